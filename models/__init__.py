@@ -1,0 +1,1 @@
+"""One network: built, trained, examined."""

@@ -1,0 +1,132 @@
+"""The training recipe as a value, and as a space."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from .choices import Choice, Range
+from .lookup import unknown
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("cosine", "step", "one-cycle", "constant")
+AUGMENTATIONS = ("none", "shift", "shift-flip", "standard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one network is trained. The defaults are stochastic gradient descent with momentum.
+
+    ``lr`` is the peak learning rate; every schedule but ``constant`` ends at ``lr * lr_end``. ``weight_decay`` is
+    decoupled from nothing: it is torch's own, applied to weights of convolutions and linear layers, not to biases and
+    norms unless ``decay_norms``. ``dropout`` stands before each fully connected layer.
+    """
+
+    epochs: int = 12
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    decay_norms: bool = False
+    schedule: str = "cosine"
+    lr_end: float = 0.01
+    warmup_epochs: float = 0.0
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    augmentation: str = "none"
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            _check(f.name, getattr(self, f.name))
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON's own types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
+        """The recipe that ``to_json`` wrote; unknown keys are refused, the nearest named."""
+        _known_keys(data)
+        return cls(**data)
+
+
+_LAWS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "epochs": ("a whole number of at least 1", lambda v: v >= 1),
+    "batch_size": ("a whole number of at least 1", lambda v: v >= 1),
+    "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
+    "lr": ("a number above 0", lambda v: v > 0),
+    "momentum": ("a number in [0, 1)", lambda v: 0 <= v < 1),
+    "nesterov": ("true or false", lambda v: True),
+    "weight_decay": ("a number of at least 0", lambda v: v >= 0),
+    "decay_norms": ("true or false", lambda v: True),
+    "schedule": (f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
+    "lr_end": ("a fraction in (0, 1]", lambda v: 0 < v <= 1),
+    "warmup_epochs": ("a number of at least 0", lambda v: v >= 0),
+    "dropout": ("a probability in [0, 1)", lambda v: 0 <= v < 1),
+    "label_smoothing": ("a fraction in [0, 1)", lambda v: 0 <= v < 1),
+    "augmentation": (f"one of {', '.join(AUGMENTATIONS)}", lambda v: v in AUGMENTATIONS),
+}
+_TYPES: dict[str, type] = {f.name: type(f.default) for f in fields(Recipe)}
+
+
+def _check(name: str, value: Any) -> None:
+    law, holds = _LAWS[name]
+    if not (_has_type(value, _TYPES[name]) and holds(value)):
+        raise ValueError(f"recipe.{name} must be {law}, but got {value!r}")
+
+
+def _has_type(value: Any, wanted: type) -> bool:
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is wanted
+
+
+def _known_keys(data: Mapping[str, Any]) -> None:
+    for name in data:
+        if name not in _TYPES:
+            raise ValueError(unknown("recipe key", name, _TYPES))
+
+
+@dataclass(frozen=True)
+class RecipeSpace:
+    """A recipe with holes: each key is a value, a :class:`Choice` or a :class:`Range`."""
+
+    entries: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, **entries: Any) -> "RecipeSpace":
+        """The space in which ``entries`` are as given and all other keys have the recipe's defaults.
+
+        A list or tuple is a choice. Every option is checked as the recipe itself would check it.
+        """
+        _known_keys(entries)
+        return cls(tuple((name, _entry(name, value)) for name, value in entries.items()))
+
+    @property
+    def holes(self) -> dict[str, Choice | Range]:
+        """What is searched, by key; the rest is fixed."""
+        return {name: hole for name, hole in self.entries if isinstance(hole, Choice | Range)}
+
+    def fill(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with the value ``values[key]`` in each hole."""
+        return Recipe(**{name: values[name] if name in self.holes else value for name, value in self.entries})
+
+
+def _entry(name: str, value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        value = Choice(tuple(value))
+    if isinstance(value, Range) and _TYPES[name] is int:
+        value = Range(value.low, value.high, value.log, integer=True)
+    if isinstance(value, Range) and _TYPES[name] not in (int, float):
+        raise ValueError(f"recipe.{name} must be {_LAWS[name][0]}, but got a range; give a list of options")
+    for option in _ends(value):
+        _check(name, option)
+    return value
+
+
+def _ends(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Choice):
+        return value.options
+    return (value.low, value.high) if isinstance(value, Range) else (value,)

@@ -79,12 +79,10 @@ class Repeat:
 
 
 def choice(*options: Any) -> Choice:
-    """One of ``options``: ``choice(16, 32)``, ``choice(Conv(16), Residual(16))``, ``choice((), (Conv(16), Pool()))``."""
+    """One of ``options``: ``choice(16, 32)``, ``choice(Conv(16), Residual(16))``, ``choice((), (Conv(8), Pool()))``."""
     return Choice(options)
 
 
-def repeat(
-    block: Any, times: int | Choice, first: Mapping[str, Any] | None = None, *, each: bool = False
-) -> Repeat:
+def repeat(block: Any, times: int | Choice, first: Mapping[str, Any] | None = None, *, each: bool = False) -> Repeat:
     """``block`` repeated ``times`` times; see :class:`Repeat`."""
     return Repeat(block, times, first or {}, each)

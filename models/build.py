@@ -1,0 +1,111 @@
+"""Networks: an architecture's layers turned into torch modules, one for one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..spaces import layers
+from ..spaces.architecture import Architecture
+from ..spaces.block import Shape
+from .layers import BranchesModule, GlobalPoolingModule, PadShortcutModule
+
+# A nonlinearity may overwrite its input only where that is a fresh tensor nobody else reads.
+_FRESH = (layers.Convolution, layers.BatchNorm, layers.FullyConnected, layers.Branches)
+
+ACTIVATION_MODULES: dict[str, Callable[[int], nn.Module]] = {
+    "relu": lambda channels: nn.ReLU(),
+    "prelu": nn.PReLU,
+    "leaky-relu": lambda channels: nn.LeakyReLU(0.01),
+    "elu": lambda channels: nn.ELU(),
+    "gelu": lambda channels: nn.GELU(),
+    "silu": lambda channels: nn.SiLU(),
+    "hardswish": lambda channels: nn.Hardswish(),
+    "tanh": lambda channels: nn.Tanh(),
+    "sigmoid": lambda channels: nn.Sigmoid(),
+}
+
+
+def build(
+    architecture: Architecture,
+    *,
+    dropout: float = 0.0,
+    seed: int | None = None,
+    device: torch.device | str | None = None,
+) -> nn.Sequential:
+    """The network that ``architecture`` describes: (N, C, H, W) float -> (N, classes) scores.
+
+    Its children are the blocks in order and the head. ``dropout`` is the probability before every fully connected
+    layer (it belongs to the recipe, and costs nothing). With ``seed`` the weights are drawn from that seed alone and
+    torch's global generator is left as it was. ``device="meta"`` builds without memory.
+    """
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        with torch.device(device or torch.get_default_device()):
+            blocks = [_chain(lowered, shape, dropout) for _, shape, lowered, _ in architecture.walk()]
+            network = nn.Sequential(*blocks)
+            if str(device) != "meta":
+                network.apply(initialise)
+    return network
+
+
+def initialise(module: nn.Module) -> None:
+    """He's normal initialisation for weights (var 2 / fan_in, arXiv 1502.01852), zero for biases."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _chain(chain: tuple[layers.Layer, ...], shape: Shape, dropout: float) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    before: layers.Layer | None = None
+    for layer in chain:
+        if dropout and isinstance(layer, layers.FullyConnected):
+            modules.append(nn.Dropout(dropout))
+        module = _MODULES[type(layer)](layer, shape, dropout)
+        if isinstance(module, nn.ReLU):
+            module.inplace = isinstance(before, _FRESH)
+        modules.append(module)
+        before = layer
+        shape = layer.price(shape).out_shape
+    return nn.Sequential(*modules)
+
+
+def _convolution(layer: layers.Convolution, shape: Shape, dropout: float) -> nn.Module:
+    return nn.Conv2d(
+        shape[0], layer.width, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias
+    )
+
+
+def _batch_norm(layer: layers.BatchNorm, shape: Shape, dropout: float) -> nn.Module:
+    return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+
+
+def _act(layer: layers.Act, shape: Shape, dropout: float) -> nn.Module:
+    return ACTIVATION_MODULES[layer.name](shape[0])
+
+
+def _pooling(layer: layers.Pooling, shape: Shape, dropout: float) -> nn.Module:
+    module = nn.MaxPool2d if layer.mode == "max" else nn.AvgPool2d
+    return module(layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil)
+
+
+def _branches(layer: layers.Branches, shape: Shape, dropout: float) -> nn.Module:
+    return BranchesModule([_chain(chain, shape, dropout) for chain in layer.chains], layer.join)
+
+
+_MODULES: dict[type[layers.Layer], Callable[[Any, Shape, float], nn.Module]] = {
+    layers.Convolution: _convolution,
+    layers.BatchNorm: _batch_norm,
+    layers.Act: _act,
+    layers.Pooling: _pooling,
+    layers.GlobalPooling: lambda layer, shape, dropout: GlobalPoolingModule(),
+    layers.Flatten: lambda layer, shape, dropout: nn.Flatten(),
+    layers.FullyConnected: lambda layer, shape, dropout: nn.Linear(shape[0], layer.width, bias=layer.bias),
+    layers.PadShortcut: lambda layer, shape, dropout: PadShortcutModule(shape[0], layer.width, layer.stride),
+    layers.LocalResponse: lambda layer, shape, dropout: nn.LocalResponseNorm(layer.size),
+    layers.Branches: _branches,
+}

@@ -1,0 +1,131 @@
+"""Cost: closed-form parameters, MACs, activations and training memory of an architecture, per layer and in all."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .architecture import Architecture
+from .block import Shape
+from .layers import FLOAT_BYTES, Act, Branches, Convolution, FullyConnected, Layer, Pooling
+
+# weights, gradients and momentum, all in float32
+STATES = 3
+DEFAULT_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an architecture costs.
+
+    ``params``: trainable parameters. ``macs``: multiply-accumulates of convolutions and linear layers at batch 1;
+    ``flops`` is twice that. ``activations``: elements in those layers' outputs at batch 1. ``kept_bytes``: what
+    training keeps of one picture for the backward pass. ``memory_bytes``: predicted training memory at ``batch_size``
+    in float32: weights, gradients and momentum, the pictures, and what is kept of them; libraries' workspaces are not
+    in it.
+    """
+
+    params: int
+    macs: int
+    activations: int
+    kept_bytes: int
+    batch_size: int = DEFAULT_BATCH
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiply-accumulate."""
+        return 2 * self.macs
+
+    @property
+    def memory_bytes(self) -> int:
+        """Predicted training memory in bytes."""
+        return STATES * FLOAT_BYTES * self.params + self.batch_size * self.kept_bytes
+
+    def to_json(self) -> dict[str, int]:
+        """The four costs by the names used everywhere."""
+        return {name: getattr(self, name) for name in ("params", "macs", "activations", "memory_bytes")}
+
+
+def cost(architecture: Architecture, batch_size: int = DEFAULT_BATCH) -> Cost:
+    """The exact cost of ``architecture``; memory at ``batch_size`` pictures."""
+    params = macs = activations = 0
+    kept = FLOAT_BYTES * (math.prod(architecture.input_shape) + architecture.classes)
+    for _, _, _, price in architecture.walk():
+        params += price.params
+        macs += price.macs
+        activations += price.activations
+        kept += price.kept_bytes
+    return Cost(params, macs, activations, kept, batch_size)
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One row of the per-layer table: ``name`` is unique, ``block`` says which block the layer belongs to."""
+
+    name: str
+    kind: str
+    block: str
+    in_shape: Shape
+    out_shape: Shape
+    params: int
+    macs: int
+    activations: int
+    memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as JSON's own types; memory is what is kept of one picture."""
+        return {**asdict(self), "in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
+
+
+def layer_costs(architecture: Architecture) -> list[LayerCost]:
+    """One row for each layer, in order; branches are walked one after another.
+
+    Convolutions and linear layers are numbered through, as in "conv5" and "fc6"; the layers around them carry the
+    number of the last one.
+    """
+    names = _Names()
+    rows = []
+    for place, (block, shape, layers, _) in enumerate(architecture.walk(), start=1):
+        label = f"{place} {block.kind}" if place <= len(architecture.blocks) else "output"
+        rows += [_row(names.next(layer), label, layer, inner) for layer, inner in _leaves(layers, shape)]
+    return rows
+
+
+def _leaves(layers: tuple[Layer, ...], shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+    for layer in layers:
+        if isinstance(layer, Branches):
+            for chain in layer.chains:
+                yield from _leaves(chain, shape)
+        yield layer, shape
+        shape = layer.price(shape).out_shape
+
+
+def _row(name: str, block: str, layer: Layer, shape: Shape) -> LayerCost:
+    # the chains of branches have rows of their own: their row is the join alone
+    price = layer.join_price(shape) if isinstance(layer, Branches) else layer.price(shape)
+    return LayerCost(name, layer.kind, block, shape, price.out_shape, *price[1:])
+
+
+class _Names:
+    """Names for layers in the order of the walk."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.seen: dict[str, int] = {}
+
+    def next(self, layer: Layer) -> str:
+        self.number += isinstance(layer, Convolution | FullyConnected)
+        name = f"{_stem(layer)}{self.number}"
+        self.seen[name] = self.seen.get(name, 0) + 1
+        return name if self.seen[name] == 1 else f"{name}.{self.seen[name]}"
+
+
+def _stem(layer: Layer) -> str:
+    if isinstance(layer, Act):
+        return layer.name
+    if isinstance(layer, Pooling):
+        return f"{layer.mode}pool"
+    if isinstance(layer, Branches):
+        return layer.join
+    stems = {"convolution": "conv", "fully-connected": "fc", "batch-norm": "norm", "global-pooling": "globalpool"}
+    return stems.get(layer.kind, layer.kind)

@@ -1,0 +1,221 @@
+"""The sieve: a space seen through a budget. What fits, how many, which is cheapest, draw one, walk them all."""
+
+import random
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+from .architecture import Architecture
+from .budget import Budget, format_count
+from .cost import DEFAULT_BATCH, STATES, Cost, cost
+from .graph import Edge, Graph, Node, Vector
+from .layers import FLOAT_BYTES
+from .space import Space
+
+COSTS = ("params", "macs", "activations", "memory_bytes")
+
+
+class BudgetError(ValueError):
+    """No architecture of the space lies inside the budget."""
+
+
+class Sieve:
+    """The architectures of ``space`` that ``budget`` allows; memory is predicted at ``batch_size`` pictures.
+
+    Every architecture of the space has a number, its ``index``, from 0 to ``size - 1``: its place in the walk over the
+    space's graph. It is the same in every process and on every machine, and does not depend on the budget.
+    """
+
+    def __init__(self, space: Space, budget: Budget | None = None, batch_size: int = DEFAULT_BATCH) -> None:
+        self.space = space
+        self.budget = budget or Budget()
+        self.batch_size = batch_size
+        self.graph = Graph(space)
+        self.limited = tuple(self.budget.limits())
+        self._places = [COSTS.index(name) for name in self.limited]
+        self._lows = [low for low, _ in self.budget.limits().values()]
+        self._highs = [float("inf") if high is None else high for _, high in self.budget.limits().values()]
+
+    @cached_property
+    def size(self) -> int:
+        """Number of distinct architectures in the space, budget or not."""
+        return self._below[self.graph.start]
+
+    @cached_property
+    def _below(self) -> dict[Node, int]:
+        """Number of ways to go on from each node."""
+        below: dict[Node, int] = {}
+        for node in self.graph.order:
+            below[node] = (node.last is not None) + sum(below[edge.target] for edge in node.edges)
+        return below
+
+    @cached_property
+    def _least(self) -> dict[Node, Vector]:
+        """The least of each cost, apart from the others, that it takes to finish from each node."""
+        return self._extremes(min)
+
+    @cached_property
+    def _most(self) -> dict[Node, Vector]:
+        return self._extremes(max)
+
+    def _extremes(self, choose: Callable[..., int]) -> dict[Node, Vector]:
+        found: dict[Node, Vector] = {}
+        for node in self.graph.order:
+            ways = [self._priced(node.last)] if node.last is not None else []
+            ways += [_add(self._priced(edge.cost), found[edge.target]) for edge in node.edges]
+            found[node] = tuple(map(choose, zip(*ways, strict=True)))
+        return found
+
+    def _priced(self, vector: Vector) -> Vector:
+        """(params, macs, activations, kept bytes) -> (params, macs, activations, memory bytes)."""
+        params, macs, activations, kept = vector
+        return params, macs, activations, STATES * FLOAT_BYTES * params + self.batch_size * kept
+
+    @cached_property
+    def _first(self) -> Vector:
+        return self._priced(self.graph.first_cost)
+
+    def cheapest(self, by: str = "params") -> tuple[Architecture, Cost]:
+        """The architecture of the whole space with the least ``by``, budget or not."""
+        return self._extreme(by, self._least, min)
+
+    def dearest(self, by: str = "params") -> tuple[Architecture, Cost]:
+        """The architecture of the whole space with the most ``by``, budget or not."""
+        return self._extreme(by, self._most, max)
+
+    def _extreme(self, by: str, table: dict[Node, Vector], choose: Callable[..., Any]) -> tuple[Architecture, Cost]:
+        place = COSTS.index(by)
+        node = self.graph.start
+        path: list[Edge] = []
+        while True:
+            ways: list[tuple[int, Edge | None]] = [] if node.last is None else [(self._priced(node.last)[place], None)]
+            ways += [(self._priced(e.cost)[place] + table[e.target][place], e) for e in node.edges]
+            _, edge = choose(ways, key=lambda way: way[0])
+            if edge is None:
+                architecture = self.graph.architecture(path)
+                return architecture, cost(architecture, self.batch_size)
+            path.append(edge)
+            node = edge.target
+
+    def check(self) -> None:
+        """Raise :class:`BudgetError` where nothing fits, with the cheapest architecture and what it costs."""
+        start = self._least[self.graph.start]
+        for name, (_, high) in self.budget.limits().items():
+            least = self._first[COSTS.index(name)] + start[COSTS.index(name)]
+            if high is not None and least > high:
+                architecture, price = self.cheapest(name)
+                raise BudgetError(
+                    f"nothing in the space {self.space.name!r} fits {name} <= {high:,}: the cheapest architecture has "
+                    f"{name} {least:,} ({architecture}; {self._spelled(price)}); raise the limit to "
+                    f"{_round_up(least)} or add smaller options"
+                )
+        if next(self.walk(), None) is None:
+            raise BudgetError(
+                f"nothing in the space {self.space.name!r} fits {self.budget}: each limit alone can be met, all "
+                f"together cannot; the cheapest by params is {self._spelled(self.cheapest('params')[1])}, by macs "
+                f"{self._spelled(self.cheapest('macs')[1])}; raise one of the limits"
+            )
+
+    @staticmethod
+    def _spelled(price: Cost) -> str:
+        return f"params {price.params:,}, macs {price.macs:,}"
+
+    def allows(self, architecture: Architecture) -> bool:
+        """Whether ``architecture`` lies inside the budget."""
+        return self.budget.allows(cost(architecture, self.batch_size))
+
+    def walk(self, start: int = 0) -> Iterator[tuple[int, Architecture]]:
+        """(index, architecture) of all that fits, in the order of the indices, from index ``start`` on.
+
+        Subtrees in which nothing can fit are cut off whole.
+        """
+        yield from ((index, self.graph.architecture(path)) for index, path in self._walk(start))
+
+    def _walk(self, first: int) -> Iterator[tuple[int, list[Edge]]]:
+        spent = tuple(self._first[place] for place in self._places)
+        stack: list[tuple[Node, int, tuple[int, ...], list[Edge]]] = [(self.graph.start, 0, spent, [])]
+        while stack:
+            node, index, spent, path = stack.pop()
+            if index + self._below[node] <= first or not self._may_fit(node, spent):
+                continue
+            if node.last is not None:
+                if index >= first and self._fits(_add(spent, self._only(node.last))):
+                    yield index, path
+                index += 1
+            ways = []
+            for edge in node.edges:
+                ways.append((edge.target, index, _add(spent, self._only(edge.cost)), [*path, edge]))
+                index += self._below[edge.target]
+            stack += reversed(ways)
+
+    def _only(self, vector: Vector) -> tuple[int, ...]:
+        """The limited costs of ``vector``."""
+        priced = self._priced(vector)
+        return tuple(priced[place] for place in self._places)
+
+    def _may_fit(self, node: Node, spent: tuple[int, ...]) -> bool:
+        least, most = self._least[node], self._most[node]
+        return all(
+            spent[i] + least[place] <= self._highs[i] and spent[i] + most[place] >= self._lows[i]
+            for i, place in enumerate(self._places)
+        )
+
+    def _fits(self, spent: tuple[int, ...]) -> bool:
+        return all(low <= s <= high for s, low, high in zip(spent, self._lows, self._highs, strict=True))
+
+    def architecture(self, index: int) -> Architecture:
+        """The architecture with that index in the space, whether it fits the budget or not."""
+        if not 0 <= index < self.size:
+            raise ValueError(f"an index of this space lies in [0, {self.size - 1}], but got {index}")
+        node = self.graph.start
+        path: list[Edge] = []
+        while True:
+            if node.last is not None:
+                if index == 0:
+                    return self.graph.architecture(path)
+                index -= 1
+            for edge in node.edges:
+                if index < self._below[edge.target]:
+                    break
+                index -= self._below[edge.target]
+            path.append(edge)
+            node = edge.target
+
+    def index(self, architecture: Architecture) -> int:
+        """The index of ``architecture``; a ``ValueError`` where it is no point of the space."""
+        path = self.graph.path(architecture)
+        if path is None:
+            raise ValueError(f"{architecture} is no point of the space {self.space.name!r}")
+        node, index = self.graph.start, 0
+        for step in path:
+            index += node.last is not None
+            for edge in node.edges:
+                if edge is step:
+                    break
+                index += self._below[edge.target]
+            node = step.target
+        return index
+
+    def sample(self, rng: random.Random, tries: int = 10_000) -> Architecture:
+        """One architecture, uniform over all that fits; :class:`BudgetError` where nothing does."""
+        for _ in range(tries):
+            architecture = self.architecture(rng.randrange(self.size))
+            if self.allows(architecture):
+                return architecture
+        self.check()
+        fitting = [index for index, _ in self._walk(0)]
+        return self.architecture(rng.choice(fitting))
+
+
+def _add(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def _round_up(value: int) -> str:
+    """``value`` in a unit, never below it."""
+    for digits in (3, 4, 5, 6, 9, 12):
+        scale = 10 ** max(0, len(str(value)) - digits)
+        rounded = -(-value // scale) * scale
+        if scale == 1 or rounded < value * 1.05:
+            return format_count(rounded) if digits == 3 else f"{rounded}"
+    return str(value)

@@ -1,0 +1,97 @@
+"""SQLite files: made whole or not at all, and checked before they are opened."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from .errors import StoreError
+from .schema import APPLICATION_ID, identity, meta, metadata
+
+BUSY_S = 30.0
+_MAGIC = b"SQLite format 3\0"
+
+
+def check_file(path: Path) -> None:
+    """Raise ``StoreError`` where ``path`` is no results database; read 100 bytes, change nothing."""
+    if not path.exists():
+        raise StoreError(f"no results database at {path}; check the path, or start one with: archsieve search FILE")
+    if not path.is_file():
+        raise StoreError(f"a results database is a file, but {path} is a folder or a device; give the file in it")
+    header = _header(path)
+    if not header:
+        raise StoreError(f"{path} is empty (0 bytes), not a results database; restore a backup, or remove it")
+    if not header.startswith(_MAGIC):
+        raise StoreError(f"{path} is not an SQLite database; nothing was changed; check the path")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreError(f"{path} is the database of another application; nothing was changed; give another path")
+
+
+def _header(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+
+
+def make_file(path: Path) -> None:
+    """Write an empty store beside ``path`` and link it into place: nobody ever meets half a store."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".archsieve-") as folder:
+            fresh = Path(folder, "fresh.db")
+            _write_empty(fresh)
+            _place(fresh, path)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"cannot make a results database at {path}: {error}; choose another path") from error
+
+
+def _write_empty(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for statement in _definitions():
+            connection.execute(statement)
+        connection.executemany(f"INSERT INTO {meta.name} VALUES (?, ?)", identity().items())
+        connection.commit()
+
+
+def _definitions() -> Iterator[str]:
+    for table in metadata.sorted_tables:
+        yield str(CreateTable(table).compile(dialect=dialect()))
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            yield str(CreateIndex(index).compile(dialect=dialect()))
+
+
+def _place(fresh: Path, path: Path) -> None:
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return  # another process was first; its store is as good
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            fresh.replace(path)
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A connection to the existing file ``path``, in autocommit: the engine says when a transaction begins."""
+    uri = f"{path.resolve().as_uri()}?{_mode(path, read_only)}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _mode(path: Path, read_only: bool) -> str:
+    """How to open the file: a reader, too, writes the index of the log where it can, so that nothing is left behind."""
+    if read_only and not os.access(path.parent, os.W_OK):
+        return "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    return "mode=rw" if os.access(path, os.W_OK) else "mode=ro"

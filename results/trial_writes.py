@@ -1,0 +1,175 @@
+"""Writes of one trial: queued, started, recorded, ended; each inside the caller's transaction."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from ..spaces.lookup import unknown
+from . import schema
+from .lease import now
+from .records import FailKind, TrialState
+from .rows import stored, upsert
+
+COSTS = ("params", "macs", "activations", "memory_bytes")
+_COUNTS = ("epochs_done", "best_epoch")
+_FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
+_t, _a = schema.trial.c, schema.attempt.c
+
+
+def add_architecture(
+    connection: Connection,
+    fingerprint: str,
+    architecture: Mapping[str, Any],
+    cost: Mapping[str, int],
+    layers: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write an architecture and its layers, unless they are there."""
+    row = {
+        "fingerprint": fingerprint,
+        "json": dict(architecture),
+        "depth": sum(layer["macs"] > 0 for layer in layers),
+        "input_shape": architecture.get("input_shape"),
+        **{name: int(cost[name]) for name in COSTS},
+    }
+    columns = ("name", "kind", "out_shape", "params", "macs", "activations")
+    listed = [
+        {"fingerprint": fingerprint, "idx": idx, **{name: layer[name] for name in columns}}
+        for idx, layer in enumerate(layers)
+    ]
+    if upsert(connection, schema.architecture, [row]):
+        upsert(connection, schema.layer, listed)
+
+
+def queue(connection: Connection, run_id: int, row: Mapping[str, Any]) -> int:
+    """Write a trial with the next number of its run and return its id."""
+    # PostgreSQL has no transaction that holds the write lock: the row of the run stands for it.
+    connection.execute(select(schema.run.c.run_id).where(schema.run.c.run_id == run_id).with_for_update())
+    number = connection.scalar(select(func.coalesce(func.max(_t.number) + 1, 0)).where(_t.run_id == run_id))
+    values = {**row, "run_id": run_id, "number": number, "state": TrialState.QUEUED.value, "created_at": now()}
+    return inserted(connection, schema.trial, values)
+
+
+def inserted(connection: Connection, table: Any, row: Mapping[str, Any]) -> int:
+    """Insert ``row`` and return the id that it got."""
+    key = connection.execute(insert(table).values(**row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def start(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> None:
+    """Begin an attempt by ``worker`` (device, node, pid), unless the same worker's attempt is open."""
+    before = _before(connection, trial_id)
+    if before.state.final:
+        raise ValueError(f"a trial that is {before.state} never runs again, but trial {trial_id} was started")
+    attempts = connection.execute(select(schema.attempt).where(_a.trial_id == trial_id)).all()
+    if any(
+        attempt.ended_at is None and (attempt.node, attempt.pid) == (worker["node"], worker["pid"])
+        for attempt in attempts
+    ):
+        return
+    _close_attempts(connection, trial_id, "lost", None)
+    at = now()
+    row = {**worker, "trial_id": trial_id, "attempt": len(attempts), "started_at": at, "heartbeat_at": at}
+    connection.execute(insert(schema.attempt).values(**row))
+    _set(
+        connection,
+        trial_id,
+        state=TrialState.RUNNING.value,
+        device=worker["device"],
+        started_at=before.started_at or at,
+    )
+
+
+def record(connection: Connection, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
+    """Write the figures of one epoch; earlier ones of the same epoch are replaced."""
+    before = _before(connection, trial_id)
+    rows = [{"trial_id": trial_id, "name": name, "step": epoch, **stored(value)} for name, value in metrics.items()]
+    upsert(connection, schema.metric, rows, update=("value", "special"))
+    if before.epochs_done < epoch:
+        _set(connection, trial_id, epochs_done=epoch)
+    beat = update(schema.attempt).where(_a.trial_id == trial_id, _a.ended_at.is_(None))
+    connection.execute(beat.values(heartbeat_at=now()))
+
+
+def end(
+    connection: Connection,
+    trial_id: int,
+    state: TrialState,
+    *,
+    fail_kind: FailKind | None = None,
+    reason: str | None = None,
+    summary: Mapping[str, Any] | None = None,
+) -> None:
+    """End a trial, or add to the summary of one that ended in the same state."""
+    _check_end(state, fail_kind)
+    values = _checked(summary or {})
+    before = _before(connection, trial_id)
+    if before.state.final and before.state is not state:
+        raise ValueError(f"a trial that is {before.state} stays so, but trial {trial_id} was to become {state}")
+    if not before.state.final:
+        _close_attempts(connection, trial_id, state.value, now())
+        values["ended_at"] = now() if state.final else None
+        values["duration_s"] = _duration_s(connection, trial_id)
+        values |= {"state": state.value, "fail_kind": fail_kind and fail_kind.value, "reason": reason}
+    if values:
+        _set(connection, trial_id, **values)
+
+
+def interrupt_all(connection: Connection, run_id: int) -> None:
+    """Make the running trials of a run interrupted; their attempts ended with their last sign of life."""
+    running = select(_t.trial_id).where(_t.run_id == run_id, _t.state == TrialState.RUNNING.value)
+    for trial_id in list(connection.scalars(running)):
+        _close_attempts(connection, trial_id, TrialState.INTERRUPTED.value, None)
+        end(connection, trial_id, TrialState.INTERRUPTED, reason="the process that drove its run ended")
+
+
+def _check_end(state: TrialState, fail_kind: FailKind | None) -> None:
+    if state in (TrialState.QUEUED, TrialState.RUNNING):
+        raise ValueError(f"a trial ends completed, stopped_early, failed or interrupted, but got {state}")
+    if (state is TrialState.FAILED) != (fail_kind is not None):
+        raise ValueError(f"a failed trial, and no other, has a fail_kind, but got {state} with fail_kind={fail_kind}")
+
+
+def _checked(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of ``summary``; what is not finite is NULL, for NaN must never look like the best."""
+    values: dict[str, Any] = {}
+    for name, value in summary.items():
+        if name not in _COUNTS + _FIGURES:
+            raise ValueError(unknown("summary key", name, _COUNTS + _FIGURES))
+        finite = value is not None and math.isfinite(value)
+        if finite and name.endswith("_accuracy") and not 0 <= value <= 1:
+            raise ValueError(f"{name} must be a fraction in [0, 1], but got {value}; divide percentages by 100")
+        values[name] = (int(value) if name in _COUNTS else float(value)) if finite else None
+    return values
+
+
+class _Before(NamedTuple):
+    state: TrialState
+    epochs_done: int
+    started_at: datetime | None
+
+
+def _before(connection: Connection, trial_id: int) -> _Before:
+    query = select(_t.state, _t.epochs_done, _t.started_at).where(_t.trial_id == trial_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise ValueError(f"no trial has the id {trial_id}; propose it first")
+    return _Before(TrialState(row.state), row.epochs_done, row.started_at)
+
+
+def _set(connection: Connection, trial_id: int, **values: Any) -> None:
+    connection.execute(update(schema.trial).where(_t.trial_id == trial_id).values(**values))
+
+
+def _close_attempts(connection: Connection, trial_id: int, outcome: str, at: datetime | None) -> None:
+    """End the open attempts at ``at``, or with their last sign of life."""
+    open_ = update(schema.attempt).where(_a.trial_id == trial_id, _a.ended_at.is_(None))
+    connection.execute(open_.values(ended_at=_a.heartbeat_at if at is None else at, outcome=outcome))
+
+
+def _duration_s(connection: Connection, trial_id: int) -> float | None:
+    spans = connection.execute(select(_a.started_at, _a.ended_at).where(_a.trial_id == trial_id)).all()
+    return sum((end - begin).total_seconds() for begin, end in spans) if spans else None

@@ -1,0 +1,157 @@
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from archsieve.results.errors import StoreError
+from archsieve.results.store import open_store
+
+
+def make_sqlite(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        for statement in statements:
+            raw.execute(statement)
+        raw.commit()
+
+
+def test_a_missing_file_is_named_and_not_made(path):
+    with pytest.raises(StoreError, match=rf"no results database at {path}.*archsieve search"):
+        open_store(path)
+    with pytest.raises(StoreError, match="no results database"):
+        open_store(path, read_only=True, create=True)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_create_makes_folders_and_one_file_in_wal_mode(tmp_path):
+    path = tmp_path / "runs" / "deep" / "archsieve.db"
+    open_store(path, create=True).close()
+    assert [p.name for p in path.parent.iterdir()] == ["archsieve.db"]
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_create_opens_what_is_there(path, store, new_run):
+    new_run("kept")
+    with open_store(path, create=True) as again:
+        assert [run.name for run in again.runs()] == ["kept"]
+
+
+def test_a_url_and_a_relative_path_are_the_same_store(path, store, new_run, monkeypatch):
+    new_run("one")
+    monkeypatch.chdir(path.parent)
+    for name in (f"sqlite:///{path}", "sqlite:///archsieve.db", "archsieve.db"):
+        with open_store(name) as opened:
+            assert opened.run("one").name == "one"
+
+
+def test_a_path_with_odd_characters(tmp_path):
+    path = tmp_path / "50% of? #1 ü.db"
+    open_store(path, create=True).close()
+    with open_store(path, read_only=True) as opened:
+        assert opened.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"", "empty"), (b"a,b\n1,2\n", "not an SQLite database"), (b"SQLite format 3\0", "another application")],
+)
+def test_other_files_are_refused_and_left_alone(path, content, says):
+    path.write_bytes(content)
+    for create in (False, True):
+        with pytest.raises(StoreError, match=says):
+            open_store(path, create=create)
+    assert path.read_bytes() == content
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="folder"):
+        open_store(tmp_path, create=True)
+
+
+def test_a_file_that_bars_the_way_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot make"):
+        open_store(tmp_path / "file" / "archsieve.db", create=True)
+
+
+def test_another_applications_database_is_refused(path):
+    make_sqlite(path, "CREATE TABLE trial (id)", "CREATE TABLE meta (key, value)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another application"):
+        open_store(path, create=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("version", "says"), [("99", "newer.*upgrade archsieve"), ("0", "older.*archsieve db upgrade")]
+)
+def test_other_schemas_are_refused(path, version, says):
+    open_store(path, create=True).close()
+    make_sqlite(path, f"UPDATE meta SET value = '{version}' WHERE key = 'schema_version'")
+    with pytest.raises(StoreError, match=says):
+        open_store(path)
+
+
+def test_a_damaged_store_is_a_store_error(path):
+    open_store(path, create=True).close()
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(StoreError, match=path.name):
+        open_store(path)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://host/db", "nonsense://", "://"])
+def test_urls_that_name_no_store(url):
+    with pytest.raises(StoreError):
+        open_store(url, create=True)
+
+
+def test_a_password_is_never_repeated():
+    with pytest.raises(StoreError) as caught:
+        open_store("postgresql+psycopg://me:secret@127.0.0.1:1/none")
+    assert "secret" not in str(caught.value)
+
+
+def test_read_only_reads_and_refuses_to_write(path, store, new_run):
+    new_run("one")
+    with open_store(path, read_only=True) as opened:
+        assert opened.run("one").name == "one"
+        with pytest.raises(StoreError, match="read only"):
+            opened.finish_run(1, "finished")
+        with opened.reading() as connection, pytest.raises(Exception, match="readonly"):
+            connection.exec_driver_sql("DELETE FROM run")
+    assert [run.name for run in store.runs()] == ["one"]
+
+
+def test_readers_do_not_wait_for_a_writer(path, store, new_run):
+    new_run("one")
+    with open_store(path) as reader, store.writing() as connection:
+        connection.exec_driver_sql("UPDATE run SET seed = 9")
+        assert reader.run("one").seed == 3
+    assert store.run("one").seed == 9
+
+
+def test_a_write_that_raises_leaves_nothing(store, new_run):
+    new_run("one")
+    with pytest.raises(StoreError), store.writing() as connection:  # noqa: PT012
+        connection.exec_driver_sql("DELETE FROM process")
+        connection.exec_driver_sql("nonsense")
+    assert len(store.provenance("one")) == 1
+
+
+def test_many_creators_make_one_store(path):
+    program = "import sys; from archsieve.results.store import open_store; open_store(sys.argv[1], create=True).close()"
+    creators = [subprocess.Popen([sys.executable, "-c", program, str(path)]) for _ in range(3)]
+    assert [creator.wait(60) for creator in creators] == [0, 0, 0]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_imports_are_light():
+    program = "import sys; from archsieve.results import query, report, store; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    heavy = {"pandas", "plotly", "numpy", "torch", "ray"}
+    assert heavy.isdisjoint(loaded.stdout.split())

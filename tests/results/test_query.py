@@ -1,0 +1,187 @@
+import math
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from archsieve.results import schema
+from archsieve.results.pareto import pareto
+from archsieve.results.query import best, frame, listing, why_none
+from archsieve.results.records import History, Trial, TrialState, rank
+from archsieve.spaces.budget import Budget
+
+COSTS = ("params", "macs", "activations", "memory_bytes")
+
+
+def random_rows(rng: random.Random, count: int) -> list[dict]:
+    """Rows with few distinct figures, so that ties are common."""
+    rows = []
+    for number in range(count):
+        state = rng.choice(["completed", "completed", "stopped_early", "failed", "running"])
+        accuracy = rng.choice([None, *(i / 20 for i in range(10, 20))])
+        rows.append(
+            {"number": number, "state": state, "val_accuracy": accuracy, **{c: rng.randint(1, 9) for c in COSTS}}
+        )
+    return rows
+
+
+@pytest.fixture
+def trials(store, new_run, propose):
+    """Three hundred random trials in two runs on two data sets."""
+    rng = random.Random(4)
+    runs = [new_run("a"), new_run("b", dataset={"content_hash": "d2", "name": "shapes"})]
+    propose(runs[0], "f0")
+    fixed = {"fingerprint": "f0", "choices": {}, "recipe": {}, "seed": 0, "created_at": datetime.now(UTC)}
+    rows = [{"run_id": run, **row, **fixed} for run in runs for row in random_rows(rng, 151) if row["number"]]
+    with store.writing() as connection:
+        connection.execute(schema.trial.insert(), rows)
+    return store.trials()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {},
+        {"params": 5},
+        {"params": 4, "macs": 3},
+        {"activations": 2, "min_macs": 5},
+        {"memory_bytes": 1},
+        {"params": 0},
+    ],
+)
+@pytest.mark.parametrize(("run", "dataset"), [(None, None), ("a", None), (None, "shapes"), ("b", "digits")])
+def test_best_is_what_brute_force_finds(store, trials, limits, run, dataset):
+    budget, runs = Budget(**limits), {"shapes": "b", "digits": "a"}
+    expected = [
+        trial
+        for trial in trials
+        if trial.state.finished and trial.val_accuracy is not None and budget.allows(trial)
+        if run in (None, trial.run) and (dataset is None or runs[dataset] == trial.run)
+    ]
+    found = best(store, budget=budget, run=run, dataset=dataset, top=7)
+    assert found == sorted(expected, key=rank)[:7]
+    if dataset is None and run is not None and budget == Budget():
+        assert found[0] == store.history(run).best()
+
+
+def test_best_answers_from_an_index(store, trials):
+    with store.reading() as connection:
+        for where, index in (("", "trial_merit"), ("run_id = 1 AND", "trial_merit_in_run")):
+            plan = connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN SELECT trial_id FROM trial WHERE {where} val_accuracy IS NOT NULL "
+                "AND state IN ('completed', 'stopped_early') AND params <= 5 AND memory_bytes <= 5 "
+                "ORDER BY val_accuracy DESC, params, macs, trial_id LIMIT 1"
+            ).all()
+            assert f"COVERING INDEX {index}" in plan[0][3]
+            assert not any("TEMP B-TREE" in row[3] for row in plan)
+
+
+def test_ties_go_to_fewer_params_then_macs_then_the_first(store, new_run, complete):
+    run_id = new_run()
+    costs = [(9, 1), (5, 7), (5, 6), (5, 6), (6, 1)]
+    for i, (params, macs) in enumerate(costs):
+        complete(run_id, f"f{i}", 0.9, params=params, macs=macs)
+    found = best(store, budget=Budget(), top=5)
+    assert [trial.number for trial in found] == [2, 3, 1, 4, 0]
+    assert store.history(run_id).best() == found[0]
+
+
+def test_test_accuracy_never_chooses(store, new_run, complete):
+    run_id = new_run()
+    worse, better = complete(run_id, "f0", 0.8), complete(run_id, "f1", 0.9)
+    store.finish(worse.trial, TrialState.COMPLETED, summary={"test_accuracy": 1.0})
+    store.finish(better.trial, TrialState.COMPLETED, summary={"test_accuracy": 0.1})
+    assert best(store, budget=Budget())[0].trial == store.history(run_id).best().trial == better.trial
+    with pytest.raises(ValueError, match="unknown sort key"):
+        listing(store, sort="-test_accuracy")
+    with pytest.raises(ValueError, match="unknown objective"):
+        pareto(store.trials(), ("test_accuracy", "macs"))
+
+
+@pytest.mark.parametrize("sort", ["params", "-val_accuracy", "val_error", "val_accuracy", "-trial"])
+def test_a_listing_is_sorted_and_what_has_no_figure_comes_last(store, trials, sort):
+    name = sort.removeprefix("-")
+    values = [getattr(trial, name) for trial in listing(store, sort=sort)]
+    present = [value for value in values if value is not None]
+    assert values == sorted(present, reverse=sort.startswith("-")) + [None] * (len(values) - len(present))
+    assert len(listing(store, sort=sort, limit=3, run="a", budget=Budget(params=5))) == 3
+
+
+def test_misspelt_questions_name_the_nearest(store, new_run):
+    new_run("digits")
+    with pytest.raises(ValueError, match="did you mean 'val_accuracy'"):
+        listing(store, sort="-val_acuracy")
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        best(store, budget=Budget(), run="digist")
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        best(store, budget=Budget(), dataset="digist")
+    with pytest.raises(ValueError, match="at least 1"):
+        best(store, budget=Budget(), top=0)
+
+
+def test_why_none(store, new_run, complete):
+    assert why_none(store, Budget(params="5M")) == "there are no trials yet"
+    run_id = new_run()
+    assert why_none(store, Budget(), "digits") == "run 'digits' has no trials yet"
+    complete(run_id, "f0", 0.9, params=9_000_000, macs=100)
+    complete(run_id, "f1", 0.9, params=5_300_000, macs=400)
+    third = complete(run_id, "f2", None, params=5_000_001, macs=900)
+    assert why_none(store, Budget(params="4M")) == "0 of 3 trials have params <= 4M; the smallest has 5M (trial 3)"
+    says = f"0 of 3 trials have params <= 5,000,000; the smallest has 5,000,001 (trial {third.trial})"
+    assert why_none(store, Budget(params="5M")) == says
+    assert why_none(store, Budget(min_macs="1k")) == "0 of 3 trials have macs >= 1k; the largest has 900 (trial 3)"
+    says = "0 of 3 trials have params <= 8M and macs <= 300; 2 have params <= 8M, 1 have macs <= 300"
+    assert why_none(store, Budget(params="8M", macs=300)) == says
+    says = "1 of 3 trials have params <= 5.2M, but none has a validation accuracy: 1 failed"
+    assert why_none(store, Budget(params="5.2M"), "digits") == says
+
+
+def test_a_frame_has_a_row_per_trial(store, new_run, complete):
+    assert list(frame(store).columns)[:3] == ["run", "number", "state"]
+    run_id = new_run()
+    complete(run_id, "f0", 0.9)
+    complete(run_id, "f1", None)
+    table = frame(store, "digits")
+    assert list(table.index) == [1, 2]
+    assert table.loc[1, "val_error"] == pytest.approx(0.1)
+    assert (table.loc[2, "recipe.lr"], table.loc[2, "choices.stage.width"]) == (0.1, 1)
+    assert len(table.query("val_accuracy > 0.5 and params < 5000")) == 1
+
+
+def dominated(trial: Trial, other: Trial, names: tuple[str, ...]) -> bool:
+    """By the definition: no worse anywhere and better somewhere; or equal, and earlier."""
+    signs = [-1 if name == "val_accuracy" else 1 for name in names]
+    a = [sign * getattr(trial, name) for sign, name in zip(signs, names, strict=True)]
+    b = [sign * getattr(other, name) for sign, name in zip(signs, names, strict=True)]
+    no_worse = all(y <= x for x, y in zip(a, b, strict=True))
+    return no_worse and (a != b or other.trial < trial.trial)
+
+
+@pytest.mark.parametrize(
+    "names", [("val_accuracy",), ("val_accuracy", "macs"), ("params", "val_error"), ("val_accuracy", "params", "macs")]
+)
+def test_the_front_is_what_brute_force_finds(trials, names):
+    scored = [trial for trial in trials if trial.state.finished and trial.val_accuracy is not None]
+    expected = {trial.trial for trial in scored if not any(dominated(trial, other, names) for other in scored)}
+    front = pareto(trials, names)
+    assert {trial.trial for trial in front} == expected
+    assert len(front) == len(expected)
+    shuffled = random.Random(0).sample(trials, len(trials))
+    assert pareto(shuffled, names) == front
+
+
+def test_fronts_of_nothing(trials):
+    assert pareto([]) == []
+    with pytest.raises(ValueError, match="needs an objective"):
+        pareto(trials, ())
+
+
+def test_a_history_tells_finished_from_unfinished(store, trials):
+    history = store.history("a")
+    assert len(history) == 151
+    assert {trial.state for trial in history.unfinished} == {"queued", "running"}
+    assert {trial.state for trial in history.finished} == {"completed", "stopped_early"}
+    assert History().best() is None
+    with pytest.raises(ValueError, match="in order of number"):
+        History(tuple(trials))
+    assert math.isinf(rank(history.trials[0])[0])

@@ -1,0 +1,137 @@
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from archsieve.results.errors import RunExistsError, StoreError
+from archsieve.results.records import DatasetRecord, RunStatus, TrialState
+from archsieve.results.run_name import check_run_name
+
+
+def test_a_run_is_recalled(store, new_run):
+    run_id = new_run("one", config={"name": "one", "budget": {"params": "60k"}})
+    run = store.run("one")
+    assert run == store.run(run_id) == store.runs()[0]
+    assert (run.run_id, run.name, run.status, run.searcher, run.seed) == (run_id, "one", "running", "random", 3)
+    assert (run.dataset, run.version, run.trials) == ("digits", "0.1.0", 0)
+    assert run.config == {"name": "one", "budget": {"params": "60k"}}
+    assert run.created_at.utcoffset().total_seconds() == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, {1, 2}])
+def test_a_config_that_is_no_json_is_refused(store, new_run, value):
+    with pytest.raises(ValueError, match="the store keeps finite numbers"):
+        new_run("one", config={"lr": value})
+    assert store.runs() == []
+
+
+def test_provenance_keeps_what_it_does_not_know(store, new_run):
+    new_run("one", provenance={"git_commit": "abc", "weather": "fine"})
+    (process,) = store.provenance("one")
+    assert (process["git_commit"], process["other"], process["pid"]) == ("abc", {"weather": "fine"}, os.getpid())
+
+
+def test_a_name_that_exists_is_refused(store, new_run):
+    new_run("one")
+    new_run("one-2")
+    with pytest.raises(RunExistsError, match=r"'one-3'.*archsieve resume one$"):
+        new_run("one")
+    assert len(store.runs()) == 2
+    new_run("x" * 100)
+    with pytest.raises(RunExistsError, match=f"'{'x' * 98}-2'"):
+        new_run("x" * 100)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "_x", "digits.v2_final-3", "A" * 100])
+def test_good_run_names(name):
+    assert check_run_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "-a", "a/b", "a b", "a\n", "ü", "٣", "A" * 101, None, "a:b"])
+def test_bad_run_names(name, new_run, store):
+    with pytest.raises(ValueError, match="a run name is"):
+        new_run(name)
+    assert store.runs() == []
+
+
+def test_an_unknown_run_names_the_nearest(store, new_run):
+    with pytest.raises(ValueError, match="no runs yet"):
+        store.run("digits")
+    new_run("digits")
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        store.history("digit")
+    with pytest.raises(ValueError, match="unknown run 7"):
+        store.run(7)
+
+
+def test_data_sets_are_shared_by_content(store, new_run):
+    new_run("one")
+    new_run("two", dataset=DatasetRecord(content_hash="d1", name="digits"))
+    assert store.dataset("d1").n_train == 1000
+    new_run("three", dataset={"content_hash": "d2", "name": "x", "input_shape": [1, 8, 8], "class_names": ["a", "b"]})
+    assert store.dataset("d2").input_shape == (1, 8, 8)
+    with pytest.raises(ValueError, match="did you mean 'n_train'"):
+        new_run("four", dataset={"content_hash": "d2", "name": "x", "ntrain": 1})
+    with pytest.raises(ValueError, match="content hash"):
+        store.dataset("d9")
+
+
+def test_events_are_kept_in_order(store, new_run):
+    run_id = new_run()
+    store.add_event(run_id, "info", "began", {"a": [1, 2]})
+    store.add_event(run_id, "error", "worker lost", "text")
+    assert [(e["level"], e["kind"], e["detail"]) for e in store.events("digits")] == [
+        ("info", "began", {"a": [1, 2]}),
+        ("error", "worker lost", "text"),
+    ]
+
+
+def test_finish_run_leaves_nothing_running(store, new_run, propose, complete):
+    run_id = new_run()
+    complete(run_id, "f0", 0.5)
+    store.start(propose(run_id, "f1").trial)
+    propose(run_id, "f2")
+    store.finish_run(run_id, "stopped")
+    run = store.run(run_id)
+    assert run.status is RunStatus.STOPPED
+    assert run.counts == {"completed": 1, "interrupted": 1, "queued": 1}
+    assert run.finished_at >= run.created_at
+    assert store.provenance(run_id)[0]["end_reason"] == "stopped"
+    with pytest.raises(ValueError, match="RunStatus"):
+        store.finish_run(run_id, "done")
+
+
+def test_resume_interrupts_and_goes_on(store, new_run, propose):
+    run_id = new_run()
+    trial = propose(run_id)
+    store.start(trial.trial, node="a")
+    assert store.resume_run("digits", {}) == run_id
+    assert store.trial(trial.trial).state is TrialState.INTERRUPTED
+    assert store.history(run_id).unfinished == (store.trial(trial.trial),)
+    store.start(trial.trial, node="b")
+    store.finish(trial.trial, TrialState.COMPLETED, summary={"val_accuracy": 0.5})
+    ended = store.trial(trial.trial)
+    assert ended.state is TrialState.COMPLETED
+    assert ended.reason is None
+    assert len(store.provenance(run_id)) == 2
+
+
+def test_one_living_process_drives_a_run(store, new_run):
+    run_id = new_run("one", provenance={"pid": os.getppid()})
+    with pytest.raises(StoreError, match=f"driven by process {os.getppid()}"):
+        store.resume_run("one", {})
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE process SET heartbeat_at = '2020-01-01 00:00:00.000000'")
+    store.resume_run("one", {})
+    before = store.provenance(run_id)[-1]["heartbeat_at"]
+    store.heartbeat(run_id)
+    assert store.provenance(run_id)[-1]["heartbeat_at"] > before
+
+
+def test_a_dead_process_does_not_hold_its_run(store, new_run):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(60)
+    new_run("one", provenance={"pid": process.pid})
+    store.resume_run("one", {})

@@ -1,0 +1,173 @@
+import math
+import subprocess
+import sys
+
+import pytest
+
+from archsieve.results.errors import StoreError
+from archsieve.results.records import FailKind, TrialState
+from archsieve.results.store import open_store
+
+
+def test_a_proposal_is_written_before_it_is_handed_out(path, store, new_run, propose):
+    run_id = new_run()
+    first, second = propose(run_id, "f0"), propose(run_id, "f1", params=7)
+    assert (first.number, second.number, second.params) == (0, 1, 7)
+    assert first.state is TrialState.QUEUED
+    assert first.architecture == {"input_shape": [1, 8, 8], "blocks": ["f0"]}
+    assert (first.choices, first.recipe, first.seed) == ({"stage.width": 1}, {"lr": 0.1, "epochs": 2}, 5)
+    with open_store(path, read_only=True) as other:
+        assert list(other.history("digits")) == [first, second]
+    other_run = new_run("other")
+    assert propose(other_run, "f0").number == 0
+
+
+def test_layers_are_written_once(store, new_run, propose):
+    run_id = new_run()
+    propose(run_id, "f0")
+    propose(run_id, "f0")
+    layers = store.layers("f0")
+    assert [layer["name"] for layer in layers] == ["conv", "pool", "fc"]
+    assert layers[0] == {
+        "name": "conv", "kind": "conv", "out_shape": [8, 8, 8], "params": 80, "macs": 4608, "activations": 512,
+    }  # fmt: skip
+    assert store.layers("none") == []
+
+
+def test_the_life_of_a_trial(store, new_run, propose):
+    trial_id = propose(new_run()).trial
+    store.start(trial_id, device="cuda:0", node="n1", pid=4)
+    running = store.trial(trial_id)
+    assert (running.state, running.device) == (TrialState.RUNNING, "cuda:0")
+    store.record_epoch(trial_id, 1, {"val_accuracy": 0.5})
+    store.record_epoch(trial_id, 2, {"val_accuracy": 0.75})
+    summary = {"val_accuracy": 0.75, "val_loss": 0.25, "best_epoch": 2, "train_accuracy": 1.0, "train_loss": 0.0}
+    store.finish(trial_id, TrialState.STOPPED_EARLY, reason="asha", summary=summary)
+    trial = store.trial(trial_id)
+    assert trial.state is TrialState.STOPPED_EARLY
+    assert {name: getattr(trial, name) for name in summary} == summary
+    assert (trial.epochs_done, trial.reason, trial.val_error) == (2, "asha", 0.25)
+    assert trial.created_at <= trial.started_at <= trial.ended_at
+    assert trial.duration_s >= 0
+
+
+def test_saying_it_again_changes_nothing(store, new_run, propose):
+    trial_id = propose(new_run()).trial
+    for _ in range(2):
+        store.start(trial_id, device="cpu", node="n", pid=1)
+    for _ in range(2):
+        store.record_epoch(trial_id, 2, {"val_loss": 0.5})
+        store.record_epoch(trial_id, 1, {"val_loss": 1.0})
+    store.finish(trial_id, TrialState.COMPLETED, summary={"val_accuracy": 0.5})
+    before = store.trial(trial_id)
+    store.finish(trial_id, TrialState.COMPLETED, summary={"val_accuracy": 0.5})
+    store.add_artifact(trial_id, "best", "digits/0/best.safetensors", 10, "aa")
+    store.add_artifact(trial_id, "best", "digits/0/best.safetensors", 12, "bb")
+    assert store.trial(trial_id) == before
+    assert before.epochs_done == 2
+    assert store.curve(trial_id) == {"val_loss": [(1, 1.0), (2, 0.5)]}
+    assert [(a["bytes"], a["sha256"]) for a in store.artifacts(trial_id)] == [(12, "bb")]
+    with store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM attempt").scalar() == 1
+
+
+def test_an_ended_trial_stays_as_it_ended(store, new_run, complete):
+    trial = complete(new_run(), "f0", 0.9)
+    with pytest.raises(ValueError, match="completed stays so"):
+        store.finish(trial.trial, TrialState.FAILED, fail_kind=FailKind.BUG, reason="late")
+    with pytest.raises(ValueError, match="never runs again"):
+        store.start(trial.trial)
+    store.finish(trial.trial, TrialState.COMPLETED, summary={"test_accuracy": 0.8})
+    assert store.trial(trial.trial).test_accuracy == 0.8
+    assert store.trial(trial.trial).ended_at == trial.ended_at
+
+
+@pytest.mark.parametrize(
+    ("state", "entries", "says"),
+    [
+        (TrialState.RUNNING, {}, "ends completed"),
+        (TrialState.FAILED, {}, "fail_kind"),
+        (TrialState.COMPLETED, {"fail_kind": FailKind.OOM}, "fail_kind"),
+        (TrialState.COMPLETED, {"summary": {"val_acuracy": 0.5}}, "did you mean 'val_accuracy'"),
+        (TrialState.COMPLETED, {"summary": {"val_accuracy": 97.0}}, "fraction"),
+    ],
+)
+def test_ends_that_make_no_sense_are_refused(store, new_run, propose, state, entries, says):
+    trial = propose(new_run())
+    with pytest.raises(ValueError, match=says):
+        store.finish(trial.trial, state, **entries)
+    assert store.trial(trial.trial) == trial
+
+
+def test_a_failure_keeps_kind_and_reason(store, new_run, complete):
+    trial = complete(new_run(), "f0", None)
+    assert (trial.state, trial.fail_kind, trial.reason) == ("failed", FailKind.OOM, "<b>no memory</b>")
+
+
+def test_nan_and_infinity_come_back(store, new_run, propose):
+    trial_id = propose(new_run()).trial
+    values = [0.1, math.nan, math.inf, -math.inf, 1e-300]
+    for epoch, value in enumerate(values, 1):
+        store.record_epoch(trial_id, epoch, {"val_loss": value})
+    assert repr([value for _, value in store.curve(trial_id)["val_loss"]]) == repr(values)
+    store.record_epoch(trial_id, 2, {"val_loss": 2.0})
+    assert store.curve(trial_id)["val_loss"][1] == (2, 2.0)
+    diverged = {"val_accuracy": math.nan, "val_loss": math.inf, "best_epoch": None}
+    store.finish(trial_id, TrialState.FAILED, fail_kind=FailKind.DIVERGED, summary=diverged)
+    assert store.trial(trial_id).val_accuracy is store.trial(trial_id).val_loss is None
+
+
+def test_trials_that_are_not_there(store, new_run):
+    run_id = new_run()
+    for act in (
+        lambda: store.trial(9),
+        lambda: store.start(9),
+        lambda: store.record_epoch(9, 1, {"x": 1}),
+        lambda: store.finish(9, TrialState.COMPLETED),
+    ):
+        with pytest.raises(ValueError, match="no trial has the id 9"):
+            act()
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.add_event(run_id, "info", "x", {}, trial_id=9)
+
+
+def test_a_proposal_to_no_run_leaves_nothing(store, propose):
+    with pytest.raises(StoreError):
+        propose(9)
+    with store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM architecture").scalar() == 0
+
+
+@pytest.mark.parametrize("uri", ["/etc/passwd", "../x", "a/../../x", "a\\b", "", "C:x", "http://x/y"])
+def test_artifacts_stay_inside(store, new_run, propose, uri):
+    trial = propose(new_run())
+    with pytest.raises(ValueError, match="artifact"):
+        store.add_artifact(trial.trial, "best", uri, 1, "aa")
+
+
+WRITER = """
+import sys
+from archsieve.results.records import TrialState
+from archsieve.results.store import open_store
+
+path, worker = sys.argv[1:]
+cost = dict(params=1, macs=1, activations=1, memory_bytes=1)
+with open_store(path) as store:
+    for i in range(30):
+        name = f"{worker}-{i}"
+        entries = dict(architecture={"n": name}, fingerprint=name, cost=cost, choices={}, recipe={}, seed=0)
+        trial = store.propose(1, **entries).trial
+        store.start(trial, node=worker)
+        store.record_epoch(trial, 1, {"val_loss": 1.0})
+        store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": 0.5})
+"""
+
+
+def test_four_processes_lose_nothing(path, store, new_run):
+    run_id = new_run()
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(worker)]) for worker in range(4)]
+    assert [writer.wait(120) for writer in writers] == [0] * 4
+    history = store.history(run_id)
+    assert [trial.number for trial in history] == list(range(120))
+    assert len(history.fingerprints) == len(history.finished) == 120
+    assert all(store.curve(trial.trial) == {"val_loss": [(1, 1.0)]} for trial in history)

@@ -1,6 +1,7 @@
 """Modules for the layers torch has no module of: branches, and the shortcut that pads."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,7 @@ class BranchesModule(nn.Module):
         outs = [branch(x) for branch in self.branches]
         if self.join == "concat":
             return torch.cat(outs, dim=1)
-        total = outs[0]
-        for out in outs[1:]:
-            total = total + out
+        total: Tensor = reduce(torch.add, outs)
         return total
 
 

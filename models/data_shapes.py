@@ -1,0 +1,60 @@
+"""Shapes of the known data sets, told without loading a pixel or importing torch."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ..spaces.lookup import look_up
+from .data_error import DataError
+from .image_folders import class_names, split_folders
+
+
+class DataShape(NamedTuple):
+    """What a network must fit: ``input_shape`` is (channels, height, width)."""
+
+    input_shape: tuple[int, int, int]
+    n_classes: int
+
+
+IMAGE_FOLDER = "imagefolder"
+SHAPES: dict[str, DataShape | None] = {
+    "digits": DataShape((1, 8, 8), 10),
+    "fashion-mnist": DataShape((1, 28, 28), 10),
+    "cifar10": DataShape((3, 32, 32), 10),
+    "cifar100": DataShape((3, 32, 32), 100),
+    "svhn": DataShape((3, 32, 32), 10),
+    IMAGE_FOLDER: None,  # its folders tell
+}
+
+
+def describe_data(name: str, *, path: str | Path | None = None, image_size: int | None = None) -> DataShape:
+    """Input shape and number of classes of ``load_data(name, path=path, image_size=image_size)``.
+
+    An image folder is listed, its images are not opened. Raises ``ValueError`` for an unknown name and
+    :class:`DataError` for a folder that is none.
+    """
+    known = look_up(SHAPES, name, "data set")
+    check_image_size(image_size)
+    if known is None:
+        size, root = required_for_folder(path, image_size)
+        return DataShape((3, size, size), len(class_names(split_folders(root)["train"])))
+    channels, height, width = known.input_shape
+    return DataShape((channels, image_size or height, image_size or width), known.n_classes)
+
+
+def check_image_size(image_size: int | None) -> None:
+    """Refuse a side in pixels that is not a whole number of at least 1."""
+    if image_size is not None and (type(image_size) is not int or image_size < 1):
+        raise DataError(f"image_size must be a whole number of pixels of at least 1, but got {image_size!r}")
+
+
+def required_for_folder(path: str | Path | None, image_size: int | None) -> tuple[int, Path]:
+    """The two things that only the caller knows about an image folder: its side in pixels and its place."""
+    if path is None:
+        raise DataError(
+            f"data set {IMAGE_FOLDER!r} needs a path, but got none; set path to the folder of class folders"
+        )
+    if image_size is None:
+        raise DataError(
+            f"data set {IMAGE_FOLDER!r} needs image_size, but got none; set it to a side in pixels, as in 64"
+        )
+    return image_size, Path(path)

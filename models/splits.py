@@ -1,0 +1,53 @@
+"""Stratified splits: each class gives its share to every part."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data_error import DataError
+
+
+def stratified_split(
+    labels: Tensor, fractions: Mapping[str, float], classes: Sequence[str], *, seed: int
+) -> dict[str, Tensor]:
+    """Ascending indices of each part: the given fraction of every class, drawn by ``seed``; ``"train"`` is the rest.
+
+    ``labels`` is int64 (N,). Every part has at least one sample of every class, or a :class:`DataError` names the
+    class.
+    """
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[np.ndarray]] = {part: [] for part in (*fractions, "train")}
+    for label, name in enumerate(classes):
+        members = rng.permutation(np.flatnonzero(labels.numpy() == label))
+        cuts = np.cumsum(_sizes(len(members), fractions, name))
+        for chunks, chunk in zip(parts.values(), np.split(members, cuts), strict=True):
+            chunks.append(chunk)
+    return {part: torch.from_numpy(np.sort(np.concatenate(chunks))) for part, chunks in parts.items()}
+
+
+def stratified_sample(labels: Tensor, limit: int | None, *, seed: int) -> Tensor:
+    """Ascending indices of at most ``limit`` samples, drawn by ``seed``, the classes in proportion; all if None.
+
+    Each class is shuffled and laid evenly over [0, 1]; the ``limit`` samples nearest to 0 are taken.
+    """
+    if limit is None or limit >= len(labels):
+        return torch.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    places = np.empty(len(labels))
+    for label in np.unique(labels.numpy()):
+        members = rng.permutation(np.flatnonzero(labels.numpy() == label))
+        places[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return torch.from_numpy(np.sort(np.argsort(places, kind="stable")[:limit]))
+
+
+def _sizes(n: int, fractions: Mapping[str, float], name: str) -> list[int]:
+    sizes = [max(1, round(n * fraction)) for fraction in fractions.values()]
+    if n <= sum(sizes):
+        wanted = ", ".join(f"{part} {fraction:g}" for part, fraction in fractions.items())
+        raise DataError(
+            f"every class needs an image in train and in each part carved from it ({wanted}), but class {name!r} has "
+            f"{n}; add images, raise `limit`, or lower the fractions"
+        )
+    return sizes

@@ -1,0 +1,153 @@
+"""Data sets by name: splits, limits, sizes, hashes."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from archsieve.models.data import DATASETS, DataError, ImageData, Split, load_data
+from archsieve.models.data_shapes import SHAPES, describe_data
+
+GOLDEN_DIGITS = "dd29641b84113334620b044edfa3c3d3011399a39791d221c9b945c7919044f2"
+
+
+def rows(split: Split | None) -> set[bytes]:
+    assert split is not None
+    return {image.numpy().tobytes() for image in split.images}
+
+
+def test_digits_are_split_disjoint_and_whole(digits: ImageData) -> None:
+    assert digits.test is not None
+    assert len(digits.train) + len(digits.val) + len(digits.test) == 1797
+    parts = [rows(split) for split in (digits.train, digits.val, digits.test)]
+    assert len(set.union(*parts)) == sum(map(len, parts))
+
+
+def test_digits_are_stratified(digits: ImageData) -> None:
+    whole = torch.cat([split.labels for split in (digits.train, digits.val, digits.test) if split]).bincount()
+    assert torch.equal(digits.val.labels.bincount(), (whole * 0.2).round().long())
+
+
+def test_digits_are_reproducible(digits: ImageData) -> None:
+    assert load_data("digits").content_hash == digits.content_hash == GOLDEN_DIGITS
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"val_fraction": 0.3}, {"test_fraction": 0}, {"limit": 500}])
+def test_the_hash_tells_other_data(digits: ImageData, change: dict[str, float]) -> None:
+    assert load_data("digits", **change).content_hash != digits.content_hash  # type: ignore[arg-type]
+
+
+def test_statistics_are_of_the_training_images_alone(digits: ImageData) -> None:
+    torch.testing.assert_close(digits.mean, digits.train.images.mean().view(1))
+    normal = digits.normalise(digits.train.images)
+    torch.testing.assert_close(normal.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(normal.std(), torch.tensor(1.0), atol=1e-3, rtol=0)
+
+
+def test_a_constant_channel_is_not_divided_by_zero() -> None:
+    flat = Split(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+    data = ImageData.of("flat", ("a", "b"), train=flat, val=flat)
+    assert data.normalise(flat.images / 255).isfinite().all()
+
+
+def test_no_test_split_where_none_is_wanted() -> None:
+    data = load_data("digits", test_fraction=0)
+    assert data.test is None
+    assert data.to("cpu").test is None
+
+
+def test_limit_keeps_the_classes_in_proportion() -> None:
+    data = load_data("digits", limit=200)
+    assert data.test is not None
+    assert len(data.train) + len(data.val) + len(data.test) == 200
+    assert data.train.labels.bincount().min() >= 10
+
+
+def test_images_are_resized_where_asked() -> None:
+    data = load_data("digits", image_size=16, limit=100)
+    assert data.input_shape == (1, 16, 16) == describe_data("digits", image_size=16).input_shape
+    assert data.train.images.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"val_fraction": 0}, "0 < val_fraction < 1"),
+        ({"val_fraction": 1.0}, "0 < val_fraction < 1"),
+        ({"test_fraction": -0.1}, "0 <= test_fraction < 1"),
+        ({"val_fraction": 0.5, "test_fraction": 0.5}, "leave something to train on"),
+        ({"limit": 0}, "limit must be"),
+        ({"limit": 12}, "class '.' has 1; add images, raise `limit`"),
+        ({"image_size": 0}, "image_size must be"),
+        ({"image_size": 8.0}, "image_size must be"),
+    ],
+)
+def test_wrong_requests_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_data("digits", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ask", [load_data, describe_data])
+def test_an_unknown_name_names_the_nearest(ask: object) -> None:
+    assert callable(ask)
+    with pytest.raises(ValueError, match="unknown data set 'digit'; did you mean 'digits'"):
+        ask("digit")
+
+
+def test_the_two_tables_name_the_same_sets() -> None:
+    assert set(SHAPES) == set(DATASETS)
+
+
+def test_described_digits_are_the_loaded_ones(digits: ImageData) -> None:
+    assert describe_data("digits") == (digits.input_shape, digits.n_classes)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes()
+
+
+def write_fashion(folder: Path, zipped: bool = False) -> None:
+    folder.mkdir(parents=True)
+    for part, n in (("train", 60), ("t10k", 20)):
+        images = np.random.default_rng(n).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        for what, array in (("images-idx3", images), ("labels-idx1", np.arange(n, dtype=np.uint8) % 10)):
+            raw = idx(array)
+            file = folder / f"{part}-{what}-ubyte{'.gz' * zipped}"
+            file.write_bytes(gzip.compress(raw) if zipped else raw)
+
+
+@pytest.mark.parametrize("below", [".", "FashionMNIST/raw"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_fashion_mnist_is_read_plain_and_gzipped(tmp_path: Path, below: str, zipped: bool) -> None:
+    write_fashion(tmp_path / "f" / below, zipped)
+    data = load_data("fashion-mnist", path=tmp_path / "f")
+    assert describe_data("fashion-mnist") == (data.input_shape, data.n_classes)
+    assert data.test is not None
+    assert (len(data.train), len(data.val), len(data.test)) == (50, 10, 20)
+
+
+def test_fashion_mnist_of_debian_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("archsieve.models.fashion_mnist.DEBIAN_FOLDER", tmp_path / "debian")
+    write_fashion(tmp_path / "debian", zipped=True)
+    assert load_data("fashion-mnist").n_classes == 10
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b"\x00\x00\x08\x03", b"\x1f\x8b12345", idx(np.zeros((2, 28, 28), np.uint8))[:-1]]
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_broken_idx_file_is_named(tmp_path: Path, broken: bytes, zipped: bool) -> None:
+    write_fashion(tmp_path / "f", zipped)
+    (tmp_path / "f" / f"train-images-idx3-ubyte{'.gz' * zipped}").write_bytes(broken)
+    with pytest.raises(DataError, match="train-images-idx3-ubyte must be a whole IDX file"):
+        load_data("fashion-mnist", path=tmp_path / "f")
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "cifar100", "svhn"])
+def test_an_absent_set_is_one_error_with_path_and_cure(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"nowhere.*(?s:.)*set path to.*download = true"):
+        load_data(name, path=tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,179 @@
+"""Image folders: layouts read, pixels kept, every bad input named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from archsieve.models.data import DataError, load_data
+from archsieve.models.data_shapes import describe_data
+from archsieve.models.images import decode
+
+Writer = Callable[..., Path]
+
+
+def test_class_folders_are_split(image_folder: Writer) -> None:
+    data = load_data("imagefolder", path=image_folder(), image_size=8)
+    assert data.classes == ("cat", "dog")
+    assert data.input_shape == (3, 8, 8)
+    assert data.test is not None
+    assert [split.labels.bincount().tolist() for split in (data.train, data.val, data.test)] == [[6, 6], [2, 2], [2, 2]]
+    assert data.train.images[data.train.labels == 0].max() < 100 <= data.train.images[data.train.labels == 1].min()
+
+
+def test_split_folders_stay_as_they_are(image_folder: Writer) -> None:
+    for part, n in (("train", 5), ("val", 3), ("test", 2)):
+        root = image_folder(n=n, within=part)
+    data = load_data("imagefolder", path=root, image_size=8)
+    assert data.test is not None
+    assert (len(data.train), len(data.val), len(data.test)) == (10, 6, 4)
+
+
+def test_missing_val_is_carved_and_missing_test_beside_val_is_none(image_folder: Writer, tmp_path: Path) -> None:
+    root = image_folder(n=10, within="train")
+    assert load_data("imagefolder", path=root, image_size=8).test is not None
+    image_folder(n=2, within="val")
+    data = load_data("imagefolder", path=root, image_size=8)
+    assert (len(data.train), len(data.val), data.test) == (20, 4, None)
+
+
+def test_a_class_may_be_called_train(image_folder: Writer) -> None:
+    assert load_data("imagefolder", path=image_folder(("train", "plane")), image_size=8).classes == ("plane", "train")
+
+
+def test_limit_decodes_no_more_than_it_keeps(image_folder: Writer) -> None:
+    root = image_folder(n=50)
+    for kept in range(2):
+        data = load_data("imagefolder", path=root, image_size=8, limit=20)
+        assert len(data.train) + len(data.val) + len(data.test or ()) == 20, kept
+
+
+def test_description_needs_no_pixels(image_folder: Writer) -> None:
+    root = image_folder()
+    (root / "cat" / "000.png").write_bytes(b"not an image")
+    assert describe_data("imagefolder", path=root, image_size=24) == ((3, 24, 24), 2)
+
+
+def test_hidden_files_are_passed_over(image_folder: Writer) -> None:
+    root = image_folder()
+    (root / "cat" / ".DS_Store").write_bytes(b"x")
+    (root / ".git").mkdir()
+    assert load_data("imagefolder", path=root, image_size=8).n_classes == 2
+
+
+def test_the_middle_is_cropped_after_the_short_side_is_resized(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 12, 3), np.uint8)
+    pixels[:, 4:8] = (10, 20, 30)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    assert torch.equal(
+        decode(tmp_path / "wide.png", 4), torch.tensor([10, 20, 30]).byte().view(3, 1, 1).expand(3, 4, 4)
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / ("image.tiff" if mode in ("CMYK", "I", "F") else "image.png")
+    Image.new("L", (6, 6), 255).convert(mode).save(file)
+    assert decode(file, 4).shape == (3, 4, 4)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 65535 // 2, np.uint16)).save(tmp_path / "deep.png")
+    assert decode(tmp_path / "deep.png", 4).unique().tolist() == [127]
+
+
+def test_a_transparent_palette_makes_no_warning(tmp_path: Path) -> None:
+    image = Image.new("RGB", (4, 4), (255, 0, 0)).quantize(4)
+    image.save(tmp_path / "palette.png", transparency=bytes([0, 128, 255]))
+    assert decode(tmp_path / "palette.png", 4)[0].unique().tolist() == [255]
+
+
+def empty_class(root: Path) -> None:
+    (root / "emu").mkdir()
+
+
+def zero_bytes(root: Path) -> None:
+    (root / "cat" / "zero.png").touch()
+
+
+def no_image(root: Path) -> None:
+    (root / "dog" / "notes.txt").write_text("woof")
+
+
+def truncated(root: Path) -> None:
+    file = root / "dog" / "000.png"
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def nested(root: Path) -> None:
+    (root / "cat" / "black").mkdir()
+
+
+def too_few(root: Path) -> None:
+    for file in sorted((root / "cat").iterdir())[2:]:
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (empty_class, "emu is empty; add images"),
+        (zero_bytes, "zero.png is empty; remove it"),
+        (no_image, "notes.txt is none; remove it"),
+        (truncated, "000.png does not: .*replace or remove it"),
+        (nested, "black is a folder; move its images up"),
+        (too_few, "class 'cat' has 2; add images"),
+    ],
+)
+def test_a_bad_folder_is_named(image_folder: Writer, spoil: Callable[[Path], None], message: str) -> None:
+    root = image_folder()
+    spoil(root)
+    with pytest.raises(DataError, match=message):
+        load_data("imagefolder", path=root, image_size=8)
+
+
+@pytest.mark.parametrize("ask", [load_data, describe_data])
+@pytest.mark.parametrize(
+    ("below", "message"),
+    [
+        ("nowhere", "nowhere does not; check the path"),
+        ("cat/000.png", "000.png is a file"),
+        ("cat", "has none; lay the images out as CLASS/image.png"),
+    ],
+)
+def test_a_path_that_is_no_image_folder(image_folder: Writer, ask: object, below: str, message: str) -> None:
+    root = image_folder()
+    assert callable(ask)
+    with pytest.raises(DataError, match=message):
+        ask("imagefolder", path=root / below, image_size=8)
+
+
+def test_one_class_is_too_few(image_folder: Writer) -> None:
+    with pytest.raises(DataError, match="has one, 'cat'"):
+        load_data("imagefolder", path=image_folder(("cat",)), image_size=8)
+
+
+def test_classes_that_differ_between_splits(image_folder: Writer) -> None:
+    image_folder(within="train")
+    root = image_folder(("cat", "dog", "emu"), within="val")
+    with pytest.raises(DataError, match=r"'emu' is in .*val and not in .*train; add or remove it"):
+        load_data("imagefolder", path=root, image_size=8)
+
+
+def test_a_folder_beside_train_that_is_no_split(image_folder: Writer) -> None:
+    image_folder(within="train")
+    root = image_folder(within="valid")
+    with pytest.raises(DataError, match="has 'valid'; rename or move it"):
+        load_data("imagefolder", path=root, image_size=8)
+
+
+@pytest.mark.parametrize("ask", [load_data, describe_data])
+def test_path_and_size_are_needed(image_folder: Writer, ask: object) -> None:
+    assert callable(ask)
+    with pytest.raises(DataError, match="needs a path"):
+        ask("imagefolder", image_size=8)
+    with pytest.raises(DataError, match="needs image_size"):
+        ask("imagefolder", path=image_folder())

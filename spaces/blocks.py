@@ -5,10 +5,10 @@ from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
 from .block import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, optional
+from .chains import MODE, PLACE, activate, conv_norm_act
+from .inception import Inception
 from .layers import (
-    ACT,
     LAYERS,
-    Act,
     BatchNorm,
     Branches,
     Convolution,
@@ -22,29 +22,19 @@ from .layers import (
 )
 from .lookup import look_up, unknown
 
-MODE: Law = one_of("max", "average")
-_PLACE: dict[str, Law] = {"norm": FLAG, "act": ACT}
-
-
-def conv_norm_act(
-    width: int,
-    kernel: int,
-    stride: int = 1,
-    padding: int | None = None,
-    *,
-    groups: int = 1,
-    norm: bool = True,
-    act: str = "relu",
-) -> tuple[Layer, ...]:
-    """Convolution, batch norm, nonlinearity; padded to keep the size where ``padding`` is None; bias where no norm."""
-    padding = kernel // 2 if padding is None else padding
-    conv = Convolution(width, kernel, stride, padding, groups, bias=not norm)
-    return (conv, *((BatchNorm(),) if norm else ()), *activate(act))
-
-
-def activate(act: str) -> tuple[Layer, ...]:
-    """The nonlinearity ``act``, or nothing where it is "none"."""
-    return () if act == "none" else (Act(act),)
+__all__ = [
+    "BLOCKS",
+    "Conv",
+    "ConvPool",
+    "GlobalAverage",
+    "Inception",
+    "Linear",
+    "Pool",
+    "PyramidPool",
+    "Residual",
+    "ResponseNorm",
+    "block_from_json",
+]
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ class Conv(Block):
     laws: ClassVar[dict[str, Law]] = {
         **dict.fromkeys(("width", "kernel", "stride", "groups"), WHOLE),
         "padding": optional(COUNT),
-        **_PLACE,
+        **PLACE,
     }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
@@ -109,7 +99,7 @@ class ConvPool(Block):
     act: str = "relu"
 
     kind: ClassVar[str] = "conv-pool"
-    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "kernel": ODD, "convs": WHOLE, "pool": MODE, **_PLACE}
+    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "kernel": ODD, "convs": WHOLE, "pool": MODE, **PLACE}
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         conv = conv_norm_act(self.width, self.kernel, norm=self.norm, act=self.act)
@@ -144,7 +134,7 @@ class Residual(Block):
         "shortcut": one_of("A", "B", "C", "none"),
         "preactivation": FLAG,
         "stride_first": FLAG,
-        **_PLACE,
+        **PLACE,
     }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
@@ -197,67 +187,6 @@ class Residual(Block):
 
 
 @dataclass(frozen=True)
-class Inception(Block):
-    """concat(1x1, 1x1-3x3, 1x1-5x5, pool-1x1): four branches side by side (Szegedy et al. 2014, arXiv 1409.4842).
-
-    ``branches`` are the six widths (1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection); where they are left
-    out, ``width`` output channels are shared out as in the paper's module 3a: 1/4, 1/2 (from 3/8), 1/8 (from 1/16) and
-    1/8.
-    ``reduce`` False drops the two 1x1 reductions. ``five`` is the kernel of the 5x5 branch: torchvision has 3 there.
-    """
-
-    width: int | None = None
-    branches: tuple[int, ...] | None = None
-    reduce: bool = True
-    five: int = 5
-    norm: bool = True
-    act: str = "relu"
-
-    kind: ClassVar[str] = "inception"
-    laws: ClassVar[dict[str, Law]] = {
-        "width": optional(Law("a whole number of at least 8", lambda v: WHOLE.holds(v) and v >= 8)),
-        "branches": optional(
-            Law(
-                "six whole numbers of at least 1",
-                lambda v: isinstance(v, tuple) and len(v) == 6 and all(map(WHOLE.holds, v)),
-            )
-        ),
-        "reduce": FLAG,
-        "five": ODD,
-        **_PLACE,
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if (self.width is None) == (self.branches is None):
-            raise ValueError(
-                f"inception needs either `width` or `branches`, but got width={self.width}, branches={self.branches}"
-            )
-
-    def expand(self, shape: Shape) -> tuple[Block, ...]:
-        one, reduce_three, three, reduce_five, five, pool = self.branches or self._shares()
-
-        def conv(width: int, kernel: int) -> tuple[Layer, ...]:
-            return conv_norm_act(width, kernel, norm=self.norm, act=self.act)
-
-        def reduced(width: int) -> tuple[Layer, ...]:
-            return conv(width, 1) if self.reduce else ()
-
-        chains = (
-            conv(one, 1),
-            reduced(reduce_three) + conv(three, 3),
-            reduced(reduce_five) + conv(five, self.five),
-            (Pooling("max", 3, 1, 1), *conv(pool, 1)),
-        )
-        return (Branches(chains, "concat"),)
-
-    def _shares(self) -> tuple[int, ...]:
-        width = self.width or 0
-        one, eighth = width // 4, width // 8
-        return (one, max(1, width * 3 // 8), width - one - 2 * eighth, max(1, width // 16), eighth, eighth)
-
-
-@dataclass(frozen=True)
 class Linear(Block):
     """act(norm(W x + b)): a fully connected layer; a picture is flattened first."""
 
@@ -266,7 +195,7 @@ class Linear(Block):
     act: str = "relu"
 
     kind: ClassVar[str] = "linear"
-    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, **_PLACE}
+    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, **PLACE}
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         flatten: tuple[Layer, ...] = (Flatten(),) if len(shape) == 3 else ()
@@ -285,6 +214,37 @@ class GlobalAverage(Block):
 
 
 @dataclass(frozen=True)
+class PyramidPool(Block):
+    """flatten(max over n x n windows) for each n of ``bins``, side by side (He et al. 2014, arXiv 1406.4729).
+
+    The windows cover the picture, whatever its size: (C, H, H) -> (C * (n1^2 + n2^2 + ...),). Where n does not divide
+    the size they overlap, as in the paper.
+    """
+
+    bins: tuple[int, ...] = (7, 3, 2, 1)
+
+    kind: ClassVar[str] = "pyramid-pool"
+    laws: ClassVar[dict[str, Law]] = {
+        "bins": Law(
+            "one or more whole numbers of at least 1",
+            lambda v: isinstance(v, tuple) and len(v) > 0 and all(map(WHOLE.holds, v)),
+        )
+    }
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        if len(shape) != 3 or shape[1] != shape[2] or shape[1] < max(self.bins):
+            raise ShapeError(
+                f"pyramid-pool needs a square picture of at least {max(self.bins)} pixels a side, but its input is "
+                f"{shape}; use fewer bins, or fewer strides before it"
+            )
+        return (Branches(tuple((self._pool(shape[1], n), Flatten()) for n in self.bins), "concat"),)
+
+    def _pool(self, size: int, bins: int) -> Layer:
+        stride = size // bins
+        return Pooling("max", size - (bins - 1) * stride, stride)
+
+
+@dataclass(frozen=True)
 class ResponseNorm(Block):
     """Local response normalisation, as AlexNet had it."""
 
@@ -298,7 +258,8 @@ class ResponseNorm(Block):
 
 
 BLOCKS: dict[str, type[Block]] = {
-    block.kind: block for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, ResponseNorm)
+    block.kind: block
+    for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, PyramidPool, ResponseNorm)
 }
 
 

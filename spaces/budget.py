@@ -99,7 +99,7 @@ class Budget:
         known = {f.name for f in fields(cls)}
         for name in limits:
             if name not in known:
-                raise ValueError(unknown("budget key", name, known))
+                raise ValueError(f"budget.{name}: {unknown('budget key', name, known)}")
         return cls(**limits)
 
     def limits(self) -> dict[str, tuple[int, int | None]]:

@@ -77,9 +77,15 @@ class Repeat:
     def __hash__(self) -> int:
         return hash((self.block, self.times, tuple(sorted(self.first.items())), self.each))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Repeat, (self.block, self.times, dict(self.first), self.each)  # a mapping proxy cannot be pickled
 
-def choice(*options: Any) -> Choice:
-    """One of ``options``: ``choice(16, 32)``, ``choice(Conv(16), Residual(16))``, ``choice((), (Conv(8), Pool()))``."""
+
+def choice(*options: Any) -> Any:
+    """One of ``options``: ``choice(16, 32)``, ``choice(Conv(16), Residual(16))``, ``choice((), (Conv(8), Pool()))``.
+
+    A :class:`Choice`, declared as anything so that a typed block takes it in any field.
+    """
     return Choice(options)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from .architecture import Architecture
@@ -74,7 +74,7 @@ class LayerCost:
 
     def to_json(self) -> dict[str, Any]:
         """The row as JSON's own types; memory is what is kept of one picture."""
-        return {**asdict(self), "in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
+        return {**vars(self), "in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
 
 
 def layer_costs(architecture: Architecture) -> list[LayerCost]:

@@ -18,8 +18,8 @@ class Recipe:
     """How one network is trained. The defaults are stochastic gradient descent with momentum.
 
     ``lr`` is the peak learning rate; every schedule but ``constant`` ends at ``lr * lr_end``. ``weight_decay`` is
-    decoupled from nothing: it is torch's own, applied to weights of convolutions and linear layers, not to biases and
-    norms unless ``decay_norms``. ``dropout`` stands before each fully connected layer.
+    the optimizer's own (an L2 term for sgd and adam, decoupled for adamw) on weights of convolutions and linear layers,
+    and on biases and norms where ``decay_norms``. ``dropout`` stands before each fully connected layer.
     """
 
     epochs: int = 12
@@ -86,7 +86,7 @@ def _has_type(value: Any, wanted: type) -> bool:
 def _known_keys(data: Mapping[str, Any]) -> None:
     for name in data:
         if name not in _TYPES:
-            raise ValueError(unknown("recipe key", name, _TYPES))
+            raise ValueError(f"recipe.{name}: {unknown('recipe key', name, _TYPES)}")
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,11 @@ class RecipeSpace:
     def holes(self) -> dict[str, Choice | Range]:
         """What is searched, by key; the rest is fixed."""
         return {name: hole for name, hole in self.entries if isinstance(hole, Choice | Range)}
+
+    def largest(self, name: str) -> int:
+        """The largest value that the whole number ``name`` can take: the default where it is not said."""
+        value = dict(self.entries).get(name, getattr(Recipe, name))
+        return int(max(_ends(value)))
 
     def fill(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with the value ``values[key]`` in each hole."""

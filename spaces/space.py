@@ -85,7 +85,7 @@ def fill(template: Template, path: str, pick: Pick) -> tuple[Block, ...]:
     """The blocks of ``template`` with ``pick`` asked at every choice; ``path`` is where the template stands."""
     if isinstance(template, Choice):
         index = _ask(pick, path, template.options)
-        return fill(template.options[index], path + _suffix(template.options, index), pick)
+        return fill(template.options[index], child_path(path, template.options, index), pick)
     if isinstance(template, Repeat):
         return _fill_repeat(template, path, pick)
     if isinstance(template, Block):
@@ -131,12 +131,12 @@ def _ask(pick: Pick, path: str, options: tuple[Any, ...]) -> int:
     return 0 if len(options) == 1 else pick(path, options)
 
 
-def _suffix(options: tuple[Any, ...], index: int) -> str:
-    """What sets the paths below an option apart from those below its siblings: its label, or else its number."""
+def child_path(path: str, options: tuple[Any, ...], index: int) -> str:
+    """The path of what an option holds: apart from its siblings by its label, or by label and number."""
     labels = [label(option) for option in options]
     if labels.count(labels[index]) > 1:
-        return f".{labels[index]}{index + 1}"
-    return "" if isinstance(options[index], Block) else f".{labels[index]}"
+        return f"{path}.{labels[index]}{index + 1}"
+    return path if isinstance(options[index], Block) else f"{path}.{labels[index]}"
 
 
 def label(option: Template) -> str:

@@ -1,0 +1,94 @@
+"""The budget: units, refusals, and what breaks it."""
+
+import pytest
+
+from archsieve.spaces.budget import Budget, format_count, parse_count
+from archsieve.spaces.cost import Cost
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (60_000, 60_000),
+        ("60000", 60_000),
+        ("60k", 60_000),
+        ("5M", 5_000_000),
+        ("1.2G", 1_200_000_000),
+        ("2.5k", 2_500),
+        ("1e6", 1_000_000),
+        ("1_000", 1_000),
+        ("1,000", 1_000),
+        ("0.1k", 100),
+        ("0.0015k", 1),
+        (1e6, 1_000_000),
+        (0, 0),
+    ],
+)
+def test_counts_carry_units(written, meant):
+    assert parse_count(written, "params") == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("2GB", 2 * 10**9), ("512MiB", 512 * 2**20), ("1.5KiB", 1536), ("2M", 2 * 10**6), ("7B", 7)]
+)
+def test_bytes_have_units_of_their_own(written, meant):
+    assert parse_count(written, "memory", in_bytes=True) == meant
+
+
+@pytest.mark.parametrize("written", ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10"])
+def test_other_words_are_refused_with_the_accepted_forms(written):
+    with pytest.raises(ValueError, match='params must be a whole number of at least 0, written like 60000 or "60k"'):
+        parse_count(written, "params")
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), True, None, [5], b"5M"])
+def test_other_values_are_refused(value):
+    with pytest.raises(ValueError, match="params must be a whole number"):
+        parse_count(value, "params")
+
+
+@pytest.mark.parametrize(("written", "meant"), [("5m", "5M"), ("60K", "60k"), ("2g", "2G")])
+def test_a_unit_in_the_wrong_case_gets_a_hint(written, meant):
+    with pytest.raises(ValueError, match=f'did you mean "{meant}"'):
+        parse_count(written, "params")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(412, "412"), (1_000, "1.00k"), (59_900, "59.9k"), (6_000_000, "6.00M"), (999_600, "1.00M"), (999_400, "999k")],
+)
+def test_counts_are_written_with_three_digits(value, text):
+    assert format_count(value) == text
+
+
+def test_a_budget_reads_its_units():
+    budget = Budget(params="60k", macs="6M", memory_bytes="2GB", min_macs="1M")
+    assert (budget.params, budget.macs, budget.memory_bytes, budget.min_macs) == (60_000, 6_000_000, 2 * 10**9, 10**6)
+    assert budget.limits() == {"params": (0, 60_000), "macs": (10**6, 6 * 10**6), "memory_bytes": (0, 2 * 10**9)}
+
+
+def test_a_budget_allows_its_limits_and_no_more():
+    budget = Budget(params=100, min_params=50)
+    prices = [Cost(params, 0, 0, 0) for params in (49, 50, 100, 101)]
+    assert [budget.allows(price) for price in prices] == [False, True, True, False]
+    assert budget.broken(prices[0]) == ["params 49 < 50"]
+    assert budget.broken(prices[3]) == ["params 101 > 100"]
+
+
+def test_no_limit_allows_everything():
+    assert Budget().allows(Cost(10**12, 10**15, 0, 0))
+    assert str(Budget()) == "no limit"
+
+
+def test_a_budget_says_itself():
+    assert str(Budget(params="60k", min_macs="1M")) == "params <= 60.0k and macs >= 1.00M"
+
+
+def test_a_lower_limit_above_the_upper_is_refused():
+    with pytest.raises(ValueError, match=r"budget.min_params <= budget.params must hold, but got 11 and 10"):
+        Budget(params=10, min_params=11)
+
+
+def test_an_unknown_key_gets_the_nearest():
+    with pytest.raises(ValueError, match="unknown budget key 'param'; did you mean 'params'"):
+        Budget.of({"param": 5})

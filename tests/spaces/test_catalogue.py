@@ -1,0 +1,171 @@
+"""The catalogue: every classic costs what its paper or torchvision says, to the unit."""
+
+import pytest
+
+from archsieve.spaces.block import ShapeError
+from archsieve.spaces.catalogue import CATALOGUE, named
+from archsieve.spaces.cost import cost, layer_costs
+
+# name: (params, macs)
+GOLDEN = {
+    "alexnet": (61_100_840, 714_188_480),
+    "alexnet-2012": (60_965_224, 724_406_816),
+    "alexnet-2012-merged": (62_378_344, 1_135_256_096),
+    "zfnet": (62_357_608, 1_168_032_896),
+    "vgg11": (132_863_336, 7_609_090_048),
+    "vgg13": (133_047_848, 11_308_466_176),
+    "vgg16": (138_357_544, 15_470_264_320),
+    "vgg19": (143_667_240, 19_632_062_464),
+    "vgg11-bn": (132_866_088, 7_609_090_048),
+    "vgg13-bn": (133_050_792, 11_308_466_176),
+    "vgg16-bn": (138_361_768, 15_470_264_320),
+    "vgg19-bn": (143_672_744, 19_632_062_464),
+    "googlenet": (6_624_904, 1_498_376_192),
+    "googlenet-2014": (6_998_552, 1_582_671_872),
+    "bn-inception": (11_194_984, 2_018_851_840),
+    "prelu-net": (178_032_072, 19_058_106_368),
+    "prelu-net-b": (183_343_048, 23_219_904_512),
+    "prelu-net-c": (330_623_944, 53_463_130_112),
+    "resnet18": (11_689_512, 1_814_073_344),
+    "resnet34": (21_797_672, 3_663_761_408),
+    "resnet34-a": (21_623_848, 3_644_493_824),
+    "resnet34-c": (22_716_840, 3_830_747_136),
+    "plain18": (11_515_688, 1_794_805_760),
+    "plain34": (21_623_848, 3_644_493_824),
+    "resnet50": (25_557_032, 4_089_184_256),
+    "resnet101": (44_549_160, 7_801_405_440),
+    "resnet152": (60_192_808, 11_513_626_624),
+    "resnet50-v1": (25_557_032, 3_857_973_248),
+    "resnet101-v1": (44_549_160, 7_570_194_432),
+    "resnet152-v1": (60_192_808, 11_282_415_616),
+    "resnet20-cifar": (269_722, 40_551_040),
+    "resnet32-cifar": (464_154, 68_862_592),
+    "resnet44-cifar": (658_586, 97_174_144),
+    "resnet56-cifar": (853_018, 125_485_696),
+    "resnet110-cifar": (1_727_962, 252_887_680),
+    "plain20-cifar": (269_722, 40_551_040),
+    "plain32-cifar": (464_154, 68_862_592),
+    "plain44-cifar": (658_586, 97_174_144),
+    "plain56-cifar": (853_018, 125_485_696),
+}
+REMOVALS = [(7,), (6, 7), (3, 4), (3, 4, 6, 7)]
+SAVED = {
+    "alexnet-2012": (16_781_312, 49_414_144, 1_696_512, 51_110_656),
+    "alexnet-2012-merged": (16_781_312, 49_414_144, 2_507_520, 51_921_664),
+    "alexnet": (16_781_312, 49_414_144, 1_696_384, 51_110_528),
+}
+ALEXNET_LAYERS = {
+    "conv1": (34_944, 105_415_200),
+    "conv2": (307_456, 223_948_800),
+    "conv3": (885_120, 149_520_384),
+    "conv4": (663_936, 112_140_288),
+    "conv5": (442_624, 74_760_192),
+    "fc6": (37_752_832, 37_748_736),
+    "fc7": (16_781_312, 16_777_216),
+    "fc8": (4_097_000, 4_096_000),
+}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_classic_costs_what_is_published(name):
+    price = cost(named(name))
+    assert (price.params, price.macs) == GOLDEN[name]
+
+
+def test_vgg_with_norm_lacks_only_torchvisions_idle_biases():
+    biases = 2 * 64 + 2 * 128 + 3 * 256 + 6 * 512
+    assert cost(named("vgg16-bn")).params == 138_365_992 - biases
+
+
+def test_every_golden_row_is_in_the_catalogue():
+    assert set(GOLDEN) == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("torchvision_name", ["alexnet", "vgg11", "vgg13", "googlenet", "resnet18", "resnet50"])
+def test_params_are_torchvisions_tensor_for_tensor(torchvision_name):
+    torch = pytest.importorskip("torch")
+    models = pytest.importorskip("torchvision").models
+    extra = {"aux_logits": False, "init_weights": False} if torchvision_name == "googlenet" else {}
+    with torch.device("meta"):
+        theirs = models.get_model(torchvision_name, weights=None, **extra)
+    from archsieve.models.build import build
+
+    ours = build(named(torchvision_name.replace("_", "-")), device="meta")
+    shapes = [sorted(tuple(p.shape) for p in network.parameters()) for network in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("place", range(len(REMOVALS)))
+def test_a_removal_saves_what_is_published(name, place):
+    whole, left = cost(named(name)), cost(named(name, remove=REMOVALS[place]))
+    assert whole.params - left.params == SAVED[name][place]
+
+
+@pytest.mark.parametrize(("remove", "share"), [((7,), 2.3), ((6, 7), 6.8), ((3, 4), 39.6), ((3, 4, 6, 7), 46.4)])
+def test_a_removal_saves_its_share_of_the_macs(remove, share):
+    whole, left = cost(named("alexnet-2012")), cost(named("alexnet-2012", remove=remove))
+    assert round(100 * (1 - left.macs / whole.macs), 1) == share
+
+
+def test_layer_8_takes_what_layer_5_puts_out():
+    last = layer_costs(named("alexnet-2012", remove=(6, 7)))[-1]
+    assert (last.name, last.in_shape, last.out_shape) == ("fc6", (9216,), (1000,))
+
+
+def test_layer_5_keeps_its_groups_behind_removed_layers():
+    rows = {row.name: row for row in layer_costs(named("alexnet-2012", remove=(3, 4)))}
+    assert rows["conv3"].in_shape == (256, 13, 13)
+    assert rows["conv3"].params == 256 * 128 * 9 + 256
+
+
+def test_alexnets_layer_table_is_the_published_one():
+    rows = {row.name: (row.params, row.macs) for row in layer_costs(named("alexnet-2012")) if row.macs}
+    assert rows == ALEXNET_LAYERS
+
+
+@pytest.mark.parametrize("name", ["alexnet-2012", "googlenet", "bn-inception", "resnet34", "prelu-net"])
+def test_the_layer_table_adds_up(name):
+    architecture = named(name)
+    rows, price = layer_costs(architecture), cost(architecture)
+    for what in ("params", "macs", "activations"):
+        assert sum(getattr(row, what) for row in rows) == getattr(price, what)
+    assert len({row.name for row in rows}) == len(rows)
+
+
+def test_bn_inception_has_the_papers_shapes():
+    outs = [price.out_shape for _, _, _, price in named("bn-inception").walk()][5:15]
+    assert [c for c, _, _ in outs] == [256, 320, 576, 576, 576, 576, 576, 1024, 1024, 1024]
+    assert [side for _, side, _ in outs] == [28, 28, 14, 14, 14, 14, 14, 7, 7, 7]
+
+
+def test_prelu_nets_pyramid_has_63_bins():
+    rows = {row.name: row for row in layer_costs(named("prelu-net"))}
+    assert rows["fc17"].in_shape == (512 * (49 + 9 + 4 + 1),)
+
+
+def test_input_and_classes_can_be_others():
+    architecture = named("resnet20-cifar", input_shape=(1, 8, 8), classes=7)
+    assert (architecture.input_shape, architecture.classes) == ((1, 8, 8), 7)
+    assert cost(architecture).params == 269_722 - 2 * 16 * 9 - 3 * 65
+
+
+def test_an_input_too_small_names_the_block():
+    with pytest.raises(ShapeError, match=r"block 18 \(pool\): .* kernel 2 on 1 pixels"):
+        named("vgg16", input_shape=(3, 16, 16))
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(ValueError, match="unknown network 'resnet-18'; did you mean 'resnet18'"):
+        named("resnet-18")
+
+
+@pytest.mark.parametrize(("name", "layer"), [("alexnet", 8), ("alexnet", 0), ("resnet18", 2), ("googlenet", 4)])
+def test_what_cannot_be_removed_is_refused(name, layer):
+    with pytest.raises(ValueError, match=f"{name} has no such layer {layer}; choose from 1"):
+        named(name, remove=(layer,))
+
+
+def test_a_removal_that_does_not_fit_names_the_block():
+    with pytest.raises(ShapeError, match=r"block \d+ \(conv\): groups must divide"):
+        named("alexnet-2012", remove=(1,))

@@ -1,0 +1,171 @@
+"""Named spaces contain their classics; stages are what search files ask for."""
+
+import random
+
+import pytest
+
+from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.catalogue import named
+from archsieve.spaces.choices import choice, repeat
+from archsieve.spaces.cost import cost
+from archsieve.spaces.named_spaces import LEAST_SIDE, NAMED_SPACES, named_space
+from archsieve.spaces.sieve import Sieve
+from archsieve.spaces.space import Space
+from archsieve.spaces.stages import stage
+
+SIZES = {
+    "mixed": 632_904,
+    "alexnet-space": 748_800,
+    "vgg-space": 3_483_648,
+    "inception-space": 686_128_968,
+    "resnet-space": 45_034_530,
+    "cifar-resnet-space": 2_983_473,
+}
+CLASSICS = {
+    "alexnet-space": ["alexnet-2012", "alexnet-2012-merged"],
+    "vgg-space": ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn"],
+    "inception-space": ["googlenet"],
+    "resnet-space": [
+        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+        *("resnet34-a", "resnet34-c", "plain18", "plain34"),
+    ],
+    "cifar-resnet-space": [
+        *(f"resnet{depth}-cifar" for depth in (20, 32, 44, 56, 110)),
+        *(f"plain{depth}-cifar" for depth in (20, 32, 44, 56)),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def sieves():
+    return {name: Sieve(named_space(name)) for name in NAMED_SPACES}
+
+
+@pytest.mark.parametrize("name", NAMED_SPACES)
+def test_a_named_space_has_its_size_and_a_graph_small_enough(name, sieves):
+    assert sieves[name].size == SIZES[name]
+    assert sum(len(node.edges) for node in sieves[name].graph.order) < 50_000
+
+
+@pytest.mark.parametrize(("name", "classic"), [(name, classic) for name in CLASSICS for classic in CLASSICS[name]])
+def test_a_classic_is_a_point_of_its_space(name, classic, sieves):
+    architecture = named(classic)
+    index = sieves[name].index(architecture)
+    assert sieves[name].architecture(index).fingerprint == architecture.fingerprint
+
+
+@pytest.mark.parametrize("remove", [(7,), (6, 7), (3, 4), (3, 4, 6, 7)])
+@pytest.mark.parametrize("classic", ["alexnet-2012", "alexnet-2012-merged"])
+def test_alexnets_removals_are_points_too(classic, remove, sieves):
+    architecture = named(classic, remove=remove)
+    sieve = sieves["alexnet-space"]
+    assert sieve.architecture(sieve.index(architecture)).fingerprint == architecture.fingerprint
+
+
+def test_torchvisions_alexnet_is_a_point_at_its_own_input():
+    sieve = Sieve(named_space("alexnet-space", input_shape=(3, 224, 224)))
+    architecture = named("alexnet")
+    assert sieve.architecture(sieve.index(architecture)).fingerprint == architecture.fingerprint
+
+
+@pytest.mark.parametrize("name", NAMED_SPACES)
+def test_random_points_come_back_by_their_index(name, sieves):
+    sieve, rng = sieves[name], random.Random(name)
+    for index in (0, sieve.size - 1, *(rng.randrange(sieve.size) for _ in range(20))):
+        assert sieve.index(sieve.architecture(index)) == index
+
+
+def test_mixed_has_plenty_for_the_digits():
+    sieve = Sieve(named_space("mixed", input_shape=(1, 8, 8), classes=10), Budget(params="60k", macs="6M"))
+    rng = random.Random(0)
+    points = [sieve.architecture(rng.randrange(sieve.size)) for _ in range(400)]
+    assert sum(map(sieve.allows, points)) > 20
+    seen = {block.kind for _ in range(100) for block in sieve.sample(rng).blocks}
+    assert {"conv-pool", "residual", "inception"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "side"),
+    [
+        ((1, 8, 8), 4),
+        ((1, 28, 28), 7),
+        ((3, 32, 32), 4),
+        ((3, 64, 64), 8),
+        ((3, 224, 224), 7),
+        ((3, 4, 4), 4),
+        ((3, 2, 2), 2),
+    ],
+)
+def test_mixed_leaves_at_least_4_pixels_where_there_are_any(input_shape, side):
+    sieve = Sieve(named_space("mixed", input_shape=input_shape))
+    rng = random.Random(0)
+    for _ in range(20):
+        shapes = [shape for block, shape, _, _ in sieve.architecture(rng.randrange(sieve.size)).walk()]
+        assert shapes[-2][1:] == (side, side)
+        assert side >= min(LEAST_SIDE, *input_shape[1:])
+
+
+def test_named_spaces_take_other_inputs_and_classes():
+    space = named_space("resnet-space", input_shape=(3, 64, 64), classes=100)
+    assert (space.input_shape, space.classes, space.name) == ((3, 64, 64), 100, "resnet-space")
+
+
+def test_a_space_that_cannot_take_its_input_says_why():
+    with pytest.raises(
+        ValueError, match=r"the space 'vgg-space' holds no architecture: conv-pool: the window must fit"
+    ):
+        Sieve(named_space("vgg-space", input_shape=(3, 16, 16)))
+
+
+def test_an_unknown_space_gets_the_nearest():
+    with pytest.raises(ValueError, match="unknown space 'vgg-spaces'; did you mean 'vgg-space'"):
+        named_space("vgg-spaces")
+
+
+def test_a_stage_that_halves():
+    assert stage(["conv-pool", "residual", "inception"], depth=[1, 2], width=[16, 24], kernel=(3, 5)) == choice(
+        ConvPool(choice(16, 24), choice(3, 5), convs=choice(1, 2)),
+        repeat(Residual(choice(16, 24)), choice(1, 2), {"stride": 2}),
+        (repeat(Inception(choice(16, 24)), choice(1, 2)), Pool(2)),
+    )
+
+
+def test_a_stage_that_keeps_the_size():
+    assert stage(["conv-pool", "bottleneck", "inception"], depth=[2], width=16, halve=False) == choice(
+        repeat(Conv(16), 2), repeat(Residual(16, "bottleneck"), 2), repeat(Inception(16), 2)
+    )
+
+
+@pytest.mark.parametrize("halve", [True, False])
+def test_every_stack_halves_or_keeps(halve):
+    for name in ("conv-pool", "residual", "bottleneck", "inception"):
+        blocks = (stage(name, [1, 2], [16, 24], (3, 5), halve), GlobalAverage())
+        for _, architecture in Sieve(Space((1, 8, 8), blocks, 10)).walk():
+            *_, (_, shape, _, _), _ = architecture.walk()
+            assert shape[1:] == ((4, 4) if halve else (8, 8))
+
+
+def test_deeper_and_wider_costs_more():
+    light, heavy = (Space((1, 8, 8), (stage("residual", size, 16 * size),), 10) for size in (1, 2))
+    assert cost(light.architecture({})).params < cost(heavy.architecture({})).params
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("conv-pol", 1, 8), "unknown block of a stage 'conv-pol'; did you mean 'conv-pool'"),
+        (([], 1, 8), "a choice needs at least one option"),
+        (("residual", [], 8), "a choice needs at least one option"),
+        (("residual", 0, 8), "the depth of a stage must be a whole number of at least 1, or a list of them, but got 0"),
+        (("residual", [1, 2.5], 8), "the depth of a stage .* but got 2.5"),
+        (("residual", "2", 8), "the depth of a stage .* but got '2'"),
+        (("inception", 1, [16, True]), "the width of a stage .* but got True"),
+        (("inception", 1, 4), "inception: width must be a whole number of at least 8"),
+        (("conv-pool", 1, 8, [3, 4]), "conv-pool: kernel must be an odd whole number"),
+        (("residual", [1, 1], 8), "the options of a choice must differ"),
+    ],
+)
+def test_a_stage_refuses_what_it_cannot_mean(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        stage(*arguments)

@@ -1,0 +1,175 @@
+"""The closed form against the built network: parameters, MACs, and what training keeps."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from archsieve.models.build import build
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.block import Block, ShapeError
+from archsieve.spaces.blocks import (
+    Conv,
+    ConvPool,
+    GlobalAverage,
+    Inception,
+    Linear,
+    Pool,
+    PyramidPool,
+    Residual,
+    ResponseNorm,
+)
+from archsieve.spaces.catalogue import named
+from archsieve.spaces.cost import cost, layer_costs
+
+ACTS = ("relu", "prelu", "leaky-relu", "elu", "gelu", "silu", "hardswish", "tanh", "sigmoid", "none")
+FLAGS = (False, True)
+
+
+def conv_pool(rng: random.Random) -> Block:
+    norm, act = rng.choice(FLAGS), rng.choice(ACTS)
+    if rng.random() < 0.3:
+        padding = rng.choice((None, 0, 1, 2))
+        groups = rng.choice((1, 1, 2))
+        return Conv(rng.choice((8, 12, 16)), rng.randint(1, 5), rng.choice((1, 2)), padding, groups, norm, act)
+    if rng.random() < 0.2:
+        return Pool(rng.randint(2, 3), rng.choice((None, 1, 2)), rng.choice((0, 1)), "average", rng.choice(FLAGS))
+    pool = rng.choice(("max", "average"))
+    return ConvPool(rng.randint(4, 24), rng.choice((1, 3, 5)), rng.randint(1, 3), pool, norm, act)
+
+
+def residual(rng: random.Random) -> Block:
+    return Residual(
+        4 * rng.randint(2, 8),
+        rng.choice(("basic", "bottleneck")),
+        rng.choice((1, 1, 2, 3)),
+        rng.choice(("A", "B", "C", "none")),
+        rng.choice(FLAGS),
+        rng.choice(FLAGS),
+        rng.choice(FLAGS),
+        rng.choice(ACTS),
+    )
+
+
+def inception(rng: random.Random) -> Block:
+    widths = tuple(rng.randint(0 if i in (0, 5) else 1, 12) for i in range(6))
+    shape = {"branches": widths} if rng.random() < 0.5 else {"width": rng.randint(8, 40)}
+    return Inception(
+        **shape,
+        reduce=rng.choice(FLAGS),
+        five=rng.choice((3, 5, 7)),
+        double=rng.choice(FLAGS),
+        pool=rng.choice(("max", "average")),
+        stride=rng.choice((1, 1, 2)),
+        norm=rng.choice(FLAGS),
+        act=rng.choice(ACTS),
+    )
+
+
+KINDS: dict[str, Callable[[random.Random], Block]] = {
+    "conv-pool": conv_pool,
+    "residual": residual,
+    "inception": inception,
+}
+ENDS = ((), (GlobalAverage(),), (Linear(20),), (Linear(12, norm=True, act="prelu"),), (ResponseNorm(3),))
+
+
+def draw(kind: str, rng: random.Random) -> Architecture:
+    """A random architecture of one kind; drawn again where its blocks do not fit together."""
+    while True:
+        height, width = rng.randint(8, 33), rng.randint(8, 33)
+        body = [KINDS[kind](rng) for _ in range(rng.randint(1, 4))]
+        try:
+            return Architecture((rng.randint(1, 4), height, width), (*body, *rng.choice(ENDS)), rng.randint(2, 20))
+        except ShapeError:
+            continue
+
+
+def assert_exact(architecture: Architecture) -> None:
+    price = cost(architecture)
+    network = build(architecture, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        scores = network(torch.empty(3, *architecture.input_shape, device="meta"))
+    assert scores.shape == (3, architecture.classes)
+    assert sum(p.numel() for p in network.parameters()) == price.params, architecture
+    assert counter.get_total_flops() == 3 * price.flops, architecture
+    assert sum(row.params for row in layer_costs(architecture)) == price.params
+    assert sum(row.macs for row in layer_costs(architecture)) == price.macs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_200_random_networks_cost_what_they_are_priced(kind):
+    rng = random.Random(f"200 {kind}")
+    for _ in range(200):
+        assert_exact(draw(kind, rng))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_1000_random_networks_cost_what_they_are_priced(kind):
+    rng = random.Random(f"1000 {kind}")
+    for _ in range(1000):
+        assert_exact(draw(kind, rng))
+
+
+@pytest.mark.parametrize(
+    "name", ["alexnet-2012", "zfnet", "googlenet", "googlenet-2014", "bn-inception", "prelu-net", "resnet34-a"]
+)
+def test_classics_cost_what_they_are_priced(name):
+    assert_exact(named(name))
+
+
+def test_activations_count_the_outputs_of_convolutions_and_linear_layers():
+    architecture = Architecture((3, 8, 8), (Conv(4), Residual(8, stride=2), GlobalAverage()), 5)
+    assert cost(architecture).activations == 4 * 64 + 3 * (8 * 16) + 5
+
+
+def kept_by_autograd(architecture: Architecture, batch: int = 8) -> float:
+    """Bytes that the backward pass keeps of one picture: distinct storages, parameters left out."""
+    network = build(architecture, seed=0)
+    parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    kept = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = tensor  # held, so that no other tensor takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        scores = network(torch.randn(batch, *architecture.input_shape))
+        torch.nn.functional.cross_entropy(scores, torch.zeros(batch, dtype=torch.long))
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / batch
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        (Conv(16), ConvPool(32), GlobalAverage()),
+        (ConvPool(16, convs=2, pool="average"), ConvPool(24, 5, norm=False)),
+        (Conv(16), Residual(32), Residual(32, stride=2), Residual(64, "bottleneck"), GlobalAverage()),
+        (Residual(16, shortcut="A"), Residual(32, stride=2, shortcut="A")),
+        (Residual(16, preactivation=True), Residual(32, stride=2, preactivation=True)),
+        (Conv(16, norm=False), Residual(32, norm=False, shortcut="C"), Residual(32, shortcut="none")),
+        (Inception(32), Inception(branches=(8, 8, 8, 8, 8, 8), five=3), Pool(3, 2, ceil=True), Linear(64)),
+        (Inception(32, double=True, pool="average"), Inception(branches=(0, 8, 16, 8, 8, 0), stride=2)),
+        (Conv(16, act="prelu"), Conv(16, act="gelu"), Conv(16, norm=False), Linear(32, norm=True)),
+        (Conv(16, norm=False), ResponseNorm(), Conv(16), Pool(2), Conv(16), PyramidPool((4, 2, 1)), Linear(16)),
+    ],
+    ids=lambda blocks: "+".join(block.kind for block in blocks),
+)
+def test_kept_bytes_are_what_autograd_saves(blocks):
+    architecture = Architecture((3, 32, 32), blocks, 10)
+    assert cost(architecture).kept_bytes == pytest.approx(kept_by_autograd(architecture), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["resnet20-cifar", "plain20-cifar"])
+def test_kept_bytes_of_a_classic(name):
+    assert cost(named(name)).kept_bytes == pytest.approx(kept_by_autograd(named(name)), rel=0.1)
+
+
+def test_memory_is_states_and_kept_pictures():
+    price = cost(named("resnet20-cifar"), batch_size=32)
+    assert price.memory_bytes == 12 * price.params + 32 * price.kept_bytes

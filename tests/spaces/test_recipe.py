@@ -1,0 +1,72 @@
+"""The recipe: every value checked, every hole checked as its values would be."""
+
+import json
+
+import pytest
+
+from archsieve.spaces.choices import Choice, Range
+from archsieve.spaces.recipe import Recipe, RecipeSpace
+
+
+def test_json_round_trip():
+    recipe = Recipe(lr=0.3, optimizer="adamw", epochs=3)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 3.7),
+        ("epochs", "three"),
+        ("epochs", True),
+        ("batch_size", 0),
+        ("lr", 0.0),
+        ("lr", -1.0),
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("lr", True),
+        ("lr", "0.1"),
+        ("momentum", 1.0),
+        ("nesterov", 1),
+        ("weight_decay", -1e-4),
+        ("schedule", "cosin"),
+        ("optimizer", None),
+        ("lr_end", 0.0),
+        ("dropout", 1.0),
+        ("label_smoothing", -0.1),
+        ("augmentation", "flip"),
+    ],
+)
+def test_a_bad_value_is_refused_by_key_law_and_fact(key, value):
+    with pytest.raises(ValueError, match=rf"recipe\.{key} must be .*, but got"):
+        Recipe(**{key: value})
+    with pytest.raises(ValueError, match=rf"recipe\.{key} must be .*, but got"):
+        RecipeSpace.of(**{key: [value]})
+
+
+def test_an_unknown_key_gets_the_nearest():
+    with pytest.raises(ValueError, match="unknown recipe key 'epoch'; did you mean 'epochs'"):
+        Recipe.from_json({"epoch": 3})
+    with pytest.raises(ValueError, match="unknown recipe key 'drop_out'; did you mean 'dropout'"):
+        RecipeSpace.of(drop_out=0.1)
+
+
+def test_lists_and_ranges_are_holes_and_values_are_not():
+    space = RecipeSpace.of(epochs=3, lr=Range(0.01, 1.0, log=True), dropout=[0.0, 0.3])
+    assert space.holes == {"lr": Range(0.01, 1.0, log=True), "dropout": Choice((0.0, 0.3))}
+    assert space.fill({"lr": 0.1, "dropout": 0.3}) == Recipe(epochs=3, lr=0.1, dropout=0.3)
+
+
+def test_a_range_of_whole_numbers_is_one():
+    assert RecipeSpace.of(epochs=Range(3, 12)).holes["epochs"].at(0.4) == 7
+
+
+def test_a_range_of_words_is_refused():
+    with pytest.raises(ValueError, match=r"recipe\.optimizer must be one of .* got a range; give a list"):
+        RecipeSpace.of(optimizer=Range(0, 1))
+
+
+def test_an_end_outside_the_law_is_refused():
+    with pytest.raises(ValueError, match=r"recipe\.momentum must be a number in \[0, 1\), but got 1.5"):
+        RecipeSpace.of(momentum=Range(0.5, 1.5))

@@ -1,0 +1,48 @@
+# make search: the main job. make test: the tests. make check: lint, format, types. make slow: the long tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN ?= digits-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: search test slow check format benchmarks clean
+
+search: $(VENV)/installed
+	$(BIN)/archsieve search examples/digits.toml --name $(RUN)
+
+test: $(VENV)/installed-test
+	$(BIN)/pytest
+
+slow: $(VENV)/installed-test
+	$(BIN)/pytest -m slow
+
+check: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/wheel build/types
+	$(BIN)/pip wheel -q --no-deps --wheel-dir build/wheel .
+	$(BIN)/pip install -q --no-deps --target build/types build/wheel/*.whl
+	MYPYPATH=build/types $(BIN)/mypy -p archsieve
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: $(VENV)/installed-test
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf build *.egg-info
+
+$(VENV)/bin/pip:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("archsieve needs Python 3.11 or newer, but this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+# The ordinary packages from the index, torch's CUDA builds included (they run on a CPU): about 5 GB, once.
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing archsieve and what it needs; the first time takes a few minutes"
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@

@@ -1,0 +1,72 @@
+"""The command line: ``archsieve COMMAND``; results on stdout, progress and messages on stderr."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from .commands import asking, searching, spacing
+
+# 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
+USAGE, ENVIRONMENT, DATABASE_ERROR, INTERRUPTED = 2, 4, 5, 130
+
+app = typer.Typer(
+    help="Sieve convolutional architectures through a budget, train the ones that pass, ask which is best.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(searching.search)
+app.command()(spacing.space)
+app.command()(spacing.profile)
+app.add_typer(asking.results, name="results")
+app.command()(searching.status)
+app.command()(searching.init)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"archsieve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a known mistake is one message on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        _fail(str(error), code)
+
+
+def exit_code(error: Exception) -> int | None:
+    """The exit code for a known mistake; None for one of our own."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if "StoreError" in names:
+        return DATABASE_ERROR
+    if "ResourceError" in names:
+        return ENVIRONMENT
+    return USAGE if isinstance(error, ValueError) else None
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"archsieve: {message}", err=True)
+    raise SystemExit(code)

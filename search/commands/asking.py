@@ -1,0 +1,126 @@
+"""Commands that ask the database: results best, list, show, pareto."""
+
+from typing import Annotated, Any
+
+import typer
+
+from .options import (
+    DATABASE,
+    Database,
+    Json,
+    MaxActivations,
+    MaxMacs,
+    MaxMemory,
+    MaxParams,
+    Run,
+    budget_of,
+    reading,
+    show,
+    show_json,
+)
+
+NOTHING_USABLE = 3
+
+results = typer.Typer(help="Ask the results database.", no_args_is_help=True)
+
+
+@results.command()
+def best(
+    top: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    run: Run = None,
+    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    max_params: MaxParams = None,
+    max_macs: MaxMacs = None,
+    max_activations: MaxActivations = None,
+    max_memory: MaxMemory = None,
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
+    """Show the best networks inside a budget, by validation accuracy."""
+    from ...results.query import best as query_best
+    from ...results.query import why_none
+
+    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    with reading(database) as store:
+        trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top)
+        why = "" if trials else why_none(store, budget, run)
+    _answer(trials, as_json, f"best under {budget}, by validation accuracy", why)
+
+
+@results.command("list")
+def list_trials(
+    run: Run = None,
+    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    sort: Annotated[str, typer.Option(help="Sort key; a leading - turns it round.")] = "-val_accuracy",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    max_params: MaxParams = None,
+    max_macs: MaxMacs = None,
+    max_activations: MaxActivations = None,
+    max_memory: MaxMemory = None,
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
+    """List trials in any state."""
+    from ...results.query import listing
+
+    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    with reading(database) as store:
+        trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
+    _answer(trials, as_json, f"{len(trials)} trials, sorted by {sort}", "there are no trials that match")
+
+
+@results.command()
+def pareto(
+    objectives: Annotated[str, typer.Option(help="What to trade off.")] = "val_accuracy,macs",
+    run: Run = None,
+    max_params: MaxParams = None,
+    max_macs: MaxMacs = None,
+    max_activations: MaxActivations = None,
+    max_memory: MaxMemory = None,
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
+    """Show the trials that no other one beats in all objectives."""
+    from ...results.pareto import pareto as front
+    from ...results.query import listing, why_none
+
+    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    with reading(database) as store:
+        trials = front(listing(store, budget=budget, run=run), objectives.split(","))
+        why = "" if trials else why_none(store, budget, run)
+    _answer(trials, as_json, f"Pareto front of {objectives}", why)
+
+
+@results.command("show")
+def show_trial(
+    trial: Annotated[int, typer.Argument(help="The trial's id.")],
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
+    """Show one trial: its figures, recipe, curve and layers."""
+    from ...spaces.architecture import Architecture
+    from ...spaces.cost import cost, layer_costs
+    from ..tables import layers_table, trial_json, trials_table
+
+    with reading(database) as store:
+        found = store.trial(trial)
+        curve = store.curve(trial)
+    architecture = Architecture.from_json(found.architecture)
+    layers = layer_costs(architecture)
+    if as_json:
+        show_json({**trial_json(found), "layers": [row.to_json() for row in layers], "curve": curve})
+        return
+    facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
+    show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts)
+
+
+def _answer(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
+    from ..tables import trial_json, trials_table
+
+    if as_json:
+        show_json([trial_json(trial) for trial in trials])
+    elif trials:
+        show(trials_table(trials, title))
+    if not trials:
+        typer.echo(why_none, err=True)
+        raise typer.Exit(NOTHING_USABLE)

@@ -1,0 +1,76 @@
+"""Options that several commands share."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ...results.store import Store
+    from ...spaces.budget import Budget
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Database = Annotated[Path, typer.Option("--db", envvar="ARCHSIEVE_DB", help="The results database.", show_default=True)]
+DATABASE = Path("runs/archsieve.db")
+MaxParams = Annotated[str | None, typer.Option(help="At most so many parameters, as in 60k or 5M.")]
+MaxMacs = Annotated[str | None, typer.Option(help="At most so many multiply-accumulates, as in 6M or 300M.")]
+MaxActivations = Annotated[str | None, typer.Option(help="At most so many activations.")]
+MaxMemory = Annotated[str | None, typer.Option(help="At most so much training memory, as in 2GB.")]
+Run = Annotated[str | None, typer.Option("--run", help="Only this run.")]
+
+
+def budget_of(
+    max_params: str | None = None,
+    max_macs: str | None = None,
+    max_activations: str | None = None,
+    max_memory: str | None = None,
+) -> "Budget":
+    """The budget that the options spell; errors name the option."""
+    from ...spaces.budget import Budget, parse_count
+
+    def count(value: str | None, option: str, *, in_bytes: bool = False) -> int | None:
+        return None if value is None else parse_count(value, option, in_bytes=in_bytes)
+
+    return Budget(
+        params=count(max_params, "--max-params"),
+        macs=count(max_macs, "--max-macs"),
+        activations=count(max_activations, "--max-activations"),
+        memory_bytes=count(max_memory, "--max-memory", in_bytes=True),
+    )
+
+
+def input_shape_of(text: str | None) -> tuple[int, int, int] | None:
+    """The shape that ``3x224x224`` spells."""
+    if text is None:
+        return None
+    try:
+        channels, height, width = (int(side) for side in text.split("x"))
+    except ValueError:
+        raise ValueError(f"--input is channels x height x width, as in 3x224x224, but got {text!r}") from None
+    from ...spaces.architecture import check_input_shape
+
+    return check_input_shape((channels, height, width))
+
+
+def reading(database: Path) -> "Store":
+    """The database at ``database``, to be read."""
+    from ...results.store import open_store
+
+    return open_store(database, read_only=True)
+
+
+def show_json(value: Any) -> None:
+    """Print ``value`` as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show(*parts: Any) -> None:
+    """Print tables and lines on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    for part in parts:
+        console.print(part, markup=False) if isinstance(part, str) else console.print(part)

@@ -1,0 +1,154 @@
+"""Commands that search: search, status, init."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import DATABASE, Database, Json, show, show_json
+
+NOTHING_USABLE = 3
+
+
+def search(
+    file: Annotated[Path, typer.Argument(help="The search file (TOML).")],
+    settings: Annotated[
+        list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key: -s recipe.epochs=5")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; the file's own by default.")] = None,
+    database: Database = DATABASE,
+    runs: Annotated[Path, typer.Option(help="The folder that everything is written to.")] = Path("runs"),
+    address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, or host:port.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best to show.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Run the search that FILE describes, and show the best networks under its budget."""
+    from rich.console import Console
+
+    from ..progress import shown
+    from ..search_file import load_experiment
+    from ..session import search as run_search
+
+    experiment = load_experiment(file, settings or ())
+    console = Console(stderr=True)
+    trials = experiment.file.search.trials
+    console.print(_opening(experiment), highlight=False, markup=False)
+    with shown(console, trials) as progress:
+        outcome = run_search(
+            experiment,
+            name=name or experiment.file.name or file.stem,
+            database=database,
+            runs=runs,
+            address=address,
+            top=top,
+            on_change=progress.update,
+        )
+    _close(outcome, as_json)
+
+
+def _opening(experiment: Any) -> str:
+    """What is about to happen, in two lines."""
+    file, sieve = experiment.file, experiment.sieve
+    return (
+        f"{sieve.size:,} distinct architectures in the space {sieve.space.name!r}; budget: {experiment.budget}\n"
+        f"{file.search.trials} trials by {file.search.searcher} on {file.data.name}, "
+        f"seed {file.search.seed}; starting Ray"
+    )
+
+
+def _close(outcome: Any, as_json: bool) -> None:
+    from ..tables import trial_json
+
+    if as_json:
+        show_json(
+            {
+                "run": outcome.run,
+                "best": [trial_json(trial) for trial in outcome.best],
+                "trials": len(outcome.trials),
+                "failed": len(outcome.failed),
+                "exhausted": outcome.exhausted,
+                "seconds": outcome.seconds,
+                "database": str(outcome.database),
+                "report": str(outcome.report),
+            }
+        )
+    elif outcome.best:
+        _show_best(outcome)
+    if not outcome.best:
+        typer.echo(
+            f"no network was found: {len(outcome.failed)} of {len(outcome.trials)} trials failed, most often because "
+            f"of: {outcome.common_reason}\nthe failures are in {outcome.report}",
+            err=True,
+        )
+        raise typer.Exit(NOTHING_USABLE)
+
+
+def _show_best(outcome: Any) -> None:
+    from ...spaces.architecture import Architecture
+    from ...spaces.cost import cost, layer_costs
+    from ..tables import UNITS, layers_table, trials_table
+
+    best = outcome.best[0]
+    architecture = Architecture.from_json(best.architecture)
+    tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used to choose)"
+    failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+    ended = "; every architecture inside the budget has been tried" if outcome.exhausted else ""
+    show(
+        trials_table(outcome.best, f"best of {len(outcome.trials)} trials{failed}{ended}, by validation accuracy"),
+        layers_table(layer_costs(architecture), cost(architecture), f"layers of trial {best.trial}{tested}"),
+        UNITS,
+        f"report:   {outcome.report}\ndatabase: {outcome.database}\n"
+        f"ask it:   archsieve results best --run {outcome.run} --max-params {best.params}",
+    )
+
+
+def status(
+    run: Annotated[str | None, typer.Argument(help="One run; all of them where left out.")] = None,
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
+    """Say how far the runs have come."""
+    from .options import reading
+
+    with reading(database) as store:
+        records = [store.run(run)] if run is not None else store.runs()
+        bests = {record.name: store.history(record.name).best() for record in records}
+    rows = [
+        {
+            "run": record.name,
+            "status": record.status.value,
+            "searcher": record.searcher,
+            "trials": record.trials,
+            "of": record.config["search"]["trials"],
+            **{state.value: count for state, count in record.counts.items()},
+            "val_accuracy": best.val_accuracy if (best := bests[record.name]) else None,
+            "trial": best.trial if best else None,
+        }
+        for record in records
+    ]
+    if as_json:
+        show_json(rows)
+        return
+    for row in rows:
+        states = ", ".join(f"{row[s]} {s}" for s in ("completed", "stopped_early", "failed", "running") if row.get(s))
+        best_words = "" if row["trial"] is None else f"; best {row['val_accuracy']:.4f} (trial {row['trial']})"
+        show(f"{row['run']}: {row['status']}, {row['trials']} of {row['of']} trials ({states or 'none'}){best_words}")
+
+
+def init(
+    data: Annotated[str, typer.Argument(help="A data set of the table, or imagefolder.")] = "digits",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it.")] = None,
+    path: Annotated[str | None, typer.Option(help="Where the data lie.")] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Side in pixels, for an image folder.")] = None,
+) -> None:
+    """Write a commented search file for a data set."""
+    from ..template import search_file_text
+
+    target = output or Path(f"{data}.toml")
+    text = search_file_text(data, path=path, image_size=image_size)
+    try:
+        with target.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise ValueError(f"{target} exists and is left as it is; name another file with -o") from None
+    show(f"wrote {target}; run it with: archsieve search {target}")

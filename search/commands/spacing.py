@@ -1,0 +1,147 @@
+"""Commands that price: space and profile. Neither trains anything."""
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import Json, MaxActivations, MaxMacs, MaxMemory, MaxParams, budget_of, input_shape_of, show, show_json
+
+if TYPE_CHECKING:
+    from ...spaces.architecture import Architecture
+    from ...spaces.cost import Cost
+    from ...spaces.sieve import Sieve
+
+Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of a picture, as in 3x224x224.")]
+Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
+
+
+def space(
+    name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A search file, or a space of the catalogue.")],
+    count: Annotated[bool, typer.Option("--count", help="Count the architectures inside the budget.")] = False,
+    sample: Annotated[int, typer.Option(min=0, help="Draw so many architectures from inside the budget.")] = 0,
+    max_params: MaxParams = None,
+    max_macs: MaxMacs = None,
+    max_activations: MaxActivations = None,
+    max_memory: MaxMemory = None,
+    shape: Input = None,
+    classes: Classes = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say how large a space is, how much of it fits a budget, and what its cheapest and dearest cost."""
+    given = budget_of(max_params, max_macs, max_activations, max_memory)
+    sieve = _sieve(name, given, input_shape_of(shape), classes)
+    sieve.check()
+    told = _told(sieve, count, sample, seed)
+    if as_json:
+        show_json(told)
+        return
+    lines = [f"space {sieve.space.name!r}: {sieve.size:,} distinct architectures; budget: {sieve.budget}"]
+    if count:
+        lines.append(f"inside the budget: {told['feasible']:,} ({told['feasible'] / sieve.size:.3%})")
+    for word in ("cheapest", "dearest"):
+        for by, found in told[word].items():
+            lines.append(f"{word} by {by}: params {found['params']:,}, macs {found['macs']:,}: {found['text']}")
+    lines += [f"sample: params {s['params']:,}, macs {s['macs']:,}: {s['text']}" for s in told["sample"]]
+    show(*lines)
+
+
+def _told(sieve: "Sieve", count: bool, sample: int, seed: int) -> dict[str, Any]:
+    rng = random.Random(seed)
+    costs = ("params", "macs")
+    return {
+        "space": sieve.space.name,
+        "input_shape": list(sieve.space.input_shape),
+        "classes": sieve.space.classes,
+        "budget": {name: high for name, (_, high) in sieve.budget.limits().items()},
+        "size": sieve.size,
+        **({"feasible": sum(1 for _ in sieve.walk())} if count else {}),
+        "cheapest": {by: _one(*sieve.cheapest(by)) for by in costs},
+        "dearest": {by: _one(*sieve.dearest(by)) for by in costs},
+        "sample": [_one(sieve.sample(rng)) for _ in range(sample)],
+    }
+
+
+def _one(architecture: "Architecture", price: "Cost | None" = None) -> dict[str, Any]:
+    from ...spaces.cost import cost
+
+    return {
+        "text": str(architecture),
+        "fingerprint": architecture.fingerprint,
+        **(price or cost(architecture)).to_json(),
+        "architecture": architecture.to_json(),
+    }
+
+
+def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: int | None) -> "Sieve":
+    """The sieve of a search file (its own budget where no option gives one) or of a named space."""
+    from ...spaces.sieve import Sieve
+
+    if _is_file(name):
+        from ..search_file import load_experiment
+
+        found = load_experiment(name)
+        return Sieve(found.space, given if given.limits() else found.budget, found.sieve.batch_size)
+    from ...spaces.named_spaces import named_space
+
+    return Sieve(named_space(name, input_shape=shape, classes=classes), given)
+
+
+def _is_file(name: str) -> bool:
+    return Path(name).suffix in (".toml", ".json") or Path(name).exists()
+
+
+def profile(
+    name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A network of the catalogue, or an ARCH.json.")],
+    shape: Input = None,
+    classes: Classes = None,
+    remove: Annotated[str, typer.Option(help="Leave out weighted layers by number, as in 3,4,6,7.")] = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="Batch for the predicted training memory.")] = 128,
+    as_json: Json = False,
+) -> None:
+    """Price a network layer by layer: parameters, multiply-accumulates, activations, training memory."""
+    from ...spaces.cost import cost, layer_costs
+    from ..tables import UNITS, cost_words, layers_table
+
+    architecture = _architecture(name, input_shape_of(shape), classes, _numbers(remove))
+    price, rows = cost(architecture, batch_size), layer_costs(architecture)
+    if as_json:
+        head = {"name": name, "input_shape": list(architecture.input_shape), "fingerprint": architecture.fingerprint}
+        show_json({**head, **price.to_json(), "flops": price.flops, "layers": [row.to_json() for row in rows]})
+        return
+    title = f"{name}, input {'x'.join(map(str, architecture.input_shape))}, {architecture.classes} classes"
+    show(layers_table(rows, price, title), cost_words(price), UNITS)
+
+
+def _architecture(
+    name: str, shape: tuple[int, int, int] | None, classes: int | None, remove: tuple[int, ...]
+) -> "Architecture":
+    if _is_file(name):
+        return _stored(Path(name))
+    from ...spaces.catalogue import named
+
+    return named(name, input_shape=shape, classes=classes, remove=remove)
+
+
+def _stored(path: Path) -> "Architecture":
+    import json
+
+    from ...spaces.architecture import Architecture
+
+    if not path.is_file():
+        raise ValueError(f"there is no architecture file {path} in {Path.cwd()}")
+    try:
+        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path} is no JSON: {error}; an architecture file has input_shape, blocks and classes"
+        ) from None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part)
+    except ValueError:
+        raise ValueError(f"--remove takes layer numbers, as in 3,4,6,7, but got {text!r}") from None

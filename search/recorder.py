@@ -1,0 +1,187 @@
+"""The recorder: what Tune asks for and what it reports, through the store; only the driver writes."""
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable as Function
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.search import Searcher as TuneSearcher
+
+from ..results.records import FailKind, Trial, TrialState
+from ..results.store import Store
+from ..spaces.cost import cost, layer_costs
+from .searchers import Proposal, Searcher
+
+HEARTBEAT_S = 20
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+
+
+@dataclass
+class Recorder:
+    """One run being driven: proposals and results pass through here on their way to the store and to Tune.
+
+    ``on_change`` is called whenever a trial starts, reports or ends. ``exhausted`` says that the searcher had nothing
+    new to propose.
+    """
+
+    store: Store
+    run_id: int
+    searcher: Searcher
+    seed: int
+    trials: int
+    on_change: Function[["Recorder"], None] = lambda recorder: None
+    exhausted: bool = False
+    running: dict[str, Trial] = field(default_factory=dict)
+    _beat: float = field(default_factory=time.monotonic)
+
+    def propose(self, key: str) -> Trial | None:
+        """The next trial, written down before it is handed out; None where there is none.
+
+        Chance comes from the run's seed and the trial's number alone, so a resumed run goes on as an unbroken one.
+        """
+        history = self.store.history(self.run_id)
+        if len(history) >= self.trials:
+            return None
+        number = len(history)
+        proposal = self.searcher.ask(history, random.Random(f"{self.seed}/{number}"))
+        if proposal is None:
+            self.exhausted = True
+            return None
+        self.running[key] = self._write(proposal, trial_seed(self.seed, number))
+        return self.running[key]
+
+    def _write(self, proposal: Proposal, seed: int) -> Trial:
+        architecture = proposal.architecture
+        price = cost(architecture, self.searcher.sieve.batch_size)
+        if not self.searcher.sieve.budget.allows(price):
+            raise AssertionError(f"the searcher proposed {architecture}, which breaks {self.searcher.sieve.budget}")
+        return self.store.propose(
+            self.run_id,
+            architecture=architecture.to_json(),
+            fingerprint=architecture.fingerprint,
+            cost=price.to_json(),
+            layers=[row.to_json() for row in layer_costs(architecture)],
+            choices=proposal.choices,
+            recipe=proposal.recipe.to_json(),
+            seed=seed,
+        )
+
+    def started(self, key: str) -> None:
+        """A worker begins with the trial."""
+        self.store.start(self.running[key].trial)
+        self._changed()
+
+    def reported(self, key: str, result: dict[str, Any]) -> None:
+        """An epoch is done, or the trial has failed."""
+        if "fail_kind" not in result and "epoch" in result:
+            metrics = {name: result[name] for name in METRICS if name in result}
+            self.store.record_epoch(self.running[key].trial, result["epoch"], metrics)
+        self._changed()
+
+    def completed(self, key: str, result: dict[str, Any]) -> None:
+        """The trial ended by itself, or a scheduler stopped it."""
+        trial = self.running.pop(key)
+        if "fail_kind" in result:
+            self._failed(trial, FailKind(result["fail_kind"]), result["reason"])
+            return
+        stopped = result.get("epoch", 0) < trial.recipe["epochs"]
+        state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
+        self.store.finish(trial.trial, state, summary=self._summary(trial, result))
+        self._changed()
+
+    def lost(self, key: str, reason: str) -> None:
+        """The worker died, or Tune could not run the trial."""
+        if key in self.running:
+            self._failed(self.running.pop(key), FailKind.WORKER_LOST, reason)
+
+    def _failed(self, trial: Trial, kind: FailKind, reason: str) -> None:
+        summary = self._summary(trial, {})
+        self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary)
+        self.store.add_event(self.run_id, "warning", kind.value, {"reason": reason}, trial.trial)
+        self._changed()
+
+    def _summary(self, trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
+        """The figures of the best validation epoch, read back from the store."""
+        curve = {name: dict(points) for name, points in self.store.curve(trial.trial).items()}
+        accuracies = {epoch: value for epoch, value in curve.get("val_accuracy", {}).items() if math.isfinite(value)}
+        if not accuracies:
+            return {"epochs_done": 0}
+        losses = curve["val_loss"]
+        best = max(accuracies, key=lambda epoch: (accuracies[epoch], -losses[epoch], -epoch))
+        names = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+        summary = {name: curve[name][best] for name in names}
+        if result.get("test_accuracy") is not None:
+            summary["test_accuracy"] = result["test_accuracy"]
+        return {**summary, "epochs_done": max(accuracies), "best_epoch": best}
+
+    def _changed(self) -> None:
+        if time.monotonic() - self._beat > HEARTBEAT_S:
+            self.store.heartbeat(self.run_id)
+            self._beat = time.monotonic()
+        self.on_change(self)
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed of trial ``number``'s weights and batches: below 2**31, the same on every machine."""
+    return random.Random(f"trial {seed}/{number}").getrandbits(31)
+
+
+class _Unpickled:
+    """Tune pickles what it is given, for a restore of its own that is never used: there is nothing to keep."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class StoreSearch(_Unpickled, TuneSearcher):
+    """Tune's searcher: it asks the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(metric="val_accuracy", mode="max")
+        self.recorder = recorder
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
+        trial = self.recorder.propose(trial_id)
+        if trial is None:
+            return str(TuneSearcher.FINISHED)
+        # one string: Tune flattens, copies and prints whatever structure it finds in a configuration
+        return {"trial": json.dumps({"architecture": trial.architecture, "recipe": trial.recipe, "seed": trial.seed})}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing to keep: the recorder hears of it through the callback."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the store is the only truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class StoreCallback(_Unpickled, Callback):
+    """Tune's callback: it tells the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.recorder.started(trial.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.recorder.reported(trial.trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.recorder.completed(trial.trial_id, trial.last_result or {})
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.recorder.lost(trial.trial_id, _last_line(trial.get_pickled_error() or trial.get_error() or "worker lost"))
+
+
+def _last_line(error: Any) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "the worker was lost"

@@ -1,0 +1,135 @@
+"""One trial: a network built, trained an epoch per step, and its best epoch tested, inside a Ray worker."""
+
+import json
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from ..models.build import build
+from ..models.data_error import DataError
+from ..models.epoch import Diverged
+from ..models.evaluate import evaluate
+from ..models.image_data import ImageData
+from ..models.train import Fit
+from ..results.records import FailKind
+from ..spaces.architecture import Architecture
+from ..spaces.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all trials of a run share: cores, GPUs and precision of one trial."""
+
+    cpus: float
+    gpus: float
+    precision: str
+
+
+class NetworkTrial(tune.Trainable):
+    """Tune's view of a trial. The data are handed over once per worker; workers go from trial to trial.
+
+    A trial that fails says so in its last result instead of raising: a raise would end the worker, and the next trial
+    would wait for a new one.
+    """
+
+    fit: Fit | None
+    failure: dict[str, Any]
+
+    def setup(self, config: dict[str, Any], data: ImageData, conditions: Conditions) -> None:  # type: ignore[override]
+        torch.set_num_threads(max(1, int(conditions.cpus)))
+        self.conditions = conditions
+        self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
+        self.data = data.to(self.device)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self.fit is None:
+            return self.failure
+        try:
+            result = asdict(self.fit.step())
+            if self.fit.done:
+                result["test_accuracy"] = self._tested()
+            return {**result, "done": self.fit.done, "device": self._device_name()}
+        except Exception as error:
+            self._release()
+            return failure(error)
+
+    def cleanup(self) -> None:
+        self._release()
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._release()
+        try:
+            trial = json.loads(config["trial"])
+            architecture = Architecture.from_json(trial["architecture"])
+            recipe = Recipe.from_json(trial["recipe"])
+            module = build(architecture, dropout=recipe.dropout, seed=trial["seed"])
+            self.fit = Fit(
+                module,
+                self.data,
+                recipe,
+                seed=trial["seed"],
+                device=self.device,
+                precision=self.conditions.precision,
+                channels_last=self.device.type == "cuda",
+                keep_best=self.data.test is not None,
+            )
+        except Exception as error:
+            self.failure = failure(error)
+
+    def _release(self) -> None:
+        """Let go of the network before the next one needs its memory."""
+        self.fit = None
+        self.failure = {}
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _tested(self) -> float | None:
+        """Test accuracy of the best validation epoch; it is reported, and never selected by."""
+        assert self.fit is not None
+        if self.data.test is None or self.fit.best_weights is None:
+            return None
+        self.fit.module.load_state_dict(self.fit.best_weights)
+        batch = 2 * self.fit.recipe.batch_size
+        return evaluate(self.fit.module, self.data.test, self.data, self.device, batch)[1]
+
+    def _device_name(self) -> str:
+        return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The last result of a trial that raised ``error``. The accuracy is for Tune's schedulers, which demand one."""
+    kind = fail_kind(error)
+    said = f"{type(error).__name__}: {error}".strip()
+    if kind is FailKind.BUG:
+        said += f" ({_place(error)})"
+    return {"done": True, "fail_kind": kind.value, "reason": said, "val_accuracy": 0.0}
+
+
+def fail_kind(error: BaseException) -> FailKind:
+    """What sort of failure ``error`` is; too little memory is told apart from a bug."""
+    if isinstance(error, Diverged):
+        return FailKind.DIVERGED
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        return FailKind.OOM
+    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return FailKind.DISK_FULL
+    if isinstance(error, DataError | OSError):
+        return FailKind.DATA
+    if isinstance(error, ValueError):
+        return FailKind.USER_ERROR
+    return FailKind.BUG
+
+
+def _place(error: BaseException) -> str:
+    """File, line and function where ``error`` was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else "no trace"

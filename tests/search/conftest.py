@@ -1,0 +1,59 @@
+"""One Ray for the whole session, and small experiments."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archsieve.search.experiment import Experiment, experiment
+from archsieve.search.search_file import parse
+
+SMALL = {
+    "data": {"limit": 300},
+    "budget": {"params": "20k", "macs": "1M"},
+    "space": {"stem": [8, 16], "stages": [{"block": ["conv-pool", "residual", "inception"], "width": [8, 16, 24]}]},
+    "recipe": {"epochs": 2, "lr": {"low": 0.05, "high": 0.5, "log": True}, "batch_size": 64},
+    "search": {"trials": 4, "searcher": "random"},
+}
+
+
+def small(**tables: dict) -> Experiment:
+    """The small experiment with tables overridden."""
+    merged = {name: {**SMALL.get(name, {}), **tables.get(name, {})} for name in {*SMALL, *tables}}
+    if "space" in tables:
+        merged["space"] = tables["space"]
+    return experiment(parse(merged))
+
+
+@pytest.fixture(scope="session")
+def ray_running():
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    import ray
+
+    from archsieve.search.tuner import quiet
+
+    with quiet(Path(os.devnull)):
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield ray
+        ray.shutdown()
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run ``archsieve ...`` in a folder of its own: (exit code, stdout, stderr)."""
+
+    def run(*arguments: str, **variables: str) -> tuple[int, str, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", "archsieve", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path / "home"), "TERM": "dumb", **variables},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return result.returncode, result.stdout, result.stderr
+
+    (tmp_path / "home").mkdir()
+    return run

@@ -23,7 +23,8 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SearchFileError(f"{path} is no TOML: {error}") from None
+        place = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
+        raise SearchFileError(f"{path} is no TOML: {place}") from None
     for override in overrides:
         _override(data, override)
     try:

@@ -12,7 +12,7 @@ from typing import Any
 from ..results.records import RunStatus
 from ..results.store import Store
 from .experiment import Experiment
-from .recorder import Recorder, StoreCallback, StoreSearch
+from .recorder import Recorder
 from .searchers import SEARCHERS
 
 
@@ -71,6 +71,7 @@ def tune_trials(
     """Run Tune to its end: the recorder proposes and hears, workers train."""
     from ray import tune
 
+    from .bridge import StoreCallback, StoreSearch
     from .trial import Conditions, NetworkTrial
 
     resources = experiment.file.resources

@@ -5,21 +5,24 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from ...results.records import History, Trial
-from ...spaces.architecture import Architecture
-from ...spaces.block import ShapeError
 from ...spaces.choices import Choice, Range
-from .contract import Proposal, Searcher, draw_recipe, unseen
-from .uniform import Uniform, revisit
+from ...spaces.neighbours import mutate, repair
+from ...spaces.recipe import Recipe
+from ...spaces.space import Decisions
+from .contract import Proposal, Searcher
+from .uniform import Uniform
 
 if TYPE_CHECKING:
     import optuna
 
 STARTUP = 10  # finished trials before the estimator is asked; until then, uniform over what fits
-TRIES = 64  # draws of the estimator before a uniform sample is taken instead
+DRAWS = 4  # draws of the estimator, each repaired and varied, before a uniform sample is taken instead
+MUTATIONS = 8  # changes tried on a draw that has been tried already
 
 
 class TPE(Searcher):
-    """Optuna proposes, the sieve disposes: draws outside the budget or already tried are drawn again.
+    """Optuna proposes, the sieve repairs: a draw outside the budget is moved inside by as few decisions as it takes,
+    one already tried to a neighbour that is new.
 
     The study is rebuilt from history at each ask, so nothing of Optuna's has to survive. Failed trials count as the
     worst seen, so that what diverged or ran out of memory is not tried around again.
@@ -29,39 +32,41 @@ class TPE(Searcher):
         if len(history.finished) < STARTUP:
             return Uniform(self.sieve, self.recipes).ask(history, rng)
         study = self._study(history, rng)
-        import optuna
-
-        failed = optuna.trial.TrialState.FAIL
-        seen = history.fingerprints
-        for _ in range(TRIES):
+        for _ in range(DRAWS):
             trial = study.ask()
-            proposal = self._draw(trial)
-            if proposal and proposal.architecture.fingerprint not in seen:
-                return proposal
-            study.tell(trial, state=failed)
-        architecture = unseen(self.sieve, history, rng)
-        if architecture is None:
-            return revisit(self, history, rng)
-        return self.propose(architecture, draw_recipe(self.recipes, rng))
+            decisions = self._new(self._draw(trial), history, rng)
+            if decisions is not None:
+                architecture = self.sieve.space.architecture(decisions)
+                return Proposal(architecture, self._draw_recipe(trial), decisions)
+        return Uniform(self.sieve, self.recipes).ask(history, rng)
 
-    def _draw(self, trial: "optuna.Trial") -> Proposal | None:
-        """What the estimator proposes, or None where it does not fit together or not into the budget."""
+    def _draw(self, trial: "optuna.Trial") -> dict[str, int]:
+        """The estimator's decisions, inside the budget or not."""
         decisions: dict[str, int] = {}
 
         def pick(path: str, options: tuple[Any, ...]) -> int:
             decisions[path] = _suggest(trial, path, _places(options))
             return decisions[path]
 
-        space = self.sieve.space
-        try:
-            architecture = Architecture(space.input_shape, space.fill(pick), space.classes)
-        except ShapeError:
-            return None
-        if not self.sieve.allows(architecture):
-            return None
+        self.sieve.space.fill(pick)
+        return decisions
+
+    def _new(self, decisions: Decisions, history: History, rng: random.Random) -> dict[str, int] | None:
+        """``decisions`` moved into the budget and, where tried already, on to a neighbour that is new."""
+        inside = repair(self.sieve, decisions, rng)
+        for _ in range(MUTATIONS):
+            if inside is None:
+                return None
+            if self.sieve.space.architecture(inside).fingerprint not in history.fingerprints:
+                return inside
+            inside = mutate(self.sieve, inside, rng)
+        return None
+
+    def _draw_recipe(self, trial: "optuna.Trial") -> Recipe:
         holes = self.recipes.holes.items()
-        values = {name: _suggest(trial, _recipe_path(name), _distribution(hole)) for name, hole in holes}
-        return Proposal(architecture, self.recipes.fill(values), decisions)
+        return self.recipes.fill(
+            {name: _suggest(trial, _recipe_path(name), _distribution(hole)) for name, hole in holes}
+        )
 
     def _study(self, history: History, rng: random.Random) -> "optuna.Study":
         import optuna

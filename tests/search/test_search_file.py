@@ -38,7 +38,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[recipe]\nepoch = 3", r":2: unknown recipe key 'epoch'; did you mean 'epochs'"),
+        ("[recipe]\nepoch = 3", r":2: recipe.epoch: unknown recipe key 'epoch'; did you mean 'epochs'"),
         ("[serch]\ntrials = 3", r"serch: unknown key 'serch'; did you mean 'search'"),
         ("[search]\ntrails = 3", r":2: search.trails: unknown key 'trails'; did you mean 'trials'"),
         ("[search]\n\ntrials = 3.7", r":3: search.trials should be a valid integer.*3.7"),
@@ -72,7 +72,10 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ('[space]\nname = "mixd"', r"unknown space 'mixd'; did you mean 'mixed'"),
         ('[space]\nname = "mixed"\n[[space.stages]]\nblock = "conv-pool"\nwidth = 8', r"a name or stages"),
         ('[[space.stages]]\nblock = "resdual"\nwidth = 8', r"'resdual'; did you mean 'residual'"),
-        ('[[space.stages]]\nblock = "conv-pool"\nwidth = 0', r"width must be a whole number of at least 1, but got 0"),
+        (
+            '[[space.stages]]\nblock = "conv-pool"\nwidth = 0',
+            r"width of a stage must be a whole number of at least 1.*but got 0",
+        ),
         ('[[space.stages]]\nblock = "conv-pool"\nwidth = [8, "9"]', r"space.stages.0.width"),
         ('[[space.stages]]\nblock = "conv-pool"\nwidth = 8\nkernel = 4', r"kernel must be an odd whole number"),
         ('[[space.stages]]\nblock = "conv-pool"', r"space.stages.0.width is missing"),

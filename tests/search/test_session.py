@@ -1,0 +1,139 @@
+"""Whole searches: Ray is started, networks are trained, the database is real."""
+
+import json
+
+import pytest
+
+from archsieve.results.errors import RunExistsError
+from archsieve.results.query import best
+from archsieve.results.records import FailKind, TrialState
+from archsieve.results.store import open_store
+from archsieve.search.session import search
+from archsieve.search.trial import fail_kind
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.cost import cost
+
+from .conftest import small
+
+pytestmark = pytest.mark.usefixtures("ray_running")
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, ray_running):
+    return search(small(), name="first", runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_a_search_trains_records_and_answers(outcome):
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
+    assert not outcome.exhausted
+    for trial in outcome.trials:
+        assert trial.params <= 20_000
+        assert trial.macs <= 1_000_000
+        assert cost(Architecture.from_json(trial.architecture), 64).to_json() == {
+            name: getattr(trial, name) for name in ("params", "macs", "activations", "memory_bytes")
+        }
+        assert trial.epochs_done == 2
+        assert trial.test_accuracy is not None
+    assert outcome.best[0].val_accuracy == max(trial.val_accuracy for trial in outcome.trials)
+    assert outcome.report.stat().st_size > 10_000
+
+
+def test_the_database_holds_every_epoch_and_layer(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        assert store.run("first").status.value == "finished"
+        for trial in outcome.trials:
+            curve = store.curve(trial.trial)
+            assert [step for step, _ in curve["val_accuracy"]] == [1, 2]
+            assert max(value for _, value in curve["val_accuracy"]) == trial.val_accuracy
+            assert sum(layer["params"] for layer in store.layers(trial.fingerprint)) == trial.params
+        assert best(store, budget=Budget(params=20_000))[0].trial == outcome.best[0].trial
+        (driver,) = store.provenance("first")
+        assert driver["versions"]["torch"].startswith("2.")
+
+
+def test_nothing_of_tunes_is_left(outcome):
+    assert not (outcome.report.parent / "tune").exists()
+
+
+def test_a_name_that_exists_is_refused_before_anything_is_trained(outcome):
+    before = outcome.database.stat().st_mtime_ns
+    with pytest.raises(RunExistsError, match=r"'first' exists; take another, such as 'first-2'"):
+        search(small(), name="first", runs=outcome.database.parent)
+    assert outcome.database.stat().st_mtime_ns == before
+
+
+def test_the_same_seed_finds_the_same(outcome, tmp_path):
+    again = search(small(resources={"max_concurrent": 1}), name="again", runs=tmp_path)
+    assert [t.fingerprint for t in again.trials] == [t.fingerprint for t in outcome.trials]
+    assert [t.recipe for t in again.trials] == [t.recipe for t in outcome.trials]
+    assert [t.val_accuracy for t in again.trials] == [t.val_accuracy for t in outcome.trials]
+
+
+def test_trials_that_fail_are_recorded_and_the_search_goes_on(tmp_path):
+    """A third of the learning rates is absurd: those trials diverge, the others finish."""
+    found = small(recipe={"lr": [0.1, 0.2, 1e30], "epochs": 1}, search={"trials": 9, "seed": 2})
+    outcome = search(found, name="some", runs=tmp_path)
+    for trial in outcome.trials:
+        diverged = trial.recipe["lr"] == 1e30
+        assert trial.state is (TrialState.FAILED if diverged else TrialState.COMPLETED)
+        assert (trial.fail_kind is FailKind.DIVERGED) == diverged
+    assert 0 < len(outcome.failed) < 9
+    assert "losses must stay finite" in outcome.common_reason
+    assert len(outcome.best) > 0
+
+
+def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):
+    outcome = search(small(recipe={"batch_size": 1}, search={"trials": 2}), name="none", runs=tmp_path)
+    assert [trial.fail_kind for trial in outcome.trials] == [FailKind.USER_ERROR] * 2
+    assert outcome.best == ()
+    assert "batch norm" in outcome.common_reason
+    assert outcome.report.exists()
+
+
+def test_a_space_that_runs_out_ends_the_run(tmp_path):
+    space = {"stages": [{"block": "conv-pool", "width": [4, 8]}]}
+    found = small(space=space, recipe={"epochs": 1, "lr": 0.1}, search={"trials": 10, "searcher": "grid"})
+    outcome = search(found, name="out", runs=tmp_path)
+    assert outcome.exhausted
+    assert len(outcome.trials) == 2
+
+
+def test_asha_stops_weak_trials_early(tmp_path):
+    found = small(recipe={"epochs": 4}, search={"trials": 8, "scheduler": "asha", "reduction_factor": 2})
+    outcome = search(found, name="asha", runs=tmp_path)
+    stopped = [trial for trial in outcome.trials if trial.state is TrialState.STOPPED_EARLY]
+    finished = [trial for trial in outcome.trials if trial.state is TrialState.COMPLETED]
+    assert len(stopped) + len(finished) == 8
+    assert 0 < len(stopped) < 8
+    assert all(1 <= trial.epochs_done < 4 for trial in stopped)
+    assert all(trial.epochs_done == 4 for trial in finished)
+
+
+def test_an_image_folder_is_searched(tmp_path):
+    from PIL import Image
+
+    for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
+        folder = tmp_path / "pictures" / name
+        folder.mkdir(parents=True)
+        for i in range(20):
+            Image.new("RGB", (20, 16), tuple(c + i for c in colour)).save(folder / f"{i}.png")
+    data = {"name": "imagefolder", "path": str(tmp_path / "pictures"), "image_size": 12, "limit": None}
+    found = small(data=data, search={"trials": 1}, recipe={"epochs": 4, "batch_size": 8, "lr": 0.05})
+    outcome = search(found, name="folder", runs=tmp_path / "runs")
+    assert outcome.best[0].val_accuracy == 1.0
+    json.dumps(outcome.best[0].architecture)
+
+
+def test_what_went_wrong_is_told_apart():
+    import torch
+
+    from archsieve.models.data_error import DataError
+
+    assert fail_kind(torch.OutOfMemoryError("CUDA out of memory")) is FailKind.OOM
+    assert fail_kind(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")) is FailKind.OOM
+    assert fail_kind(MemoryError()) is FailKind.OOM
+    assert fail_kind(OSError(28, "No space left on device")) is FailKind.DISK_FULL
+    assert fail_kind(DataError("broken")) is FailKind.DATA
+    assert fail_kind(ValueError("bad")) is FailKind.USER_ERROR
+    assert fail_kind(KeyError("bug")) is FailKind.BUG

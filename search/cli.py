@@ -1,5 +1,6 @@
 """The command line: ``archsieve COMMAND``; results on stdout, progress and messages on stderr."""
 
+import gc
 import sys
 from typing import Annotated
 
@@ -43,6 +44,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; a known mistake is one message on stderr and an exit code, never a traceback."""
+    gc.disable()  # a fifth of the start-up of a question; the commands that run for long turn it on again
     try:
         app()
     except KeyboardInterrupt:

@@ -1,39 +1,36 @@
-"""Tables and JSON: how trials, layers and costs are shown on the command line."""
+"""Tables: how trials, layers and costs are shown on the command line."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from tabulate import tabulate
 
 from ..results.records import Trial
 from ..spaces.architecture import Architecture
 from ..spaces.budget import format_count
 from ..spaces.cost import Cost, LayerCost
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
+WIDEST = 60  # characters of an architecture or a recipe on one line
 
 
-def trial_json(trial: Trial) -> dict[str, Any]:
-    """A trial as JSON's own types, by the names used everywhere."""
-    values = {f.name: getattr(trial, f.name) for f in fields(trial)}
-    values["val_error"] = trial.val_error
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
-
-
-def trials_table(trials: Iterable[Trial], title: str | None = None) -> "Table":
+def trials_table(trials: Iterable[Trial], title: str = "") -> str:
     """One row a trial: accuracy, costs, what it is."""
-    table = _table(title, ("trial", "run", "state", "val_accuracy", "params", "macs"), ("architecture", "recipe"))
-    for trial in trials:
-        accuracy = "" if trial.val_accuracy is None else f"{trial.val_accuracy:.4f}"
-        price = f"{trial.params:,}", f"{trial.macs:,}"
-        spelled = str(Architecture.from_json(trial.architecture))
-        table.add_row(
-            str(trial.trial), trial.run, trial.state.value, accuracy, *price, spelled, recipe_words(trial.recipe)
+    headers = ("trial", "run", "state", "val_accuracy", "params", "macs", "architecture", "recipe")
+    rows = [
+        (
+            trial.trial,
+            trial.run,
+            trial.state.value,
+            "" if trial.val_accuracy is None else f"{trial.val_accuracy:.4f}",
+            f"{trial.params:,}",
+            f"{trial.macs:,}",
+            str(Architecture.from_json(trial.architecture)),
+            recipe_words(trial.recipe),
         )
-    return table
+        for trial in trials
+    ]
+    return _table(title, headers, rows, left=("run", "state", "architecture", "recipe"))
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:
@@ -42,26 +39,25 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={recipe[name]:.3g}" for name in names if name in recipe)
 
 
-def layers_table(rows: Sequence[LayerCost], total: Cost, title: str | None = None) -> "Table":
+def layers_table(layers: Sequence[LayerCost], total: Cost, title: str = "") -> str:
     """One row for each layer that has parameters or multiply-accumulates, with its share of the whole."""
-    numbers = ("out_shape", "params", "share", "macs", "share", "activations")
-    table = _table(title, ("layer", "block"), (), numbers)
-    for row in rows:
-        if row.params or row.macs:
-            shape = "x".join(str(side) for side in row.out_shape)
-            table.add_row(
-                row.name,
-                row.block,
-                shape,
-                f"{row.params:,}",
-                share(row.params, total.params),
-                f"{row.macs:,}",
-                share(row.macs, total.macs),
-                f"{row.activations:,}",
-            )
-    table.add_section()
-    table.add_row("total", "", "", f"{total.params:,}", "", f"{total.macs:,}", "", f"{total.activations:,}")
-    return table
+    headers = ("layer", "block", "out_shape", "params", "share", "macs", "share", "activations")
+    rows = [
+        (
+            row.name,
+            row.block,
+            "x".join(str(side) for side in row.out_shape),
+            f"{row.params:,}",
+            share(row.params, total.params),
+            f"{row.macs:,}",
+            share(row.macs, total.macs),
+            f"{row.activations:,}",
+        )
+        for row in layers
+        if row.params or row.macs
+    ]
+    end = ("total", "", "", f"{total.params:,}", "", f"{total.macs:,}", "", f"{total.activations:,}")
+    return _table(title, headers, [*rows, end], left=("layer", "block"))
 
 
 def share(part: int, whole: int) -> str:
@@ -75,15 +71,14 @@ def cost_words(price: Cost) -> str:
     return f"params {price.params:,}, macs {price.macs:,}, activations {price.activations:,}, {memory}"
 
 
-def _table(title: str | None, left: Sequence[str], last: Sequence[str] = (), right: Sequence[str] = ()) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in left:
-        table.add_column(name, no_wrap=True, justify="right" if name in ("val_accuracy", "params", "macs") else "left")
-    for name in right:
-        table.add_column(name, no_wrap=True, justify="right")
-    for name in last:
-        table.add_column(name, overflow="fold")
-    return table
+def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[Any]], left: Sequence[str]) -> str:
+    long = ("architecture", "recipe")
+    text = tabulate(
+        rows,
+        headers=headers,
+        tablefmt="simple",
+        colalign=["left" if name in left else "right" for name in headers] if rows else None,
+        maxcolwidths=[WIDEST if name in long else None for name in headers] if set(long) & set(headers) else None,
+        disable_numparse=True,
+    )
+    return f"{title}\n\n{text}\n" if title else f"{text}\n"

@@ -1,7 +1,6 @@
 """Table look-ups whose failure names the nearest entry and lists the rest."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,6 +12,8 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     >>> unknown("searcher", "evoluton", ["grid", "evolution"])
     "unknown searcher 'evoluton'; did you mean 'evolution'? choose from evolution, grid"
     """
+    from difflib import get_close_matches  # 30 ms that only a mistake should cost
+
     names = sorted(known)
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""

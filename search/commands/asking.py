@@ -100,7 +100,8 @@ def show_trial(
     """Show one trial: its figures, recipe, curve and layers."""
     from ...spaces.architecture import Architecture
     from ...spaces.cost import cost, layer_costs
-    from ..tables import layers_table, trial_json, trials_table
+    from ..tables import layers_table, trials_table
+    from ..trial_json import trial_json
 
     with reading(database) as store:
         found = store.trial(trial)
@@ -115,11 +116,13 @@ def show_trial(
 
 
 def _answer(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
-    from ..tables import trial_json, trials_table
-
     if as_json:
+        from ..trial_json import trial_json
+
         show_json([trial_json(trial) for trial in trials])
     elif trials:
+        from ..tables import trials_table
+
         show(trials_table(trials, title))
     if not trials:
         typer.echo(why_none, err=True)

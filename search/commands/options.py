@@ -65,12 +65,7 @@ def show_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show(*parts: Any) -> None:
-    """Print tables and lines on stdout."""
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
+def show(*parts: str) -> None:
+    """Print texts on stdout, one below the other."""
     for part in parts:
-        console.print(part, markup=False) if isinstance(part, str) else console.print(part)
+        typer.echo(part)

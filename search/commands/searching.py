@@ -1,5 +1,6 @@
 """Commands that search: search, status, init."""
 
+import gc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Run the search that FILE describes, and show the best networks under its budget."""
+    gc.enable()
     from rich.console import Console
 
     from ..progress import shown
@@ -57,7 +59,7 @@ def _opening(experiment: Any) -> str:
 
 
 def _close(outcome: Any, as_json: bool) -> None:
-    from ..tables import trial_json
+    from ..trial_json import trial_json
 
     if as_json:
         show_json(

@@ -83,7 +83,7 @@ def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: i
         from ..search_file import load_experiment
 
         found = load_experiment(name)
-        return Sieve(found.space, given if given.limits() else found.budget, found.sieve.batch_size)
+        return Sieve(found.space, given, found.sieve.batch_size) if given.limits() else found.sieve
     from ...spaces.named_spaces import named_space
 
     return Sieve(named_space(name, input_shape=shape, classes=classes), given)

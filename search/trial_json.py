@@ -1,0 +1,14 @@
+"""Trials as JSON, by the names used everywhere."""
+
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from ..results.records import Trial
+
+
+def trial_json(trial: Trial) -> dict[str, Any]:
+    """A trial as JSON's own types, by the names used everywhere."""
+    values = {f.name: getattr(trial, f.name) for f in fields(trial)}
+    values["val_error"] = trial.val_error
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

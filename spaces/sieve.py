@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .architecture import Architecture
 from .budget import Budget, format_count
@@ -11,6 +11,10 @@ from .cost import DEFAULT_BATCH, STATES, Cost, cost
 from .graph import Edge, Graph, Node, Vector
 from .layers import FLOAT_BYTES
 from .space import Space
+
+if TYPE_CHECKING:
+    from .counting import Count, Draw
+    from .ways import Ints, Ledger
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
 
@@ -32,6 +36,7 @@ class Sieve:
         self.batch_size = batch_size
         self.graph = Graph(space)
         self.limited = tuple(self.budget.limits())
+        self._draws: dict[str, Draw] = {}
         self._places = [COSTS.index(name) for name in self.limited]
         self._lows = [low for low, _ in self.budget.limits().values()]
         self._highs = [float("inf") if high is None else high for _, high in self.budget.limits().values()]
@@ -165,6 +170,10 @@ class Sieve:
 
     def architecture(self, index: int) -> Architecture:
         """The architecture with that index in the space, whether it fits the budget or not."""
+        return self.graph.architecture(self.path(index))
+
+    def path(self, index: int) -> list[Edge]:
+        """The path of the architecture with that index."""
         if not 0 <= index < self.size:
             raise ValueError(f"an index of this space lies in [0, {self.size - 1}], but got {index}")
         node = self.graph.start
@@ -172,7 +181,7 @@ class Sieve:
         while True:
             if node.last is not None:
                 if index == 0:
-                    return self.graph.architecture(path)
+                    return path
                 index -= 1
             for edge in node.edges:
                 if index < self._below[edge.target]:
@@ -180,6 +189,12 @@ class Sieve:
                 index -= self._below[edge.target]
             path.append(edge)
             node = edge.target
+
+    def fits_path(self, path: list[Edge]) -> bool:
+        """Whether the architecture that ``path`` spells lies inside the budget."""
+        end = path[-1].target if path else self.graph.start
+        costs = [self.graph.first_cost, *(edge.cost for edge in path), end.last or ()]
+        return self._fits(self._only(tuple(map(sum, zip(*costs, strict=True)))))
 
     def index(self, architecture: Architecture) -> int:
         """The index of ``architecture``; a ``ValueError`` where it is no point of the space."""
@@ -196,15 +211,41 @@ class Sieve:
             node = step.target
         return index
 
-    def sample(self, rng: random.Random, tries: int = 10_000) -> Architecture:
-        """One architecture, uniform over all that fits; :class:`BudgetError` where nothing does."""
-        for _ in range(tries):
-            architecture = self.architecture(rng.randrange(self.size))
-            if self.allows(architecture):
-                return architecture
-        self.check()
-        fitting = [index for index, _ in self._walk(0)]
-        return self.architecture(rng.choice(fitting))
+    def count(self) -> "Count":
+        """How many architectures fit."""
+        from .counting import count
+
+        return count(self)
+
+    def sample(self, rng: random.Random, by: str = "uniform") -> Architecture:
+        """One architecture, uniform over all that fits, or even in "log-macs"; BudgetError where nothing does."""
+        from .counting import Draw
+
+        if by not in self._draws:
+            self._draws[by] = Draw(self, by)
+        return self._draws[by].one(rng)
+
+    def ledger(self, names: tuple[str, ...]) -> "Ledger":
+        """The graph's costs as arrays, for the costs ``names``."""
+        import numpy as np
+
+        from .ways import Ledger
+
+        places, limits = [COSTS.index(name) for name in names], self.budget.limits()
+        bounds = [limits.get(name, (0, None)) for name in names]
+
+        def only(vector: Vector) -> "Ints":
+            return np.array([self._priced(vector)[place] for place in places], dtype=np.int64)
+
+        order = self.graph.order
+        return Ledger(
+            order,
+            {node: np.array([only(edge.cost) for edge in node.edges]) for node in order},
+            {node: None if node.last is None else only(node.last) for node in order},
+            only(self.graph.first_cost),
+            [low for low, _ in bounds],
+            [float("inf") if high is None else high for _, high in bounds],
+        )
 
 
 def _add(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,170 @@
+"""Counting and drawing: how many architectures fit a budget, and one of them at random, each equally likely."""
+
+import bisect
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .architecture import Architecture
+from .graph import Edge
+from .ways import BucketWays, ExactWays, TooMany, Ways
+
+if TYPE_CHECKING:
+    from .sieve import Sieve
+
+EXACT_ROWS = 300_000  # different costs up to which a table is exact
+PROBES = 200  # plain draws that tell how much of the space fits
+COMMON = 0.05  # share of the space above which plain rejection is cheaper than a table
+CHECKS = 2_000  # draws behind an estimated count
+BINS = 32  # of the logarithm of the MACs
+PATIENCE = 100_000  # draws without a hit before what cannot be found is walked for
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many architectures fit: ``low <= true <= high`` for certain, ``value`` the best estimate.
+
+    ``standard_error`` is that of the estimate; where the count is exact it is 0 and all three are the same.
+    """
+
+    value: int
+    low: int
+    high: int
+    standard_error: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether the count is exact."""
+        return self.low == self.high
+
+    def __str__(self) -> str:
+        if self.exact:
+            return f"{self.value:,}"
+        return (
+            f"about {self.value:.3g} (standard error {self.standard_error:.1g}; from {self.low:.3g} to {self.high:.3g})"
+        )
+
+
+def count(sieve: "Sieve") -> Count:
+    """How many architectures fit: exact where their costs can be told apart in a table, else estimated."""
+    if not sieve.limited:
+        return Count(sieve.size, sieve.size, sieve.size)
+    ways = table(sieve)
+    if isinstance(ways, ExactWays):
+        return Count(ways.count, ways.count, ways.count)
+    assert isinstance(ways, BucketWays)
+    low, high = ways.bounds
+    draw = TableDraw(sieve, ways)
+    hits = sum(draw.attempt(rng) is not None for rng in [random.Random(0)] for _ in range(CHECKS)) if high else 0
+    share = hits / CHECKS
+    error = high * (share * (1 - share) / CHECKS) ** 0.5
+    return Count(round(min(max(high * share, low), high)), int(low), int(high), error)
+
+
+def table(sieve: "Sieve", names: tuple[str, ...] | None = None) -> Ways:
+    """The exact table where it is small enough, else the one in buckets."""
+    ledger = sieve.ledger(names or sieve.limited)
+    try:
+        return ExactWays(ledger, EXACT_ROWS)
+    except TooMany:
+        return BucketWays(ledger)
+
+
+class TableDraw:
+    """Draws from a table of ways; in buckets a draw may overshoot, and then it is thrown away."""
+
+    def __init__(self, sieve: "Sieve", ways: Ways) -> None:
+        self.sieve, self.ways = sieve, ways
+        rows, counts = ways.totals
+        self.totals = [tuple(row) for row in rows.tolist()]
+        self.weights = counts.tolist()
+        self.heaped = list(itertools.accumulate(self.weights))
+
+    def attempt(self, rng: random.Random) -> list[Edge] | None:
+        """A path, uniform over those that fit, or None where the draw overshot."""
+        if not self.heaped:
+            return None
+        place = bisect.bisect_right(self.heaped, rng.random() * self.heaped[-1], hi=len(self.heaped) - 1)
+        return self._at(place, rng)
+
+    def _at(self, place: int, rng: random.Random) -> list[Edge] | None:
+        path = self.ways.draw(self.totals[place], rng)
+        return path if self.sieve.fits_path(path) else None
+
+    @cached_property
+    def _bins(self) -> list[list[int]]:
+        """Places of the totals by the logarithm of their MACs (the first axis), empty bins left out."""
+        ledger = self.ways.ledger
+        macs = np.array([total[0] for total in self.totals], dtype=float)
+        if isinstance(self.ways, BucketWays):
+            macs = macs * self.ways.width[0] + ledger.least[ledger.start][0]
+        logs = np.log(macs + ledger.first[0] + 1)
+        edges = np.linspace(logs.min(), logs.max(), BINS + 1)
+        which = np.clip(np.searchsorted(edges, logs, side="right") - 1, 0, BINS - 1)
+        return [found.tolist() for b in range(BINS) if len(found := np.flatnonzero(which == b))]
+
+    def attempt_log(self, rng: random.Random) -> list[Edge] | None:
+        """As :meth:`attempt`, but even in the logarithm of the first axis, bin by bin."""
+        if not self.totals:
+            return None
+        places = rng.choice(self._bins)
+        weights = [self.weights[place] for place in places]
+        for _ in range(20):
+            path = self._at(rng.choices(places, weights)[0], rng)
+            if path is not None:
+                return path
+        return None
+
+
+class Draw:
+    """One architecture after another from inside a budget: by rejection where much of the space fits, else by table.
+
+    ``by`` is "uniform", every architecture that fits equally likely, or "log-macs", even in the logarithm of the MACs:
+    uniform draws pile up at the upper limit, where most architectures are.
+    """
+
+    def __init__(self, sieve: "Sieve", by: str = "uniform") -> None:
+        if by not in ("uniform", "log-macs"):
+            raise ValueError(f"a draw is by 'uniform' or 'log-macs', but got {by!r}")
+        self.sieve, self.by = sieve, by
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether plain rejection is cheap enough."""
+        if self.by != "uniform":
+            return False
+        rng = random.Random(0)
+        hits = sum(self.sieve.fits_path(self.sieve.path(rng.randrange(self.sieve.size))) for _ in range(PROBES))
+        return hits >= COMMON * PROBES
+
+    @cached_property
+    def from_table(self) -> TableDraw:
+        """The table that is drawn from otherwise."""
+        others = tuple(name for name in self.sieve.limited if name != "macs")
+        names = self.sieve.limited if self.by == "uniform" else ("macs", *others)
+        return TableDraw(self.sieve, table(self.sieve, names))
+
+    def attempts(self, rng: random.Random) -> Iterator[list[Edge] | None]:
+        """Draws without end; None where one was thrown away."""
+        if self.plain:
+            sieve = self.sieve
+            paths = (sieve.path(rng.randrange(sieve.size)) for _ in itertools.count())
+            yield from (path if sieve.fits_path(path) else None for path in paths)
+        attempt = self.from_table.attempt if self.by == "uniform" else self.from_table.attempt_log
+        while True:
+            yield attempt(rng)
+
+    def one(self, rng: random.Random) -> Architecture:
+        """One architecture; :class:`BudgetError` where nothing fits."""
+        for path in itertools.islice(self.attempts(rng), PATIENCE):
+            if path is not None:
+                return self.sieve.graph.architecture(path)
+            if not self.plain and not self.from_table.heaped:
+                break
+        self.sieve.check()
+        return self.sieve.architecture(rng.choice([index for index, _ in self.sieve.walk()]))

@@ -1,0 +1,270 @@
+"""Ways: how many ways there are to finish from each node of a graph, by what they cost.
+
+Costs add up along a path, so the ways of a node are the ways of its targets moved by what the edges cost (dynamic
+programming from the end). Two tables tell them: :class:`ExactWays` by exact cost, where there are few different ones,
+and :class:`BucketWays` by cost rounded down to buckets, each edge by itself. A path has one total in either table, so
+drawing a total in proportion to its ways, and then edge after edge in proportion to what is left, is uniform over the
+paths.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import Edge, Node
+
+Total = tuple[int, ...]  # one number for each limited cost: exact units, or buckets
+Ints = NDArray[np.int64]
+
+
+class Ledger:
+    """A graph's costs as seen by a sieve: for each node its edges and, for each limited cost, what they take.
+
+    ``order`` lists the nodes, each behind all its targets; ``costs[node]`` has a row for each edge, ``last[node]`` is
+    the head's cost or None; ``first`` is spent before the first block; ``highs`` and ``lows`` are the limits, a missing
+    upper one being the most that anything costs.
+    """
+
+    def __init__(
+        self,
+        order: Sequence[Node],
+        costs: dict[Node, Ints],
+        last: dict[Node, Ints | None],
+        first: Ints,
+        lows: Sequence[float],
+        highs: Sequence[float],
+    ) -> None:
+        self.order, self.costs, self.last, self.first = order, costs, last, first
+        self.least = self._extreme(np.minimum)
+        self.most = self._extreme(np.maximum)
+        top = self.most[self.start] + first
+        self.highs = np.array([min(high, most) for high, most in zip(highs, top, strict=True)], dtype=np.int64)
+        self.lows = np.array(lows, dtype=np.int64)
+
+    @property
+    def start(self) -> Node:
+        """The first node of every path."""
+        return self.order[-1]
+
+    def _extreme(self, choose: "np.ufunc") -> dict[Node, Ints]:
+        found: dict[Node, Ints] = {}
+        for node in self.order:
+            ways = [] if self.last[node] is None else [self.last[node]]
+            ways += [cost + found[edge.target] for edge, cost in zip(node.edges, self.costs[node], strict=True)]
+            found[node] = choose.reduce(np.array(ways))
+        return found
+
+    @cached_property
+    def reach(self) -> dict[Node, Ints]:
+        """The least of each cost that is spent before each node."""
+        spent = {self.start: self.first}
+        for node in reversed(self.order):
+            for edge, cost in zip(node.edges, self.costs[node], strict=True):
+                here = spent[node] + cost
+                spent[edge.target] = np.minimum(spent[edge.target], here) if edge.target in spent else here
+        return spent
+
+    @cached_property
+    def length(self) -> int:
+        """The most edges of a path, the head counted as one."""
+        far: dict[Node, int] = {}
+        for node in self.order:
+            far[node] = max([1 + far[edge.target] for edge in node.edges], default=1)
+        return far[self.start] + 1
+
+    def fits(self, total: Ints) -> NDArray[np.bool_]:
+        """Whether exact totals (rows) lie inside every limit."""
+        return np.asarray(((total >= self.lows) & (total <= self.highs)).all(axis=-1))
+
+
+class Ways(ABC):
+    """A table of ways: totals at the start with their numbers, and the number for any node and rest."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    @property
+    @abstractmethod
+    def totals(self) -> tuple[Ints, NDArray[np.float64]]:
+        """All totals of whole paths that may lie inside the limits (rows), and how many paths have each."""
+
+    @abstractmethod
+    def number(self, node: Node, rest: Total) -> float:
+        """How many ways finish from ``node`` with exactly ``rest`` to spend."""
+
+    @abstractmethod
+    def steps(self, node: Node) -> Sequence[Total]:
+        """What each edge of ``node`` takes off the rest."""
+
+    @abstractmethod
+    def end(self, node: Node) -> Total | None:
+        """What the head takes off the rest, or None where no path ends at ``node``."""
+
+    def draw(self, total: Total, rng: random.Random) -> list[Edge]:
+        """A path with that total, each equally likely."""
+        node, rest, path = self.ledger.start, total, list[Edge]()
+        while True:
+            rests = [tuple(map(int.__sub__, rest, step)) for step in self.steps(node)]
+            weights = [self.number(edge.target, left) for edge, left in zip(node.edges, rests, strict=True)]
+            if self.end(node) == rest and rng.random() * (1 + sum(weights)) < 1:
+                return path
+            (place,) = rng.choices(range(len(weights)), weights)
+            path.append(node.edges[place])
+            node, rest = node.edges[place].target, rests[place]
+
+
+class ExactWays(Ways):
+    """Ways by exact cost. :class:`TooMany` where there are more than ``limit`` different costs at the nodes."""
+
+    def __init__(self, ledger: Ledger, limit: int = 2_000_000) -> None:
+        super().__init__(ledger)
+        self._limit = limit
+        self._rows: dict[Node, Ints] = {}
+        self._counts: dict[Node, list[int]] = {}
+        self._lookup: dict[Node, dict[Total, int]] = {}
+        used = 0
+        for node in ledger.order:
+            self._rows[node], self._counts[node] = self._merge(node)
+            used += len(self._counts[node])
+            if used > limit:
+                raise TooMany(f"more than {limit:,} different costs")
+
+    def _merge(self, node: Node) -> tuple[Ints, list[int]]:
+        """The ways of one node: those of its targets moved by the edges, what breaks a limit already left out."""
+        ledger = self.ledger
+        last = ledger.last[node]
+        rows = [] if last is None else [last[None]]
+        counts: list[list[int]] = [] if last is None else [[1]]
+        for edge, cost in zip(node.edges, ledger.costs[node], strict=True):
+            rows.append(self._rows[edge.target] + cost)
+            counts.append(self._counts[edge.target])
+        if sum(map(len, counts)) > 4 * self._limit:
+            raise TooMany(f"more than {self._limit:,} different costs")
+        stacked = np.concatenate(rows)
+        numbers = np.array([number for part in counts for number in part], dtype=object)
+        keep = (stacked + ledger.reach.get(node, ledger.first) <= ledger.highs).all(axis=1)
+        return _unique(stacked[keep], numbers[keep])
+
+    @property
+    def totals(self) -> tuple[Ints, NDArray[np.float64]]:
+        rows = self._rows[self.ledger.start] + self.ledger.first
+        inside = self.ledger.fits(rows)
+        counts = np.array(self._counts[self.ledger.start], dtype=float)
+        return self._rows[self.ledger.start][inside], counts[inside]
+
+    @cached_property
+    def count(self) -> int:
+        """How many paths lie inside the limits, exactly."""
+        inside = self.ledger.fits(self._rows[self.ledger.start] + self.ledger.first)
+        return sum(number for number, fits in zip(self._counts[self.ledger.start], inside, strict=True) if fits)
+
+    def number(self, node: Node, rest: Total) -> float:
+        if node not in self._lookup:
+            rows = map(tuple, self._rows[node].tolist())
+            self._lookup[node] = dict(zip(rows, self._counts[node], strict=True))
+        return self._lookup[node].get(rest, 0)
+
+    def steps(self, node: Node) -> Sequence[Total]:
+        return [tuple(row) for row in self.ledger.costs[node].tolist()]
+
+    def end(self, node: Node) -> Total | None:
+        last = self.ledger.last[node]
+        return None if last is None else tuple(last.tolist())
+
+
+class TooMany(Exception):  # noqa: N818 - it is no fault, only the word to take buckets
+    """There are too many different costs for an exact table."""
+
+
+def _unique(rows: Ints, counts: NDArray[np.object_]) -> tuple[Ints, list[int]]:
+    """Equal rows merged, their counts added."""
+    if len(rows) == 0:
+        return rows, []
+    order = np.lexsort(rows.T)
+    rows, counts = rows[order], counts[order]
+    first = np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])
+    return rows[first], list(np.add.reduceat(counts, np.flatnonzero(first)))
+
+
+class BucketWays(Ways):
+    """Ways by cost in buckets, each edge's cost rounded down: a path's total is never above its true cost.
+
+    One limited cost has 4,096 buckets up to its limit, two have 192 each; of more, the first two are in the table and
+    the draw's exact check sees to the others.
+    """
+
+    BUCKETS = {1: 4096, 2: 192}
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self.axes = min(2, len(ledger.highs))
+        self.n = self.BUCKETS[self.axes]
+        room = ledger.highs - ledger.first - ledger.least[ledger.start]
+        self.width = np.maximum(1, -(-(room[: self.axes] + 1) // self.n))
+        self._table: dict[Node, NDArray[np.float64]] = {}
+        self._steps: dict[Node, list[Total]] = {}
+        for node in ledger.order:
+            self._table[node] = self._ways(node)
+
+    def _ways(self, node: Node) -> NDArray[np.float64]:
+        table = np.zeros((self.n,) * self.axes)
+        end = self.end(node)
+        if end is not None and max(end) < self.n:
+            table[end] += 1
+        for edge, step in zip(node.edges, self.steps(node), strict=True):
+            if max(step) < self.n:
+                to = tuple(slice(s, None) for s in step)
+                since = tuple(slice(None, self.n - s) for s in step)
+                table[to] += self._table[edge.target][since]
+        return table
+
+    def _floor(self, node: Node, cost: Ints, target: Node | None) -> Total:
+        """Buckets of an edge. Costs are counted above the least it takes anyway, which keeps the buckets narrow."""
+        least = self.ledger.least
+        over = cost - least[node] + (least[target] if target is not None else 0)
+        return tuple((over[: self.axes] // self.width).tolist())
+
+    def steps(self, node: Node) -> Sequence[Total]:
+        if node not in self._steps:
+            costs = zip(self.ledger.costs[node], node.edges, strict=True)
+            self._steps[node] = [self._floor(node, cost, edge.target) for cost, edge in costs]
+        return self._steps[node]
+
+    def end(self, node: Node) -> Total | None:
+        last = self.ledger.last[node]
+        return None if last is None else self._floor(node, last, None)
+
+    @cached_property
+    def _whole(self) -> tuple[Ints, NDArray[np.float64]]:
+        table = self._table[self.ledger.start]
+        rows = np.argwhere(table > 0)
+        # what is surely too cheap for a lower limit: even the most that rounding took off would not lift it
+        base = self.ledger.first + self.ledger.least[self.ledger.start]
+        dearest = base[: self.axes] + (rows + self.ledger.length) * self.width
+        keep = (dearest >= self.ledger.lows[: self.axes]).all(axis=1)
+        return rows[keep], table[tuple(rows[keep].T)]
+
+    @property
+    def totals(self) -> tuple[Ints, NDArray[np.float64]]:
+        return self._whole
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """Between how many and how many paths lie inside the limits on the table's axes."""
+        rows, counts = self._whole
+        base = self.ledger.first + self.ledger.least[self.ledger.start]
+        cheapest = base[: self.axes] + rows * self.width
+        dearest = cheapest + self.ledger.length * (self.width - 1)
+        axes = slice(self.axes)
+        surely = (dearest <= self.ledger.highs[axes]).all(axis=1) & (cheapest >= self.ledger.lows[axes]).all(axis=1)
+        whole = self.axes == len(self.ledger.highs)
+        return (float(counts[surely].sum()) if whole else 0.0), float(counts.sum())
+
+    def number(self, node: Node, rest: Total) -> float:
+        if min(rest) < 0:
+            return 0.0
+        return float(self._table[node][rest])

@@ -5,27 +5,26 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import groupby
 from typing import Any
 
 from .block import Block, Shape, ShapeError
 from .blocks import Linear, block_from_json
-from .layers import Flatten, Layer, Price, price_chain
+from .layers import Flatten, Layer, Price, add_up
 
 
 @lru_cache(maxsize=65_536)
 def lower(block: Block, shape: Shape) -> tuple[tuple[Layer, ...], Price]:
     """The layers that ``block`` stands for on an input of ``shape``, and the sum of their prices."""
     layers: list[Layer] = []
+    prices = []
     inner = shape
     for part in block.expand(shape):
-        if isinstance(part, Layer):
-            layers.append(part)
-            inner = part.price(inner).out_shape
-        else:
-            lowered, price = lower(part, inner)
-            layers += lowered
-            inner = price.out_shape
-    return tuple(layers), price_chain(tuple(layers), shape)
+        lowered, price = ((part,), part.price(inner)) if isinstance(part, Layer) else lower(part, inner)
+        layers += lowered
+        prices.append(price)
+        inner = price.out_shape
+    return tuple(layers), add_up(prices, shape)
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,7 @@ class Architecture:
         for block in self.blocks:
             if not isinstance(block, Block):
                 raise ValueError(f"blocks must be blocks without holes, but got {block!r}; put choices into a Space")
-        for _ in self.walk():
-            pass
+        _ = self.price  # every block takes its input, or ShapeError
 
     def walk(self) -> Iterator[tuple[Block, Shape, tuple[Layer, ...], Price]]:
         """Each block and the head, with its input shape, its layers and their price."""
@@ -63,6 +61,11 @@ class Architecture:
                 raise ShapeError(f"block {place} ({block.kind}): {error}") from None
             yield block, shape, layers, price
             shape = price.out_shape
+
+    @cached_property
+    def price(self) -> Price:
+        """The sum over the blocks and the head."""
+        return add_up([price for _, _, _, price in self.walk()], self.input_shape)
 
     @cached_property
     def body(self) -> tuple[Layer, ...]:
@@ -104,10 +107,12 @@ class Architecture:
         return cls(tuple(data["input_shape"]), tuple(block_from_json(b) for b in data["blocks"]), data["classes"])
 
     def __str__(self) -> str:
-        """One line: blocks with what distinguishes them."""
-        return " > ".join(describe(block) for block in self.blocks) or "linear"
+        """One line: blocks with what distinguishes them, runs of the same block counted."""
+        runs = [(said, len(list(run))) for said, run in groupby(map(describe, self.blocks))]
+        return " > ".join(said if times == 1 else f"{times} x {said}" for said, times in runs) or "linear"
 
 
+@lru_cache(maxsize=1024)
 def head(classes: int) -> Linear:
     """The last layer that every architecture has: a linear map to ``classes`` scores."""
     return Linear(classes, act="none")

@@ -75,6 +75,22 @@ def table(sieve: "Sieve", names: tuple[str, ...] | None = None) -> Ways:
         return BucketWays(ledger)
 
 
+def histogram(sieve: "Sieve", by: str = "macs", bins: int = 12) -> list[tuple[int, int, float]]:
+    """(from, to, how many) of the architectures that fit, in even steps of the logarithm of the cost ``by``.
+
+    Where the table is in buckets, the bounds and numbers are as true as the buckets are narrow.
+    """
+    ways = table(sieve, (by, *(name for name in sieve.limited if name != by)))
+    rows, counts = ways.totals
+    if not len(rows):
+        return []
+    costs = ways.costs(rows)[:, 0]
+    edges = np.geomspace(max(costs.min(), 1), costs.max() + 1, bins + 1)
+    which = np.clip(np.searchsorted(edges, costs, side="right") - 1, 0, bins - 1)
+    heaps = np.bincount(which, weights=counts, minlength=bins)
+    return [(int(low), int(high), float(n)) for low, high, n in zip(edges, edges[1:], heaps, strict=False)]
+
+
 class TableDraw:
     """Draws from a table of ways; in buckets a draw may overshoot, and then it is thrown away."""
 
@@ -99,11 +115,7 @@ class TableDraw:
     @cached_property
     def _bins(self) -> list[list[int]]:
         """Places of the totals by the logarithm of their MACs (the first axis), empty bins left out."""
-        ledger = self.ways.ledger
-        macs = np.array([total[0] for total in self.totals], dtype=float)
-        if isinstance(self.ways, BucketWays):
-            macs = macs * self.ways.width[0] + ledger.least[ledger.start][0]
-        logs = np.log(macs + ledger.first[0] + 1)
+        logs = np.log(self.ways.costs(self.ways.totals[0])[:, 0] + 1)
         edges = np.linspace(logs.min(), logs.max(), BINS + 1)
         which = np.clip(np.searchsorted(edges, logs, side="right") - 1, 0, BINS - 1)
         return [found.tolist() for b in range(BINS) if len(found := np.flatnonzero(which == b))]

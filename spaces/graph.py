@@ -7,20 +7,23 @@ none of them the beginning of another, so no two paths spell the same network. O
 up, and all of ``sieve.py`` is sums, minima and walks over it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from .architecture import Architecture, head, lower
 from .block import Block, Shape, ShapeError
 from .choices import Choice, Repeat
 from .layers import FLOAT_BYTES, Layer, Price
-from .space import Space, Template, fill, fill_value, fills, with_first
+from .space import Pick, Space, Template, child_path, fill, fill_value, fills, with_first
 
 Chain = tuple[Layer, ...]
 Vector = tuple[int, ...]  # params, macs, activations, kept bytes
 Blocks = tuple[Block, ...]
-Item = tuple[int, Blocks]  # a state of the automaton, and blocks still to come before it
+Choices = frozenset[tuple[str, int]]  # (path of a choice, index of the option)
+Item = tuple[int, Blocks, Choices]  # a state of the automaton, blocks still to come before it, what they were chosen by
+NONE: Choices = frozenset()
 
 
 @dataclass(eq=False, slots=True)
@@ -31,6 +34,7 @@ class Edge:
     layers: Chain
     cost: Vector
     target: "Node"
+    choices: Choices  # every option that leads along here
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +49,8 @@ class Node:
 class Graph:
     """The graph of ``space``; ``order`` lists the nodes so that every edge leads backwards, ``start`` is its last.
 
-    ``refused`` collects why blocks were left out where they could not take their input.
+    ``options[path]`` is what the choice at ``path`` chooses among; ``refused`` collects why blocks were left out where
+    they could not take their input.
     Raises :class:`ShapeError` where no architecture of the space fits together.
     """
 
@@ -53,9 +58,10 @@ class Graph:
         self.space = space
         self.refused: dict[str, int] = {}
         self._automaton = _Automaton(space.blocks)
+        self.options = self._automaton.options
         self._nodes: dict[tuple[frozenset[Item], Shape], Node | None] = {}
         self.order: list[Node] = []
-        start = self._node(self._automaton.closure({(0, ())}), space.input_shape)
+        start = self._node(self._automaton.closure({(0, (), NONE)}), space.input_shape)
         if start is None:
             reason = max(self.refused, key=lambda why: self.refused[why], default="it has no way to its end")
             raise ShapeError(f"the space {space.name!r} holds no architecture: {reason}")
@@ -93,12 +99,14 @@ class Graph:
         if key in self._nodes:
             return self._nodes[key]
         node = Node(shape)
-        if any(state == self._automaton.end and not rest for state, rest in items):
+        if any(state == self._automaton.end and not rest for state, rest, _ in items):
             node.last = self._head(shape)
         for option in _prefix_free(self._options(items, shape), shape).values():
             target = self._node(self._automaton.closure(option.targets), option.price.out_shape)
             if target is not None:
-                node.edges.append(Edge(option.blocks, option.layers, option.price[1:], target))
+                node.edges.append(
+                    Edge(option.blocks, option.layers, option.price[1:], target, frozenset(option.choices))
+                )
         alive = node if node.edges or node.last is not None else None
         self._nodes[key] = alive
         if alive:
@@ -109,15 +117,15 @@ class Graph:
         return lower(head(self.space.classes), shape)[1][1:]
 
     def _options(self, items: frozenset[Item], shape: Shape) -> "Iterator[_Option]":
-        for state, rest in sorted(items, key=lambda item: item[0]):
-            for blocks, target in [(rest, state)] if rest else self._automaton.edges[state]:
+        for state, rest, chosen in sorted(items, key=lambda item: item[0]):
+            for blocks, target, choices in [(rest, state, chosen)] if rest else self._automaton.edges[state]:
                 try:
                     layers, price = lower_all(blocks, shape)
                 except ShapeError as error:
                     why = f"{blocks[0].kind}: {error}"
                     self.refused[why] = self.refused.get(why, 0) + 1
                     continue
-                yield _Option(layers, blocks, price, {(target, ())})
+                yield _Option(layers, blocks, price, {(target, (), NONE)}, set(choices))
 
 
 @dataclass(slots=True)
@@ -126,6 +134,7 @@ class _Option:
     blocks: Blocks
     price: Price
     targets: set[Item]
+    choices: set[tuple[str, int]]
 
 
 def lower_all(blocks: Blocks, shape: Shape) -> tuple[Chain, Price]:
@@ -147,14 +156,19 @@ def _prefix_free(options: Iterator[_Option], shape: Shape) -> dict[Chain, _Optio
     """Options merged by their layers; one that begins with another becomes that other, with the rest still to come."""
     merged: dict[Chain, _Option] = {}
     for option in options:
-        merged.setdefault(option.layers, option).targets.update(option.targets)
+        same = merged.setdefault(option.layers, option)
+        same.targets |= option.targets
+        same.choices |= option.choices
     lengths = sorted({len(layers) for layers in merged})
     for layers in sorted(merged, key=len, reverse=True):
         for length in (n for n in lengths if n < len(layers)):
             if layers[:length] in merged:
                 longer = merged.pop(layers)
                 rest = _rest(longer, length, shape)
-                merged[layers[:length]].targets.update((state, rest + more) for state, more in longer.targets)
+                chosen = frozenset(longer.choices)
+                merged[layers[:length]].targets |= {
+                    (state, rest + more, chosen | later) for state, more, later in longer.targets
+                }
                 break
     return merged
 
@@ -171,12 +185,18 @@ def _rest(option: _Option, length: int, shape: Shape) -> Blocks:
 
 
 class _Automaton:
-    """A space as states and edges: ``edges[state]`` lists (blocks, next state), ``jumps[state]`` what is free."""
+    """A space as states and edges: ``edges[state]`` lists (blocks, next state, choices).
+
+    ``jumps[state]`` are the states that can be reached for free, ``options[path]`` is what each choice chooses among.
+    """
 
     def __init__(self, blocks: tuple[Template, ...]) -> None:
-        self.edges: list[list[tuple[Blocks, int]]] = []
+        self.edges: list[list[tuple[Blocks, int, Choices]]] = []
         self.jumps: list[set[int]] = []
-        self.end = self._read(tuple(blocks), self._state())
+        self.options: dict[str, tuple[Any, ...]] = {}
+        self.end = self._state()
+        for place, template in enumerate(blocks, start=1):
+            self.end = self._read(template, self.end, str(place), NONE)
 
     def _state(self) -> int:
         self.edges.append([])
@@ -189,38 +209,57 @@ class _Automaton:
             self.jumps[state].add(joined)
         return joined
 
-    def _read(self, template: Template, start: int) -> int:
+    def _read(self, template: Template, start: int, path: str, chosen: Choices) -> int:
         """Add ``template`` from state ``start`` on; return the state behind it."""
         if isinstance(template, Choice):
-            return self._join(*(self._read(option, start) for option in template.options))
+            options = self.options[path] = template.options
+            paths = [child_path(path, options, index) for index in range(len(options))]
+            ways = zip(options, paths, strict=True)
+            return self._join(*(self._read(o, start, below, chosen | {(path, i)}) for i, (o, below) in enumerate(ways)))
         if isinstance(template, Repeat) and template.each:
-            return self._read_each(template, start)
+            return self._read_each(template, start, path, chosen)
         if isinstance(template, Block | Repeat):
-            return self._read_fills(template, start)
-        for part in template:
-            start = self._read(part, start)
+            end = self._state()
+            self._add(template, start, end, path, chosen)
+            return end
+        for place, part in enumerate(template, start=1):
+            start = self._read(part, start, f"{path}.{place}", chosen)
         return start
 
-    def _read_fills(self, template: Block | Repeat, start: int) -> int:
-        end = self._state()
-        for _, blocks in fills(lambda pick: fill(template, "", pick)):
+    def _add(
+        self,
+        template: Template,
+        start: int,
+        end: int,
+        path: str,
+        chosen: Choices,
+        first: Mapping[str, Any] | None = None,
+    ) -> None:
+        """An edge for every way to fill ``template``; the first block's fields replaced by ``first``."""
+        for decisions, blocks in fills(lambda pick: fill(template, path, self._noting(pick))):
             if blocks:
-                self.edges[start].append((blocks, end))
+                changed = with_first(blocks, first) if first else blocks
+                self.edges[start].append((changed, end, chosen | decisions.items()))
             else:
                 self.jumps[start].add(end)
-        return end
 
-    def _read_each(self, template: Repeat, start: int) -> int:
+    def _noting(self, pick: Pick) -> Pick:
+        def noted(path: str, options: tuple[Any, ...]) -> int:
+            self.options[path] = options
+            return pick(path, options)
+
+        return noted
+
+    def _read_each(self, template: Repeat, start: int, path: str, chosen: Choices) -> int:
         times = {count for _, count in fills(lambda pick: fill_value(template.times, "", pick))}
         ends = [start] if 0 in times else []
         for i in range(1, max(times) + 1):
             if i == 1 and template.first:
                 end = self._state()
-                for _, blocks in fills(lambda pick: fill(template.block, "", pick)):
-                    self.edges[start].append((with_first(blocks, template.first), end))
+                self._add(template.block, start, end, f"{path}.1", chosen, template.first)
                 start = end
             else:
-                start = self._read(template.block, start)
+                start = self._read(template.block, start, f"{path}.{i}", chosen)
             if i in times:
                 ends.append(start)
         return self._join(*ends)
@@ -230,9 +269,9 @@ class _Automaton:
         seen = set(items)
         todo = list(seen)
         while todo:
-            state, rest = todo.pop()
+            state, rest, _ = todo.pop()
             if not rest:
-                new = {(jump, ()) for jump in self.jumps[state]} - seen
+                new = {(jump, (), NONE) for jump in self.jumps[state]} - seen
                 seen |= new
                 todo += new
         return frozenset(seen)

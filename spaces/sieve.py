@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .architecture import Architecture
-from .budget import Budget, format_count
+from .budget import Budget
 from .cost import DEFAULT_BATCH, STATES, Cost, cost
 from .graph import Edge, Graph, Node, Vector
 from .layers import FLOAT_BYTES
@@ -103,23 +103,45 @@ class Sieve:
             node = edge.target
 
     def check(self) -> None:
-        """Raise :class:`BudgetError` where nothing fits, with the cheapest architecture and what it costs."""
-        start = self._least[self.graph.start]
-        for name, (_, high) in self.budget.limits().items():
-            least = self._first[COSTS.index(name)] + start[COSTS.index(name)]
+        """Raise :class:`BudgetError` where nothing fits, with the cheapest architecture and the nearest budget."""
+        for name, (low, high) in self.budget.limits().items():
+            least, most = (
+                self._first[COSTS.index(name)] + table[self.graph.start][COSTS.index(name)]
+                for table in (self._least, self._most)
+            )
             if high is not None and least > high:
-                architecture, price = self.cheapest(name)
+                found, price = self.cheapest(name)
                 raise BudgetError(
                     f"nothing in the space {self.space.name!r} fits {name} <= {high:,}: the cheapest architecture has "
-                    f"{name} {least:,} ({architecture}; {self._spelled(price)}); raise the limit to "
-                    f"{_round_up(least)} or add smaller options"
+                    f"{name} {least:,} ({found}; {self._spelled(price)}); {self._cure()}"
                 )
-        if next(self.walk(), None) is None:
+            if most < low:
+                raise BudgetError(
+                    f"nothing in the space {self.space.name!r} fits {name} >= {low:,}: the dearest architecture has "
+                    f"{name} {most:,} ({self.dearest(name)[0]}); lower min_{name} or add larger options"
+                )
+        if not self._something_fits():
             raise BudgetError(
                 f"nothing in the space {self.space.name!r} fits {self.budget}: each limit alone can be met, all "
                 f"together cannot; the cheapest by params is {self._spelled(self.cheapest('params')[1])}, by macs "
-                f"{self._spelled(self.cheapest('macs')[1])}; raise one of the limits"
+                f"{self._spelled(self.cheapest('macs')[1])}; {self._cure()}"
             )
+
+    def _something_fits(self) -> bool:
+        """Whether anything lies inside all limits together; what is cheapest is tried first."""
+        if any(self.budget.allows(self.cheapest(name)[1]) for name in self.limited) or not self.limited:
+            return True
+        if not any(self._lows):
+            from .verdict import nearest_budget
+
+            return all(value <= (getattr(self.budget, name) or 0) for name, value in nearest_budget(self).items())
+        return next(self.walk(), None) is not None
+
+    def _cure(self) -> str:
+        from .verdict import nearest_budget
+
+        nearest = " and ".join(f"{name} = {value}" for name, value in nearest_budget(self).items())
+        return f"the nearest budget that something fits is {nearest}; raise the limits or add smaller options"
 
     @staticmethod
     def _spelled(price: Cost) -> str:
@@ -225,13 +247,13 @@ class Sieve:
             self._draws[by] = Draw(self, by)
         return self._draws[by].one(rng)
 
-    def ledger(self, names: tuple[str, ...]) -> "Ledger":
-        """The graph's costs as arrays, for the costs ``names``."""
+    def ledger(self, names: tuple[str, ...], *, bounded: bool = True) -> "Ledger":
+        """The graph's costs as arrays, for the costs ``names``; without their limits where not ``bounded``."""
         import numpy as np
 
         from .ways import Ledger
 
-        places, limits = [COSTS.index(name) for name in names], self.budget.limits()
+        places, limits = [COSTS.index(name) for name in names], self.budget.limits() if bounded else {}
         bounds = [limits.get(name, (0, None)) for name in names]
 
         def only(vector: Vector) -> "Ints":
@@ -250,13 +272,3 @@ class Sieve:
 
 def _add(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(x + y for x, y in zip(a, b, strict=True))
-
-
-def _round_up(value: int) -> str:
-    """``value`` in a unit, never below it."""
-    for digits in (3, 4, 5, 6, 9, 12):
-        scale = 10 ** max(0, len(str(value)) - digits)
-        rounded = -(-value // scale) * scale
-        if scale == 1 or rounded < value * 1.05:
-            return format_count(rounded) if digits == 3 else f"{rounded}"
-    return str(value)

@@ -29,7 +29,7 @@ class Space:
     >>> from archsieve.spaces.choices import choice, repeat
     >>> space = Space((1, 8, 8), (Conv(choice(8, 16)), repeat(Residual(16), choice(0, 1, 2)), GlobalAverage()), 10)
     >>> print(space.architecture({"1.conv.width": 1, "2.times": 2}))
-    conv 16 > residual 16 > residual 16 > global-average
+    conv 16 > 2 x residual 16 > global-average
     """
 
     input_shape: tuple[int, int, int]

@@ -93,6 +93,10 @@ class Ways(ABC):
         """All totals of whole paths that may lie inside the limits (rows), and how many paths have each."""
 
     @abstractmethod
+    def costs(self, rows: Ints) -> Ints:
+        """What totals (rows) are in units of cost: exactly, or at least."""
+
+    @abstractmethod
     def number(self, node: Node, rest: Total) -> float:
         """How many ways finish from ``node`` with exactly ``rest`` to spend."""
 
@@ -155,6 +159,9 @@ class ExactWays(Ways):
         inside = self.ledger.fits(rows)
         counts = np.array(self._counts[self.ledger.start], dtype=float)
         return self._rows[self.ledger.start][inside], counts[inside]
+
+    def costs(self, rows: Ints) -> Ints:
+        return rows + self.ledger.first
 
     @cached_property
     def count(self) -> int:
@@ -238,13 +245,16 @@ class BucketWays(Ways):
         last = self.ledger.last[node]
         return None if last is None else self._floor(node, last, None)
 
+    def costs(self, rows: Ints) -> Ints:
+        base = self.ledger.first + self.ledger.least[self.ledger.start]
+        return np.asarray(base[: self.axes] + rows * self.width)
+
     @cached_property
     def _whole(self) -> tuple[Ints, NDArray[np.float64]]:
         table = self._table[self.ledger.start]
         rows = np.argwhere(table > 0)
         # what is surely too cheap for a lower limit: even the most that rounding took off would not lift it
-        base = self.ledger.first + self.ledger.least[self.ledger.start]
-        dearest = base[: self.axes] + (rows + self.ledger.length) * self.width
+        dearest = self.costs(rows + self.ledger.length)
         keep = (dearest >= self.ledger.lows[: self.axes]).all(axis=1)
         return rows[keep], table[tuple(rows[keep].T)]
 
@@ -256,8 +266,7 @@ class BucketWays(Ways):
     def bounds(self) -> tuple[float, float]:
         """Between how many and how many paths lie inside the limits on the table's axes."""
         rows, counts = self._whole
-        base = self.ledger.first + self.ledger.least[self.ledger.start]
-        cheapest = base[: self.axes] + rows * self.width
+        cheapest = self.costs(rows)
         dearest = cheapest + self.ledger.length * (self.width - 1)
         axes = slice(self.axes)
         surely = (dearest <= self.ledger.highs[axes]).all(axis=1) & (cheapest >= self.ledger.lows[axes]).all(axis=1)

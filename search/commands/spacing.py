@@ -19,8 +19,9 @@ Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 
 def space(
     name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A search file, or a space of the catalogue.")],
-    count: Annotated[bool, typer.Option("--count", help="Count the architectures inside the budget.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Count what fits, and show how its cost is spread.")] = False,
     sample: Annotated[int, typer.Option(min=0, help="Draw so many architectures from inside the budget.")] = 0,
+    by: Annotated[str, typer.Option(help="How to draw: uniform, or log-macs.")] = "uniform",
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
@@ -34,21 +35,14 @@ def space(
     given = budget_of(max_params, max_macs, max_activations, max_memory)
     sieve = _sieve(name, given, input_shape_of(shape), classes)
     sieve.check()
-    told = _told(sieve, count, sample, seed)
+    told = _told(sieve, count or bool(given.limits()), sample, seed, by)
     if as_json:
         show_json(told)
-        return
-    lines = [f"space {sieve.space.name!r}: {sieve.size:,} distinct architectures; budget: {sieve.budget}"]
-    if count:
-        lines.append(f"inside the budget: {told['feasible']:,} ({told['feasible'] / sieve.size:.3%})")
-    for word in ("cheapest", "dearest"):
-        for by, found in told[word].items():
-            lines.append(f"{word} by {by}: params {found['params']:,}, macs {found['macs']:,}: {found['text']}")
-    lines += [f"sample: params {s['params']:,}, macs {s['macs']:,}: {s['text']}" for s in told["sample"]]
-    show(*lines)
+    else:
+        show(*_lines(sieve, told))
 
 
-def _told(sieve: "Sieve", count: bool, sample: int, seed: int) -> dict[str, Any]:
+def _told(sieve: "Sieve", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
     rng = random.Random(seed)
     costs = ("params", "macs")
     return {
@@ -57,11 +51,54 @@ def _told(sieve: "Sieve", count: bool, sample: int, seed: int) -> dict[str, Any]
         "classes": sieve.space.classes,
         "budget": {name: high for name, (_, high) in sieve.budget.limits().items()},
         "size": sieve.size,
-        **({"feasible": sum(1 for _ in sieve.walk())} if count else {}),
+        **(_counted(sieve) if count else {}),
         "cheapest": {by: _one(*sieve.cheapest(by)) for by in costs},
         "dearest": {by: _one(*sieve.dearest(by)) for by in costs},
-        "sample": [_one(sieve.sample(rng)) for _ in range(sample)],
+        "sample": [_one(sieve.sample(rng, by)) for _ in range(sample)],
     }
+
+
+def _counted(sieve: "Sieve") -> dict[str, Any]:
+    from ...spaces.counting import histogram
+    from ...spaces.verdict import dead_choices
+
+    count = sieve.count()
+    return {
+        "feasible": count.value,
+        "feasible_low": count.low,
+        "feasible_high": count.high,
+        "feasible_standard_error": count.standard_error,
+        "feasible_share": count.value / sieve.size,
+        "dead_choices": [{"choice": path, "option": option} for path, option in dead_choices(sieve)],
+        "histogram": [{"from": low, "to": high, "architectures": n} for low, high, n in histogram(sieve)],
+    }
+
+
+def _lines(sieve: "Sieve", told: dict[str, Any]) -> list[str]:
+    lines = [f"space {sieve.space.name!r}: {sieve.size:,} distinct architectures; budget: {sieve.budget}"]
+    if "feasible" in told:
+        lines.append(f"inside the budget: {sieve.count()}, a share of {told['feasible_share']:.3g}")
+    for word in ("cheapest", "dearest"):
+        for by, found in told[word].items():
+            lines.append(f"{word} by {by}: params {found['params']:,}, macs {found['macs']:,}: {found['text']}")
+    dead: dict[str, list[str]] = {}
+    for choice in told.get("dead_choices", ()):
+        dead.setdefault(choice["choice"], []).append(str(choice["option"]))
+    lines += [f"never fits at {path}: {', '.join(options)}" for path, options in dead.items()]
+    lines += _bars(told.get("histogram", []))
+    return lines + [f"sample: params {s['params']:,}, macs {s['macs']:,}: {s['text']}" for s in told["sample"]]
+
+
+def _bars(rows: list[dict[str, Any]]) -> list[str]:
+    """The histogram as text: macs, a bar, how many architectures."""
+    from ...spaces.budget import format_count
+
+    most = max((row["architectures"] for row in rows), default=0)
+    return [
+        f"macs {format_count(row['from']):>6} to {format_count(row['to']):<6} "
+        f"{'#' * round(40 * row['architectures'] / most):40} {row['architectures']:.3g}"
+        for row in rows
+    ]
 
 
 def _one(architecture: "Architecture", price: "Cost | None" = None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import bisect
 import itertools
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .architecture import Architecture
+from .batch import Batch
 from .graph import Edge
 from .ways import BucketWays, ExactWays, TooMany, Ways
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .sieve import Sieve
 
 EXACT_ROWS = 300_000  # different costs up to which a table is exact
-PROBES = 200  # plain draws that tell how much of the space fits
-COMMON = 0.05  # share of the space above which plain rejection is cheaper than a table
+PROBES = 4_000  # plain draws that tell how much of the space fits
+COMMON = 0.003  # share of the space above which plain rejection is cheaper than a table
 CHECKS = 2_000  # draws behind an estimated count
 BINS = 32  # of the logarithm of the MACs
 PATIENCE = 100_000  # draws without a hit before what cannot be found is walked for
@@ -148,11 +148,17 @@ class Draw:
     @cached_property
     def plain(self) -> bool:
         """Whether plain rejection is cheap enough."""
-        if self.by != "uniform":
-            return False
-        rng = random.Random(0)
-        hits = sum(self.sieve.fits_path(self.sieve.path(rng.randrange(self.sieve.size))) for _ in range(PROBES))
-        return hits >= COMMON * PROBES
+        return self.by == "uniform" and self.share >= COMMON
+
+    @cached_property
+    def share(self) -> float:
+        """About how much of the space fits, by plain draws."""
+        return float(self.batch.fits(self.batch.draw(PROBES, np.random.default_rng(0))).mean())
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The whole space, drawn from many at a time."""
+        return Batch(self.sieve)
 
     @cached_property
     def from_table(self) -> TableDraw:
@@ -161,22 +167,30 @@ class Draw:
         names = self.sieve.limited if self.by == "uniform" else ("macs", *others)
         return TableDraw(self.sieve, table(self.sieve, names))
 
-    def attempts(self, rng: random.Random) -> Iterator[list[Edge] | None]:
-        """Draws without end; None where one was thrown away."""
-        if self.plain:
-            sieve = self.sieve
-            paths = (sieve.path(rng.randrange(sieve.size)) for _ in itertools.count())
-            yield from (path if sieve.fits_path(path) else None for path in paths)
-        attempt = self.from_table.attempt if self.by == "uniform" else self.from_table.attempt_log
-        while True:
-            yield attempt(rng)
+    def many(self, n: int, rng: random.Random) -> list[Architecture]:
+        """``n`` architectures, drawn apart from each other; :class:`BudgetError` where nothing fits."""
+        return (self._rejected if self.plain else self._tabled)(n, rng)
 
     def one(self, rng: random.Random) -> Architecture:
-        """One architecture; :class:`BudgetError` where nothing fits."""
-        for path in itertools.islice(self.attempts(rng), PATIENCE):
-            if path is not None:
-                return self.sieve.graph.architecture(path)
-            if not self.plain and not self.from_table.heaped:
-                break
+        """One architecture."""
+        return self.many(1, rng)[0]
+
+    def _rejected(self, n: int, rng: random.Random) -> list[Architecture]:
+        generator, found = np.random.default_rng(rng.getrandbits(64)), list[Architecture]()
+        while len(found) < n:
+            codes = self.batch.draw(int(min(100_000, 2 * (n - len(found)) / self.share + 10)), generator)
+            codes = codes[self.batch.fits(codes)][: n - len(found)]
+            found += [self.sieve.graph.architecture(self.batch.path(code)) for code in codes]
+        return found
+
+    def _tabled(self, n: int, rng: random.Random) -> list[Architecture]:
+        draw = self.from_table
+        attempt = draw.attempt if self.by == "uniform" else draw.attempt_log
+        found: list[Architecture] = []
+        for _ in range(PATIENCE * n if draw.heaped else 0):
+            path = attempt(rng)
+            found += [self.sieve.graph.architecture(path)] if path is not None else []
+            if len(found) == n:
+                return found
         self.sieve.check()
-        return self.sieve.architecture(rng.choice([index for index, _ in self.sieve.walk()]))
+        return [self.sieve.architecture(rng.choice([index for index, _ in self.sieve.walk()])) for _ in range(n)]

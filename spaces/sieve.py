@@ -54,6 +54,10 @@ class Sieve:
             below[node] = (node.last is not None) + sum(below[edge.target] for edge in node.edges)
         return below
 
+    def below(self, node: Node) -> int:
+        """Number of ways to finish from ``node``, budget or not."""
+        return self._below[node]
+
     @cached_property
     def _least(self) -> dict[Node, Vector]:
         """The least of each cost, apart from the others, that it takes to finish from each node."""

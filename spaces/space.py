@@ -3,15 +3,20 @@
 import hashlib
 import itertools
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .architecture import Architecture, check_input_shape
 from .block import Block
 from .blocks import block_from_json
 from .choices import Choice, Repeat
+
+if TYPE_CHECKING:
+    from .budget import Budget
+    from .counting import Count
 
 Template = Any  # a block (its fields may be choices), a choice, a repeat, or a sequence of these
 Decisions = Mapping[str, int]  # path of a choice -> index of the option taken; only the choices that apply
@@ -58,6 +63,27 @@ class Space:
             return decisions[path]
 
         return Architecture(self.input_shape, self.fill(pick), self.classes)
+
+    def size(self) -> int:
+        """How many distinct architectures there are: two encodings of one network count once."""
+        from .sieve import Sieve
+
+        return Sieve(self).size
+
+    def count(self, budget: "Budget") -> "Count":
+        """How many of them fit ``budget``; see :class:`~archsieve.spaces.counting.Count`."""
+        from .sieve import Sieve
+
+        return Sieve(self, budget).count()
+
+    def sample(self, n: int, budget: "Budget", rng: random.Random, by: str = "uniform") -> list[Architecture]:
+        """``n`` of those that fit, each equally likely, or even in "log-macs"; BudgetError where nothing fits."""
+        from .counting import Draw
+        from .sieve import Sieve
+
+        sieve = Sieve(self, budget)
+        sieve.check()
+        return Draw(sieve, by).many(n, rng)
 
     def to_json(self) -> dict[str, Any]:
         """The space as JSON's own types."""

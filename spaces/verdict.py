@@ -65,23 +65,6 @@ def _holds_blocks(option: object) -> bool:
     return isinstance(option, Block | Choice | Repeat)
 
 
-def _below(path: str, options: tuple[Any, ...], index: int) -> str:
-    """How the paths of the choices inside an option begin: they die with it, and need no mention."""
-    option = options[index]
-    return f"{child_path(path, options, index)}.{option.kind + '.' if isinstance(option, Block) else ''}"
-
-
-def _spelled(option: object) -> object:
-    """A value as it is, blocks in a word."""
-    return label(option) if _holds_blocks(option) else option
-
-
-def _holds_blocks(option: object) -> bool:
-    return isinstance(option, Block | Choice | Repeat | tuple | list) and not (
-        isinstance(option, tuple) and all(isinstance(part, int) for part in option) and option
-    )
-
-
 def _living(ledger: Ledger) -> set[tuple[str, int]]:
     """The choices on edges from a node that can be reached to one that can be finished inside the limits."""
     ahead, behind = fronts(ledger), _fronts_before(ledger)

@@ -82,7 +82,7 @@ class Ledger:
 
 
 class Ways(ABC):
-    """A table of ways: totals at the start with their numbers, and the number for any node and rest."""
+    """A table of ways: the totals of whole paths, and how a path with a given total may go on."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -97,28 +97,24 @@ class Ways(ABC):
         """What totals (rows) are in units of cost: exactly, or at least."""
 
     @abstractmethod
-    def number(self, node: Node, rest: Total) -> float:
-        """How many ways finish from ``node`` with exactly ``rest`` to spend."""
+    def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
+        """How many ways finish with exactly ``rest`` to spend: along each edge of ``node``, and last by ending here."""
 
     @abstractmethod
-    def steps(self, node: Node) -> Sequence[Total]:
-        """What each edge of ``node`` takes off the rest."""
-
-    @abstractmethod
-    def end(self, node: Node) -> Total | None:
-        """What the head takes off the rest, or None where no path ends at ``node``."""
+    def step(self, node: Node, place: int) -> Total:
+        """What an edge of ``node`` takes off the rest."""
 
     def draw(self, total: Total, rng: random.Random) -> list[Edge]:
         """A path with that total, each equally likely."""
         node, rest, path = self.ledger.start, total, list[Edge]()
         while True:
-            rests = [tuple(map(int.__sub__, rest, step)) for step in self.steps(node)]
-            weights = [self.number(edge.target, left) for edge, left in zip(node.edges, rests, strict=True)]
-            if self.end(node) == rest and rng.random() * (1 + sum(weights)) < 1:
+            heaped = self.weights(node, rest).cumsum()
+            place = int(heaped.searchsorted(rng.random() * heaped[-1], side="right"))
+            if place == len(node.edges):
                 return path
-            (place,) = rng.choices(range(len(weights)), weights)
             path.append(node.edges[place])
-            node, rest = node.edges[place].target, rests[place]
+            rest = tuple(map(int.__sub__, rest, self.step(node, place)))
+            node = node.edges[place].target
 
 
 class ExactWays(Ways):
@@ -169,18 +165,20 @@ class ExactWays(Ways):
         inside = self.ledger.fits(self._rows[self.ledger.start] + self.ledger.first)
         return sum(number for number, fits in zip(self._counts[self.ledger.start], inside, strict=True) if fits)
 
-    def number(self, node: Node, rest: Total) -> float:
+    def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
+        left = [tuple(row) for row in (np.array(rest) - self.ledger.costs[node]).tolist()] if node.edges else []
+        ways = [self._number(edge.target, row) for edge, row in zip(node.edges, left, strict=True)]
+        last = self.ledger.last[node]
+        return np.array([*ways, last is not None and tuple(last.tolist()) == rest], dtype=float)
+
+    def step(self, node: Node, place: int) -> Total:
+        return tuple(self.ledger.costs[node][place].tolist())
+
+    def _number(self, node: Node, rest: Total) -> int:
         if node not in self._lookup:
             rows = map(tuple, self._rows[node].tolist())
             self._lookup[node] = dict(zip(rows, self._counts[node], strict=True))
         return self._lookup[node].get(rest, 0)
-
-    def steps(self, node: Node) -> Sequence[Total]:
-        return [tuple(row) for row in self.ledger.costs[node].tolist()]
-
-    def end(self, node: Node) -> Total | None:
-        last = self.ledger.last[node]
-        return None if last is None else tuple(last.tolist())
 
 
 class TooMany(Exception):  # noqa: N818 - it is no fault, only the word to take buckets
@@ -212,38 +210,49 @@ class BucketWays(Ways):
         self.n = self.BUCKETS[self.axes]
         room = ledger.highs - ledger.first - ledger.least[ledger.start]
         self.width = np.maximum(1, -(-(room[: self.axes] + 1) // self.n))
-        self._table: dict[Node, NDArray[np.float64]] = {}
-        self._steps: dict[Node, list[Total]] = {}
+        self._number = {node: i for i, node in enumerate(ledger.order)}
+        self._targets = {node: np.array([self._number[edge.target] for edge in node.edges]) for node in ledger.order}
+        self._steps = {node: self._floors(node) for node in ledger.order}
+        self._ends = {node: self._end(node) for node in ledger.order}
+        self._tables = np.zeros((len(ledger.order), *(self.n,) * self.axes))
         for node in ledger.order:
-            self._table[node] = self._ways(node)
+            self._fill(node)
 
-    def _ways(self, node: Node) -> NDArray[np.float64]:
-        table = np.zeros((self.n,) * self.axes)
-        end = self.end(node)
+    def _fill(self, node: Node) -> None:
+        """The node's table: those of its targets, each moved by what the edge costs."""
+        table = self._tables[self._number[node]]
+        end = self._ends[node]
         if end is not None and max(end) < self.n:
             table[end] += 1
-        for edge, step in zip(node.edges, self.steps(node), strict=True):
+        for target, step in zip(self._targets[node], self._steps[node].tolist(), strict=True):
             if max(step) < self.n:
                 to = tuple(slice(s, None) for s in step)
                 since = tuple(slice(None, self.n - s) for s in step)
-                table[to] += self._table[edge.target][since]
-        return table
+                table[to] += self._tables[target][since]
 
-    def _floor(self, node: Node, cost: Ints, target: Node | None) -> Total:
-        """Buckets of an edge. Costs are counted above the least it takes anyway, which keeps the buckets narrow."""
+    def _floors(self, node: Node) -> Ints:
+        """Buckets of each edge. Costs are counted above the least it takes anyway, which keeps the buckets narrow."""
+        if not node.edges:
+            return np.zeros((0, self.axes), dtype=np.int64)
         least = self.ledger.least
-        over = cost - least[node] + (least[target] if target is not None else 0)
-        return tuple((over[: self.axes] // self.width).tolist())
+        over = self.ledger.costs[node] - least[node] + np.array([least[edge.target] for edge in node.edges])
+        return np.asarray(over[:, : self.axes] // self.width)
 
-    def steps(self, node: Node) -> Sequence[Total]:
-        if node not in self._steps:
-            costs = zip(self.ledger.costs[node], node.edges, strict=True)
-            self._steps[node] = [self._floor(node, cost, edge.target) for cost, edge in costs]
-        return self._steps[node]
-
-    def end(self, node: Node) -> Total | None:
+    def _end(self, node: Node) -> Total | None:
         last = self.ledger.last[node]
-        return None if last is None else self._floor(node, last, None)
+        return None if last is None else tuple(((last - self.ledger.least[node])[: self.axes] // self.width).tolist())
+
+    def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
+        ways = np.zeros(len(node.edges) + 1)
+        if node.edges:
+            left = np.array(rest) - self._steps[node]
+            on = (left >= 0).all(axis=1)
+            ways[:-1][on] = self._tables[(self._targets[node][on], *left[on].T)]
+        ways[-1] = self._ends[node] == rest
+        return ways
+
+    def step(self, node: Node, place: int) -> Total:
+        return tuple(self._steps[node][place].tolist())
 
     def costs(self, rows: Ints) -> Ints:
         base = self.ledger.first + self.ledger.least[self.ledger.start]
@@ -251,7 +260,7 @@ class BucketWays(Ways):
 
     @cached_property
     def _whole(self) -> tuple[Ints, NDArray[np.float64]]:
-        table = self._table[self.ledger.start]
+        table = self._tables[self._number[self.ledger.start]]
         rows = np.argwhere(table > 0)
         # what is surely too cheap for a lower limit: even the most that rounding took off would not lift it
         dearest = self.costs(rows + self.ledger.length)
@@ -272,8 +281,3 @@ class BucketWays(Ways):
         surely = (dearest <= self.ledger.highs[axes]).all(axis=1) & (cheapest >= self.ledger.lows[axes]).all(axis=1)
         whole = self.axes == len(self.ledger.highs)
         return (float(counts[surely].sum()) if whole else 0.0), float(counts.sum())
-
-    def number(self, node: Node, rest: Total) -> float:
-        if min(rest) < 0:
-            return 0.0
-        return float(self._table[node][rest])

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from archsieve.spaces.batch import Batch
 from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
 from archsieve.spaces.budget import Budget
 from archsieve.spaces.choices import choice, repeat
@@ -103,9 +104,8 @@ def test_marginals_of_draws_from_the_mixed_space():
     assert sieve.count().value == total == 62_283
     draw, rng = Draw(sieve), random.Random(1)
     assert draw.plain
-    paths = (path for path in draw.attempts(rng) if path is not None)
     n = 50_000
-    drawn = Counter(str(path[0].blocks[0]) + path[1].blocks[0].kind for _, path in zip(range(n), paths, strict=False))
+    drawn = Counter(str(a.blocks[0]) + a.blocks[1].kind for a in draw.many(n, rng))
     chi = sum((drawn[key] - n * true[key] / total) ** 2 / (n * true[key] / total) for key in true)
     freedom = len(true) - 1
     assert set(drawn) == set(true)
@@ -260,3 +260,30 @@ def test_a_walk_can_be_shared_out_and_taken_up_again():
     assert [index for index, _ in sieve.walk(whole[40])] == whole[40:]
     pools = Space((1, 8, 8), (choice(ConvPool(8), (Conv(8), Pool(2))), GlobalAverage()), 10)
     assert Sieve(pools).size == 1
+
+
+def test_a_batch_prices_and_sieves_as_one_by_one(sieve):
+    import numpy as np
+
+    batch = Batch(sieve)
+    codes = batch.draw(4000, np.random.default_rng(0))
+    paths = [batch.path(code) for code in codes]
+    prices = [cost(sieve.graph.architecture(path), sieve.batch_size) for path in paths]
+    assert batch.price(codes).tolist() == [[getattr(price, name) for name in sieve.limited] for price in prices]
+    assert batch.fits(codes).tolist() == [sieve.budget.allows(price) for price in prices]
+    assert [number for number in codes[0].tolist() if number >= 0] == batch.code(paths[0])
+    drawn = Counter(sieve.index(sieve.graph.architecture(path)) for path in paths)
+    assert sum((drawn[i] - 4000 / 288) ** 2 / (4000 / 288) for i in range(288)) / 287 < 1 + 5 * (2 / 287) ** 0.5
+
+
+def test_a_space_answers_for_itself(sieve):
+    true = feasible(sieve)
+    assert OVERLAPPING.size() == 288
+    assert OVERLAPPING.count(sieve.budget).value == len(true)
+    for by in ("uniform", "log-macs"):
+        drawn = OVERLAPPING.sample(50, sieve.budget, random.Random(0), by)
+        assert len(drawn) == 50
+        assert {sieve.index(architecture) for architecture in drawn} <= set(true)
+        assert drawn == OVERLAPPING.sample(50, sieve.budget, random.Random(0), by)
+    with pytest.raises(BudgetError):
+        OVERLAPPING.sample(1, Budget(params=1), random.Random(0))

@@ -1,0 +1,135 @@
+"""Counting and drawing inside a budget: table times, acceptance and milliseconds per architecture, beside rejection.
+
+The peer is plain rejection, what every other toolkit does: draw from the whole space, price, throw away. It is given
+our own closed-form prices and our own vectorised draw, so the ratio is what the tables are worth, nothing else.
+
+    python benchmarks/sampler.py [--rounds 3] [--seconds 5]
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+
+from archsieve.spaces.blocks import Conv, GlobalAverage, Inception, Pool, Residual
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.choices import choice, repeat
+from archsieve.spaces.counting import Draw, TableDraw
+from archsieve.spaces.named_spaces import named_space
+from archsieve.spaces.sieve import Sieve
+from archsieve.spaces.space import Space
+from archsieve.spaces.ways import BucketWays
+
+WIDTHS = ((16, 24, 32, 40, 48, 64), (32, 48, 64, 80, 96, 128), (64, 96, 128, 160, 192, 256))
+
+
+def huge() -> Space:
+    """A CIFAR-shaped space of 2e31 architectures: three stages of seven blocks of four kinds, each chosen anew."""
+    blocks: list = []
+    for w in WIDTHS:
+        kinds = (Residual(choice(*w)), Residual(choice(*w), "bottleneck"), Conv(choice(*w), choice(3, 5)))
+        blocks += [repeat(choice(*kinds, Inception(choice(*w))), 7, each=True), Pool(2)]
+    return Space((3, 32, 32), (Conv(choice(16, 32)), *blocks, GlobalAverage()), 10, "huge")
+
+
+CASES = {
+    "mixed, 60k and 6M": lambda: Sieve(named_space("mixed"), Budget(params="60k", macs="6M")),
+    "resnet-space, 5M and 600M": lambda: Sieve(named_space("resnet-space"), Budget(params="5M", macs="600M")),
+    "huge, 2M and 150M": lambda: Sieve(huge(), Budget(params="2M", macs="150M")),
+    "huge, 1M and 90M": lambda: Sieve(huge(), Budget(params="1M", macs="90M")),
+}
+
+
+def timed(work) -> tuple[float, object]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def ours(make, seconds: float) -> dict:
+    """Seconds for the graph and the bucket table, acceptance, and milliseconds per architecture drawn."""
+    graph_s, sieve = timed(make)
+    table_s, ways = timed(lambda: BucketWays(sieve.ledger(sieve.limited)))
+    draw, rng = TableDraw(sieve, ways), random.Random(0)
+    attempts = hits = 0
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        attempts += 1
+        hits += draw.attempt(rng) is not None
+    return {"table_s": table_s, "graph_s": graph_s, "acceptance": hits / attempts, "ms": 1000 * seconds / max(hits, 1)}
+
+
+def peer(make, seconds: float) -> dict:
+    """Acceptance and milliseconds per architecture of vectorised rejection."""
+    import numpy as np
+
+    batch, rng = Draw(make()).batch, np.random.default_rng(0)
+    attempts = hits = 0
+    pruning = 0.0
+    started = time.perf_counter()
+    while time.perf_counter() < started + seconds:
+        codes = batch.draw(20_000, rng)
+        spent, fits = timed(lambda codes=codes: int(batch.fits(codes).sum()))
+        attempts, hits, pruning = attempts + len(codes), hits + fits, pruning + spent
+    elapsed = time.perf_counter() - started
+    return {
+        "acceptance": hits / attempts,
+        "ms": 1000 * elapsed / hits if hits else None,
+        "pruned_per_s": attempts / pruning,
+    }
+
+
+def measure(side: str, case: str, seconds: float) -> dict:
+    command = [sys.executable, __file__, "--side", side, "--case", case, "--seconds", str(seconds)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
+def middle(rows: list[dict], key: str) -> str:
+    values = [row[key] for row in rows if row[key] is not None]
+    if not values:
+        return "none found"
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.side:
+        print(json.dumps({"ours": ours, "peer": peer}[asked.side](CASES[asked.case], asked.seconds)))
+        return
+    print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}; ")
+    print(
+        f"median (min to max) of {asked.rounds} rounds of {asked.seconds:g} s a side, each in its own process, in turn"
+    )
+    for case, make in CASES.items():
+        rows = [
+            (measure("ours", case, asked.seconds), measure("peer", case, asked.seconds)) for _ in range(asked.rounds)
+        ]
+        tables, plain = [row[0] for row in rows], [row[1] for row in rows]
+        print(f"\n{case}: {make().size:.2g} architectures")
+        print(
+            f"  table:     {middle(tables, 'table_s')} s to build (graph {middle(tables, 'graph_s')} s), acceptance "
+            f"{middle(tables, 'acceptance')}, {middle(tables, 'ms')} ms per architecture"
+        )
+        print(
+            f"  rejection: acceptance {middle(plain, 'acceptance')}, {middle(plain, 'ms')} ms per architecture; "
+            f"{middle(plain, 'pruned_per_s')} encoded candidates pruned per second"
+        )
+        ratios = [p["ms"] / o["ms"] for o, p in rows if p["ms"]]
+        print(
+            f"  rejection takes {statistics.median(ratios):.3g} times as long" if ratios else "  rejection found none"
+        )
+
+
+if __name__ == "__main__":
+    main()

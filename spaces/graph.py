@@ -118,11 +118,12 @@ class Graph:
 
     def _options(self, items: frozenset[Item], shape: Shape) -> "Iterator[_Option]":
         for state, rest, chosen in sorted(items, key=lambda item: item[0]):
-            for blocks, target, choices in [(rest, state, chosen)] if rest else self._automaton.edges[state]:
+            ways = [(rest, state, chosen, "")] if rest else self._automaton.edges[state]
+            for blocks, target, choices, path in ways:
                 try:
                     layers, price = lower_all(blocks, shape)
                 except ShapeError as error:
-                    why = f"{blocks[0].kind}: {error}"
+                    why = f"block {path} ({blocks[0].kind}): {error}"
                     self.refused[why] = self.refused.get(why, 0) + 1
                     continue
                 yield _Option(layers, blocks, price, {(target, (), NONE)}, set(choices))
@@ -185,13 +186,13 @@ def _rest(option: _Option, length: int, shape: Shape) -> Blocks:
 
 
 class _Automaton:
-    """A space as states and edges: ``edges[state]`` lists (blocks, next state, choices).
+    """A space as states and edges: ``edges[state]`` lists (blocks, next state, choices, path).
 
     ``jumps[state]`` are the states that can be reached for free, ``options[path]`` is what each choice chooses among.
     """
 
     def __init__(self, blocks: tuple[Template, ...]) -> None:
-        self.edges: list[list[tuple[Blocks, int, Choices]]] = []
+        self.edges: list[list[tuple[Blocks, int, Choices, str]]] = []
         self.jumps: list[set[int]] = []
         self.options: dict[str, tuple[Any, ...]] = {}
         self.end = self._state()
@@ -239,7 +240,7 @@ class _Automaton:
         for decisions, blocks in fills(lambda pick: fill(template, path, self._noting(pick))):
             if blocks:
                 changed = with_first(blocks, first) if first else blocks
-                self.edges[start].append((changed, end, chosen | decisions.items()))
+                self.edges[start].append((changed, end, chosen | decisions.items(), path))
             else:
                 self.jumps[start].add(end)
 

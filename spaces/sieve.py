@@ -155,12 +155,16 @@ class Sieve:
         """Whether ``architecture`` lies inside the budget."""
         return self.budget.allows(cost(architecture, self.batch_size))
 
-    def walk(self, start: int = 0) -> Iterator[tuple[int, Architecture]]:
-        """(index, architecture) of all that fits, in the order of the indices, from index ``start`` on.
+    def walk(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Architecture]]:
+        """(index, architecture) of all that fits, in the order of the indices, from ``start`` to before ``stop``.
 
-        Subtrees in which nothing can fit are cut off whole.
+        Subtrees in which nothing can fit are cut off whole. Workers that share out the indices from 0 to ``size`` need
+        no coordinator, and one that knows its last index goes on behind it.
         """
-        yield from ((index, self.graph.architecture(path)) for index, path in self._walk(start))
+        for index, path in self._walk(start):
+            if stop is not None and index >= stop:
+                return
+            yield index, self.graph.architecture(path)
 
     def _walk(self, first: int) -> Iterator[tuple[int, list[Edge]]]:
         spent = tuple(self._first[place] for place in self._places)

@@ -169,3 +169,71 @@ def test_what_trains_nothing_imports_neither_torch_nor_ray(tmp_path, arguments):
 def test_the_version(command):
     code, out, _ = command("--version")
     assert (code, out.split()[0]) == (0, "archsieve")
+
+
+def test_a_removal_says_what_it_saved(command):
+    _, out, _ = command("profile", "alexnet-2012", "--remove", "3,4,6,7", "--json")
+    told = json.loads(out)
+    assert told["removed"] == [3, 4, 6, 7]
+    assert (told["saved"]["params"], round(told["saved"]["macs_share"], 3)) == (51_110_656, 0.464)
+    assert told["saved"]["macs"] == 724_406_816 - told["macs"]
+    assert told["saved"]["params_share"] == 51_110_656 / 60_965_224
+    _, out, _ = command("profile", "alexnet-2012", "--remove", "3,4,6,7")
+    assert "saved params 51,110,656 of 60,965,224 (83.8%)" in out
+    assert "(46.4%)" in out
+
+
+def test_a_stored_architecture_loses_layers_too(command, tmp_path):
+    from archsieve.spaces.catalogue import named
+
+    (tmp_path / "net.json").write_text(json.dumps(named("alexnet").to_json()))
+    _, out, _ = command("profile", "net.json", "--remove", "7", "--json")
+    assert json.loads(out)["saved"]["params"] == 16_781_312
+
+
+@pytest.mark.parametrize(("witness", "apart"), [("torch", {}), ("fvcore", {"batch_norm", "adaptive_avg_pool2d"})])
+def test_a_witness_counts_the_built_network(command, witness, apart):
+    code, out, err = command("profile", "resnet20-cifar", "--witness", witness, "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    rows = told["witness"]["differences"]
+    assert told["witness"]["params"] == told["params"]
+    assert told["witness"]["total_macs"] - told["macs"] == sum(row["theirs"] - row["ours"] for row in rows)
+    assert {row["operator"] for row in rows} <= set(apart)
+    _, out, _ = command("profile", "resnet20-cifar", "--witness", witness)
+    assert f"witness {witness} " in out
+
+
+def test_a_network_of_timm_is_profiled_and_measured(command):
+    code, out, err = command(
+        "profile", "timm:resnet18", "--input", "3x64x64", "--witness", "fvcore", "--device", "cpu", "--json"
+    )
+    assert code == 0, err
+    told = json.loads(out)
+    assert (told["params"], told["attention_macs"]) == (11_689_512, 0)
+    assert told["macs"] == sum(layer["macs"] for layer in told["layers"]) == told["total_macs"]
+    assert {row["operator"] for row in told["witness"]["differences"]} == {"batch_norm", "adaptive_avg_pool2d"}
+    assert 0 < told["measured"]["latency_ms_p50"] <= told["measured"]["latency_ms_p90"]
+
+
+def test_a_network_of_torchvision_is_profiled(command):
+    code, out, err = command("profile", "torchvision:vgg16")
+    assert code == 0, err
+    assert "macs 15,470,264,320: convolutions and linear layers" in out
+    assert "params 138,357,544" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["timm:resnet81"], "unknown timm network 'resnet81'; did you mean"),
+        (["torchvision:vgg16", "--remove", "3"], "--remove takes layers out of a network of the catalogue"),
+        (["resnet18", "--witness", "fvcor"], "unknown witness 'fvcor'; did you mean 'fvcore'"),
+        (["timm:resnet18", "--input", "5x8x8x8"], "--input is channels x height x width"),
+    ],
+)
+def test_a_profile_that_cannot_be_says_why(command, arguments, said):
+    code, out, err = command("profile", *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err

@@ -96,7 +96,7 @@ def test_a_mistake_is_one_error_that_names_place_and_cure(tmp_path, text, said):
 
 def test_stages_that_empty_the_picture_name_the_block(tmp_path):
     stages = '[[space.stages]]\nblock = "conv-pool"\nwidth = 8\n' * 4
-    with pytest.raises(SearchFileError, match=r"holds no architecture: conv-pool: the window must fit"):
+    with pytest.raises(SearchFileError, match=r"holds no architecture: block 4 \(conv-pool\): the window must fit"):
         load_experiment(write(tmp_path, stages))
 
 

@@ -1,5 +1,6 @@
 """Counts, draws and verdicts, held against brute force."""
 
+import itertools
 import random
 from collections import Counter
 
@@ -258,6 +259,9 @@ def test_a_walk_can_be_shared_out_and_taken_up_again():
     sieve = Sieve(OVERLAPPING, BUDGETS["joint"])
     whole = [index for index, _ in sieve.walk()]
     assert [index for index, _ in sieve.walk(whole[40])] == whole[40:]
+    cuts = [sieve.size * k // 7 for k in range(8)]
+    shards = [list(sieve.walk(a, b)) for a, b in itertools.pairwise(cuts)]
+    assert [index for shard in shards for index, _ in shard] == whole
     pools = Space((1, 8, 8), (choice(ConvPool(8), (Conv(8), Pool(2))), GlobalAverage()), 10)
     assert Sieve(pools).size == 1
 

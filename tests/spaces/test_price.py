@@ -21,8 +21,10 @@ from archsieve.spaces.blocks import (
     Residual,
     ResponseNorm,
 )
+from archsieve.spaces.budget import Budget
 from archsieve.spaces.catalogue import named
 from archsieve.spaces.cost import cost, layer_costs
+from archsieve.spaces.named_spaces import NAMED_SPACES, named_space
 
 ACTS = ("relu", "prelu", "leaky-relu", "elu", "gelu", "silu", "hardswish", "tanh", "sigmoid", "none")
 FLAGS = (False, True)
@@ -104,6 +106,13 @@ def test_200_random_networks_cost_what_they_are_priced(kind):
     rng = random.Random(f"200 {kind}")
     for _ in range(200):
         assert_exact(draw(kind, rng))
+
+
+@pytest.mark.parametrize("name", sorted(NAMED_SPACES))
+def test_random_points_of_every_named_space_cost_what_they_are_priced(name):
+    rng = random.Random(f"points of {name}")
+    for architecture in named_space(name).sample(8, Budget(), rng):
+        assert_exact(architecture)
 
 
 @pytest.mark.slow

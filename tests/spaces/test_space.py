@@ -104,10 +104,16 @@ def test_a_space_refuses_what_it_cannot_mean(make, said):
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        (of(Conv(8), Conv(choice(8, 16), 11, padding=0)), "holds no architecture: conv: .* kernel 11 on 8 pixels"),
-        (of(ConvPool(8), ConvPool(8), ConvPool(8), ConvPool(8)), "holds no architecture: conv-pool: .* on 1 pixels"),
-        (of(Conv(9), Conv(choice(9, 15), groups=2)), "holds no architecture: conv: groups must divide"),
-        (of(GlobalAverage(), Conv(8)), "holds no architecture: conv: .* needs a picture"),
+        (
+            of(Conv(8), Conv(choice(8, 16), 11, padding=0)),
+            r"block 2 \(conv\): .* kernel 11 on 8 pixels",
+        ),
+        (
+            of(ConvPool(8), ConvPool(8), ConvPool(8), ConvPool(8)),
+            r"block 4 \(conv-pool\): .* on 1 pixels",
+        ),
+        (of(Conv(9), Conv(choice(9, 15), groups=2)), r"holds no architecture: block 2 \(conv\): groups must divide"),
+        (of(GlobalAverage(), Conv(8)), r"holds no architecture: block 2 \(conv\): .* needs a picture"),
     ],
 )
 def test_a_space_with_no_point_says_why(space, said):

@@ -1,0 +1,122 @@
+"""Backbones: timm and torchvision by name, and as a choice in a space."""
+
+import json
+
+import pytest
+import torch
+
+from archsieve.models import backbone_prices
+from archsieve.models.backbone_prices import kept_bytes, priced_backbone
+from archsieve.models.backbones import backbone, published_input
+from archsieve.models.build import build
+from archsieve.models.profiler import profile_module
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.block import ShapeError
+from archsieve.spaces.blocks import Backbone, Conv, GlobalAverage, block_from_json
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.catalogue import named
+from archsieve.spaces.choices import choice
+from archsieve.spaces.cost import cost, layer_costs
+from archsieve.spaces.sieve import Sieve
+from archsieve.spaces.space import Space
+
+SMALL = "timm:test_resnet.r160_in1k"
+
+
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("timm:resnet18", "resnet18"),
+        ("timm:resnet50", "resnet50"),
+        ("torchvision:vgg16", "vgg16"),
+        ("torchvision:googlenet", "googlenet"),
+    ],
+)
+def test_a_classic_costs_the_same_wherever_it_comes_from(name, twin):
+    found, price = profile_module(backbone(name, device="meta"), (3, 224, 224)), cost(named(twin))
+    assert (found.params, found.macs, found.total_macs) == (price.params, price.macs, price.macs)
+    assert found.activations == price.activations
+    assert (found.unknown, found.notes) == ((), ())
+
+
+def test_a_transformer_is_linear_layers_and_attention():
+    found = profile_module(backbone("timm:vit_tiny_patch16_224", device="meta"), (3, 224, 224))
+    assert found.attention_macs == 12 * 2 * 197 * 197 * 192
+    assert found.macs == 1_074_851_328
+    assert found.other_macs == 0
+
+
+@pytest.mark.parametrize("name", [SMALL, "torchvision:resnet18", "torchvision:mobilenet_v3_small"])
+def test_without_classes_a_network_puts_out_features(name):
+    network = backbone(name, classes=0, device="meta").eval()
+    assert network(torch.empty(2, 3, 64, 64, device="meta")).dim() == 2
+
+
+def test_classes_channels_and_input_are_as_asked():
+    network = backbone(SMALL, classes=7, in_channels=1, device="meta").eval()
+    assert network(torch.empty(2, 1, 64, 64, device="meta")).shape == (2, 7)
+    assert published_input(network) == (3, 160, 160)
+    assert published_input(torch.nn.ReLU()) == (3, 224, 224)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("timm:resnet81", r"unknown timm network 'resnet81'; did you mean 'resnet18'.*timm [\d.]+ names [\d,]+"),
+        ("torchvision:vgg61", "unknown torchvision network 'vgg61'; did you mean 'vgg1"),
+        ("tim:resnet18", "unknown source of networks 'tim'; did you mean 'timm'"),
+        ("timm:hf-hub:someone/something", "unknown timm network"),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest_and_nothing_is_fetched(name, said):
+    with pytest.raises(ValueError, match=said):
+        backbone(name)
+
+
+def test_torchvisions_channels_are_three():
+    with pytest.raises(ValueError, match="take 3 channels, but got 1; timm's take any number"):
+        backbone("torchvision:resnet18", in_channels=1)
+
+
+def test_a_backbone_is_a_choice_in_a_space_and_is_built_as_priced(tmp_path):
+    cache = tmp_path / "prices.json"
+    block = priced_backbone(SMALL, (3, 64, 64), cache=cache)
+    space = Space((3, 64, 64), (choice(block, (Conv(8), GlobalAverage())),), 10)
+    sieve = Sieve(space, Budget(params=cost(Architecture((3, 64, 64), (block,), 10)).params))
+    assert sieve.size == 2
+    heavy, _ = sieve.dearest()
+    assert str(heavy) == f"backbone name={SMALL}"
+    assert Architecture.from_json(json.loads(json.dumps(heavy.to_json()))) == heavy
+    network = build(heavy, seed=0)
+    assert sum(p.numel() for p in network.parameters()) == cost(heavy).params
+    assert profile_module(network, (3, 64, 64)).macs == cost(heavy).macs
+    assert sum(row.macs for row in layer_costs(heavy)) == cost(heavy).macs
+    assert network(torch.rand(2, 3, 64, 64)).shape == (2, 10)
+
+
+def test_a_price_is_measured_once(tmp_path, monkeypatch):
+    cache = tmp_path / "prices" / "here.json"
+    first = priced_backbone(SMALL, (3, 64, 64), cache=cache)
+    monkeypatch.setattr(backbone_prices, "_price", lambda name, shape: pytest.fail("measured again"))
+    assert priced_backbone(SMALL, (3, 64, 64), cache=cache) == first
+    assert [path.name for path in cache.parent.iterdir()] == ["here.json"]
+
+
+@pytest.mark.parametrize("name", ["resnet20-cifar", "plain20-cifar"])
+def test_kept_bytes_on_meta_are_the_closed_form(name):
+    architecture = named(name)
+    picture, scores = 3 * 32 * 32, 10
+    ours = cost(architecture).kept_bytes - 4 * (picture + scores)
+    assert kept_bytes(build(architecture, device="meta"), (3, 32, 32)) == pytest.approx(ours, rel=0.1)
+
+
+def test_a_price_holds_for_its_input_only():
+    block = Backbone("timm:resnet18", (3, 64, 64), 512, 1, 1, 1, 1)
+    with pytest.raises(ShapeError, match=r"measured on \(3, 64, 64\) .* use priced_backbone\('timm:resnet18', \(3, 32"):
+        Architecture((3, 32, 32), (block,), 10)
+    assert block_from_json(json.loads(json.dumps(block.to_json()))) == block
+
+
+def test_a_backbone_needs_a_name():
+    with pytest.raises(ValueError, match="name must be the name of a network"):
+        Backbone("resnet18", (3, 64, 64), 512, 1, 1, 1, 1)

@@ -8,7 +8,9 @@ from torch import nn
 
 from ..spaces import layers
 from ..spaces.architecture import Architecture
+from ..spaces.backbone import Backbone
 from ..spaces.block import Shape
+from .backbones import backbone
 from .layers import BranchesModule, GlobalPoolingModule, PadShortcutModule
 
 # A nonlinearity may overwrite its input only where that is a fresh tensor nobody else reads.
@@ -108,4 +110,5 @@ _MODULES: dict[type[layers.Layer], Callable[[Any, Shape, float], nn.Module]] = {
     layers.PadShortcut: lambda layer, shape, dropout: PadShortcutModule(shape[0], layer.width, layer.stride),
     layers.LocalResponse: lambda layer, shape, dropout: nn.LocalResponseNorm(layer.size),
     layers.Branches: _branches,
+    Backbone: lambda layer, shape, dropout: backbone(layer.name, classes=0, in_channels=shape[0]),
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .commands import asking, searching, spacing
+from .commands import asking, profiling, searching, spacing
 
 # 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
 USAGE, ENVIRONMENT, DATABASE_ERROR, INTERRUPTED = 2, 4, 5, 130
@@ -20,8 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(searching.search)
+app.command()(searching.resume)
 app.command()(spacing.space)
-app.command()(spacing.profile)
+app.command()(profiling.profile)
 app.add_typer(asking.results, name="results")
 app.command()(searching.status)
 app.command()(searching.init)

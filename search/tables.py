@@ -30,7 +30,7 @@ def trials_table(trials: Iterable[Trial], title: str = "") -> str:
         )
         for trial in trials
     ]
-    return _table(title, headers, rows, left=("run", "state", "architecture", "recipe"))
+    return table(title, headers, rows, left=("run", "state", "architecture", "recipe"))
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:
@@ -57,7 +57,7 @@ def layers_table(layers: Sequence[LayerCost], total: Cost, title: str = "") -> s
         if row.params or row.macs
     ]
     end = ("total", "", "", f"{total.params:,}", "", f"{total.macs:,}", "", f"{total.activations:,}")
-    return _table(title, headers, [*rows, end], left=("layer", "block"))
+    return table(title, headers, [*rows, end], left=("layer", "block"))
 
 
 def share(part: int, whole: int) -> str:
@@ -71,7 +71,8 @@ def cost_words(price: Cost) -> str:
     return f"params {price.params:,}, macs {price.macs:,}, activations {price.activations:,}, {memory}"
 
 
-def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[Any]], left: Sequence[str]) -> str:
+def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[Any]], left: Sequence[str]) -> str:
+    """``rows`` under ``headers`` in plain text, the columns named in ``left`` flush left, numbers flush right."""
     long = ("architecture", "recipe")
     text = tabulate(
         rows,

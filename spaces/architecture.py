@@ -124,7 +124,7 @@ def describe(block: Block) -> str:
     said = [
         str(value) if name == "width" else f"{name}={value}"
         for name, field in fields.items()
-        if (value := getattr(block, name)) != field.default
+        if field.repr and (value := getattr(block, name)) != field.default
     ]
     return " ".join([block.kind, *said])
 

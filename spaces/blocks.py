@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
+from .backbone import Backbone
 from .block import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, optional
 from .chains import MODE, PLACE, activate, conv_norm_act
 from .inception import Inception
@@ -24,6 +25,7 @@ from .lookup import look_up, unknown
 
 __all__ = [
     "BLOCKS",
+    "Backbone",
     "Conv",
     "ConvPool",
     "GlobalAverage",
@@ -259,7 +261,7 @@ class ResponseNorm(Block):
 
 BLOCKS: dict[str, type[Block]] = {
     block.kind: block
-    for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, PyramidPool, ResponseNorm)
+    for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, PyramidPool, ResponseNorm, Backbone)
 }
 
 

@@ -1,7 +1,7 @@
 """The catalogue: the classics by name, and what is left of them when layers are removed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 
 from .architecture import Architecture
 from .block import Block
@@ -28,7 +28,7 @@ Entry = Callable[[], Architecture]
 
 
 def _entry(blocks: Plan, side: int = 224, classes: int = 1000) -> Entry:
-    return lambda: Architecture((3, side, side), blocks(), classes)
+    return cache(lambda: Architecture((3, side, side), blocks(), classes))
 
 
 CATALOGUE: dict[str, Entry] = {
@@ -73,10 +73,12 @@ def named(
     49414144
     """
     whole = look_up(CATALOGUE, name, "network")()
-    blocks = without(whole, remove, name)
+    numbers = tuple(remove)
+    if input_shape is None and classes is None and not numbers:
+        return whole
     return Architecture(
         whole.input_shape if input_shape is None else tuple(input_shape),  # type: ignore[arg-type]
-        blocks,
+        without(whole, numbers, name),
         whole.classes if classes is None else classes,
     )
 

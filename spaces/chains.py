@@ -1,5 +1,7 @@
 """Chains: the short runs of layers that blocks are made of."""
 
+from functools import lru_cache
+
 from .block import FLAG, Law, one_of
 from .layers import ACT, Act, BatchNorm, Convolution, Layer
 
@@ -7,6 +9,7 @@ MODE: Law = one_of("max", "average")
 PLACE: dict[str, Law] = {"norm": FLAG, "act": ACT}
 
 
+@lru_cache(maxsize=4096)
 def conv_norm_act(
     width: int,
     kernel: int,
@@ -23,6 +26,7 @@ def conv_norm_act(
     return (conv, *((BatchNorm(),) if norm else ()), *activate(act))
 
 
+@lru_cache(maxsize=64)
 def activate(act: str) -> tuple[Layer, ...]:
     """The nonlinearity ``act``, or nothing where it is "none"."""
     return () if act == "none" else (Act(act),)

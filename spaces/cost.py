@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from .architecture import Architecture
-from .block import Shape
+from .architecture import Architecture, lower
+from .block import Block, Shape
 from .layers import FLOAT_BYTES, Act, Branches, Convolution, FullyConnected, Layer, Pooling
 
 # weights, gradients and momentum, all in float32
@@ -48,18 +49,12 @@ class Cost:
 
 def cost(architecture: Architecture, batch_size: int = DEFAULT_BATCH) -> Cost:
     """The exact cost of ``architecture``; memory at ``batch_size`` pictures."""
-    params = macs = activations = 0
-    kept = FLOAT_BYTES * (math.prod(architecture.input_shape) + architecture.classes)
-    for _, _, _, price in architecture.walk():
-        params += price.params
-        macs += price.macs
-        activations += price.activations
-        kept += price.kept_bytes
-    return Cost(params, macs, activations, kept, batch_size)
+    _, params, macs, activations, kept = architecture.price
+    ends = FLOAT_BYTES * (math.prod(architecture.input_shape) + architecture.classes)
+    return Cost(params, macs, activations, ends + kept, batch_size)
 
 
-@dataclass(frozen=True)
-class LayerCost:
+class LayerCost(NamedTuple):
     """One row of the per-layer table: ``name`` is unique, ``block`` says which block the layer belongs to."""
 
     name: str
@@ -74,7 +69,7 @@ class LayerCost:
 
     def to_json(self) -> dict[str, Any]:
         """The row as JSON's own types; memory is what is kept of one picture."""
-        return {**vars(self), "in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
+        return {**self._asdict(), "in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
 
 
 def layer_costs(architecture: Architecture) -> list[LayerCost]:
@@ -83,12 +78,26 @@ def layer_costs(architecture: Architecture) -> list[LayerCost]:
     Convolutions and linear layers are numbered through, as in "conv5" and "fc6"; the layers around them carry the
     number of the last one.
     """
-    names = _Names()
     rows = []
-    for place, (block, shape, layers, _) in enumerate(architecture.walk(), start=1):
+    number = 0
+    seen: dict[str, int] = {}
+    for place, (block, shape, _, _) in enumerate(architecture.walk(), start=1):
         label = f"{place} {block.kind}" if place <= len(architecture.blocks) else "output"
-        rows += [_row(names.next(layer), label, layer, inner) for layer, inner in _leaves(layers, shape)]
+        for stem, weighted, kind, costs in _nameless_rows(block, shape):
+            number += weighted
+            name = f"{stem}{number}"
+            seen[name] = times = seen.get(name, 0) + 1
+            rows.append(LayerCost(name if times == 1 else f"{name}.{times}", kind, label, *costs))
     return rows
+
+
+@lru_cache(maxsize=65_536)
+def _nameless_rows(block: Block, shape: Shape) -> tuple[tuple[str, bool, str, tuple[Any, ...]], ...]:
+    """Stem of the name, whether the layer has a number, kind, and costs, of each layer of ``block``."""
+    return tuple(
+        (_stem(layer), isinstance(layer, Convolution | FullyConnected), layer.kind, _costs(layer, inner))
+        for layer, inner in _leaves(lower(block, shape)[0], shape)
+    )
 
 
 def _leaves(layers: tuple[Layer, ...], shape: Shape) -> Iterator[tuple[Layer, Shape]]:
@@ -100,24 +109,11 @@ def _leaves(layers: tuple[Layer, ...], shape: Shape) -> Iterator[tuple[Layer, Sh
         shape = layer.price(shape).out_shape
 
 
-def _row(name: str, block: str, layer: Layer, shape: Shape) -> LayerCost:
+def _costs(layer: Layer, shape: Shape) -> tuple[Any, ...]:
+    """Input shape, output shape, params, macs, activations, kept bytes."""
     # the chains of branches have rows of their own: their row is the join alone
     price = layer.join_price(shape) if isinstance(layer, Branches) else layer.price(shape)
-    return LayerCost(name, layer.kind, block, shape, price.out_shape, *price[1:])
-
-
-class _Names:
-    """Names for layers in the order of the walk."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.seen: dict[str, int] = {}
-
-    def next(self, layer: Layer) -> str:
-        self.number += isinstance(layer, Convolution | FullyConnected)
-        name = f"{_stem(layer)}{self.number}"
-        self.seen[name] = self.seen.get(name, 0) + 1
-        return name if self.seen[name] == 1 else f"{name}.{self.seen[name]}"
+    return (shape, *price)
 
 
 def _stem(layer: Layer) -> str:

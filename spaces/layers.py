@@ -7,6 +7,7 @@ turns the same layers into modules, so a network is described once, and priced a
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -236,14 +237,7 @@ class Branches(Layer):
 
     def price(self, shape: Shape) -> Price:
         prices = [price_chain(chain, shape) for chain in self.chains]
-        join = self._join([price.out_shape for price in prices])
-        return Price(
-            join.out_shape,
-            sum(price.params for price in prices),
-            sum(price.macs for price in prices),
-            sum(price.activations for price in prices),
-            sum(price.kept_bytes for price in prices) + join.kept_bytes,
-        )
+        return add_up([*prices, self._join([price.out_shape for price in prices])], shape)
 
     def join_price(self, shape: Shape) -> Price:
         """Price of the join alone, without the chains."""
@@ -263,15 +257,21 @@ class Branches(Layer):
 
 def price_chain(layers: tuple[Layer, ...], shape: Shape) -> Price:
     """The sum of the prices of ``layers`` one after another on an input of ``shape``."""
-    params = macs = activations = kept = 0
+    prices = []
+    inner = shape
     for layer in layers:
-        price = layer.price(shape)
-        shape = price.out_shape
-        params += price.params
-        macs += price.macs
-        activations += price.activations
-        kept += price.kept_bytes
-    return Price(shape, params, macs, activations, kept)
+        price = layer.price(inner)
+        prices.append(price)
+        inner = price.out_shape
+    return add_up(prices, shape)
+
+
+def add_up(prices: Sequence[Price], shape: Shape) -> Price:
+    """The sum of ``prices`` with the last one's output shape; nothing on an input of ``shape`` where there are none."""
+    if not prices:
+        return Price(shape)
+    shapes, *costs = zip(*prices, strict=True)
+    return Price(shapes[-1], *map(sum, costs))
 
 
 LAYERS: dict[str, type[Layer]] = {

@@ -17,6 +17,8 @@ MaxParams = Annotated[str | None, typer.Option(help="At most so many parameters,
 MaxMacs = Annotated[str | None, typer.Option(help="At most so many multiply-accumulates, as in 6M or 300M.")]
 MaxActivations = Annotated[str | None, typer.Option(help="At most so many activations.")]
 MaxMemory = Annotated[str | None, typer.Option(help="At most so much training memory, as in 2GB.")]
+Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of a picture, as in 3x224x224.")]
+Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Run = Annotated[str | None, typer.Option("--run", help="Only this run.")]
 
 
@@ -51,6 +53,11 @@ def input_shape_of(text: str | None) -> tuple[int, int, int] | None:
     from ...spaces.architecture import check_input_shape
 
     return check_input_shape((channels, height, width))
+
+
+def is_file(name: str) -> bool:
+    """Whether ``name`` is a file rather than a name of the catalogue."""
+    return Path(name).suffix in (".toml", ".json") or Path(name).exists()
 
 
 def reading(database: Path) -> "Store":

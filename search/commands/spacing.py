@@ -1,20 +1,29 @@
-"""Commands that price: space and profile. Neither trains anything."""
+"""The command that looks at a space: its size, what fits a budget, samples. It trains nothing."""
 
 import random
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json, MaxActivations, MaxMacs, MaxMemory, MaxParams, budget_of, input_shape_of, show, show_json
+from .options import (
+    Classes,
+    Input,
+    Json,
+    MaxActivations,
+    MaxMacs,
+    MaxMemory,
+    MaxParams,
+    budget_of,
+    input_shape_of,
+    is_file,
+    show,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from ...spaces.architecture import Architecture
     from ...spaces.cost import Cost
     from ...spaces.sieve import Sieve
-
-Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of a picture, as in 3x224x224.")]
-Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 
 
 def space(
@@ -116,7 +125,7 @@ def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: i
     """The sieve of a search file (its own budget where no option gives one) or of a named space."""
     from ...spaces.sieve import Sieve
 
-    if _is_file(name):
+    if is_file(name):
         from ..search_file import load_experiment
 
         found = load_experiment(name)
@@ -124,61 +133,3 @@ def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: i
     from ...spaces.named_spaces import named_space
 
     return Sieve(named_space(name, input_shape=shape, classes=classes), given)
-
-
-def _is_file(name: str) -> bool:
-    return Path(name).suffix in (".toml", ".json") or Path(name).exists()
-
-
-def profile(
-    name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A network of the catalogue, or an ARCH.json.")],
-    shape: Input = None,
-    classes: Classes = None,
-    remove: Annotated[str, typer.Option(help="Leave out weighted layers by number, as in 3,4,6,7.")] = "",
-    batch_size: Annotated[int, typer.Option(min=1, help="Batch for the predicted training memory.")] = 128,
-    as_json: Json = False,
-) -> None:
-    """Price a network layer by layer: parameters, multiply-accumulates, activations, training memory."""
-    from ...spaces.cost import cost, layer_costs
-    from ..tables import UNITS, cost_words, layers_table
-
-    architecture = _architecture(name, input_shape_of(shape), classes, _numbers(remove))
-    price, rows = cost(architecture, batch_size), layer_costs(architecture)
-    if as_json:
-        head = {"name": name, "input_shape": list(architecture.input_shape), "fingerprint": architecture.fingerprint}
-        show_json({**head, **price.to_json(), "flops": price.flops, "layers": [row.to_json() for row in rows]})
-        return
-    title = f"{name}, input {'x'.join(map(str, architecture.input_shape))}, {architecture.classes} classes"
-    show(layers_table(rows, price, title), cost_words(price), UNITS)
-
-
-def _architecture(
-    name: str, shape: tuple[int, int, int] | None, classes: int | None, remove: tuple[int, ...]
-) -> "Architecture":
-    if _is_file(name):
-        return _stored(Path(name))
-    from ...spaces.catalogue import named
-
-    return named(name, input_shape=shape, classes=classes, remove=remove)
-
-
-def _stored(path: Path) -> "Architecture":
-    import json
-
-    from ...spaces.architecture import Architecture
-
-    if not path.is_file():
-        raise ValueError(f"there is no architecture file {path} in {Path.cwd()}")
-    try:
-        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path} is no JSON: {error}; an architecture file has input_shape, blocks and classes"
-        ) from None
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part)
-    except ValueError:
-        raise ValueError(f"--remove takes layer numbers, as in 3,4,6,7, but got {text!r}") from None

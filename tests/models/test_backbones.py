@@ -73,6 +73,11 @@ def test_an_unknown_name_gets_the_nearest_and_nothing_is_fetched(name, said):
         backbone(name)
 
 
+def test_a_constructor_that_computes_is_moved_to_meta():
+    network = backbone("torchvision:regnet_x_400mf", device="meta")
+    assert {p.device.type for p in network.parameters()} == {"meta"}
+
+
 def test_torchvisions_channels_are_three():
     with pytest.raises(ValueError, match="take 3 channels, but got 1; timm's take any number"):
         backbone("torchvision:resnet18", in_channels=1)

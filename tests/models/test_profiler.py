@@ -90,7 +90,24 @@ def test_a_path_that_depends_on_values_is_counted_once_and_said():
     assert "depends on values" in found.notes[0]
     idle = next(row for row in found.modules if row.name == "two")
     assert (idle.calls, idle.macs, idle.params) == (0, 0, 148)
-    assert "148 parameters are in modules that the forward pass does not call" in found.notes[1]
+    assert found.notes[1] == (
+        "148 parameters are read by nothing in evaluation mode, as of auxiliary heads: two.weight, two.bias"
+    )
+
+
+def test_weights_that_another_module_reads_are_no_idle_ones():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(x, x, x)[0]
+
+    found = profile_module(Mixed(), (5, 8))
+    assert found.notes == ()
+    assert found.macs == 5 * (8 * 24 + 8 * 8)
+    assert found.attention_macs == 2 * 5 * 5 * 8
 
 
 def test_shared_weights_count_once_and_work_each_time():

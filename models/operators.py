@@ -1,0 +1,62 @@
+"""Operators: the families of work in a forward pass, and which of them cost nothing by convention.
+
+Convolutions and matrix products are counted. What the table below names besides is nought by convention, as in papers;
+an operator of neither kind is *unknown*, and is reported as such, never as a silent zero.
+"""
+
+CONVOLUTION, PRODUCT = "convolution", "matrix product"
+UNKNOWN = "unknown"
+
+# Operators of torch's dispatcher and of fvcore's traces, without a namespace or the "_" of those in place.
+_COUNTED = {
+    CONVOLUTION: "convolution _convolution conv _convolution_mode conv1d conv2d conv3d conv_transpose2d "
+    "cudnn_convolution mkldnn_convolution _slow_conv2d_forward convolution_overrideable",
+    PRODUCT: "mm addmm bmm baddbmm matmul linear einsum _scaled_mm scaled_dot_product_attention "
+    "_scaled_dot_product_flash_attention _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
+    "_flash_attention_forward _efficient_attention_forward",
+}
+_FREE = {
+    "activation": "relu relu6 leaky_relu prelu _prelu_kernel elu celu selu gelu silu mish hardswish hardsigmoid "
+    "hardtanh sigmoid tanh softplus log_sigmoid log_sigmoid_forward softmax _softmax _safe_softmax log_softmax "
+    "_log_softmax threshold softmin glu rrelu rrelu_with_noise hardshrink softshrink tanhshrink",
+    "normalisation": "batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training "
+    "cudnn_batch_norm layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm "
+    "_fused_rms_norm linalg_vector_norm norm var var_mean std std_mean rsqrt",
+    "pooling": "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d "
+    "avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d "
+    "_adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d mean amax amin max min sum logsumexp",
+    "resampling": "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d "
+    "_upsample_bilinear2d_aa _upsample_bicubic2d_aa upsample_linear1d upsample_trilinear3d grid_sampler "
+    "grid_sampler_2d",
+    "element by element": "add sub rsub mul div neg abs square sqrt pow exp expm1 log log1p sin cos tan erf floor "
+    "ceil round sign reciprocal maximum minimum clamp clamp_min clamp_max lerp addcmul addcdiv where masked_fill fill "
+    "zero zeros_like ones_like eq ne lt le gt ge logical_and logical_or logical_not all any bitwise_and bitwise_or "
+    "bitwise_not isinf isnan cumsum remainder fmod floor_divide",
+    "view or copy": "view view_as _unsafe_view reshape _reshape_alias t transpose permute expand expand_as slice "
+    "select split split_with_sizes unsafe_split chunk unbind unsqueeze squeeze flatten unflatten alias detach clone "
+    "copy _to_copy to contiguous cat stack index index_select gather roll flip repeat repeat_interleave unfold im2col "
+    "col2im pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d reflection_pad2d "
+    "replication_pad1d replication_pad2d as_strided narrow tril triu diagonal lift_fresh type_as movedim embedding "
+    "index_put _index_put_impl view_as_real view_as_complex real imag",
+    "reading back": "_local_scalar_dense item _assert_async",
+    "sorting": "sort argsort topk",
+    "made from nothing": "empty empty_like empty_strided zeros ones full full_like arange linspace scalar_tensor "
+    "new_zeros new_ones new_full new_empty eye rand randn bernoulli",
+    "dropout": "dropout native_dropout feature_dropout alpha_dropout",
+}
+FAMILY = {name: family for family, names in (_COUNTED | _FREE).items() for name in names.split()}
+
+
+def family_of(operator: str) -> str:
+    """The family of ``operator``, as in "aten.relu_" or "aten::conv2d"; :data:`UNKNOWN` where it has none.
+
+    >>> family_of("aten::add_"), family_of("aten.bmm"), family_of("aten::fft_fft2")
+    ('element by element', 'matrix product', 'unknown')
+    """
+    name = operator.replace("::", ".").rpartition(".")[2]
+    return FAMILY.get(name) or FAMILY.get(name.removesuffix("_"), UNKNOWN)
+
+
+def is_free(operator: str) -> bool:
+    """Whether ``operator`` costs nothing by convention."""
+    return family_of(operator) not in (CONVOLUTION, PRODUCT, UNKNOWN)

@@ -5,11 +5,13 @@ import random
 import time
 from collections.abc import Callable as Function
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ..results.records import FailKind, Trial, TrialState
+from ..results.records import FailKind, History, Trial, TrialState
 from ..results.store import Store
 from ..spaces.cost import cost, layer_costs
+from .checkpoint_files import checkpoint_path, drop
 from .searchers import Proposal, Searcher
 
 HEARTBEAT_S = 20
@@ -20,8 +22,8 @@ METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "se
 class Recorder:
     """One run being driven: proposals and results pass through here on their way to the store and to Tune.
 
-    ``on_change`` is called whenever a trial starts, reports or ends. ``exhausted`` says that the searcher had nothing
-    new to propose.
+    ``folder`` is the run's own, where the checkpoints lie. ``on_change`` is called whenever a trial starts, reports or
+    ends. ``exhausted`` says that the searcher had nothing new to propose.
     """
 
     store: Store
@@ -29,26 +31,47 @@ class Recorder:
     searcher: Searcher
     seed: int
     trials: int
+    folder: Path
     on_change: Function[["Recorder"], None] = lambda recorder: None
     exhausted: bool = False
     running: dict[str, Trial] = field(default_factory=dict)
+    _handed: set[int] = field(default_factory=set)
     _beat: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> int:
+        """Trials still to be run: those to propose, and those proposed and not ended."""
+        return self.trials - sum(trial.state.final for trial in self.store.history(self.run_id))
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do: every trial has ended, and no new one will come."""
+        history = self.store.history(self.run_id)
+        return not history.unfinished and (self.exhausted or len(history) >= self.trials)
 
     def propose(self, key: str) -> Trial | None:
         """The next trial, written down before it is handed out; None where there is none.
 
-        Chance comes from the run's seed and the trial's number alone, so a resumed run goes on as an unbroken one.
+        What an earlier driver left unfinished comes first. Chance comes from the run's seed and the trial's number
+        alone, so a resumed run goes on as an unbroken one.
         """
         history = self.store.history(self.run_id)
-        if len(history) >= self.trials:
-            return None
+        left = next((trial for trial in history.unfinished if trial.trial not in self._handed), None)
+        trial = left or self._new(history)
+        if trial is not None:
+            self._handed.add(trial.trial)
+            self.running[key] = trial
+        return trial
+
+    def _new(self, history: History) -> Trial | None:
         number = len(history)
+        if number >= self.trials:
+            return None
         proposal = self.searcher.ask(history, random.Random(f"{self.seed}/{number}"))
         if proposal is None:
             self.exhausted = True
             return None
-        self.running[key] = self._write(proposal, trial_seed(self.seed, number))
-        return self.running[key]
+        return self._write(proposal, trial_seed(self.seed, number))
 
     def _write(self, proposal: Proposal, seed: int) -> Trial:
         architecture = proposal.architecture
@@ -72,10 +95,11 @@ class Recorder:
         self._changed()
 
     def reported(self, key: str, result: dict[str, Any]) -> None:
-        """An epoch is done, or the trial has failed."""
-        if "fail_kind" not in result and "epoch" in result:
-            metrics = {name: result[name] for name in METRICS if name in result}
-            self.store.record_epoch(self.running[key].trial, result["epoch"], metrics)
+        """An epoch is done, or the trial has failed; after a resume its epochs come again and replace themselves."""
+        if "fail_kind" not in result:
+            for epoch in result.get("epochs", [result] if "epoch" in result else []):
+                metrics = {name: epoch[name] for name in METRICS if name in epoch}
+                self.store.record_epoch(self.running[key].trial, epoch["epoch"], metrics)
         self._changed()
 
     def completed(self, key: str, result: dict[str, Any]) -> None:
@@ -87,6 +111,7 @@ class Recorder:
         stopped = result.get("epoch", 0) < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
         self.store.finish(trial.trial, state, summary=self._summary(trial, result))
+        drop(checkpoint_path(self.folder, trial.trial))
         self._changed()
 
     def lost(self, key: str, reason: str) -> None:
@@ -98,6 +123,7 @@ class Recorder:
         summary = self._summary(trial, {})
         self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary)
         self.store.add_event(self.run_id, "warning", kind.value, {"reason": reason}, trial.trial)
+        drop(checkpoint_path(self.folder, trial.trial))
         self._changed()
 
     def _summary(self, trial: Trial, result: dict[str, Any]) -> dict[str, Any]:

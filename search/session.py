@@ -4,28 +4,37 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..results.query import best
-from ..results.records import DatasetRecord, Trial, TrialState
+from ..results.records import DatasetRecord, RunRecord, Trial, TrialState
 from ..results.report import write_report
 from ..results.run_name import check_run_name
 from ..results.store import Store, open_store
-from .experiment import Experiment
+from .experiment import Experiment, SearchFile
+from .experiment import experiment as make_experiment
 from .provenance import provenance
 from .recorder import Recorder
 from .tuner import run_trials
+
+if TYPE_CHECKING:
+    from ..models.image_data import ImageData
 
 RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search came to: its best trials under the budget, all it trained, and where everything lies."""
+    """What a search came to: its best trials under the budget, all it trained, and where everything lies.
+
+    ``complete`` is False where a signal stopped it before its last trial; ``archsieve resume`` goes on.
+    """
 
     run: str
     best: tuple[Trial, ...]
     trials: tuple[Trial, ...]
     exhausted: bool
+    complete: bool
     seconds: float
     database: Path
     report: Path
@@ -57,39 +66,110 @@ def search(
     Everything is written below the folder ``runs``; the database is ``runs/archsieve.db`` unless another is named.
     Raises ``RunExistsError`` where the store has a run of that name, before anything is trained.
     """
-    from ..models.data import load_data
-
     started = time.monotonic()
     name = check_run_name(name or experiment.file.name or "run")
     database = Path(database or Path(runs) / "archsieve.db")
     if database.exists():
         check_free(database, name)
-    section = experiment.file.data
-    data = load_data(section.name, **section.model_dump(exclude={"name"}))
+    data, record = load(experiment)
     with open_store(database, create=True) as store:
-        record = DatasetRecord(
-            content_hash=data.content_hash,
-            name=data.name,
-            n_train=len(data.train),
-            n_val=len(data.val),
-            n_test=len(data.test) if data.test is not None else None,
-            n_classes=data.n_classes,
-            class_names=data.classes,
-            input_shape=data.input_shape,
-            split_seed=section.seed,
-        )
         settings = experiment.file.search
         run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, provenance())
-        folder = Path(runs) / name
-        recorder = run_trials(experiment, data, store, run_id, folder, address=address, on_change=on_change)
-        report = write_report(store, run_id, folder / "report.html")
+        session = Session(experiment, data, store, run_id, Path(runs) / name, database, started)
+        return session.drive(address, top, on_change)
+
+
+def resume(
+    name: str,
+    *,
+    trials: int | None = None,
+    database: str | Path | None = None,
+    runs: str | Path = RUNS,
+    address: str | None = None,
+    top: int = 5,
+    on_change: Callable[[Recorder], None] = lambda recorder: None,
+) -> Outcome:
+    """Go on with the run ``name``: what was under way goes on from its last epoch, then what is still to come.
+
+    ``trials`` is a new total. Everything else is as it was when the run began; nothing that ended is trained again.
+    Raises ``ValueError`` where the data have changed or all is done, ``StoreError`` where another process drives it.
+    """
+    started = time.monotonic()
+    database = Path(database or Path(runs) / "archsieve.db")
+    with open_store(database) as store:
+        run = store.run(name)
+        experiment = restored(run, trials)
+        data, record = load(experiment)
+        if record.content_hash != run.dataset_hash:
+            raise ValueError(
+                f"run {name!r} was made on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and now "
+                f"has {record.content_hash[:12]}; bring the old files back, or start a new run"
+            )
+        run_id = store.resume_run(name, provenance())
+        return Session(experiment, data, store, run_id, Path(runs) / name, database, started).drive(
+            address, top, on_change
+        )
+
+
+def restored(run: RunRecord, trials: int | None) -> Experiment:
+    """The experiment of a run in the store, with a new total of trials where one is given."""
+    config = dict(run.config)
+    total = config["search"]["trials"] if trials is None else trials
+    ended = sum(count for state, count in run.counts.items() if state.final)
+    if ended >= total:
+        raise ValueError(
+            f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
+            f"ask for more, as in archsieve resume {run.name} --trials +24"
+        )
+    config["search"] = {**config["search"], "trials": total}
+    return make_experiment(SearchFile.model_validate(config))
+
+
+def load(experiment: Experiment) -> tuple["ImageData", DatasetRecord]:
+    """The experiment's data, and what the store keeps of them."""
+    from ..models.data import load_data
+
+    section = experiment.file.data
+    data = load_data(section.name, **section.model_dump(exclude={"name"}))
+    return data, DatasetRecord(
+        content_hash=data.content_hash,
+        name=data.name,
+        n_train=len(data.train),
+        n_val=len(data.val),
+        n_test=len(data.test) if data.test is not None else None,
+        n_classes=data.n_classes,
+        class_names=data.classes,
+        input_shape=data.input_shape,
+        split_seed=section.seed,
+    )
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that this process drives."""
+
+    experiment: Experiment
+    data: "ImageData"
+    store: Store
+    run_id: int
+    folder: Path
+    database: Path
+    started: float
+
+    def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
+        """Train to the end, or to the first signal to stop, and say what it came to."""
+        recorder = run_trials(
+            self.experiment, self.data, self.store, self.run_id, self.folder, address=address, on_change=on_change
+        )
+        report = write_report(self.store, self.run_id, self.folder / "report.html")
         return Outcome(
-            run=name,
-            best=tuple(best(store, budget=experiment.budget, run=run_id, top=top)),
-            trials=store.history(run_id).trials,
+            run=self.folder.name,
+            best=tuple(best(self.store, budget=self.experiment.budget, run=self.run_id, top=top)),
+            trials=self.store.history(self.run_id).trials,
             exhausted=recorder.exhausted,
-            seconds=time.monotonic() - started,
-            database=database,
+            complete=recorder.complete,
+            seconds=time.monotonic() - self.started,
+            database=self.database,
             report=report,
         )
 
@@ -105,4 +185,4 @@ def check_free(database: str | Path, name: str) -> None:
         raise RunExistsError(name, free_name(name, names))
 
 
-__all__ = ["RUNS", "Outcome", "Store", "search"]
+__all__ = ["RUNS", "Outcome", "resume", "search"]

@@ -18,15 +18,18 @@ from ..models.train import Fit
 from ..results.records import FailKind
 from ..spaces.architecture import Architecture
 from ..spaces.recipe import Recipe
+from .checkpoint_files import checkpoint_path
+from .checkpoints import load, save
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all trials of a run share: cores, GPUs and precision of one trial."""
+    """What all trials of a run share: cores, GPUs and precision of one trial, and the run's folder."""
 
     cpus: float
     gpus: float
     precision: str
+    folder: Path
 
 
 class NetworkTrial(tune.Trainable):
@@ -38,6 +41,8 @@ class NetworkTrial(tune.Trainable):
 
     fit: Fit | None
     failure: dict[str, Any]
+    checkpoint: Path
+    reported: int  # epochs that the driver has heard of from this process
 
     def setup(self, config: dict[str, Any], data: ImageData, conditions: Conditions) -> None:  # type: ignore[override]
         torch.set_num_threads(max(1, int(conditions.cpus)))
@@ -54,13 +59,24 @@ class NetworkTrial(tune.Trainable):
         if self.fit is None:
             return self.failure
         try:
-            result = asdict(self.fit.step())
-            if self.fit.done:
-                result["test_accuracy"] = self._tested()
-            return {**result, "done": self.fit.done, "device": self._device_name()}
+            if not self.fit.done:
+                self.fit.step()
+                if not self.fit.done:
+                    save(self.checkpoint, self.fit.state_dict())
+            return self._result()
         except Exception as error:
             self._release()
             return failure(error)
+
+    def _result(self) -> dict[str, Any]:
+        """The last epoch for Tune, and every epoch not yet reported for the driver."""
+        assert self.fit is not None
+        epochs = [asdict(result) for result in self.fit.history]
+        result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
+        self.reported = len(epochs)
+        if self.fit.done:
+            result["test_accuracy"] = self._tested()
+        return result
 
     def cleanup(self) -> None:
         self._release()
@@ -82,6 +98,9 @@ class NetworkTrial(tune.Trainable):
                 channels_last=self.device.type == "cuda",
                 keep_best=self.data.test is not None,
             )
+            self.checkpoint, self.reported = checkpoint_path(self.conditions.folder, trial["trial"]), 0
+            if state := load(self.checkpoint):
+                self.fit.load_state_dict(state)
         except Exception as error:
             self.failure = failure(error)
 

@@ -5,6 +5,8 @@ import logging
 import os
 import secrets
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,13 +54,14 @@ def run_trials(
     """
     search = experiment.file.search
     searcher = SEARCHERS[search.searcher](experiment.sieve, experiment.recipes)
-    recorder = Recorder(store, run_id, searcher, search.seed, search.trials, on_change)
+    recorder = Recorder(store, run_id, searcher, search.seed, search.trials, folder.resolve(), on_change)
     status = RunStatus.STOPPED
     try:
         with quiet(folder / "search.log"), ray_session(address):
             check_resources(experiment)
             tune_trials(experiment, data, recorder, folder, trainable)
-        status = RunStatus.FINISHED
+        if recorder.complete:
+            status = RunStatus.FINISHED
     finally:
         store.finish_run(run_id, status)
         shutil.rmtree(folder / "tune", ignore_errors=True)
@@ -75,7 +78,7 @@ def tune_trials(
     from .trial import Conditions, NetworkTrial
 
     resources = experiment.file.resources
-    conditions = Conditions(resources.cpus_per_trial, resources.gpus_per_trial, resources.precision)
+    conditions = Conditions(resources.cpus_per_trial, resources.gpus_per_trial, resources.precision, folder.resolve())
     ready = tune.with_resources(
         tune.with_parameters(trainable or NetworkTrial, data=data, conditions=conditions),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
@@ -85,7 +88,7 @@ def tune_trials(
         tune_config=tune.TuneConfig(
             search_alg=StoreSearch(recorder),
             scheduler=make_scheduler(experiment),
-            num_samples=experiment.file.search.trials,
+            num_samples=recorder.left,
             max_concurrent_trials=resources.max_concurrent,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -98,7 +101,21 @@ def tune_trials(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    with graceful():
+        tuner.fit()
+
+
+@contextlib.contextmanager
+def graceful() -> Iterator[None]:
+    """Let a SIGTERM stop the run as Ctrl-C does: after the epochs under way, resumably."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_scheduler(experiment: Experiment) -> Any:

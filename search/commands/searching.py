@@ -8,7 +8,7 @@ import typer
 
 from .options import DATABASE, Database, Json, show, show_json
 
-NOTHING_USABLE = 3
+NOTHING_USABLE, RESUMABLE = 3, 75
 
 
 def search(
@@ -48,6 +48,41 @@ def search(
     _close(outcome, as_json)
 
 
+def resume(
+    run: Annotated[str, typer.Argument(help="The run to go on with.")],
+    trials: Annotated[str | None, typer.Option(help="A new total, as in 48, or more, as in +24.")] = None,
+    database: Database = DATABASE,
+    runs: Annotated[Path, typer.Option(help="The folder that everything is written to.")] = Path("runs"),
+    address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, or host:port.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best to show.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped or killed; nothing that ended is trained again."""
+    gc.enable()
+    from rich.console import Console
+
+    from ..progress import shown
+    from ..session import resume as resume_run
+    from .options import reading
+
+    with reading(database) as store:
+        total = _total(trials, store.run(run).config["search"]["trials"])
+    with shown(Console(stderr=True), total) as progress:
+        outcome = resume_run(
+            run, trials=total, database=database, runs=runs, address=address, top=top, on_change=progress.update
+        )
+    _close(outcome, as_json)
+
+
+def _total(trials: str | None, before: int) -> int:
+    """The total that ``48`` or ``+24`` asks for."""
+    try:
+        asked = int(trials or "+0")
+    except ValueError:
+        raise ValueError(f"--trials is a total or an addition, as in 48 or +24, but got {trials!r}") from None
+    return before + asked if trials is None or trials.startswith("+") else asked
+
+
 def _opening(experiment: Any) -> str:
     """What is about to happen, in two lines."""
     file, sieve = experiment.file, experiment.sieve
@@ -69,6 +104,7 @@ def _close(outcome: Any, as_json: bool) -> None:
                 "trials": len(outcome.trials),
                 "failed": len(outcome.failed),
                 "exhausted": outcome.exhausted,
+                "complete": outcome.complete,
                 "seconds": outcome.seconds,
                 "database": str(outcome.database),
                 "report": str(outcome.report),
@@ -76,6 +112,9 @@ def _close(outcome: Any, as_json: bool) -> None:
         )
     elif outcome.best:
         _show_best(outcome)
+    if not outcome.complete:
+        typer.echo(f"stopped before its end; go on with: archsieve resume {outcome.run}", err=True)
+        raise typer.Exit(RESUMABLE)
     if not outcome.best:
         typer.echo(
             f"no network was found: {len(outcome.failed)} of {len(outcome.trials)} trials failed, most often because "

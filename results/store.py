@@ -83,16 +83,17 @@ class Store(Reading):
             lease.take(connection, run_id, provenance)
         return run_id
 
-    def resume_run(self, run: str | int, provenance: Mapping[str, Any]) -> int:
+    def resume_run(self, run: str | int, provenance: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> int:
         """Go on with a run in this process and return its id; trials that were running become interrupted.
 
-        ``StoreError`` where another living process drives it.
+        ``config`` replaces the settings that the run began with. ``StoreError`` where another living process drives it.
         """
         run_id = self.run(run).run_id
         with self.writing() as connection:
             lease.take(connection, run_id, provenance)
             trial_writes.interrupt_all(connection, run_id)
-            _set_run(connection, run_id, status=RunStatus.RUNNING.value, finished_at=None)
+            changed = {} if config is None else {"config": dict(config)}
+            _set_run(connection, run_id, status=RunStatus.RUNNING.value, finished_at=None, **changed)
         return run_id
 
     def heartbeat(self, run_id: int) -> None:

@@ -105,7 +105,7 @@ def resume(
                 f"run {name!r} was made on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and now "
                 f"has {record.content_hash[:12]}; bring the old files back, or start a new run"
             )
-        run_id = store.resume_run(name, provenance())
+        run_id = store.resume_run(name, provenance(), experiment.to_json())
         return Session(experiment, data, store, run_id, Path(runs) / name, database, started).drive(
             address, top, on_change
         )

@@ -122,6 +122,8 @@ def test_a_killed_driver_is_resumed_without_training_anything_again(driver, tmp_
     more = driver("resume", "broken", "--trials", "+1", "--json")
     out, err = more.communicate(timeout=120)
     assert (more.returncode, json.loads(out)["trials"]) == (0, 7)
+    with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
+        assert store.run("broken").config["search"]["trials"] == 7
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ..spaces.lookup import unknown
-from .experiment import Experiment, SearchFile, experiment
+from .experiment import Experiment, experiment
+from .sections import SearchFile
 
 
 class SearchFileError(ValueError):

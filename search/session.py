@@ -11,10 +11,11 @@ from ..results.records import DatasetRecord, RunRecord, Trial, TrialState
 from ..results.report import write_report
 from ..results.run_name import check_run_name
 from ..results.store import Store, open_store
-from .experiment import Experiment, SearchFile
+from .experiment import Experiment
 from .experiment import experiment as make_experiment
 from .provenance import provenance
 from .recorder import Recorder
+from .sections import SearchFile
 from .tuner import run_trials
 
 if TYPE_CHECKING:

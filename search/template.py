@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from ..models.data_shapes import describe_data
 from ..spaces.recipe import Recipe
-from .experiment import DataSection, ResourcesSection, SearchSection, Section
+from .sections import DataSection, ResourcesSection, SearchSection, Section
 
 # What is searched by default, and budgets that fit the pictures.
 SEARCHED = {

@@ -32,7 +32,7 @@ def ray_running():
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
-    from archsieve.search.tuner import quiet
+    from archsieve.search.ray_runtime import quiet
 
     with quiet(Path(os.devnull)):
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

@@ -1,0 +1,89 @@
+"""Sections: the tables of a search file, as pydantic models; each key has its default and its sentence."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+MAX_TRIALS = 1_000_000
+MAX_SEED = 2**32 - 1
+
+WholeOrList = int | list[int]
+
+
+class Section(BaseModel):
+    """A table of the search file: strict types, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataSection(Section):
+    """``[data]``: which pictures, and how they are split."""
+
+    name: str = Field(default="digits", description="a data set of the table, or imagefolder")
+    path: str | None = Field(default=None, description="where the files are, for all but digits")
+    image_size: int | None = Field(default=None, ge=1, description="side in pixels, for an image folder")
+    val_fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the training pictures kept for validation"
+    )
+    test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share kept for the test where none is given")
+    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="seed of the split")
+    limit: int | None = Field(default=None, ge=1, description="use only so many pictures, to try things out")
+
+
+class StageSection(Section):
+    """``[[space.stages]]``: several blocks of one width; a list is a choice."""
+
+    block: str | list[str] = Field(description="conv-pool, residual, inception")
+    width: WholeOrList = Field(description="output channels")
+    depth: WholeOrList = Field(default=1, description="blocks, or convolutions before the pool")
+    kernel: WholeOrList = Field(default=3, description="kernel of conv-pool, odd")
+    halve: bool = Field(default=True, description="whether the stage halves the picture")
+
+
+class SpaceSection(Section):
+    """``[space]``: a named space, or stages written out."""
+
+    name: str | None = Field(default=None, description="a space of the catalogue: mixed, resnet-space, ...")
+    stages: list[StageSection] | None = Field(default=None, description="stages, instead of a name")
+    stem: WholeOrList | None = Field(default=None, description="channels of a first 3x3 convolution before the stages")
+
+
+class SearchSection(Section):
+    """``[search]``: who proposes, who stops early, how many trials."""
+
+    searcher: str = Field(default="tpe", description="grid, random, tpe")
+    scheduler: Literal["none", "asha"] = Field(default="none", description="none, or asha to stop weak trials early")
+    trials: int = Field(default=24, ge=1, le=MAX_TRIALS, description="networks to train")
+    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="the same seed proposes the same networks")
+    grace_epochs: int = Field(default=1, ge=1, description="asha: epochs before a trial may be stopped")
+    reduction_factor: int = Field(default=3, ge=2, description="asha: one in so many goes on")
+
+
+class ResourcesSection(Section):
+    """``[resources]``: what one trial takes."""
+
+    cpus_per_trial: float = Field(default=1, gt=0, description="cores of one trial")
+    gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial, a fraction shares one")
+    max_concurrent: int | None = Field(
+        default=None, ge=1, description="trials at a time; as many as fit where left out"
+    )
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16 halves memory on a GPU")
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be a fraction of one GPU or a whole number of GPUs")
+        return value
+
+
+class SearchFile(Section):
+    """The whole search file."""
+
+    name: str | None = Field(default=None, description="name of the run")
+    data: DataSection = DataSection()
+    budget: dict[str, Any] = Field(default={}, description="limits; nothing outside is ever proposed")
+    space: SpaceSection = SpaceSection()
+    recipe: dict[str, Any] = Field(default={}, description="how networks are trained; a list or a range is searched")
+    search: SearchSection = SearchSection()
+    resources: ResourcesSection = ResourcesSection()

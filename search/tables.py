@@ -1,6 +1,6 @@
 """Tables: how trials, layers and costs are shown on the command line."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -11,26 +11,27 @@ from ..spaces.budget import format_count
 from ..spaces.cost import Cost, LayerCost
 
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
-WIDEST = 60  # characters of an architecture or a recipe on one line
+WIDEST = 48  # characters of an architecture or a recipe on one line
 
 
-def trials_table(trials: Iterable[Trial], title: str = "") -> str:
-    """One row a trial: accuracy, costs, what it is."""
-    headers = ("trial", "run", "state", "val_accuracy", "params", "macs", "architecture", "recipe")
+def trials_table(trials: Iterable[Trial], title: str = "", without: Container[str] = ()) -> str:
+    """One row a trial: accuracy, costs, what it is; ``without`` the columns that say nothing here."""
     rows = [
-        (
-            trial.trial,
-            trial.run,
-            trial.state.value,
-            "" if trial.val_accuracy is None else f"{trial.val_accuracy:.4f}",
-            f"{trial.params:,}",
-            f"{trial.macs:,}",
-            str(Architecture.from_json(trial.architecture)),
-            recipe_words(trial.recipe),
-        )
+        {
+            "trial": trial.trial,
+            "run": trial.run,
+            "state": trial.state.value,
+            "val_accuracy": "" if trial.val_accuracy is None else f"{trial.val_accuracy:.4f}",
+            "params": f"{trial.params:,}",
+            "macs": f"{trial.macs:,}",
+            "architecture": str(Architecture.from_json(trial.architecture)),
+            "recipe": recipe_words(trial.recipe),
+        }
         for trial in trials
     ]
-    return table(title, headers, rows, left=("run", "state", "architecture", "recipe"))
+    headers = [name for name in (rows[0] if rows else ()) if name not in without]
+    cells = [[row[name] for name in headers] for row in rows]
+    return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:

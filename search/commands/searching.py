@@ -134,8 +134,9 @@ def _show_best(outcome: Any) -> None:
     tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used to choose)"
     failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
     ended = "; every architecture inside the budget has been tried" if outcome.exhausted else ""
+    title = f"best of {len(outcome.trials)} trials{failed}{ended}, by validation accuracy"
     show(
-        trials_table(outcome.best, f"best of {len(outcome.trials)} trials{failed}{ended}, by validation accuracy"),
+        trials_table(outcome.best, title, without=("run", "state")),
         layers_table(layer_costs(architecture), cost(architecture), f"layers of trial {best.trial}{tested}"),
         UNITS,
         f"report:   {outcome.report}\ndatabase: {outcome.database}\n"

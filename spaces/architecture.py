@@ -46,9 +46,10 @@ class Architecture:
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if type(self.classes) is not int or self.classes < 2:
             raise ValueError(f"classes must be a whole number of at least 2, but got {self.classes!r}")
-        for block in self.blocks:
-            if not isinstance(block, Block):
-                raise ValueError(f"blocks must be blocks without holes, but got {block!r}; put choices into a Space")
+        for kind in set(map(type, self.blocks)):
+            if not issubclass(kind, Block):
+                odd = next(block for block in self.blocks if type(block) is kind)
+                raise ValueError(f"blocks must be blocks without holes, but got {odd!r}; put choices into a Space")
         _ = self.price  # every block takes its input, or ShapeError
 
     def walk(self) -> Iterator[tuple[Block, Shape, tuple[Layer, ...], Price]]:

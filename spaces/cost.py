@@ -78,20 +78,34 @@ def layer_costs(architecture: Architecture) -> list[LayerCost]:
     Convolutions and linear layers are numbered through, as in "conv5" and "fc6"; the layers around them carry the
     number of the last one.
     """
-    rows = []
-    number = 0
-    seen: dict[str, int] = {}
+    rows: list[LayerCost] = []
+    number: int = 0
+    taken: tuple[str, ...] = ()
     for place, (block, shape, _, _) in enumerate(architecture.walk(), start=1):
         label = f"{place} {block.kind}" if place <= len(architecture.blocks) else "output"
-        for stem, weighted, kind, costs in _nameless_rows(block, shape):
-            number += weighted
-            name = f"{stem}{number}"
-            seen[name] = times = seen.get(name, 0) + 1
-            rows.append(LayerCost(name if times == 1 else f"{name}.{times}", kind, label, *costs))
+        found, number, taken = _named_rows(block, shape, label, number, taken)
+        rows += found
     return rows
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
+def _named_rows(
+    block: Block, shape: Shape, label: str, number: int, taken: tuple[str, ...]
+) -> tuple[tuple[LayerCost, ...], int, tuple[str, ...]]:
+    """The rows of ``block`` behind layer ``number``, whose names are ``taken``; then both as they are behind it."""
+    rows = []
+    names = list(taken)
+    for stem, weighted, kind, costs in _nameless_rows(block, shape):
+        if weighted:
+            number, names = number + 1, []
+        name = f"{stem}{number}"
+        names.append(name)
+        times = names.count(name)
+        rows.append(LayerCost(name if times == 1 else f"{name}.{times}", kind, label, *costs))
+    return tuple(rows), number, tuple(names)
+
+
+@lru_cache(maxsize=8192)
 def _nameless_rows(block: Block, shape: Shape) -> tuple[tuple[str, bool, str, tuple[Any, ...]], ...]:
     """Stem of the name, whether the layer has a number, kind, and costs, of each layer of ``block``."""
     return tuple(

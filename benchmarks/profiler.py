@@ -8,17 +8,22 @@ must. Ours never builds it. Four figures of ours, each of the same network:
     table, warm   one row a layer of that architecture, named and priced; the blocks' rows are remembered
     table, cold   the same with every cache emptied before
 
+"resnet-space" stands for what a search does: each time another network, drawn from that space, none twice. There
+"warm" begins with empty caches and remembers only what the networks before it had in common with this one.
+
 Each side runs in processes of its own, one after the other in turn, so that a drift of the machine meets all.
 
-    python benchmarks/profiler.py [--rounds 5] [--n 5] [--networks resnet18,resnet50,googlenet,vgg16]
+    python benchmarks/profiler.py [--rounds 5] [--n 5] [--networks resnet18,resnet50,googlenet,vgg16,resnet-space]
 """
 
 import argparse
 import importlib
 import io
+import itertools
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -28,26 +33,41 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 
-NETWORKS = ("resnet18", "resnet50", "googlenet", "vgg16")
+NETWORKS = ("resnet18", "resnet50", "googlenet", "vgg16", "resnet-space")
+SPACES = ("resnet-space",)
 OURS = ("total, warm", "total, cold", "table, warm", "table, cold")
 PEERS = ("torch", "fvcore", "thop", "ptflops", "torchinfo")
 AIMS = {("total, warm", "torch"): 1000, ("total, warm", "fvcore"): 2000, ("table, warm", "torch"): 300}
 Count = Callable[[], int]
 
 
-def ours(side: str, name: str) -> tuple[Count, Callable[[], None]]:
+def described(name: str, n: int) -> list:
+    """The network ``name``, or ``n`` + 1 networks of that space: one before the clock starts."""
+    from archsieve.spaces.budget import Budget
+    from archsieve.spaces.catalogue import named
+    from archsieve.spaces.named_spaces import named_space
+    from archsieve.spaces.sieve import Sieve
+
+    if name not in SPACES:
+        return [named(name)]
+    sieve, rng = Sieve(named_space(name), Budget()), random.Random(0)
+    return list({each.fingerprint: each for each in (sieve.sample(rng) for _ in range(2 * n + 2))}.values())[: n + 1]
+
+
+def ours(side: str, name: str, n: int) -> tuple[Count, Callable[[], None]]:
     """What is timed, and what is done before each time."""
     from archsieve.spaces.architecture import Architecture
-    from archsieve.spaces.catalogue import named
     from archsieve.spaces.cost import cost, layer_costs
 
-    described = named(name)
+    parts = [(each.input_shape, each.blocks, each.classes) for each in described(name, n)]
+    following = itertools.cycle(parts)
+    empty_caches()
 
     def total() -> int:
-        return cost(Architecture(described.input_shape, described.blocks, described.classes)).macs
+        return cost(Architecture(*next(following))).macs
 
     def table() -> int:
-        return sum(row.macs for row in layer_costs(described))
+        return sum(row.macs for row in layer_costs(Architecture(*next(following))))
 
     what, heat = side.split(", ")
     return {"total": total, "table": table}[what], empty_caches if heat == "cold" else lambda: None
@@ -62,22 +82,32 @@ def empty_caches() -> None:
                     thing.cache_clear()
 
 
-def peer(side: str, name: str) -> tuple[Count, Callable[[], None]]:
+def peer(side: str, name: str, n: int) -> tuple[Count, Callable[[], None]]:
     """Build ``name`` and count its multiply-accumulates as ``side`` does, and nothing to do before."""
     import torch
-    import torchvision
 
     torch.set_num_threads(1)
     device = "meta" if side in ("torch", "torchinfo") else "cpu"
-    extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
-    count = COUNTERS[side]()
+    count, make = COUNTERS[side](), maker(name, n, device)
 
     def run() -> int:
         with torch.device(device), torch.no_grad():
-            network = torchvision.models.get_model(name, weights=None, **extra).eval()
-            return int(count(network, torch.empty(1, 3, 224, 224).fill_(0.5)))
+            return int(count(make().eval(), torch.empty(1, 3, 224, 224).fill_(0.5)))
 
     return run, lambda: None
+
+
+def maker(name: str, n: int, device: str) -> Callable:
+    """What builds torchvision's network ``name``, or the next network of that space."""
+    import torchvision
+
+    from archsieve.models.build import build
+
+    if name in SPACES:
+        following = itertools.cycle(described(name, n))
+        return lambda: build(next(following), device=device)
+    extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    return lambda: torchvision.models.get_model(name, weights=None, **extra)
 
 
 def by_torch():
@@ -129,7 +159,7 @@ COUNTERS = {"torch": by_torch, "fvcore": by_fvcore, "thop": by_thop, "ptflops": 
 def timed(side: str, name: str, n: int) -> dict:
     """Seconds of each of ``n`` runs, after one that is not timed, and the MACs that came out."""
     with redirect_stdout(io.StringIO()):
-        run, before = (ours if side in OURS else peer)(side, name)
+        run, before = (ours if side in OURS else peer)(side, name, n)
         macs, seconds = run(), []
         for _ in range(n):
             before()

@@ -28,7 +28,7 @@ class StoreSearch(_Unpickled, TuneSearcher):
         if trial is None:
             return str(TuneSearcher.FINISHED)
         # one string: Tune flattens, copies and prints whatever structure it finds in a configuration
-        told = {name: getattr(trial, name) for name in ("trial", "architecture", "recipe", "seed")}
+        told = {name: getattr(trial, name) for name in ("trial", "number", "architecture", "recipe", "seed")}
         return {"trial": json.dumps(told)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -48,13 +48,11 @@ class Experiment:
 
     def check(self) -> None:
         """Raise where any part cannot work."""
+        from .schedulers import check_scheduler
         from .searchers import SEARCHERS
 
         search, epochs = self.file.search, self.recipes.largest("epochs")
-        if search.scheduler == "asha" and search.grace_epochs > epochs:
-            raise ValueError(
-                f"search.grace_epochs must be at most recipe.epochs, but got {search.grace_epochs} and {epochs}"
-            )
+        check_scheduler(search, epochs)
         if search.searcher not in SEARCHERS:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         SEARCHERS[search.searcher](self.sieve, self.recipes)

@@ -52,11 +52,14 @@ class SearchSection(Section):
     """``[search]``: who proposes, who stops early, how many trials."""
 
     searcher: str = Field(default="tpe", description="grid, random, tpe")
-    scheduler: Literal["none", "asha"] = Field(default="none", description="none, or asha to stop weak trials early")
+    scheduler: Literal["none", "asha", "hyperband", "median"] = Field(
+        default="none", description="who stops weak trials early: none, asha, hyperband, median"
+    )
     trials: int = Field(default=24, ge=1, le=MAX_TRIALS, description="networks to train")
     seed: int = Field(default=0, ge=0, le=MAX_SEED, description="the same seed proposes the same networks")
-    grace_epochs: int = Field(default=1, ge=1, description="asha: epochs before a trial may be stopped")
-    reduction_factor: int = Field(default=3, ge=2, description="asha: one in so many goes on")
+    grace_epochs: int = Field(default=1, ge=1, description="schedulers: epochs before a trial may be stopped")
+    reduction_factor: int = Field(default=3, ge=2, description="asha, hyperband: one in so many goes on")
+    brackets: int | None = Field(default=None, ge=1, description="hyperband: as many as fit where left out")
 
 
 class ResourcesSection(Section):

@@ -70,7 +70,7 @@ def tune_trials(
         ready,
         tune_config=tune.TuneConfig(
             search_alg=StoreSearch(recorder),
-            scheduler=make_scheduler(experiment),
+            scheduler=make_scheduler(experiment, recorder.store, recorder.run_id),
             num_samples=recorder.left,
             max_concurrent_trials=resources.max_concurrent,
             reuse_actors=True,

@@ -4,7 +4,7 @@ import random
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ...results.records import History, Trial
+from ...results.records import History, Trial, TrialState
 from ...spaces.choices import Choice, Range
 from ...spaces.neighbours import mutate, repair
 from ...spaces.recipe import Recipe
@@ -24,8 +24,10 @@ class TPE(Searcher):
     """Optuna proposes, the sieve repairs: a draw outside the budget is moved inside by as few decisions as it takes,
     one already tried to a neighbour that is new.
 
-    The study is rebuilt from history at each ask, so nothing of Optuna's has to survive. Failed trials count as the
-    worst seen, so that what diverged or ran out of memory is not tried around again.
+    The study is rebuilt from history at each ask, so nothing of Optuna's has to survive. Trials that a scheduler
+    stopped are pruned ones to Optuna, which ranks them behind those that completed, the later stopped before the
+    earlier, and only those stopped at the same epoch by their accuracy: a short trial is not compared with a long one.
+    Failed trials rank last, so that what diverged or ran out of memory is not tried around again.
     """
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
@@ -73,22 +75,17 @@ class TPE(Searcher):
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(direction="maximize", sampler=_sampler(rng.getrandbits(32)))
-        scores = [trial.val_accuracy for trial in history.finished if trial.val_accuracy is not None]
-        worst = min(scores, default=0.0)
-        study.add_trials([self._frozen(trial, worst) for trial in history])
+        study.add_trials([self._frozen(trial) for trial in history])
         return study
 
-    def _frozen(self, trial: Trial, worst: float) -> "optuna.trial.FrozenTrial":
-        """A past trial as Optuna knows it: finished, failed (counted as the worst) or still under way."""
+    def _frozen(self, trial: Trial) -> "optuna.trial.FrozenTrial":
+        """A past trial as Optuna knows it."""
         import optuna
 
         distributions = self._distributions(trial)
         values = {**trial.choices, **{_recipe_path(name): value for name, value in trial.recipe.items()}}
-        score = trial.val_accuracy if trial.state.finished and trial.val_accuracy is not None else worst
-        under_way = not trial.state.final
         return optuna.create_trial(
-            state=optuna.trial.TrialState.RUNNING if under_way else optuna.trial.TrialState.COMPLETE,
-            value=None if under_way else score,
+            **_outcome(trial),
             params={path: values[path] for path in distributions},
             distributions=distributions,
         )
@@ -113,6 +110,21 @@ def _sampler(seed: int) -> "optuna.samplers.TPESampler":
         return optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=1, multivariate=True, group=True, constant_liar=True
         )
+
+
+def _outcome(trial: Trial) -> dict[str, Any]:
+    """State and score in Optuna's words: complete, pruned with its accuracy at its last epoch, or still running."""
+    from optuna.trial import TrialState as Optunas
+
+    if not trial.state.final:
+        return {"state": Optunas.RUNNING}
+    if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None:
+        return {"state": Optunas.COMPLETE, "value": trial.val_accuracy}
+    stopped = trial.state is TrialState.STOPPED_EARLY and trial.val_accuracy is not None
+    return {
+        "state": Optunas.PRUNED,
+        "intermediate_values": {trial.epochs_done: trial.val_accuracy} if stopped else {},  # none: the worst of all
+    }
 
 
 def _recipe_path(name: str) -> str:

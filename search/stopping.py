@@ -1,0 +1,114 @@
+"""Stopping rules: Ray Tune's, told what happened under an earlier driver. Imports Ray, so it is imported late.
+
+Tune keeps its schedulers' marks in its own snapshots; here they are rebuilt from the store's curves.
+"""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+from .schedulers import Curve, Earlier
+
+TOLD: dict[str, Any] = {"time_attr": "epoch", "metric": "val_accuracy", "mode": "max"}
+
+
+class Ended(NamedTuple):
+    """A trial that will not run again, as Tune's rules see one."""
+
+    trial_id: str
+
+
+class Rule(FIFOScheduler, ABC):
+    """A scheduler that passes trials on to Tune's rule for them; failures, which have no epoch, stay out of it."""
+
+    def __init__(self, earlier: Sequence[Earlier]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._begun = {trial.number: trial.curve for trial in earlier if not trial.ended}
+        for trial in earlier:
+            if trial.ended:
+                self._begin(trial.number, None, Ended(f"number {trial.number}"), trial.curve)
+
+    @abstractmethod
+    def _rule(self, number: int) -> TrialScheduler:
+        """The rule for the trial of this number."""
+
+    @abstractmethod
+    def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Tell ``rule`` of an epoch that a trial has behind it; what the rule would do about it is done already."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        number = _number(trial)
+        self._begin(number, tune_controller, trial, self._begun.pop(number, ()))
+
+    def _begin(self, number: int, tune_controller: Any, trial: Any, curve: Curve) -> None:
+        rule = self._rule(number)
+        rule.on_trial_add(tune_controller, trial)
+        for epoch, accuracy in curve:
+            self._recall(rule, trial, {"epoch": epoch, "val_accuracy": accuracy})
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        return str(self._rule(_number(trial)).on_trial_result(tune_controller, trial, result))
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        if "epoch" in result:
+            self._rule(_number(trial)).on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        self._rule(_number(trial)).on_trial_error(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        self._rule(_number(trial)).on_trial_remove(tune_controller, trial)
+
+
+class Halving(Rule):
+    """Asynchronous successive halving in one bracket or several, a trial's bracket told by its number.
+
+    ``grace`` are the epochs before a trial of each bracket may be stopped, ``shares`` how many trials in a row go to
+    each; then it begins again with the first.
+    """
+
+    def __init__(
+        self, grace: Sequence[int], shares: Sequence[int], epochs: int, factor: int, earlier: Sequence[Earlier]
+    ) -> None:
+        self._brackets = [
+            ASHAScheduler(**TOLD, max_t=epochs, grace_period=first, reduction_factor=factor) for first in grace
+        ]
+        self._ends = list(accumulate(shares))
+        super().__init__(earlier)
+
+    def bracket(self, number: int) -> int:
+        """The bracket of the trial of this number."""
+        place = number % self._ends[-1]
+        return next(bracket for bracket, end in enumerate(self._ends) if place < end)
+
+    def _rule(self, number: int) -> TrialScheduler:
+        return self._brackets[self.bracket(number)]
+
+    def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
+        rule.on_trial_result(None, trial, result)
+
+
+class Median(Rule):
+    """Tune's median stopping rule."""
+
+    def __init__(self, grace: int, earlier: Sequence[Earlier]) -> None:
+        # an endless slice: with too few trials to compare it would pause one, for checkpoints of Tune's own
+        slice_: Any = math.inf
+        self._median = MedianStoppingRule(**TOLD, grace_period=grace, min_time_slice=slice_)
+        super().__init__(earlier)
+
+    def _rule(self, number: int) -> TrialScheduler:
+        return self._median
+
+    def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
+        rule.on_trial_complete(None, trial, result)  # as a result it might be stopped twice, which the rule refuses
+
+
+def _number(trial: Any) -> int:
+    """The place in the run of one of Tune's trials."""
+    return int(json.loads(trial.config["trial"])["number"])

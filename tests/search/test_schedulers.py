@@ -1,0 +1,182 @@
+"""Schedulers: Tune's rules stop weak trials, a resume remembers their marks, the searcher learns from the stopped."""
+
+import json
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+from ray import tune
+
+from archsieve.results.records import History, TrialState
+from archsieve.results.store import open_store
+from archsieve.search.schedulers import Earlier, brackets_that_fit, earlier_trials, shares
+from archsieve.search.sections import SearchSection
+from archsieve.search.stopping import Halving, Median
+from archsieve.search.tuner import run_trials
+
+from .conftest import small
+
+EPOCHS = 9
+
+
+class Recalled(tune.Trainable):
+    """A trial whose curve is known beforehand: the higher its learning rate, the better, at every epoch."""
+
+    def setup(self, config, data, conditions):
+        self.reset_config(config)
+
+    def reset_config(self, new_config):
+        self.epoch, self.lr = 0, json.loads(new_config["trial"])["recipe"]["lr"]
+        return True
+
+    def step(self):
+        self.epoch += 1
+        accuracy = self.lr * self.epoch / EPOCHS
+        figures = {"train_loss": 1.0, "train_accuracy": accuracy, "val_loss": 1 - accuracy, "val_accuracy": accuracy}
+        return {"epoch": self.epoch, **figures, "done": self.epoch == EPOCHS}
+
+
+def driven(folder, *totals, **search):
+    """The trials of a run on one core whose driver is replaced whenever a total of ``totals`` has ended."""
+    with open_store(folder / "archsieve.db", create=True) as store:
+        for total in totals:
+            settings = {"seed": 4, "trials": total, "searcher": "random", **search}
+            found = small(
+                search=settings,
+                recipe={"epochs": EPOCHS, "lr": {"low": 0.1, "high": 1.0}},
+                resources={"max_concurrent": 1},
+            )
+            if total == totals[0]:
+                run_id = store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+            else:
+                store.resume_run(run_id, {}, found.to_json())
+            run_trials(found, None, store, run_id, folder, trainable=Recalled)
+        return store.history(run_id).trials, earlier_trials(store, run_id)
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
+def test_weak_trials_are_stopped_and_a_resume_stops_the_same(ray_running, tmp_path, scheduler):
+    trials, curves = driven(tmp_path / "whole", 16, scheduler=scheduler)
+    stopped = [trial for trial in trials if trial.state is TrialState.STOPPED_EARLY]
+    finished = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+    assert len(stopped) >= 2
+    assert len(stopped) + len(finished) == 16
+    assert all(trial.epochs_done == EPOCHS for trial in finished)
+    for trial in stopped:  # with what it had reached, and never at the cost of a better one
+        assert 1 <= trial.epochs_done < EPOCHS
+        assert trial.val_accuracy == pytest.approx(trial.recipe["lr"] * trial.epochs_done / EPOCHS)
+        assert any(other.recipe["lr"] > trial.recipe["lr"] for other in trials[: trial.number])
+    assert all(len(trial.curve) == trials[trial.number].epochs_done for trial in curves)
+
+    broken, _ = driven(tmp_path / "broken", 7, 16, scheduler=scheduler)
+    assert [(t.recipe["lr"], t.state, t.epochs_done) for t in broken] == [
+        (t.recipe["lr"], t.state, t.epochs_done) for t in trials
+    ]
+
+
+@dataclass(frozen=True)
+class Told:
+    """As much of Tune's trial as a rule looks at."""
+
+    trial_id: str
+    config: dict
+
+    @classmethod
+    def of(cls, number):
+        return cls(f"trial {number}", {"trial": json.dumps({"number": number})})
+
+    def __hash__(self):
+        return hash(self.trial_id)
+
+
+def feed(rule, number, curve):
+    """Let a trial report ``curve`` until ``rule`` stops it; the epochs it had."""
+    trial = Told.of(number)
+    rule.on_trial_add(None, trial)
+    for epoch, accuracy in curve:
+        if rule.on_trial_result(None, trial, {"epoch": epoch, "val_accuracy": accuracy}) == "STOP":
+            break
+    rule.on_trial_complete(None, trial, {"epoch": epoch, "val_accuracy": accuracy})
+    return epoch
+
+
+RULES = {
+    "asha": lambda earlier: Halving([1], [1], EPOCHS, 3, earlier),
+    "hyperband": lambda earlier: Halving([1, 3, 9], [9, 5, 3], EPOCHS, 3, earlier),
+    "median": lambda earlier: Median(1, earlier),
+}
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_rule_rebuilt_from_curves_decides_as_the_one_that_lived(name):
+    """Also where a trial was under way: it comes again and goes on from where it was."""
+    rng = random.Random(name)
+    curves = [[(epoch, rng.random()) for epoch in range(1, EPOCHS + 1)] for _ in range(60)]
+    lived = RULES[name](())
+    epochs = [feed(lived, number, curve) for number, curve in enumerate(curves)]
+    assert len(set(epochs)) > 1
+    earlier = [Earlier(n, curve[:done], ended=True) for n, (curve, done) in enumerate(zip(curves, epochs, strict=True))]
+    for cut in range(0, 60, 7):
+        under_way = curves[cut][: epochs[cut] - 1]
+        rebuilt = RULES[name]([*earlier[:cut], Earlier(cut, under_way, ended=False)])
+        assert feed(rebuilt, cut, curves[cut][len(under_way) :]) == epochs[cut]
+        assert [feed(rebuilt, n, curves[n]) for n in range(cut + 1, 60)] == epochs[cut + 1 :]
+
+
+def test_a_failed_trial_stays_out_of_the_rules():
+    for make in RULES.values():
+        rule, broken = make(()), Told.of(0)
+        rule.on_trial_add(None, broken)
+        failure = {"done": True, "fail_kind": "diverged", "val_accuracy": 0.0}
+        assert rule.on_trial_result(None, broken, failure) == "CONTINUE"
+        rule.on_trial_complete(None, broken, failure)
+        done = [feed(rule, n, [(epoch, 0.5) for epoch in range(1, EPOCHS + 1)]) for n in range(1, 6)]
+        assert done == [EPOCHS] * 5
+
+
+def test_hyperbands_brackets_are_those_of_the_paper():
+    """Table 1 of Li et al. 2018: R = 81, eta = 3."""
+    assert brackets_that_fit(SearchSection(scheduler="hyperband"), 81) == 5
+    assert shares(5, 3) == [81, 34, 15, 8, 5]
+    rule = Halving([1, 3, 9, 27, 81], shares(5, 3), 81, 3, ())
+    places = [rule.bracket(number) for number in range(2 * 143)]
+    assert [places.count(bracket) for bracket in range(5)] == [2 * n for n in shares(5, 3)]
+    assert places[:143] == sorted(places[:143]) == places[143:]
+
+
+@pytest.mark.parametrize(
+    ("search", "epochs", "said"),
+    [
+        ({"scheduler": "asha", "grace_epochs": 3}, 2, r"grace_epochs must be at most recipe.epochs, but got 3 and 2"),
+        ({"scheduler": "median", "grace_epochs": 3}, 2, r"grace_epochs must be at most recipe.epochs"),
+        ({"scheduler": "hyperband"}, 2, r"two brackets.*reduction_factor 3, recipe.epochs 2; lower reduction_factor"),
+        ({"scheduler": "hyperband", "brackets": 4}, 12, r"from 2 to the 3 that fit, but got 4"),
+        ({"scheduler": "hyperband", "brackets": 1}, 12, r"from 2 to the 3 that fit, but got 1"),
+        ({"scheduler": "asha", "brackets": 2}, 12, r"brackets are hyperband's, but the scheduler is 'asha'"),
+        ({"scheduler": "asha", "reduction_factor": 1}, 12, r"search.reduction_factor should be greater than or equal"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(search, epochs, said):
+    with pytest.raises(ValueError, match=said):
+        small(search=search, recipe={"epochs": epochs})
+
+
+def test_tpe_does_not_take_a_short_trial_for_a_bad_one_nor_for_a_good_one():
+    """Stopped trials rank behind completed ones and among themselves by how far they came, failed ones last.
+
+    Their accuracies are of epoch 1, those of the completed of epoch 9: compared as numbers, the stopped would win.
+    """
+    from archsieve.search.searchers import SEARCHERS
+
+    from .test_searchers import OPEN_RECIPES, SPACE, Sieve, trial_of
+
+    found = SEARCHERS["tpe"](Sieve(SPACE), OPEN_RECIPES)
+    history = History()
+    for number in range(30):
+        proposal = SEARCHERS["random"](Sieve(SPACE), OPEN_RECIPES).ask(history, random.Random(number))
+        weak = proposal.recipe.dropout == 0.0
+        state = TrialState.STOPPED_EARLY if weak else TrialState.COMPLETED
+        trial = trial_of(proposal, number, state, 0.6 if weak else 0.4)
+        history = History((*history.trials, replace(trial, epochs_done=1 if weak else 9)))
+    asked = [found.ask(history, random.Random(f"ask {i}")).recipe.dropout for i in range(12)]
+    assert asked.count(0.1) >= 9

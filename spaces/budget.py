@@ -13,6 +13,8 @@ _BYTES = {
     **{f"{unit}B": factor for unit, factor in _DECIMAL.items()},
     **{f"{unit}iB": 1024**power for power, unit in enumerate(["", "K", "M", "G", "T"]) if unit},
 }
+LATENCY = "latency_ns"  # predicted latency as a cost that adds up over the layers
+
 _NUMBER = re.compile(r"(?P<digits>\d+(?:\.\d+)?(?:[eE]\+?\d+)?)(?P<unit>[A-Za-z]*)")
 
 
@@ -43,17 +45,22 @@ def parse_count(value: int | float | str, what: str, *, in_bytes: bool = False) 
             near = match is not None and next((u for u in units if u.lower() == match["unit"].lower()), None)
             hint = f'; did you mean "{match["digits"]}{near}"?' if match and near else ""
             raise ValueError(f"{law}, but got {value!r}{hint}")
-        return _exact(match["digits"], units[match["unit"]])
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        found = _exact(match["digits"], units[match["unit"]])
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        found = None
+    else:
+        found = int(value) if value == int(value) else None
+    if found is None or found < 0:
         raise ValueError(f"{law}, but got {value!r}")
-    return int(value)
+    return found
 
 
-def _exact(digits: str, factor: int) -> int:
-    """``digits * factor`` rounded down, without the rounding of floating point."""
+def _exact(digits: str, factor: int) -> int | None:
+    """``digits * factor`` without the rounding of floating point; None where that is no whole number."""
     from fractions import Fraction
 
-    return int(Fraction(digits) * factor)
+    exact = Fraction(digits) * factor
+    return int(exact) if exact.denominator == 1 else None
 
 
 def format_count(value: float) -> str:
@@ -65,6 +72,12 @@ def format_count(value: float) -> str:
     return f"{value:g}"
 
 
+def spelled(name: str, value: int, sign: str = "", form: str = ",") -> str:
+    """A cost in words: ``params 60,000``, ``predicted latency_ms <= 2.5``."""
+    name, said = (name, f"{value:{form}}") if name != LATENCY else ("predicted latency_ms", f"{value / 1e6:.4g}")
+    return f"{name} {sign} {said}" if sign else f"{name} {said}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """Limits that no proposed architecture may break; ``None`` is no limit.
@@ -72,6 +85,9 @@ class Budget:
     ``params`` are trainable parameters, ``macs`` multiply-accumulates of convolutions and linear layers at batch 1,
     ``activations`` elements in the outputs of those layers at batch 1, ``memory_bytes`` predicted training memory.
     The ``min_`` twins are lower bounds. Strings carry units: ``Budget(params="60k", macs="6M", memory_bytes="2GB")``.
+
+    ``latency_ms`` limits the median time of a forward pass. It has no closed form: :meth:`limits` and :meth:`allows`
+    leave it out; a search predicts it before training and measures it afterwards (:meth:`in_time`).
     """
 
     params: int | None = None
@@ -82,11 +98,14 @@ class Budget:
     min_macs: int | None = None
     min_activations: int | None = None
     min_memory_bytes: int | None = None
+    latency_ms: float | None = None
 
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
-            if value is not None:
+            if f.name == "latency_ms":
+                _check_latency(value)
+            elif value is not None:
                 parsed = parse_count(value, f"budget.{f.name}", in_bytes=f.name.endswith("memory_bytes"))
                 object.__setattr__(self, f.name, parsed)
         for name, (low, high) in self.limits().items():
@@ -103,7 +122,7 @@ class Budget:
         return cls(**limits)
 
     def limits(self) -> dict[str, tuple[int, int | None]]:
-        """``(at least, at most)`` by cost name, for the costs that are limited at all."""
+        """``(at least, at most)`` by cost name, for the costs of closed form that are limited at all."""
         names = ("params", "macs", "activations", "memory_bytes")
         pairs = {name: (getattr(self, f"min_{name}"), getattr(self, name)) for name in names}
         return {name: (low or 0, high) for name, (low, high) in pairs.items() if (low, high) != (None, None)}
@@ -126,8 +145,24 @@ class Budget:
                 phrases.append(f"{name} {value:,} > {high:,}")
         return phrases
 
+    @property
+    def latency_ns(self) -> int | None:
+        """The limit of the latency in whole nanoseconds."""
+        return None if self.latency_ms is None else int(1e6 * self.latency_ms)
+
+    def in_time(self, latency_ms: float | None) -> bool:
+        """Whether a measured latency keeps the limit; where there is one, what was not measured does not."""
+        return self.latency_ms is None or (latency_ms is not None and latency_ms <= self.latency_ms)
+
     def __str__(self) -> str:
         pairs = self.limits().items()
         highs = [f"{name} <= {format_count(high)}" for name, (_, high) in pairs if high is not None]
         lows = [f"{name} >= {format_count(low)}" for name, (low, _) in pairs if low]
-        return " and ".join(highs + lows) or "no limit"
+        timed = [f"latency_ms <= {self.latency_ms:g} as measured"] if self.latency_ms is not None else []
+        return " and ".join(highs + lows + timed) or "no limit"
+
+
+def _check_latency(value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and math.isfinite(value) and value > 0):
+        raise ValueError(f"budget.latency_ms must be a number of milliseconds above 0, as in 2.5, but got {value!r}")

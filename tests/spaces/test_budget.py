@@ -35,13 +35,13 @@ def test_bytes_have_units_of_their_own(written, meant):
     assert parse_count(written, "memory", in_bytes=True) == meant
 
 
-@pytest.mark.parametrize("written", ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10"])
+@pytest.mark.parametrize("written", ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10", "2.5", "1.2345k"])
 def test_other_words_are_refused_with_the_accepted_forms(written):
     with pytest.raises(ValueError, match='params must be a whole number of at least 0, written like 60000 or "60k"'):
         parse_count(written, "params")
 
 
-@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), True, None, [5], b"5M"])
+@pytest.mark.parametrize("value", [-1, 2.5, float("nan"), float("inf"), True, None, [5], b"5M"])
 def test_other_values_are_refused(value):
     with pytest.raises(ValueError, match="params must be a whole number"):
         parse_count(value, "params")

@@ -19,7 +19,6 @@ from archsieve.spaces.cost import Cost
         ("1_000", 1_000),
         ("1,000", 1_000),
         ("0.1k", 100),
-        ("0.0015k", 1),
         (1e6, 1_000_000),
         (0, 0),
     ],
@@ -35,7 +34,10 @@ def test_bytes_have_units_of_their_own(written, meant):
     assert parse_count(written, "memory", in_bytes=True) == meant
 
 
-@pytest.mark.parametrize("written", ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10", "2.5", "1.2345k"])
+@pytest.mark.parametrize(
+    "written",
+    ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10", "2.5", "1.2345k"],
+)
 def test_other_words_are_refused_with_the_accepted_forms(written):
     with pytest.raises(ValueError, match='params must be a whole number of at least 0, written like 60000 or "60k"'):
         parse_count(written, "params")

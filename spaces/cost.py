@@ -110,15 +110,16 @@ def _nameless_rows(block: Block, shape: Shape) -> tuple[tuple[str, bool, str, tu
     """Stem of the name, whether the layer has a number, kind, and costs, of each layer of ``block``."""
     return tuple(
         (_stem(layer), isinstance(layer, Convolution | FullyConnected), layer.kind, _costs(layer, inner))
-        for layer, inner in _leaves(lower(block, shape)[0], shape)
+        for layer, inner in leaves(lower(block, shape)[0], shape)
     )
 
 
-def _leaves(layers: tuple[Layer, ...], shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+def leaves(layers: tuple[Layer, ...], shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+    """Every layer with its input shape, those inside of branches before the branches, which then stand for the join."""
     for layer in layers:
         if isinstance(layer, Branches):
             for chain in layer.chains:
-                yield from _leaves(chain, shape)
+                yield from leaves(chain, shape)
         yield layer, shape
         shape = layer.price(shape).out_shape
 

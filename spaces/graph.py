@@ -10,7 +10,7 @@ up, and all of ``sieve.py`` is sums, minima and walks over it.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from .architecture import Architecture, head, lower
 from .block import Block, Shape, ShapeError
@@ -19,7 +19,7 @@ from .layers import FLOAT_BYTES, Layer, Price
 from .space import Pick, Space, Template, child_path, fill, fill_value, fills, with_first
 
 Chain = tuple[Layer, ...]
-Vector = tuple[int, ...]  # params, macs, activations, kept bytes
+Vector = tuple[int, ...]  # params, macs, activations, kept bytes; nanoseconds too where a clock predicts them
 Blocks = tuple[Block, ...]
 Choices = frozenset[tuple[str, int]]  # (path of a choice, index of the option)
 Item = tuple[int, Blocks, Choices]  # a state of the automaton, blocks still to come before it, what they were chosen by
@@ -46,16 +46,28 @@ class Node:
     last: Vector | None = None
 
 
+class Clock(Protocol):
+    """A prediction of latency that adds up over the layers, as every cost does."""
+
+    @property
+    def start_ns(self) -> int:
+        """Nanoseconds of a forward pass that are there before the first layer."""
+
+    def nanoseconds(self, layers: Chain, shape: Shape) -> int:
+        """What ``layers``, one after another on an input of ``shape``, take."""
+
+
 class Graph:
     """The graph of ``space``; ``order`` lists the nodes so that every edge leads backwards, ``start`` is its last.
 
     ``options[path]`` is what the choice at ``path`` chooses among; ``refused`` collects why blocks were left out where
-    they could not take their input.
+    they could not take their input. With a ``clock`` the predicted nanoseconds are one more cost.
     Raises :class:`ShapeError` where no architecture of the space fits together.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, clock: Clock | None = None) -> None:
         self.space = space
+        self.clock = clock
         self.refused: dict[str, int] = {}
         self._automaton = _Automaton(space.blocks)
         self.options = self._automaton.options
@@ -71,7 +83,8 @@ class Graph:
     def first_cost(self) -> Vector:
         """What every architecture costs before its first block: the picture, and the scores' log-softmax, kept."""
         channels, height, width = self.space.input_shape
-        return (0, 0, 0, FLOAT_BYTES * (channels * height * width + self.space.classes))
+        kept = FLOAT_BYTES * (channels * height * width + self.space.classes)
+        return (0, 0, 0, kept, *([self.clock.start_ns] if self.clock else []))
 
     def architecture(self, edges: list[Edge]) -> Architecture:
         """The architecture that a path spells."""
@@ -104,9 +117,8 @@ class Graph:
         for option in _prefix_free(self._options(items, shape), shape).values():
             target = self._node(self._automaton.closure(option.targets), option.price.out_shape)
             if target is not None:
-                node.edges.append(
-                    Edge(option.blocks, option.layers, option.price[1:], target, frozenset(option.choices))
-                )
+                cost = self._cost(option.layers, option.price, shape)
+                node.edges.append(Edge(option.blocks, option.layers, cost, target, frozenset(option.choices)))
         alive = node if node.edges or node.last is not None else None
         self._nodes[key] = alive
         if alive:
@@ -114,7 +126,10 @@ class Graph:
         return alive
 
     def _head(self, shape: Shape) -> Vector:
-        return lower(head(self.space.classes), shape)[1][1:]
+        return self._cost(*lower(head(self.space.classes), shape), shape)
+
+    def _cost(self, layers: Chain, price: Price, shape: Shape) -> Vector:
+        return (*price[1:], *([self.clock.nanoseconds(layers, shape)] if self.clock else []))
 
     def _options(self, items: frozenset[Item], shape: Shape) -> "Iterator[_Option]":
         for state, rest, chosen in sorted(items, key=lambda item: item[0]):

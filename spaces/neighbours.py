@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .block import ShapeError
+from .budget import LATENCY
 from .cost import cost
 from .sieve import Sieve
 from .space import Decisions, Space
@@ -76,12 +77,12 @@ def excess(sieve: Sieve, decisions: Decisions) -> float:
     Infinite where the blocks do not fit together.
     """
     try:
-        price = cost(sieve.space.architecture(decisions), sieve.batch_size)
+        architecture = sieve.space.architecture(decisions)
     except ShapeError:
         return OUTSIDE
-    total = 0.0
-    for name, (low, high) in sieve.budget.limits().items():
-        value = max(getattr(price, name), 1)
+    price, total = cost(architecture, sieve.batch_size), 0.0
+    for name, (low, high) in sieve.limits.items():
+        value = max(sieve.latency_ns(architecture) if name == LATENCY else getattr(price, name), 1)
         if high is not None and value > high:
             total += math.log(value / max(high, 0.5))
         if value < low:

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .architecture import Architecture
-from .budget import Budget
+from .budget import LATENCY, Budget, spelled
 from .cost import DEFAULT_BATCH, STATES, Cost, cost
-from .graph import Edge, Graph, Node, Vector
+from .graph import Clock, Edge, Graph, Node, Vector
 from .layers import FLOAT_BYTES
 from .space import Space
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .ways import Ints, Ledger
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
+_AXES = (*COSTS, LATENCY)  # the places of a vector; the last one only with a clock
 
 
 class BudgetError(ValueError):
@@ -28,18 +29,26 @@ class Sieve:
 
     Every architecture of the space has a number, its ``index``, from 0 to ``size - 1``: its place in the walk over the
     space's graph. It is the same in every process and on every machine, and does not depend on the budget.
+
+    The budget's ``latency_ms`` is sieved by what ``clock`` predicts, and not at all without a clock.
     """
 
-    def __init__(self, space: Space, budget: Budget | None = None, batch_size: int = DEFAULT_BATCH) -> None:
+    def __init__(
+        self, space: Space, budget: Budget | None = None, batch_size: int = DEFAULT_BATCH, clock: Clock | None = None
+    ) -> None:
         self.space = space
         self.budget = budget or Budget()
         self.batch_size = batch_size
-        self.graph = Graph(space)
-        self.limited = tuple(self.budget.limits())
+        self.clock = clock
+        self.graph = Graph(space, clock)
+        timed = clock is not None and self.budget.latency_ms is not None
+        # latency first: the tables of ways see to the first two limits
+        self.limits = {**({LATENCY: (0, self.budget.latency_ns)} if timed else {}), **self.budget.limits()}
+        self.limited = tuple(self.limits)
         self._draws: dict[str, Draw] = {}
-        self._places = [COSTS.index(name) for name in self.limited]
-        self._lows = [low for low, _ in self.budget.limits().values()]
-        self._highs = [float("inf") if high is None else high for _, high in self.budget.limits().values()]
+        self._places = [_AXES.index(name) for name in self.limited]
+        self._lows = [low for low, _ in self.limits.values()]
+        self._highs = [float("inf") if high is None else high for _, high in self.limits.values()]
 
     @cached_property
     def size(self) -> int:
@@ -76,9 +85,9 @@ class Sieve:
         return found
 
     def _priced(self, vector: Vector) -> Vector:
-        """(params, macs, activations, kept bytes) -> (params, macs, activations, memory bytes)."""
-        params, macs, activations, kept = vector
-        return params, macs, activations, STATES * FLOAT_BYTES * params + self.batch_size * kept
+        """(params, macs, activations, kept bytes, ...) -> (params, macs, activations, memory bytes, ...)."""
+        params, macs, activations, kept, *predicted = vector
+        return params, macs, activations, STATES * FLOAT_BYTES * params + self.batch_size * kept, *predicted
 
     @cached_property
     def _first(self) -> Vector:
@@ -93,7 +102,7 @@ class Sieve:
         return self._extreme(by, self._most, max)
 
     def _extreme(self, by: str, table: dict[Node, Vector], choose: Callable[..., Any]) -> tuple[Architecture, Cost]:
-        place = COSTS.index(by)
+        place = _AXES.index(by)
         node = self.graph.start
         path: list[Edge] = []
         while True:
@@ -108,16 +117,16 @@ class Sieve:
 
     def check(self) -> None:
         """Raise :class:`BudgetError` where nothing fits, with the cheapest architecture and the nearest budget."""
-        for name, (low, high) in self.budget.limits().items():
+        for name, (low, high) in self.limits.items():
             least, most = (
-                self._first[COSTS.index(name)] + table[self.graph.start][COSTS.index(name)]
+                self._first[_AXES.index(name)] + table[self.graph.start][_AXES.index(name)]
                 for table in (self._least, self._most)
             )
             if high is not None and least > high:
                 found, price = self.cheapest(name)
                 raise BudgetError(
-                    f"nothing in the space {self.space.name!r} fits {name} <= {high:,}: the cheapest architecture has "
-                    f"{name} {least:,} ({found}; {self._spelled(price)}); {self._cure()}"
+                    f"nothing in the space {self.space.name!r} fits {spelled(name, high, '<=')}: the cheapest "
+                    f"architecture has {spelled(name, least)} ({found}; {self._spelled(price)}); {self._cure()}"
                 )
             if most < low:
                 raise BudgetError(
@@ -133,18 +142,18 @@ class Sieve:
 
     def _something_fits(self) -> bool:
         """Whether anything lies inside all limits together; what is cheapest is tried first."""
-        if any(self.budget.allows(self.cheapest(name)[1]) for name in self.limited) or not self.limited:
+        if any(self.allows(self.cheapest(name)[0]) for name in self.limited) or not self.limited:
             return True
         if not any(self._lows):
             from .verdict import nearest_budget
 
-            return all(value <= (getattr(self.budget, name) or 0) for name, value in nearest_budget(self).items())
+            return all(value <= (self.limits[name][1] or 0) for name, value in nearest_budget(self).items())
         return next(self.walk(), None) is not None
 
     def _cure(self) -> str:
         from .verdict import nearest_budget
 
-        nearest = " and ".join(f"{name} = {value}" for name, value in nearest_budget(self).items())
+        nearest = " and ".join(spelled(name, value, "=", "d") for name, value in nearest_budget(self).items())
         return f"the nearest budget that something fits is {nearest}; raise the limits or add smaller options"
 
     @staticmethod
@@ -152,8 +161,16 @@ class Sieve:
         return f"params {price.params:,}, macs {price.macs:,}"
 
     def allows(self, architecture: Architecture) -> bool:
-        """Whether ``architecture`` lies inside the budget."""
-        return self.budget.allows(cost(architecture, self.batch_size))
+        """Whether ``architecture`` lies inside the budget, its latency as predicted."""
+        in_time = LATENCY not in self.limits or self.latency_ns(architecture) <= self._highs[0]
+        return self.budget.allows(cost(architecture, self.batch_size)) and in_time
+
+    def latency_ns(self, architecture: Architecture) -> int:
+        """The predicted latency of ``architecture`` in nanoseconds; 0 without a clock."""
+        if self.clock is None:
+            return 0
+        walked = architecture.walk()
+        return self.clock.start_ns + sum(self.clock.nanoseconds(layers, shape) for _, shape, layers, _ in walked)
 
     def walk(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Architecture]]:
         """(index, architecture) of all that fits, in the order of the indices, from ``start`` to before ``stop``.
@@ -261,7 +278,7 @@ class Sieve:
 
         from .ways import Ledger
 
-        places, limits = [COSTS.index(name) for name in names], self.budget.limits() if bounded else {}
+        places, limits = [_AXES.index(name) for name in names], self.limits if bounded else {}
         bounds = [limits.get(name, (0, None)) for name in names]
 
         def only(vector: Vector) -> "Ints":

@@ -23,10 +23,10 @@ def nearest_budget(sieve: "Sieve") -> dict[str, int]:
     Of the cheapest totals (those that no other one undercuts in every limited cost) the one whose largest ratio to its
     limit is least: below 1 where something fits the budget's upper limits as they are.
     """
-    names = tuple(name for name, (_, high) in sieve.budget.limits().items() if high is not None)
+    names = tuple(name for name, (_, high) in sieve.limits.items() if high is not None)
     ledger = sieve.ledger(names, bounded=False)
     rows = fronts(ledger)[ledger.start] + ledger.first
-    highs = np.array([max(getattr(sieve.budget, name), 1) for name in names])
+    highs = np.array([max(sieve.limits[name][1] or 0, 1) for name in names])
     best = rows[(rows / highs).max(axis=1).argmin()]
     return dict(zip(names, best.tolist(), strict=True))
 
@@ -36,7 +36,7 @@ def dead_choices(sieve: "Sieve") -> list[tuple[str, object]]:
 
     What is named is dead for certain; an option that shares all its blocks with a living one is not named.
     """
-    names = tuple(name for name, (_, high) in sieve.budget.limits().items() if high is not None)
+    names = tuple(name for name, (_, high) in sieve.limits.items() if high is not None)
     graph = sieve.graph
     every = {choice for node in graph.order for edge in node.edges for choice in edge.choices}
     dead = every - (_living(sieve.ledger(names)) if names else every)

@@ -82,6 +82,6 @@ def measured_words(found: "Measurement") -> str:
     threads = f", {found.threads} threads" if found.device == "cpu" else ""
     return (
         f"latency_ms p50 {found.latency_ms_p50:.2f}, p90 {found.latency_ms_p90:.2f}{peak} "
-        f"(batch {found.batch_size}, {found.precision}, n = {found.n} after {found.warmup} to warm up, {found.machine}{threads}, "
-        f"torch {found.torch})"
+        f"(batch {found.batch_size}, {found.precision}, n = {found.n} after {found.warmup} to warm up, "
+        f"{found.machine}{threads}, torch {found.torch})"
     )

@@ -14,7 +14,7 @@ class Limit:
     """One bound of a budget: ``cost`` at most (or at least) ``bound``."""
 
     cost: str
-    bound: int
+    bound: float
     at_most: bool
 
     @property
@@ -35,7 +35,7 @@ class Limit:
     def __str__(self) -> str:
         return self.beside(None)[0]
 
-    def beside(self, value: int | None) -> tuple[str, str]:
+    def beside(self, value: float | None) -> tuple[str, str]:
         """The limit in words, and ``value``; in full digits where rounding would hide the difference."""
         bound, other = _short(self.bound), "" if value is None else _short(value)
         if bound == other:
@@ -43,9 +43,9 @@ class Limit:
         return f"{self.cost} {'<=' if self.at_most else '>='} {bound}", other
 
 
-def _short(value: int) -> str:
-    """``value`` with up to three digits and a unit: 5M, 5.3M, 59.9k."""
-    text = format_count(value)
+def _short(value: float) -> str:
+    """``value`` with up to three digits and a unit: 5M, 5.3M, 59.9k, 2.35."""
+    text = format_count(value) if value >= 1000 else f"{value:.3g}"
     digits, unit = text.rstrip("kMGT"), text[len(text.rstrip("kMGT")) :]
     return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + unit
 
@@ -54,6 +54,8 @@ def limits(budget: Budget) -> list[Limit]:
     """The bounds of ``budget``, the upper ones first."""
     pairs = budget.limits().items()
     highs = [Limit(cost, high, True) for cost, (_, high) in pairs if high is not None]
+    if budget.latency_ms is not None:
+        highs.append(Limit("latency_ms", budget.latency_ms, True))
     return highs + [Limit(cost, low, False) for cost, (low, _) in pairs if low]
 
 

@@ -6,7 +6,8 @@ from operator import attrgetter
 from ..spaces.lookup import look_up
 from .records import Trial
 
-_SMALLER_IS_BETTER = ("params", "macs", "activations", "memory_bytes", "val_loss", "val_error", "duration_s")
+_COSTS = ("params", "macs", "activations", "memory_bytes", "latency_ms", "duration_s")
+_SMALLER_IS_BETTER = (*_COSTS, "val_loss", "val_error")
 Point = tuple[float, ...]
 
 # Each gives what is minimised. Test accuracy is not among them: nothing is ever selected by it.

@@ -24,7 +24,8 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
     "trial": _t.trial_id,
     "val_error": -_t.val_accuracy,
     **{name: _t[name] for name in ("number", "state", "val_accuracy", "val_loss", "train_accuracy", "train_loss")},
-    **{name: _t[name] for name in ("params", "macs", "activations", "memory_bytes", "epochs_done", "duration_s")},
+    **{name: _t[name] for name in ("params", "macs", "activations", "memory_bytes", "latency_ms")},
+    **{name: _t[name] for name in ("epochs_done", "duration_s")},
 }
 _NESTED = ("recipe", "choices")
 _SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture")] + ["val_error"]
@@ -80,11 +81,13 @@ def _runs_on(connection: Connection, dataset: str) -> Select[tuple[int]]:
     return select(schema.run.c.run_id).where(schema.run.c.dataset_hash.in_(wanted))
 
 
-def why_none(store: Reading, budget: Budget, run: str | int | None = None) -> str:
+def why_none(store: Reading, budget: Budget, run: str | int | None = None, dataset: str | None = None) -> str:
     """Why :func:`best` found nothing: ``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``."""
     with store.reading() as connection:
-        where = _scope(connection, run, None)
+        where = _scope(connection, run, dataset)
         total = _count(connection, where)
+        if total == 0 and dataset is not None:
+            return f"there are no trials on the data set {dataset!r}" + ("" if run is None else f" in run {run!r}")
         if total == 0:
             return "there are no trials yet" if run is None else f"run {run!r} has no trials yet"
         counts = {limit: _count(connection, [*where, limit.condition]) for limit in limits(budget)}
@@ -103,9 +106,12 @@ def _count(connection: Connection, where: list[ColumnElement[bool]]) -> int:
 
 
 def _nearest(connection: Connection, where: list[ColumnElement[bool]], limit: Limit, total: int) -> str:
-    query = select(limit.column, _t.trial_id).where(*where).order_by(limit.nearest_first, _t.trial_id).limit(1)
-    value, trial_id = connection.execute(query).one()
-    asked, had = limit.beside(value)
+    known = select(limit.column, _t.trial_id).where(*where, limit.column.is_not(None))
+    nearest = connection.execute(known.order_by(limit.nearest_first, _t.trial_id).limit(1)).first()
+    if nearest is None:
+        return f"0 of {total} trials have {limit}; of none it was measured"
+    asked, had = limit.beside(nearest[0])
+    trial_id = nearest.trial_id
     extreme = "smallest" if limit.at_most else "largest"
     return f"0 of {total} trials have {asked}; the {extreme} has {had} (trial {trial_id})"
 

@@ -52,8 +52,8 @@ class Trial:
     """One architecture with one recipe and one seed: what it costs and how well it did.
 
     ``trial`` is its id in the store, ``number`` its place 0..N-1 in ``run``. ``choices`` are the searcher's own
-    coordinates (path -> option index or value). Accuracies are fractions in [0, 1] at ``best_epoch``; times are UTC;
-    ``duration_s`` adds up all attempts.
+    coordinates (path -> option index or value). Accuracies are fractions in [0, 1] at ``best_epoch``; ``latency_ms``
+    is the median forward pass as measured on its worker; times are UTC; ``duration_s`` adds up all attempts.
     """
 
     trial: int
@@ -76,6 +76,7 @@ class Trial:
     train_accuracy: float | None = None
     train_loss: float | None = None
     test_accuracy: float | None = None
+    latency_ms: float | None = None
     fail_kind: FailKind | None = None
     reason: str | None = None
     created_at: datetime | None = None

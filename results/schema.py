@@ -167,6 +167,7 @@ trial = Table(
     Column("epochs_done", Integer, nullable=False, default=0),
     Column("best_epoch", Integer),
     *(Column(name, Float) for name in ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")),
+    Column("latency_ms", Float),  # the median of its last measurement
     Column("fail_kind", String),
     Column("reason", String),
     Column("created_at", Utc, nullable=False),
@@ -182,6 +183,7 @@ _scored = trial.c.val_accuracy.is_not(None)
 _merit = (
     trial.c.val_accuracy.desc(),
     *(trial.c[name] for name in ("params", "macs", "trial_id", "state", "run_id", "activations", "memory_bytes")),
+    trial.c.latency_ms,
 )
 _partial("trial_merit", *_merit, where=_scored)
 _partial("trial_merit_in_run", trial.c.run_id, *_merit, where=_scored)
@@ -210,6 +212,34 @@ metric = Table(
     Column("special", String),
     CheckConstraint("(value IS NULL) = (special IS NOT NULL)", name="metric_value_or_special"),
     CheckConstraint("special IN ('nan', '+inf', '-inf')", name="metric_special"),
+    sqlite_with_rowid=False,
+)
+
+measurement = Table(
+    "measurement",
+    metadata,
+    _id("measurement_id"),
+    _to("run.run_id"),
+    _to("trial.trial_id", nullable=True),  # none: measured untrained, to calibrate the run's predictor
+    _to("architecture.fingerprint"),
+    *(Column(name, String, nullable=False) for name in ("device", "machine", "torch", "precision")),
+    *(Column(name, Integer, nullable=False) for name in ("batch_size", "threads", "warmup", "n")),
+    *(Column(name, Float, nullable=False) for name in ("latency_ms_p50", "latency_ms_p90")),
+    Column("peak_memory_bytes", BigInteger),
+    Column("predicted_ms", Float),  # by a predictor that had not seen this network
+    Column("measured_at", Utc, nullable=False),
+)
+Index("measurement_of_run", measurement.c.run_id, measurement.c.trial_id)
+
+proxy_score = Table(
+    "proxy_score",
+    metadata,
+    _to("run.run_id", primary_key=True),
+    _to("architecture.fingerprint", primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("value", Float),
+    Column("reason", String),  # why there is no value
+    CheckConstraint("(value IS NULL) = (reason IS NOT NULL)", name="proxy_value_or_reason"),
     sqlite_with_rowid=False,
 )
 

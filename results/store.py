@@ -145,6 +145,30 @@ class Store(Reading):
         with self.writing() as connection:
             trial_writes.start(connection, trial_id, {"device": device, "node": node, "pid": pid})
 
+    def locate(
+        self, trial_id: int, *, device: str | None = None, node: str | None = None, pid: int | None = None
+    ) -> None:
+        """Say where the attempt under way runs; a worker tells with its first report."""
+        worker = {"device": device, "node": node, "pid": pid}
+        with self.writing() as connection:
+            told = {name: value for name, value in worker.items() if value is not None}
+            trial_writes.locate(connection, trial_id, told)
+
+    def rewind(self, trial_id: int, epoch: int) -> int:
+        """Forget what was recorded after ``epoch``, whose weights are lost; return how many epochs that were."""
+        with self.writing() as connection:
+            return trial_writes.rewind(connection, trial_id, epoch)
+
+    def interrupt(
+        self, trial_id: int, outcome: str, *, fail_kind: FailKind | None = None, reason: str | None = None
+    ) -> int:
+        """Set a trial aside, to be gone on with, its attempt ended by ``outcome``; return how many ended so.
+
+        ``fail_kind`` says what stood in the way, and is forgotten when the trial starts again.
+        """
+        with self.writing() as connection:
+            return trial_writes.interrupt(connection, trial_id, outcome, fail_kind, reason)
+
     def record_epoch(self, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write down the figures of one epoch, counted from 1; said again, they replace the earlier ones."""
         with self.writing() as connection:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ..spaces.lookup import unknown
 from . import schema
@@ -80,7 +80,39 @@ def start(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> N
         state=TrialState.RUNNING.value,
         device=worker["device"],
         started_at=before.started_at or at,
+        fail_kind=None,  # of an attempt before
+        reason=None,
     )
+
+
+def locate(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> None:
+    """Say where the open attempt runs, which is known only when its worker has reported."""
+    open_ = update(schema.attempt).where(_a.trial_id == trial_id, _a.ended_at.is_(None))
+    connection.execute(open_.values(**worker))
+    if worker.get("device") is not None:
+        _set(connection, trial_id, device=worker["device"])
+
+
+def rewind(connection: Connection, trial_id: int, epoch: int) -> int:
+    """Forget the epochs after ``epoch``, whose weights are lost, and return how many there were."""
+    before = _before(connection, trial_id)
+    if before.state.final:
+        raise ValueError(f"a trial that is {before.state} stays so, but trial {trial_id} was to go back")
+    c = schema.metric.c
+    connection.execute(delete(schema.metric).where(c.trial_id == trial_id, c.step > epoch))
+    _set(connection, trial_id, epochs_done=min(epoch, before.epochs_done))
+    return max(0, before.epochs_done - epoch)
+
+
+def interrupt(
+    connection: Connection, trial_id: int, outcome: str, fail_kind: FailKind | None, reason: str | None
+) -> int:
+    """Set a trial aside, to be gone on with; return how many of its attempts have come to ``outcome``."""
+    _close_attempts(connection, trial_id, outcome, now())
+    end(connection, trial_id, TrialState.INTERRUPTED, reason=reason)
+    _set(connection, trial_id, fail_kind=fail_kind and fail_kind.value)
+    same = select(func.count()).where(_a.trial_id == trial_id, _a.outcome == outcome)
+    return connection.scalar(same) or 0
 
 
 def record(connection: Connection, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -118,11 +150,14 @@ def end(
         _set(connection, trial_id, **values)
 
 
-def interrupt_all(connection: Connection, run_id: int) -> None:
-    """Make the running trials of a run interrupted; their attempts ended with their last sign of life."""
+def interrupt_all(connection: Connection, run_id: int, outcome: str = TrialState.INTERRUPTED.value) -> None:
+    """Make the running trials of a run interrupted; their attempts ended with their last sign of life.
+
+    ``outcome`` is that of the attempts: interrupted by a driver that ended them, lost with one that is gone.
+    """
     running = select(_t.trial_id).where(_t.run_id == run_id, _t.state == TrialState.RUNNING.value)
     for trial_id in list(connection.scalars(running)):
-        _close_attempts(connection, trial_id, TrialState.INTERRUPTED.value, None)
+        _close_attempts(connection, trial_id, outcome, None)
         end(connection, trial_id, TrialState.INTERRUPTED, reason="the process that drove its run ended")
 
 

@@ -1,12 +1,20 @@
 """The bridge: what Tune asks for and reports, passed on to the recorder. Imports Ray, so it is imported late."""
 
 import json
-from typing import Any
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
-from ray.tune import Callback
+from ray.exceptions import OutOfMemoryError, RayTaskError
+from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher as TuneSearcher
 
+from ..results.records import FailKind
+from .mishaps import Stop, StopKind
 from .recorder import Recorder
+
+T = TypeVar("T")
 
 
 class _Unpickled:
@@ -16,6 +24,15 @@ class _Unpickled:
         return {}
 
 
+def guarded(recorder: Recorder, call: Callable[..., T], *arguments: Any) -> T | None:
+    """Call the recorder; what it raises ends the run. Raised here, Tune would bury it, or blame the trial for it."""
+    try:
+        return call(*arguments)
+    except Exception as error:
+        recorder.stop(Stop(StopKind.ERROR, str(error), error=error))
+        return None
+
+
 class StoreSearch(_Unpickled, TuneSearcher):
     """Tune's searcher: it asks the recorder."""
 
@@ -23,10 +40,10 @@ class StoreSearch(_Unpickled, TuneSearcher):
         super().__init__(metric="val_accuracy", mode="max")
         self.recorder = recorder
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        trial = self.recorder.propose(trial_id)
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        trial = guarded(self.recorder, self.recorder.propose, trial_id)
         if trial is None:
-            return str(TuneSearcher.FINISHED)
+            return None if self.recorder.more_may_come else str(TuneSearcher.FINISHED)
         # one string: Tune flattens, copies and prints whatever structure it finds in a configuration
         told = {name: getattr(trial, name) for name in ("trial", "number", "architecture", "recipe", "seed")}
         return {"trial": json.dumps(told)}
@@ -48,20 +65,53 @@ class StoreCallback(_Unpickled, Callback):
         self.recorder = recorder
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.recorder.started(trial.trial_id)
+        guarded(self.recorder, self.recorder.started, trial.trial_id)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        guarded(self.recorder, self.recorder.tick)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.recorder.reported(trial.trial_id, result)
+        guarded(self.recorder, self.recorder.reported, trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.recorder.completed(trial.trial_id, trial.last_result or {})
+        guarded(self.recorder, self.recorder.completed, trial.trial_id, trial.last_result or {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.recorder.lost(trial.trial_id, _last_line(trial.get_pickled_error() or trial.get_error() or "worker lost"))
+        guarded(self.recorder, self.recorder.lost, trial.trial_id, *_told(_error(trial)))
 
 
-def _last_line(error: Any) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "the worker was lost"
+class StoreStopper(_Unpickled, Stopper):
+    """Tune's stopper: it ends the run when the recorder says so."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.recorder.stopping is not None
+
+
+def _error(trial: Any) -> Exception | None:
+    """What ended the trial's worker, from the file that Tune has just written for a restore of its own."""
+    path = trial.pickled_error_file
+    if path is None or not Path(path).exists():
+        return None
+    error: Exception = pickle.loads(Path(path).read_bytes())
+    return error
+
+
+def _told(error: Exception | None) -> tuple[FailKind, str, str]:
+    """What ``error``, which ended a worker, says: the kind of failure, the reason, the traceback."""
+    if isinstance(error, RayTaskError):
+        from .trial import failure
+
+        told = failure(error.cause)
+        return FailKind(told["fail_kind"]), told["reason"], str(error)
+    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
+    kind = FailKind.OOM if isinstance(error, OutOfMemoryError) else FailKind.WORKER_LOST
+    said = lines[-1].partition(" Some common causes")[0] if lines else "the worker was lost"
+    return kind, said, ""

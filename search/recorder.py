@@ -5,13 +5,14 @@ import random
 import time
 from collections.abc import Callable as Function
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..results.records import FailKind, History, Trial, TrialState
 from ..results.store import Store
 from ..spaces.cost import cost, layer_costs
-from .checkpoint_files import checkpoint_path, drop
+from .checkpoint_files import Checkpoints
+from .faults import fault
+from .mishaps import ATTEMPTS, Alike, Stop, StopKind
 from .searchers import Proposal, Searcher
 
 HEARTBEAT_S = 20
@@ -22,8 +23,9 @@ METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "se
 class Recorder:
     """One run being driven: proposals and results pass through here on their way to the store and to Tune.
 
-    ``folder`` is the run's own, where the checkpoints lie. ``on_change`` is called whenever a trial starts, reports or
-    ends. ``exhausted`` says that the searcher had nothing new to propose.
+    ``on_change`` is called whenever a trial starts, reports or ends. ``exhausted`` says that the searcher had nothing
+    new to propose, ``stopping`` why the run ends before its last trial. A worker that is ``timeout_s`` at one trial
+    ends itself.
     """
 
     store: Store
@@ -31,17 +33,18 @@ class Recorder:
     searcher: Searcher
     seed: int
     trials: int
-    folder: Path
+    checkpoints: Checkpoints
+    timeout_s: float | None = None
     on_change: Function[["Recorder"], None] = lambda recorder: None
     exhausted: bool = False
+    stopping: Stop | None = None
     running: dict[str, Trial] = field(default_factory=dict)
+    _began: dict[str, float] = field(default_factory=dict)
+    _alike: Alike = field(default_factory=Alike)
     _handed: set[int] = field(default_factory=set)
+    _aside: list[Trial] = field(default_factory=list)
+    _all_proposed: bool = False
     _beat: float = field(default_factory=time.monotonic)
-
-    @property
-    def left(self) -> int:
-        """Trials still to be run: those to propose, and those proposed and not ended."""
-        return self.trials - sum(trial.state.final for trial in self.store.history(self.run_id))
 
     @property
     def complete(self) -> bool:
@@ -52,24 +55,40 @@ class Recorder:
     def propose(self, key: str) -> Trial | None:
         """The next trial, written down before it is handed out; None where there is none.
 
-        What an earlier driver left unfinished comes first. Chance comes from the run's seed and the trial's number
-        alone, so a resumed run goes on as an unbroken one.
+        What an earlier driver or a dead worker left unfinished comes first. Chance comes from the run's seed and the
+        trial's number alone, so a resumed run goes on as an unbroken one.
         """
-        history = self.store.history(self.run_id)
-        left = next((trial for trial in history.unfinished if trial.trial not in self._handed), None)
-        trial = left or self._new(history)
+        trial = self._next()
         if trial is not None:
             self._handed.add(trial.trial)
             self.running[key] = trial
         return trial
 
+    @property
+    def more_may_come(self) -> bool:
+        """Whether a trial under way may lose its worker and be handed out again."""
+        return self.stopping is None and bool(self.running or self._aside)
+
+    def _next(self) -> Trial | None:
+        if self.stopping is not None:
+            return None
+        if self._aside:
+            return self._aside.pop(0)
+        if self._all_proposed:
+            return None
+        history = self.store.history(self.run_id)
+        left = next((trial for trial in history.unfinished if trial.trial not in self._handed), None)
+        return left or self._new(history)
+
     def _new(self, history: History) -> Trial | None:
         number = len(history)
-        if number >= self.trials:
+        self._all_proposed = number >= self.trials
+        if self._all_proposed:
             return None
         proposal = self.searcher.ask(history, random.Random(f"{self.seed}/{number}"))
+        fault("after_suggest")
         if proposal is None:
-            self.exhausted = True
+            self.exhausted = self._all_proposed = True
             return None
         return self._write(proposal, trial_seed(self.seed, number))
 
@@ -78,7 +97,8 @@ class Recorder:
         price = cost(architecture, self.searcher.sieve.batch_size)
         if not self.searcher.sieve.budget.allows(price):
             raise AssertionError(f"the searcher proposed {architecture}, which breaks {self.searcher.sieve.budget}")
-        return self.store.propose(
+        fault("before_insert")
+        trial = self.store.propose(
             self.run_id,
             architecture=architecture.to_json(),
             fingerprint=architecture.fingerprint,
@@ -88,43 +108,104 @@ class Recorder:
             recipe=proposal.recipe.to_json(),
             seed=seed,
         )
+        fault("after_insert")
+        return trial
 
     def started(self, key: str) -> None:
         """A worker begins with the trial."""
+        self._began[key] = time.monotonic()
         self.store.start(self.running[key].trial)
         self._changed()
 
     def reported(self, key: str, result: dict[str, Any]) -> None:
         """An epoch is done, or the trial has failed; after a resume its epochs come again and replace themselves."""
-        if "fail_kind" not in result:
-            for epoch in result.get("epochs", [result] if "epoch" in result else []):
-                metrics = {name: epoch[name] for name in METRICS if name in epoch}
-                self.store.record_epoch(self.running[key].trial, epoch["epoch"], metrics)
+        fault("before_report")
+        self.record(self.running[key], result)
+        fault("after_report")
         self._changed()
 
     def completed(self, key: str, result: dict[str, Any]) -> None:
         """The trial ended by itself, or a scheduler stopped it."""
+        fault("before_complete")
+        self.end(self.running.pop(key), result)
+        fault("after_complete")
+        self._changed()
+
+    def lost(self, key: str, kind: FailKind, reason: str, trace: str = "") -> None:
+        """The worker died, or Tune could not run the trial: it is handed out again, but not for ever."""
+        if key not in self.running:
+            return
         trial = self.running.pop(key)
+        took_s = time.monotonic() - self._began.get(key, math.inf)
+        if kind is FailKind.WORKER_LOST and self.timeout_s is not None and took_s >= self.timeout_s:
+            kind, reason = FailKind.TIMEOUT, f"it took longer than search.trial_timeout_s = {self.timeout_s:g} s"
+        if kind is not FailKind.WORKER_LOST or self._lost_again(trial, reason) >= ATTEMPTS:
+            self._failed(trial, kind, reason, trace)
+        self._changed()
+
+    def record(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Write down what a worker said of its epochs."""
         if "fail_kind" in result:
-            self._failed(trial, FailKind(result["fail_kind"]), result["reason"])
+            return
+        if "began" in result:
+            self._went_on(trial, result)
+        for problem in result.get("problems", ()):
+            self._event("checkpoint", problem, trial)
+        for epoch in result.get("epochs", [result] if "epoch" in result else []):
+            metrics = {name: epoch[name] for name in METRICS if name in epoch}
+            self.store.record_epoch(trial.trial, epoch["epoch"], metrics)
+
+    def end(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Write down how a trial ended."""
+        if "fail_kind" in result:
+            self._failed(trial, FailKind(result["fail_kind"]), result["reason"], result.get("traceback", ""))
             return
         stopped = result.get("epoch", 0) < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
         self.store.finish(trial.trial, state, summary=self._summary(trial, result))
-        drop(checkpoint_path(self.folder, trial.trial))
-        self._changed()
+        self._alike.ended()
+        self.checkpoints.shelf(trial.trial).clear()
 
-    def lost(self, key: str, reason: str) -> None:
-        """The worker died, or Tune could not run the trial."""
-        if key in self.running:
-            self._failed(self.running.pop(key), FailKind.WORKER_LOST, reason)
+    def stop(self, stop: Stop) -> None:
+        """End the run before its last trial; the first reason is the one that counts."""
+        self.stopping = self.stopping or stop
 
-    def _failed(self, trial: Trial, kind: FailKind, reason: str) -> None:
+    def _went_on(self, trial: Trial, result: dict[str, Any]) -> None:
+        """A worker tells where it is, and from which epoch it went on; later ones are no longer true."""
+        self.store.locate(trial.trial, device=result.get("device"), node=result.get("hostname"), pid=result.get("pid"))
+        if gone := self.store.rewind(trial.trial, result["began"]):
+            said = f"no checkpoint of the last {gone} epochs could be used; goes on after epoch {result['began']}"
+            self._event("rewound", said, trial)
+
+    def _lost_again(self, trial: Trial, reason: str) -> int:
+        """Set a trial aside whose worker died, to be handed out again; return how many workers it has lost."""
+        lost = self.store.interrupt(
+            trial.trial, FailKind.WORKER_LOST.value, fail_kind=FailKind.WORKER_LOST, reason=reason
+        )
+        self._event("worker_lost", f"attempt {lost} of {ATTEMPTS}: {reason}", trial)
+        if lost < ATTEMPTS:
+            self._aside.append(trial)
+        return lost
+
+    def _failed(self, trial: Trial, kind: FailKind, reason: str, trace: str) -> None:
+        if kind is FailKind.DISK_FULL:
+            self._paused(trial, reason)
+            return
         summary = self._summary(trial, {})
         self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary)
-        self.store.add_event(self.run_id, "warning", kind.value, {"reason": reason}, trial.trial)
-        drop(checkpoint_path(self.folder, trial.trial))
-        self._changed()
+        self._event(kind.value, reason, trial, **({"traceback": trace} if trace else {}))
+        if stop := self._alike.failed(kind, reason, trace):
+            self.stop(stop)
+        self.checkpoints.shelf(trial.trial).clear()
+
+    def _paused(self, trial: Trial, reason: str) -> None:
+        """The disk is full: the trial waits at its checkpoint, and so does the run."""
+        self.store.interrupt(trial.trial, FailKind.DISK_FULL.value, fail_kind=FailKind.DISK_FULL, reason=reason)
+        self._event(FailKind.DISK_FULL.value, reason, trial)
+        self.stop(Stop(StopKind.DISK_FULL, f"the disk with {self.checkpoints.url} is full: {reason}"))
+
+    def _event(self, kind: str, reason: str, trial: Trial, **more: Any) -> None:
+        self.store.add_event(self.run_id, "warning", kind, {"reason": reason, **more}, trial.trial)
 
     def _summary(self, trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
         """The figures of the best validation epoch, read back from the store."""
@@ -140,10 +221,20 @@ class Recorder:
             summary["test_accuracy"] = result["test_accuracy"]
         return {**summary, "epochs_done": max(accuracies), "best_epoch": best}
 
-    def _changed(self) -> None:
+    def tick(self) -> None:
+        """Say that this process still drives the run, when it is time; Tune's loop calls several times a second."""
         if time.monotonic() - self._beat > HEARTBEAT_S:
-            self.store.heartbeat(self.run_id)
             self._beat = time.monotonic()
+            self.store.heartbeat(self.run_id)
+
+    def sweep(self) -> None:
+        """Remove what a driver that was killed between two writes left of trials that have ended."""
+        ended = {trial.trial for trial in self.store.history(self.run_id) if trial.state.final}
+        for trial in set(self.checkpoints.trials()) & ended:
+            self.checkpoints.shelf(trial).clear()
+
+    def _changed(self) -> None:
+        self.tick()
         self.on_change(self)
 
 

@@ -60,6 +60,7 @@ class SearchSection(Section):
     grace_epochs: int = Field(default=1, ge=1, description="schedulers: epochs before a trial may be stopped")
     reduction_factor: int = Field(default=3, ge=2, description="asha, hyperband: one in so many goes on")
     brackets: int | None = Field(default=None, ge=1, description="hyperband: as many as fit where left out")
+    trial_timeout_s: float | None = Field(default=None, gt=0, description="a worker longer at one trial ends itself")
 
 
 class ResourcesSection(Section):
@@ -69,6 +70,9 @@ class ResourcesSection(Section):
     gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial, a fraction shares one")
     max_concurrent: int | None = Field(
         default=None, ge=1, description="trials at a time; as many as fit where left out"
+    )
+    checkpoints: str | None = Field(
+        default=None, description="where checkpoints go: a folder all machines see, or a URL such as s3://bucket/runs"
     )
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16 halves memory on a GPU")
 

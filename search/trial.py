@@ -1,8 +1,12 @@
 """One trial: a network built, trained an epoch per step, and its best epoch tested, inside a Ray worker."""
 
+import errno
+import faulthandler
 import json
+import os
 import traceback
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +22,26 @@ from ..models.train import Fit
 from ..results.records import FailKind
 from ..spaces.architecture import Architecture
 from ..spaces.recipe import Recipe
-from .checkpoint_files import checkpoint_path
+from .checkpoint_files import Checkpoints, Shelf, identity_of
 from .checkpoints import load, save
+from .faults import enabled, fault
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all trials of a run share: cores, GPUs and precision of one trial, and the run's folder."""
+    """What all trials of a run share: cores, GPUs and precision of one trial, and where its checkpoints go.
+
+    A worker that is ``timeout_s`` at one trial ends itself. ``faults`` are for tests of what survives.
+    """
 
     cpus: float
     gpus: float
     precision: str
-    folder: Path
+    checkpoints: Checkpoints
+    timeout_s: float | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 class NetworkTrial(tune.Trainable):
@@ -41,10 +53,13 @@ class NetworkTrial(tune.Trainable):
 
     fit: Fit | None
     failure: dict[str, Any]
-    checkpoint: Path
+    shelf: Shelf
+    identity: str
     reported: int  # epochs that the driver has heard of from this process
+    news: dict[str, Any]  # for the next result: the epoch that the trial went on from, and what was in the way
 
     def setup(self, config: dict[str, Any], data: ImageData, conditions: Conditions) -> None:  # type: ignore[override]
+        os.environ.update(conditions.faults)
         torch.set_num_threads(max(1, int(conditions.cpus)))
         self.conditions = conditions
         self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
@@ -58,11 +73,13 @@ class NetworkTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         if self.fit is None:
             return self.failure
+        if self.reported == 0:
+            self._watch()  # anew: the driver counts from here
         try:
             if not self.fit.done:
                 self.fit.step()
                 if not self.fit.done:
-                    save(self.checkpoint, self.fit.state_dict())
+                    self._save()
             return self._result()
         except Exception as error:
             self._release()
@@ -73,16 +90,32 @@ class NetworkTrial(tune.Trainable):
         assert self.fit is not None
         epochs = [asdict(result) for result in self.fit.history]
         result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
-        self.reported = len(epochs)
+        result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
             result["test_accuracy"] = self._tested()
         return result
+
+    def _save(self) -> None:
+        """Put the epoch down. A disk that is full ends the trial for now; any other trouble is told, and no more."""
+        assert self.fit is not None
+        try:
+            save(self.shelf, self.identity, self.fit.epoch, self.fit.state_dict())
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            self.news.setdefault("problems", []).append(f"epoch {self.fit.epoch} has no checkpoint: {error}")
+
+    def _watch(self) -> None:
+        """End this process when the trial takes too long: by a thread in C, which nothing that hangs can hold up."""
+        if self.conditions.timeout_s is not None:
+            faulthandler.dump_traceback_later(self.conditions.timeout_s, exit=True, file=2)
 
     def cleanup(self) -> None:
         self._release()
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._release()
+        self._watch()
         try:
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
@@ -98,16 +131,26 @@ class NetworkTrial(tune.Trainable):
                 channels_last=self.device.type == "cuda",
                 keep_best=self.data.test is not None,
             )
-            self.checkpoint, self.reported = checkpoint_path(self.conditions.folder, trial["trial"]), 0
-            if state := load(self.checkpoint):
-                self.fit.load_state_dict(state)
+            self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
+            self._go_on()
+            if enabled():
+                module.register_forward_pre_hook(_mid_epoch)
         except Exception as error:
             self.failure = failure(error)
 
+    def _go_on(self) -> None:
+        """Take up the newest checkpoint that is whole, where there is one."""
+        assert self.fit is not None
+        found = load(self.shelf, self.identity)
+        if found.state is not None:
+            self.fit.load_state_dict(found.state)
+        self.news = {"began": self.fit.epoch, "problems": found.problems}
+
     def _release(self) -> None:
         """Let go of the network before the next one needs its memory."""
+        faulthandler.cancel_dump_traceback_later()
         self.fit = None
-        self.failure = {}
+        self.failure, self.news, self.reported = {}, {}, 0
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -130,7 +173,8 @@ def failure(error: BaseException) -> dict[str, Any]:
     said = f"{type(error).__name__}: {error}".strip()
     if kind is FailKind.BUG:
         said += f" ({_place(error)})"
-    return {"done": True, "fail_kind": kind.value, "reason": said, "val_accuracy": 0.0}
+    trace = "".join(traceback.format_exception(error))
+    return {"done": True, "fail_kind": kind.value, "reason": said, "traceback": trace, "val_accuracy": 0.0}
 
 
 def fail_kind(error: BaseException) -> FailKind:
@@ -139,7 +183,7 @@ def fail_kind(error: BaseException) -> FailKind:
         return FailKind.DIVERGED
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return FailKind.OOM
-    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT
+    if isinstance(error, OSError) and error.errno in FULL:
         return FailKind.DISK_FULL
     if isinstance(error, DataError | OSError):
         return FailKind.DATA
@@ -152,3 +196,8 @@ def _place(error: BaseException) -> str:
     """File, line and function where ``error`` was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else "no trace"
+
+
+def _mid_epoch(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+    """Break between two batches, where that is planned."""
+    return tuple(arg * torch.nan for arg in args) if fault("mid_epoch") == "nan" else None

@@ -1,21 +1,26 @@
 """The tuner: Ray Tune runs the trials of one experiment; the store keeps what they found."""
 
 import contextlib
-import os
 import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ..results.records import RunStatus
 from ..results.store import Store
+from .checkpoint_files import checkpoints_of
 from .experiment import Experiment
+from .faults import told
+from .mishaps import Stop, StopKind
 from .ray_runtime import check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
 from .searchers import SEARCHERS
+
+STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def run_trials(
@@ -37,12 +42,18 @@ def run_trials(
     """
     search = experiment.file.search
     searcher = SEARCHERS[search.searcher](experiment.sieve, experiment.recipes)
-    recorder = Recorder(store, run_id, searcher, search.seed, search.trials, folder.resolve(), on_change)
+    checkpoints = checkpoints_of(folder, experiment.file.resources.checkpoints)
+    recorder = Recorder(
+        store, run_id, searcher, search.seed, search.trials, checkpoints, search.trial_timeout_s, on_change
+    )
     status = RunStatus.STOPPED
     try:
-        with quiet(folder / "search.log"), ray_session(address):
+        with quiet(folder / "search.log"), graceful(recorder), ray_session(address):
             check_resources(experiment)
+            recorder.sweep()
             tune_trials(experiment, data, recorder, folder, trainable)
+        if recorder.stopping is not None and recorder.stopping.error is not None:
+            raise recorder.stopping.error
         if recorder.complete:
             status = RunStatus.FINISHED
     finally:
@@ -57,11 +68,18 @@ def tune_trials(
     """Run Tune to its end: the recorder proposes and hears, workers train."""
     from ray import tune
 
-    from .bridge import StoreCallback, StoreSearch
+    from .bridge import StoreCallback, StoreSearch, StoreStopper
     from .trial import Conditions, NetworkTrial
 
     resources = experiment.file.resources
-    conditions = Conditions(resources.cpus_per_trial, resources.gpus_per_trial, resources.precision, folder.resolve())
+    conditions = Conditions(
+        resources.cpus_per_trial,
+        resources.gpus_per_trial,
+        resources.precision,
+        recorder.checkpoints,
+        recorder.timeout_s,
+        told(),
+    )
     ready = tune.with_resources(
         tune.with_parameters(trainable or NetworkTrial, data=data, conditions=conditions),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
@@ -71,7 +89,7 @@ def tune_trials(
         tune_config=tune.TuneConfig(
             search_alg=StoreSearch(recorder),
             scheduler=make_scheduler(experiment, recorder.store, recorder.run_id),
-            num_samples=recorder.left,
+            num_samples=-1,  # until the recorder has no more; a trial that loses its worker comes again
             max_concurrent_trials=resources.max_concurrent,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -80,22 +98,29 @@ def tune_trials(
             name="tune",
             storage_path=str(folder.resolve()),
             callbacks=[StoreCallback(recorder)],
+            stop=StoreStopper(recorder),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
-    with graceful():
-        tuner.fit()
+    tuner.fit()
 
 
 @contextlib.contextmanager
-def graceful() -> Iterator[None]:
-    """Let a SIGTERM stop the run as Ctrl-C does: after the epochs under way, resumably."""
+def graceful(recorder: Recorder) -> Iterator[None]:
+    """Let the first signal stop the run resumably, after the writes under way; a second one interrupts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if recorder.stopping is not None:
+            raise KeyboardInterrupt
+        recorder.stop(Stop(StopKind.SIGNAL, f"stopped by {signal.Signals(number).name}"))
+
+    before = {number: signal.signal(number, stop) for number in STOPPED_BY}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,7 +13,6 @@ import pytest
 from archsieve.results.errors import StoreError
 from archsieve.results.records import TrialState
 from archsieve.results.store import open_store
-from archsieve.search.checkpoints import load, save
 
 SEARCH = """
 [data]
@@ -147,18 +146,3 @@ def test_two_drivers_do_not_share_a_run(driver, tmp_path):
     _, err = second.communicate(timeout=60)
     assert second.returncode == 5
     assert f"is driven by process {first.pid} on" in err
-
-
-def test_a_checkpoint_is_whole_or_not_there(tmp_path):
-    import torch
-
-    path = tmp_path / "runs" / "1.pt"
-    assert load(path) is None
-    save(path, {"a": torch.arange(3), "b": [1, 2]})
-    assert load(path)["b"] == [1, 2]
-    whole = path.read_bytes()
-    for broken in (b"", whole[: len(whole) // 2], whole[:-1]):
-        path.write_bytes(broken)
-        assert load(path) is None
-    save(path, {"a": 1})
-    assert [p.name for p in path.parent.iterdir()] == ["1.pt"]

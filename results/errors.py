@@ -14,3 +14,7 @@ class RunExistsError(ValueError):
             f"take another, such as {free!r}, or go on with it: archsieve resume {name}"
         )
         self.name, self.free = name, free
+
+
+class RefusedError(Exception):
+    """What was asked is not done, for safety; the message says what would have happened."""

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .commands import asking, profiling, searching, spacing
+from .commands import asking, profiling, querying, searching, spacing
 
 # 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
-USAGE, ENVIRONMENT, DATABASE_ERROR, INTERRUPTED = 2, 4, 5, 130
+USAGE, ENVIRONMENT, DATABASE_ERROR, REFUSED, INTERRUPTED = 2, 4, 5, 6, 130
 
 app = typer.Typer(
     help="Sieve convolutional architectures through a budget, train the ones that pass, ask which is best.",
@@ -23,6 +23,8 @@ app.command()(searching.search)
 app.command()(searching.resume)
 app.command()(spacing.space)
 app.command()(profiling.profile)
+for _question in (querying.query, querying.sql, querying.compare, querying.curve):
+    asking.results.command()(_question)
 app.add_typer(asking.results, name="results")
 app.command()(searching.status)
 app.command()(searching.init)
@@ -65,6 +67,8 @@ def exit_code(error: Exception) -> int | None:
     names = {cls.__name__ for cls in type(error).__mro__}
     if "StoreError" in names:
         return DATABASE_ERROR
+    if "RefusedError" in names:
+        return REFUSED
     if "ResourceError" in names:
         return ENVIRONMENT
     return USAGE if isinstance(error, ValueError) else None

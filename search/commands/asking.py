@@ -43,8 +43,8 @@ def best(
     budget = budget_of(max_params, max_macs, max_activations, max_memory)
     with reading(database) as store:
         trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top)
-        why = "" if trials else why_none(store, budget, run)
-    _answer(trials, as_json, f"best under {budget}, by validation accuracy", why)
+        why = "" if trials else why_none(store, budget, run, dataset)
+    answer(trials, as_json, f"best under {budget}, by validation accuracy", why)
 
 
 @results.command("list")
@@ -61,12 +61,13 @@ def list_trials(
     as_json: Json = False,
 ) -> None:
     """List trials in any state."""
-    from ...results.query import listing
+    from ...results.query import listing, why_none
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory)
     with reading(database) as store:
         trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
-    _answer(trials, as_json, f"{len(trials)} trials, sorted by {sort}", "there are no trials that match")
+        why = "" if trials else why_none(store, budget, run, dataset)
+    answer(trials, as_json, f"{len(trials)} trials, sorted by {sort}", why)
 
 
 @results.command()
@@ -88,24 +89,25 @@ def pareto(
     with reading(database) as store:
         trials = front(listing(store, budget=budget, run=run), objectives.split(","))
         why = "" if trials else why_none(store, budget, run)
-    _answer(trials, as_json, f"Pareto front of {objectives}", why)
+    answer(trials, as_json, f"Pareto front of {objectives}", why)
 
 
 @results.command("show")
 def show_trial(
-    trial: Annotated[int, typer.Argument(help="The trial's id.")],
+    trial: Annotated[str, typer.Argument(help="The trial's id, RUN:NUMBER, or a fingerprint.")],
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
     """Show one trial: its figures, recipe, curve and layers."""
+    from ...results.trial_name import trial_named
     from ...spaces.architecture import Architecture
     from ...spaces.cost import cost, layer_costs
     from ..tables import layers_table, trials_table
     from ..trial_json import trial_json
 
     with reading(database) as store:
-        found = store.trial(trial)
-        curve = store.curve(trial)
+        found = trial_named(store, trial)
+        curve = store.curve(found.trial)
     architecture = Architecture.from_json(found.architecture)
     layers = layer_costs(architecture)
     if as_json:
@@ -115,7 +117,8 @@ def show_trial(
     show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts)
 
 
-def _answer(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
+def answer(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
+    """Print ``trials``; without one, say why on stderr and end with exit code 3."""
     if as_json:
         from ..trial_json import trial_json
 

@@ -1,0 +1,91 @@
+"""SQL that can only read, and what it refuses."""
+
+import hashlib
+
+import pytest
+
+from archsieve.results import schema
+from archsieve.results.errors import RefusedError
+from archsieve.results.sandbox import ask_sql
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+
+@pytest.fixture
+def filled(store, new_run, complete):
+    run_id = new_run()
+    for i in range(5):
+        complete(run_id, f"f{i}", i / 10, params=1000 * i)
+    return store
+
+
+def digest(store):
+    with store.reading() as connection:
+        dump = "\n".join(connection.connection.driver_connection.iterdump())
+    return hashlib.sha256(dump.encode()).hexdigest()
+
+
+def test_what_it_answers(filled):
+    found = ask_sql(filled, "SELECT trial_id, params FROM trial WHERE params >= 3000 ORDER BY 1;")
+    assert (found.columns, found.rows, found.more) == (("trial_id", "params"), ((4, 3000), (5, 4000)), False)
+    found = ask_sql(filled, "/* all */ -- of them\n SELECT trial_id FROM trial ORDER BY 1", rows=2)
+    assert (found.rows, found.more) == (((1,), (2,)), True)
+    assert ask_sql(filled, "WITH t AS (SELECT * FROM trial) SELECT count(*) FROM t").rows == ((5,),)
+    assert ask_sql(filled, "VALUES (1, NULL)").rows == ((1, None),)
+    assert "trial" in str(ask_sql(filled, "EXPLAIN QUERY PLAN SELECT max(val_accuracy) FROM trial").rows)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("DELETE FROM trial", "begins with 'delete'"),
+        ("WITH t AS (SELECT 1) DELETE FROM trial", "would do more"),
+        ("WITH t AS (SELECT 1) INSERT INTO meta SELECT 'a', 'b'", "would do more"),
+        ("DROP TABLE trial", "begins with 'drop'"),
+        ("SELECT 1; DELETE FROM trial", "more than one statement"),
+        ("SELECT 1; SELECT 2", "more than one statement"),
+        ("PRAGMA query_only = off", "begins with 'pragma'"),
+        ("SELECT * FROM pragma_database_list", "would do more"),
+        ("ATTACH '/tmp/other.db' AS other", "begins with 'attach'"),
+        ("VACUUM INTO '/tmp/copy.db'", "begins with 'vacuum'"),
+        ("SELECT load_extension('evil')", "would do more"),
+        ("EXPLAIN DELETE FROM trial", "would do more"),
+        ("SELECT zeroblob(1000000000)", "at most 1,000,000 bytes"),
+        ("", "begins with ''"),
+    ],
+)
+def test_what_it_refuses(filled, statement, says):
+    before = digest(filled)
+    with pytest.raises(RefusedError, match=r"results sql only reads|a value has") as caught:
+        ask_sql(filled, statement)
+    assert says in str(caught.value)
+    assert digest(filled) == before
+
+
+def test_an_endless_statement_is_stopped_and_the_next_one_is_answered(filled):
+    for statement in (ENDLESS, "SELECT count(*) FROM " + ", ".join(f"metric m{i}" for i in range(20))):
+        with pytest.raises(RefusedError, match=r"has 0\.2 s, and this one took longer"):
+            ask_sql(filled, statement, timeout_s=0.2)
+    assert ask_sql(filled, "SELECT count(*) FROM trial").rows == ((5,),)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("SELECT * FROM trail", "did you mean 'trial'"),
+        ("SELECT trail FROM trial", "no such column: trail"),
+        ("SELECT (", "incomplete input"),
+        ("SELECT writefile('/tmp/x', 'y')", "no such function"),
+    ],
+)
+def test_what_is_no_sql(filled, statement, says):
+    with pytest.raises(ValueError, match=says):
+        ask_sql(filled, statement)
+
+
+def test_a_store_that_others_write_is_read_while_they_do(filled):
+    with filled.writing() as connection:
+        connection.execute(schema.event.delete())
+        connection.execute(schema.metric.delete())
+        assert ask_sql(filled, "SELECT count(*) FROM metric").rows == ((20,),)
+    assert ask_sql(filled, "SELECT count(*) FROM metric").rows == ((0,),)

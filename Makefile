@@ -10,7 +10,7 @@ search: $(VENV)/installed
 	$(BIN)/archsieve search examples/digits.toml --name $(RUN)
 
 test: $(VENV)/installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 slow: $(VENV)/installed-test
 	$(BIN)/pytest -m slow

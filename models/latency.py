@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PENALTY = 1e-3  # of the squared weights, each feature scaled to at most 1 and each time to exactly 1
 START, OTHER = "start", "layer of a kind never measured"
-LEAST_NETWORKS = 2
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,8 @@ def fit_latency(architectures: Sequence[Architecture], latencies_ms: Sequence[fl
 
     A ridge regression with no negative weight: with a dozen networks there are more weights than measurements.
     """
-    if len(architectures) < LEAST_NETWORKS or min(latencies_ms) <= 0:
-        raise ValueError(
-            f"a predictor needs at least {LEAST_NETWORKS} networks, each with a latency above 0, but got "
-            f"{len(architectures)} networks with latencies {list(latencies_ms)}; measure more"
-        )
+    if not architectures or min(latencies_ms) <= 0:
+        raise ValueError(f"a predictor needs networks with latencies above 0, but got {list(latencies_ms)}")
     names, rows = _table(architectures)
     weights = {name: 1e6 * value for name, value in zip(names, _solve(rows, latencies_ms), strict=True)}
     layers = sum(value for name, value in zip(names, rows.sum(axis=0), strict=True) if name.endswith(" layers"))
@@ -91,9 +87,11 @@ def fit_latency(architectures: Sequence[Architecture], latencies_ms: Sequence[fl
     return LatencyPredictor({**weights, OTHER: max(0.0, spent / layers)})
 
 
-def left_out_ms(architectures: Sequence[Architecture], latencies_ms: Sequence[float]) -> list[float]:
-    """For each network what a predictor says that was fitted on all the others."""
-    found = []
+def left_out_ms(architectures: Sequence[Architecture], latencies_ms: Sequence[float]) -> list[float | None]:
+    """For each network what a predictor says that was fitted on all the others; None where there are no others."""
+    if len(architectures) < 2:
+        return [None for _ in architectures]
+    found: list[float | None] = []
     for place, architecture in enumerate(architectures):
         others = [*architectures[:place], *architectures[place + 1 :]]
         times = [*latencies_ms[:place], *latencies_ms[place + 1 :]]

@@ -32,7 +32,7 @@ class Untrained:
     """A network that was measured to calibrate a predictor; what it is, what it costs, and how long it took.
 
     ``measured`` has the entries of ``models.measure.Measurement``; ``predicted_ms`` comes from a predictor fitted on
-    all the others.
+    all the others, None where there are none.
     """
 
     architecture: Mapping[str, Any]
@@ -40,7 +40,7 @@ class Untrained:
     cost: Mapping[str, int]
     layers: Sequence[Mapping[str, Any]]
     measured: Mapping[str, Any]
-    predicted_ms: float
+    predicted_ms: float | None
 
 
 def record_trial(

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from . import schema, trial_writes
+from .lease import now
 from .reading import Reading
 from .records import Trial, TrialState
 from .rows import run_id_of, upsert
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _p = schema.proxy_score.c
 FREE = ("params", "macs")  # proxies that every trial has
+WARMED_UP = "warmed_up"  # the event that keeps a run's choice of candidates
 LEAST = 3  # trials below which a rank correlation says nothing
 
 
@@ -49,12 +51,41 @@ def record_scores(store: "Store", run_id: int, fingerprint: str, scores: Mapping
         _write(connection, run_id, fingerprint, scores)
 
 
-def record_candidates(store: "Store", run_id: int, candidates: Sequence[Scored]) -> None:
-    """Write down candidates that may never be trained, with their scores: all or nothing."""
+def record_warm_up(
+    store: "Store", run_id: int, proxy: str, candidates: Sequence[Scored], train: int
+) -> list[dict[str, Any]]:
+    """Write down the candidates of a run's warm-up with their scores, and choose the ``train`` best, all or nothing.
+
+    Returns the chosen ones as JSON, the highest score by ``proxy`` first and ties by fingerprint; what has no score is
+    not chosen.
+    """
+    usable = [one for one in candidates if not isinstance(one.scores[proxy], str)]
+    chosen = sorted(usable, key=lambda one: (-float(one.scores[proxy]), one.fingerprint))[:train]
+    detail = {
+        "proxy": proxy,
+        "candidates": len(candidates),
+        "scored": len(usable),
+        "chosen": [one.fingerprint for one in chosen],
+    }
+    event = {"run_id": run_id, "level": "info", "kind": WARMED_UP, "detail": detail, "at": now()}
     with store.writing() as connection:
         for one in candidates:
             trial_writes.add_architecture(connection, one.fingerprint, one.architecture, one.cost, one.layers)
             _write(connection, run_id, one.fingerprint, one.scores)
+        connection.execute(insert(schema.event).values(**event))
+    return [dict(one.architecture) for one in chosen]
+
+
+def warmed_up(store: Reading, run: str | int) -> list[dict[str, Any]] | None:
+    """What :func:`record_warm_up` chose, or None where the run had no warm-up yet."""
+    a = schema.architecture.c
+    told = [event["detail"] for event in store.events(run) if event["kind"] == WARMED_UP]
+    if not told:
+        return None
+    with store.reading() as connection:
+        rows = connection.execute(select(a.fingerprint, a.json).where(a.fingerprint.in_(told[-1]["chosen"])))
+        found = {row.fingerprint: row.json for row in rows}
+    return [found[fingerprint] for fingerprint in told[-1]["chosen"]]
 
 
 def _write(connection: Any, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
@@ -86,15 +117,6 @@ def scores_of(store: Reading, run: str | int, fingerprint: str) -> dict[str, flo
         where = (_p.run_id == run_id_of(connection, run), _p.fingerprint == fingerprint)
         rows = connection.execute(select(_p.name, _p.value, _p.reason).where(*where).order_by(_p.name))
         return {row.name: row.reason if row.value is None else row.value for row in rows}
-
-
-def ranked(store: Reading, run: str | int, name: str) -> list[dict[str, Any]]:
-    """The architectures that the proxy scored, as JSON, the highest score first; ties by fingerprint."""
-    a = schema.architecture.c
-    with store.reading() as connection:
-        where = (_p.run_id == run_id_of(connection, run), _p.name == name, _p.value.is_not(None))
-        query = select(a.json).select_from(schema.proxy_score).join(schema.architecture).where(*where)
-        return list(connection.scalars(query.order_by(_p.value.desc(), _p.fingerprint)))
 
 
 def rank_correlations(store: Reading, run: str | int, trials: Sequence[Trial]) -> list[RankCorrelation]:

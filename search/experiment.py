@@ -11,7 +11,7 @@ from ..spaces.lookup import unknown
 from ..spaces.recipe import RecipeSpace
 from ..spaces.sieve import Sieve
 from ..spaces.space import Space
-from .sections import SearchFile, SpaceSection
+from .sections import SearchFile, SearchSection, SpaceSection
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Experiment:
         if search.searcher not in SEARCHERS:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         SEARCHERS[search.searcher](self.sieve, self.recipes)
+        _check_proxies(search)
         self.sieve.check()
 
     def to_json(self) -> dict[str, Any]:
@@ -72,6 +73,25 @@ def experiment(file: SearchFile) -> Experiment:
     found = Experiment(file, shape.input_shape, shape.n_classes)
     found.check()
     return found
+
+
+def _check_proxies(search: SearchSection) -> None:
+    """Raise for a proxy that does not exist, or a warm-up that trains more than there is to train."""
+    warmup = search.warmup
+    if not search.proxies and warmup is None:
+        return
+    from ..models.proxies import PROXIES  # imports torch: only where it is needed
+
+    named = [("search.proxies", name) for name in search.proxies]
+    for key, name in [*named, *([("search.warmup.proxy", warmup.proxy)] if warmup else [])]:
+        if name not in PROXIES:
+            raise ValueError(f"{key}: {unknown('proxy', name, PROXIES)}")
+    most = min(search.trials, warmup.candidates) if warmup else 0
+    if warmup and warmup.train > most:
+        raise ValueError(
+            f"search.warmup.train must be at most search.trials and search.warmup.candidates, but got {warmup.train} "
+            f"with {search.trials} trials and {warmup.candidates} candidates; lower it to {most}"
+        )
 
 
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:

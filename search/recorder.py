@@ -7,8 +7,11 @@ from collections.abc import Callable as Function
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..results.measurements import record_trial
+from ..results.proxy_scores import record_scores
 from ..results.records import FailKind, History, Trial, TrialState
 from ..results.store import Store
+from ..spaces.architecture import Architecture
 from ..spaces.cost import cost, layer_costs
 from .checkpoint_files import Checkpoints
 from .faults import fault
@@ -95,7 +98,7 @@ class Recorder:
     def _write(self, proposal: Proposal, seed: int) -> Trial:
         architecture = proposal.architecture
         price = cost(architecture, self.searcher.sieve.batch_size)
-        if not self.searcher.sieve.budget.allows(price):
+        if not self.searcher.sieve.allows(architecture):
             raise AssertionError(f"the searcher proposed {architecture}, which breaks {self.searcher.sieve.budget}")
         fault("before_insert")
         trial = self.store.propose(
@@ -154,6 +157,18 @@ class Recorder:
         for epoch in result.get("epochs", [result] if "epoch" in result else []):
             metrics = {name: epoch[name] for name in METRICS if name in epoch}
             self.store.record_epoch(trial.trial, epoch["epoch"], metrics)
+        if "proxies" in result:
+            record_scores(self.store, self.run_id, trial.fingerprint, result["proxies"])
+        if "measured" in result:
+            self._measured(trial, result["measured"])
+        if "not_measured" in result:
+            self._event("not_measured", result["not_measured"], trial)
+
+    def _measured(self, trial: Trial, measured: dict[str, Any]) -> None:
+        """Write down how long the trial's network took, beside what was predicted where latency is limited."""
+        sieve = self.searcher.sieve
+        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.clock else None
+        record_trial(self.store, trial.trial, measured, predicted_ms=predicted)
 
     def end(self, trial: Trial, result: dict[str, Any]) -> None:
         """Write down how a trial ended."""

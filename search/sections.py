@@ -48,6 +48,14 @@ class SpaceSection(Section):
     stem: WholeOrList | None = Field(default=None, description="channels of a first 3x3 convolution before the stages")
 
 
+class WarmupSection(Section):
+    """``search.warmup``: untrained candidates ranked by a proxy; the best are trained before the searcher begins."""
+
+    proxy: str = Field(default="synflow", description="what ranks them")
+    candidates: int = Field(default=200, ge=1, description="architectures inside the budget that are scored")
+    train: int = Field(default=8, ge=1, description="how many of the best are trained")
+
+
 class SearchSection(Section):
     """``[search]``: who proposes, who stops early, how many trials."""
 
@@ -61,6 +69,21 @@ class SearchSection(Section):
     reduction_factor: int = Field(default=3, ge=2, description="asha, hyperband: one in so many goes on")
     brackets: int | None = Field(default=None, ge=1, description="hyperband: as many as fit where left out")
     trial_timeout_s: float | None = Field(default=None, gt=0, description="a worker longer at one trial ends itself")
+    proxies: list[str] = Field(default=[], description="scored before training: grad_norm, synflow, naswot, jacob_cov")
+    warmup: WarmupSection | None = Field(
+        default=None, description='as in { proxy = "synflow", candidates = 200, train = 8 }: train the best by it first'
+    )
+
+
+class LatencySection(Section):
+    """``[latency]``: how long a forward pass takes, measured on the worker that trained the network."""
+
+    batch_size: int = Field(default=1, ge=1, description="pictures of the timed batch")
+    warmup: int = Field(default=3, ge=1, description="passes before the timed ones")
+    n: int = Field(default=20, ge=2, description="timed passes; the median counts")
+    calibration: int = Field(
+        default=16, ge=2, description="untrained networks timed first, where budget.latency_ms is set"
+    )
 
 
 class ResourcesSection(Section):
@@ -93,4 +116,5 @@ class SearchFile(Section):
     space: SpaceSection = SpaceSection()
     recipe: dict[str, Any] = Field(default={}, description="how networks are trained; a list or a range is searched")
     search: SearchSection = SearchSection()
+    latency: LatencySection = LatencySection()
     resources: ResourcesSection = ResourcesSection()

@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from ..models.data_shapes import describe_data
 from ..spaces.recipe import Recipe
-from .sections import DataSection, ResourcesSection, SearchSection, Section
+from .sections import DataSection, LatencySection, ResourcesSection, SearchSection, Section
 
 # What is searched by default, and budgets that fit the pictures.
 SEARCHED = {
@@ -30,11 +30,12 @@ def search_file_text(data: str, *, path: str | None = None, image_size: int | No
         f'name = "{data}"  # name of the run',
         _table("data", section),
         "[budget]  # a sieve: nothing outside is ever proposed\n"
-        f'params = "{params}"  # trainable parameters; also activations, memory_bytes, and min_params and so on\n'
+        f'params = "{params}"  # trainable parameters; also activations, memory_bytes, min_params, latency_ms\n'
         f'macs = "{macs}"  # multiply-accumulates of convolutions and linear layers, batch 1',
         SPACE,
         _recipe(),
         _table("search", SearchSection()),
+        _table("latency", LatencySection()),
         _table("resources", ResourcesSection()),
     ]
     return "\n\n".join(parts) + "\n"

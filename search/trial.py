@@ -18,6 +18,7 @@ from ..models.data_error import DataError
 from ..models.epoch import Diverged
 from ..models.evaluate import evaluate
 from ..models.image_data import ImageData
+from ..models.proxies import Probe, proxy_scores
 from ..models.train import Fit
 from ..results.records import FailKind
 from ..spaces.architecture import Architecture
@@ -25,6 +26,7 @@ from ..spaces.recipe import Recipe
 from .checkpoint_files import Checkpoints, Shelf, identity_of
 from .checkpoints import load, save
 from .faults import enabled, fault
+from .timing import Timing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -33,6 +35,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class Conditions:
     """What all trials of a run share: cores, GPUs and precision of one trial, and where its checkpoints go.
 
+    ``timing`` says how its network is timed; ``proxies`` are scored on ``probe`` before it is trained.
     A worker that is ``timeout_s`` at one trial ends itself. ``faults`` are for tests of what survives.
     """
 
@@ -40,6 +43,9 @@ class Conditions:
     gpus: float
     precision: str
     checkpoints: Checkpoints
+    timing: Timing
+    probe: Probe | None = None
+    proxies: tuple[str, ...] = ()
     timeout_s: float | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,6 +62,8 @@ class NetworkTrial(tune.Trainable):
     shelf: Shelf
     identity: str
     reported: int  # epochs that the driver has heard of from this process
+    timed: bool  # whether the driver has heard how long the network takes
+    probe: Probe | None
     news: dict[str, Any]  # for the next result: the epoch that the trial went on from, and what was in the way
 
     def setup(self, config: dict[str, Any], data: ImageData, conditions: Conditions) -> None:  # type: ignore[override]
@@ -64,6 +72,7 @@ class NetworkTrial(tune.Trainable):
         self.conditions = conditions
         self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
         self.data = data.to(self.device)
+        self.probe = conditions.probe and conditions.probe.to(self.device)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -93,7 +102,18 @@ class NetworkTrial(tune.Trainable):
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
             result["test_accuracy"] = self._tested()
+        if not self.timed and (self.fit.done or self.conditions.timing.early):
+            result |= self._time()
         return result
+
+    def _time(self) -> dict[str, Any]:
+        """How long the network takes. Too little memory for the timed batch is told, and costs no trained trial."""
+        assert self.fit is not None
+        self.timed = True
+        try:
+            return {"measured": self.conditions.timing.measured(self.fit.module, self.data.input_shape, self.device)}
+        except torch.OutOfMemoryError as error:
+            return {"not_measured": str(error)}
 
     def _save(self) -> None:
         """Put the epoch down. A disk that is full ends the trial for now; any other trouble is told, and no more."""
@@ -133,6 +153,8 @@ class NetworkTrial(tune.Trainable):
             )
             self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
             self._go_on()
+            if self.probe is not None:
+                self.news["proxies"] = proxy_scores(self.conditions.proxies, architecture, self.probe)
             if enabled():
                 module.register_forward_pre_hook(_mid_epoch)
         except Exception as error:
@@ -150,7 +172,7 @@ class NetworkTrial(tune.Trainable):
         """Let go of the network before the next one needs its memory."""
         faulthandler.cancel_dump_traceback_later()
         self.fit = None
-        self.failure, self.news, self.reported = {}, {}, 0
+        self.failure, self.news, self.reported, self.timed = {}, {}, 0, False
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

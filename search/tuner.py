@@ -11,6 +11,8 @@ from typing import Any
 
 from ..results.records import RunStatus
 from ..results.store import Store
+from ..spaces.sieve import BudgetError
+from .calibration import calibrated
 from .checkpoint_files import checkpoints_of
 from .experiment import Experiment
 from .faults import told
@@ -19,6 +21,8 @@ from .ray_runtime import check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
 from .searchers import SEARCHERS
+from .timing import Timing
+from .warmup import warm
 
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -51,15 +55,37 @@ def run_trials(
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address):
             check_resources(experiment)
             recorder.sweep()
+            prepare(experiment, data, recorder)
             tune_trials(experiment, data, recorder, folder, trainable)
         if recorder.stopping is not None and recorder.stopping.error is not None:
             raise recorder.stopping.error
         if recorder.complete:
             status = RunStatus.FINISHED
+    except BudgetError:
+        status = RunStatus.FAILED
+        raise
     finally:
         store.finish_run(run_id, status)
         shutil.rmtree(folder / "tune", ignore_errors=True)
     return recorder
+
+
+def prepare(experiment: Experiment, data: Any, recorder: Recorder) -> None:
+    """Learn on the workers what is needed before the first proposal: a clock where latency is limited, a warm-up.
+
+    The recorder gets the searcher that knows it; a signal to stop ends it early.
+    """
+    search, store, run_id = experiment.file.search, recorder.store, recorder.run_id
+
+    def go_on() -> bool:
+        recorder.tick()
+        return recorder.stopping is None
+
+    sieve = calibrated(experiment, store, run_id, go_on=go_on)
+    if sieve is None:
+        return
+    searcher = SEARCHERS[search.searcher](sieve, experiment.recipes)
+    recorder.searcher = warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher
 
 
 def tune_trials(
@@ -68,15 +94,19 @@ def tune_trials(
     """Run Tune to its end: the recorder proposes and hears, workers train."""
     from ray import tune
 
+    from ..models.proxies import probe
     from .bridge import StoreCallback, StoreSearch, StoreStopper
     from .trial import Conditions, NetworkTrial
 
-    resources = experiment.file.resources
+    search, resources = experiment.file.search, experiment.file.resources
     conditions = Conditions(
         resources.cpus_per_trial,
         resources.gpus_per_trial,
         resources.precision,
         recorder.checkpoints,
+        Timing.of(experiment),
+        probe(data, search.seed) if search.proxies else None,
+        tuple(search.proxies),
         recorder.timeout_s,
         told(),
     )

@@ -1,0 +1,107 @@
+"""The warm-up: many untrained candidates ranked by a proxy, the best of them proposed before the searcher begins."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..results.proxy_scores import Scored, record_warm_up, warmed_up
+from ..results.records import History
+from ..results.store import Store
+from ..spaces.architecture import Architecture
+from ..spaces.cost import cost, layer_costs
+from ..spaces.sieve import Sieve
+from .errands import run_errands
+from .experiment import Experiment
+from .searchers import Proposal, Searcher
+from .searchers.contract import draw_recipe
+
+if TYPE_CHECKING:
+    from ..models.image_data import ImageData
+
+PART = 16  # candidates of one errand
+TRIES = 20  # draws for each candidate before fewer have to do
+
+
+class WarmUp(Searcher):
+    """Proposes ``best``, one after another, each with a recipe drawn at random; then what ``searcher`` proposes."""
+
+    def __init__(self, searcher: Searcher, best: Sequence[Architecture]) -> None:
+        super().__init__(searcher.sieve, searcher.recipes)
+        self.searcher, self.best = searcher, tuple(best)
+
+    def ask(self, history: History, rng: random.Random) -> Proposal | None:
+        new = next((one for one in self.best if one.fingerprint not in history.fingerprints), None)
+        if new is None:
+            return self.searcher.ask(history, rng)
+        return self.propose(new, draw_recipe(self.recipes, rng))
+
+
+def warm(
+    searcher: Searcher,
+    experiment: Experiment,
+    data: "ImageData",
+    store: Store,
+    run_id: int,
+    *,
+    go_on: Callable[[], bool],
+) -> Searcher | None:
+    """``searcher`` behind the warm-up that the experiment asks for; None where ``go_on`` said no meanwhile.
+
+    Candidates are scored once in a run, on its workers, and kept in the store: a resumed run trains the same ones.
+    """
+    asked = experiment.file.search.warmup
+    if asked is None:
+        return searcher
+    best = warmed_up(store, run_id)
+    if best is None:
+        scored = _scored(searcher.sieve, experiment, data, go_on)
+        if scored is None:
+            return None
+        best = record_warm_up(store, run_id, asked.proxy, scored, asked.train)
+    return WarmUp(searcher, [Architecture.from_json(architecture) for architecture in best])
+
+
+def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Callable[[], bool]) -> list[Scored] | None:
+    from ..models.proxies import probe
+
+    search, resources = experiment.file.search, experiment.file.resources
+    assert search.warmup is not None
+    found = candidates(sieve, search.warmup.candidates, search.seed)
+    parts = [[one.to_json() for one in found[place : place + PART]] for place in range(0, len(found), PART)]
+    names = sorted({search.warmup.proxy, *search.proxies})
+    shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus_per_trial)
+    told = run_errands(score_networks, parts, shared, resources, go_on=go_on)
+    if told is None:
+        return None
+    return [
+        Scored(
+            architecture=one.to_json(),
+            fingerprint=one.fingerprint,
+            cost=cost(one, sieve.batch_size).to_json(),
+            layers=[row.to_json() for row in layer_costs(one)],
+            scores=scores,
+        )
+        for one, scores in zip(found, (scores for part in told for scores in part), strict=True)
+    ]
+
+
+def candidates(sieve: Sieve, n: int, seed: int) -> list[Architecture]:
+    """``n`` different architectures inside the budget, drawn by ``seed``; fewer where there are no more."""
+    rng = random.Random(f"warm-up {seed}")
+    found: dict[str, Architecture] = {}
+    for _ in range(TRIES * n):
+        if len(found) == n:
+            break
+        one = sieve.sample(rng)
+        found.setdefault(one.fingerprint, one)
+    return list(found.values())
+
+
+def score_networks(architectures: list[dict[str, Any]], shared: Any) -> list[dict[str, float | str]]:
+    """What proxies say of untrained networks, on the worker that runs this."""
+    from ..models.proxies import proxy_scores
+    from .errands import settle
+
+    names, probe, cpus, gpus = shared
+    there = probe.to(settle(cpus, gpus))
+    return [proxy_scores(names, Architecture.from_json(one), there) for one in architectures]

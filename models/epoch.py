@@ -1,6 +1,8 @@
 """The result of one epoch, or the divergence that ended it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,14 @@ class EpochResult:
     val_accuracy: float
     lr: float
     seconds: float = field(compare=False)
+
+
+R = TypeVar("R", bound=EpochResult)
+
+
+def best_of(history: Sequence[R]) -> R | None:
+    """The epoch of highest validation accuracy; of equals that of lowest validation loss, then the first."""
+    return max(history, key=lambda result: (result.val_accuracy, -result.val_loss), default=None)
 
 
 class Diverged(RuntimeError):  # noqa: N818 - a trial has diverged: the word the store and the reports use

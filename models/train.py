@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..spaces.recipe import Recipe
 from .augmentation import augment
-from .epoch import Diverged, EpochResult
+from .epoch import Diverged, EpochResult, best_of
 from .evaluate import Compute, evaluate, measure, predict
 from .image_data import Device, ImageData, Split, in_unit_range
 from .optimizers import lr_at, make_optimizer, set_lr
@@ -72,8 +72,8 @@ class Fit:
 
     @property
     def best(self) -> EpochResult | None:
-        """The epoch of highest validation accuracy; of equals that of lowest validation loss, then the first."""
-        return max(self.history, key=lambda result: (result.val_accuracy, -result.val_loss), default=None)
+        """The best epoch so far."""
+        return best_of(self.history)
 
     def step(self) -> EpochResult:
         """Train for one epoch, then validate. Raises :class:`Diverged`; the fit is then of no further use."""
@@ -93,16 +93,22 @@ class Fit:
         self._record(result)
         return result
 
+    def best_networks(self) -> list[tuple[nn.Module, ImageData]]:
+        """The network with its weights of the best epoch, and the data it knows; needs ``keep_best``."""
+        assert self.best_weights is not None
+        self.module.load_state_dict(self.best_weights)
+        return [(self.module, self.data)]
+
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed fit needs, copied to the CPU; only plain types, so that ``torch.load`` is safe."""
         return {
             "recipe": self.recipe.to_json(),
             "content_hash": self.data.content_hash,
             "history": [asdict(result) for result in self.history],
-            "module": _on_cpu(self.module.state_dict()),
-            "optimizer": _on_cpu(self.optimizer.state_dict()),
-            "streams": _on_cpu(self._streams.state_dict()),
-            "best_weights": _on_cpu(self.best_weights),
+            "module": on_cpu(self.module.state_dict()),
+            "optimizer": on_cpu(self.optimizer.state_dict()),
+            "streams": on_cpu(self._streams.state_dict()),
+            "best_weights": on_cpu(self.best_weights),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -113,7 +119,7 @@ class Fit:
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would share its tensors
         self._streams.load_state_dict(state["streams"])
         self.history = [EpochResult(**entry) for entry in state["history"]]
-        self.best_weights = _on_cpu(state["best_weights"])
+        self.best_weights = on_cpu(state["best_weights"])
 
     def _train_epoch(self) -> tuple[float, float]:
         self.module.train()
@@ -155,7 +161,7 @@ class Fit:
     def _record(self, result: EpochResult) -> None:
         self.history.append(result)
         if self._keep_best and self.best is result:
-            self.best_weights = _on_cpu(self.module.state_dict())
+            self.best_weights = on_cpu(self.module.state_dict())
 
 
 def fit(
@@ -212,10 +218,10 @@ def _check_same(what: str, saved: object, present: object) -> None:
         )
 
 
-def _on_cpu(value: Any) -> Any:
+def on_cpu(value: Any) -> Any:
     """Copies of all tensors in nested dictionaries and lists, on the CPU."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: _on_cpu(entry) for key, entry in value.items()}
-    return [_on_cpu(entry) for entry in value] if isinstance(value, list) else value
+        return {key: on_cpu(entry) for key, entry in value.items()}
+    return [on_cpu(entry) for entry in value] if isinstance(value, list) else value

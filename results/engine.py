@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from .errors import StoreError
+from .errors import StoreError, store_error
 from .schema import APPLICATION, SCHEMA_VERSION, identity, meta, metadata, suit_postgresql
 from .sqlite_file import check_file, connect, make_file
 
@@ -76,7 +76,7 @@ def _check_schema(engine: Engine, name: str, create: bool) -> None:
         with engine.execution_options(reads=not create).begin() as connection:
             found = _identity(connection, name, create)
     except SQLAlchemyError as error:
-        raise StoreError(f"{name} cannot be opened: {getattr(error, 'orig', None) or error}") from error
+        raise store_error(name, f"it cannot be opened: {getattr(error, 'orig', None) or error}") from error
     if found.get("application") != APPLICATION:
         raise StoreError(f"{name} is the database of another application; nothing was changed; give another")
     version = int(found.get("schema_version", 0))

@@ -5,6 +5,14 @@ class StoreError(Exception):
     """The store cannot be opened, read or written; the message says which store, why, and what helps."""
 
 
+class LockedError(StoreError):
+    """Another program holds the database for too long."""
+
+
+class DiskFullError(StoreError):
+    """The disk that the database lies on is full."""
+
+
 class RunExistsError(ValueError):
     """A run of this name is in the store already."""
 
@@ -18,3 +26,23 @@ class RunExistsError(ValueError):
 
 class RefusedError(Exception):
     """What was asked is not done, for safety; the message says what would have happened."""
+
+
+_DAMAGED = "the file is damaged: bring back a backup (archsieve db backup makes them), or look with archsieve db check"
+_CURES = (
+    ("locked", LockedError, "another program holds the database; end it and try again"),
+    ("full", DiskFullError, "free some disk space and go on with: archsieve resume RUN"),
+    ("readonly", StoreError, "make the file and its folder writable"),
+    ("malformed", StoreError, _DAMAGED),
+    ("not a database", StoreError, _DAMAGED),
+    ("disk I/O error", StoreError, _DAMAGED),
+    ("unable to open", StoreError, "check that the file is there; bring back a backup (archsieve db backup) if not"),
+)
+
+
+def store_error(name: str, reason: str) -> StoreError:
+    """The error of the store ``name`` for the database's ``reason``, with what helps."""
+    for word, kind, cure in _CURES:
+        if word in reason:
+            return kind(f"{name}: {reason}; {cure}")
+    return StoreError(f"{name}: {reason}; nothing was changed")

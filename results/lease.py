@@ -1,10 +1,16 @@
-"""Leases: one living process drives a run."""
+"""Leases: one living process drives a run.
+
+On one machine the process table tells who lives: process id, boot and start time name a process for good, and no clock
+is asked. A holder on another machine lives while its heartbeat changes; one that is old, or in the future, by this
+machine's clock proves nothing, so it is watched.
+"""
 
 import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -16,56 +22,97 @@ _p = schema.process.c
 _KNOWN = ("host", "pid", "boot_id", "argv", "git_commit", "git_dirty", "versions", "devices")
 
 
+class Lease(NamedTuple):
+    """A run held by this process; ``replaced`` says that its last holder had died with the run in hand."""
+
+    process_id: int
+    replaced: bool
+
+
 def now() -> datetime:
     """This moment, in UTC."""
     return datetime.now(UTC)
 
 
-def take(connection: Connection, run_id: int, provenance: Mapping[str, Any]) -> None:
-    """Let the process that ``provenance`` describes drive the run; ``StoreError`` where another one lives."""
+def holder(connection: Connection, run_id: int) -> Row[Any] | None:
+    """The process that holds the run, dead or alive."""
+    return connection.execute(select(schema.process).where(_p.run_id == run_id, _p.ended_at.is_(None))).first()
+
+
+def take(connection: Connection, run_id: int, provenance: Mapping[str, Any], silent: datetime | None = None) -> Lease:
+    """Let the process that ``provenance`` describes drive the run; ``StoreError`` where another one lives.
+
+    ``silent`` is the heartbeat of a holder that was watched and did not change it.
+    """
     row = {"host": platform.node(), "pid": os.getpid(), **provenance}
-    holder = connection.execute(select(schema.process).where(_p.run_id == run_id, _p.ended_at.is_(None))).first()
-    if holder is not None:
-        if _lives(holder, row):
-            raise StoreError(
-                f"one process drives a run, but run {run_id} is driven by process {holder.pid} on {holder.host}; "
-                f"end that one, or wait {STALE.seconds} s after its end"
-            )
+    before = holder(connection, run_id)
+    if before is not None:
+        verdict = lives(before, row)
+        if verdict or (verdict is None and before.heartbeat_at != silent):
+            raise StoreError(_held(before))
         give_back(connection, run_id, "lost")
     known = {name: row.pop(name) for name in _KNOWN if name in row}
     at = now()
-    connection.execute(
-        insert(schema.process).values(run_id=run_id, **known, other=row or None, started_at=at, heartbeat_at=at)
+    values = {**known, "other": row or None, "started_at": at, "heartbeat_at": at}
+    key = connection.execute(insert(schema.process).values(run_id=run_id, **values)).inserted_primary_key
+    assert key is not None
+    return Lease(int(key[0]), before is not None)
+
+
+def _held(row: Row[Any]) -> str:
+    age = max(0, round((now() - row.heartbeat_at).total_seconds()))
+    return (
+        f"one process drives a run, but run {row.run_id} is driven by process {row.pid} on {row.host}, heartbeat "
+        f"{age} s ago; end that one, and go on with archsieve resume"
     )
 
 
-def _lives(holder: Row[Any], asker: Mapping[str, Any]) -> bool:
-    """Whether ``holder`` is a living process other than ``asker``."""
-    if now() - holder.heartbeat_at > STALE:
+def lives(row: Row[Any], asker: Mapping[str, Any]) -> bool | None:
+    """Whether the holder ``row`` is a living process other than ``asker``; None where only watching can tell."""
+    if row.host != asker["host"]:
+        return True if abs(now() - row.heartbeat_at) < STALE else None
+    if row.boot_id != asker.get("boot_id") or row.pid == asker["pid"]:
         return False
-    if holder.host != asker["host"]:
-        return True
-    rebooted = holder.boot_id != asker.get("boot_id")
-    return not rebooted and holder.pid != asker["pid"] and _runs(holder.pid)
+    return _runs(row.pid, (row.other or {}).get("process_started"))
 
 
-def _runs(pid: int) -> bool:
+def _runs(pid: int, start: int | None) -> bool:
+    """Whether the process of this id runs, and is the one that was started then."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass  # it runs, and belongs to someone else
-    return True
+    return start is None or started(pid) in (start, None)
 
 
-def renew(connection: Connection, run_id: int) -> None:
-    """Say that the driver of the run lives."""
-    held = (_p.run_id == run_id) & _p.ended_at.is_(None)
-    connection.execute(update(schema.process).where(held).values(heartbeat_at=now()))
+def started(pid: int) -> int | None:
+    """When a process was started, in ticks since boot; None where the system does not tell, or it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before may hold anything
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def renew(connection: Connection, run_id: int, process_id: int) -> None:
+    """Say that the driver of the run lives; ``StoreError`` where the run was taken over."""
+    if not held(connection, run_id, process_id):
+        new = holder(connection, run_id)
+        by = "nobody" if new is None else f"process {new.pid} on {new.host}"
+        raise StoreError(f"this process was silent for too long: run {run_id} is now driven by {by}; leave it to that")
+    connection.execute(update(schema.process).where(_p.process_id == process_id).values(heartbeat_at=now()))
+
+
+def held(connection: Connection, run_id: int, process_id: int) -> bool:
+    """Whether the process of that row still holds the run."""
+    row = holder(connection, run_id)
+    return row is not None and row.process_id == process_id
 
 
 def give_back(connection: Connection, run_id: int, reason: str) -> None:
     """Say that nobody drives the run any more."""
-    held = (_p.run_id == run_id) & _p.ended_at.is_(None)
-    connection.execute(update(schema.process).where(held).values(ended_at=now(), end_reason=reason))
+    open_ = (_p.run_id == run_id) & _p.ended_at.is_(None)
+    connection.execute(update(schema.process).where(open_).values(ended_at=now(), end_reason=reason))

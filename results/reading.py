@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from . import schema
-from .errors import StoreError
+from .errors import store_error
 from .records import DatasetRecord, History, RunRecord, Trial, TrialState
 from .rows import TRIALS, dataset_of, recalled, run_id_of, runs_of, trials_of
 
@@ -43,7 +43,7 @@ class Reading:
         try:
             yield
         except DBAPIError as error:
-            raise StoreError(f"{self.name}: {error.orig}; {_cure(str(error.orig))}") from error
+            raise store_error(self.name, str(error.orig)) from error
         except StatementError as error:
             raise ValueError(f"the store keeps finite numbers, texts, lists and tables, but: {error.orig}") from error
 
@@ -125,11 +125,3 @@ class Reading:
     def _dicts(self, query: Any) -> list[dict[str, Any]]:
         with self.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
-
-
-def _cure(reason: str) -> str:
-    if "locked" in reason:
-        return "another program holds the database; end it and try again"
-    if "full" in reason:
-        return "free some disk space and go on with: archsieve resume RUN"
-    return "nothing was changed"

@@ -13,7 +13,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from .errors import StoreError
 from .schema import APPLICATION_ID, identity, meta, metadata
 
-BUSY_S = 30.0
+BUSY_S = float(os.environ.get("ARCHSIEVE_BUSY_S", "30"))  # how long a writer waits for another program
+_BACKUP = "bring back a backup (archsieve db backup makes them)"
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -25,9 +26,9 @@ def check_file(path: Path) -> None:
         raise StoreError(f"a results database is a file, but {path} is a folder or a device; give the file in it")
     header = _header(path)
     if not header:
-        raise StoreError(f"{path} is empty (0 bytes), not a results database; restore a backup, or remove it")
+        raise StoreError(f"{path} is empty (0 bytes), not a results database; {_BACKUP}, or remove it")
     if not header.startswith(_MAGIC):
-        raise StoreError(f"{path} is not an SQLite database; nothing was changed; check the path")
+        raise StoreError(f"{path} is not an SQLite database; nothing was changed; check the path, or {_BACKUP}")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise StoreError(f"{path} is the database of another application; nothing was changed; give another path")
 

@@ -1,7 +1,12 @@
 """The store: where runs and trials are written down as they happen."""
 
+import logging
+import os
+import platform
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
@@ -15,7 +20,11 @@ from .reading import Reading
 from .records import DatasetRecord, FailKind, RunStatus, Trial, TrialState
 from .rows import TRIALS, dataset_row, trials_of, upsert
 from .run_name import check_run_name, free_name
+from .sqlite_rescue import OpenFile
 
+WATCH_S = 60.0  # a driver says that it lives three times as often
+SLOW_S = 2.0
+log = logging.getLogger("archsieve")
 _r = schema.run.c
 
 
@@ -37,6 +46,9 @@ class Store(Reading):
     def __init__(self, engine: Engine, name: str, *, read_only: bool = False) -> None:
         super().__init__(engine, name)
         self.read_only = read_only
+        self._leases: dict[int, int] = {}  # run -> the process row by which this store holds it
+        self._file = OpenFile(engine)
+        self._warned = False
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +61,11 @@ class Store(Reading):
         """A connection in a transaction that holds the write lock: all of it is written, or nothing."""
         if self.read_only:
             raise StoreError(f"{self.name} was opened to be read only; open it again without read_only")
+        asked = time.monotonic()
         with self._translated(), self.engine.begin() as connection:
+            if (waited := time.monotonic() - asked) > SLOW_S and not self._warned:
+                self._warned = True
+                log.warning("%s was locked by another program for %.0f s; what is new waited", self.name, waited)
             yield connection
 
     def create_run(
@@ -80,7 +96,7 @@ class Store(Reading):
         with self.writing() as connection:
             upsert(connection, schema.dataset, [dataset_row(data)])
             run_id = _new_run(connection, row)
-            lease.take(connection, run_id, provenance)
+            self._leases[run_id] = lease.take(connection, run_id, provenance).process_id
         return run_id
 
     def resume_run(self, run: str | int, provenance: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> int:
@@ -89,22 +105,49 @@ class Store(Reading):
         ``config`` replaces the settings that the run began with. ``StoreError`` where another living process drives it.
         """
         run_id = self.run(run).run_id
+        silent = self._watch(run_id, provenance)
         with self.writing() as connection:
-            lease.take(connection, run_id, provenance)
-            trial_writes.interrupt_all(connection, run_id)
+            taken = lease.take(connection, run_id, provenance, silent)
+            self._leases[run_id] = taken.process_id
+            trial_writes.interrupt_all(connection, run_id, "lost" if taken.replaced else "interrupted")
             changed = {} if config is None else {"config": dict(config)}
             _set_run(connection, run_id, status=RunStatus.RUNNING.value, finished_at=None, **changed)
         return run_id
 
     def heartbeat(self, run_id: int) -> None:
-        """Say that this process still drives the run; a driver says so at least every minute."""
+        """Say that this process still drives the run, as a driver does at least every minute.
+
+        ``StoreError`` where another process has taken the run over, or the database is no longer there.
+        """
+        self._file.check()
         with self.writing() as connection:
-            lease.renew(connection, run_id)
+            lease.renew(connection, run_id, self._leases[run_id])
+
+    def _watch(self, run_id: int, provenance: Mapping[str, Any]) -> datetime | None:
+        """Watch a holder of which this machine cannot tell whether it lives; its heartbeat, once that is silent."""
+        asker = {"host": platform.node(), "pid": os.getpid(), **provenance}
+        until, seen = time.monotonic() + WATCH_S, None
+        while True:
+            with self.reading() as connection:
+                row = lease.holder(connection, run_id)
+            if row is None or lease.lives(row, asker) is not None or seen not in (None, row.heartbeat_at):
+                return None
+            seen = row.heartbeat_at
+            if time.monotonic() > until:
+                return seen
+            time.sleep(1)
 
     def finish_run(self, run_id: int, status: RunStatus | str) -> None:
-        """End a run as finished, stopped or failed; trials still running become interrupted."""
+        """End a run as finished, stopped or failed; trials still running become interrupted.
+
+        A run that another process has taken over is left to it.
+        """
         ended = RunStatus(status)
+        self._file.check()
         with self.writing() as connection:
+            process_id = self._leases.pop(run_id, None)
+            if process_id is not None and not lease.held(connection, run_id, process_id):
+                return
             trial_writes.interrupt_all(connection, run_id)
             lease.give_back(connection, run_id, ended.value)
             _set_run(connection, run_id, status=ended.value, finished_at=lease.now())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..results.lease import started
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "sqlalchemy")
 
@@ -21,6 +22,7 @@ def provenance() -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "boot_id": _boot_id(),
+        "process_started": started(os.getpid()),
         "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),

@@ -2,12 +2,18 @@ import math
 import os
 import subprocess
 import sys
+import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select, update
 
+from archsieve.results import schema
 from archsieve.results.errors import RunExistsError, StoreError
+from archsieve.results.lease import started
 from archsieve.results.records import DatasetRecord, RunStatus, TrialState
 from archsieve.results.run_name import check_run_name
+from archsieve.results.store import open_store
 
 
 def test_a_run_is_recalled(store, new_run):
@@ -118,16 +124,63 @@ def test_resume_interrupts_and_goes_on(store, new_run, propose):
     assert len(store.provenance(run_id)) == 2
 
 
-def test_one_living_process_drives_a_run(store, new_run):
-    run_id = new_run("one", provenance={"pid": os.getppid()})
-    with pytest.raises(StoreError, match=f"driven by process {os.getppid()}"):
-        store.resume_run("one", {})
+def age_heartbeat(store, **ago):
+    """Let the holder's last heartbeat be so long ago."""
     with store.writing() as connection:
-        connection.exec_driver_sql("UPDATE process SET heartbeat_at = '2020-01-01 00:00:00.000000'")
+        connection.execute(update(schema.process).values(heartbeat_at=datetime.now(UTC) - timedelta(**ago)))
+
+
+@pytest.mark.parametrize("hours", [0, 1, -1])
+def test_one_living_process_drives_a_run_whatever_the_clock_says(store, new_run, hours):
+    parent = os.getppid()
+    new_run("one", provenance={"pid": parent, "process_started": started(parent)})
+    age_heartbeat(store, hours=hours)
+    with pytest.raises(StoreError, match=rf"driven by process {parent} on .*, heartbeat \d+ s ago"):
+        store.resume_run("one", {})
+
+
+@pytest.mark.parametrize(
+    "holder", [{"process_started": 1}, {"boot_id": "the boot before"}], ids=["reused process id", "other boot"]
+)
+def test_a_process_that_only_has_the_holders_id_does_not_hold_its_run(store, new_run, propose, holder):
+    run_id = new_run("one", provenance={"pid": os.getppid(), **holder})
+    trial = propose(run_id)
+    store.start(trial.trial)
+    store.resume_run("one", {})
+    assert [row["end_reason"] for row in store.provenance(run_id)] == ["lost", None]
+    with store.reading() as connection:
+        assert connection.execute(select(schema.attempt.c.outcome)).scalars().all() == ["lost"]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_silent_holder_on_another_machine_is_watched_before_its_run_is_taken(store, new_run, monkeypatch, hours):
+    monkeypatch.setattr("archsieve.results.store.WATCH_S", 2.0)
+    run_id = new_run("one", provenance={"host": "elsewhere", "pid": 7})
+    age_heartbeat(store, hours=hours)
+    beat = threading.Timer(
+        1, age_heartbeat, (store,), {"hours": hours, "seconds": 1}
+    )  # it lives, by a clock that is off
+    beat.start()
+    with pytest.raises(StoreError, match="driven by process 7 on elsewhere"):
+        store.resume_run("one", {})
+    beat.join()
     store.resume_run("one", {})
     before = store.provenance(run_id)[-1]["heartbeat_at"]
     store.heartbeat(run_id)
     assert store.provenance(run_id)[-1]["heartbeat_at"] > before
+
+
+def test_a_holder_that_was_taken_for_dead_writes_no_more(store, new_run, propose, path):
+    run_id = new_run("one", provenance={"pid": 2**22 + 1})
+    with open_store(path) as other:
+        other.resume_run("one", {})
+        trial = propose(run_id)
+        other.start(trial.trial)
+        with pytest.raises(StoreError, match=f"run {run_id} is now driven by process {os.getpid()}"):
+            store.heartbeat(run_id)
+        store.finish_run(run_id, "stopped")
+        assert store.trial(trial.trial).state is TrialState.RUNNING
+        assert store.run("one").status is RunStatus.RUNNING
 
 
 def test_a_dead_process_does_not_hold_its_run(store, new_run):

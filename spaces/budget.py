@@ -104,7 +104,7 @@ class Budget:
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name == "latency_ms":
-                _check_latency(value)
+                check_latency(value, "budget.latency_ms")
             elif value is not None:
                 parsed = parse_count(value, f"budget.{f.name}", in_bytes=f.name.endswith("memory_bytes"))
                 object.__setattr__(self, f.name, parsed)
@@ -162,7 +162,8 @@ class Budget:
         return " and ".join(highs + lows + timed) or "no limit"
 
 
-def _check_latency(value: Any) -> None:
+def check_latency(value: Any, what: str) -> None:
+    """Raise where ``value`` is no limit of milliseconds; None is no limit."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and math.isfinite(value) and value > 0):
-        raise ValueError(f"budget.latency_ms must be a number of milliseconds above 0, as in 2.5, but got {value!r}")
+        raise ValueError(f"{what} must be a number of milliseconds above 0, as in 2.5, but got {value!r}")

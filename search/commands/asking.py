@@ -9,6 +9,7 @@ from .options import (
     Database,
     Json,
     MaxActivations,
+    MaxLatency,
     MaxMacs,
     MaxMemory,
     MaxParams,
@@ -33,6 +34,7 @@ def best(
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
+    max_latency_ms: MaxLatency = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -40,7 +42,7 @@ def best(
     from ...results.query import best as query_best
     from ...results.query import why_none
 
-    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with reading(database) as store:
         trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top)
         why = "" if trials else why_none(store, budget, run, dataset)
@@ -57,13 +59,14 @@ def list_trials(
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
+    max_latency_ms: MaxLatency = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
     """List trials in any state."""
     from ...results.query import listing, why_none
 
-    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with reading(database) as store:
         trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
         why = "" if trials else why_none(store, budget, run, dataset)
@@ -78,6 +81,7 @@ def pareto(
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
+    max_latency_ms: MaxLatency = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -85,7 +89,7 @@ def pareto(
     from ...results.pareto import pareto as front
     from ...results.query import listing, why_none
 
-    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with reading(database) as store:
         trials = front(listing(store, budget=budget, run=run), objectives.split(","))
         why = "" if trials else why_none(store, budget, run)

@@ -17,6 +17,9 @@ MaxParams = Annotated[str | None, typer.Option(help="At most so many parameters,
 MaxMacs = Annotated[str | None, typer.Option(help="At most so many multiply-accumulates, as in 6M or 300M.")]
 MaxActivations = Annotated[str | None, typer.Option(help="At most so many activations.")]
 MaxMemory = Annotated[str | None, typer.Option(help="At most so much training memory, as in 2GB.")]
+MaxLatency = Annotated[
+    float | None, typer.Option("--max-latency-ms", help="At most so many milliseconds a forward pass, as measured.")
+]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of a picture, as in 3x224x224.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Run = Annotated[str | None, typer.Option("--run", help="Only this run.")]
@@ -27,9 +30,12 @@ def budget_of(
     max_macs: str | None = None,
     max_activations: str | None = None,
     max_memory: str | None = None,
+    max_latency_ms: float | None = None,
 ) -> "Budget":
     """The budget that the options spell; errors name the option."""
-    from ...spaces.budget import Budget, parse_count
+    from ...spaces.budget import Budget, check_latency, parse_count
+
+    check_latency(max_latency_ms, "--max-latency-ms")
 
     def count(value: str | None, option: str, *, in_bytes: bool = False) -> int | None:
         return None if value is None else parse_count(value, option, in_bytes=in_bytes)
@@ -39,6 +45,7 @@ def budget_of(
         macs=count(max_macs, "--max-macs"),
         activations=count(max_activations, "--max-activations"),
         memory_bytes=count(max_memory, "--max-memory", in_bytes=True),
+        latency_ms=max_latency_ms,
     )
 
 

@@ -1,5 +1,6 @@
 """Limits: a budget as conditions on the trials, and as words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,14 @@ def _short(value: float) -> str:
     text = format_count(value) if value >= 1000 else f"{value:.3g}"
     digits, unit = text.rstrip("kMGT"), text[len(text.rstrip("kMGT")) :]
     return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + unit
+
+
+def budget_in(config: Mapping[str, Any]) -> Budget:
+    """The budget in a run's settings; no limit where they are another program's and cannot be read."""
+    try:
+        return Budget.of(config.get("budget") or {})
+    except (ValueError, AttributeError):
+        return Budget()
 
 
 def limits(budget: Budget) -> list[Limit]:

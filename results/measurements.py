@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _m = schema.measurement.c
 CALIBRATED = "latency_calibrated"  # the event that keeps a run's predictor
+PREDICTED = "latency_predicted"  # the event that tells how far it was off
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,18 @@ def prediction_errors(rows: Sequence[Mapping[str, Any]]) -> tuple[PredictionErro
     calibrating = [row for row in rows if row["trial_id"] is None]
     trained = [row for row in rows if row["trial_id"] is not None and row["fingerprint"] not in seen]
     return _error(calibrating), _error(trained)
+
+
+def record_errors(store: "Store", run_id: int) -> None:
+    """Log how far the predictions of a run were off, as an event; nothing where the run predicts no latency."""
+    if calibration(store, run_id) is None:
+        return
+    left_out, trained = prediction_errors(measurements(store, run_id))
+    detail = {
+        name: {"n": error.n, "median_error": error.median_error} if error else None
+        for name, error in (("left_out", left_out), ("trained", trained))
+    }
+    store.add_event(run_id, "info", PREDICTED, detail)
 
 
 def _error(rows: Sequence[Mapping[str, Any]]) -> PredictionError | None:

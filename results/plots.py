@@ -84,3 +84,20 @@ def failures(counts: Mapping[str, int]) -> "Figure":
     figure.add_bar(x=list(counts), y=list(counts.values()), marker_color=_COLOURS[4], name="failed")
     figure.update_xaxes(type="category")
     return figure
+
+
+def predicted_against_measured(rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Predicted latency against the measured one, the networks of the calibration apart from the trained ones."""
+    figure = _figure("Latency: predicted against measured", "measured, ms", "predicted, ms")
+    for name, trained in (("calibration, each left out", False), ("trained", True)):
+        shown = [row for row in rows if (row["trial_id"] is not None) == trained and row["predicted_ms"] is not None]
+        figure.add_scatter(
+            x=[row["latency_ms_p50"] for row in shown],
+            y=[row["predicted_ms"] for row in shown],
+            text=[f"trial {row['trial_id']}" if trained else "untrained" for row in shown],
+            name=name,
+            mode="markers",
+        )
+    most = max(max(row["latency_ms_p50"], row["predicted_ms"] or 0.0) for row in rows)
+    figure.add_scatter(x=[0, most], y=[0, most], name="as predicted", mode="lines", line={"dash": "dash"})
+    return figure

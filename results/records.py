@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from ..spaces.budget import Budget
 from ..spaces.lookup import unknown
 
 
@@ -129,9 +130,13 @@ class History:
         """The architectures proposed so far, failed ones included."""
         return frozenset(trial.fingerprint for trial in self.trials)
 
-    def best(self) -> Trial | None:
-        """The finished trial with the highest validation accuracy (see :func:`rank`), or ``None`` without one."""
-        scored = (trial for trial in self.finished if trial.val_accuracy is not None)
+    def best(self, budget: Budget | None = None) -> Trial | None:
+        """The finished trial with the highest validation accuracy (see :func:`rank`), or ``None`` without one.
+
+        With ``budget`` only what was measured in time; its other limits no trial of a search breaks.
+        """
+        asked = budget or Budget()
+        scored = (t for t in self.finished if t.val_accuracy is not None and asked.in_time(t.latency_ms))
         return min(scored, key=rank, default=None)
 
 

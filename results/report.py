@@ -13,7 +13,10 @@ from typing import Any
 
 from ..spaces.budget import Budget
 from . import plots
+from .latency_section import latency_section
+from .limits import budget_in
 from .page import code, facts, page, paragraph, picture, section, table
+from .proxy_section import proxy_section
 from .query import best, why_none
 from .reading import Reading
 from .records import History, RunRecord, Trial, TrialState
@@ -48,10 +51,7 @@ class _Told:
 
     @cached_property
     def budget(self) -> Budget:
-        try:
-            return Budget.of(self.run.config.get("budget") or {})
-        except (ValueError, AttributeError):  # another program's config: the page is worth more without its budget
-            return Budget()
+        return budget_in(self.run.config)
 
     @cached_property
     def best(self) -> list[Trial]:
@@ -70,6 +70,8 @@ def _sections(told: _Told) -> Iterator[str]:
         yield _costs(told)
         yield from _curves(told)
         yield from _layers(told)
+    yield from latency_section(told.store, told.run.run_id, told.history, told.budget)
+    yield from proxy_section(told.store, told.run.run_id, told.history, told.budget)
     if any(trial.state is TrialState.FAILED for trial in told.history):
         yield _failures(told)
     yield _provenance(told)
@@ -103,7 +105,7 @@ def _best(told: _Told) -> str:
     if not told.best:
         reason = why_none(told.store, told.budget, told.run.name)
         return section("The best trials", paragraph(f"No trial to show: {reason}."))
-    columns = ("trial", "val_accuracy", "params", "macs", "activations", "memory_bytes", "epochs_done", "seed")
+    columns = ("trial", "val_accuracy", "params", "macs", "activations", "memory_bytes", "latency_ms", "epochs_done")
     rows = [[*(getattr(trial, name) for name in columns), _pairs(trial.recipe)] for trial in told.best]
     note = f"Chosen by validation accuracy alone; equal ones by fewer params, then fewer macs. {_UNITS}"
     winner = told.best[0]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..results.records import History, Trial, TrialState
-from ..spaces.budget import format_count
+from ..spaces.budget import Budget, format_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +42,8 @@ class Progress:
         """Show where the run stands."""
         history = recorder.store.history(recorder.run_id)
         done = [trial for trial in history if trial.state.final]
-        self.bar.update(self.task, completed=len(done), note=_note(history))
+        note = _note(history, recorder.searcher.sieve.budget)
+        self.bar.update(self.task, completed=len(done), note=note)
         if not self.console.is_terminal:
             for trial in done:
                 self._say(trial, len(done))
@@ -62,8 +63,8 @@ def shown(console: "Console", trials: int) -> Iterator[Progress]:
         yield progress
 
 
-def _note(history: History) -> str:
-    best = history.best()
+def _note(history: History, budget: Budget) -> str:
+    best = history.best(budget)
     failed = sum(trial.state is TrialState.FAILED for trial in history)
     parts = [f"{failed} failed"] if failed else []
     if best is not None and best.val_accuracy is not None:

@@ -28,6 +28,8 @@ RUNS = Path("runs")
 class Outcome:
     """What a search came to: its best trials under the budget, all it trained, and where everything lies.
 
+    ``too_slow`` are finished trials that were predicted inside the budget's latency and measured above it, or not at
+    all: they are never among the best.
     ``complete`` is False where a signal stopped it before its last trial; ``archsieve resume`` goes on.
     """
 
@@ -39,6 +41,7 @@ class Outcome:
     seconds: float
     database: Path
     report: Path
+    too_slow: tuple[Trial, ...] = ()
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -163,10 +166,12 @@ class Session:
             self.experiment, self.data, self.store, self.run_id, self.folder, address=address, on_change=on_change
         )
         report = write_report(self.store, self.run_id, self.folder / "report.html")
+        budget, history = self.experiment.budget, self.store.history(self.run_id)
         return Outcome(
             run=self.folder.name,
-            best=tuple(best(self.store, budget=self.experiment.budget, run=self.run_id, top=top)),
-            trials=self.store.history(self.run_id).trials,
+            best=tuple(best(self.store, budget=budget, run=self.run_id, top=top)),
+            trials=history.trials,
+            too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
             exhausted=recorder.exhausted,
             complete=recorder.complete,
             seconds=time.monotonic() - self.started,

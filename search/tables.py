@@ -24,12 +24,14 @@ def trials_table(trials: Iterable[Trial], title: str = "", without: Container[st
             "val_accuracy": "" if trial.val_accuracy is None else f"{trial.val_accuracy:.4f}",
             "params": f"{trial.params:,}",
             "macs": f"{trial.macs:,}",
+            "latency_ms": "" if trial.latency_ms is None else f"{trial.latency_ms:.3g}",
             "architecture": str(Architecture.from_json(trial.architecture)),
             "recipe": recipe_words(trial.recipe),
         }
         for trial in trials
     ]
-    headers = [name for name in (rows[0] if rows else ()) if name not in without]
+    untimed = () if any(row["latency_ms"] for row in rows) else ("latency_ms",)
+    headers = [name for name in (rows[0] if rows else ()) if name not in without and name not in untimed]
     cells = [[row[name] for name in headers] for row in rows]
     return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
 
@@ -38,6 +40,16 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
     """The parts of a recipe that are usually searched."""
     names = ("lr", "weight_decay", "dropout", "epochs")
     return " ".join(f"{name}={recipe[name]:.3g}" for name in names if name in recipe)
+
+
+def latency_words(row: Mapping[str, Any]) -> str:
+    """A trial's measurement in a line: what was measured, what had been predicted, and on what."""
+    predicted = "" if row["predicted_ms"] is None else f", predicted {row['predicted_ms']:.3g}"
+    return (
+        f"measured latency_ms: p50 {row['latency_ms_p50']:.3g}, p90 {row['latency_ms_p90']:.3g}{predicted} (batch "
+        f"{row['batch_size']}, {row['precision']}, {row['threads']} threads, n = {row['n']} after {row['warmup']} to "
+        f"warm up, {row['machine']}, torch {row['torch']})"
+    )
 
 
 def layers_table(layers: Sequence[LayerCost], total: Cost, title: str = "") -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ..results.measurements import record_errors
 from ..results.records import RunStatus
 from ..results.store import Store
 from ..spaces.sieve import BudgetError
@@ -21,6 +22,7 @@ from .ray_runtime import check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
 from .searchers import SEARCHERS
+from .spool import Spool
 from .timing import Timing
 from .warmup import warm
 
@@ -48,15 +50,25 @@ def run_trials(
     searcher = SEARCHERS[search.searcher](experiment.sieve, experiment.recipes)
     checkpoints = checkpoints_of(folder, experiment.file.resources.checkpoints)
     recorder = Recorder(
-        store, run_id, searcher, search.seed, search.trials, checkpoints, search.trial_timeout_s, on_change
+        store,
+        run_id,
+        searcher,
+        search.seed,
+        search.trials,
+        checkpoints,
+        Spool(folder / "spool"),
+        search.trial_timeout_s,
+        on_change,
     )
     status = RunStatus.STOPPED
     try:
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address):
             check_resources(experiment)
+            recorder.replay()
             recorder.sweep()
             prepare(experiment, data, recorder)
             tune_trials(experiment, data, recorder, folder, trainable)
+        record_errors(store, run_id)
         if recorder.stopping is not None and recorder.stopping.error is not None:
             raise recorder.stopping.error
         if recorder.complete:

@@ -103,22 +103,28 @@ def show_trial(
     as_json: Json = False,
 ) -> None:
     """Show one trial: its figures, recipe, curve and layers."""
+    from ...results.measurements import measurements
+    from ...results.proxy_scores import scores_of
     from ...results.trial_name import trial_named
     from ...spaces.architecture import Architecture
     from ...spaces.cost import cost, layer_costs
-    from ..tables import layers_table, trials_table
-    from ..trial_json import trial_json
+    from ..tables import latency_words, layers_table, trials_table
+    from ..trial_json import json_row, trial_json
 
     with reading(database) as store:
         found = trial_named(store, trial)
         curve = store.curve(found.trial)
+        measured = measurements(store, found.run, trial_id=found.trial)
+        proxies = scores_of(store, found.run, found.fingerprint)
     architecture = Architecture.from_json(found.architecture)
     layers = layer_costs(architecture)
     if as_json:
-        show_json({**trial_json(found), "layers": [row.to_json() for row in layers], "curve": curve})
+        more = {"measurements": [json_row(row) for row in measured], "proxies": proxies}
+        show_json({**trial_json(found), "layers": [row.to_json() for row in layers], "curve": curve, **more})
         return
     facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
     show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts)
+    show(*map(latency_words, measured), *(f"proxy {name}: {said}" for name, said in proxies.items()))
 
 
 def answer(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:

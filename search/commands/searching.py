@@ -103,6 +103,7 @@ def _close(outcome: Any, as_json: bool) -> None:
                 "best": [trial_json(trial) for trial in outcome.best],
                 "trials": len(outcome.trials),
                 "failed": len(outcome.failed),
+                "too_slow": len(outcome.too_slow),
                 "exhausted": outcome.exhausted,
                 "complete": outcome.complete,
                 "seconds": outcome.seconds,
@@ -116,12 +117,23 @@ def _close(outcome: Any, as_json: bool) -> None:
         typer.echo(f"stopped before its end; go on with: archsieve resume {outcome.run}", err=True)
         raise typer.Exit(RESUMABLE)
     if not outcome.best:
-        typer.echo(
-            f"no network was found: {len(outcome.failed)} of {len(outcome.trials)} trials failed, most often because "
-            f"of: {outcome.common_reason}\nthe failures are in {outcome.report}",
-            err=True,
-        )
+        typer.echo(f"no network was found: {_why_none(outcome)}", err=True)
         raise typer.Exit(NOTHING_USABLE)
+
+
+def _why_none(outcome: Any) -> str:
+    total = len(outcome.trials)
+    if not outcome.failed:
+        return f"0 of {total} trials have a result under the budget{_slow(outcome)}; they are all in {outcome.report}"
+    return (
+        f"{len(outcome.failed)} of {total} trials failed, most often because of: {outcome.common_reason}"
+        f"{_slow(outcome)}\nthe failures are in {outcome.report}"
+    )
+
+
+def _slow(outcome: Any) -> str:
+    """How many trials met the latency as predicted and broke it as measured."""
+    return f", {len(outcome.too_slow)} measured too slow" if outcome.too_slow else ""
 
 
 def _show_best(outcome: Any) -> None:
@@ -132,7 +144,7 @@ def _show_best(outcome: Any) -> None:
     best = outcome.best[0]
     architecture = Architecture.from_json(best.architecture)
     tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used to choose)"
-    failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+    failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + _slow(outcome)
     ended = "; every architecture inside the budget has been tried" if outcome.exhausted else ""
     title = f"best of {len(outcome.trials)} trials{failed}{ended}, by validation accuracy"
     show(
@@ -150,11 +162,12 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say how far the runs have come."""
+    from ...results.limits import budget_in
     from .options import reading
 
     with reading(database) as store:
         records = [store.run(run)] if run is not None else store.runs()
-        bests = {record.name: store.history(record.name).best() for record in records}
+        bests = {record.name: store.history(record.name).best(budget_in(record.config)) for record in records}
     rows = [
         {
             "run": record.name,

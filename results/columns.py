@@ -59,7 +59,7 @@ def _json_reading(value: float | int | str | bool) -> tuple[tuple[str, ...], Cal
 def _columns() -> dict[str, Column]:
     numbers = (
         *("number", "seed", "params", "macs", "activations", "memory_bytes", "epochs_done", "best_epoch"),
-        *("val_accuracy", "val_loss", "train_accuracy", "train_loss", "duration_s"),
+        *("val_accuracy", "val_loss", "train_accuracy", "train_loss", "latency_ms", "duration_s"),
     )
     texts = ("state", "fingerprint", "fail_kind", "reason", "device")
     listed = [

@@ -6,7 +6,7 @@ from typing import Any
 
 from .records import Trial
 
-COSTS = ("params", "macs", "activations", "memory_bytes")
+COSTS = ("params", "macs", "activations", "memory_bytes", "latency_ms")
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 PROGRESS = ("state", "epochs_done", "best_epoch", "duration_s", "seed")
 

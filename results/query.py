@@ -1,7 +1,6 @@
 """Queries: which trials are best, how to list them, and why there are none."""
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
@@ -12,9 +11,6 @@ from .limits import Limit, inside, limits
 from .reading import Reading
 from .records import FINISHED, Trial
 from .rows import TRIALS, run_id_of, trials_of
-
-if TYPE_CHECKING:
-    import pandas
 
 _t = schema.trial.c
 _CHOOSABLE = (_t.val_accuracy.is_not(None), _t.state.in_(sorted(state.value for state in FINISHED)))
@@ -27,8 +23,6 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
     **{name: _t[name] for name in ("params", "macs", "activations", "memory_bytes", "latency_ms")},
     **{name: _t[name] for name in ("epochs_done", "duration_s")},
 }
-_NESTED = ("recipe", "choices")
-_SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture")] + ["val_error"]
 
 
 def best(
@@ -123,16 +117,3 @@ def _shortcomings(connection: Connection, where: list[ColumnElement[bool]]) -> s
     by_state = select(_t.state, func.count()).where(*where).group_by(_t.state).order_by(_t.state)
     told = ", ".join(f"{count} {state}" for state, count in connection.execute(by_state))
     return f"none has a validation accuracy: {told}"
-
-
-def frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
-    """One row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
-    import pandas
-
-    rows = [_flat(trial) for trial in store.trials(run)]
-    return pandas.DataFrame(rows, columns=None if rows else list(_SCALARS)).set_index("trial")
-
-
-def _flat(trial: Trial) -> dict[str, Any]:
-    nested = {f"{part}.{key}": value for part in _NESTED for key, value in getattr(trial, part).items()}
-    return {name: getattr(trial, name) for name in _SCALARS} | nested

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .commands import asking, profiling, querying, searching, spacing
+from .commands import asking, profiling, querying, searching, spacing, transferring
 
 # 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
 USAGE, ENVIRONMENT, DATABASE_ERROR, REFUSED, INTERRUPTED = 2, 4, 5, 6, 130
@@ -25,6 +25,8 @@ app.command()(spacing.space)
 app.command()(profiling.profile)
 for _question in (querying.query, querying.sql, querying.compare, querying.curve):
     asking.results.command()(_question)
+asking.results.command()(transferring.export)
+asking.results.command("import")(transferring.import_runs)
 app.add_typer(asking.results, name="results")
 app.command()(searching.status)
 app.command()(searching.init)
@@ -65,6 +67,8 @@ def main() -> None:
 def exit_code(error: Exception) -> int | None:
     """The exit code for a known mistake; None for one of our own."""
     names = {cls.__name__ for cls in type(error).__mro__}
+    if "DiskFullError" in names:
+        return ENVIRONMENT
     if "StoreError" in names:
         return DATABASE_ERROR
     if "RefusedError" in names:

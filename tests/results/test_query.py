@@ -6,7 +6,7 @@ import pytest
 
 from archsieve.results import schema
 from archsieve.results.pareto import pareto
-from archsieve.results.query import best, frame, listing, why_none
+from archsieve.results.query import best, listing, why_none
 from archsieve.results.records import History, Trial, TrialState, rank
 from archsieve.spaces.budget import Budget
 
@@ -134,18 +134,6 @@ def test_why_none(store, new_run, complete):
     assert why_none(store, Budget(params="8M", macs=300)) == says
     says = "1 of 3 trials have params <= 5.2M, but none has a validation accuracy: 1 failed"
     assert why_none(store, Budget(params="5.2M"), "digits") == says
-
-
-def test_a_frame_has_a_row_per_trial(store, new_run, complete):
-    assert list(frame(store).columns)[:3] == ["run", "number", "state"]
-    run_id = new_run()
-    complete(run_id, "f0", 0.9)
-    complete(run_id, "f1", None)
-    table = frame(store, "digits")
-    assert list(table.index) == [1, 2]
-    assert table.loc[1, "val_error"] == pytest.approx(0.1)
-    assert (table.loc[2, "recipe.lr"], table.loc[2, "choices.stage.width"]) == (0.1, 1)
-    assert len(table.query("val_accuracy > 0.5 and params < 5000")) == 1
 
 
 def dominated(trial: Trial, other: Trial, names: tuple[str, ...]) -> bool:

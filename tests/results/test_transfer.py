@@ -1,0 +1,275 @@
+"""Runs that leave one store and arrive in another, unchanged or not at all."""
+
+import csv
+import json
+import math
+
+import pytest
+
+from archsieve.results.arrival import bring_in
+from archsieve.results.document import documents
+from archsieve.results.errors import RunExistsError
+from archsieve.results.records import FailKind, TrialState
+from archsieve.results.store import open_store
+from archsieve.results.transfer import FORMATS, export_runs, read_runs
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.blocks import Conv, GlobalAverage, Residual
+from archsieve.spaces.cost import cost, layer_costs
+
+KINDS = sorted(FORMATS)
+
+
+def real(width):
+    return Architecture((1, 8, 8), (Conv(width), Residual(2 * width), GlobalAverage()), 10)
+
+
+@pytest.fixture
+def run(store, new_run):
+    """A run with a completed trial, a failed one, one that is running and one that waits."""
+
+    def propose(width, **recipe):
+        architecture = real(width)
+        price = cost(architecture)
+        return store.propose(
+            run_id,
+            architecture=architecture.to_json(),
+            fingerprint=architecture.fingerprint,
+            cost={name: getattr(price, name) for name in ("params", "macs", "activations", "memory_bytes")},
+            layers=[layer.to_json() for layer in layer_costs(architecture)],
+            choices={"1.conv.width": width},
+            recipe={"lr": 0.1 + 0.2, "epochs": 3, **recipe},
+            seed=2**53 + 1,
+        ).trial
+
+    run_id = new_run("digits", provenance={"argv": ["archsieve", "search", 'a,b\n;"c".toml'], "host": "näh", "pid": 1})
+    done, failed, running, _ = propose(8), propose(16, nesterov=True), propose(8, nesterov="no", odd=[1]), propose(4)
+    for trial in (done, failed, running):
+        store.start(trial, device="cpu", node="a", pid=7)
+    store.record_epoch(done, 1, {"val_accuracy": 1 / 3, "val_loss": math.nan})
+    store.record_epoch(done, 2, {"val_accuracy": 2 / 3, "val_loss": math.inf})
+    store.finish(done, TrialState.COMPLETED, summary={"val_accuracy": 2 / 3, "test_accuracy": 0.5, "best_epoch": 2})
+    store.finish(failed, TrialState.FAILED, fail_kind=FailKind.BUG, reason='a "quoted", reason\r\nin two lines; =1+1')
+    store.record_epoch(running, 1, {"val_loss": 0.1})
+    store.add_artifact(done, "best", "digits/best.safetensors", 10, "00")
+    store.add_event(run_id, "info", "note", {"text": "ä"}, done)
+    return run_id
+
+
+@pytest.fixture
+def other(tmp_path):
+    with open_store(tmp_path / "other.db", create=True) as opened:
+        yield opened
+
+
+def comparable(store):
+    """What the documents of a store say, without the ids that each store counts for itself."""
+    said = []
+    for document in documents(store):
+        tables = {name: [dict(row) for row in rows] for name, rows in document.tables.items()}
+        numbers = {row["trial_id"]: row["number"] for row in tables["trial"]}
+        for rows in tables.values():
+            for row in rows:
+                row["trial_id"] = numbers.get(row.get("trial_id"))
+                for key in ("run_id", "process_id", "event_id", "measurement_id"):
+                    row.pop(key, None)
+        said.append(tables)
+    return said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_arrives_is_what_left(store, run, other, tmp_path, kind, new_run):
+    new_run("nothing-tried")
+    store.finish_run(run, "stopped")
+    path = tmp_path / f"runs{kind}"
+    assert export_runs(store, path) == ["digits", "nothing-tried"]
+    store.finish_run(2, "stopped")
+    assert bring_in(other, read_runs(path)) == ["digits", "nothing-tried"]
+    left, arrived = comparable(store), comparable(other)
+    for process in (left[1]["process"][0], arrived[1]["process"][0], left[1]["run"][0], arrived[1]["run"][0]):
+        for moment in ("ended_at", "end_reason", "finished_at"):
+            process.pop(moment, None)
+    assert arrived == left
+    (done, failed, running, queued) = other.trials("digits")
+    assert [trial.state for trial in (done, failed, running, queued)] == [
+        "completed",
+        "failed",
+        "interrupted",
+        "queued",
+    ]
+    assert math.isnan(other.curve(done.trial)["val_loss"][0][1])
+    assert failed.reason.endswith("in two lines; =1+1")
+    assert done.recipe["lr"] == 0.1 + 0.2
+    assert running.recipe["odd"] == [1]
+    assert other.artifacts(done.trial) == []  # the file stayed where it is
+    again = tmp_path / f"again{kind}"
+    export_runs(other, again, ["digits"])
+    assert [document.name for document in read_runs(again)] == ["digits"]
+
+
+def test_what_was_running_is_at_rest_where_it_arrives(store, run, other, tmp_path):
+    export_runs(store, tmp_path / "a.json")
+    bring_in(other, read_runs(tmp_path / "a.json"))
+    assert store.run("digits").status == "running"
+    assert other.run("digits").status == "stopped"
+    assert other.trials("digits")[2].state is TrialState.INTERRUPTED
+    assert other.resume_run("digits", {"host": "here", "pid": 1}) == 1  # nobody holds it
+
+
+def test_ids_are_counted_anew_beside_other_runs(store, run, other, tmp_path):
+    other.create_run("first", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
+    export_runs(store, tmp_path / "a.csv")
+    assert bring_in(other, read_runs(tmp_path / "a.csv"), name="second") == ["second"]
+    assert other.run("second").run_id == 2
+    assert other.curve(other.trials("second")[0].trial)["val_accuracy"] == [(1, 1 / 3), (2, 2 / 3)]
+    assert other.events("second")[0]["trial_id"] == other.trials("second")[0].trial
+    assert other.events("second")[0]["run_id"] == 2
+
+
+def test_a_run_arrives_once(store, run, other, tmp_path):
+    path = tmp_path / "a.json"
+    export_runs(store, path)
+    with pytest.raises(ValueError, match="in this store already, as 'digits'"):
+        bring_in(store, read_runs(path), name="another")
+    with pytest.raises(ValueError, match="in this store already"):
+        bring_in(store, read_runs(tmp_path / "archsieve.db"))
+    other.create_run("digits", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
+    with pytest.raises(RunExistsError, match="'digits' exists; take another, such as 'digits-2'"):
+        bring_in(other, read_runs(path))
+    assert len(other.runs()) == 1
+    assert bring_in(other, read_runs(tmp_path / "archsieve.db"), name="b") == ["b"]
+
+
+def altered(path, table, column, value, place=0):
+    """The document in ``path`` with one cell changed."""
+    told = json.loads(path.read_text())
+    cells = told["runs"][0][table]
+    cells["rows"][place][cells["columns"].index(column)] = value
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "says"),
+    [
+        ("architecture", "fingerprint", "0" * 64, "has the fingerprint"),
+        ("architecture", "params", 5, "params, but 5 are said"),
+        ("architecture", "json", {"blocks": []}, "cannot be read"),
+        ("trial", "params", 5, "its params are 5"),
+        ("trial", "number", 9, "numbered 0 to 3"),
+        ("trial", "number", None, "each row of trial has number"),
+        ("trial", "state", "perfect", "'perfect' is not a valid TrialState"),
+        ("trial", "state", "failed", "a failed trial, and no other"),
+        ("trial", "val_accuracy", 98.7, "a fraction in"),
+        ("trial", "val_accuracy", "high", "holds float, but got 'high'"),
+        ("trial", "epochs_done", True, "holds int, but got True"),
+        ("trial", "created_at", "yesterday", "holds a moment"),
+        ("trial", "fingerprint", "0" * 64, "is not in the file"),
+        ("run", "name", "../up", "a run name is"),
+        ("run", "status", "sleeping", "not a valid RunStatus"),
+        ("metric", "special", "huge", "contradicts itself"),
+        ("metric", "trial_id", 99, "contradicts itself"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_and_nothing_written(
+    store, run, other, tmp_path, table, column, value, says
+):
+    path = tmp_path / "a.json"
+    export_runs(store, path)
+    altered(path, table, column, value)
+    with pytest.raises(ValueError, match=says):
+        bring_in(other, read_runs(path))
+    assert (other.runs(), other.trials()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.json", b"", "is no export of archsieve"),
+        ("a.json", b"[]", "does not say application"),
+        ("a.json", b'{"application": "archsieve", "format": 2}', "upgrade archsieve"),
+        ("a.json", b'{"application": "archsieve", "format": 1, "runs": []}', "no such runs"),
+        ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"runn": 1}]}', "did you mean 'run'"),
+        ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"run": 1}]}', "columns and rows"),
+        ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{}]}', "one run, but got 0"),
+        ("a.json", b"\xff", "not text in UTF-8"),
+        ("a.json", b"[" * 100_000, "is no export of archsieve"),
+        ("a.csv", b"a,b\n1,2\n", "has no column run"),
+        ("a.csv", b"run,trial_id,archsieve_run,archsieve_trial\nx,1,,\n", "one row of run 'x' holds archsieve_run"),
+        ("a.csv", b"run,trial_id,archsieve_run,archsieve_trial\nx,1,5,5\n", "hold tables"),
+        ("a.parquet", b"PAR1", "is no export of archsieve"),
+        ("a.xlsx", b"", "unknown kind of file '.xlsx'"),
+    ],
+)
+def test_what_is_no_export(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=says):
+        read_runs(tmp_path / name)
+
+
+def test_a_column_of_a_newer_archsieve_is_not_dropped_in_silence(store, run, other, tmp_path):
+    path = tmp_path / "a.json"
+    export_runs(store, path)
+    told = json.loads(path.read_text())
+    told["runs"][0]["trial"]["columns"][0] = "trial_idd"
+    path.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="unknown column of trial 'trial_idd'; did you mean 'trial_id'"):
+        bring_in(other, read_runs(path))
+    assert other.runs() == []
+
+
+def test_where_an_export_may_go(store, run, tmp_path):
+    path = tmp_path / "out.json"
+    path.write_text("mine")
+    with pytest.raises(ValueError, match="exists and is left as it is"):
+        export_runs(store, path)
+    assert path.read_text() == "mine"
+    for place, says in ((tmp_path, "unknown kind of file"), (tmp_path / "no" / "a.json", "does not exist")):
+        with pytest.raises(ValueError, match=says):
+            export_runs(store, place)
+    with pytest.raises(ValueError, match="did you mean 'digits'"):
+        export_runs(store, path, ["digit"], force=True)
+    assert path.read_text() == "mine"
+    export_runs(store, path, ["digits"], force=True)
+    assert json.loads(path.read_text())["application"] == "archsieve"
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".out")] == []
+    with pytest.raises(ValueError, match="no file"):
+        read_runs(tmp_path / "missing.json")
+
+
+def test_a_spreadsheet_shows_what_a_person_looks_for(store, run, tmp_path):
+    export_runs(store, tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["completed", "failed", "running", "queued"]
+    assert float(rows[0]["val_accuracy"]) == 2 / 3
+    assert float(rows[0]["recipe.lr"]) == 0.1 + 0.2
+    assert [bool(row["archsieve_run"]) for row in rows] == [True, False, False, False]
+
+
+def test_a_parquet_file_opens_in_pandas(store, run, tmp_path):
+    import pandas
+
+    export_runs(store, tmp_path / "a.parquet")
+    table = pandas.read_parquet(tmp_path / "a.parquet")
+    assert list(table.state) == ["completed", "failed", "running", "queued"]
+    assert table.params.sum() == sum(trial.params for trial in store.trials())
+
+
+def test_tensorboard_reads_the_curves(store, run, tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    from archsieve.results.tensorboard import write_events
+
+    folder = tmp_path / "tb"
+    assert write_events(store, folder, ["digits"]) == 4
+    (file,) = (folder / "digits" / "trial-1").rglob("events*")
+    points = []
+    data, at = file.read_bytes(), 0
+    while at < len(data):  # length, its checksum, the event, its checksum
+        length = int.from_bytes(data[at : at + 8], "little")
+        for value in Event.FromString(data[at + 12 : at + 12 + length]).summary.value:
+            points.append((value.tag, value.simple_value))
+        at += length + 16
+    assert [v for tag, v in points if tag == "val_accuracy"] == pytest.approx([1 / 3, 2 / 3])
+    assert "val_loss" not in dict(points)  # neither NaN nor infinite figures are drawn
+    with pytest.raises(ValueError, match="new or empty folder"):
+        write_events(store, folder)

@@ -46,13 +46,13 @@ class Progress:
         self.bar.update(self.task, completed=len(done), note=note)
         if not self.console.is_terminal:
             for trial in done:
-                self._say(trial, len(done))
+                self._say(trial, len(done), recorder.searcher.sieve.budget)
 
-    def _say(self, trial: Trial, done: int) -> None:
+    def _say(self, trial: Trial, done: int, budget: Budget) -> None:
         if trial.trial in self.said:
             return
         self.said.add(trial.trial)
-        self.console.print(f"[{done}/{self.total}] {_line(trial)}", highlight=False, markup=False)
+        self.console.print(f"[{done}/{self.total}] {_line(trial, budget)}", highlight=False, markup=False)
 
 
 @contextmanager
@@ -72,8 +72,13 @@ def _note(history: History, budget: Budget) -> str:
     return ", ".join(parts) or "starting"
 
 
-def _line(trial: Trial) -> str:
+def _line(trial: Trial, budget: Budget) -> str:
     price = f"params {trial.params:,}, macs {trial.macs:,}"
     if trial.state is TrialState.FAILED:
         return f"trial {trial.trial}: failed ({trial.fail_kind}): {trial.reason}; {price}"
-    return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}; {price}; {trial.epochs_done} epochs"
+    late = "" if budget.in_time(trial.latency_ms) else f"; measured too slow: {_measured(trial)}"
+    return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}; {price}; {trial.epochs_done} epochs{late}"
+
+
+def _measured(trial: Trial) -> str:
+    return "not at all" if trial.latency_ms is None else f"latency_ms {trial.latency_ms:.3g}"

@@ -49,7 +49,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("[search]\nseed = -1", r"search.seed should be greater than or equal to 0"),
         ("[search]\nseed = 4294967296", r"search.seed should be less than or equal to 4294967295"),
         ('[search]\nsearcher = "evoluton"', r"unknown searcher 'evoluton'.*grid"),
-        ('[search]\nscheduler = "ahsa"', r"search.scheduler should be 'none', 'asha', 'hyperband' or 'median', but got 'ahsa'"),
+        ('[search]\nscheduler = "ahsa"', r"search.scheduler should be 'none', 'asha', .* but got 'ahsa'"),
         ('[search]\nscheduler = "asha"\ngrace_epochs = 50', r"grace_epochs must be at most recipe.epochs.*50 and 12"),
         ("[recipe]\nepochs = 0", r"recipe.epochs must be a whole number of at least 1, but got 0"),
         ("[recipe]\nepochs = true", r"recipe.epochs must be a whole number"),

@@ -1,12 +1,22 @@
 """Errors: what a store refuses, and why."""
 
+from collections.abc import Sequence
+
 
 class StoreError(Exception):
     """The store cannot be opened, read or written; the message says which store, why, and what helps."""
 
 
+class NoStoreError(StoreError):
+    """Nothing is there yet that could be opened."""
+
+
 class LockedError(StoreError):
     """Another program holds the database for too long."""
+
+
+class LostError(StoreError):
+    """The database server cannot be reached, or has put this process out."""
 
 
 class DiskFullError(StoreError):
@@ -16,9 +26,10 @@ class DiskFullError(StoreError):
 class RunExistsError(ValueError):
     """A run of this name is in the store already."""
 
-    def __init__(self, name: str, free: str) -> None:
+    def __init__(self, name: str, free: str, changed: Sequence[str] = ()) -> None:
+        other = f" with other settings: {'; '.join(changed)}; a run keeps those it began with" if changed else ""
         super().__init__(
-            f"run names are unique, but {name!r} exists; "
+            f"run names are unique, but {name!r} exists{other}; "
             f"take another, such as {free!r}, or go on with it: archsieve resume {name}"
         )
         self.name, self.free = name, free

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher as TuneSearcher
 
 from ..results.records import FailKind
 from .mishaps import Stop, StopKind
+from .nodes import Nodes
 from .recorder import Recorder
 
 T = TypeVar("T")
@@ -61,14 +63,16 @@ class StoreSearch(_Unpickled, TuneSearcher):
 class StoreCallback(_Unpickled, Callback):
     """Tune's callback: it tells the recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
+    def __init__(self, recorder: Recorder, nodes: Nodes) -> None:
+        self.recorder, self.nodes = recorder, nodes
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         guarded(self.recorder, self.recorder.started, trial.trial_id)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         guarded(self.recorder, self.recorder.tick)
+        if stop := self.nodes.look(any(trial.status == Trial.RUNNING for trial in trials)):
+            self.recorder.stop(stop)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

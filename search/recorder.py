@@ -7,6 +7,7 @@ from collections.abc import Callable as Function
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..results.errors import StoreError
 from ..results.measurements import record_trial
 from ..results.proxy_scores import record_scores
 from ..results.records import FailKind, History, Trial, TrialState
@@ -17,6 +18,7 @@ from .checkpoint_files import Checkpoints
 from .faults import fault
 from .mishaps import ATTEMPTS, Alike, Stop, StopKind
 from .searchers import Proposal, Searcher
+from .spool import Spool, Spooled
 
 HEARTBEAT_S = 20
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
@@ -37,6 +39,7 @@ class Recorder:
     seed: int
     trials: int
     checkpoints: Checkpoints
+    spool: Spool
     timeout_s: float | None = None
     on_change: Function[["Recorder"], None] = lambda recorder: None
     exhausted: bool = False
@@ -123,14 +126,14 @@ class Recorder:
     def reported(self, key: str, result: dict[str, Any]) -> None:
         """An epoch is done, or the trial has failed; after a resume its epochs come again and replace themselves."""
         fault("before_report")
-        self.record(self.running[key], result)
+        self._keep("record", self.running[key], result)
         fault("after_report")
         self._changed()
 
     def completed(self, key: str, result: dict[str, Any]) -> None:
         """The trial ended by itself, or a scheduler stopped it."""
         fault("before_complete")
-        self.end(self.running.pop(key), result)
+        self._keep("end", self.running.pop(key), result)
         fault("after_complete")
         self._changed()
 
@@ -145,6 +148,27 @@ class Recorder:
         if kind is not FailKind.WORKER_LOST or self._lost_again(trial, reason) >= ATTEMPTS:
             self._failed(trial, kind, reason, trace)
         self._changed()
+
+    def _keep(self, verb: str, trial: Trial, result: dict[str, Any]) -> None:
+        """Call ``record`` or ``end``; what the database cannot take is spooled, and the run stopped."""
+        entry = Spooled(verb, trial.trial, result)
+        if self.spool.file is not None:
+            self.spool.add(entry)
+            return
+        try:
+            getattr(self, verb)(trial, result)
+        except StoreError as error:
+            file = self.spool.add(entry)
+            said = f"{error}; what was reported since lies in {file}, and a resume takes it up"
+            self.stop(Stop(StopKind.ERROR, said, error=type(error)(said)))
+
+    def replay(self) -> None:
+        """Bring in what an earlier driver spooled; said twice, it changes nothing."""
+        for verb, trial_id, result in self.spool.entries():
+            trial = self.store.trial(trial_id)
+            if not trial.state.final:
+                getattr(self, verb)(trial, result)
+        self.spool.clear()
 
     def record(self, trial: Trial, result: dict[str, Any]) -> None:
         """Write down what a worker said of its epochs."""

@@ -80,7 +80,7 @@ class LatencySection(Section):
 
     batch_size: int = Field(default=1, ge=1, description="pictures of the timed batch")
     warmup: int = Field(default=3, ge=1, description="passes before the timed ones")
-    n: int = Field(default=20, ge=2, description="timed passes; the median counts")
+    n: int = Field(default=50, ge=2, description="timed passes; the median counts")
     calibration: int = Field(
         default=16, ge=2, description="untrained networks timed first, where budget.latency_ms is set"
     )
@@ -96,6 +96,9 @@ class ResourcesSection(Section):
     )
     checkpoints: str | None = Field(
         default=None, description="where checkpoints go: a folder all machines see, or a URL such as s3://bucket/runs"
+    )
+    node_timeout_s: float = Field(
+        default=600, gt=0, description="how long a cluster without a node for a trial is waited for"
     )
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16 halves memory on a GPU")
 

@@ -1,8 +1,9 @@
 """A session: one experiment from its start to its answer. What ``archsieve search`` does, as functions."""
 
+import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,11 @@ from ..results.records import DatasetRecord, RunRecord, Trial, TrialState
 from ..results.report import write_report
 from ..results.run_name import check_run_name
 from ..results.store import Store, open_store
+from ..spaces.budget import Budget
+from .changes import changes, code_changes
 from .experiment import Experiment
 from .experiment import experiment as make_experiment
+from .mishaps import Stop
 from .provenance import provenance
 from .recorder import Recorder
 from .sections import SearchFile
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from ..models.image_data import ImageData
 
 RUNS = Path("runs")
+log = logging.getLogger("archsieve")
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Outcome:
 
     ``too_slow`` are finished trials that were predicted inside the budget's latency and measured above it, or not at
     all: they are never among the best.
-    ``complete`` is False where a signal stopped it before its last trial; ``archsieve resume`` goes on.
+    ``complete`` is False where it was stopped before its last trial, ``stop`` says why; ``archsieve resume`` goes on.
     """
 
     run: str
@@ -41,7 +46,9 @@ class Outcome:
     seconds: float
     database: Path
     report: Path
+    budget: Budget = field(default_factory=Budget)
     too_slow: tuple[Trial, ...] = ()
+    stop: Stop | None = None
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -74,7 +81,7 @@ def search(
     name = check_run_name(name or experiment.file.name or "run")
     database = Path(database or Path(runs) / "archsieve.db")
     if database.exists():
-        check_free(database, name)
+        check_free(database, name, experiment)
     data, record = load(experiment)
     with open_store(database, create=True) as store:
         settings = experiment.file.search
@@ -109,7 +116,13 @@ def resume(
                 f"run {name!r} was made on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and now "
                 f"has {record.content_hash[:12]}; bring the old files back, or start a new run"
             )
-        run_id = store.resume_run(name, provenance(), experiment.to_json())
+        here = provenance()
+        before = store.provenance(name)
+        changed = code_changes(before[-1], here) if before else []
+        run_id = store.resume_run(name, here, experiment.to_json())
+        if changed:
+            log.warning("the code has changed since this run was last driven: %s", "; ".join(changed))
+            store.add_event(run_id, "warning", "code_changed", changed)
         return Session(experiment, data, store, run_id, Path(runs) / name, database, started).drive(
             address, top, on_change
         )
@@ -171,24 +184,26 @@ class Session:
             run=self.folder.name,
             best=tuple(best(self.store, budget=budget, run=self.run_id, top=top)),
             trials=history.trials,
+            budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
             exhausted=recorder.exhausted,
             complete=recorder.complete,
+            stop=recorder.stopping,
             seconds=time.monotonic() - self.started,
             database=self.database,
             report=report,
         )
 
 
-def check_free(database: str | Path, name: str) -> None:
-    """Raise where a run of that name is in the store already."""
+def check_free(database: str | Path, name: str, experiment: Experiment) -> None:
+    """Raise where a run of that name is in the store already, with what it does otherwise than ``experiment``."""
     from ..results.errors import RunExistsError
     from ..results.run_name import free_name
 
     with open_store(database, read_only=True) as store:
-        names = {run.name for run in store.runs()}
-    if name in names:
-        raise RunExistsError(name, free_name(name, names))
+        runs = {run.name: run for run in store.runs()}
+    if name in runs:
+        raise RunExistsError(name, free_name(name, runs), changes(runs[name].config, experiment.to_json()))
 
 
 __all__ = ["RUNS", "Outcome", "resume", "search"]

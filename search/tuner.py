@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ..results.errors import StoreError
 from ..results.measurements import record_errors
 from ..results.records import RunStatus
 from ..results.store import Store
@@ -18,6 +19,7 @@ from .checkpoint_files import checkpoints_of
 from .experiment import Experiment
 from .faults import told
 from .mishaps import Stop, StopKind
+from .nodes import Nodes
 from .ray_runtime import check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
@@ -60,26 +62,33 @@ def run_trials(
         search.trial_timeout_s,
         on_change,
     )
-    status = RunStatus.STOPPED
-    try:
+    with closing(recorder, folder):
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address):
             check_resources(experiment)
             recorder.replay()
             recorder.sweep()
             prepare(experiment, data, recorder)
             tune_trials(experiment, data, recorder, folder, trainable)
-        record_errors(store, run_id)
         if recorder.stopping is not None and recorder.stopping.error is not None:
             raise recorder.stopping.error
-        if recorder.complete:
-            status = RunStatus.FINISHED
-    except BudgetError:
-        status = RunStatus.FAILED
-        raise
-    finally:
-        store.finish_run(run_id, status)
-        shutil.rmtree(folder / "tune", ignore_errors=True)
+        record_errors(store, run_id)
     return recorder
+
+
+@contextlib.contextmanager
+def closing(recorder: Recorder, folder: Path) -> Iterator[None]:
+    """Close the run in the store, however it ends; what ended it counts before what its closing runs into."""
+    try:
+        yield
+    except BaseException as error:
+        status = RunStatus.FAILED if isinstance(error, BudgetError) else RunStatus.STOPPED
+        with contextlib.suppress(StoreError):
+            recorder.store.finish_run(recorder.run_id, status)
+        raise
+    else:
+        recorder.store.finish_run(recorder.run_id, RunStatus.FINISHED if recorder.complete else RunStatus.STOPPED)
+    finally:
+        shutil.rmtree(folder / "tune", ignore_errors=True)
 
 
 def prepare(experiment: Experiment, data: Any, recorder: Recorder) -> None:
@@ -139,7 +148,7 @@ def tune_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.resolve()),
-            callbacks=[StoreCallback(recorder)],
+            callbacks=[StoreCallback(recorder, Nodes(resources))],
             stop=StoreStopper(recorder),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),

@@ -8,7 +8,8 @@ import typer
 
 from .options import DATABASE, Database, Json, show, show_json
 
-NOTHING_USABLE, RESUMABLE = 3, 75
+NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
+EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by why a run was stopped
 
 
 def search(
@@ -106,6 +107,7 @@ def _close(outcome: Any, as_json: bool) -> None:
                 "too_slow": len(outcome.too_slow),
                 "exhausted": outcome.exhausted,
                 "complete": outcome.complete,
+                "stopped": outcome.stop and outcome.stop.reason,
                 "seconds": outcome.seconds,
                 "database": str(outcome.database),
                 "report": str(outcome.report),
@@ -114,11 +116,18 @@ def _close(outcome: Any, as_json: bool) -> None:
     elif outcome.best:
         _show_best(outcome)
     if not outcome.complete:
-        typer.echo(f"stopped before its end; go on with: archsieve resume {outcome.run}", err=True)
-        raise typer.Exit(RESUMABLE)
+        _close_early(outcome)
     if not outcome.best:
         typer.echo(f"no network was found: {_why_none(outcome)}", err=True)
         raise typer.Exit(NOTHING_USABLE)
+
+
+def _close_early(outcome: Any) -> None:
+    """Say why a run ended before its last trial and how to go on, and exit by it."""
+    stop = outcome.stop
+    why = f"{stop.reason}\n{stop.detail}".rstrip() if stop is not None else "stopped"
+    typer.echo(f"{why}\nthe run ended before its last trial; go on with: archsieve resume {outcome.run}", err=True)
+    raise typer.Exit(EXIT_CODES.get(stop.kind, RESUMABLE) if stop is not None else RESUMABLE)
 
 
 def _why_none(outcome: Any) -> str:
@@ -146,13 +155,15 @@ def _show_best(outcome: Any) -> None:
     tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used to choose)"
     failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + _slow(outcome)
     ended = "; every architecture inside the budget has been tried" if outcome.exhausted else ""
+    limit_ms = outcome.budget.latency_ms
+    timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"
     title = f"best of {len(outcome.trials)} trials{failed}{ended}, by validation accuracy"
     show(
         trials_table(outcome.best, title, without=("run", "state")),
         layers_table(layer_costs(architecture), cost(architecture), f"layers of trial {best.trial}{tested}"),
         UNITS,
         f"report:   {outcome.report}\ndatabase: {outcome.database}\n"
-        f"ask it:   archsieve results best --run {outcome.run} --max-params {best.params}",
+        f"ask it:   archsieve results best --run {outcome.run} --max-params {best.params}{timed}",
     )
 
 

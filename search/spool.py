@@ -1,0 +1,54 @@
+"""The spool: results that the database could not take, kept in the run's folder until a resume brings them in."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Spooled(NamedTuple):
+    """What a worker said of a trial: ``verb`` is record or end, as the recorder's methods."""
+
+    verb: str
+    trial: int
+    result: dict[str, Any]
+
+
+@dataclass
+class Spool:
+    """Files of one line each result, every line on the disk before the next one; empty as long as all goes well."""
+
+    folder: Path
+    file: Path | None = field(default=None, init=False)
+
+    def add(self, entry: Spooled) -> Path:
+        """Keep ``entry`` and return the file that it lies in."""
+        if self.file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.file = self.folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
+        with self.file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(entry._asdict(), default=str) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        return self.file
+
+    def entries(self) -> Iterator[Spooled]:
+        """All that is kept, oldest first; a last line that was cut short is no entry."""
+        for path in self.files():
+            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n"):
+                    yield Spooled(**json.loads(line))
+
+    def files(self) -> list[Path]:
+        """The files that have not been brought in."""
+        return sorted(self.folder.glob("*.jsonl"))
+
+    def clear(self) -> None:
+        """Forget what has been brought in."""
+        for path in self.files():
+            path.unlink()
+        if self.folder.is_dir():
+            self.folder.rmdir()

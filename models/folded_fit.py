@@ -63,6 +63,11 @@ class FoldedFit:
         self._keep_best = keep_best
 
     @property
+    def module(self) -> nn.Module:
+        """The network of the first fold; the others cost the same and take the same time."""
+        return self.fits[0].module
+
+    @property
     def epoch(self) -> int:
         """Epochs done, of every fold."""
         return len(self.history)

@@ -52,6 +52,11 @@ def fold_indices(
     return [_ascending(*pair) for pair in split(rows, labels.numpy(), classes, count, seed)]
 
 
+def check_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -> None:
+    """Raise :class:`DataError` where :func:`cross_folds` would, without copying a picture."""
+    fold_indices(torch.cat([data.train.labels, data.val.labels]), data.classes, count, seed=seed, by=by)
+
+
 def fold_seed(seed: int, fold: int) -> int:
     """The seed of the network of fold number ``fold``: folds differ in their weights too."""
     return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0] >> 1)

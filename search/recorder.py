@@ -21,7 +21,7 @@ from .searchers import Proposal, Searcher
 from .spool import Spool, Spooled
 
 HEARTBEAT_S = 20
-METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds")
 
 
 @dataclass

@@ -14,17 +14,16 @@ Curve = Sequence[tuple[int, float]]  # (epoch, val_accuracy), epochs rising
 
 
 class Earlier(NamedTuple):
-    """A trial of an earlier driver of this run: its place in the run, how it did, whether it will not run again."""
+    """A trial of an earlier driver of this run: its place in the run, and how it did."""
 
     number: int
     curve: Curve
-    ended: bool
 
 
 def earlier_trials(store: Store, run_id: int) -> list[Earlier]:
     """The trials of a run that have been trained for an epoch at least."""
     return [
-        Earlier(trial.number, store.curve(trial.trial).get("val_accuracy", []), trial.state.final)
+        Earlier(trial.number, store.curve(trial.trial).get("val_accuracy", []))
         for trial in store.history(run_id)
         if trial.epochs_done
     ]

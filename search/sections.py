@@ -68,6 +68,7 @@ class SearchSection(Section):
     grace_epochs: int = Field(default=1, ge=1, description="schedulers: epochs before a trial may be stopped")
     reduction_factor: int = Field(default=3, ge=2, description="asha, hyperband: one in so many goes on")
     brackets: int | None = Field(default=None, ge=1, description="hyperband: as many as fit where left out")
+    folds: int | None = Field(default=None, ge=2, description="cross-validation: a trial is a network in each fold")
     trial_timeout_s: float | None = Field(default=None, gt=0, description="a worker longer at one trial ends itself")
     proxies: list[str] = Field(default=[], description="scored before training: grad_norm, synflow, naswot, jacob_cov")
     warmup: WarmupSection | None = Field(

@@ -145,9 +145,12 @@ def restored(run: RunRecord, trials: int | None) -> Experiment:
 def load(experiment: Experiment) -> tuple["ImageData", DatasetRecord]:
     """The experiment's data, and what the store keeps of them."""
     from ..models.data import load_data
+    from ..models.folds import check_folds
 
     section = experiment.file.data
     data = load_data(section.name, **section.model_dump(exclude={"name"}))
+    if (folds := experiment.file.search.folds) is not None:
+        check_folds(data, folds, seed=section.seed)
     return data, DatasetRecord(
         content_hash=data.content_hash,
         name=data.name,

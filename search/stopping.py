@@ -12,15 +12,21 @@ from typing import Any, NamedTuple
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from .schedulers import Curve, Earlier
+from .schedulers import Earlier
 
 TOLD: dict[str, Any] = {"time_attr": "epoch", "metric": "val_accuracy", "mode": "max"}
 
 
-class Ended(NamedTuple):
-    """A trial that will not run again, as Tune's rules see one."""
+class Known(NamedTuple):
+    """A trial as Tune's rules see one: by its place in the run, the same when it comes again after a worker's death."""
 
     trial_id: str
+
+    @classmethod
+    def of(cls, trial: Any) -> tuple[int, Any]:
+        """The number of one of Tune's trials, and the trial for its rule."""
+        number = int(json.loads(trial.config["trial"])["number"])
+        return number, cls(str(number))
 
 
 class Rule(FIFOScheduler, ABC):
@@ -28,10 +34,11 @@ class Rule(FIFOScheduler, ABC):
 
     def __init__(self, earlier: Sequence[Earlier]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._begun = {trial.number: trial.curve for trial in earlier if not trial.ended}
-        for trial in earlier:
-            if trial.ended:
-                self._begin(trial.number, None, Ended(f"number {trial.number}"), trial.curve)
+        for number, curve in earlier:
+            rule: Any = self._rule(number)
+            rule.on_trial_add(None, Known(str(number)))
+            for epoch, accuracy in curve:
+                self._recall(rule, Known(str(number)), {"epoch": epoch, "val_accuracy": accuracy})
 
     @abstractmethod
     def _rule(self, number: int) -> TrialScheduler:
@@ -42,27 +49,25 @@ class Rule(FIFOScheduler, ABC):
         """Tell ``rule`` of an epoch that a trial has behind it; what the rule would do about it is done already."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        number = _number(trial)
-        self._begin(number, tune_controller, trial, self._begun.pop(number, ()))
-
-    def _begin(self, number: int, tune_controller: Any, trial: Any, curve: Curve) -> None:
-        rule = self._rule(number)
-        rule.on_trial_add(tune_controller, trial)
-        for epoch, accuracy in curve:
-            self._recall(rule, trial, {"epoch": epoch, "val_accuracy": accuracy})
+        number, known = Known.of(trial)
+        self._rule(number).on_trial_add(tune_controller, known)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return str(self._rule(_number(trial)).on_trial_result(tune_controller, trial, result))
+        number, known = Known.of(trial)
+        return str(self._rule(number).on_trial_result(tune_controller, known, result))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        number, known = Known.of(trial)
         if "epoch" in result:
-            self._rule(_number(trial)).on_trial_complete(tune_controller, trial, result)
+            self._rule(number).on_trial_complete(tune_controller, known, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self._rule(_number(trial)).on_trial_error(tune_controller, trial)
+        number, known = Known.of(trial)
+        self._rule(number).on_trial_error(tune_controller, known)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        self._rule(_number(trial)).on_trial_remove(tune_controller, trial)
+        number, known = Known.of(trial)
+        self._rule(number).on_trial_remove(tune_controller, known)
 
 
 class Halving(Rule):
@@ -107,8 +112,3 @@ class Median(Rule):
 
     def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
         rule.on_trial_complete(None, trial, result)  # as a result it might be stopped twice, which the rule refuses
-
-
-def _number(trial: Any) -> int:
-    """The place in the run of one of Tune's trials."""
-    return int(json.loads(trial.config["trial"])["number"])

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from ..models.build import build
 from ..models.data_error import DataError
 from ..models.epoch import Diverged
 from ..models.evaluate import evaluate
+from ..models.folded_fit import FoldedFit
+from ..models.folds import cross_folds, fold_seed
 from ..models.image_data import ImageData
 from ..models.proxies import Probe, proxy_scores
 from ..models.train import Fit
@@ -35,7 +38,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class Conditions:
     """What all trials of a run share: cores, GPUs and precision of one trial, and where its checkpoints go.
 
-    ``timing`` says how its network is timed; ``proxies`` are scored on ``probe`` before it is trained.
+    ``timing`` says how its network is timed; ``proxies`` are scored on ``probe`` before it is trained. Where there are
+    ``folds``, drawn by ``fold_seed``, a trial is a network in each.
     A worker that is ``timeout_s`` at one trial ends itself. ``faults`` are for tests of what survives.
     """
 
@@ -46,6 +50,8 @@ class Conditions:
     timing: Timing
     probe: Probe | None = None
     proxies: tuple[str, ...] = ()
+    folds: int | None = None
+    fold_seed: int = 0
     timeout_s: float | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,7 +63,8 @@ class NetworkTrial(tune.Trainable):
     would wait for a new one.
     """
 
-    fit: Fit | None
+    fit: Fit | FoldedFit | None
+    folds: list[ImageData]
     failure: dict[str, Any]
     shelf: Shelf
     identity: str
@@ -72,6 +79,8 @@ class NetworkTrial(tune.Trainable):
         self.conditions = conditions
         self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
         self.data = data.to(self.device)
+        drawn = cross_folds(data, conditions.folds, seed=conditions.fold_seed) if conditions.folds else []
+        self.folds = [fold.to(self.device) for fold in drawn]
         self.probe = conditions.probe and conditions.probe.to(self.device)
         self._begin(config)
 
@@ -140,25 +149,35 @@ class NetworkTrial(tune.Trainable):
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
             recipe = Recipe.from_json(trial["recipe"])
-            module = build(architecture, dropout=recipe.dropout, seed=trial["seed"])
-            self.fit = Fit(
-                module,
-                self.data,
-                recipe,
-                seed=trial["seed"],
-                device=self.device,
-                precision=self.conditions.precision,
-                channels_last=self.device.type == "cuda",
-                keep_best=self.data.test is not None,
-            )
+            self.fit = self._fit(architecture, recipe, trial["seed"])
             self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
             self._go_on()
             if self.probe is not None:
                 self.news["proxies"] = proxy_scores(self.conditions.proxies, architecture, self.probe)
             if enabled():
-                module.register_forward_pre_hook(_mid_epoch)
+                self.fit.module.register_forward_pre_hook(_mid_epoch)
         except Exception as error:
             self.failure = failure(error)
+
+    def _fit(self, architecture: Architecture, recipe: Recipe, seed: int) -> Fit | FoldedFit:
+        """The network, or one for each fold, at the beginning of its training."""
+        settings: dict[str, Any] = {
+            "seed": seed,
+            "device": self.device,
+            "precision": self.conditions.precision,
+            "channels_last": self._channels_last,
+            "keep_best": self.data.test is not None,
+        }
+        if not self.folds:
+            return Fit(build(architecture, dropout=recipe.dropout, seed=seed), self.data, recipe, **settings)
+        seeds = [fold_seed(seed, fold) for fold in range(len(self.folds))]
+        modules = [build(architecture, dropout=recipe.dropout, seed=seed) for seed in seeds]
+        return FoldedFit(modules, self.folds, recipe, **settings)
+
+    @property
+    def _channels_last(self) -> bool:
+        """The layout that convolutions on a GPU are fast in; on a CPU it gains little."""
+        return self.device.type == "cuda"
 
     def _go_on(self) -> None:
         """Take up the newest checkpoint that is whole, where there is one."""
@@ -177,13 +196,24 @@ class NetworkTrial(tune.Trainable):
             torch.cuda.empty_cache()
 
     def _tested(self) -> float | None:
-        """Test accuracy of the best validation epoch; it is reported, and never selected by."""
+        """Test accuracy of the best validation epoch, the mean over folds; it is reported, and never selected by."""
         assert self.fit is not None
         if self.data.test is None or self.fit.best_weights is None:
             return None
-        self.fit.module.load_state_dict(self.fit.best_weights)
-        batch = 2 * self.fit.recipe.batch_size
-        return evaluate(self.fit.module, self.data.test, self.data, self.device, batch)[1]
+        batch, precision = 2 * self.fit.recipe.batch_size, self.conditions.precision
+        tested = [
+            evaluate(
+                module,
+                self.data.test,
+                data,
+                self.device,
+                batch,
+                precision=precision,
+                channels_last=self._channels_last,
+            )[1]
+            for module, data in self.fit.best_networks()
+        ]
+        return fmean(tested)
 
     def _device_name(self) -> str:
         return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"

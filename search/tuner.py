@@ -128,6 +128,8 @@ def tune_trials(
         Timing.of(experiment),
         probe(data, search.seed) if search.proxies else None,
         tuple(search.proxies),
+        search.folds,
+        experiment.file.data.seed,
         recorder.timeout_s,
         told(),
     )

@@ -23,6 +23,13 @@ class DiskFullError(StoreError):
     """The disk that the database lies on is full."""
 
 
+class NotStorableError(ValueError):
+    """A value that no database keeps as it is."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__(f"the store keeps finite numbers, texts, lists and tables, but: {why}")
+
+
 class RunExistsError(ValueError):
     """A run of this name is in the store already."""
 

@@ -45,6 +45,7 @@ def take(connection: Connection, run_id: int, provenance: Mapping[str, Any], sil
     ``silent`` is the heartbeat of a holder that was watched and did not change it.
     """
     row = {"host": platform.node(), "pid": os.getpid(), **provenance}
+    lock_run(connection, run_id)
     before = holder(connection, run_id)
     if before is not None:
         verdict = lives(before, row)
@@ -57,6 +58,15 @@ def take(connection: Connection, run_id: int, provenance: Mapping[str, Any], sil
     key = connection.execute(insert(schema.process).values(run_id=run_id, **values)).inserted_primary_key
     assert key is not None
     return Lease(int(key[0]), before is not None)
+
+
+def lock_run(connection: Connection, run_id: int) -> None:
+    """Let nobody else change who drives the run, or add a trial, until the transaction ends.
+
+    On SQLite the transaction holds the write lock already; PostgreSQL has none, and the row of the run stands for it.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(schema.run.c.run_id).where(schema.run.c.run_id == run_id).with_for_update())
 
 
 def _held(row: Row[Any]) -> str:
@@ -95,6 +105,12 @@ def started(pid: int) -> int | None:
         return None
     fields = text.rpartition(")")[2].split()  # the name before may hold anything
     return None if fields[0] == "Z" else int(fields[19])
+
+
+def boot_id() -> str:
+    """What tells two boots of one machine apart, so that an old process id is not taken for a living one."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
 
 
 def renew(connection: Connection, run_id: int, process_id: int) -> None:

@@ -1,18 +1,22 @@
 """Reading: what a store is asked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from . import schema
-from .errors import store_error
+from .engine import reader
+from .errors import LostError, NotStorableError, store_error
+from .patience import Patience, passing
 from .records import DatasetRecord, History, RunRecord, Trial, TrialState
 from .rows import TRIALS, dataset_of, recalled, run_id_of, runs_of, trials_of
 
 _t = schema.trial.c
+T = TypeVar("T")
 
 
 class Reading:
@@ -23,7 +27,8 @@ class Reading:
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine, self.name = engine, name
-        self._reader = engine.execution_options(reads=True)
+        self.patience = Patience(name)
+        self._reader = reader(engine)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -35,32 +40,51 @@ class Reading:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection in a transaction that only reads."""
-        with self._translated(), self._reader.begin() as connection:
+        with self._transaction(self._reader) as connection:
             yield connection
+
+    def ask(self, act: Callable[[Connection], T]) -> T:
+        """What ``act`` reads in one transaction; asked again where the server was away in between."""
+
+        def once() -> T:
+            with self.reading() as connection:
+                return act(connection)
+
+        return self.patience.keep(once)
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        """A connection in a transaction of its own; a server that is away is waited for."""
+        with self._translated(), self.patience.keep(partial(self._connected, engine)) as connection, connection.begin():
+            yield connection
+
+    def _connected(self, engine: Engine) -> Connection:
+        with self._translated():
+            return engine.connect()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
-            raise store_error(self.name, str(error.orig)) from error
+            if passing(error):
+                raise LostError(f"{self.name} is away: {str(error.orig).strip()}; start its server again") from error
+            raise store_error(self.name, str(error.orig).strip()) from error
         except StatementError as error:
-            raise ValueError(f"the store keeps finite numbers, texts, lists and tables, but: {error.orig}") from error
+            known = isinstance(error.orig, NotStorableError)
+            raise (error.orig if known and error.orig else NotStorableError(error.orig)) from error
 
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
-        with self.reading() as connection:
-            return runs_of(connection)
+        return self.ask(runs_of)
 
     def run(self, run: str | int) -> RunRecord:
         """The run of this name or id."""
-        with self.reading() as connection:
-            return runs_of(connection, schema.run.c.run_id == run_id_of(connection, run))[0]
+        return self.ask(lambda connection: runs_of(connection, schema.run.c.run_id == run_id_of(connection, run))[0])
 
     def trial(self, trial_id: int) -> Trial:
         """The trial of this id; ``ValueError`` where there is none."""
-        with self.reading() as connection:
-            found = trials_of(connection, TRIALS.where(_t.trial_id == trial_id))
+        found = self.ask(lambda connection: trials_of(connection, TRIALS.where(_t.trial_id == trial_id)))
         if not found:
             raise ValueError(f"no trial has the id {trial_id}; list them with: archsieve results list")
         return found[0]
@@ -70,10 +94,12 @@ class Reading:
         query = TRIALS.order_by(_t.run_id, _t.number)
         if states is not None:
             query = query.where(_t.state.in_(list(states)))
-        with self.reading() as connection:
-            if run is not None:
-                query = query.where(_t.run_id == run_id_of(connection, run))
-            return trials_of(connection, query)
+
+        def found(connection: Connection) -> list[Trial]:
+            asked = query if run is None else query.where(_t.run_id == run_id_of(connection, run))
+            return trials_of(connection, asked)
+
+        return self.ask(found)
 
     def history(self, run: str | int) -> History:
         """All trials of one run: what a searcher sees."""
@@ -84,9 +110,8 @@ class Reading:
         c = schema.metric.c
         query = select(c.name, c.step, c.value, c.special).where(c.trial_id == trial_id).order_by(c.name, c.step)
         curves: dict[str, list[tuple[int, float]]] = {}
-        with self.reading() as connection:
-            for name, step, value, special in connection.execute(query):
-                curves.setdefault(name, []).append((step, recalled(value, special)))
+        for row in self._rows(query):
+            curves.setdefault(row.name, []).append((row.step, recalled(row.value, row.special)))
         return curves
 
     def layers(self, fingerprint: str) -> list[dict[str, Any]]:
@@ -97,12 +122,10 @@ class Reading:
 
     def dataset(self, content_hash: str) -> DatasetRecord:
         """The data set whose content has this hash; ``ValueError`` where there is none."""
-        with self.reading() as connection:
-            query = select(schema.dataset).where(schema.dataset.c.content_hash == content_hash)
-            row = connection.execute(query).first()
-        if row is None:
+        rows = self._rows(select(schema.dataset).where(schema.dataset.c.content_hash == content_hash))
+        if not rows:
             raise ValueError(f"no data set has the content hash {content_hash!r}; take it from a run of this store")
-        return dataset_of(row)
+        return dataset_of(rows[0])
 
     def provenance(self, run: str | int) -> list[dict[str, Any]]:
         """The processes that drove a run, the first one first."""
@@ -118,10 +141,11 @@ class Reading:
         return self._dicts(select(schema.artifact).where(c.trial_id == trial_id).order_by(c.artifact_id))
 
     def _dicts_of_run(self, table: Any, order: Any, run: str | int) -> list[dict[str, Any]]:
-        with self.reading() as connection:
-            run_id = run_id_of(connection, run)
+        run_id = self.ask(lambda connection: run_id_of(connection, run))
         return self._dicts(select(table).where(table.c.run_id == run_id).order_by(order))
 
     def _dicts(self, query: Any) -> list[dict[str, Any]]:
-        with self.reading() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
+        return [dict(row._mapping) for row in self._rows(query)]
+
+    def _rows(self, query: Any) -> Sequence[Row[Any]]:
+        return self.ask(lambda connection: connection.execute(query).all())

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, UniqueConstraint, func, select
@@ -97,18 +98,23 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     """Insert ``rows``; where the table's key exists, overwrite the columns ``update``, or nothing. Return the count."""
     if not rows:
         return 0
-    statement = _insert(connection, table)
-    if update:
-        replaced = {name: statement.excluded[name] for name in update}
-        statement = statement.on_conflict_do_update(index_elements=_key(table), set_=replaced)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=_key(table))
+    statement = _upsert(connection.dialect.name, table, tuple(update))
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
 
-def _insert(connection: Connection, table: Table) -> Any:
+@cache
+def _upsert(dialect: str, table: Table, update: tuple[str, ...]) -> Any:
+    """The statement: to build it takes longer than to run it."""
+    statement = _insert(dialect, table)
+    if not update:
+        return statement.on_conflict_do_nothing(index_elements=_key(table))
+    replaced = {name: statement.excluded[name] for name in update}
+    return statement.on_conflict_do_update(index_elements=_key(table), set_=replaced)
+
+
+def _insert(dialect: str, table: Table) -> Any:
     """An insert that knows ``ON CONFLICT``: each dialect has its own."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
         return sqlite_insert(table)

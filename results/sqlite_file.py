@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from .errors import StoreError
+from .errors import NoStoreError, StoreError
 from .schema import APPLICATION_ID, identity, meta, metadata
 
 BUSY_S = float(os.environ.get("ARCHSIEVE_BUSY_S", "30"))  # how long a writer waits for another program
@@ -21,7 +21,7 @@ _MAGIC = b"SQLite format 3\0"
 def check_file(path: Path) -> None:
     """Raise ``StoreError`` where ``path`` is no results database; read 100 bytes, change nothing."""
     if not path.exists():
-        raise StoreError(f"no results database at {path}; check the path, or start one with: archsieve search FILE")
+        raise NoStoreError(f"no results database at {path}; check the path, or start one with: archsieve search FILE")
     if not path.is_file():
         raise StoreError(f"a results database is a file, but {path} is a folder or a device; give the file in it")
     header = _header(path)

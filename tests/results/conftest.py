@@ -1,5 +1,8 @@
 """Stores on disk, and runs to fill them with."""
 
+import itertools
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,9 @@ import pytest
 from archsieve.results.records import FailKind, Trial, TrialState
 from archsieve.results.store import Store, open_store
 
+from .server import Server, why_not
+
+_NUMBERS = itertools.count()
 DATASET = {"content_hash": "d1", "name": "digits", "n_train": 1000, "n_val": 300, "n_test": 497, "n_classes": 10}
 LAYERS = [
     {"name": "conv", "kind": "conv", "out_shape": [8, 8, 8], "params": 80, "macs": 4608, "activations": 512},
@@ -22,9 +28,39 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "archsieve.db"
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL of this session's own; the test is skipped where there is none."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="archsieve-pg-"))  # not below pytest's own: the server is another user
+    server = Server(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with open_store(path, create=True) as opened:
+def empty_database(postgresql: Server) -> Iterator[str]:
+    """The URL of a fresh database."""
+    name = f"t{next(_NUMBERS)}"
+    postgresql.execute(f"CREATE DATABASE {name}")
+    yield postgresql.url(name)
+    postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str | Path:
+    """Where the store is: the contract holds for every engine."""
+    return request.getfixturevalue("path" if request.param == "sqlite" else "empty_database")
+
+
+@pytest.fixture
+def store(database: str | Path) -> Iterator[Store]:
+    with open_store(database, create=True) as opened:
         yield opened
 
 

@@ -7,9 +7,19 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import insert
 
+from archsieve.results import schema
+from archsieve.results.backup import back_up
+from archsieve.results.check import check_store
 from archsieve.results.errors import DiskFullError, LockedError, StoreError, store_error
 from archsieve.results.store import open_store
+
+
+@pytest.fixture
+def database(path):
+    """Files are SQLite's alone."""
+    return path
 
 
 def test_a_database_that_is_removed_under_a_run_is_saved(store, path, new_run, complete):
@@ -107,3 +117,26 @@ def test_a_full_disk_is_told_from_other_trouble():
     assert type(store_error("a.db", "database or disk is full")) is DiskFullError
     assert "writable" in str(store_error("a.db", "attempt to write a readonly database"))
     assert str(store_error("a.db", "no such column: x")) == "a.db: no such column: x; nothing was changed"
+
+
+def test_a_row_that_points_nowhere_is_found(store, new_run, complete, path):
+    complete(new_run("one"), "f0", 0.5)
+    with sqlite3.connect(path) as connection:  # without the foreign keys that a store insists on
+        connection.execute("INSERT INTO attempt (trial_id, attempt, started_at, heartbeat_at) VALUES (99, 0, '', '')")
+    connection.close()
+    (broken,) = check_store(store, path.parent)
+    assert (broken.invariant, "of attempt points nowhere" in broken.said) == ("file", True)
+
+
+def test_a_backup_is_a_whole_store_and_overwrites_nothing(store, new_run, complete, path, tmp_path):
+    complete(new_run("one"), "f0", 0.5)
+    with store.writing() as connection:
+        connection.execute(insert(schema.meta).values(key="open", value="not yet written"))
+        copy = back_up(path, tmp_path / "kept" / "copy.db")  # while another one writes
+    with open_store(copy, read_only=True) as kept:
+        assert kept.history("one") == store.history("one")
+        assert check_store(kept, None, deep=True) == []
+    assert [p.name for p in copy.parent.iterdir()] == ["copy.db"]
+    with pytest.raises(StoreError, match=r"overwrites nothing, but .*copy.db exists"):
+        back_up(path, copy)
+    assert back_up(path).parent == path.parent

@@ -10,6 +10,12 @@ from archsieve.results.errors import StoreError
 from archsieve.results.store import open_store
 
 
+@pytest.fixture
+def database(path):
+    """Files are SQLite's alone."""
+    return path
+
+
 def make_sqlite(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as raw:
         for statement in statements:

@@ -64,6 +64,7 @@ def test_best_is_what_brute_force_finds(store, trials, limits, run, dataset):
         assert found[0] == store.history(run).best()
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_best_answers_from_an_index(store, trials):
     with store.reading() as connection:
         for where, index in (("", "trial_merit"), ("run_id = 1 AND", "trial_merit_in_run")):

@@ -170,9 +170,9 @@ def test_a_silent_holder_on_another_machine_is_watched_before_its_run_is_taken(s
     assert store.provenance(run_id)[-1]["heartbeat_at"] > before
 
 
-def test_a_holder_that_was_taken_for_dead_writes_no_more(store, new_run, propose, path):
+def test_a_holder_that_was_taken_for_dead_writes_no_more(store, new_run, propose, database):
     run_id = new_run("one", provenance={"pid": 2**22 + 1})
-    with open_store(path) as other:
+    with open_store(database) as other:
         other.resume_run("one", {})
         trial = propose(run_id)
         other.start(trial.trial)

@@ -1,0 +1,77 @@
+"""Write the store that later versions must be able to upgrade: run once, by the last release of a schema.
+
+    python write.py PATH-OR-URL OUTPUT.sql
+
+fills an empty store by the package's own means and dumps it as SQL: an SQLite file by sqlite3, PostgreSQL by pg_dump.
+"""
+
+import math
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from archsieve.results.records import FailKind, TrialState
+from archsieve.results.schema import APPLICATION_ID
+from archsieve.results.store import Store, open_store
+
+DATASET = {"content_hash": "d1", "name": "digits", "n_train": 1000, "n_val": 300, "n_test": 497, "n_classes": 10}
+LAYERS = [
+    {"name": "conv", "kind": "conv", "out_shape": [8, 8, 8], "params": 80, "macs": 4608, "activations": 512},
+    {"name": "fc", "kind": "linear", "out_shape": [10], "params": 1290, "macs": 1280, "activations": 10},
+]
+PROVENANCE = {"host": "old", "pid": 1, "boot_id": "b", "argv": ["archsieve", "search"], "versions": {"archsieve": "0"}}
+
+
+def fill(store: Store) -> None:
+    """One finished run with a trial of every end, and one that was killed."""
+    config = {"budget": {"params": "60k"}, "search": {"trials": 5}}
+    run = store.create_run("finished", config, "random", 3, DATASET, PROVENANCE)
+    for number, accuracy in enumerate((0.5, 0.9, 0.75)):
+        trial = propose(store, run, f"f{number}")
+        store.start(trial, device="cpu", node="n", pid=4)
+        for epoch in (1, 2):
+            store.record_epoch(trial, epoch, {"val_accuracy": accuracy * epoch / 2, "val_loss": 1 / epoch})
+        state = TrialState.STOPPED_EARLY if number == 2 else TrialState.COMPLETED
+        store.finish(trial, state, summary={"val_accuracy": accuracy, "best_epoch": 2, "test_accuracy": 0.25})
+        store.add_artifact(trial, "best", f"finished/{trial}.safetensors", 10, "aa")
+    diverged = propose(store, run, "f3")
+    store.start(diverged)
+    store.record_epoch(diverged, 1, {"val_loss": math.nan, "train_loss": math.inf})
+    store.finish(diverged, TrialState.FAILED, fail_kind=FailKind.DIVERGED, reason="losses must stay finite; it's ü")
+    store.add_event(run, "warning", "diverged", {"reason": "nan"}, diverged)
+    store.finish_run(run, "finished")
+    killed = store.create_run("killed", config, "tpe", 4, DATASET, {**PROVENANCE, "weather": "fine"})
+    store.start(propose(store, killed, "f0"))
+    propose(store, killed, "f4")
+
+
+def propose(store: Store, run: int, fingerprint: str) -> int:
+    cost = {"params": 1370, "macs": 5888, "activations": 522, "memory_bytes": 10**10}
+    return store.propose(
+        run,
+        architecture={"input_shape": [1, 8, 8], "blocks": [fingerprint]},
+        fingerprint=fingerprint,
+        cost=cost,
+        layers=LAYERS,
+        choices={"stage.width": 1},
+        recipe={"lr": 0.1, "epochs": 2},
+        seed=5,
+    ).trial
+
+
+def dump(name: str) -> str:
+    if "://" in name:
+        told = ["pg_dump", "--inserts", "--no-owner", "--no-privileges", name.replace("+psycopg", "")]
+        text = subprocess.run(told, check=True, capture_output=True, text=True).stdout
+        kept = [line for line in text.splitlines() if line and not line.startswith(("--", "SET", "\\", "SELECT pg_c"))]
+        return "\n".join(kept) + "\n"
+    with closing(sqlite3.connect(name)) as connection:
+        return "\n".join([f"PRAGMA application_id = {APPLICATION_ID};", *connection.iterdump()]) + "\n"
+
+
+if __name__ == "__main__":
+    with open_store(sys.argv[1], create=True) as filled:
+        fill(filled)
+    Path(sys.argv[2]).write_text(dump(sys.argv[1]), encoding="utf-8")

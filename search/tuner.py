@@ -63,7 +63,8 @@ def run_trials(
         on_change,
     )
     with closing(recorder, folder):
-        with quiet(folder / "search.log"), graceful(recorder), ray_session(address):
+        # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
+        with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
             check_resources(experiment)
             recorder.replay()
             recorder.sweep()

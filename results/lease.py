@@ -81,7 +81,8 @@ def lives(row: Row[Any], asker: Mapping[str, Any]) -> bool | None:
     """Whether the holder ``row`` is a living process other than ``asker``; None where only watching can tell."""
     if row.host != asker["host"]:
         return True if abs(now() - row.heartbeat_at) < STALE else None
-    if row.boot_id != asker.get("boot_id") or row.pid == asker["pid"]:
+    rebooted = None not in (row.boot_id, asker.get("boot_id")) and row.boot_id != asker["boot_id"]
+    if rebooted or row.pid == asker["pid"]:
         return False
     return _runs(row.pid, (row.other or {}).get("process_started"))
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .commands import asking, profiling, querying, searching, spacing, transferring
+from .commands import asking, database, profiling, querying, searching, spacing, transferring
+from .faults import enabled, watch_exports
 
 # 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
 USAGE, ENVIRONMENT, DATABASE_ERROR, REFUSED, INTERRUPTED = 2, 4, 5, 6, 130
@@ -28,6 +29,7 @@ for _question in (querying.query, querying.sql, querying.compare, querying.curve
 asking.results.command()(transferring.export)
 asking.results.command("import")(transferring.import_runs)
 app.add_typer(asking.results, name="results")
+app.add_typer(database.db, name="db")
 app.command()(searching.status)
 app.command()(searching.init)
 
@@ -49,6 +51,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; a known mistake is one message on stderr and an exit code, never a traceback."""
+    if enabled():
+        watch_exports()
     gc.disable()  # a fifth of the start-up of a question; the commands that run for long turn it on again
     try:
         app()

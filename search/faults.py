@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..spaces.lookup import unknown
 
@@ -30,6 +30,7 @@ WORKER_POINTS = ("mid_epoch", "ckpt_tmp_written", "ckpt_renamed")
 POINTS = DRIVER_POINTS + WORKER_POINTS
 ACTIONS = ("kill9", "raise", "sleep", "enospc", "nan", "oom")
 VARIABLES = ("ARCHSIEVE_ENABLE_FAULTS", "ARCHSIEVE_FAULT", "ARCHSIEVE_FAULT_FOLDER", "ARCHSIEVE_FAULT_TIMES")
+EXPORTED = (".html", ".json", ".csv", ".parquet", ".onnx", ".pt2", ".safetensors")
 FOR_EVER_S = 1e9
 
 _visits: Counter[str] = Counter()
@@ -83,6 +84,16 @@ def parse(text: str) -> Plan:
     if not (nth or "1").isdigit() or int(nth or 1) < 1:
         raise ValueError(f"ARCHSIEVE_FAULT: nth counts visits from 1, but got {nth!r}")
     return Plan(point, action, int(nth or 1))
+
+
+def watch_exports() -> None:
+    """Make the renaming of a finished draft, the last step of every export, the point ``export_tmp``."""
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and Path(os.fsdecode(arguments[1])).suffix in EXPORTED:
+            fault("export_tmp")
+
+    sys.addaudithook(hear)
 
 
 def _may_fire() -> bool:

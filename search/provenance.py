@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..results.lease import started
+from ..results.lease import boot_id, started
+from ..results.place import masked
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "sqlalchemy")
 
 
 def provenance() -> dict[str, Any]:
-    """Host, process, command line, versions, git commit of the working folder, processors and GPUs."""
+    """Host, process, command line, versions, git commit of the working folder, processors and GPUs.
+
+    Passwords are masked, and nothing of the environment's variables is kept: they are full of secrets.
+    """
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "boot_id": _boot_id(),
+        "boot_id": boot_id(),
         "process_started": started(os.getpid()),
-        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "argv": [Path(sys.argv[0]).name, *map(masked, sys.argv[1:])],
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),
         "versions": {"archsieve": __version__, "python": platform.python_version(), **_versions()},
@@ -44,12 +48,6 @@ def _devices() -> list[str]:
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return [f"{os.cpu_count()} x {platform.machine()}", *gpus]
-
-
-def _boot_id() -> str:
-    """What tells two boots of one machine apart, so that an old process id is not taken for a living one."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
 
 
 def _git(*arguments: str) -> str | None:

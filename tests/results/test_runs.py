@@ -146,7 +146,7 @@ def test_a_process_that_only_has_the_holders_id_does_not_hold_its_run(store, new
     run_id = new_run("one", provenance={"pid": os.getppid(), **holder})
     trial = propose(run_id)
     store.start(trial.trial)
-    store.resume_run("one", {})
+    store.resume_run("one", {"boot_id": "this boot"})
     assert [row["end_reason"] for row in store.provenance(run_id)] == ["lost", None]
     with store.reading() as connection:
         assert connection.execute(select(schema.attempt.c.outcome)).scalars().all() == ["lost"]

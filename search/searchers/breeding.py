@@ -1,0 +1,42 @@
+"""Breeding: a new trial from one or two that did well; architecture and recipe both, always inside the budget."""
+
+import random
+
+from ...results.records import History, Trial
+from ...spaces.neighbours import cross, mutate
+from .contract import Proposal, Searcher
+from .recipes import cross_recipes, mutate_recipe, recipe_of
+from .untried import IsNew
+
+CROSSED = 0.5  # share of the children that have two parents
+RECIPE = 0.5  # share of the children whose recipe changes too
+TRIES = 20  # children that turn out not to be new, before one is drawn at random
+
+
+def child(searcher: Searcher, history: History, mother: Trial, father: Trial, rng: random.Random) -> Proposal | None:
+    """A new proposal bred from the two, or uniform over what is left where they have no new child; None at the end."""
+    is_new = searcher.untried.is_new(history)
+    for _ in range(TRIES):
+        bred = _bred(searcher, mother, father, is_new, rng)
+        if bred is not None:
+            return bred
+    return searcher.anything(history, rng)
+
+
+def _bred(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: random.Random) -> Proposal | None:
+    """What crossing gives where that is new, else with one decision changed; None where that is not new either."""
+    sieve, recipes = searcher.sieve, searcher.recipes
+    decisions, recipe = dict(mother.choices), recipe_of(mother.recipe)
+    crossed = mother.trial != father.trial and rng.random() < CROSSED
+    if crossed:
+        recipe = cross_recipes(recipes, recipe, recipe_of(father.recipe), rng)
+        decisions = cross(sieve, mother.choices, father.choices, rng) or decisions
+    if rng.random() < RECIPE:
+        recipe = mutate_recipe(recipes, recipe, rng)
+    architecture = sieve.space.architecture(decisions)
+    if not is_new(architecture.fingerprint, recipe):
+        changed = mutate(sieve, decisions, rng)
+        if changed is None:
+            return None
+        decisions, architecture = changed, sieve.space.architecture(changed)
+    return Proposal(architecture, recipe, decisions) if is_new(architecture.fingerprint, recipe) else None

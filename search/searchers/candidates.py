@@ -1,0 +1,118 @@
+"""Candidates: architectures inside a budget by the thousand, as codes (see :mod:`archsieve.spaces.batch`)."""
+
+import itertools
+import random
+from functools import cached_property
+
+import numpy as np
+
+from ...spaces.architecture import Architecture
+from ...spaces.batch import Batch, Codes
+from ...spaces.counting import Draw
+from ...spaces.graph import Node
+from ...spaces.sieve import Sieve
+from ...spaces.space import Decisions
+
+POOL = 2048  # codes kept where plain draws hardly ever fit the budget
+ATTEMPTS = 20  # draws from the table for each code of the pool; in buckets some overshoot
+
+
+class Candidates:
+    """Codes of what fits ``sieve``: drawn, or varied from one that is good. Rows are as long as the longest path."""
+
+    def __init__(self, sieve: Sieve) -> None:
+        self.sieve = sieve
+        self._draws = Draw(sieve)
+        self._known: dict[str, bytes] = {}
+
+    @property
+    def batch(self) -> Batch:
+        """What reads the codes."""
+        return self._draws.batch
+
+    def draw(self, n: int, rng: random.Random) -> Codes:
+        """Up to ``n`` different codes of what fits, in an order of chance."""
+        if not self._draws.plain:
+            return self._pool[rng.sample(range(len(self._pool)), min(n, len(self._pool)))]
+        wanted = int(min(100_000, 1.2 * n / self._draws.share + 10))
+        codes = self.batch.draw(wanted, np.random.default_rng(rng.getrandbits(64)))
+        return _different(self._wide(codes[self.batch.fits(codes)][:n]))
+
+    def around(self, code: Codes, rng: random.Random) -> Codes:
+        """All that fits and differs from ``code`` in one edge; what follows stays where it still can."""
+        found, node = list[list[int]](), 0
+        for step, taken in enumerate(code[code >= 0].tolist()):
+            begun = code[:step].tolist()
+            found += [self._completed([*begun, way], code, rng) for way in range(self._ways(node)) if way != taken]
+            node = self._next(node, taken)
+        codes = np.array(found, dtype=np.int32).reshape(len(found), self._steps)
+        return _different(codes[self.batch.fits(codes)]) if found else codes
+
+    def code(self, fingerprint: str, choices: Decisions) -> Codes:
+        """The code of an architecture that is given by its decisions."""
+        if fingerprint not in self._known:
+            path = self.sieve.graph.path(self.sieve.space.architecture(choices))
+            assert path is not None, "a trial of this run is a point of its space"
+            self._known[fingerprint] = self._row(self.batch.code(path)).tobytes()
+        return np.frombuffer(self._known[fingerprint], dtype=np.int32)
+
+    def architecture(self, code: Codes) -> Architecture:
+        """The architecture that a code stands for."""
+        return self.sieve.graph.architecture(self.batch.path(code))
+
+    @cached_property
+    def _pool(self) -> Codes:
+        """Codes drawn once, the same in every process: from the table, or where that has none by walking."""
+        rng, table = random.Random(0), self._draws.from_table
+        attempts = (table.attempt(rng) for _ in range(ATTEMPTS * POOL if table.heaped else 0))
+        paths = list(itertools.islice((path for path in attempts if path is not None), POOL))
+        if not paths:
+            paths = [self.sieve.path(index) for index, _ in itertools.islice(self.sieve.walk(), POOL)]
+        return _different(np.stack([self._row(self.batch.code(path)) for path in paths]))
+
+    def _completed(self, begun: list[int], code: Codes, rng: random.Random) -> list[int]:
+        """``begun`` carried on to an end as ``code`` goes, and by chance where it cannot."""
+        node, numbers = 0, list(begun)
+        for number in begun:
+            node = self._next(node, number)
+        while node >= 0:
+            count, wanted = self._ways(node), int(code[len(numbers)])
+            numbers.append(wanted if 0 <= wanted < count else rng.randrange(count))
+            node = self._next(node, numbers[-1])
+        return numbers + [-1] * (self._steps - len(numbers))
+
+    def _ways(self, node: int) -> int:
+        """How many ways lead on from a node, the way out included."""
+        return self._ends[node] - self._ends[node - 1] if node else self._ends[0]
+
+    def _next(self, node: int, number: int) -> int:
+        return self._targets[(self._ends[node - 1] if node else 0) + number]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [*self.batch.first[1:].tolist(), len(self.batch.targets)]
+
+    @cached_property
+    def _targets(self) -> list[int]:
+        found: list[int] = self.batch.targets.tolist()
+        return found
+
+    @cached_property
+    def _steps(self) -> int:
+        """Steps of the longest path, the way out included."""
+        longest: dict[Node, int] = {}
+        for node in self.sieve.graph.order:
+            longest[node] = 1 + max((longest[edge.target] for edge in node.edges), default=0)
+        return longest[self.sieve.graph.start]
+
+    def _row(self, numbers: list[int]) -> Codes:
+        return np.array(numbers + [-1] * (self._steps - len(numbers)), dtype=np.int32)
+
+    def _wide(self, codes: Codes) -> Codes:
+        return np.pad(codes, ((0, 0), (0, self._steps - codes.shape[1])), constant_values=-1)
+
+
+def _different(codes: Codes) -> Codes:
+    """The codes that differ, in the order in which they first occur: sorted, equals would favour the first options."""
+    _, first = np.unique(codes, axis=0, return_index=True)
+    return codes[np.sort(first)]

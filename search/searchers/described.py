@@ -1,0 +1,67 @@
+"""What a model is told of an architecture with a recipe: numbers on one scale."""
+
+import random
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...spaces.batch import Codes
+from ...spaces.choices import Choice, Range
+from ...spaces.recipe import Recipe, RecipeSpace
+from .candidates import Candidates
+from .features import COSTS, Features, Floats
+from .recipes import fraction
+from .tpe import rising
+
+PROBES = 1024  # draws that tell the range of a cost
+SPAN = 2.0  # the range of a cost, where a step from one option to another is 1
+
+
+class Described:
+    """Features of architectures with recipes, on one scale: a step from one option to another is 1."""
+
+    def __init__(self, candidates: Candidates, recipes: RecipeSpace) -> None:
+        self._features = Features(candidates.batch)
+        self._recipes = recipes
+        logs = self._features.of(candidates.draw(PROBES, random.Random(0)))[:, -len(COSTS) :]
+        self._low, high = logs.min(axis=0), logs.max(axis=0)
+        self._per = SPAN / np.where(high > self._low, high - self._low, np.inf)
+        limited = [place for place, name in enumerate(COSTS) if name in candidates.sieve.limited]
+        self._limited = limited or [COSTS.index("params"), COSTS.index("macs")]
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of each column; each hole of the recipe is one."""
+        mine, first = list[int](), int(self._features.groups.max()) + 1
+        for number, hole in enumerate(self._recipes.holes.values()):
+            mine += [first + number] * len(_numbers(hole, hole.low if isinstance(hole, Range) else hole.options[0]))
+        return np.concatenate([self._features.groups, np.array(mine, dtype=np.int64)])
+
+    def of(self, codes: Codes, recipes: list[Recipe]) -> Floats:
+        """One row for each code with its recipe; the recipes begin anew where they run out."""
+        said = [
+            [part for name, hole in self._recipes.holes.items() for part in _numbers(hole, getattr(recipe, name))]
+            for recipe in recipes
+        ]
+        told = np.array(said, dtype=float).reshape(len(recipes), -1)
+        return np.concatenate([self._scaled(codes), told[np.arange(len(codes)) % len(recipes)]], axis=1)
+
+    def size(self, codes: Codes) -> Floats:
+        """How large each is: the mean of its costs in the logarithm, of those that are limited where any is."""
+        return np.asarray(self._scaled(codes)[:, -len(COSTS) :][:, self._limited].mean(axis=1))
+
+    def _scaled(self, codes: Codes) -> Floats:
+        rows = self._features.of(codes)
+        rows[:, -len(COSTS) :] = (rows[:, -len(COSTS) :] - self._low) * self._per
+        return rows
+
+
+def _numbers(hole: Choice | Range, value: Any) -> list[float]:
+    """A recipe's value as numbers: its place on the range, among rising options, or a mark for its option."""
+    if isinstance(hole, Range):
+        return [SPAN * fraction(hole, value)]
+    if rising(hole.options):
+        return [hole.options.index(value) / max(len(hole.options) - 1, 1)]
+    return [0.5**0.5 * (option == value) for option in hole.options]

@@ -1,0 +1,80 @@
+"""Recipes drawn, walked through, varied, and written as numbers."""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ...results.records import History
+from ...spaces.choices import Choice, Range
+from ...spaces.recipe import Recipe, RecipeSpace
+
+STEP = 0.2  # standard deviation of a mutation, in parts of the range's own scale
+
+
+def draw_recipe(recipes: RecipeSpace, rng: random.Random) -> Recipe:
+    """One recipe, each hole drawn on its own: options evenly, ranges evenly on their own scale."""
+    return recipes.fill({name: _drawn(hole, rng) for name, hole in recipes.holes.items()})
+
+
+def _drawn(hole: Choice | Range, rng: random.Random) -> Any:
+    return rng.choice(hole.options) if isinstance(hole, Choice) else hole.at(rng.random())
+
+
+def all_recipes(recipes: RecipeSpace) -> Iterator[Recipe]:
+    """Every recipe of a space without ranges, in the order of the options."""
+    holes = recipes.holes
+    options = [hole.options for hole in holes.values() if isinstance(hole, Choice)]
+    assert len(options) == len(holes), "a range has no end of recipes"
+    for values in itertools.product(*options):
+        yield recipes.fill(dict(zip(holes, values, strict=True)))
+
+
+def finite(recipes: RecipeSpace) -> bool:
+    """Whether the recipes can be listed: no hole is a range."""
+    return not any(isinstance(hole, Range) for hole in recipes.holes.values())
+
+
+def mutate_recipe(recipes: RecipeSpace, recipe: Recipe, rng: random.Random) -> Recipe:
+    """``recipe`` with one hole changed: another option, or a step along the range's own scale."""
+    holes = recipes.holes
+    if not holes:
+        return recipe
+    name = rng.choice(list(holes))
+    values = {other: getattr(recipe, other) for other in holes}
+    return recipes.fill({**values, name: _moved(holes[name], values[name], rng)})
+
+
+def _moved(hole: Choice | Range, value: Any, rng: random.Random) -> Any:
+    if isinstance(hole, Range):
+        return hole.at(min(max(fraction(hole, value) + rng.gauss(0, STEP), 0.0), 1.0))
+    others = [option for option in hole.options if option != value]
+    return rng.choice(others) if others else value
+
+
+def cross_recipes(recipes: RecipeSpace, mother: Recipe, father: Recipe, rng: random.Random) -> Recipe:
+    """A recipe with each hole from one of the two."""
+    return recipes.fill({name: getattr(rng.choice((mother, father)), name) for name in recipes.holes})
+
+
+def fraction(hole: Range, value: float) -> float:
+    """How far ``value`` lies from ``low`` to ``high`` on the range's own scale, from 0 to 1; undoes ``hole.at``."""
+    scale = math.log if hole.log else float
+    return (scale(value) - scale(hole.low)) / (scale(hole.high) - scale(hole.low))
+
+
+def recipe_of(recipe: Mapping[str, Any]) -> Recipe:
+    """The recipe of a trial's record; the same record is read once."""
+    return _read(tuple(recipe.items()))
+
+
+@lru_cache(maxsize=65_536)
+def _read(items: tuple[tuple[str, Any], ...]) -> Recipe:
+    return Recipe.from_json(dict(items))
+
+
+def tried(history: History) -> set[tuple[str, Recipe]]:
+    """The keys of every proposal in ``history``, whatever became of it."""
+    return {(trial.fingerprint, recipe_of(trial.recipe)) for trial in history}

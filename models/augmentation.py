@@ -2,7 +2,7 @@
 
 Every image draws its own change. Shapes: images (B, C, H, W), float32 in [0, 1]; a factor or choice per image is
 (B, 1, 1, 1). All draws come from an explicit generator and are moved to the images' device, so a CPU generator gives
-one sequence on every device.
+one sequence on every device. The move is not waited for: a GPU is never asked whether it is done.
 """
 
 import math
@@ -29,8 +29,8 @@ def augment(images: Tensor, kind: str, generator: Generator) -> Tensor:
 def shift(images: Tensor, generator: Generator) -> Tensor:
     """Move each image by up to an eighth of its sides, in whole pixels; the border pixel is repeated."""
     batch, channels, height, width = images.shape
-    rows = _moved(batch, height, generator).to(images.device)
-    columns = _moved(batch, width, generator).to(images.device)
+    rows = _moved(batch, height, generator).to(images.device, non_blocking=True)
+    columns = _moved(batch, width, generator).to(images.device, non_blocking=True)
     which = torch.arange(batch, device=images.device).view(-1, 1, 1, 1)
     channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
     return images[which, channel, rows.view(batch, 1, height, 1), columns.view(batch, 1, 1, width)]
@@ -78,8 +78,9 @@ def _grey(images: Tensor) -> Tensor:
     """Luma (B, 1, H, W) of colour images (ITU-R BT.601); the channel mean of others."""
     if images.shape[1] != 3:
         return images.mean(1, keepdim=True)
-    weights = torch.tensor([0.2989, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    red, green, blue = images.split(1, 1)
+    grey: Tensor = 0.2989 * red + 0.587 * green + 0.114 * blue
+    return grey
 
 
 def _moved(batch: int, side: int, generator: Generator) -> Tensor:
@@ -91,7 +92,7 @@ def _moved(batch: int, side: int, generator: Generator) -> Tensor:
 
 def _uniform(low: float, high: float, images: Tensor, generator: Generator) -> Tensor:
     draw = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device)
-    return (low + (high - low) * draw).to(images.device)
+    return (low + (high - low) * draw).to(images.device, non_blocking=True)
 
 
 AUGMENTATIONS: dict[str, tuple[Callable[[Tensor, Generator], Tensor], ...]] = {

@@ -35,7 +35,7 @@ def run_errands(
     import ray
 
     there = ray.put(shared)
-    errand = ray.remote(function).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial)
+    errand = ray.remote(function).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
     runs = [errand.remote(part, there) for part in parts]
     waiting = runs
     while waiting:

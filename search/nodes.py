@@ -41,9 +41,9 @@ class Nodes:
         import ray
 
         have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        wanted = {"CPU": self.asked.cpus_per_trial, "GPU": self.asked.gpus_per_trial}
+        wanted = {"CPU": self.asked.cpus_per_trial, "GPU": self.asked.gpus}
         return all(amount <= have.get(name, 0) for name, amount in wanted.items())
 
     def _none(self) -> str:
-        gpus = f" and {self.asked.gpus_per_trial:g} GPUs" if self.asked.gpus_per_trial else ""
+        gpus = f" and {self.asked.gpus:g} GPUs" if self.asked.gpus else ""
         return f"no node of the cluster has {self.asked.cpus_per_trial:g} CPUs{gpus} any more"

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .experiment import Experiment
 
@@ -30,17 +31,36 @@ TUNE_SETTINGS = {
 
 
 def check_resources(experiment: Experiment) -> None:
-    """Refuse what no machine of the cluster can ever give, naming what there is."""
+    """Refuse what no machine of the running Ray can ever give, naming what there is."""
+    asked, machines = experiment.file.resources, alive()
+    wanted = {"cpus": ("CPU", asked.cpus_per_trial), "gpus": ("GPU", asked.gpus)}
+    cure = f"Ray has {spelled_resources()}; lower it, or start Ray where there are more and pass --address"
+    for key, (name, amount) in wanted.items():
+        most = max((machine["Resources"].get(name, 0) for machine in machines), default=0)
+        if amount > most:
+            said = "a share of" if key == "gpus" and asked.gpus_per_trial == "auto" else f"{amount:g}"
+            raise ResourceError(
+                f"resources.{key}_per_trial asks for {said} {name}s, but there are {most:g} on one machine: {cure}"
+            )
+    if not any(all(m["Resources"].get(name, 0) >= amount for name, amount in wanted.values()) for m in machines):
+        raise ResourceError(
+            f"a trial takes {asked.cpus_per_trial:g} CPUs and {asked.gpus:g} GPUs of one machine, but none has both: "
+            f"{cure}"
+        )
+
+
+def alive() -> list[dict[str, Any]]:
+    """The machines of the running Ray, as it tells of them."""
     import ray
 
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    asked = experiment.file.resources
-    for name, amount, key in (("CPU", asked.cpus_per_trial, "cpus"), ("GPU", asked.gpus_per_trial, "gpus")):
-        if amount > have.get(name, 0):
-            raise ResourceError(
-                f"resources.{key}_per_trial asks for {amount:g} {name}s, but there are {have.get(name, 0):g}; "
-                f"lower it, or start Ray where there are more and pass --address"
-            )
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def spelled_resources() -> str:
+    """What the machines of the running Ray have, in words."""
+    machines = alive()
+    totals = (f"{sum(m['Resources'].get(name, 0) for m in machines):g} {name}s" for name in ("CPU", "GPU"))
+    return f"{' and '.join(totals)} on {len(machines)} machine{'' if len(machines) == 1 else 's'}"
 
 
 @contextlib.contextmanager

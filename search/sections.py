@@ -91,7 +91,11 @@ class ResourcesSection(Section):
     """``[resources]``: what one trial takes."""
 
     cpus_per_trial: float = Field(default=1, gt=0, description="cores of one trial")
-    gpus_per_trial: float = Field(default=0, ge=0, description="GPUs of one trial, a fraction shares one")
+    gpus_per_trial: float | Literal["auto"] = Field(
+        default=0.0,
+        union_mode="left_to_right",
+        description='a fraction shares a GPU, "auto" by predicted memory',
+    )
     max_concurrent: int | None = Field(
         default=None, ge=1, description="trials at a time; as many as fit where left out"
     )
@@ -105,10 +109,15 @@ class ResourcesSection(Section):
 
     @field_validator("gpus_per_trial")
     @classmethod
-    def _whole_above_one(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError("must be a fraction of one GPU or a whole number of GPUs")
+    def _whole_above_one(cls, value: float | Literal["auto"]) -> float | Literal["auto"]:
+        if value != "auto" and (value < 0 or (value > 1 and value != int(value))):
+            raise ValueError('must be a fraction of one GPU or a whole number of GPUs, or "auto"')
         return value
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of whatever is no trial with a network of known size: a whole one where trials take their share."""
+        return 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
 
 
 class SearchFile(Section):

@@ -31,7 +31,7 @@ class Timing:
         resources, latency = experiment.file.resources, experiment.file.latency
         return cls(
             resources.cpus_per_trial,
-            resources.gpus_per_trial,
+            resources.gpus,
             resources.precision,
             latency.batch_size,
             latency.warmup,

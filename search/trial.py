@@ -29,6 +29,7 @@ from ..spaces.recipe import Recipe
 from .checkpoint_files import Checkpoints, Shelf, identity_of
 from .checkpoints import load, save
 from .faults import enabled, fault
+from .gpus import cap
 from .timing import Timing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -39,7 +40,8 @@ class Conditions:
     """What all trials of a run share: cores, GPUs and precision of one trial, and where its checkpoints go.
 
     ``timing`` says how its network is timed; ``proxies`` are scored on ``probe`` before it is trained. Where there are
-    ``folds``, drawn by ``fold_seed``, a trial is a network in each.
+    ``folds``, drawn by ``fold_seed``, a trial is a network in each. Where a GPU is ``shared`` by predicted memory, a
+    trial gets what was predicted for it and no more: one that was predicted too small must not end its neighbours.
     A worker that is ``timeout_s`` at one trial ends itself. ``faults`` are for tests of what survives.
     """
 
@@ -54,6 +56,7 @@ class Conditions:
     fold_seed: int = 0
     timeout_s: float | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
+    shared: bool = False
 
 
 class NetworkTrial(tune.Trainable):
@@ -78,11 +81,20 @@ class NetworkTrial(tune.Trainable):
         torch.set_num_threads(max(1, int(conditions.cpus)))
         self.conditions = conditions
         self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
+        if conditions.shared:
+            self._keep_to_share()
         self.data = data.to(self.device)
         drawn = cross_folds(data, conditions.folds, seed=conditions.fold_seed) if conditions.folds else []
         self.folds = [fold.to(self.device) for fold in drawn]
         self.probe = conditions.probe and conditions.probe.to(self.device)
         self._begin(config)
+
+    def _keep_to_share(self) -> None:
+        """Let torch take this trial's share of the GPU; workers go only to trials of the same share."""
+        assert self.trial_resources is not None
+        share = self.trial_resources.required_resources["GPU"]
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(cap(share, total))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._begin(new_config)

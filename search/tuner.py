@@ -7,26 +7,31 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..results.errors import StoreError
 from ..results.measurements import record_errors
 from ..results.records import RunStatus
 from ..results.store import Store
-from ..spaces.sieve import BudgetError
+from ..spaces.sieve import BudgetError, Sieve
 from .calibration import calibrated
 from .checkpoint_files import checkpoints_of
 from .experiment import Experiment
 from .faults import told
+from .gpus import Shares, check_gpus
+from .memory import WithinMemory, on_gpus
 from .mishaps import Stop, StopKind
 from .nodes import Nodes
 from .ray_runtime import check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
-from .searchers import SEARCHERS
+from .searchers import SEARCHERS, Searcher
 from .spool import Spool
 from .timing import Timing
 from .warmup import warm
+
+if TYPE_CHECKING:
+    from .trial import Conditions
 
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -66,10 +71,11 @@ def run_trials(
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
             check_resources(experiment)
+            shares = check_gpus(experiment, data)
             recorder.replay()
             recorder.sweep()
-            prepare(experiment, data, recorder)
-            tune_trials(experiment, data, recorder, folder, trainable)
+            prepare(experiment, data, recorder, shares)
+            tune_trials(experiment, data, recorder, folder, trainable, shares)
         if recorder.stopping is not None and recorder.stopping.error is not None:
             raise recorder.stopping.error
         record_errors(store, run_id)
@@ -92,7 +98,7 @@ def closing(recorder: Recorder, folder: Path) -> Iterator[None]:
         shutil.rmtree(folder / "tune", ignore_errors=True)
 
 
-def prepare(experiment: Experiment, data: Any, recorder: Recorder) -> None:
+def prepare(experiment: Experiment, data: Any, recorder: Recorder, shares: Shares | None) -> None:
     """Learn on the workers what is needed before the first proposal: a clock where latency is limited, a warm-up.
 
     The recorder gets the searcher that knows it; a signal to stop ends it early.
@@ -106,37 +112,34 @@ def prepare(experiment: Experiment, data: Any, recorder: Recorder) -> None:
     sieve = calibrated(experiment, store, run_id, go_on=go_on)
     if sieve is None:
         return
-    searcher = SEARCHERS[search.searcher](sieve, experiment.recipes)
-    recorder.searcher = warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher
+
+    def make(sieve: Sieve) -> Searcher:
+        searcher = SEARCHERS[search.searcher](sieve, experiment.recipes)
+        return warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher
+
+    recorder.searcher = WithinMemory(make, on_gpus(sieve, shares))
 
 
 def tune_trials(
-    experiment: Experiment, data: Any, recorder: Recorder, folder: Path, trainable: type | None = None
+    experiment: Experiment,
+    data: Any,
+    recorder: Recorder,
+    folder: Path,
+    trainable: type | None = None,
+    shares: Shares | None = None,
 ) -> None:
     """Run Tune to its end: the recorder proposes and hears, workers train."""
     from ray import tune
 
-    from ..models.proxies import probe
     from .bridge import StoreCallback, StoreSearch, StoreStopper
-    from .trial import Conditions, NetworkTrial
+    from .trial import NetworkTrial
 
-    search, resources = experiment.file.search, experiment.file.resources
-    conditions = Conditions(
-        resources.cpus_per_trial,
-        resources.gpus_per_trial,
-        resources.precision,
-        recorder.checkpoints,
-        Timing.of(experiment),
-        probe(data, search.seed) if search.proxies else None,
-        tuple(search.proxies),
-        search.folds,
-        experiment.file.data.seed,
-        recorder.timeout_s,
-        told(),
-    )
+    resources = experiment.file.resources
+    conditions = conditions_of(experiment, data, recorder, shared=shares is not None)
+    fixed = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus}
     ready = tune.with_resources(
         tune.with_parameters(trainable or NetworkTrial, data=data, conditions=conditions),
-        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+        fixed if shares is None else shares.resources(resources.cpus_per_trial),
     )
     tuner = tune.Tuner(
         ready,
@@ -158,6 +161,28 @@ def tune_trials(
         ),
     )
     tuner.fit()
+
+
+def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shared: bool) -> "Conditions":
+    """What all trials of the run share; ``shared`` where each gets its own part of a GPU."""
+    from ..models.proxies import probe
+    from .trial import Conditions
+
+    search, resources = experiment.file.search, experiment.file.resources
+    return Conditions(
+        cpus=resources.cpus_per_trial,
+        gpus=resources.gpus,
+        precision=resources.precision,
+        checkpoints=recorder.checkpoints,
+        timing=Timing.of(experiment),
+        probe=probe(data, search.seed) if search.proxies else None,
+        proxies=tuple(search.proxies),
+        folds=search.folds,
+        fold_seed=experiment.file.data.seed,
+        timeout_s=recorder.timeout_s,
+        faults=told(),
+        shared=shared,
+    )
 
 
 @contextlib.contextmanager

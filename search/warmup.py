@@ -58,7 +58,9 @@ def warm(
         if scored is None:
             return None
         best = record_warm_up(store, run_id, asked.proxy, scored, asked.train)
-    return WarmUp(searcher, [Architecture.from_json(architecture) for architecture in best])
+    # fewer where memory has proved smaller since they were ranked
+    fit = [one for one in map(Architecture.from_json, best) if searcher.sieve.allows(one)]
+    return WarmUp(searcher, fit)
 
 
 def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Callable[[], bool]) -> list[Scored] | None:
@@ -69,7 +71,7 @@ def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Call
     found = candidates(sieve, search.warmup.candidates, search.seed)
     parts = [[one.to_json() for one in found[place : place + PART]] for place in range(0, len(found), PART)]
     names = sorted({search.warmup.proxy, *search.proxies})
-    shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus_per_trial)
+    shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus)
     told = run_errands(score_networks, parts, shared, resources, go_on=go_on)
     if told is None:
         return None

@@ -1,0 +1,118 @@
+"""GPUs: what there is, and what share of one a trial needs by its predicted training memory."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..spaces.architecture import Architecture
+from ..spaces.cost import STATES, cost
+from ..spaces.layers import FLOAT_BYTES
+from .ray_runtime import ResourceError, alive
+
+if TYPE_CHECKING:
+    from ..models.image_data import ImageData
+    from .experiment import Experiment
+
+# what a process takes of a GPU before its first tensor: the CUDA context, the kernels and workspaces of the libraries
+CONTEXT_BYTES = 1 << 30
+# predicted training memory knows tensors alone: room for workspaces, a larger batch in evaluation, fragmentation
+SAFETY = 1.5
+SMALLEST = 1 / 64
+ASK_S = 300  # for a worker to start on a GPU and say how much memory it has
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What share of a GPU of ``gpu_bytes`` a trial takes, with ``data_bytes`` of pictures, in as many ``folds``.
+
+    Shares are halves of halves: whatever trials come, they fill a GPU, and a worker serves every trial of its share.
+    """
+
+    gpu_bytes: int
+    data_bytes: int
+    folds: int = 1
+
+    @property
+    def most_memory_bytes(self) -> int:
+        """The largest predicted training memory that fits on a whole GPU; negative where not even the data do."""
+        return int((self.gpu_bytes - CONTEXT_BYTES - self.data_bytes) / SAFETY)
+
+    def share(self, architecture: Architecture, batch_size: int) -> float:
+        """The share for ``architecture``, trained with batches of ``batch_size``: 1, 1/2, 1/4 and so on to 1/64."""
+        price = cost(architecture, batch_size)
+        # the networks of other folds wait with weights, gradients and momentum; activations belong to one at a time
+        waiting = (self.folds - 1) * STATES * FLOAT_BYTES * price.params
+        needed = CONTEXT_BYTES + self.data_bytes + SAFETY * (price.memory_bytes + waiting)
+        share = 1.0
+        while share / 2 >= SMALLEST and needed <= self.gpu_bytes * share / 2:
+            share /= 2
+        return share
+
+    def resources(self, cpus: float) -> Any:
+        """For Tune: what the trial of a configuration takes, ``cpus`` cores and its share of a GPU."""
+        from ray.tune import PlacementGroupFactory
+
+        def asked(config: dict[str, Any]) -> PlacementGroupFactory:
+            trial = json.loads(config["trial"])
+            share = self.share(Architecture.from_json(trial["architecture"]), trial["recipe"]["batch_size"])
+            return PlacementGroupFactory([{"CPU": cpus, "GPU": share}])
+
+        return asked
+
+
+def check_gpus(experiment: "Experiment", data: "ImageData") -> Shares | None:
+    """The shares that trials take of a GPU where ``gpus_per_trial`` is "auto"; None where it is a number.
+
+    Raises :class:`ResourceError` where torch cannot use a GPU that is asked for.
+    """
+    asked, folds = experiment.file.resources, experiment.file.search.folds
+    if not asked.gpus:
+        return None
+    size = gpu_bytes()
+    if asked.gpus_per_trial != "auto":
+        return None
+    splits = [split for split in (data.train, data.val, data.test) if split is not None]
+    pictures = sum(tensor.nbytes for split in splits for tensor in (split.images, split.labels))
+    # every fold has pictures of its own, as many as the pool, beside the pool itself
+    return Shares(size, pictures * (1 + (folds or 0)), folds or 1)
+
+
+def gpu_bytes() -> int:
+    """The memory of the smallest GPU of the running Ray, as torch sees it on each machine that has one."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(smallest_gpu)
+    hosts, asked = [], []
+    for machine in alive():
+        if machine["Resources"].get("GPU"):
+            there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
+            hosts.append(machine["NodeManagerHostname"])
+            asked.append(ask.options(num_cpus=0, num_gpus=0.01, scheduling_strategy=there).remote())
+    try:
+        found = list(zip(hosts, ray.get(asked, timeout=ASK_S), strict=True))
+    except ray.exceptions.GetTimeoutError:
+        raise ResourceError(
+            f"the GPUs of {', '.join(hosts)} did not become free in {ASK_S} s; wait for what else runs there"
+        ) from None
+    for host, size in found:
+        if size is None:
+            raise ResourceError(
+                f"Ray says that {host} has a GPU, but torch cannot use one there; install its driver and a torch with "
+                "CUDA, or set resources.gpus_per_trial to 0"
+            )
+    return min(size for _, size in found if size is not None)
+
+
+def smallest_gpu() -> int | None:
+    """The memory in bytes of the smallest GPU that this process sees; None where torch can use none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return min(torch.cuda.get_device_properties(place).total_memory for place in range(torch.cuda.device_count()))
+
+
+def cap(share: float, total_bytes: int) -> float:
+    """The part of a GPU's memory that torch may take within ``share``: what the context takes is not torch's."""
+    return max(share - CONTEXT_BYTES / total_bytes, share / 4)

@@ -1,0 +1,173 @@
+"""GPUs: shares by predicted memory, refusals where there are none, and nothing again that ran out of memory."""
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from ray import tune
+
+from archsieve.results.records import FailKind, History, TrialState
+from archsieve.results.store import open_store
+from archsieve.search.gpus import CONTEXT_BYTES, SAFETY, SMALLEST, Shares, cap
+from archsieve.search.memory import WithinMemory, lowered, on_gpus, too_much
+from archsieve.search.ray_runtime import ResourceError
+from archsieve.search.searchers import SEARCHERS
+from archsieve.search.tuner import run_trials
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.catalogue import named
+from archsieve.spaces.cost import cost
+
+from .conftest import small
+from .test_searchers import BUDGET, RECIPES, SPACE, Sieve, run, trial_of
+
+GB = 10**9
+
+
+@given(st.integers(2 * GB, 200 * GB), st.integers(0, GB // 4), st.integers(1, 4096), st.integers(1, 10))
+def test_a_share_is_enough_and_no_half_of_it_would_be(gpu, pictures, batch, folds):
+    shares, network = Shares(gpu, pictures, folds), named("resnet20-cifar")
+    share = shares.share(network, batch)
+    price = cost(network, batch)
+    needed = CONTEXT_BYTES + pictures + SAFETY * (price.memory_bytes + (folds - 1) * 12 * price.params)
+    assert share in [2.0**-power for power in range(7)]
+    assert needed <= share * gpu or share == 1
+    assert needed > share / 2 * gpu or share == SMALLEST
+    if folds == 1 and abs(needed - gpu) > 2:
+        assert (price.memory_bytes <= shares.most_memory_bytes) == (needed < gpu)
+    assert 0 < cap(share, gpu) < share
+
+
+def test_each_trial_asks_for_its_own_share():
+    shares = Shares(24 * GB, GB // 10)
+    asked = []
+    for name, batch in (("resnet20-cifar", 128), ("resnet110-cifar", 128), ("resnet110-cifar", 1024)):
+        told = {"architecture": named(name).to_json(), "recipe": {"batch_size": batch}}
+        asked.append(shares.resources(2)({"trial": json.dumps(told)}).required_resources)
+    assert [resources["CPU"] for resources in asked] == [2, 2, 2]
+    assert [resources["GPU"] for resources in asked] == sorted(resources["GPU"] for resources in asked)
+    assert len({resources["GPU"] for resources in asked}) == 3
+
+
+def test_no_gpu_is_refused_with_what_there_is(command, tmp_path):
+    (tmp_path / "tiny.toml").write_text("[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n")
+    code, out, err = command("search", "tiny.toml", "-s", 'resources.gpus_per_trial="auto"')
+    assert (code, out) == (4, "")
+    assert "gpus_per_trial asks for a share of GPUs, but there are 0 on one machine: Ray has" in err
+    assert "Traceback" not in err
+
+
+CLAIMED = """
+import ray, sys
+from archsieve.search.experiment import experiment
+from archsieve.search.search_file import parse
+from archsieve.search.session import search
+
+ray.init(num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
+found = experiment(parse({"data": {"limit": 100}, "resources": {"gpus_per_trial": 0.5}}))
+try:
+    search(found, name="claimed", runs=sys.argv[1])
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_torch_cannot_use_is_refused(tmp_path):
+    """Nothing is trained on a CPU under the name of a GPU."""
+    done = subprocess.run(
+        [sys.executable, "-c", CLAIMED, str(tmp_path)], capture_output=True, text=True, timeout=200, check=True
+    )
+    assert "has a GPU, but torch cannot use one there; install its driver" in done.stdout
+
+
+def test_what_no_gpu_can_hold_is_never_proposed():
+    sieve = Sieve(SPACE, BUDGET, 512)
+    whole = sorted(cost(one, 512).memory_bytes for _, one in sieve.walk())
+    shares = Shares(CONTEXT_BYTES + int(SAFETY * (whole[len(whole) // 2] + 1)), 0)
+    left = on_gpus(sieve, shares)
+    assert [one for _, one in left.walk()] == [
+        one for _, one in sieve.walk() if cost(one, 512).memory_bytes <= shares.most_memory_bytes
+    ]
+    with pytest.raises(ResourceError, match=r"a GPU here has 1.07GB, .* lower recipe.batch_size"):
+        on_gpus(sieve, Shares(CONTEXT_BYTES, 0))
+    assert on_gpus(sieve, None) is sieve
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_after_an_oom_trial_every_searcher_stays_below_it(name):
+    def searcher():
+        return WithinMemory(lambda sieve: SEARCHERS[name](sieve, RECIPES), Sieve(SPACE, BUDGET))
+
+    before = run(searcher(), 6)
+    broken = sorted(before, key=lambda trial: trial.memory_bytes)[3]
+    trials = [
+        replace(t, state=TrialState.FAILED, fail_kind=FailKind.OOM, val_accuracy=None) if t is broken else t
+        for t in before
+    ]
+    history = run(searcher(), 14, history=History(tuple(trials)))
+    assert too_much(history) == broken.memory_bytes
+    assert len(history) > 6
+    assert all(trial.memory_bytes < broken.memory_bytes for trial in history.trials[6:])
+    again = run(searcher(), 14, history=History(history.trials[:9]))
+    assert [t.fingerprint for t in again] == [t.fingerprint for t in history]
+
+
+def test_when_the_smallest_runs_out_of_memory_nothing_is_left():
+    sieve = Sieve(SPACE, BUDGET)
+    searcher = WithinMemory(lambda sieve: SEARCHERS["random"](sieve, RECIPES), sieve)
+    least, _ = sieve.cheapest("memory_bytes")
+    failed = trial_of(searcher.propose(least, RECIPES.fill({"lr": 0.1})), 0, TrialState.FAILED)
+    assert searcher.ask(History((replace(failed, fail_kind=FailKind.DIVERGED),)), random.Random(0)) is not None
+    assert searcher.ask(History((replace(failed, fail_kind=FailKind.OOM),)), random.Random(0)) is None
+
+
+def test_a_limit_on_memory_is_only_ever_lowered():
+    tight = replace(BUDGET, memory_bytes=30_000_000, min_memory_bytes=1000)
+    assert lowered(Sieve(SPACE, tight), 40_000_000).budget.memory_bytes == 30_000_000
+    with pytest.raises(ValueError, match=r"memory_bytes must be at most 500, at least 1,000"):
+        lowered(Sieve(SPACE, tight), 500)
+
+
+class Small(tune.Trainable):
+    """A worker whose memory holds networks below a size."""
+
+    def setup(self, config, data, conditions):
+        self.reset_config(config)
+
+    def reset_config(self, new_config):
+        network = Architecture.from_json(json.loads(new_config["trial"])["architecture"])
+        self.fits = cost(network, 64).memory_bytes < 2_500_000
+        return True
+
+    def step(self):
+        if not self.fits:
+            return {
+                "done": True,
+                "fail_kind": "oom",
+                "reason": "OutOfMemoryError: CUDA out of memory",
+                "val_accuracy": 0,
+            }
+        figures = dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)
+        return {"done": True, "epoch": 1, **figures}
+
+
+def test_a_search_learns_how_much_memory_there_is(ray_running, tmp_path):
+    found = small(search={"trials": 12}, recipe={"epochs": 1}, resources={"max_concurrent": 1})
+    with open_store(tmp_path / "archsieve.db", create=True) as store:
+        run_id = store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+        run_trials(found, None, store, run_id, tmp_path, trainable=Small)
+        trials = store.history(run_id).trials
+    sizes = [trial.memory_bytes for trial in trials if trial.state is TrialState.FAILED]
+    assert len(sizes) >= 1
+    assert all(later < earlier for earlier, later in itertools.pairwise(sizes))
+    for trial in trials:
+        earlier = [t.memory_bytes for t in trials[: trial.number] if t.fail_kind is FailKind.OOM]
+        assert all(trial.memory_bytes < size for size in earlier)
+    assert any(trial.state is TrialState.COMPLETED for trial in trials)

@@ -13,6 +13,7 @@ test: $(VENV)/installed-test
 	$(BIN)/pytest -n 2 --dist loadfile
 
 slow: $(VENV)/installed-test
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	$(BIN)/pytest -m slow
 
 check: $(VENV)/installed-test

@@ -123,11 +123,13 @@ def _write(connection: Connection, document: Document) -> None:
         if name in _SHARED:
             upsert(connection, table, rows)
         else:
-            _insert(connection, table, [_pointed(table, row, renumbered) for row in rows], renumbered)
+            _insert(connection, table, rows, renumbered)
 
 
 def _at_rest(table: Table, row: Row) -> Row:
     """The row as it is where nobody drives the run: a lease or a running trial would wait for ever."""
+    if table is schema.trial:
+        row = {**row, "source_trial_id": None}  # its run may not have come along; the reason still tells
     if table is schema.run and row["status"] == RunStatus.RUNNING:
         return {**row, "status": RunStatus.STOPPED.value}
     if table is schema.trial and row["state"] == TrialState.RUNNING:
@@ -139,7 +141,7 @@ def _at_rest(table: Table, row: Row) -> Row:
 
 
 def _pointed(table: Table, row: Row, renumbered: Mapping[tuple[str, str], Mapping[Any, int]]) -> Row:
-    """The row with the ids that its neighbours have here."""
+    """The row with the ids that its neighbours have here; what stayed behind is no longer pointed at."""
     pointed = dict(row)
     for column in table.c:
         for key in column.foreign_keys:
@@ -156,8 +158,9 @@ def _insert(
     key = table.autoincrement_column
     if key is None:
         if rows:
-            connection.execute(insert(table), rows)
+            connection.execute(insert(table), [_pointed(table, row, renumbered) for row in rows])
         return
     ids = renumbered.setdefault((table.name, key.name), {})
-    for row in rows:
-        ids[row[key.name]] = inserted(connection, table, {name: v for name, v in row.items() if name != key.name})
+    for row in rows:  # one by one: a row may point at one before it
+        values = {name: value for name, value in _pointed(table, row, renumbered).items() if name != key.name}
+        ids[row[key.name]] = inserted(connection, table, values)

@@ -4,29 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .style import STYLE
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-_STYLE = """
-:root { --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --mark: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --soft: #9aa5b1; --line: #363d47; --paper: #0f1318; --mark: #1a2027; }
-}
-@media print {
-  :root { --ink: #000; --soft: #333; --line: #bbb; --paper: #fff; --mark: #fff; }
-  section { break-inside: avoid; }
-}
-body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: var(--ink); background: var(--paper);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-.soft { color: var(--soft); } .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-td.number { text-align: right; }
-pre { background: var(--mark); border: 1px solid var(--line); padding: .8rem; overflow-x: auto; white-space: pre-wrap; }
-.xtick text, .ytick text, .xtitle, .ytitle, .gtitle, .legendtext, .annotation-text { fill: var(--ink) !important; }
-.gridlayer path { stroke: var(--line) !important; }
-"""
 # Everything that the page needs is in it: a browser that honours this line fetches nothing.
 _POLICY = "default-src 'unsafe-inline' 'unsafe-eval' data: blob:"
 
@@ -39,7 +21,7 @@ def page(title: str, sections: Iterable[str], *, plotly: bool) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>",
+            f"<title>{escape(title)}</title>\n<style>{STYLE}</style>",
             f"<script>{_library()}</script>" if plotly else "",
             f"</head>\n<body>\n<h1>{escape(title)}</h1>",
             *sections,
@@ -59,9 +41,9 @@ def section(title: str, *parts: str) -> str:
     return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *parts, "</section>"])
 
 
-def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
-    return f"<p>{escape(text)}</p>"
+def paragraph(text: str, *, soft: bool = False) -> str:
+    """A paragraph of plain text; a ``soft`` one explains."""
+    return f"<p{_of_class('soft', soft)}>{escape(text)}</p>"
 
 
 def code(text: str) -> str:
@@ -75,27 +57,73 @@ def facts(entries: Mapping[str, Any]) -> str:
     return f'<div class="wide"><table>{"".join(rows)}</table></div>'
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; numbers stand to the right."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, first: bool = False) -> str:
+    """A table; numbers stand to the right. ``first`` sets off the first row."""
+    listed = [list(row) for row in rows]
+    numeric = [any(_is_number(row[i]) for row in listed) for i in range(len(columns))]
+    head = "".join(
+        f"<th{_of_class('number', number)}>{escape(name)}</th>" for name, number in zip(columns, numeric, strict=True)
+    )
+    body = "".join(
+        f"<tr{_of_class('first', first and place == 0)}>{''.join(map(_cell, row))}</tr>"
+        for place, row in enumerate(listed)
+    )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _of_class(name: str, given: bool) -> str:
+    return f' class="{name}"' if given else ""
+
+
 def _cell(value: Any) -> str:
-    if isinstance(value, int | float):
+    if _is_number(value):
         text = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
         return f'<td class="number">{text}</td>'
     return f"<td>{escape('' if value is None else str(value))}</td>"
 
 
-def picture(figure: "Figure", name: str) -> str:
-    """A figure as HTML that counts on the page's library; ``name`` is its id."""
+def tiles(entries: Mapping[str, str]) -> str:
+    """Figures set large, each with what it is under it."""
+    shown = (
+        f'<div class="tile"><b>{escape(figure)}</b><span>{escape(name)}</span></div>'
+        for name, figure in entries.items()
+    )
+    return f'<div class="tiles">{"".join(shown)}</div>'
+
+
+def side_by_side(*parts: str) -> str:
+    """Parts beside each other where there is room."""
+    return f'<div class="pair">{"".join(parts)}</div>'
+
+
+def heading(text: str) -> str:
+    """The title of a part of a section."""
+    return f"<h3>{escape(text)}</h3>"
+
+
+def folded(title: str, part: str) -> str:
+    """A part that opens on a click."""
+    return f"<details><summary>{escape(title)}</summary>{part}</details>"
+
+
+def picture(figure: "Figure", name: str, caption: str = "") -> str:
+    """A figure as HTML that counts on the page's library; ``name`` is its id. One of a fixed width can be scrolled."""
     import plotly.io
 
-    config = {"displaylogo": False, "responsive": True}
-    height = f"{figure.layout.height}px"
+    fixed = figure.layout.width is not None
+    config = {"displaylogo": False, "responsive": not fixed, "displayModeBar": False if fixed else "hover"}
     html = plotly.io.to_html(
-        figure, config=config, include_plotlyjs=False, full_html=False, default_height=height, div_id=name
+        figure,
+        config=config,
+        include_plotlyjs=False,
+        full_html=False,
+        default_width=f"{figure.layout.width}px" if fixed else "100%",
+        default_height=f"{figure.layout.height}px",
+        div_id=name,
     )
-    return str(html)
+    told = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<figure>{told}<div class="wide">{html}</div></figure>'

@@ -6,8 +6,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..spaces.budget import format_count
+from .importance import Importance
 from .pareto import pareto
-from .records import Trial
+from .records import Trial, rank
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 # Seen as well on white as on black; the page colours text and grid to suit the reader's screen.
 _COLOURS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444")
 _CLEAR = "rgba(0,0,0,0)"
+WIDE = 20  # the factor above which an axis is logarithmic
+MOST = 5000  # points of a figure; more would make the page larger, not clearer
 
 
 def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
@@ -24,30 +27,46 @@ def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
     return Figure(
         layout={
             "template": "none",
-            "title": {"text": title},
+            "title": {"text": title, "font": {"size": 15}, "x": 0, "xref": "paper", "yanchor": "top"},
             "xaxis": {"title": {"text": x}, **grid},
             "yaxis": {"title": {"text": y}, **grid},
+            "font": {"family": "system-ui, 'DejaVu Sans', sans-serif", "size": 13},
             "colorway": _COLOURS,
             "paper_bgcolor": _CLEAR,
             "plot_bgcolor": _CLEAR,
             "height": height,
-            "margin": {"l": 70, "r": 20, "t": 60, "b": 60},
-            "legend": {"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
+            "margin": {"l": 60, "r": 20, "t": 40, "b": 100},
+            "legend": {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0},
         }
     )
 
 
 def accuracy_against(cost: str, trials: Sequence[Trial], limit: int | None) -> "Figure":
-    """Validation accuracy of the finished trials against ``cost``, their Pareto front, and the budget's limit."""
+    """Validation accuracy of the finished trials against ``cost``, their Pareto front, and the budget's limit.
+
+    The axis is logarithmic where the costs spread over more than a factor of ``WIDE``. Of very many trials the best
+    ``MOST`` are drawn, and the front is that of all.
+    """
     figure = _figure(f"Validation accuracy against {cost}", cost, "validation accuracy")
-    scored = [trial for trial in trials if trial.state.finished and trial.val_accuracy is not None]
+    scored = sorted((t for t in trials if t.state.finished and t.val_accuracy is not None), key=rank)
     front = sorted(pareto(scored, ("val_accuracy", cost)), key=lambda trial: getattr(trial, cost))
-    _add_points(figure, scored, cost, "trials", mode="markers", marker={"size": 8, "opacity": 0.6})
+    name = "trials" if len(scored) <= MOST else f"the best {MOST:,} of {len(scored):,} trials"
+    _add_points(figure, scored[:MOST], cost, name, mode="markers", marker={"size": 8, "opacity": 0.6})
     _add_points(figure, front, cost, "Pareto front", mode="lines+markers", line={"shape": "hv"}, marker={"size": 10})
+    costs = [getattr(trial, cost) for trial in scored]
+    if _wide(costs):
+        figure.update_xaxes(type="log")
     if limit is not None:
+        figure.add_vline(x=limit, line_dash="dash", line_color=_COLOURS[4])
+        at = math.log10(limit) if figure.layout.xaxis.type == "log" and limit else limit
         text = f"budget {format_count(limit)}"
-        figure.add_vline(x=limit, line_dash="dash", line_color=_COLOURS[4], annotation_text=text)
+        figure.add_annotation(x=at, y=1, yref="paper", text=text, showarrow=False, xanchor="right", xshift=-4)
     return figure
+
+
+def _wide(values: Sequence[float]) -> bool:
+    """Whether figures spread so far that only logarithms tell them apart."""
+    return min(values, default=0) > 0 and max(values) > WIDE * min(values)
 
 
 def _add_points(figure: "Figure", trials: Sequence[Trial], cost: str, name: str, **style: Any) -> None:
@@ -59,28 +78,59 @@ def _add_points(figure: "Figure", trials: Sequence[Trial], cost: str, name: str,
 
 def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], metric: str) -> "Figure":
     """One line per entry of ``curves``: ``metric`` by epoch; figures that are not finite leave gaps."""
-    figure = _figure("Learning curves of the best trials", "epoch", metric)
+    figure = _figure(metric.replace("val_", "validation "), "epoch", "")
     for name, points in curves.items():
         values = [value if math.isfinite(value) else None for _, value in points]
-        figure.add_scatter(x=[step for step, _ in points], y=values, name=escape(name), mode="lines+markers")
+        hover = f"{escape(name)}, epoch %{{x}}: %{{y:.4f}}<extra></extra>"
+        epochs = [step for step, _ in points]
+        figure.add_scatter(
+            x=epochs, y=values, name=escape(name), mode="lines+markers", marker={"size": 5}, hovertemplate=hover
+        )
+    if metric.endswith("loss") and _wide([v for points in curves.values() for _, v in points if math.isfinite(v)]):
+        figure.update_yaxes(type="log")
     return figure
 
 
 def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
     """``cost`` of each layer, the first layer on top."""
-    figure = _figure(f"{cost} per layer", cost, "", height=140 + 24 * len(layers))
+    figure = _figure(f"{cost} per layer", cost, "", height=150 + 22 * len(layers))
     labels = [f"{number} {escape(str(layer['name']))}" for number, layer in enumerate(layers, 1)]
-    kinds = [escape(f"{layer['kind']} {layer['out_shape']}") for layer in layers]
-    hover = f"%{{y}}<br>%{{text}}<br>{cost} %{{x:,}}<extra></extra>"
+    kinds = [escape(f"{layer['kind']} {'x'.join(map(str, layer['out_shape']))}") for layer in layers]
     values = [layer[cost] for layer in layers]
-    figure.add_bar(x=values, y=labels, text=kinds, orientation="h", textposition="none", hovertemplate=hover)
-    figure.update_yaxes(autorange="reversed", type="category")
+    shares = [value / (sum(values) or 1) for value in values]
+    hover = f"%{{y}}<br>%{{text}}<br>{cost} %{{x:,}} (%{{customdata:.1%}})<extra></extra>"
+    figure.add_bar(
+        x=values,
+        y=labels,
+        text=kinds,
+        customdata=shares,
+        orientation="h",
+        textposition="none",
+        hovertemplate=hover,
+    )
+    figure.update_yaxes(autorange="reversed", type="category", dtick=1)
+    figure.update_layout(margin={"b": 60})
+    return figure
+
+
+def importance_bars(choices: Sequence[Importance]) -> "Figure":
+    """How much each choice mattered, the one that mattered most on top."""
+    figure = _figure("", "points of validation accuracy lost when it is shuffled", "", height=130 + 28 * len(choices))
+    figure.add_bar(
+        x=[100 * choice.mean for choice in choices],
+        y=[escape(choice.name.removeprefix("recipe.")) for choice in choices],
+        error_x={"type": "data", "array": [100 * choice.spread for choice in choices], "color": "#888"},
+        orientation="h",
+        hovertemplate="%{y}: %{x:.3f} points<extra></extra>",
+    )
+    figure.update_yaxes(autorange="reversed", type="category", dtick=1)
+    figure.update_layout(margin={"t": 10, "b": 60})
     return figure
 
 
 def failures(counts: Mapping[str, int]) -> "Figure":
     """How many trials failed, by kind."""
-    figure = _figure("Failures by kind", "", "trials", height=320)
+    figure = _figure("Failures by kind", "", "trials", height=300)
     figure.add_bar(x=list(counts), y=list(counts.values()), marker_color=_COLOURS[4], name="failed")
     figure.update_xaxes(type="category")
     return figure

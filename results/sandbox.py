@@ -112,6 +112,8 @@ def _told(reason: str, timeout_s: float) -> Exception:
     for pattern, meaning in _MEANINGS:
         if re.search(pattern, reason):
             return RefusedError(meaning(timeout_s))
-    if match := re.search(r"no such table: (\S+)", reason):
-        return ValueError(unknown("table", match[1], metadata.tables))
-    return ValueError(f"no answer from the database: {reason.strip()}; it has the tables {', '.join(metadata.tables)}")
+    if match := re.search(r'no such table: (\S+)|relation "(\S+)" does not exist', reason):
+        return ValueError(unknown("table", match[1] or match[2], metadata.tables))
+    return ValueError(
+        f"no answer from the database: {reason.strip().splitlines()[0]}; it has the tables {', '.join(metadata.tables)}"
+    )

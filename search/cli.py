@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .commands import asking, database, profiling, querying, searching, spacing, transferring
+from .commands import asking, database, profiling, querying, reporting, searching, spacing, transferring
 from .faults import enabled, watch_exports
 
 # 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
@@ -29,6 +29,8 @@ for _question in (querying.query, querying.sql, querying.compare, querying.curve
 asking.results.command()(transferring.export)
 asking.results.command("import")(transferring.import_runs)
 app.add_typer(asking.results, name="results")
+app.command()(reporting.report)
+app.command()(reporting.dashboard)
 app.add_typer(database.db, name="db")
 app.command()(searching.status)
 app.command()(searching.init)

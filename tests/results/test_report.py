@@ -1,10 +1,19 @@
+import random
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from archsieve.results import plots
+from archsieve.results.drawing import SLOT_PX, draw
+from archsieve.results.importance import importances
 from archsieve.results.records import TrialState
 from archsieve.results.report import write_report
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.blocks import Conv, Residual
+from archsieve.spaces.catalogue import CATALOGUE
+from archsieve.spaces.cost import cost
 
 
 class Page(HTMLParser):
@@ -84,7 +93,10 @@ def test_a_run_with_results(read, new_run, complete, store):
     store.finish(7, TrialState.COMPLETED, summary={"test_accuracy": 0.9375})
     store.finish_run(run_id, "finished")
     page, html = read()
-    assert drawn(html) == {"cost-0", "cost-1", "curves", "layers-params", "layers-macs", "failures"}
+    assert drawn(html) == {
+        *("cost-0", "cost-1", "curves-val_accuracy", "curves-val_loss"),
+        *("layers-params", "layers-macs", "failures"),
+    }
     for fact in (
         "digits (finished)",
         "params <= 60.0k and macs <= 6.00M",
@@ -97,6 +109,114 @@ def test_a_run_with_results(read, new_run, complete, store):
     assert "budget 60.0k" in html
     assert html.count("trial 7") > 0
     assert "7 completed, 1 failed" in page.text
+
+
+def test_a_reader_who_was_not_there_is_told(read, new_run, complete, store):
+    run_id = new_run()
+    complete(run_id, "f0", 0.9)
+    complete(run_id, "f1", 0.8, params=2_000_000)
+    page, _ = read()
+    for fact in (
+        "the network with the highest validation accuracy on digits (images: 1,000 to train, 300 for validation",
+        "among those with params <= 60.0k and macs <= 6.00M",
+        "Found: trial 1, with a validation accuracy of 0.9000, 1,370 parameters",
+        "on 300 validation images an accuracy of 0.9000 is known to about ±0.0339",
+        "archsieve search 'my file.toml'",
+    ):
+        assert fact in page.text
+
+
+def test_the_best_networks_are_drawn(read, new_run, store):
+    run_id = new_run()
+    for width, accuracy in ((8, 0.7), (16, 0.9), (16, 0.8)):
+        architecture = Architecture((1, 8, 8), (Conv(width), Conv(width), Residual(2 * width)), 10)
+        price = cost(architecture)
+        trial = store.propose(
+            run_id,
+            architecture=architecture.to_json(),
+            fingerprint=architecture.fingerprint,
+            cost={name: getattr(price, name) for name in ("params", "macs", "activations", "memory_bytes")},
+            choices={},
+            recipe={"lr": 0.1},
+            seed=1,
+        ).trial
+        store.start(trial)
+        store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": accuracy})
+    page, html = read()
+    assert {"network-0", "network-1"} <= drawn(html)  # the same network is drawn once
+    assert "network-2" not in drawn(html)
+    assert "2 x conv 16 > residual 32" in page.text
+
+
+@pytest.mark.parametrize(
+    "name", ["alexnet-2012", "vgg16", "googlenet-2014", "prelu-net-b", "resnet152", "resnet110-cifar"]
+)
+def test_every_classic_network_can_be_drawn(name):
+    architecture = CATALOGUE[name]()
+    figure = draw(architecture)
+    assert figure.data[0].name == "input"
+    assert figure.data[-1].name == "output"
+    assert sum(len(bars.x) for bars in figure.data) <= len(architecture.blocks) + 2
+    assert figure.layout.width >= SLOT_PX * len(figure.data)
+    assert len(figure.layout.annotations) == len(figure.data)
+    params = [int(re.search(r"params ([\d,]+)", bars.hovertemplate)[1].replace(",", "")) for bars in figure.data[1:]]
+    assert sum(params) == architecture.price.params
+
+
+def test_importance_finds_what_mattered_and_says_so(read, new_run, store):
+    rng, run_id = random.Random(0), new_run()
+    for _ in range(40):
+        lr, width, noise = rng.choice([0.01, 0.1, 1.0]), rng.randint(0, 2), rng.random()
+        trial = planted(store, run_id, {"lr": lr, "noise": noise, "always": 1}, {"2.conv.width": width})
+        store.start(trial)
+        accuracy = {0.01: 0.9, 0.1: 0.7, 1.0: 0.2}[lr] + 0.02 * width
+        store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": accuracy})
+    found = importances(store.trials())
+    assert found.choices[0].name == "recipe.lr"
+    assert {choice.name for choice in found.choices} == {"recipe.lr", "recipe.noise", "choices.2.conv.width"}
+    assert found.choices[0].mean > 10 * abs(found.choices[-1].mean)
+    assert found.n == 40
+    assert found.r2 > 0.9
+    assert importances(store.trials()) == found  # the same trials, the same answer
+    page, html = read()
+    assert "importance" in drawn(html)
+    assert "(n = 40)" in page.text
+
+
+def test_importance_is_silent_where_the_trials_are(read, new_run, store):
+    rng, run_id = random.Random(0), new_run()
+    assert importances(store.trials()) is None
+    for number in range(30):
+        trial = planted(store, run_id, {"noise": rng.random()}, {})
+        store.start(trial)
+        store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": rng.random()})
+        if number == 5:
+            assert importances(store.trials()) is None
+            assert "it takes at least 12 finished trials" in read()[0].text
+    assert not importances(store.trials()).telling
+    page, html = read()
+    assert "The 30 trials do not tell" in page.text
+    assert "importance" not in drawn(html)
+
+
+def planted(store, run_id, recipe, choices):
+    costs = dict.fromkeys(("params", "macs", "activations", "memory_bytes"), 1)
+    return store.propose(
+        run_id, architecture={}, fingerprint="f", cost=costs, choices=choices, recipe=recipe, seed=1
+    ).trial
+
+
+def test_of_very_many_trials_the_best_are_drawn_and_the_front_is_that_of_all(new_run, complete):
+    trial = complete(new_run(), "f0", 0.5)
+    cheap = replace(trial, trial=9000, val_accuracy=0.01, params=1)
+    many = [replace(trial, trial=i, val_accuracy=0.5 + i / 20_000, params=1000 + i) for i in range(plots.MOST + 500)]
+    figure = plots.accuracy_against("params", [*many, cheap], 2000)
+    points, front, *_ = figure.data
+    assert len(points.x) == plots.MOST
+    assert min(points.y) > cheap.val_accuracy
+    assert front.x[0] == 1
+    assert "5,000 of 5,501" in points.name
+    assert figure.layout.xaxis.type == "log"
 
 
 def test_hostile_names_are_escaped(read, new_run, complete):

@@ -16,6 +16,7 @@ from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.blocks import Conv, GlobalAverage, Residual
 from archsieve.spaces.cost import cost, layer_costs
 
+sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # where the engine plays no part
 KINDS = sorted(FORMATS)
 
 
@@ -125,6 +126,7 @@ def test_ids_are_counted_anew_beside_other_runs(store, run, other, tmp_path):
     assert other.events("second")[0]["run_id"] == 2
 
 
+@sqlite_only
 def test_a_run_arrives_once(store, run, other, tmp_path):
     path = tmp_path / "a.json"
     export_runs(store, path)
@@ -147,6 +149,7 @@ def altered(path, table, column, value, place=0):
     path.write_text(json.dumps(told))
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("table", "column", "value", "says"),
     [
@@ -205,6 +208,7 @@ def test_what_is_no_export(tmp_path, name, content, says):
         read_runs(tmp_path / name)
 
 
+@sqlite_only
 def test_a_column_of_a_newer_archsieve_is_not_dropped_in_silence(store, run, other, tmp_path):
     path = tmp_path / "a.json"
     export_runs(store, path)
@@ -216,6 +220,7 @@ def test_a_column_of_a_newer_archsieve_is_not_dropped_in_silence(store, run, oth
     assert other.runs() == []
 
 
+@sqlite_only
 def test_where_an_export_may_go(store, run, tmp_path):
     path = tmp_path / "out.json"
     path.write_text("mine")
@@ -235,6 +240,7 @@ def test_where_an_export_may_go(store, run, tmp_path):
         read_runs(tmp_path / "missing.json")
 
 
+@sqlite_only
 def test_a_spreadsheet_shows_what_a_person_looks_for(store, run, tmp_path):
     export_runs(store, tmp_path / "a.csv")
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
@@ -245,6 +251,7 @@ def test_a_spreadsheet_shows_what_a_person_looks_for(store, run, tmp_path):
     assert [bool(row["archsieve_run"]) for row in rows] == [True, False, False, False]
 
 
+@sqlite_only
 def test_a_parquet_file_opens_in_pandas(store, run, tmp_path):
     import pandas
 
@@ -254,6 +261,7 @@ def test_a_parquet_file_opens_in_pandas(store, run, tmp_path):
     assert table.params.sum() == sum(trial.params for trial in store.trials())
 
 
+@sqlite_only
 def test_tensorboard_reads_the_curves(store, run, tmp_path):
     from tensorboardX.proto.event_pb2 import Event
 

@@ -1,4 +1,4 @@
-"""Backups: a whole copy of an SQLite store, made while others write to it."""
+"""Backups: a whole copy of a store, made while others write to it."""
 
 import os
 import sqlite3
@@ -7,14 +7,20 @@ from datetime import datetime
 from pathlib import Path
 
 from .errors import StoreError
+from .place import Place, place_of
+from .postgresql_dump import dump
 from .sqlite_file import check_file, connect
 
 
-def back_up(path: Path, target: Path | None = None) -> Path:
-    """Copy the store at ``path`` to ``target`` (a name with the time in it, beside it, by default); return where.
+def back_up(url_or_path: str | Place, target: Path | None = None) -> Path:
+    """Copy the store to ``target`` (a name with the time in it, beside it, by default); return where.
 
-    The copy is checked before it gets its name. An older file is never overwritten.
+    The copy of a file is checked before it gets its name; that of a server is made by pg_dump. An older file is never
+    overwritten.
     """
+    path = place_of(url_or_path)
+    if not isinstance(path, Path):
+        return dump(path, target)
     check_file(path)
     target = target or path.with_name(f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
     if target.exists():

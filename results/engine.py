@@ -8,7 +8,7 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event,
 from sqlalchemy.exc import SQLAlchemyError
 
 from .errors import NoStoreError, NotStorableError, StoreError, store_error
-from .place import place_of
+from .place import Place, place_of
 from .schema import APPLICATION, SCHEMA_VERSION, identity, meta, metadata, suit_postgresql
 from .sqlite_file import check_file, connect, make_file
 
@@ -16,7 +16,7 @@ CONNECT_S = 10  # how long a server may take to answer
 _CREATING = 0x41724356  # the advisory lock of PostgreSQL under which one of several creators makes the tables
 
 
-def open_engine(url_or_path: str | Path | URL, *, create: bool, read_only: bool) -> tuple[Engine, str]:
+def open_engine(url_or_path: str | Place, *, create: bool, read_only: bool) -> tuple[Engine, str]:
     """An engine on the store at ``url_or_path`` and its name without password; ``StoreError`` where there is none."""
     place = place_of(url_or_path)
     if isinstance(place, Path) and create and not place.exists():

@@ -54,12 +54,18 @@ _CURES = (
     ("malformed", StoreError, _DAMAGED),
     ("not a database", StoreError, _DAMAGED),
     ("disk I/O error", StoreError, _DAMAGED),
+    ("password", StoreError, "check user and password; it may stand in the URL, in PGPASSWORD or in ~/.pgpass"),
+    ("permission denied", StoreError, "ask the database's owner for the right"),
+    ("role", StoreError, "check the user in the URL"),
+    ('" does not exist', StoreError, "check the name, or make the database: createdb NAME"),
+    ("connection", StoreError, "check host and port, and that the server runs"),
     ("unable to open", StoreError, "check that the file is there; bring back a backup (archsieve db backup) if not"),
 )
 
 
 def store_error(name: str, reason: str) -> StoreError:
     """The error of the store ``name`` for the database's ``reason``, with what helps."""
+    reason = " ".join(reason.split())
     for word, kind, cure in _CURES:
         if word in reason:
             return kind(f"{name}: {reason}; {cure}")

@@ -13,7 +13,7 @@ _DRIVER = "postgresql+psycopg"
 _PASSWORD = re.compile(r"(?<=://)([^:/?#\s]*):\S*@|(?<=[?&;\s])([^=&;?\s]*password)=[^&;\s]*", re.IGNORECASE)
 
 
-def place_of(url_or_path: "str | Path | URL") -> Place:
+def place_of(url_or_path: str | Place) -> Place:
     """The path or the PostgreSQL URL that is meant; ``StoreError`` where it can be neither.
 
     ``sqlite:///PATH`` is the path. The URL's own text and ``repr`` hide its password.
@@ -32,7 +32,7 @@ def place_of(url_or_path: "str | Path | URL") -> Place:
     return _checked(url)
 
 
-def _url(text: "str | Path | URL") -> URL:
+def _url(text: str | Place) -> URL:
     try:
         return make_url(text if isinstance(text, URL) else str(text))
     except (ArgumentError, ValueError):
@@ -54,6 +54,3 @@ def _checked(url: URL) -> URL:
 def masked(text: str) -> str:
     """``text`` with the passwords of all URLs in it as ``***``."""
     return _PASSWORD.sub(lambda found: f"{found[1]}:***@" if found[1] is not None else f"{found[2]}=***", text)
-
-
-__all__ = ["Place", "masked", "place_of"]

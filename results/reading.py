@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, or_, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from . import schema
@@ -16,6 +16,7 @@ from .records import DatasetRecord, History, RunRecord, Trial, TrialState
 from .rows import TRIALS, dataset_of, recalled, run_id_of, runs_of, trials_of
 
 _t = schema.trial.c
+_NONE_YET = History()
 T = TypeVar("T")
 
 
@@ -68,8 +69,9 @@ class Reading:
             yield
         except DBAPIError as error:
             if passing(error):
-                raise LostError(f"{self.name} is away: {str(error.orig).strip()}; start its server again") from error
-            raise store_error(self.name, str(error.orig).strip()) from error
+                said = " ".join(str(error.orig).split())
+                raise LostError(f"{self.name} is away: {said}; start its server again") from error
+            raise store_error(self.name, str(error.orig)) from error
         except StatementError as error:
             known = isinstance(error.orig, NotStorableError)
             raise (error.orig if known and error.orig else NotStorableError(error.orig)) from error
@@ -101,9 +103,29 @@ class Reading:
 
         return self.ask(found)
 
-    def history(self, run: str | int) -> History:
-        """All trials of one run: what a searcher sees."""
-        return History(tuple(self.trials(run)))
+    def trained(self, fingerprint: str, dataset_hash: str) -> list[Trial]:
+        """The trials that trained this architecture on these data to the end, in any run, the first one first."""
+        query = TRIALS.where(_t.fingerprint == fingerprint, _t.state == TrialState.COMPLETED.value)
+        query = query.where(_t.source_trial_id.is_(None), _t.val_accuracy.is_not(None))
+        query = query.where(schema.run.c.dataset_hash == dataset_hash).order_by(_t.trial_id)
+        return self.ask(lambda connection: trials_of(connection, query))
+
+    def history(self, run: str | int, since: History = _NONE_YET) -> History:
+        """All trials of one run: what a searcher sees.
+
+        ``since`` is what was read of the run before. Of it, trials that have ended are taken as they are: nothing
+        changes them any more, so that a driver does not read all of a long run again for each new trial.
+        """
+        ended = [trial for trial in since if trial.state.final]
+
+        def found(connection: Connection) -> list[Trial]:
+            query = TRIALS.where(_t.run_id == run_id_of(connection, run))
+            if ended:
+                under_way = [trial.trial for trial in since.unfinished]
+                query = query.where(or_(_t.number > since.trials[-1].number, _t.trial_id.in_(under_way)))
+            return trials_of(connection, query)
+
+        return History(tuple(sorted([*ended, *self.ask(found)], key=lambda trial: trial.number)))
 
     def curve(self, trial_id: int) -> dict[str, list[tuple[int, float]]]:
         """``(step, value)`` by metric name; what was NaN or infinite is so again."""

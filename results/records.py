@@ -1,7 +1,7 @@
 """Records: what the store holds, as frozen values."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -55,6 +55,7 @@ class Trial:
     ``trial`` is its id in the store, ``number`` its place 0..N-1 in ``run``. ``choices`` are the searcher's own
     coordinates (path -> option index or value). Accuracies are fractions in [0, 1] at ``best_epoch``; ``latency_ms``
     is the median forward pass as measured on its worker; times are UTC; ``duration_s`` adds up all attempts.
+    ``source`` is the trial of an earlier run whose figures these are, where nothing had to be trained again.
     """
 
     trial: int
@@ -85,6 +86,7 @@ class Trial:
     ended_at: datetime | None = None
     device: str | None = None
     duration_s: float | None = None
+    source: int | None = None
 
     @property
     def val_error(self) -> float | None:
@@ -114,6 +116,16 @@ class History:
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials)
+
+    def after(self, earlier: Sequence[Trial]) -> "History":
+        """This history behind what ``earlier`` runs have tried: their trials have the numbers below 0.
+
+        A searcher that is told of them takes them for its own run's; the run itself does not count them.
+        """
+        run = self.trials[0].run if self.trials else ""
+        first = -len(earlier)
+        told = (replace(trial, run=run, number=first + place) for place, trial in enumerate(earlier))
+        return History((*told, *self.trials))
 
     @cached_property
     def finished(self) -> tuple[Trial, ...]:

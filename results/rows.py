@@ -13,13 +13,15 @@ from .records import DatasetRecord, FailKind, RunRecord, RunStatus, Trial, Trial
 
 _SPECIALS = {"nan": math.nan, "+inf": math.inf, "-inf": -math.inf}
 _t = schema.trial.c
-_COPIED = [column for column in schema.trial.c if column.name not in ("trial_id", "run_id", "state", "fail_kind")]
+_RENAMED = ("trial_id", "run_id", "state", "fail_kind", "source_trial_id")
+_COPIED = [column for column in schema.trial.c if column.name not in _RENAMED]
 TRIALS = (
     select(
         _t.trial_id.label("trial"),
         schema.run.c.name.label("run"),
         _t.state,
         _t.fail_kind,
+        _t.source_trial_id.label("source"),
         schema.architecture.c.json.label("architecture"),
         *_COPIED,
     )

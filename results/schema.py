@@ -31,7 +31,7 @@ from .records import TrialState
 
 APPLICATION = "archsieve"
 APPLICATION_ID = 0x41724356  # "ArCV", in the header of an SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -175,6 +175,7 @@ trial = Table(
     Column("ended_at", Utc),
     Column("device", String),
     Column("duration_s", Float),
+    _to("trial.trial_id", name="source_trial_id", nullable=True),  # where its figures come from, if from another run
     UniqueConstraint("run_id", "number"),
     CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in TrialState)})", name="trial_state"),
 )

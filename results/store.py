@@ -5,7 +5,6 @@ import platform
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, select, update
@@ -14,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from . import lease, schema, trial_writes
 from .engine import open_engine
 from .errors import RunExistsError
+from .place import Place
 from .records import DatasetRecord, RunStatus
 from .rows import dataset_row, upsert
 from .run_name import check_run_name, free_name
@@ -25,8 +25,8 @@ _r = schema.run.c
 T = TypeVar("T")
 
 
-def open_store(url_or_path: str | Path, *, create: bool = False, read_only: bool = False) -> "Store":
-    """The store at a path, ``sqlite:///PATH`` or ``postgresql+psycopg://...``; use it in a ``with``, or close it.
+def open_store(url_or_path: str | Place, *, create: bool = False, read_only: bool = False) -> "Store":
+    """The store at a path, ``sqlite:///PATH`` or ``postgresql://USER@HOST/NAME``; use it in a ``with``, or close it.
 
     A missing file is made only with ``create``. ``StoreError`` says what is there instead of a store.
     """

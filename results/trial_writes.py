@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, case, delete, func, insert, literal, select, update
 
 from ..spaces.lookup import unknown
 from . import schema
@@ -72,6 +72,37 @@ def queue(connection: Connection, run_id: int, row: Mapping[str, Any]) -> int:
     return inserted(connection, schema.trial, values)
 
 
+def link(connection: Connection, trial_id: int, source_id: int) -> None:
+    """End a queued trial with the figures of a completed one: its curves, its scores, its accuracies.
+
+    Its latency is not among them: that is of the worker that measured it.
+    """
+    source = connection.execute(
+        select(schema.trial, schema.run.c.name).join(schema.run).where(_t.trial_id == source_id)
+    )
+    row = source.mappings().one()
+    told = {name: row[name] for name in ("seed", "device", "epochs_done", "best_epoch", *_FIGURES)}
+    at = now()
+    _set(
+        connection,
+        trial_id,
+        **told,
+        state=TrialState.COMPLETED.value,
+        source_trial_id=source_id,
+        reason=f"trained in run {row['name']!r} as trial {source_id}",
+        started_at=at,
+        ended_at=at,
+        duration_s=0.0,
+    )
+    c, p = schema.metric.c, schema.proxy_score.c
+    curve = select(literal(trial_id), c.name, c.step, c.value, c.special).where(c.trial_id == source_id)
+    connection.execute(insert(schema.metric).from_select([column.name for column in c], curve))
+    run_id = connection.scalar(select(_t.run_id).where(_t.trial_id == trial_id))
+    scores = select(schema.proxy_score).where(p.run_id == row["run_id"], p.fingerprint == row["fingerprint"])
+    rows = [{**score, "run_id": run_id} for score in connection.execute(scores).mappings()]
+    upsert(connection, schema.proxy_score, rows)
+
+
 def inserted(connection: Connection, table: Any, row: Mapping[str, Any]) -> int:
     """Insert ``row`` and return the id that it got."""
     key = connection.execute(insert(table).values(**row)).inserted_primary_key
@@ -107,6 +138,8 @@ def start(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> N
 
 def locate(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> None:
     """Say where the open attempt runs, which is known only when its worker has reported."""
+    if not worker:
+        return
     open_ = update(schema.attempt).where(_a.trial_id == trial_id, _a.ended_at.is_(None))
     connection.execute(open_.values(**worker))
     if worker.get("device") is not None:

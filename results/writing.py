@@ -57,11 +57,13 @@ class Writing(Reading):
         choices: Mapping[str, Any],
         recipe: Mapping[str, Any],
         seed: int,
+        source: int | None = None,
     ) -> Trial:
         """Write down a queued trial with the next number of its run, before anyone trains it.
 
         ``cost`` has params, macs, activations and memory_bytes; a layer has name, kind, out_shape, params, macs and
-        activations. The same proposal twice is two trials.
+        activations. The same proposal twice is two trials. ``source`` is a completed trial of the same architecture,
+        recipe and conditions: its figures are taken over, and this trial has ended when it is written.
         """
         row = {
             "fingerprint": fingerprint,
@@ -75,6 +77,8 @@ class Writing(Reading):
         def act(connection: Connection) -> Trial:
             trial_writes.add_architecture(connection, fingerprint, architecture, cost, layers)
             trial_id = trial_writes.queue(connection, run_id, row)
+            if source is not None:
+                trial_writes.link(connection, trial_id, source)
             return trials_of(connection, TRIALS.where(schema.trial.c.trial_id == trial_id))[0]
 
         return self.write(act)

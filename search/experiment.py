@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..spaces.budget import Budget
 from ..spaces.choices import Range, choice
@@ -12,6 +12,10 @@ from ..spaces.recipe import RecipeSpace
 from ..spaces.sieve import Sieve
 from ..spaces.space import Space
 from .sections import SearchFile, SearchSection, SpaceSection
+
+if TYPE_CHECKING:
+    from ..spaces.architecture import Architecture
+    from .searchers import Searcher
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,37 @@ class Experiment:
         check_scheduler(search, epochs)
         if search.searcher not in SEARCHERS:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
-        SEARCHERS[search.searcher](self.sieve, self.recipes)
         _check_proxies(search)
         self.sieve.check()
+        self.known_first(self.searcher(self.sieve))
+
+    @cached_property
+    def designs(self) -> "list[Architecture]":
+        """The networks of ``search.start_from``: points of the space, inside the budget."""
+        from .searchers.known import designs_of
+
+        return designs_of(self.file.search.start_from, self.sieve)
+
+    def searcher(self, sieve: Sieve) -> "Searcher":
+        """The searcher that the file names, over ``sieve``."""
+        from .searchers import make_searcher
+
+        search = self.file.search
+        return make_searcher(search.searcher, sieve, self.recipes, search.objectives)
+
+    def known_first(self, searcher: "Searcher") -> "Searcher":
+        """``searcher`` behind the known designs, those that its sieve lets through."""
+        from .searchers.known import KnownFirst
+
+        first = [design for design in self.designs if searcher.sieve.allows(design)]
+        return KnownFirst(searcher, first) if first else searcher
 
     def to_json(self) -> dict[str, Any]:
-        """The search file with every default filled in."""
-        return self.file.model_dump()
+        """The search file with every default filled in; of designs in files what they say, not where they lie."""
+        said = self.file.model_dump()
+        if said["search"]["start_from"]:
+            said["search"]["start_from"] = [design.to_json() for design in self.designs]
+        return said
 
 
 def experiment(file: SearchFile) -> Experiment:

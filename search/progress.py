@@ -40,7 +40,7 @@ class Progress:
 
     def update(self, recorder: "Recorder") -> None:
         """Show where the run stands."""
-        history = recorder.store.history(recorder.run_id)
+        history = recorder.history
         done = [trial for trial in history if trial.state.final]
         note = _note(history, recorder.searcher.sieve.budget)
         self.bar.update(self.task, completed=len(done), note=note)
@@ -77,6 +77,8 @@ def _line(trial: Trial, budget: Budget) -> str:
     if trial.state is TrialState.FAILED:
         return f"trial {trial.trial}: failed ({trial.fail_kind}): {trial.reason}; {price}"
     late = "" if budget.in_time(trial.latency_ms) else f"; measured too slow: {_measured(trial)}"
+    if trial.source is not None:
+        return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}, {trial.reason}; {price}"
     return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}; {price}; {trial.epochs_done} epochs{late}"
 
 

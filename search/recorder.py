@@ -19,6 +19,7 @@ from .faults import fault
 from .mishaps import ATTEMPTS, Alike, Stop, StopKind
 from .searchers import Proposal, Searcher
 from .spool import Spool, Spooled
+from .trial_cache import TrialCache
 
 HEARTBEAT_S = 20
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds")
@@ -42,6 +43,7 @@ class Recorder:
     spool: Spool
     timeout_s: float | None = None
     on_change: Function[["Recorder"], None] = lambda recorder: None
+    cache: TrialCache | None = None
     exhausted: bool = False
     stopping: Stop | None = None
     running: dict[str, Trial] = field(default_factory=dict)
@@ -50,13 +52,20 @@ class Recorder:
     _handed: set[int] = field(default_factory=set)
     _aside: list[Trial] = field(default_factory=list)
     _all_proposed: bool = False
+    _history: History = field(default_factory=History)
     _beat: float = field(default_factory=time.monotonic)
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do: every trial has ended, and no new one will come."""
-        history = self.store.history(self.run_id)
+        history = self.history
         return not history.unfinished and (self.exhausted or len(history) >= self.trials)
+
+    @property
+    def history(self) -> History:
+        """The run's trials, as the store has them now; those that have ended are read once."""
+        self._history = self.store.history(self.run_id, self._history)
+        return self._history
 
     def propose(self, key: str) -> Trial | None:
         """The next trial, written down before it is handed out; None where there is none.
@@ -82,9 +91,17 @@ class Recorder:
             return self._aside.pop(0)
         if self._all_proposed:
             return None
-        history = self.store.history(self.run_id)
+        history = self.history
         left = next((trial for trial in history.unfinished if trial.trial not in self._handed), None)
-        return left or self._new(history)
+        return left or self._untrained(history)
+
+    def _untrained(self, history: History) -> Trial | None:
+        """The next new trial that has to be trained; one that an earlier run has trained is linked to it and counts."""
+        trial = self._new(history)
+        while trial is not None and trial.source is not None:
+            self._changed()
+            trial = None if self.stopping is not None else self._new(self.history)
+        return trial
 
     def _new(self, history: History) -> Trial | None:
         number = len(history)
@@ -96,9 +113,10 @@ class Recorder:
         if proposal is None:
             self.exhausted = self._all_proposed = True
             return None
-        return self._write(proposal, trial_seed(self.seed, number))
+        same = None if self.cache is None else self.cache.find(proposal)
+        return self._write(proposal, trial_seed(self.seed, number), source=None if same is None else same.trial)
 
-    def _write(self, proposal: Proposal, seed: int) -> Trial:
+    def _write(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture
         price = cost(architecture, self.searcher.sieve.batch_size)
         if not self.searcher.sieve.allows(architecture):
@@ -113,6 +131,7 @@ class Recorder:
             choices=proposal.choices,
             recipe=proposal.recipe.to_json(),
             seed=seed,
+            source=source,
         )
         fault("after_insert")
         return trial
@@ -268,7 +287,7 @@ class Recorder:
 
     def sweep(self) -> None:
         """Remove what a driver that was killed between two writes left of trials that have ended."""
-        ended = {trial.trial for trial in self.store.history(self.run_id) if trial.state.final}
+        ended = {trial.trial for trial in self.history if trial.state.final}
         for trial in set(self.checkpoints.trials()) & ended:
             self.checkpoints.shelf(trial).clear()
 

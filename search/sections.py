@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ..spaces.architecture import Architecture
+
 MAX_TRIALS = 1_000_000
 MAX_SEED = 2**32 - 1
 
@@ -59,7 +61,13 @@ class WarmupSection(Section):
 class SearchSection(Section):
     """``[search]``: who proposes, who stops early, how many trials."""
 
-    searcher: str = Field(default="tpe", description="grid, random, tpe")
+    searcher: str = Field(default="tpe", description="grid, random, tpe, gp, evolution, nsga2")
+    objectives: list[str] | None = Field(
+        default=None, description="nsga2: val_accuracy, macs, params, latency_ms; the first two where left out"
+    )
+    start_from: list[str | dict[str, Any]] = Field(
+        default=[], description='tried first: networks by name, or files, as in ["resnet20-cifar", "net.json"]'
+    )
     scheduler: Literal["none", "asha", "hyperband", "median"] = Field(
         default="none", description="who stops weak trials early: none, asha, hyperband, median"
     )
@@ -69,11 +77,21 @@ class SearchSection(Section):
     reduction_factor: int = Field(default=3, ge=2, description="asha, hyperband: one in so many goes on")
     brackets: int | None = Field(default=None, ge=1, description="hyperband: as many as fit where left out")
     folds: int | None = Field(default=None, ge=2, description="cross-validation: a trial is a network in each fold")
+    cache: bool = Field(default=True, description="take over what an earlier run has trained under the same conditions")
+    warm_start: list[str] = Field(default=[], description="earlier runs that the searcher learns from, by name")
     trial_timeout_s: float | None = Field(default=None, gt=0, description="a worker longer at one trial ends itself")
     proxies: list[str] = Field(default=[], description="scored before training: grad_norm, synflow, naswot, jacob_cov")
     warmup: WarmupSection | None = Field(
         default=None, description='as in { proxy = "synflow", candidates = 200, train = 8 }: train the best by it first'
     )
+
+    @field_validator("start_from", mode="before")
+    @classmethod
+    def _architectures(cls, entries: Any) -> Any:
+        """Architectures themselves, as Python hands them over, are as good as their JSON."""
+        if not isinstance(entries, list | tuple):
+            return entries
+        return [entry.to_json() if isinstance(entry, Architecture) else entry for entry in entries]
 
 
 class LatencySection(Section):

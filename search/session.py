@@ -3,10 +3,14 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..results.errors import NoStoreError
+from ..results.lease import now
+from ..results.place import Place, place_of
 from ..results.query import best
 from ..results.records import DatasetRecord, RunRecord, Trial, TrialState
 from ..results.report import write_report
@@ -14,6 +18,7 @@ from ..results.run_name import check_run_name
 from ..results.store import Store, open_store
 from ..spaces.budget import Budget
 from .changes import changes, code_changes
+from .earlier_runs import earlier_trials
 from .experiment import Experiment
 from .experiment import experiment as make_experiment
 from .mishaps import Stop
@@ -44,7 +49,7 @@ class Outcome:
     exhausted: bool
     complete: bool
     seconds: float
-    database: Path
+    database: Place
     report: Path
     budget: Budget = field(default_factory=Budget)
     too_slow: tuple[Trial, ...] = ()
@@ -66,7 +71,7 @@ def search(
     experiment: Experiment,
     *,
     name: str | None = None,
-    database: str | Path | None = None,
+    database: str | Place | None = None,
     runs: str | Path = RUNS,
     address: str | None = None,
     top: int = 5,
@@ -74,19 +79,23 @@ def search(
 ) -> Outcome:
     """Run ``experiment`` under ``name`` and return what it came to.
 
-    Everything is written below the folder ``runs``; the database is ``runs/archsieve.db`` unless another is named.
+    Everything is written below the folder ``runs``; the database is ``runs/archsieve.db`` unless another path or
+    URL is named.
     Raises ``RunExistsError`` where the store has a run of that name, before anything is trained.
     """
     started = time.monotonic()
     name = check_run_name(name or experiment.file.name or "run")
-    database = Path(database or Path(runs) / "archsieve.db")
-    if database.exists():
-        check_free(database, name, experiment)
+    place = place_of(database or Path(runs) / "archsieve.db")
+    with suppress(NoStoreError):
+        check_free(place, name, experiment)
     data, record = load(experiment)
-    with open_store(database, create=True) as store:
+    known = experiment.file.search.warm_start
+    with open_store(place, create=not known) as store:
+        if known:
+            earlier_trials(store, experiment, record.content_hash, now())
         settings = experiment.file.search
         run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, provenance())
-        session = Session(experiment, data, store, run_id, Path(runs) / name, database, started)
+        session = Session(experiment, data, store, run_id, Path(runs) / name, place, started)
         return session.drive(address, top, on_change)
 
 
@@ -94,7 +103,7 @@ def resume(
     name: str,
     *,
     trials: int | None = None,
-    database: str | Path | None = None,
+    database: str | Place | None = None,
     runs: str | Path = RUNS,
     address: str | None = None,
     top: int = 5,
@@ -106,8 +115,8 @@ def resume(
     Raises ``ValueError`` where the data have changed or all is done, ``StoreError`` where another process drives it.
     """
     started = time.monotonic()
-    database = Path(database or Path(runs) / "archsieve.db")
-    with open_store(database) as store:
+    place = place_of(database or Path(runs) / "archsieve.db")
+    with open_store(place) as store:
         run = store.run(name)
         experiment = restored(run, trials)
         data, record = load(experiment)
@@ -123,7 +132,7 @@ def resume(
         if changed:
             log.warning("the code has changed since this run was last driven: %s", "; ".join(changed))
             store.add_event(run_id, "warning", "code_changed", changed)
-        return Session(experiment, data, store, run_id, Path(runs) / name, database, started).drive(
+        return Session(experiment, data, store, run_id, Path(runs) / name, place, started).drive(
             address, top, on_change
         )
 
@@ -173,7 +182,7 @@ class Session:
     store: Store
     run_id: int
     folder: Path
-    database: Path
+    database: Place
     started: float
 
     def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
@@ -198,7 +207,7 @@ class Session:
         )
 
 
-def check_free(database: str | Path, name: str, experiment: Experiment) -> None:
+def check_free(database: Place, name: str, experiment: Experiment) -> None:
     """Raise where a run of that name is in the store already, with what it does otherwise than ``experiment``."""
     from ..results.errors import RunExistsError
     from ..results.run_name import free_name

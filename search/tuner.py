@@ -16,6 +16,7 @@ from ..results.store import Store
 from ..spaces.sieve import BudgetError, Sieve
 from .calibration import calibrated
 from .checkpoint_files import checkpoints_of
+from .earlier_runs import informed
 from .experiment import Experiment
 from .faults import told
 from .gpus import Shares, check_gpus
@@ -25,9 +26,11 @@ from .nodes import Nodes
 from .ray_runtime import check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
-from .searchers import SEARCHERS, Searcher
+from .searchers import Searcher
+from .searchers.known import check_design
 from .spool import Spool
 from .timing import Timing
+from .trial_cache import TrialCache
 from .warmup import warm
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ def run_trials(
     happens. ``trainable`` stands in for :class:`~archsieve.search.trial.NetworkTrial` and takes what it takes.
     """
     search = experiment.file.search
-    searcher = SEARCHERS[search.searcher](experiment.sieve, experiment.recipes)
+    searcher = experiment.searcher(experiment.sieve)
     checkpoints = checkpoints_of(folder, experiment.file.resources.checkpoints)
     recorder = Recorder(
         store,
@@ -67,6 +70,8 @@ def run_trials(
         search.trial_timeout_s,
         on_change,
     )
+    if search.cache:
+        recorder.cache = TrialCache(store, store.run(run_id))
     with closing(recorder, folder):
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
@@ -103,7 +108,7 @@ def prepare(experiment: Experiment, data: Any, recorder: Recorder, shares: Share
 
     The recorder gets the searcher that knows it; a signal to stop ends it early.
     """
-    search, store, run_id = experiment.file.search, recorder.store, recorder.run_id
+    store, run_id = recorder.store, recorder.run_id
 
     def go_on() -> bool:
         recorder.tick()
@@ -114,10 +119,13 @@ def prepare(experiment: Experiment, data: Any, recorder: Recorder, shares: Share
         return
 
     def make(sieve: Sieve) -> Searcher:
-        searcher = SEARCHERS[search.searcher](sieve, experiment.recipes)
-        return warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher
+        searcher = informed(experiment.searcher(sieve), experiment, store, run_id)
+        return experiment.known_first(warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher)
 
-    recorder.searcher = WithinMemory(make, on_gpus(sieve, shares))
+    sieve = on_gpus(sieve, shares)
+    for design in experiment.designs:
+        check_design(design, sieve)
+    recorder.searcher = WithinMemory(make, sieve)
 
 
 def tune_trials(

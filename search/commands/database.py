@@ -1,4 +1,4 @@
-"""Commands that look after the database: db info, check, backup."""
+"""Commands that look after the database: db info, check, backup, upgrade."""
 
 from collections import Counter
 from pathlib import Path
@@ -46,6 +46,27 @@ def backup(
     if not isinstance(database, Path):
         raise ValueError(f"a backup copies a database file, but {database} is a server's; take one with pg_dump")
     show(f"{database} is copied to {back_up(database, target)}")
+
+
+@db.command()
+def upgrade(
+    backup: Annotated[
+        Path | None, typer.Option(help="Where the old one is kept; beside it, named by its schema, by default.")
+    ] = None,
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
+    """Bring the database of an older archsieve up to date; the old one is kept."""
+    from ...results.upgrade import upgrade as upgrade_store
+
+    done = upgrade_store(database, backup)
+    if as_json:
+        kept = None if done.backup is None else str(done.backup)
+        show_json({"database": str(database), "before": done.before, "after": done.after, "backup": kept})
+    elif done.backup is None:
+        show(f"{database} has schema {done.after} already; nothing was changed")
+    else:
+        show(f"{database} has schema {done.after} now; with schema {done.before} it is kept as {done.backup}")
 
 
 @db.command()

@@ -7,11 +7,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ...results.place import Place
     from ...results.store import Store
     from ...spaces.budget import Budget
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Database = Annotated[Path, typer.Option("--db", envvar="ARCHSIEVE_DB", help="The results database.", show_default=True)]
+
+
+def _place(text: str) -> Any:
+    """A path, or a URL whose own text hides its password."""
+    if "://" not in str(text):
+        return Path(text)
+    from ...results.place import place_of
+
+    return place_of(text)
+
+
+Database = Annotated[
+    Any,  # Path | sqlalchemy.URL, which is imported late
+    typer.Option(
+        "--db",
+        metavar="PATH|URL",
+        parser=_place,
+        envvar="ARCHSIEVE_DB",
+        help="The results database: a file, or postgresql://USER@HOST/NAME.",
+        show_default=True,
+    ),
+]
 DATABASE = Path("runs/archsieve.db")
 MaxParams = Annotated[str | None, typer.Option(help="At most so many parameters, as in 60k or 5M.")]
 MaxMacs = Annotated[str | None, typer.Option(help="At most so many multiply-accumulates, as in 6M or 300M.")]
@@ -67,7 +89,7 @@ def is_file(name: str) -> bool:
     return Path(name).suffix in (".toml", ".json") or Path(name).exists()
 
 
-def reading(database: Path) -> "Store":
+def reading(database: "Place") -> "Store":
     """The database at ``database``, to be read."""
     from ...results.store import open_store
 

@@ -14,6 +14,9 @@ EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by wh
 
 def search(
     file: Annotated[Path, typer.Argument(help="The search file (TOML).")],
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take over what an earlier run has trained, or train all again.")
+    ] = True,
     settings: Annotated[
         list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key: -s recipe.epochs=5")
     ] = None,
@@ -32,7 +35,7 @@ def search(
     from ..search_file import load_experiment
     from ..session import search as run_search
 
-    experiment = load_experiment(file, settings or ())
+    experiment = load_experiment(file, [*(settings or ()), *([] if cache else ["search.cache=false"])])
     console = Console(stderr=True)
     trials = experiment.file.search.trials
     console.print(_opening(experiment), highlight=False, markup=False)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from ...spaces.architecture import Architecture
 from ...spaces.lookup import look_up
 from ...spaces.recipe import RecipeSpace
 from ...spaces.sieve import Sieve
@@ -25,24 +24,17 @@ SEARCHERS: dict[str, Callable[[Sieve, RecipeSpace], Searcher]] = {
 }
 
 
-def make_searcher(
-    name: str,
-    sieve: Sieve,
-    recipes: RecipeSpace,
-    *,
-    objectives: Sequence[str] | None = None,
-    start_from: Sequence[Architecture] = (),
-) -> Searcher:
-    """The searcher of that name behind the known designs ``start_from``; ``ValueError`` for what cannot work."""
+def make_searcher(name: str, sieve: Sieve, recipes: RecipeSpace, objectives: Sequence[str] | None = None) -> Searcher:
+    """The searcher of that name; ``ValueError`` for an unknown one, and for objectives that it cannot have."""
     build = look_up(SEARCHERS, name, "searcher")
     if objectives is not None and build is not NSGA2 and list(objectives) != ["val_accuracy"]:
         raise ValueError(
             f"search.objectives: {name} maximises val_accuracy alone, but got {list(objectives)}; "
             'take searcher = "nsga2", or leave the objectives out'
         )
-    several = objectives is not None and build is NSGA2
-    searcher = NSGA2(sieve, recipes, objectives or ()) if several else build(sieve, recipes)
-    return KnownFirst(searcher, start_from) if start_from else searcher
+    if objectives is not None and build is NSGA2:
+        return NSGA2(sieve, recipes, objectives)
+    return build(sieve, recipes)
 
 
-__all__ = ["SEARCHERS", "Proposal", "Searcher", "make_searcher"]
+__all__ = ["SEARCHERS", "KnownFirst", "Proposal", "Searcher", "make_searcher"]

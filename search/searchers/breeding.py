@@ -38,5 +38,5 @@ def _bred(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: 
         changed = mutate(sieve, decisions, rng)
         if changed is None:
             return None
-        decisions, architecture = changed, sieve.space.architecture(changed)
-    return Proposal(architecture, recipe, decisions) if is_new(architecture.fingerprint, recipe) else None
+        architecture = sieve.space.architecture(changed)
+    return searcher.propose(architecture, recipe) if is_new(architecture.fingerprint, recipe) else None

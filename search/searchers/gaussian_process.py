@@ -15,6 +15,7 @@ from .candidates import Candidates
 from .contract import Proposal, Searcher
 from .described import Described
 from .features import Floats
+from .merit import merit
 from .recipes import draw_recipe, mutate_recipe, recipe_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class GaussianProcess(Searcher):
             return self._large(history, rng)
         if len(history.finished) < FIRST:
             return self.anything(history, rng)
-        good = sorted(history.finished, key=lambda trial: (-_score(trial), trial.number))[:BEST]
+        good = sorted(history.finished, key=lambda trial: (-merit(trial), trial.number))[:BEST]
         promise = self._promise(history)
         codes = self._codes(history, good, rng)
         recipes = [self._near(good, rng) for _ in range(RECIPES)]
@@ -133,15 +134,10 @@ class GaussianProcess(Searcher):
 
         codes = np.stack([self._code(trial) for trial in trials])
         recipes = [recipe_of(trial.recipe) for trial in trials]
-        return self.features.of(codes, recipes), normal_scores(np.array([_score(trial) for trial in trials]))
+        return self.features.of(codes, recipes), normal_scores(np.array([merit(trial) for trial in trials]))
 
     def _code(self, trial: Trial) -> Codes:
         return self.candidates.code(trial.fingerprint, trial.choices)
-
-
-def _score(trial: Trial) -> float:
-    """What a trial that ended is worth; one that failed is below all."""
-    return trial.val_accuracy if trial.state.finished and trial.val_accuracy is not None else -1.0
 
 
 def _remembered(ended: list[Trial]) -> list[Trial]:
@@ -149,7 +145,7 @@ def _remembered(ended: list[Trial]) -> list[Trial]:
     if len(ended) <= MOST:
         return ended
     early, late = ended[: -MOST // 2], ended[-MOST // 2 :]
-    best = sorted(early, key=lambda trial: (-_score(trial), trial.number))[: MOST - len(late)]
+    best = sorted(early, key=lambda trial: (-merit(trial), trial.number))[: MOST - len(late)]
     return sorted([*best, *late], key=lambda trial: trial.number)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...results.records import History, Trial
+from .merit import merit
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
-
-WORSE = -1.0  # the score of a trial that failed: below every accuracy
 
 Distributions = Callable[[Mapping[str, Any]], "dict[str, BaseDistribution]"]  # of a trial's choices, by path
 
@@ -46,7 +45,7 @@ class Study:
                 self._known.append(trial)
             elif trial is not self._known[place]:
                 if trial.state.final and not self._known[place].state.final:
-                    self._study.tell(place + 1, _score(trial))  # the first trial of the study is the one being drawn
+                    self._study.tell(place + 1, merit(trial))  # the first trial of the study is the one being drawn
                 self._known[place] = trial
             else:
                 continue
@@ -61,7 +60,7 @@ class Study:
         )
 
     def _frozen(self, trial: Trial) -> "optuna.trial.FrozenTrial":
-        """A trial as Optuna knows it: finished, failed (worse than all) or still under way."""
+        """A trial as Optuna knows it: complete, with its merit as its value, or still under way."""
         import optuna
 
         distributions = self._distributions(trial.choices)
@@ -69,7 +68,7 @@ class Study:
         states = optuna.trial.TrialState
         return optuna.create_trial(
             state=states.COMPLETE if trial.state.final else states.RUNNING,
-            value=_score(trial) if trial.state.final else None,
+            value=merit(trial) if trial.state.final else None,
             params={path: values[path] for path in distributions},
             distributions=distributions,
         )
@@ -134,10 +133,6 @@ def _sampler(seed: int) -> "optuna.samplers.TPESampler":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True)
 
 
-def _score(trial: Trial) -> float:
-    return trial.val_accuracy if trial.state.finished and trial.val_accuracy is not None else WORSE
-
-
 def _asked(trial: Trial) -> tuple[Any, ...]:
     """What never changes of a trial."""
     return trial.trial, trial.fingerprint, trial.choices, trial.recipe
@@ -145,4 +140,4 @@ def _asked(trial: Trial) -> tuple[Any, ...]:
 
 def _said(trial: Trial) -> tuple[Any, ...]:
     """All that the estimator is told of a trial that has ended."""
-    return *_asked(trial), trial.state.final, _score(trial)
+    return *_asked(trial), trial.state.final, merit(trial)

@@ -27,7 +27,8 @@ class TPE(Searcher):
     """Optuna proposes, the sieve repairs: a draw outside the budget is moved inside by as few decisions as it takes,
     one already tried to a neighbour that is new.
 
-    Failed trials count as worse than all others, so that what diverged or ran out of memory is not tried around again.
+    Trials that a scheduler stopped rank behind those that completed, failed trials behind all others, so that what
+    diverged or ran out of memory is not tried around again.
     """
 
     def __init__(self, sieve: Sieve, recipes: RecipeSpace) -> None:
@@ -44,7 +45,7 @@ class TPE(Searcher):
             decisions, recipe = self._decisions(draw), self._recipe(draw)
             new = self._new(decisions, recipe, is_new, rng)
             if new is not None:
-                return Proposal(self.sieve.space.architecture(new), recipe, new)
+                return self.propose(self.sieve.space.architecture(new), recipe)
         return self.anything(history, rng)
 
     def _decisions(self, draw: "Draw") -> dict[str, int]:

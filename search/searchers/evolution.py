@@ -3,9 +3,10 @@
 import random
 from collections.abc import Sequence
 
-from ...results.records import History, Trial, rank
+from ...results.records import History, Trial
 from .breeding import child
 from .contract import Proposal, Searcher
+from .merit import merit
 
 POPULATION = 20  # the youngest scored trials; the paper's 100 is more than most searches here train
 FIRST = 10  # scored trials before the first child; until then, uniform over what fits
@@ -28,4 +29,4 @@ class Evolution(Searcher):
 
 
 def _tournament(alive: Sequence[Trial], rng: random.Random) -> Trial:
-    return min(rng.sample(alive, min(SAMPLE, len(alive))), key=rank)
+    return max(rng.sample(alive, min(SAMPLE, len(alive))), key=merit)

@@ -78,7 +78,7 @@ def _grey(images: Tensor) -> Tensor:
     """Luma (B, 1, H, W) of colour images (ITU-R BT.601); the channel mean of others."""
     if images.shape[1] != 3:
         return images.mean(1, keepdim=True)
-    red, green, blue = images.split(1, 1)
+    red, green, blue = images[:, :1], images[:, 1:2], images[:, 2:]
     grey: Tensor = 0.2989 * red + 0.587 * green + 0.114 * blue
     return grey
 

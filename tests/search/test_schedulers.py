@@ -10,6 +10,7 @@ from ray import tune
 from archsieve.results.records import History, TrialState
 from archsieve.results.store import open_store
 from archsieve.search.schedulers import Earlier, brackets_that_fit, earlier_trials, shares
+from archsieve.search.searchers import SEARCHERS
 from archsieve.search.sections import SearchSection
 from archsieve.search.stopping import Halving, Median
 from archsieve.search.tuner import run_trials
@@ -178,16 +179,15 @@ def test_settings_that_cannot_work_are_refused(search, epochs, said):
         small(search=search, recipe={"epochs": epochs})
 
 
-def test_tpe_does_not_take_a_short_trial_for_a_bad_one_nor_for_a_good_one():
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_a_model_takes_a_short_trial_neither_for_a_bad_one_nor_for_a_good_one(name):
     """Stopped trials rank behind completed ones and among themselves by how far they came, failed ones last.
 
     Their accuracies are of epoch 1, those of the completed of epoch 9: compared as numbers, the stopped would win.
     """
-    from archsieve.search.searchers import SEARCHERS
-
     from .test_searchers import OPEN_RECIPES, SPACE, Sieve, trial_of
 
-    found = SEARCHERS["tpe"](Sieve(SPACE), OPEN_RECIPES)
+    found = SEARCHERS[name](Sieve(SPACE), OPEN_RECIPES)
     history = History()
     for number in range(30):
         proposal = SEARCHERS["random"](Sieve(SPACE), OPEN_RECIPES).ask(history, random.Random(number))
@@ -197,3 +197,27 @@ def test_tpe_does_not_take_a_short_trial_for_a_bad_one_nor_for_a_good_one():
         history = History((*history.trials, replace(trial, epochs_done=1 if weak else 9)))
     asked = [found.ask(history, random.Random(f"ask {i}")).recipe.dropout for i in range(12)]
     assert asked.count(0.1) >= 9
+
+
+def test_merit_orders_the_completed_before_the_stopped_and_the_failed_last():
+    from archsieve.search.searchers.merit import merit
+
+    from .test_searchers import OPEN_RECIPES, SPACE, Sieve, trial_of
+
+    proposal = SEARCHERS["random"](Sieve(SPACE), OPEN_RECIPES).ask(History(), random.Random(0))
+
+    def ended(state, epochs, accuracy):
+        return replace(trial_of(proposal, 0, state, accuracy), epochs_done=epochs)
+
+    stopped, done = TrialState.STOPPED_EARLY, TrialState.COMPLETED
+    best_first = [
+        ended(done, 9, 0.5),
+        ended(done, 9, 0.4),
+        ended(stopped, 3, 0.0),
+        ended(stopped, 1, 1.0),
+        ended(stopped, 1, 0.9999),
+        ended(stopped, 1, 0.0),
+        ended(TrialState.FAILED, 8, 0.9),
+    ]
+    merits = [merit(trial) for trial in best_first]
+    assert merits == sorted(set(merits), reverse=True)

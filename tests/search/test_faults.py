@@ -19,6 +19,7 @@ from archsieve.search.mishaps import Alike, StopKind
 from archsieve.search.session import resume, search
 
 from .conftest import small
+from .drivers import finished
 
 SPACE = {"stem": 8, "stages": [{"block": ["conv-pool", "residual", "inception"], "width": [8, 16]}]}
 
@@ -28,11 +29,6 @@ def tiny(epochs=4, trials=3, **tables):
     search = {"trials": trials, **tables.pop("search", {})}
     resources = {"max_concurrent": 1}
     return small(space=SPACE, data={"limit": 200}, recipe={"epochs": epochs}, search=search, resources=resources)
-
-
-def finished(trials):
-    """What may not depend on whether a run was broken."""
-    return [(t.number, t.fingerprint, t.recipe, t.seed, t.state, t.val_accuracy, t.best_epoch) for t in trials]
 
 
 def broken(runs, deep=True):

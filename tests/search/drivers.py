@@ -1,0 +1,100 @@
+"""Drivers in processes of their own, to be killed and stopped, and what they leave behind."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from archsieve.results.errors import StoreError
+from archsieve.results.store import open_store
+
+MARK = "ARCHSIEVE_TEST_MARK"
+RESUMABLE = (75, 130, -signal.SIGKILL)
+
+
+class Drivers:
+    """Starts ``archsieve ...`` in ``folder``; each process and its children carry a mark in their environment."""
+
+    def __init__(self, folder):
+        self.folder, self.mark = folder, uuid.uuid4().hex
+        self.started = []
+
+    def __call__(self, *arguments, **variables):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "archsieve", *arguments],
+            cwd=self.folder,
+            env={**os.environ, MARK: self.mark, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments, **variables):
+        """(exit code, stdout, stderr) of a driver that ends by itself."""
+        process = self(*arguments, **variables)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    def until_done(self, name):
+        """Resume the run until that ends well."""
+        for _ in range(5):
+            code, _, err = self.run("resume", name)
+            if code == 0:
+                return
+            assert code in RESUMABLE, err
+        raise AssertionError("the run does not come to its end")
+
+    def alive(self):
+        """The processes with the mark that have not ended, by id: their command lines."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if folder.name.isdigit() and f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes():
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def orphans(self, seconds=60):
+        """What is still alive after so long: Ray's agents look for their parent only when they have started."""
+        until = time.monotonic() + seconds
+        while self.alive() and time.monotonic() < until:
+            time.sleep(0.2)
+        return self.alive()
+
+    def end(self):
+        """End whatever is left."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        for pid in self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def history(self, run):
+        """The trials of a run."""
+        with open_store(self.folder / "runs" / "archsieve.db", read_only=True) as store:
+            return store.history(run).trials
+
+    def wait_for(self, run, ready, process):
+        """Wait until ``ready(trials)`` holds, while ``process`` lives."""
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            assert process.poll() is None, process.communicate()
+            with contextlib.suppress(StoreError, ValueError):  # there is no database, or no such run in it, yet
+                trials = self.history(run)
+                if ready(trials):
+                    return trials
+            time.sleep(0.05)
+        raise AssertionError("the run did not come so far")
+
+
+def finished(trials):
+    """What may not depend on whether a run was broken."""
+    return [(t.number, t.fingerprint, t.recipe, t.seed, t.state, t.val_accuracy, t.best_epoch) for t in trials]

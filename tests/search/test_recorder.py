@@ -1,0 +1,156 @@
+"""The recorder without Ray: what workers say, what they leave, and what the database cannot take."""
+
+import sqlite3
+import time
+
+import pytest
+
+from archsieve.results.errors import LockedError
+from archsieve.results.records import FailKind, TrialState
+from archsieve.results.store import open_store
+from archsieve.search.bridge import guarded
+from archsieve.search.checkpoint_files import Checkpoints
+from archsieve.search.mishaps import Stop, StopKind
+from archsieve.search.recorder import Recorder
+from archsieve.search.searchers import SEARCHERS
+from archsieve.search.spool import Spool, Spooled
+
+from .conftest import small
+
+DATA = {"content_hash": "d", "name": "digits"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "archsieve.db"
+
+
+@pytest.fixture
+def driven(path, tmp_path):
+    """Drive a run of four trials of two epochs from ``store``: its recorder."""
+    found = small()
+
+    def drive(store, name="run"):
+        if name not in {run.name for run in store.runs()}:
+            run_id = store.create_run(name, found.to_json(), "random", 0, DATA, {})
+        else:
+            run_id = store.resume_run(name, {})
+        searcher = SEARCHERS["random"](found.sieve, found.recipes)
+        checkpoints, spool = Checkpoints(str(tmp_path / "checkpoints")), Spool(tmp_path / "spool")
+        return Recorder(store, run_id, searcher, 0, 4, checkpoints, spool, timeout_s=60)
+
+    return drive
+
+
+def epoch(number, **more):
+    figures = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": number / 10, "lr": 0.1}
+    one = {"epoch": number, **figures, "seconds": 1.0}
+    return {**one, "epochs": [one], "done": number == 2, **more}
+
+
+def test_a_trial_is_handed_out_again_until_it_has_lost_three_workers(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        first = recorder.propose("a")
+        recorder.started("a")
+        recorder.reported("a", epoch(1, began=0, problems=[], hostname="node", pid=7, device="cpu"))
+        for key, lost in (("a", 1), ("b", 2)):
+            recorder.lost(key, FailKind.WORKER_LOST, "killed")
+            trial = store.trial(first.trial)
+            assert (trial.state, trial.fail_kind) == (TrialState.INTERRUPTED, FailKind.WORKER_LOST)
+            assert recorder.more_may_come
+            assert recorder.propose("ab"[lost:] or "c").trial == first.trial
+            recorder.started("ab"[lost:] or "c")
+            assert store.trial(first.trial).fail_kind is None
+        recorder.lost("c", FailKind.WORKER_LOST, "killed")
+        trial = store.trial(first.trial)
+        assert (trial.state, trial.fail_kind, trial.epochs_done) == (TrialState.FAILED, FailKind.WORKER_LOST, 1)
+        assert recorder.propose("d").number == 1
+        reasons = [event["detail"]["reason"] for event in store.events("run")]
+        assert reasons[:3] == [f"attempt {n} of 3: killed" for n in (1, 2, 3)]
+        with store.reading() as connection:
+            (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 0")
+        assert tuple(row) == ("node", 7, "cpu")
+
+
+def test_a_worker_that_ended_itself_for_taking_too_long_is_not_tried_again(path, driven, monkeypatch):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a")
+        recorder.started("a")
+        later = time.monotonic() + 61
+        monkeypatch.setattr("archsieve.search.recorder.time.monotonic", lambda: later)
+        recorder.lost("a", FailKind.WORKER_LOST, "exit code 1")
+        ended = store.trial(trial.trial)
+        assert ended.fail_kind is FailKind.TIMEOUT
+        assert "longer than search.trial_timeout_s = 60 s" in ended.reason
+
+
+def test_epochs_whose_weights_are_lost_are_taken_back(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        recorder.reported("a", epoch(1, began=0, problems=[]))
+        recorder.lost("a", FailKind.WORKER_LOST, "killed")
+        recorder.propose("b")
+        recorder.started("b")
+        recorder.reported("b", epoch(1, began=0, problems=["the checkpoint 1.pt is not whole"]))
+        assert store.curve(trial)["val_accuracy"] == [(1, 0.1)]
+        kinds = [event["kind"] for event in store.events("run")]
+        assert kinds == ["worker_lost", "rewound", "checkpoint"]
+
+
+def test_what_a_locked_database_cannot_take_is_spooled_and_said_again(path, driven, monkeypatch, tmp_path):
+    monkeypatch.setattr("archsieve.results.sqlite_file.BUSY_S", 0.2)
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        recorder.reported("a", epoch(1, began=0, problems=[]))
+        recorder.reported("a", epoch(2))
+        recorder.completed("a", epoch(2, test_accuracy=0.75))
+        other.close()
+        assert recorder.stopping.kind is StopKind.ERROR
+        assert isinstance(recorder.stopping.error, LockedError)
+        assert "a resume takes it up" in recorder.stopping.reason
+        assert recorder.propose("b") is None
+        assert store.trial(trial).epochs_done == 0
+        assert [entry.verb for entry in recorder.spool.entries()] == ["record", "record", "end"]
+        kept = recorder.spool.files()[0].read_text()
+
+        again = driven(store)
+        again.replay()
+        ended = store.trial(trial)
+        assert (ended.state, ended.epochs_done, ended.test_accuracy) == (TrialState.COMPLETED, 2, 0.75)
+        assert again.spool.files() == []
+        (tmp_path / "spool").mkdir()
+        (tmp_path / "spool" / "1.jsonl").write_text(kept + '{"verb": "rec')  # said twice, and cut short
+        again.replay()
+        assert store.trial(trial) == ended
+
+
+def test_a_spool_keeps_what_json_cannot_and_forgets_nothing(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    assert list(spool.entries()) == []
+    spool.clear()
+    for n in range(3):
+        spool.add(Spooled("record", n, {"val_loss": float("inf"), "path": tmp_path}))
+    assert [(entry.trial, entry.result["val_loss"]) for entry in Spool(tmp_path / "spool").entries()] == [
+        (n, float("inf")) for n in range(3)
+    ]
+
+
+def test_an_error_of_the_driver_ends_the_run_and_is_kept_to_be_raised(path, driven):
+    def broken():
+        raise KeyError("ours")
+
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        assert guarded(recorder, broken) is None
+        assert isinstance(recorder.stopping.error, KeyError)
+        recorder.stop(Stop(StopKind.SIGNAL, "later"))
+        assert recorder.stopping.kind is StopKind.ERROR
+        assert not recorder.more_may_come

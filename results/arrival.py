@@ -111,7 +111,8 @@ def _check_new(connection: Connection, document: Document) -> None:
     twins = connection.execute(select(r.name, r.config).where(r.created_at == run["created_at"], r.seed == run["seed"]))
     for twin in twins:
         if twin.config == run["config"]:
-            raise ValueError(f"run {document.name!r} is in this store already, as {twin.name!r}; nothing was written")
+            known = "" if twin.name == document.name else f", as {twin.name!r}"
+            raise ValueError(f"run {document.name!r} is in this store already{known}; nothing was written")
     if document.name in names:
         raise RunExistsError(document.name, free_name(document.name, names))
 

@@ -36,7 +36,7 @@ def export(
     if as_json:
         show_json({"runs": names, "file": str(target)})
         return
-    show(f"wrote {len(names)} runs to {target}: {', '.join(names)}")
+    show(f"wrote {_counted(names)} to {target}: {', '.join(names)}")
 
 
 def import_runs(
@@ -59,5 +59,9 @@ def import_runs(
     if as_json:
         show_json({"runs": names, "database": str(database)})
         return
-    show(f"brought {len(names)} runs into {database}: {', '.join(names)}")
+    show(f"brought {_counted(names)} into {database}: {', '.join(names)}")
     show("the files of their trials (weights, checkpoints) did not come along; copy them where they are needed")
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} run{'' if len(names) == 1 else 's'}"

@@ -130,7 +130,7 @@ def test_ids_are_counted_anew_beside_other_runs(store, run, other, tmp_path):
 def test_a_run_arrives_once(store, run, other, tmp_path):
     path = tmp_path / "a.json"
     export_runs(store, path)
-    with pytest.raises(ValueError, match="in this store already, as 'digits'"):
+    with pytest.raises(ValueError, match="'another' is in this store already, as 'digits'"):
         bring_in(store, read_runs(path), name="another")
     with pytest.raises(ValueError, match="in this store already"):
         bring_in(store, read_runs(tmp_path / "archsieve.db"))

@@ -19,6 +19,7 @@ from .faults import fault
 from .mishaps import ATTEMPTS, Alike, Stop, StopKind
 from .searchers import Proposal, Searcher
 from .spool import Spool, Spooled
+from .summary import summary
 from .trial_cache import TrialCache
 
 HEARTBEAT_S = 20
@@ -220,7 +221,7 @@ class Recorder:
             return
         stopped = result.get("epoch", 0) < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
-        self.store.finish(trial.trial, state, summary=self._summary(trial, result))
+        self.store.finish(trial.trial, state, summary=summary(self.store.curve(trial.trial), result))
         self._alike.ended()
         self.checkpoints.shelf(trial.trial).clear()
 
@@ -249,8 +250,8 @@ class Recorder:
         if kind is FailKind.DISK_FULL:
             self._paused(trial, reason)
             return
-        summary = self._summary(trial, {})
-        self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary)
+        figures = summary(self.store.curve(trial.trial))
+        self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=figures)
         self._event(kind.value, reason, trial, **({"traceback": trace} if trace else {}))
         if stop := self._alike.failed(kind, reason, trace):
             self.stop(stop)
@@ -264,20 +265,6 @@ class Recorder:
 
     def _event(self, kind: str, reason: str, trial: Trial, **more: Any) -> None:
         self.store.add_event(self.run_id, "warning", kind, {"reason": reason, **more}, trial.trial)
-
-    def _summary(self, trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
-        """The figures of the best validation epoch, read back from the store."""
-        curve = {name: dict(points) for name, points in self.store.curve(trial.trial).items()}
-        accuracies = {epoch: value for epoch, value in curve.get("val_accuracy", {}).items() if math.isfinite(value)}
-        if not accuracies:
-            return {"epochs_done": 0}
-        losses = curve["val_loss"]
-        best = max(accuracies, key=lambda epoch: (accuracies[epoch], -losses[epoch], -epoch))
-        names = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
-        summary = {name: curve[name][best] for name in names}
-        if result.get("test_accuracy") is not None:
-            summary["test_accuracy"] = result["test_accuracy"]
-        return {**summary, "epochs_done": max(accuracies), "best_epoch": best}
 
     def tick(self) -> None:
         """Say that this process still drives the run, when it is time; Tune's loop calls several times a second."""

@@ -15,7 +15,7 @@ SMALL = {
     "budget": {"params": "20k", "macs": "1M"},
     "space": {"stem": [8, 16], "stages": [{"block": ["conv-pool", "residual", "inception"], "width": [8, 16, 24]}]},
     "recipe": {"epochs": 2, "lr": {"low": 0.05, "high": 0.5, "log": True}, "batch_size": 64},
-    "search": {"trials": 4, "searcher": "random"},
+    "search": {"trials": 4, "searcher": "random", "cache": False},  # tests of the cache turn it on
 }
 
 

@@ -65,7 +65,8 @@ def dump(name: str) -> str:
     if "://" in name:
         told = ["pg_dump", "--inserts", "--no-owner", "--no-privileges", name.replace("+psycopg", "")]
         text = subprocess.run(told, check=True, capture_output=True, text=True).stdout
-        kept = [line for line in text.splitlines() if line and not line.startswith(("--", "SET", "\\", "SELECT pg_catalog.set_c"))]
+        noise = ("--", "SET", "\\", "SELECT pg_catalog.set_c")
+        kept = [line for line in text.splitlines() if line and not line.startswith(noise)]
         return "\n".join(kept) + "\n"
     with closing(sqlite3.connect(name)) as connection:
         return "\n".join([f"PRAGMA application_id = {APPLICATION_ID};", *connection.iterdump()]) + "\n"

@@ -66,6 +66,7 @@ def _columns() -> dict[str, Column]:
         Column("trial", NUMBER, _t.trial_id),
         *(Column(name, NUMBER, _t[name]) for name in numbers),
         Column("test_accuracy", NUMBER, _t.test_accuracy),
+        Column("source", NUMBER, _t.source_trial_id),
         Column("val_error", NUMBER, 1 - _t.val_accuracy),
         Column("flops", NUMBER, 2 * _t.macs),
         Column("depth", NUMBER, _a.depth, (schema.architecture,)),

@@ -8,7 +8,7 @@ from .records import Trial
 
 COSTS = ("params", "macs", "activations", "memory_bytes", "latency_ms")
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
-PROGRESS = ("state", "epochs_done", "best_epoch", "duration_s", "seed")
+PROGRESS = ("state", "source", "epochs_done", "best_epoch", "duration_s", "seed")
 
 
 @dataclass(frozen=True)

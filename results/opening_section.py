@@ -21,10 +21,12 @@ def _question(told: Told) -> str:
     limited = f" among those with {told.budget}" if str(told.budget) != "no limit" else ""
     sizes = {"to train": told.data.n_train, "for validation": told.data.n_val, "for the test": told.data.n_test}
     counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items() if count is not None)
+    linked = sum(trial.source is not None for trial in told.history)
+    known = f" {linked} of them were not trained again: their figures come from earlier runs." if linked else ""
     return (
         f"Looked for: the network with the highest validation accuracy on {told.data.name}"
         f"{f' (images: {counts})' if counts else ''}{limited}. The searcher {told.run.searcher} (seed {told.run.seed}) "
-        f"proposed {told.run.trials} trials: each is an architecture with a recipe, trained once."
+        f"proposed {told.run.trials} trials: each is an architecture with a recipe, trained once.{known}"
     )
 
 

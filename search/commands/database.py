@@ -43,8 +43,6 @@ def backup(
     """Copy the database while others may write to it; the copy is checked."""
     from ...results.backup import back_up
 
-    if not isinstance(database, Path):
-        raise ValueError(f"a backup copies a database file, but {database} is a server's; take one with pg_dump")
     show(f"{database} is copied to {back_up(database, target)}")
 
 

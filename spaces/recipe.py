@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from .choices import Choice, Range
 from .lookup import unknown
@@ -11,6 +11,25 @@ from .lookup import unknown
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
 AUGMENTATIONS = ("none", "shift", "shift-flip", "standard")
+
+Law = tuple[str, Callable[[Any], bool]]  # what must hold, in words and as a test
+
+LAWS: dict[str, Law] = {
+    "epochs": ("a whole number of at least 1", lambda v: v >= 1),
+    "batch_size": ("a whole number of at least 1", lambda v: v >= 1),
+    "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
+    "lr": ("a number above 0", lambda v: v > 0),
+    "momentum": ("a number in [0, 1)", lambda v: 0 <= v < 1),
+    "nesterov": ("true or false", lambda v: True),
+    "weight_decay": ("a number of at least 0", lambda v: v >= 0),
+    "decay_norms": ("true or false", lambda v: True),
+    "schedule": (f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
+    "lr_end": ("a fraction in (0, 1]", lambda v: 0 < v <= 1),
+    "warmup_epochs": ("a number of at least 0", lambda v: v >= 0),
+    "dropout": ("a probability in [0, 1)", lambda v: 0 <= v < 1),
+    "label_smoothing": ("a fraction in [0, 1)", lambda v: 0 <= v < 1),
+    "augmentation": (f"one of {', '.join(AUGMENTATIONS)}", lambda v: v in AUGMENTATIONS),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,43 +56,31 @@ class Recipe:
     label_smoothing: float = 0.0
     augmentation: str = "none"
 
+    laws: ClassVar[dict[str, Law]] = LAWS
+
     def __post_init__(self) -> None:
         for f in fields(self):
-            _check(f.name, getattr(self, f.name))
+            _check(type(self), f.name, getattr(self, f.name))
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON's own types."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The recipe that ``to_json`` wrote; unknown keys are refused, the nearest named."""
-        _known_keys(data)
+        _known_keys(cls, data)
         return cls(**data)
 
 
-_LAWS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "epochs": ("a whole number of at least 1", lambda v: v >= 1),
-    "batch_size": ("a whole number of at least 1", lambda v: v >= 1),
-    "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
-    "lr": ("a number above 0", lambda v: v > 0),
-    "momentum": ("a number in [0, 1)", lambda v: 0 <= v < 1),
-    "nesterov": ("true or false", lambda v: True),
-    "weight_decay": ("a number of at least 0", lambda v: v >= 0),
-    "decay_norms": ("true or false", lambda v: True),
-    "schedule": (f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
-    "lr_end": ("a fraction in (0, 1]", lambda v: 0 < v <= 1),
-    "warmup_epochs": ("a number of at least 0", lambda v: v >= 0),
-    "dropout": ("a probability in [0, 1)", lambda v: 0 <= v < 1),
-    "label_smoothing": ("a fraction in [0, 1)", lambda v: 0 <= v < 1),
-    "augmentation": (f"one of {', '.join(AUGMENTATIONS)}", lambda v: v in AUGMENTATIONS),
-}
-_TYPES: dict[str, type] = {f.name: type(f.default) for f in fields(Recipe)}
+def _type_of(kind: type[Recipe], name: str) -> type:
+    """The type of a key: that of its default."""
+    return type(getattr(kind, name))
 
 
-def _check(name: str, value: Any) -> None:
-    law, holds = _LAWS[name]
-    if not (_has_type(value, _TYPES[name]) and holds(value)):
+def _check(kind: type[Recipe], name: str, value: Any) -> None:
+    law, holds = kind.laws[name]
+    if not (_has_type(value, _type_of(kind, name)) and holds(value)):
         raise ValueError(f"recipe.{name} must be {law}, but got {value!r}")
 
 
@@ -83,26 +90,28 @@ def _has_type(value: Any, wanted: type) -> bool:
     return type(value) is wanted
 
 
-def _known_keys(data: Mapping[str, Any]) -> None:
+def _known_keys(kind: type[Recipe], data: Mapping[str, Any]) -> None:
+    known = [f.name for f in fields(kind)]
     for name in data:
-        if name not in _TYPES:
-            raise ValueError(f"recipe.{name}: {unknown('recipe key', name, _TYPES)}")
+        if name not in known:
+            raise ValueError(f"recipe.{name}: {unknown('recipe key', name, known)}")
 
 
 @dataclass(frozen=True)
 class RecipeSpace:
-    """A recipe with holes: each key is a value, a :class:`Choice` or a :class:`Range`."""
+    """A recipe with holes: each key is a value, a :class:`Choice` or a :class:`Range`; ``kind`` is what fills make."""
 
     entries: tuple[tuple[str, Any], ...]
+    kind: type[Recipe] = Recipe
 
     @classmethod
-    def of(cls, **entries: Any) -> "RecipeSpace":
+    def of(cls, kind: type[Recipe] = Recipe, /, **entries: Any) -> "RecipeSpace":
         """The space in which ``entries`` are as given and all other keys have the recipe's defaults.
 
         A list or tuple is a choice. Every option is checked as the recipe itself would check it.
         """
-        _known_keys(entries)
-        return cls(tuple((name, _entry(name, value)) for name, value in entries.items()))
+        _known_keys(kind, entries)
+        return cls(tuple((name, _entry(kind, name, value)) for name, value in entries.items()), kind)
 
     @property
     def holes(self) -> dict[str, Choice | Range]:
@@ -111,23 +120,23 @@ class RecipeSpace:
 
     def largest(self, name: str) -> int:
         """The largest value that the whole number ``name`` can take: the default where it is not said."""
-        value = dict(self.entries).get(name, getattr(Recipe, name))
+        value = dict(self.entries).get(name, getattr(self.kind, name))
         return int(max(_ends(value)))
 
     def fill(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with the value ``values[key]`` in each hole."""
-        return Recipe(**{name: values[name] if name in self.holes else value for name, value in self.entries})
+        return self.kind(**{name: values[name] if name in self.holes else value for name, value in self.entries})
 
 
-def _entry(name: str, value: Any) -> Any:
+def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         value = Choice(tuple(value))
-    if isinstance(value, Range) and _TYPES[name] is int:
+    if isinstance(value, Range) and _type_of(kind, name) is int:
         value = Range(value.low, value.high, value.log, integer=True)
-    if isinstance(value, Range) and _TYPES[name] not in (int, float):
-        raise ValueError(f"recipe.{name} must be {_LAWS[name][0]}, but got a range; give a list of options")
+    if isinstance(value, Range) and _type_of(kind, name) not in (int, float):
+        raise ValueError(f"recipe.{name} must be {kind.laws[name][0]}, but got a range; give a list of options")
     for option in _ends(value):
-        _check(name, option)
+        _check(kind, name, option)
     return value
 
 

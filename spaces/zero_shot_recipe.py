@@ -1,0 +1,114 @@
+"""The recipe of a zero-shot model: what a recipe says, and how text becomes a classifier; with its closed-form cost."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .recipe import Law, Recipe
+
+FORMS = ("fc", "conv", "fc+conv")
+SIMILARITIES = ("dot", "cosine")
+LOSSES = ("bce", "hinge", "euclidean", "softmax")
+CALIBRATIONS = ("none", "posterior")
+TEXTS = ("tfidf", "tfidf-stop", "tfidf-stem", "tfidf-stem-stop", "names")
+SENTENCE = "sentence:"
+
+LAWS: dict[str, Law] = {
+    "form": (f"one of {', '.join(FORMS)}", lambda v: v in FORMS),
+    "text": (
+        f"one of {', '.join(TEXTS)}, or {SENTENCE} and a model's name or folder",
+        lambda v: v in TEXTS or v.startswith(SENTENCE),
+    ),
+    "k": ("a whole number of at least 1", lambda v: v >= 1),
+    "hidden": ("a whole number of at least 1", lambda v: v >= 1),
+    "filters": ("a whole number of at least 1", lambda v: v >= 1),
+    "filter_size": ("an odd whole number of at least 1", lambda v: v >= 1 and v % 2 == 1),
+    "loss": (f"one of {', '.join(LOSSES)}", lambda v: v in LOSSES),
+    "similarity": (f"one of {', '.join(SIMILARITIES)}", lambda v: v in SIMILARITIES),
+    "calibration": (f"one of {', '.join(CALIBRATIONS)}", lambda v: v in CALIBRATIONS),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotRecipe(Recipe):
+    """How one zero-shot model is made and trained (Ba et al. 2015).
+
+    ``form``: text predicts a vector (``fc``), filters (``conv``) or both. ``k``: entries of the vector. ``hidden``:
+    width of the text network's hidden layer. ``filters`` and ``filter_size``: K' and s. ``text``: how texts become
+    vectors. ``similarity``: how a classifier meets an image; the ``euclidean`` loss knows distances alone.
+    ``calibration``:
+    ``posterior`` turns scores into log p(class | image) over the classes asked about, which makes the scores of
+    different images comparable; ``none`` leaves them. ``dropout`` is also before the text network's last layer.
+    """
+
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    form: str = "fc"
+    text: str = "tfidf"
+    k: int = 50
+    hidden: int = 300
+    filters: int = 5
+    filter_size: int = 3
+    loss: str = "bce"
+    similarity: str = "dot"
+    calibration: str = "none"
+
+    laws: ClassVar[dict[str, Law]] = {**Recipe.laws, **LAWS}
+
+    @property
+    def compares_by(self) -> str:
+        """How a classifier meets an image: by the similarity, or by the distance where the loss is euclidean."""
+        return "distance" if self.loss == "euclidean" else self.similarity
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether text predicts a vector."""
+        return self.form != "conv"
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether text predicts filters."""
+        return self.form != "fc"
+
+    @property
+    def embedding(self) -> int:
+        """E: what text predicts for a class, and what an image is reduced to."""
+        vector = self.k if self.has_vector else 0
+        return vector + (self.filters * self.filter_size**2 if self.has_filters else 0)
+
+
+@dataclass(frozen=True)
+class ZeroShotCost:
+    """What joins an image network to texts: parameters, and multiply-accumulates of one image, text and class.
+
+    ``image_params`` and ``image_macs``: the layers behind the image network, for one image. ``text_params`` and
+    ``text_macs``: the text network, for one text, which runs once for a class and never for an image. A class costs
+    ``class_params`` stored numbers and ``class_macs`` for each image that is scored against it.
+    """
+
+    image_params: int
+    image_macs: int
+    text_params: int
+    text_macs: int
+    class_params: int
+    class_macs: int
+
+
+def zero_shot_cost(
+    recipe: ZeroShotRecipe, words: int, features: int, feature_map: tuple[int, int, int]
+) -> ZeroShotCost:
+    """The closed-form cost of the heads on ``features`` F, a map (C, H, W) and texts of ``words`` p entries."""
+    channels, height, width = feature_map
+    vector = (features * recipe.k + recipe.k, features * recipe.k) if recipe.has_vector else (0, 0)
+    weights = channels * recipe.filters * 9
+    filters = (weights + recipe.filters, weights * height * width) if recipe.has_filters else (0, 0)
+    scale = 2 if recipe.compares_by == "cosine" else 0
+    products = words * recipe.hidden + recipe.hidden * recipe.embedding
+    return ZeroShotCost(
+        vector[0] + filters[0] + scale,
+        vector[1] + filters[1],
+        products + recipe.hidden + recipe.embedding,
+        products,
+        recipe.embedding,
+        recipe.embedding,
+    )

@@ -1,6 +1,5 @@
 """Checking: what must hold of every run in a store, whatever has happened to its drivers, workers and disks."""
 
-import hashlib
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, func, or_, select
 
 from . import lease, schema
+from .artifact_files import path_of, whats_wrong
+from .errors import RefusedError
 from .reading import Reading
 from .records import RunStatus, TrialState
 
@@ -111,15 +112,10 @@ def _artifacts(connection: Connection, folder: Path, deep: bool) -> Iterator[Bro
     c = schema.artifact.c
     query = select(_r.name, _t.trial_id, c.uri, c.bytes, c.sha256).join_from(schema.run, schema.trial)
     for run, trial, uri, size, digest in connection.execute(query.join(schema.artifact)):
-        if wrong := _wrong_file(folder / uri, size, digest, deep):
+        try:
+            wrong = whats_wrong(path_of(folder, uri), size, digest, deep=deep)
+        except RefusedError as error:
+            yield Broken("I5", run, f"trial {trial}: {error}")
+            continue
+        if wrong:
             yield Broken("I5", run, f"{folder / uri} of trial {trial} {wrong}; train it again, or bring the file back")
-
-
-def _wrong_file(path: Path, size: int, digest: str, deep: bool) -> str | None:
-    if not path.is_file():
-        return "is not there"
-    if path.stat().st_size != size:
-        return f"has {path.stat().st_size} bytes instead of {size}"
-    if deep and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-        return "is not what was written: its sha256 differs"
-    return None

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, insert
 
 from . import lease, schema, trial_writes
+from .artifact_files import check_uri
 from .errors import StoreError
 from .reading import Reading
 from .records import FailKind, Trial, TrialState
@@ -135,10 +135,7 @@ class Writing(Reading):
 
     def add_artifact(self, trial_id: int, kind: str, uri: str, bytes: int, sha256: str) -> None:
         """Write down a file of a trial; ``uri`` is its path relative to the folder of the store."""
-        path = PurePosixPath(uri)
-        if not uri or path.is_absolute() or ".." in path.parts or "\\" in uri or ":" in uri:
-            raise ValueError(f"an artifact's path is relative, with '/' and without '..', but got {uri!r}")
-        row = {"kind": kind, "uri": uri, "bytes": bytes, "sha256": sha256, "created_at": lease.now()}
+        row = {"kind": kind, "uri": check_uri(uri), "bytes": bytes, "sha256": sha256, "created_at": lease.now()}
         rows = [{**row, "trial_id": trial_id}]
         self.write(lambda connection: upsert(connection, schema.artifact, rows, update=("bytes", "sha256")))
 

@@ -117,7 +117,7 @@ def resume(
     started = time.monotonic()
     place = place_of(database or Path(runs) / "archsieve.db")
     with open_store(place) as store:
-        run = store.run(name)
+        run = store.run(check_run_name(name))  # a folder is named by it, whatever the store may say
         experiment = restored(run, trials)
         data, record = load(experiment)
         if record.content_hash != run.dataset_hash:

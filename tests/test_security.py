@@ -1,0 +1,186 @@
+"""What is never done: code run from files, files touched outside, secrets told."""
+
+import ast
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import archsieve
+from archsieve.results import lease, schema
+from archsieve.results.artifact_files import checked, path_of
+from archsieve.results.check import check_store
+from archsieve.results.errors import RefusedError, StoreError
+from archsieve.results.place import masked, place_of
+from archsieve.results.store import open_store
+from archsieve.search.session import resume
+
+ROOT = Path(archsieve.__file__).resolve().parent
+FILES = [path for folder in ("spaces", "models", "results", "search") for path in (ROOT / folder).rglob("*.py")]
+# Ray hands the driver a worker's error as a pickle, in the run's own folder and by this run: Ray itself unpickles it.
+UNPICKLES = {"search/bridge.py"}
+SECRET = "hunter2"
+
+
+def calls(tree: ast.AST, *names: str) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in names]
+
+
+def loads_safely(call: ast.Call) -> bool:
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "weights_only"]
+    return len(given) == 1 and isinstance(given[0], ast.Constant) and given[0].value is True
+
+
+def test_weights_are_loaded_without_running_code():
+    found = [(path, call) for path in FILES for call in calls(ast.parse(path.read_text()), "torch.load")]
+    assert found
+    assert [path.name for path, call in found if not loads_safely(call)] == []
+
+
+def test_nothing_else_unpickles_or_evaluates():
+    names = ("pickle.load", "pickle.loads", "pickle.Unpickler", "joblib.load", "eval", "exec", "marshal.loads")
+    found = {str(path.relative_to(ROOT)) for path in FILES if calls(ast.parse(path.read_text()), *names)}
+    assert found <= UNPICKLES
+
+
+def test_the_walk_tells_a_safe_load_from_the_others():
+    told = ["torch.load(p, weights_only=True)", "torch.load(p)", "torch.load(p, weights_only=x)"]
+    assert [loads_safely(calls(ast.parse(text), "torch.load")[0]) for text in told] == [True, False, False]
+
+
+def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
+    import torch
+
+    from archsieve.search.checkpoint_files import Header, Shelf
+    from archsieve.search.checkpoints import load
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "pwned",))
+
+    shelf, state = Shelf(str(tmp_path / "shelf")), io.BytesIO()
+    torch.save({"a": Evil()}, state)
+    shelf.write(Header("mine", 1), state.getvalue())  # whole, and its sum is right
+    found = load(shelf, "mine")
+    assert found.state is None
+    assert len(found.problems) == 1
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(tmp_path / "archsieve.db", create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def trial(store):
+    run = store.create_run("run", {}, "random", 0, {"content_hash": "d", "name": "d"}, {})
+    cost = {"params": 1, "macs": 1, "activations": 1, "memory_bytes": 1}
+    told = {"architecture": {}, "fingerprint": "f", "cost": cost, "choices": {}, "recipe": {}, "seed": 0}
+    return store.propose(run, **told).trial
+
+
+@pytest.mark.parametrize("uri", ["../secret", "/etc/passwd", "link/secret", "a/../../secret", "C:x", "a\\b", "x\0"])
+def test_a_file_outside_is_neither_read_nor_believed(store, trial, tmp_path, uri):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (tmp_path / "secret").write_text(SECRET)
+    (folder / "link").symlink_to(tmp_path)
+    with pytest.raises(RefusedError, match="neither read nor removed"):
+        path_of(folder, uri)
+    row = {"trial_id": trial, "kind": "best", "uri": uri, "bytes": 7, "sha256": "x"}
+    if "\0" not in uri:  # as a store from elsewhere may have it
+        with store.writing() as connection:
+            connection.execute(schema.artifact.insert().values(**row, created_at=lease.now()))
+        (broken,) = [said for said in check_store(store, folder, deep=True) if said.invariant == "I5"]
+        assert "neither read nor removed" in broken.said
+
+
+def test_an_artifact_is_what_was_written(store, trial, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "best.safetensors").write_bytes(b"weights")
+    store.add_artifact(trial, "best", "a/best.safetensors", 7, hashlib.sha256(b"weights").hexdigest())
+    (row,) = store.artifacts(trial)
+    assert checked(tmp_path, row).read_bytes() == b"weights"
+    for content, said in ((b"Weights", "sha256 differs"), (b"weight", "has 6 bytes instead of 7")):
+        (tmp_path / "a" / "best.safetensors").write_bytes(content)
+        with pytest.raises(ValueError, match=said):
+            checked(tmp_path, row)
+    (tmp_path / "a" / "best.safetensors").unlink()
+    with pytest.raises(ValueError, match="is not there"):
+        checked(tmp_path, row)
+
+
+def test_a_run_of_a_store_from_elsewhere_names_no_folder_outside(store, tmp_path):
+    run = store.create_run("x", {"search": {"trials": 1}}, "random", 0, {"content_hash": "d", "name": "d"}, {})
+    store.finish_run(run, "stopped")
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE run SET name = '../outside'")
+    (tmp_path / "outside" / "tune").mkdir(parents=True)
+    with pytest.raises(ValueError, match="a run name is"):
+        resume("../outside", database=tmp_path / "archsieve.db", runs=tmp_path / "runs")
+    assert (tmp_path / "outside" / "tune").is_dir()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"postgresql://me:{SECRET}@host/db",
+        f"--db=postgresql+psycopg://me:{SECRET}@host:5/db?sslmode=require",
+        f"postgresql://me:a@b:{SECRET}@host/db",
+        f"postgresql://me:/{SECRET}/@host/db",
+        f"postgresql://host/db?user=me&password={SECRET}",
+        f"postgresql://host/db?sslPassword={SECRET}&user=me",
+        f"https://me:{SECRET}@host/path",
+    ],
+)
+def test_passwords_are_masked(text):
+    assert SECRET not in masked(text)
+    assert "***" in masked(text)
+    assert "host" in masked(text)
+
+
+@pytest.mark.parametrize("text", ["runs/a.db", "-s", "recipe.lr=0.1", "postgresql://me@host/db", "a:b@c"])
+def test_what_is_no_password_is_left(text):
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{SECRET}@x@host/db",
+        f"postgresql://host/db?password={SECRET}",
+        f"mysql://me:{SECRET}@host/db",
+        f"postgresql://me:{SECRET}@host:port/db",
+        f"postgresql+nodriver://me:{SECRET}@host/db",
+    ],
+)
+def test_a_url_that_is_refused_is_not_repeated(url):
+    with pytest.raises(StoreError) as caught:
+        open_store(url)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_place_hides_its_password_wherever_it_is_printed():
+    place = place_of(f"postgresql://me:{SECRET}@host/db")
+    assert SECRET not in f"{place} {place!r} {[place]}"
+    assert place.password == SECRET
+
+
+PROVENANCE = "import json; from archsieve.search.provenance import provenance; print(json.dumps(provenance()))"
+
+
+def test_provenance_tells_no_secrets():
+    variables = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "PGPASSWORD": SECRET, "ARCHSIEVE_DB": SECRET}
+    arguments = ["--db", f"postgresql://me:{SECRET}@host/db"]
+    command = [sys.executable, "-c", PROVENANCE, *arguments]
+    result = subprocess.run(command, env=variables, check=True, capture_output=True, text=True, timeout=120)
+    told = json.loads(result.stdout)
+    assert told["argv"][1:] == ["--db", "postgresql://me:***@host/db"]
+    assert SECRET not in result.stdout

@@ -153,7 +153,7 @@ from archsieve.results.store import open_store
 path, worker = sys.argv[1:]
 cost = dict(params=1, macs=1, activations=1, memory_bytes=1)
 with open_store(path) as store:
-    for i in range(30):
+    for i in range(20):
         name = f"{worker}-{i}"
         entries = dict(architecture={"n": name}, fingerprint=name, cost=cost, choices={}, recipe={}, seed=0)
         trial = store.propose(1, **entries).trial
@@ -163,11 +163,49 @@ with open_store(path) as store:
 """
 
 
-def test_four_processes_lose_nothing(database, store, new_run):
+def test_eight_processes_lose_nothing(database, store, new_run):
+    """Rows 16 and 17: all of them write into one run, and read before they write."""
     run_id = new_run()
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(database), str(worker)]) for worker in range(4)]
-    assert [writer.wait(120) for writer in writers] == [0] * 4
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(database), str(worker)]) for worker in range(8)]
+    assert [writer.wait(240) for writer in writers] == [0] * 8
     history = store.history(run_id)
-    assert [trial.number for trial in history] == list(range(120))
-    assert len(history.fingerprints) == len(history.finished) == 120
+    assert [trial.number for trial in history] == list(range(160))
+    assert len(history.fingerprints) == len(history.finished) == 160
     assert all(store.curve(trial.trial) == {"val_loss": [(1, 1.0)]} for trial in history)
+
+
+DRIVER = """
+import sys
+from archsieve.results.records import TrialState
+from archsieve.results.store import open_store
+
+path, name = sys.argv[1:]
+cost = dict(params=1, macs=1, activations=1, memory_bytes=1)
+with open_store(path, create=True) as store:
+    run = store.create_run(name, {}, "random", 0, {"content_hash": "d", "name": "d"}, {"pid": 1, "boot_id": "b"})
+    for i in range(10):
+        entries = dict(architecture={"n": i}, fingerprint=f"f{i}", cost=cost, choices={}, recipe={}, seed=i)
+        trial = store.propose(run, **entries).trial
+        store.start(trial, node=name)
+        for epoch in (1, 2, 3):
+            store.record_epoch(trial, epoch, {"val_loss": 1 / epoch, "val_accuracy": epoch / 4})
+            store.heartbeat(run)
+        store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": 0.75})
+    store.finish_run(run, "finished")
+"""
+
+
+def test_eight_drivers_of_a_store_that_none_has_made_lose_nothing(database):
+    names = [f"run-{number}" for number in range(8)]
+    drivers = [subprocess.Popen([sys.executable, "-c", DRIVER, str(database), name]) for name in names]
+    assert [driver.wait(240) for driver in drivers] == [0] * 8
+    with open_store(database, read_only=True) as store:
+        assert sorted(run.name for run in store.runs()) == names
+        for run in store.runs():
+            history = store.history(run.run_id)
+            assert (run.status, run.counts) == ("finished", {"completed": 10})
+            assert [(trial.number, trial.seed, trial.fingerprint) for trial in history] == [
+                (i, i, f"f{i}") for i in range(10)
+            ]
+            for trial in history:
+                assert store.curve(trial.trial)["val_loss"] == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]

@@ -43,8 +43,10 @@ def neighbours(space: Space, decisions: Decisions, rng: random.Random) -> Iterat
 
 def mutate(sieve: Sieve, decisions: Decisions, rng: random.Random) -> dict[str, int] | None:
     """A neighbour inside the budget, drawn evenly; None where there is none."""
-    ways = list(neighbours(sieve.space, decisions, rng))
-    rng.shuffle(ways)
+    _, counts = settle(sieve.space, decisions, rng)
+    changes = [(path, index) for path, count in counts.items() for index in range(count) if index != decisions[path]]
+    rng.shuffle(changes)
+    ways = (settle(sieve.space, {**decisions, path: index}, rng)[0] for path, index in changes)
     return next((way for way in ways if excess(sieve, way) == 0), None)
 
 

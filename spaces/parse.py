@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
-from .architecture import Architecture
+from .architecture import Architecture, lower
 from .block import Block, Shape, ShapeError
 from .choices import Choice, Repeat
-from .graph import lower_all
 from .layers import Layer
 from .space import Space, Template, child_path, fill, fill_value, fills, with_first
 
@@ -80,9 +79,13 @@ def _read_each(template: Repeat, path: str, times: int, reading: Reading, i: int
 
 def _match(decisions: dict[str, int], blocks: tuple[Block, ...], reading: Reading) -> Iterator[Reading]:
     before, layers, shape = reading
-    try:
-        found, price = lower_all(blocks, shape)
-    except ShapeError:
-        return
-    if layers[: len(found)] == found:
-        yield before | decisions, layers[len(found) :], price.out_shape
+    read = 0
+    for block in blocks:  # most fills end at their first block: deep ones need not be lowered whole
+        try:
+            found, price = lower(block, shape)
+        except ShapeError:
+            return
+        if layers[read : read + len(found)] != found:
+            return
+        read, shape = read + len(found), price.out_shape
+    yield before | decisions, layers[read:], shape

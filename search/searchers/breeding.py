@@ -5,7 +5,7 @@ import random
 from ...results.records import History, Trial
 from ...spaces.neighbours import cross, mutate
 from .contract import Proposal, Searcher
-from .recipes import cross_recipes, mutate_recipe, recipe_of
+from .recipes import Values, cross_values, mutate_values, recipe_of, values_of
 from .untried import IsNew
 
 CROSSED = 0.5  # share of the children that have two parents
@@ -26,17 +26,21 @@ def child(searcher: Searcher, history: History, mother: Trial, father: Trial, rn
 def _bred(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: random.Random) -> Proposal | None:
     """What crossing gives where that is new, else with one decision changed; None where that is not new either."""
     sieve, recipes = searcher.sieve, searcher.recipes
-    decisions, recipe = dict(mother.choices), recipe_of(mother.recipe)
+    decisions, values = dict(mother.choices), _values(searcher, mother)
     crossed = mother.trial != father.trial and rng.random() < CROSSED
     if crossed:
-        recipe = cross_recipes(recipes, recipe, recipe_of(father.recipe), rng)
+        values = cross_values(values, _values(searcher, father), rng)
         decisions = cross(sieve, mother.choices, father.choices, rng) or decisions
     if rng.random() < RECIPE:
-        recipe = mutate_recipe(recipes, recipe, rng)
-    architecture = sieve.space.architecture(decisions)
+        values = mutate_values(recipes, values, rng)
+    architecture, recipe = sieve.space.architecture(decisions), recipes.fill(values)
     if not is_new(architecture.fingerprint, recipe):
         changed = mutate(sieve, decisions, rng)
         if changed is None:
             return None
         architecture = sieve.space.architecture(changed)
     return searcher.propose(architecture, recipe) if is_new(architecture.fingerprint, recipe) else None
+
+
+def _values(searcher: Searcher, trial: Trial) -> Values:
+    return values_of(searcher.recipes, recipe_of(trial.recipe))

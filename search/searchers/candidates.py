@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ...results.records import History
 from ...spaces.architecture import Architecture
 from ...spaces.batch import Batch, Codes
 from ...spaces.counting import Draw
@@ -50,11 +51,19 @@ class Candidates:
 
     def code(self, fingerprint: str, choices: Decisions) -> Codes:
         """The code of an architecture that is given by its decisions."""
+        return np.frombuffer(self._bytes(fingerprint, choices), dtype=np.int32)
+
+    def untried(self, codes: Codes, history: History) -> Codes:
+        """The codes of which ``history`` has no trial."""
+        seen = {self._bytes(trial.fingerprint, trial.choices) for trial in history}
+        return codes[[code.tobytes() not in seen for code in codes]]
+
+    def _bytes(self, fingerprint: str, choices: Decisions) -> bytes:
         if fingerprint not in self._known:
             path = self.sieve.graph.path(self.sieve.space.architecture(choices))
             assert path is not None, "a trial of this run is a point of its space"
             self._known[fingerprint] = self._row(self.batch.code(path)).tobytes()
-        return np.frombuffer(self._known[fingerprint], dtype=np.int32)
+        return self._known[fingerprint]
 
     def architecture(self, code: Codes) -> Architecture:
         """The architecture that a code stands for."""

@@ -1,6 +1,7 @@
 """What a model is told of an architecture with a recipe: numbers on one scale."""
 
 import random
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 
 from ...spaces.batch import Codes
 from ...spaces.choices import Choice, Range
-from ...spaces.recipe import Recipe, RecipeSpace
+from ...spaces.recipe import RecipeSpace
 from .candidates import Candidates
 from .features import COSTS, Features, Floats
-from .recipes import fraction
+from .recipes import Values, fraction
 from .tpe import rising
 
 PROBES = 1024  # draws that tell the range of a cost
@@ -39,11 +40,11 @@ class Described:
             mine += [first + number] * len(_numbers(hole, hole.low if isinstance(hole, Range) else hole.options[0]))
         return np.concatenate([self._features.groups, np.array(mine, dtype=np.int64)])
 
-    def of(self, codes: Codes, recipes: list[Recipe]) -> Floats:
+    def of(self, codes: Codes, recipes: Sequence[Values]) -> Floats:
         """One row for each code with its recipe; the recipes begin anew where they run out."""
         said = [
-            [part for name, hole in self._recipes.holes.items() for part in _numbers(hole, getattr(recipe, name))]
-            for recipe in recipes
+            [part for name, hole in self._recipes.holes.items() for part in _numbers(hole, values[name])]
+            for values in recipes
         ]
         told = np.array(said, dtype=float).reshape(len(recipes), -1)
         return np.concatenate([self._scaled(codes), told[np.arange(len(codes)) % len(recipes)]], axis=1)

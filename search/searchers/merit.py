@@ -1,5 +1,7 @@
 """Merit: the order of trials that have ended, whether they completed, were stopped early or failed."""
 
+from collections.abc import Sequence
+
 from ...results.records import Trial, TrialState
 
 WORST = -1.0  # of a trial that failed: below all others
@@ -17,3 +19,14 @@ def merit(trial: Trial) -> float:
     if trial.state is TrialState.STOPPED_EARLY:
         return -1 / (1 + trial.epochs_done + trial.val_accuracy / 2)  # above WORST, below every accuracy
     return trial.val_accuracy
+
+
+def remembered(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """Up to ``most`` of ``trials``, in order: the latest half, of the others the best, and those under way."""
+    if len(trials) <= most:
+        return list(trials)
+    early, late = trials[: -(most // 2)], trials[-(most // 2) :]
+    going = [trial for trial in early if not trial.state.final]
+    ended = sorted((trial for trial in early if trial.state.final), key=lambda trial: -merit(trial))
+    kept = {trial.number for trial in (*going, *ended[: most - len(late)])}
+    return [*(trial for trial in early if trial.number in kept), *late]

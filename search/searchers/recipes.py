@@ -14,9 +14,22 @@ from ...spaces.recipe import Recipe, RecipeSpace
 STEP = 0.2  # standard deviation of a mutation, in parts of the range's own scale
 
 
+Values = Mapping[str, Any]  # hole -> value: all that tells one recipe of a space from another
+
+
 def draw_recipe(recipes: RecipeSpace, rng: random.Random) -> Recipe:
     """One recipe, each hole drawn on its own: options evenly, ranges evenly on their own scale."""
-    return recipes.fill({name: _drawn(hole, rng) for name, hole in recipes.holes.items()})
+    return recipes.fill(draw_values(recipes, rng))
+
+
+def draw_values(recipes: RecipeSpace, rng: random.Random) -> Values:
+    """The values of one recipe, drawn."""
+    return {name: _drawn(hole, rng) for name, hole in recipes.holes.items()}
+
+
+def values_of(recipes: RecipeSpace, recipe: Recipe) -> Values:
+    """The values of ``recipe``."""
+    return {name: getattr(recipe, name) for name in recipes.holes}
 
 
 def _drawn(hole: Choice | Range, rng: random.Random) -> Any:
@@ -37,14 +50,13 @@ def finite(recipes: RecipeSpace) -> bool:
     return not any(isinstance(hole, Range) for hole in recipes.holes.values())
 
 
-def mutate_recipe(recipes: RecipeSpace, recipe: Recipe, rng: random.Random) -> Recipe:
-    """``recipe`` with one hole changed: another option, or a step along the range's own scale."""
+def mutate_values(recipes: RecipeSpace, values: Values, rng: random.Random) -> Values:
+    """``values`` with one of them changed: another option, or a step along the range's own scale."""
     holes = recipes.holes
     if not holes:
-        return recipe
+        return values
     name = rng.choice(list(holes))
-    values = {other: getattr(recipe, other) for other in holes}
-    return recipes.fill({**values, name: _moved(holes[name], values[name], rng)})
+    return {**values, name: _moved(holes[name], values[name], rng)}
 
 
 def _moved(hole: Choice | Range, value: Any, rng: random.Random) -> Any:
@@ -54,9 +66,9 @@ def _moved(hole: Choice | Range, value: Any, rng: random.Random) -> Any:
     return rng.choice(others) if others else value
 
 
-def cross_recipes(recipes: RecipeSpace, mother: Recipe, father: Recipe, rng: random.Random) -> Recipe:
-    """A recipe with each hole from one of the two."""
-    return recipes.fill({name: getattr(rng.choice((mother, father)), name) for name in recipes.holes})
+def cross_values(mother: Values, father: Values, rng: random.Random) -> Values:
+    """Each value from one of the two."""
+    return {name: rng.choice((mother, father))[name] for name in mother}
 
 
 def fraction(hole: Range, value: float) -> float:

@@ -2,17 +2,29 @@
 
 import random
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...results.records import History, Trial
-from .merit import merit
+from .merit import merit, remembered
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
+MOST = 400  # trials that the estimator looks at, and up to STEP more: its time grows with them
+STEP = 100
+
 Distributions = Callable[[Mapping[str, Any]], "dict[str, BaseDistribution]"]  # of a trial's choices, by path
+
+
+def window(history: History) -> list[Trial]:
+    """What the estimator looks at: all of a short history, and of a long one the best, the latest and those under way.
+
+    What is left out changes each ``STEP`` trials, so that the study is made anew only then.
+    """
+    settled = len(history) // STEP * STEP if len(history) > MOST else 0
+    return [*remembered(history.trials[:settled], MOST), *history.trials[settled:]]
 
 
 class Study:
@@ -35,11 +47,12 @@ class Study:
 
     def follow(self, history: History) -> None:
         """Take in what is new in ``history``; start again where it is not the one that was known, gone on."""
-        if not self._goes_on(history):
+        trials = window(history)
+        if not self._goes_on(trials):
             self._start()
         if self._study is None:
             self._study = _empty()
-        for place, trial in enumerate(history):
+        for place, trial in enumerate(trials):
             if place >= len(self._known):
                 self._study.add_trial(self._frozen(trial))
                 self._known.append(trial)
@@ -52,11 +65,11 @@ class Study:
             if trial.state.final:
                 self._split(trial)
 
-    def _goes_on(self, history: History) -> bool:
-        """Whether ``history`` says of the known trials what was known, or that they have ended since."""
-        return len(history) >= len(self._known) and all(
+    def _goes_on(self, trials: Sequence[Trial]) -> bool:
+        """Whether ``trials`` say of the known ones what was known, or that they have ended since."""
+        return len(trials) >= len(self._known) and all(
             new is old or (_said(new) == _said(old) if old.state.final else _asked(new) == _asked(old))
-            for new, old in zip(history, self._known, strict=False)
+            for new, old in zip(trials, self._known, strict=False)
         )
 
     def _frozen(self, trial: Trial) -> "optuna.trial.FrozenTrial":

@@ -1,0 +1,215 @@
+"""Milliseconds per proposal after many trials: ours beside Optuna's estimator and Optuna's Gaussian process.
+
+The space is `cifar-resnet-space` inside 1M parameters and 150M multiply-accumulates, with learning rate, weight decay
+and label smoothing searched too: 13 parameters without conditions, which suits Optuna's samplers best. Every side knows
+the same past trials, drawn at random and scored by the same made-up function, and is asked for one proposal after
+another; each ends before the next is asked for. Ours go through the recorder and the database as in a run: the history
+is read, the proposal priced and written down. A peer asks its study, in memory, for a trial and its 13 values.
+
+`first` is the first proposal after the past trials have been read, as when a run is resumed; `then` is the median of
+those after it, `worst` the slowest of them. Each side runs in a process of its own, with one thread, one after the
+other in turn, so that a drift of the machine meets all.
+
+    python benchmarks/proposals.py [--rounds 3] [--asks 40] [--past 1000] [--gp-past 200]
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+OURS = ("tpe", "gp", "evolution", "nsga2", "random")
+PEERS = ("optuna tpe", "optuna gp")
+
+
+def searched() -> tuple[Any, Any]:
+    """The sieve and the recipes."""
+    from archsieve.spaces.budget import Budget
+    from archsieve.spaces.choices import Range
+    from archsieve.spaces.named_spaces import named_space
+    from archsieve.spaces.recipe import RecipeSpace
+    from archsieve.spaces.sieve import Sieve
+
+    rates = {"lr": Range(0.05, 2.0, log=True), "weight_decay": Range(1e-4, 5e-3, log=True)}
+    recipes = RecipeSpace.of(epochs=30, **rates, label_smoothing=[0.0, 0.1])
+    return Sieve(named_space("cifar-resnet-space"), Budget(params="1M", macs="150M")), recipes
+
+
+def score(macs: int, lr: float) -> float:
+    """A made-up accuracy: more multiply-accumulates are better, and so is one learning rate."""
+    return 0.9 - 0.05 * abs(math.log10(macs) - 8.2) - 0.1 * abs(math.log10(lr) + 0.5)
+
+
+def drawn(past: int) -> list[Any]:
+    """The past proposals, all different."""
+    from archsieve.search.searchers.contract import draw_recipe
+    from archsieve.search.searchers.uniform import Uniform
+
+    sieve, recipes = searched()
+    rng, uniform = random.Random(0), Uniform(sieve, recipes)
+    found: dict[str, Any] = {}
+    while len(found) < past:
+        proposal = uniform.propose(sieve.sample(rng), draw_recipe(recipes, rng))
+        found.setdefault(proposal.architecture.fingerprint, proposal)
+    return list(found.values())
+
+
+def ours(side: str, past: int, asks: int) -> list[float]:
+    """Seconds of each proposal through the recorder."""
+    from archsieve.results.records import TrialState
+    from archsieve.results.store import open_store
+    from archsieve.search.checkpoint_files import checkpoints_of
+    from archsieve.search.recorder import Recorder
+    from archsieve.search.searchers import make_searcher
+    from archsieve.search.spool import Spool
+    from archsieve.spaces.cost import cost
+
+    sieve, recipes = searched()
+    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "archsieve.db", create=True) as store:
+        run_id = store.create_run("proposals", {}, side, 0, {"content_hash": "none", "name": "none"}, {})
+
+        def end(trial: Any) -> None:
+            summary = {"epochs_done": 30, "best_epoch": 30, "val_accuracy": score(trial.macs, trial.recipe["lr"])}
+            store.finish(trial.trial, TrialState.COMPLETED, summary=summary)
+
+        for proposal in drawn(past):
+            end(
+                store.propose(
+                    run_id,
+                    architecture=proposal.architecture.to_json(),
+                    fingerprint=proposal.architecture.fingerprint,
+                    cost=cost(proposal.architecture).to_json(),
+                    choices=proposal.choices,
+                    recipe=proposal.recipe.to_json(),
+                    seed=0,
+                )
+            )
+        files = checkpoints_of(Path(folder), None), Spool(Path(folder) / "spool")
+        recorder = Recorder(store, run_id, make_searcher(side, sieve, recipes), 0, past + asks, *files)
+        keys = iter(range(asks))
+        return timed(lambda: recorder.propose(str(next(keys))), end, asks)
+
+
+def peer(side: str, past: int, asks: int) -> list[float]:
+    """Seconds of each ask with its suggestions; the past trials as a study's own."""
+    import optuna
+
+    from archsieve.spaces.block import ShapeError
+    from archsieve.spaces.cost import cost
+
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = {"optuna tpe": optuna.samplers.TPESampler, "optuna gp": optuna.samplers.GPSampler}[side](seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    sieve, recipes = searched()
+    spreads = parameters(sieve, recipes)
+    for proposal in drawn(past):
+        values = {**proposal.choices, **{name: getattr(proposal.recipe, name) for name in recipes.holes}}
+        value = score(cost(proposal.architecture).macs, proposal.recipe.lr)
+        study.add_trial(optuna.create_trial(value=value, params=values, distributions=spreads))
+
+    def end(trial: Any) -> None:
+        decisions = {path: trial.params[path] for path in sieve.graph.options}
+        try:
+            macs = cost(sieve.space.architecture(decisions)).macs
+        except ShapeError:  # a shortcut A where channels become fewer
+            macs = 1
+        study.tell(trial, score(macs, trial.params["lr"]))
+
+    return timed(lambda: study.ask(fixed_distributions=spreads), end, asks)
+
+
+def parameters(sieve: Any, recipes: Any) -> dict[str, Any]:
+    """Every choice and every hole of the recipe as Optuna's: rising numbers in order, options without."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    from archsieve.search.searchers.tpe import rising
+    from archsieve.spaces.choices import Range
+
+    found: dict[str, Any] = {}
+    for path, options in sieve.graph.options.items():
+        count = len(options)
+        found[path] = IntDistribution(0, count - 1) if rising(options) else CategoricalDistribution(range(count))
+    for name, hole in recipes.holes.items():
+        ranged = isinstance(hole, Range)
+        found[name] = (
+            FloatDistribution(hole.low, hole.high, log=hole.log) if ranged else CategoricalDistribution(hole.options)
+        )
+    return found
+
+
+def timed(ask: Callable[[], Any], end: Callable[[Any], None], asks: int) -> list[float]:
+    seconds = []
+    for _ in range(asks):
+        started = time.perf_counter()
+        asked = ask()
+        seconds.append(time.perf_counter() - started)
+        end(asked)
+    return seconds
+
+
+def measure(side: str, past: int, asks: int) -> list[float]:
+    """Milliseconds of each proposal of ``side``, in a process of its own."""
+    command = [sys.executable, "-W", "ignore", __file__, "--side", side, "--past", str(past), "--asks", str(asks)]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **one})
+    if result.returncode:
+        raise SystemExit(f"{side} failed:\n{result.stderr[-3000:]}")
+    return [1000 * seconds for seconds in json.loads(result.stdout.splitlines()[-1])]
+
+
+def compare(sides: tuple[str, ...], peer_side: str, past: int, aim: float, asked: argparse.Namespace) -> None:
+    """Measure and print: each side's times, and how many times those of the peer ours take."""
+    rounds = [{side: measure(side, past, asked.asks) for side in (*sides, peer_side)} for _ in range(asked.rounds)]
+    print(
+        f"\n{past:,} past trials: milliseconds per proposal, median (least to most) of {asked.rounds} rounds, each of"
+    )
+    print(f"n = {asked.asks}: the first, then the median of the others, and the worst of them; aim: {aim} of the peer")
+    for side in (*sides, peer_side):
+        times = [
+            [found[side][0] for found in rounds],
+            [statistics.median(found[side][1:]) for found in rounds],
+            [max(found[side][1:]) for found in rounds],
+        ]
+        ratios = [statistics.median(found[side][1:]) / statistics.median(found[peer_side][1:]) for found in rounds]
+        shown = "  ".join(
+            f"{name} {spread(values)}" for name, values in zip(("first", "then", "worst"), times, strict=True)
+        )
+        print(f"  {side:10}  {shown}  then / {peer_side} {spread(ratios, '.2f')}")
+
+
+def spread(values: list[float], form: str = ".1f") -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--asks", type=int, default=40)
+    parser.add_argument("--past", type=int, default=1000)
+    parser.add_argument("--gp-past", type=int, default=200)
+    parser.add_argument("--side", choices=[*OURS, *PEERS], help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.side:
+        print(json.dumps((peer if asked.side in PEERS else ours)(asked.side, asked.past, asked.asks)))
+        return
+    print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, one thread")
+    print(", ".join(f"{name} {version(name)}" for name in ("optuna", "numpy", "scipy", "torch", "sqlalchemy")))
+    compare(OURS, "optuna tpe", asked.past, 1.0, asked)
+    compare(("gp",), "optuna gp", asked.gp_past, 0.5, asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The model: what a history leads a Gaussian process to expect of candidates."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...results.records import History, Trial
+from ...spaces.batch import Codes
+from ...spaces.recipe import Recipe, RecipeSpace
+from .candidates import Candidates
+from .described import Described
+from .features import Floats
+from .merit import merit, remembered
+from .recipes import Values, recipe_of, values_of
+
+if TYPE_CHECKING:
+    from .surrogate import Weights
+
+MOST = 200  # trials that the model looks at: half of them the latest, half the best of the others
+GROWTH = 1.1  # weights are learned again when there are so many times more trials
+LEAST = 4  # trials before weights are learned at all
+
+Promise = Callable[[Codes, Sequence[Values]], Floats]  # recipes begin anew where they run out before the codes
+
+
+class Model:
+    """A Gaussian process over architectures with recipes, which sees the ranks of the trials and not their accuracies.
+
+    Trials under way count as what is expected of them, failed ones as the worst. Rows of features and the weights
+    learned last are kept, and could be worked out again from the same history.
+    """
+
+    def __init__(self, candidates: Candidates, recipes: RecipeSpace) -> None:
+        self._candidates, self._recipes = candidates, recipes
+        self._rows: dict[tuple[str, Recipe], Floats] = {}
+        self._learned: tuple[Any, Weights] | None = None
+
+    @cached_property
+    def described(self) -> Described:
+        """What is seen of an architecture with a recipe."""
+        return Described(self._candidates, self._recipes)
+
+    def promise(self, history: History) -> Promise:
+        """What tells the improvement to be expected of codes with recipes."""
+        from .surrogate import Posterior, expected_improvement, normal_scores  # scipy takes 0.2 s to import
+
+        ended = [trial for trial in history if trial.state.final]
+        weights, groups, known = self._weights(ended), self.described.groups, remembered(ended, MOST)
+        x, z = self._seen(known), normal_scores(np.array([merit(trial) for trial in known]))
+        posterior = Posterior(weights, groups, x, z)
+        if history.unfinished:
+            going = self._seen(history.unfinished)
+            x, z = np.concatenate([x, going]), np.concatenate([z, posterior.at(going)[0]])
+            posterior = Posterior(weights, groups, x, z)
+        best = float(z.max())
+        return lambda codes, recipes: expected_improvement(*posterior.at(self.described.of(codes, recipes)), best)
+
+    def _weights(self, ended: list[Trial]) -> "Weights":
+        """The weights as learned when there last were enough new trials; from history alone, so a resume agrees."""
+        from .surrogate import learn, normal_scores
+
+        known = remembered(ended[: _stage(len(ended))], MOST)
+        said = [(_key(trial), merit(trial)) for trial in known]
+        if self._learned is None or self._learned[0] != said:
+            scores = normal_scores(np.array([merit(trial) for trial in known]))
+            self._learned = said, learn(self._seen(known), scores, self.described.groups)
+        return self._learned[1]
+
+    def _seen(self, trials: Sequence[Trial]) -> Floats:
+        """A row of features for each trial."""
+        new = {key: trial for trial in trials if (key := _key(trial)) not in self._rows}
+        if new:
+            codes = np.stack([self._candidates.code(trial.fingerprint, trial.choices) for trial in new.values()])
+            values = [values_of(self._recipes, recipe) for _, recipe in new]
+            self._rows |= zip(new, self.described.of(codes, values), strict=True)
+        return np.stack([self._rows[_key(trial)] for trial in trials])
+
+
+def _key(trial: Trial) -> tuple[str, Recipe]:
+    return trial.fingerprint, recipe_of(trial.recipe)
+
+
+def _stage(n: int) -> int:
+    """The largest number up to ``n`` at which weights are learned."""
+    stage = LEAST
+    while (after := max(stage + 1, int(stage * GROWTH))) <= n:
+        stage = after
+    return stage

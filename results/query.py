@@ -13,7 +13,8 @@ from .records import FINISHED, Trial
 from .rows import TRIALS, run_id_of, trials_of
 
 _t = schema.trial.c
-_CHOOSABLE = (_t.val_accuracy.is_not(None), _t.state.in_(sorted(state.value for state in FINISHED)))
+# What may be chosen at all: it ended with a validation accuracy.
+CHOOSABLE = (_t.val_accuracy.is_not(None), _t.state.in_(sorted(state.value for state in FINISHED)))
 _MERIT = (_t.val_accuracy.desc(), _t.params, _t.macs, _t.trial_id)
 # Test accuracy is not among them: what is selected by it is no longer measured by it.
 SORT_KEYS: dict[str, ColumnElement[Any]] = {
@@ -35,8 +36,8 @@ def best(
     if top < 1:
         raise ValueError(f"top must be at least 1, but got {top}")
     with store.reading() as connection:
-        where = _scope(connection, run, dataset)
-        winners = select(_t.trial_id).where(*_CHOOSABLE, *inside(budget), *where).order_by(*_MERIT).limit(top)
+        where = scope(connection, run, dataset)
+        winners = select(_t.trial_id).where(*CHOOSABLE, *inside(budget), *where).order_by(*_MERIT).limit(top)
         return trials_of(connection, TRIALS.where(_t.trial_id.in_(winners)).order_by(*_MERIT))
 
 
@@ -53,11 +54,12 @@ def listing(
     key = look_up(SORT_KEYS, sort.removeprefix("-"), "sort key")
     order = (key.is_(None), key.desc() if sort.startswith("-") else key, *_MERIT[1:])
     with store.reading() as connection:
-        where = (*_scope(connection, run, dataset), *inside(budget or Budget()))
+        where = (*scope(connection, run, dataset), *inside(budget or Budget()))
         return trials_of(connection, TRIALS.where(*where).order_by(*order).limit(limit))
 
 
-def _scope(connection: Connection, run: str | int | None, dataset: str | None) -> list[ColumnElement[bool]]:
+def scope(connection: Connection, run: str | int | None, dataset: str | None) -> list[ColumnElement[bool]]:
+    """The conditions that hold for the trials of a run, or of the runs on a data set."""
     where: list[ColumnElement[bool]] = []
     if run is not None:
         where.append(_t.run_id == run_id_of(connection, run))
@@ -78,7 +80,7 @@ def _runs_on(connection: Connection, dataset: str) -> Select[tuple[int]]:
 def why_none(store: Reading, budget: Budget, run: str | int | None = None, dataset: str | None = None) -> str:
     """Why :func:`best` found nothing: ``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``."""
     with store.reading() as connection:
-        where = _scope(connection, run, dataset)
+        where = scope(connection, run, dataset)
         total = _count(connection, where)
         if total == 0 and dataset is not None:
             return f"there are no trials on the data set {dataset!r}" + ("" if run is None else f" in run {run!r}")
@@ -112,7 +114,7 @@ def _nearest(connection: Connection, where: list[ColumnElement[bool]], limit: Li
 
 def _shortcomings(connection: Connection, where: list[ColumnElement[bool]]) -> str:
     """What keeps the trials inside the budget from being chosen: ``none has a result: 2 failed, 1 running``."""
-    if _count(connection, [*where, *_CHOOSABLE]):
+    if _count(connection, [*where, *CHOOSABLE]):
         return "some have a result"
     by_state = select(_t.state, func.count()).where(*where).group_by(_t.state).order_by(_t.state)
     told = ", ".join(f"{count} {state}" for state, count in connection.execute(by_state))

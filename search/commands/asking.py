@@ -86,12 +86,12 @@ def pareto(
     as_json: Json = False,
 ) -> None:
     """Show the trials that no other one beats in all objectives."""
-    from ...results.pareto import pareto as front
-    from ...results.query import listing, why_none
+    from ...results.front import front
+    from ...results.query import why_none
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with reading(database) as store:
-        trials = front(listing(store, budget=budget, run=run), objectives.split(","))
+        trials = front(store, objectives.split(","), budget=budget, run=run)
         why = "" if trials else why_none(store, budget, run)
     answer(trials, as_json, f"Pareto front of {objectives}", why)
 

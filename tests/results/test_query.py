@@ -174,3 +174,19 @@ def test_a_history_tells_finished_from_unfinished(store, trials):
     with pytest.raises(ValueError, match="in order of number"):
         History(tuple(trials))
     assert math.isinf(rank(history.trials[0])[0])
+
+
+@pytest.mark.parametrize("budget", [Budget(), Budget(params=6), Budget(params=1, macs=1)], ids=str)
+@pytest.mark.parametrize("run", [None, "a", "b"])
+@pytest.mark.parametrize(
+    "objectives",
+    [("val_accuracy", "macs"), ("params", "val_accuracy"), ("val_accuracy", "latency_ms"), ("val_loss", "macs")],
+    ids="-".join,
+)
+def test_a_front_off_the_index_is_the_front(store, trials, objectives, run, budget):
+    from archsieve.results.front import front
+    from archsieve.results.pareto import pareto
+
+    assert front(store, objectives, budget=budget, run=run) == pareto(
+        listing(store, budget=budget, run=run), objectives
+    )

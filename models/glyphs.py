@@ -50,12 +50,12 @@ def load_glyphs(request: Request) -> ZeroShotSource:
         labels += [len(names)] * len(inked)
         names.append(unicodedata.name(character))
     groups = torch.tensor(faces)
-    held = torch.isin(groups, torch.tensor(test_faces(request.seed)))
+    held = torch.isin(groups, torch.tensor(held_out_faces(request.seed)))
     split = Split(torch.from_numpy(np.stack(pictures)).unsqueeze(1), torch.tensor(labels))
     return ZeroShotSource(tuple(names), tuple(names), split, held, held, groups)
 
 
-def test_faces(seed: int) -> list[int]:
+def held_out_faces(seed: int) -> list[int]:
     """The places in ``FACES`` that are never trained on: one of each family, drawn by ``seed``."""
     rng = np.random.default_rng(seed)
     return [FACES.index(str(rng.choice(family))) for family in FAMILIES]

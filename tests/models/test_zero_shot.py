@@ -1,0 +1,157 @@
+"""The zero-shot model: forms, losses, fits, and classes added by text."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from archsieve.models.glyphs import load_glyphs
+from archsieve.models.image_bodies import ArchitectureBody, BackboneBody, FrozenBody
+from archsieve.models.image_data import Request
+from archsieve.models.zero_shot import ZeroShotNetwork, shifted_means
+from archsieve.models.zero_shot_data import ZeroShotData, draw_unseen, validation_folds
+from archsieve.models.zero_shot_fit import ZeroShotFit
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.blocks import Conv, GlobalAverage, Pool
+from archsieve.spaces.cost import cost
+from archsieve.spaces.zero_shot_recipe import FORMS, LOSSES, ZeroShotRecipe, zero_shot_cost
+
+SIDE = 16
+NET = Architecture((1, SIDE, SIDE), (Conv(8), Pool(2), Conv(16), Pool(2)), 24)
+QUICK = ZeroShotRecipe(epochs=2, batch_size=64, lr=3e-3, k=16, hidden=32, loss="softmax", similarity="cosine")
+
+
+@pytest.fixture(scope="module")
+def fold() -> ZeroShotData:
+    source = load_glyphs(Request(image_size=SIDE, limit=1200))
+    data = ZeroShotData.of("glyphs", source, draw_unseen(source.classes))
+    return validation_folds(data, 4, seed=0, used=1)[0]
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_the_average_of_a_convolution_is_a_product(size):
+    """Section 3.3 written out: each class's filters convolved with the map, then averaged."""
+    rng = torch.Generator().manual_seed(0)
+    feature_map = torch.rand(2, 3, 6, 7, generator=rng)
+    filters = torch.randn(4, 3, size, size, generator=rng)
+    whole = F.conv2d(feature_map, filters, padding=size // 2).mean((2, 3))
+    assert torch.allclose(shifted_means(feature_map, size) @ filters.flatten(1).T, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_add_up_and_cost_what_is_said(form, similarity):
+    recipe = replace(QUICK, form=form, similarity=similarity, loss="bce")
+    body = ArchitectureBody(NET, seed=0)
+    network = ZeroShotNetwork(body, 40, recipe).eval()
+    scores = network(torch.rand(3, 1, SIDE, SIDE), torch.rand(5, 40))
+    assert scores.shape == (3, 5)
+    said = zero_shot_cost(recipe, 40, 24, (16, 4, 4))
+    assert sum(p.numel() for p in network.text_head.parameters()) == said.text_params
+    total = cost(NET).params + said.image_params + said.text_params
+    assert sum(p.numel() for p in network.parameters()) == total
+    assert network.classifiers(torch.rand(1, 40)).numel() == said.class_params
+
+
+def test_macs_of_the_heads_are_those_of_torchs_counter():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    recipe = replace(QUICK, form="fc+conv")
+    network = ZeroShotNetwork(ArchitectureBody(NET, seed=0), 40, recipe).eval()
+    said = zero_shot_cost(recipe, 40, 24, (16, 4, 4))
+    images, texts = torch.rand(1, 1, SIDE, SIDE), torch.rand(1, 40)
+    with FlopCounterMode(display=False) as whole:
+        embedded = network.embed(images)
+    with FlopCounterMode(display=False) as text:
+        classifiers = network.classifiers(texts)
+    with FlopCounterMode(display=False) as a_class:
+        network.compare(embedded, classifiers)
+    assert whole.get_total_flops() // 2 == cost(NET).macs + said.image_macs
+    assert text.get_total_flops() // 2 == said.text_macs
+    assert a_class.get_total_flops() // 2 == said.class_macs
+
+
+def test_fc_and_conv_are_the_parts_of_their_sum():
+    recipe = replace(QUICK, form="fc+conv", similarity="dot")
+    network = ZeroShotNetwork(ArchitectureBody(NET, seed=0), 40, recipe).eval()
+    images, texts = torch.rand(3, 1, SIDE, SIDE), torch.rand(5, 40)
+    embedded, classifiers = network.embed(images), network.classifiers(texts)
+    vector = embedded[:, :16] @ classifiers[:, :16].T
+    filters = embedded[:, 16:] @ classifiers[:, 16:].T
+    assert torch.allclose(network(images, texts), vector + filters, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_goes_down(loss, fold):
+    recipe = replace(QUICK, epochs=4, loss=loss, similarity="dot" if loss != "softmax" else "cosine")
+    fit = ZeroShotFit(ArchitectureBody(NET, seed=0), fold, recipe, seed=0)
+    while not fit.done:
+        fit.step()
+    assert fit.history[-1].train_loss < fit.history[0].train_loss
+
+
+def test_unseen_characters_are_recognised_better_than_by_chance(fold):
+    recipe = replace(QUICK, epochs=8, k=32, hidden=64)
+    fit = ZeroShotFit(ArchitectureBody(NET, seed=0), fold, recipe, seed=0)
+    while not fit.done:
+        fit.step()
+    assert fit.history[-1].val_roc_auc > 0.65
+    assert fit.history[-1].val_accuracy > 3 / len(fold.classes)
+
+
+def test_a_fit_resumes_to_the_bit(fold):
+    whole, first, second = (ZeroShotFit(ArchitectureBody(NET, seed=0), fold, QUICK, seed=3) for _ in range(3))
+    whole.step(), whole.step()
+    first.step()
+    second.load_state_dict(first.state_dict())
+    second.step()
+    assert second.history == whole.history
+    with pytest.raises(ValueError, match="resumes under the recipe"):
+        ZeroShotFit(ArchitectureBody(NET, seed=0), fold, replace(QUICK, k=8), seed=3).load_state_dict(
+            first.state_dict()
+        )
+
+
+def test_the_texts_of_unseen_classes_change_no_weight(fold):
+    """Nothing of a class that is not trained on reaches the model, not even its text."""
+    changed = list(fold.texts)
+    for k in fold.unseen.tolist():
+        changed[k] = "QUITE OTHER WORDS"
+    other = replace(fold, texts=tuple(changed))
+    one, two = (ZeroShotFit(ArchitectureBody(NET, seed=0), d, QUICK, seed=0) for d in (fold, other))
+    one.step(), two.step()
+    assert all(torch.equal(a, b) for a, b in zip(one.module.parameters(), two.module.parameters(), strict=True))
+
+
+def test_a_frozen_body_keeps_its_weights_and_is_read_once(fold):
+    body = BackboneBody("timm:resnet10t", 1)
+    before = {name: tensor.clone() for name, tensor in body.state_dict().items()}
+    calls = []
+    body.register_forward_hook(lambda *_: calls.append(1))
+    fit = ZeroShotFit(FrozenBody(body), fold, replace(QUICK, form="fc+conv"), seed=0, validate=False)
+    at_start = len(calls)
+    fit.step(), fit.step()
+    assert len(calls) == at_start
+    assert all(torch.equal(tensor, before[name]) for name, tensor in body.state_dict().items())
+    assert fit.history[1].train_loss < fit.history[0].train_loss
+
+
+def test_weights_of_a_backbone_come_from_a_file(tmp_path):
+    body = BackboneBody("timm:resnet10t", 1)
+    torch.save(body.network.state_dict(), tmp_path / "weights.pt")
+    again = BackboneBody("timm:resnet10t", 1, weights=tmp_path / "weights.pt")
+    assert torch.equal(next(again.parameters()), next(body.parameters()))
+    torch.save({}, tmp_path / "nothing.pt")
+    with pytest.raises(ValueError, match="lacks"):
+        BackboneBody("timm:resnet10t", 1, weights=tmp_path / "nothing.pt")
+    with pytest.raises(ValueError, match="there is no"):
+        BackboneBody("timm:resnet10t", 1, weights=tmp_path / "none.pt")
+
+
+def test_a_map_is_needed_for_filters():
+    before_the_average = ArchitectureBody(Architecture((1, SIDE, SIDE), (Conv(8), GlobalAverage()), 24), seed=0)
+    assert before_the_average.map_channels == 8
+    without = BackboneBody("torchvision:resnet18", 3)
+    with pytest.raises(ValueError, match="reads a feature map"):
+        ZeroShotNetwork(without, 40, replace(QUICK, form="conv"))

@@ -1,0 +1,81 @@
+"""Baselines: closed forms against direct solves, and what every one of the table must do."""
+
+import numpy as np
+import pytest
+
+from archsieve.models.zero_shot_baselines import BASELINES, Training
+from archsieve.models.zero_shot_closed_form import eszsl, ridge_to_centroid
+from archsieve.models.zero_shot_transfer import domain_adaptation, gpr_with_adaptation
+
+SEEN, UNSEEN, WIDTH, TEXT = 20, 5, 12, 8
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[Training, np.ndarray, np.ndarray, np.ndarray]:
+    """Vectors that are a noisy linear map of their class's text; test vectors of the unseen classes and all texts."""
+    rng = np.random.default_rng(0)
+    texts, transform = rng.normal(size=(SEEN + UNSEEN, TEXT)), rng.normal(size=(TEXT, WIDTH))
+    y, unseen = np.repeat(np.arange(SEEN), 15), np.repeat(np.arange(SEEN, SEEN + UNSEEN), 15)
+    x, test = (texts[labels] @ transform + 0.5 * rng.normal(size=(len(labels), WIDTH)) for labels in (y, unseen))
+    return Training(x, y, texts[:SEEN]), test, unseen, texts
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_all_but_chance_know_classes_by_their_texts(name, world):
+    training, test, labels, texts = world
+    scores = BASELINES[name].fit(training)(test, texts)
+    assert scores.shape == (len(test), len(texts))
+    accuracy = (scores[:, SEEN:].argmax(1) + SEEN == labels).mean()
+    assert accuracy > 0.55 if name != "random" else accuracy < 0.45
+    # a class at a time, or all together: the scores of a text do not depend on the others
+    if name not in ("random", "gpr+da"):
+        assert BASELINES[name].fit(training)(test, texts[-1:]) == pytest.approx(scores[:, -1:])
+
+
+def test_eszsl_solves_its_normal_equations(world):
+    training, test, _, texts = world
+    gamma, strength = 3.0, 0.5
+    centre = training.x.mean(0)
+    x, s = training.x - centre, training.texts
+    signs = np.where(np.arange(SEEN) == training.y[:, None], 1.0, -1.0)
+    # (X X' + g I) W (S S' + l I) = X Y S' as one linear system in the entries of W
+    left, right = x.T @ x + gamma * np.eye(WIDTH), s.T @ s + strength * np.eye(TEXT)
+    w = np.linalg.solve(np.kron(left, right), (x.T @ signs @ s).ravel()).reshape(WIDTH, TEXT)
+    found = eszsl(training, gamma, strength)(test, texts)
+    assert found == pytest.approx((test - centre) @ w @ texts.T)
+
+
+def test_ridge_is_least_squares_when_the_strength_is_nothing(world):
+    training, test, _, texts = world
+    t = training.texts - training.texts.mean(0)
+    centre = training.x.mean(0)
+    a = np.linalg.lstsq(t, training.centroids - centre, rcond=None)[0]
+    predicted = (texts - training.texts.mean(0)) @ a
+    cosines = (
+        (test - centre)
+        @ predicted.T
+        / np.outer(np.linalg.norm(test - centre, axis=1), np.linalg.norm(predicted, axis=1))
+    )
+    assert ridge_to_centroid(training, 1e-10)(test, texts) == pytest.approx(cosines)
+
+
+def test_adaptation_descends_to_a_minimum(world):
+    """At the minimum no nearby transform is better: scores change little between two strengths that are alike."""
+    training, test, _, texts = world
+    one, two = (domain_adaptation(training, strength)(test, texts) for strength in (0.1, 0.1001))
+    assert np.abs(one - two).max() < 0.05 * np.abs(one).max()
+    strong = domain_adaptation(training, 1e6)(test, texts)
+    assert np.abs(strong).max() < 1e-3
+
+
+def test_the_quadratic_programme_is_an_option(world):
+    training, test, labels, texts = world
+    scores = gpr_with_adaptation(training, programme=True)(test, texts)
+    accuracy = (scores[:, SEEN:].argmax(1) + SEEN == labels).mean()
+    assert accuracy > 2 / UNSEEN
+
+
+def test_the_same_seed_draws_the_same_chance(world):
+    training, test, _, texts = world
+    one, two = (BASELINES["random"].fit(training)(test, texts) for _ in range(2))
+    assert np.array_equal(one, two)

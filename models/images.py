@@ -30,11 +30,16 @@ def load_image_folder(request: Request) -> Source:
 def _read(files: Sequence[tuple[Path, int]], size: int, request: Request) -> Split:
     labels = torch.tensor([label for _, label in files])
     kept = stratified_sample(labels, request.limit, seed=request.seed)
-    images = torch.empty(len(kept), 3, size, size, dtype=torch.uint8)
+    return Split(read_files([files[k][0] for k in kept.tolist()], size), labels[kept])
+
+
+def read_files(files: Sequence[Path], size: int) -> Tensor:
+    """The images in ``files``, uint8 (N, 3, size, size), decoded side by side."""
+    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     with ThreadPoolExecutor(_n_threads()) as pool:
-        for i, image in enumerate(pool.map(lambda k: decode(files[k][0], size), kept.tolist())):
+        for i, image in enumerate(pool.map(lambda file: decode(file, size), files)):
             images[i] = image
-    return Split(images, labels[kept])
+    return images
 
 
 def _n_threads() -> int:

@@ -107,7 +107,7 @@ def test_a_run_without_a_predictor_logs_no_errors(store, run_id, timed):
 
 def test_a_calibration_is_kept_whole_or_not_at_all(store, run_id):
     broken = {**measured(1.0), "latency_ms_p90": None}
-    with pytest.raises(Exception, match="(?i)not.null"):
+    with pytest.raises(Exception, match=r"(?i)not.null"):
         record_calibration(store, run_id, [untrained("a", 1.0, 1.0), Untrained({}, "b", COST, (), broken, 1.0)], {})
     assert measurements(store, run_id) == []
     assert [event for event in store.events(run_id) if event["kind"] == CALIBRATED] == []

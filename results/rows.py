@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, UniqueConstraint, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, UniqueConstraint, bindparam, func, select
 
 from ..spaces.lookup import unknown
 from . import schema
@@ -29,12 +29,13 @@ TRIALS = (
     .join(schema.run)
     .join(schema.architecture)
 )
+TRIAL = TRIALS.where(_t.trial_id == bindparam("of"))
 _RUNS = select(schema.run, schema.dataset.c.name.label("dataset")).join(schema.dataset)
 
 
-def trials_of(connection: Connection, query: Select[Any]) -> list[Trial]:
-    """The trials that ``query``, a narrowed ``TRIALS``, selects."""
-    return [_trial(row) for row in connection.execute(query)]
+def trials_of(connection: Connection, query: Select[Any], told: Mapping[str, Any] | None = None) -> list[Trial]:
+    """The trials that ``query``, a narrowed ``TRIALS`` with the parameters ``told``, selects."""
+    return [_trial(row) for row in connection.execute(query, told)]
 
 
 def _trial(row: Row[Any]) -> Trial:

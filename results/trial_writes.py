@@ -17,7 +17,18 @@ COSTS = ("params", "macs", "activations", "memory_bytes")
 _COUNTS = ("epochs_done", "best_epoch")
 _FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 _t, _a = schema.trial.c, schema.attempt.c
-# Every epoch of every trial says these: built once, they take a fifth of the time.
+# Every trial says these, most of them at every epoch: built once, they take a fifth of the time.
+_of = bindparam("of", type_=Integer)
+_BEFORE = select(_t.state, _t.epochs_done, _t.started_at).where(_t.trial_id == _of)
+_SET = update(schema.trial).where(_t.trial_id == _of)
+_ATTEMPTS = select(schema.attempt).where(_a.trial_id == _of)
+_SPANS = select(_a.started_at, _a.ended_at).where(_a.trial_id == _of)
+_closed = bindparam("at", type_=schema.Utc())
+_CLOSE = (
+    update(schema.attempt)
+    .where(_a.trial_id == _of, _a.ended_at.is_(None))
+    .values(ended_at=func.coalesce(_closed, _a.heartbeat_at), outcome=bindparam("how"))
+)
 _LAST = (
     select(_t.number, _t.trial_id, _t.created_at, _t.fingerprint)
     .where(_t.run_id == bindparam("of"))
@@ -105,7 +116,7 @@ def link(connection: Connection, trial_id: int, source_id: int) -> None:
 
 def inserted(connection: Connection, table: Any, row: Mapping[str, Any]) -> int:
     """Insert ``row`` and return the id that it got."""
-    key = connection.execute(insert(table).values(**row)).inserted_primary_key
+    key = connection.execute(insert(table), dict(row)).inserted_primary_key
     assert key is not None
     return int(key[0])
 
@@ -115,7 +126,7 @@ def start(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> N
     before = _before(connection, trial_id)
     if before.state.final:
         raise ValueError(f"a trial that is {before.state} never runs again, but trial {trial_id} was started")
-    attempts = connection.execute(select(schema.attempt).where(_a.trial_id == trial_id)).all()
+    attempts = connection.execute(_ATTEMPTS, {"of": trial_id}).all()
     if any(
         attempt.ended_at is None and (attempt.node, attempt.pid) == (worker["node"], worker["pid"])
         for attempt in attempts
@@ -124,7 +135,7 @@ def start(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> N
     _close_attempts(connection, trial_id, "lost", None)
     at = now()
     row = {**worker, "trial_id": trial_id, "attempt": len(attempts), "started_at": at, "heartbeat_at": at}
-    connection.execute(insert(schema.attempt).values(**row))
+    connection.execute(insert(schema.attempt), row)
     _set(
         connection,
         trial_id,
@@ -239,8 +250,7 @@ class _Before(NamedTuple):
 
 
 def _before(connection: Connection, trial_id: int) -> _Before:
-    query = select(_t.state, _t.epochs_done, _t.started_at).where(_t.trial_id == trial_id)
-    row = connection.execute(query).first()
+    row = connection.execute(_BEFORE, {"of": trial_id}).first()
     if row is None:
         raise _unknown_trial(trial_id)
     return _Before(TrialState(row.state), row.epochs_done, row.started_at)
@@ -251,15 +261,14 @@ def _unknown_trial(trial_id: int) -> ValueError:
 
 
 def _set(connection: Connection, trial_id: int, **values: Any) -> None:
-    connection.execute(update(schema.trial).where(_t.trial_id == trial_id).values(**values))
+    connection.execute(_SET, {"of": trial_id, **values})
 
 
 def _close_attempts(connection: Connection, trial_id: int, outcome: str, at: datetime | None) -> None:
     """End the open attempts at ``at``, or with their last sign of life."""
-    open_ = update(schema.attempt).where(_a.trial_id == trial_id, _a.ended_at.is_(None))
-    connection.execute(open_.values(ended_at=_a.heartbeat_at if at is None else at, outcome=outcome))
+    connection.execute(_CLOSE, {"of": trial_id, "at": at, "how": outcome})
 
 
 def _duration_s(connection: Connection, trial_id: int) -> float | None:
-    spans = connection.execute(select(_a.started_at, _a.ended_at).where(_a.trial_id == trial_id)).all()
+    spans = connection.execute(_SPANS, {"of": trial_id}).all()
     return sum((end - begin).total_seconds() for begin, end in spans) if spans else None

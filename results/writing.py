@@ -12,7 +12,7 @@ from .artifact_files import check_uri
 from .errors import StoreError
 from .reading import Reading
 from .records import FailKind, Trial, TrialState
-from .rows import TRIALS, trials_of, upsert
+from .rows import TRIAL, trials_of, upsert
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class Writing(Reading):
             trial_id = trial_writes.queue(connection, run_id, row)
             if source is not None:
                 trial_writes.link(connection, trial_id, source)
-            return trials_of(connection, TRIALS.where(schema.trial.c.trial_id == trial_id))[0]
+            return trials_of(connection, TRIAL, {"of": trial_id})[0]
 
         return self.write(act)
 

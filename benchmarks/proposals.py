@@ -3,12 +3,13 @@
 The space is `cifar-resnet-space` inside 1M parameters and 150M multiply-accumulates, with learning rate, weight decay
 and label smoothing searched too: 13 parameters without conditions, which suits Optuna's samplers best. Every side knows
 the same past trials, drawn at random and scored by the same made-up function, and is asked for one proposal after
-another; each ends before the next is asked for. Ours go through the recorder and the database as in a run: the history
-is read, the proposal priced and written down. A peer asks its study, in memory, for a trial and its 13 values.
+another; each ends before the next is asked for. A peer asks its study, in memory, for a trial and its 13 values. Ours
+go through the recorder as in a run: what is new of the history is read from the database and the searcher is asked;
+that is compared. `written` is the same with what no peer does: pricing the proposal and writing it to the database.
 
 `first` is the first proposal after the past trials have been read, as when a run is resumed; `then` is the median of
-those after it, `worst` the slowest of them. Each side runs in a process of its own, with one thread, one after the
-other in turn, so that a drift of the machine meets all.
+those after it, `worst` the slowest of them. Processor time, not the clock's, so that other programs do not count. Each
+side runs in a process of its own, with one thread, one after the other in turn, so that a drift meets all.
 
     python benchmarks/proposals.py [--rounds 3] [--asks 40] [--past 1000] [--gp-past 200]
 """
@@ -25,7 +26,6 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,11 @@ def drawn(past: int) -> list[Any]:
     return list(found.values())
 
 
-def ours(side: str, past: int, asks: int) -> list[float]:
-    """Seconds of each proposal through the recorder."""
+Pair = tuple[float, float]  # seconds until the answer, and until it was written down
+
+
+def ours(side: str, past: int, asks: int) -> list[Pair]:
+    """Each proposal through the recorder."""
     from archsieve.results.records import TrialState
     from archsieve.results.store import open_store
     from archsieve.search.checkpoint_files import checkpoints_of
@@ -97,13 +100,34 @@ def ours(side: str, past: int, asks: int) -> list[float]:
                 )
             )
         files = checkpoints_of(Path(folder), None), Spool(Path(folder) / "spool")
-        recorder = Recorder(store, run_id, make_searcher(side, sieve, recipes), 0, past + asks, *files)
-        keys = iter(range(asks))
-        return timed(lambda: recorder.propose(str(next(keys))), end, asks)
+        searcher = clocked(make_searcher(side, sieve, recipes))
+        recorder = Recorder(store, run_id, searcher, 0, past + asks, *files)
+        seconds = []
+        for key in range(asks):
+            started = time.process_time()
+            trial = recorder.propose(str(key))
+            seconds.append((searcher.answered - started, time.process_time() - started))
+            end(trial)
+        return seconds
 
 
-def peer(side: str, past: int, asks: int) -> list[float]:
-    """Seconds of each ask with its suggestions; the past trials as a study's own."""
+def clocked(searcher: Any) -> Any:
+    """``searcher``, with the time of its last answer."""
+    from archsieve.search.searchers import Searcher
+
+    class Clocked(Searcher):
+        answered = 0.0
+
+        def ask(self, history: Any, rng: random.Random) -> Any:
+            proposal = searcher.ask(history, rng)
+            self.answered = time.process_time()
+            return proposal
+
+    return Clocked(searcher.sieve, searcher.recipes)
+
+
+def peer(side: str, past: int, asks: int) -> list[Pair]:
+    """Each ask with its suggestions; the past trials as a study's own."""
     import optuna
 
     from archsieve.spaces.block import ShapeError
@@ -128,7 +152,13 @@ def peer(side: str, past: int, asks: int) -> list[float]:
             macs = 1
         study.tell(trial, score(macs, trial.params["lr"]))
 
-    return timed(lambda: study.ask(fixed_distributions=spreads), end, asks)
+    seconds = []
+    for _ in range(asks):
+        started = time.process_time()
+        trial = study.ask(fixed_distributions=spreads)
+        seconds.append((time.process_time() - started,) * 2)
+        end(trial)
+    return seconds
 
 
 def parameters(sieve: Any, recipes: Any) -> dict[str, Any]:
@@ -150,44 +180,31 @@ def parameters(sieve: Any, recipes: Any) -> dict[str, Any]:
     return found
 
 
-def timed(ask: Callable[[], Any], end: Callable[[Any], None], asks: int) -> list[float]:
-    seconds = []
-    for _ in range(asks):
-        started = time.perf_counter()
-        asked = ask()
-        seconds.append(time.perf_counter() - started)
-        end(asked)
-    return seconds
-
-
-def measure(side: str, past: int, asks: int) -> list[float]:
+def measure(side: str, past: int, asks: int) -> list[Pair]:
     """Milliseconds of each proposal of ``side``, in a process of its own."""
     command = [sys.executable, "-W", "ignore", __file__, "--side", side, "--past", str(past), "--asks", str(asks)]
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **one})
     if result.returncode:
         raise SystemExit(f"{side} failed:\n{result.stderr[-3000:]}")
-    return [1000 * seconds for seconds in json.loads(result.stdout.splitlines()[-1])]
+    return [(1000 * answered, 1000 * written) for answered, written in json.loads(result.stdout.splitlines()[-1])]
 
 
 def compare(sides: tuple[str, ...], peer_side: str, past: int, aim: float, asked: argparse.Namespace) -> None:
     """Measure and print: each side's times, and how many times those of the peer ours take."""
     rounds = [{side: measure(side, past, asked.asks) for side in (*sides, peer_side)} for _ in range(asked.rounds)]
-    print(
-        f"\n{past:,} past trials: milliseconds per proposal, median (least to most) of {asked.rounds} rounds, each of"
-    )
-    print(f"n = {asked.asks}: the first, then the median of the others, and the worst of them; aim: {aim} of the peer")
+    print(f"\n{past:,} past trials: milliseconds per proposal, median (least to most) of {asked.rounds} rounds of")
+    print(f"n = {asked.asks} proposals; `then` of ours is to be at most {aim} of that of {peer_side}")
     for side in (*sides, peer_side):
-        times = [
-            [found[side][0] for found in rounds],
-            [statistics.median(found[side][1:]) for found in rounds],
-            [max(found[side][1:]) for found in rounds],
-        ]
-        ratios = [statistics.median(found[side][1:]) / statistics.median(found[peer_side][1:]) for found in rounds]
-        shown = "  ".join(
-            f"{name} {spread(values)}" for name, values in zip(("first", "then", "worst"), times, strict=True)
-        )
-        print(f"  {side:10}  {shown}  then / {peer_side} {spread(ratios, '.2f')}")
+        columns = {"first": [found[side][0][0] for found in rounds]}
+        columns["then"] = [statistics.median(answered for answered, _ in found[side][1:]) for found in rounds]
+        columns["worst"] = [max(answered for answered, _ in found[side][1:]) for found in rounds]
+        if side in OURS:
+            columns["written"] = [statistics.median(written for _, written in found[side][1:]) for found in rounds]
+        peers = [statistics.median(answered for answered, _ in found[peer_side][1:]) for found in rounds]
+        shown = "  ".join(f"{name} {spread(values)}" for name, values in columns.items())
+        ratios = [mine / other for mine, other in zip(columns["then"], peers, strict=True)]
+        print(f"  {side:10}  {shown}; ratio {spread(ratios, '.2f')}")
 
 
 def spread(values: list[float], form: str = ".1f") -> str:

@@ -14,7 +14,9 @@ from ...spaces.graph import Node
 from ...spaces.sieve import Sieve
 from ...spaces.space import Decisions
 
-POOL = 2048  # codes kept where plain draws hardly ever fit the budget
+PLAIN = 500_000  # plain draws from the whole space, at most
+POOL = 20_000  # codes kept of those that fit
+FEW = 2_000  # codes kept where plain draws hardly ever fit
 ATTEMPTS = 20  # draws from the table for each code of the pool; in buckets some overshoot
 
 
@@ -33,18 +35,18 @@ class Candidates:
 
     def draw(self, n: int, rng: random.Random) -> Codes:
         """Up to ``n`` different codes of what fits, in an order of chance."""
-        if not self._draws.plain:
-            return self._pool[rng.sample(range(len(self._pool)), min(n, len(self._pool)))]
-        wanted = int(min(100_000, 1.2 * n / self._draws.share + 10))
-        codes = self.batch.draw(wanted, np.random.default_rng(rng.getrandbits(64)))
-        return _different(self._wide(codes[self.batch.fits(codes)][:n]))
+        return self._pool[rng.sample(range(len(self._pool)), min(n, len(self._pool)))]
 
     def around(self, code: Codes, rng: random.Random) -> Codes:
         """All that fits and differs from ``code`` in one edge; what follows stays where it still can."""
-        found, node = list[list[int]](), 0
+        found, node, row = list[list[int]](), 0, code.tolist()
         for step, taken in enumerate(code[code >= 0].tolist()):
-            begun = code[:step].tolist()
-            found += [self._completed([*begun, way], code, rng) for way in range(self._ways(node)) if way != taken]
+            begun = row[:step]
+            found += [
+                self._completed([*begun, way], self._next(node, way), row, rng)
+                for way in range(self._ways(node))
+                if way != taken
+            ]
             node = self._next(node, taken)
         codes = np.array(found, dtype=np.int32).reshape(len(found), self._steps)
         return _different(codes[self.batch.fits(codes)]) if found else codes
@@ -71,21 +73,21 @@ class Candidates:
 
     @cached_property
     def _pool(self) -> Codes:
-        """Codes drawn once, the same in every process: from the table, or where that has none by walking."""
+        """Codes drawn once, the same in every process: uniform over what fits, or where draws find nothing walked."""
+        if self._draws.plain:
+            codes = self.batch.draw(int(min(PLAIN, 1.1 * POOL / self._draws.share)), np.random.default_rng(0))
+            return _different(self._wide(codes[self.batch.fits(codes)][:POOL]))
         rng, table = random.Random(0), self._draws.from_table
-        attempts = (table.attempt(rng) for _ in range(ATTEMPTS * POOL if table.heaped else 0))
-        paths = list(itertools.islice((path for path in attempts if path is not None), POOL))
+        attempts = (table.attempt(rng) for _ in range(ATTEMPTS * FEW if table.heaped else 0))
+        paths = list(itertools.islice((path for path in attempts if path is not None), FEW))
         if not paths:
-            paths = [self.sieve.path(index) for index, _ in itertools.islice(self.sieve.walk(), POOL)]
+            paths = [self.sieve.path(index) for index, _ in itertools.islice(self.sieve.walk(), FEW)]
         return _different(np.stack([self._row(self.batch.code(path)) for path in paths]))
 
-    def _completed(self, begun: list[int], code: Codes, rng: random.Random) -> list[int]:
-        """``begun`` carried on to an end as ``code`` goes, and by chance where it cannot."""
-        node, numbers = 0, list(begun)
-        for number in begun:
-            node = self._next(node, number)
+    def _completed(self, numbers: list[int], node: int, row: list[int], rng: random.Random) -> list[int]:
+        """``numbers``, which lead to ``node``, carried on to an end as ``row`` goes, and by chance where it cannot."""
         while node >= 0:
-            count, wanted = self._ways(node), int(code[len(numbers)])
+            count, wanted = self._ways(node), row[len(numbers)]
             numbers.append(wanted if 0 <= wanted < count else rng.randrange(count))
             node = self._next(node, numbers[-1])
         return numbers + [-1] * (self._steps - len(numbers))

@@ -17,10 +17,10 @@ from .recipes import Values, draw_recipe, draw_values, mutate_values, recipe_of,
 
 LARGE = 3  # first proposals, each the largest of many draws
 FIRST = 4  # scored trials before the model is asked
-DRAWN = 4096  # candidates of one proposal, drawn anew each time
-WORK = 100_000  # candidates times trials of one proposal, about: with more trials there are fewer candidates
+DRAWN = 8192  # candidates of one proposal, drawn anew each time
+WORK = 8_000_000  # candidates times squared trials, about: with more trials there are fewer candidates
 RECIPES = 64  # recipes that candidates are tried with, in turn
-REFINED = 128  # recipes that the chosen candidate is tried with
+REFINED = 64  # recipes that the chosen candidate is tried with
 BEST = 3  # trials whose neighbours are candidates too
 
 
@@ -62,7 +62,7 @@ class GaussianProcess(Searcher):
 
     def _codes(self, history: History, good: list[Trial], rng: random.Random) -> Codes:
         """Architectures to choose from: draws, and the neighbours of the good ones; none tried, while others fit."""
-        drawn = min(DRAWN, WORK // min(len(history), MOST))
+        drawn = min(DRAWN, WORK // min(len(history), MOST) ** 2)
         around = (self.candidates.around(self.candidates.code(one.fingerprint, one.choices), rng) for one in good)
         codes = np.concatenate([self.candidates.draw(drawn, rng), *around])
         return codes if self.untried.all_tried(history) else self.candidates.untried(codes, history)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-MOST = 400  # trials that the estimator looks at, and up to STEP more: its time grows with them
-STEP = 100
+MOST = 200  # trials that the estimator looks at, and up to STEP more: its time grows with them
+STEP = 50
 
 Distributions = Callable[[Mapping[str, Any]], "dict[str, BaseDistribution]"]  # of a trial's choices, by path
 

@@ -4,11 +4,16 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from .experiment import Experiment
+from .reaper import MARK, reaped
+
+REACH_S = 10
 
 
 class ResourceError(RuntimeError):
@@ -68,16 +73,68 @@ def ray_session(address: str | None) -> Iterator[None]:
     """A running Ray: the one that is there already, the cluster at ``address``, or one of our own, ended afterwards."""
     if address is None:
         guard()  # before the import, which reads the environment
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # 0: Ray listens on the loopback alone
     import ray
 
     if ray.is_initialized():
         yield
         return
-    ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    with reaped() if address is None else contextlib.nullcontext():
+        start(address)
+        os.environ.pop(MARK, None)  # Ray carries the mark, and not what else this process starts
+        try:
+            if address is not None:
+                check_workers()
+            yield
+        finally:
+            ray.shutdown()
+
+
+def start(address: str | None) -> None:
+    """Start a Ray of our own, or join the cluster at ``address``."""
+    import ray
+
     try:
-        yield
-    finally:
-        ray.shutdown()
+        if address is not None:
+            reach(address)
+        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except OSError as error:  # Ray's ConnectionError is one
+        raise ResourceError(
+            f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`, name the host and port "
+            f"that it says, and set RAY_AUTH_MODE and RAY_AUTH_TOKEN as they are there"
+        ) from None
+
+
+def reach(address: str) -> None:
+    """Raise ``OSError`` where nobody listens at a host:port: Ray itself would try for two minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "://" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
+
+
+def check_workers() -> None:
+    """Refuse a cluster with a machine that has no archsieve, or one of another version, naming the machine."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(installed)
+    for machine in alive():
+        if not machine["Resources"].get("CPU"):
+            continue
+        there, host = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False), machine["NodeManagerHostname"]
+        cure = "install the same version of it on every machine, into the Python that runs `ray start`"
+        try:
+            found = ray.get(ask.options(num_cpus=0, scheduling_strategy=there).remote())
+        except (ray.exceptions.RayTaskError, ray.exceptions.RaySystemError) as error:
+            said = str(error).strip().splitlines()[-1]
+            raise ResourceError(f"{host} cannot run archsieve: {said}; {cure}") from None
+        if found != installed():
+            raise ResourceError(f"{host} has archsieve {found}, but this is {installed()}; {cure}")
+
+
+def installed() -> str:
+    """The version of archsieve here."""
+    return __version__
 
 
 def guard() -> None:

@@ -60,8 +60,8 @@ class Drivers:
                     found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         return found
 
-    def orphans(self, seconds=60):
-        """What is still alive after so long: Ray's agents look for their parent only when they have started."""
+    def orphans(self, seconds=30):
+        """What is still alive after so long."""
         until = time.monotonic() + seconds
         while self.alive() and time.monotonic() < until:
             time.sleep(0.2)
@@ -84,7 +84,7 @@ class Drivers:
 
     def wait_for(self, run, ready, process):
         """Wait until ``ready(trials)`` holds, while ``process`` lives."""
-        until = time.monotonic() + 120
+        until = time.monotonic() + 240
         while time.monotonic() < until:
             assert process.poll() is None, process.communicate()
             with contextlib.suppress(StoreError, ValueError):  # there is no database, or no such run in it, yet

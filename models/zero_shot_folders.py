@@ -122,7 +122,5 @@ def _table(file: Path) -> dict[str, str]:
         raise DataError(f"CUB-200 in its published layout has {file.name}, but there is no {file}; set path to it")
     lines = [line.split(maxsplit=1) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     if broken := [line for line in lines if len(line) != 2]:
-        raise DataError(
-            f"lines of {file} are a number and a value, but one is {broken[0]}; unpack it again"
-        )
+        raise DataError(f"lines of {file} are a number and a value, but one is {broken[0]}; unpack it again")
     return {key: value.strip() for key, value in lines}

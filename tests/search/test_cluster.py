@@ -33,7 +33,7 @@ stem = 8
 block = ["conv-pool", "residual", "inception"]
 width = [8, 16]
 [recipe]
-epochs = 800
+epochs = 250
 batch_size = 16
 lr = [0.01, 0.02]
 [search]

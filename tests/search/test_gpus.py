@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,6 +86,14 @@ def test_a_gpu_that_torch_cannot_use_is_refused(tmp_path):
         [sys.executable, "-c", CLAIMED, str(tmp_path)], capture_output=True, text=True, timeout=200, check=True
     )
     assert "has a GPU, but torch cannot use one there; install its driver" in done.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_the_benchmark_says_that_it_needs_a_gpu():
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    done = subprocess.run([sys.executable, str(benchmark)], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "needs a GPU that torch can use, and there is none here" in done.stderr
 
 
 def test_what_no_gpu_can_hold_is_never_proposed():

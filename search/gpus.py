@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..spaces.architecture import Architecture
 from ..spaces.cost import STATES, cost
 from ..spaces.layers import FLOAT_BYTES
-from .ray_runtime import ResourceError, alive
+from .ray_runtime import ResourceError, ask_machines
 
 if TYPE_CHECKING:
     from ..models.image_data import ImageData
@@ -18,7 +18,6 @@ CONTEXT_BYTES = 1 << 30
 # predicted training memory knows tensors alone: room for workspaces, a larger batch in evaluation, fragmentation
 SAFETY = 1.5
 SMALLEST = 1 / 64
-ASK_S = 300  # for a worker to start on a GPU and say how much memory it has
 
 
 @dataclass(frozen=True)
@@ -79,29 +78,14 @@ def check_gpus(experiment: "Experiment", data: "ImageData") -> Shares | None:
 
 def gpu_bytes() -> int:
     """The memory of the smallest GPU of the running Ray, as torch sees it on each machine that has one."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    ask = ray.remote(smallest_gpu)
-    hosts, asked = [], []
-    for machine in alive():
-        if machine["Resources"].get("GPU"):
-            there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
-            hosts.append(machine["NodeManagerHostname"])
-            asked.append(ask.options(num_cpus=0, num_gpus=0.01, scheduling_strategy=there).remote())
-    try:
-        found = list(zip(hosts, ray.get(asked, timeout=ASK_S), strict=True))
-    except ray.exceptions.GetTimeoutError:
-        raise ResourceError(
-            f"the GPUs of {', '.join(hosts)} did not become free in {ASK_S} s; wait for what else runs there"
-        ) from None
+    found = ask_machines(smallest_gpu, "GPU", num_gpus=0.01)
     for host, size in found:
-        if size is None:
+        if not isinstance(size, int):
             raise ResourceError(
                 f"Ray says that {host} has a GPU, but torch cannot use one there; install its driver and a torch with "
                 "CUDA, or set resources.gpus_per_trial to 0"
             )
-    return min(size for _, size in found if size is not None)
+    return min((size for _, size in found), default=0)
 
 
 def smallest_gpu() -> int | None:

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from .experiment import Experiment
 from .reaper import MARK, reaped
 
 REACH_S = 10
+ASK_S = 300  # for a worker to start on a machine, and for what else runs there to make room
 
 
 class ResourceError(RuntimeError):
@@ -114,22 +115,40 @@ def reach(address: str) -> None:
 
 def check_workers() -> None:
     """Refuse a cluster with a machine that has no archsieve, or one of another version, naming the machine."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    ask = ray.remote(installed)
-    for machine in alive():
-        if not machine["Resources"].get("CPU"):
-            continue
-        there, host = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False), machine["NodeManagerHostname"]
-        cure = "install the same version of it on every machine, into the Python that runs `ray start`"
-        try:
-            found = ray.get(ask.options(num_cpus=0, scheduling_strategy=there).remote())
-        except (ray.exceptions.RayTaskError, ray.exceptions.RaySystemError) as error:
-            said = str(error).strip().splitlines()[-1]
-            raise ResourceError(f"{host} cannot run archsieve: {said}; {cure}") from None
+    cure = "install the same version of it on every machine, into the Python that runs `ray start`"
+    for host, found in ask_machines(installed, "CPU"):
+        if isinstance(found, Exception):
+            said = str(found).strip().splitlines()[-1]
+            raise ResourceError(f"{host} cannot run archsieve: {said}; {cure}")
         if found != installed():
             raise ResourceError(f"{host} has archsieve {found}, but this is {installed()}; {cure}")
+
+
+def ask_machines(function: Callable[[], Any], having: str, **amounts: float) -> list[tuple[str, Any]]:
+    """The name of each machine ``having`` a resource, with what ``function`` says there, or runs into.
+
+    ``amounts`` are what it takes there, as in ``num_gpus=0.01``. A machine that has just gone is left out.
+    """
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError, RaySystemError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    asked, told = [], []
+    for machine in alive():
+        if machine["Resources"].get(having):
+            there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
+            options = {"num_cpus": 0, **amounts, "scheduling_strategy": there}
+            asked.append((machine["NodeManagerHostname"], ray.remote(function).options(**options).remote()))
+    for host, answer in asked:
+        try:
+            told.append((host, ray.get(answer, timeout=ASK_S)))
+        except GetTimeoutError:
+            raise ResourceError(f"{host} did not answer in {ASK_S} s; wait for what else runs there") from None
+        except (RayTaskError, RaySystemError) as error:
+            told.append((host, error))
+        except RayError:
+            continue
+    return told
 
 
 def installed() -> str:

@@ -116,16 +116,15 @@ class Reading:
         ``since`` is what was read of the run before. Of it, trials that have ended are taken as they are: nothing
         changes them any more, so that a driver does not read all of a long run again for each new trial.
         """
-        ended = [trial for trial in since if trial.state.final]
 
         def found(connection: Connection) -> list[Trial]:
             query = TRIALS.where(_t.run_id == run_id_of(connection, run))
-            if ended:
+            if since.ended:
                 under_way = [trial.trial for trial in since.unfinished]
                 query = query.where(or_(_t.number > since.trials[-1].number, _t.trial_id.in_(under_way)))
             return trials_of(connection, query)
 
-        return History(tuple(sorted([*ended, *self.ask(found)], key=lambda trial: trial.number)))
+        return History(tuple(sorted([*since.ended, *self.ask(found)], key=lambda trial: trial.number)))
 
     def curve(self, trial_id: int) -> dict[str, list[tuple[int, float]]]:
         """``(step, value)`` by metric name; what was NaN or infinite is so again."""

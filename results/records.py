@@ -133,6 +133,11 @@ class History:
         return tuple(trial for trial in self.trials if trial.state.finished)
 
     @cached_property
+    def ended(self) -> tuple[Trial, ...]:
+        """The trials that completed, were stopped early or failed: nothing changes them any more."""
+        return tuple(trial for trial in self.trials if trial.state.final)
+
+    @cached_property
     def unfinished(self) -> tuple[Trial, ...]:
         """The trials that are queued, running or interrupted."""
         return tuple(trial for trial in self.trials if not trial.state.final)

@@ -52,13 +52,33 @@ def _ask(path: str, hole: Choice, index: int) -> dict[str, int]:
 
 
 def _read_fills(template: Block | Repeat, path: str, reading: Reading) -> Iterator[Reading]:
-    for decisions, blocks in _fills(template, path):
-        yield from _match(decisions, blocks, reading)
+    before, layers, shape = reading
+    beginning, empty = _fills(template, path, shape)
+    for decisions, chain, after in beginning.get(layers[0], empty) if layers else empty:
+        if layers[: len(chain)] == chain:
+            yield before | decisions, layers[len(chain) :], after
 
 
 @lru_cache(maxsize=4096)
-def _fills(template: Block | Repeat, path: str) -> list[tuple[dict[str, int], tuple[Block, ...]]]:
-    return list(fills(lambda pick: fill(template, path, pick)))
+def _fills(template: Block | Repeat, path: str, shape: Shape) -> tuple[dict[Layer, list[Reading]], list[Reading]]:
+    """All that ``template`` can stand for on an input of ``shape``: decisions, layers and the shape after them.
+
+    In the order of the options; first by the layer that they begin with, then those without layers, which can be read
+    off any layers and so stand in every list.
+    """
+    beginning: dict[Layer, list[Reading]] = {}
+    empty: list[Reading] = []
+    for decisions, blocks in fills(lambda pick: fill(template, path, pick)):
+        lowered = _lowered(blocks, shape)
+        if lowered is None:
+            continue
+        entry = (decisions, *lowered)
+        if lowered[0]:
+            beginning.setdefault(lowered[0][0], list(empty)).append(entry)
+        else:
+            for entries in (*beginning.values(), empty):
+                entries.append(entry)
+    return beginning, empty
 
 
 def _read_each(template: Repeat, path: str, times: int, reading: Reading, i: int = 1) -> Iterator[Reading]:
@@ -79,13 +99,19 @@ def _read_each(template: Repeat, path: str, times: int, reading: Reading, i: int
 
 def _match(decisions: dict[str, int], blocks: tuple[Block, ...], reading: Reading) -> Iterator[Reading]:
     before, layers, shape = reading
-    read = 0
-    for block in blocks:  # most fills end at their first block: deep ones need not be lowered whole
+    lowered = _lowered(blocks, shape)
+    if lowered is not None and layers[: len(lowered[0])] == lowered[0]:
+        yield before | decisions, layers[len(lowered[0]) :], lowered[1]
+
+
+def _lowered(blocks: tuple[Block, ...], shape: Shape) -> tuple[Chain, Shape] | None:
+    """The layers of ``blocks`` one after another and the shape after them; None where they do not fit together."""
+    layers: list[Layer] = []
+    for block in blocks:
         try:
             found, price = lower(block, shape)
         except ShapeError:
-            return
-        if layers[read : read + len(found)] != found:
-            return
-        read, shape = read + len(found), price.out_shape
-    yield before | decisions, layers[read:], shape
+            return None
+        layers += found
+        shape = price.out_shape
+    return tuple(layers), shape

@@ -26,7 +26,8 @@ class Candidates:
     def __init__(self, sieve: Sieve) -> None:
         self.sieve = sieve
         self._draws = Draw(sieve)
-        self._known: dict[str, bytes] = {}
+        self._known: dict[str, bytes] = {}  # fingerprint -> code
+        self._named: dict[bytes, str] = {}  # and back
 
     @property
     def batch(self) -> Batch:
@@ -43,11 +44,11 @@ class Candidates:
         for step, taken in enumerate(code[code >= 0].tolist()):
             begun = row[:step]
             found += [
-                self._completed([*begun, way], self._next(node, way), row, rng)
-                for way in range(self._ways(node))
+                self._completed([*begun, way], self._targets[self._starts[node] + way], row, rng)
+                for way in range(self._ways[node])
                 if way != taken
             ]
-            node = self._next(node, taken)
+            node = self._targets[self._starts[node] + taken]
         codes = np.array(found, dtype=np.int32).reshape(len(found), self._steps)
         return _different(codes[self.batch.fits(codes)]) if found else codes
 
@@ -57,14 +58,18 @@ class Candidates:
 
     def untried(self, codes: Codes, history: History) -> Codes:
         """The codes of which ``history`` has no trial."""
-        seen = {self._bytes(trial.fingerprint, trial.choices) for trial in history}
-        return codes[[code.tobytes() not in seen for code in codes]]
+        tried = history.fingerprints
+        if not tried <= self._known.keys():
+            for trial in history:
+                self._bytes(trial.fingerprint, trial.choices)
+        return codes[[self._named.get(code.tobytes()) not in tried for code in codes]]
 
     def _bytes(self, fingerprint: str, choices: Decisions) -> bytes:
         if fingerprint not in self._known:
             path = self.sieve.graph.path(self.sieve.space.architecture(choices))
             assert path is not None, "a trial of this run is a point of its space"
-            self._known[fingerprint] = self._row(self.batch.code(path)).tobytes()
+            found = self._known[fingerprint] = self._row(self.batch.code(path)).tobytes()
+            self._named[found] = fingerprint
         return self._known[fingerprint]
 
     def architecture(self, code: Codes) -> Architecture:
@@ -86,22 +91,25 @@ class Candidates:
 
     def _completed(self, numbers: list[int], node: int, row: list[int], rng: random.Random) -> list[int]:
         """``numbers``, which lead to ``node``, carried on to an end as ``row`` goes, and by chance where it cannot."""
+        starts, ways, targets = self._starts, self._ways, self._targets
         while node >= 0:
-            count, wanted = self._ways(node), row[len(numbers)]
-            numbers.append(wanted if 0 <= wanted < count else rng.randrange(count))
-            node = self._next(node, numbers[-1])
+            number, count = row[len(numbers)], ways[node]
+            if not 0 <= number < count:
+                number = rng.randrange(count)
+            numbers.append(number)
+            node = targets[starts[node] + number]
         return numbers + [-1] * (self._steps - len(numbers))
 
-    def _ways(self, node: int) -> int:
-        """How many ways lead on from a node, the way out included."""
-        return self._ends[node] - self._ends[node - 1] if node else self._ends[0]
-
-    def _next(self, node: int, number: int) -> int:
-        return self._targets[(self._ends[node - 1] if node else 0) + number]
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where the ways that lead on from each node begin among all of them."""
+        found: list[int] = self.batch.first.tolist()
+        return found
 
     @cached_property
-    def _ends(self) -> list[int]:
-        return [*self.batch.first[1:].tolist(), len(self.batch.targets)]
+    def _ways(self) -> list[int]:
+        """How many ways lead on from each node, the way out included."""
+        return [end - start for start, end in zip(self._starts, [*self._starts[1:], len(self._targets)], strict=True)]
 
     @cached_property
     def _targets(self) -> list[int]:

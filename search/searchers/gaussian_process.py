@@ -1,5 +1,6 @@
 """Bayesian search by a Gaussian process over the architectures that fit (Jones et al. 1998; Snoek et al. 2012)."""
 
+import heapq
 import random
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from ...spaces.recipe import Recipe, RecipeSpace
 from ...spaces.sieve import Sieve
 from .candidates import Candidates
 from .contract import Proposal, Searcher
-from .merit import merit
+from .merit import merit, remembered
 from .model import MOST, Model, Promise
 from .recipes import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
 
@@ -42,8 +43,10 @@ class GaussianProcess(Searcher):
             return self._large(history, rng)
         if len(history.finished) < FIRST:
             return self.anything(history, rng)
-        good = sorted(history.finished, key=lambda trial: (-merit(trial), trial.number))[:BEST]
-        promise, is_new = self.model.promise(history), self.untried.is_new(history)
+        known = remembered(history.ended, MOST)
+        finished = (trial for trial in known if trial.state.finished)
+        good = heapq.nlargest(BEST, finished, key=lambda trial: (merit(trial), -trial.number))
+        promise, is_new = self.model.promise(history, known), self.untried.is_new(history)
         codes = self._codes(history, good, rng)
         recipes = [self._near(good, rng) for _ in range(RECIPES)]
         for place in np.argsort(-promise(codes, recipes), kind="stable") if len(codes) else ():

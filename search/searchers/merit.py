@@ -1,5 +1,6 @@
 """Merit: the order of trials that have ended, whether they completed, were stopped early or failed."""
 
+import heapq
 from collections.abc import Sequence
 
 from ...results.records import Trial, TrialState
@@ -26,7 +27,7 @@ def remembered(trials: Sequence[Trial], most: int) -> list[Trial]:
     if len(trials) <= most:
         return list(trials)
     early, late = trials[: -(most // 2)], trials[-(most // 2) :]
-    going = [trial for trial in early if not trial.state.final]
-    ended = sorted((trial for trial in early if trial.state.final), key=lambda trial: -merit(trial))
-    kept = {trial.number for trial in (*going, *ended[: most - len(late)])}
-    return [*(trial for trial in early if trial.number in kept), *late]
+    merits = {place: merit(trial) for place, trial in enumerate(early) if trial.state.final}
+    best = heapq.nlargest(most - len(late), merits, key=merits.__getitem__)
+    going = (place for place in range(len(early)) if place not in merits)
+    return [*(early[place] for place in sorted((*going, *best))), *late]

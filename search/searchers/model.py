@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...results.records import History, Trial
 from ...spaces.batch import Codes
-from ...spaces.recipe import Recipe, RecipeSpace
+from ...spaces.recipe import RecipeSpace
 from .candidates import Candidates
 from .described import Described
 from .features import Floats
@@ -34,20 +34,19 @@ class Model:
 
     def __init__(self, candidates: Candidates, recipes: RecipeSpace) -> None:
         self._candidates, self._recipes = candidates, recipes
-        self._rows: dict[tuple[str, Recipe], Floats] = {}
-        self._learned: tuple[Any, Weights] | None = None
+        self._rows: dict[int, tuple[Trial, Floats]] = {}
+        self._learned: tuple[tuple[Trial, ...], Weights] | None = None
 
     @cached_property
     def described(self) -> Described:
         """What is seen of an architecture with a recipe."""
         return Described(self._candidates, self._recipes)
 
-    def promise(self, history: History) -> Promise:
-        """What tells the improvement to be expected of codes with recipes."""
+    def promise(self, history: History, known: Sequence[Trial]) -> Promise:
+        """What tells the improvement to be expected of codes with recipes; ``known`` is what is remembered of it."""
         from .surrogate import Posterior, expected_improvement, normal_scores  # scipy takes 0.2 s to import
 
-        ended = [trial for trial in history if trial.state.final]
-        weights, groups, known = self._weights(ended), self.described.groups, remembered(ended, MOST)
+        weights, groups = self._weights(history.ended), self.described.groups
         x, z = self._seen(known), normal_scores(np.array([merit(trial) for trial in known]))
         posterior = Posterior(weights, groups, x, z)
         if history.unfinished:
@@ -57,29 +56,26 @@ class Model:
         best = float(z.max())
         return lambda codes, recipes: expected_improvement(*posterior.at(self.described.of(codes, recipes)), best)
 
-    def _weights(self, ended: list[Trial]) -> "Weights":
+    def _weights(self, ended: tuple[Trial, ...]) -> "Weights":
         """The weights as learned when there last were enough new trials; from history alone, so a resume agrees."""
         from .surrogate import learn, normal_scores
 
-        known = remembered(ended[: _stage(len(ended))], MOST)
-        said = [(_key(trial), merit(trial)) for trial in known]
-        if self._learned is None or self._learned[0] != said:
+        early = ended[: _stage(len(ended))]
+        if self._learned is None or self._learned[0] != early:  # quick: of the same history they are the same objects
+            known = remembered(early, MOST)
             scores = normal_scores(np.array([merit(trial) for trial in known]))
-            self._learned = said, learn(self._seen(known), scores, self.described.groups)
+            self._learned = early, learn(self._seen(known), scores, self.described.groups)
         return self._learned[1]
 
     def _seen(self, trials: Sequence[Trial]) -> Floats:
         """A row of features for each trial."""
-        new = {key: trial for trial in trials if (key := _key(trial)) not in self._rows}
+        new = [trial for trial in trials if self._rows.get(trial.number, (None,))[0] is not trial]
         if new:
-            codes = np.stack([self._candidates.code(trial.fingerprint, trial.choices) for trial in new.values()])
-            values = [values_of(self._recipes, recipe) for _, recipe in new]
-            self._rows |= zip(new, self.described.of(codes, values), strict=True)
-        return np.stack([self._rows[_key(trial)] for trial in trials])
-
-
-def _key(trial: Trial) -> tuple[str, Recipe]:
-    return trial.fingerprint, recipe_of(trial.recipe)
+            codes = np.stack([self._candidates.code(trial.fingerprint, trial.choices) for trial in new])
+            values = [values_of(self._recipes, recipe_of(trial.recipe)) for trial in new]
+            rows = self.described.of(codes, values)
+            self._rows |= {trial.number: (trial, row) for trial, row in zip(new, rows, strict=True)}
+        return np.stack([self._rows[trial.number][1] for trial in trials])
 
 
 def _stage(n: int) -> int:

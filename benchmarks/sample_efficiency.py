@@ -12,7 +12,7 @@ those inside the budget, as if a cell outside cost nothing.
 The cells are a space of ours like any other: six blocks with a choice of operation each, priced in closed form. The
 closed form agrees with the table but for 150 cells, of which the table was measured on another cell's network.
 
-    python benchmarks/sample_efficiency.py [--seeds 50] [--data cifar10] [--most 400] [--arms gp,tpe,random]
+    python benchmarks/sample_efficiency.py [--seeds 50] [--first-seed 0] [--data cifar10] [--most 400] [--arms gp,tpe]
 """
 
 import argparse
@@ -252,6 +252,7 @@ def report(share_name: str, counts: dict[str, list[tuple[int, int]]], most: int)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--data", choices=["cifar10", "cifar100", "imagenet"], default="cifar10")
     parser.add_argument("--most", type=int, default=400, help="trials after which a search is given up")
     parser.add_argument("--arms", default=",".join(ARMS))
@@ -267,9 +268,13 @@ def main() -> None:
         for share_name, share in BUDGETS.items():
             found = table(asked.data, share)
             print(f"\n{asked.data}, budget {share_name}, {found.sieve.budget}: {len(found.good)} of", end=" ")
-            print(f"{len(found.fitting):,} are good; trials, median (quartiles) of n = {asked.seeds} seeds", flush=True)
+            print(f"{len(found.fitting):,} are good; trials, median (quartiles) of n = {asked.seeds} seeds", end=" ")
+            print(f"from {asked.first_seed} on", flush=True)
             jobs = {
-                arm: [(asked.data, arm, share, seed, asked.most) for seed in range(asked.seeds)]
+                arm: [
+                    (asked.data, arm, share, seed, asked.most)
+                    for seed in range(asked.first_seed, asked.first_seed + asked.seeds)
+                ]
                 for arm in asked.arms.split(",")
             }
             report(share_name, {arm: pool.map(replay, todo, chunksize=1) for arm, todo in jobs.items()}, asked.most)

@@ -61,7 +61,7 @@ class WarmupSection(Section):
 class SearchSection(Section):
     """``[search]``: who proposes, who stops early, how many trials."""
 
-    searcher: str = Field(default="tpe", description="grid, random, tpe, gp, evolution, nsga2")
+    searcher: str = Field(default="gp", description="gp, tpe, evolution, nsga2, random, grid")
     objectives: list[str] | None = Field(
         default=None, description="nsga2: val_accuracy, macs, params, latency_ms; the first two where left out"
     )

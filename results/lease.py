@@ -95,17 +95,23 @@ def _runs(pid: int, start: int | None) -> bool:
         return False
     except PermissionError:
         pass  # it runs, and belongs to someone else
-    return start is None or started(pid) in (start, None)
+    if not Path("/proc/self/stat").exists():
+        return True  # the system does not tell more
+    ticks = started(pid)
+    return ticks is not None and start in (ticks, None)
 
 
 def started(pid: int) -> int | None:
-    """When a process was started, in ticks since boot; None where the system does not tell, or it has ended."""
+    """When a process was started, in ticks since boot; None where it has ended, or the system does not tell.
+
+    One that was killed and whose parent has not asked for it yet has ended, though its id is still taken.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()  # the name before may hold anything
-    return None if fields[0] == "Z" else int(fields[19])
+    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def boot_id() -> str:

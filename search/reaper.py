@@ -1,7 +1,8 @@
 """The reaper: a small process that ends what a killed driver leaves of its own Ray.
 
-Ray's daemons end with the driver, but its agents hold on for a minute more. They all inherit a mark from the driver.
-When the driver is gone, however it went, its pipe to the reaper closes, and what still carries the mark is ended.
+Ray's daemons end with the driver, but its agents hold on for a minute more. They all inherit a mark from the driver,
+and those that write their title over their environment, and the mark with it, have files of the driver's Ray session
+open. When the driver is gone, however it went, its pipe to the reaper closes, and what is left of either is ended.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ def reaped() -> Iterator[None]:
         yield
         return
     mark = uuid.uuid4().hex
-    command = [sys.executable, "-I", "-S", __file__, mark]
+    command = [sys.executable, "-I", "-S", __file__, mark, str(os.getpid())]
     null = subprocess.DEVNULL
     # a session of its own: Ctrl-C in a terminal is not for it
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True):
@@ -37,20 +38,35 @@ def reaped() -> Iterator[None]:
             os.environ.pop(MARK, None)
 
 
-def marked(mark: str) -> list[int]:
-    """The ids of the living processes that carry the mark."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-            if folder.name.isdigit() and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return [pid for pid in found if pid != os.getpid()]
+def left_of(mark: str, driver: int) -> list[int]:
+    """The ids of the living processes that carry the mark, or are workers and agents of the Ray ``driver`` started."""
+    found = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [pid for pid in found if pid != os.getpid() and (carries(pid, mark) or serves(pid, driver))]
 
 
-def reap(mark: str) -> None:
-    """End what carries the mark, until nothing does."""
+def carries(pid: int, mark: str) -> bool:
+    """Whether the process has the mark in its environment."""
+    with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    return False
+
+
+def serves(pid: int, driver: int) -> bool:
+    """Whether the process has a title of Ray's, and a file open in the session folder named after the driver."""
+    with contextlib.suppress(OSError):
+        process = Path(f"/proc/{pid}")
+        return (process / "cmdline").read_bytes().startswith(b"ray::") and any(
+            part.startswith("session_") and part.endswith(f"_{driver}")
+            for link in (process / "fd").iterdir()
+            for part in link.readlink().parts
+        )
+    return False
+
+
+def reap(mark: str, driver: int) -> None:
+    """End what is left of the driver's Ray, until nothing is."""
     until = time.monotonic() + AT_MOST_S
-    while (left := marked(mark)) and time.monotonic() < until:
+    while (left := left_of(mark, driver)) and time.monotonic() < until:
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -59,4 +75,4 @@ def reap(mark: str) -> None:
 
 if __name__ == "__main__":
     sys.stdin.read()  # until the driver closes its end, or is no more
-    reap(sys.argv[1])
+    reap(sys.argv[1], int(sys.argv[2]))

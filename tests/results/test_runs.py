@@ -152,6 +152,17 @@ def test_a_process_that_only_has_the_holders_id_does_not_hold_its_run(store, new
         assert connection.execute(select(schema.attempt.c.outcome)).scalars().all() == ["lost"]
 
 
+def test_a_holder_that_was_killed_and_not_yet_buried_does_not_hold_its_run(store, new_run):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as holder:
+        new_run("one", provenance={"pid": holder.pid, "process_started": started(holder.pid)})
+        with pytest.raises(StoreError, match=f"driven by process {holder.pid} on"):
+            store.resume_run("one", {})
+        holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its id is still taken
+        store.resume_run("one", {})
+        assert [row["end_reason"] for row in store.provenance("one")] == ["lost", None]
+
+
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_silent_holder_on_another_machine_is_watched_before_its_run_is_taken(store, new_run, monkeypatch, hours):
     monkeypatch.setattr("archsieve.results.store.WATCH_S", 2.0)

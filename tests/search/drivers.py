@@ -52,13 +52,26 @@ class Drivers:
         raise AssertionError("the run does not come to its end")
 
     def alive(self):
-        """The processes with the mark that have not ended, by id: their command lines."""
+        """The processes that have not ended and carry the mark or serve a driver's Ray, by id: their command lines.
+
+        Ray's agents write their title over their environment; they have files of the driver's session open.
+        """
+        sessions = tuple(f"_{process.pid}" for process in self.started)
         found = {}
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if folder.name.isdigit() and f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes():
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if folder.name.isdigit() and (self._marked(folder) or self._serving(folder, sessions)):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().strip(b"\0").decode()
         return found
+
+    def _marked(self, folder):
+        return f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
+
+    def _serving(self, folder, sessions):
+        if not (folder / "cmdline").read_bytes().startswith(b"ray::"):
+            return False
+        opened = (part for link in (folder / "fd").iterdir() for part in link.readlink().parts)
+        return any(part.startswith("session_") and part.endswith(sessions) for part in opened)
 
     def orphans(self, seconds=30):
         """What is still alive after so long."""

@@ -5,36 +5,54 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from archsieve.search.reaper import marked
-
+# what it starts: one that carries the mark; one like Ray's agents, which have a title in place of their environment and
+# a log of the driver's session open; a like one of another driver's; and one that is not Ray's at all
 DRIVER = """
-import os, subprocess, sys, time
+import os, subprocess, sys
 from archsieve.search.reaper import MARK, reaped
 
-sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+def start(title, log, **settings):
+    code = f"import time; log = open({log!r}, 'w'); print(flush=True); time.sleep(600)"
+    command, streams = [title, "-S", "-c", code], {"stdout": subprocess.PIPE, "text": True}
+    started = subprocess.Popen(command, executable=sys.executable, **streams, **settings)
+    started.stdout.readline()
+    return started.pid
+
+def agent(driver):
+    folder = f"{sys.argv[1]}/session_2026-11-26_12-55-03_631799_{driver}"
+    os.makedirs(folder)
+    return start("ray::Agent", folder + "/agent.log", env={})
+
 with reaped():
-    subprocess.Popen(sleep, stdout=subprocess.DEVNULL)
-    print(os.environ[MARK], flush=True)
-    os.environ.pop(MARK)
-    other = subprocess.Popen(sleep, stdout=subprocess.DEVNULL)
-    print(other.pid, flush=True)
+    marked = start("python", os.devnull)
+    del os.environ[MARK]
+    print(marked, agent(os.getpid()), agent(1), start("python", os.devnull), flush=True)
     sys.stdin.readline()
 """
 
 
+def lives(pid):
+    """Whether the process of that id has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize("killed", [True, False])
-def test_what_carries_the_mark_ends_with_the_driver_however_that_ends(killed):
-    with subprocess.Popen(
-        [sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as driver:
-        mark, other = driver.stdout.readline().strip(), int(driver.stdout.readline())
-        assert len(marked(mark)) == 1
+def test_what_is_left_of_a_drivers_ray_ends_with_the_driver_however_that_ends(killed, tmp_path):
+    command = [sys.executable, "-c", DRIVER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+        marked, agent, *others = map(int, driver.stdout.readline().split())
+        assert all(map(lives, (marked, agent, *others)))
         driver.kill() if killed else driver.communicate("end\n")
     until = time.monotonic() + 60
-    while marked(mark) and time.monotonic() < until:
+    while (lives(marked) or lives(agent)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert marked(mark) == []
-    os.kill(other, signal.SIGKILL)  # it lived: it did not carry the mark
+    assert [lives(pid) for pid in (marked, agent, *others)] == [False, False, True, True]
+    for pid in others:
+        os.kill(pid, signal.SIGKILL)

@@ -107,7 +107,7 @@ def ours(trials: int, size: Size) -> float:
 
     found, data = experiment_of(trials, size), pictures(size)
     with tempfile.TemporaryDirectory() as folder, tuner.quiet(Path(folder) / "log"):
-        ray.init(include_dashboard=False, log_to_driver=False)
+        ray.init("local", include_dashboard=False, log_to_driver=False)
         with open_store(Path(folder) / "archsieve.db", create=True) as store:
             dataset = {"content_hash": data.content_hash, "name": "noise"}
             run_id = store.create_run("gpu", found.to_json(), "random", 0, dataset, {})
@@ -175,7 +175,7 @@ def peer(trials: int, size: Size) -> float:
 
     data = pictures(size)
     with tempfile.TemporaryDirectory() as folder:
-        ray.init(include_dashboard=False, log_to_driver=False)
+        ray.init("local", include_dashboard=False, log_to_driver=False)
         ready = tune.with_parameters(train_plainly, data=data, size=size)
         search = tune.Tuner(
             ready if size.smoke else tune.with_resources(ready, {"cpu": 1, "gpu": 1}),

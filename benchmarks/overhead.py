@@ -52,7 +52,7 @@ def ours(trials: int) -> float:
         )
     )
     with tempfile.TemporaryDirectory() as folder, tuner.quiet(Path(folder) / "log"):
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         with open_store(Path(folder) / "archsieve.db", create=True) as store:
             dataset = {"content_hash": "none", "name": "none"}
             run_id = store.create_run("overhead", found.to_json(), "random", 0, dataset, {})
@@ -74,7 +74,7 @@ def peer(trials: int) -> float:
         tune.report({"val_accuracy": 0.5})
 
     with tempfile.TemporaryDirectory() as folder:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         search = tune.Tuner(
             no_op,
             param_space={"x": tune.uniform(0, 1)},

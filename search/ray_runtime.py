@@ -98,7 +98,8 @@ def start(address: str | None) -> None:
     try:
         if address is not None:
             reach(address)
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        # local: without an address Ray would join any cluster that RAY_ADDRESS or a file of an earlier one tells of
+        ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except OSError as error:  # Ray's ConnectionError is one
         raise ResourceError(
             f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`, name the host and port "

@@ -35,7 +35,7 @@ def ray_running():
     from archsieve.search.ray_runtime import quiet
 
     with quiet(Path(os.devnull)):
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield ray
         ray.shutdown()
 

@@ -212,11 +212,13 @@ def test_where_nobody_listens_is_said_at_once(command, tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="reads /proc")
 def test_a_ray_of_our_own_listens_on_the_loopback_alone(tmp_path):
+    """It is our own even where Ray is told of a cluster, as by a shell of somebody who uses one."""
     (tmp_path / "search.toml").write_text(
         '[data]\nlimit = 100\n[recipe]\nepochs = 5000\n[search]\nsearcher = "random"\n'
     )
     drivers = Drivers(tmp_path)
-    process = drivers("search", "search.toml", "--name", "run", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="1" * 64)
+    told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64, "RAY_ADDRESS": "127.0.0.1:9"}
+    process = drivers("search", "search.toml", "--name", "run", **told)
     try:
         drivers.wait_for("run", lambda trials: any(trial.epochs_done for trial in trials), process)
         listening = [address for pid in drivers.alive() for address in addresses(pid)]

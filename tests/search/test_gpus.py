@@ -70,7 +70,7 @@ from archsieve.search.experiment import experiment
 from archsieve.search.search_file import parse
 from archsieve.search.session import search
 
-ray.init(num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
+ray.init("local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
 found = experiment(parse({"data": {"limit": 100}, "resources": {"gpus_per_trial": 0.5}}))
 try:
     search(found, name="claimed", runs=sys.argv[1])

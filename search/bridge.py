@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +67,12 @@ class StoreCallback(_Unpickled, Callback):
 
     def __init__(self, recorder: Recorder, nodes: Nodes) -> None:
         self.recorder, self.nodes = recorder, nodes
+        self._on_usr1 = signal.getsignal(signal.SIGUSR1)
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Take SIGUSR1 back: Tune has just put a handler over ours that ends the run without a reason."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, self._on_usr1)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         guarded(self.recorder, self.recorder.started, trial.trial_id)

@@ -87,11 +87,16 @@ def parse(text: str) -> Plan:
 
 
 def watch_exports() -> None:
-    """Make the renaming of a finished draft, the last step of every export, the point ``export_tmp``."""
+    """Make the renaming of a finished draft, the last step of every export, the point ``export_tmp``.
+
+    What Tune renames in its own scratch folder is no export.
+    """
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "os.rename" and Path(os.fsdecode(arguments[1])).suffix in EXPORTED:
-            fault("export_tmp")
+        if event == "os.rename":
+            target = Path(os.fsdecode(arguments[1]))
+            if target.suffix in EXPORTED and "tune" not in target.parts:
+                fault("export_tmp")
 
     sys.addaudithook(hear)
 

@@ -156,7 +156,7 @@ class ZeroShotFit:
             return self.module.from_body(features[index], feature_map[index] if feature_map is not None else None)
         images = in_unit_range(self._train.images[index])
         images = augment(images, self.recipe.augmentation, self._streams.augmentation)
-        return self.module.embed(self.data.normalise(images)).float()
+        return self.compute.logits(self.module.embed, self.data.normalise(images))
 
     @torch.no_grad()
     def _body_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -207,7 +207,7 @@ def score_images(
         classifiers = network.classifiers(encoded.to(compute.device))
         batches = (in_unit_range(part.to(compute.device)) for part in torch.split(split.images, batch_size))
         return torch.cat(
-            [network.compare(network.embed(data.normalise(b)), classifiers).float().cpu() for b in batches]
+            [network.compare(compute.logits(network.embed, data.normalise(b)), classifiers).cpu() for b in batches]
         )
     finally:
         network.train(was_training)

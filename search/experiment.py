@@ -16,6 +16,7 @@ from .sections import SearchFile, SearchSection, SpaceSection
 if TYPE_CHECKING:
     from ..spaces.architecture import Architecture
     from .searchers import Searcher
+    from .task import Task
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Experiment:
     input_shape: tuple[int, int, int]
     classes: int
 
+    @property
+    def task(self) -> "Task":
+        """What the networks are to learn."""
+        from .tasks import task_of
+
+        return task_of(self.file)
+
     @cached_property
     def budget(self) -> Budget:
         """The limits."""
@@ -38,7 +46,7 @@ class Experiment:
     @cached_property
     def recipes(self) -> RecipeSpace:
         """The recipe space."""
-        return RecipeSpace.of(**{name: _hole(name, value) for name, value in self.file.recipe.items()})
+        return RecipeSpace.of(self.task.recipe, **{name: _hole(name, value) for name, value in self.file.recipe.items()})
 
     @cached_property
     def space(self) -> Space:
@@ -47,8 +55,9 @@ class Experiment:
 
     @cached_property
     def sieve(self) -> Sieve:
-        """The space through the budget; memory at the largest batch the recipe allows."""
-        return Sieve(self.space, self.budget, self.recipes.largest("batch_size"))
+        """The space through what of the budget is the architecture's; memory at the largest batch allowed."""
+        budget = self.task.left(self.budget, self.space, self.recipes)
+        return Sieve(self.space, budget, self.recipes.largest("batch_size"))
 
     def check(self) -> None:
         """Raise where any part cannot work."""
@@ -94,10 +103,11 @@ class Experiment:
 
 def experiment(file: SearchFile) -> Experiment:
     """The checked experiment that ``file`` describes."""
-    from ..models.data_shapes import describe_data
+    from .tasks import task_of
 
-    data = file.data
-    shape = describe_data(data.name, path=data.path, image_size=data.image_size)
+    task = task_of(file)
+    task.check(file)
+    shape = task.describe(file)
     found = Experiment(file, shape.input_shape, shape.n_classes)
     found.check()
     return found

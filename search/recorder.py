@@ -23,7 +23,10 @@ from .summary import summary
 from .trial_cache import TrialCache
 
 HEARTBEAT_S = 20
-METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds")
+METRICS = (
+    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
+    *("val_roc_auc", "val_h", "gamma"),  # of zero-shot trials
+)
 
 
 @dataclass

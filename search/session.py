@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..results.errors import NoStoreError
 from ..results.lease import now
@@ -26,9 +26,6 @@ from .provenance import provenance
 from .recorder import Recorder
 from .sections import SearchFile
 from .tuner import run_trials
-
-if TYPE_CHECKING:
-    from ..models.image_data import ImageData
 
 RUNS = Path("runs")
 log = logging.getLogger("archsieve")
@@ -151,26 +148,9 @@ def restored(run: RunRecord, trials: int | None) -> Experiment:
     return make_experiment(SearchFile.model_validate(config))
 
 
-def load(experiment: Experiment) -> tuple["ImageData", DatasetRecord]:
+def load(experiment: Experiment) -> tuple[Any, DatasetRecord]:
     """The experiment's data, and what the store keeps of them."""
-    from ..models.data import load_data
-    from ..models.folds import check_folds
-
-    section = experiment.file.data
-    data = load_data(section.name, **section.model_dump(exclude={"name"}))
-    if (folds := experiment.file.search.folds) is not None:
-        check_folds(data, folds, seed=section.seed)
-    return data, DatasetRecord(
-        content_hash=data.content_hash,
-        name=data.name,
-        n_train=len(data.train),
-        n_val=len(data.val),
-        n_test=len(data.test) if data.test is not None else None,
-        n_classes=data.n_classes,
-        class_names=data.classes,
-        input_shape=data.input_shape,
-        split_seed=section.seed,
-    )
+    return experiment.task.load(experiment.file)
 
 
 @dataclass(frozen=True)
@@ -178,7 +158,7 @@ class Session:
     """A run that this process drives."""
 
     experiment: Experiment
-    data: "ImageData"
+    data: Any
     store: Store
     run_id: int
     folder: Path
@@ -188,7 +168,14 @@ class Session:
     def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
         """Train to the end, or to the first signal to stop, and say what it came to."""
         recorder = run_trials(
-            self.experiment, self.data, self.store, self.run_id, self.folder, address=address, on_change=on_change
+            self.experiment,
+            self.experiment.task.for_trials(self.data),
+            self.store,
+            self.run_id,
+            self.folder,
+            address=address,
+            on_change=on_change,
+            at_end=lambda recorder: self.experiment.task.conclude(self.experiment, self.data, recorder),
         )
         report = write_report(self.store, self.run_id, self.folder / "report.html")
         budget, history = self.experiment.budget, self.store.history(self.run_id)

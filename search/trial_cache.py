@@ -6,6 +6,7 @@ from typing import Any
 from ..results.records import RunRecord, Trial
 from ..results.store import Store
 from ..spaces.recipe import Recipe
+from ..spaces.recorded_recipes import recorded_recipe
 from .searchers import Proposal
 
 
@@ -31,7 +32,7 @@ class TrialCache:
 
     def _alike(self, trial: Trial, recipe: Recipe) -> bool:
         try:
-            same = Recipe.from_json(trial.recipe) == recipe
+            same = recorded_recipe(trial.recipe) == recipe
         except (ValueError, TypeError):  # of another version of archsieve
             return False
         return same and trial.run != self._run.name and conditions(self._config(trial.run)) == self._conditions

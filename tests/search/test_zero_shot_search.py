@@ -1,0 +1,73 @@
+"""A zero-shot search from the file to the answer: the same command, the same store, and no test class looked at."""
+
+import pytest
+
+from archsieve.models.zero_shot_data import ZeroShotData
+from archsieve.results.records import TrialState
+from archsieve.results.store import open_store
+from archsieve.search.experiment import experiment
+from archsieve.search.search_file import parse
+from archsieve.search.session import search
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.cost import cost
+from archsieve.spaces.recorded_recipes import recorded_recipe
+from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+
+pytestmark = pytest.mark.usefixtures("ray_running")
+
+TINY = {
+    "data": {"name": "glyphs", "image_size": 12, "limit": 480},
+    "budget": {"params": "20k", "macs": "600k"},
+    "space": {"stages": [{"block": ["conv-pool", "residual"], "width": [8, 16]}] * 2, "features": 24},
+    "recipe": {
+        "epochs": 2,
+        "batch_size": 64,
+        "form": ["fc", "conv", "fc+conv"],
+        "text": ["tfidf", "tfidf-stop", "names"],
+        "k": [8, 16],
+        "hidden": [16, 32],
+        "filters": [2, 4],
+        "filter_size": [1, 3],
+        "loss": ["softmax", "bce", "hinge", "euclidean"],
+        "optimizer": ["adam", "adamw"],
+        "similarity": "cosine",
+        "lr": {"low": 1e-3, "high": 1e-2, "log": True},
+        "calibration": ["none", "posterior"],
+    },
+    "search": {"trials": 4, "searcher": "random", "cache": False},
+    "zero_shot": {"baselines": ["random", "ridge"], "explained": 2},
+}
+
+
+def tiny(**tables):
+    """The tiny zero-shot search with keys of tables overridden."""
+    return experiment(parse({name: {**TINY.get(name, {}), **tables.get(name, {})} for name in {*TINY, *tables}}))
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, ray_running):
+    return search(tiny(), name="first", runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcome):
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
+    for trial in outcome.trials:
+        recipe = recorded_recipe(trial.recipe)
+        assert isinstance(recipe, ZeroShotRecipe)
+        architecture = Architecture.from_json(trial.architecture)
+        assert (trial.params, trial.macs) == (cost(architecture).params, cost(architecture).macs)
+        last = [price.out_shape for *_, price in architecture.walk() if len(price.out_shape) == 3][-1]
+        head = zero_shot_cost(recipe, 0, architecture.classes, last)
+        assert trial.params + head.image_params <= 20_000
+        assert trial.macs + head.image_macs <= 600_000
+        assert trial.test_accuracy is None
+
+
+def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        for trial in outcome.trials:
+            curve = store.curve(trial.trial)
+            for name in ("val_accuracy", "val_roc_auc", "val_h", "gamma"):
+                assert [step for step, _ in curve[name]] == [1, 2]
+            assert all(h <= best for (_, h), (_, best) in zip(curve["val_h"], curve["val_accuracy"], strict=True))
+            assert trial.val_accuracy == max(value for _, value in curve["val_accuracy"])

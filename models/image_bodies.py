@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..spaces.architecture import Architecture
+from ..spaces.zero_shot_head import last_map
 from .backbones import backbone
 from .build import build
 
@@ -28,11 +29,11 @@ class ArchitectureBody(ImageBody):
 
     def __init__(self, architecture: Architecture, *, dropout: float = 0.0, seed: int | None = None) -> None:
         super().__init__()
-        shapes = [price.out_shape for _, _, _, price in architecture.walk()]
+        shapes = [price.out_shape for *_, price in architecture.walk()]
         self.cut = max((place for place, shape in enumerate(shapes, start=1) if len(shape) == 3), default=0)
         self.network = build(architecture, dropout=dropout, seed=seed)
         self.features = architecture.classes
-        self.map_channels = shapes[self.cut - 1][0] if self.cut else architecture.input_shape[0]
+        self.map_channels = last_map(architecture)[0]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         for block in self.network[: self.cut]:

@@ -51,5 +51,5 @@ def run_errands(
     except ray.exceptions.RayError as error:
         said = str(error).splitlines()[0]
         raise ResourceError(
-            f"a worker was lost before the first trial: {said}; give trials less to do at once"
+            f"a worker was lost on an errand: {said}; give workers less to do at once"
         ) from None

@@ -11,11 +11,14 @@ from ..spaces.tasks import CLASSIFICATION
 from .task import Bench, Task, TrialFit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import nn
 
     from ..models.data_shapes import DataShape
     from ..models.image_data import ImageData
+    from ..results.reading import Reading
     from ..spaces.architecture import Architecture
     from .experiment import Experiment
     from .recorder import Recorder
@@ -75,8 +78,11 @@ class ImageTask(Task):
     def bench(self, data: Any, conditions: "Conditions", device: "torch.device") -> Bench:
         return ImageBench(data, conditions, device)
 
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder") -> None:
-        return None
+    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
+        """Nothing: every trial is tested when it ends."""
+
+    def concluded(self, store: "Reading", run_id: int) -> bool:
+        return True
 
 
 class ImageBench(Bench):

@@ -175,7 +175,9 @@ class Session:
             self.folder,
             address=address,
             on_change=on_change,
-            at_end=lambda recorder: self.experiment.task.conclude(self.experiment, self.data, recorder),
+            at_end=lambda recorder: self.experiment.task.conclude(
+                self.experiment, self.data, recorder, self.folder
+            ),
         )
         report = write_report(self.store, self.run_id, self.folder / "report.html")
         budget, history = self.experiment.budget, self.store.history(self.run_id)

@@ -9,10 +9,13 @@ from ..spaces.recipe import Recipe, RecipeSpace
 from ..spaces.space import Space
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import nn
 
     from ..models.data_shapes import DataShape
+    from ..results.reading import Reading
     from ..results.records import DatasetRecord
     from ..spaces.architecture import Architecture
     from .experiment import Experiment
@@ -98,5 +101,9 @@ class Task(ABC):
         """A worker's bench, with what :meth:`for_trials` gave."""
 
     @abstractmethod
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder") -> None:
+    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
         """Do what is done once, on the workers, when all trials have ended, and put it into the store."""
+
+    @abstractmethod
+    def concluded(self, store: "Reading", run_id: int) -> bool:
+        """Whether that has been done, or there is nothing to do."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, cast
 
 from ..results.records import DatasetRecord
+from ..results.zero_shot import table_of
 from ..spaces.budget import Budget
 from ..spaces.recipe import Recipe, RecipeSpace
 from ..spaces.space import Space
@@ -11,12 +12,15 @@ from ..spaces.zero_shot_recipe import ZeroShotRecipe
 from .task import Bench, Task, TrialFit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import nn
 
     from ..models.class_folds import ClassFolds
     from ..models.data_shapes import DataShape
     from ..models.zero_shot_data import ZeroShotData
+    from ..results.reading import Reading
     from ..spaces.architecture import Architecture
     from .experiment import Experiment
     from .recorder import Recorder
@@ -84,10 +88,14 @@ class ZeroShotTask(Task):
     def bench(self, data: "ClassFolds", conditions: "Conditions", device: "torch.device") -> Bench:
         return ZeroShotBench(data, conditions.precision, device)
 
-    def conclude(self, experiment: "Experiment", data: "tuple[ZeroShotData, ClassFolds]", recorder: "Recorder") -> None:
+    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
+        """The chosen design is trained on all seen classes, and tested once, beside the baselines."""
         from .zero_shot_conclusion import conclude
 
-        conclude(experiment, *data, recorder)
+        conclude(experiment, *data, recorder, folder)
+
+    def concluded(self, store: "Reading", run_id: int) -> bool:
+        return table_of(store, run_id) is not None or store.history(run_id).best() is None
 
 
 class ZeroShotBench(Bench):

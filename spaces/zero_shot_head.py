@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from .architecture import Architecture
 from .block import Shape
 from .budget import Budget
 from .cost import STATES
@@ -81,3 +82,10 @@ def _maps_on(shape: Shape, edge: Edge) -> Iterator[Shape]:
         shape = layer.price(shape).out_shape
         if len(shape) == 3:
             yield shape
+
+
+def last_map(architecture: Architecture) -> tuple[int, int, int]:
+    """The shape (C, H, W) of the feature map that filters read: the last that has rows and columns."""
+    shapes = [price.out_shape for *_, price in architecture.walk() if len(price.out_shape) == 3]
+    channels, height, width = shapes[-1] if shapes else architecture.input_shape
+    return channels, height, width

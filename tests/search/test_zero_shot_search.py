@@ -2,15 +2,17 @@
 
 import pytest
 
-from archsieve.models.zero_shot_data import ZeroShotData
+from archsieve.results.artifact_files import checked
 from archsieve.results.records import TrialState
 from archsieve.results.store import open_store
+from archsieve.results.zero_shot import TESTED, table_of
 from archsieve.search.experiment import experiment
 from archsieve.search.search_file import parse
 from archsieve.search.session import search
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.cost import cost
 from archsieve.spaces.recorded_recipes import recorded_recipe
+from archsieve.spaces.zero_shot_head import last_map
 from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
 
 pytestmark = pytest.mark.usefixtures("ray_running")
@@ -56,8 +58,7 @@ def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcom
         assert isinstance(recipe, ZeroShotRecipe)
         architecture = Architecture.from_json(trial.architecture)
         assert (trial.params, trial.macs) == (cost(architecture).params, cost(architecture).macs)
-        last = [price.out_shape for *_, price in architecture.walk() if len(price.out_shape) == 3][-1]
-        head = zero_shot_cost(recipe, 0, architecture.classes, last)
+        head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
         assert trial.params + head.image_params <= 20_000
         assert trial.macs + head.image_macs <= 600_000
         assert trial.test_accuracy is None
@@ -71,3 +72,18 @@ def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):
                 assert [step for step, _ in curve[name]] == [1, 2]
             assert all(h <= best for (_, h), (_, best) in zip(curve["val_h"], curve["val_accuracy"], strict=True))
             assert trial.val_accuracy == max(value for _, value in curve["val_accuracy"])
+
+
+def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        (event,) = [event for event in store.events("first") if event["kind"] == TESTED]
+        table = table_of(store, "first")
+        best = store.history("first").best()
+        (row,) = store.artifacts(best.trial)
+    assert table == event["detail"]
+    assert [row["method"] for row in table["rows"]] == [f"trial {best.trial}", "random", "ridge"]
+    for row_of_table in table["rows"]:
+        assert {"roc_unseen", "pr_mean", "top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"} <= set(row_of_table)
+        assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
+    assert [part["part"] for part in table["costs"]] == ["image network", "image head", "text network", "a class"]
+    assert checked(outcome.report.parent.parent, row).exists()

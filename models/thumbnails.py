@@ -12,7 +12,7 @@ SIDE = 64  # pixels, at most
 
 
 def data_uri(image: Tensor) -> str:
-    """An image (C, H, W) with 1 or 3 channels, uint8 or float32 in [0, 1], as the text of a PNG of at most 64 pixels."""
+    """An image (C, H, W) of 1 or 3 channels, uint8 or float32 in [0, 1], as a PNG of at most 64 pixels in a text."""
     pixels = image if image.dtype == torch.uint8 else (255 * image).round().clamp(0, 255).to(torch.uint8)
     array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
     picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)

@@ -117,9 +117,7 @@ class ZeroShotModel:
         weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         network.load_state_dict(weights)
         network = network.eval()
-        return cls(
-            network, encoder, architecture, tensors["mean"], tensors["std"], tuple(told["seen"]), told["gamma"]
-        )
+        return cls(network, encoder, architecture, tensors["mean"], tensors["std"], tuple(told["seen"]), told["gamma"])
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -10,6 +10,7 @@ TESTED = "zero_shot_tested"  # the event that keeps the table
 EXPLAINED = "zero_shot_explained"  # the event that keeps words and pictures
 MODEL = "zero-shot-model"  # the kind of artifact
 
+CALIBRATED_H = "calibrated H on validation classes"
 SELECTED_BY = (
     "val_accuracy of a zero-shot trial is H = 2us/(u+s) at the best calibration on the validation classes, which are "
     "not trained on: u and s are per-class top-1 accuracies on pictures of validation and of training classes, among "
@@ -42,6 +43,11 @@ def explanation_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
 def is_zero_shot(trial: Trial) -> bool:
     """Whether the figures of ``trial`` are those of a zero-shot model."""
     return "form" in trial.recipe
+
+
+def selected_by(trial: Trial) -> str:
+    """What ``val_accuracy`` is in a trial, and so what the best of its run is chosen by."""
+    return CALIBRATED_H if is_zero_shot(trial) else "validation accuracy"
 
 
 def _newest(store: Reading, run: str | int, kind: str) -> Mapping[str, Any] | None:

@@ -46,7 +46,9 @@ class Experiment:
     @cached_property
     def recipes(self) -> RecipeSpace:
         """The recipe space."""
-        return RecipeSpace.of(self.task.recipe, **{name: _hole(name, value) for name, value in self.file.recipe.items()})
+        return RecipeSpace.of(
+            self.task.recipe, **{name: _hole(name, value) for name, value in self.file.recipe.items()}
+        )
 
     @cached_property
     def space(self) -> Space:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..results.records import DatasetRecord, RunRecord, Trial, TrialState
 from ..results.report import write_report
 from ..results.run_name import check_run_name
 from ..results.store import Store, open_store
+from ..results.zero_shot import table_of
 from ..spaces.budget import Budget
 from .changes import changes, code_changes
 from .earlier_runs import earlier_trials
@@ -37,6 +38,7 @@ class Outcome:
 
     ``too_slow`` are finished trials that were predicted inside the budget's latency and measured above it, or not at
     all: they are never among the best.
+    ``zero_shot`` is the table of a zero-shot search's one test (see :func:`~archsieve.results.zero_shot.table_of`).
     ``complete`` is False where it was stopped before its last trial, ``stop`` says why; ``archsieve resume`` goes on.
     """
 
@@ -51,6 +53,7 @@ class Outcome:
     budget: Budget = field(default_factory=Budget)
     too_slow: tuple[Trial, ...] = ()
     stop: Stop | None = None
+    zero_shot: Mapping[str, Any] | None = None
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -115,7 +118,7 @@ def resume(
     place = place_of(database or Path(runs) / "archsieve.db")
     with open_store(place) as store:
         run = store.run(check_run_name(name))  # a folder is named by it, whatever the store may say
-        experiment = restored(run, trials)
+        experiment = restored(run, trials, store)
         data, record = load(experiment)
         if record.content_hash != run.dataset_hash:
             raise ValueError(
@@ -134,18 +137,18 @@ def resume(
         )
 
 
-def restored(run: RunRecord, trials: int | None) -> Experiment:
+def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
     """The experiment of a run in the store, with a new total of trials where one is given."""
     config = dict(run.config)
     total = config["search"]["trials"] if trials is None else trials
     ended = sum(count for state, count in run.counts.items() if state.final)
-    if ended >= total:
+    found = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
+    if ended >= total and found.task.concluded(store, run.run_id):
         raise ValueError(
             f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
             f"ask for more, as in archsieve resume {run.name} --trials +24"
         )
-    config["search"] = {**config["search"], "trials": total}
-    return make_experiment(SearchFile.model_validate(config))
+    return found
 
 
 def load(experiment: Experiment) -> tuple[Any, DatasetRecord]:
@@ -175,9 +178,7 @@ class Session:
             self.folder,
             address=address,
             on_change=on_change,
-            at_end=lambda recorder: self.experiment.task.conclude(
-                self.experiment, self.data, recorder, self.folder
-            ),
+            at_end=lambda recorder: self.experiment.task.conclude(self.experiment, self.data, recorder, self.folder),
         )
         report = write_report(self.store, self.run_id, self.folder / "report.html")
         budget, history = self.experiment.budget, self.store.history(self.run_id)
@@ -188,7 +189,8 @@ class Session:
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
             exhausted=recorder.exhausted,
-            complete=recorder.complete,
+            complete=recorder.complete and self.experiment.task.concluded(self.store, self.run_id),
+            zero_shot=table_of(self.store, self.run_id),
             stop=recorder.stopping,
             seconds=time.monotonic() - self.started,
             database=self.database,

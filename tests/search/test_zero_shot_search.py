@@ -1,11 +1,13 @@
 """A zero-shot search from the file to the answer: the same command, the same store, and no test class looked at."""
 
+import html
+
 import pytest
 
 from archsieve.results.artifact_files import checked
 from archsieve.results.records import TrialState
 from archsieve.results.store import open_store
-from archsieve.results.zero_shot import TESTED, table_of
+from archsieve.results.zero_shot import MEASURES, SELECTED_BY, TESTED, table_of
 from archsieve.search.experiment import experiment
 from archsieve.search.search_file import parse
 from archsieve.search.session import search
@@ -87,3 +89,13 @@ def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
         assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
     assert [part["part"] for part in table["costs"]] == ["image network", "image head", "text network", "a class"]
     assert checked(outcome.report.parent.parent, row).exists()
+
+
+def test_the_report_has_the_table_and_the_pictures_that_explain(outcome):
+    page = outcome.report.read_text(encoding="utf-8")
+    assert "Classes known by their text alone" in page
+    assert "calibrated H on validation classes" in page
+    assert SELECTED_BY in html.unescape(page)
+    assert MEASURES in html.unescape(page)
+    assert page.count('<img src="data:image/png;base64,') >= 2 * 4
+    assert "an accuracy of" not in page  # which says how sure a share of images is: H is none

@@ -1,0 +1,34 @@
+"""Tables of a zero-shot search on the command line: what was tested beside what, and what its parts cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..results.zero_shot import MEASURES, SELECTED_BY, SHOWN
+from .tables import table
+
+HEADERS = {"top1_unseen": "top1", "h_calibrated": "h_cal"}
+
+
+def zero_shot_texts(found: Mapping[str, Any]) -> list[str]:
+    """The table of methods, the costs of the chosen model and what the numbers mean."""
+    columns = [HEADERS.get(name, name) for name in SHOWN]
+    rows = [[row["method"], *(f"{row[name]:.3f}" for name in SHOWN)] for row in found["rows"]]
+    title = (
+        f"tested once, on {found['unseen']:,} unseen classes ({found['test_unseen']:,} images) and {found['seen']:,} "
+        f"seen ones ({found['test_seen']:,} other images)"
+    )
+    return [
+        table(title, ("method", *columns), rows, left=("method",)),
+        costs_table(found["costs"], found["words"]),
+        f"h_cal is h_calibrated, top1 is top1_unseen. {MEASURES}",
+        SELECTED_BY,
+    ]
+
+
+def costs_table(costs: list[dict[str, Any]], words: int) -> str:
+    """One row a part; the budget limits the first two together."""
+    rows = [(part["part"], f"{part['params']:,}", f"{part['macs']:,}", part["runs"]) for part in costs]
+    image = [sum(part[name] for part in costs[:2]) for name in ("params", "macs")]
+    rows.insert(2, ("the two, which the budget limits", *(f"{value:,}" for value in image), ""))
+    title = f"what the parts cost, for texts of {words:,} words"
+    return table(title, ("part", "params", "macs", "runs"), rows, left=("part", "runs"))

@@ -25,8 +25,8 @@ def zero_shot_section(told: Told) -> Iterator[str]:
     said = (
         f"Trial {found['trial']} was trained anew on all {found['seen']:,} seen classes ({found['train']:,} images) "
         f"and tested once: on {found['test_unseen']:,} images of {found['unseen']:,} classes that nothing had looked "
-        f"at, and on {found['test_seen']:,} other images of the seen ones. The baselines were given the same images, as "
-        "principal components of their pixels, and chose their settings on the same validation classes."
+        f"at, and on {found['test_seen']:,} other images of the seen ones. The baselines were given the same images, "
+        "as principal components of their pixels, and chose their settings on the same validation classes."
     )
     costs = [[part["part"], part["params"], part["macs"], part["runs"]] for part in found["costs"]]
     yield section(

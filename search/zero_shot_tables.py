@@ -1,9 +1,14 @@
 """Tables of a zero-shot search on the command line: what was tested beside what, and what its parts cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..results.zero_shot import MEASURES, SELECTED_BY, SHOWN
+from ..results.records import Trial
+from ..results.zero_shot import MEASURES, SELECTED_BY, SHOWN, is_zero_shot
+from ..spaces.architecture import Architecture
+from ..spaces.recorded_recipes import recorded_recipe
+from ..spaces.zero_shot_head import last_map
+from ..spaces.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
 from .tables import table
 
 HEADERS = {"top1_unseen": "top1", "h_calibrated": "h_cal"}
@@ -21,6 +26,23 @@ def zero_shot_texts(found: Mapping[str, Any]) -> list[str]:
         table(title, ("method", *columns), rows, left=("method",)),
         costs_table(found["costs"], found["words"]),
         f"h_cal is h_calibrated, top1 is top1_unseen. {MEASURES}",
+        SELECTED_BY,
+    ]
+
+
+def zero_shot_words(trial: Trial, curve: Mapping[str, Sequence[tuple[int, float]]]) -> list[str]:
+    """What else there is to say of a zero-shot trial: its other figures at its best epoch, its head's costs."""
+    if not is_zero_shot(trial):
+        return []
+    recipe, architecture = recorded_recipe(trial.recipe), Architecture.from_json(trial.architecture)
+    assert isinstance(recipe, ZeroShotRecipe)
+    head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
+    figures = {name: dict(curve.get(name, ())).get(trial.best_epoch or 0) for name in ("val_h", "val_roc_auc", "gamma")}
+    return [
+        *(f"{name}: {value}" for name, value in figures.items() if value is not None),
+        f"head: params {head.image_params:,}, macs {head.image_macs:,}; with it params "
+        f"{trial.params + head.image_params:,}, macs {trial.macs + head.image_macs:,}, which the budget limits; a "
+        f"class costs {head.class_params:,} numbers and {head.class_macs:,} macs for an image",
         SELECTED_BY,
     ]
 

@@ -110,6 +110,7 @@ def show_trial(
     from ...spaces.cost import cost, layer_costs
     from ..tables import latency_words, layers_table, trials_table
     from ..trial_json import json_row, trial_json
+    from ..zero_shot_tables import zero_shot_words
 
     with reading(database) as store:
         found = trial_named(store, trial)
@@ -124,6 +125,7 @@ def show_trial(
         return
     facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
     show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts)
+    show(*zero_shot_words(found, curve))
     show(*map(latency_words, measured), *(f"proxy {name}: {said}" for name, said in proxies.items()))
 
 

@@ -99,3 +99,30 @@ def test_the_report_has_the_table_and_the_pictures_that_explain(outcome):
     assert MEASURES in html.unescape(page)
     assert page.count('<img src="data:image/png;base64,') >= 2 * 4
     assert "an accuracy of" not in page  # which says how sure a share of images is: H is none
+
+
+def test_the_chosen_trial_is_explained_and_no_other(outcome, command, tmp_path):
+    with open_store(outcome.database, read_only=True) as store:
+        table = table_of(store, "first")
+    database = ("--db", str(outcome.database))
+    code, out, err = command("explain", str(table["trial"]), *database, "-o", "page.html")
+    assert (code, err) == (0, "")
+    assert out.count("PR-AUC") == table["unseen"]
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<h3>") == table["unseen"]
+    assert page.count('<img src="data:image/png;base64,') >= 4 * table["unseen"]
+    other = next(trial.trial for trial in outcome.trials if trial.trial != table["trial"])
+    code, out, err = command("explain", str(other), *database)
+    assert (code, out) == (2, "")
+    assert f"trial {other} has none; explain trial {table['trial']}, the chosen one" in err
+    code, out, err = command("explain", str(table["trial"]), *database, "--class", "LATIN SMALL LETTR")
+    assert code == 2
+    assert "unknown unseen class 'LATIN SMALL LETTR'" in err
+
+
+def test_what_a_trial_says_of_itself_is_named(outcome, command):
+    trial = outcome.best[0]
+    code, out, _ = command("results", "show", str(trial.trial), "--db", str(outcome.database))
+    assert code == 0
+    for said in ("val_roc_auc: ", "val_h: ", "gamma: ", "which the budget limits", SELECTED_BY):
+        assert said in out

@@ -10,6 +10,7 @@ TESTED = "zero_shot_tested"  # the event that keeps the table
 EXPLAINED = "zero_shot_explained"  # the event that keeps words and pictures
 MODEL = "zero-shot-model"  # the kind of artifact
 
+OF_ZERO_SHOT = ("val_roc_auc", "val_h", "gamma")  # further figures of a zero-shot trial's epochs
 CALIBRATED_H = "calibrated H on validation classes"
 SELECTED_BY = (
     "val_accuracy of a zero-shot trial is H = 2us/(u+s) at the best calibration on the validation classes, which are "

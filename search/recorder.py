@@ -12,6 +12,7 @@ from ..results.measurements import record_trial
 from ..results.proxy_scores import record_scores
 from ..results.records import FailKind, History, Trial, TrialState
 from ..results.store import Store
+from ..results.zero_shot import OF_ZERO_SHOT
 from ..spaces.architecture import Architecture
 from ..spaces.cost import cost, layer_costs
 from .checkpoint_files import Checkpoints
@@ -25,7 +26,7 @@ from .trial_cache import TrialCache
 HEARTBEAT_S = 20
 METRICS = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
-    *("val_roc_auc", "val_h", "gamma"),  # of zero-shot trials
+    *OF_ZERO_SHOT,
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..results.records import Trial
-from ..results.zero_shot import MEASURES, SELECTED_BY, SHOWN, is_zero_shot
+from ..results.zero_shot import MEASURES, OF_ZERO_SHOT, SELECTED_BY, SHOWN, is_zero_shot
 from ..spaces.architecture import Architecture
 from ..spaces.recorded_recipes import recorded_recipe
 from ..spaces.zero_shot_head import last_map
@@ -30,21 +30,33 @@ def zero_shot_texts(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def zero_shot_words(trial: Trial, curve: Mapping[str, Sequence[tuple[int, float]]]) -> list[str]:
-    """What else there is to say of a zero-shot trial: its other figures at its best epoch, its head's costs."""
+def zero_shot_words(
+    trial: Trial, curve: Mapping[str, Sequence[tuple[int, float]]], found: Mapping[str, Any] | None
+) -> list[str]:
+    """What else there is to say of a zero-shot trial: its other figures at its best epoch, its head's costs.
+
+    ``found`` is the table of its run: the chosen trial has it too.
+    """
+    if found is not None and found["trial"] == trial.trial:
+        return [*(f"{name}: {value}" for name, value in _figures(trial, curve).items()), *zero_shot_texts(found)]
     if not is_zero_shot(trial):
         return []
     recipe, architecture = recorded_recipe(trial.recipe), Architecture.from_json(trial.architecture)
     assert isinstance(recipe, ZeroShotRecipe)
     head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
-    figures = {name: dict(curve.get(name, ())).get(trial.best_epoch or 0) for name in ("val_h", "val_roc_auc", "gamma")}
     return [
-        *(f"{name}: {value}" for name, value in figures.items() if value is not None),
+        *(f"{name}: {value}" for name, value in _figures(trial, curve).items()),
         f"head: params {head.image_params:,}, macs {head.image_macs:,}; with it params "
         f"{trial.params + head.image_params:,}, macs {trial.macs + head.image_macs:,}, which the budget limits; a "
         f"class costs {head.class_params:,} numbers and {head.class_macs:,} macs for an image",
         SELECTED_BY,
     ]
+
+
+def _figures(trial: Trial, curve: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
+    """The figures at the best epoch that an ordinary trial does not have."""
+    points = {name: dict(curve.get(name, ())) for name in OF_ZERO_SHOT}
+    return {name: by_epoch[trial.best_epoch] for name, by_epoch in points.items() if trial.best_epoch in by_epoch}
 
 
 def costs_table(costs: list[dict[str, Any]], words: int) -> str:

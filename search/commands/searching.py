@@ -220,12 +220,13 @@ def init(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it.")] = None,
     path: Annotated[str | None, typer.Option(help="Where the data lie.")] = None,
     image_size: Annotated[int | None, typer.Option(min=1, help="Side in pixels, for an image folder.")] = None,
+    texts: Annotated[str | None, typer.Option(help="A folder of CLASS.txt, for zero-shot learning.")] = None,
 ) -> None:
     """Write a commented search file for a data set."""
     from ..template import search_file_text
 
     target = output or Path(f"{data}.toml")
-    text = search_file_text(data, path=path, image_size=image_size)
+    text = search_file_text(data, path=path, image_size=image_size, texts=texts)
     try:
         with target.open("x", encoding="utf-8") as out:
             out.write(text)

@@ -1,6 +1,7 @@
 """A zero-shot search from the file to the answer: the same command, the same store, and no test class looked at."""
 
 import html
+import json
 
 import pytest
 
@@ -121,8 +122,17 @@ def test_the_chosen_trial_is_explained_and_no_other(outcome, command, tmp_path):
 
 
 def test_what_a_trial_says_of_itself_is_named(outcome, command):
-    trial = outcome.best[0]
-    code, out, _ = command("results", "show", str(trial.trial), "--db", str(outcome.database))
-    assert code == 0
-    for said in ("val_roc_auc: ", "val_h: ", "gamma: ", "which the budget limits", SELECTED_BY):
+    database = ("--db", str(outcome.database))
+    chosen, other = outcome.best[0], outcome.best[-1]
+    _, out, _ = command("results", "show", str(chosen.trial), *database)
+    for said in ("val_roc_auc: ", "val_h: ", "gamma: ", "the two, which the budget limits", MEASURES, SELECTED_BY):
         assert said in out
+    _, out, _ = command("results", "show", str(other.trial), *database)
+    for said in ("val_roc_auc: ", "which the budget limits", SELECTED_BY):
+        assert said in out
+    assert MEASURES not in out
+    with open_store(outcome.database, read_only=True) as store:
+        value = dict(store.curve(chosen.trial)["val_roc_auc"])[chosen.best_epoch]
+    code, out, _ = command("results", "query", f"val_roc_auc >= {value - 1e-9} and val_h >= 0", *database, "--json")
+    assert code == 0
+    assert chosen.trial in [row["trial"] for row in json.loads(out)]

@@ -50,7 +50,7 @@ def _transform(x: Array, training: Training, strength: float) -> Array:
     from scipy.optimize import minimize
 
     basis = _basis(training.texts)
-    pairs = _Pairs(*(torch.from_numpy(part).float() for part in (x, training.texts @ basis)), training.y)
+    pairs = _Pairs(torch.from_numpy(x).float(), torch.from_numpy(training.texts @ basis).float(), training.y)
 
     def objective(flat: Array) -> tuple[float, Array]:
         loss, slope = pairs.loss(torch.from_numpy(flat).float().view(basis.shape[1], x.shape[1]))
@@ -73,7 +73,7 @@ class _Pairs:
         hyperplanes, total = self.texts @ w, 0.0
         slope = torch.zeros_like(hyperplanes)
         one, two = len(self.x), len(self.x) * (len(self.texts) - 1)
-        for x, y in zip(self.x.split(PART), self.y.split(PART), strict=True):
+        for x, y in zip(torch.split(self.x, PART), torch.split(self.y, PART), strict=True):
             scores = x @ hyperplanes.T
             below = (HIGH - scores.gather(1, y)).clamp_(min=0)
             above = scores.sub_(LOW).clamp_(min=0).scatter_(1, y, 0.0)

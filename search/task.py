@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 class TrialFit(Protocol):
     """A fit as a trial sees it: an epoch per :meth:`step`, resumable; ``history`` holds dataclasses of figures."""
 
-    recipe: Recipe
-    history: Sequence[Any]
+    @property
+    def recipe(self) -> Recipe:
+        """How it is trained."""
+
+    @property
+    def history(self) -> Sequence[Any]:
+        """What each epoch did."""
 
     @property
     def module(self) -> "nn.Module":

@@ -58,6 +58,7 @@ def _found(
     from ..models.zero_shot_baselines import BASELINES
 
     resources, asked = experiment.file.resources, experiment.file.zero_shot
+    assert best.best_epoch is not None
     gamma = dict(recorder.store.curve(best.trial)["gamma"])[best.best_epoch]
     told = {"architecture": best.architecture, "recipe": best.recipe, "seed": best.seed}
     names = list(BASELINES) if asked.baselines is None else asked.baselines

@@ -37,12 +37,12 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
     from ..models.zero_shot_model import ZeroShotModel
     from ..models.zero_shot_table import scored
     from ..spaces.architecture import Architecture
-    from ..spaces.recorded_recipes import recorded_recipe
+    from ..spaces.zero_shot_recipe import ZeroShotRecipe
     from .explanations import explanations, spread_classes
     from .zero_shot_task import zero_shot_fit
 
     data, device = work.data, settle(work.cpus, work.gpus)
-    architecture, recipe = Architecture.from_json(trial["architecture"]), recorded_recipe(trial["recipe"])
+    architecture, recipe = Architecture.from_json(trial["architecture"]), ZeroShotRecipe.from_json(trial["recipe"])
     fit = zero_shot_fit(architecture, recipe, data, trial["seed"], device, work.precision, validate=False)
     try:
         while fit.epoch < trial["epochs"]:
@@ -50,8 +50,10 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
     except Diverged as error:
         return {"failed": str(error)}
     encoded = fit.encoder(data.classes, data.texts)
-    scores = (score_images(fit.module, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen))
-    figures = scored(data, *scores, fit.recipe.calibration, trial["gamma"])
+    seen, unseen = (
+        score_images(fit.module, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen)
+    )
+    figures = scored(data, seen, unseen, fit.recipe.calibration, trial["gamma"])
     model = ZeroShotModel.of(fit, architecture, trial["gamma"])
     explained = explanations(model, data, spread_classes(model, data, work.explained)) if work.explained else []
     return {

@@ -62,7 +62,7 @@ def _figures(trial: Trial, curve: Mapping[str, Sequence[tuple[int, float]]]) -> 
 def costs_table(costs: list[dict[str, Any]], words: int) -> str:
     """One row a part; the budget limits the first two together."""
     rows = [(part["part"], f"{part['params']:,}", f"{part['macs']:,}", part["runs"]) for part in costs]
-    image = [sum(part[name] for part in costs[:2]) for name in ("params", "macs")]
-    rows.insert(2, ("the two, which the budget limits", *(f"{value:,}" for value in image), ""))
+    params, macs = (sum(part[name] for part in costs[:2]) for name in ("params", "macs"))
+    rows.insert(2, ("the two, which the budget limits", f"{params:,}", f"{macs:,}", ""))
     title = f"what the parts cost, for texts of {words:,} words"
     return table(title, ("part", "params", "macs", "runs"), rows, left=("part", "runs"))

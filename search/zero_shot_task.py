@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..models.class_folds import ClassFolds
     from ..models.data_shapes import DataShape
     from ..models.zero_shot_data import ZeroShotData
+    from ..models.zero_shot_fit import ZeroShotFit
     from ..results.reading import Reading
     from ..spaces.architecture import Architecture
     from .experiment import Experiment
@@ -92,7 +93,8 @@ class ZeroShotTask(Task):
         """The chosen design is trained on all seen classes, and tested once, beside the baselines."""
         from .zero_shot_conclusion import conclude
 
-        conclude(experiment, *data, recorder, folder)
+        whole, folds = data
+        conclude(experiment, whole, folds, recorder, folder)
 
     def concluded(self, store: "Reading", run_id: int) -> bool:
         return table_of(store, run_id) is not None or store.history(run_id).best() is None
@@ -109,14 +111,14 @@ class ZeroShotBench(Bench):
         from ..models.folds import fold_seed
         from ..models.zero_shot_folded_fit import ZeroShotFoldedFit
 
-        if self.data.single:
-            return self._one(architecture, recipe, self.data.folds[0], seed)
-        return ZeroShotFoldedFit(
-            lambda data, fold: self._one(architecture, recipe, data, fold_seed(seed, fold)), self.data.folds, recipe
-        )
+        assert isinstance(recipe, ZeroShotRecipe)
 
-    def _one(self, architecture: "Architecture", recipe: Recipe, data: "ZeroShotData", seed: int) -> Any:
-        return zero_shot_fit(architecture, recipe, data, seed, self.device, self.precision)
+        def one(data: "ZeroShotData", seed: int) -> "ZeroShotFit":
+            return zero_shot_fit(architecture, recipe, data, seed, self.device, self.precision)
+
+        if self.data.single:
+            return one(self.data.folds[0], seed)
+        return ZeroShotFoldedFit(lambda data, fold: one(data, fold_seed(seed, fold)), self.data.folds, recipe)
 
     def tested(self, fit: TrialFit) -> None:
         """Nothing: unseen classes are not looked at while searching."""
@@ -130,19 +132,18 @@ class ZeroShotBench(Bench):
 
 def zero_shot_fit(
     architecture: "Architecture",
-    recipe: Recipe,
+    recipe: ZeroShotRecipe,
     data: "ZeroShotData",
     seed: int,
     device: "torch.device",
     precision: str,
     *,
     validate: bool = True,
-) -> Any:
+) -> "ZeroShotFit":
     """The fit of one network on the seen classes of ``data``, from scratch."""
     from ..models.image_bodies import ArchitectureBody
     from ..models.zero_shot_fit import ZeroShotFit
 
-    assert isinstance(recipe, ZeroShotRecipe)
     return ZeroShotFit(
         ArchitectureBody(architecture, dropout=recipe.dropout, seed=seed),
         data,

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .architecture import Architecture
 from .block import Shape
@@ -14,7 +15,10 @@ from .recipe import RecipeSpace
 from .sieve import BudgetError
 from .zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
 
+WORDS = ("form", "similarity", "loss")  # of a recipe: what a head's cost hangs on, beside its sizes
 LIMITED = ("params", "macs", "activations", "memory_bytes")
+
+Map = tuple[int, int, int]  # channels, height, width
 
 
 @dataclass(frozen=True)
@@ -60,32 +64,36 @@ def left_for_image_network(budget: Budget, head: Head) -> Budget:
 
 def _largest(recipes: RecipeSpace) -> Iterator[ZeroShotRecipe]:
     """For each form the recipe of the largest head; a cosine has a scale and a bias."""
-    sizes = {name: recipes.largest(name) for name in ("k", "filters", "filter_size")}
-    for form, similarity, loss in itertools.product(*(recipes.ends(n) for n in ("form", "similarity", "loss"))):
-        yield ZeroShotRecipe(form=form, similarity=similarity, loss=loss, **sizes)
+    sizes: dict[str, Any] = {name: recipes.largest(name) for name in ("k", "filters", "filter_size")}
+    for words in itertools.product(*map(recipes.ends, WORDS)):
+        yield ZeroShotRecipe(**{**sizes, **dict(zip(WORDS, words, strict=True))})
 
 
-def _last_maps(graph: Graph) -> Iterator[Shape]:
+def _last_maps(graph: Graph) -> Iterator[Map]:
     """Every shape (C, H, W) that may be the last one with rows and columns, and some that lie inside of a block."""
     for node in graph.order:
         if len(node.shape) == 3:
             if node.last is not None:
-                yield node.shape
+                yield _map(node.shape)
             for edge in node.edges:
                 if len(edge.target.shape) != 3:
                     yield from _maps_on(node.shape, edge)
 
 
-def _maps_on(shape: Shape, edge: Edge) -> Iterator[Shape]:
-    yield shape
+def _maps_on(shape: Shape, edge: Edge) -> Iterator[Map]:
+    yield _map(shape)
     for layer in edge.layers:
         shape = layer.price(shape).out_shape
         if len(shape) == 3:
-            yield shape
+            yield _map(shape)
 
 
-def last_map(architecture: Architecture) -> tuple[int, int, int]:
+def _map(shape: Shape) -> Map:
+    channels, height, width = shape
+    return channels, height, width
+
+
+def last_map(architecture: Architecture) -> Map:
     """The shape (C, H, W) of the feature map that filters read: the last that has rows and columns."""
     shapes = [price.out_shape for *_, price in architecture.walk() if len(price.out_shape) == 3]
-    channels, height, width = shapes[-1] if shapes else architecture.input_shape
-    return channels, height, width
+    return _map(shapes[-1]) if shapes else architecture.input_shape

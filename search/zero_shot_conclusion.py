@@ -46,7 +46,8 @@ def conclude(
     uri = f"{folder.name}/model-{best.trial}.safetensors"
     _write(folder / Path(uri).name, model["model"])
     store.add_artifact(best.trial, MODEL, uri, len(model["model"]), hashlib.sha256(model["model"]).hexdigest())
-    listed = [row for part in rows for row in part]
+    order = _names(experiment)
+    listed = sorted((row for part in rows for row in part), key=lambda row: order.index(row["method"]))
     store.add_event(run_id, "info", EXPLAINED, {"trial": best.trial, "classes": model["explained"]}, best.trial)
     store.add_event(run_id, "info", TESTED, _detail(best, data, model, listed, uri), best.trial)
 
@@ -55,13 +56,11 @@ def _found(
     experiment: "Experiment", data: "ZeroShotData", folds: "ClassFolds", best: Trial, recorder: "Recorder"
 ) -> list[Any] | None:
     """What the errands say: of the model first, then of the baselines; None where the run was stopped meanwhile."""
-    from ..models.zero_shot_baselines import BASELINES
-
     resources, asked = experiment.file.resources, experiment.file.zero_shot
     assert best.best_epoch is not None
     gamma = dict(recorder.store.curve(best.trial)["gamma"])[best.best_epoch]
     told = {"architecture": best.architecture, "recipe": best.recipe, "seed": best.seed}
-    names = list(BASELINES) if asked.baselines is None else asked.baselines
+    names = _names(experiment)
     # late fusion needs what its two parts have learned: one worker has all three
     lectures = [name for name in names if name in ("gpr", "da", "gpr+da")]
     parts: list[dict[str, Any]] = [{"trial": {**told, "epochs": best.best_epoch, "gamma": gamma}}]
@@ -82,6 +81,14 @@ def _found(
         return recorder.stopping is None
 
     return run_errands(run_part, parts, work, resources, go_on=go_on)
+
+
+def _names(experiment: "Experiment") -> list[str]:
+    """The baselines of the table, in its order."""
+    from ..models.zero_shot_baselines import BASELINES
+
+    asked = experiment.file.zero_shot.baselines
+    return list(BASELINES) if asked is None else asked
 
 
 def _detail(

@@ -28,6 +28,9 @@ def zero_shot_section(told: Told) -> Iterator[str]:
         f"at, and on {found['test_seen']:,} other images of the seen ones. The baselines were given the same images, "
         "as principal components of their pixels, and chose their settings on the same validation classes."
     )
+    if found["earlier"]:
+        earlier = ", ".join(map(str, found["earlier"]))
+        said += f" When the run had fewer trials it chose otherwise, and tested before: {earlier}."
     costs = [[part["part"], part["params"], part["macs"], part["runs"]] for part in found["costs"]]
     yield section(
         "Classes known by their text alone",

@@ -21,6 +21,7 @@ from .zero_shot_errands import Work, run_part
 if TYPE_CHECKING:
     from ..models.class_folds import ClassFolds
     from ..models.zero_shot_data import ZeroShotData
+    from ..results.store import Store
     from .experiment import Experiment
     from .recorder import Recorder
 
@@ -36,6 +37,8 @@ def conclude(
     before = table_of(store, run_id)
     if best is None or (before is not None and before["trial"] == best.trial):
         return
+    count = len(_names(experiment))
+    recorder.say(f"training trial {best.trial} anew on all seen classes, and {count} baselines beside it")
     found = _found(experiment, data, folds, best, recorder)
     if found is None:
         return
@@ -49,7 +52,9 @@ def conclude(
     order = _names(experiment)
     listed = sorted((row for part in rows for row in part), key=lambda row: order.index(row["method"]))
     store.add_event(run_id, "info", EXPLAINED, {"trial": best.trial, "classes": model["explained"]}, best.trial)
-    store.add_event(run_id, "info", TESTED, _detail(best, data, model, listed, uri), best.trial)
+    store.add_event(
+        run_id, "info", TESTED, _detail(best, data, model, listed, uri, _earlier(store, run_id)), best.trial
+    )
 
 
 def _found(
@@ -92,7 +97,7 @@ def _names(experiment: "Experiment") -> list[str]:
 
 
 def _detail(
-    best: Trial, data: "ZeroShotData", model: dict[str, Any], rows: list[dict[str, Any]], uri: str
+    best: Trial, data: "ZeroShotData", model: dict[str, Any], rows: list[dict[str, Any]], uri: str, earlier: list[int]
 ) -> dict[str, Any]:
     """The table as the store keeps it: the model's row first, then the baselines'; costs, and what was tested on."""
     setting = f"validated H {best.val_accuracy:.4f}, {best.best_epoch} epochs on all seen classes"
@@ -102,6 +107,7 @@ def _detail(
     return {
         "trial": best.trial,
         "model": uri,
+        "earlier": earlier,
         "rows": [own, *rows],
         "costs": costs(architecture, recipe, model["words"]),
         "words": model["words"],
@@ -111,6 +117,11 @@ def _detail(
         "test_seen": len(data.test_seen),
         "test_unseen": len(data.test_unseen),
     }
+
+
+def _earlier(store: "Store", run_id: int) -> list[int]:
+    """The trials of the run that were tested before, when it had fewer."""
+    return [event["detail"]["trial"] for event in store.events(run_id) if event["kind"] == TESTED]
 
 
 def costs(architecture: Architecture, recipe: ZeroShotRecipe, words: int) -> list[dict[str, Any]]:

@@ -22,8 +22,11 @@ def zero_shot_texts(found: Mapping[str, Any]) -> list[str]:
         f"tested once, on {found['unseen']:,} unseen classes ({found['test_unseen']:,} images) and {found['seen']:,} "
         f"seen ones ({found['test_seen']:,} other images)"
     )
+    earlier = ", ".join(map(str, found["earlier"]))
+    again = [f"the run chose otherwise when it had fewer trials: tested before: {earlier}\n"] if earlier else []
     return [
         table(title, ("method", *columns), rows, left=("method",)),
+        *again,
         costs_table(found["costs"], found["words"]),
         f"h_cal is h_calibrated, top1 is top1_unseen. {MEASURES}",
         SELECTED_BY,

@@ -1,5 +1,6 @@
 """The zero-shot task: classes are recognised by their texts alone; validated and tested on classes never trained on."""
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 from ..results.records import DatasetRecord
@@ -71,7 +72,7 @@ class ZeroShotTask(Task):
         data = load_zero_shot(section.name, **asked)
         folds = ClassFolds.of(data, file.search.folds, section.val_fraction, seed=section.seed)
         return (data, folds), DatasetRecord(
-            content_hash=data.content_hash,
+            content_hash=sha256("".join(part.content_hash for part in (data, *folds.folds)).encode()).hexdigest(),
             name=data.name,
             n_train=len(folds.train),
             n_val=folds.n_val,

@@ -136,3 +136,29 @@ def test_what_a_trial_says_of_itself_is_named(outcome, command):
     code, out, _ = command("results", "query", f"val_roc_auc >= {value - 1e-9} and val_h >= 0", *database, "--json")
     assert code == 0
     assert chosen.trial in [row["trial"] for row in json.loads(out)]
+
+
+def test_what_an_earlier_run_has_trained_is_taken_over_with_its_calibration(outcome):
+    found = tiny(search={"cache": True, "trials": 1}, zero_shot={"baselines": [], "explained": 0})
+    again = search(found, name="again", runs=outcome.database.parent)
+    (trial,) = again.trials
+    assert trial.source == outcome.trials[0].trial
+    assert again.zero_shot["trial"] == trial.trial
+    with open_store(outcome.database, read_only=True) as store:
+        gammas = [dict(store.curve(t)["gamma"])[trial.best_epoch] for t in (trial.trial, trial.source)]
+    assert again.zero_shot["rows"][0]["gamma"] == gammas[0] == gammas[1]
+
+
+def test_other_validation_classes_are_other_data():
+    hashes = {
+        name: found.task.load(found.file)[1].content_hash
+        for name, found in (
+            ("one", tiny()),
+            ("same", tiny(recipe={"epochs": 9})),
+            ("share", tiny(data={"val_fraction": 0.5})),
+            ("folds", tiny(search={"folds": 3})),
+            ("unseen", tiny(data={"unseen_fraction": 0.4})),
+        )
+    }
+    assert hashes["one"] == hashes["same"]
+    assert len(set(hashes.values())) == 4

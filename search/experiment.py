@@ -9,7 +9,7 @@ from ..spaces.budget import Budget
 from ..spaces.choices import Range, choice
 from ..spaces.lookup import unknown
 from ..spaces.recipe import RecipeSpace
-from ..spaces.sieve import Sieve
+from ..spaces.sieve import BudgetError, Sieve
 from ..spaces.space import Space
 from .sections import SearchFile, SearchSection, SpaceSection
 
@@ -71,8 +71,20 @@ class Experiment:
         if search.searcher not in SEARCHERS:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
-        self.sieve.check()
+        self._check_budget()
         self.known_first(self.searcher(self.sieve))
+
+    def _check_budget(self) -> None:
+        """Raise where nothing fits; where the task keeps a part of the budget, with how much that is."""
+        try:
+            self.sieve.check()
+        except BudgetError as error:
+            left, whole = self.sieve.budget.limits(), self.budget.limits()
+            kept = {name: high - (left[name][1] or 0) for name, (_, high) in whole.items() if high is not None}
+            if not any(kept.values()):
+                raise
+            told = ", ".join(f"{name} {count:,}" for name, count in kept.items())
+            raise BudgetError(f"{error}; these figures are without the largest head of the recipe: {told}") from None
 
     @cached_property
     def designs(self) -> "list[Architecture]":

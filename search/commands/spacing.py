@@ -131,7 +131,7 @@ def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: i
         found = load_experiment(name)
         whole = given if given.limits() else found.budget
         left = found.task.left(whole, found.space, found.recipes)
-        note = [] if left == whole else [f"of the budget {whole} the rest is kept for the largest head of the recipe"]
+        note = [] if left == whole else [f"this budget is what the recipe's largest head leaves of {whole}"]
         return Sieve(found.space, left, found.sieve.batch_size), note
     from ...spaces.named_spaces import named_space
 

@@ -120,5 +120,5 @@ def test_a_budget_that_only_the_network_without_its_head_would_meet_is_refused()
     cheapest = experiment(parse(tables)).sieve.cheapest("params")[1].params
     head = 8 * 4 + 4
     assert experiment(parse({**tables, "budget": {"params": cheapest + head}})).sieve.size == 1
-    with pytest.raises(BudgetError):
+    with pytest.raises(BudgetError, match=f"without the largest head of the recipe: params {head}"):
         experiment(parse({**tables, "budget": {"params": cheapest + head - 1}}))

@@ -8,18 +8,34 @@ from .image_data import Split
 from .zero_shot_data import ZeroShotData, validation_folds
 
 
+@dataclass(frozen=True)
+class Start:
+    """What image networks begin with that begin with a backbone: its ``weights``, a file, and whether they stay."""
+
+    weights: str | None = None
+    frozen: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class ClassFolds:
-    """One fold by class, or several; ``single`` where a trial is one network, validated on the first fold's classes."""
+    """One fold by class, or several; ``single`` where a trial is one network, validated on the first fold's classes.
+
+    ``start`` goes with them to the workers.
+    """
 
     folds: tuple[ZeroShotData, ...]
     single: bool
+    start: Start = Start()
 
     @classmethod
-    def of(cls, data: ZeroShotData, folds: int | None, val_fraction: float, *, seed: int) -> "ClassFolds":
+    def of(
+        cls, data: ZeroShotData, folds: int | None, val_fraction: float, *, seed: int, start: Start | None = None
+    ) -> "ClassFolds":
         """The seen classes of ``data`` in ``folds`` folds; without, one fold whose share is about ``val_fraction``."""
         count = folds or max(2, round(1 / val_fraction))
-        return cls(tuple(validation_folds(data, count, seed=seed, used=None if folds else 1)), folds is None)
+        return cls(
+            tuple(validation_folds(data, count, seed=seed, used=None if folds else 1)), folds is None, start or Start()
+        )
 
     @property
     def train(self) -> Split:

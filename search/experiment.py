@@ -147,11 +147,13 @@ def _check_proxies(search: SearchSection) -> None:
 
 
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
-    """The named space, or the stages written out with a global average behind them."""
+    """The named space, backbones, or the stages written out with a global average behind them."""
     from ..spaces.blocks import Conv, GlobalAverage
     from ..spaces.named_spaces import named_space
     from ..spaces.stages import stage
 
+    if section.backbone is not None:
+        return _backbones(section.backbone, input_shape, classes)
     if section.stages is None:
         return named_space(section.name or "mixed", input_shape=input_shape, classes=classes)
     if section.name is not None:
@@ -160,6 +162,14 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
     width = choice(*section.stem) if isinstance(section.stem, list) else section.stem
     stem = (Conv(width),) if width is not None else ()
     return Space(input_shape, (*stem, *stages, GlobalAverage()), classes, "stages")
+
+
+def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:
+    """Whole networks of timm or torchvision, each with a linear layer behind it; built on no device to be priced."""
+    from ..models.backbone_prices import priced_backbone
+
+    blocks = [priced_backbone(name, input_shape) for name in ([names] if isinstance(names, str) else names)]
+    return Space(input_shape, (choice(*blocks) if len(blocks) > 1 else blocks[0],), classes, "backbones")
 
 
 def _hole(name: str, value: Any) -> Any:

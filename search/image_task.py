@@ -41,8 +41,9 @@ class ImageTask(Task):
                     f"data.{key} is for classes with texts, but {file.data.name!r} has none; leave it out, or set "
                     "data.texts to a folder of CLASS.txt"
                 )
-        if file.space.features is not None:
-            raise ValueError("space.features is for zero-shot data: a classifier puts out its classes; leave it out")
+        for key in ("features", "backbone"):
+            if getattr(file.space, key) is not None:
+                raise ValueError(f"space.{key} is for zero-shot data: data with texts; leave it out")
 
     def describe(self, file: "SearchFile") -> "DataShape":
         from ..models.data_shapes import describe_data

@@ -54,6 +54,11 @@ class SpaceSection(Section):
     name: str | None = Field(default=None, description="a space of the catalogue: mixed, resnet-space, ...")
     stages: list[StageSection] | None = Field(default=None, description="stages, instead of a name")
     stem: WholeOrList | None = Field(default=None, description="channels of a first 3x3 convolution before the stages")
+    backbone: str | list[str] | None = Field(
+        default=None, description='zero-shot: "timm:NAME" or "torchvision:NAME" instead of a space'
+    )
+    weights: str | None = Field(default=None, description="weights of the backbone, a state dict of torch.save")
+    frozen: bool = Field(default=True, description="whether the backbone keeps its weights; false fine-tunes them")
     features: int | None = Field(
         default=None, ge=1, description="zero-shot: what the image network puts out for the head, 128 where left out"
     )

@@ -47,6 +47,8 @@ def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """What decides a trial's figures besides architecture, recipe and data; None for another program's run."""
     try:
         folds = config["search"].get("folds")
-        return folds, None if folds is None else config["data"]["seed"], config["resources"]["precision"]
+        space = config["space"]
+        start = (space["weights"], space["frozen"]) if space.get("backbone") is not None else None
+        return folds, None if folds is None else config["data"]["seed"], config["resources"]["precision"], start
     except (KeyError, TypeError, AttributeError):
         return None

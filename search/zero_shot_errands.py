@@ -43,7 +43,9 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
 
     data, device = work.data, settle(work.cpus, work.gpus)
     architecture, recipe = Architecture.from_json(trial["architecture"]), ZeroShotRecipe.from_json(trial["recipe"])
-    fit = zero_shot_fit(architecture, recipe, data, trial["seed"], device, work.precision, validate=False)
+    fit = zero_shot_fit(
+        architecture, recipe, data, trial["seed"], device, work.precision, work.folds.start, validate=False
+    )
     try:
         while fit.epoch < trial["epochs"]:
             fit.step()

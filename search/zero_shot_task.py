@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..models.class_folds import ClassFolds
+    from ..models.class_folds import ClassFolds, Start
     from ..models.data_shapes import DataShape
     from ..models.zero_shot_data import ZeroShotData
     from ..models.zero_shot_fit import ZeroShotFit
@@ -46,6 +46,7 @@ class ZeroShotTask(Task):
         if data.limit is not None and data.name != "glyphs":
             raise ValueError("data.limit: of zero-shot data only glyphs can be limited; leave it out")
         _check_proxies(file)
+        _check_backbone(file)
         if file.zero_shot.baselines is not None:
             _check_baselines(file.zero_shot.baselines)
 
@@ -64,13 +65,19 @@ class ZeroShotTask(Task):
         return left_for_image_network(budget, largest_head(Graph(space), recipes)) if budget.limits() else budget
 
     def load(self, file: "SearchFile") -> "tuple[Any, DatasetRecord]":
-        from ..models.class_folds import ClassFolds
+        from ..models.class_folds import ClassFolds, Start
+        from ..models.image_bodies import BackboneBody
         from ..models.zero_shot_loading import load_zero_shot
 
         section = file.data
         asked = section.model_dump(exclude={"name", "val_fraction", "test_fraction"})
         data = load_zero_shot(section.name, **asked)
-        folds = ClassFolds.of(data, file.search.folds, section.val_fraction, seed=section.seed)
+        start = Start(file.space.weights, file.space.frozen and file.space.backbone is not None)
+        if isinstance(file.space.backbone, str):
+            BackboneBody(
+                file.space.backbone, data.input_shape[0], weights=start.weights
+            )  # raises where they do not fit
+        folds = ClassFolds.of(data, file.search.folds, section.val_fraction, seed=section.seed, start=start)
         return (data, folds), DatasetRecord(
             content_hash=sha256("".join(part.content_hash for part in (data, *folds.folds)).encode()).hexdigest(),
             name=data.name,
@@ -115,7 +122,7 @@ class ZeroShotBench(Bench):
         assert isinstance(recipe, ZeroShotRecipe)
 
         def one(data: "ZeroShotData", seed: int) -> "ZeroShotFit":
-            return zero_shot_fit(architecture, recipe, data, seed, self.device, self.precision)
+            return zero_shot_fit(architecture, recipe, data, seed, self.device, self.precision, self.data.start)
 
         if self.data.single:
             return one(self.data.folds[0], seed)
@@ -138,15 +145,17 @@ def zero_shot_fit(
     seed: int,
     device: "torch.device",
     precision: str,
+    start: "Start",
     *,
     validate: bool = True,
 ) -> "ZeroShotFit":
-    """The fit of one network on the seen classes of ``data``, from scratch."""
-    from ..models.image_bodies import ArchitectureBody
+    """The fit of one network on the seen classes of ``data``, from scratch or from a backbone's weights."""
+    from ..models.image_bodies import ArchitectureBody, FrozenStartBody
     from ..models.zero_shot_fit import ZeroShotFit
 
+    body = FrozenStartBody if start.frozen else ArchitectureBody
     return ZeroShotFit(
-        ArchitectureBody(architecture, dropout=recipe.dropout, seed=seed),
+        body(architecture, weights=start.weights, dropout=recipe.dropout, seed=seed),
         data,
         recipe,
         seed=seed,
@@ -155,6 +164,29 @@ def zero_shot_fit(
         channels_last=device.type == "cuda",
         validate=validate,
     )
+
+
+def _check_backbone(file: "SearchFile") -> None:
+    """Raise where a backbone is asked for what it cannot do."""
+    space, recipe = file.space, file.recipe
+    if space.backbone is None:
+        if space.weights is not None:
+            raise ValueError("space.weights are a backbone's, but there is no space.backbone; name it")
+        return
+    if space.name is not None or space.stages is not None:
+        raise ValueError("a space is a backbone, a name or stages, but space.backbone is not alone; leave the rest out")
+    if space.weights is not None and not isinstance(space.backbone, str):
+        raise ValueError("space.weights fit one network, but space.backbone lists several; name one")
+    forms = recipe.get("form", "fc")
+    if forms not in ("fc", ["fc"]):
+        raise ValueError(
+            f'recipe.form must be "fc" with a backbone, whose map is not known beforehand, but got {forms!r}'
+        )
+    if space.frozen and recipe.get("augmentation", "none") != "none":
+        raise ValueError(
+            "recipe.augmentation changes nothing that a frozen backbone has seen once; leave it out, or set "
+            "space.frozen = false"
+        )
 
 
 def _check_proxies(file: "SearchFile") -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from archsieve.models.class_folds import ClassFolds
+from archsieve.models.class_folds import ClassFolds, Start
 from archsieve.models.folds import fold_seed
 from archsieve.results.store import open_store
 from archsieve.results.zero_shot import TESTED, table_of
@@ -58,7 +58,7 @@ def test_a_stopped_search_by_folds_goes_on_to_its_one_test(tmp_path, ray_running
     folds = found.task.load(found.file)[0][1].folds
     architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
     fits = [
-        zero_shot_fit(architecture, recipe, fold, fold_seed(trial.seed, k), torch.device("cpu"), "fp32")
+        zero_shot_fit(architecture, recipe, fold, fold_seed(trial.seed, k), torch.device("cpu"), "fp32", Start())
         for k, fold in enumerate(folds)
     ]
     with open_store(outcome.database, read_only=True) as store:

@@ -1,13 +1,18 @@
-# make search: the main job. make test: the tests. make check: lint, format, types. make slow: the long tests.
+# make search: the main job. make zero-shot: characters by their names. make test: the tests. make check: lint, format, types. make slow: the long tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUN ?= digits-$(shell date +%Y%m%d-%H%M%S)
+NOW := $(shell date +%Y%m%d-%H%M%S)
+RUN ?= digits-$(NOW)
+GLYPHS ?= glyphs-$(NOW)
 
-.PHONY: search test slow check format benchmarks clean
+.PHONY: search zero-shot test slow check format benchmarks clean
 
 search: $(VENV)/installed
 	$(BIN)/archsieve search examples/digits.toml --name $(RUN)
+
+zero-shot: $(VENV)/installed
+	$(BIN)/archsieve search examples/glyphs.toml --name $(GLYPHS)
 
 test: $(VENV)/installed-test
 	$(BIN)/pytest -n 2 --dist loadfile

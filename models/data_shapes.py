@@ -16,6 +16,8 @@ class DataShape(NamedTuple):
 
 
 IMAGE_FOLDER = "imagefolder"
+ZERO_SHOT_DATASETS = ("glyphs", IMAGE_FOLDER, "cub-200", "flowers102")
+GLYPH_SIDE = 32
 SHAPES: dict[str, DataShape | None] = {
     "digits": DataShape((1, 8, 8), 10),
     "fashion-mnist": DataShape((1, 28, 28), 10),
@@ -39,6 +41,25 @@ def describe_data(name: str, *, path: str | Path | None = None, image_size: int 
         return DataShape((3, size, size), len(class_names(split_folders(root)["train"])))
     channels, height, width = known.input_shape
     return DataShape((channels, image_size or height, image_size or width), known.n_classes)
+
+
+def describe_zero_shot(
+    name: str, *, path: str | Path | None = None, texts: str | Path | None = None, image_size: int | None = None
+) -> DataShape:
+    """Input shape of a zero-shot data set; how many classes it has only its files tell, and 0 is said here.
+
+    Raises ``ValueError`` for an unknown name and :class:`DataError` where something that only the caller knows is left
+    out.
+    """
+    look_up(dict.fromkeys(ZERO_SHOT_DATASETS), name, "zero-shot data set")
+    check_image_size(image_size)
+    if name == "glyphs":
+        return DataShape((1, image_size or GLYPH_SIDE, image_size or GLYPH_SIDE), 0)
+    for key, value in (("path", path), ("texts", texts), ("image_size", image_size)):
+        if value is None:
+            raise DataError(f"data set {name!r} needs {key}, but got none; it needs path, texts and image_size")
+    assert image_size is not None
+    return DataShape((3, image_size, image_size), 0)
 
 
 def check_image_size(image_size: int | None) -> None:

@@ -3,6 +3,7 @@
 Shapes: N images (N, C, H, W), B of them in a batch, K classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,7 +39,7 @@ class Compute:
             return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
         return module.to(self.device)
 
-    def logits(self, module: nn.Module, images: Tensor) -> Tensor:
+    def logits(self, module: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """What ``module`` says of normalised images (B, C, H, W) on the device: float32 (B, K)."""
         dtype = PRECISIONS[self.precision]
         if self.channels_last:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from .data_shapes import GLYPH_SIDE
 from .image_data import Request, Split
 from .zero_shot_data import ZeroShotSource
 
@@ -21,7 +22,6 @@ FAMILIES = (
 )
 FACES = tuple(face for family in FAMILIES for face in family)
 LEAST_FACES = 10  # a character with ink in fewer is left out
-SIDE = 32
 EM = 0.6875  # of the side: the size that characters are drawn at, unless they are too wide for the picture
 
 
@@ -30,7 +30,7 @@ def load_glyphs(request: Request) -> ZeroShotSource:
 
     The seed draws one face of each family for the tests. A limit keeps whole characters, drawn by the seed.
     """
-    side = request.image_size or SIDE
+    side = request.image_size or GLYPH_SIDE
     fonts = [ImageFont.truetype(_face_file(face), round(EM * side)) for face in FACES]
     characters = _characters()
     if request.limit is not None:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..spaces.architecture import Architecture
+from ..spaces.backbone import Backbone
+from ..spaces.zero_shot_head import last_map
 from .backbones import backbone
 from .build import build
 
@@ -15,24 +17,42 @@ class ImageBody(nn.Module):
 
     features: int
     map_channels: int | None
+    fixed = False  # whether a part in front keeps its weights, so that its outputs are computed once for all epochs
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         raise NotImplementedError
 
+    def fixed_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the fixed part puts out; all of the body where there is none."""
+        found: tuple[Tensor, Tensor | None] = self(images)
+        return found
+
+    def finish(self, features: Tensor, feature_map: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What the body makes of :meth:`fixed_outputs`."""
+        return features, feature_map
+
 
 class ArchitectureBody(ImageBody):
-    """A network of the spaces; its features are its last linear layer's F = ``classes`` outputs.
+    """A network of the spaces, all of it trained; its features are its last linear layer's F = ``classes`` outputs.
 
-    The map is what the last block puts out that still has rows and columns.
+    The map is what the last block puts out that still has rows and columns. ``weights`` are those of a backbone that it
+    begins with, as in :class:`BackboneBody`.
     """
 
-    def __init__(self, architecture: Architecture, *, dropout: float = 0.0, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        weights: str | Path | None = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+    ) -> None:
         super().__init__()
-        shapes = [price.out_shape for _, _, _, price in architecture.walk()]
+        shapes = [price.out_shape for *_, price in architecture.walk()]
         self.cut = max((place for place, shape in enumerate(shapes, start=1) if len(shape) == 3), default=0)
-        self.network = build(architecture, dropout=dropout, seed=seed)
+        self.network = with_weights(build(architecture, dropout=dropout, seed=seed), architecture, weights)
         self.features = architecture.classes
-        self.map_channels = shapes[self.cut - 1][0] if self.cut else architecture.input_shape[0]
+        self.map_channels = last_map(architecture)[0]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         for block in self.network[: self.cut]:
@@ -68,8 +88,50 @@ class BackboneBody(ImageBody):
         return vector, feature_map if feature_map.dim() == 4 else None
 
 
+class FrozenStartBody(ImageBody):
+    """An architecture that begins with a backbone: the backbone stays as it is, what follows is trained.
+
+    ``weights`` are the backbone's, as in :class:`BackboneBody`. Its children have the names of an
+    :class:`ArchitectureBody`, which a finished model is read into.
+    """
+
+    fixed = True
+    map_channels = None
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        weights: str | Path | None = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = with_weights(build(architecture, dropout=dropout, seed=seed), architecture, weights)
+        self.network[0].requires_grad_(False).eval()
+        self.features = architecture.classes
+
+    def train(self, mode: bool = True) -> "FrozenStartBody":
+        """Batch normalisation keeps its statistics: the backbone stays in evaluation mode."""
+        super().train(mode)
+        self.network[0].eval()
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.finish(*self.fixed_outputs(images))
+
+    def fixed_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        with torch.no_grad():
+            return self.network[0](images), None
+
+    def finish(self, features: Tensor, feature_map: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return self.network[1:](features), None
+
+
 class FrozenBody(ImageBody):
     """A body whose weights stay as they are, so that its outputs are computed once for all epochs."""
+
+    fixed = True
 
     def __init__(self, body: ImageBody) -> None:
         super().__init__()
@@ -86,6 +148,15 @@ class FrozenBody(ImageBody):
         with torch.no_grad():
             found: tuple[Tensor, Tensor | None] = self.body(images)
         return found
+
+
+def with_weights(network: nn.Sequential, architecture: Architecture, weights: str | Path | None) -> nn.Sequential:
+    """``network`` with ``weights`` in its first block, a backbone; as it is where there are none."""
+    if weights is not None:
+        (first,) = architecture.blocks[:1]
+        assert isinstance(first, Backbone)
+        _load(network[0][0], first.name, Path(weights))  # type: ignore[index]
+    return network
 
 
 def _load(network: nn.Module, name: str, path: Path) -> None:

@@ -102,6 +102,11 @@ class ImageData:
         """K."""
         return len(self.classes)
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Those that there are: train, val, test."""
+        return tuple(split for split in (self.train, self.val, self.test) if split is not None)
+
     def to(self, device: Device) -> "ImageData":
         """The data on ``device``; no copy where it already lies there."""
         moved = {name: getattr(self, name).to(device) for name in ("train", "val", "mean", "std")}

@@ -99,6 +99,17 @@ class ZeroShotNetwork(nn.Module):
         return self.compare(self.embed(images), self.classifiers(texts))
 
 
+class ImageSide(nn.Module):
+    """The image network with its head alone: images (B, C, H, W) to embeddings (B, E)."""
+
+    def __init__(self, network: ZeroShotNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.embed(images)
+
+
 def batch_loss(network: ZeroShotNetwork, embedded: Tensor, labels: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
     """The loss of a minibatch over the classes present in it, divided by its pictures; and how many are right.
 

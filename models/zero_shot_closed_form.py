@@ -4,8 +4,9 @@ Shapes: as in the table of baselines.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class Training:
     y: Array
     texts: Array
     seed: int = 0
+    known: dict[tuple[str, float], Any] = field(default_factory=dict, repr=False)  # what two baselines both need
 
     @cached_property
     def centroids(self) -> Array:

@@ -50,11 +50,24 @@ def explain(model: ZeroShotModel, data: ZeroShotData, classes: Tensor | None = N
     against that class alone are computed anew. The negatives are the test images of the other unseen classes.
     """
     chosen = data.unseen if classes is None else classes
-    embedded = torch.cat([model.embed(part) for part in torch.split(data.test_unseen.images, 512)])
-    vectors = model.encoder([data.classes[k] for k in data.unseen.tolist()], data.texts_of(data.unseen))
-    scores = model.network.compare(embedded, model.network.classifiers(vectors))
+    embedded, vectors, scores = _scored(model, data)
     place = {int(k): i for i, k in enumerate(data.unseen)}
     return [_explained(model, data, embedded, scores, vectors, place[k], k) for k in chosen.tolist()]
+
+
+@torch.inference_mode()
+def class_areas(model: ZeroShotModel, data: ZeroShotData) -> Tensor:
+    """The PR-AUC of each unseen class (U,) among the test images of all of them."""
+    scores = calibrated(_scored(model, data)[2], model.network.recipe.calibration)
+    places = torch.searchsorted(data.unseen, data.test_unseen.labels)
+    return torch.from_numpy(pr_aucs(scores, places, torch.arange(len(data.unseen))))
+
+
+def _scored(model: ZeroShotModel, data: ZeroShotData) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings (N, E) of the unseen classes' test images, vectors (U, p) of their texts, scores (N, U)."""
+    embedded = torch.cat([model.embed(part) for part in torch.split(data.test_unseen.images, 512)])
+    vectors = model.encoder([data.classes[k] for k in data.unseen.tolist()], data.texts_of(data.unseen))
+    return embedded, vectors, model.network.compare(embedded, model.network.classifiers(vectors))
 
 
 def _explained(

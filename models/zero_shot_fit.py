@@ -1,6 +1,6 @@
 """The fit of one zero-shot model: an epoch per step, validated on classes it is not trained on, resumable.
 
-Every draw derives from the seed, as in an ordinary fit. A frozen body sees each image once.
+Every draw derives from the seed, as in an ordinary fit. A frozen body or backbone sees each training image once.
 """
 
 import math
@@ -15,7 +15,7 @@ from ..spaces.zero_shot_recipe import ZeroShotRecipe
 from .augmentation import augment
 from .epoch import Diverged, EpochResult
 from .evaluate import Compute
-from .image_bodies import FrozenBody, ImageBody
+from .image_bodies import ImageBody
 from .image_data import Device, Split, in_unit_range
 from .optimizers import lr_at, make_optimizer, set_lr
 from .randomness import Streams
@@ -74,7 +74,7 @@ class ZeroShotFit:
         self._texts = torch.zeros(len(data.classes), self.encoder.width)
         self._texts[data.seen] = self.encoder(*_told(data, data.seen))
         self._texts = self._texts.to(self.compute.device)
-        self._cached = self._body_outputs(data.train.images) if isinstance(body, FrozenBody) else None
+        self._cached = self._body_outputs(data.train.images) if body.fixed else None
 
     @property
     def epoch(self) -> int:
@@ -153,15 +153,16 @@ class ZeroShotFit:
         """g_v of training pictures: augmented anew, or from what a frozen body said of them once."""
         if self._cached is not None:
             features, feature_map = self._cached
-            return self.module.from_body(features[index], feature_map[index] if feature_map is not None else None)
+            chosen = features[index], feature_map[index] if feature_map is not None else None
+            return self.module.from_body(*self.module.body.finish(*chosen))
         images = in_unit_range(self._train.images[index])
         images = augment(images, self.recipe.augmentation, self._streams.augmentation)
-        return self.module.embed(self.data.normalise(images)).float()
+        return self.compute.logits(self.module.embed, self.data.normalise(images))
 
     @torch.no_grad()
     def _body_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         parts = [
-            self.module.body(self.data.normalise(in_unit_range(part.to(self.compute.device))))
+            self.module.body.fixed_outputs(self.data.normalise(in_unit_range(part.to(self.compute.device))))
             for part in torch.split(images, 2 * self.recipe.batch_size)
         ]
         maps = [part[1] for part in parts if part[1] is not None]
@@ -207,7 +208,7 @@ def score_images(
         classifiers = network.classifiers(encoded.to(compute.device))
         batches = (in_unit_range(part.to(compute.device)) for part in torch.split(split.images, batch_size))
         return torch.cat(
-            [network.compare(network.embed(data.normalise(b)), classifiers).float().cpu() for b in batches]
+            [network.compare(compute.logits(network.embed, data.normalise(b)), classifiers).cpu() for b in batches]
         )
     finally:
         network.train(was_training)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..spaces.lookup import look_up
 from .data_error import DataError
-from .data_shapes import check_image_size
+from .data_shapes import ZERO_SHOT_DATASETS, check_image_size
 from .glyphs import load_glyphs
 from .image_data import Request
 from .zero_shot_data import ZeroShotData, ZeroShotSource, draw_unseen
@@ -16,7 +16,6 @@ WITH_TEXTS: dict[str, Callable[[Request, Path], ZeroShotSource]] = {
     "cub-200": load_cub,
     "flowers102": load_flowers,
 }
-ZERO_SHOT_DATASETS = ("glyphs", *WITH_TEXTS)
 
 
 def load_zero_shot(

@@ -1,5 +1,6 @@
 """The finished zero-shot model: it recognises images by any set of texts, and is one file."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from .train import on_cpu
 from .zero_shot import ZeroShotNetwork
 from .zero_shot_fit import ZeroShotFit, calibrated
 
-FORMAT = 1
+FORMAT = 2
+HEADER = "archsieve"  # the entry of the file's header that has the JSON
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,46 +87,51 @@ class ZeroShotModel:
                 )
         return vectors
 
+    def to_bytes(self) -> bytes:
+        """The model as one safetensors file: tensors, and all else as JSON in its header."""
+        from safetensors.torch import save
+
+        tensors = {f"network.{name}": tensor for name, tensor in on_cpu(self.network.state_dict()).items()}
+        told = {
+            "format": FORMAT,
+            "architecture": self.architecture.to_json(),
+            "recipe": self.network.recipe.to_json(),
+            "encoder": self.encoder.state(),
+            "seen": list(self.seen),
+            "gamma": self.gamma,
+        }
+        whole = {**tensors, "mean": self.mean, "std": self.std}
+        return save({name: tensor.contiguous() for name, tensor in whole.items()}, {HEADER: json.dumps(told)})
+
     def save(self, path: str | Path) -> None:
-        """Write the model to one file of plain types and tensors."""
-        torch.save(
-            {
-                "format": FORMAT,
-                "architecture": self.architecture.to_json(),
-                "recipe": self.network.recipe.to_json(),
-                "encoder": self.encoder.state(),
-                "network": on_cpu(self.network.state_dict()),
-                "mean": self.mean,
-                "std": self.std,
-                "seen": list(self.seen),
-                "gamma": self.gamma,
-            },
-            path,
-        )
+        """Write the model to one file: safetensors, which holds numbers and no code."""
+        Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> "ZeroShotModel":
         """The model in ``path``; nothing in the file is run. ``ValueError`` where it is none."""
-        state = _read(Path(path))
-        architecture, recipe = (
-            Architecture.from_json(state["architecture"]),
-            ZeroShotRecipe.from_json(state["recipe"]),
-        )
-        encoder = encoder_of(state["encoder"])
+        told, tensors = _read(Path(path))
+        architecture, recipe = Architecture.from_json(told["architecture"]), ZeroShotRecipe.from_json(told["recipe"])
+        encoder = encoder_of(told["encoder"])
         network = ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), encoder.width, recipe)
-        network.load_state_dict(state["network"])
-        return cls(
-            network.eval(), encoder, architecture, state["mean"], state["std"], tuple(state["seen"]), state["gamma"]
-        )
+        weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+        network.load_state_dict(weights)
+        network = network.eval()
+        return cls(network, encoder, architecture, tensors["mean"], tensors["std"], tuple(told["seen"]), told["gamma"])
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a model's file says in JSON, and its tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ValueError(f"a zero-shot model is one file, but there is no {path}; search or train one first")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"a zero-shot model is one file, but there is no {path}; search or train one first") from None
-    except Exception as error:
-        raise ValueError(f"{path} is no zero-shot model: {type(error).__name__}; train it again") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        with safe_open(path, framework="pt") as file:
+            told = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is no zero-shot model: {error}; train it again") from None
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
         raise ValueError(f"{path} is no zero-shot model of this version; train it again")
-    return state
+    return told, tensors

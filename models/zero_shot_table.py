@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ..spaces.lookup import look_up
+from ..spaces.zero_shot_recipe import CALIBRATIONS
 from .image_data import Split, in_unit_range
 from .text import fit_text
-from .zero_shot_baselines import BASELINES, Array, Training
+from .zero_shot_baselines import BASELINES, Array, Scorer, Training
 from .zero_shot_data import ZeroShotData
 from .zero_shot_fit import calibrated
 from .zero_shot_metrics import ZeroShotScores, roc_aucs, seen_unseen_curve, zero_shot_scores
@@ -49,30 +50,42 @@ def pixel_vectors(data: ZeroShotData) -> Vectors:
     return lambda split: np.asarray(pca.transform(_flat(split)), dtype=np.float64)
 
 
-def choose_setting(name: str, fold: ZeroShotData, vectors: Vectors, *, text: str = "tfidf", seed: int = 0) -> Setting:
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """What baselines see of ``data``: a training, the texts of all classes (K, p), the vectors of both tests (M, d)."""
+
+    data: ZeroShotData
+    training: Training
+    texts: Array
+    tests: tuple[Array, Array]
+
+    @classmethod
+    def of(cls, data: ZeroShotData, vectors: Vectors, *, text: str = "tfidf", seed: int = 0) -> "Entrant":
+        """``data`` by its ``vectors``; the text encoder knows the seen classes alone."""
+        encoder = fit_text(text, [data.classes[k] for k in data.seen.tolist()], data.texts_of(data.seen))
+        texts = encoder(data.classes, data.texts).double().numpy()
+        place = torch.searchsorted(data.seen, data.train.labels)
+        training = Training(vectors(data.train), place.numpy(), texts[data.seen.numpy()], seed)
+        return cls(data, training, texts, (vectors(data.test_seen), vectors(data.test_unseen)))
+
+
+def choose_setting(name: str, fold: Entrant, **fixed: Any) -> Setting:
     """The setting of baseline ``name`` with the highest calibrated H on the validation classes of ``fold``.
 
-    Gamma is that of highest H; the calibration of highest unseen ROC-AUC, which H does not depend on.
+    Gamma is that of highest H; the calibration of highest unseen ROC-AUC, which H does not depend on. ``fixed`` are
+    values that are not chosen.
     """
     baseline = look_up(BASELINES, name, "baseline")
-    training, texts = _training(fold, vectors, text, seed)
-    parts = [vectors(split) for split in (fold.test_seen, fold.test_unseen)]
-    return max(
-        (_tried(baseline.fit(training, **values), values, fold, parts, texts) for values in _grid(baseline.grid)),
-        key=lambda setting: (setting.h, setting.roc_unseen),
-    )
+    values = [{**chosen, **fixed} for chosen in _grid(baseline.grid)]
+    tried = (_tried(baseline.fit(fold.training, **each), each, fold) for each in values)
+    return max(tried, key=lambda setting: (setting.h, setting.roc_unseen))
 
 
-def evaluated(
-    name: str, data: ZeroShotData, vectors: Vectors, setting: Setting, *, text: str = "tfidf", seed: int = 0
-) -> ZeroShotScores:
-    """Baseline ``name`` fitted on all seen classes of ``data`` with a setting chosen before, on the test pictures."""
-    training, texts = _training(data, vectors, text, seed)
-    scorer = look_up(BASELINES, name, "baseline").fit(training, **setting.values)
-    seen, unseen = (
-        torch.from_numpy(scorer(vectors(split), texts) / setting.scale) for split in (data.test_seen, data.test_unseen)
-    )
-    return scored(data, seen, unseen, setting.calibration, setting.gamma)
+def evaluated(name: str, entrant: Entrant, setting: Setting) -> ZeroShotScores:
+    """Baseline ``name`` fitted on all seen classes, with a setting chosen before, on the test pictures."""
+    scorer = look_up(BASELINES, name, "baseline").fit(entrant.training, **setting.values)
+    seen, unseen = (torch.from_numpy(scorer(part, entrant.texts) / setting.scale) for part in entrant.tests)
+    return scored(entrant.data, seen, unseen, setting.calibration, setting.gamma)
 
 
 def scored(data: ZeroShotData, seen: Tensor, unseen: Tensor, calibration: str, gamma: float) -> ZeroShotScores:
@@ -86,33 +99,20 @@ def scored(data: ZeroShotData, seen: Tensor, unseen: Tensor, calibration: str, g
     )
 
 
-def _tried(
-    scorer: Callable[[Array, Array], Array],
-    values: Mapping[str, Any],
-    fold: ZeroShotData,
-    parts: list[Array],
-    texts: Array,
-) -> Setting:
-    seen, unseen = (torch.from_numpy(scorer(part, texts)) for part in parts)
+def _tried(scorer: Scorer, values: Mapping[str, Any], fold: Entrant) -> Setting:
+    data = fold.data
+    seen, unseen = (torch.from_numpy(scorer(part, fold.texts)) for part in fold.tests)
     scale = float(unseen.std()) or 1.0
-    both, labels = torch.cat([seen, unseen]) / scale, torch.cat([fold.test_seen.labels, fold.test_unseen.labels])
-    gamma, h = seen_unseen_curve(both, labels, fold.seen, fold.unseen).best
+    both, labels = torch.cat([seen, unseen]) / scale, torch.cat([data.test_seen.labels, data.test_unseen.labels])
+    gamma, h = seen_unseen_curve(both, labels, data.seen, data.unseen).best
     rocs = {
         calibration: float(
-            roc_aucs(calibrated(unseen / scale, calibration), fold.test_unseen.labels, fold.unseen).mean()
+            roc_aucs(calibrated(unseen / scale, calibration), data.test_unseen.labels, data.unseen).mean()
         )
-        for calibration in ("none", "posterior")
+        for calibration in CALIBRATIONS
     }
     calibration = max(rocs, key=lambda kind: rocs[kind])
     return Setting(values, calibration, scale, gamma, h, rocs[calibration])
-
-
-def _training(data: ZeroShotData, vectors: Vectors, text: str, seed: int) -> tuple[Training, Array]:
-    """What a baseline learns from, and the texts of all classes; the encoder knows the seen classes alone."""
-    encoder = fit_text(text, [data.classes[k] for k in data.seen.tolist()], data.texts_of(data.seen))
-    texts = encoder(data.classes, data.texts).double().numpy()
-    place = torch.searchsorted(data.seen, data.train.labels)
-    return Training(vectors(data.train), place.numpy(), texts[data.seen.numpy()], seed), texts
 
 
 def _grid(grid: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:

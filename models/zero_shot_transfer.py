@@ -5,11 +5,14 @@ Shapes: as in the table of baselines; x~ = [x; 1], hyperplanes (S, d + 1).
 """
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .zero_shot_closed_form import Array, Scorer, Training
 
 HIGH, LOW = 2.0, -2.0  # where DA wants pairs of one class and of two
 STEPS = 60  # of L-BFGS
+PART = 1024  # vectors scored at a time
 HYPERPLANE_STRENGTH = 1.0
 
 
@@ -31,36 +34,58 @@ def domain_adaptation(training: Training, strength: float = 0.01) -> Scorer:
     """min_W strength/2 |W|^2 + mean squared hinge of t' W x~ over pairs of one class and of two (Kulis et al. 2011).
 
     Pairs of one class should be above 2, others below -2; the two kinds weigh the same. L-BFGS from zero. Vectors are
-    reduced to one mean and deviation; the texts are made orthogonal first, which changes W and no score.
+    reduced to one mean and deviation; the texts are made orthogonal first, which changes W and no score. A ``training``
+    remembers its transform.
     """
+    mean, scale = training.x.mean(0), training.x.std(0) + 1e-6
+    key = ("da", strength)
+    if key not in training.known:
+        training.known[key] = _transform(_with_one((training.x - mean) / scale), training, strength)
+    w = training.known[key]
+    return lambda x, texts: _with_one((x - mean) / scale) @ (texts @ w).T
+
+
+def _transform(x: Array, training: Training, strength: float) -> Array:
+    """W (p, d + 1) for vectors x~ (N, d + 1)."""
     from scipy.optimize import minimize
 
-    mean, scale = training.x.mean(0), training.x.std(0) + 1e-6
-    x, basis = _with_one((training.x - mean) / scale), _basis(training.texts)
-    texts, rows = training.texts @ basis, np.arange(len(training.x))
+    basis = _basis(training.texts)
+    pairs = _Pairs(torch.from_numpy(x).float(), torch.from_numpy(training.texts @ basis).float(), training.y)
 
     def objective(flat: Array) -> tuple[float, Array]:
-        w = flat.reshape(texts.shape[1], x.shape[1])
-        scores = x @ (texts @ w).T
-        above = np.clip(scores - LOW, 0, None)
-        below = np.clip(HIGH - scores[rows, training.y], 0, None)
-        others = scores.size - len(x)
-        above[rows, training.y] = 0.0
-        slope = 2 * above / others
-        slope[rows, training.y] = -2 * below / len(x)
-        loss = strength / 2 * (w**2).sum() + (above**2).sum() / others + (below**2).mean()
-        return float(loss), (strength * w + texts.T @ (slope.T @ x)).ravel()
+        loss, slope = pairs.loss(torch.from_numpy(flat).float().view(basis.shape[1], x.shape[1]))
+        return strength / 2 * float(flat @ flat) + loss, strength * flat + slope.double().numpy().ravel()
 
-    start = np.zeros(texts.shape[1] * x.shape[1])
+    start = np.zeros(basis.shape[1] * x.shape[1])
     found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
-    w = basis @ found.reshape(texts.shape[1], x.shape[1])
-    return lambda x, texts: _with_one((x - mean) / scale) @ (texts @ w).T
+    transform: Array = basis @ found.reshape(basis.shape[1], x.shape[1])
+    return transform
+
+
+class _Pairs:
+    """All pairs of a vector x~ (N, d + 1) and a text (S, r), a part of the vectors at a time: N x S scores are many."""
+
+    def __init__(self, x: Tensor, texts: Tensor, y: Array) -> None:
+        self.x, self.texts, self.y = x, texts, torch.from_numpy(y).unsqueeze(1)
+
+    def loss(self, w: Tensor) -> tuple[float, Tensor]:
+        """The mean squared hinge at ``w`` (r, d + 1), and its slope."""
+        hyperplanes, total = self.texts @ w, 0.0
+        slope = torch.zeros_like(hyperplanes)
+        one, two = len(self.x), len(self.x) * (len(self.texts) - 1)
+        for x, y in zip(torch.split(self.x, PART), torch.split(self.y, PART), strict=True):
+            scores = x @ hyperplanes.T
+            below = (HIGH - scores.gather(1, y)).clamp_(min=0)
+            above = scores.sub_(LOW).clamp_(min=0).scatter_(1, y, 0.0)
+            total += float(above.square().sum()) / two + float(below.square().sum()) / one
+            slope += above.mul_(2 / two).scatter_(1, y, -2 * below / one).T @ x
+        return total, self.texts.T @ slope
 
 
 def gpr_with_adaptation(
     training: Training, strength: float = 0.01, noise: float = 0.1, *, programme: bool = False
 ) -> Scorer:
-    """Both at once: by default the sum of the two scores, each with deviation 1 (late fusion).
+    """Both at once: by default the sum of the two scores, each with deviation 1 in training (late fusion).
 
     ``programme`` solves the paper's quadratic programme for each class instead, with squared slack:
     min c'c - t'W c + |c - c~|^2 / 2 + sum max(0, 1 + c' x~)^2 / N over the seen images as negatives. It is fragile
@@ -69,12 +94,14 @@ def gpr_with_adaptation(
     regressed, adapted = gaussian_processes(training, noise), domain_adaptation(training, strength)
     if programme:
         return lambda x, texts: _programme(training, regressed, adapted, x, texts)
+    told = [(scorer, _spread(scorer, training)) for scorer in (regressed, adapted)]
+    return lambda x, texts: sum((scorer(x, texts) / spread for scorer, spread in told), np.zeros(()))
 
-    def scores(x: Array, texts: Array) -> Array:
-        parts = [score(x, texts) for score in (regressed, adapted)]
-        return sum(((part - part.mean()) / (part.std() + 1e-12) for part in parts), np.zeros(()))
 
-    return scores
+def _spread(scorer: Scorer, training: Training) -> float:
+    """The deviation of a scorer's scores on the training vectors, a part of them where they are many."""
+    step = -(-len(training.x) // PART)
+    return float(scorer(training.x[::step], training.texts).std()) or 1.0
 
 
 def _programme(training: Training, regressed: Scorer, adapted: Scorer, x: Array, texts: Array) -> Array:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, liter
 
 from ..spaces.lookup import unknown
 from . import schema
+from .zero_shot import OF_ZERO_SHOT
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c
 NUMBER, TEXT, MOMENT, JSON = "numbers", "texts", "moments", "whatever the recipe or the searcher put there"
@@ -56,6 +57,13 @@ def _json_reading(value: float | int | str | bool) -> tuple[tuple[str, ...], Cal
     return ("integer", "real", "number"), lambda held: held.as_float()
 
 
+def _at_best_epoch(metric: str) -> ColumnElement[Any]:
+    """A figure of a trial's curve at its best epoch; null where it has none."""
+    m = schema.metric.c
+    own = (m.trial_id == _t.trial_id, m.name == metric, m.step == _t.best_epoch)
+    return select(m.value).where(*own).correlate(schema.trial).scalar_subquery()
+
+
 def _columns() -> dict[str, Column]:
     numbers = (
         *("number", "seed", "params", "macs", "activations", "memory_bytes", "epochs_done", "best_epoch"),
@@ -68,6 +76,7 @@ def _columns() -> dict[str, Column]:
         Column("test_accuracy", NUMBER, _t.test_accuracy),
         Column("source", NUMBER, _t.source_trial_id),
         Column("val_error", NUMBER, 1 - _t.val_accuracy),
+        *(Column(name, NUMBER, _at_best_epoch(name)) for name in OF_ZERO_SHOT),
         Column("flops", NUMBER, 2 * _t.macs),
         Column("depth", NUMBER, _a.depth, (schema.architecture,)),
         *(Column(name, TEXT, _t[name]) for name in texts),

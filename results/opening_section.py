@@ -7,6 +7,7 @@ from ..spaces.budget import format_count
 from .page import facts, paragraph, section, tiles
 from .query import why_none
 from .told import Told
+from .zero_shot import SELECTED_BY
 
 UNITS = "macs are multiply-accumulates of convolutions and linear layers at batch 1; flops are 2 * macs."
 
@@ -24,7 +25,7 @@ def _question(told: Told) -> str:
     linked = sum(trial.source is not None for trial in told.history)
     known = f" {linked} of them were not trained again: their figures come from earlier runs." if linked else ""
     return (
-        f"Looked for: the network with the highest validation accuracy on {told.data.name}"
+        f"Looked for: the network with the highest {told.selected_by} on {told.data.name}"
         f"{f' (images: {counts})' if counts else ''}{limited}. The searcher {told.run.searcher} (seed {told.run.seed}) "
         f"proposed {told.run.trials} trials: each is an architecture with a recipe, trained once.{known}"
     )
@@ -36,12 +37,14 @@ def _answer(told: Told) -> Iterator[str]:
         return
     winner = told.best[0]
     yield (
-        f"Found: trial {winner.trial}, with a validation accuracy of {winner.val_accuracy:.4f}, "
+        f"Found: trial {winner.trial}, with a {told.selected_by} of {winner.val_accuracy:.4f}, "
         f"{winner.params:,} parameters and {winner.macs:,} multiply-accumulates."
     )
     if winner.test_accuracy is not None:
         yield f"Trial {winner.trial} has a test accuracy of {winner.test_accuracy:.4f}: measured, never used to choose."
-    if told.data.n_val and winner.val_accuracy is not None:
+    if told.is_zero_shot:
+        yield SELECTED_BY
+    elif told.data.n_val and winner.val_accuracy is not None:
         yield _chance(told.data.n_val, winner.val_accuracy)
 
 
@@ -61,7 +64,7 @@ def _tiles(told: Told) -> dict[str, str]:
     if not told.best:
         return counts
     winner = told.best[0]
-    best = {"best validation accuracy": f"{winner.val_accuracy:.4f}"}
+    best = {"best {told.selected_by}": f"{winner.val_accuracy:.4f}"}
     for cost, words in (("params", "parameters"), ("macs", "multiply-accumulates")):
         high = getattr(told.budget, cost)
         limit = f", of {format_count(high)} allowed" if high is not None else ""

@@ -41,13 +41,15 @@ def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
     )
 
 
-def accuracy_against(cost: str, trials: Sequence[Trial], limit: int | None) -> "Figure":
-    """Validation accuracy of the finished trials against ``cost``, their Pareto front, and the budget's limit.
+def accuracy_against(
+    cost: str, trials: Sequence[Trial], limit: int | None, what: str = "validation accuracy"
+) -> "Figure":
+    """Validation accuracy (``what`` it is in this run) of finished trials against ``cost``, their front, the limit.
 
     The axis is logarithmic where the costs spread over more than a factor of ``WIDE``. Of very many trials the best
     ``MOST`` are drawn, and the front is that of all.
     """
-    figure = _figure(f"Validation accuracy against {cost}", cost, "validation accuracy")
+    figure = _figure(f"{what[0].upper()}{what[1:]} against {cost}", cost, what)
     scored = sorted((t for t in trials if t.state.finished and t.val_accuracy is not None), key=rank)
     front = sorted(pareto(scored, ("val_accuracy", cost)), key=lambda trial: getattr(trial, cost))
     name = "trials" if len(scored) <= MOST else f"the best {MOST:,} of {len(scored):,} trials"
@@ -76,9 +78,9 @@ def _add_points(figure: "Figure", trials: Sequence[Trial], cost: str, name: str,
     figure.add_scatter(x=x, y=y, name=name, text=text, hovertemplate=hover, **style)
 
 
-def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], metric: str) -> "Figure":
-    """One line per entry of ``curves``: ``metric`` by epoch; figures that are not finite leave gaps."""
-    figure = _figure(metric.replace("val_", "validation "), "epoch", "")
+def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], metric: str, what: str = "") -> "Figure":
+    """One line per entry of ``curves``: ``metric`` by epoch, called ``what``; what is not finite leaves gaps."""
+    figure = _figure(what or metric.replace("val_", "validation "), "epoch", "")
     for name, points in curves.items():
         values = [value if math.isfinite(value) else None for _, value in points]
         hover = f"{escape(name)}, epoch %{{x}}: %{{y:.4f}}<extra></extra>"

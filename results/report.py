@@ -15,6 +15,7 @@ from .proxy_section import proxy_section
 from .reading import Reading
 from .told import Told
 from .winners_section import winners_sections
+from .zero_shot_section import zero_shot_section
 
 _FAILURES = 50  # rows of the table
 
@@ -39,6 +40,7 @@ def _sections(told: Told) -> Iterator[str]:
     """In the order of the questions that a reader has."""
     yield opening_section(told)
     yield from winners_sections(told)
+    yield from zero_shot_section(told)
     if told.best:
         yield from importance_section(told)
     yield from latency_section(told.store, told.run.run_id, told.history, told.budget)

@@ -26,6 +26,9 @@ figcaption { overflow-wrap: anywhere; }
 .pair { display: grid; gap: 0 1.5rem; /* auto-fill: a figure is drawn before its neighbour is there */
   grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr)); }
 .wide { overflow-x: auto; }
+.images { display: flex; flex-wrap: wrap; gap: .75rem; }
+.images figure { margin: 0; width: 8rem; }
+.images img { width: 4rem; image-rendering: pixelated; border: 1px solid var(--line); }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; margin: .75rem 0; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 thead th { white-space: nowrap; color: var(--soft); font-weight: 600; }

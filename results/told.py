@@ -7,10 +7,12 @@ from typing import Any
 
 from ..spaces.architecture import Architecture
 from ..spaces.budget import Budget
+from ..spaces.tasks import ZERO_SHOT, task_name
 from .limits import budget_in
 from .query import best
 from .reading import Reading
 from .records import DatasetRecord, History, RunRecord, Trial, TrialState
+from .zero_shot import CALIBRATED_H
 
 TOP = 5
 
@@ -36,6 +38,16 @@ class Told:
     def best(self) -> list[Trial]:
         """The best trials inside the budget."""
         return best(self.store, budget=self.budget, run=self.run.run_id, top=TOP)
+
+    @cached_property
+    def is_zero_shot(self) -> bool:
+        """Whether classes are recognised by their texts."""
+        return task_name(self.run.config.get("data", {})) == ZERO_SHOT
+
+    @property
+    def selected_by(self) -> str:
+        """What ``val_accuracy`` is in this run."""
+        return CALIBRATED_H if self.is_zero_shot else "validation accuracy"
 
     @cached_property
     def failed(self) -> list[Trial]:

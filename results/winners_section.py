@@ -31,7 +31,7 @@ def _table(told: Told) -> str:
     columns = ("trial", "val_accuracy", "params", "macs", "activations", "memory_bytes", "latency_ms", "epochs_done")
     shown = [name for name in columns if any(getattr(trial, name) is not None for trial in told.best)]
     rows = [[*(getattr(trial, name) for name in shown), _pairs(trial.recipe, told)] for trial in told.best]
-    note = f"Chosen by validation accuracy alone; equal ones by fewer params, then fewer macs. {UNITS}"
+    note = f"Chosen by {told.selected_by} alone; equal ones by fewer params, then fewer macs. {UNITS}"
     winner = told.best[0]
     recorded = {"fingerprint": winner.fingerprint, "architecture": winner.architecture, "recipe": dict(winner.recipe)}
     whole = folded(f"Trial {winner.trial} as it is recorded", code(json.dumps(recorded, indent=1, ensure_ascii=False)))
@@ -54,7 +54,7 @@ def _networks(told: Told) -> Iterator[str]:
     if not drawn:
         return
     parts = [
-        heading(f"Trial {trial.trial}, validation accuracy {trial.val_accuracy:.4f}")
+        heading(f"Trial {trial.trial}, {told.selected_by} {trial.val_accuracy:.4f}")
         + picture(draw(architecture), f"network-{place}", caption(architecture))
         for place, (trial, architecture) in enumerate(drawn)
     ]
@@ -66,22 +66,25 @@ def _networks(told: Told) -> Iterator[str]:
 
 
 def _costs(told: Told) -> str:
-    figures = [plots.accuracy_against(c, told.history.trials, getattr(told.budget, c)) for c in ("params", "macs")]
+    figures = [
+        plots.accuracy_against(c, told.history.trials, getattr(told.budget, c), told.selected_by)
+        for c in ("params", "macs")
+    ]
     note = (
         "Each point is a trained trial. The line is the Pareto front: the trials that no other one beats in both. "
         "A dashed line is the budget."
-    )
+    ) + (" It limits image networks with their heads; the points are image networks alone." * told.is_zero_shot)
     pictures = [picture(figure, f"cost-{place}") for place, figure in enumerate(figures)]
     return section("Accuracy against cost", paragraph(note, soft=True), side_by_side(*pictures))
 
 
 def _curves(told: Told) -> Iterator[str]:
     curves = {f"trial {trial.trial}": told.store.curve(trial.trial) for trial in told.best}
-    drawn = []
-    for metric in ("val_accuracy", "val_loss"):
+    names, drawn = {"val_accuracy": told.selected_by, "val_roc_auc": "ROC-AUC of validation classes"}, []
+    for metric in ("val_accuracy", "val_loss", "val_roc_auc"):
         points = {name: curve[metric] for name, curve in curves.items() if metric in curve}
         if points:
-            drawn.append(picture(plots.learning_curves(points, metric), f"curves-{metric}"))
+            drawn.append(picture(plots.learning_curves(points, metric, names.get(metric, "")), f"curves-{metric}"))
     if drawn:
         yield section("Learning curves of the best trials", side_by_side(*drawn))
 

@@ -10,7 +10,7 @@ from ..results.records import History, RunRecord, Trial
 from ..spaces.architecture import Architecture
 from ..spaces.cost import cost
 from ..spaces.parse import decisions_of
-from ..spaces.recipe import Recipe
+from ..spaces.recorded_recipes import recorded_recipe
 from .checkpoint_files import BrokenCheckpointError, Shelf, checkpoints_of
 from .experiment import Experiment
 from .experiment import experiment as make_experiment
@@ -104,6 +104,6 @@ def _rebuilt(experiment: Experiment, run: RunRecord, history: History) -> Iterat
         yield Broken("I6", run.name, f"its searcher fails on its history: {type(error).__name__}: {error}")
         return
     if proposal is not None and proposal.key in {
-        (trial.fingerprint, Recipe.from_json(trial.recipe)) for trial in history
+        (trial.fingerprint, recorded_recipe(trial.recipe)) for trial in history
     }:
         yield Broken("I6", run.name, f"its searcher proposes again what was tried: {proposal.architecture}")

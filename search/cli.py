@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .commands import asking, database, profiling, querying, reporting, searching, spacing, transferring
+from .commands import asking, database, explaining, profiling, querying, reporting, searching, spacing, transferring
 from .faults import enabled, watch_exports
 
 # 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
@@ -31,6 +31,7 @@ asking.results.command("import")(transferring.import_runs)
 app.add_typer(asking.results, name="results")
 app.command()(reporting.report)
 app.command()(reporting.dashboard)
+app.command()(explaining.explain)
 app.add_typer(database.db, name="db")
 app.command()(searching.status)
 app.command()(searching.init)

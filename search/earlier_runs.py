@@ -11,6 +11,7 @@ from ..spaces.architecture import Architecture
 from ..spaces.choices import Choice
 from ..spaces.parse import decisions_of
 from ..spaces.recipe import Recipe, RecipeSpace
+from ..spaces.recorded_recipes import recorded_recipe
 from .experiment import Experiment
 from .searchers import Proposal, Searcher
 
@@ -68,7 +69,7 @@ def _proposable(trials: Sequence[Trial], experiment: Experiment) -> Iterator[Tri
     """The trials inside the space, the budget and the recipes, with this space's own decisions."""
     for trial in trials:
         try:
-            architecture, recipe = Architecture.from_json(trial.architecture), Recipe.from_json(trial.recipe)
+            architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
         except (ValueError, KeyError, TypeError):  # of another version of archsieve
             continue
         decisions = decisions_of(experiment.space, architecture)

@@ -50,6 +50,4 @@ def run_errands(
         raise error.cause from None
     except ray.exceptions.RayError as error:
         said = str(error).splitlines()[0]
-        raise ResourceError(
-            f"a worker was lost before the first trial: {said}; give trials less to do at once"
-        ) from None
+        raise ResourceError(f"a worker was lost on an errand: {said}; give workers less to do at once") from None

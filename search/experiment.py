@@ -9,13 +9,14 @@ from ..spaces.budget import Budget
 from ..spaces.choices import Range, choice
 from ..spaces.lookup import unknown
 from ..spaces.recipe import RecipeSpace
-from ..spaces.sieve import Sieve
+from ..spaces.sieve import BudgetError, Sieve
 from ..spaces.space import Space
 from .sections import SearchFile, SearchSection, SpaceSection
 
 if TYPE_CHECKING:
     from ..spaces.architecture import Architecture
     from .searchers import Searcher
+    from .task import Task
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Experiment:
     input_shape: tuple[int, int, int]
     classes: int
 
+    @property
+    def task(self) -> "Task":
+        """What the networks are to learn."""
+        from .tasks import task_of
+
+        return task_of(self.file)
+
     @cached_property
     def budget(self) -> Budget:
         """The limits."""
@@ -38,7 +46,9 @@ class Experiment:
     @cached_property
     def recipes(self) -> RecipeSpace:
         """The recipe space."""
-        return RecipeSpace.of(**{name: _hole(name, value) for name, value in self.file.recipe.items()})
+        return RecipeSpace.of(
+            self.task.recipe, **{name: _hole(name, value) for name, value in self.file.recipe.items()}
+        )
 
     @cached_property
     def space(self) -> Space:
@@ -47,8 +57,9 @@ class Experiment:
 
     @cached_property
     def sieve(self) -> Sieve:
-        """The space through the budget; memory at the largest batch the recipe allows."""
-        return Sieve(self.space, self.budget, self.recipes.largest("batch_size"))
+        """The space through what of the budget is the architecture's; memory at the largest batch allowed."""
+        budget = self.task.left(self.budget, self.space, self.recipes)
+        return Sieve(self.space, budget, self.recipes.largest("batch_size"))
 
     def check(self) -> None:
         """Raise where any part cannot work."""
@@ -60,8 +71,20 @@ class Experiment:
         if search.searcher not in SEARCHERS:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
-        self.sieve.check()
+        self._check_budget()
         self.known_first(self.searcher(self.sieve))
+
+    def _check_budget(self) -> None:
+        """Raise where nothing fits; where the task keeps a part of the budget, with how much that is."""
+        try:
+            self.sieve.check()
+        except BudgetError as error:
+            left, whole = self.sieve.budget.limits(), self.budget.limits()
+            kept = {name: high - (left[name][1] or 0) for name, (_, high) in whole.items() if high is not None}
+            if not any(kept.values()):
+                raise
+            told = ", ".join(f"{name} {count:,}" for name, count in kept.items())
+            raise BudgetError(f"{error}; these figures are without the largest head of the recipe: {told}") from None
 
     @cached_property
     def designs(self) -> "list[Architecture]":
@@ -94,10 +117,11 @@ class Experiment:
 
 def experiment(file: SearchFile) -> Experiment:
     """The checked experiment that ``file`` describes."""
-    from ..models.data_shapes import describe_data
+    from .tasks import task_of
 
-    data = file.data
-    shape = describe_data(data.name, path=data.path, image_size=data.image_size)
+    task = task_of(file)
+    task.check(file)
+    shape = task.describe(file)
     found = Experiment(file, shape.input_shape, shape.n_classes)
     found.check()
     return found
@@ -123,11 +147,13 @@ def _check_proxies(search: SearchSection) -> None:
 
 
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
-    """The named space, or the stages written out with a global average behind them."""
+    """The named space, backbones, or the stages written out with a global average behind them."""
     from ..spaces.blocks import Conv, GlobalAverage
     from ..spaces.named_spaces import named_space
     from ..spaces.stages import stage
 
+    if section.backbone is not None:
+        return _backbones(section.backbone, input_shape, classes)
     if section.stages is None:
         return named_space(section.name or "mixed", input_shape=input_shape, classes=classes)
     if section.name is not None:
@@ -136,6 +162,14 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
     width = choice(*section.stem) if isinstance(section.stem, list) else section.stem
     stem = (Conv(width),) if width is not None else ()
     return Space(input_shape, (*stem, *stages, GlobalAverage()), classes, "stages")
+
+
+def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:
+    """Whole networks of timm or torchvision, each with a linear layer behind it; built on no device to be priced."""
+    from ..models.backbone_prices import priced_backbone
+
+    blocks = [priced_backbone(name, input_shape) for name in ([names] if isinstance(names, str) else names)]
+    return Space(input_shape, (choice(*blocks) if len(blocks) > 1 else blocks[0],), classes, "backbones")
 
 
 def _hole(name: str, value: Any) -> Any:

@@ -70,8 +70,7 @@ def check_gpus(experiment: "Experiment", data: "ImageData") -> Shares | None:
     size = gpu_bytes()
     if asked.gpus_per_trial != "auto":
         return None
-    splits = [split for split in (data.train, data.val, data.test) if split is not None]
-    pictures = sum(tensor.nbytes for split in splits for tensor in (split.images, split.labels))
+    pictures = sum(tensor.nbytes for split in data.splits for tensor in (split.images, split.labels))
     # every fold has pictures of its own, as many as the pool, beside the pool itself
     return Shares(size, pictures * (1 + (folds or 0)), folds or 1)
 

@@ -42,11 +42,13 @@ class Progress:
         """Show where the run stands."""
         history = recorder.history
         done = [trial for trial in history if trial.state.final]
-        note = _note(history, recorder.searcher.sieve.budget)
+        note = recorder.doing or _note(history, recorder.searcher.sieve.budget)
         self.bar.update(self.task, completed=len(done), note=note)
         if not self.console.is_terminal:
             for trial in done:
                 self._say(trial, len(done), recorder.searcher.sieve.budget)
+            if recorder.doing:
+                self.console.print(recorder.doing, highlight=False, markup=False)
 
     def _say(self, trial: Trial, done: int, budget: Budget) -> None:
         if trial.trial in self.said:

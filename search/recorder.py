@@ -12,6 +12,7 @@ from ..results.measurements import record_trial
 from ..results.proxy_scores import record_scores
 from ..results.records import FailKind, History, Trial, TrialState
 from ..results.store import Store
+from ..results.zero_shot import OF_ZERO_SHOT
 from ..spaces.architecture import Architecture
 from ..spaces.cost import cost, layer_costs
 from .checkpoint_files import Checkpoints
@@ -23,7 +24,10 @@ from .summary import summary
 from .trial_cache import TrialCache
 
 HEARTBEAT_S = 20
-METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds")
+METRICS = (
+    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
+    *OF_ZERO_SHOT,
+)
 
 
 @dataclass
@@ -31,8 +35,8 @@ class Recorder:
     """One run being driven: proposals and results pass through here on their way to the store and to Tune.
 
     ``on_change`` is called whenever a trial starts, reports or ends. ``exhausted`` says that the searcher had nothing
-    new to propose, ``stopping`` why the run ends before its last trial. A worker that is ``timeout_s`` at one trial
-    ends itself.
+    new to propose, ``stopping`` why the run ends before its last trial, ``doing`` what is done when all have
+    ended. A worker that is ``timeout_s`` at one trial ends itself.
     """
 
     store: Store
@@ -47,6 +51,7 @@ class Recorder:
     cache: TrialCache | None = None
     exhausted: bool = False
     stopping: Stop | None = None
+    doing: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
     _began: dict[str, float] = field(default_factory=dict)
     _alike: Alike = field(default_factory=Alike)
@@ -271,6 +276,11 @@ class Recorder:
         if time.monotonic() - self._beat > HEARTBEAT_S:
             self._beat = time.monotonic()
             self.store.heartbeat(self.run_id)
+
+    def say(self, doing: str) -> None:
+        """Tell whoever watches what is being done now that all trials have ended."""
+        self.doing = doing
+        self._changed()
 
     def sweep(self) -> None:
         """Remove what a driver that was killed between two writes left of trials that have ended."""

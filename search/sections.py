@@ -30,6 +30,12 @@ class DataSection(Section):
     test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share kept for the test where none is given")
     seed: int = Field(default=0, ge=0, le=MAX_SEED, description="seed of the split")
     limit: int | None = Field(default=None, ge=1, description="use only so many pictures, to try things out")
+    texts: str | None = Field(default=None, description="zero-shot: a folder with an article CLASS.txt for each class")
+    unseen_fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="zero-shot: share of the classes that are never trained on"
+    )
+    seen: list[str] | None = Field(default=None, description="zero-shot: the classes to train on, instead of a share")
+    unseen: list[str] | None = Field(default=None, description="zero-shot: the others, instead of a share")
 
 
 class StageSection(Section):
@@ -48,6 +54,14 @@ class SpaceSection(Section):
     name: str | None = Field(default=None, description="a space of the catalogue: mixed, resnet-space, ...")
     stages: list[StageSection] | None = Field(default=None, description="stages, instead of a name")
     stem: WholeOrList | None = Field(default=None, description="channels of a first 3x3 convolution before the stages")
+    backbone: str | list[str] | None = Field(
+        default=None, description='zero-shot: "timm:NAME" or "torchvision:NAME" instead of a space'
+    )
+    weights: str | None = Field(default=None, description="weights of the backbone, a state dict of torch.save")
+    frozen: bool = Field(default=True, description="whether the backbone keeps its weights; false fine-tunes them")
+    features: int | None = Field(
+        default=None, ge=1, description="zero-shot: what the image network puts out for the head, 128 where left out"
+    )
 
 
 class WarmupSection(Section):
@@ -92,6 +106,14 @@ class SearchSection(Section):
         if not isinstance(entries, list | tuple):
             return entries
         return [entry.to_json() if isinstance(entry, Architecture) else entry for entry in entries]
+
+
+class ZeroShotSection(Section):
+    """``[zero_shot]``: what the final table compares with, and what is explained."""
+
+    baselines: list[str] | None = Field(default=None, description="beside the model; all ten where left out")
+    programme: bool = Field(default=False, description="gpr+da by its quadratic programme instead of late fusion")
+    explained: int = Field(default=6, ge=0, description="unseen classes explained in the report")
 
 
 class LatencySection(Section):
@@ -147,5 +169,6 @@ class SearchFile(Section):
     space: SpaceSection = SpaceSection()
     recipe: dict[str, Any] = Field(default={}, description="how networks are trained; a list or a range is searched")
     search: SearchSection = SearchSection()
+    zero_shot: ZeroShotSection = ZeroShotSection()
     latency: LatencySection = LatencySection()
     resources: ResourcesSection = ResourcesSection()

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..results.errors import NoStoreError
 from ..results.lease import now
@@ -16,6 +16,7 @@ from ..results.records import DatasetRecord, RunRecord, Trial, TrialState
 from ..results.report import write_report
 from ..results.run_name import check_run_name
 from ..results.store import Store, open_store
+from ..results.zero_shot import table_of
 from ..spaces.budget import Budget
 from .changes import changes, code_changes
 from .earlier_runs import earlier_trials
@@ -27,9 +28,6 @@ from .recorder import Recorder
 from .sections import SearchFile
 from .tuner import run_trials
 
-if TYPE_CHECKING:
-    from ..models.image_data import ImageData
-
 RUNS = Path("runs")
 log = logging.getLogger("archsieve")
 
@@ -40,6 +38,7 @@ class Outcome:
 
     ``too_slow`` are finished trials that were predicted inside the budget's latency and measured above it, or not at
     all: they are never among the best.
+    ``zero_shot`` is the table of a zero-shot search's one test (see :func:`~archsieve.results.zero_shot.table_of`).
     ``complete`` is False where it was stopped before its last trial, ``stop`` says why; ``archsieve resume`` goes on.
     """
 
@@ -54,6 +53,7 @@ class Outcome:
     budget: Budget = field(default_factory=Budget)
     too_slow: tuple[Trial, ...] = ()
     stop: Stop | None = None
+    zero_shot: Mapping[str, Any] | None = None
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -118,7 +118,7 @@ def resume(
     place = place_of(database or Path(runs) / "archsieve.db")
     with open_store(place) as store:
         run = store.run(check_run_name(name))  # a folder is named by it, whatever the store may say
-        experiment = restored(run, trials)
+        experiment = restored(run, trials, store)
         data, record = load(experiment)
         if record.content_hash != run.dataset_hash:
             raise ValueError(
@@ -137,40 +137,23 @@ def resume(
         )
 
 
-def restored(run: RunRecord, trials: int | None) -> Experiment:
+def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
     """The experiment of a run in the store, with a new total of trials where one is given."""
     config = dict(run.config)
     total = config["search"]["trials"] if trials is None else trials
     ended = sum(count for state, count in run.counts.items() if state.final)
-    if ended >= total:
+    found = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
+    if ended >= total and found.task.concluded(store, run.run_id):
         raise ValueError(
             f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
             f"ask for more, as in archsieve resume {run.name} --trials +24"
         )
-    config["search"] = {**config["search"], "trials": total}
-    return make_experiment(SearchFile.model_validate(config))
+    return found
 
 
-def load(experiment: Experiment) -> tuple["ImageData", DatasetRecord]:
+def load(experiment: Experiment) -> tuple[Any, DatasetRecord]:
     """The experiment's data, and what the store keeps of them."""
-    from ..models.data import load_data
-    from ..models.folds import check_folds
-
-    section = experiment.file.data
-    data = load_data(section.name, **section.model_dump(exclude={"name"}))
-    if (folds := experiment.file.search.folds) is not None:
-        check_folds(data, folds, seed=section.seed)
-    return data, DatasetRecord(
-        content_hash=data.content_hash,
-        name=data.name,
-        n_train=len(data.train),
-        n_val=len(data.val),
-        n_test=len(data.test) if data.test is not None else None,
-        n_classes=data.n_classes,
-        class_names=data.classes,
-        input_shape=data.input_shape,
-        split_seed=section.seed,
-    )
+    return experiment.task.load(experiment.file)
 
 
 @dataclass(frozen=True)
@@ -178,7 +161,7 @@ class Session:
     """A run that this process drives."""
 
     experiment: Experiment
-    data: "ImageData"
+    data: Any
     store: Store
     run_id: int
     folder: Path
@@ -188,7 +171,14 @@ class Session:
     def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
         """Train to the end, or to the first signal to stop, and say what it came to."""
         recorder = run_trials(
-            self.experiment, self.data, self.store, self.run_id, self.folder, address=address, on_change=on_change
+            self.experiment,
+            self.experiment.task.for_trials(self.data),
+            self.store,
+            self.run_id,
+            self.folder,
+            address=address,
+            on_change=on_change,
+            at_end=lambda recorder: self.experiment.task.conclude(self.experiment, self.data, recorder, self.folder),
         )
         report = write_report(self.store, self.run_id, self.folder / "report.html")
         budget, history = self.experiment.budget, self.store.history(self.run_id)
@@ -199,7 +189,8 @@ class Session:
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
             exhausted=recorder.exhausted,
-            complete=recorder.complete,
+            complete=recorder.complete and self.experiment.task.concluded(self.store, self.run_id),
+            zero_shot=table_of(self.store, self.run_id),
             stop=recorder.stopping,
             seconds=time.monotonic() - self.started,
             database=self.database,

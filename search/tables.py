@@ -11,6 +11,7 @@ from ..spaces.budget import format_count
 from ..spaces.cost import Cost, LayerCost
 
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
+ZERO_SHOT = ("form", "text", "k", "hidden", "loss", "calibration")
 WIDEST = 48  # characters of an architecture or a recipe on one line
 
 
@@ -38,8 +39,9 @@ def trials_table(trials: Iterable[Trial], title: str = "", without: Container[st
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:
     """The parts of a recipe that are usually searched."""
-    names = ("lr", "weight_decay", "dropout", "epochs")
-    return " ".join(f"{name}={recipe[name]:.3g}" for name in names if name in recipe)
+    names = ("lr", "weight_decay", "dropout", "epochs", *(ZERO_SHOT if "form" in recipe else ()))
+    values = {name: recipe[name] for name in names if name in recipe}
+    return " ".join(f"{name}={value if isinstance(value, str) else f'{value:.3g}'}" for name, value in values.items())
 
 
 def latency_words(row: Mapping[str, Any]) -> str:

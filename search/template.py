@@ -1,15 +1,38 @@
 """The template: a commented search file for a data set, every key with its default and its meaning."""
 
 import json
+from collections.abc import Container
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ..models.data_shapes import describe_data
-from ..spaces.recipe import Recipe
-from .sections import DataSection, LatencySection, ResourcesSection, SearchSection, Section
+from ..spaces.tasks import ZERO_SHOT
+from .sections import (
+    DataSection,
+    LatencySection,
+    ResourcesSection,
+    SearchFile,
+    SearchSection,
+    Section,
+    SpaceSection,
+    ZeroShotSection,
+)
+from .task import Task
+from .tasks import task_of
 
 # What is searched by default, and budgets that fit the pictures.
+SEARCHED_ZERO_SHOT = {
+    "epochs": "12",
+    "form": '["fc", "conv", "fc+conv"]',
+    "text": '["tfidf", "tfidf-stop"]',
+    "k": "[50, 100]",
+    "hidden": "[200, 300]",
+    "filters": "[4, 8]",
+    "loss": '["bce", "softmax"]',
+    "similarity": '"cosine"',
+    "calibration": '"posterior"',
+    "lr": "{ low = 1e-3, high = 1e-2, log = true }",
+}
 SEARCHED = {
     "epochs": "12",
     "lr": "{ low = 1e-2, high = 1.0, log = true }",
@@ -20,27 +43,34 @@ BUDGETS = ((16, "60k", "6M"), (32, "500k", "50M"), (64, "2M", "200M"))
 LARGEST = ("5M", "600M")
 
 
-def search_file_text(data: str, *, path: str | None = None, image_size: int | None = None) -> str:
+def search_file_text(
+    data: str, *, path: str | None = None, image_size: int | None = None, texts: str | None = None
+) -> str:
     """A search file for ``data`` as text; ``ValueError`` where there is no such data set."""
-    shape = describe_data(data, path=path, image_size=image_size)
-    section = DataSection(name=data, path=path, image_size=image_size)
+    section = DataSection(name=data, path=path, image_size=image_size, texts=texts)
+    file = SearchFile(data=section)
+    task = task_of(file)
+    shape = task.describe(file)
+    zero_shot = task.name == ZERO_SHOT
+    told = "zero-shot" if zero_shot else f"{shape.n_classes} classes"
     params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST)
     parts = [
-        f"# {data}: pictures {'x'.join(map(str, shape.input_shape))}, {shape.n_classes} classes\n"
-        f'name = "{data}"  # name of the run',
-        _table("data", section),
+        f'# {data}: pictures {"x".join(map(str, shape.input_shape))}, {told}\nname = "{data}"  # name of the run',
+        _table("data", section, ("test_fraction",) if zero_shot else ("texts", "unseen_fraction", "seen", "unseen")),
         "[budget]  # a sieve: nothing outside is ever proposed\n"
         f'params = "{params}"  # trainable parameters; also activations, memory_bytes, min_params, latency_ms\n'
         f'macs = "{macs}"  # multiply-accumulates of convolutions and linear layers, batch 1',
-        SPACE,
-        _recipe(),
+        SPACE.replace("# stem", f"{_line('features', shape.n_classes, _FEATURES)}\n# stem") if zero_shot else SPACE,
+        _recipe(task),
         _table("search", SearchSection()),
+        *([_table("zero_shot", ZeroShotSection())] if zero_shot else []),
         _table("latency", LatencySection()),
         _table("resources", ResourcesSection()),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+_FEATURES = SpaceSection.model_fields["features"]
 SPACE = """[space]
 name = "mixed"  # a space of the catalogue, or the stages written out:
 # stem = [8, 16]  # channels of a first 3x3 convolution
@@ -52,11 +82,10 @@ name = "mixed"  # a space of the catalogue, or the stages written out:
 # halve = true"""
 
 
-def _table(name: str, section: Section) -> str:
+def _table(name: str, section: Section, without: Container[str] = ()) -> str:
     """One table: keys with a value are set, keys without are commented out."""
-    return "\n".join(
-        [f"[{name}]", *(_line(key, getattr(section, key), f) for key, f in type(section).model_fields.items())]
-    )
+    keys = {key: field for key, field in type(section).model_fields.items() if key not in without}
+    return "\n".join([f"[{name}]", *(_line(key, getattr(section, key), field) for key, field in keys.items())])
 
 
 def _line(key: str, value: Any, field: FieldInfo) -> str:
@@ -65,8 +94,9 @@ def _line(key: str, value: Any, field: FieldInfo) -> str:
     return f"{key} = {json.dumps(value)}  # {field.description}"
 
 
-def _recipe() -> str:
+def _recipe(task: Task) -> str:
+    searched = SEARCHED_ZERO_SHOT if task.name == ZERO_SHOT else SEARCHED
     lines = ["[recipe]  # a value is fixed, a list or a range is searched"]
-    lines += [f"{key} = {value}" for key, value in SEARCHED.items()]
-    lines += [f"# {key} = {json.dumps(value)}" for key, value in Recipe().to_json().items() if key not in SEARCHED]
+    lines += [f"{key} = {value}" for key, value in searched.items()]
+    lines += [f"# {key} = {json.dumps(value)}" for key, value in task.recipe().to_json().items() if key not in searched]
     return "\n".join(lines)

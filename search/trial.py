@@ -8,28 +8,24 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 from ray import tune
 
-from ..models.build import build
 from ..models.data_error import DataError
 from ..models.epoch import Diverged
-from ..models.evaluate import evaluate
-from ..models.folded_fit import FoldedFit
-from ..models.folds import cross_folds, fold_seed
-from ..models.image_data import ImageData
 from ..models.proxies import Probe, proxy_scores
-from ..models.train import Fit
 from ..results.records import FailKind
 from ..spaces.architecture import Architecture
-from ..spaces.recipe import Recipe
+from ..spaces.recorded_recipes import recorded_recipe
+from ..spaces.tasks import CLASSIFICATION
 from .checkpoint_files import Checkpoints, Shelf, identity_of
 from .checkpoints import load, save
 from .faults import enabled, fault
 from .gpus import cap
+from .task import Bench, TrialFit
+from .tasks import TASKS
 from .timing import Timing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -57,6 +53,7 @@ class Conditions:
     timeout_s: float | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
     shared: bool = False
+    task: str = CLASSIFICATION
 
 
 class NetworkTrial(tune.Trainable):
@@ -66,8 +63,8 @@ class NetworkTrial(tune.Trainable):
     would wait for a new one.
     """
 
-    fit: Fit | FoldedFit | None
-    folds: list[ImageData]
+    fit: TrialFit | None
+    bench: Bench
     failure: dict[str, Any]
     shelf: Shelf
     identity: str
@@ -76,16 +73,14 @@ class NetworkTrial(tune.Trainable):
     probe: Probe | None
     news: dict[str, Any]  # for the next result: the epoch that the trial went on from, and what was in the way
 
-    def setup(self, config: dict[str, Any], data: ImageData, conditions: Conditions) -> None:  # type: ignore[override]
+    def setup(self, config: dict[str, Any], data: Any, conditions: Conditions) -> None:  # type: ignore[override]
         os.environ.update(conditions.faults)
         torch.set_num_threads(max(1, int(conditions.cpus)))
         self.conditions = conditions
         self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
         if conditions.shared:
             self._keep_to_share()
-        self.data = data.to(self.device)
-        drawn = cross_folds(data, conditions.folds, seed=conditions.fold_seed) if conditions.folds else []
-        self.folds = [fold.to(self.device) for fold in drawn]
+        self.bench = TASKS[conditions.task].bench(data, conditions, self.device)
         self.probe = conditions.probe and conditions.probe.to(self.device)
         self._begin(config)
 
@@ -122,7 +117,7 @@ class NetworkTrial(tune.Trainable):
         result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
-            result["test_accuracy"] = self._tested()
+            result["test_accuracy"] = self.bench.tested(self.fit)
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             result |= self._time()
         return result
@@ -132,7 +127,8 @@ class NetworkTrial(tune.Trainable):
         assert self.fit is not None
         self.timed = True
         try:
-            return {"measured": self.conditions.timing.measured(self.fit.module, self.data.input_shape, self.device)}
+            network = self.bench.timed(self.fit)
+            return {"measured": self.conditions.timing.measured(network, self.bench.input_shape, self.device)}
         except torch.OutOfMemoryError as error:
             return {"not_measured": str(error)}
 
@@ -160,8 +156,8 @@ class NetworkTrial(tune.Trainable):
         try:
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
-            recipe = Recipe.from_json(trial["recipe"])
-            self.fit = self._fit(architecture, recipe, trial["seed"])
+            recipe = recorded_recipe(trial["recipe"])
+            self.fit = self.bench.fit(architecture, recipe, trial["seed"])
             self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
             self._go_on()
             if self.probe is not None:
@@ -170,26 +166,6 @@ class NetworkTrial(tune.Trainable):
                 self.fit.module.register_forward_pre_hook(_mid_epoch)
         except Exception as error:
             self.failure = failure(error)
-
-    def _fit(self, architecture: Architecture, recipe: Recipe, seed: int) -> Fit | FoldedFit:
-        """The network, or one for each fold, at the beginning of its training."""
-        settings: dict[str, Any] = {
-            "seed": seed,
-            "device": self.device,
-            "precision": self.conditions.precision,
-            "channels_last": self._channels_last,
-            "keep_best": self.data.test is not None,
-        }
-        if not self.folds:
-            return Fit(build(architecture, dropout=recipe.dropout, seed=seed), self.data, recipe, **settings)
-        seeds = [fold_seed(seed, fold) for fold in range(len(self.folds))]
-        modules = [build(architecture, dropout=recipe.dropout, seed=seed) for seed in seeds]
-        return FoldedFit(modules, self.folds, recipe, **settings)
-
-    @property
-    def _channels_last(self) -> bool:
-        """The layout that convolutions on a GPU are fast in; on a CPU it gains little."""
-        return self.device.type == "cuda"
 
     def _go_on(self) -> None:
         """Take up the newest checkpoint that is whole, where there is one."""
@@ -206,26 +182,6 @@ class NetworkTrial(tune.Trainable):
         self.failure, self.news, self.reported, self.timed = {}, {}, 0, False
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _tested(self) -> float | None:
-        """Test accuracy of the best validation epoch, the mean over folds; it is reported, and never selected by."""
-        assert self.fit is not None
-        if self.data.test is None or self.fit.best_weights is None:
-            return None
-        batch, precision = 2 * self.fit.recipe.batch_size, self.conditions.precision
-        tested = [
-            evaluate(
-                module,
-                self.data.test,
-                data,
-                self.device,
-                batch,
-                precision=precision,
-                channels_last=self._channels_last,
-            )[1]
-            for module, data in self.fit.best_networks()
-        ]
-        return fmean(tested)
 
     def _device_name(self) -> str:
         return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"

@@ -6,6 +6,7 @@ from typing import Any
 from ..results.records import RunRecord, Trial
 from ..results.store import Store
 from ..spaces.recipe import Recipe
+from ..spaces.recorded_recipes import recorded_recipe
 from .searchers import Proposal
 
 
@@ -31,7 +32,7 @@ class TrialCache:
 
     def _alike(self, trial: Trial, recipe: Recipe) -> bool:
         try:
-            same = Recipe.from_json(trial.recipe) == recipe
+            same = recorded_recipe(trial.recipe) == recipe
         except (ValueError, TypeError):  # of another version of archsieve
             return False
         return same and trial.run != self._run.name and conditions(self._config(trial.run)) == self._conditions
@@ -46,6 +47,8 @@ def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """What decides a trial's figures besides architecture, recipe and data; None for another program's run."""
     try:
         folds = config["search"].get("folds")
-        return folds, None if folds is None else config["data"]["seed"], config["resources"]["precision"]
+        space = config["space"]
+        start = (space["weights"], space["frozen"]) if space.get("backbone") is not None else None
+        return folds, None if folds is None else config["data"]["seed"], config["resources"]["precision"], start
     except (KeyError, TypeError, AttributeError):
         return None

@@ -49,12 +49,14 @@ def run_trials(
     address: str | None = None,
     on_change: Callable[[Recorder], None] = lambda recorder: None,
     trainable: type | None = None,
+    at_end: Callable[[Recorder], None] = lambda recorder: None,
 ) -> Recorder:
     """Train what the searcher proposes until the trials are used up or nothing new is left; return the recorder.
 
-    ``data`` is an :class:`~archsieve.models.image_data.ImageData`, handed to each worker once. ``folder`` is the run's
-    own: Tune's scratch files lie there while it runs, and the log stays. The run is closed in the store whatever
-    happens. ``trainable`` stands in for :class:`~archsieve.search.trial.NetworkTrial` and takes what it takes.
+    ``data`` is what the experiment's task has for trials, handed to each worker once. ``folder`` is the run's own:
+    Tune's scratch files lie there while it runs, and the log stays. The run is closed in the store whatever happens.
+    ``trainable`` stands in for :class:`~archsieve.search.trial.NetworkTrial` and takes what it takes. ``at_end`` is
+    called when all trials have ended, while Ray is still there.
     """
     search = experiment.file.search
     searcher = experiment.searcher(experiment.sieve)
@@ -81,6 +83,8 @@ def run_trials(
             recorder.sweep()
             prepare(experiment, data, recorder, shares)
             tune_trials(experiment, data, recorder, folder, trainable, shares)
+            if recorder.complete and recorder.stopping is None:
+                at_end(recorder)
         if recorder.stopping is not None and recorder.stopping.error is not None:
             raise recorder.stopping.error
         record_errors(store, run_id)
@@ -190,6 +194,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         timeout_s=recorder.timeout_s,
         faults=told(),
         shared=shared,
+        task=experiment.task.name,
     )
 
 

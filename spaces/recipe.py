@@ -120,8 +120,11 @@ class RecipeSpace:
 
     def largest(self, name: str) -> int:
         """The largest value that the whole number ``name`` can take: the default where it is not said."""
-        value = dict(self.entries).get(name, getattr(self.kind, name))
-        return int(max(_ends(value)))
+        return int(max(self.ends(name)))
+
+    def ends(self, name: str) -> tuple[Any, ...]:
+        """The options of ``name``, or the two ends of its range; its one value where it is fixed."""
+        return _ends(dict(self.entries).get(name, getattr(self.kind, name)))
 
     def fill(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with the value ``values[key]`` in each hole."""

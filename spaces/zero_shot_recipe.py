@@ -25,6 +25,7 @@ LAWS: dict[str, Law] = {
     "loss": (f"one of {', '.join(LOSSES)}", lambda v: v in LOSSES),
     "similarity": (f"one of {', '.join(SIMILARITIES)}", lambda v: v in SIMILARITIES),
     "calibration": (f"one of {', '.join(CALIBRATIONS)}", lambda v: v in CALIBRATIONS),
+    "label_smoothing": ("0: a zero-shot loss has no smoothed labels", lambda v: v == 0),
 }
 
 
@@ -81,13 +82,14 @@ class ZeroShotRecipe(Recipe):
 class ZeroShotCost:
     """What joins an image network to texts: parameters, and multiply-accumulates of one image, text and class.
 
-    ``image_params`` and ``image_macs``: the layers behind the image network, for one image. ``text_params`` and
-    ``text_macs``: the text network, for one text, which runs once for a class and never for an image. A class costs
-    ``class_params`` stored numbers and ``class_macs`` for each image that is scored against it.
+    ``image_params``, ``image_macs`` and ``image_activations``: the head behind the image network, for one image.
+    ``text_params`` and ``text_macs``: the text network, for one text, which runs once for a class and never for an
+    image. A class costs ``class_params`` stored numbers and ``class_macs`` for each image that is scored against it.
     """
 
     image_params: int
     image_macs: int
+    image_activations: int
     text_params: int
     text_macs: int
     class_params: int
@@ -107,6 +109,7 @@ def zero_shot_cost(
     return ZeroShotCost(
         vector[0] + filters[0] + scale,
         vector[1] + filters[1],
+        (recipe.k if recipe.has_vector else 0) + (recipe.filters * height * width if recipe.has_filters else 0),
         products + recipe.hidden + recipe.embedding,
         products,
         recipe.embedding,

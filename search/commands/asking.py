@@ -106,16 +106,19 @@ def show_trial(
     from ...results.measurements import measurements
     from ...results.proxy_scores import scores_of
     from ...results.trial_name import trial_named
+    from ...results.zero_shot import table_of
     from ...spaces.architecture import Architecture
     from ...spaces.cost import cost, layer_costs
     from ..tables import latency_words, layers_table, trials_table
     from ..trial_json import json_row, trial_json
+    from ..zero_shot_tables import zero_shot_words
 
     with reading(database) as store:
         found = trial_named(store, trial)
         curve = store.curve(found.trial)
         measured = measurements(store, found.run, trial_id=found.trial)
         proxies = scores_of(store, found.run, found.fingerprint)
+        table = table_of(store, found.run)
     architecture = Architecture.from_json(found.architecture)
     layers = layer_costs(architecture)
     if as_json:
@@ -124,6 +127,7 @@ def show_trial(
         return
     facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
     show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts)
+    show(*zero_shot_words(found, curve, table))
     show(*map(latency_words, measured), *(f"proxy {name}: {said}" for name, said in proxies.items()))
 
 

@@ -93,8 +93,15 @@ def _opening(experiment: Any) -> str:
     return (
         f"{sieve.size:,} distinct architectures in the space {sieve.space.name!r}; budget: {experiment.budget}\n"
         f"{file.search.trials} trials by {file.search.searcher} on {file.data.name}, "
-        f"seed {file.search.seed}; starting Ray"
+        f"seed {file.search.seed}; starting Ray{_afterwards(experiment)}"
     )
+
+
+def _afterwards(experiment: Any) -> str:
+    """What comes when the trials have ended."""
+    if experiment.task.name != "zero-shot":
+        return ""
+    return "\nthen the best is trained on all seen classes and tested once, beside the baselines: another while"
 
 
 def _close(outcome: Any, as_json: bool) -> None:
@@ -114,6 +121,7 @@ def _close(outcome: Any, as_json: bool) -> None:
                 "seconds": outcome.seconds,
                 "database": str(outcome.database),
                 "report": str(outcome.report),
+                **({"zero_shot": dict(outcome.zero_shot)} if outcome.zero_shot else {}),
             }
         )
     elif outcome.best:
@@ -149,9 +157,11 @@ def _slow(outcome: Any) -> str:
 
 
 def _show_best(outcome: Any) -> None:
+    from ...results.zero_shot import selected_by
     from ...spaces.architecture import Architecture
     from ...spaces.cost import cost, layer_costs
     from ..tables import UNITS, layers_table, trials_table
+    from ..zero_shot_tables import zero_shot_texts
 
     best = outcome.best[0]
     architecture = Architecture.from_json(best.architecture)
@@ -160,11 +170,12 @@ def _show_best(outcome: Any) -> None:
     ended = "; every architecture inside the budget has been tried" if outcome.exhausted else ""
     limit_ms = outcome.budget.latency_ms
     timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"
-    title = f"best of {len(outcome.trials)} trials{failed}{ended}, by validation accuracy"
+    title = f"best of {len(outcome.trials)} trials{failed}{ended}, by {selected_by(best)}"
     show(
         trials_table(outcome.best, title, without=("run", "state")),
         layers_table(layer_costs(architecture), cost(architecture), f"layers of trial {best.trial}{tested}"),
         UNITS,
+        *(zero_shot_texts(outcome.zero_shot) if outcome.zero_shot else ()),
         f"report:   {outcome.report}\ndatabase: {outcome.database}\n"
         f"ask it:   archsieve results best --run {outcome.run} --max-params {best.params}{timed}",
     )
@@ -209,12 +220,13 @@ def init(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it.")] = None,
     path: Annotated[str | None, typer.Option(help="Where the data lie.")] = None,
     image_size: Annotated[int | None, typer.Option(min=1, help="Side in pixels, for an image folder.")] = None,
+    texts: Annotated[str | None, typer.Option(help="A folder of CLASS.txt, for zero-shot learning.")] = None,
 ) -> None:
     """Write a commented search file for a data set."""
     from ..template import search_file_text
 
     target = output or Path(f"{data}.toml")
-    text = search_file_text(data, path=path, image_size=image_size)
+    text = search_file_text(data, path=path, image_size=image_size, texts=texts)
     try:
         with target.open("x", encoding="utf-8") as out:
             out.write(text)

@@ -42,13 +42,13 @@ def space(
 ) -> None:
     """Say how large a space is, how much of it fits a budget, and what its cheapest and dearest cost."""
     given = budget_of(max_params, max_macs, max_activations, max_memory)
-    sieve = _sieve(name, given, input_shape_of(shape), classes)
+    sieve, note = _sieve(name, given, input_shape_of(shape), classes)
     sieve.check()
     told = _told(sieve, count or bool(given.limits()), sample, seed, by)
     if as_json:
         show_json(told)
     else:
-        show(*_lines(sieve, told))
+        show(*_lines(sieve, told), *note)
 
 
 def _told(sieve: "Sieve", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
@@ -121,15 +121,18 @@ def _one(architecture: "Architecture", price: "Cost | None" = None) -> dict[str,
     }
 
 
-def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: int | None) -> "Sieve":
-    """The sieve of a search file (its own budget where no option gives one) or of a named space."""
+def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: int | None) -> "tuple[Sieve, list[str]]":
+    """The sieve of a search file (its own budget where no option gives one) or of a named space; what to add to it."""
     from ...spaces.sieve import Sieve
 
     if is_file(name):
         from ..search_file import load_experiment
 
         found = load_experiment(name)
-        return Sieve(found.space, given, found.sieve.batch_size) if given.limits() else found.sieve
+        whole = given if given.limits() else found.budget
+        left = found.task.left(whole, found.space, found.recipes)
+        note = [] if left == whole else [f"this budget is what the recipe's largest head leaves of {whole}"]
+        return Sieve(found.space, left, found.sieve.batch_size), note
     from ...spaces.named_spaces import named_space
 
-    return Sieve(named_space(name, input_shape=shape, classes=classes), given)
+    return Sieve(named_space(name, input_shape=shape, classes=classes), given), []

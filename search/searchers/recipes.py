@@ -10,6 +10,7 @@ from typing import Any
 from ...results.records import History
 from ...spaces.choices import Choice, Range
 from ...spaces.recipe import Recipe, RecipeSpace
+from ...spaces.recorded_recipes import recorded_recipe
 
 STEP = 0.2  # standard deviation of a mutation, in parts of the range's own scale
 
@@ -84,7 +85,7 @@ def recipe_of(recipe: Mapping[str, Any]) -> Recipe:
 
 @lru_cache(maxsize=65_536)
 def _read(items: tuple[tuple[str, Any], ...]) -> Recipe:
-    return Recipe.from_json(dict(items))
+    return recorded_recipe(dict(items))
 
 
 def tried(history: History) -> set[tuple[str, Recipe]]:

@@ -84,3 +84,13 @@ def test_the_negatives_and_the_weights_are_as_named():
     assert found.h == pytest.approx(2 * found.u * found.s / (found.u + found.s))
     u, s = swept(scores, labels, seen, unseen, 1.5)
     assert (found.u_calibrated, found.s_calibrated) == pytest.approx((u, s))
+
+
+def test_average_precision_is_scikit_learns_ties_included():
+    from sklearn.metrics import average_precision_score
+
+    rng = torch.Generator().manual_seed(0)
+    scores = torch.randint(0, 12, (300, 4), generator=rng).float()
+    labels = torch.randint(0, 4, (300,), generator=rng)
+    expected = [average_precision_score((labels == k).numpy(), scores[:, k].numpy()) for k in range(4)]
+    assert pr_aucs(scores, labels, torch.arange(4)) == pytest.approx(expected)

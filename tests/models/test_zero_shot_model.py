@@ -79,8 +79,8 @@ def test_gamma_favours_classes_not_trained_on(model, data):
 
 
 def test_the_model_is_one_file(model, data, tmp_path):
-    model.save(tmp_path / "model.pt")
-    again = ZeroShotModel.load(tmp_path / "model.pt")
+    model.save(tmp_path / "model.safetensors")
+    again = ZeroShotModel.load(tmp_path / "model.safetensors")
     texts = dict(zip(data.classes, data.texts, strict=True))
     assert torch.equal(again.scores(data.test_seen.images, texts), model.scores(data.test_seen.images, texts))
     assert (again.seen, again.gamma) == (model.seen, model.gamma)
@@ -88,10 +88,10 @@ def test_the_model_is_one_file(model, data, tmp_path):
 
 def test_wrong_files(tmp_path):
     with pytest.raises(ValueError, match="there is no"):
-        ZeroShotModel.load(tmp_path / "none.pt")
-    (tmp_path / "text.pt").write_text("no model")
+        ZeroShotModel.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("no model")
     with pytest.raises(ValueError, match="no zero-shot model"):
-        ZeroShotModel.load(tmp_path / "text.pt")
+        ZeroShotModel.load(tmp_path / "text.safetensors")
 
 
 def test_texts_that_say_nothing(model, data):

@@ -1,0 +1,53 @@
+"""The page on zero-shot models: its Python runs, its commands are there, its names are those of the code."""
+
+import ast
+import re
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import archsieve
+from archsieve.models.zero_shot_metrics import ZeroShotScores
+from archsieve.results.zero_shot import OF_ZERO_SHOT
+from archsieve.search.commands.searching import init
+from archsieve.search.search_file import load_experiment
+from archsieve.spaces.zero_shot_recipe import LOSSES, SIMILARITIES, TEXTS
+
+ROOT = Path(archsieve.__file__).parent
+PAGE = (ROOT / "docs" / "zero_shot.md").read_text(encoding="utf-8")
+
+
+def test_the_python_runs(tmp_path, monkeypatch, capsys, ray_running):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(code, "zero_shot.md", "exec"), {})
+    first, second = capsys.readouterr().out.strip().splitlines()
+    assert set(ast.literal_eval(first)) <= {"a", "psi", "arrow"}
+    assert len(ast.literal_eval(second)) == 4
+
+
+def test_every_number_of_the_table_is_explained():
+    named = set(re.findall(r"`(\w+)`", PAGE))
+    assert {field.name for field in fields(ZeroShotScores)} <= named
+    assert {*OF_ZERO_SHOT, *LOSSES, *SIMILARITIES, "val_accuracy"} <= named
+    assert all(f"`{text}`" in PAGE for text in TEXTS)
+
+
+def test_init_writes_a_search_file_that_can_be_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    init("glyphs", output=Path("mine.toml"), path=None, image_size=None, texts=None)
+    found = load_experiment("mine.toml")
+    assert found.task.name == "zero-shot"
+    with pytest.raises(ValueError, match="needs path"):
+        init("cub-200", output=Path("birds.toml"), path=None, image_size=64, texts="texts")
+    assert not Path("birds.toml").exists()
+
+
+def test_the_example_is_a_zero_shot_search_under_a_budget():
+    found = load_experiment(ROOT / "examples" / "glyphs.toml")
+    assert found.task.name == "zero-shot"
+    assert found.budget.params == 100_000
+    assert found.sieve.budget.params < found.budget.params

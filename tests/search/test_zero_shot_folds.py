@@ -1,0 +1,94 @@
+"""Zero-shot folds: by class, from training pictures alone; a run that is stopped goes on with them to its one test."""
+
+import pytest
+import torch
+
+from archsieve.models.class_folds import ClassFolds, Start
+from archsieve.models.folds import fold_seed
+from archsieve.results.store import open_store
+from archsieve.results.zero_shot import TESTED, table_of
+from archsieve.search.mishaps import Stop, StopKind
+from archsieve.search.session import resume, search
+from archsieve.search.zero_shot_task import zero_shot_fit
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.recorded_recipes import recorded_recipe
+
+from .test_zero_shot_search import tiny
+
+FOLDED = {
+    "search": {"folds": 2, "trials": 2},
+    "recipe": {"form": "fc", "loss": "softmax", "epochs": 2},
+    "zero_shot": {"baselines": ["ridge"], "explained": 0},
+}
+
+
+def test_what_workers_get_has_nothing_of_the_test():
+    found = tiny(**FOLDED)
+    whole, record = found.task.load(found.file)
+    data, _ = whole
+    given = found.task.for_trials(whole)
+    assert isinstance(given, ClassFolds)
+    hidden = {data.classes[k] for k in data.unseen.tolist()}
+    tested = {bytes(image.numpy().tobytes()) for image in (*data.test_seen.images, *data.test_unseen.images)}
+    trained = {bytes(image.numpy().tobytes()) for image in data.train.images}
+    for fold in given.folds:
+        assert hidden.isdisjoint(fold.classes)
+        assert hidden.isdisjoint(fold.texts)
+        assert set(fold.unseen.tolist()).isdisjoint(fold.train.labels.tolist())
+        shown = {bytes(image.numpy().tobytes()) for split in given.splits for image in split.images}
+        assert shown <= trained
+        assert not (shown & tested) - trained
+    assert sorted(torch.cat([fold.unseen for fold in given.folds]).tolist()) == list(range(len(data.seen)))
+    assert record.n_test == len(data.test_seen) + len(data.test_unseen)
+
+
+def test_a_stopped_search_by_folds_goes_on_to_its_one_test(tmp_path, ray_running):
+    found = tiny(**FOLDED)
+
+    def stop_midway(recorder):
+        if any(trial.epochs_done == 1 for trial in recorder.store.history(recorder.run_id)):
+            recorder.stop(Stop(StopKind.SIGNAL, "enough for now"))
+
+    first = search(found, name="broken", runs=tmp_path, on_change=stop_midway)
+    assert (first.complete, first.zero_shot) == (False, None)
+    outcome = resume("broken", runs=tmp_path)
+    assert outcome.complete
+    assert outcome.zero_shot["trial"] == outcome.best[0].trial
+    trial = outcome.best[0]
+    folds = found.task.load(found.file)[0][1].folds
+    architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
+    fits = [
+        zero_shot_fit(architecture, recipe, fold, fold_seed(trial.seed, k), torch.device("cpu"), "fp32", Start())
+        for k, fold in enumerate(folds)
+    ]
+    with open_store(outcome.database, read_only=True) as store:
+        curve = store.curve(trial.trial)
+    for epoch in range(2):
+        results = [fit.step() for fit in fits]
+        for name in ("val_accuracy", "val_roc_auc"):
+            mean = sum(getattr(result, name) for result in results) / 2
+            assert curve[name][epoch] == (epoch + 1, pytest.approx(mean, abs=1e-3))
+
+
+def test_a_run_that_is_stopped_before_its_test_is_resumed_for_it(tmp_path, ray_running):
+    """All trials have ended, but the test has not been made: that is no complete run."""
+    found = tiny(**{**FOLDED, "search": {"trials": 1}, "recipe": {**FOLDED["recipe"], "epochs": 1}})
+
+    def stop_at_the_end(recorder):
+        if recorder.complete:
+            recorder.stop(Stop(StopKind.SIGNAL, "just before the test"))
+
+    first = search(found, name="late", runs=tmp_path, on_change=stop_at_the_end)
+    assert [trial.state.final for trial in first.trials] == [True]
+    assert (first.complete, first.zero_shot) == (False, None)
+    again = resume("late", runs=tmp_path)
+    assert again.complete
+    assert again.zero_shot["rows"][0]["method"] == f"trial {again.best[0].trial}"
+    with pytest.raises(ValueError, match="'late' is complete"):
+        resume("late", runs=tmp_path)
+    more = resume("late", trials=2, runs=tmp_path)
+    assert len(more.trials) == 2
+    with open_store(more.database, read_only=True) as store:
+        tests = [event["detail"]["trial"] for event in store.events("late") if event["kind"] == TESTED]
+        assert table_of(store, "late")["trial"] == more.best[0].trial
+    assert len(tests) == len(set(tests))  # a design is tested once

@@ -1,0 +1,164 @@
+"""A zero-shot search from the file to the answer: the same command, the same store, and no test class looked at."""
+
+import html
+import json
+
+import pytest
+
+from archsieve.results.artifact_files import checked
+from archsieve.results.records import TrialState
+from archsieve.results.store import open_store
+from archsieve.results.zero_shot import MEASURES, SELECTED_BY, TESTED, table_of
+from archsieve.search.experiment import experiment
+from archsieve.search.search_file import parse
+from archsieve.search.session import search
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.cost import cost
+from archsieve.spaces.recorded_recipes import recorded_recipe
+from archsieve.spaces.zero_shot_head import last_map
+from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+
+pytestmark = pytest.mark.usefixtures("ray_running")
+
+TINY = {
+    "data": {"name": "glyphs", "image_size": 12, "limit": 480},
+    "budget": {"params": "20k", "macs": "600k"},
+    "space": {"stages": [{"block": ["conv-pool", "residual"], "width": [8, 16]}] * 2, "features": 24},
+    "recipe": {
+        "epochs": 2,
+        "batch_size": 64,
+        "form": ["fc", "conv", "fc+conv"],
+        "text": ["tfidf", "tfidf-stop", "names"],
+        "k": [8, 16],
+        "hidden": [16, 32],
+        "filters": [2, 4],
+        "filter_size": [1, 3],
+        "loss": ["softmax", "bce", "hinge", "euclidean"],
+        "optimizer": ["adam", "adamw"],
+        "similarity": "cosine",
+        "lr": {"low": 1e-3, "high": 1e-2, "log": True},
+        "calibration": ["none", "posterior"],
+    },
+    "search": {"trials": 4, "searcher": "random", "cache": False},
+    "zero_shot": {"baselines": ["random", "ridge"], "explained": 2},
+}
+
+
+def tiny(**tables):
+    """The tiny zero-shot search with keys of tables overridden."""
+    return experiment(parse({name: {**TINY.get(name, {}), **tables.get(name, {})} for name in {*TINY, *tables}}))
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, ray_running):
+    return search(tiny(), name="first", runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcome):
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
+    for trial in outcome.trials:
+        recipe = recorded_recipe(trial.recipe)
+        assert isinstance(recipe, ZeroShotRecipe)
+        architecture = Architecture.from_json(trial.architecture)
+        assert (trial.params, trial.macs) == (cost(architecture).params, cost(architecture).macs)
+        head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
+        assert trial.params + head.image_params <= 20_000
+        assert trial.macs + head.image_macs <= 600_000
+        assert trial.test_accuracy is None
+
+
+def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        for trial in outcome.trials:
+            curve = store.curve(trial.trial)
+            for name in ("val_accuracy", "val_roc_auc", "val_h", "gamma"):
+                assert [step for step, _ in curve[name]] == [1, 2]
+            assert all(h <= best for (_, h), (_, best) in zip(curve["val_h"], curve["val_accuracy"], strict=True))
+            assert trial.val_accuracy == max(value for _, value in curve["val_accuracy"])
+
+
+def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        (event,) = [event for event in store.events("first") if event["kind"] == TESTED]
+        table = table_of(store, "first")
+        best = store.history("first").best()
+        (row,) = store.artifacts(best.trial)
+    assert table == event["detail"]
+    assert [row["method"] for row in table["rows"]] == [f"trial {best.trial}", "random", "ridge"]
+    for row_of_table in table["rows"]:
+        assert {"roc_unseen", "pr_mean", "top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"} <= set(row_of_table)
+        assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
+    assert [part["part"] for part in table["costs"]] == ["image network", "image head", "text network", "a class"]
+    assert checked(outcome.report.parent.parent, row).exists()
+
+
+def test_the_report_has_the_table_and_the_pictures_that_explain(outcome):
+    page = outcome.report.read_text(encoding="utf-8")
+    assert "Classes known by their text alone" in page
+    assert "calibrated H on validation classes" in page
+    assert SELECTED_BY in html.unescape(page)
+    assert MEASURES in html.unescape(page)
+    assert page.count('<img src="data:image/png;base64,') >= 2 * 4
+    assert "an accuracy of" not in page  # which says how sure a share of images is: H is none
+
+
+def test_the_chosen_trial_is_explained_and_no_other(outcome, command, tmp_path):
+    with open_store(outcome.database, read_only=True) as store:
+        table = table_of(store, "first")
+    database = ("--db", str(outcome.database))
+    code, out, err = command("explain", str(table["trial"]), *database, "-o", "page.html")
+    assert (code, err) == (0, "")
+    assert out.count("PR-AUC") == table["unseen"]
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<h3>") == table["unseen"]
+    assert page.count('<img src="data:image/png;base64,') >= 4 * table["unseen"]
+    other = next(trial.trial for trial in outcome.trials if trial.trial != table["trial"])
+    code, out, err = command("explain", str(other), *database)
+    assert (code, out) == (2, "")
+    assert f"trial {other} has none; explain trial {table['trial']}, the chosen one" in err
+    code, out, err = command("explain", str(table["trial"]), *database, "--class", "LATIN SMALL LETTR")
+    assert code == 2
+    assert "unknown unseen class 'LATIN SMALL LETTR'" in err
+
+
+def test_what_a_trial_says_of_itself_is_named(outcome, command):
+    database = ("--db", str(outcome.database))
+    chosen, other = outcome.best[0], outcome.best[-1]
+    _, out, _ = command("results", "show", str(chosen.trial), *database)
+    for said in ("val_roc_auc: ", "val_h: ", "gamma: ", "the two, which the budget limits", MEASURES, SELECTED_BY):
+        assert said in out
+    _, out, _ = command("results", "show", str(other.trial), *database)
+    for said in ("val_roc_auc: ", "which the budget limits", SELECTED_BY):
+        assert said in out
+    assert MEASURES not in out
+    with open_store(outcome.database, read_only=True) as store:
+        value = dict(store.curve(chosen.trial)["val_roc_auc"])[chosen.best_epoch]
+    code, out, _ = command("results", "query", f"val_roc_auc >= {value - 1e-9} and val_h >= 0", *database, "--json")
+    assert code == 0
+    assert chosen.trial in [row["trial"] for row in json.loads(out)]
+
+
+def test_what_an_earlier_run_has_trained_is_taken_over_with_its_calibration(outcome):
+    found = tiny(search={"cache": True, "trials": 1}, zero_shot={"baselines": [], "explained": 0})
+    again = search(found, name="again", runs=outcome.database.parent)
+    (trial,) = again.trials
+    assert trial.source == outcome.trials[0].trial
+    assert again.zero_shot["trial"] == trial.trial
+    with open_store(outcome.database, read_only=True) as store:
+        gammas = [dict(store.curve(t)["gamma"])[trial.best_epoch] for t in (trial.trial, trial.source)]
+    assert again.zero_shot["rows"][0]["gamma"] == gammas[0] == gammas[1]
+
+
+def test_other_validation_classes_are_other_data():
+    hashes = {
+        name: found.task.load(found.file)[1].content_hash
+        for name, found in (
+            ("one", tiny()),
+            ("same", tiny(recipe={"epochs": 9})),
+            ("share", tiny(data={"val_fraction": 0.5})),
+            ("folds", tiny(search={"folds": 3})),
+            ("unseen", tiny(data={"unseen_fraction": 0.4})),
+        )
+    }
+    assert hashes["one"] == hashes["same"]
+    assert len(set(hashes.values())) == 4

@@ -1,11 +1,15 @@
 """Artifact files: where the files of trials lie, and that they are what was written."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import RefusedError
+
+if TYPE_CHECKING:
+    from .store import Store
 
 
 def check_uri(uri: str) -> str:
@@ -40,6 +44,19 @@ def whats_wrong(path: Path, size: int, sha256: str, *, deep: bool = True) -> str
     if deep and _sha256(path) != sha256:
         return "is not what was written: its sha256 differs"
     return None
+
+
+def keep_file(store: "Store", trial_id: int, kind: str, folder: Path, uri: str, content: bytes) -> None:
+    """Write a file of a trial and the row that tells of it; one of that name is replaced, and never half of it."""
+    path = path_of(folder, uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    store.add_artifact(trial_id, kind, uri, len(content), hashlib.sha256(content).hexdigest())
 
 
 def checked(folder: Path, artifact: Mapping[str, Any]) -> Path:

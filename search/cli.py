@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .commands import asking, database, explaining, profiling, querying, reporting, searching, spacing, transferring
+from .commands import (
+    asking,
+    database,
+    explaining,
+    profiling,
+    querying,
+    reporting,
+    searching,
+    spacing,
+    training,
+    transferring,
+)
 from .faults import enabled, watch_exports
 
 # 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
@@ -32,6 +43,8 @@ app.add_typer(asking.results, name="results")
 app.command()(reporting.report)
 app.command()(reporting.dashboard)
 app.command()(explaining.explain)
+for _use in (training.train, training.ensemble, training.export):
+    app.command()(_use)
 app.add_typer(database.db, name="db")
 app.command()(searching.status)
 app.command()(searching.init)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, reading, show, show_json
+from .options import DATABASE, Database, Json, reading, runs_beside, show, show_json
 
 
 def explain(
@@ -26,16 +26,12 @@ def explain(
 
     with reading(database) as store:
         found = trial_named(store, trial)
-        told = explained_classes(store, found, runs or _beside(database), classes or [])
+        told = explained_classes(store, found, runs or runs_beside(database), classes or [])
     if as_json:
         show_json({"trial": found.trial, "classes": told})
         return
     path = write_page(output or Path(f"explain-{found.trial}.html"), found, told)
     show(*(_line(one) for one in told), f"wrote {path}; it opens in any browser, without a network")
-
-
-def _beside(database: Any) -> Path:
-    return database.parent if isinstance(database, Path) else Path("runs")
 
 
 def _line(one: dict[str, Any]) -> str:

@@ -89,6 +89,11 @@ def is_file(name: str) -> bool:
     return Path(name).suffix in (".toml", ".json") or Path(name).exists()
 
 
+def runs_beside(database: Any) -> Path:
+    """The folder of the runs of a database: where its file lies."""
+    return database.parent if isinstance(database, Path) else Path("runs")
+
+
 def reading(database: "Place") -> "Store":
     """The database at ``database``, to be read."""
     from ...results.store import open_store

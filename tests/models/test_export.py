@@ -1,0 +1,97 @@
+"""A finished classifier: saved, loaded, in other forms, in other formats; the same scores everywhere."""
+
+import pytest
+import torch
+from torch import nn
+
+from archsieve.models.build import build
+from archsieve.models.export import FORMATS, export
+from archsieve.models.forms import FORMS, features, fully_convolutional
+from archsieve.models.image_data import ImageData, Split
+from archsieve.models.image_model import ImageModel
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
+
+AVERAGED = Architecture((2, 8, 8), (Conv(8), Residual(8), Inception(16), GlobalAverage()), 5)
+FLAT = Architecture((2, 8, 8), (ConvPool(6), Linear(16), Linear(12)), 5)
+
+
+def model_of(architecture, dropout=0.0):
+    """A network whose norms have seen pictures, as after training."""
+    network = build(architecture, dropout=dropout, seed=3)
+    generator = torch.Generator().manual_seed(0)
+    network.train()(torch.rand(64, *architecture.input_shape, generator=generator))
+    images = torch.randint(0, 256, (10, *architecture.input_shape), generator=generator, dtype=torch.uint8)
+    split = Split(images, torch.arange(10) % 5)
+    data = ImageData.of("made", tuple("abcde"), train=split, val=split)
+    return ImageModel.of(architecture, network.state_dict(), data, {"seed": 3}), network.eval(), data
+
+
+@pytest.fixture(params=[AVERAGED, FLAT], ids=["averaged", "flat"])
+def model(request):
+    return model_of(request.param)[0]
+
+
+@pytest.mark.parametrize("architecture", [AVERAGED, FLAT], ids=["averaged", "flat"])
+def test_a_model_scores_as_the_network_that_was_trained_with_dropout(architecture, tmp_path):
+    model, network, data = model_of(architecture, dropout=0.5)
+    images = data.train.images
+    with torch.inference_mode():
+        expected = network(data.normalise(images.float() / 255))
+    assert torch.equal(model.scores(images), expected)
+    assert torch.equal(model.scores(images.float() / 255), expected)
+    assert torch.allclose(model.probabilities(images).sum(1), torch.ones(10))
+    assert model.predict(images) == [data.classes[k] for k in expected.argmax(1)]
+    model.save(tmp_path / "model.safetensors")
+    again = ImageModel.load(tmp_path / "model.safetensors")
+    assert torch.equal(again.scores(images), expected)
+    assert (again.architecture, again.classes, again.about) == (architecture, data.classes, {"seed": 3})
+
+
+def test_what_is_no_model_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no .*none\.safetensors"):
+        ImageModel.load(tmp_path / "none.safetensors")
+    (tmp_path / "pickle.pt").write_bytes(b"\x80\x04not safe")
+    with pytest.raises(ValueError, match="is no model of a classifier"):
+        ImageModel.load(tmp_path / "pickle.pt")
+
+
+def test_the_fully_convolutional_form_gives_the_scores_at_the_training_size_and_a_map_on_larger_images(model):
+    form, images = fully_convolutional(model), torch.rand(4, 2, 8, 8)
+    assert not any(isinstance(module, nn.Linear) for module in form.modules())
+    with torch.inference_mode():
+        found = form(images)
+        larger = torch.rand(1, 2, 16, 24)
+        many = form(larger)
+    assert found.shape == (4, 5, 1, 1)
+    assert torch.allclose(found[:, :, 0, 0], model.scores(images), atol=1e-5)
+    assert many.shape[2] > 1
+    assert many.shape[3] > many.shape[2]
+
+
+def test_features_are_what_the_last_linear_layer_reads(model):
+    images = torch.rand(4, 2, 8, 8)
+    with torch.inference_mode():
+        scores = model.network[-1][-1](features(model)(images))
+    assert torch.allclose(scores, model.scores(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "safetensors"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_format_says_what_torch_says(format, form):
+    made = export(model_of(AVERAGED)[0], format, form)
+    assert made.largest_difference < 1e-4
+    assert made.out_shape == {"classifier": (5,), "features": (16,), "fully-convolutional": (5, 9, 9)}[form]
+    run = FORMATS[format].read(made.content)
+    assert run(torch.rand(3, 2, 16, 24) if form == "fully-convolutional" else torch.rand(3, 2, 8, 8)).shape[0] == 3
+
+
+def test_safetensors_are_the_model_itself(model):
+    made = export(model)
+    assert made.largest_difference == 0
+    with pytest.raises(ValueError, match=r"got the form 'features'; take onnx or torch-export"):
+        export(model, form="features")
+    with pytest.raises(ValueError, match=r"unknown format 'onx'; did you mean 'onnx'"):
+        export(model, "onx")
+    with pytest.raises(ValueError, match=r"unknown form 'feature'; did you mean 'features'"):
+        export(model, "onnx", "feature")

@@ -46,6 +46,10 @@ class RefusedError(Exception):
     """What was asked is not done, for safety; the message says what would have happened."""
 
 
+class OutsideError(RefusedError, ValueError):
+    """A name that would lead out of the folder that it names something in."""
+
+
 _DAMAGED = "the file is damaged: bring back a backup (archsieve db backup makes them), or look with archsieve db check"
 _CURES = (
     ("locked", LockedError, "another program holds the database; end it and try again"),

@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .commands import (
     asking,
+    consulting,
     database,
     explaining,
     profiling,
@@ -43,6 +44,7 @@ app.add_typer(asking.results, name="results")
 app.command()(reporting.report)
 app.command()(reporting.dashboard)
 app.command()(explaining.explain)
+app.command()(consulting.doctor)
 for _use in (training.train, training.ensemble, training.export):
     app.command()(_use)
 app.add_typer(database.db, name="db")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..results.records import Trial
-from ..results.zero_shot import EXPLAINED, MODEL, TESTED, table_of
+from ..results.zero_shot import EXPLAINED, MEASURES, MODEL, NOT_TESTED, TESTED, table_of
 from ..spaces.architecture import Architecture
 from ..spaces.recorded_recipes import recorded_recipe
 from ..spaces.zero_shot_head import last_map
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ..results.store import Store
     from .experiment import Experiment
     from .recorder import Recorder
-
-NOT_TESTED = "zero_shot_not_tested"  # the event that tells why there is no table
 
 
 def conclude(
@@ -109,6 +107,7 @@ def _detail(
         "model": uri,
         "earlier": earlier,
         "rows": [own, *rows],
+        "measures": MEASURES,
         "costs": costs(architecture, recipe, model["words"]),
         "words": model["words"],
         "seen": len(data.seen),

@@ -1,10 +1,13 @@
 """Zero-shot folds: by class, from training pictures alone; a run that is stopped goes on with them to its one test."""
 
+import random
+
 import pytest
 import torch
 
 from archsieve.models.class_folds import ClassFolds, Start
 from archsieve.models.folds import fold_seed
+from archsieve.models.proxies import probe, proxy_scores
 from archsieve.results.store import open_store
 from archsieve.results.zero_shot import TESTED, table_of
 from archsieve.search.mishaps import Stop, StopKind
@@ -40,6 +43,15 @@ def test_what_workers_get_has_nothing_of_the_test():
         assert not (shown & tested) - trained
     assert sorted(torch.cat([fold.unseen for fold in given.folds]).tolist()) == list(range(len(data.seen)))
     assert record.n_test == len(data.test_seen) + len(data.test_unseen)
+
+
+def test_untrained_networks_are_scored_on_training_pictures():
+    found = tiny()
+    folds = found.task.for_trials(found.task.load(found.file)[0])
+    architecture = found.sieve.sample(random.Random(0))
+    scores = proxy_scores(["synflow", "jacob_cov"], architecture, probe(folds, 0))
+    assert isinstance(scores["synflow"], float), scores
+    assert isinstance(scores["jacob_cov"], float), scores
 
 
 def test_a_stopped_search_by_folds_goes_on_to_its_one_test(tmp_path, ray_running):

@@ -2,15 +2,18 @@
 
 import html
 import json
+import random
 
 import pytest
 
 from archsieve.results.artifact_files import checked
-from archsieve.results.records import TrialState
+from archsieve.results.records import History, TrialState
 from archsieve.results.store import open_store
 from archsieve.results.zero_shot import MEASURES, SELECTED_BY, TESTED, table_of
+from archsieve.search.checking import check_runs
 from archsieve.search.experiment import experiment
 from archsieve.search.search_file import parse
+from archsieve.search.searchers import SEARCHERS
 from archsieve.search.session import search
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.cost import cost
@@ -162,3 +165,21 @@ def test_other_validation_classes_are_other_data():
     }
     assert hashes["one"] == hashes["same"]
     assert len(set(hashes.values())) == 4
+
+
+def test_what_must_hold_of_a_run_holds(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        assert check_runs(store, outcome.database.parent, deep=True) == []
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_searcher_proposes_zero_shot_models_inside_the_budget(outcome, name):
+    found = tiny(search={"searcher": name}, recipe={"lr": [1e-3, 1e-2]} if name == "grid" else {})
+    with open_store(outcome.database, read_only=True) as store:
+        history = store.history("first")
+    first, then = (found.searcher(found.sieve).ask(seen, random.Random(0)) for seen in (History(), history))
+    for proposal in (first, then):
+        assert isinstance(proposal.recipe, ZeroShotRecipe)
+        head = zero_shot_cost(proposal.recipe, 0, 24, last_map(proposal.architecture))
+        assert proposal.architecture.price.params + head.image_params <= 20_000
+    assert then.key not in {(t.fingerprint, recorded_recipe(t.recipe)) for t in history}

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from archsieve.models.zero_shot_model import ZeroShotModel
 from archsieve.results.artifact_files import checked
 from archsieve.results.records import History, TrialState
 from archsieve.results.store import open_store
@@ -92,7 +93,17 @@ def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
         assert {"roc_unseen", "pr_mean", "top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"} <= set(row_of_table)
         assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
     assert [part["part"] for part in table["costs"]] == ["image network", "image head", "text network", "a class"]
-    assert checked(outcome.report.parent.parent, row).exists()
+    model = ZeroShotModel.load(checked(outcome.report.parent.parent, row))
+    assert (len(model.seen), model.gamma) == (
+        table["seen"],
+        table["rows"][0]["gamma"],
+    )  # all seen classes, none held back
+    counted = [
+        sum(p.numel() for p in model.network.body.parameters()),
+        sum(p.numel() for p in model.network.image_head.parameters()) + 2 * (model.network.recipe.loss != "euclidean"),
+        sum(p.numel() for p in model.network.text_head.parameters()),
+    ]
+    assert [part["params"] for part in table["costs"][:3]] == counted
 
 
 def test_the_report_has_the_table_and_the_pictures_that_explain(outcome):

@@ -141,6 +141,7 @@ def test_what_a_trial_says_of_itself_is_named(outcome, command):
     _, out, _ = command("results", "show", str(chosen.trial), *database)
     for said in ("val_roc_auc: ", "val_h: ", "gamma: ", "the two, which the budget limits", MEASURES, SELECTED_BY):
         assert said in out
+    assert f"the model: first/model-{chosen.trial}.safetensors" in out
     _, out, _ = command("results", "show", str(other.trial), *database)
     for said in ("val_roc_auc: ", "which the budget limits", SELECTED_BY):
         assert said in out

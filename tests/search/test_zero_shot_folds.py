@@ -98,9 +98,17 @@ def test_a_run_that_is_stopped_before_its_test_is_resumed_for_it(tmp_path, ray_r
     assert again.zero_shot["rows"][0]["method"] == f"trial {again.best[0].trial}"
     with pytest.raises(ValueError, match="'late' is complete"):
         resume("late", runs=tmp_path)
-    more = resume("late", trials=2, runs=tmp_path)
-    assert len(more.trials) == 2
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_and_chooses_otherwise_says_what_it_tested_before(tmp_path, ray_running):
+    found = tiny(**{**FOLDED, "search": {"trials": 1}, "recipe": {**FOLDED["recipe"], "lr": [1e-6, 1e-2]}})
+    first = search(found, name="more", runs=tmp_path)
+    more = resume("more", trials=4, runs=tmp_path)
+    assert len(more.trials) == 4
     with open_store(more.database, read_only=True) as store:
-        tests = [event["detail"]["trial"] for event in store.events("late") if event["kind"] == TESTED]
-        assert table_of(store, "late")["trial"] == more.best[0].trial
-    assert len(tests) == len(set(tests))  # a design is tested once
+        tests = [event["detail"]["trial"] for event in store.events("more") if event["kind"] == TESTED]
+        table = table_of(store, "more")
+    assert table["trial"] == more.best[0].trial
+    assert tests == list(dict.fromkeys([first.best[0].trial, more.best[0].trial]))  # a design is tested once
+    assert table["earlier"] == tests[:-1]

@@ -114,6 +114,8 @@ def test_a_classifier_has_no_zero_shot_keys():
     for tables, said in (
         ({"data": {"unseen_fraction": 0.5}}, "data.unseen_fraction is for classes with texts"),
         ({"space": {"features": 12}}, "space.features is for zero-shot data"),
+        ({"space": {"backbone": "timm:resnet18"}}, "space.backbone is for zero-shot data"),
+        ({"zero_shot": {"explained": 3}}, r"\[zero_shot\] is for zero-shot data"),
         ({"recipe": {"form": "fc"}}, "recipe.form"),
     ):
         with pytest.raises(ValueError, match=said):

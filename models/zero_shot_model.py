@@ -1,10 +1,8 @@
 """The finished zero-shot model: it recognises images by any set of texts, and is one file."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +12,12 @@ from ..spaces.zero_shot_recipe import ZeroShotRecipe
 from .data_error import DataError
 from .image_bodies import ArchitectureBody
 from .image_data import in_unit_range
+from .model_file import model_bytes, read_model
 from .text import Encoder, encoder_of
-from .train import on_cpu
 from .zero_shot import ZeroShotNetwork
 from .zero_shot_fit import ZeroShotFit, calibrated
 
 FORMAT = 2
-HEADER = "archsieve"  # the entry of the file's header that has the JSON
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +86,6 @@ class ZeroShotModel:
 
     def to_bytes(self) -> bytes:
         """The model as one safetensors file: tensors, and all else as JSON in its header."""
-        from safetensors.torch import save
-
-        tensors = {f"network.{name}": tensor for name, tensor in on_cpu(self.network.state_dict()).items()}
         told = {
             "format": FORMAT,
             "architecture": self.architecture.to_json(),
@@ -100,8 +94,7 @@ class ZeroShotModel:
             "seen": list(self.seen),
             "gamma": self.gamma,
         }
-        whole = {**tensors, "mean": self.mean, "std": self.std}
-        return save({name: tensor.contiguous() for name, tensor in whole.items()}, {HEADER: json.dumps(told)})
+        return model_bytes(told, self.network.state_dict(), mean=self.mean, std=self.std)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one file: safetensors, which holds numbers and no code."""
@@ -110,28 +103,10 @@ class ZeroShotModel:
     @classmethod
     def load(cls, path: str | Path) -> "ZeroShotModel":
         """The model in ``path``; nothing in the file is run. ``ValueError`` where it is none."""
-        told, tensors = _read(Path(path))
+        told, weights, others = read_model(Path(path), "a zero-shot recogniser", FORMAT)
         architecture, recipe = Architecture.from_json(told["architecture"]), ZeroShotRecipe.from_json(told["recipe"])
         encoder = encoder_of(told["encoder"])
         network = ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), encoder.width, recipe)
-        weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         network.load_state_dict(weights)
         network = network.eval()
-        return cls(network, encoder, architecture, tensors["mean"], tensors["std"], tuple(told["seen"]), told["gamma"])
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a model's file says in JSON, and its tensors."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise ValueError(f"a zero-shot model is one file, but there is no {path}; search or train one first")
-    try:
-        with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is no zero-shot model: {error}; train it again") from None
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise ValueError(f"{path} is no zero-shot model of this version; train it again")
-    return told, tensors
+        return cls(network, encoder, architecture, others["mean"], others["std"], tuple(told["seen"]), told["gamma"])

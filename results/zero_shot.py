@@ -7,6 +7,7 @@ from .reading import Reading
 from .records import Trial
 
 TESTED = "zero_shot_tested"  # the event that keeps the table
+NOT_TESTED = "zero_shot_not_tested"  # the event that tells why there is no table
 EXPLAINED = "zero_shot_explained"  # the event that keeps words and pictures
 MODEL = "zero-shot-model"  # the kind of artifact
 
@@ -34,6 +35,12 @@ SHOWN = (
 def table_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
     """The newest table of the run: which trial was tested, and a row for it and for each baseline; None without one."""
     return _newest(store, run, TESTED)
+
+
+def why_not_tested(store: Reading, run: str | int) -> str | None:
+    """Why the newest attempt to test the chosen design came to nothing; None where none has."""
+    found = _newest(store, run, NOT_TESTED)
+    return None if found is None else f"trial {found['trial']} could not be tested: {found['reason']}"
 
 
 def explanation_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .page import heading, paragraph, section, table
+from .page import folded, heading, paragraph, section, table
 from .told import Told
 from .zero_shot import MEASURES, SELECTED_BY, SHOWN, explanation_of, table_of
 
@@ -21,7 +21,8 @@ def zero_shot_section(told: Told) -> Iterator[str]:
     found = table_of(told.store, told.run.run_id)
     if found is None:
         return
-    rows = [[row["method"], *(row.get(name) for name in SHOWN), row["setting"], row["source"]] for row in found["rows"]]
+    rows = [[row["method"], *(row.get(name) for name in SHOWN)] for row in found["rows"]]
+    settings = [[row["method"], row["source"], row["setting"]] for row in found["rows"]]
     said = (
         f"Trial {found['trial']} was trained anew on all {found['seen']:,} seen classes ({found['train']:,} images) "
         f"and tested once: on {found['test_unseen']:,} images of {found['unseen']:,} classes that nothing had looked "
@@ -35,9 +36,10 @@ def zero_shot_section(told: Told) -> Iterator[str]:
     yield section(
         "Classes known by their text alone",
         paragraph(said),
-        table(("method", *SHOWN, "setting", "what it is"), rows, first=True),
+        table(("method", *SHOWN), rows, first=True),
         paragraph(MEASURES, soft=True),
         paragraph(SELECTED_BY, soft=True),
+        folded("What the methods are, and how they are set", table(("method", "what it is", "setting"), settings)),
         heading(f"What its parts cost, for texts of {found['words']:,} words"),
         table(("part", "params", "macs", "runs"), costs),
         paragraph("The budget limits the image network and its head together.", soft=True),

@@ -41,9 +41,11 @@ class ImageTask(Task):
                     f"data.{key} is for classes with texts, but {file.data.name!r} has none; leave it out, or set "
                     "data.texts to a folder of CLASS.txt"
                 )
-        for key in ("features", "backbone"):
+        for key in ("features", "backbone", "weights"):
             if getattr(file.space, key) is not None:
                 raise ValueError(f"space.{key} is for zero-shot data: data with texts; leave it out")
+        if file.zero_shot != type(file.zero_shot)():
+            raise ValueError("[zero_shot] is for zero-shot data: data with texts; leave it out")
 
     def describe(self, file: "SearchFile") -> "DataShape":
         from ..models.data_shapes import describe_data

@@ -16,7 +16,7 @@ from ..results.records import DatasetRecord, RunRecord, Trial, TrialState
 from ..results.report import write_report
 from ..results.run_name import check_run_name
 from ..results.store import Store, open_store
-from ..results.zero_shot import table_of
+from ..results.zero_shot import table_of, why_not_tested
 from ..spaces.budget import Budget
 from .changes import changes, code_changes
 from .earlier_runs import earlier_trials
@@ -38,7 +38,8 @@ class Outcome:
 
     ``too_slow`` are finished trials that were predicted inside the budget's latency and measured above it, or not at
     all: they are never among the best.
-    ``zero_shot`` is the table of a zero-shot search's one test (see :func:`~archsieve.results.zero_shot.table_of`).
+    ``zero_shot`` is the table of a zero-shot search's one test (see :func:`~archsieve.results.zero_shot.table_of`);
+    without one ``not_tested`` may say why.
     ``complete`` is False where it was stopped before its last trial, ``stop`` says why; ``archsieve resume`` goes on.
     """
 
@@ -54,6 +55,7 @@ class Outcome:
     too_slow: tuple[Trial, ...] = ()
     stop: Stop | None = None
     zero_shot: Mapping[str, Any] | None = None
+    not_tested: str | None = None
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -191,6 +193,7 @@ class Session:
             exhausted=recorder.exhausted,
             complete=recorder.complete and self.experiment.task.concluded(self.store, self.run_id),
             zero_shot=table_of(self.store, self.run_id),
+            not_tested=why_not_tested(self.store, self.run_id),
             stop=recorder.stopping,
             seconds=time.monotonic() - self.started,
             database=self.database,

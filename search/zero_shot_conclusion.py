@@ -4,13 +4,12 @@ Until here nobody has looked at an unseen class. What was learned of the design 
 calibration) comes from validation classes; the baselines choose their settings on the same ones.
 """
 
-import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..results.artifact_files import keep_file
 from ..results.records import Trial
-from ..results.zero_shot import EXPLAINED, MODEL, TESTED, table_of
+from ..results.zero_shot import EXPLAINED, MEASURES, MODEL, NOT_TESTED, TESTED, table_of
 from ..spaces.architecture import Architecture
 from ..spaces.recorded_recipes import recorded_recipe
 from ..spaces.zero_shot_head import last_map
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ..results.store import Store
     from .experiment import Experiment
     from .recorder import Recorder
-
-NOT_TESTED = "zero_shot_not_tested"  # the event that tells why there is no table
 
 
 def conclude(
@@ -47,8 +44,7 @@ def conclude(
         store.add_event(run_id, "warning", NOT_TESTED, {"trial": best.trial, "reason": model["failed"]}, best.trial)
         return
     uri = f"{folder.name}/model-{best.trial}.safetensors"
-    _write(folder / Path(uri).name, model["model"])
-    store.add_artifact(best.trial, MODEL, uri, len(model["model"]), hashlib.sha256(model["model"]).hexdigest())
+    keep_file(store, best.trial, MODEL, folder.parent, uri, model["model"])
     order = _names(experiment)
     listed = sorted((row for part in rows for row in part), key=lambda row: order.index(row["method"]))
     store.add_event(run_id, "info", EXPLAINED, {"trial": best.trial, "classes": model["explained"]}, best.trial)
@@ -109,6 +105,7 @@ def _detail(
         "model": uri,
         "earlier": earlier,
         "rows": [own, *rows],
+        "measures": MEASURES,
         "costs": costs(architecture, recipe, model["words"]),
         "words": model["words"],
         "seen": len(data.seen),
@@ -134,11 +131,3 @@ def costs(architecture: Architecture, recipe: ZeroShotRecipe, words: int) -> lis
         {"part": "text network", "params": part.text_params, "macs": part.text_macs, "runs": "once for a class"},
         {"part": "a class", "params": part.class_params, "macs": part.class_macs, "runs": "once for an image"},
     ]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace the file at once, so that no reader meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)

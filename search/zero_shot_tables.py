@@ -28,6 +28,7 @@ def zero_shot_texts(found: Mapping[str, Any]) -> list[str]:
         table(title, ("method", *columns), rows, left=("method",)),
         *again,
         costs_table(found["costs"], found["words"]),
+        f"the model: {found['model']}, below the folder of the runs",
         f"h_cal is h_calibrated, top1 is top1_unseen. {MEASURES}",
         SELECTED_BY,
     ]

@@ -1,15 +1,16 @@
 """The zero-shot task: classes are recognised by their texts alone; validated and tested on classes never trained on."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 from ..results.records import DatasetRecord
-from ..results.zero_shot import table_of
+from ..results.zero_shot import table_of, why_not_tested
 from ..spaces.budget import Budget
 from ..spaces.recipe import Recipe, RecipeSpace
 from ..spaces.space import Space
 from ..spaces.tasks import ZERO_SHOT
-from ..spaces.zero_shot_recipe import ZeroShotRecipe
+from ..spaces.zero_shot_recipe import SENTENCE, ZeroShotRecipe
 from .task import Bench, Task, TrialFit
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ZeroShotTask(Task):
         if data.limit is not None and data.name != "glyphs":
             raise ValueError("data.limit: of zero-shot data only glyphs can be limited; leave it out")
         _check_proxies(file)
+        _check_recipe(file.recipe)
         _check_backbone(file)
         if file.zero_shot.baselines is not None:
             _check_baselines(file.zero_shot.baselines)
@@ -105,7 +107,8 @@ class ZeroShotTask(Task):
         conclude(experiment, whole, folds, recorder, folder)
 
     def concluded(self, store: "Reading", run_id: int) -> bool:
-        return table_of(store, run_id) is not None or store.history(run_id).best() is None
+        ended = table_of(store, run_id) is not None or why_not_tested(store, run_id) is not None
+        return ended or store.history(run_id).best() is None
 
 
 class ZeroShotBench(Bench):
@@ -164,6 +167,21 @@ def zero_shot_fit(
         channels_last=device.type == "cuda",
         validate=validate,
     )
+
+
+def _check_recipe(recipe: Mapping[str, Any]) -> None:
+    """Raise for what only a worker would run into."""
+    if isinstance(recipe.get("filter_size"), Mapping):
+        raise ValueError("recipe.filter_size must be odd, which a range is not; give a list, as in [1, 3, 5]")
+    texts = recipe.get("text", "")
+    if any(str(text).startswith(SENTENCE) for text in (texts if isinstance(texts, list) else [texts])):
+        try:
+            import sentence_transformers  # noqa: F401
+        except ModuleNotFoundError:
+            raise ValueError(
+                "recipe.text: a sentence encoder needs sentence-transformers, but it is not installed; "
+                "pip install 'archsieve[sentence]'"
+            ) from None
 
 
 def _check_backbone(file: "SearchFile") -> None:

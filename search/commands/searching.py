@@ -175,7 +175,7 @@ def _show_best(outcome: Any) -> None:
         trials_table(outcome.best, title, without=("run", "state")),
         layers_table(layer_costs(architecture), cost(architecture), f"layers of trial {best.trial}{tested}"),
         UNITS,
-        *(zero_shot_texts(outcome.zero_shot) if outcome.zero_shot else ()),
+        *(zero_shot_texts(outcome.zero_shot) if outcome.zero_shot else filter(None, [outcome.not_tested])),
         f"report:   {outcome.report}\ndatabase: {outcome.database}\n"
         f"ask it:   archsieve results best --run {outcome.run} --max-params {best.params}{timed}",
     )

@@ -90,7 +90,7 @@ def test_wrong_files(tmp_path):
     with pytest.raises(ValueError, match="there is no"):
         ZeroShotModel.load(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("no model")
-    with pytest.raises(ValueError, match="no zero-shot model"):
+    with pytest.raises(ValueError, match="is no model of a zero-shot recogniser"):
         ZeroShotModel.load(tmp_path / "text.safetensors")
 
 

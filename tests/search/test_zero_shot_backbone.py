@@ -39,6 +39,7 @@ def with_backbone(weights):
     return experiment(parse(tables))
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_is_searched_and_saved_with_its_weights(weights, tmp_path, ray_running):
     outcome = search(with_backbone(weights), name="frozen", runs=tmp_path / "runs")
     (trial,) = outcome.trials

@@ -93,6 +93,7 @@ def refused(monkeypatch, capsys, *settings: str) -> str:
         (lambda at: None, ("recipe.hiden=3",), "did you mean 'hidden'?"),
         (lambda at: None, ('recipe.loss="triplet"',), "recipe.loss must be one of bce, hinge, euclidean, softmax"),
         (lambda at: None, ("recipe.label_smoothing=0.1",), "recipe.label_smoothing must be 0"),
+        (lambda at: None, ("recipe.filter_size={low=1,high=5}",), "give a list, as in [1, 3, 5]"),
         (lambda at: None, ('search.proxies=["grad_norm"]',), "take synflow, naswot or jacob_cov"),
         (lambda at: None, ('zero_shot.baselines=["rigde"]',), "did you mean 'ridge'?"),
         (lambda at: None, ("budget.params=30",), "the largest head that the recipe allows takes"),
@@ -104,10 +105,17 @@ def test_each_has_one_clear_error(birds, monkeypatch, capsys, break_it, settings
     assert not (birds / "runs").exists()
 
 
+def test_a_sentence_encoder_that_is_not_installed_is_said_before_ray_starts(birds, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    assert "pip install 'archsieve[sentence]'" in refused(monkeypatch, capsys, 'recipe.text="sentence:any"')
+
+
 def test_a_classifier_has_no_zero_shot_keys():
     for tables, said in (
         ({"data": {"unseen_fraction": 0.5}}, "data.unseen_fraction is for classes with texts"),
         ({"space": {"features": 12}}, "space.features is for zero-shot data"),
+        ({"space": {"backbone": "timm:resnet18"}}, "space.backbone is for zero-shot data"),
+        ({"zero_shot": {"explained": 3}}, r"\[zero_shot\] is for zero-shot data"),
         ({"recipe": {"form": "fc"}}, "recipe.form"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -3,6 +3,8 @@
 import ast
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -51,3 +53,16 @@ def test_the_example_is_a_zero_shot_search_under_a_budget():
     assert found.task.name == "zero-shot"
     assert found.budget.params == 100_000
     assert found.sieve.budget.params < found.budget.params
+
+
+LIGHT = """
+import sys
+from archsieve.search.search_file import load_experiment
+load_experiment(sys.argv[1])
+print([name for name in ("torch", "ray", "sklearn", "optuna") if name in sys.modules])
+"""
+
+
+def test_a_zero_shot_space_is_looked_at_without_anything_heavy():
+    command = [sys.executable, "-c", LIGHT, str(ROOT / "examples" / "glyphs.toml")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout == "[]\n"

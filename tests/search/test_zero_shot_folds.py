@@ -1,10 +1,13 @@
 """Zero-shot folds: by class, from training pictures alone; a run that is stopped goes on with them to its one test."""
 
+import random
+
 import pytest
 import torch
 
 from archsieve.models.class_folds import ClassFolds, Start
 from archsieve.models.folds import fold_seed
+from archsieve.models.proxies import probe, proxy_scores
 from archsieve.results.store import open_store
 from archsieve.results.zero_shot import TESTED, table_of
 from archsieve.search.mishaps import Stop, StopKind
@@ -40,6 +43,15 @@ def test_what_workers_get_has_nothing_of_the_test():
         assert not (shown & tested) - trained
     assert sorted(torch.cat([fold.unseen for fold in given.folds]).tolist()) == list(range(len(data.seen)))
     assert record.n_test == len(data.test_seen) + len(data.test_unseen)
+
+
+def test_untrained_networks_are_scored_on_training_pictures():
+    found = tiny()
+    folds = found.task.for_trials(found.task.load(found.file)[0])
+    architecture = found.sieve.sample(random.Random(0))
+    scores = proxy_scores(["synflow", "jacob_cov"], architecture, probe(folds, 0))
+    assert isinstance(scores["synflow"], float), scores
+    assert isinstance(scores["jacob_cov"], float), scores
 
 
 def test_a_stopped_search_by_folds_goes_on_to_its_one_test(tmp_path, ray_running):
@@ -86,9 +98,17 @@ def test_a_run_that_is_stopped_before_its_test_is_resumed_for_it(tmp_path, ray_r
     assert again.zero_shot["rows"][0]["method"] == f"trial {again.best[0].trial}"
     with pytest.raises(ValueError, match="'late' is complete"):
         resume("late", runs=tmp_path)
-    more = resume("late", trials=2, runs=tmp_path)
-    assert len(more.trials) == 2
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_and_chooses_otherwise_says_what_it_tested_before(tmp_path, ray_running):
+    found = tiny(**{**FOLDED, "search": {"trials": 1}, "recipe": {**FOLDED["recipe"], "lr": [1e-6, 1e-2]}})
+    first = search(found, name="more", runs=tmp_path)
+    more = resume("more", trials=4, runs=tmp_path)
+    assert len(more.trials) == 4
     with open_store(more.database, read_only=True) as store:
-        tests = [event["detail"]["trial"] for event in store.events("late") if event["kind"] == TESTED]
-        assert table_of(store, "late")["trial"] == more.best[0].trial
-    assert len(tests) == len(set(tests))  # a design is tested once
+        tests = [event["detail"]["trial"] for event in store.events("more") if event["kind"] == TESTED]
+        table = table_of(store, "more")
+    assert table["trial"] == more.best[0].trial
+    assert tests == list(dict.fromkeys([first.best[0].trial, more.best[0].trial]))  # a design is tested once
+    assert table["earlier"] == tests[:-1]

@@ -2,15 +2,19 @@
 
 import html
 import json
+import random
 
 import pytest
 
+from archsieve.models.zero_shot_model import ZeroShotModel
 from archsieve.results.artifact_files import checked
-from archsieve.results.records import TrialState
+from archsieve.results.records import History, TrialState
 from archsieve.results.store import open_store
 from archsieve.results.zero_shot import MEASURES, SELECTED_BY, TESTED, table_of
+from archsieve.search.checking import check_runs
 from archsieve.search.experiment import experiment
 from archsieve.search.search_file import parse
+from archsieve.search.searchers import SEARCHERS
 from archsieve.search.session import search
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.cost import cost
@@ -89,7 +93,17 @@ def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
         assert {"roc_unseen", "pr_mean", "top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"} <= set(row_of_table)
         assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
     assert [part["part"] for part in table["costs"]] == ["image network", "image head", "text network", "a class"]
-    assert checked(outcome.report.parent.parent, row).exists()
+    model = ZeroShotModel.load(checked(outcome.report.parent.parent, row))
+    assert (len(model.seen), model.gamma) == (
+        table["seen"],
+        table["rows"][0]["gamma"],
+    )  # all seen classes, none held back
+    counted = [
+        sum(p.numel() for p in model.network.body.parameters()),
+        sum(p.numel() for p in model.network.image_head.parameters()) + 2 * (model.network.recipe.loss != "euclidean"),
+        sum(p.numel() for p in model.network.text_head.parameters()),
+    ]
+    assert [part["params"] for part in table["costs"][:3]] == counted
 
 
 def test_the_report_has_the_table_and_the_pictures_that_explain(outcome):
@@ -127,6 +141,7 @@ def test_what_a_trial_says_of_itself_is_named(outcome, command):
     _, out, _ = command("results", "show", str(chosen.trial), *database)
     for said in ("val_roc_auc: ", "val_h: ", "gamma: ", "the two, which the budget limits", MEASURES, SELECTED_BY):
         assert said in out
+    assert f"the model: first/model-{chosen.trial}.safetensors" in out
     _, out, _ = command("results", "show", str(other.trial), *database)
     for said in ("val_roc_auc: ", "which the budget limits", SELECTED_BY):
         assert said in out
@@ -162,3 +177,21 @@ def test_other_validation_classes_are_other_data():
     }
     assert hashes["one"] == hashes["same"]
     assert len(set(hashes.values())) == 4
+
+
+def test_what_must_hold_of_a_run_holds(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        assert check_runs(store, outcome.database.parent, deep=True) == []
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_searcher_proposes_zero_shot_models_inside_the_budget(outcome, name):
+    found = tiny(search={"searcher": name}, recipe={"lr": [1e-3, 1e-2]} if name == "grid" else {})
+    with open_store(outcome.database, read_only=True) as store:
+        history = store.history("first")
+    first, then = (found.searcher(found.sieve).ask(seen, random.Random(0)) for seen in (History(), history))
+    for proposal in (first, then):
+        assert isinstance(proposal.recipe, ZeroShotRecipe)
+        head = zero_shot_cost(proposal.recipe, 0, 24, last_map(proposal.architecture))
+        assert proposal.architecture.price.params + head.image_params <= 20_000
+    assert then.key not in {(t.fingerprint, recorded_recipe(t.recipe)) for t in history}

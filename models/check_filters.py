@@ -59,7 +59,8 @@ def picture(weights: Tensor) -> "Image":
 
     shown = weights if weights.shape[1] == 3 else weights.mean(1, keepdim=True)
     large = F.interpolate(shown.float(), size=(SIDE, SIDE), mode="nearest")
-    return to_pil_image(make_grid(large, nrow=8, normalize=True, scale_each=True, padding=2, pad_value=1.0))
+    drawn: Image = to_pil_image(make_grid(large, nrow=8, normalize=True, scale_each=True, padding=2, pad_value=1.0))
+    return drawn
 
 
 def as_png(weights: Tensor) -> str:

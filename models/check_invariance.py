@@ -17,7 +17,10 @@ IMAGES = 512
 
 def _affine(images: Tensor, angle: float = 0.0, shift: int = 0, scale: float = 1.0) -> Tensor:
     how = moves.InterpolationMode.BILINEAR
-    return moves.affine(images, angle=angle, translate=[shift, 0], scale=scale, shear=[0.0, 0.0], interpolation=how)
+    moved: Tensor = moves.affine(
+        images, angle=angle, translate=[shift, 0], scale=scale, shear=[0.0, 0.0], interpolation=how
+    )
+    return moved
 
 
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -19,7 +19,6 @@ from .image_model import ImageModel
 SEED = 0  # of the images that an export is checked on
 CHECKED = 8  # images
 LARGER = 2  # times the training size
-NAMES = {"input_names": ["images"], "output_names": ["outputs"]}
 
 Run = Callable[[Tensor], Tensor]
 
@@ -100,7 +99,15 @@ def _read_program(content: bytes) -> Run:
 
 def _graph(module: nn.Module, images: Tensor, varying: dict[int, Any]) -> bytes:
     _need("onnx", "onnxscript", "onnxruntime")
-    program = torch.onnx.export(module, (images,), dynamo=True, dynamic_shapes=(varying,), verbose=False, **NAMES)
+    program = torch.onnx.export(
+        module,
+        (images,),
+        dynamo=True,
+        dynamic_shapes=(varying,),
+        verbose=False,
+        input_names=["images"],
+        output_names=["outputs"],
+    )
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
 

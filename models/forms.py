@@ -69,7 +69,7 @@ def _convolved(model: ImageModel) -> Iterator[nn.Module]:
         assert isinstance(chain, nn.Sequential)
         for layer, module in zip(lowered, chain, strict=True):
             if isinstance(layer, layers.GlobalPooling):
-                yield nn.AvgPool2d(tuple(shape[1:]), stride=1)
+                yield nn.AvgPool2d((shape[1], shape[2]), stride=1)
             elif isinstance(layer, layers.Flatten):
                 window = (shape[1], shape[2]) if len(shape) == 3 else window
             elif isinstance(module, nn.Linear):

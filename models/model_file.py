@@ -24,7 +24,7 @@ def model_bytes(told: Mapping[str, Any], network: Mapping[str, Tensor], **others
     )
 
 
-def read_model(path: Path, kind: str, number: int) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+def read_model(path: Path, kind: str, number: int | str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
     """What the file says in JSON, the state dict of its network, and its other tensors.
 
     ``kind`` names the model in errors, ``number`` is the format that is known here. ``ValueError`` where it is none.

@@ -12,7 +12,7 @@ from .sections import DataSection, LatencySection, ResourcesSection, SearchSecti
 # What is searched by default, and budgets that fit the pictures.
 SEARCHED = {
     "epochs": "12",
-    "lr": "{ low = 1e-2, high = 1.0, log = true }",
+    "lr": '{ low = 1e-2, high = 1.0, log = true }  # "auto": the first of 1, 1/2, 1/4, ... that trains',
     "weight_decay": "{ low = 1e-5, high = 1e-2, log = true }",
     "dropout": "[0.0, 0.1, 0.3]",
 }
@@ -43,6 +43,7 @@ def search_file_text(data: str, *, path: str | None = None, image_size: int | No
 
 SPACE = """[space]
 name = "mixed"  # a space of the catalogue, or the stages written out:
+# contrast = [false, true]  # local contrast normalisation of the picture
 # stem = [8, 16]  # channels of a first 3x3 convolution
 # [[space.stages]]
 # block = ["conv-pool", "residual", "inception"]
@@ -66,7 +67,7 @@ def _line(key: str, value: Any, field: FieldInfo) -> str:
 
 
 def _recipe() -> str:
-    lines = ["[recipe]  # a value is fixed, a list or a range is searched"]
+    lines = ["[recipe]  # a value is fixed, a list or a range is searched; each key is explained in docs/recipe.md"]
     lines += [f"{key} = {value}" for key, value in SEARCHED.items()]
     lines += [f"# {key} = {json.dumps(value)}" for key, value in Recipe().to_json().items() if key not in SEARCHED]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from ..models.build import build
+from ..models.build import build_for
 from ..models.data_error import DataError
 from ..models.epoch import Diverged
 from ..models.evaluate import evaluate
@@ -120,6 +120,8 @@ class NetworkTrial(tune.Trainable):
         assert self.fit is not None
         epochs = [asdict(result) for result in self.fit.history]
         result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
+        if self.reported == 0 and self.fit.lrs_found:
+            self.news["lrs_found"] = [asdict(found) for found in self.fit.lrs_found]
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
             result["test_accuracy"] = self._tested()
@@ -181,9 +183,9 @@ class NetworkTrial(tune.Trainable):
             "keep_best": self.data.test is not None,
         }
         if not self.folds:
-            return Fit(build(architecture, dropout=recipe.dropout, seed=seed), self.data, recipe, **settings)
+            return Fit(build_for(architecture, recipe, seed=seed), self.data, recipe, **settings)
         seeds = [fold_seed(seed, fold) for fold in range(len(self.folds))]
-        modules = [build(architecture, dropout=recipe.dropout, seed=seed) for seed in seeds]
+        modules = [build_for(architecture, recipe, seed=seed) for seed in seeds]
         return FoldedFit(modules, self.folds, recipe, **settings)
 
     @property

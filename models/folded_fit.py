@@ -73,6 +73,10 @@ class FoldedFit:
         """The learning rate of each fold, once they have been found."""
         return [found for fit in self.fits for found in fit.lrs_found]
 
+    def predicted(self) -> dict[str, int | float]:
+        """How the predictions fall over the classes in the fold where they are the most uneven."""
+        return max((fit.predicted() for fit in self.fits), key=lambda told: told["top_share"])
+
     @property
     def epoch(self) -> int:
         """Epochs done, of every fold."""

@@ -27,6 +27,7 @@ from .image_data import Device, ImageData, Split, in_unit_range
 from .learning_rate import LrFound, find_lr, lr_found_from
 from .optimizers import lr_at, make_optimizer, set_lr
 from .penalties import ActivationPenalty, shrink
+from .predicted import predicted
 from .randomness import Streams
 
 __all__ = ["Diverged", "EpochResult", "Fit", "batch_sizes", "evaluate", "fit", "predict"]
@@ -115,6 +116,10 @@ class Fit:
         result = EpochResult(self.epoch + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds)
         self._record(result)
         return result
+
+    def predicted(self) -> dict[str, int | float]:
+        """How the validation predictions fall over the classes; see :func:`~.predicted.predicted`."""
+        return predicted(self.kept, self.data.val, self.data, self.compute, 2 * self.recipe.batch_size)
 
     def best_networks(self) -> list[tuple[nn.Module, ImageData]]:
         """The network with its weights of the best epoch, and the data it knows; needs ``keep_best``."""

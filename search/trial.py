@@ -124,6 +124,7 @@ class NetworkTrial(tune.Trainable):
             self.news["lrs_found"] = [asdict(found) for found in self.fit.lrs_found]
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
+            result["predicted"] = self.fit.predicted()
             result["test_accuracy"] = self._tested()
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             result |= self._time()

@@ -41,9 +41,9 @@ def flip(images: Tensor, generator: Generator) -> Tensor:
     return torch.where(_uniform(0, 1, images, generator) < 0.5, images.flip(3), images)
 
 
-def rotate(images: Tensor, generator: Generator) -> Tensor:
-    """Turn each image about its centre by up to 15 degrees; bilinear, the border repeated."""
-    angle = _uniform(-MAX_TURN, MAX_TURN, images, generator).view(-1)
+def rotate(images: Tensor, generator: Generator, most: float = MAX_TURN) -> Tensor:
+    """Turn each image about its centre by up to ``most`` radians, 15 degrees; bilinear, the border repeated."""
+    angle = _uniform(-most, most, images, generator).view(-1)
     height, width = images.shape[2:]
     cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
     rows = torch.stack([cos, -sin * height / width, none], 1), torch.stack([sin * width / height, cos, none], 1)
@@ -51,10 +51,10 @@ def rotate(images: Tensor, generator: Generator) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)
 
 
-def jitter(images: Tensor, generator: Generator) -> Tensor:
-    """Change brightness, contrast and, of colour images, saturation of each image by up to a fifth."""
+def jitter(images: Tensor, generator: Generator, most: float = MAX_JITTER) -> Tensor:
+    """Change brightness, contrast and, of colour images, saturation of each image by up to ``most``, a fifth."""
     for change in (brightness, contrast, saturation):
-        images = change(images, _uniform(1 - MAX_JITTER, 1 + MAX_JITTER, images, generator))
+        images = change(images, _uniform(1 - most, 1 + most, images, generator))
     return images
 
 

@@ -102,11 +102,11 @@ def _by_heart(patient: Patient, split: Split) -> Training:
     recipe = replace(patient.bare, batch_size=min(patient.recipe.batch_size, 32), schedule="constant")
     try:
         data = replace(patient.data, train=split)
-        lr = find_lr(patient.make(patient.seed), data, recipe, seed=patient.seed, n_images=len(split)).lr / 4
+        lr = find_lr(patient.bare_network(), data, recipe, seed=patient.seed, n_images=len(split)).lr / 4
     except NoLearningRate:
         lr = recipe.lr
     return patient.train(
-        patient.make(patient.seed),
+        patient.bare_network(),
         split,
         replace(recipe, lr=lr),
         STEPS,

@@ -80,19 +80,20 @@ def predict(
 ) -> Tensor:
     """Class probabilities, float32 (N, K) on the CPU, of images (N, C, H, W) as they are in a split."""
     compute = Compute(torch.device(device), precision, channels_last)
-    return _logits(compute.place(module), images, data.to(device), compute, batch_size).softmax(1).cpu()
+    return scores(compute.place(module), images, data.to(device), compute, batch_size).softmax(1).cpu()
 
 
 def measure(module: nn.Module, split: Split, data: ImageData, compute: Compute, batch_size: int) -> tuple[float, float]:
     """:func:`evaluate` where ``module`` and ``data`` already lie on the device."""
-    logits = _logits(module, split.images, data, compute, batch_size)
+    logits = scores(module, split.images, data, compute, batch_size)
     labels = split.labels.to(compute.device)
     hits = (logits.argmax(1) == labels).sum()
     return float(F.cross_entropy(logits, labels)), int(hits) / len(split)
 
 
 @torch.inference_mode()
-def _logits(module: nn.Module, images: Tensor, data: ImageData, compute: Compute, batch_size: int) -> Tensor:
+def scores(module: nn.Module, images: Tensor, data: ImageData, compute: Compute, batch_size: int) -> Tensor:
+    """Logits (N, K) of images as they are in a split, in eval mode; all lie on the device."""
     was_training = module.training
     module.eval()
     try:

@@ -11,6 +11,7 @@ from ..spaces.recipe import Recipe
 from .epoch import EpochResult, best_of
 from .folds import fold_seed
 from .image_data import Device, ImageData
+from .learning_rate import LrFound
 from .train import Fit, on_cpu
 
 MEANS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -68,6 +69,15 @@ class FoldedFit:
         return self.fits[0].module
 
     @property
+    def lrs_found(self) -> list[LrFound]:
+        """The learning rate of each fold, once they have been found."""
+        return [found for fit in self.fits for found in fit.lrs_found]
+
+    def predicted(self) -> dict[str, int | float]:
+        """How the predictions fall over the classes in the fold where they are the most uneven."""
+        return max((fit.predicted() for fit in self.fits), key=lambda told: told["top_share"])
+
+    @property
     def epoch(self) -> int:
         """Epochs done, of every fold."""
         return len(self.history)
@@ -90,7 +100,7 @@ class FoldedFit:
         )
         self.history.append(result)
         if self._keep_best and best_of(self.history) is result:
-            self.best_weights = [on_cpu(fit.module.state_dict()) for fit in self.fits]
+            self.best_weights = [on_cpu(fit.kept.state_dict()) for fit in self.fits]
         return result
 
     def best_networks(self) -> list[tuple[nn.Module, ImageData]]:

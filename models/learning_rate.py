@@ -1,10 +1,11 @@
 """The learning rate by the lecture's rule: start large, and halve it until the loss on a subset falls."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,11 @@ class LrFound:
 
     lr: float
     tries: tuple[LrTry, ...]
+
+
+def lr_found_from(data: Mapping[str, Any]) -> LrFound:
+    """The finding that ``dataclasses.asdict`` wrote."""
+    return LrFound(data["lr"], tuple(LrTry(**tried) for tried in data["tries"]))
 
 
 class NoLearningRate(Diverged):

@@ -14,11 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..spaces.recipe import Recipe
-from .augmentation import augment
+from .distortion import distort
+from .dropconnect import DropConnectLinear
 from .evaluate import predict
 from .image_data import ImageData, Split, in_unit_range
 from .optimizers import lr_at, make_optimizer, set_lr
 from .randomness import Streams
+
+HOLD_BACK = (
+    *("dropout", "dropconnect", "weight_decay", "label_smoothing"),
+    *("rotation_degrees", "jitter", "noise_std", "elastic_alpha_px"),
+)
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Verdict = Literal["good", "watch", "bad"]
@@ -84,11 +90,22 @@ class Patient:
     @property
     def bare(self) -> Recipe:
         """The recipe without anything that holds a network back."""
-        return replace(self.recipe, dropout=0.0, weight_decay=0.0, augmentation="none", label_smoothing=0.0)
+        nothing = dict.fromkeys(HOLD_BACK, 0.0)
+        return replace(self.recipe, **nothing, augmentation="none")  # type: ignore[arg-type]
+
+    def bare_network(self) -> nn.Module:
+        """A new network that loses no inputs and no weights while it trains."""
+        module = self.make(self.seed)
+        for layer in module.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = 0.0
+            elif isinstance(layer, DropConnectLinear):
+                layer.drop = 0.0
+        return module
 
     @cached_property
     def short(self) -> Training:
-        """A short training by the recipe on some of the training images."""
+        """A short training by the recipe on some of the training images, less penalties, averages and other tasks."""
         split, batch = self.subset(self.short_images), self.recipe.batch_size
         steps = self.short_epochs * math.ceil(len(split) / batch)
         return self.train(self.make(self.seed), split, self.recipe, steps)
@@ -114,7 +131,7 @@ class Patient:
                 for index in torch.split(torch.randperm(len(split), generator=streams.shuffle), batch):
                     if len(index) < min(batch, 2):
                         continue
-                    images = augment(in_unit_range(split.images[index]), recipe.augmentation, streams.augmentation)
+                    images = distort(in_unit_range(split.images[index]), recipe, streams.augmentation)
                     set_lr(optimizer, lr_at(recipe, len(losses), steps))
                     loss = self.loss(module(self.data.normalise(images)), split.labels[index])
                     losses.append(loss.item())

@@ -7,7 +7,7 @@ import torch
 
 from ..spaces.architecture import Architecture
 from ..spaces.recipe import Recipe
-from .build import build
+from .build import build_for
 from .epoch import EpochResult
 from .evaluate import evaluate
 from .image_data import ImageData
@@ -36,7 +36,7 @@ def retrain(
 ) -> Retrained:
     """Train the network that ``architecture`` describes; the same seed on the same kind of machine gives the same."""
     compute = {"precision": precision, "channels_last": torch.device(device).type == "cuda"}
-    network = build(architecture, dropout=recipe.dropout, seed=seed)
+    network = build_for(architecture, recipe, seed=seed)
     fit = Fit(network, data, recipe, seed=seed, device=device, keep_best=True, **compute)  # type: ignore[arg-type]
     while not fit.done:
         on_epoch(fit.step())

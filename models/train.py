@@ -6,8 +6,9 @@ The data lie on the device; a batch is a gather by index, and nothing waits for 
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any
 
@@ -17,11 +18,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..spaces.recipe import Recipe
-from .augmentation import augment
+from .auxiliary import auxiliary
+from .averaging import averaging
+from .distortion import distort
 from .epoch import Diverged, EpochResult, best_of
 from .evaluate import Compute, evaluate, measure, predict
 from .image_data import Device, ImageData, Split, in_unit_range
+from .learning_rate import LrFound, find_lr, lr_found_from
 from .optimizers import lr_at, make_optimizer, set_lr
+from .penalties import ActivationPenalty, shrink
+from .predicted import predicted
 from .randomness import Streams
 
 __all__ = ["Diverged", "EpochResult", "Fit", "batch_sizes", "evaluate", "fit", "predict"]
@@ -52,10 +58,16 @@ class Fit:
         self.compute = Compute(torch.device(device), precision, channels_last)
         self.data = data.to(device)
         self.module = self.compute.place(module)
-        self.optimizer = make_optimizer(self.module, recipe)
+        self.auxiliary = auxiliary(self.module, self.data.train.images[0], recipe, seed)
+        self.averaging = averaging(self.module, recipe)
+        self.penalty = ActivationPenalty(self.module) if recipe.activation_l1 else None
+        trained = self.module if self.auxiliary is None else nn.ModuleList([self.module, self.auxiliary.head])
+        self.optimizer = make_optimizer(trained, recipe)
+        self.lr_found: LrFound | None = None
         self.history: list[EpochResult] = []
         self.best_weights: dict[str, Tensor] | None = None
         self._keep_best = keep_best
+        self._seed = seed
         self._streams = Streams(seed, self.compute.device)
         self._sizes = batch_sizes(len(data.train), recipe.batch_size)
         _check_batch_norm(module, min(self._sizes))
@@ -71,6 +83,16 @@ class Fit:
         return self.epoch >= self.recipe.epochs
 
     @property
+    def kept(self) -> nn.Module:
+        """The network that is validated and kept: the module, or the average over its weights."""
+        return self.averaging.network if self.averaging is not None and self.averaging.begun else self.module
+
+    @property
+    def lrs_found(self) -> list[LrFound]:
+        """The learning rate that ``recipe.find_lr`` found, once it has."""
+        return [] if self.lr_found is None else [self.lr_found]
+
+    @property
     def best(self) -> EpochResult | None:
         """The best epoch so far."""
         return best_of(self.history)
@@ -80,11 +102,13 @@ class Fit:
         if self.done:
             raise RuntimeError(f"a fit has {self.recipe.epochs} epochs, and all are done; ask `done` before `step`")
         started = perf_counter()
+        if self.recipe.find_lr and self.lr_found is None:
+            self.lr_found = self._find_lr()
         with self._streams.layers():
             train_loss, train_accuracy = self._train_epoch()
-        val_loss, val_accuracy = measure(
-            self.module, self.data.val, self.data, self.compute, 2 * self.recipe.batch_size
-        )
+        if self.averaging is not None:
+            self.averaging.after_epoch(self.module, self.epoch + 1)
+        val_loss, val_accuracy = measure(self.kept, self.data.val, self.data, self.compute, 2 * self.recipe.batch_size)
         lr = self._lr(len(self._sizes) - 1)
         if not math.isfinite(val_loss):
             raise Diverged(self.epoch + 1, len(self._sizes), lr, f"validation loss is {val_loss}")
@@ -92,6 +116,10 @@ class Fit:
         result = EpochResult(self.epoch + 1, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds)
         self._record(result)
         return result
+
+    def predicted(self) -> dict[str, int | float]:
+        """How the validation predictions fall over the classes; see :func:`~.predicted.predicted`."""
+        return predicted(self.kept, self.data.val, self.data, self.compute, 2 * self.recipe.batch_size)
 
     def best_networks(self) -> list[tuple[nn.Module, ImageData]]:
         """The network with its weights of the best epoch, and the data it knows; needs ``keep_best``."""
@@ -109,17 +137,35 @@ class Fit:
             "optimizer": on_cpu(self.optimizer.state_dict()),
             "streams": on_cpu(self._streams.state_dict()),
             "best_weights": on_cpu(self.best_weights),
+            **self._more_state(),
         }
+
+    def _more_state(self) -> dict[str, Any]:
+        """What only some recipes have."""
+        more: dict[str, Any] = {}
+        if self.auxiliary is not None:
+            more["auxiliary"] = on_cpu(self.auxiliary.state_dict())
+        if self.averaging is not None:
+            more["averaging"] = on_cpu(self.averaging.model.state_dict())
+        if self.lr_found is not None:
+            more["lr_found"] = asdict(self.lr_found)
+        return more
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken; raises ``ValueError`` where it is of another recipe or other data."""
-        _check_same("recipe", state["recipe"], self.recipe.to_json())
+        saved = type(self.recipe).from_json(state["recipe"])  # keys that were not there then have their defaults
+        _check_same("recipe", saved.to_json(), self.recipe.to_json())
         _check_same("content_hash of the data", state["content_hash"], self.data.content_hash)
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would share its tensors
         self._streams.load_state_dict(state["streams"])
         self.history = [EpochResult(**entry) for entry in state["history"]]
         self.best_weights = on_cpu(state["best_weights"])
+        if self.auxiliary is not None:
+            self.auxiliary.load_state_dict(state["auxiliary"])
+        if self.averaging is not None:
+            self.averaging.model.load_state_dict(state["averaging"])
+        self.lr_found = lr_found_from(state["lr_found"]) if "lr_found" in state else None
 
     def _train_epoch(self) -> tuple[float, float]:
         self.module.train()
@@ -138,19 +184,44 @@ class Fit:
         return float(loss), int(hits) / len(train)
 
     def _train_batch(self, batch: Split, lr: float) -> tuple[Tensor, Tensor]:
-        images = augment(in_unit_range(batch.images), self.recipe.augmentation, self._streams.augmentation)
-        logits = self.compute.logits(self.module, self.data.normalise(images))
-        _check_logits(logits, len(batch), self.data.n_classes)
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.recipe.label_smoothing)
+        images = self.data.normalise(distort(in_unit_range(batch.images), self.recipe, self._streams.augmentation))
+        with self.penalty or nullcontext():
+            logits = self._predict(images)
+            _check_logits(logits, len(batch), self.data.n_classes)
+            loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.recipe.label_smoothing)
+            total = loss if self.penalty is None else loss + self.recipe.activation_l1 * self.penalty.value()
+        if self.auxiliary is not None:
+            aside = self.auxiliary(self._predict, images, self._streams.augmentation)
+            total = total + self.recipe.auxiliary_weight * aside
         set_lr(self.optimizer, lr)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        if self.recipe.l1:
+            shrink(self.module, lr * self.recipe.l1)
+        if self.averaging is not None:
+            self.averaging.after_step(self.module)
         return logits.detach(), loss.detach()
+
+    def _predict(self, images: Tensor) -> Tensor:
+        return self.compute.logits(self.module, images)
+
+    def _find_lr(self) -> LrFound:
+        return find_lr(
+            self.module,
+            self.data,
+            self.recipe,
+            start_lr=self.recipe.lr,
+            seed=self._seed,
+            device=self.compute.device,
+            precision=self.compute.precision,
+            channels_last=self.compute.channels_last,
+        )
 
     def _lr(self, step: int) -> float:
         steps = len(self._sizes)
-        return lr_at(self.recipe, self.epoch * steps + step, self.recipe.epochs * steps)
+        recipe = replace(self.recipe, lr=self.lr_found.lr) if self.lr_found else self.recipe
+        return lr_at(recipe, self.epoch * steps + step, self.recipe.epochs * steps)
 
     def _check_finite(self, losses: Tensor) -> None:
         broken = (~losses.isfinite()).nonzero()
@@ -161,7 +232,7 @@ class Fit:
     def _record(self, result: EpochResult) -> None:
         self.history.append(result)
         if self._keep_best and self.best is result:
-            self.best_weights = on_cpu(self.module.state_dict())
+            self.best_weights = on_cpu(self.kept.state_dict())
 
 
 def fit(

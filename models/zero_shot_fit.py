@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..spaces.zero_shot_recipe import ZeroShotRecipe
-from .augmentation import augment
+from .distortion import distort
 from .epoch import Diverged, EpochResult
 from .evaluate import Compute
 from .image_bodies import ImageBody
@@ -156,7 +156,7 @@ class ZeroShotFit:
             chosen = features[index], feature_map[index] if feature_map is not None else None
             return self.module.from_body(*self.module.body.finish(*chosen))
         images = in_unit_range(self._train.images[index])
-        images = augment(images, self.recipe.augmentation, self._streams.augmentation)
+        images = distort(images, self.recipe, self._streams.augmentation)
         return self.compute.logits(self.module.embed, self.data.normalise(images))
 
     @torch.no_grad()

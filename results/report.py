@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import plots
+from .health_section import health_section
 from .importance_section import importance_section
 from .latency_section import latency_section
 from .opening_section import opening_section
@@ -45,6 +46,7 @@ def _sections(told: Told) -> Iterator[str]:
         yield from importance_section(told)
     yield from latency_section(told.store, told.run.run_id, told.history, told.budget)
     yield from proxy_section(told.store, told.run.run_id, told.history, told.budget)
+    yield from health_section(told.store, told.run.run_id, len(told.history))
     if told.failed:
         yield _failures(told)
     yield provenance_section(told)

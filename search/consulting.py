@@ -62,11 +62,11 @@ def findings(
     case: Case, checks: Sequence[str] | None = None, *, on_check: Callable[[str], None] = lambda name: None
 ) -> Iterator["Finding"]:
     """What each check finds."""
-    from ..models.build import build
+    from ..models.build import build_for
     from ..models.diagnose import CHECKS, Patient, diagnose
 
     def make(seed: int) -> Any:
-        return build(case.architecture, dropout=case.recipe.dropout, seed=seed)
+        return build_for(case.architecture, case.recipe, seed=seed)
 
     patient = Patient(make, case.data, case.recipe, case.seed, trained=case.trained)
     yield from diagnose(patient, checks or list(CHECKS), on_check=on_check)

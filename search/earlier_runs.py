@@ -74,7 +74,7 @@ def _proposable(trials: Sequence[Trial], experiment: Experiment) -> Iterator[Tri
             continue
         decisions = decisions_of(experiment.space, architecture)
         if decisions is not None and experiment.sieve.allows(architecture) and fits(experiment.recipes, recipe):
-            yield replace(trial, choices=decisions)
+            yield replace(trial, choices=decisions, recipe=recipe.to_json())  # with keys that were not there then
 
 
 def fits(recipes: RecipeSpace, recipe: Recipe) -> bool:

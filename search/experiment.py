@@ -148,20 +148,25 @@ def _check_proxies(search: SearchSection) -> None:
 
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
     """The named space, backbones, or the stages written out with a global average behind them."""
-    from ..spaces.blocks import Conv, GlobalAverage
+    from ..spaces.blocks import Conv, GlobalAverage, LocalContrast
     from ..spaces.named_spaces import named_space
     from ..spaces.stages import stage
 
     if section.backbone is not None:
         return _backbones(section.backbone, input_shape, classes)
     if section.stages is None:
+        if section.contrast is not False:
+            raise ValueError("space.contrast goes with stages, but here the space is a name; write the stages out")
         return named_space(section.name or "mixed", input_shape=input_shape, classes=classes)
     if section.name is not None:
         raise ValueError(f"a space is a name or stages, but space.name is {section.name!r} and there are stages too")
     stages = [stage(s.block, depth=s.depth, width=s.width, kernel=s.kernel, halve=s.halve) for s in section.stages]
     width = choice(*section.stem) if isinstance(section.stem, list) else section.stem
     stem = (Conv(width),) if width is not None else ()
-    return Space(input_shape, (*stem, *stages, GlobalAverage()), classes, "stages")
+    normalised: dict[bool, tuple[Any, ...]] = {True: (LocalContrast(),), False: ()}
+    asked = section.contrast
+    contrast = (choice(*map(normalised.__getitem__, asked)),) if isinstance(asked, list) else normalised[asked]
+    return Space(input_shape, (*contrast, *stem, *stages, GlobalAverage()), classes, "stages")
 
 
 def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:

@@ -1,5 +1,6 @@
 """The task of classification: a network learns the classes of pictures, and is tested on other pictures of them."""
 
+from dataclasses import asdict
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ class ImageBench(Bench):
         self.folds = [fold.to(device) for fold in drawn]
 
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
-        from ..models.build import build
+        from ..models.build import build_for
         from ..models.folded_fit import FoldedFit
         from ..models.folds import fold_seed
         from ..models.train import Fit
@@ -114,12 +115,19 @@ class ImageBench(Bench):
             "keep_best": self.data.test is not None,
         }
         if not self.folds:
-            return Fit(build(architecture, dropout=recipe.dropout, seed=seed), self.data, recipe, **settings)
+            return Fit(build_for(architecture, recipe, seed=seed), self.data, recipe, **settings)
         seeds = [fold_seed(seed, fold) for fold in range(len(self.folds))]
-        modules = [build(architecture, dropout=recipe.dropout, seed=seed) for seed in seeds]
+        modules = [build_for(architecture, recipe, seed=seed) for seed in seeds]
         return FoldedFit(modules, self.folds, recipe, **settings)
 
-    def tested(self, fit: Any) -> float | None:
+    def began(self, fit: Any) -> dict[str, Any]:
+        """The learning rates that were found, where the recipe asks for it."""
+        return {"lrs_found": [asdict(found) for found in fit.lrs_found]} if fit.lrs_found else {}
+
+    def ended(self, fit: Any) -> dict[str, Any]:
+        return {"predicted": fit.predicted(), "test_accuracy": self._tested(fit)}
+
+    def _tested(self, fit: Any) -> float | None:
         """The mean over folds."""
         from ..models.evaluate import evaluate
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.errors import StoreError
+from ..results.health import FINDING, LR_FOUND, Curve, details, findings
 from ..results.measurements import record_trial
 from ..results.proxy_scores import record_scores
 from ..results.records import FailKind, History, Trial, TrialState
@@ -206,6 +207,8 @@ class Recorder:
         for epoch in result.get("epochs", [result] if "epoch" in result else []):
             metrics = {name: epoch[name] for name in METRICS if name in epoch}
             self.store.record_epoch(trial.trial, epoch["epoch"], metrics)
+        for found in result.get("lrs_found", ()):
+            self.store.add_event(self.run_id, "info", LR_FOUND, found, trial.trial)
         if "proxies" in result:
             record_scores(self.store, self.run_id, trial.fingerprint, result["proxies"])
         if "measured" in result:
@@ -226,7 +229,9 @@ class Recorder:
             return
         stopped = result.get("epoch", 0) < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
-        self.store.finish(trial.trial, state, summary=summary(self.store.curve(trial.trial), result))
+        curve = self.store.curve(trial.trial)
+        self._examine(trial, curve, predicted=result.get("predicted"))
+        self.store.finish(trial.trial, state, summary=summary(curve, result))
         self._alike.ended()
         self.checkpoints.shelf(trial.trial).clear()
 
@@ -255,8 +260,10 @@ class Recorder:
         if kind is FailKind.DISK_FULL:
             self._paused(trial, reason)
             return
-        figures = summary(self.store.curve(trial.trial))
-        self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=figures)
+        curve = self.store.curve(trial.trial)
+        if kind is FailKind.DIVERGED:
+            self._examine(trial, curve, diverged=True)
+        self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary(curve))
         self._event(kind.value, reason, trial, **({"traceback": trace} if trace else {}))
         if stop := self._alike.failed(kind, reason, trace):
             self.stop(stop)
@@ -267,6 +274,11 @@ class Recorder:
         self.store.interrupt(trial.trial, FailKind.DISK_FULL.value, fail_kind=FailKind.DISK_FULL, reason=reason)
         self._event(FailKind.DISK_FULL.value, reason, trial)
         self.stop(Stop(StopKind.DISK_FULL, f"the disk with {self.checkpoints.url} is full: {reason}"))
+
+    def _examine(self, trial: Trial, curve: Curve, **told: Any) -> None:
+        """Write down what the trial shows of its health, before it has ended: a driver that dies here does it again."""
+        for detail in details(findings(curve, self.searcher.sieve.space.classes, **told)):
+            self.store.add_event(self.run_id, "info", FINDING, detail, trial.trial)
 
     def _event(self, kind: str, reason: str, trial: Trial, **more: Any) -> None:
         self.store.add_event(self.run_id, "warning", kind, {"reason": reason, **more}, trial.trial)

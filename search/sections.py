@@ -53,6 +53,9 @@ class SpaceSection(Section):
 
     name: str | None = Field(default=None, description="a space of the catalogue: mixed, resnet-space, ...")
     stages: list[StageSection] | None = Field(default=None, description="stages, instead of a name")
+    contrast: bool | list[bool] = Field(
+        default=False, description="stages: local contrast normalisation of the picture, before all else"
+    )
     stem: WholeOrList | None = Field(default=None, description="channels of a first 3x3 convolution before the stages")
     backbone: str | list[str] | None = Field(
         default=None, description='zero-shot: "timm:NAME" or "torchvision:NAME" instead of a space'

@@ -67,8 +67,14 @@ class Bench(ABC):
         """A trial's networks at the beginning of their training."""
 
     @abstractmethod
-    def tested(self, fit: TrialFit) -> float | None:
-        """Test accuracy of the best validation epoch; None where trials are not tested. Nothing selects by it."""
+    def began(self, fit: TrialFit) -> dict[str, Any]:
+        """What else is told with the first epoch."""
+
+    @abstractmethod
+    def ended(self, fit: TrialFit) -> dict[str, Any]:
+        """What else is told with the last: ``test_accuracy`` of the best validation epoch, or None where trials are not
+        tested (nothing selects by it), and how ``predicted`` classes are spread.
+        """
 
     @abstractmethod
     def timed(self, fit: TrialFit) -> "nn.Module":

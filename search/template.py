@@ -35,7 +35,7 @@ SEARCHED_ZERO_SHOT = {
 }
 SEARCHED = {
     "epochs": "12",
-    "lr": "{ low = 1e-2, high = 1.0, log = true }",
+    "lr": '{ low = 1e-2, high = 1.0, log = true }  # "auto": the first of 1, 1/2, 1/4, ... that trains',
     "weight_decay": "{ low = 1e-5, high = 1e-2, log = true }",
     "dropout": "[0.0, 0.1, 0.3]",
 }
@@ -73,6 +73,7 @@ def search_file_text(
 _FEATURES = SpaceSection.model_fields["features"]
 SPACE = """[space]
 name = "mixed"  # a space of the catalogue, or the stages written out:
+# contrast = [false, true]  # local contrast normalisation of the picture
 # stem = [8, 16]  # channels of a first 3x3 convolution
 # [[space.stages]]
 # block = ["conv-pool", "residual", "inception"]
@@ -96,7 +97,8 @@ def _line(key: str, value: Any, field: FieldInfo) -> str:
 
 def _recipe(task: Task) -> str:
     searched = SEARCHED_ZERO_SHOT if task.name == ZERO_SHOT else SEARCHED
-    lines = ["[recipe]  # a value is fixed, a list or a range is searched"]
+    page = "docs/zero_shot.md" if task.name == ZERO_SHOT else "docs/recipe.md"
+    lines = [f"[recipe]  # a value is fixed, a list or a range is searched; each key is explained in {page}"]
     lines += [f"{key} = {value}" for key, value in searched.items()]
     lines += [f"# {key} = {json.dumps(value)}" for key, value in task.recipe().to_json().items() if key not in searched]
     return "\n".join(lines)

@@ -115,9 +115,11 @@ class NetworkTrial(tune.Trainable):
         assert self.fit is not None
         epochs = [asdict(result) for result in self.fit.history]
         result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
+        if self.reported == 0:
+            self.news |= self.bench.began(self.fit)
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
-            result["test_accuracy"] = self.bench.tested(self.fit)
+            result |= self.bench.ended(self.fit)
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             result |= self._time()
         return result

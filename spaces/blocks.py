@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from .backbone import Backbone
 from .block import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, optional
 from .chains import MODE, PLACE, activate, conv_norm_act
+from .contrast import LocalContrast
 from .inception import Inception
 from .layers import (
     LAYERS,
@@ -31,6 +32,7 @@ __all__ = [
     "GlobalAverage",
     "Inception",
     "Linear",
+    "LocalContrast",
     "Pool",
     "PyramidPool",
     "Residual",
@@ -259,9 +261,10 @@ class ResponseNorm(Block):
         return (LocalResponse(self.size),)
 
 
+PLAIN = (Backbone, LocalContrast)  # written down as they are
 BLOCKS: dict[str, type[Block]] = {
     block.kind: block
-    for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, PyramidPool, ResponseNorm, Backbone)
+    for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, PyramidPool, ResponseNorm, *PLAIN)
 }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from .choices import Choice, Range
@@ -11,6 +11,11 @@ from .lookup import unknown
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
 AUGMENTATIONS = ("none", "shift", "shift-flip", "standard")
+INITS = ("he", "glorot")
+AVERAGINGS = ("none", "ema", "swa")
+AUXILIARIES = ("none", "rotation", "reconstruction")
+AUTO = "auto"
+AUTO_START_LR = 1.0  # the first that is tried where lr is "auto"
 
 Law = tuple[str, Callable[[Any], bool]]  # what must hold, in words and as a test
 
@@ -18,7 +23,7 @@ LAWS: dict[str, Law] = {
     "epochs": ("a whole number of at least 1", lambda v: v >= 1),
     "batch_size": ("a whole number of at least 1", lambda v: v >= 1),
     "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
-    "lr": ("a number above 0", lambda v: v > 0),
+    "lr": ('a number above 0 (in a search file also "auto")', lambda v: v > 0),
     "momentum": ("a number in [0, 1)", lambda v: 0 <= v < 1),
     "nesterov": ("true or false", lambda v: True),
     "weight_decay": ("a number of at least 0", lambda v: v >= 0),
@@ -29,6 +34,29 @@ LAWS: dict[str, Law] = {
     "dropout": ("a probability in [0, 1)", lambda v: 0 <= v < 1),
     "label_smoothing": ("a fraction in [0, 1)", lambda v: 0 <= v < 1),
     "augmentation": (f"one of {', '.join(AUGMENTATIONS)}", lambda v: v in AUGMENTATIONS),
+    "rotation_degrees": ("an angle in [0, 180]", lambda v: 0 <= v <= 180),
+    "jitter": ("a fraction in [0, 1]", lambda v: 0 <= v <= 1),
+    "noise_std": ("a number of at least 0", lambda v: v >= 0),
+    "elastic_alpha_px": ("a number of at least 0", lambda v: v >= 0),
+    "elastic_sigma_px": ("a number above 0", lambda v: v > 0),
+    "dropconnect": ("a probability in [0, 1)", lambda v: 0 <= v < 1),
+    "l1": ("a number of at least 0", lambda v: v >= 0),
+    "activation_l1": ("a number of at least 0", lambda v: v >= 0),
+    "init": (f"one of {', '.join(INITS)}", lambda v: v in INITS),
+    "averaging": (f"one of {', '.join(AVERAGINGS)}", lambda v: v in AVERAGINGS),
+    "ema_decay": ("a fraction in (0, 1)", lambda v: 0 < v < 1),
+    "swa_start": ("a fraction in [0, 1)", lambda v: 0 <= v < 1),
+    "auxiliary": (f"one of {', '.join(AUXILIARIES)}", lambda v: v in AUXILIARIES),
+    "auxiliary_weight": ("a number of at least 0", lambda v: v >= 0),
+    "find_lr": ("true or false", lambda v: True),
+}
+
+# Keys that mean something only beside others: elsewhere a recipe has one value of them, so that none is tried twice.
+CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "elastic_sigma_px": lambda recipe: recipe["elastic_alpha_px"] > 0,
+    "ema_decay": lambda recipe: recipe["averaging"] == "ema",
+    "swa_start": lambda recipe: recipe["averaging"] == "swa",
+    "auxiliary_weight": lambda recipe: recipe["auxiliary"] != "none",
 }
 
 
@@ -38,7 +66,9 @@ class Recipe:
 
     ``lr`` is the peak learning rate; every schedule but ``constant`` ends at ``lr * lr_end``. ``weight_decay`` is
     the optimizer's own (an L2 term for sgd and adam, decoupled for adamw) on weights of convolutions and linear layers,
-    and on biases and norms where ``decay_norms``. ``dropout`` stands before each fully connected layer.
+    and on biases and norms where ``decay_norms``. ``dropout`` stands before each fully connected layer. With
+    ``find_lr`` the peak is the first of lr, lr / 2, lr / 4, ... that trains (``lr = "auto"`` in a search file begins
+    at 1). All keys, with their units and papers, are in ``docs/recipe.md``.
     """
 
     epochs: int = 12
@@ -55,6 +85,21 @@ class Recipe:
     dropout: float = 0.0
     label_smoothing: float = 0.0
     augmentation: str = "none"
+    rotation_degrees: float = 0.0
+    jitter: float = 0.0
+    noise_std: float = 0.0
+    elastic_alpha_px: float = 0.0
+    elastic_sigma_px: float = 4.0
+    dropconnect: float = 0.0
+    l1: float = 0.0
+    activation_l1: float = 0.0
+    init: str = "he"
+    averaging: str = "none"
+    ema_decay: float = 0.99
+    swa_start: float = 0.75
+    auxiliary: str = "none"
+    auxiliary_weight: float = 0.1
+    find_lr: bool = False
 
     laws: ClassVar[dict[str, Law]] = LAWS
 
@@ -69,8 +114,14 @@ class Recipe:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The recipe that ``to_json`` wrote; unknown keys are refused, the nearest named."""
+        data = _said(data)
         _known_keys(cls, data)
         return cls(**data)
+
+
+def _said(data: Mapping[str, Any]) -> dict[str, Any]:
+    """``data`` with ``lr = "auto"`` in the recipe's own words."""
+    return {**data, "lr": AUTO_START_LR, "find_lr": True} if data.get("lr") == AUTO else dict(data)
 
 
 def _type_of(kind: type[Recipe], name: str) -> type:
@@ -110,6 +161,7 @@ class RecipeSpace:
 
         A list or tuple is a choice. Every option is checked as the recipe itself would check it.
         """
+        entries = _said(entries)
         _known_keys(kind, entries)
         return cls(tuple((name, _entry(kind, name, value)) for name, value in entries.items()), kind)
 
@@ -127,8 +179,12 @@ class RecipeSpace:
         return _ends(dict(self.entries).get(name, getattr(self.kind, name)))
 
     def fill(self, values: Mapping[str, Any]) -> Recipe:
-        """The recipe with the value ``values[key]`` in each hole."""
-        return self.kind(**{name: values[name] if name in self.holes else value for name, value in self.entries})
+        """The recipe with the value ``values[key]`` in each hole; a hole that does not apply gets its first value."""
+        holes = self.holes
+        filled = {name: values[name] if name in holes else value for name, value in self.entries}
+        recipe = self.kind(**filled)
+        idle = [name for name in holes if name in CONDITIONS and not CONDITIONS[name](vars(recipe))]
+        return replace(recipe, **{name: _ends(holes[name])[0] for name in idle}) if idle else recipe
 
 
 def _entry(kind: type[Recipe], name: str, value: Any) -> Any:

@@ -26,6 +26,13 @@ LAWS: dict[str, Law] = {
     "similarity": (f"one of {', '.join(SIMILARITIES)}", lambda v: v in SIMILARITIES),
     "calibration": (f"one of {', '.join(CALIBRATIONS)}", lambda v: v in CALIBRATIONS),
     "label_smoothing": ("0: a zero-shot loss has no smoothed labels", lambda v: v == 0),
+    **{
+        name: (f"{default!r}: zero-shot models are trained without it", lambda v, default=default: v == default)
+        for name, default in {
+            **dict.fromkeys(("dropconnect", "l1", "activation_l1"), 0.0),
+            **{"init": "he", "averaging": "none", "auxiliary": "none", "find_lr": False},
+        }.items()
+    },
 }
 
 

@@ -42,8 +42,12 @@ def all_recipes(recipes: RecipeSpace) -> Iterator[Recipe]:
     holes = recipes.holes
     options = [hole.options for hole in holes.values() if isinstance(hole, Choice)]
     assert len(options) == len(holes), "a range has no end of recipes"
+    seen: set[Recipe] = set()
     for values in itertools.product(*options):
-        yield recipes.fill(dict(zip(holes, values, strict=True)))
+        recipe = recipes.fill(dict(zip(holes, values, strict=True)))
+        if recipe not in seen:  # a choice that does not apply makes no other recipe
+            seen.add(recipe)
+            yield recipe
 
 
 def finite(recipes: RecipeSpace) -> bool:

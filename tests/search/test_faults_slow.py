@@ -104,7 +104,7 @@ def test_a_driver_killed_before_a_checkpoint_was_reported_reports_it_from_the_ch
     drivers.until_done("run")
     assert finished(drivers.history("run")) == whole()
     with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
-        assert store.events("run") == []  # nothing was rewound
+        assert {event["kind"] for event in store.events("run")} <= {"finding"}  # nothing was rewound
     holds(drivers)
 
 

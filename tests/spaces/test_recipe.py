@@ -5,7 +5,7 @@ import json
 import pytest
 
 from archsieve.spaces.choices import Choice, Range
-from archsieve.spaces.recipe import Recipe, RecipeSpace
+from archsieve.spaces.recipe import CONDITIONS, Recipe, RecipeSpace
 
 
 def test_json_round_trip():
@@ -36,6 +36,21 @@ def test_json_round_trip():
         ("dropout", 1.0),
         ("label_smoothing", -0.1),
         ("augmentation", "flip"),
+        ("rotation_degrees", 181.0),
+        ("jitter", 1.5),
+        ("noise_std", -0.1),
+        ("elastic_alpha_px", -1.0),
+        ("elastic_sigma_px", 0.0),
+        ("dropconnect", 1.0),
+        ("l1", -1e-4),
+        ("activation_l1", float("nan")),
+        ("init", "xavier"),
+        ("averaging", "mean"),
+        ("ema_decay", 1.0),
+        ("swa_start", 1.0),
+        ("auxiliary", "jigsaw"),
+        ("auxiliary_weight", -1.0),
+        ("find_lr", 1),
     ],
 )
 def test_a_bad_value_is_refused_by_key_law_and_fact(key, value):
@@ -70,3 +85,29 @@ def test_a_range_of_words_is_refused():
 def test_an_end_outside_the_law_is_refused():
     with pytest.raises(ValueError, match=r"recipe\.momentum must be a number in \[0, 1\), but got 1.5"):
         RecipeSpace.of(momentum=Range(0.5, 1.5))
+
+
+def test_a_recipe_from_before_the_newer_keys_has_their_defaults():
+    old = {"epochs": 3, "lr": 0.3, "optimizer": "sgd", "augmentation": "shift"}
+    assert Recipe.from_json(old) == Recipe(**old)
+    assert Recipe.from_json(Recipe(**old).to_json()) == Recipe.from_json(old)
+
+
+def test_a_key_that_does_not_apply_has_one_value():
+    space = RecipeSpace.of(averaging=["none", "ema"], ema_decay=[0.9, 0.99])
+    averaged = {space.fill({"averaging": "ema", "ema_decay": decay}) for decay in (0.9, 0.99)}
+    plain = {space.fill({"averaging": "none", "ema_decay": decay}) for decay in (0.9, 0.99)}
+    assert [len(averaged), len(plain)] == [2, 1]
+    assert {recipe.ema_decay for recipe in plain} == {0.9}
+
+
+@pytest.mark.parametrize("key", CONDITIONS)
+def test_a_condition_is_of_a_key_and_can_hold_and_fail(key):
+    averaging = key[:3] if key[:3] in ("ema", "swa") else "none"
+    assert CONDITIONS[key](vars(Recipe(elastic_alpha_px=1.0, averaging=averaging, auxiliary="rotation")))
+    assert not CONDITIONS[key](vars(Recipe()))
+
+
+def test_an_automatic_learning_rate_is_a_search_that_starts_at_one():
+    assert Recipe.from_json({"lr": "auto"}) == Recipe(lr=1.0, find_lr=True)
+    assert RecipeSpace.of(lr="auto").fill({}) == Recipe(lr=1.0, find_lr=True)

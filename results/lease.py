@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, insert, select, update
 
 from . import schema
+from .direct import Link
 from .errors import StoreError
 
 STALE = timedelta(minutes=2)
@@ -60,7 +61,7 @@ def take(connection: Connection, run_id: int, provenance: Mapping[str, Any], sil
     return Lease(int(key[0]), before is not None)
 
 
-def lock_run(connection: Connection, run_id: int) -> None:
+def lock_run(connection: Link, run_id: int) -> None:
     """Let nobody else change who drives the run, or add a trial, until the transaction ends.
 
     On SQLite the transaction holds the write lock already; PostgreSQL has none, and the row of the run stands for it.

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, UniqueCons
 
 from ..spaces.lookup import unknown
 from . import schema
+from .direct import Link
 from .records import DatasetRecord, FailKind, RunRecord, RunStatus, Trial, TrialState
 
 _SPECIALS = {"nan": math.nan, "+inf": math.inf, "-inf": -math.inf}
@@ -33,12 +34,12 @@ TRIAL = TRIALS.where(_t.trial_id == bindparam("of"))
 _RUNS = select(schema.run, schema.dataset.c.name.label("dataset")).join(schema.dataset)
 
 
-def trials_of(connection: Connection, query: Select[Any], told: Mapping[str, Any] | None = None) -> list[Trial]:
+def trials_of(connection: Link, query: Select[Any], told: Mapping[str, Any] | None = None) -> list[Trial]:
     """The trials that ``query``, a narrowed ``TRIALS`` with the parameters ``told``, selects."""
     return [_trial(row) for row in connection.execute(query, told)]
 
 
-def _trial(row: Row[Any]) -> Trial:
+def _trial(row: Any) -> Trial:
     entries = dict(row._mapping)
     entries["state"] = TrialState(entries["state"])
     if entries["fail_kind"] is not None:
@@ -97,7 +98,7 @@ def recalled(value: float | None, special: str | None) -> float:
     return _SPECIALS[special] if special is not None else float(value)  # type: ignore[arg-type]
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], update: Sequence[str] = ()) -> int:
+def upsert(connection: Link, table: Table, rows: Sequence[Mapping[str, Any]], update: Sequence[str] = ()) -> int:
     """Insert ``rows``; where the table's key exists, overwrite the columns ``update``, or nothing. Return the count."""
     if not rows:
         return 0

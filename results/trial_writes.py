@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Integer, bindparam, case, delete, func, inser
 
 from ..spaces.lookup import unknown
 from . import schema
+from .direct import Link
 from .lease import lock_run, now
 from .records import FailKind, TrialState
 from .rows import stored, upsert
@@ -21,6 +22,7 @@ _t, _a = schema.trial.c, schema.attempt.c
 _of = bindparam("of", type_=Integer)
 _BEFORE = select(_t.state, _t.epochs_done, _t.started_at).where(_t.trial_id == _of)
 _SET = update(schema.trial).where(_t.trial_id == _of)
+_ADDED = {table: insert(table) for table in (schema.run, schema.trial, schema.attempt)}
 _ATTEMPTS = select(schema.attempt).where(_a.trial_id == _of)
 _SPANS = select(_a.started_at, _a.ended_at).where(_a.trial_id == _of)
 _closed = bindparam("at", type_=schema.Utc())
@@ -49,7 +51,7 @@ _BEAT = (
 
 
 def add_architecture(
-    connection: Connection,
+    connection: Link,
     fingerprint: str,
     architecture: Mapping[str, Any],
     cost: Mapping[str, int],
@@ -72,14 +74,14 @@ def add_architecture(
         upsert(connection, schema.layer, listed)
 
 
-def queue(connection: Connection, run_id: int, row: Mapping[str, Any]) -> int:
+def queue(connection: Link, run_id: int, row: Mapping[str, Any]) -> int:
     """Write a trial with the next number of its run and return its id; ``row`` says when it was made."""
     lock_run(connection, run_id)
     last = connection.execute(_LAST, {"of": run_id}).first()
     if last is not None and (last.created_at, last.fingerprint) == (row["created_at"], row["fingerprint"]):
         return int(last.trial_id)  # this very proposal: the connection was lost before that was heard of
     number = 0 if last is None else last.number + 1
-    values = {**row, "run_id": run_id, "number": number, "state": TrialState.QUEUED.value}
+    values = {**row, "run_id": run_id, "number": number, "state": TrialState.QUEUED.value, "epochs_done": 0}
     return inserted(connection, schema.trial, values)
 
 
@@ -114,14 +116,14 @@ def link(connection: Connection, trial_id: int, source_id: int) -> None:
     upsert(connection, schema.proxy_score, rows)
 
 
-def inserted(connection: Connection, table: Any, row: Mapping[str, Any]) -> int:
+def inserted(connection: Link, table: Any, row: Mapping[str, Any]) -> int:
     """Insert ``row`` and return the id that it got."""
-    key = connection.execute(insert(table), dict(row)).inserted_primary_key
+    key = connection.execute(_ADDED[table], dict(row)).inserted_primary_key
     assert key is not None
     return int(key[0])
 
 
-def start(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> None:
+def start(connection: Link, trial_id: int, worker: Mapping[str, Any]) -> None:
     """Begin an attempt by ``worker`` (device, node, pid), unless the same worker's attempt is open."""
     before = _before(connection, trial_id)
     if before.state.final:
@@ -135,7 +137,7 @@ def start(connection: Connection, trial_id: int, worker: Mapping[str, Any]) -> N
     _close_attempts(connection, trial_id, "lost", None)
     at = now()
     row = {**worker, "trial_id": trial_id, "attempt": len(attempts), "started_at": at, "heartbeat_at": at}
-    connection.execute(insert(schema.attempt), row)
+    connection.execute(_ADDED[schema.attempt], row)
     _set(
         connection,
         trial_id,
@@ -179,7 +181,7 @@ def interrupt(
     return connection.scalar(same) or 0
 
 
-def record(connection: Connection, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
+def record(connection: Link, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
     """Write the figures of one epoch; earlier ones of the same epoch are replaced."""
     if not connection.execute(_ADVANCE, {"of": trial_id, "epoch": epoch}).rowcount:
         raise _unknown_trial(trial_id)
@@ -189,7 +191,7 @@ def record(connection: Connection, trial_id: int, epoch: int, metrics: Mapping[s
 
 
 def end(
-    connection: Connection,
+    connection: Link,
     trial_id: int,
     state: TrialState,
     *,
@@ -249,7 +251,7 @@ class _Before(NamedTuple):
     started_at: datetime | None
 
 
-def _before(connection: Connection, trial_id: int) -> _Before:
+def _before(connection: Link, trial_id: int) -> _Before:
     row = connection.execute(_BEFORE, {"of": trial_id}).first()
     if row is None:
         raise _unknown_trial(trial_id)
@@ -260,15 +262,15 @@ def _unknown_trial(trial_id: int) -> ValueError:
     return ValueError(f"no trial has the id {trial_id}; propose it first")
 
 
-def _set(connection: Connection, trial_id: int, **values: Any) -> None:
+def _set(connection: Link, trial_id: int, **values: Any) -> None:
     connection.execute(_SET, {"of": trial_id, **values})
 
 
-def _close_attempts(connection: Connection, trial_id: int, outcome: str, at: datetime | None) -> None:
+def _close_attempts(connection: Link, trial_id: int, outcome: str, at: datetime | None) -> None:
     """End the open attempts at ``at``, or with their last sign of life."""
     connection.execute(_CLOSE, {"of": trial_id, "at": at, "how": outcome})
 
 
-def _duration_s(connection: Connection, trial_id: int) -> float | None:
+def _duration_s(connection: Link, trial_id: int) -> float | None:
     spans = connection.execute(_SPANS, {"of": trial_id}).all()
     return sum((end - begin).total_seconds() for begin, end in spans) if spans else None

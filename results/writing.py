@@ -1,5 +1,6 @@
 """Writing: what is said of trials."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from sqlalchemy import Connection, Engine, insert
 
 from . import lease, schema, trial_writes
 from .artifact_files import check_uri
-from .errors import StoreError
+from .direct import Link, direct
+from .errors import StoreError, store_error
 from .reading import Reading
 from .records import FailKind, Trial, TrialState
 from .rows import TRIAL, trials_of, upsert
@@ -30,12 +32,15 @@ class Writing(Reading):
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection in a transaction that holds the write lock: all of it is written, or nothing."""
-        if self.read_only:
-            raise StoreError(f"{self.name} was opened to be read only; open it again without read_only")
+        self._check_writable()
         asked = time.monotonic()
         with self._transaction(self.engine) as connection:
             self.patience.waited(asked)
             yield connection
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise StoreError(f"{self.name} was opened to be read only; open it again without read_only")
 
     def write(self, act: Callable[[Connection], T]) -> T:
         """What ``act`` returns after all it wrote is kept; written again where the server was away in between."""
@@ -45,6 +50,19 @@ class Writing(Reading):
                 return act(connection)
 
         return self.patience.keep(once)
+
+    def _write_trial(self, act: Callable[[Link], T]) -> T:
+        """As ``write``, for what is said so often that SQLAlchemy's share of the time would be the larger one."""
+        if self.engine.dialect.name != "sqlite":
+            return self.write(act)
+        self._check_writable()
+        asked = time.monotonic()
+        try:
+            with direct(self.engine) as connection:
+                self.patience.waited(asked)
+                return act(connection)
+        except sqlite3.Error as error:
+            raise store_error(self.name, str(error)) from error
 
     def propose(
         self,
@@ -74,21 +92,25 @@ class Writing(Reading):
             **{name: int(cost[name]) for name in trial_writes.COSTS},
         }
 
-        def act(connection: Connection) -> Trial:
+        def queue(connection: Link) -> int:
             trial_writes.add_architecture(connection, fingerprint, architecture, cost, layers)
-            trial_id = trial_writes.queue(connection, run_id, row)
-            if source is not None:
-                trial_writes.link(connection, trial_id, source)
+            return trial_writes.queue(connection, run_id, row)
+
+        def act(connection: Connection) -> Trial:
+            trial_id = queue(connection)
+            trial_writes.link(connection, trial_id, source)
             return trials_of(connection, TRIAL, {"of": trial_id})[0]
 
-        return self.write(act)
+        if source is not None:
+            return self.write(act)
+        return self._write_trial(lambda connection: trials_of(connection, TRIAL, {"of": queue(connection)})[0])
 
     def start(
         self, trial_id: int, *, device: str | None = None, node: str | None = None, pid: int | None = None
     ) -> None:
         """Say that a worker begins with the trial: a new attempt, unless the same worker has said so."""
         worker = {"device": device, "node": node, "pid": pid}
-        self.write(lambda connection: trial_writes.start(connection, trial_id, worker))
+        self._write_trial(lambda connection: trial_writes.start(connection, trial_id, worker))
 
     def locate(
         self, trial_id: int, *, device: str | None = None, node: str | None = None, pid: int | None = None
@@ -113,7 +135,7 @@ class Writing(Reading):
 
     def record_epoch(self, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write down the figures of one epoch, counted from 1; said again, they replace the earlier ones."""
-        self.write(lambda connection: trial_writes.record(connection, trial_id, epoch, metrics))
+        self._write_trial(lambda connection: trial_writes.record(connection, trial_id, epoch, metrics))
 
     def finish(
         self,
@@ -131,7 +153,7 @@ class Writing(Reading):
         state is a ``ValueError``); the same state said again adds to the summary.
         """
         said: dict[str, Any] = {"fail_kind": fail_kind, "reason": reason, "summary": summary}
-        self.write(lambda connection: trial_writes.end(connection, trial_id, state, **said))
+        self._write_trial(lambda connection: trial_writes.end(connection, trial_id, state, **said))
 
     def add_artifact(self, trial_id: int, kind: str, uri: str, bytes: int, sha256: str) -> None:
         """Write down a file of a trial; ``uri`` is its path relative to the folder of the store."""

@@ -23,7 +23,7 @@ LAWS: dict[str, Law] = {
     "epochs": ("a whole number of at least 1", lambda v: v >= 1),
     "batch_size": ("a whole number of at least 1", lambda v: v >= 1),
     "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
-    "lr": ('a number above 0 (in a search file also "auto")', lambda v: v > 0),
+    "lr": ("a number above 0", lambda v: v > 0),
     "momentum": ("a number in [0, 1)", lambda v: 0 <= v < 1),
     "nesterov": ("true or false", lambda v: True),
     "weight_decay": ("a number of at least 0", lambda v: v >= 0),

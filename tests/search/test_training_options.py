@@ -79,9 +79,9 @@ def test_contrast_is_a_choice_of_stages_and_of_nothing_else():
     both = small(space={"contrast": [False, True], "stages": STAGES}).space
     plain = small(space={"stages": STAGES}).space
     always = small(space={"contrast": True, "stages": STAGES}).space
-    assert both.size == 2 * plain.size == 2 * always.size
+    assert both.size() == 2 * plain.size() == 2 * always.size()
     assert LocalContrast() in always.architecture({}).blocks
-    with pytest.raises(ValueError, match="space.contrast goes with stages"):
+    with pytest.raises(ValueError, match=r"space\.contrast goes with stages"):
         small(space={"name": "mixed", "contrast": True}).space  # noqa: B018 - it is made when it is asked for
 
 

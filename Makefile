@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= digits-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: search test slow check format benchmarks clean
+.PHONY: search test slow check format benchmarks studies clean
 
 search: $(VENV)/installed
 	$(BIN)/archsieve search examples/digits.toml --name $(RUN)
@@ -30,6 +30,9 @@ format: $(VENV)/installed-test
 
 benchmarks: $(VENV)/installed-test
 	$(BIN)/python benchmarks/overhead.py
+
+studies: $(VENV)/installed
+	$(BIN)/python examples/studies.py
 
 clean:
 	rm -rf build *.egg-info

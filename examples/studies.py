@@ -113,9 +113,7 @@ def search(seeds: int) -> None:
 
     def error(lr_power: float, decay_power: float, seed: int) -> float:
         recipe = Recipe(epochs=3, batch_size=64, lr=10**lr_power, weight_decay=10**decay_power)
-        return max(
-            100 * (1 - e.val_accuracy) for e in fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1:]
-        )
+        return 100 * (1 - fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1].val_accuracy)
 
     def grid(seed: int) -> list[float]:
         steps = [(place + 0.5) / trials for place in range(trials)]

@@ -11,7 +11,7 @@ PAGE = Path(archsieve.__file__).parent / "docs" / "recipe.md"
 
 def test_every_key_is_listed_with_its_default():
     rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", PAGE.read_text(), re.MULTILINE)
-    listed = {key: cells.split(" | ")[2].strip().strip("`") for key, cells in rows}
+    listed = {key: cells.split("|")[2].strip().strip("`") for key, cells in rows}
     defaults = Recipe().to_json()
     assert set(listed) == set(defaults)
     for key, default in defaults.items():

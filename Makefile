@@ -6,7 +6,7 @@ NOW := $(shell date +%Y%m%d-%H%M%S)
 RUN ?= digits-$(NOW)
 GLYPHS ?= glyphs-$(NOW)
 
-.PHONY: search zero-shot test slow check format benchmarks clean
+.PHONY: search zero-shot test slow check format benchmarks studies clean
 
 search: $(VENV)/installed
 	$(BIN)/archsieve search examples/digits.toml --name $(RUN)
@@ -35,6 +35,9 @@ format: $(VENV)/installed-test
 
 benchmarks: $(VENV)/installed-test
 	$(BIN)/python benchmarks/overhead.py
+
+studies: $(VENV)/installed
+	$(BIN)/python examples/studies.py
 
 clean:
 	rm -rf build *.egg-info

@@ -93,6 +93,12 @@ def refused(monkeypatch, capsys, *settings: str) -> str:
         (lambda at: None, ("recipe.hiden=3",), "did you mean 'hidden'?"),
         (lambda at: None, ('recipe.loss="triplet"',), "recipe.loss must be one of bce, hinge, euclidean, softmax"),
         (lambda at: None, ("recipe.label_smoothing=0.1",), "recipe.label_smoothing must be 0"),
+        (lambda at: None, ("recipe.l1=1e-4",), "recipe.l1 must be 0.0: zero-shot models are trained without it"),
+        (
+            lambda at: None,
+            ('recipe.lr="auto"',),
+            "recipe.find_lr must be False: zero-shot models are trained without it",
+        ),
         (lambda at: None, ("recipe.filter_size={low=1,high=5}",), "give a list, as in [1, 3, 5]"),
         (lambda at: None, ('search.proxies=["grad_norm"]',), "take synflow, naswot or jacob_cov"),
         (lambda at: None, ('zero_shot.baselines=["rigde"]',), "did you mean 'ridge'?"),

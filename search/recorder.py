@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.errors import StoreError
-from ..results.health import FINDING, LR_FOUND, Curve, details, findings
-from ..results.measurements import record_trial
-from ..results.proxy_scores import record_scores
+from ..results.health import FINDING, Curve, details, findings
 from ..results.records import FailKind, History, Trial, TrialState
 from ..results.store import Store
-from ..results.zero_shot import OF_ZERO_SHOT
-from ..spaces.architecture import Architecture
 from ..spaces.cost import cost, layer_costs
 from .checkpoint_files import Checkpoints
 from .faults import fault
+from .figures import write_figures
 from .mishaps import ATTEMPTS, Alike, Stop, StopKind
 from .searchers import Proposal, Searcher
 from .spool import Spool, Spooled
@@ -25,10 +22,6 @@ from .summary import summary
 from .trial_cache import TrialCache
 
 HEARTBEAT_S = 20
-METRICS = (
-    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
-    *OF_ZERO_SHOT,
-)
 
 
 @dataclass
@@ -204,23 +197,9 @@ class Recorder:
             self._went_on(trial, result)
         for problem in result.get("problems", ()):
             self._event("checkpoint", problem, trial)
-        for epoch in result.get("epochs", [result] if "epoch" in result else []):
-            metrics = {name: epoch[name] for name in METRICS if name in epoch}
-            self.store.record_epoch(trial.trial, epoch["epoch"], metrics)
-        for found in result.get("lrs_found", ()):
-            self.store.add_event(self.run_id, "info", LR_FOUND, found, trial.trial)
-        if "proxies" in result:
-            record_scores(self.store, self.run_id, trial.fingerprint, result["proxies"])
-        if "measured" in result:
-            self._measured(trial, result["measured"])
+        write_figures(self.store, self.run_id, trial, result, self.searcher.sieve)
         if "not_measured" in result:
             self._event("not_measured", result["not_measured"], trial)
-
-    def _measured(self, trial: Trial, measured: dict[str, Any]) -> None:
-        """Write down how long the trial's network took, beside what was predicted where latency is limited."""
-        sieve = self.searcher.sieve
-        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.clock else None
-        record_trial(self.store, trial.trial, measured, predicted_ms=predicted)
 
     def end(self, trial: Trial, result: dict[str, Any]) -> None:
         """Write down how a trial ended."""

@@ -12,6 +12,14 @@ CALIBRATIONS = ("none", "posterior")
 TEXTS = ("tfidf", "tfidf-stop", "tfidf-stem", "tfidf-stem-stop", "names")
 SENTENCE = "sentence:"
 
+UNHEEDED = ("dropconnect", "l1", "activation_l1", "init", "averaging", "auxiliary", "find_lr")
+
+
+def _only(default: object) -> Law:
+    """The law of a key that a zero-shot fit does not heed."""
+    return f"{default!r}: zero-shot models are trained without it", lambda value: bool(value == default)
+
+
 LAWS: dict[str, Law] = {
     "form": (f"one of {', '.join(FORMS)}", lambda v: v in FORMS),
     "text": (
@@ -26,13 +34,7 @@ LAWS: dict[str, Law] = {
     "similarity": (f"one of {', '.join(SIMILARITIES)}", lambda v: v in SIMILARITIES),
     "calibration": (f"one of {', '.join(CALIBRATIONS)}", lambda v: v in CALIBRATIONS),
     "label_smoothing": ("0: a zero-shot loss has no smoothed labels", lambda v: v == 0),
-    **{
-        name: (f"{default!r}: zero-shot models are trained without it", lambda v, default=default: v == default)
-        for name, default in {
-            **dict.fromkeys(("dropconnect", "l1", "activation_l1"), 0.0),
-            **{"init": "he", "averaging": "none", "auxiliary": "none", "find_lr": False},
-        }.items()
-    },
+    **{name: _only(getattr(Recipe, name)) for name in UNHEEDED},
 }
 
 

@@ -1,0 +1,35 @@
+"""Figures: what a worker reports of a trial, written to the store."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..results.health import LR_FOUND
+from ..results.measurements import record_trial
+from ..results.proxy_scores import record_scores
+from ..results.records import Trial
+from ..results.store import Store
+from ..results.zero_shot import OF_ZERO_SHOT
+from ..spaces.architecture import Architecture
+from ..spaces.sieve import Sieve
+
+METRICS = (
+    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
+    *OF_ZERO_SHOT,
+)
+
+
+def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, Any], sieve: Sieve) -> None:
+    """Write down the epochs of a report, the learning rates found, the proxies' scores and the latency.
+
+    Beside a latency stands what ``sieve`` had predicted, where it has a clock.
+    """
+    for epoch in result.get("epochs", [result] if "epoch" in result else []):
+        metrics = {name: epoch[name] for name in METRICS if name in epoch}
+        store.record_epoch(trial.trial, epoch["epoch"], metrics)
+    for found in result.get("lrs_found", ()):
+        store.add_event(run_id, "info", LR_FOUND, found, trial.trial)
+    if "proxies" in result:
+        record_scores(store, run_id, trial.fingerprint, result["proxies"])
+    if "measured" in result:
+        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.clock else None
+        record_trial(store, trial.trial, result["measured"], predicted_ms=predicted)

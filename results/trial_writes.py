@@ -22,7 +22,7 @@ _t, _a = schema.trial.c, schema.attempt.c
 _of = bindparam("of", type_=Integer)
 _BEFORE = select(_t.state, _t.epochs_done, _t.started_at).where(_t.trial_id == _of)
 _SET = update(schema.trial).where(_t.trial_id == _of)
-_ADDED = {table: insert(table) for table in (schema.run, schema.trial, schema.attempt)}
+_ADDED = {table: insert(table) for table in schema.metadata.tables.values()}
 _ATTEMPTS = select(schema.attempt).where(_a.trial_id == _of)
 _SPANS = select(_a.started_at, _a.ended_at).where(_a.trial_id == _of)
 _closed = bindparam("at", type_=schema.Utc())

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Dialect, Engine, Executable, Select
 from sqlalchemy.types import TypeEngine
 
-Told = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+Told = Mapping[str, Any] | list[Mapping[str, Any]] | None
 _Processor = Callable[[Any], Any] | None
 
 
@@ -28,7 +28,7 @@ class Compiled(NamedTuple):
 
     def values(self, told: Mapping[str, Any]) -> list[Any]:
         """The parameters, as the driver takes them."""
-        known = {**self.constants, **told}
+        known = {**self.constants, **told} if self.constants else told
         return [known[name] if make is None else make(known[name]) for name, make in self.parameters]
 
 
@@ -39,8 +39,9 @@ def compiled(statement: Executable, keys: tuple[str, ...], dialect: Dialect) -> 
     assert not found.prefetch, "a default is worked out by an engine alone: give the value"
     types = {name: bind.type for name, bind in found.binds.items()}
     parameters = tuple((name, _binder(types[name], dialect)) for name in found.positiontup)
+    constants = {name: value for name, value in found.params.items() if name not in keys}
     row = _row(statement, dialect) if isinstance(statement, Select) else tuple
-    return Compiled(str(found), parameters, found.params, row)
+    return Compiled(str(found), parameters, constants, row)
 
 
 def _binder(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
@@ -95,7 +96,7 @@ class Direct:
 
     def execute(self, statement: Executable, told: Told = None) -> DirectRows:
         """Run ``statement`` with the parameters ``told``, or once for each of several sets of them."""
-        if isinstance(told, Sequence):
+        if isinstance(told, list):
             ready = compiled(statement, tuple(told[0]), self.dialect)
             cursor = self._driver.executemany(ready.text, map(ready.values, told))
         else:

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, UniqueCons
 
 from ..spaces.lookup import unknown
 from . import schema
-from .direct import Link
+from .direct import Direct, Link
 from .records import DatasetRecord, FailKind, RunRecord, RunStatus, Trial, TrialState
 
+TOGETHER = 16  # so many rows at most are one statement on a direct connection
 _SPECIALS = {"nan": math.nan, "+inf": math.inf, "-inf": -math.inf}
 _t = schema.trial.c
 _RENAMED = ("trial_id", "run_id", "state", "fail_kind", "source_trial_id")
@@ -102,14 +103,22 @@ def upsert(connection: Link, table: Table, rows: Sequence[Mapping[str, Any]], up
     """Insert ``rows``; where the table's key exists, overwrite the columns ``update``, or nothing. Return the count."""
     if not rows:
         return 0
+    if isinstance(connection, Direct) and len(rows) <= TOGETHER:
+        statement = _upsert(connection.dialect.name, table, tuple(update), len(rows), tuple(rows[0]))
+        together = {f"{name}_{at}": value for at, row in enumerate(rows) for name, value in row.items()}
+        return connection.execute(statement, together).rowcount
     statement = _upsert(connection.dialect.name, table, tuple(update))
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
 
 @cache
-def _upsert(dialect: str, table: Table, update: tuple[str, ...]) -> Any:
-    """The statement: to build it takes longer than to run it."""
+def _upsert(dialect: str, table: Table, update: tuple[str, ...], count: int = 0, columns: tuple[str, ...] = ()) -> Any:
+    """The statement, of ``count`` rows at once or of any; to build it takes longer than to run it."""
     statement = _insert(dialect, table)
+    if count:
+        kinds = {name: table.c[name].type for name in columns}
+        rows = [{name: bindparam(f"{name}_{at}", type_=kind) for name, kind in kinds.items()} for at in range(count)]
+        statement = statement.values(rows)
     if not update:
         return statement.on_conflict_do_nothing(index_elements=_key(table))
     replaced = {name: statement.excluded[name] for name in update}

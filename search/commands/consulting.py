@@ -55,13 +55,17 @@ def doctor(
         told = [{**asdict(finding), "figures": _plain(finding.figures)} for finding in found]
         show_json({"verdict": verdict(found), "findings": told, "smaller": quicker})
         return
-    show(f"{examined.architecture}\nverdict: {verdict(found)}\n")
+    _show(examined.architecture, verdict(found), found)
+    if step_ms is not None:
+        show(f"\nfor a step of {step_ms:g} ms: {quicker or 'nothing in the space is so quick'}")
+
+
+def _show(architecture: Any, verdict: str, found: list[Any]) -> None:
+    show(f"{architecture}\nverdict: {verdict}\n")
     for finding in found:
         show(f"{MARKS[finding.verdict]:5}  {finding.check}: {finding.evidence}")
         if finding.advice and finding.verdict != "good":
             show(f"       -> {finding.advice}")
-    if step_ms is not None:
-        show(f"\nfor a step of {step_ms:g} ms: {quicker or 'nothing in the space is so quick'}")
 
 
 def _case(case: str, database: Any, runs: Path | None) -> Any:

@@ -98,7 +98,8 @@ class _Asked:
         if len(parts) == 1:
             return [self.count(), 0]
         each = [func.count().filter(self.conditions.of(part)) for part in parts]
-        query = self.where(select(func.count(), *each).select_from(schema.trial))
+        columns: list[ColumnElement[Any]] = [func.count(), *each]
+        query = self.where(select(*columns).select_from(schema.trial))
         return list(self.connection.execute(query).one())
 
     def why_none(self, tree: Node) -> str:

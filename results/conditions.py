@@ -84,7 +84,7 @@ class Conditions:
         runs = select(_r.run_id).where(condition)
         if schema.dataset in found.tables:
             runs = runs.where(_r.dataset_hash == schema.dataset.c.content_hash)
-        return schema.trial.c.run_id.in_(runs)
+        return schema.trial.c.run_id.in_(runs.correlate(None))  # the question may be sorted by the run
 
     def _known(self, name: Name, hint: str = "") -> Column:
         try:

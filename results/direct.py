@@ -50,7 +50,7 @@ def _binder(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
 
 def _row(query: Select[Any], dialect: Dialect) -> Callable[[Sequence[Any]], Any]:
     columns = query.selected_columns
-    named: Any = type("DirectRow", (_Mapped, namedtuple("row", [column.key for column in columns])), {})
+    named: Any = type("DirectRow", (_Mapped, namedtuple("row", [str(column.key) for column in columns])), {})
     readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
 
     def row(values: Sequence[Any]) -> Any:
@@ -72,7 +72,7 @@ class DirectRows:
     def __init__(self, cursor: sqlite3.Cursor, row: Callable[[Sequence[Any]], Any]) -> None:
         self._cursor, self._row = cursor, row
         self.rowcount = cursor.rowcount
-        self.inserted_primary_key = (cursor.lastrowid,)
+        self.inserted_primary_key: Any = (cursor.lastrowid,)
 
     def __iter__(self) -> Iterator[Any]:
         return map(self._row, self._cursor)

@@ -118,7 +118,7 @@ def link(connection: Connection, trial_id: int, source_id: int) -> None:
 
 def inserted(connection: Link, table: Any, row: Mapping[str, Any]) -> int:
     """Insert ``row`` and return the id that it got."""
-    key = connection.execute(_ADDED[table], dict(row)).inserted_primary_key
+    key: Any = connection.execute(_ADDED[table], dict(row)).inserted_primary_key
     assert key is not None
     return int(key[0])
 

@@ -96,13 +96,13 @@ class Writing(Reading):
             trial_writes.add_architecture(connection, fingerprint, architecture, cost, layers)
             return trial_writes.queue(connection, run_id, row)
 
-        def act(connection: Connection) -> Trial:
+        def linked(connection: Connection, source: int) -> Trial:
             trial_id = queue(connection)
             trial_writes.link(connection, trial_id, source)
             return trials_of(connection, TRIAL, {"of": trial_id})[0]
 
         if source is not None:
-            return self.write(act)
+            return self.write(lambda connection: linked(connection, source))
         return self._write_trial(lambda connection: trials_of(connection, TRIAL, {"of": queue(connection)})[0])
 
     def start(

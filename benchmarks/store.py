@@ -24,11 +24,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 PARAMS, EPOCHS = 10, 12
+PATHS = ("2", "3", "4", "1.conv.width", *(f"{stage}.{of}" for stage in "234" for of in ("times", "width", "kernel")))
 METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+
+
+QUESTIONS = (  # the first ten of those that match, and how many match
+    ("val_accuracy > 0.7 and params < 5M", "-val_accuracy"),
+    ("val_accuracy > 0.9 and params < 500k", "-val_accuracy"),
+    ("epochs_done = 10 and macs < 100M", "macs"),
+    ("duration_s > 20", "-duration_s"),
+    ("train_accuracy > 0.9", ""),
+    ("state = 'failed' and fail_kind = 'oom'", "trial"),
+    ("fingerprint like '00%'", ""),
+    ("run = 'run' and dataset = 'd' and depth > 5", ""),
+    ("recipe.lr < 0.02 and val_accuracy > 0.7", "-val_accuracy"),
+    ("recipe.lr < 0.011", "recipe.lr"),
+    ("choices.2.width = 1 and choices.3.width = 2", ""),
+)
 
 
 def record_ours(folder: Path, trials: int) -> float:
@@ -98,39 +114,58 @@ def timed(one: Callable[[str], None], trials: int) -> float:
 
 
 def fill(path: Path, trials: int) -> None:
-    """A store with random trials, each with the metrics of ten epochs."""
+    """A store with random trials of the size that a search's have, each with the metrics of ten epochs."""
     from sqlalchemy import insert
 
     from archsieve.results import schema
     from archsieve.results.store import open_store
 
     rng, at = random.Random(0), datetime.now(UTC)
-    costs = [rng.randint(10_000, 10_000_000) for _ in range(trials)]
     with open_store(path, create=True) as store:
         run = store.create_run("run", {}, "random", 0, {"content_hash": "d", "name": "d"}, {})
-        cost = {"params": 1, "macs": 1, "activations": 1, "memory_bytes": 1}
-        base = {"architecture": {}, "fingerprint": "f", "cost": cost, "choices": {}, "recipe": {}, "seed": 0}
-        store.propose(run, **base)
         for first in range(0, trials, 10_000):
-            numbers = range(max(1, first), min(trials, first + 10_000))
-            rows = [
-                {
-                    **{"run_id": run, "number": number, "state": "completed", "fingerprint": "f", "choices": {}},
-                    **{"recipe": {"lr": 0.1, "epochs": 10}, "seed": 0, "created_at": at, "epochs_done": 10},
-                    **{"params": costs[number], "macs": 60 * costs[number] + rng.randint(0, 10**8)},
-                    **{"activations": costs[number] // 3, "memory_bytes": costs[number] * 40},
-                    "val_accuracy": min(1.0, 0.5 + rng.gauss(0.2, 0.05) + costs[number] / 10**8),
-                }
-                for number in numbers
-            ]
+            numbers = range(first, min(trials, first + 10_000))
+            rows = [a_trial(run, number, at, rng) for number in numbers]
             metrics = [
                 {"trial_id": number + 1, "name": "val_accuracy", "step": step, "value": step / 20, "special": None}
                 for number in numbers
                 for step in range(1, 11)
             ]
             with store.writing() as connection:
+                connection.execute(insert(schema.architecture), [an_architecture(row) for row in rows])
                 connection.execute(insert(schema.trial), rows)
                 connection.execute(insert(schema.metric), metrics)
+
+
+def a_trial(run: int, number: int, at: datetime, rng: random.Random) -> dict[str, object]:
+    """A row of the table of trials; one in fifty failed."""
+    from archsieve.spaces.recipe import Recipe
+
+    params = rng.randint(10_000, 10_000_000)
+    accuracy = min(1.0, 0.5 + rng.gauss(0.2, 0.05) + params / 10**8)
+    ended = {
+        **{"state": "completed", "val_accuracy": accuracy, "val_loss": 2 - accuracy, "test_accuracy": accuracy},
+        **{"train_accuracy": min(1.0, accuracy + 0.02), "train_loss": 1.9 - accuracy, "best_epoch": 9},
+        **{"fail_kind": None, "reason": None},
+    }
+    if number % 50 == 49:
+        ended = dict.fromkeys(ended) | {"state": "failed", "fail_kind": "oom", "reason": "the GPU had no memory left"}
+    recipe = Recipe(epochs=10, lr=10 ** rng.uniform(-2, 0), dropout=rng.choice((0.0, 0.1, 0.3)))
+    seconds = rng.uniform(2, 30)
+    return {
+        **{"trial_id": number + 1, "run_id": run, "number": number, "fingerprint": f"{rng.getrandbits(256):064x}"},
+        **{"choices": {path: rng.randint(0, 3) for path in PATHS}, "recipe": recipe.to_json(), "epochs_done": 10},
+        **{"seed": rng.getrandbits(31), "params": params, "macs": 60 * params + rng.randint(0, 10**8)},
+        **{"activations": params // 3, "memory_bytes": params * 40, "device": "cpu", "duration_s": seconds},
+        **{"created_at": at, "started_at": at, "ended_at": at + timedelta(seconds=seconds), **ended},
+    }
+
+
+def an_architecture(row: dict[str, object]) -> dict[str, object]:
+    """The row of the architecture of a trial; no two are the same, as in a search."""
+    block = {"kind": "conv", "width": 32, "kernel": 3, "stride": 1, "padding": None, "groups": 1, "norm": True}
+    costs = {name: row[name] for name in ("fingerprint", "params", "macs", "activations", "memory_bytes")}
+    return {**costs, "json": {"blocks": [block] * 6, "classes": 10}, "depth": 7, "input_shape": [3, 32, 32]}
 
 
 def ask_ours(path: Path, n: int) -> dict[str, list[float]]:
@@ -142,15 +177,17 @@ def ask_ours(path: Path, n: int) -> dict[str, list[float]]:
 
     budget = Budget(params=500_000, macs=30_000_000)
     with open_store(path, read_only=True) as store:
+
+        def asked(question: str, sort: str) -> Callable[[], object]:
+            return lambda: ask(store, question, sort=sort, top=10)
+
         acts: dict[str, Callable[[], object]] = {
             "best under params <= 500k and macs <= 30M": lambda: best(store, budget=budget),
             "front of val_accuracy and macs": lambda: front(store, ("val_accuracy", "macs")),
-            "query, the best ten": lambda: ask(
-                store, "val_accuracy > 0.7 and params < 5M", sort="-val_accuracy", top=10
-            ),
-            "query, a condition on the recipe": lambda: ask(
-                store, "recipe.lr > 0.01 and val_accuracy > 0.9", sort="-val_accuracy", top=10
-            ),
+            **{
+                f"query, {question}{' --sort ' * bool(sort)}{sort}": asked(question, sort)
+                for question, sort in QUESTIONS
+            },
         }
         return {name: several(act, n) for name, act in acts.items()}
 

@@ -1,5 +1,6 @@
 """Asking: the trials that a question in words describes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,7 @@ class _Asked:
         """``query`` narrowed to the scope and the conditions, with the tables that they need."""
         columns = [entry for entry in conditions if isinstance(entry, Column)]
         narrow = [entry for entry in conditions if not isinstance(entry, Column)]
-        join = joined([*self.conditions.used.values(), *columns])
+        join = joined([*self.conditions.beside.values(), *columns])
         return query.where(*self.scope, *narrow, *([] if join is None else [join]))
 
     def count(self, *conditions: ColumnElement[bool]) -> int:
@@ -92,13 +93,22 @@ class _Asked:
         query = self.where(select(func.count()).select_from(schema.trial), *conditions)
         return self.connection.scalar(query) or 0
 
+    def counts(self, parts: Sequence[Node]) -> list[int]:
+        """How many trials there are, and how many hold to each of ``parts``, which together no trial does."""
+        if len(parts) == 1:
+            return [self.count(), 0]
+        each = [func.count().filter(self.conditions.of(part)) for part in parts]
+        columns: list[ColumnElement[Any]] = [func.count(), *each]
+        query = self.where(select(*columns).select_from(schema.trial))
+        return list(self.connection.execute(query).one())
+
     def why_none(self, tree: Node) -> str:
         """``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``."""
-        total = self.count()
+        parts = tree.parts if isinstance(tree, Junction) and tree.word == "and" else (tree,)
+        total, *each = self.counts(parts)
         if total == 0:
             return "there are no trials yet" if self.run is None else f"run {self.run!r} has no trials yet"
-        parts = tree.parts if isinstance(tree, Junction) and tree.word == "and" else (tree,)
-        counts = [(part, self.count(self.conditions.of(part))) for part in parts]
+        counts = list(zip(parts, each, strict=True))
         for part, count in counts:
             if count == 0:
                 return f"0 of {total} trials have {self._words(part)}{self._nearest(part)}"

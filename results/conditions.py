@@ -4,12 +4,14 @@ import operator as operators
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, literal, not_, or_
+from sqlalchemy import ColumnElement, Connection, and_, literal, not_, or_, select
 
+from . import schema
 from .columns import FORBIDDEN, JSON, MOMENT, NUMBER, TEXT, WHY_FORBIDDEN, Column, column
 from .grammar import Absence, Comparison, Junction, Likeness, Membership, Name, Negation, Node, Value
 from .scanning import QueryError
 
+_r = schema.run.c
 _RELATIONS = {
     "=": operators.eq,
     "!=": operators.ne,
@@ -28,11 +30,15 @@ _WANTED = {
 
 
 class Conditions:
-    """Translates the question ``text`` for the database of ``connection``; ``used`` are the columns met so far."""
+    """Translates the question ``text`` for the database of ``connection``.
+
+    ``used`` are the columns met so far, ``beside`` those whose tables have to be joined to that of the trials.
+    """
 
     def __init__(self, connection: Connection, text: str) -> None:
         self.connection, self.text = connection, text
         self.used: dict[str, Column] = {}
+        self.beside: dict[str, Column] = {}
 
     def of(self, node: Node) -> ColumnElement[bool]:
         """The condition that ``node`` states; a :class:`QueryError` points at what is wrong with it."""
@@ -43,13 +49,13 @@ class Conditions:
                 return not_(self.of(part))
             case Absence(name=name, negated=negated):
                 absent = self._known(name).absent
-                return not_(absent) if negated else absent
+                return self._placed(name, not_(absent) if negated else absent)
             case Likeness(name=name, pattern=pattern, negated=negated):
                 like = self._typed(name, pattern, "like").like(pattern.value)
-                return not_(like) if negated else like
+                return self._placed(name, not_(like) if negated else like)
             case Membership(name=name, values=values, negated=negated):
                 found = or_(*(self._typed(name, value, "in") == self._literal(name, value) for value in values))
-                return not_(found) if negated else found
+                return self._placed(name, not_(found) if negated else found)
             case Comparison():
                 return self._comparison(node)
 
@@ -60,12 +66,25 @@ class Conditions:
         if isinstance(left, Value):
             raise QueryError(self.text, node.place, "a comparison names a column, but both sides are values")
         if isinstance(right, Value):
-            return _related(self._typed(left, right, operator), operator, self._literal(left, right))
+            related = _related(self._typed(left, right, operator), operator, self._literal(left, right))
+            return self._placed(left, related)
         first, second = self._chooser(left), self._chooser(right, "; a text stands in quotes")
         if first.holds != second.holds or first.holds == JSON:
             law = f"two columns that hold the same can be compared, but {left.name} holds {first.holds}"
             raise QueryError(self.text, node.place, f"{law} and {right.name} {second.holds}")
+        self.beside |= {first.name: first, second.name: second}
         return _related(first.expression, operator, second.expression)
+
+    def _placed(self, name: Name, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        """A condition on one column; where that is the run's, on the few runs instead of on each of their trials."""
+        found = self.used[name.name]
+        if schema.run not in found.tables:
+            self.beside[found.name] = found
+            return condition
+        runs = select(_r.run_id).where(condition)
+        if schema.dataset in found.tables:
+            runs = runs.where(_r.dataset_hash == schema.dataset.c.content_hash)
+        return schema.trial.c.run_id.in_(runs.correlate(None))  # the question may be sorted by the run
 
     def _known(self, name: Name, hint: str = "") -> Column:
         try:

@@ -72,7 +72,7 @@ class DirectRows:
     def __init__(self, cursor: sqlite3.Cursor, row: Callable[[Sequence[Any]], Any]) -> None:
         self._cursor, self._row = cursor, row
         self.rowcount = cursor.rowcount
-        self.inserted_primary_key = (cursor.lastrowid,)
+        self.inserted_primary_key: Any = (cursor.lastrowid,)
 
     def __iter__(self) -> Iterator[Any]:
         return map(self._row, self._cursor)

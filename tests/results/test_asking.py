@@ -5,11 +5,14 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from archsieve.results import schema
 from archsieve.results.asking import ask
+from archsieve.results.columns import COLUMNS, NUMBER
 from archsieve.results.records import rank
 from archsieve.results.scanning import LONGEST, QueryError
+from archsieve.results.zero_shot import OF_ZERO_SHOT
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # where the engine plays no part
 RELATIONS = {
@@ -256,3 +259,30 @@ def test_why_nothing_matches(store, new_run, complete):
         why("params < 1", run="empti")
     with pytest.raises(ValueError, match="at least 1"):
         ask(store, "params < 1", top=0)
+
+
+@sqlite_only
+def test_a_question_about_any_figure_never_reads_the_table_of_trials(store, trials):
+    """Recipes and choices make that table five times as large as the index, and a scan as slow."""
+    told = []
+    event.listen(store.engine, "before_cursor_execute", lambda *said: told.append(said[2:4]))
+    texts, moments = {"state", "fingerprint", "fail_kind", "device"}, {"created_at", "started_at", "ended_at"}
+    elsewhere = {"trial", "number", "depth", "reason", "test_accuracy", *OF_ZERO_SHOT}
+    names = [name for name in COLUMNS if name not in elsewhere]
+    assert texts | moments | {"run", "dataset", "duration_s"} < set(names)
+    for name in names:
+        numeric = COLUMNS[name].holds == NUMBER
+        value = "-7" if numeric else "'2000-01-01'"
+        ask(store, f"{name} = {value}", sort=f"-{name}", top=3)
+        if numeric:
+            ask(store, f"{name} > {value}", sort=f"-{name}", top=3)
+    asked = {(statement, tuple(values)) for statement, values in told if statement.startswith("SELECT")}
+    asked = {entry for entry in asked if "trial" in entry[0] and "architecture" not in entry[0]}  # not those shown
+    assert len(asked) > len(names)
+    with store.reading() as connection:
+        for statement, values in asked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            scans = [row.detail for row in plan if row.detail.split()[1] == "trial"]
+            assert scans
+            for scan in scans:  # a key leads to the one trial, or the few, that have it
+                assert "COVERING INDEX" in scan or scan.endswith(("(rowid=?)", "(fingerprint=?)")), statement

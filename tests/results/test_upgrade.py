@@ -2,6 +2,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,16 +20,26 @@ OLD = Path(__file__).parent / "old"
 
 
 @pytest.fixture
-def old(database, request) -> str | Path:
-    """The store of schema 1 that its last release wrote."""
-    if isinstance(database, Path):
-        with closing(sqlite3.connect(database)) as raw:
-            raw.executescript((OLD / "schema-1.sqlite.sql").read_text(encoding="utf-8"))
-            raw.execute("PRAGMA journal_mode = WAL")
-    else:
-        server, name = request.getfixturevalue("postgresql"), database.rpartition("/")[2]
-        server.execute((OLD / "schema-1.postgresql.sql").read_text(encoding="utf-8"), database=name)
-    return database
+def stored(database, request) -> Callable[[int], str | Path]:
+    """Puts the store of a schema into place that its last release wrote."""
+
+    def place(number: int) -> str | Path:
+        if isinstance(database, Path):
+            with closing(sqlite3.connect(database)) as raw:
+                raw.executescript((OLD / f"schema-{number}.sqlite.sql").read_text(encoding="utf-8"))
+                raw.execute("PRAGMA journal_mode = WAL")
+        else:
+            server, name = request.getfixturevalue("postgresql"), database.rpartition("/")[2]
+            server.execute((OLD / f"schema-{number}.postgresql.sql").read_text(encoding="utf-8"), database=name)
+        return database
+
+    return place
+
+
+@pytest.fixture
+def old(stored) -> str | Path:
+    """A store of the first schema, which takes every step."""
+    return stored(1)
 
 
 @pytest.fixture
@@ -75,12 +86,20 @@ def test_an_old_store_is_refused_with_its_cure(old):
             open_store(old, create=create)
 
 
-def test_an_upgrade_keeps_every_row_and_comes_to_the_schema_of_a_new_store(old, kept):
+def test_there_is_a_stored_store_of_every_schema_before_this_one():
+    found = {path.name for path in OLD.glob("schema-*.sql")}
+    engines = ("sqlite", "postgresql")
+    assert found == {f"schema-{n}.{engine}.sql" for n in range(1, schema.SCHEMA_VERSION) for engine in engines}
+
+
+@pytest.mark.parametrize(("number", "count"), [(1, 49), (2, 61)])
+def test_an_upgrade_keeps_every_row_and_comes_to_the_schema_of_a_new_store(stored, number, count, kept):
+    old = stored(number)
     tables = columns_of(old)
     before = rows(old, tables)
-    assert sum(map(len, before.values())) == 49
+    assert sum(map(len, before.values())) == count
     done = upgrade(old, kept)
-    assert (done.before, done.after, done.backup) == (1, schema.SCHEMA_VERSION, kept)
+    assert (done.before, done.after, done.backup) == (number, schema.SCHEMA_VERSION, kept)
     assert rows(old, tables) == before
     with open_store(old) as store:
         with store.engine.connect() as connection:
@@ -90,10 +109,15 @@ def test_an_upgrade_keeps_every_row_and_comes_to_the_schema_of_a_new_store(old, 
         assert repr(store.curve(4)) == "{'train_loss': [(1, inf)], 'val_loss': [(1, nan)]}"
         run = store.resume_run("killed", {})
         assert [trial.state for trial in store.history(run)] == [TrialState.INTERRUPTED, TrialState.QUEUED]
+        if number > 1:
+            (linked,) = store.history("linked")
+            assert (linked.source, linked.val_accuracy, store.trial(2).latency_ms) == (2, 0.9, 0.5)
 
 
-def test_an_upgraded_store_has_the_indices_of_a_new_one(old, kept, tmp_path, request):
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_upgraded_store_has_the_indices_of_a_new_one(stored, number, kept, tmp_path):
     """What alembic does not compare: the conditions of partial indices, and which tables have no row ids."""
+    old = stored(number)
     if not isinstance(old, Path):
         pytest.skip("SQLite tells its statements")
     upgrade(old, kept)
@@ -160,7 +184,7 @@ def killed_at(place: str | Path, kept: Path, point: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "point", ["ADD COLUMN latency_ms", "CREATE TABLE proxy", "UPDATE meta", "os.link", "os.rename"]
+    "point", ["ADD COLUMN latency_ms", "CREATE TABLE proxy", "trial_scan", "UPDATE meta", "os.link", "os.rename"]
 )
 def test_an_upgrade_that_is_killed_half_way_leaves_the_old_store_whole(old, kept, point):
     if not isinstance(old, Path) and point.startswith("os."):

@@ -12,6 +12,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from archsieve.results.measurements import record_trial
+from archsieve.results.proxy_scores import record_scores
 from archsieve.results.records import FailKind, TrialState
 from archsieve.results.schema import APPLICATION_ID
 from archsieve.results.store import Store, open_store
@@ -22,10 +24,14 @@ LAYERS = [
     {"name": "fc", "kind": "linear", "out_shape": [10], "params": 1290, "macs": 1280, "activations": 10},
 ]
 PROVENANCE = {"host": "old", "pid": 1, "boot_id": "b", "argv": ["archsieve", "search"], "versions": {"archsieve": "0"}}
+MEASURED = {
+    **{"device": "cpu", "machine": "m", "torch": "2", "precision": "fp32", "batch_size": 1, "threads": 1, "warmup": 3},
+    **{"n": 9, "latency_ms_p50": 0.5, "latency_ms_p90": 0.75, "peak_memory_bytes": None},
+}
 
 
 def fill(store: Store) -> None:
-    """One finished run with a trial of every end, and one that was killed."""
+    """One finished run with a trial of every end, one that was killed, and one that took a trial over."""
     config = {"budget": {"params": "60k"}, "search": {"trials": 5}}
     run = store.create_run("finished", config, "random", 3, DATASET, PROVENANCE)
     for number, accuracy in enumerate((0.5, 0.9, 0.75)):
@@ -41,13 +47,18 @@ def fill(store: Store) -> None:
     store.record_epoch(diverged, 1, {"val_loss": math.nan, "train_loss": math.inf})
     store.finish(diverged, TrialState.FAILED, fail_kind=FailKind.DIVERGED, reason="losses must stay finite; it's ü")
     store.add_event(run, "warning", "diverged", {"reason": "nan"}, diverged)
+    record_trial(store, 2, MEASURED, predicted_ms=0.4)
+    record_scores(store, run, "f1", {"synflow": 2.5, "naswot": "no such layer"})
     store.finish_run(run, "finished")
     killed = store.create_run("killed", config, "tpe", 4, DATASET, {**PROVENANCE, "weather": "fine"})
     store.start(propose(store, killed, "f0"))
     propose(store, killed, "f4")
+    linked = store.create_run("linked", config, "tpe", 5, DATASET, PROVENANCE)
+    propose(store, linked, "f1", source=2)
+    store.finish_run(linked, "finished")
 
 
-def propose(store: Store, run: int, fingerprint: str) -> int:
+def propose(store: Store, run: int, fingerprint: str, source: int | None = None) -> int:
     cost = {"params": 1370, "macs": 5888, "activations": 522, "memory_bytes": 10**10}
     return store.propose(
         run,
@@ -58,6 +69,7 @@ def propose(store: Store, run: int, fingerprint: str) -> int:
         choices={"stage.width": 1},
         recipe={"lr": 0.1, "epochs": 2},
         seed=5,
+        source=source,
     ).trial
 
 

@@ -1,0 +1,83 @@
+"""Writes on SQLite's own driver: whole or not at all, and the same as through SQLAlchemy."""
+
+import pytest
+
+from archsieve.results import schema
+from archsieve.results.direct import compiled, direct
+from archsieve.results.errors import NotStorableError, StoreError
+from archsieve.results.lease import now
+from archsieve.results.records import TrialState
+from archsieve.results.store import open_store
+from archsieve.results.writing import Writing
+
+EVENT = {"run_id": 1, "level": "info", "kind": "k", "detail": {}}
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+def contents(store):
+    """All rows; moments, which differ from write to write, only by whether they are there."""
+    with store.reading() as connection:
+        tables = [table for table in schema.metadata.sorted_tables if table is not schema.process]
+        return {table.name: [plain(row) for row in connection.execute(table.select())] for table in tables}
+
+
+def plain(row):
+    """The row with its moments, and what was worked out of them, told as present or not."""
+    moments = ("_at", "duration_s")
+    return {name: value is not None if name.endswith(moments) else value for name, value in row._mapping.items()}
+
+
+def test_what_is_written_directly_is_what_sqlalchemy_writes(tmp_path, monkeypatch, store, new_run, complete):
+    def fill(make):
+        run = make()
+        for number, accuracy in enumerate((0.5, None, 0.75, float("nan"))):
+            complete(run, f"f{number % 3}", accuracy)
+
+    fill(new_run)
+    directly = contents(store)
+    with store.writing() as connection:
+        for table in reversed(schema.metadata.sorted_tables):
+            if table is not schema.meta:
+                connection.execute(table.delete())
+    monkeypatch.setattr(Writing, "_write_trial", Writing.write)
+    fill(new_run)
+    assert contents(store) == directly
+    assert len(directly["trial"]) == 4
+
+
+def test_a_proposal_that_cannot_be_stored_leaves_nothing(store, new_run):
+    run = new_run()
+    before = contents(store)
+    cost = {"params": 1, "macs": 1, "activations": 1, "memory_bytes": 1}
+    told = {"architecture": {}, "fingerprint": "f", "cost": cost, "choices": {}, "seed": 0}
+    for recipe in ({"lr": float("nan")}, {"lr": {1, 2}}):
+        with pytest.raises(NotStorableError, match="the store keeps finite numbers"):
+            store.propose(run, **told, recipe=recipe)
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store.propose(run + 1, **told, recipe={})
+    assert contents(store) == before
+
+
+def test_what_fails_half_way_is_taken_back(store, new_run, propose):
+    trial = propose(new_run()).trial
+    before = contents(store)
+    with pytest.raises(ZeroDivisionError), direct(store.engine) as connection:  # noqa: PT012
+        connection.execute(schema.event.insert(), {"trial_id": trial, **EVENT, "at": now()})
+        raise ZeroDivisionError
+    assert contents(store) == before
+    store.start(trial)  # the connection is whole, and the lock is free
+    assert store.trial(trial).state is TrialState.RUNNING
+
+
+def test_a_store_that_is_read_only_writes_nothing_directly(database, store, new_run, propose):
+    trial = propose(new_run()).trial
+    with open_store(database, read_only=True) as reader, pytest.raises(StoreError, match="opened to be read only"):
+        reader.start(trial)
+
+
+def test_statements_are_compiled_once(store, new_run, complete):
+    run = new_run()
+    complete(run, "f0", 0.5)
+    before = compiled.cache_info().misses
+    complete(run, "f1", 0.6)
+    assert compiled.cache_info().misses == before

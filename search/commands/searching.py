@@ -27,6 +27,7 @@ def search(
     runs: Annotated[Path, typer.Option(help="The folder that everything is written to.")] = Path("runs"),
     address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, or host:port.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the best to show.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen: start and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the search that FILE describes, and show the best networks under its budget."""
@@ -42,6 +43,9 @@ def search(
         typer.echo(f"note: {said}", err=True)
     experiment = load_experiment(file, [*(settings or ()), *([] if cache else ["search.cache=false"])])
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
+    if dry_run:
+        _forecast(experiment, run, _beside(runs, database), address, as_json)
+        return
     console = Console(stderr=True)
     trials = experiment.file.search.trials
     console.print(_opening(experiment), highlight=False, markup=False)
@@ -83,6 +87,23 @@ def resume(
             run, trials=total, database=database, runs=runs, address=address, top=top, on_change=progress.update
         )
     _close(outcome, as_json)
+
+
+def _forecast(experiment: Any, run: str, database: Any, address: str | None, as_json: bool) -> None:
+    """Say what a search would do; a name that is taken is refused as the search would refuse it."""
+    from contextlib import suppress
+
+    from ...results.errors import NoStoreError
+    from ..forecast import forecast, forecast_lines
+    from ..session import check_free
+
+    with suppress(NoStoreError):
+        check_free(database, run, experiment)
+    told = forecast(experiment, run, elsewhere=address is not None)
+    if as_json:
+        show_json(told)
+    else:
+        show(*forecast_lines(told))
 
 
 def _beside(runs: Path, database: Any) -> Any:

@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
         (("search", "tiny.toml", "--name", "a/b"), 6, "'a/b' would lead elsewhere; nothing was read or written"),
         (("search", "tiny.toml", "--db", "mysql://u:pw@h/d"), 5, "mysql://u:***@h/d; give a path or postgresql://"),
         (("search", "tiny.toml", "--db", "."), 5, "a results database is a file, but . is a folder"),
-        (("search", "tiny.toml", "--runs", "tiny.toml"), 4, "tiny.toml: "),
+        (("search", "tiny.toml", "--runs", "tiny.toml"), 4, "tiny.toml/tiny: Not a directory"),
         (("search", "tiny.toml", "--top", "0"), 2, "0 is not in the range x>=1"),
         (("search",), 2, "Missing argument"),
         (("search", "tiny.toml", "more"), 2, "unexpected extra argument"),

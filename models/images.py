@@ -14,6 +14,7 @@ from .data_error import DataError
 from .data_shapes import required_for_folder
 from .image_data import Request, Source, Split
 from .image_folders import list_splits
+from .split_overlap import check_apart
 from .splits import stratified_sample
 
 
@@ -24,6 +25,7 @@ def load_image_folder(request: Request) -> Source:
     """
     size, root = required_for_folder(request.path, request.image_size)
     classes, files = list_splits(root)
+    check_apart(files)
     return Source(classes, **{part: _read(listed, size, request) for part, listed in files.items()})
 
 

@@ -83,7 +83,14 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        _fail(str(error), code)
+        _fail(_said(error), code)
+
+
+def _said(error: Exception) -> str:
+    """The error's own words; of what the system refuses, the file and why."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; make it readable and writable, or name another place"
+    return str(error)
 
 
 def exit_code(error: Exception) -> int | None:
@@ -96,6 +103,8 @@ def exit_code(error: Exception) -> int | None:
     if "RefusedError" in names:
         return REFUSED
     if "ResourceError" in names:
+        return ENVIRONMENT
+    if isinstance(error, OSError) and error.filename is not None:
         return ENVIRONMENT
     return USAGE if isinstance(error, ValueError) else None
 

@@ -11,10 +11,11 @@ from ..spaces.lookup import unknown
 from ..spaces.recipe import RecipeSpace
 from ..spaces.sieve import BudgetError, Sieve
 from ..spaces.space import Space
-from .sections import SearchFile, SearchSection, SpaceSection
+from .sections import SearchFile, SearchSection, SpaceSection, StageSection
 
 if TYPE_CHECKING:
     from ..spaces.architecture import Architecture
+    from ..spaces.space import Template
     from .searchers import Searcher
     from .task import Task
 
@@ -150,7 +151,6 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
     """The named space, backbones, or the stages written out with a global average behind them."""
     from ..spaces.blocks import Conv, GlobalAverage, LocalContrast
     from ..spaces.named_spaces import named_space
-    from ..spaces.stages import stage
 
     if section.backbone is not None:
         return _backbones(section.backbone, input_shape, classes)
@@ -160,13 +160,25 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
         return named_space(section.name or "mixed", input_shape=input_shape, classes=classes)
     if section.name is not None:
         raise ValueError(f"a space is a name or stages, but space.name is {section.name!r} and there are stages too")
-    stages = [stage(s.block, depth=s.depth, width=s.width, kernel=s.kernel, halve=s.halve) for s in section.stages]
+    stages = [_stage(number, s) for number, s in enumerate(section.stages)]
     width = choice(*section.stem) if isinstance(section.stem, list) else section.stem
     stem = (Conv(width),) if width is not None else ()
     normalised: dict[bool, tuple[Any, ...]] = {True: (LocalContrast(),), False: ()}
     asked = section.contrast
     contrast = (choice(*map(normalised.__getitem__, asked)),) if isinstance(asked, list) else normalised[asked]
     return Space(input_shape, (*contrast, *stem, *stages, GlobalAverage()), classes, "stages")
+
+
+def _stage(number: int, section: StageSection) -> "Template":
+    """The stage of one table; an error names it."""
+    from ..spaces.stages import stage
+
+    try:
+        return stage(
+            section.block, depth=section.depth, width=section.width, kernel=section.kernel, halve=section.halve
+        )
+    except ValueError as error:
+        raise ValueError(f"space.stages.{number}: {error}") from None
 
 
 def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:
@@ -190,4 +202,7 @@ def _hole(name: str, value: Any) -> Any:
         )
     if type(value.get("log", False)) is not bool:
         raise ValueError(f"recipe.{name}.log must be true or false, but got {value['log']!r}")
-    return Range(value["low"], value["high"], value.get("log", False))
+    try:
+        return Range(value["low"], value["high"], value.get("log", False))
+    except ValueError as error:
+        raise ValueError(f"recipe.{name}: {error}") from None

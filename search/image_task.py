@@ -45,6 +45,11 @@ class ImageTask(Task):
         for key in ("features", "backbone", "weights"):
             if getattr(file.space, key) is not None:
                 raise ValueError(f"space.{key} is for zero-shot data: data with texts; leave it out")
+        if file.data.name == "digits" and (file.data.path is not None or file.data.download):
+            raise ValueError(
+                "data.path and data.download are for data in files, but the digits come with "
+                "scikit-learn; leave them out"
+            )
         if file.zero_shot != type(file.zero_shot)():
             raise ValueError("[zero_shot] is for zero-shot data: data with texts; leave it out")
 

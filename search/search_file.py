@@ -12,6 +12,8 @@ from ..spaces.lookup import unknown
 from .experiment import Experiment, experiment
 from .sections import SearchFile
 
+LARGEST_BYTES = 1_000_000
+
 
 class SearchFileError(ValueError):
     """A search file that cannot be used."""
@@ -26,12 +28,36 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     except tomllib.TOMLDecodeError as error:
         place = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
         raise SearchFileError(f"{path} is no TOML: {place}") from None
+    except RecursionError:
+        raise SearchFileError(f"{path} nests lists or tables too deeply; a search file needs three levels") from None
     for override in overrides:
         _override(data, override)
     try:
         return experiment(parse(data))
     except ValueError as error:
-        raise SearchFileError(f"{path}{_line(text, str(error))}: {error}") from None
+        raise SearchFileError(f"{_place(path, text, overrides, str(error))}: {error}") from None
+
+
+def overridden_twice(overrides: Sequence[str]) -> list[str]:
+    """A sentence for each key that ``overrides`` set more than once, with different values: the last one holds."""
+    given: dict[str, list[str]] = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        given.setdefault(key.strip(), []).append(value.strip())
+    return [
+        f"{key} is set {len(values)} times, to {', '.join(values)}; the last holds"
+        for key, values in given.items()
+        if len(set(values)) > 1
+    ]
+
+
+def _place(path: Path, text: str, overrides: Sequence[str], message: str) -> str:
+    """Where what ``message`` is about was said: an override, or the file with its line."""
+    for override in reversed(overrides):
+        key = override.partition("=")[0].strip()
+        if re.match(rf"{re.escape(key)}(?![\w])", message):
+            return f"-s {override}"
+    return f"{path}{_line(text, message)}"
 
 
 def parse(data: dict[str, Any]) -> SearchFile:
@@ -39,7 +65,7 @@ def parse(data: dict[str, Any]) -> SearchFile:
     try:
         return SearchFile.model_validate(data)
     except ValidationError as error:
-        raise SearchFileError(_explain(error.errors()[0])) from None
+        raise SearchFileError(_explain(_nearest(error.errors()))) from None
 
 
 def _read(path: Path) -> str:
@@ -47,6 +73,10 @@ def _read(path: Path) -> str:
         raise SearchFileError(f"there is no search file {path} in {Path.cwd()}; `archsieve init` writes one")
     if path.is_dir():
         raise SearchFileError(f"{path} is a folder; name the search file in it")
+    if (size := path.stat().st_size) > LARGEST_BYTES:
+        raise SearchFileError(
+            f"a search file has at most {LARGEST_BYTES:,} bytes, but {path} has {size:,}; name the search file"
+        )
     raw = path.read_bytes()
     if not raw.strip():
         raise SearchFileError(f"{path} is empty; `archsieve init` writes a search file")
@@ -77,6 +107,16 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _nearest(errors: Sequence[Any]) -> Any:
+    """The first error; where a key may be of several types and a list was given, the one that names the item."""
+    first = errors[0]
+    if not isinstance(first["input"], list):
+        return first
+    parent = first["loc"][:-1]
+    deeper = [error for error in errors if error["loc"][: len(parent)] == parent and type(error["loc"][-1]) is int]
+    return deeper[0] if deeper else first
 
 
 def _explain(error: Any) -> str:

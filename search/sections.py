@@ -29,6 +29,7 @@ class DataSection(Section):
     )
     test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share kept for the test where none is given")
     seed: int = Field(default=0, ge=0, le=MAX_SEED, description="seed of the split")
+    download: bool = Field(default=False, description="whether torchvision may fetch its own data sets into path")
     limit: int | None = Field(default=None, ge=1, description="use only so many pictures, to try things out")
     texts: str | None = Field(default=None, description="zero-shot: a folder with an article CLASS.txt for each class")
     unseen_fraction: float = Field(
@@ -52,7 +53,7 @@ class SpaceSection(Section):
     """``[space]``: a named space, or stages written out."""
 
     name: str | None = Field(default=None, description="a space of the catalogue: mixed, resnet-space, ...")
-    stages: list[StageSection] | None = Field(default=None, description="stages, instead of a name")
+    stages: list[StageSection] | None = Field(default=None, min_length=1, description="stages, instead of a name")
     contrast: bool | list[bool] = Field(
         default=False, description="stages: local contrast normalisation of the picture, before all else"
     )

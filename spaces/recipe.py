@@ -1,7 +1,7 @@
 """The training recipe as a value, and as a space."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -189,7 +189,7 @@ class RecipeSpace:
 
 def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
-        value = Choice(tuple(value))
+        value = _options(name, value)
     if isinstance(value, Range) and _type_of(kind, name) is int:
         value = Range(value.low, value.high, value.log, integer=True)
     if isinstance(value, Range) and _type_of(kind, name) not in (int, float):
@@ -197,6 +197,13 @@ def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     for option in _ends(value):
         _check(kind, name, option)
     return value
+
+
+def _options(name: str, values: Iterable[Any]) -> Choice:
+    try:
+        return Choice(tuple(values))
+    except ValueError as error:
+        raise ValueError(f"recipe.{name}: {error}") from None
 
 
 def _ends(value: Any) -> tuple[Any, ...]:

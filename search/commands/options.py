@@ -89,6 +89,21 @@ def is_file(name: str) -> bool:
     return Path(name).suffix in (".toml", ".json") or Path(name).exists()
 
 
+def check_device(device: str) -> None:
+    """Refuse what is no device of torch's, and a GPU where there is none."""
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise ValueError(f"--device is cpu, cuda or cuda:1, but got {device!r}")
+    found = torch.cuda.device_count() if kind == "cuda" else 0
+    if kind == "cuda" and int(index or 0) >= found:
+        from ..ray_runtime import ResourceError
+
+        there = f"of {found} GPUs here" if found else "torch can use no GPU here"
+        raise ResourceError(f"--device {device}: {there}; leave it out, or name cpu")
+
+
 def runs_beside(database: Any) -> Path:
     """The folder of the runs of a database: where its file lies."""
     return database.parent if isinstance(database, Path) else Path("runs")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Classes, Input, Json, input_shape_of, is_file, show, show_json
+from .options import Classes, Input, Json, check_device, input_shape_of, is_file, show, show_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,6 +136,7 @@ def _measured(network: "nn.Module", shape: "Shape", device: str) -> Part:
     from ...models.measure import measure
     from ..profile_tables import measured_words
 
+    check_device(device)
     found = measure(network, shape, device=device)
     return {"measured": found.to_json()}, [measured_words(found)]
 
@@ -162,6 +163,8 @@ def _stored(path: Path) -> "Architecture":
         raise ValueError(
             f"{path} is no JSON: {error}; an architecture file has input_shape, blocks and classes"
         ) from None
+    except RecursionError:
+        raise ValueError(f"{path} nests too deeply for an architecture") from None
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -4,7 +4,9 @@ import gc
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
+from click.core import ParameterSource
 
 from .options import DATABASE, Database, Json, show, show_json
 
@@ -25,25 +27,33 @@ def search(
     runs: Annotated[Path, typer.Option(help="The folder that everything is written to.")] = Path("runs"),
     address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, or host:port.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the best to show.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen: start and write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the search that FILE describes, and show the best networks under its budget."""
     gc.enable()
     from rich.console import Console
 
+    from ...results.run_name import check_run_name
     from ..progress import shown
-    from ..search_file import load_experiment
+    from ..search_file import load_experiment, overridden_twice
     from ..session import search as run_search
 
+    for said in overridden_twice(settings or ()):
+        typer.echo(f"note: {said}", err=True)
     experiment = load_experiment(file, [*(settings or ()), *([] if cache else ["search.cache=false"])])
+    run = check_run_name(name if name is not None else experiment.file.name or file.stem)
+    if dry_run:
+        _forecast(experiment, run, _beside(runs, database), address, as_json)
+        return
     console = Console(stderr=True)
     trials = experiment.file.search.trials
     console.print(_opening(experiment), highlight=False, markup=False)
     with shown(console, trials) as progress:
         outcome = run_search(
             experiment,
-            name=name or experiment.file.name or file.stem,
-            database=database,
+            name=run,
+            database=_beside(runs, database),
             runs=runs,
             address=address,
             top=top,
@@ -69,6 +79,7 @@ def resume(
     from ..session import resume as resume_run
     from .options import reading
 
+    database = _beside(runs, database)
     with reading(database) as store:
         total = _total(trials, store.run(run).config["search"]["trials"])
     with shown(Console(stderr=True), total) as progress:
@@ -76,6 +87,30 @@ def resume(
             run, trials=total, database=database, runs=runs, address=address, top=top, on_change=progress.update
         )
     _close(outcome, as_json)
+
+
+def _forecast(experiment: Any, run: str, database: Any, address: str | None, as_json: bool) -> None:
+    """Say what a search would do; a name that is taken is refused as the search would refuse it."""
+    from contextlib import suppress
+
+    from ...results.errors import NoStoreError
+    from ..forecast import forecast, forecast_lines
+    from ..session import check_free
+
+    with suppress(NoStoreError):
+        check_free(database, run, experiment)
+    told = forecast(experiment, run, elsewhere=address is not None)
+    if as_json:
+        show_json(told)
+    else:
+        show(*forecast_lines(told))
+
+
+def _beside(runs: Path, database: Any) -> Any:
+    """The database; where none was named, that of the folder of the runs."""
+    context = click.get_current_context(silent=True)
+    left_out = context is not None and context.get_parameter_source("database") is ParameterSource.DEFAULT
+    return runs / DATABASE.name if left_out else database
 
 
 def _total(trials: str | None, before: int) -> int:
@@ -232,4 +267,6 @@ def init(
             out.write(text)
     except FileExistsError:
         raise ValueError(f"{target} exists and is left as it is; name another file with -o") from None
+    except FileNotFoundError:
+        raise ValueError(f"there is no folder {target.parent} for {target.name}; make it first") from None
     show(f"wrote {target}; run it with: archsieve search {target}")

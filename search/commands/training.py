@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, runs_beside, show, show_json
+from .options import DATABASE, Database, Json, check_device, runs_beside, show, show_json
 
 Runs = Annotated[Path | None, typer.Option(help="The folder of the runs; beside the database by default.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")]
@@ -31,7 +31,7 @@ def train(
     from ..retraining import retrain_trial
     from ..tables import table
 
-    _check_device(device)
+    check_device(device)
     with open_store(database) as store, _bar() as heard:
         found = trial_named(store, trial)
         told = retrain_trial(
@@ -62,7 +62,7 @@ def ensemble(
     from ..ensembling import ensemble_run
     from ..tables import table
 
-    _check_device(device)
+    check_device(device)
     with open_store(database) as store, _bar() as heard:
         told = ensemble_run(
             store, run, runs or runs_beside(database), top=top, device=device, on_trial=lambda trial: heard
@@ -160,15 +160,3 @@ def _spread(name: str, rows: list[dict[str, Any]]) -> str:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise ValueError(f"--device is cpu, cuda or cuda:1, but got {device!r}")
-    if kind == "cuda" and not torch.cuda.is_available():
-        from ..ray_runtime import ResourceError
-
-        raise ResourceError(f"--device {device}: torch can use no GPU here; leave it out to train on the CPU")

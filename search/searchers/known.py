@@ -77,5 +77,7 @@ def _read(path: Path) -> Any:
         raise ValueError(f"there is no such file in {Path.cwd()}; write an architecture's JSON there") from None
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ValueError("it nests too deeply for an architecture") from None
     except ValueError as error:
         raise ValueError(f"it is no JSON: {error}") from None

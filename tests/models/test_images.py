@@ -1,5 +1,7 @@
 """Image folders: layouts read, pixels kept, every bad input named."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,9 +119,33 @@ def too_few(root: Path) -> None:
         file.unlink()
 
 
+def huge(root: Path) -> None:
+    """A PNG of a kilobyte that says it has 10,000,000,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    (root / "cat" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def circular(root: Path) -> None:
+    (root / "cat" / "000.png").unlink()
+    (root / "cat" / "000.png").symlink_to("000.png")
+
+
+def dangling(root: Path) -> None:
+    (root / "cat" / "000.png").unlink()
+    (root / "cat" / "000.png").symlink_to("gone.png")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (huge, "000.png does not: Image size .10000000000 pixels. exceeds"),
+        (circular, "000.png does not: .*symbolic links"),
+        (dangling, "000.png does not: .*No such file"),
         (empty_class, "emu is empty; add images"),
         (zero_bytes, "zero.png is empty; remove it"),
         (no_image, "notes.txt is none; remove it"),
@@ -168,6 +194,23 @@ def test_a_folder_beside_train_that_is_no_split(image_folder: Writer) -> None:
     root = image_folder(within="valid")
     with pytest.raises(DataError, match="has 'valid'; rename or move it"):
         load_data("imagefolder", path=root, image_size=8)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_picture_that_was_trained_on_is_measured_by_nothing(image_folder: Writer, part: str) -> None:
+    root = image_folder(within="train")
+    image_folder(within=part)
+    for k in range(4):
+        (root / part / "dog" / f"x{k}.png").write_bytes((root / "train" / "cat" / f"00{k}.png").read_bytes())
+    said = rf"train and {part} must share no picture, but 4 of {part} are in train too: .*x0.png is .* and 1 more"
+    with pytest.raises(DataError, match=said):
+        load_data("imagefolder", path=root, image_size=8)
+
+
+def test_of_an_animation_the_first_picture_counts(tmp_path: Path) -> None:
+    frames = [Image.new("L", (6, 6), value) for value in (10, 200, 250)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    assert decode(tmp_path / "film.gif", 4).unique().tolist() == [10]
 
 
 @pytest.mark.parametrize("ask", [load_data, describe_data])

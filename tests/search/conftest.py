@@ -1,5 +1,6 @@
 """One Ray for the whole session, and small experiments."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from archsieve.search.cli import main
 from archsieve.search.experiment import Experiment, experiment
 from archsieve.search.search_file import parse
 
@@ -38,6 +40,21 @@ def ray_running():
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield ray
         ray.shutdown()
+
+
+@pytest.fixture
+def line(tmp_path, monkeypatch, capsys):
+    """Run ``archsieve ...`` in a folder of its own, in this process: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["archsieve", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        gc.enable()  # which the command line turns off
+        return ended.value.code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.search.search_file import SearchFileError, load_experiment
+from archsieve.search.search_file import SearchFileError, load_experiment, overridden_twice
 from archsieve.search.template import search_file_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -81,6 +81,34 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ('[[space.stages]]\nblock = "conv-pool"', r"space.stages.0.width is missing"),
         ("[resources]\ngpus_per_trial = 1.5", r"resources.gpus_per_trial must be a fraction of one GPU or a whole"),
         ("[budget]\nparams = 100", r"fits params <= 100: the cheapest architecture has params [\d,]+ \("),
+        ("a = " + "[" * 2000 + "]" * 2000, r"nests lists or tables too deeply"),
+        ("# x\n" * 300_000, r"has at most 1,000,000 bytes, but .* has 1,200,000"),
+        ("[space]\nstages = []", r":2: space.stages list should have at least 1 item"),
+        ('[[space.stages]]\nblock = "conv-pool"\nwidth = [8, "a"]', r"space.stages.0.width.1 should be .*but got 'a'"),
+        ('[[space.stages]]\nblock = "conv-pool"\nwidth = [8, 8]', r"space.stages.0: .* 8 is there twice"),
+        ('[[space.stages]]\nblock = "conv-pool"\nwidth = []', r"space.stages.0: .*at least one option"),
+        ("[recipe]\nlr = { low = 1.0, high = 0.1 }", r":2: recipe.lr: `low < high` must hold"),
+        ("[recipe]\nlr = { low = nan, high = 0.1 }", r":2: recipe.lr: a range needs a finite number"),
+        ("[recipe]\ndropout = [0.1, 0.1]", r":2: recipe.dropout: .*twice"),
+        ('[recipe]\nlr = [0.1, "fast"]', r":2: recipe.lr must be a number above 0, but got 'fast'"),
+        ("[recipe]\nbatch_size = 0", r":2: recipe.batch_size must be a whole number of at least 1"),
+        ('[data]\npath = "pictures"', r"data.path and data.download are for data in files"),
+        ("space = 3", r"space should be .*but got 3"),
+        ('[search]\nobjectives = ["test_accuracy"]\nsearcher = "nsga2"', r"unknown objective 'test_accuracy'"),
+        ('[search]\nobjectives = ["macs", "macs"]\nsearcher = "nsga2"', r"objectives must be different ones"),
+        ('[search]\nobjectives = []\nsearcher = "nsga2"', r"different ones, at least one, but got \[\]"),
+        ('[search]\nobjectives = ["macs"]', r"gp maximises val_accuracy alone.*take searcher = \"nsga2\""),
+        ("[search]\nreduction_factor = 1", r"search.reduction_factor should be greater than or equal to 2"),
+        ("[search]\nseed = 1.5", r"search.seed should be a valid integer"),
+        ('[search]\nstart_from = ["nonet"]', r"search.start_from: nonet: unknown network.*did you mean"),
+        ('[search]\nstart_from = ["net.json"]', r"search.start_from: net.json: there is no such file"),
+        ('[search]\nstart_from = ["resnet20-cifar"]', r"is no point of the space 'mixed'"),
+        ("[resources]\ncpus_per_trial = nan", r"resources.cpus_per_trial should be greater than 0"),
+        ('[resources]\nprecision = "fp16"', r"resources.precision should be 'fp32' or 'bf16', but got 'fp16'"),
+        ("[budget]\nparams = -1", r"budget.params must be a whole number of at least 0"),
+        ('[budget]\nparams = "5m"', r"did you mean \"5M\"\?"),
+        ('[budget]\nparams = "1M"\nmin_params = "5M"', r"budget.min_params <= budget.params must hold"),
+        ("[budget]\nlatency_ms = nan", r"budget.latency_ms must be a number of milliseconds above 0"),
         ("a = 1\na = 2", r"is no TOML: .*line 2"),
         ("name = ", r"is no TOML: .*line 1"),
         ("", r"is empty; `archsieve init`"),
@@ -121,10 +149,25 @@ def test_overrides_are_laid_over_the_file(tmp_path):
         ("recipe.lr", r"an override is written key=value"),
         ("=3", r"an override is written key=value"),
         ("a.b.c=1", r"a: unknown key 'a'"),
-        ("recipe.epochs=abc", r"recipe.epochs must be a whole number of at least 1, but got 'abc'"),
+        (
+            "recipe.epochs=abc",
+            r"^-s recipe.epochs=abc: recipe.epochs must be a whole number of at least 1, but got 'abc'",
+        ),
         ("name.x=1", r"name is a value, not a table"),
     ],
 )
 def test_a_wrong_override_says_which(tmp_path, override, said):
     with pytest.raises(ValueError, match=said):
         load_experiment(write(tmp_path, 'name = "x"'), [override])
+
+
+def test_a_key_that_is_overridden_twice_is_told():
+    assert overridden_twice(["a.b=1", "c=2", "a.b=1"]) == []
+    assert overridden_twice(["a.b=1", "c=2", "a.b = 3"]) == ["a.b is set 2 times, to 1, 3; the last holds"]
+
+
+def test_a_mistake_of_the_file_is_not_put_down_to_an_override(tmp_path):
+    with pytest.raises(SearchFileError, match=r"search.toml:2: recipe.epochs"):
+        load_experiment(write(tmp_path, "[recipe]\nepochs = 0"), ["recipe.lr=0.1"])
+    with pytest.raises(SearchFileError, match=r"^-s recipe.epochs=0: recipe.epochs"):
+        load_experiment(write(tmp_path, "[recipe]\nepochs = 3"), ["recipe.epochs=2", "recipe.epochs=0"])

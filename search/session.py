@@ -1,6 +1,8 @@
 """A session: one experiment from its start to its answer. What ``archsieve search`` does, as functions."""
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -88,6 +90,7 @@ def search(
     started = time.monotonic()
     name = check_run_name(name or experiment.file.name or "run")
     place = place_of(database or Path(runs) / "archsieve.db")
+    _check_folder(Path(runs) / name)
     with suppress(NoStoreError):
         check_free(place, name, experiment)
     data, record = load(experiment)
@@ -199,6 +202,13 @@ class Session:
             database=self.database,
             report=report,
         )
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise ``OSError`` where ``folder`` could not be made, before anything is."""
+    nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def check_free(database: Place, name: str, experiment: Experiment) -> None:

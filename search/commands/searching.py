@@ -4,9 +4,7 @@ import gc
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
-from click.core import ParameterSource
 
 from .options import DATABASE, Database, Json, show, show_json
 
@@ -15,6 +13,7 @@ EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by wh
 
 
 def search(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The search file (TOML).")],
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Take over what an earlier run has trained, or train all again.")
@@ -44,7 +43,7 @@ def search(
     experiment = load_experiment(file, [*(settings or ()), *([] if cache else ["search.cache=false"])])
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
     if dry_run:
-        _forecast(experiment, run, _beside(runs, database), address, as_json)
+        _forecast(experiment, run, _beside(runs, database, context), address, as_json)
         return
     console = Console(stderr=True)
     trials = experiment.file.search.trials
@@ -53,7 +52,7 @@ def search(
         outcome = run_search(
             experiment,
             name=run,
-            database=_beside(runs, database),
+            database=_beside(runs, database, context),
             runs=runs,
             address=address,
             top=top,
@@ -63,6 +62,7 @@ def search(
 
 
 def resume(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(help="The run to go on with.")],
     trials: Annotated[str | None, typer.Option(help="A new total, as in 48, or more, as in +24.")] = None,
     database: Database = DATABASE,
@@ -80,6 +80,7 @@ def resume(
     from .options import reading
 
     database = _beside(runs, database)
+    database = _beside(runs, database, context)
     with reading(database) as store:
         total = _total(trials, store.run(run).config["search"]["trials"])
     with shown(Console(stderr=True), total) as progress:
@@ -106,11 +107,10 @@ def _forecast(experiment: Any, run: str, database: Any, address: str | None, as_
         show(*forecast_lines(told))
 
 
-def _beside(runs: Path, database: Any) -> Any:
+def _beside(runs: Path, database: Any, context: typer.Context) -> Any:
     """The database; where none was named, that of the folder of the runs."""
-    context = click.get_current_context(silent=True)
-    left_out = context is not None and context.get_parameter_source("database") is ParameterSource.DEFAULT
-    return runs / DATABASE.name if left_out else database
+    source = context.get_parameter_source("database")
+    return runs / DATABASE.name if source is not None and source.name == "DEFAULT" else database
 
 
 def _total(trials: str | None, before: int) -> int:

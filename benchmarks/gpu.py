@@ -235,7 +235,9 @@ def in_a_process(side: str, trials: int, smoke: bool) -> float:
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
     if result.returncode:
         raise SystemExit(f"{side} failed:\n{result.stderr[-3000:]}")
-    return 3600 * trials / json.loads(result.stdout.splitlines()[-1])
+    rate = 3600 * trials / json.loads(result.stdout.splitlines()[-1])
+    print(f"{side}: {rate:.1f} trials per hour", file=sys.stderr, flush=True)
+    return rate
 
 
 def say(name: str, rates: list[float], trials: int) -> None:

@@ -20,6 +20,7 @@ from archsieve.search.gpus import CONTEXT_BYTES, SAFETY, SMALLEST, Shares, cap
 from archsieve.search.memory import WithinMemory, lowered, on_gpus, too_much
 from archsieve.search.ray_runtime import ResourceError
 from archsieve.search.searchers import SEARCHERS
+from archsieve.search.session import search
 from archsieve.search.tuner import run_trials
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.catalogue import named
@@ -180,3 +181,39 @@ def test_a_search_learns_how_much_memory_there_is(ray_running, tmp_path):
         earlier = [t.memory_bytes for t in trials[: trial.number] if t.fail_kind is FailKind.OOM]
         assert all(trial.memory_bytes < size for size in earlier)
     assert any(trial.state is TrialState.COMPLETED for trial in trials)
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_search_shares_a_gpu(ray_running, tmp_path):
+    found = small(search={"trials": 4}, resources={"gpus_per_trial": "auto", "precision": "bf16"})
+    outcome = search(found, name="shared", runs=tmp_path)
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
+    assert {trial.device for trial in outcome.trials} == {torch.cuda.get_device_name(0)}
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_trial_that_runs_out_of_a_gpus_memory_is_told_apart_and_not_tried_again(ray_running, tmp_path):
+    """Somebody else has all but 3 GiB: too little for the wide network in batches of 1,024, enough for the narrow."""
+    found = small(
+        budget={"params": "20M", "macs": "2G"},
+        data={"limit": 1797},
+        space={"stages": [{"block": "conv-pool", "width": [8, 8192], "kernel": 3}]},
+        recipe={"batch_size": 1024, "lr": {"low": 0.01, "high": 0.1, "log": True}},
+        search={"trials": 8},
+        resources={"gpus_per_trial": "auto", "max_concurrent": 1},
+    )
+    free, _ = torch.cuda.mem_get_info()
+    theirs = torch.empty(free - 3 * 2**30, dtype=torch.uint8, device="cuda")
+    outcome = search(found, name="oom", runs=tmp_path)
+    del theirs
+    broken = [trial for trial in outcome.trials if trial.state is TrialState.FAILED]
+    assert [trial.fail_kind for trial in broken] == [FailKind.OOM]
+    others = [trial for trial in outcome.trials if trial not in broken]
+    assert len(others) == 7
+    assert all(trial.state is TrialState.COMPLETED for trial in others)
+    assert all(trial.memory_bytes < broken[0].memory_bytes for trial in others if trial.number > broken[0].number)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, insert
 
 from . import lease, schema, trial_writes
 from .artifact_files import check_uri
-from .direct import Link, direct
+from .direct import DirectLine, Link
 from .errors import StoreError, store_error
 from .reading import Reading
 from .records import FailKind, Trial, TrialState
@@ -28,6 +28,12 @@ class Writing(Reading):
     def __init__(self, engine: Engine, name: str, read_only: bool) -> None:
         super().__init__(engine, name)
         self.read_only = read_only
+        self._line = DirectLine(self.engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._line.close()
+        super().close()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -58,7 +64,7 @@ class Writing(Reading):
         self._check_writable()
         asked = time.monotonic()
         try:
-            with direct(self.engine) as connection:
+            with self._line.writing() as connection:
                 self.patience.waited(asked)
                 return act(connection)
         except sqlite3.Error as error:

@@ -12,9 +12,8 @@ from ..spaces.cost import cost
 from ..spaces.parse import decisions_of
 from ..spaces.recorded_recipes import recorded_recipe
 from .checkpoint_files import BrokenCheckpointError, Shelf, checkpoints_of
-from .experiment import Experiment
+from .experiment import Experiment, file_of
 from .experiment import experiment as make_experiment
-from .sections import SearchFile
 from .spool import Spool
 
 
@@ -71,7 +70,7 @@ def _spooled(run: RunRecord, folder: Path) -> Iterator[Broken]:
 def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> Iterator[Broken]:
     """I6: each trial as the space, the prices and the budget have it, and the searcher's view of them all."""
     try:
-        experiment = make_experiment(SearchFile.model_validate(dict(run.config)))
+        experiment = make_experiment(file_of(run))
     except ValueError as error:
         note(f"run {run.name}: its searcher cannot be rebuilt here: {error}")
         return

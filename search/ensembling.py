@@ -9,6 +9,7 @@ from ..results.query import best as query_best
 from ..results.records import Trial
 from ..results.store import Store
 from ..spaces.budget import Budget
+from .experiment import file_of
 from .retraining import Heard, best_model, kept_model, loaded, retrain_trial
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def ensemble_run(
     from ..models.ensemble import accuracy, averaged, select
 
     record = store.run(run)
-    trials = query_best(store, budget=Budget.of(record.config["budget"]), run=run, top=top)
+    trials = query_best(store, budget=Budget.of(file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
         raise ValueError(f"an ensemble takes 2 finished trials at least, but run {run!r} has {len(trials)}")
     _, data = loaded(store, trials[0])

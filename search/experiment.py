@@ -14,6 +14,7 @@ from ..spaces.space import Space
 from .sections import SearchFile, SearchSection, SpaceSection, StageSection
 
 if TYPE_CHECKING:
+    from ..results.records import RunRecord
     from ..spaces.architecture import Architecture
     from ..spaces.space import Template
     from .searchers import Searcher
@@ -114,6 +115,19 @@ class Experiment:
         if said["search"]["start_from"]:
             said["search"]["start_from"] = [design.to_json() for design in self.designs]
         return said
+
+
+IMPORTED = "imported_from"  # in the settings of a run that another tool made, instead of a search file's
+
+
+def file_of(run: "RunRecord") -> SearchFile:
+    """The search file of ``run``; ``ValueError`` where another tool made the run and there is none."""
+    if IMPORTED in run.config:
+        raise ValueError(
+            f"run {run.name!r} was brought in from {run.config[IMPORTED]}: what it found can be asked and shown, but "
+            "there is no search file to train by; write one with archsieve init, and start_from its best"
+        )
+    return SearchFile.model_validate(dict(run.config))
 
 
 def experiment(file: SearchFile) -> Experiment:

@@ -10,8 +10,8 @@ from ..results.records import Trial
 from ..results.zero_shot import MODEL, is_zero_shot, table_of
 from ..spaces.lookup import unknown
 from .experiment import experiment as make_experiment
+from .experiment import file_of
 from .explanations import explanations
-from .sections import SearchFile
 
 if TYPE_CHECKING:
     from ..models.zero_shot_data import ZeroShotData
@@ -71,7 +71,7 @@ def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> P
 def _same_data(store: Reading, trial: Trial) -> "ZeroShotData":
     """The data of the trial's run, loaded again."""
     run = store.run(trial.run)
-    found = make_experiment(SearchFile.model_validate(dict(run.config)))
+    found = make_experiment(file_of(run))
     (data, _), record = found.task.load(found.file)
     if record.content_hash != run.dataset_hash:
         raise ValueError(

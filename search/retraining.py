@@ -13,9 +13,8 @@ from ..spaces.architecture import Architecture
 from ..spaces.recipe import Recipe
 from ..spaces.recorded_recipes import recorded_recipe
 from ..spaces.tasks import CLASSIFICATION
-from .experiment import Experiment
+from .experiment import Experiment, file_of
 from .experiment import experiment as make_experiment
-from .sections import SearchFile
 
 if TYPE_CHECKING:
     from ..models.image_data import ImageData
@@ -72,7 +71,7 @@ def retrain_trial(
 def loaded(store: "Reading", trial: Trial) -> tuple[Experiment, "ImageData"]:
     """The experiment of the trial's run and its data; ``ValueError`` where they are not what they were."""
     run = store.run(trial.run)
-    experiment = make_experiment(SearchFile.model_validate(run.config))
+    experiment = make_experiment(file_of(run))
     if experiment.task.name != CLASSIFICATION:
         raise ValueError(
             f"trial {trial.trial} is zero-shot: its search trains the chosen one anew and keeps the model; "

@@ -22,7 +22,7 @@ from ..results.zero_shot import table_of, why_not_tested
 from ..spaces.budget import Budget
 from .changes import changes, code_changes
 from .earlier_runs import earlier_trials
-from .experiment import Experiment
+from .experiment import Experiment, file_of
 from .experiment import experiment as make_experiment
 from .mishaps import Stop
 from .provenance import provenance
@@ -144,8 +144,8 @@ def resume(
 
 def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
     """The experiment of a run in the store, with a new total of trials where one is given."""
+    total = file_of(run).search.trials if trials is None else trials
     config = dict(run.config)
-    total = config["search"]["trials"] if trials is None else trials
     ended = sum(count for state, count in run.counts.items() if state.final)
     found = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
     if ended >= total and found.task.concluded(store, run.run_id):

@@ -75,14 +75,14 @@ def resume(
     gc.enable()
     from rich.console import Console
 
+    from ..experiment import file_of
     from ..progress import shown
     from ..session import resume as resume_run
     from .options import reading
 
-    database = _beside(runs, database)
     database = _beside(runs, database, context)
     with reading(database) as store:
-        total = _total(trials, store.run(run).config["search"]["trials"])
+        total = _total(trials, file_of(store.run(run)).search.trials)
     with shown(Console(stderr=True), total) as progress:
         outcome = resume_run(
             run, trials=total, database=database, runs=runs, address=address, top=top, on_change=progress.update
@@ -234,7 +234,7 @@ def status(
             "status": record.status.value,
             "searcher": record.searcher,
             "trials": record.trials,
-            "of": record.config["search"]["trials"],
+            "of": record.config.get("search", {}).get("trials", record.trials),
             **{state.value: count for state, count in record.counts.items()},
             "val_accuracy": best.val_accuracy if (best := bests[record.name]) else None,
             "trial": best.trial if best else None,

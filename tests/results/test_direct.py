@@ -3,7 +3,7 @@
 import pytest
 
 from archsieve.results import schema
-from archsieve.results.direct import compiled, direct
+from archsieve.results.direct import compiled
 from archsieve.results.errors import NotStorableError, StoreError
 from archsieve.results.lease import now
 from archsieve.results.records import TrialState
@@ -61,7 +61,7 @@ def test_a_proposal_that_cannot_be_stored_leaves_nothing(store, new_run):
 def test_what_fails_half_way_is_taken_back(store, new_run, propose):
     trial = propose(new_run()).trial
     before = contents(store)
-    with pytest.raises(ZeroDivisionError), direct(store.engine) as connection:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), store._line.writing() as connection:  # noqa: PT012
         connection.execute(schema.event.insert(), {"trial_id": trial, **EVENT, "at": now()})
         raise ZeroDivisionError
     assert contents(store) == before

@@ -1,0 +1,74 @@
+"""A plain Ray Tune run over networks of archsieve: Tune keeps the loop, the space and the budget are ours.
+
+    python examples/ray_tune.py [trials]
+
+Tune is given networks that were drawn uniformly from inside the budget, so it trains no other and none twice. In the
+end its results are brought into a results database, to be asked like any other run.
+"""
+
+import random
+import sys
+import tempfile
+from typing import Any
+
+import ray
+from ray import tune
+
+from archsieve.results.arrival import bring_in
+from archsieve.results.query import best
+from archsieve.results.store import open_store
+from archsieve.search.ray_results import document_of_results
+from archsieve.spaces.blocks import ConvPool, GlobalAverage, Residual
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.choices import choice, repeat
+from archsieve.spaces.space import Space
+
+SPACE = Space(
+    (1, 8, 8),
+    (ConvPool(choice(8, 16, 32)), repeat(Residual(choice(16, 32, 64)), times=choice(1, 2)), GlobalAverage()),
+    10,
+)
+BUDGET = Budget(params=60_000, macs=2_000_000)
+
+
+def train(config: dict[str, Any]) -> None:
+    """Train one network for three epochs, and report its accuracy on the validation set after each."""
+    from archsieve.models.build import build
+    from archsieve.models.data import load_data
+    from archsieve.models.train import Fit
+    from archsieve.spaces.architecture import Architecture
+    from archsieve.spaces.recipe import Recipe
+
+    network = build(Architecture.from_json(config["architecture"]), seed=0)
+    run = Fit(network, load_data("digits"), Recipe(epochs=3, lr=config["lr"]), seed=0)
+    while not run.done:
+        epoch = run.step()
+        tune.report({"val_accuracy": epoch.val_accuracy, "val_loss": epoch.val_loss})
+
+
+def main(trials: int = 6) -> None:
+    """Run Tune, and ask the database what it found."""
+    networks = SPACE.sample(trials, BUDGET, random.Random(0))
+    if not ray.is_initialized():
+        ray.init("local", include_dashboard=False, log_to_driver=False)
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = tune.Tuner(
+            train,
+            param_space={
+                "architecture": tune.grid_search([network.to_json() for network in networks]),
+                "lr": tune.loguniform(0.01, 0.5),
+            },
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        results = tuner.fit()
+    figures = {"val_accuracy": "val_accuracy", "val_loss": "val_loss"}
+    with open_store("runs/archsieve.db", create=True) as store:
+        (run,) = bring_in(store, [document_of_results(results, dataset="digits", name="from-tune", figures=figures)])
+        for trial in best(store, budget=BUDGET, run=run, top=3):
+            print(
+                f"{trial.val_accuracy:.4f}  {trial.params:,} params  {trial.macs:,} MACs  lr {trial.recipe['lr']:.3g}"
+            )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -119,7 +119,7 @@ def main() -> None:
         )
     ratios = [a / b for a, b in rows]
     print(
-        f"ratio {statistics.median(ratios):.4f} (min {min(ratios):.4f}, max {max(ratios):.4f}); the aim is at most 0.1"
+        f"ratio {statistics.median(ratios):.4f} (min {min(ratios):.4f}, max {max(ratios):.4f}); the aim is at most 0.05"
     )
 
 

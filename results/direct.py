@@ -8,29 +8,33 @@ import sqlite3
 import threading
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, Executable, PoolProxiedConnection, Select
 from sqlalchemy.types import TypeEngine
 
+T = TypeVar("T")
 Told = Mapping[str, Any] | list[Mapping[str, Any]] | None
 _Processor = Callable[[Any], Any] | None
 
 
 class Compiled(NamedTuple):
-    """A statement for SQLite: its text, its parameters in order with what makes them SQLite's, and its rows."""
+    """A statement for SQLite: its text, its parameters in order, what makes some of them SQLite's, and its rows."""
 
     text: str
-    parameters: tuple[tuple[str, _Processor], ...]
+    names: tuple[str, ...]
+    makers: tuple[tuple[int, Callable[[Any], Any]], ...]
     constants: Mapping[str, Any]
     row: Callable[[Sequence[Any]], Any]
 
     def values(self, told: Mapping[str, Any]) -> list[Any]:
         """The parameters, as the driver takes them."""
         known = {**self.constants, **told} if self.constants else told
-        return [known[name] if make is None else make(known[name]) for name, make in self.parameters]
+        values = [known[name] for name in self.names]
+        for place, make in self.makers:
+            values[place] = make(values[place])
+        return values
 
 
 @lru_cache(maxsize=256)
@@ -39,10 +43,12 @@ def compiled(statement: Executable, keys: tuple[str, ...], dialect: Dialect) -> 
     found: Any = statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]
     assert not found.prefetch, "a default is worked out by an engine alone: give the value"
     types = {name: bind.type for name, bind in found.binds.items()}
-    parameters = tuple((name, _binder(types[name], dialect)) for name in found.positiontup)
+    names = tuple(found.positiontup)
+    binders = [(place, _binder(types[name], dialect)) for place, name in enumerate(names)]
+    makers = tuple((place, binder) for place, binder in binders if binder is not None)
     constants = {name: value for name, value in found.params.items() if name not in keys}
     row = _row(statement, dialect) if isinstance(statement, Select) else tuple
-    return Compiled(str(found), parameters, constants, row)
+    return Compiled(str(found), names, makers, constants, row)
 
 
 def _binder(kind: TypeEngine[Any], dialect: Dialect) -> _Processor:
@@ -119,20 +125,20 @@ class DirectLine:
         self._engine, self._lock = engine, threading.Lock()
         self._kept: PoolProxiedConnection | None = None
 
-    @contextmanager
-    def writing(self) -> Iterator[Direct]:
-        """The connection, in a transaction that holds the write lock: all of it is written, or nothing."""
+    def write(self, act: Callable[[Direct], T]) -> T:
+        """What ``act`` returns, in a transaction that holds the write lock: all that it writes is kept, or nothing."""
         with self._lock:
             if self._kept is None:
                 self._kept = self._engine.raw_connection()
             driver: Any = self._kept.driver_connection
             driver.execute("BEGIN IMMEDIATE")
             try:
-                yield Direct(driver, self._engine.dialect)
+                found = act(Direct(driver, self._engine.dialect))
                 driver.commit()
             except BaseException:
                 driver.rollback()
                 raise
+            return found
 
     def close(self) -> None:
         """Give the connection back; another write takes one again."""

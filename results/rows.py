@@ -104,9 +104,10 @@ def upsert(connection: Link, table: Table, rows: Sequence[Mapping[str, Any]], up
     if not rows:
         return 0
     if isinstance(connection, Direct) and len(rows) <= TOGETHER:
-        statement = _upsert(connection.dialect.name, table, tuple(update), len(rows), tuple(rows[0]))
-        together = {f"{name}_{at}": value for at, row in enumerate(rows) for name, value in row.items()}
-        return connection.execute(statement, together).rowcount
+        columns = tuple(rows[0])
+        statement = _upsert(connection.dialect.name, table, tuple(update), len(rows), columns)
+        values = [row[name] for row in rows for name in columns]
+        return connection.execute(statement, dict(zip(_numbered(columns, len(rows)), values, strict=True))).rowcount
     statement = _upsert(connection.dialect.name, table, tuple(update))
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
 
@@ -117,12 +118,19 @@ def _upsert(dialect: str, table: Table, update: tuple[str, ...], count: int = 0,
     statement = _insert(dialect, table)
     if count:
         kinds = {name: table.c[name].type for name in columns}
-        rows = [{name: bindparam(f"{name}_{at}", type_=kind) for name, kind in kinds.items()} for at in range(count)]
+        numbered = iter(_numbered(columns, count))
+        rows = [{name: bindparam(next(numbered), type_=kind) for name, kind in kinds.items()} for _ in range(count)]
         statement = statement.values(rows)
     if not update:
         return statement.on_conflict_do_nothing(index_elements=_key(table))
     replaced = {name: statement.excluded[name] for name in update}
     return statement.on_conflict_do_update(index_elements=_key(table), set_=replaced)
+
+
+@cache
+def _numbered(columns: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """The parameters of :func:`_upsert` for ``count`` rows, row by row."""
+    return tuple(f"{name}_{at}" for at in range(count) for name in columns)
 
 
 def _insert(dialect: str, table: Table) -> Any:

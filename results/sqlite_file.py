@@ -14,6 +14,7 @@ from .errors import NoStoreError, StoreError
 from .schema import APPLICATION_ID, identity, meta, metadata
 
 BUSY_S = float(os.environ.get("ARCHSIEVE_BUSY_S", "30"))  # how long a writer waits for another program
+LOG_PAGES = 8000  # of 4 KiB: how long the write-ahead log may grow before it is carried into the file, with an fsync
 _BACKUP = "bring back a backup (archsieve db backup makes them)"
 _MAGIC = b"SQLite format 3\0"
 
@@ -86,6 +87,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if read_only:
         connection.execute("PRAGMA query_only = ON")
     return connection

@@ -180,13 +180,14 @@ def interrupt(
     return connection.scalar(same) or 0
 
 
-def record(connection: Link, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
-    """Write the figures of one epoch; earlier ones of the same epoch are replaced."""
+def record(connection: Link, trial_id: int, epoch: int, metrics: Mapping[str, float], *, beat: bool = True) -> None:
+    """Write the figures of one epoch, and with ``beat`` a sign of life; earlier figures of the epoch are replaced."""
     if not connection.execute(_ADVANCE, {"of": trial_id, "epoch": epoch}).rowcount:
         raise _unknown_trial(trial_id)
     rows = [{"trial_id": trial_id, "name": name, "step": epoch, **stored(value)} for name, value in metrics.items()]
     upsert(connection, schema.metric, rows, update=("value", "special"))
-    connection.execute(_BEAT, {"of": trial_id, "at": now()})
+    if beat:
+        connection.execute(_BEAT, {"of": trial_id, "at": now()})
 
 
 def end(

@@ -19,6 +19,9 @@ from .rows import TRIAL, trials_of, upsert
 T = TypeVar("T")
 
 
+BEAT_S = 1.0  # an attempt gives its sign of life at most so often: an epoch may take a millisecond
+
+
 class Writing(Reading):
     """What is written down of trials. Each write is one transaction; the same said again changes nothing.
 
@@ -29,6 +32,7 @@ class Writing(Reading):
         super().__init__(engine, name)
         self.read_only = read_only
         self._line = DirectLine(self.engine)
+        self._beats: dict[int, float] = {}  # trial -> when it last gave a sign of life, by this process's clock
 
     def close(self) -> None:
         """Close all connections."""
@@ -63,10 +67,13 @@ class Writing(Reading):
             return self.write(act)
         self._check_writable()
         asked = time.monotonic()
+
+        def begun(connection: Link) -> T:
+            self.patience.waited(asked)
+            return act(connection)
+
         try:
-            with self._line.writing() as connection:
-                self.patience.waited(asked)
-                return act(connection)
+            return self._line.write(begun)
         except sqlite3.Error as error:
             raise store_error(self.name, str(error)) from error
 
@@ -142,7 +149,10 @@ class Writing(Reading):
 
     def record_epoch(self, trial_id: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write down the figures of one epoch, counted from 1; said again, they replace the earlier ones."""
-        self._write_trial(lambda connection: trial_writes.record(connection, trial_id, epoch, metrics))
+        beat = time.monotonic() - self._beats.get(trial_id, -BEAT_S) >= BEAT_S
+        self._write_trial(lambda connection: trial_writes.record(connection, trial_id, epoch, metrics, beat=beat))
+        if beat:
+            self._beats[trial_id] = time.monotonic()
 
     def finish(
         self,

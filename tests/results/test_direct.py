@@ -61,9 +61,13 @@ def test_a_proposal_that_cannot_be_stored_leaves_nothing(store, new_run):
 def test_what_fails_half_way_is_taken_back(store, new_run, propose):
     trial = propose(new_run()).trial
     before = contents(store)
-    with pytest.raises(ZeroDivisionError), store._line.writing() as connection:  # noqa: PT012
+
+    def fail(connection):
         connection.execute(schema.event.insert(), {"trial_id": trial, **EVENT, "at": now()})
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store._line.write(fail)
     assert contents(store) == before
     store.start(trial)  # the connection is whole, and the lock is free
     assert store.trial(trial).state is TrialState.RUNNING

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from . import lease, schema, trial_writes
@@ -122,6 +122,19 @@ class Store(Writing):
                 return seen
             time.sleep(1)
 
+    def forget_unbegun(self, run_id: int) -> bool:
+        """Take back a run without a trial, so that its name is free; False where it has one, or somebody drives it."""
+
+        def act(connection: Connection) -> bool:
+            begun = select(schema.trial.c.trial_id).where(schema.trial.c.run_id == run_id).limit(1)
+            if connection.scalar(begun) is not None or lease.holder(connection, run_id) is not None:
+                return False
+            for gone in (*_owned(run_id), delete(schema.run).where(schema.run.c.run_id == run_id)):
+                connection.execute(gone)
+            return True
+
+        return self.write(act)
+
     def finish_run(self, run_id: int, status: RunStatus | str) -> None:
         """End a run as finished, stopped or failed; trials still running become interrupted.
 
@@ -139,6 +152,12 @@ class Store(Writing):
             _set_run(connection, run_id, status=ended.value, finished_at=lease.now())
 
         self.write(act)
+
+
+def _owned(run_id: int) -> list[Any]:
+    """The rows of a run but its own, those that point at others first."""
+    tables = [table for table in reversed(schema.metadata.sorted_tables) if "run_id" in table.c]
+    return [delete(table).where(table.c.run_id == run_id) for table in tables if table is not schema.run]
 
 
 def _new_run(connection: Connection, row: Mapping[str, Any]) -> int:

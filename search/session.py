@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..results.errors import NoStoreError
+from ..results.errors import NoStoreError, StoreError
 from ..results.lease import now
 from ..results.place import Place, place_of
 from ..results.query import best
@@ -101,7 +101,12 @@ def search(
         settings = experiment.file.search
         run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, provenance())
         session = Session(experiment, data, store, run_id, Path(runs) / name, place, started)
-        return session.drive(address, top, on_change)
+        try:
+            return session.drive(address, top, on_change)
+        except Exception:
+            with suppress(StoreError):  # what stopped the run is to be said, not what follows from it
+                store.forget_unbegun(run_id)  # refused before its first trial, it takes no name
+            raise
 
 
 def resume(

@@ -163,6 +163,8 @@ def _stored(path: Path) -> "Architecture":
         raise ValueError(
             f"{path} is no JSON: {error}; an architecture file has input_shape, blocks and classes"
         ) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no architecture file: byte {error.start} is not UTF-8 text") from None
     except RecursionError:
         raise ValueError(f"{path} nests too deeply for an architecture") from None
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from archsieve.results import schema
+from archsieve.results.check import check_store
 from archsieve.results.errors import RunExistsError, StoreError
 from archsieve.results.lease import started
 from archsieve.results.records import DatasetRecord, RunStatus, TrialState
@@ -199,3 +200,18 @@ def test_a_dead_process_does_not_hold_its_run(store, new_run):
     process.wait(60)
     new_run("one", provenance={"pid": process.pid})
     store.resume_run("one", {})
+
+
+def test_a_run_that_never_began_gives_its_name_back(store, new_run, propose):
+    began, never = new_run("began"), new_run("never")
+    trial = propose(began).trial
+    store.add_event(never, "error", "refused", {"why": "no GPU"})
+    assert not store.forget_unbegun(never)  # this process still drives it
+    for run in (began, never):
+        store.finish_run(run, RunStatus.FAILED)
+    assert store.forget_unbegun(never)
+    assert not store.forget_unbegun(began)
+    assert [run.name for run in store.runs()] == ["began"]
+    assert store.trial(trial).run == "began"
+    new_run("never")
+    assert check_store(store, None) == []

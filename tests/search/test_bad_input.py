@@ -49,6 +49,7 @@ def folder(tmp_path, monkeypatch):
         (("results", "best", "--max-params", "5 M"), 2, "--max-params must be a whole number of at least 0"),
         (("profile",), 2, "Missing argument"),
         (("profile", "."), 2, "there is no architecture file ."),
+        (("profile", "binary.toml"), 2, "binary.toml is no architecture file: byte 128 is not UTF-8 text"),
         (("profile", "deep.json"), 2, "deep.json nests too deeply"),
         (("profile", "empty.json"), 2, "empty.json is no JSON"),
         (("profile", "wrong.json"), 2, "needs input_shape, blocks and classes, but input_shape, blocks, classes is"),

@@ -8,6 +8,7 @@ from archsieve.results.errors import RunExistsError
 from archsieve.results.query import best
 from archsieve.results.records import FailKind, TrialState
 from archsieve.results.store import open_store
+from archsieve.search.ray_runtime import ResourceError
 from archsieve.search.session import search
 from archsieve.search.trial import fail_kind
 from archsieve.spaces.architecture import Architecture
@@ -137,3 +138,11 @@ def test_what_went_wrong_is_told_apart():
     assert fail_kind(DataError("broken")) is FailKind.DATA
     assert fail_kind(ValueError("bad")) is FailKind.USER_ERROR
     assert fail_kind(KeyError("bug")) is FailKind.BUG
+
+
+def test_a_search_that_is_refused_at_its_start_takes_no_name(ray_running, tmp_path):
+    too_much = small(resources={"cpus_per_trial": 10_000})
+    with pytest.raises(ResourceError, match=r"asks for 10,?000 CPUs"):
+        search(too_much, name="r", runs=tmp_path)
+    outcome = search(small(search={"trials": 1}, recipe={"epochs": 1}), name="r", runs=tmp_path)
+    assert len(outcome.trials) == 1

@@ -34,7 +34,8 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 benchmarks: $(VENV)/installed-test
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
+	$(BIN)/python benchmarks/run_all.py
 
 studies: $(VENV)/installed
 	$(BIN)/python examples/studies.py

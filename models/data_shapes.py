@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ..spaces.lookup import look_up
+from ..spaces.lookup import look_up, unknown
+from ..spaces.tasks import WITH_TEXTS
 from .data_error import DataError
 from .image_folders import class_names, split_folders
 
@@ -34,7 +35,9 @@ def describe_data(name: str, *, path: str | Path | None = None, image_size: int 
     An image folder is listed, its images are not opened. Raises ``ValueError`` for an unknown name and
     :class:`DataError` for a folder that is none.
     """
-    known = look_up(SHAPES, name, "data set")
+    if name not in SHAPES:  # with those that have texts, which are loaded elsewhere: whoever asks may mean one
+        raise ValueError(unknown("data set", name, (*SHAPES, *WITH_TEXTS)))
+    known = SHAPES[name]
     check_image_size(image_size)
     if known is None:
         size, root = required_for_folder(path, image_size)

@@ -1,6 +1,6 @@
 """Studies: what the lecture says of depth, reductions and search, tried on scikit-learn's digits.
 
-    python examples/studies.py [depth] [residual] [inception] [search] [--seeds 3]
+    python examples/studies.py [depth] [residual] [inception] [search] [--seeds 5]
 
 Each prints a table: mean and sample deviation over seeds, each seed its own weights and batches on one split. Figures
 are of the validation pictures, never of the test pictures. Minutes on two cores; `docs/studies.md` has them.
@@ -9,21 +9,22 @@ are of the validation pictures, never of the test pictures. Minutes on two cores
 import argparse
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from statistics import fmean, stdev
 
 import torch
 
 from archsieve.models.build import build
 from archsieve.models.data import load_data
-from archsieve.models.train import fit
+from archsieve.models.train import Diverged, fit
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.blocks import Conv, GlobalAverage, Inception, Linear, Pool, Residual
 from archsieve.spaces.cost import cost
+from archsieve.spaces.lookup import look_up
 from archsieve.spaces.recipe import Recipe
 
 DATA = load_data("digits")
-RECIPE = Recipe(epochs=8, batch_size=64, lr=0.05)
-ADAM = Recipe(epochs=8, batch_size=64, lr=3e-3, optimizer="adam")
+RECIPE = Recipe(epochs=15, batch_size=64, lr=0.05)
 
 
 def network(*blocks: object) -> Architecture:
@@ -51,55 +52,50 @@ def table(title: str, columns: Sequence[str], rows: Iterator[Sequence[object]]) 
 
 
 def depth(seeds: int) -> None:
-    """Taking layers out of a small AlexNet: what two removals cost together, beside the sum of what each costs."""
-    convs = {"conv 2": Conv(24, norm=False), "conv 3": Conv(24, norm=False)}
-    dense = {"fc 1": Linear(48), "fc 2": Linear(48)}
-    removals = [(), ("fc 1",), ("fc 2",), ("conv 2",), ("conv 3",), ("fc 1", "fc 2"), ("conv 2", "conv 3"),
-                ("conv 2", "conv 3", "fc 1", "fc 2")]  # fmt: skip
-    errors: dict[tuple[str, ...], float] = {}
+    """Taking layers out of a small AlexNet: what removals cost together, beside the sum of what each part costs."""
+    removals = {"nothing": (0, 0), "one fc": (0, 1), "both fc": (0, 2), "one conv": (1, 0), "both conv": (2, 0),
+                "both conv and both fc": (2, 2)}  # fmt: skip
+    errors: dict[tuple[int, int], float] = {}
 
     def rows() -> Iterator[Sequence[object]]:
-        for removed in removals:
-            kept = [block for name, block in convs.items() if name not in removed]
-            ends = [block for name, block in dense.items() if name not in removed]
-            architecture = network(Conv(12, norm=False), *kept, Pool(2), *ends)
+        for name, (convs, dense) in removals.items():
+            kept = (Conv(16, norm=False),) * (2 - convs)
+            architecture = network(Conv(4, stride=2, norm=False), *kept, Pool(2), *(Linear(48),) * (2 - dense))
             told = trained(architecture, seeds)
-            errors[removed] = fmean(told["validation"])
-            drop = errors[removed] - errors[()]
-            alone = sum(errors[(name,)] - errors[()] for name in removed)
-            price = cost(architecture)
-            yield (" and ".join(removed) or "nothing", f"{price.params:,}", spread(told["validation"]), f"{drop:+.2f}",
-                   f"{alone:+.2f}" if len(removed) > 1 else "")  # fmt: skip
+            errors[convs, dense] = fmean(told["validation"])
+            drop = errors[convs, dense] - errors[0, 0]
+            parts = errors[convs, 0] + errors[0, dense] - 2 * errors[0, 0] if convs and dense else None
+            yield (name, f"{cost(architecture).params:,}", spread(told["validation"]), f"{drop:+.2f}",
+                   "" if parts is None else f"{parts:+.2f}")  # fmt: skip
 
-    columns = ("removed", "params", "validation error, %", "drop, points", "sum of the single drops")
+    columns = ("removed", "params", "validation error, %", "drop, points", "sum of the drops of its parts")
     table(f"Removing layers, n = {seeds} seeds", columns, rows())
 
 
 def residual(seeds: int) -> None:
-    """Depth with and without shortcuts: plain = residual with the shortcut off, at equal parameters."""
+    """Depth with and without shortcuts: plain = residual with the shortcut off, at equal parameters (He 2015)."""
+    recipe = Recipe(epochs=12, batch_size=64, lr=0.05)
 
     def rows() -> Iterator[Sequence[object]]:
-        for blocks in (2, 16):
+        for blocks in (3, 30):
             for shortcut in ("none", "A"):
-                body = (Residual(12, shortcut=shortcut, norm=False),) * blocks
-                architecture = network(Conv(12), Pool(2), *body, GlobalAverage())
-                told = trained(architecture, seeds, ADAM)
-                price = cost(architecture)
-                kind = "plain" if shortcut == "none" else "residual"
-                yield kind, 2 * blocks + 2, f"{price.params:,}", spread(told["training"]), spread(told["validation"])
+                architecture = network(Conv(12), Pool(2), *(Residual(12, shortcut=shortcut),) * blocks, GlobalAverage())
+                told = trained(architecture, seeds, recipe)
+                kind, params = "plain" if shortcut == "none" else "residual", cost(architecture).params
+                yield kind, 2 * blocks + 2, f"{params:,}", spread(told["training"]), spread(told["validation"])
 
     columns = ("network", "layers", "params", "training error, %", "validation error, %")
-    table(f"Depth without and with shortcuts, n = {seeds} seeds, no batch norm in the blocks", columns, rows())
+    table(f"Depth without and with shortcuts, n = {seeds} seeds, batch norm everywhere", columns, rows())
 
 
 def inception(seeds: int) -> None:
     """GoogLeNet's 1x1 reductions: the same widths with and without."""
+    recipe = Recipe(epochs=30, batch_size=64, lr=0.1, label_smoothing=0.1, augmentation="shift")
 
     def rows() -> Iterator[Sequence[object]]:
         for reduce in (True, False):
-            block = Inception(width=48, reduce=reduce)
-            architecture = network(Conv(32), block, block, Pool(2), block, GlobalAverage())
-            told, price = trained(architecture, seeds), cost(architecture)
+            architecture = network(Conv(16), Pool(2), *(Inception(width=32, reduce=reduce),) * 3, GlobalAverage())
+            told, price = trained(architecture, seeds, recipe), cost(architecture)
             yield "with" if reduce else "without", f"{price.params:,}", f"{price.macs:,}", spread(told["validation"])
 
     columns = ("1x1 reductions", "params", "macs", "validation error, %")
@@ -107,30 +103,36 @@ def inception(seeds: int) -> None:
 
 
 def search(seeds: int) -> None:
-    """Bergstra and Bengio 2012: nine trials, one axis that matters (lr) and one that does not (weight decay)."""
-    architecture = network(Conv(8), Pool(2), Conv(12), GlobalAverage())
-    trials, low, high = 3, -3.5, 0.5  # lr from 10**low to 10**high
+    """Bergstra and Bengio 2012: 27 trials on three axes, of which one matters: lr, over six decades.
 
-    def error(lr_power: float, decay_power: float, seed: int) -> float:
-        recipe = Recipe(epochs=3, batch_size=64, lr=10**lr_power, weight_decay=10**decay_power)
-        return 100 * (1 - fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1].val_accuracy)
+    The grid has three places on each axis, moved by chance within their thirds with each seed, so that no seed's grid
+    lies well or badly by our choice.
+    """
+    architecture, places = network(Conv(8), Pool(2), Conv(12), GlobalAverage()), range(3)
 
-    def grid(seed: int) -> list[float]:
-        steps = [(place + 0.5) / trials for place in range(trials)]
-        return [error(low + (high - low) * a, -7 + 3 * b, seed) for a in steps for b in steps]
+    def error(at: Sequence[float], seed: int) -> float:
+        lr, decay, smoothing = 10 ** (6 * at[0] - 5), 10 ** (3 * at[1] - 8), 0.02 * at[2]
+        recipe = Recipe(epochs=3, batch_size=64, lr=lr, weight_decay=decay, label_smoothing=smoothing)
+        try:
+            return 100 * (1 - fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1].val_accuracy)
+        except Diverged:
+            return 100.0
 
-    def at_random(seed: int) -> list[float]:
+    def grid(seed: int) -> list[tuple[float, ...]]:
         rng = random.Random(seed)
-        return [error(rng.uniform(low, high), rng.uniform(-7, -4), seed) for _ in range(trials**2)]
+        moved = [rng.random() for _ in range(3)]
+        return [tuple((n + m) / 3 for n, m in zip(at, moved, strict=True)) for at in product(places, repeat=3)]
+
+    def at_random(seed: int) -> list[tuple[float, ...]]:
+        rng = random.Random(1000 + seed)
+        return [(rng.random(), rng.random(), rng.random()) for _ in range(27)]
 
     def rows() -> Iterator[Sequence[object]]:
-        best = {
-            name: [min(method(s)) for s in range(seeds)] for name, method in (("grid", grid), ("random", at_random))
-        }
-        better = sum(r < g for r, g in zip(best["random"], best["grid"], strict=True))
-        worse = sum(r > g for r, g in zip(best["random"], best["grid"], strict=True))
-        for name, errors in best.items():
-            yield name, trials**2, spread(errors), f"{better} better, {worse} worse" if name == "random" else ""
+        best: dict[str, list[float]] = {}
+        for name, drawn in (("grid", grid), ("random", at_random)):
+            best[name] = [min(error(at, seed) for at in drawn(seed)) for seed in range(seeds)]
+            better = sum(mine < theirs for mine, theirs in zip(best[name], best["grid"], strict=True))
+            yield name, 27, spread(best[name]), f"better in {better} of {seeds}" if name == "random" else ""
 
     columns = ("search", "trials", "best validation error, %", "beside grid, by seed")
     table(f"Grid and random search, n = {seeds} seeds", columns, rows())
@@ -146,12 +148,13 @@ STUDIES: dict[str, Callable[[int], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], default=[*STUDIES])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(STUDIES)}; all by default")
+    parser.add_argument("--seeds", type=int, default=5)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    for name in asked.studies:
-        STUDIES[name](asked.seeds)
+    chosen = [look_up(STUDIES, name, "study") for name in asked.studies or STUDIES]
+    for study in chosen:
+        study(asked.seeds)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from ..spaces.budget import format_count
 from ..spaces.cost import cost
 from ..spaces.tasks import CLASSIFICATION
 from .experiment import Experiment
+from .notes import notes
 
 if TYPE_CHECKING:
     from ..results.records import DatasetRecord
@@ -80,17 +81,12 @@ def _notes(experiment: Experiment, feasible: int) -> list[str]:
     """What is worth knowing before one starts."""
     from .searchers.recipes import all_recipes, finite
 
-    search, notes = experiment.file.search, []
-    notes += [
-        f"recipe.{name} is a list of one and so fixed"
-        for name, hole in experiment.recipes.holes.items()
-        if len(getattr(hole, "options", "two")) == 1
-    ]
+    search, found = experiment.file.search, notes(experiment)
     if finite(experiment.recipes):
         most = feasible * sum(1 for _ in all_recipes(experiment.recipes))
         if most < search.trials:
-            notes.append(f"there are {most:,} networks and recipes for {search.trials:,} trials: the search ends early")
-    return notes
+            found.append(f"there are {most:,} networks and recipes for {search.trials:,} trials: the search ends early")
+    return found
 
 
 def _time(

@@ -8,7 +8,7 @@ from tabulate import tabulate
 from ..results.records import Trial
 from ..spaces.architecture import Architecture
 from ..spaces.budget import format_count
-from ..spaces.cost import Cost, LayerCost
+from ..spaces.cost import Cost, LayerCost, Shared
 
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
 ZERO_SHOT = ("form", "text", "k", "hidden", "loss", "calibration")
@@ -35,6 +35,17 @@ def trials_table(trials: Iterable[Trial], title: str = "", without: Container[st
     headers = [name for name in (rows[0] if rows else ()) if name not in without and name not in untimed]
     cells = [[row[name] for name in headers] for row in rows]
     return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
+
+
+def shared_words(shared: Shared) -> list[str]:
+    """What the convolutions save by sharing their weights; nothing where there are none."""
+    weights, local = shared
+    if not weights:
+        return []
+    return [
+        f"weight sharing: the convolutions have {weights:,} weights; locally connected layers of the same shapes would "
+        f"have {local:,}, {local / weights:,.0f} times as many"
+    ]
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Cost: closed-form parameters, MACs, activations and training memory of an architecture, per layer and in all."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -70,6 +70,23 @@ class LayerCost(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """The row as JSON's own types; memory is what is kept of one picture."""
         return {**self._asdict(), "in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
+
+
+class Shared(NamedTuple):
+    """What sharing weights over places saves: the weights of convolutions, and of the same layers connected locally."""
+
+    convolution_weights: int
+    locally_connected_weights: int
+
+
+def shared_weights(layers: Iterable[LayerCost]) -> Shared:
+    """The weights of all convolutions of ``layers``, without biases, and as many as they would be if none was shared.
+
+    A locally connected layer (LeCun 1989) has a weight of its own for each multiply-accumulate.
+    """
+    convolutions = [layer for layer in layers if layer.kind == "convolution"]
+    shared = sum(layer.macs // (layer.out_shape[1] * layer.out_shape[2]) for layer in convolutions)
+    return Shared(shared, sum(layer.macs for layer in convolutions))
 
 
 def layer_costs(architecture: Architecture) -> list[LayerCost]:

@@ -61,16 +61,18 @@ def _described(
     """The closed form of an architecture; only a witness or a device builds it."""
     from ...spaces.architecture import Architecture
     from ...spaces.catalogue import without
-    from ...spaces.cost import cost, layer_costs
-    from ..tables import UNITS, cost_words, layers_table
+    from ...spaces.cost import cost, layer_costs, shared_weights
+    from ..tables import UNITS, cost_words, layers_table, shared_words
 
     whole = _architecture(name, shape, classes)
     left = Architecture(whole.input_shape, without(whole, remove, name), whole.classes) if remove else whole
     price, rows = cost(left, batch_size), layer_costs(left)
     title = f"{name}, input {'x'.join(map(str, left.input_shape))}, {left.classes} classes"
     head = {"input_shape": list(left.input_shape), "fingerprint": left.fingerprint}
-    told = {**head, **price.to_json(), "flops": price.flops, "layers": [row.to_json() for row in rows]}
-    texts = [layers_table(rows, price, title), cost_words(price)]
+    shared = shared_weights(rows)
+    costs = {**price.to_json(), "flops": price.flops, **shared._asdict()}
+    told = {**head, **costs, "layers": [row.to_json() for row in rows]}
+    texts = [layers_table(rows, price, title), cost_words(price), *shared_words(shared)]
     parts = [_saved(cost(whole), price, remove)] if remove else []
     parts += [_second(left, witness)] if witness else []
     if device:

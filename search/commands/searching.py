@@ -34,6 +34,7 @@ def search(
     from rich.console import Console
 
     from ...results.run_name import check_run_name
+    from ..notes import notes
     from ..progress import shown
     from ..search_file import load_experiment, overridden_twice
     from ..session import search as run_search
@@ -48,6 +49,8 @@ def search(
     console = Console(stderr=True)
     trials = experiment.file.search.trials
     console.print(_opening(experiment), highlight=False, markup=False)
+    for said in notes(experiment):
+        typer.echo(f"note: {said}", err=True)
     with shown(console, trials) as progress:
         outcome = run_search(
             experiment,

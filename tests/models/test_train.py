@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archsieve.models.build import build_for
 from archsieve.models.data import ImageData, Split
 from archsieve.models.randomness import Streams
 from archsieve.models.train import Diverged, EpochResult, Fit, batch_sizes, evaluate, fit, predict
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.blocks import Conv, Linear
 from archsieve.spaces.recipe import Recipe
 
 Net = Callable[..., nn.Sequential]
@@ -61,6 +64,22 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
     file.seek(0)
     loaded: dict[str, Any] = torch.load(file, weights_only=True)
     return loaded
+
+
+def test_masks_of_dropconnect_go_on_where_they_stopped(few_digits: ImageData) -> None:
+    recipe = Recipe(epochs=3, batch_size=32, lr=0.01, dropconnect=0.5, dropout=0.2)
+    network = Architecture(few_digits.input_shape, (Conv(8), Linear(16)), few_digits.n_classes)
+    whole = Fit(build_for(network, recipe, seed=0), few_digits, recipe, seed=3)
+    whole.step()
+    state = through_a_file(whole.state_dict())
+    torch.rand(5)
+    resumed = Fit(build_for(network, recipe, seed=1), few_digits, recipe, seed=99)
+    resumed.load_state_dict(state)
+    for run in (whole, resumed):
+        while not run.done:
+            run.step()
+    assert resumed.history == whole.history
+    assert all(map(torch.equal, weights(resumed), weights(whole)))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

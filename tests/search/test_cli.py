@@ -128,7 +128,12 @@ def test_profile_prints_the_published_counts(command):
     weighted = {layer["name"]: layer for layer in told["layers"] if layer["params"]}
     assert weighted["fc6"]["params"] == 37_752_832
     assert weighted["conv2"]["macs"] == 223_948_800
+    convolutions = [layer for name, layer in weighted.items() if name.startswith("conv")]
+    biases = sum(layer["out_shape"][0] for layer in convolutions)
+    assert told["convolution_weights"] == sum(layer["params"] for layer in convolutions) - biases
+    assert told["locally_connected_weights"] == sum(layer["macs"] for layer in convolutions)
     _, out, _ = command("profile", "alexnet-2012", "--remove", "7")
+    assert "weight sharing: the convolutions have 2,332,704 weights" in out
     assert f"{60_965_224 - 16_781_312:,}" in out
 
 

@@ -48,6 +48,21 @@ def test_what_will_happen_is_said_and_nothing_happens(folder, line):
     assert sorted(folder.iterdir()) == [folder / "tiny.toml"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("recipe.lr_end=[0.001, 0.5]", "recipe.lr_end may be 0.5: a schedule that ends above a hundredth"),
+        ('recipe.schedule=["cosine", "constant"]', "the learning rate does not fall"),
+        ("recipe.lr_end=0.01", ""),
+    ],
+)
+def test_a_learning_rate_that_hardly_falls_is_noted(folder, line, setting, said):
+    code, out, _ = line("search", "tiny.toml", "--dry-run", "-s", setting)
+    assert code == 0
+    assert (said or "recipe.lr is a list of one") in out
+    assert ("lr_end" in out or "does not fall" in out) == bool(said)
+
+
 def test_the_json_has_the_figures(folder, line):
     code, out, _ = line("search", "tiny.toml", "--dry-run", "--json", "--name", "other")
     told = json.loads(out)

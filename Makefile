@@ -32,6 +32,7 @@ check: $(VENV)/installed-test
 docs: $(VENV)/installed-docs
 	rm -rf build/docs .cache
 	$(BIN)/zensical build --clean --strict
+	@! grep -rnE '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/docs --include='*.html' # nothing from elsewhere
 
 reference: $(VENV)/installed
 	$(BIN)/python docs/reference_pages.py

@@ -24,7 +24,6 @@ SLOW = re.compile(r"archsieve (search|train|ensemble|export|doctor|resume|report
 NOT_HERE = {
     r"pip install": "it would change the environment that runs the tests",
     r"pre-commit": "it is not a requirement; tests/test_contributing.py compares its hooks with make check",
-    r"git ": "there is no clone to be made without a network",
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
     r"archsieve search examples/glyphs.toml": "a quarter of an hour; test_zero_shot_search.py has a smaller one",

@@ -38,6 +38,12 @@ BELOW = "```\n\n```text\n"  # between Python and what it prints
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
+def typed_on(name: str) -> list[str]:
+    """The commands of a page whose output it does not show."""
+    blocks = fenced((ROOT / name).read_text(encoding="utf-8"))
+    return [line for block in blocks if block.kind == "sh" for line in block.commands]
+
+
 def reason(line: str) -> str | None:
     """Why a command is not run here."""
     return next((why for pattern, why in NOT_HERE.items() if re.match(pattern, line)), None)
@@ -47,17 +53,14 @@ def reason(line: str) -> str | None:
 def shell(tmp_path, monkeypatch, capsys) -> Iterator[Shell]:
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
-    for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES):  # the pages on extending add rows to them
-        for name in list(table):
-            monkeypatch.setitem(table, name, table[name])
-    before = [(table, set(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES)]
+    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield Shell(monkeypatch, capsys)
     torch.set_num_threads(threads)
-    for table, names in before:
-        for name in set(table) - names:
-            del table[name]
+    for table, rows in before:  # the pages on extending add rows
+        table.clear()
+        table.update(rows)
 
 
 def executed(page: Path, shell: Shell, *, slow: bool) -> str:
@@ -85,6 +88,8 @@ def typed(block: Fenced, page: Path, shell: Shell, *, slow: bool) -> None:
     """Run the commands of a block; each must end well."""
     if page.name in SEVERAL_MACHINES:
         check_shell(block.body)
+        for line in re.findall(r"archsieve [a-z].*", block.body.replace("\\\n", " ")):
+            check_spelling(line.removesuffix("&"))
         return
     for line in block.commands:
         if reason(line) is None and (slow or not SLOW.match(line)):
@@ -114,13 +119,7 @@ def test_every_block_of_the_page_is_true(name, shell, ray_running):
     check(ROOT / name, shell, slow=False)
 
 
-SLOW_NAMES = [
-    name
-    for name in NAMES
-    if any(
-        SLOW.match(line) for block in fenced((ROOT / name).read_text()) if block.kind == "sh" for line in block.commands
-    )
-]
+SLOW_NAMES = [name for name in NAMES if any(SLOW.match(line) for line in typed_on(name))]
 
 
 @pytest.mark.slow
@@ -144,13 +143,7 @@ def test_commands_in_sentences_are_there(name):
 
 
 def test_the_list_of_what_is_not_run_has_nothing_that_is_gone():
-    lines = [
-        line
-        for name in NAMES
-        for block in fenced((ROOT / name).read_text())
-        if block.kind == "sh"
-        for line in block.commands
-    ]
+    lines = [line for name in NAMES for line in typed_on(name)]
     for pattern in NOT_HERE:
         assert any(re.match(pattern, line) for line in lines), pattern
     assert set(SEVERAL_MACHINES) <= {Path(name).name for name in NAMES}

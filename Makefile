@@ -1,4 +1,4 @@
-# make search: the main job. make zero-shot: characters by their names. make test: the tests. make check: lint, format, types. make slow: the long tests.
+# make search: the main job. make zero-shot: characters by their names. make test: the tests. make check: lint, format, types. make slow: the long tests. make docs: the site. make reference: its reference pages.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ NOW := $(shell date +%Y%m%d-%H%M%S)
 RUN ?= digits-$(NOW)
 GLYPHS ?= glyphs-$(NOW)
 
-.PHONY: search zero-shot test slow check format benchmarks studies clean
+.PHONY: search zero-shot test slow check docs reference format benchmarks studies clean
 
 search: $(VENV)/installed
 	$(BIN)/archsieve search examples/digits.toml --name $(RUN)
@@ -28,6 +28,14 @@ check: $(VENV)/installed-test
 	$(BIN)/pip wheel -q --no-deps --wheel-dir build/wheel .
 	$(BIN)/pip install -q --no-deps --target build/types build/wheel/*.whl
 	MYPYPATH=build/types $(BIN)/mypy -p archsieve
+
+docs: $(VENV)/installed-docs
+	rm -rf build/docs .cache
+	$(BIN)/zensical build --clean --strict
+	@! grep -rnE '<(script|link|img)[^>]+(src|href)="(https?:)?//' build/docs --include='*.html' # nothing from elsewhere
+
+reference: $(VENV)/installed
+	$(BIN)/python docs/reference_pages.py
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
@@ -55,4 +63,8 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@

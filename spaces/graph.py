@@ -132,7 +132,7 @@ class Graph:
         return (*price[1:], *([self.clock.nanoseconds(layers, shape)] if self.clock else []))
 
     def _options(self, items: frozenset[Item], shape: Shape) -> "Iterator[_Option]":
-        for state, rest, chosen in sorted(items, key=lambda item: item[0]):
+        for state, rest, chosen in sorted(items, key=_place):
             ways = [(rest, state, chosen, "")] if rest else self._automaton.edges[state]
             for blocks, target, choices, path in ways:
                 try:
@@ -142,6 +142,12 @@ class Graph:
                     self.refused[why] = self.refused.get(why, 0) + 1
                     continue
                 yield _Option(layers, blocks, price, {(target, (), NONE)}, set(choices))
+
+
+def _place(item: Item) -> tuple[Any, ...]:
+    """Where an item stands among others: the same in every process, which the order of a set is not."""
+    state, rest, chosen = item
+    return state, repr(rest), sorted(chosen)
 
 
 @dataclass(slots=True)

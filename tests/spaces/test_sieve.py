@@ -1,6 +1,9 @@
 """The sieve against brute force: size, order, index, walk, extremes, samples, verdicts."""
 
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -165,6 +168,35 @@ def test_samples_are_the_same_for_the_same_seed():
     sieve = Sieve(SPACES["mixed"])
     first, second = ([sieve.sample(rng) for _ in range(10)] for rng in (random.Random(7), random.Random(7)))
     assert first == second
+
+
+DRAWN = """
+import random
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.named_spaces import named_space
+from archsieve.spaces.sieve import Sieve
+for name in ("mixed", "cifar-resnet-space"):
+    sieve = Sieve(named_space(name))
+    half = Budget(params=sieve.dearest()[1].params // 2)
+    for drawn in (sieve, Sieve(named_space(name), half)):
+        print(name, *(drawn.index(drawn.sample(random.Random(seed))) for seed in range(3)))
+"""
+
+
+def test_samples_and_indices_are_the_same_in_every_process():
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", DRAWN],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert told[0]
+    assert told[0] == told[1]
 
 
 def test_a_rare_budget_is_sampled_without_luck():

@@ -1,0 +1,133 @@
+"""Pages: the fenced blocks of the documentation, and the folder and shell in which they are run."""
+
+import gc
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+import archsieve
+from archsieve.search.cli import app, main
+from archsieve.search.commands.options import DATABASE
+from archsieve.search.experiment import experiment
+from archsieve.search.search_file import parse
+
+ROOT = Path(archsieve.__file__).resolve().parent
+PAGES = [
+    *sorted(path for path in ROOT.glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md")),
+]
+RUN = ("sh", "console", "python", "toml")
+SHOWN = ("text", "yaml")  # what is printed, and what only others read
+# A page that asks of a run before it has searched asks of the published one.
+ASKS = re.compile(r"archsieve (results|status|report|train|ensemble|export|resume|db|doctor \d)")
+PUBLISHED = "docs/digits.parquet"
+FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """A block of a page: ``start`` and ``end`` are those of its body in the page's text."""
+
+    kind: str
+    body: str
+    start: int
+    end: int
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines that are typed, continued ones joined, without comments."""
+        lines = self.body.replace("\\\n", " ").splitlines()
+        typed = [line[2:] for line in lines if line.startswith("$ ")] if self.kind == "console" else lines
+        return [line for line in typed if shlex.split(line, comments=True)]
+
+
+def fenced(text: str) -> list[Fenced]:
+    """The blocks of a page in their order."""
+    return [Fenced(found["kind"], found["body"], *found.span("body")) for found in FENCE.finditer(text)]
+
+
+def furnish(folder: Path) -> None:
+    """What the pages take for granted: the examples, the published run, a folder of pictures and their texts."""
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "digits.parquet", folder / "docs")
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog", "owl"):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "pictures" / name / f"{number}.png")
+        (folder / "articles").mkdir(exist_ok=True)
+        (folder / "articles" / f"{name}.txt").write_text(f"a {name} is an animal")
+
+
+class Shell:
+    """Runs what a page says, in this process and in the folder it stands in."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        self.names: dict[str, Any] = {}
+
+    def run(self, line: str) -> tuple[int, str]:
+        """The exit code of a command, and what it printed on stdout and stderr."""
+        program, *arguments = shlex.split(line, comments=True)
+        if program == "export":
+            self.monkeypatch.setenv(*arguments[0].split("=", 1))
+            return 0, ""
+        if program == "make":  # what it would do: the targets are there, and their recipes run elsewhere on the pages
+            made = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+            return made.returncode, made.stderr
+        assert program == "archsieve", f"{line!r} is no command that the pages' test can run"
+        if ASKS.match(line) and not DATABASE.exists():
+            assert self.ours(["results", "import", PUBLISHED, "--db", str(DATABASE)])[0] == 0
+        return self.ours(arguments)
+
+    def ours(self, arguments: list[str]) -> tuple[int, str]:
+        """The exit code of a command of ours, and what it printed."""
+        self.monkeypatch.setattr(sys, "argv", ["archsieve", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        gc.enable()  # which the command line turns off
+        out, err = self.capsys.readouterr()
+        return ended.value.code or 0, "\n".join(text.rstrip() for text in f"{out}{err}".splitlines()).strip("\n")
+
+    def printed(self, code: str, page: Path) -> str:
+        """What the Python of a block prints; the names of the page's blocks before are there."""
+        self.capsys.readouterr()
+        exec(compile(code, page.name, "exec"), self.names)
+        return self.capsys.readouterr().out.strip("\n")
+
+
+def check_toml(text: str, around: dict[str, Any]) -> None:
+    """Check a search file, or a part of one: the rest is ``around``, or the defaults."""
+    experiment(parse({**around, **tomllib.loads(text)}))
+
+
+def check_spelling(line: str) -> None:
+    """Check that a command of ours, and each option that is given to it, is there."""
+    command: Any = typer.main.get_command(app)
+    words = shlex.split(line, comments=True)[1:]
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"{line!r}: there is no command {words[0]!r}"
+        command = command.commands[words.pop(0)]
+    known = {"--help", *(name for given in command.params for name in (*given.opts, *given.secondary_opts))}
+    options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    assert options <= known, f"{line!r}: there is no option {options - known}"
+
+
+def check_shell(text: str) -> None:
+    """Check that bash can read a script."""
+    subprocess.run(["bash", "-n"], input=text, text=True, check=True, env=os.environ, timeout=60)

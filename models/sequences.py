@@ -93,5 +93,5 @@ def symbol_accuracy(predicted: Tensor, labels: Tensor, classes: tuple[str, ...])
     ``predicted`` and ``labels`` (N,) are places in ``classes``. Whole strings right are never more than that.
     """
     pairs = [(classes[said], classes[true]) for said, true in zip(predicted.tolist(), labels.tolist(), strict=True)]
-    right = sum(a == b for said, true in pairs for a, b in zip(said, true, strict=False))
+    right = sum(int(a == b) for said, true in pairs for a, b in zip(said, true, strict=False))
     return right / sum(len(true) for _, true in pairs)

@@ -32,14 +32,14 @@ def document_of_results(
     say whether a scheduler stopped a trial: such a one counts as completed, with fewer epochs.
     """
     named = dict(figures or {"val_accuracy": "val_accuracy"})
-    trials = [_foreign(result, named) for result in results]
+    trials = [_foreign(results[place], named) for place in range(len(results))]
     return document_of(name, trials, Origin("ray tune", searcher, dataset, architecture))
 
 
 def _foreign(result: "Result", named: Mapping[str, str]) -> ForeignTrial:
     config: dict[str, Any] = dict(result.config or {})
     table = result.metrics_dataframe  # None where Tune's loggers were off: then only the last report is known
-    rows: list[dict[str, Any]] = [dict(result.metrics or {})] if table is None else table.to_dict("records")  # type: ignore[assignment]
+    rows: list[dict[str, Any]] = [dict(result.metrics or {})] if table is None else table.to_dict("records")
     curve = [(int(row["training_iteration"]), _figures(row, named)) for row in rows if "training_iteration" in row]
     spans = [(float(row["timestamp"]), float(row["time_total_s"])) for row in rows if "time_total_s" in row]
     ended = max((at for at, _ in spans), default=None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from . import lease, schema, trial_writes
@@ -123,11 +123,15 @@ class Store(Writing):
             time.sleep(1)
 
     def forget_unbegun(self, run_id: int) -> bool:
-        """Take back a run without a trial, so that its name is free; False where it has one, or somebody drives it."""
+        """Take back a run of which nothing was found out, so that its name is free; say whether it was.
+
+        It stays where it has a trial, a measurement or a proxy's score, or somebody drives it.
+        """
+        found = [table.c.run_id == run_id for table in (schema.trial, schema.measurement, schema.proxy_score)]
 
         def act(connection: Connection) -> bool:
-            begun = select(schema.trial.c.trial_id).where(schema.trial.c.run_id == run_id).limit(1)
-            if connection.scalar(begun) is not None or lease.holder(connection, run_id) is not None:
+            begun = any(connection.scalar(select(literal(1)).where(of_run).limit(1)) for of_run in found)
+            if begun or lease.holder(connection, run_id) is not None:
                 return False
             for gone in (*_owned(run_id), delete(schema.run).where(schema.run.c.run_id == run_id)):
                 connection.execute(gone)

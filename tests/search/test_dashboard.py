@@ -93,7 +93,14 @@ def test_it_is_served_on_loopback_and_a_taken_port_is_told(database):
 
 def test_ctrl_c_ends_it(database, tmp_path):
     command = [sys.executable, "-m", "archsieve", "dashboard", "digits", "--port", "0", "--db", str(database)]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell started us with &
+    )
     try:
         line = process.stdout.readline()
         assert "shows digits, a copy" in line

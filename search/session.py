@@ -24,6 +24,7 @@ from .changes import changes, code_changes
 from .earlier_runs import earlier_trials
 from .experiment import Experiment, file_of
 from .experiment import experiment as make_experiment
+from .machine import check_machine
 from .mishaps import Stop
 from .provenance import provenance
 from .recorder import Recorder
@@ -91,6 +92,7 @@ def search(
     name = check_run_name(name or experiment.file.name or "run")
     place = place_of(database or Path(runs) / "archsieve.db")
     _check_folder(Path(runs) / name)
+    check_machine(Path(runs), elsewhere=address is not None)
     with suppress(NoStoreError):
         check_free(place, name, experiment)
     data, record = load(experiment)
@@ -126,6 +128,7 @@ def resume(
     """
     started = time.monotonic()
     place = place_of(database or Path(runs) / "archsieve.db")
+    check_machine(Path(runs), elsewhere=address is not None)
     with open_store(place) as store:
         run = store.run(check_run_name(name))  # a folder is named by it, whatever the store may say
         experiment = restored(run, trials, store)

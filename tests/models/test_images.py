@@ -207,6 +207,13 @@ def test_a_picture_that_was_trained_on_is_measured_by_nothing(image_folder: Writ
         load_data("imagefolder", path=root, image_size=8)
 
 
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    with pytest.raises(DataError, match=r"huge.png does not: .*4096 pixels.* exceeds limit.*; replace or remove it"):
+        decode(tmp_path / "huge.png", 4)
+
+
 def test_of_an_animation_the_first_picture_counts(tmp_path: Path) -> None:
     frames = [Image.new("L", (6, 6), value) for value in (10, 200, 250)]
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])

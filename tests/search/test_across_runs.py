@@ -104,6 +104,7 @@ def test_what_counts_as_the_same_conditions(runs, tmp_path, other, found):
         assert TrialCache(store, replace(run, name="first")).find(proposal) is None  # a run is no source of its own
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_was_taken_over(command, tmp_path):
     told = '[data]\nlimit = 200\n[space]\nstem = 8\n[[space.stages]]\nblock = "conv-pool"\nwidth = [8, 16]\n'
     (tmp_path / "a.toml").write_text(told + '[recipe]\nepochs = 1\nlr = 0.1\n[search]\ntrials = 1\nsearcher = "grid"\n')

@@ -44,6 +44,7 @@ def server():
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_search_on_a_server_and_every_question_after_it(command, tmp_path, server):
     (tmp_path / "a.toml").write_text(SEARCH)
     told = []

@@ -196,7 +196,7 @@ def test_a_worker_that_is_killed_costs_an_epoch_and_no_more(ray_running, planned
     [
         pytest.param("nan", FailKind.DIVERGED, marks=pytest.mark.slow),
         ("oom", FailKind.OOM),
-        ("sleep", FailKind.TIMEOUT),
+        pytest.param("sleep", FailKind.TIMEOUT, marks=pytest.mark.slow),
     ],
 )
 def test_one_trial_that_breaks_fails_as_what_it_is_and_the_others_finish(ray_running, planned, tmp_path, action, kind):

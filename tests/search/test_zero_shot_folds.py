@@ -54,6 +54,7 @@ def test_untrained_networks_are_scored_on_training_pictures():
     assert isinstance(scores["jacob_cov"], float), scores
 
 
+@pytest.mark.slow
 def test_a_stopped_search_by_folds_goes_on_to_its_one_test(tmp_path, ray_running):
     found = tiny(**FOLDED)
 

@@ -6,7 +6,7 @@ NOW := $(shell date +%Y%m%d-%H%M%S)
 RUN ?= digits-$(NOW)
 GLYPHS ?= glyphs-$(NOW)
 
-.PHONY: search zero-shot test slow check docs reference format benchmarks studies clean
+.PHONY: search zero-shot test coverage slow check docs reference format benchmarks studies clean
 
 search: $(VENV)/installed
 	$(BIN)/archsieve search examples/digits.toml --name $(RUN)
@@ -16,6 +16,9 @@ zero-shot: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/pytest -n 2 --dist loadfile
+
+coverage: $(VENV)/installed-test
+	$(BIN)/pytest -n 2 --dist loadfile --cov=archsieve --cov-report=term --cov-fail-under=90
 
 slow: $(VENV)/installed-test
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'

@@ -15,10 +15,10 @@ zero-shot: $(VENV)/installed
 	$(BIN)/archsieve search examples/glyphs.toml --name $(GLYPHS)
 
 test: $(VENV)/installed-test
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile
 
 coverage: $(VENV)/installed-test
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=archsieve --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest -n 2 --dist loadfile --cov=archsieve --cov-report=term --cov-fail-under=90
 
 slow: $(VENV)/installed-test
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'

@@ -96,7 +96,7 @@ def _wrong_trial(experiment: Experiment, trial: Trial) -> Iterator[str]:
 
 def _rebuilt(experiment: Experiment, run: RunRecord, history: History) -> Iterator[Broken]:
     """What the searcher would propose after this history is asked for; that it can be is what is checked."""
-    searcher = experiment.known_first(experiment.searcher(experiment.sieve))
+    searcher = experiment.opened(experiment.searcher(experiment.sieve))
     try:
         proposal = searcher.ask(history, random.Random(0))
     except Exception as error:

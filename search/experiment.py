@@ -74,7 +74,7 @@ class Experiment:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
         self._check_budget()
-        self.known_first(self.searcher(self.sieve))
+        self.opened(self.searcher(self.sieve))
 
     def _check_budget(self) -> None:
         """Raise where nothing fits; where the task keeps a part of the budget, with how much that is."""
@@ -102,12 +102,16 @@ class Experiment:
         search = self.file.search
         return make_searcher(search.searcher, sieve, self.recipes, search.objectives)
 
-    def known_first(self, searcher: "Searcher") -> "Searcher":
-        """``searcher`` behind the known designs, those that its sieve lets through."""
-        from .searchers.known import KnownFirst
+    def opened(self, searcher: "Searcher") -> "Searcher":
+        """``searcher`` behind how a run opens: the known designs that its sieve lets through, and the usual recipe.
+
+        A run that learns from earlier ones has its measure in them.
+        """
+        from .searchers import KnownFirst, UsualFirst
 
         first = [design for design in self.designs if searcher.sieve.allows(design)]
-        return KnownFirst(searcher, first) if first else searcher
+        known = KnownFirst(searcher, first) if first else searcher
+        return known if self.file.search.warm_start else UsualFirst(known)
 
     def to_json(self) -> dict[str, Any]:
         """The search file with every default filled in; of designs in files what they say, not where they lie."""

@@ -47,12 +47,21 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "scheduler": file.search.scheduler,
         "epochs": experiment.recipes.largest("epochs"),
         "searched": list(experiment.recipes.holes),
+        "first": {} if file.search.warm_start else _usual(experiment),
         "data": {"name": record.name, "n_train": record.n_train, "n_val": record.n_val, "n_test": record.n_test},
         "memory_bytes": {"least": memory[0], "median": memory[len(memory) // 2], "most": memory[-1], "n": len(memory)},
         "concurrent": concurrent,
         "notes": _notes(experiment, count.high),
     }
     return {**told, **_time(experiment, data, record, concurrent, why)}
+
+
+def _usual(experiment: Experiment) -> dict[str, Any]:
+    """What of the recipe is searched, as the first trial has it."""
+    from .searchers import usual_recipe
+
+    recipe = usual_recipe(experiment.recipes)
+    return {name: getattr(recipe, name) for name in experiment.recipes.holes}
 
 
 def _drawn(experiment: Experiment, n: int) -> list[Any]:
@@ -132,6 +141,8 @@ def forecast_lines(told: dict[str, Any]) -> Sequence[str]:
     exact = "" if told["feasible_low"] == told["feasible_high"] else "about "
     data, memory, seconds = told["data"], told["memory_bytes"], told["seconds"]
     searched = ", ".join(told["searched"]) or "nothing, the recipe is fixed"
+    usual = ", ".join(f"{name} {value}" for name, value in told["first"].items())
+    first = f"; the first trial has the usual {usual}" if usual else ""
     lines = [
         f"run {told['run']!r}: {told['trials']:,} trials of at most {told['epochs']} epochs by {told['searcher']}, "
         f"scheduler {told['scheduler']}",
@@ -139,7 +150,7 @@ def forecast_lines(told: dict[str, Any]) -> Sequence[str]:
         f"{data['n_test'] or 0:,} to test",
         f"space:  {told['space']}, {told['size']:,} distinct architectures; budget: {told['budget']}",
         f"inside: {exact}{told['feasible']:,}, a share of {told['feasible_share']:.3g}",
-        f"recipe: searched are {searched}",
+        f"recipe: searched are {searched}{first}",
         f"memory: {_bytes(memory['least'])} to {_bytes(memory['most'])} to train a network, median "
         f"{_bytes(memory['median'])}: predicted, tensors alone, of {memory['n']} drawn from inside the budget",
     ]

@@ -124,7 +124,7 @@ def prepare(experiment: Experiment, data: Any, recorder: Recorder, shares: Share
 
     def make(sieve: Sieve) -> Searcher:
         searcher = informed(experiment.searcher(sieve), experiment, store, run_id)
-        return experiment.known_first(warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher)
+        return experiment.opened(warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher)
 
     sieve = on_gpus(sieve, shares)
     for design in experiment.designs:

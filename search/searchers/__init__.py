@@ -13,6 +13,7 @@ from .known import KnownFirst
 from .nsga2 import NSGA2
 from .tpe import TPE
 from .uniform import Uniform
+from .usual import UsualFirst, usual_recipe
 
 SEARCHERS: dict[str, Callable[[Sieve, RecipeSpace], Searcher]] = {
     "grid": Grid,
@@ -37,4 +38,4 @@ def make_searcher(name: str, sieve: Sieve, recipes: RecipeSpace, objectives: Seq
     return build(sieve, recipes)
 
 
-__all__ = ["SEARCHERS", "KnownFirst", "Proposal", "Searcher", "make_searcher"]
+__all__ = ["SEARCHERS", "KnownFirst", "Proposal", "Searcher", "UsualFirst", "make_searcher", "usual_recipe"]

@@ -1,0 +1,70 @@
+"""The first trial of a run has the usual recipe, whoever searches; nothing else changes."""
+
+import pytest
+
+from archsieve.search.searchers import SEARCHERS, UsualFirst, make_searcher, usual_recipe
+from archsieve.spaces.choices import Range
+from archsieve.spaces.recipe import Recipe, RecipeSpace
+from archsieve.spaces.sieve import Sieve
+from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe
+
+from .conftest import small
+from .test_searchers import BUDGET, OPEN_RECIPES, SPACE, keys, run
+
+SIEVE = Sieve(SPACE, BUDGET)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(SEARCHERS) if name != "grid"])
+def test_only_the_first_trial_has_the_usual_recipe_and_the_searcher_learns_from_it(name):
+    history = run(UsualFirst(make_searcher(name, SIEVE, OPEN_RECIPES)), 20)
+    first, *others = (recipe for _, recipe in keys(history))
+    assert (first.lr, first.dropout, first.momentum) == (0.1, 0.1, 0.9)
+    assert len({recipe.lr for recipe in others} - {0.1}) > 5
+    plain = run(make_searcher(name, SIEVE, OPEN_RECIPES), 1)
+    assert history.trials[0].fingerprint == plain.trials[0].fingerprint
+    assert len(history.fingerprints) == 20
+
+
+def test_a_grid_is_still_the_whole_grid():
+    recipes = RecipeSpace.of(epochs=2, lr=[0.3, 0.1])
+    history = run(UsualFirst(make_searcher("grid", SIEVE, recipes)), 10_000)
+    assert history.trials[0].recipe["lr"] == 0.1
+    assert sorted(keys(history), key=str) == sorted(keys(run(make_searcher("grid", SIEVE, recipes), 10_000)), key=str)
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"lr": Range(0.2, 1.0, log=True)}, {"lr": 0.2}),
+        ({"lr": Range(1e-3, 1e-2)}, {"lr": 1e-2}),
+        ({"epochs": Range(3, 30)}, {"epochs": 12}),
+        ({"dropout": [0.0, 0.3, 0.5]}, {"dropout": 0.0}),
+        ({"dropout": [0.0, 0.1, 0.5]}, {"dropout": 0.1}),
+        ({"optimizer": ["adam", "sgd"], "momentum": [0.5, 0.8, 0.95]}, {"optimizer": "sgd", "momentum": 0.95}),
+        ({"optimizer": ["adamw", "adam"]}, {"optimizer": "adamw"}),
+        ({"averaging": ["none", "ema"], "ema_decay": [0.9, 0.99]}, {"averaging": "none", "ema_decay": 0.9}),
+        ({"lr": 0.7, "dropout": 0.4}, {"lr": 0.7, "dropout": 0.4}),
+    ],
+    ids=str,
+)
+def test_the_usual_recipe_is_the_nearest_that_may_be_tried(entries, expected):
+    recipe = usual_recipe(RecipeSpace.of(**entries))
+    assert {name: getattr(recipe, name) for name in expected} == expected
+    assert all(getattr(recipe, name) == getattr(Recipe(), name) for name in Recipe().to_json() if name not in entries)
+
+
+def test_a_zero_shot_recipe_has_its_own_usual_values():
+    recipe = usual_recipe(RecipeSpace.of(ZeroShotRecipe, lr=[1e-3, 1e-1], loss=["softmax", "bce"]))
+    assert (recipe.lr, recipe.loss) == (1e-3, "bce")
+
+
+def test_every_run_opens_with_it_but_one_that_learns_from_earlier_runs():
+    plain = small(recipe={"epochs": 1, "lr": {"low": 1e-3, "high": 1.0, "log": True}})
+    opened = run(plain.opened(plain.searcher(plain.sieve)), 3)
+    assert [recipe.lr == 0.1 for _, recipe in keys(opened)] == [True, False, False]
+    informed = small(recipe=plain.file.recipe, search={"warm_start": ["before"]})
+    assert [recipe.lr == 0.1 for _, recipe in keys(run(informed.opened(informed.searcher(informed.sieve)), 3))] == [
+        False,
+        False,
+        False,
+    ]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from ..spaces.recipe import ENOUGH_DECAY
 from .evaluate import predict
 from .image_data import Split
 from .learning_rate import NoLearningRate, find_lr
@@ -37,6 +38,10 @@ def rate(patient: Patient) -> Finding:
         return Finding(
             "rate", "watch", f"the learning rate is very small: {evidence}", f"try lr = {found.lr:g}", figures
         )
+    left = 1.0 if patient.recipe.schedule == "constant" else patient.recipe.lr_end
+    if left > ENOUGH_DECAY:
+        told = f"the learning rate ends at {left:g} of its start, above a hundredth; {evidence}"
+        return Finding("rate", "watch", told, 'set schedule = "cosine" and lr_end = 0.01', figures)
     return Finding("rate", "good", evidence, "", figures)
 
 

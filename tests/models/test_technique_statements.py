@@ -129,6 +129,16 @@ def test_convolution_and_pooling_bear_a_shift_and_not_a_turn(data):
     assert mean["turn 30 deg"] < mean["shift 2 px"] / 2
 
 
+@pytest.mark.parametrize(
+    ("decay", "left"), [({"lr_end": 0.05}, "0.05"), ({"schedule": "constant"}, "1"), ({"lr_end": 0.01}, "")]
+)
+def test_a_rate_that_hardly_falls_is_told(data, decay, left):
+    recipe = replace(RECIPE, **decay)
+    finding = found(patient_of(Architecture((1, 8, 8), (Linear(16),), 10), data, recipe=recipe), "rate")
+    assert finding.verdict == ("watch" if left else "good")
+    assert (f"ends at {left} of its start, above a hundredth" in finding.evidence) == bool(left)
+
+
 def identity(channels):
     """A 1x1 convolution that passes its channels through, and a nonlinearity that saves their sign."""
     module = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU(0.01))
@@ -183,5 +193,5 @@ def test_filters_that_are_alike_and_filters_like_noise_are_named(data):
     assert "1 pairs alike (1 and 5), 1 like noise (4)" in finding.evidence
     with torch.no_grad():
         network[0][0].weight.copy_(ramp.expand(6, 1, 7, 7))
-    again = found(Patient(lambda seed: network, data, replace(RECIPE), trained=network), "filters")
+    again = found(Patient(lambda seed: network, data, RECIPE, trained=network), "filters")
     assert (again.verdict, again.figures["alike"]) == ("watch", 15)

@@ -11,6 +11,7 @@ from torch import nn
 from archsieve.models.build import build
 from archsieve.models.data import load_data
 from archsieve.models.diagnose import Patient, diagnose
+from archsieve.models.image_data import Split, in_unit_range
 from archsieve.models.unit_statistics import unit_statistics
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Linear, Residual
@@ -62,6 +63,39 @@ def test_default_architectures_start_with_like_spreads_and_no_unit_lost(data):
         if longest_run(architecture) <= MOST_RESIDUAL:
             assert finding.figures["ratio"] <= 2, architecture
         assert finding.verdict == ("good" if finding.figures["ratio"] <= 2 else "watch"), architecture
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "budget"),
+    [("mixed", 32, Budget(params="500k", macs="50M")), ("inception-space", 64, Budget(params="1M", macs="60M"))],
+)
+def test_normalised_spaces_of_larger_pictures_start_alike_too(data, name, side, budget):
+    sieve = Sieve(named_space(name, input_shape=(3, side, side), classes=10), budget)
+    small = data.normalise(in_unit_range(data.train.images[:64]))
+    images = F.interpolate(small, size=(side, side), mode="bilinear").repeat(1, 3, 1, 1)
+    for seed in range(6):
+        architecture = sieve.sample(random.Random(seed))
+        layers = unit_statistics(build(architecture, seed=0), images, training=True)
+        lost = sum(layer.dead + layer.constant + layer.saturated for layer in layers)
+        assert lost < 0.01 * sum(layer.units for layer in layers), architecture
+        if longest_run(architecture) <= MOST_RESIDUAL:
+            assert max(x.std for x in layers) <= 2 * min(x.std for x in layers), architecture
+
+
+@pytest.mark.parametrize("name", ["vgg-space", "alexnet-space"])
+def test_spaces_without_norms_are_flagged_where_they_start_badly(data, name):
+    """Their units die on pictures that say little: the doctor tells before training."""
+    side = 67
+    sieve = Sieve(named_space(name, input_shape=(3, side, side), classes=10), Budget(params="4M", macs="200M"))
+    large = F.interpolate(data.val.images[:64].float(), size=(side, side)).repeat(1, 3, 1, 1).to(data.val.images.dtype)
+    wide = replace(data, val=Split(large, data.val.labels[:64]), mean=data.mean.repeat(3), std=data.std.repeat(3))
+    verdicts = set()
+    for seed in range(6):
+        finding = found(patient_of(sieve.sample(random.Random(seed)), wide), "start")
+        within = finding.figures["ratio"] <= 2 and finding.figures["lost"] <= 0.01
+        assert finding.verdict == ("good" if within else "watch")
+        verdicts.add(finding.verdict)
+    assert "watch" in verdicts
 
 
 def test_a_stack_whose_spread_grows_is_flagged_before_training(data):

@@ -64,7 +64,7 @@ def test_on_all_glyphs_they_are_above_domain_adaptation() -> None:
 
 
 def planted(seed: int) -> dict[str, ZeroShotScores]:
-    """200 classes; text tells 64 % of the variance of their attributes, of which image vectors are rectified mixtures."""
+    """200 classes; text tells 64 % of their attributes' variance, and image vectors are rectified mixtures of these."""
     rng, classes = np.random.default_rng(seed), SEEN + UNSEEN
     texts = rng.normal(size=(classes, TEXT)) / np.sqrt(np.arange(1, TEXT + 1))
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)

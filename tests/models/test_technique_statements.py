@@ -16,6 +16,7 @@ from archsieve.models.unit_statistics import unit_statistics
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Linear, Residual
 from archsieve.spaces.budget import Budget
+from archsieve.spaces.catalogue import named
 from archsieve.spaces.cost import cost
 from archsieve.spaces.named_spaces import named_space
 from archsieve.spaces.recipe import Recipe
@@ -73,7 +74,7 @@ def test_normalised_spaces_of_larger_pictures_start_alike_too(data, name, side, 
     sieve = Sieve(named_space(name, input_shape=(3, side, side), classes=10), budget)
     small = data.normalise(in_unit_range(data.train.images[:64]))
     images = F.interpolate(small, size=(side, side), mode="bilinear").repeat(1, 3, 1, 1)
-    for seed in range(6):
+    for seed in range(4):
         architecture = sieve.sample(random.Random(seed))
         layers = unit_statistics(build(architecture, seed=0), images, training=True)
         lost = sum(layer.dead + layer.constant + layer.saturated for layer in layers)
@@ -82,7 +83,7 @@ def test_normalised_spaces_of_larger_pictures_start_alike_too(data, name, side, 
             assert max(x.std for x in layers) <= 2 * min(x.std for x in layers), architecture
 
 
-@pytest.mark.parametrize("name", ["vgg-space", "alexnet-space"])
+@pytest.mark.parametrize("name", ["alexnet-space", pytest.param("vgg-space", marks=pytest.mark.slow)])
 def test_spaces_without_norms_are_flagged_where_they_start_badly(data, name):
     """Their units die on pictures that say little: the doctor tells before training."""
     side = 67
@@ -90,7 +91,7 @@ def test_spaces_without_norms_are_flagged_where_they_start_badly(data, name):
     large = F.interpolate(data.val.images[:64].float(), size=(side, side)).repeat(1, 3, 1, 1).to(data.val.images.dtype)
     wide = replace(data, val=Split(large, data.val.labels[:64]), mean=data.mean.repeat(3), std=data.std.repeat(3))
     verdicts = set()
-    for seed in range(6):
+    for seed in range(4):
         finding = found(patient_of(sieve.sample(random.Random(seed)), wide), "start")
         within = finding.figures["ratio"] <= 2 and finding.figures["lost"] <= 0.01
         assert finding.verdict == ("good" if within else "watch")
@@ -110,6 +111,13 @@ def test_default_architectures_learn_a_small_subset_by_heart(data, seed):
     finding = found(patient_of(drawn(seed), data, seed=seed), "overfit")
     assert (finding.verdict, finding.figures["images"]) == ("good", SMALL)
     assert finding.figures["error"] == finding.figures["shuffled_error"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet20-cifar", "plain20-cifar"])
+def test_classics_of_small_pictures_do_too(data, name):
+    finding = found(patient_of(named(name, input_shape=(1, 8, 8)), data), "overfit")
+    assert (finding.verdict, finding.figures["error"], finding.figures["shuffled_error"]) == ("good", 0, 0)
 
 
 def test_a_default_architecture_with_a_broken_loss_does_not(data):

@@ -71,16 +71,37 @@ def valley(proposal):
     return math.exp(-((math.log10(proposal.recipe.lr) + 1.2) ** 2)) * min(1.0, widths / 150)
 
 
+def depth(proposal):
+    """Best with six blocks and, more narrowly, at one learning rate."""
+    blocks, lr = len(proposal.architecture.blocks), math.log10(proposal.recipe.lr)
+    return math.exp(-((blocks - 6) ** 2) / 4 - 4 * (lr + 1.2) ** 2)
+
+
 def price(proposal):
-    """Best where parameters are 12,000, which is neither end."""
+    """Best where parameters are 12,000, which is neither end: a broad peak, which chance meets soon."""
     return math.exp(-(((cost(proposal.architecture).params - 12_000) / 3_000) ** 2)) * (1 - proposal.recipe.dropout)
 
 
-@pytest.mark.parametrize("score", [valley, price])
-@pytest.mark.parametrize("seeds", [3, pytest.param(12, marks=pytest.mark.slow)])
-def test_a_gaussian_process_finds_no_less_than_random_search(score, seeds):
-    found = [
-        tuple(best(SEARCHERS[name](MANY, OPEN), score, 24, seed) for name in ("gp", "random")) for seed in range(seeds)
+def by_seed(score, seeds, trials=24):
+    """(gp, random): the best of each, seed by seed."""
+    return [
+        tuple(best(SEARCHERS[name](MANY, OPEN), score, trials, n) for name in ("gp", "random")) for n in range(seeds)
     ]
-    assert fmean(mine for mine, _ in found) >= fmean(theirs for _, theirs in found)
+
+
+@pytest.mark.parametrize(
+    ("score", "seeds"),
+    [(valley, 3), *(pytest.param(score, 12, marks=pytest.mark.slow) for score in (valley, depth))],
+)
+def test_a_gaussian_process_finds_more_than_random_search(score, seeds):
+    found = by_seed(score, seeds)
+    assert fmean(mine for mine, _ in found) > fmean(theirs for _, theirs in found)
     assert sum(mine >= theirs for mine, theirs in found) >= 2 * seeds / 3
+
+
+@pytest.mark.slow
+def test_where_chance_does_well_a_gaussian_process_is_level_with_it():
+    """Random search comes within 4 % of this peak, and no model is needed: within 0.05 of each other."""
+    found = by_seed(price, 12)
+    assert fmean(theirs for _, theirs in found) > 0.9
+    assert abs(fmean(mine - theirs for mine, theirs in found)) < 0.05

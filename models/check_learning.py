@@ -57,9 +57,9 @@ def overfit(patient: Patient) -> Finding:
     )
     if error == 0:
         shuffled = _by_heart(patient, Split(split.images, split.labels[_order(patient, count)]))
-        figures["shuffled_error"] = 1 - shuffled.train_accuracy
-        evidence += f"; with shuffled labels {figures['shuffled_error']:.1%}"
-        if figures["shuffled_error"] > 0:
+        left = figures["shuffled_error"] = 1 - shuffled.train_accuracy
+        evidence += f"; with shuffled labels {left:.1%}"
+        if left > 0:
             advice = "it learns what is alike and not by heart: put shortcuts or norms in, or raise its width"
             return Finding("overfit", "watch", f"shuffled labels are not learned: {evidence}", advice, figures)
         return Finding("overfit", "good", evidence, "", figures)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.95  # cosine of two filters
 NOISY = 0.15  # correlation of neighbouring weights below which a filter is like noise
+SHOWN = 5  # filters or pairs that are named in words; figures have them all
 SIDE = 24  # pixels of a filter in the picture
 
 
@@ -24,15 +26,28 @@ def filters(patient: Patient) -> Finding:
     if weights is None:
         return Finding("filters", "good", "no convolution has a window")
     flat = F.normalize(weights.flatten(1), dim=1)
-    cosines = (flat @ flat.T)[torch.triu(torch.ones(len(flat), len(flat), dtype=torch.bool), 1)]
-    alike, smooth = int((cosines > ALIKE).sum()), smoothness(weights)
-    noisy = int((smooth < NOISY).sum())
-    figures = {"filters": len(flat), "alike": alike, "noisy": noisy, "picture": as_png(weights)}
+    first, second = torch.triu_indices(len(flat), len(flat), 1)
+    cosines = (flat[first] * flat[second]).sum(1)
+    pairs = torch.stack([first, second], dim=1)[cosines > ALIKE].tolist()
+    noisy = (smoothness(weights) < NOISY).nonzero().flatten().tolist()
+    figures = {
+        **{"filters": len(flat), "alike": len(pairs), "noisy": len(noisy)},
+        **{"alike_pairs": pairs, "noisy_filters": noisy, "picture": as_png(weights)},
+    }
     mean = float(cosines.abs().mean()) if len(cosines) else 0.0
-    evidence = f"{len(flat)} filters, mean |cosine| {mean:.2f}, {alike} pairs alike, {noisy} like noise"
-    if alike > len(flat) / 4:
+    evidence = (
+        f"{len(flat)} filters, mean |cosine| {mean:.2f}, {len(pairs)} pairs alike"
+        f"{_some([f'{one} and {other}' for one, other in pairs])}, {len(noisy)} like noise{_some(map(str, noisy))}"
+    )
+    if len(pairs) > len(flat) / 4:
         return Finding("filters", "watch", evidence, "make the first layer narrower, or train longer", figures)
     return Finding("filters", "good", evidence, "", figures)
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few of ``names`` in brackets; nothing where there are none."""
+    told = list(names)
+    return f" ({', '.join(told[:SHOWN])}{', ...' if len(told) > SHOWN else ''})" if told else ""
 
 
 def first_filters(module: nn.Module) -> Tensor | None:

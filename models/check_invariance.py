@@ -26,6 +26,7 @@ def _affine(images: Tensor, angle: float = 0.0, shift: int = 0, scale: float = 1
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "shift 1 px": lambda images: _affine(images, shift=1),
     "shift 2 px": lambda images: _affine(images, shift=2),
+    "shift -2 px": lambda images: _affine(images, shift=-2),
     "turn 10 deg": lambda images: _affine(images, angle=10),
     "turn 30 deg": lambda images: _affine(images, angle=30),
     "scale 0.8": lambda images: _affine(images, scale=0.8),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from ..spaces.recipe import ENOUGH_DECAY
 from .evaluate import predict
 from .image_data import Split
 from .learning_rate import NoLearningRate, find_lr
@@ -37,6 +38,10 @@ def rate(patient: Patient) -> Finding:
         return Finding(
             "rate", "watch", f"the learning rate is very small: {evidence}", f"try lr = {found.lr:g}", figures
         )
+    left = 1.0 if patient.recipe.schedule == "constant" else patient.recipe.lr_end
+    if left > ENOUGH_DECAY:
+        told = f"the learning rate ends at {left:g} of its start, above a hundredth; {evidence}"
+        return Finding("rate", "watch", told, 'set schedule = "cosine" and lr_end = 0.01', figures)
     return Finding("rate", "good", evidence, "", figures)
 
 
@@ -52,8 +57,11 @@ def overfit(patient: Patient) -> Finding:
     )
     if error == 0:
         shuffled = _by_heart(patient, Split(split.images, split.labels[_order(patient, count)]))
-        figures["shuffled_error"] = 1 - shuffled.train_accuracy
-        evidence += f"; with shuffled labels {figures['shuffled_error']:.1%}"
+        left = figures["shuffled_error"] = 1 - shuffled.train_accuracy
+        evidence += f"; with shuffled labels {left:.1%}"
+        if left > 0:
+            advice = "it learns what is alike and not by heart: put shortcuts or norms in, or raise its width"
+            return Finding("overfit", "watch", f"shuffled labels are not learned: {evidence}", advice, figures)
         return Finding("overfit", "good", evidence, "", figures)
     if last < FALLEN * first and own.train_accuracy < _above_chance(patient, count):
         advice = "the loss is not the one that you want to be small: compare it with cross-entropy on the same scores"

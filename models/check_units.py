@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from torch import Tensor
 
@@ -12,6 +13,7 @@ IMAGES = 256
 APART = 2.0  # spreads of two layers at the start differ by less
 MOST_LOST = 0.01  # of all units, at the start
 MOST_DEAD = 0.1  # of a layer's, once trained
+SHOWN = 5  # units of a layer that are named in words; figures have them all
 ALIKE = 0.5  # mean correlation above which a layer says little for its width
 
 
@@ -57,7 +59,11 @@ def units(patient: Patient) -> Finding:
             figures,
         )
     if bad:
-        told = ", ".join(f"{x.name} ({x.dead} dead, {x.constant} constant, {x.saturated} saturated)" for x in bad[:3])
+        told = ", ".join(
+            f"{x.name} ({x.dead} dead{_named(x.dead_units)}, {x.constant} constant{_named(x.constant_units)}, "
+            f"{x.saturated} saturated)"
+            for x in bad[:3]
+        )
         return Finding("units", "watch", f"{told}; {evidence}", "lower the learning rate, or use leaky-relu", figures)
     return Finding("units", "good", evidence, "", figures)
 
@@ -69,14 +75,22 @@ def maps(patient: Patient) -> Finding:
         return Finding("maps", "watch", "no layer has two feature maps", "make it wider")
     most = max(layers, key=lambda layer: layer.mean_correlation)
     same = [layer for layer in layers if layer.same]
+    still = [layer for layer in layers if layer.low_variance > MOST_DEAD]
     evidence = (
         f"mean |correlation| up to {most.mean_correlation:.2f} ({most.name}, effective rank {most.rank:.1f} of "
         f"{most.units})"
     )
     figures = {"layers": _rows(layers)}
     if same:
-        told = ", ".join(f"{layer.name}: {layer.same} pairs" for layer in same[:3])
+        pairs = {layer.name: [f"{one} and {other}" for one, other in layer.same_pairs] for layer in same[:3]}
+        told = ", ".join(f"{layer.name}: {layer.same} pairs{_named(pairs[layer.name])}" for layer in same[:3])
         return Finding("maps", "watch", f"maps that say the same ({told}); {evidence}", "make it narrower", figures)
+    if still:
+        told = ", ".join(
+            f"{layer.name}: {len(layer.low_variance_units)}{_named(layer.low_variance_units)}" for layer in still[:3]
+        )
+        advice = "lower the learning rate, or make it narrower"
+        return Finding("maps", "watch", f"maps that hardly vary ({told}); {evidence}", advice, figures)
     if most.mean_correlation > ALIKE:
         return Finding("maps", "watch", evidence, "its width is not used: make it narrower, or add dropout", figures)
     return Finding("maps", "good", evidence, "", figures)
@@ -90,5 +104,10 @@ def _lost(layers: Sequence[LayerUnits]) -> int:
     return sum(layer.dead + layer.constant + layer.saturated for layer in layers)
 
 
-def _rows(layers: Sequence[LayerUnits]) -> list[dict[str, float | int | str]]:
+def _named(units: Sequence[object]) -> str:
+    """The first few of ``units`` behind a colon; nothing where there are none."""
+    return f": {', '.join(map(str, units[:SHOWN]))}{', ...' if len(units) > SHOWN else ''}" if units else ""
+
+
+def _rows(layers: Sequence[LayerUnits]) -> list[dict[str, Any]]:
     return [asdict(layer) for layer in layers]

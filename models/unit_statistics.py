@@ -28,7 +28,8 @@ class LayerUnits:
 
     ``active`` is the share of positive outputs; ``hoyer`` is Hoyer's sparsity over images (0 even, 1 a single one);
     correlations are absolute, between different units; ``rank`` is the effective rank, exp of the entropy of the
-    correlation matrix's eigenvalues.
+    correlation matrix's eigenvalues. ``low_variance`` is the share of units whose variance is below 1e-4 of the median.
+    The last four name units by their channel.
     """
 
     name: str
@@ -44,6 +45,10 @@ class LayerUnits:
     max_correlation: float
     low_variance: float
     rank: float
+    dead_units: tuple[int, ...] = ()
+    constant_units: tuple[int, ...] = ()
+    same_pairs: tuple[tuple[int, int], ...] = ()
+    low_variance_units: tuple[int, ...] = ()
 
 
 @torch.no_grad()
@@ -86,23 +91,35 @@ def _of(name: str, layer: nn.Module, out: Tensor) -> LayerUnits:
     flat = samples.abs() > SATURATED if isinstance(layer, BOUNDED) else torch.zeros_like(samples, dtype=torch.bool)
     if isinstance(layer, nn.Sigmoid):
         flat = (samples > SATURATED) | (samples < 1 - SATURATED)
-    related = _correlations(samples[:, variance >= CONSTANT])
-    upper = related.abs()[torch.triu(torch.ones_like(related, dtype=torch.bool), 1)]
+    varied = _places(variance >= CONSTANT)
+    related = _correlations(samples[:, varied])
+    one, other = torch.triu_indices(len(related), len(related), 1)
+    upper = related.abs()[one, other]
+    same = [(varied[i], varied[j]) for i, j in zip(*(x[upper > ALIKE].tolist() for x in (one, other)), strict=True)]
+    low = variance < LOW * variance.median()
     return LayerUnits(
         name,
         out.shape[1],
         int(dead.sum()),
         int(constant.sum()),
         int((flat.double().mean(0) > SATURATED).sum()),
-        int((upper > ALIKE).sum()),
+        len(same),
         float(out.double().std()),
         float((out > 0).double().mean()),
         _hoyer(images.double().abs()),
         float(upper.mean()) if len(upper) else 0.0,
         float(upper.max()) if len(upper) else 0.0,
-        float((variance < LOW * variance.median()).double().mean()),
+        float(low.double().mean()),
         _rank(related),
+        dead_units=_places(dead),
+        constant_units=_places(constant),
+        same_pairs=tuple(same),
+        low_variance_units=_places(low),
     )
+
+
+def _places(mask: Tensor) -> tuple[int, ...]:
+    return tuple(mask.nonzero().flatten().tolist())
 
 
 def _correlations(samples: Tensor) -> Tensor:

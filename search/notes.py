@@ -1,9 +1,8 @@
 """Notes: what is worth knowing of a search before it starts, and is no mistake."""
 
 from ..spaces.choices import Choice, Range
+from ..spaces.recipe import ENOUGH_DECAY
 from .experiment import Experiment
-
-ENOUGH_DECAY = 0.01  # the end of a schedule, in parts of its start: the lecture's "factor of 100 or more"
 
 
 def notes(experiment: Experiment) -> list[str]:

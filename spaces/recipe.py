@@ -14,6 +14,7 @@ AUGMENTATIONS = ("none", "shift", "shift-flip", "standard")
 INITS = ("he", "glorot")
 AVERAGINGS = ("none", "ema", "swa")
 AUXILIARIES = ("none", "rotation", "reconstruction")
+ENOUGH_DECAY = 0.01  # the end of a schedule, in parts of its start: the lecture's "factor of 100 or more"
 AUTO = "auto"
 AUTO_START_LR = 1.0  # the first that is tried where lr is "auto"
 

@@ -35,8 +35,9 @@ def test_a_search_from_the_command_line_and_every_question_after_it(command, tmp
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise ImportError('the wrong package')")
 
-    code, out, err = command("search", "tiny.toml", "--json")
+    code, out, err = command("search", "tiny.toml", "--json", "-s", "recipe.lr_end=0.5")
     assert code == 0, err
+    assert "note: recipe.lr_end may be 0.5: a schedule that ends above a hundredth of its start" in err
     told = json.loads(out)
     assert told["run"] == "tiny"
     assert told["trials"] == 3

@@ -1,9 +1,14 @@
 """The catalogue: every classic costs what its paper or torchvision says, to the unit."""
 
+from dataclasses import replace
+
 import pytest
 
+from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.block import ShapeError
+from archsieve.spaces.blocks import Inception
 from archsieve.spaces.catalogue import CATALOGUE, named
+from archsieve.spaces.classics import GOOGLENET_STAGES
 from archsieve.spaces.cost import cost, layer_costs
 
 # name: (params, macs)
@@ -131,6 +136,49 @@ def test_the_layer_table_adds_up(name):
     for what in ("params", "macs", "activations"):
         assert sum(getattr(row, what) for row in rows) == getattr(price, what)
     assert len({row.name for row in rows}) == len(rows)
+
+
+MODULE_INPUTS = ((192, 256), (480, 512, 512, 512, 528), (832, 832))  # channels, by table 1 of Szegedy et al. 2014
+MODULE_SIDES = (28, 14, 7)
+
+
+def module_macs(channels, side, branches, five, reduce):
+    """One inception module by hand: four branches, their products added up."""
+    one, reduce_three, three, reduce_five, last, pool = branches
+    large = 9 * three, five * five * last
+    windows = (
+        channels * (reduce_three + reduce_five) + reduce_three * large[0] + reduce_five * large[1]
+        if reduce
+        else channels * sum(large)
+    )
+    return side * side * (channels * (one + pool) + windows)
+
+
+@pytest.mark.parametrize(("reduce", "macs"), [(True, 128_049_152), (False, 308_281_344)])
+def test_reductions_cut_the_macs_of_one_module(reduce, macs):
+    """Module 3a of GoogLeNet, 256 channels of 28 x 28 pixels: 41.5 % of the work without reductions."""
+    module = Inception(branches=GOOGLENET_STAGES[0][0], reduce=reduce, norm=False)
+    network = Architecture((192, 28, 28), (module,), 10)
+    assert sum(row.macs for row in layer_costs(network)[:-1]) == macs
+    assert module_macs(192, 28, GOOGLENET_STAGES[0][0], 5, reduce) == macs
+
+
+@pytest.mark.parametrize(
+    ("name", "five", "plain"), [("googlenet", 3, 3_281_731_584), ("googlenet-2014", 5, 4_426_547_200)]
+)
+def test_reductions_cut_the_macs_of_googlenet_by_more_than_half(name, five, plain):
+    whole = named(name)
+    blocks = tuple(replace(block, reduce=False) if isinstance(block, Inception) else block for block in whole.blocks)
+    without = replace(whole, blocks=blocks)
+    assert cost(without).macs == plain > 2 * cost(whole).macs
+    modules = [
+        (channels, side, branches)
+        for inputs, side, stage in zip(MODULE_INPUTS, MODULE_SIDES, GOOGLENET_STAGES, strict=True)
+        for channels, branches in zip(inputs, stage, strict=True)
+    ]
+    saved = sum(module_macs(*module, five, False) - module_macs(*module, five, True) for module in modules)
+    assert cost(without).macs - cost(whole).macs == saved
+    assert cost(without).params > cost(whole).params
 
 
 def test_bn_inception_has_the_papers_shapes():

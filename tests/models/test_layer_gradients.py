@@ -1,0 +1,144 @@
+"""Torch's gradient check on every layer and block of the tables, every nonlinearity and every module of our own.
+
+In float64, at points that lie away from kinks by far more than the check's step of 1e-6.
+"""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from archsieve.models.backbone_prices import priced_backbone
+from archsieve.models.build import ACTIVATION_MODULES, build
+from archsieve.models.contrast import LocalContrastModule
+from archsieve.models.dropconnect import DropConnectLinear
+from archsieve.models.layers import BranchesModule, GlobalPoolingModule, PadShortcutModule
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.block import Block
+from archsieve.spaces.blocks import (
+    BLOCKS,
+    Conv,
+    ConvPool,
+    GlobalAverage,
+    Inception,
+    Linear,
+    LocalContrast,
+    Pool,
+    PyramidPool,
+    Residual,
+    ResponseNorm,
+)
+from archsieve.spaces.layers import (
+    LAYERS,
+    Act,
+    BatchNorm,
+    Branches,
+    Convolution,
+    Flatten,
+    FullyConnected,
+    GlobalPooling,
+    LocalResponse,
+    PadShortcut,
+    Pooling,
+)
+
+SHAPE = (4, 6, 6)
+FAR = 1e-4  # from a kink: a hundred steps of the check
+BACKBONE = "timm:test_resnet"
+
+EXAMPLES: dict[str, list[tuple[Block, ...]]] = {
+    "convolution": [(Convolution(4, 3, 2, 1, groups=2, bias=True),)],
+    "batch-norm": [(BatchNorm(),), (GlobalPooling(), BatchNorm())],
+    "activation": [(Act(name),) for name in ACTIVATION_MODULES],
+    "pooling": [(Pooling("max", 3, 2, 1),), (Pooling("average", 2, 2, ceil=True),)],
+    "global-pooling": [(GlobalPooling(),)],
+    "flatten": [(Flatten(),)],
+    "fully-connected": [(Flatten(), FullyConnected(3))],
+    "pad-shortcut": [(PadShortcut(6, 2),)],
+    "local-response": [(LocalResponse(3),)],
+    "branches": [
+        (Branches(((Convolution(4, 3, 1, 1),), ()), "add"),),
+        (Branches(((Convolution(2),), (Pooling("max", 3, 1),)), "concat"),),
+    ],
+    "conv": [(Conv(3, act="prelu"),), (Conv(3, norm=False),)],
+    "conv-pool": [(ConvPool(3, convs=2),), (ConvPool(3, pool="average"),)],
+    "pool": [(Pool(),), (Pool(3, 2, 1, "average"),)],
+    "residual": [
+        *((Residual(6, stride=2, shortcut=shortcut),) for shortcut in ("A", "B", "C", "none")),
+        (Residual(8, "bottleneck"),),
+        (Residual(4, preactivation=True),),
+    ],
+    "inception": [(Inception(8),), (Inception(8, reduce=False),), (Inception(8, double=True, stride=2),)],
+    "linear": [(Linear(5, norm=True),), (Linear(5, act="tanh"),)],
+    "global-average": [(GlobalAverage(),)],
+    "pyramid-pool": [(PyramidPool((2, 1)),)],
+    "response-norm": [(ResponseNorm(3),)],
+    "local-contrast": [(LocalContrast(3),)],
+}
+MODULES: dict[str, nn.Module] = {
+    "branches": BranchesModule([nn.Conv2d(4, 2, 1), nn.Identity()], "concat"),
+    "pad-shortcut": PadShortcutModule(4, 7, 2),
+    "global-pooling": GlobalPoolingModule(),
+    "local-contrast": LocalContrastModule(5),
+    "dropconnect": nn.Sequential(nn.Flatten(), DropConnectLinear(144, 4, drop=0.5)),
+}
+
+
+def images(*shape: int) -> Tensor:
+    return torch.randn(2, *shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def checked(module: nn.Module, x: Tensor, *, fast: bool = False) -> bool:
+    """Whether backward agrees with central differences, at the input and at every parameter.
+
+    ``fast`` compares along chance directions in place of every entry.
+    """
+    named = {name: weights for name, weights in module.named_parameters() if weights.requires_grad}
+
+    def call(inputs: Tensor, *values: Tensor) -> Tensor:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # masks are drawn alike at every call
+            return functional_call(module, dict(zip(named, values, strict=True)), (inputs,))
+
+    told: bool = torch.autograd.gradcheck(call, (x.requires_grad_(), *named.values()), fast_mode=fast)
+    return told
+
+
+def distance_to_kinks(module: nn.Module, x: Tensor) -> float:
+    """The least distance of any ReLU's input from 0."""
+    heard = [torch.tensor(torch.inf)]
+    relus = [layer for layer in module.modules() if isinstance(layer, nn.ReLU)]
+    handles = [
+        relu.register_forward_pre_hook(lambda layer, inputs: heard.append(inputs[0].detach().clone())) for relu in relus
+    ]
+    module(x)
+    for handle in handles:
+        handle.remove()
+    return min(float(inputs.abs().min()) for inputs in heard)
+
+
+def test_every_row_of_the_tables_has_an_example() -> None:
+    assert {*LAYERS, *BLOCKS} == {*EXAMPLES, "backbone"}
+    assert all(chain[-1].kind == kind for kind, chains in EXAMPLES.items() for chain in chains)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [pytest.param(chain, id=f"{kind}-{n}") for kind, chains in EXAMPLES.items() for n, chain in enumerate(chains)],
+)
+def test_backward_is_right(blocks: tuple[Block, ...]) -> None:
+    network = build(Architecture(SHAPE, blocks, 3), seed=0).double()
+    assert distance_to_kinks(network, images(*SHAPE)) > FAR
+    assert checked(network, images(*SHAPE), fast=True)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_backward_of_our_own_modules_is_right(name: str) -> None:
+    assert checked(MODULES[name].double().train(), images(*SHAPE))
+
+
+def test_backward_of_a_backbone_is_right() -> None:
+    network = build(Architecture((3, 32, 32), (priced_backbone(BACKBONE, (3, 32, 32)),), 3), seed=0).double()
+    for weights in network[0].parameters():
+        weights.requires_grad_(False)  # of hundreds of tensors the input and the head stand for all
+    assert checked(network.eval(), images(3, 32, 32), fast=True)

@@ -1,0 +1,244 @@
+"""Statements of the lecture: networks at the start, learning by heart, invariance, what units and filters say."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from archsieve.models.build import build
+from archsieve.models.data import load_data
+from archsieve.models.diagnose import Patient, diagnose
+from archsieve.models.image_data import Split, in_unit_range
+from archsieve.models.unit_statistics import unit_statistics
+from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Linear, Residual
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.catalogue import named
+from archsieve.spaces.cost import cost
+from archsieve.spaces.named_spaces import named_space
+from archsieve.spaces.recipe import Recipe
+from archsieve.spaces.sieve import Sieve
+
+RECIPE = Recipe(lr=0.1, batch_size=64)
+DEFAULT = Sieve(named_space("mixed"), Budget(params="60k", macs="6M"))  # of examples/digits.toml and `archsieve init`
+SMALL = 128  # images learned by heart
+MOST_RESIDUAL = 2  # in a row: each adds its variance to the sum
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_data("digits")
+
+
+def patient_of(architecture, data, **options):
+    return Patient(lambda seed: build(architecture, seed=seed), data, **{"recipe": RECIPE, **options})
+
+
+def found(patient, check):
+    (finding,) = diagnose(patient, [check])
+    return finding
+
+
+def drawn(seed):
+    return DEFAULT.sample(random.Random(seed))
+
+
+def longest_run(architecture):
+    """Residual blocks one after another whose sums add up: a projection begins anew."""
+    longest = run = 0
+    for block in architecture.blocks:
+        run = run + 1 if isinstance(block, Residual) else 0
+        longest = max(longest, run)
+    return longest
+
+
+def test_default_architectures_start_with_like_spreads_and_no_unit_lost(data):
+    """Activation deviations of any two layers within a factor of 2; only long residual stacks exceed it, flagged."""
+    for seed in range(24):
+        architecture = drawn(seed)
+        finding = found(patient_of(architecture, data), "start")
+        assert finding.figures["lost"] < 0.01, architecture
+        if longest_run(architecture) <= MOST_RESIDUAL:
+            assert finding.figures["ratio"] <= 2, architecture
+        assert finding.verdict == ("good" if finding.figures["ratio"] <= 2 else "watch"), architecture
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "budget"),
+    [("mixed", 32, Budget(params="500k", macs="50M")), ("inception-space", 64, Budget(params="1M", macs="60M"))],
+)
+def test_normalised_spaces_of_larger_pictures_start_alike_too(data, name, side, budget):
+    sieve = Sieve(named_space(name, input_shape=(3, side, side), classes=10), budget)
+    small = data.normalise(in_unit_range(data.train.images[:64]))
+    images = F.interpolate(small, size=(side, side), mode="bilinear").repeat(1, 3, 1, 1)
+    for seed in range(4):
+        architecture = sieve.sample(random.Random(seed))
+        layers = unit_statistics(build(architecture, seed=0), images, training=True)
+        lost = sum(layer.dead + layer.constant + layer.saturated for layer in layers)
+        assert lost < 0.01 * sum(layer.units for layer in layers), architecture
+        if longest_run(architecture) <= MOST_RESIDUAL:
+            assert max(x.std for x in layers) <= 2 * min(x.std for x in layers), architecture
+
+
+@pytest.mark.parametrize("name", ["alexnet-space", pytest.param("vgg-space", marks=pytest.mark.slow)])
+def test_spaces_without_norms_are_flagged_where_they_start_badly(data, name):
+    """Their units die on pictures that say little: the doctor tells before training."""
+    side = 67
+    sieve = Sieve(named_space(name, input_shape=(3, side, side), classes=10), Budget(params="4M", macs="200M"))
+    large = F.interpolate(data.val.images[:64].float(), size=(side, side)).repeat(1, 3, 1, 1).to(data.val.images.dtype)
+    wide = replace(data, val=Split(large, data.val.labels[:64]), mean=data.mean.repeat(3), std=data.std.repeat(3))
+    verdicts = set()
+    for seed in range(4):
+        finding = found(patient_of(sieve.sample(random.Random(seed)), wide), "start")
+        within = finding.figures["ratio"] <= 2 and finding.figures["lost"] <= 0.01
+        assert finding.verdict == ("good" if within else "watch")
+        verdicts.add(finding.verdict)
+    assert "watch" in verdicts
+
+
+def test_a_stack_whose_spread_grows_is_flagged_before_training(data):
+    architecture = Architecture((1, 8, 8), (Conv(16), *(Residual(16),) * 8, GlobalAverage()), 10)
+    finding = found(patient_of(architecture, data), "start")
+    assert finding.figures["ratio"] > 2
+    assert (finding.verdict, finding.figures["lost"]) == ("watch", 0)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
+def test_default_architectures_learn_a_small_subset_by_heart(data, seed):
+    finding = found(patient_of(drawn(seed), data, seed=seed), "overfit")
+    assert (finding.verdict, finding.figures["images"]) == ("good", SMALL)
+    assert finding.figures["error"] == finding.figures["shuffled_error"] == 0
+
+
+@pytest.mark.slow
+def test_a_deep_classic_does_with_shortcuts_and_is_watched_without(data):
+    """Plain-20 learns the labels, but of shuffled ones a part stays within 600 steps; ResNet-20 learns both."""
+    residual, plain = (
+        found(patient_of(named(name, input_shape=(1, 8, 8)), data), "overfit")
+        for name in ("resnet20-cifar", "plain20-cifar")
+    )
+    assert (residual.verdict, residual.figures["error"], residual.figures["shuffled_error"]) == ("good", 0, 0)
+    assert (plain.verdict, plain.figures["error"]) == ("watch", 0)
+    assert plain.evidence.startswith("shuffled labels are not learned")
+
+
+def test_a_default_architecture_with_a_broken_loss_does_not(data):
+    def turned(scores, labels):
+        """Cross-entropy with labels that are one too high."""
+        return F.cross_entropy(scores, (labels + 1) % 10)
+
+    cheapest = min(map(drawn, range(12)), key=lambda architecture: cost(architecture).macs)
+    finding = found(patient_of(cheapest, data, loss=turned), "overfit")
+    assert finding.verdict == "bad"
+    assert finding.figures["error"] > 0.9
+
+
+def test_large_and_untrained_says_optimise_and_small_says_grow(data):
+    """A high training error has two causes, which the number of parameters tells apart."""
+    large = Architecture((1, 8, 8), (Conv(12), Residual(16, stride=2), GlobalAverage()), 10)
+
+    def stuck(seed):
+        network = build(large, seed=seed)
+        for weights in network.parameters():
+            weights.register_hook(torch.zeros_like)  # no step moves anything
+        return network
+
+    finding = found(Patient(stuck, data, RECIPE), "overfit")
+    assert finding.figures["error"] > 0.5
+    assert finding.evidence.startswith("the network is large enough and does not learn them")
+    assert finding.advice.startswith("it is badly optimised")
+    small = Architecture((1, 8, 8), (Conv(2), GlobalAverage()), 10)
+    finding = found(patient_of(small, data), "overfit")
+    assert finding.figures["error"] > 0.2
+    assert finding.evidence.startswith("the network is too small")
+    assert finding.advice == "raise its width or depth: more params and macs"
+
+
+def test_convolution_and_pooling_bear_a_shift_and_not_a_turn(data):
+    """A shift of 2 px costs them far less than an MLP of twice the parameters; a turn of 30 degrees about the same."""
+    convolutional = Architecture((1, 8, 8), (ConvPool(16, 5), ConvPool(24), GlobalAverage()), 10)
+    connected = Architecture((1, 8, 8), (Linear(64, norm=True), Linear(64, norm=True)), 10)
+    gains = []
+    for seed in range(2):
+        one, other = (
+            found(patient_of(architecture, data, seed=seed, short_epochs=12), "invariance").figures
+            for architecture in (convolutional, connected)
+        )
+        assert min(one["plain"], other["plain"]) > 0.9
+        gains.append({name: one[name] - other[name] for name in one})
+    for gain in gains:
+        assert min(gain["shift 2 px"], gain["shift -2 px"]) > 0.25
+        assert gain["turn 30 deg"] < 0.25
+    mean = {name: sum(gain[name] for gain in gains) / len(gains) for name in gains[0]}
+    assert mean["turn 30 deg"] < mean["shift 2 px"] / 2
+
+
+@pytest.mark.parametrize(
+    ("decay", "left"), [({"lr_end": 0.05}, "0.05"), ({"schedule": "constant"}, "1"), ({"lr_end": 0.01}, "")]
+)
+def test_a_rate_that_hardly_falls_is_told(data, decay, left):
+    recipe = replace(RECIPE, **decay)
+    finding = found(patient_of(Architecture((1, 8, 8), (Linear(16),), 10), data, recipe=recipe), "rate")
+    assert finding.verdict == ("watch" if left else "good")
+    assert (f"ends at {left} of its start, above a hundredth" in finding.evidence) == bool(left)
+
+
+def identity(channels):
+    """A 1x1 convolution that passes its channels through, and a nonlinearity that saves their sign."""
+    module = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU(0.01))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.eye(channels).view(channels, channels, 1, 1))
+        module[0].bias.zero_()
+    return module
+
+
+def test_a_channel_that_hardly_varies_is_named():
+    images = torch.randn(64, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    images[:, 3] *= 0.005  # variance 2.5e-5 of the others'
+    images[:, 1] *= 0.05  # 2.5e-3: little, and above the bound
+    (units,) = unit_statistics(identity(5), images)
+    assert (units.low_variance, units.low_variance_units) == (0.2, (3,))
+    assert (units.dead, units.constant) == (0, 0)
+
+
+def test_dead_constant_and_equal_units_are_each_named():
+    layer = nn.Sequential(nn.Linear(3, 6), nn.ReLU())
+    with torch.no_grad():
+        layer[0].weight[4] = layer[0].weight[1]
+        layer[0].bias[[1, 4]] = 1.0
+        layer[0].weight[2], layer[0].bias[2] = 0.0, -1.0  # never speaks
+        layer[0].weight[3], layer[0].bias[3] = 0.0, 1.0  # always says one
+    (units,) = unit_statistics(layer, torch.randn(200, 3, generator=torch.Generator().manual_seed(0)))
+    assert (units.dead_units, units.constant_units, units.same_pairs) == ((2,), (3,), ((1, 4),))
+
+
+def test_the_doctor_names_the_units_in_words(data):
+    network = build(Architecture((1, 8, 8), (Conv(8, norm=False), GlobalAverage()), 10), seed=0)
+    with torch.no_grad():
+        network[0][0].weight[5] = network[0][0].weight[2]
+        network[0][0].bias[[2, 5]] = 0.5
+        network[0][0].bias[7] = -1000.0
+    patient = Patient(lambda seed: network, data, RECIPE, trained=network)
+    assert "0.1 (1 dead: 7, 0 constant, " in found(patient, "units").evidence
+    maps = found(patient, "maps")
+    assert maps.evidence.startswith("maps that say the same (0.1: 1 pairs: 2 and 5)")
+
+
+def test_filters_that_are_alike_and_filters_like_noise_are_named(data):
+    network = build(Architecture((1, 8, 8), (Conv(6, 7), GlobalAverage()), 10), seed=0)
+    ramp = torch.linspace(-1, 1, 7).repeat(7, 1)
+    smooth = [ramp, ramp.T, ramp * ramp.T, ramp.square() + ramp]
+    noise = torch.randn(7, 7, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network[0][0].weight.copy_(torch.stack([*smooth, noise, 3 * smooth[1]]).unsqueeze(1))
+    finding = found(Patient(lambda seed: network, data, RECIPE, trained=network), "filters")
+    assert finding.figures["alike_pairs"] == [[1, 5]]
+    assert finding.figures["noisy_filters"] == [4]
+    assert "1 pairs alike (1 and 5), 1 like noise (4)" in finding.evidence
+    with torch.no_grad():
+        network[0][0].weight.copy_(ramp.expand(6, 1, 7, 7))
+    again = found(Patient(lambda seed: network, data, RECIPE, trained=network), "filters")
+    assert (again.verdict, again.figures["alike"]) == ("watch", 15)

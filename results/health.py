@@ -12,7 +12,6 @@ from typing import Any
 from .reading import Reading
 
 FINDING = "finding"  # the kind of the event that keeps one
-LR_FOUND = "lr_found"  # the kind of the event that keeps the learning rate of lr = "auto", with every try
 
 LOSS_RISES = 1.1  # last training loss, in parts of the first
 LOSS_FALLS = 0.7  # the same, where the loss has clearly fallen
@@ -35,27 +34,51 @@ class Finding:
 
 
 def findings(
-    curve: Curve, n_classes: int, *, diverged: bool = False, predicted: Mapping[str, Any] | None = None
+    curve: Curve,
+    n_classes: int,
+    *,
+    diverged: bool = False,
+    predicted: Mapping[str, Any] | None = None,
+    examined: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """All that ``curve`` shows; none for a healthy trial.
 
     ``diverged`` says that the trial ended on a loss that was not finite. ``predicted`` is how the final network's
     validation predictions fall: ``classes`` predicted at all, and the ``top_share`` of the one predicted most.
+    ``examined`` is what was looked at where it diverged or its loss rose: ``gradients``, with the ``worst`` relative
+    error and the names of those that are ``wrong``, and the first ``lr`` below the recipe's that trains.
     """
     values = {name: [value for _, value in sorted(points)] for name, points in curve.items()}
     broken = diverged or not all(math.isfinite(v) for name in ("train_loss", "val_loss") for v in values.get(name, ()))
     if broken:
-        return [Finding("diverged", 'a loss is no longer finite; lower recipe.lr, warm up, or take lr = "auto"')]
+        return [Finding("diverged", f"a loss is no longer finite; {_cure(examined)}")]
     if not values.get("train_loss") or not values.get("val_accuracy"):
         return []
-    found = [*_rising(values["train_loss"]), *_collapsed(values, n_classes, predicted)]
+    found = [*_rising(values["train_loss"], examined), *_collapsed(values, n_classes, predicted)]
     return found or [*_chance(values, n_classes)] or [*_underfit(values), *_overfit(values)]
 
 
-def _rising(losses: Sequence[float]) -> Iterator[Finding]:
-    first, last = losses[0], losses[-1]
-    if last > LOSS_RISES * first:
-        yield Finding("rising", f"the training loss rose from {first:.3g} to {last:.3g}; lower recipe.lr")
+def rose(losses: Sequence[float]) -> bool:
+    """Whether training losses, epoch by epoch, ended clearly above the first."""
+    return losses[-1] > LOSS_RISES * losses[0]
+
+
+def _rising(losses: Sequence[float], examined: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if rose(losses):
+        yield Finding("rising", f"the training loss rose from {losses[0]:.3g} to {losses[-1]:.3g}; {_cure(examined)}")
+
+
+def _cure(examined: Mapping[str, Any] | None) -> str:
+    """What to do about a loss that rises or leaves the numbers: mend backward, or take the rate that trains."""
+    usual = 'lower recipe.lr, warm up, or take lr = "auto"'
+    if examined is None:
+        return usual
+    checked, lr = examined["gradients"], examined["lr"]
+    if checked is not None and checked["wrong"]:
+        wrong, worst = ", ".join(checked["wrong"][:3]), checked["worst"]
+        return f"mend backward first: it disagrees with differences at {wrong}, relative error {worst:.1e}"
+    right = "" if checked is None else f"; backward is right, to a relative error of {checked['worst']:.1e}"
+    return (f"recipe.lr = {lr:.3g} trains on a subset" if lr is not None else f"no rate trains, {usual}") + right
 
 
 def _collapsed(
@@ -110,11 +133,6 @@ def findings_of(store: Reading, run: str | int) -> dict[int, list[Finding]]:
         if event["kind"] == FINDING and event["trial_id"] is not None:
             told.setdefault(event["trial_id"], {})[Finding(event["detail"][FINDING], event["detail"]["reason"])] = None
     return {trial: list(found) for trial, found in told.items()}
-
-
-def lrs_found(store: Reading, run: str | int, trial_id: int) -> list[dict[str, Any]]:
-    """What ``lr = "auto"`` came to in a trial, one for each fold: ``lr`` and every one of the ``tries``."""
-    return [e["detail"] for e in store.events(run) if e["kind"] == LR_FOUND and e["trial_id"] == trial_id]
 
 
 def details(found: Iterable[Finding]) -> Iterator[dict[str, str]]:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..results.health import LR_FOUND
 from ..results.measurements import record_trial
 from ..results.proxy_scores import record_scores
 from ..results.records import Trial
 from ..results.store import Store
+from ..results.training_facts import AUGMENTATION, LR_FOUND
 from ..results.zero_shot import OF_ZERO_SHOT
 from ..spaces.architecture import Architecture
 from ..spaces.sieve import Sieve
@@ -19,7 +19,7 @@ METRICS = (
 
 
 def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, Any], sieve: Sieve) -> None:
-    """Write down the epochs of a report, the learning rates found, the proxies' scores and the latency.
+    """Write down the epochs of a report, the learning rates found, augmentation's cost, proxies' scores and latency.
 
     Beside a latency stands what ``sieve`` had predicted, where it has a clock.
     """
@@ -28,6 +28,8 @@ def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, 
         store.record_epoch(trial.trial, epoch["epoch"], metrics)
     for found in result.get("lrs_found", ()):
         store.add_event(run_id, "info", LR_FOUND, found, trial.trial)
+    if "augmentation_cost" in result:
+        store.add_event(run_id, "info", AUGMENTATION, result["augmentation_cost"], trial.trial)
     if "proxies" in result:
         record_scores(store, run_id, trial.fingerprint, result["proxies"])
     if "measured" in result:

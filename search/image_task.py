@@ -126,8 +126,30 @@ class ImageBench(Bench):
         return FoldedFit(modules, self.folds, recipe, **settings)
 
     def began(self, fit: Any) -> dict[str, Any]:
-        """The learning rates that were found, where the recipe asks for it."""
-        return {"lrs_found": [asdict(found) for found in fit.lrs_found]} if fit.lrs_found else {}
+        """The learning rates that were found, where the recipe asks for it, and what its augmentation costs."""
+        from ..models.augmentation_cost import augmentation_cost
+
+        cost = augmentation_cost(self.data.train, fit.recipe)
+        told: dict[str, Any] = {} if cost is None else {"augmentation_cost": cost}
+        return {**told, "lrs_found": [asdict(found) for found in fit.lrs_found]} if fit.lrs_found else told
+
+    def examined(self, fit: Any, architecture: "Architecture", seed: int) -> dict[str, Any]:
+        """Whether backward is right, and which learning rate trains."""
+        from ..models.build import build_for
+        from ..models.check_divergence import examine_divergence
+
+        recipe = fit.recipe
+        told = examine_divergence(
+            lambda seed: build_for(architecture, recipe, seed=seed),
+            self.data,
+            recipe,
+            seed=seed,
+            macs=architecture.price.macs,
+            device=self.device,
+            precision=self.conditions.precision,
+            channels_last=self._channels_last,
+        )
+        return {"examined": told}
 
     def ended(self, fit: Any) -> dict[str, Any]:
         return {"predicted": fit.predicted(), "test_accuracy": self._tested(fit)}

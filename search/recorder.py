@@ -203,13 +203,16 @@ class Recorder:
 
     def end(self, trial: Trial, result: dict[str, Any]) -> None:
         """Write down how a trial ended."""
+        if "not_examined" in result:
+            self._event("not_examined", result["not_examined"], trial)
         if "fail_kind" in result:
-            self._failed(trial, FailKind(result["fail_kind"]), result["reason"], result.get("traceback", ""))
+            kind, trace = FailKind(result["fail_kind"]), result.get("traceback", "")
+            self._failed(trial, kind, result["reason"], trace, result.get("examined"))
             return
         stopped = result.get("epoch", 0) < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
         curve = self.store.curve(trial.trial)
-        self._examine(trial, curve, predicted=result.get("predicted"))
+        self._examine(trial, curve, predicted=result.get("predicted"), examined=result.get("examined"))
         self.store.finish(trial.trial, state, summary=summary(curve, result))
         self._alike.ended()
         self.checkpoints.shelf(trial.trial).clear()
@@ -235,13 +238,15 @@ class Recorder:
             self._aside.append(trial)
         return lost
 
-    def _failed(self, trial: Trial, kind: FailKind, reason: str, trace: str) -> None:
+    def _failed(
+        self, trial: Trial, kind: FailKind, reason: str, trace: str, examined: dict[str, Any] | None = None
+    ) -> None:
         if kind is FailKind.DISK_FULL:
             self._paused(trial, reason)
             return
         curve = self.store.curve(trial.trial)
         if kind is FailKind.DIVERGED:
-            self._examine(trial, curve, diverged=True)
+            self._examine(trial, curve, diverged=True, examined=examined)
         self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary(curve))
         self._event(kind.value, reason, trial, **({"traceback": trace} if trace else {}))
         if stop := self._alike.failed(kind, reason, trace):

@@ -76,6 +76,10 @@ class Bench(ABC):
         tested (nothing selects by it), and how ``predicted`` classes are spread.
         """
 
+    def examined(self, fit: TrialFit, architecture: "Architecture", seed: int) -> dict[str, Any]:
+        """What else is told of a fit that has diverged, or whose loss rose."""
+        return {}
+
     @abstractmethod
     def timed(self, fit: TrialFit) -> "nn.Module":
         """What latency is measured of: from pictures (B, C, H, W) on."""

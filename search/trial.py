@@ -16,6 +16,7 @@ from ray import tune
 from ..models.data_error import DataError
 from ..models.epoch import Diverged
 from ..models.proxies import Probe, proxy_scores
+from ..results.health import rose
 from ..results.records import FailKind
 from ..spaces.architecture import Architecture
 from ..spaces.recorded_recipes import recorded_recipe
@@ -64,6 +65,8 @@ class NetworkTrial(tune.Trainable):
     """
 
     fit: TrialFit | None
+    architecture: Architecture
+    seed: int
     bench: Bench
     failure: dict[str, Any]
     shelf: Shelf
@@ -107,8 +110,9 @@ class NetworkTrial(tune.Trainable):
                     self._save()
             return self._result()
         except Exception as error:
+            examined = self._examined() if isinstance(error, Diverged) else {}
             self._release()
-            return failure(error)
+            return {**failure(error), **examined}
 
     def _result(self) -> dict[str, Any]:
         """The last epoch for Tune, and every epoch not yet reported for the driver."""
@@ -120,9 +124,19 @@ class NetworkTrial(tune.Trainable):
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
             result |= self.bench.ended(self.fit)
+            if rose([epoch["train_loss"] for epoch in epochs]):
+                result |= self._examined()
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             result |= self._time()
         return result
+
+    def _examined(self) -> dict[str, Any]:
+        """What is behind a loss that left the numbers or rose; the trial has ended as it did, whatever breaks here."""
+        assert self.fit is not None
+        try:
+            return self.bench.examined(self.fit, self.architecture, self.seed)
+        except Exception as error:
+            return {"not_examined": f"{type(error).__name__}: {error}"}
 
     def _time(self) -> dict[str, Any]:
         """How long the network takes. Too little memory for the timed batch is told, and costs no trained trial."""
@@ -159,7 +173,8 @@ class NetworkTrial(tune.Trainable):
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
             recipe = recorded_recipe(trial["recipe"])
-            self.fit = self.bench.fit(architecture, recipe, trial["seed"])
+            self.architecture, self.seed = architecture, trial["seed"]
+            self.fit = self.bench.fit(architecture, recipe, self.seed)
             self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
             self._go_on()
             if self.probe is not None:

@@ -103,9 +103,10 @@ def show_trial(
     as_json: Json = False,
 ) -> None:
     """Show one trial: its figures, recipe, curve and layers."""
-    from ...results.health import findings_of, lrs_found
+    from ...results.health import findings_of
     from ...results.measurements import measurements
     from ...results.proxy_scores import scores_of
+    from ...results.training_facts import augmentation_cost, lrs_found
     from ...results.trial_name import trial_named
     from ...results.zero_shot import table_of
     from ...spaces.architecture import Architecture
@@ -121,12 +122,13 @@ def show_trial(
         proxies = scores_of(store, found.run, found.fingerprint)
         table = table_of(store, found.run)
         health, lrs = findings_of(store, found.run).get(found.trial, []), lrs_found(store, found.run, found.trial)
+        augmented = augmentation_cost(store, found.run, found.trial)
     architecture = Architecture.from_json(found.architecture)
     layers = layer_costs(architecture)
     if as_json:
         more = {"measurements": [json_row(row) for row in measured], "proxies": proxies}
         more["findings"] = [vars(finding) for finding in health]
-        more["lrs_found"] = lrs
+        more |= {"lrs_found": lrs, "augmentation_cost": augmented}
         show_json({**trial_json(found), "layers": [row.to_json() for row in layers], "curve": curve, **more})
         return
     facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
@@ -134,6 +136,8 @@ def show_trial(
     show(*zero_shot_words(found, curve, table))
     show(*map(latency_words, measured), *(f"proxy {name}: {said}" for name, said in proxies.items()))
     show(*(f"lr found: {told['lr']:g}, the first of {len(told['tries'])} tried that trains" for told in lrs))
+    if augmented is not None:
+        show("augmentation: {batch_ms:.3g} ms a batch of {batch_size} on {device}".format(**augmented))
     show(*(f"finding {finding.kind}: {finding.said}" for finding in health))
 
 

@@ -7,7 +7,10 @@ from torchvision.transforms.v2 import functional as v2
 
 from archsieve.models import augmentation as change
 from archsieve.models.augmentation import AUGMENTATIONS, augment
+from archsieve.models.augmentation_cost import augmentation_cost
+from archsieve.models.data import load_data
 from archsieve.spaces import recipe
+from archsieve.spaces.recipe import Recipe
 
 
 def rng(seed: int = 0) -> Generator:
@@ -75,3 +78,13 @@ def test_a_jitter_is_torchvisions(kind: str, factor: float) -> None:
 def test_every_image_draws_its_own_change() -> None:
     same = torch.rand(1, 3, 16, 16, generator=rng()).expand(8, -1, -1, -1)
     assert len({image.numpy().tobytes() for image in augment(same, "standard", rng())}) == 8
+
+
+def test_the_cost_of_augmentation_is_told_and_draws_nothing_from_a_fit() -> None:
+    split = load_data("digits").train
+    assert augmentation_cost(split, Recipe()) is None
+    before = torch.get_rng_state()
+    told = augmentation_cost(split, Recipe(augmentation="standard", batch_size=32))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert told["batch_ms"] > 0
+    assert (told["batch_size"], told["device"]) == (32, "cpu")

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from archsieve.models.build import build
+from archsieve.models.check_divergence import LARGEST_MACS, examine_divergence
 from archsieve.models.check_filters import picture, smoothness
 from archsieve.models.check_gradients import relative_errors
 from archsieve.models.data import load_data
@@ -89,6 +90,25 @@ def test_a_wrong_backward_is_found_and_placed(patient):
     assert "backward is wrong at" in finding.evidence
     assert all(name.startswith("0.") for name in finding.figures["wrong"])  # what lies behind it is right
     assert finding.figures["worst"] == pytest.approx(0.3 / 1.3, rel=0.01)
+
+
+def test_a_divergence_is_examined_for_a_rate_that_trains_and_for_wrong_gradients(data):
+    def wrong(seed):
+        network = build(NETWORK, seed=seed)
+        return nn.Sequential(network[0], WrongLayer(), *network[1:])
+
+    def examined(make, recipe, macs=NETWORK.price.macs):
+        return examine_divergence(make, data, recipe, seed=0, macs=macs)
+
+    wild = replace(RECIPE, lr=1e30)
+    told = examined(lambda seed: build(NETWORK, seed=seed), wild)
+    assert told["gradients"]["wrong"] == []
+    assert 0 < told["lr"] <= 1
+    low = examined(lambda seed: build(NETWORK, seed=seed), replace(RECIPE, lr=told["lr"] / 4))
+    assert low["lr"] <= told["lr"] / 8  # below the rate at which it was seen to diverge
+    assert examined(lambda seed: build(NETWORK, seed=seed), wild, LARGEST_MACS + 1)["gradients"] is None
+    found = examined(wrong, wild)
+    assert (found["lr"], found["gradients"]["wrong"][0][:2]) == (None, "0.")
 
 
 def test_a_wrong_loss_is_found(patient):

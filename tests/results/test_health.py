@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from archsieve.results.health import FINDING, details, findings, findings_of, lrs_found
+from archsieve.results.health import FINDING, details, findings, findings_of
 from archsieve.results.health_section import health_section
+from archsieve.results.training_facts import lrs_found
 
 
 def curve(train_loss, train_accuracy, val_loss, val_accuracy):
@@ -72,3 +73,29 @@ def test_what_was_found_is_kept_and_shown_once(store, new_run, propose):
     store.add_event(run, "info", "lr_found", {"lr": 0.5, "tries": []}, first.trial)
     assert lrs_found(store, run, first.trial) == [{"lr": 0.5, "tries": []}]
     assert lrs_found(store, run, second.trial) == []
+
+
+RIGHT = {"worst": 2e-9, "wrong": []}
+WRONG = {"worst": 0.9, "wrong": ["0.weight", "1.weight", "2.weight", "3.weight"]}
+
+
+@pytest.mark.parametrize("kind", ["diverged", "rising"])
+@pytest.mark.parametrize(
+    ("examined", "cure"),
+    [
+        (None, 'lower recipe.lr, warm up, or take lr = "auto"'),
+        (
+            {"gradients": RIGHT, "lr": 0.25},
+            "recipe.lr = 0.25 trains on a subset; backward is right, to a relative error of 2.0e-09",
+        ),
+        ({"gradients": None, "lr": 0.25}, "recipe.lr = 0.25 trains on a subset"),
+        ({"gradients": RIGHT, "lr": None}, "no rate trains, lower recipe.lr"),
+        (
+            {"gradients": WRONG, "lr": None},
+            "mend backward first: it disagrees with differences at 0.weight, 1.weight, 2.weight, relative",
+        ),
+    ],
+)
+def test_the_cure_of_a_divergence_is_what_was_found_on_the_spot(kind, examined, cure):
+    (finding,) = findings(CASES[kind], 10, examined=examined)
+    assert cure in finding.said

@@ -2,15 +2,17 @@
 
 import json
 import random
+import re
 
 import pytest
 
 from archsieve.models.build import build_for
 from archsieve.models.data import load_data
 from archsieve.models.learning_rate import find_lr
-from archsieve.results.health import findings_of, lrs_found
+from archsieve.results.health import findings_of
 from archsieve.results.records import TrialState
 from archsieve.results.store import open_store
+from archsieve.results.training_facts import augmentation_cost, lrs_found
 from archsieve.search.session import search
 from archsieve.search.template import search_file_text
 from archsieve.spaces.architecture import Architecture
@@ -54,6 +56,18 @@ def test_the_rate_that_was_used_is_recorded_with_every_try(outcome):
             assert store.curve(trial.trial)["lr"][-1][1] == pytest.approx(found["lr"] * recipe.lr_end)
 
 
+def test_what_augmentation_costs_is_recorded_where_there_is_one_and_shown(outcome, command):
+    with open_store(outcome.database, read_only=True) as store:
+        costs = {t.trial: augmentation_cost(store, "auto", t.trial) for t in outcome.trials}
+    augmented = {t.trial for t in outcome.trials if t.recipe["elastic_alpha_px"]}
+    assert 0 < len(augmented) < len(outcome.trials)
+    assert {trial for trial, cost in costs.items() if cost is not None} == augmented
+    for trial, cost in costs.items():
+        code, out, _ = command("results", "show", str(trial), "--db", str(outcome.database))
+        assert code == 0
+        assert ("ms a batch of 32 on cpu" in out) == (cost is not None)
+
+
 def test_findings_and_rate_are_shown(outcome, runs, command):
     with open_store(outcome.database, read_only=True) as store:
         health = findings_of(store, "auto")
@@ -67,14 +81,21 @@ def test_findings_and_rate_are_shown(outcome, runs, command):
     assert [finding["kind"] for finding in told["findings"]] == [finding.kind for finding in health.get(trial, [])]
 
 
-def test_a_rate_that_is_too_large_is_found_as_divergence(runs, ray_running):
+def test_a_rate_that_is_too_large_is_found_as_divergence_with_a_rate_that_trains(runs, ray_running):
     wild = small(
-        recipe={"lr": 1e6, "schedule": "constant", "epochs": 3}, search={"trials": 1}, space={"stages": STAGES}
+        recipe={"lr": 1e30, "schedule": "constant", "epochs": 1}, search={"trials": 1}, space={"stages": STAGES}
     )
     outcome = search(wild, name="wild", runs=runs)
     with open_store(outcome.database, read_only=True) as store:
-        (findings,) = findings_of(store, "wild").values()
-    assert {finding.kind for finding in findings} <= {"diverged", "rising", "collapse"}
+        ((finding,),) = findings_of(store, "wild").values()
+    told = re.fullmatch(
+        r"a loss is no longer finite; recipe\.lr = (\S+) trains on a subset; backward is right, to a relative error of "
+        r"(\S+)",
+        finding.said,
+    )
+    assert told, finding.said
+    assert 0 < float(told[1]) <= 1
+    assert float(told[2]) < 1e-3
 
 
 def test_contrast_is_a_choice_of_stages_and_of_nothing_else():

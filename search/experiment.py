@@ -11,6 +11,7 @@ from ..spaces.lookup import unknown
 from ..spaces.recipe import RecipeSpace
 from ..spaces.sieve import BudgetError, Sieve
 from ..spaces.space import Space
+from ..spaces.tasks import CLASSIFICATION
 from .sections import SearchFile, SearchSection, SpaceSection, StageSection
 
 if TYPE_CHECKING:
@@ -102,16 +103,21 @@ class Experiment:
         search = self.file.search
         return make_searcher(search.searcher, sieve, self.recipes, search.objectives)
 
+    @property
+    def opens_as_usual(self) -> bool:
+        """Whether the first trial has the usual recipe."""
+        return self.task.name == CLASSIFICATION and not self.file.search.warm_start
+
     def opened(self, searcher: "Searcher") -> "Searcher":
         """``searcher`` behind how a run opens: the known designs that its sieve lets through, and the usual recipe.
 
-        A run that learns from earlier ones has its measure in them.
+        A run that learns from earlier ones has its measure in them, and zero-shot models have no usual recipe.
         """
         from .searchers import KnownFirst, UsualFirst
 
         first = [design for design in self.designs if searcher.sieve.allows(design)]
         known = KnownFirst(searcher, first) if first else searcher
-        return known if self.file.search.warm_start else UsualFirst(known)
+        return UsualFirst(known) if self.opens_as_usual else known
 
     def to_json(self) -> dict[str, Any]:
         """The search file with every default filled in; of designs in files what they say, not where they lie."""

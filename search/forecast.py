@@ -47,7 +47,7 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "scheduler": file.search.scheduler,
         "epochs": experiment.recipes.largest("epochs"),
         "searched": list(experiment.recipes.holes),
-        "first": {} if file.search.warm_start else _usual(experiment),
+        "first": _usual(experiment) if experiment.opens_as_usual else {},
         "data": {"name": record.name, "n_train": record.n_train, "n_val": record.n_val, "n_test": record.n_test},
         "memory_bytes": {"least": memory[0], "median": memory[len(memory) // 2], "most": memory[-1], "n": len(memory)},
         "concurrent": concurrent,

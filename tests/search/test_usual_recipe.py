@@ -1,16 +1,19 @@
 """The first trial of a run has the usual recipe, whoever searches; nothing else changes."""
 
+from pathlib import Path
+
 import pytest
 
+from archsieve.search.search_file import load_experiment
 from archsieve.search.searchers import SEARCHERS, UsualFirst, make_searcher, usual_recipe
 from archsieve.spaces.choices import Range
 from archsieve.spaces.recipe import Recipe, RecipeSpace
 from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe
 
 from .conftest import small
 from .test_searchers import BUDGET, OPEN_RECIPES, SPACE, keys, run
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SIEVE = Sieve(SPACE, BUDGET)
 
 
@@ -53,9 +56,11 @@ def test_the_usual_recipe_is_the_nearest_that_may_be_tried(entries, expected):
     assert all(getattr(recipe, name) == getattr(Recipe(), name) for name in Recipe().to_json() if name not in entries)
 
 
-def test_a_zero_shot_recipe_has_its_own_usual_values():
-    recipe = usual_recipe(RecipeSpace.of(ZeroShotRecipe, lr=[1e-3, 1e-1], loss=["softmax", "bce"]))
-    assert (recipe.lr, recipe.loss) == (1e-3, "bce")
+def test_a_zero_shot_run_opens_as_its_searcher_says():
+    plain = load_experiment(EXAMPLES / "glyphs.toml")
+    assert not plain.opens_as_usual
+    opened, own = (run(one, 1) for one in (plain.opened(plain.searcher(plain.sieve)), plain.searcher(plain.sieve)))
+    assert opened.trials[0].recipe == own.trials[0].recipe
 
 
 def test_every_run_opens_with_it_but_one_that_learns_from_earlier_runs():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..spaces.lookup import look_up, unknown
 from ..spaces.tasks import WITH_TEXTS
 from .data_error import DataError
-from .image_folders import class_names, split_folders
+from .image_folders import class_names, list_splits, split_folders
 
 
 class DataShape(NamedTuple):
@@ -44,6 +44,22 @@ def describe_data(name: str, *, path: str | Path | None = None, image_size: int 
         return DataShape((3, size, size), len(class_names(split_folders(root)["train"])))
     channels, height, width = known.input_shape
     return DataShape((channels, image_size or height, image_size or width), known.n_classes)
+
+
+# Pictures that are trained on or kept for validation: all but those of the test, a fifth of the digits.
+TRAINING = {"digits": 1438, "fashion-mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257}
+
+
+def count_training(name: str, *, path: str | Path | None = None) -> int:
+    """How many pictures of a data set are there to train on and to validate with; an image folder is listed.
+
+    Where a folder has no test split, all its pictures are counted. Raises what :func:`describe_data` raises.
+    """
+    if name != IMAGE_FOLDER:
+        return int(look_up(TRAINING, name, "data set"))
+    _, root = required_for_folder(path, 1)
+    files = list_splits(root)[1]
+    return sum(len(files[split]) for split in ("train", "val") if split in files)
 
 
 def describe_zero_shot(

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from ..models.data_shapes import count_training
 from ..spaces.tasks import ZERO_SHOT
 from .sections import (
     DataSection,
@@ -20,7 +21,7 @@ from .sections import (
 from .task import Task
 from .tasks import task_of
 
-# What is searched by default, and budgets that fit the pictures.
+# What is searched by default.
 SEARCHED_ZERO_SHOT = {
     "epochs": "12",
     "form": '["fc", "conv", "fc+conv"]',
@@ -39,6 +40,11 @@ SEARCHED = {
     "weight_decay": "{ low = 1e-5, high = 1e-2, log = true }",
     "dropout": "[0.0, 0.1, 0.3]",
 }
+# More data carry more layers and kernels. The classics have 4 (GoogLeNet) to 20 (ResNet-50) parameters a picture of
+# ImageNet, ResNet-20 and -56 have 5 to 17 a picture of CIFAR-10.
+PARAMS_PER_IMAGE, MACS_PER_PARAM = 10, 100
+LEAST_PARAMS = 60_000  # fewer leave a space too little to choose from
+# Zero-shot networks by the side of a picture: how many pictures are seen depends on the classes that are.
 BUDGETS = ((16, "60k", "6M"), (32, "500k", "50M"), (64, "2M", "200M"))
 LARGEST = ("5M", "600M")
 
@@ -53,12 +59,16 @@ def search_file_text(
     shape = task.describe(file)
     zero_shot = task.name == ZERO_SHOT
     told = "zero-shot" if zero_shot else f"{shape.n_classes} classes"
-    params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST)
+    sized = "" if zero_shot else SIZED
+    if zero_shot:
+        params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST)
+    else:
+        params, macs = recommended(count_training(data, path=path) * (1 - section.val_fraction))
     parts = [
         f'# {data}: pictures {"x".join(map(str, shape.input_shape))}, {told}\nname = "{data}"  # name of the run',
         _table("data", section, ("test_fraction",) if zero_shot else ("texts", "unseen_fraction", "seen", "unseen")),
         "[budget]  # a sieve: nothing outside is ever proposed\n"
-        f'params = "{params}"  # trainable parameters; also activations, memory_bytes, min_params, latency_ms\n'
+        f'params = "{params}"  # trainable parameters{sized}; also activations, memory_bytes, min_params, latency_ms\n'
         f'macs = "{macs}"  # multiply-accumulates of convolutions and linear layers, batch 1',
         SPACE.replace("# stem", f"{_line('features', shape.n_classes, _FEATURES)}\n# stem") if zero_shot else SPACE,
         _recipe(task),
@@ -81,6 +91,25 @@ name = "mixed"  # a space of the catalogue, or the stages written out:
 # width = [16, 24, 32, 48, 64]
 # kernel = [3, 5]
 # halve = true"""
+
+
+SIZED = f", {PARAMS_PER_IMAGE} a training picture and {LEAST_PARAMS // 1000}k at least"
+
+
+def recommended(n_train: float) -> tuple[str, str]:
+    """The budget of parameters and multiply-accumulates for ``n_train`` pictures to train on, as a search file says it.
+
+    >>> recommended(1_150), recommended(40_000), recommended(1_280_000)
+    (('60k', '6M'), ('400k', '40M'), ('13M', '1.3G'))
+    """
+    params = max(LEAST_PARAMS, float(f"{PARAMS_PER_IMAGE * n_train:.1e}"))
+    return _written(params), _written(MACS_PER_PARAM * params)
+
+
+def _written(count: float) -> str:
+    """A count of two digits with its unit."""
+    unit, factor = next((unit, factor) for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if count >= factor)
+    return f"{round(count / factor, 1):g}{unit}"
 
 
 def _table(name: str, section: Section, without: Container[str] = ()) -> str:

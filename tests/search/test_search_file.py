@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from archsieve.search.search_file import SearchFileError, load_experiment, overridden_twice
-from archsieve.search.template import search_file_text
+from archsieve.search.template import recommended, search_file_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -29,6 +29,19 @@ def test_the_template_of_every_data_set_is_a_search_that_can_start(tmp_path):
         found = load_experiment(write(tmp_path, search_file_text(name)))
         assert found.file.data.name == name
         assert set(found.recipes.holes) == {"lr", "weight_decay", "dropout"}
+
+
+def test_more_pictures_are_recommended_a_larger_budget(tmp_path):
+    told = {name: load_experiment(write(tmp_path, search_file_text(name))).budget for name in ("digits", "cifar10")}
+    assert (told["digits"].params, told["digits"].macs) == (60_000, 6_000_000)
+    assert (told["cifar10"].params, told["cifar10"].macs) == (400_000, 40_000_000)
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(5_000):
+            (tmp_path / "pictures" / name / f"{number}.png").touch()
+    folder = search_file_text("imagefolder", path=str(tmp_path / "pictures"), image_size=16)
+    assert 'params = "80k"  # trainable parameters, 10 a training picture and 60k at least' in folder
+    assert recommended(1_280_000) == ("13M", "1.3G")
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path):

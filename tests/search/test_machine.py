@@ -56,3 +56,10 @@ def test_few_open_files_are_refused_where_no_more_may_be_allowed(tmp_path, hard,
     assert (told.returncode, told.stderr) == (code, "")
     assert said in told.stdout
     assert machine.FILES > 200
+
+
+def test_a_home_that_is_not_there_is_not_missed(command, tmp_path):
+    (tmp_path / "tiny.toml").write_text(SEARCH)
+    code, out, err = command("search", "tiny.toml", "--dry-run", HOME="/proc/nowhere")
+    assert (code, err) == (0, "")
+    assert "nothing was started or written" in out

@@ -207,6 +207,8 @@ def test_a_channel_that_hardly_varies_is_named():
 def test_dead_constant_and_equal_units_are_each_named():
     layer = nn.Sequential(nn.Linear(3, 6), nn.ReLU())
     with torch.no_grad():
+        layer[0].weight.normal_(generator=torch.Generator().manual_seed(1))
+        layer[0].bias.zero_()
         layer[0].weight[4] = layer[0].weight[1]
         layer[0].bias[[1, 4]] = 1.0
         layer[0].weight[2], layer[0].bias[2] = 0.0, -1.0  # never speaks

@@ -52,3 +52,12 @@ def test_every_table_that_is_named_is_there(table, file):
 def test_the_changelog_begins_with_this_version():
     first = re.search(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
     assert first == archsieve.__version__
+
+
+@pytest.mark.parametrize(
+    "test", sorted(set(re.findall(r"`((?:\S+::)?test_\w+)`", (ROOT / "docs/mistakes.md").read_text())))
+)
+def test_a_mistake_is_held_by_a_test_that_is_there(test):
+    file, _, name = test.rpartition("::")
+    found = [path for path in (ROOT / "tests").rglob(file or "test_*.py") if f"\ndef {name}(" in path.read_text()]
+    assert len(found) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from archsieve.models.data import DATASETS, DataError, ImageData, Split, load_data
 from archsieve.models.data_shapes import SHAPES, describe_data
@@ -87,6 +88,39 @@ def test_images_are_resized_where_asked() -> None:
 def test_wrong_requests_are_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_data("digits", **wrong)  # type: ignore[arg-type]
+
+
+IMAGES = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("part", "images", "labels", "message"),
+    [
+        ("train", IMAGES, [0, 1, 2, 3], r"labels must be in 0..2, but train has labels from 0 to 3"),
+        ("val", IMAGES, [-1, 0, 1, 2], r"labels must be in 0..2, but val has labels from -1 to 2"),
+        ("test", IMAGES, [5, 5, 5, 5], r"labels must be in 0..2, but test has labels from 5 to 5"),
+        ("val", IMAGES[:0], [], r"the val split must have images, but has none"),
+        (
+            "test",
+            IMAGES[..., :4],
+            [0, 1, 2, 0],
+            r"test images must be \(1, 8, 8\) as in train, but are uint8 \(4, 1, 8, 4\)",
+        ),
+        ("train", IMAGES, [0, 1, 2], r"labels must be int64 \(4,\), but got int64 \(3,\)"),
+        ("train", IMAGES.double(), [0, 1, 2, 0], r"images must be uint8 or float32 \(N, C, H, W\), but got float64"),
+        ("train", IMAGES[0], [0], r"images must be uint8 or float32 \(N, C, H, W\), but got uint8 \(1, 8, 8\)"),
+    ],
+)
+def test_splits_that_do_not_fit_are_refused(part: str, images: Tensor, labels: list[int], message: str) -> None:
+    """The facts of the split that is wrong, where labels would else be read as other classes."""
+    given = {name: (IMAGES, [0, 1, 2, 0]) for name in ("train", "val", "test")} | {part: (images, labels)}
+
+    def put_together() -> ImageData:
+        splits = {name: Split(pixels, torch.tensor(told, dtype=torch.int64)) for name, (pixels, told) in given.items()}
+        return ImageData.of("made", ("a", "b", "c"), **splits)
+
+    with pytest.raises(DataError, match=message):
+        put_together()
 
 
 @pytest.mark.parametrize("ask", [load_data, describe_data])

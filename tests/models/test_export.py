@@ -1,5 +1,7 @@
 """A finished classifier: saved, loaded, in other forms, in other formats; the same scores everywhere."""
 
+import importlib.util
+
 import pytest
 import torch
 from torch import nn
@@ -84,6 +86,13 @@ def test_every_format_says_what_torch_says(format, form):
     assert made.out_shape == {"classifier": (5,), "features": (16,), "fully-convolutional": (5, 9, 9)}[form]
     run = FORMATS[format].read(made.content)
     assert run(torch.rand(3, 2, 16, 24) if form == "fully-convolutional" else torch.rand(3, 2, 8, 8)).shape[0] == 3
+
+
+def test_a_package_that_is_not_installed_is_named(model, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
+    with pytest.raises(ValueError, match=r"but onnxruntime is not installed; pip install 'archsieve\[export\]'"):
+        export(model, "onnx")
 
 
 def test_safetensors_are_the_model_itself(model):

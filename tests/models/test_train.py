@@ -219,6 +219,14 @@ def test_batches(n: int, batch_size: int, sizes: list[int]) -> None:
     assert batch_sizes(n, batch_size) == sizes
 
 
+def test_a_batch_larger_than_the_data_is_all_of_it(few_digits: ImageData) -> None:
+    sizes: list[int] = []
+    module = plain_net()
+    module.register_forward_hook(lambda m, x, y: sizes.append(len(y)) if m.training else None)
+    fit(module, few_digits, Recipe(epochs=2, batch_size=100_000, lr=1e-3), seed=0)
+    assert sizes == [len(few_digits.train)] * 2
+
+
 def test_a_last_batch_of_one_image_trains_with_batch_norm(few_digits: ImageData) -> None:
     batch_size = len(few_digits.train) - 1
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))

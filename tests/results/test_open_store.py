@@ -122,6 +122,13 @@ def test_a_password_is_never_repeated():
     assert "secret" not in str(caught.value)
 
 
+def test_a_driver_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match=r"no driver for postgresql.*pip install 'archsieve\[postgresql\]'") as caught:
+        open_store("postgresql://me:secret@127.0.0.1:1/none")
+    assert "secret" not in str(caught.value)
+
+
 def test_read_only_reads_and_refuses_to_write(path, store, new_run):
     new_run("one")
     with open_store(path, read_only=True) as opened:

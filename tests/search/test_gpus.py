@@ -65,6 +65,13 @@ def test_no_gpu_is_refused_with_what_there_is(command, tmp_path):
     assert "Traceback" not in err
 
 
+def test_a_gpu_that_is_hidden_is_none(command, tmp_path):
+    (tmp_path / "tiny.toml").write_text("[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n")
+    code, out, err = command("search", "tiny.toml", "-s", "resources.gpus_per_trial=1", CUDA_VISIBLE_DEVICES="")
+    assert (code, out) == (4, "")
+    assert "gpus_per_trial asks for 1 GPUs, but there are 0 on one machine" in err
+
+
 CLAIMED = """
 import ray, sys
 from archsieve.search.experiment import experiment

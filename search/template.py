@@ -1,6 +1,7 @@
 """The template: a commented search file for a data set, every key with its default and its meaning."""
 
 import json
+import math
 from collections.abc import Container
 from typing import Any
 
@@ -44,6 +45,7 @@ SEARCHED = {
 # ImageNet, ResNet-20 and -56 have 5 to 17 a picture of CIFAR-10.
 PARAMS_PER_IMAGE, MACS_PER_PARAM = 10, 100
 LEAST_PARAMS = 60_000  # fewer leave a space too little to choose from
+LEAST_MACS_PER_PIXEL = 20_000  # of ``mixed`` with so few parameters, nine networks of ten take fewer
 # Zero-shot networks by the side of a picture: how many pictures are seen depends on the classes that are.
 BUDGETS = ((16, "60k", "6M"), (32, "500k", "50M"), (64, "2M", "200M"))
 LARGEST = ("5M", "600M")
@@ -63,7 +65,8 @@ def search_file_text(
     if zero_shot:
         params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST)
     else:
-        params, macs = recommended(count_training(data, path=path) * (1 - section.val_fraction))
+        n_train = count_training(data, path=path) * (1 - section.val_fraction)
+        params, macs = recommended(n_train, math.prod(shape.input_shape[1:]))
     parts = [
         f'# {data}: pictures {"x".join(map(str, shape.input_shape))}, {told}\nname = "{data}"  # name of the run',
         _table("data", section, ("test_fraction",) if zero_shot else ("texts", "unseen_fraction", "seen", "unseen")),
@@ -96,14 +99,17 @@ name = "mixed"  # a space of the catalogue, or the stages written out:
 SIZED = f", {PARAMS_PER_IMAGE} a training picture and {LEAST_PARAMS // 1000}k at least"
 
 
-def recommended(n_train: float) -> tuple[str, str]:
-    """The budget of parameters and multiply-accumulates for ``n_train`` pictures to train on, as a search file says it.
+def recommended(n_train: float, pixels: int) -> tuple[str, str]:
+    """The budget of parameters and multiply-accumulates for ``n_train`` pictures of ``pixels``, as a file says it.
 
-    >>> recommended(1_150), recommended(40_000), recommended(1_280_000)
+    >>> recommended(1_150, 8 * 8), recommended(40_000, 32 * 32), recommended(1_280_000, 224 * 224)
     (('60k', '6M'), ('400k', '40M'), ('13M', '1.3G'))
+    >>> recommended(600, 64 * 64)  # few pictures, but large ones: the first layers see every pixel
+    ('60k', '82M')
     """
     params = max(LEAST_PARAMS, float(f"{PARAMS_PER_IMAGE * n_train:.1e}"))
-    return _written(params), _written(MACS_PER_PARAM * params)
+    macs = max(MACS_PER_PARAM * params, float(f"{LEAST_MACS_PER_PIXEL * pixels:.1e}"))
+    return _written(params), _written(macs)
 
 
 def _written(count: float) -> str:

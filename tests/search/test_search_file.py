@@ -7,6 +7,8 @@ import pytest
 
 from archsieve.search.search_file import SearchFileError, load_experiment, overridden_twice
 from archsieve.search.template import recommended, search_file_text
+from archsieve.spaces.budget import Budget
+from archsieve.spaces.sieve import Sieve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -41,7 +43,18 @@ def test_more_pictures_are_recommended_a_larger_budget(tmp_path):
             (tmp_path / "pictures" / name / f"{number}.png").touch()
     folder = search_file_text("imagefolder", path=str(tmp_path / "pictures"), image_size=16)
     assert 'params = "80k"  # trainable parameters, 10 a training picture and 60k at least' in folder
-    assert recommended(1_280_000) == ("13M", "1.3G")
+    assert recommended(1_280_000, 224 * 224) == ("13M", "1.3G")
+
+
+@pytest.mark.parametrize("side", [8, 16, 32, 64, 96, 128, 224])
+def test_few_pictures_of_any_size_are_recommended_a_budget_that_much_of_the_space_meets(tmp_path, side):
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "0.png").touch()
+    text = search_file_text("imagefolder", path=str(tmp_path / "pictures"), image_size=side)
+    sieve = load_experiment(write(tmp_path, text)).sieve
+    of_params = Sieve(sieve.space, Budget(params=sieve.budget.params)).count()
+    assert sieve.count().low > 0.5 * of_params.high
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path):

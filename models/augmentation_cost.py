@@ -8,19 +8,19 @@ import torch
 
 from ..spaces.recipe import Recipe
 from .distortion import distort
-from .image_data import Split, in_unit_range
+from .image_data import Device, in_unit_range
 
 N = 5  # timed batches, after one that is not
 
 
-def augmentation_cost(split: Split, recipe: Recipe) -> dict[str, Any] | None:
-    """Milliseconds in which ``recipe`` changes a batch of ``split``, where that lies; None where it changes nothing.
+def augmentation_cost(images: torch.Tensor, recipe: Recipe, device: Device) -> dict[str, Any] | None:
+    """Milliseconds in which ``recipe`` changes a batch of ``images`` on ``device``; None where it changes nothing.
 
-    ``batch_ms`` is the median of ``n`` batches of ``batch_size``, as JSON's own types. No generator of a fit is drawn
-    from.
+    ``images`` are (N, C, H, W), uint8 or in [0, 1]. ``batch_ms`` is the median of ``n`` batches of ``batch_size``, as
+    JSON's own types. No generator of a fit is drawn from.
     """
-    batch = split.images[: recipe.batch_size]
-    images, generator = in_unit_range(batch), torch.Generator().manual_seed(0)
+    images = in_unit_range(images[: recipe.batch_size].to(device))
+    generator = torch.Generator().manual_seed(0)
     if distort(images, recipe, generator) is images:
         return None
     seconds = []

@@ -129,7 +129,7 @@ class ImageBench(Bench):
         """The learning rates that were found, where the recipe asks for it, and what its augmentation costs."""
         from ..models.augmentation_cost import augmentation_cost
 
-        cost = augmentation_cost(self.data.train, fit.recipe)
+        cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
         told: dict[str, Any] = {} if cost is None else {"augmentation_cost": cost}
         return {**told, "lrs_found": [asdict(found) for found in fit.lrs_found]} if fit.lrs_found else told
 

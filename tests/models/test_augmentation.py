@@ -81,10 +81,10 @@ def test_every_image_draws_its_own_change() -> None:
 
 
 def test_the_cost_of_augmentation_is_told_and_draws_nothing_from_a_fit() -> None:
-    split = load_data("digits").train
-    assert augmentation_cost(split, Recipe()) is None
+    images = load_data("digits").train.images
+    assert augmentation_cost(images, Recipe(), "cpu") is None
     before = torch.get_rng_state()
-    told = augmentation_cost(split, Recipe(augmentation="standard", batch_size=32))
+    told = augmentation_cost(images, Recipe(augmentation="standard", batch_size=32), "cpu")
     assert torch.equal(torch.get_rng_state(), before)
     assert told["batch_ms"] > 0
     assert (told["batch_size"], told["device"]) == (32, "cpu")

@@ -5,6 +5,7 @@ import json
 import random
 
 import pytest
+import torch
 
 from archsieve.models.zero_shot_model import ZeroShotModel
 from archsieve.results.artifact_files import checked
@@ -16,6 +17,7 @@ from archsieve.search.experiment import experiment
 from archsieve.search.search_file import parse
 from archsieve.search.searchers import SEARCHERS
 from archsieve.search.session import search
+from archsieve.search.zero_shot_task import ZeroShotBench
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.cost import cost
 from archsieve.spaces.recorded_recipes import recorded_recipe
@@ -69,6 +71,19 @@ def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcom
         assert trial.params + head.image_params <= 20_000
         assert trial.macs + head.image_macs <= 600_000
         assert trial.test_accuracy is None
+
+
+@pytest.mark.parametrize("kind", ["none", "shift"])
+def test_what_augmentation_costs_is_told_with_the_first_epoch(kind):
+    found = tiny(recipe={"augmentation": kind})
+    data, _ = found.task.load(found.file)
+    bench = ZeroShotBench(found.task.for_trials(data), "fp32", torch.device("cpu"))
+    proposal = found.searcher(found.sieve).ask(History(), random.Random(0))
+    told = bench.began(bench.fit(proposal.architecture, proposal.recipe, seed=0))
+    assert set(told) == ({"augmentation_cost"} if kind == "shift" else set())
+    if told:
+        assert told["augmentation_cost"]["batch_ms"] > 0
+        assert (told["augmentation_cost"]["batch_size"], told["augmentation_cost"]["device"]) == (64, "cpu")
 
 
 def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):

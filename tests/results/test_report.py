@@ -1,3 +1,4 @@
+import math
 import random
 import re
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 from archsieve.results import plots
 from archsieve.results.drawing import SLOT_PX, draw
 from archsieve.results.importance import importances
-from archsieve.results.records import TrialState
+from archsieve.results.records import FailKind, TrialState
 from archsieve.results.report import write_report
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.blocks import Conv, Residual
@@ -109,6 +110,22 @@ def test_a_run_with_results(read, new_run, complete, store):
     assert "budget 60.0k" in html
     assert html.count("trial 7") > 0
     assert "7 completed, 1 failed" in page.text
+
+
+def test_figures_that_are_no_numbers_do_not_stop_the_report(read, new_run, complete, propose, store):
+    """One trial is complete, one left the numbers half way and failed, one ended with a loss that is none."""
+    run_id = new_run()
+    complete(run_id, "f0", 0.9)
+    lost = propose(run_id, "f1")
+    store.record_epoch(lost.trial, 1, {"train_loss": math.nan, "val_loss": math.inf, "val_accuracy": math.nan})
+    store.finish(lost.trial, TrialState.FAILED, fail_kind=FailKind.DIVERGED, reason="Diverged: loss is nan")
+    odd = complete(run_id, "f2", 0.8)
+    store.record_epoch(odd.trial, 3, {"train_loss": math.nan, "val_loss": -math.inf, "val_accuracy": 0.8})
+    page, html = read()
+    assert "0.9000" in page.text
+    assert "2 completed, 1 failed" in page.text
+    assert "curves-val_loss" in drawn(html)
+    assert "Diverged: loss is nan" in page.text
 
 
 def test_a_reader_who_was_not_there_is_told(read, new_run, complete, store):

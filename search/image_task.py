@@ -126,11 +126,8 @@ class ImageBench(Bench):
         return FoldedFit(modules, self.folds, recipe, **settings)
 
     def began(self, fit: Any) -> dict[str, Any]:
-        """The learning rates that were found, where the recipe asks for it, and what its augmentation costs."""
-        from ..models.augmentation_cost import augmentation_cost
-
-        cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
-        told: dict[str, Any] = {} if cost is None else {"augmentation_cost": cost}
+        """The learning rates that were found, too, where the recipe asks for it."""
+        told = super().began(fit)
         return {**told, "lrs_found": [asdict(found) for found in fit.lrs_found]} if fit.lrs_found else told
 
     def examined(self, fit: Any, architecture: "Architecture", seed: int) -> dict[str, Any]:

@@ -58,17 +58,25 @@ class TrialFit(Protocol):
 
 
 class Bench(ABC):
-    """What a worker keeps from trial to trial: the data, ready for fits on its device."""
+    """What a worker keeps from trial to trial: the data, ready for fits on its device.
 
+    ``data.train`` holds the pictures that trials learn from.
+    """
+
+    data: Any
+    device: "torch.device"
     input_shape: tuple[int, int, int]
 
     @abstractmethod
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         """A trial's networks at the beginning of their training."""
 
-    @abstractmethod
     def began(self, fit: TrialFit) -> dict[str, Any]:
-        """What else is told with the first epoch."""
+        """What else is told with the first epoch: what the recipe's augmentation costs, where there is one."""
+        from ..models.augmentation_cost import augmentation_cost
+
+        cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
+        return {} if cost is None else {"augmentation_cost": cost}
 
     @abstractmethod
     def ended(self, fit: TrialFit) -> dict[str, Any]:

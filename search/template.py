@@ -107,15 +107,16 @@ def recommended(n_train: float, pixels: int) -> tuple[str, str]:
     >>> recommended(600, 64 * 64)  # few pictures, but large ones: the first layers see every pixel
     ('60k', '82M')
     """
-    params = max(LEAST_PARAMS, float(f"{PARAMS_PER_IMAGE * n_train:.1e}"))
-    macs = max(MACS_PER_PARAM * params, float(f"{LEAST_MACS_PER_PIXEL * pixels:.1e}"))
+    params = max(LEAST_PARAMS, PARAMS_PER_IMAGE * n_train)
+    macs = max(MACS_PER_PARAM * params, LEAST_MACS_PER_PIXEL * pixels)
     return _written(params), _written(macs)
 
 
 def _written(count: float) -> str:
-    """A count of two digits with its unit."""
-    unit, factor = next((unit, factor) for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if count >= factor)
-    return f"{round(count / factor, 1):g}{unit}"
+    """A count to two digits, with its unit."""
+    rounded = float(f"{count:.1e}")
+    unit, factor = next((unit, factor) for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if rounded >= factor)
+    return f"{rounded / factor:g}{unit}"
 
 
 def _table(name: str, section: Section, without: Container[str] = ()) -> str:

@@ -131,13 +131,6 @@ class ZeroShotBench(Bench):
             return one(self.data.folds[0], seed)
         return ZeroShotFoldedFit(lambda data, fold: one(data, fold_seed(seed, fold)), self.data.folds, recipe)
 
-    def began(self, fit: Any) -> dict[str, Any]:
-        """What the recipe's augmentation costs."""
-        from ..models.augmentation_cost import augmentation_cost
-
-        cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
-        return {} if cost is None else {"augmentation_cost": cost}
-
     def ended(self, fit: TrialFit) -> dict[str, Any]:
         """No test: unseen classes are not looked at while searching."""
         return {"test_accuracy": None}

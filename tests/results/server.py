@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 import psutil
 
+from archsieve.results.lease import started
+
 LOOPBACK = "127.0.0.1"
 USER, PASSWORD = "archsieve", "s3cr:t/%"  # the marks that a URL has to quote
 
@@ -45,14 +47,6 @@ def _other_user() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     return None
-
-
-def _lives(process: psutil.Process) -> bool:
-    """Whether a process is there and no zombie: who buries those of a dead parent may take their time."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Server:
@@ -108,7 +102,7 @@ class Server:
             with contextlib.suppress(psutil.NoSuchProcess):
                 backend.kill()
         until = time.monotonic() + 60
-        while any(_lives(backend) for backend in backends):
+        while any(started(backend.pid) is not None for backend in backends):
             assert time.monotonic() < until, "PostgreSQL's processes do not end"
             time.sleep(0.05)
 

@@ -30,6 +30,7 @@ from .conftest import small
 from .test_searchers import BUDGET, RECIPES, SPACE, Sieve, run, trial_of
 
 GB = 10**9
+TINY = "[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n"
 
 
 @given(st.integers(2 * GB, 200 * GB), st.integers(0, GB // 4), st.integers(1, 4096), st.integers(1, 10))
@@ -58,7 +59,7 @@ def test_each_trial_asks_for_its_own_share():
 
 
 def test_no_gpu_is_refused_with_what_there_is(command, tmp_path):
-    (tmp_path / "tiny.toml").write_text("[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n")
+    (tmp_path / "tiny.toml").write_text(TINY)
     code, out, err = command("search", "tiny.toml", "-s", 'resources.gpus_per_trial="auto"')
     assert (code, out) == (4, "")
     assert "gpus_per_trial asks for a share of GPUs, but there are 0 on one machine: Ray has" in err
@@ -66,7 +67,7 @@ def test_no_gpu_is_refused_with_what_there_is(command, tmp_path):
 
 
 def test_a_gpu_that_is_hidden_is_none(command, tmp_path):
-    (tmp_path / "tiny.toml").write_text("[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n")
+    (tmp_path / "tiny.toml").write_text(TINY)
     code, out, err = command("search", "tiny.toml", "-s", "resources.gpus_per_trial=1", CUDA_VISIBLE_DEVICES="")
     assert (code, out) == (4, "")
     assert "gpus_per_trial asks for 1 GPUs, but there are 0 on one machine" in err

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+
+from archsieve.results.lease import started
 
 # what it starts: one that carries the mark; one like Ray's agents, which have a title in place of their environment and
 # a log of the driver's session open; a like one of another driver's; and one that is not Ray's at all
@@ -35,24 +36,16 @@ with reaped():
 """
 
 
-def lives(pid):
-    """Whether the process of that id has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_is_left_of_a_drivers_ray_ends_with_the_driver_however_that_ends(killed, tmp_path):
     command = [sys.executable, "-c", DRIVER, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         marked, agent, *others = map(int, driver.stdout.readline().split())
-        assert all(map(lives, (marked, agent, *others)))
+        assert all(map(started, (marked, agent, *others)))
         driver.kill() if killed else driver.communicate("end\n")
     until = time.monotonic() + 60
-    while (lives(marked) or lives(agent)) and time.monotonic() < until:
+    while (started(marked) or started(agent)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert [lives(pid) for pid in (marked, agent, *others)] == [False, False, True, True]
+    assert [started(pid) is not None for pid in (marked, agent, *others)] == [False, False, True, True]
     for pid in others:
         os.kill(pid, signal.SIGKILL)

@@ -19,6 +19,15 @@ def write(tmp_path: Path, text: str | bytes) -> Path:
     return path
 
 
+def two_classes(tmp_path: Path, each: int) -> str:
+    """A folder of two classes with ``each`` files, which count and hold nothing."""
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(each):
+            (tmp_path / "pictures" / name / f"{number}.png").touch()
+    return str(tmp_path / "pictures")
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_example_is_a_search_that_can_start(path):
     found = load_experiment(path)
@@ -37,21 +46,14 @@ def test_more_pictures_are_recommended_a_larger_budget(tmp_path):
     told = {name: load_experiment(write(tmp_path, search_file_text(name))).budget for name in ("digits", "cifar10")}
     assert (told["digits"].params, told["digits"].macs) == (60_000, 6_000_000)
     assert (told["cifar10"].params, told["cifar10"].macs) == (400_000, 40_000_000)
-    for name in ("a", "b"):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
-        for number in range(5_000):
-            (tmp_path / "pictures" / name / f"{number}.png").touch()
-    folder = search_file_text("imagefolder", path=str(tmp_path / "pictures"), image_size=16)
+    folder = search_file_text("imagefolder", path=two_classes(tmp_path, 5_000), image_size=16)
     assert 'params = "80k"  # trainable parameters, 10 a training picture and 60k at least' in folder
     assert recommended(1_280_000, 224 * 224) == ("13M", "1.3G")
 
 
 @pytest.mark.parametrize("side", [8, 16, 32, 64, 96, 128, 224])
 def test_few_pictures_of_any_size_are_recommended_a_budget_that_much_of_the_space_meets(tmp_path, side):
-    for name in ("a", "b"):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
-        (tmp_path / "pictures" / name / "0.png").touch()
-    text = search_file_text("imagefolder", path=str(tmp_path / "pictures"), image_size=side)
+    text = search_file_text("imagefolder", path=two_classes(tmp_path, 1), image_size=side)
     sieve = load_experiment(write(tmp_path, text)).sieve
     of_params = Sieve(sieve.space, Budget(params=sieve.budget.params)).count()
     assert sieve.count().low > 0.5 * of_params.high

@@ -10,36 +10,39 @@ from pathlib import Path
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from .errors import NoStoreError, StoreError
+from .errors import NoStoreError, StoreError, store_error
 from .schema import APPLICATION_ID, identity, meta, metadata
 
 BUSY_S = float(os.environ.get("ARCHSIEVE_BUSY_S", "30"))  # how long a writer waits for another program
 LOG_PAGES = 8000  # of 4 KiB: how long the write-ahead log may grow before it is carried into the file, with an fsync
 _BACKUP = "bring back a backup (archsieve db backup makes them)"
-_MAGIC = b"SQLite format 3\0"
 
 
 def check_file(path: Path) -> None:
-    """Raise ``StoreError`` where ``path`` is no results database; read 100 bytes, change nothing."""
+    """Raise ``StoreError`` where ``path`` is no results database; change nothing.
+
+    SQLite itself reads the file, with ``immutable`` without a lock of its own. Opened past it, closing the file would
+    drop the locks that this process holds by stores it has open (howtocorrupt.html, 2.2), and the next program to
+    leave the database would remove the log under them: what they write afterwards would be lost.
+    """
     if not path.exists():
         raise NoStoreError(f"no results database at {path}; check the path, or start one with: archsieve search FILE")
     if not path.is_file():
         raise StoreError(f"a results database is a file, but {path} is a folder or a device; give the file in it")
-    header = _header(path)
-    if not header:
+    if not path.stat().st_size:
         raise StoreError(f"{path} is empty (0 bytes), not a results database; {_BACKUP}, or remove it")
-    if not header.startswith(_MAGIC):
-        raise StoreError(f"{path} is not an SQLite database; nothing was changed; check the path, or {_BACKUP}")
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StoreError(f"{path} is the database of another application; nothing was changed; give another path")
-
-
-def _header(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(100)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA application_id").fetchone()
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path} cannot be read: {error}; check its permissions") from error
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise store_error(str(path), str(error)) from error
+        said = f"{path} is not an SQLite database; nothing was changed; check the path, or {_BACKUP}"
+        raise StoreError(said) from None
+    if found != APPLICATION_ID:
+        raise StoreError(f"{path} is the database of another application; nothing was changed; give another path")
 
 
 def make_file(path: Path) -> None:

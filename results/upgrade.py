@@ -52,7 +52,7 @@ def _upgrade_file(path: Path, backup: Path | None) -> Upgraded:
             with closing(sqlite3.connect(new)) as copy:
                 old.backup(copy)
             _migrate_file(new, before)
-            _keep(path, kept)
+            _keep(old, path, kept)
             for left in ("-wal", "-shm"):  # both are empty of news, and would be taken for the new file's
                 Path(f"{path}{left}").unlink(missing_ok=True)
             new.replace(path)
@@ -126,16 +126,17 @@ def _free(path: Path, *, given: bool) -> Path:
     return found
 
 
-def _keep(path: Path, kept: Path) -> None:
-    """Give the old file a second name, or copy it where a file has one name only."""
+def _keep(old: sqlite3.Connection, path: Path, kept: Path) -> None:
+    """Give the old file a second name, or copy it where a file has one name only; by SQLite, which keeps the lock."""
     with suppress(OSError):
         os.link(path, kept)
         return
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".archsieve-") as folder:
-        copy = Path(folder, "old.db")
-        copy.write_bytes(path.read_bytes())
-        _on_disk(copy)
-        copy.replace(kept)
+        draft = Path(folder, "old.db")
+        with closing(sqlite3.connect(draft)) as copy:
+            old.backup(copy)
+        _on_disk(draft)
+        draft.replace(kept)
 
 
 def _upgrade_server(url: URL, backup: Path | None) -> Upgraded:

@@ -1,3 +1,4 @@
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def test_a_path_with_odd_characters(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "empty"), (b"a,b\n1,2\n", "not an SQLite database"), (b"SQLite format 3\0", "another application")],
+    [(b"", "empty"), (b"a,b\n1,2\n", "not an SQLite database"), (b"SQLite format 3\0", "not an SQLite database")],
 )
 def test_other_files_are_refused_and_left_alone(path, content, says):
     path.write_bytes(content)
@@ -146,6 +147,43 @@ def test_readers_do_not_wait_for_a_writer(path, store, new_run):
         connection.exec_driver_sql("UPDATE run SET seed = 9")
         assert reader.run("one").seed == 3
     assert store.run("one").seed == 9
+
+
+OPENED = {
+    "a second store": "open_store(path, read_only=True).close()",
+    "a backup": "back_up(path, path.with_name(f'{name}.db'))",
+    "an upgrade": "upgrade(path)",
+}
+WRITER = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from archsieve.results.backup import back_up
+from archsieve.results.store import open_store
+from archsieve.results.upgrade import upgrade
+
+path = Path(sys.argv[1])
+store = open_store(path, create=True)
+for name in ("one", "two"):
+    store.create_run(name, {}, searcher="random", seed=0, dataset=%s, provenance={})
+    OPENED
+    other = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM run').close(); c.close()"
+    subprocess.run([sys.executable, "-c", other, path], check=True)
+store.create_run("last", {}, searcher="random", seed=0, dataset=%s, provenance={})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("opened", OPENED.values(), ids=OPENED)
+def test_what_a_process_opens_beside_its_store_costs_the_store_nothing(path, opened):
+    """A file that is closed past SQLite takes the process's locks along: the next to leave removed the log in use."""
+    data = "{'content_hash': 'd', 'name': 'digits'}"
+    program = WRITER.replace("OPENED", opened) % (data, data)
+    ended = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, cwd=path.parent)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with open_store(path) as store:
+        assert [run.name for run in store.runs()] == ["one", "two", "last"]
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_a_write_that_raises_leaves_nothing(store, new_run):

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -238,6 +239,15 @@ class TestFiles:
         assert done.backup == old.with_name("archsieve-schema-1.db")
         assert contents(done.backup) == before
         assert sorted(p.name for p in old.parent.iterdir()) == ["archsieve-schema-1.db", "archsieve.db"]
+
+    def test_where_a_file_has_one_name_only_the_old_one_is_copied(self, old, kept, monkeypatch):
+        def refuse(*_):
+            raise OSError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr("archsieve.results.upgrade.os.link", refuse)
+        before = contents(old)
+        assert upgrade(old, kept).backup == kept
+        assert contents(kept) == before
 
     @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n"])
     def test_what_is_no_store_is_left_alone(self, path, content):

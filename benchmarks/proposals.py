@@ -54,7 +54,7 @@ def score(macs: int, lr: float) -> float:
 
 def drawn(past: int) -> list[Any]:
     """The past proposals, all different."""
-    from archsieve.search.searchers.contract import draw_recipe
+    from archsieve.search.searchers.recipes import draw_recipe
     from archsieve.search.searchers.uniform import Uniform
 
     sieve, recipes = searched()
@@ -165,8 +165,7 @@ def parameters(sieve: Any, recipes: Any) -> dict[str, Any]:
     """Every choice and every hole of the recipe as Optuna's: rising numbers in order, options without."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    from archsieve.search.searchers.tpe import rising
-    from archsieve.spaces.choices import Range
+    from archsieve.spaces.choices import Range, rising
 
     found: dict[str, Any] = {}
     for path, options in sieve.graph.options.items():

@@ -17,6 +17,7 @@ from .run_name import check_run_name, free_name
 from .store import Store
 from .trial_writes import inserted
 
+Ids = dict[tuple[str, str], dict[Any, int]]  # (table, its key) -> the id that a row had -> the one it has here
 _SHARED = ("dataset", "architecture", "layer")  # identified by content: the same row is the same thing
 _COSTS = ("params", "macs", "activations")
 _ACCURACIES = ("val_accuracy", "train_accuracy", "test_accuracy")
@@ -34,11 +35,12 @@ def bring_in(store: Store, arriving: Sequence[Document], *, name: str | None = N
         arriving = [_renamed(arriving[0], check_run_name(name))]
     for document in arriving:
         _check(document)
+    ids: Ids = {}  # of all runs together: a trial may point at one of an earlier run
     with store.writing() as connection:
-        for document in arriving:
+        for document in sorted(arriving, key=lambda document: typed(schema.run, document.run)["created_at"]):
             _check_new(connection, document)
             try:
-                _write(connection, document)
+                _write(connection, document, ids)
             except IntegrityError as error:
                 raise ValueError(
                     f"run {document.name!r} contradicts itself: {error.orig}; nothing was written"
@@ -117,32 +119,32 @@ def _check_new(connection: Connection, document: Document) -> None:
         raise RunExistsError(document.name, free_name(document.name, names))
 
 
-def _write(connection: Connection, document: Document) -> None:
-    renumbered: dict[tuple[str, str], dict[Any, int]] = {}
+def _write(connection: Connection, document: Document, ids: Ids) -> None:
     for name, table in TABLES.items():
         rows = [_at_rest(table, typed(table, row)) for row in document.tables.get(name, ())]
         if name in _SHARED:
             upsert(connection, table, rows)
         else:
-            _insert(connection, table, rows, renumbered)
+            _insert(connection, table, rows, ids)
 
 
 def _at_rest(table: Table, row: Row) -> Row:
     """The row as it is where nobody drives the run: a lease or a running trial would wait for ever."""
-    if table is schema.trial:
-        row = {**row, "source_trial_id": None}  # its run may not have come along; the reason still tells
     if table is schema.run and row["status"] == RunStatus.RUNNING:
         return {**row, "status": RunStatus.STOPPED.value}
     if table is schema.trial and row["state"] == TrialState.RUNNING:
         return {**row, "state": TrialState.INTERRUPTED.value, "reason": "it was running when its run was exported"}
-    if table in (schema.process, schema.attempt) and row["ended_at"] is None:
+    if table in (schema.process, schema.attempt) and row.get("ended_at") is None:
         reason = "end_reason" if table is schema.process else "outcome"
         return {**row, "ended_at": row["heartbeat_at"], reason: "exported"}
     return row
 
 
-def _pointed(table: Table, row: Row, renumbered: Mapping[tuple[str, str], Mapping[Any, int]]) -> Row:
-    """The row with the ids that its neighbours have here; what stayed behind is no longer pointed at."""
+def _pointed(table: Table, row: Row, renumbered: Ids) -> Row:
+    """The row with the ids that its neighbours have here; what stayed behind is no longer pointed at.
+
+    Where the run that a trial's figures come from has not come along, the trial's reason still tells.
+    """
     pointed = dict(row)
     for column in table.c:
         for key in column.foreign_keys:
@@ -152,9 +154,7 @@ def _pointed(table: Table, row: Row, renumbered: Mapping[tuple[str, str], Mappin
     return pointed
 
 
-def _insert(
-    connection: Connection, table: Table, rows: Sequence[Row], renumbered: dict[tuple[str, str], dict[Any, int]]
-) -> None:
+def _insert(connection: Connection, table: Table, rows: Sequence[Row], renumbered: Ids) -> None:
     """Insert ``rows``; where the database counts them itself, note the ids that they get."""
     key = table.autoincrement_column
     if key is None:
@@ -162,6 +162,6 @@ def _insert(
             connection.execute(insert(table), [_pointed(table, row, renumbered) for row in rows])
         return
     ids = renumbered.setdefault((table.name, key.name), {})
-    for row in rows:  # one by one: a row may point at one before it
+    for row in rows:
         values = {name: value for name, value in _pointed(table, row, renumbered).items() if name != key.name}
         ids[row[key.name]] = inserted(connection, table, values)

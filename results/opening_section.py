@@ -64,7 +64,7 @@ def _tiles(told: Told) -> dict[str, str]:
     if not told.best:
         return counts
     winner = told.best[0]
-    best = {"best {told.selected_by}": f"{winner.val_accuracy:.4f}"}
+    best = {f"best {told.selected_by}": f"{winner.val_accuracy:.4f}"}
     for cost, words in (("params", "parameters"), ("macs", "multiply-accumulates")):
         high = getattr(told.budget, cost)
         limit = f", of {format_count(high)} allowed" if high is not None else ""

@@ -52,8 +52,9 @@ def code(text: str) -> str:
 
 
 def facts(entries: Mapping[str, Any]) -> str:
-    """A table of names and values."""
-    rows = (f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in entries.items())
+    """A table of names and values; what is not known is left out."""
+    known = {name: value for name, value in entries.items() if value is not None}
+    rows = (f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in known.items())
     return f'<div class="wide"><table>{"".join(rows)}</table></div>'
 
 

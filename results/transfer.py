@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..spaces.lookup import look_up
+from ..spaces.lookup import look_up, unknown
 from .document import FORMAT, Document, Row, documents
 from .reading import Reading
 from .schema import APPLICATION
@@ -63,15 +63,23 @@ def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[Document
         with open_store(path, read_only=True) as other:
             found = documents(other, runs)
     else:
-        wanted = set(runs)
-        found = [document for document in _read(path) if not wanted or document.name in wanted]
+        found = _named(_read(path), list(runs))
     if not found:
-        raise ValueError(f"{path} has no such runs; see what it holds, and export it again")
+        raise ValueError(f"{path} holds no runs; export it again")
     names = [document.name for document in found]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{path} has the run {name!r} twice; export it again")
     return found
+
+
+def _named(found: list[Document], runs: list[str | int]) -> list[Document]:
+    """The documents of ``runs``, or all where none is named."""
+    there = [document.name for document in found]
+    for run in runs:
+        if run not in there:
+            raise ValueError(unknown("run", str(run), there))
+    return [document for document in found if not runs or document.name in runs]
 
 
 def _read(path: Path) -> list[Document]:

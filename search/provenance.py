@@ -22,6 +22,7 @@ def provenance() -> dict[str, Any]:
 
     Passwords are masked, and nothing of the environment's variables is kept: they are full of secrets.
     """
+    changes = _git("status", "--porcelain")  # None where there is no repository, or no git
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -29,7 +30,7 @@ def provenance() -> dict[str, Any]:
         "process_started": started(os.getpid()),
         "argv": [Path(sys.argv[0]).name, *map(masked, sys.argv[1:])],
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_dirty": None if changes is None else changes != "",
         "versions": {"archsieve": __version__, "python": platform.python_version(), **_versions()},
         "devices": _devices(),
     }

@@ -49,7 +49,7 @@ def _few(data: "ImageData") -> "ImageData":
 
 
 def _timed(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: random.Random) -> float | None:
-    """Seconds of the second epoch, of the first where there is only one; None where the network diverges."""
+    """Seconds of the second epoch, else of the first; None where the network diverges in its first."""
     from ..models.build import build_for
     from ..models.train import Diverged, Fit
 

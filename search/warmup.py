@@ -1,39 +1,24 @@
 """The warm-up: many untrained candidates ranked by a proxy, the best of them proposed before the searcher begins."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..results.proxy_scores import Scored, record_warm_up, warmed_up
-from ..results.records import History
 from ..results.store import Store
 from ..spaces.architecture import Architecture
 from ..spaces.cost import cost, layer_costs
 from ..spaces.sieve import Sieve
 from .errands import run_errands
 from .experiment import Experiment
-from .searchers import Proposal, Searcher
-from .searchers.contract import draw_recipe
+from .searchers import Searcher
+from .searchers.known import KnownFirst
 
 if TYPE_CHECKING:
     from ..models.image_data import ImageData
 
 PART = 16  # candidates of one errand
 TRIES = 20  # draws for each candidate before fewer have to do
-
-
-class WarmUp(Searcher):
-    """Proposes ``best``, one after another, each with a recipe drawn at random; then what ``searcher`` proposes."""
-
-    def __init__(self, searcher: Searcher, best: Sequence[Architecture]) -> None:
-        super().__init__(searcher.sieve, searcher.recipes)
-        self.searcher, self.best = searcher, tuple(best)
-
-    def ask(self, history: History, rng: random.Random) -> Proposal | None:
-        new = next((one for one in self.best if one.fingerprint not in history.fingerprints), None)
-        if new is None:
-            return self.searcher.ask(history, rng)
-        return self.propose(new, draw_recipe(self.recipes, rng))
 
 
 def warm(
@@ -60,7 +45,7 @@ def warm(
         best = record_warm_up(store, run_id, asked.proxy, scored, asked.train)
     # fewer where memory has proved smaller since they were ranked
     fit = [one for one in map(Architecture.from_json, best) if searcher.sieve.allows(one)]
-    return WarmUp(searcher, fit)
+    return KnownFirst(searcher, fit)
 
 
 def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Callable[[], bool]) -> list[Scored] | None:

@@ -92,3 +92,9 @@ def choice(*options: Any) -> Any:
 def repeat(block: Any, times: int | Choice, first: Mapping[str, Any] | None = None, *, each: bool = False) -> Repeat:
     """``block`` repeated ``times`` times; see :class:`Repeat`."""
     return Repeat(block, times, first or {}, each)
+
+
+def rising(options: tuple[Any, ...]) -> bool:
+    """Whether ``options`` are numbers in order."""
+    numbers = all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
+    return numbers and list(options) == sorted(options)

@@ -102,7 +102,7 @@ def show_trial(
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Show one trial: its figures, recipe, curve and layers."""
+    """Show one trial: its figures, recipe, layers and findings; with --json its curve too."""
     from ...results.health import findings_of
     from ...results.measurements import measurements
     from ...results.proxy_scores import scores_of
@@ -112,7 +112,7 @@ def show_trial(
     from ...spaces.architecture import Architecture
     from ...spaces.cost import cost, layer_costs
     from ..tables import latency_words, layers_table, trials_table
-    from ..trial_json import json_row, trial_json
+    from ..trial_json import json_curve, json_row, trial_json
     from ..zero_shot_tables import zero_shot_words
 
     with reading(database) as store:
@@ -129,10 +129,13 @@ def show_trial(
         more: dict[str, Any] = {"measurements": [json_row(row) for row in measured], "proxies": proxies}
         more["findings"] = [vars(finding) for finding in health]
         more |= {"lrs_found": lrs, "augmentation_cost": augmented}
-        show_json({**trial_json(found), "layers": [row.to_json() for row in layers], "curve": curve, **more})
+        show_json(
+            {**trial_json(found), "layers": [row.to_json() for row in layers], "curve": json_curve(curve), **more}
+        )
         return
     facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
-    show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts)
+    recipe = (f"recipe.{name}: {value}" for name, value in found.recipe.items() if value is not None)
+    show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts, *recipe)
     show(*zero_shot_words(found, curve, table))
     show(*map(latency_words, measured), *(f"proxy {name}: {said}" for name, said in proxies.items()))
     show(*(f"lr found: {told['lr']:g}, the first of {len(told['tries'])} tried that trains" for told in lrs))

@@ -118,7 +118,7 @@ def reading(database: "Place") -> "Store":
 
 def show_json(value: Any) -> None:
     """Print ``value`` as JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show(*parts: str) -> None:

@@ -92,12 +92,13 @@ def curve(
     """Show a figure of trials, epoch by epoch."""
     from ...spaces.lookup import unknown
     from ..tables import table
+    from ..trial_json import json_curve
 
     trials = _named(names, database)
     with reading(database) as store:
         curves = {trial.trial: store.curve(trial.trial) for trial in trials}
     if as_json:
-        show_json([{**_entry(t), "curve": _finite(curves[t.trial])} for t in trials])
+        show_json([{**_entry(t), "curve": json_curve(curves[t.trial])} for t in trials])
         return
     recorded = sorted({name for found in curves.values() for name in found})
     if not recorded:
@@ -146,12 +147,3 @@ def _cell(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float | str) else str(value)
-
-
-def _finite(found: dict[str, list[tuple[int, float]]]) -> dict[str, list[list[float | None]]]:
-    """JSON has no NaN: what is not finite is null."""
-    from math import isfinite
-
-    return {
-        name: [[step, value if isfinite(value) else None] for step, value in points] for name, points in found.items()
-    }

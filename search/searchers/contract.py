@@ -10,7 +10,6 @@ from ...spaces.architecture import Architecture
 from ...spaces.parse import decisions_of
 from ...spaces.recipe import Recipe, RecipeSpace
 from ...spaces.sieve import Sieve
-from .recipes import draw_recipe
 from .untried import Untried
 
 
@@ -54,6 +53,3 @@ class Searcher(ABC):
         """What random search would propose: uniform over what is left; None where nothing is."""
         drawn = self.untried.draw(history, rng)
         return None if drawn is None else self.propose(*drawn)
-
-
-__all__ = ["Proposal", "Searcher", "draw_recipe"]

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from ...spaces.batch import Codes
-from ...spaces.choices import Choice, Range
+from ...spaces.choices import Choice, Range, rising
 from ...spaces.recipe import RecipeSpace
 from .candidates import Candidates
 from .features import COSTS, Features, Floats
 from .recipes import Values, fraction
-from .tpe import rising
 
 PROBES = 1024  # draws that tell the range of a cost
 SPAN = 2.0  # the range of a cost, where a step from one option to another is 1

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from ...spaces.batch import Batch, Codes
 from ...spaces.block import Block
-from ...spaces.choices import Choice, Repeat
+from ...spaces.choices import Choice, Repeat, rising
 from ...spaces.graph import Graph
 from ...spaces.space import label
-from .tpe import rising
 
 Floats = NDArray[np.float64]
 Columns = list[tuple[int, Floats]]  # the number of a group, and what one of its columns makes of each option

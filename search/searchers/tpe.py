@@ -4,7 +4,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from ...results.records import History
-from ...spaces.choices import Choice, Range
+from ...spaces.choices import Choice, Range, rising
 from ...spaces.neighbours import mutate, repair
 from ...spaces.recipe import Recipe, RecipeSpace
 from ...spaces.sieve import Sieve
@@ -98,12 +98,6 @@ def _places(options: tuple[Any, ...]) -> "BaseDistribution":
     if rising(options):
         return optuna.distributions.IntDistribution(0, len(options) - 1)
     return optuna.distributions.CategoricalDistribution(range(len(options)))
-
-
-def rising(options: tuple[Any, ...]) -> bool:
-    """Whether ``options`` are numbers in order."""
-    numbers = all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
-    return numbers and list(options) == sorted(options)
 
 
 def _distribution(hole: Choice | Range) -> "BaseDistribution":

@@ -74,6 +74,16 @@ def test_a_run_without_trials(read, new_run):
     assert drawn(html) == set()
 
 
+def test_what_is_not_known_is_left_out(read, new_run, complete):
+    """As of a run that another tool searched."""
+    data = {"content_hash": "d1", "name": "elsewhere"}
+    complete(new_run(dataset=data, provenance={"argv": ["import"]}), "f0", 0.9)
+    page, _ = read()
+    assert "elsewhere" in page.text
+    assert "None" not in page.text
+    assert "pictures" not in page.text
+
+
 def test_a_run_that_only_failed(read, new_run, complete):
     run_id = new_run()
     complete(run_id, "f0", None)
@@ -107,6 +117,8 @@ def test_a_run_with_results(read, new_run, complete, store):
     ):
         assert fact in page.text
     assert "test accuracy of 0.9375: measured, never used to choose" in page.text
+    assert "best validation accuracy" in page.text
+    assert "{" not in page.text.partition("The best trials")[0]
     assert "budget 60.0k" in html
     assert html.count("trial 7") > 0
     assert "7 completed, 1 failed" in page.text

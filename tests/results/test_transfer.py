@@ -24,23 +24,26 @@ def real(width):
     return Architecture((1, 8, 8), (Conv(width), Residual(2 * width), GlobalAverage()), 10)
 
 
+def proposal(width, **recipe):
+    architecture = real(width)
+    price = cost(architecture)
+    return {
+        "architecture": architecture.to_json(),
+        "fingerprint": architecture.fingerprint,
+        "cost": {name: getattr(price, name) for name in ("params", "macs", "activations", "memory_bytes")},
+        "layers": [layer.to_json() for layer in layer_costs(architecture)],
+        "choices": {"1.conv.width": width},
+        "recipe": {"lr": 0.1 + 0.2, "epochs": 3, **recipe},
+        "seed": 2**53 + 1,
+    }
+
+
 @pytest.fixture
 def run(store, new_run):
     """A run with a completed trial, a failed one, one that is running and one that waits."""
 
     def propose(width, **recipe):
-        architecture = real(width)
-        price = cost(architecture)
-        return store.propose(
-            run_id,
-            architecture=architecture.to_json(),
-            fingerprint=architecture.fingerprint,
-            cost={name: getattr(price, name) for name in ("params", "macs", "activations", "memory_bytes")},
-            layers=[layer.to_json() for layer in layer_costs(architecture)],
-            choices={"1.conv.width": width},
-            recipe={"lr": 0.1 + 0.2, "epochs": 3, **recipe},
-            seed=2**53 + 1,
-        ).trial
+        return store.propose(run_id, **proposal(width, **recipe)).trial
 
     run_id = new_run("digits", provenance={"argv": ["archsieve", "search", 'a,b\n;"c".toml'], "host": "näh", "pid": 1})
     done, failed, running, _ = propose(8), propose(16, nesterov=True), propose(8, nesterov="no", odd=[1]), propose(4)
@@ -126,6 +129,45 @@ def test_ids_are_counted_anew_beside_other_runs(store, run, other, tmp_path):
     assert other.events("second")[0]["run_id"] == 2
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_a_trial_whose_figures_come_from_another_run_still_says_so(store, other, new_run, tmp_path, kind, order):
+    source = store.propose(new_run("first"), **proposal(8)).trial
+    store.start(source)
+    store.record_epoch(source, 1, {"val_accuracy": 0.5})
+    store.finish(source, TrialState.COMPLETED, summary={"val_accuracy": 0.5, "best_epoch": 1})
+    assert store.propose(new_run("second"), **proposal(8), source=source).source == source
+    path = tmp_path / f"runs{kind}"
+    export_runs(store, path, order)
+    other.create_run("before", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
+    bring_in(other, read_runs(path))
+    assert [trial.source for trial in other.trials("second")] == [other.trials("first")[0].trial]
+    with open_store(tmp_path / "third.db", create=True) as third:
+        bring_in(third, read_runs(path, ["second"]))
+        assert [trial.source for trial in third.trials("second")] == [None]
+
+
+@sqlite_only
+def test_a_run_that_a_file_has_not_is_named(store, run, tmp_path):
+    export_runs(store, tmp_path / "a.json")
+    with pytest.raises(ValueError, match="unknown run 'digit'; did you mean 'digits'"):
+        read_runs(tmp_path / "a.json", ["digits", "digit"])
+
+
+@sqlite_only
+@pytest.mark.parametrize("table", ["process", "attempt"])
+def test_what_may_be_unknown_may_be_left_out(store, run, other, tmp_path, table):
+    path = tmp_path / "a.json"
+    export_runs(store, path)
+    told = json.loads(path.read_text())
+    place = told["runs"][0][table]["columns"].index("ended_at")
+    del told["runs"][0][table]["columns"][place]
+    for row in told["runs"][0][table]["rows"]:
+        del row[place]
+    path.write_text(json.dumps(told))
+    assert bring_in(other, read_runs(path)) == ["digits"]
+
+
 @sqlite_only
 def test_a_run_arrives_once(store, run, other, tmp_path):
     path = tmp_path / "a.json"
@@ -189,7 +231,7 @@ def test_what_contradicts_itself_is_refused_and_nothing_written(
         ("a.json", b"", "is no export of archsieve"),
         ("a.json", b"[]", "does not say application"),
         ("a.json", b'{"application": "archsieve", "format": 2}', "upgrade archsieve"),
-        ("a.json", b'{"application": "archsieve", "format": 1, "runs": []}', "no such runs"),
+        ("a.json", b'{"application": "archsieve", "format": 1, "runs": []}', "holds no runs"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"runn": 1}]}', "did you mean 'run'"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"run": 1}]}', "columns and rows"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{}]}', "one run, but got 0"),

@@ -3,7 +3,7 @@
 import random
 
 from ...results.records import History, Trial
-from ...spaces.neighbours import cross, mutate
+from ...spaces.neighbours import cross, mutate, repair
 from .contract import Proposal, Searcher
 from .recipes import Values, cross_values, mutate_values, recipe_of, values_of
 from .untried import IsNew
@@ -26,11 +26,15 @@ def child(searcher: Searcher, history: History, mother: Trial, father: Trial, rn
 def _bred(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: random.Random) -> Proposal | None:
     """What crossing gives where that is new, else with one decision changed; None where that is not new either."""
     sieve, recipes = searcher.sieve, searcher.recipes
-    decisions, values = dict(mother.choices), _values(searcher, mother)
+    decisions, values = None, _values(searcher, mother)
     crossed = mother.trial != father.trial and rng.random() < CROSSED
     if crossed:
         values = cross_values(values, _values(searcher, father), rng)
-        decisions = cross(sieve, mother.choices, father.choices, rng) or decisions
+        decisions = cross(sieve, mother.choices, father.choices, rng)
+    # a parent may lie outside: trials have run out of memory since, or an earlier run was allowed more
+    decisions = decisions or repair(sieve, mother.choices, rng)
+    if decisions is None:
+        return None
     if rng.random() < RECIPE:
         values = mutate_values(recipes, values, rng)
     architecture, recipe = sieve.space.architecture(decisions), recipes.fill(values)

@@ -107,6 +107,18 @@ def test_no_architecture_twice_before_each_has_been_tried(searcher):
     assert len(run(searcher, feasible).fingerprints) == feasible
 
 
+@pytest.mark.parametrize("limit", [Budget(params="1100"), Budget(macs="20k")])
+def test_nothing_outside_is_proposed_where_the_history_has_it(searcher, limit):
+    """As when trials ran out of memory since, or an earlier run had a wider budget: until nothing is left."""
+    recipes = RECIPES if searcher.__class__.__name__ == "Grid" else OPEN_RECIPES  # a grid has no ranges
+    wide = run(type(searcher)(searcher.sieve, recipes), 50)
+    tight = type(searcher)(Sieve(SPACE, limit), recipes)
+    fit = {architecture.fingerprint for _, architecture in tight.sieve.walk()}
+    assert 0 < len(fit) < len({architecture.fingerprint for _, architecture in searcher.sieve.walk()})
+    later = run(tight, len(wide) + 30, history=wide)
+    assert {trial.fingerprint for trial in later.trials[len(wide) :]} <= fit <= later.fingerprints
+
+
 def test_it_copes_with_failed_running_and_foreign_trials(searcher):
     history = run(searcher, 14)
     states = [TrialState.FAILED, TrialState.RUNNING, TrialState.QUEUED, TrialState.STOPPED_EARLY]

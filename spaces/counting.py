@@ -62,7 +62,7 @@ def count(sieve: "Sieve") -> Count:
     draw = TableDraw(sieve, ways)
     hits = sum(draw.attempt(rng) is not None for rng in [random.Random(0)] for _ in range(CHECKS)) if high else 0
     share = hits / CHECKS
-    error = high * (share * (1 - share) / CHECKS) ** 0.5
+    error = high * max(share * (1 - share) / CHECKS, CHECKS**-2.0) ** 0.5  # none or all of the draws fit: not sure
     return Count(round(min(max(high * share, low), high)), int(low), int(high), error)
 
 

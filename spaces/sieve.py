@@ -14,7 +14,7 @@ from .space import Space
 
 if TYPE_CHECKING:
     from .counting import Count, Draw
-    from .ways import Ints, Ledger
+    from .ways import Ints, Ledger, Outlook
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
 _AXES = (*COSTS, LATENCY)  # the places of a vector; the last one only with a clock
@@ -210,7 +210,14 @@ class Sieve:
         return all(
             spent[i] + least[place] <= self._highs[i] and spent[i] + most[place] >= self._lows[i]
             for i, place in enumerate(self._places)
-        )
+        ) and (self._outlook is None or self._outlook.may_fit(node, spent))
+
+    @cached_property
+    def _outlook(self) -> "Outlook | None":
+        """Between lower and upper limits the extremes of each cost cut off too little: two hardly ever meet."""
+        from .ways import Outlook
+
+        return Outlook(self.ledger(self.limited)) if any(self._lows) else None
 
     def _fits(self, spent: tuple[int, ...]) -> bool:
         return all(low <= s <= high for s, low, high in zip(spent, self._lows, self._highs, strict=True))

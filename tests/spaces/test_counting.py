@@ -17,6 +17,7 @@ from archsieve.spaces.neighbours import cross, excess, mutate, neighbours, repai
 from archsieve.spaces.parse import decisions_of
 from archsieve.spaces.sieve import BudgetError, Sieve
 from archsieve.spaces.space import Space
+from archsieve.spaces.stages import stage
 from archsieve.spaces.verdict import cheapest, dead_choices, nearest_budget
 from archsieve.spaces.ways import BucketWays, ExactWays, TooMany
 
@@ -291,3 +292,35 @@ def test_a_space_answers_for_itself(sieve):
         assert drawn == OVERLAPPING.sample(50, sieve.budget, random.Random(0), by)
     with pytest.raises(BudgetError):
         OVERLAPPING.sample(1, Budget(params=1), random.Random(0))
+
+
+def six_stages():
+    """A space of 1e11 networks, as a search file writes it."""
+    kinds, widths = ["conv-pool", "residual", "inception"], [8, 16, 24, 32, 48, 64]
+    stages = (stage(kinds, [1, 2, 3], widths, [3, 5], halve=place < 3) for place in range(6))
+    return Space((1, 8, 8), (*stages, GlobalAverage()), 10, "six-stages")
+
+
+@pytest.mark.parametrize("part", [0.9, 0.98])
+def test_a_narrow_band_of_a_huge_space_is_found(part):
+    """Each cost by itself can be met nearly everywhere, both together hardly anywhere: walked without end before."""
+    whole = Sieve(six_stages())
+    price = cost(whole.sample(random.Random(0)))
+    budget = Budget(
+        params=price.params, min_params=int(part * price.params), macs=price.macs, min_macs=int(part * price.macs)
+    )
+    sieve = Sieve(whole.space, budget)
+    sieve.check()
+    found = [next(sieve.walk())[1], *(sieve.sample(random.Random(draw)) for draw in range(3))]
+    assert all(budget.allows(cost(architecture)) for architecture in found)
+    count = sieve.count()
+    assert count.low <= count.value <= count.high
+    assert count.exact or count.standard_error > 0
+
+
+def test_a_band_that_nothing_meets_is_refused():
+    whole = Sieve(six_stages())
+    small, large = whole.cheapest("params")[1], whole.dearest("macs")[1]
+    budget = Budget(params=2 * small.params, min_params=small.params, min_macs=large.macs // 2)
+    with pytest.raises(BudgetError, match="each limit alone can be met, all together cannot"):
+        Sieve(whole.space, budget).check()

@@ -110,6 +110,20 @@ def test_a_budget_cuts_as_brute_force_does(space, low, high):
 
 
 @CHEAP
+@given(spaces(), st.floats(0, 1), st.floats(1, 1.2), st.floats(0, 1), st.floats(1, 1.2))
+def test_a_band_of_two_costs_cuts_as_brute_force_does(space, params, wide, macs, high):
+    found = points(space)
+    assume(found)
+    prices = [cost(architecture) for architecture in found.values()]
+    least, most = min(p.params for p in prices), max(p.params for p in prices)
+    low, lowest = int(least + params * (most - least)), min(p.macs for p in prices)
+    floor = int(lowest + macs * (max(p.macs for p in prices) - lowest))
+    budget = Budget(min_params=low, params=int(low * wide), min_macs=floor, macs=int(floor * high))
+    walked = {architecture.fingerprint for _, architecture in Sieve(space, budget).walk()}
+    assert walked == {name for name, architecture in found.items() if budget.allows(cost(architecture))}
+
+
+@CHEAP
 @given(spaces())
 def test_json_and_decisions_come_back(space):
     found = points(space)

@@ -5,14 +5,16 @@ import itertools
 import random
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .architecture import Architecture
 from .batch import Batch
+from .cost import cost
 from .graph import Edge
-from .ways import BucketWays, ExactWays, TooMany, Ways
+from .ways import BucketWays, ExactWays, Ints, TooMany, Ways
 
 if TYPE_CHECKING:
     from .sieve import Sieve
@@ -21,6 +23,7 @@ EXACT_ROWS = 300_000  # different costs up to which a table is exact
 PROBES = 4_000  # plain draws that tell how much of the space fits
 COMMON = 0.003  # share of the space above which plain rejection is cheaper than a table
 CHECKS = 2_000  # draws behind an estimated count
+BARRED = 2_000  # draws behind a histogram that no exact table gives
 BINS = 32  # of the logarithm of the MACs
 PATIENCE = 100_000  # draws without a hit before what cannot be found is walked for
 
@@ -75,20 +78,30 @@ def table(sieve: "Sieve", names: tuple[str, ...] | None = None) -> Ways:
         return BucketWays(ledger)
 
 
-def histogram(sieve: "Sieve", by: str = "macs", bins: int = 12) -> list[tuple[int, int, float]]:
+def histogram(sieve: "Sieve", by: str = "macs", bins: int = 12) -> list[tuple[int, int, int | float]]:
     """(from, to, how many) of the architectures that fit, in even steps of the logarithm of the cost ``by``.
 
-    Where the table is in buckets, the bounds and numbers are as true as the buckets are narrow.
+    Whole numbers are exact. Where costs cannot be told apart in a table the numbers are floats: shares of draws.
     """
-    ways = table(sieve, (by, *(name for name in sieve.limited if name != by)))
-    rows, counts = ways.totals
-    if not len(rows):
+    costs, counts = _heaps(sieve, by)
+    if not len(costs):
         return []
-    costs = ways.costs(rows)[:, 0]
     edges = np.geomspace(max(costs.min(), 1), costs.max() + 1, bins + 1)
     which = np.clip(np.searchsorted(edges, costs, side="right") - 1, 0, bins - 1)
-    heaps = np.bincount(which, weights=counts, minlength=bins)
-    return [(int(low), int(high), float(n)) for low, high, n in zip(edges, edges[1:], heaps, strict=False)]
+    told: list[int | float] = [sum(counts[which == place].tolist()) for place in range(bins)]
+    return [(int(low), int(high), n) for low, high, n in zip(edges, edges[1:], told, strict=False)]
+
+
+def _heaps(sieve: "Sieve", by: str) -> tuple[Ints, NDArray[Any]]:
+    """Costs ``by`` of what fits, and how many architectures stand for each: by an exact table, or of draws."""
+    ways = table(sieve, (by, *(name for name in sieve.limited if name != by)))
+    if isinstance(ways, ExactWays):
+        rows, numbers = ways.inside
+        return ways.costs(rows)[:, 0], np.array(numbers, dtype=object)
+    total = count(sieve).value
+    drawn = Draw(sieve).many(BARRED, random.Random(0)) if total else []
+    costs = np.array([getattr(cost(one, sieve.batch_size), by) for one in drawn], dtype=np.int64)
+    return costs, np.full(len(costs), total / BARRED)
 
 
 class TableDraw:
@@ -136,8 +149,9 @@ class TableDraw:
 class Draw:
     """One architecture after another from inside a budget: by rejection where much of the space fits, else by table.
 
-    ``by`` is "uniform", every architecture that fits equally likely, or "log-macs", even in the logarithm of the MACs:
-    uniform draws pile up at the upper limit, where most architectures are.
+    ``by`` is "uniform", every architecture that fits equally likely, or "log-macs", spread over the logarithm of the
+    MACs: uniform draws pile up at the upper limit, where most architectures are. The spread is even where MACs can be
+    told apart in a table, else as even as its buckets are narrow.
     """
 
     def __init__(self, sieve: "Sieve", by: str = "uniform") -> None:

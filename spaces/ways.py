@@ -11,6 +11,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,10 +157,15 @@ class ExactWays(Ways):
 
     @property
     def totals(self) -> tuple[Ints, NDArray[np.float64]]:
-        rows = self._rows[self.ledger.start] + self.ledger.first
-        inside = self.ledger.fits(rows)
-        counts = np.array(self._counts[self.ledger.start], dtype=float)
-        return self._rows[self.ledger.start][inside], counts[inside]
+        rows, counts = self.inside
+        return rows, np.array(counts, dtype=float)
+
+    @cached_property
+    def inside(self) -> tuple[Ints, list[int]]:
+        """The totals of whole paths inside the limits, and exactly how many paths have each."""
+        rows, counts = self._rows[self.ledger.start], self._counts[self.ledger.start]
+        inside = self.ledger.fits(rows + self.ledger.first)
+        return rows[inside], list(compress(counts, inside))
 
     def costs(self, rows: Ints) -> Ints:
         return rows + self.ledger.first
@@ -167,8 +173,7 @@ class ExactWays(Ways):
     @cached_property
     def count(self) -> int:
         """How many paths lie inside the limits, exactly."""
-        inside = self.ledger.fits(self._rows[self.ledger.start] + self.ledger.first)
-        return sum(number for number, fits in zip(self._counts[self.ledger.start], inside, strict=True) if fits)
+        return sum(self.inside[1])
 
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
         left = [tuple(row) for row in (np.array(rest) - self.ledger.costs[node]).tolist()] if node.edges else []

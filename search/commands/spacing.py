@@ -105,9 +105,13 @@ def _bars(rows: list[dict[str, Any]]) -> list[str]:
     most = max((row["architectures"] for row in rows), default=0)
     return [
         f"macs {format_count(row['from']):>6} to {format_count(row['to']):<6} "
-        f"{'#' * round(40 * row['architectures'] / most):40} {row['architectures']:.3g}"
+        f"{'#' * round(40 * row['architectures'] / most):40} {_many(row['architectures'])}"
         for row in rows
     ]
+
+
+def _many(architectures: int | float) -> str:
+    return f"{architectures:,}" if isinstance(architectures, int) else f"about {architectures:.3g}"
 
 
 def _one(architecture: "Architecture", price: "Cost | None" = None) -> dict[str, Any]:

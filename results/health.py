@@ -126,11 +126,11 @@ def _overfit(values: Mapping[str, list[float]]) -> Iterator[Finding]:
         )
 
 
-def findings_of(store: Reading, run: str | int) -> dict[int, list[Finding]]:
-    """What was found in each trial of a run, by the trial's id; what was said twice counts once."""
+def findings_of(store: Reading, run: str | int, *, trial_id: int | None = None) -> dict[int, list[Finding]]:
+    """What was found in each trial of a run, or in one, by the trial's id; what was said twice counts once."""
     told: dict[int, dict[Finding, None]] = {}
-    for event in store.events(run):
-        if event["kind"] == FINDING and event["trial_id"] is not None:
+    for event in store.events(run, FINDING, trial_id=trial_id):
+        if event["trial_id"] is not None:
             told.setdefault(event["trial_id"], {})[Finding(event["detail"][FINDING], event["detail"]["reason"])] = None
     return {trial: list(found) for trial, found in told.items()}
 

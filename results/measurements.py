@@ -74,8 +74,8 @@ def record_calibration(store: "Store", run_id: int, networks: Sequence[Untrained
 
 def calibration(store: Reading, run: str | int) -> dict[str, Any] | None:
     """What :func:`record_calibration` kept of the run's predictor, or None where it has none."""
-    found = [event["detail"] for event in store.events(run) if event["kind"] == CALIBRATED]
-    return dict(found[-1]) if found else None
+    found = store.events(run, CALIBRATED)
+    return dict(found[-1]["detail"]) if found else None
 
 
 def measurements(store: Reading, run: str | int, *, trial_id: int | None = None) -> list[dict[str, Any]]:

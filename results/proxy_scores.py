@@ -79,13 +79,14 @@ def record_warm_up(
 def warmed_up(store: Reading, run: str | int) -> list[dict[str, Any]] | None:
     """What :func:`record_warm_up` chose, or None where the run had no warm-up yet."""
     a = schema.architecture.c
-    told = [event["detail"] for event in store.events(run) if event["kind"] == WARMED_UP]
+    told = store.events(run, WARMED_UP)
     if not told:
         return None
+    chosen = told[-1]["detail"]["chosen"]
     with store.reading() as connection:
-        rows = connection.execute(select(a.fingerprint, a.json).where(a.fingerprint.in_(told[-1]["chosen"])))
+        rows = connection.execute(select(a.fingerprint, a.json).where(a.fingerprint.in_(chosen)))
         found = {row.fingerprint: row.json for row in rows}
-    return [found[fingerprint] for fingerprint in told[-1]["chosen"]]
+    return [found[fingerprint] for fingerprint in chosen]
 
 
 def _write(connection: Any, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:

@@ -28,10 +28,9 @@ def proxy_section(store: Reading, run_id: int, history: History, budget: Budget)
 
 
 def _warm_up(store: Reading, run_id: int) -> Iterator[str]:
-    for event in store.events(run_id):
-        if event["kind"] == WARMED_UP:
-            told = event["detail"]
-            yield paragraph(
-                f"Warm-up: {told['candidates']} candidates inside the budget were scored untrained by {told['proxy']} "
-                f"({told['scored']} have a score), and the best {len(told['chosen'])} were proposed first."
-            )
+    for event in store.events(run_id, WARMED_UP):
+        told = event["detail"]
+        yield paragraph(
+            f"Warm-up: {told['candidates']} candidates inside the budget were scored untrained by {told['proxy']} "
+            f"({told['scored']} have a score), and the best {len(told['chosen'])} were proposed first."
+        )

@@ -152,18 +152,21 @@ class Reading:
         """The processes that drove a run, the first one first."""
         return self._dicts_of_run(schema.process, schema.process.c.process_id, run)
 
-    def events(self, run: str | int) -> list[dict[str, Any]]:
-        """The events of a run, oldest first."""
-        return self._dicts_of_run(schema.event, schema.event.c.event_id, run)
+    def events(self, run: str | int, kind: str | None = None, *, trial_id: int | None = None) -> list[dict[str, Any]]:
+        """The events of a run, oldest first: all, those of one ``kind``, those of one trial."""
+        e = schema.event.c
+        narrow = [] if kind is None else [e.kind == kind]
+        narrow += [] if trial_id is None else [e.trial_id == trial_id]
+        return self._dicts_of_run(schema.event, e.event_id, run, *narrow)
 
     def artifacts(self, trial_id: int) -> list[dict[str, Any]]:
         """The files of a trial: kind, uri, bytes, sha256."""
         c = schema.artifact.c
         return self._dicts(select(schema.artifact).where(c.trial_id == trial_id).order_by(c.artifact_id))
 
-    def _dicts_of_run(self, table: Any, order: Any, run: str | int) -> list[dict[str, Any]]:
+    def _dicts_of_run(self, table: Any, order: Any, run: str | int, *narrow: Any) -> list[dict[str, Any]]:
         run_id = self.ask(lambda connection: run_id_of(connection, run))
-        return self._dicts(select(table).where(table.c.run_id == run_id).order_by(order))
+        return self._dicts(select(table).where(table.c.run_id == run_id, *narrow).order_by(order))
 
     def _dicts(self, query: Any) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in self._rows(query)]

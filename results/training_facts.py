@@ -20,4 +20,4 @@ def augmentation_cost(store: Reading, run: str | int, trial_id: int) -> dict[str
 
 
 def _details(store: Reading, run: str | int, trial_id: int, kind: str) -> list[dict[str, Any]]:
-    return [event["detail"] for event in store.events(run) if event["kind"] == kind and event["trial_id"] == trial_id]
+    return [event["detail"] for event in store.events(run, kind, trial_id=trial_id)]

@@ -43,6 +43,12 @@ def why_not_tested(store: Reading, run: str | int) -> str | None:
     return None if found is None else f"trial {found['trial']} could not be tested: {found['reason']}"
 
 
+def settled(store: Reading, run: str | int, trial: Trial) -> bool:
+    """Whether the newest table of the run, or the newest word on why there is none, is of ``trial``."""
+    told = (_newest(store, run, kind) for kind in (TESTED, NOT_TESTED))
+    return any(found is not None and found["trial"] == trial.trial for found in told)
+
+
 def explanation_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
     """The newest explanation of the run's chosen model; None without one."""
     return _newest(store, run, EXPLAINED)
@@ -59,5 +65,5 @@ def selected_by(trial: Trial) -> str:
 
 
 def _newest(store: Reading, run: str | int, kind: str) -> Mapping[str, Any] | None:
-    found = [event["detail"] for event in store.events(run) if event["kind"] == kind]
-    return found[-1] if found else None
+    found = store.events(run, kind)
+    return found[-1]["detail"] if found else None

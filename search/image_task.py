@@ -90,7 +90,7 @@ class ImageTask(Task):
     def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
         """Nothing: every trial is tested when it ends."""
 
-    def concluded(self, store: "Reading", run_id: int) -> bool:
+    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
         return True
 
 

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from .mishaps import Stop, StopKind
+from .ray_runtime import alive, fitting
 from .sections import ResourcesSection
 
 LOOK_S = 1.0  # between two questions to the cluster
@@ -38,11 +39,8 @@ class Nodes:
         return Stop(StopKind.NO_NODES, f"{self._none()}, and none came in {self.asked.node_timeout_s:g} s")
 
     def _room(self) -> bool:
-        import ray
-
-        have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        wanted = {"CPU": self.asked.cpus_per_trial, "GPU": self.asked.gpus}
-        return all(amount <= have.get(name, 0) for name, amount in wanted.items())
+        """Whether one machine has all of it: a trial is not spread over several."""
+        return fitting(self.asked, alive())
 
     def _none(self) -> str:
         gpus = f" and {self.asked.gpus:g} GPUs" if self.asked.gpus else ""

@@ -5,13 +5,14 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from .experiment import Experiment
 from .reaper import MARK, reaped
+from .sections import ResourcesSection
 
 REACH_S = 10
 ASK_S = 300  # for a worker to start on a machine, and for what else runs there to make room
@@ -48,11 +49,17 @@ def check_resources(experiment: Experiment) -> None:
             raise ResourceError(
                 f"resources.{key}_per_trial asks for {said} {name}s, but there are {most:g} on one machine: {cure}"
             )
-    if not any(all(m["Resources"].get(name, 0) >= amount for name, amount in wanted.values()) for m in machines):
+    if not fitting(asked, machines):
         raise ResourceError(
             f"a trial takes {asked.cpus_per_trial:g} CPUs and {asked.gpus:g} GPUs of one machine, but none has both: "
             f"{cure}"
         )
+
+
+def fitting(asked: ResourcesSection, machines: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a trial's cores and share of a GPU are together on one of ``machines``."""
+    wanted = {"CPU": asked.cpus_per_trial, "GPU": asked.gpus}
+    return any(all(m["Resources"].get(name, 0) >= amount for name, amount in wanted.items()) for m in machines)
 
 
 def alive() -> list[dict[str, Any]]:

@@ -190,9 +190,7 @@ class Recorder:
         self.spool.clear()
 
     def record(self, trial: Trial, result: dict[str, Any]) -> None:
-        """Write down what a worker said of its epochs."""
-        if "fail_kind" in result:
-            return
+        """Write down what a worker said of itself and of its epochs; one that failed may have said nothing before."""
         if "began" in result:
             self._went_on(trial, result)
         for problem in result.get("problems", ()):

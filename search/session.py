@@ -156,7 +156,7 @@ def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
     config = dict(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
     found = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
-    if ended >= total and found.task.concluded(store, run.run_id):
+    if ended >= total and found.task.concluded(found, store, run.run_id):
         raise ValueError(
             f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
             f"ask for more, as in archsieve resume {run.name} --trials +24"
@@ -202,7 +202,7 @@ class Session:
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
             exhausted=recorder.exhausted,
-            complete=recorder.complete and self.experiment.task.concluded(self.store, self.run_id),
+            complete=recorder.complete and self.experiment.task.concluded(self.experiment, self.store, self.run_id),
             zero_shot=table_of(self.store, self.run_id),
             not_tested=why_not_tested(self.store, self.run_id),
             stop=recorder.stopping,

@@ -128,5 +128,5 @@ class Task(ABC):
         """Do what is done once, on the workers, when all trials have ended, and put it into the store."""
 
     @abstractmethod
-    def concluded(self, store: "Reading", run_id: int) -> bool:
+    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
         """Whether that has been done, or there is nothing to do."""

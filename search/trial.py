@@ -111,8 +111,13 @@ class NetworkTrial(tune.Trainable):
             return self._result()
         except Exception as error:
             examined = self._examined() if isinstance(error, Diverged) else {}
-            self._release()
-            return {**failure(error), **examined}
+            return {**self._failed(error), **examined}
+
+    def _failed(self, error: BaseException) -> dict[str, Any]:
+        """The last result of a trial that raised ``error``; where it ran is told too, if it never was."""
+        told = {**self.news, "device": self._device_name()}
+        self._release()
+        return {**told, **failure(error)}
 
     def _result(self) -> dict[str, Any]:
         """The last epoch for Tune, and every epoch not yet reported for the driver."""
@@ -182,7 +187,7 @@ class NetworkTrial(tune.Trainable):
             if enabled():
                 self.fit.module.register_forward_pre_hook(_mid_epoch)
         except Exception as error:
-            self.failure = failure(error)
+            self.failure = self._failed(error)
 
     def _go_on(self) -> None:
         """Take up the newest checkpoint that is whole, where there is one."""

@@ -118,7 +118,7 @@ def _detail(
 
 def _earlier(store: "Store", run_id: int) -> list[int]:
     """The trials of the run that were tested before, when it had fewer."""
-    return [event["detail"]["trial"] for event in store.events(run_id) if event["kind"] == TESTED]
+    return [event["detail"]["trial"] for event in store.events(run_id, TESTED)]
 
 
 def costs(architecture: Architecture, recipe: ZeroShotRecipe, words: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 from ..results.records import DatasetRecord
-from ..results.zero_shot import table_of, why_not_tested
+from ..results.zero_shot import settled
 from ..spaces.budget import Budget
 from ..spaces.recipe import Recipe, RecipeSpace
 from ..spaces.space import Space
@@ -106,9 +106,9 @@ class ZeroShotTask(Task):
         whole, folds = data
         conclude(experiment, whole, folds, recorder, folder)
 
-    def concluded(self, store: "Reading", run_id: int) -> bool:
-        ended = table_of(store, run_id) is not None or why_not_tested(store, run_id) is not None
-        return ended or store.history(run_id).best() is None
+    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
+        best = store.history(run_id).best(experiment.budget)
+        return best is None or settled(store, run_id, best)
 
 
 class ZeroShotBench(Bench):

@@ -11,6 +11,7 @@ from archsieve.results.store import open_store
 from archsieve.search.bridge import guarded
 from archsieve.search.checkpoint_files import Checkpoints
 from archsieve.search.mishaps import Stop, StopKind
+from archsieve.search.ray_runtime import fitting
 from archsieve.search.recorder import Recorder
 from archsieve.search.searchers import SEARCHERS
 from archsieve.search.spool import Spool, Spooled
@@ -99,6 +100,45 @@ def test_epochs_whose_weights_are_lost_are_taken_back(path, driven):
         assert store.curve(trial)["val_accuracy"] == [(1, 0.1)]
         kinds = [event["kind"] for event in store.events("run")]
         assert kinds == ["worker_lost", "rewound", "checkpoint"]
+
+
+def test_a_trial_that_fails_before_its_first_report_tells_where_it_went_on(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        recorder.reported("a", epoch(1, began=0, problems=[]))
+        recorder.lost("a", FailKind.WORKER_LOST, "killed")
+        recorder.propose("b")
+        recorder.started("b")
+        told = {
+            "began": 0,
+            "problems": ["the checkpoint 1.pt is not whole"],
+            "hostname": "n",
+            "pid": 7,
+            "device": "cpu",
+        }
+        told |= {"fail_kind": "oom", "reason": "no memory", "done": True, "val_accuracy": 0.0}
+        recorder.reported("b", told)
+        recorder.completed("b", told)
+        assert store.trial(trial).fail_kind is FailKind.OOM
+        assert store.curve(trial) == {}
+        assert [event["kind"] for event in store.events("run")] == ["worker_lost", "rewound", "checkpoint", "oom"]
+        assert [event["kind"] for event in store.events("run", "rewound", trial_id=trial)] == ["rewound"]
+        assert store.events("run", "oom", trial_id=trial + 1) == []
+        with store.reading() as connection:
+            (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 1")
+        assert tuple(row) == ("n", 7, "cpu")
+
+
+def test_a_trial_is_not_spread_over_several_machines():
+    """What all machines have together does not help: a run with none left must say so and stop."""
+    asked = small(resources={"cpus_per_trial": 4}).file.resources
+    assert not fitting(asked, [{"Resources": {"CPU": 1.0}}] * 4)
+    assert fitting(asked, [{"Resources": {"CPU": 1.0}}, {"Resources": {"CPU": 4.0}}])
+    shared = small(resources={"cpus_per_trial": 2, "gpus_per_trial": 0.5}).file.resources
+    assert not fitting(shared, [{"Resources": {"CPU": 8.0}}, {"Resources": {"CPU": 1.0, "GPU": 1.0}}])
+    assert fitting(shared, [{"Resources": {"CPU": 2.0, "GPU": 1.0}}])
 
 
 def test_what_a_locked_database_cannot_take_is_spooled_and_said_again(path, driven, monkeypatch, tmp_path):

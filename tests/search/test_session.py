@@ -82,6 +82,10 @@ def test_trials_that_fail_are_recorded_and_the_search_goes_on(tmp_path):
     assert 0 < len(outcome.failed) < 9
     assert "losses must stay finite" in outcome.common_reason
     assert len(outcome.best) > 0
+    with open_store(outcome.database, read_only=True) as store, store.reading() as connection:
+        where = connection.exec_driver_sql("SELECT node, pid, device FROM attempt").all()
+    assert len(where) == 9
+    assert None not in {value for row in where for value in row}  # of those that failed in their first epoch too
 
 
 def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):

@@ -9,6 +9,7 @@ import torch
 
 from archsieve.models.zero_shot_model import ZeroShotModel
 from archsieve.results.artifact_files import checked
+from archsieve.results.backup import back_up
 from archsieve.results.records import History, TrialState
 from archsieve.results.store import open_store
 from archsieve.results.zero_shot import MEASURES, SELECTED_BY, TESTED, table_of
@@ -177,6 +178,23 @@ def test_what_an_earlier_run_has_trained_is_taken_over_with_its_calibration(outc
     with open_store(outcome.database, read_only=True) as store:
         gammas = [dict(store.curve(t)["gamma"])[trial.best_epoch] for t in (trial.trial, trial.source)]
     assert again.zero_shot["rows"][0]["gamma"] == gammas[0] == gammas[1]
+
+
+def test_what_is_left_to_be_done_is_told_of_the_best_inside_the_budget(outcome, tmp_path):
+    """A table of an earlier best is not enough; where no trial is inside the budget there is nothing to do."""
+    copy = tmp_path / "archsieve.db"
+    back_up(outcome.database, copy)
+    found = tiny()
+    best = outcome.best[0]
+    with open_store(copy) as store:
+        run_id = store.run("first").run_id
+        assert found.task.concluded(found, store, run_id)
+        with store.writing() as connection:  # as where a resumed run with more trials finds a better one
+            better = f"UPDATE trial SET val_accuracy = {best.val_accuracy + 0.01} WHERE trial_id = "
+            connection.exec_driver_sql(f"{better}{next(t.trial for t in outcome.trials if t.trial != best.trial)}")
+        assert not found.task.concluded(found, store, run_id)
+        nothing = tiny(budget={"latency_ms": 1e-6})  # no trial was timed
+        assert found.task.concluded(nothing, store, run_id)
 
 
 def test_other_validation_classes_are_other_data():

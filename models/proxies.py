@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..spaces.architecture import Architecture
 from ..spaces.lookup import look_up
 from .build import ACTIVATION_MODULES, build
+from .contrast import LocalContrastModule
 from .image_data import Device, ImageData, in_unit_range
 
 PICTURES = 64
@@ -62,7 +63,7 @@ def proxy_scores(names: Iterable[str], architecture: Architecture, probe: Probe)
 def _said(proxy: Proxy, architecture: Architecture, probe: Probe) -> float | str:
     try:
         value = proxy(architecture, probe)
-    except (ValueError, torch.OutOfMemoryError) as error:
+    except (ValueError, RuntimeError) as error:  # a score is beside the point: whatever breaks costs no trial
         return f"{error}" or type(error).__name__
     return value if math.isfinite(value) else f"the score is {value}"
 
@@ -75,18 +76,19 @@ def grad_norm(architecture: Architecture, probe: Probe) -> float:
 
 
 def synflow(architecture: Architecture, probe: Probe) -> float:
-    """The logarithm of the sum of theta * dR/dtheta (Tanaka et al. 2020, arXiv 2006.05467); it sees no data.
+    """The logarithm of the sum of |theta * dR/dtheta| (Tanaka et al. 2020, arXiv 2006.05467); it sees no data.
 
     R is the sum of the scores of one picture of ones through a network of absolute weights. Batch norm is left out and
-    all is in float64, as in Abdelfattah et al. 2021 (arXiv 2101.08134); the logarithm, which ranks the same, is ours.
+    all is in float64, as in Abdelfattah et al. 2021 (arXiv 2101.08134); the logarithm, which ranks the same, is ours,
+    and so is that contrast normalisation is left out too: of one plain picture it leaves nothing.
     """
     network = _network(architecture, probe).double()
-    _leave_out_batch_norm(network)
+    _leave_out_norms(network)
     with torch.no_grad():
         for weights in network.parameters():
             weights.abs_()
     network(torch.ones_like(probe.images[:1], dtype=torch.float64)).sum().backward()
-    total = float(sum((layer.weight.detach() * _gradient(layer)).sum() for layer in _weighted(network)))
+    total = float(sum((layer.weight.detach() * _gradient(layer)).abs().sum() for layer in _weighted(network)))
     if total <= 0:
         raise NoScoreError(f"the logarithm needs a flow above 0, but it is {total}")
     return math.log(total)
@@ -164,8 +166,11 @@ def _gradient(layer: nn.Conv2d | nn.Linear) -> Tensor:
     return torch.zeros_like(layer.weight) if layer.weight.grad is None else layer.weight.grad
 
 
-def _leave_out_batch_norm(network: nn.Module) -> None:
+def _leave_out_norms(network: nn.Module) -> None:
+    """Put nothing in their place; what overwrote their output would now overwrite their input, and may not."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, _BatchNorm):
+            if isinstance(child, _BatchNorm | LocalContrastModule):
                 setattr(parent, name, nn.Identity())
+            elif isinstance(child, nn.ReLU):
+                child.inplace = False

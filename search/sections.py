@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ..spaces.architecture import Architecture
 
 MAX_TRIALS = 1_000_000
+MAX_SCORED = 100_000
+MAX_TIMED = 10_000
 MAX_SEED = 2**32 - 1
 
 WholeOrList = int | list[int]
@@ -72,7 +74,9 @@ class WarmupSection(Section):
     """``search.warmup``: untrained candidates ranked by a proxy; the best are trained before the searcher begins."""
 
     proxy: str = Field(default="synflow", description="what ranks them")
-    candidates: int = Field(default=200, ge=1, description="architectures inside the budget that are scored")
+    candidates: int = Field(
+        default=200, ge=1, le=MAX_SCORED, description="architectures inside the budget that are scored"
+    )
     train: int = Field(default=8, ge=1, description="how many of the best are trained")
 
 
@@ -127,7 +131,7 @@ class LatencySection(Section):
     warmup: int = Field(default=3, ge=1, description="passes before the timed ones")
     n: int = Field(default=50, ge=2, description="timed passes; the median counts")
     calibration: int = Field(
-        default=16, ge=2, description="untrained networks timed first, where budget.latency_ms is set"
+        default=16, ge=2, le=MAX_TIMED, description="untrained networks timed first, where budget.latency_ms is set"
     )
 
 

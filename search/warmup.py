@@ -1,7 +1,8 @@
 """The warm-up: many untrained candidates ranked by a proxy, the best of them proposed before the searcher begins."""
 
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..results.proxy_scores import Scored, record_warm_up, warmed_up
@@ -17,6 +18,7 @@ from .searchers.known import KnownFirst
 if TYPE_CHECKING:
     from ..models.image_data import ImageData
 
+log = logging.getLogger("archsieve")
 PART = 16  # candidates of one errand
 TRIES = 20  # draws for each candidate before fewer have to do
 
@@ -42,6 +44,7 @@ def warm(
         scored = _scored(searcher.sieve, experiment, data, go_on)
         if scored is None:
             return None
+        warn_of_none(asked.proxy, scored)
         best = record_warm_up(store, run_id, asked.proxy, scored, asked.train)
     # fewer where memory has proved smaller since they were ranked
     fit = [one for one in map(Architecture.from_json, best) if searcher.sieve.allows(one)]
@@ -53,7 +56,9 @@ def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Call
 
     search, resources = experiment.file.search, experiment.file.resources
     assert search.warmup is not None
-    found = candidates(sieve, search.warmup.candidates, search.seed)
+    found = candidates(sieve, search.warmup.candidates, search.seed, go_on)
+    if found is None:
+        return None
     parts = [[one.to_json() for one in found[place : place + PART]] for place in range(0, len(found), PART)]
     names = sorted({search.warmup.proxy, *search.proxies})
     shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus)
@@ -72,16 +77,30 @@ def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Call
     ]
 
 
-def candidates(sieve: Sieve, n: int, seed: int) -> list[Architecture]:
-    """``n`` different architectures inside the budget, drawn by ``seed``; fewer where there are no more."""
+def candidates(sieve: Sieve, n: int, seed: int, go_on: Callable[[], bool]) -> list[Architecture] | None:
+    """``n`` different architectures inside the budget, drawn by ``seed``, or all; None where ``go_on`` says no."""
+    if sieve.count().high <= n:
+        return [architecture for _, architecture in sieve.walk()]
     rng = random.Random(f"warm-up {seed}")
     found: dict[str, Architecture] = {}
     for _ in range(TRIES * n):
         if len(found) == n:
             break
+        if not go_on():
+            return None
         one = sieve.sample(rng)
         found.setdefault(one.fingerprint, one)
     return list(found.values())
+
+
+def warn_of_none(proxy: str, scored: Sequence[Scored]) -> None:
+    """Say so where the proxy has a score for none: the searcher begins as if there were no warm-up."""
+    said = [one.scores[proxy] for one in scored]
+    if said and not any(isinstance(score, float) for score in said):
+        log.warning(
+            "search.warmup: %s scores none of the %d candidates (%s), so none is trained first; take another proxy",
+            *(proxy, len(said), said[0]),
+        )
 
 
 def score_networks(architectures: list[dict[str, Any]], shared: Any) -> list[dict[str, float | str]]:

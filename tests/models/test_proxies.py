@@ -12,7 +12,7 @@ from archsieve.models.build import build
 from archsieve.models.image_data import in_unit_range
 from archsieve.models.proxies import PROXIES, Probe, probe, proxy_scores
 from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Residual
+from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, LocalContrast, Residual
 
 PLAIN = Architecture((1, 8, 8), (Conv(4, norm=False), Conv(6, norm=False), GlobalAverage()), 10)
 NORMED = Architecture((1, 8, 8), (Conv(4), ConvPool(8, convs=2), Residual(8), Inception(16), GlobalAverage()), 10)
@@ -61,6 +61,19 @@ def test_synflow_is_layers_times_the_sum_of_all_paths(norm, batch):
         weight = layer.weight.detach().abs()
         ones = F.conv2d(ones, weight, padding=1) if isinstance(layer, nn.Conv2d) else ones.mean((2, 3)) @ weight.T
     assert score("synflow", architecture, batch) == pytest.approx(math.log(3 * float(ones.sum())), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        (LocalContrast(), Conv(4), GlobalAverage()),
+        (Conv(4), Residual(8, preactivation=True, stride=2, shortcut="A"), GlobalAverage()),
+    ],
+    ids=["contrast", "preactivation"],
+)
+def test_what_is_left_out_breaks_no_flow(blocks, batch):
+    """A plain picture less its neighbourhood is nothing; and a ReLU behind a norm overwrites its input."""
+    assert isinstance(score("synflow", Architecture((1, 8, 8), blocks, 10), batch), float)
 
 
 def test_synflow_sees_no_data(batch):
@@ -141,6 +154,9 @@ def test_what_cannot_be_scored_has_a_reason(batch):
     one = Probe(batch.images[:1], batch.labels[:1], 0)
     with_vector_norm = Architecture((1, 8, 8), (Conv(4), GlobalAverage()), 10)
     assert isinstance(score("jacob_cov", with_vector_norm, one), str)
+    wrong = replace(batch, images=batch.images[:, :, :3, :3])  # whatever torch has to say of it
+    assert "RuntimeError" not in score("grad_norm", LINEAR, wrong)
+    assert isinstance(score("grad_norm", LINEAR, wrong), str)
     broken = replace(batch, images=batch.images * math.nan)
     assert score("grad_norm", PLAIN, broken) == "the score is nan"
     with pytest.raises(ValueError, match="unknown proxy 'synflo'; did you mean 'synflow'"):

@@ -1,17 +1,19 @@
 """Proxies in a search: every trial scored before it is trained, and a warm-up that trains the best candidates."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from archsieve.models.data import load_data
 from archsieve.models.proxies import probe, proxy_scores
-from archsieve.results.proxy_scores import rank_correlations, scores, scores_of, warmed_up
+from archsieve.results.proxy_scores import Scored, rank_correlations, scores, scores_of, warmed_up
 from archsieve.results.records import History
 from archsieve.results.store import open_store
 from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.known import KnownFirst
 from archsieve.search.session import resume, search
-from archsieve.search.warmup import WarmUp, candidates
+from archsieve.search.warmup import candidates, warn_of_none
 from archsieve.spaces.architecture import Architecture
 
 from .conftest import small
@@ -45,7 +47,7 @@ def test_the_best_candidates_are_trained_first(outcome):
 
 
 def test_the_candidates_and_their_scores_come_from_the_seed(outcome):
-    found = {one.fingerprint: one for one in candidates(warm(trials=5).sieve, 20, seed=0)}
+    found = {one.fingerprint: one for one in candidates(warm(trials=5).sieve, 20, seed=0, go_on=lambda: True)}
     batch = probe(load_data("digits", limit=300), seed=0)
     expected = {name: proxy_scores(["synflow"], one, batch)["synflow"] for name, one in found.items()}
     with open_store(outcome.database, read_only=True) as store:
@@ -84,7 +86,7 @@ def test_the_warm_up_hands_over_to_the_searcher(outcome):
     inner = SEARCHERS["random"](experiment.sieve, experiment.recipes)
     with open_store(outcome.database, read_only=True) as store:
         best = [Architecture.from_json(architecture) for architecture in warmed_up(store, "warm")]
-    searcher = WarmUp(inner, best)
+    searcher = KnownFirst(inner, best)
     assert searcher.ask(History(), random.Random(1)).architecture == best[0]
     assert searcher.ask(History(outcome.trials[:2]), random.Random(1)).architecture == best[2]
     after = History(outcome.trials)
@@ -93,12 +95,29 @@ def test_the_warm_up_hands_over_to_the_searcher(outcome):
 
 def test_candidates_are_different_and_inside_the_budget():
     sieve = warm(trials=5).sieve
-    found = candidates(sieve, 30, seed=4)
+    found = candidates(sieve, 30, seed=4, go_on=lambda: True)
     assert len({one.fingerprint for one in found}) == 30
     assert all(sieve.allows(one) for one in found)
-    assert [one.fingerprint for one in candidates(sieve, 30, seed=4)] == [one.fingerprint for one in found]
+    assert [one.fingerprint for one in candidates(sieve, 30, seed=4, go_on=lambda: True)] == [
+        one.fingerprint for one in found
+    ]
     tiny = small(space={"stages": [{"block": "conv-pool", "width": [4, 8]}]}).sieve
-    assert len(candidates(tiny, 30, seed=4)) == 2
+    assert len(candidates(tiny, 100_000, seed=4, go_on=lambda: True)) == 2  # listed, not drawn two million times
+
+
+def test_a_stop_is_heard_while_candidates_are_drawn():
+    said = iter([True] * 5 + [False])
+    assert candidates(warm(trials=5).sieve, 30, seed=4, go_on=lambda: next(said)) is None
+
+
+def test_a_proxy_that_scores_nothing_is_said(caplog):
+    unscored = [Scored({}, "f", {}, [], {"naswot": "the network has no nonlinearity"}) for _ in range(2)]
+    scored = replace(unscored[0], scores={"naswot": 1.0})
+    with caplog.at_level("WARNING", logger="archsieve"):
+        warn_of_none("naswot", [*unscored, scored])
+        assert caplog.text == ""
+        warn_of_none("naswot", unscored)
+    assert "naswot scores none of the 2 candidates (the network has no nonlinearity)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -108,6 +127,7 @@ def test_candidates_are_different_and_inside_the_budget():
         ({"warmup": {"proxy": "nas-wot"}}, r"search.warmup.proxy: unknown proxy 'nas-wot'"),
         ({"warmup": {"train": 5}}, r"train must be at most search.trials .* got 5 with 4 trials and 200 candidates"),
         ({"warmup": {"train": 3, "candidates": 2}}, r"got 3 with 4 trials and 2 candidates; lower it to 2"),
+        ({"warmup": {"candidates": 10**9}}, r"search.warmup.candidates should be less than or equal to 100000"),
         ({"warmup": {"first": 3}}, r"search.warmup.first: unknown key 'first'"),
     ],
 )

@@ -21,7 +21,8 @@ from .image_data import Device, ImageData, in_unit_range
 
 PICTURES = 64
 JITTER = 1e-5  # added to the eigenvalues by Mellor et al. (version 1)
-_ACTIVATIONS = tuple({type(make(1)) for make in ACTIVATION_MODULES.values()})
+_OF_BACKBONES = (nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish)
+_ACTIVATIONS = tuple({*(type(make(1)) for make in ACTIVATION_MODULES.values()), *_OF_BACKBONES})
 
 
 class NoScoreError(ValueError):

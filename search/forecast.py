@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Sequence
+from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ def _notes(experiment: Experiment, feasible: int) -> list[str]:
 
     search, found = experiment.file.search, notes(experiment)
     if finite(experiment.recipes):
-        most = feasible * sum(1 for _ in all_recipes(experiment.recipes))
+        most = feasible * sum(1 for _ in islice(all_recipes(experiment.recipes), search.trials))
         if most < search.trials:
             found.append(f"there are {most:,} networks and recipes for {search.trials:,} trials: the search ends early")
     return found

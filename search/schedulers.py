@@ -83,12 +83,13 @@ def check_scheduler(search: "SearchSection", epochs: int) -> None:
         )
     if search.scheduler == "none":
         return
-    if search.grace_epochs > epochs:
-        raise ValueError(
-            f"search.grace_epochs must be at most recipe.epochs, but got {search.grace_epochs} and {epochs}"
-        )
     if search.scheduler == "hyperband":
         _check_brackets(search, epochs)
+    elif search.grace_epochs >= epochs:
+        raise ValueError(
+            f"search.grace_epochs must be less than recipe.epochs, or {search.scheduler} stops nobody, but got "
+            f"{search.grace_epochs} and {epochs}; lower it, train for longer, or leave search.scheduler out"
+        )
 
 
 def _check_brackets(search: "SearchSection", epochs: int) -> None:

@@ -41,13 +41,25 @@ class Range:
             raise ValueError(f"a logarithmic range needs low > 0, but got low={self.low}; raise it or drop `log`")
 
     def at(self, fraction: float) -> float:
-        """The value that lies ``fraction`` (0 to 1) of the way from ``low`` to ``high`` on the range's own scale."""
-        if self.log:
-            value = math.exp(math.log(self.low) + fraction * (math.log(self.high) - math.log(self.low)))
-        else:
-            value = self.low + fraction * (self.high - self.low)
-        value = min(max(value, self.low), self.high)
-        return round(value) if self.integer else value
+        """The value that lies ``fraction`` (0 to 1) of the way from ``low`` to ``high`` on the range's own scale.
+
+        Of whole numbers each has a piece of the way, from halfway to the one before it to halfway to the next.
+        """
+        first, last = self._ends
+        value = first + fraction * (last - first)
+        value = math.exp(value) if self.log else value
+        return min(max(round(value) if self.integer else value, self.low), self.high)
+
+    def fraction(self, value: float) -> float:
+        """How far ``value`` lies from ``low`` to ``high`` on the range's own scale, from 0 to 1; undoes :meth:`at`."""
+        first, last = self._ends
+        return ((math.log(value) if self.log else value) - first) / (last - first)
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        half = 0.5 if self.integer else 0.0
+        low, high = self.low - half, self.high + half
+        return (math.log(low), math.log(high)) if self.log else (low, high)
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high

@@ -11,7 +11,7 @@ from ...spaces.choices import Choice, Range, rising
 from ...spaces.recipe import RecipeSpace
 from .candidates import Candidates
 from .features import COSTS, Features, Floats
-from .recipes import Values, fraction
+from .recipes import Values
 
 PROBES = 1024  # draws that tell the range of a cost
 SPAN = 2.0  # the range of a cost, where a step from one option to another is 1
@@ -58,7 +58,7 @@ def _any(hole: Choice | Range) -> Any:
 def _reader(hole: Choice | Range) -> Callable[[Any], list[float]]:
     """What writes a value as numbers: its place on the range or among rising options, or a mark for its option."""
     if isinstance(hole, Range):
-        return lambda value: [SPAN * fraction(hole, value)]
+        return lambda value: [SPAN * hole.fraction(value)]
     options = hole.options
     if rising(options):
         places = {option: place / max(len(options) - 1, 1) for place, option in enumerate(options)}

@@ -1,9 +1,8 @@
 """Recipes drawn, walked through, varied, and written as numbers."""
 
 import itertools
-import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -38,12 +37,10 @@ def _drawn(hole: Choice | Range, rng: random.Random) -> Any:
 
 
 def all_recipes(recipes: RecipeSpace) -> Iterator[Recipe]:
-    """Every recipe of a space without ranges, in the order of the options."""
+    """Every recipe of a space whose recipes can be listed, in the order of the options."""
     holes = recipes.holes
-    options = [hole.options for hole in holes.values() if isinstance(hole, Choice)]
-    assert len(options) == len(holes), "a range has no end of recipes"
     seen: set[Recipe] = set()
-    for values in itertools.product(*options):
+    for values in itertools.product(*map(_options, holes.values())):
         recipe = recipes.fill(dict(zip(holes, values, strict=True)))
         if recipe not in seen:  # a choice that does not apply makes no other recipe
             seen.add(recipe)
@@ -51,8 +48,12 @@ def all_recipes(recipes: RecipeSpace) -> Iterator[Recipe]:
 
 
 def finite(recipes: RecipeSpace) -> bool:
-    """Whether the recipes can be listed: no hole is a range."""
-    return not any(isinstance(hole, Range) for hole in recipes.holes.values())
+    """Whether the recipes can be listed: every hole has options, or a range of whole numbers."""
+    return all(isinstance(hole, Choice) or hole.integer for hole in recipes.holes.values())
+
+
+def _options(hole: Choice | Range) -> Sequence[Any]:
+    return hole.options if isinstance(hole, Choice) else range(int(hole.low), int(hole.high) + 1)
 
 
 def mutate_values(recipes: RecipeSpace, values: Values, rng: random.Random) -> Values:
@@ -66,7 +67,7 @@ def mutate_values(recipes: RecipeSpace, values: Values, rng: random.Random) -> V
 
 def _moved(hole: Choice | Range, value: Any, rng: random.Random) -> Any:
     if isinstance(hole, Range):
-        return hole.at(min(max(fraction(hole, value) + rng.gauss(0, STEP), 0.0), 1.0))
+        return hole.at(min(max(hole.fraction(value) + rng.gauss(0, STEP), 0.0), 1.0))
     others = [option for option in hole.options if option != value]
     return rng.choice(others) if others else value
 
@@ -74,12 +75,6 @@ def _moved(hole: Choice | Range, value: Any, rng: random.Random) -> Any:
 def cross_values(mother: Values, father: Values, rng: random.Random) -> Values:
     """Each value from one of the two."""
     return {name: rng.choice((mother, father))[name] for name in mother}
-
-
-def fraction(hole: Range, value: float) -> float:
-    """How far ``value`` lies from ``low`` to ``high`` on the range's own scale, from 0 to 1; undoes ``hole.at``."""
-    scale = math.log if hole.log else float
-    return (scale(value) - scale(hole.low)) / (scale(hole.high) - scale(hole.low))
 
 
 def recipe_of(recipe: Mapping[str, Any]) -> Recipe:

@@ -137,6 +137,15 @@ def test_ranges_are_drawn_from_inside(name):
     assert {trial.recipe["dropout"] for trial in history} == {0.0, 0.1}
 
 
+@pytest.mark.parametrize("name", ["random", "tpe", "gp", "evolution", "nsga2"])
+@pytest.mark.parametrize("ways", [Range(2, 9), Range(1, 12, log=True)])
+def test_whole_numbers_are_tried_to_the_last_one(name, ways):
+    space = Space((1, 8, 8), (Conv(choice(4, 8)), GlobalAverage()), 10)
+    recipes = RecipeSpace.of(epochs=2, batch_size=ways)
+    history = run(SEARCHERS[name](Sieve(space), recipes), 1000)
+    assert len(set(keys(history))) == len(history) == 2 * (ways.high - ways.low + 1)
+
+
 def test_the_grid_is_exactly_the_grid():
     space = Space((1, 8, 8), (choice(Conv(choice(4, 8, 16)), ConvPool(4, choice(3, 5))), GlobalAverage()), 10)
     history = run(SEARCHERS["grid"](Sieve(space), RecipeSpace.of(epochs=1)), 100)

@@ -1,5 +1,8 @@
 """Choices, ranges and repeats: holes that refuse to hold nonsense."""
 
+import math
+from collections import Counter
+
 import pytest
 
 from archsieve.spaces.blocks import Conv
@@ -41,7 +44,7 @@ def test_nonsense_is_refused(make, said):
     [
         (Range(0.0, 10.0), (0.0, 5.0, 10.0)),
         (Range(1e-4, 1.0, log=True), (1e-4, 1e-2, 1.0)),
-        (Range(1, 100, log=True, integer=True), (1, 10, 100)),
+        (Range(1, 100, log=True, integer=True), (1, 7, 100)),  # 1 begins at a half
     ],
 )
 def test_a_range_is_walked_on_its_own_scale(hole, values):
@@ -59,3 +62,14 @@ def test_a_range_contains_its_ends_and_no_truth_values():
 def test_repeats_are_values():
     assert repeat(Conv(8), 2, {"stride": 2}) == repeat(Conv(8), 2, {"stride": 2})
     assert hash(repeat(Conv(8), 2, {"stride": 2})) == hash(repeat(Conv(8), 2, {"stride": 2}))
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_whole_numbers_are_drawn_evenly_on_their_scale(log):
+    """The ends had half of what is between them."""
+    hole = Range(1, 6, log=log, integer=True)
+    found = Counter(hole.at(place / 60_000) for place in range(60_001))
+    assert set(found) == {1, 2, 3, 4, 5, 6}
+    shares = {n: math.log((n + 0.5) / (n - 0.5)) / math.log(13) if log else 1 / 6 for n in found}
+    assert {n: count / 60_001 for n, count in found.items()} == pytest.approx(shares, abs=1e-3)
+    assert all(hole.at(hole.fraction(n)) == n for n in found)

@@ -74,7 +74,7 @@ def test_lists_and_ranges_are_holes_and_values_are_not():
 
 
 def test_a_range_of_whole_numbers_is_one():
-    assert RecipeSpace.of(epochs=Range(3, 12)).holes["epochs"].at(0.4) == 7
+    assert RecipeSpace.of(epochs=Range(3, 12)).holes["epochs"].at(0.45) == 7
 
 
 def test_a_range_of_words_is_refused():

@@ -25,10 +25,14 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Exported:
-    """The content of the file; the largest difference of its outputs from torch's, on images drawn in [0, 1]."""
+    """The content of the file; the largest difference of its outputs from torch's, on images drawn in [0, 1].
+
+    ``in_shape`` is that of an image it was checked on, ``out_shape`` what comes out of it.
+    """
 
     content: bytes
     largest_difference: float
+    in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
 
 
@@ -56,7 +60,7 @@ def export(model: ImageModel, format: str = "safetensors", form: str = "classifi
     content = model.to_bytes() if format == "safetensors" else wanted.write(module, images, _varying(form))
     with torch.inference_mode():
         expected, found = module(images), wanted.read(content)(images)
-    return Exported(content, float((expected - found).abs().max()), tuple(expected.shape[1:]))
+    return Exported(content, float((expected - found).abs().max()), tuple(images.shape[1:]), tuple(expected.shape[1:]))
 
 
 def _images(model: ImageModel, times: int) -> Tensor:

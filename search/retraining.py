@@ -15,6 +15,7 @@ from ..spaces.recorded_recipes import recorded_recipe
 from ..spaces.tasks import CLASSIFICATION
 from .experiment import Experiment, file_of
 from .experiment import experiment as make_experiment
+from .threads import threads_of
 
 if TYPE_CHECKING:
     from ..models.image_data import ImageData
@@ -38,9 +39,10 @@ def retrain_trial(
 ) -> dict[str, Any]:
     """Train the network of ``trial`` anew by ``seeds`` seeds, the trial's own first, and return what was found.
 
-    On the data as the run split them, by the trial's recipe, for ``epochs`` where they are given. Each network keeps
-    the weights of its best validation epoch, and is tested once. Files go below ``folder``, which the store is
-    relative to. Raises ``ValueError`` where the data have changed, or the trial is no classifier.
+    On the data as the run split them, by the trial's recipe, for ``epochs`` where they are given, with as many threads
+    as a trial has. Each network keeps the weights of its best validation epoch, and is tested once. Files go below
+    ``folder``, which the store is relative to. Raises ``ValueError`` where the data have changed, or the trial is no
+    classifier.
     """
     from ..models.retrain import retrain
 
@@ -49,15 +51,16 @@ def retrain_trial(
     architecture = Architecture.from_json(trial.architecture)
     rows: list[dict[str, Any]] = []
     for place, seed in enumerate(seeds_of(trial, seeds)):
-        found = retrain(
-            architecture,
-            recipe,
-            data,
-            seed=seed,
-            device=device,
-            precision=experiment.file.resources.precision,
-            on_epoch=lambda result, place=place: on_epoch(place, recipe.epochs, result),  # type: ignore[misc]
-        )
+        with threads_of(experiment.file.resources):
+            found = retrain(
+                architecture,
+                recipe,
+                data,
+                seed=seed,
+                device=device,
+                precision=experiment.file.resources.precision,
+                on_epoch=lambda result, place=place: on_epoch(place, recipe.epochs, result),  # type: ignore[misc]
+            )
         uri = f"{trial.run}/weights-{trial.trial}-{seed}-{recipe.epochs}.safetensors"
         keep_file(store, trial.trial, WEIGHTS, folder, uri, found.model.to_bytes())
         best = found.best

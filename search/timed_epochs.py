@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .experiment import Experiment
 from .searchers.recipes import draw_recipe
+from .threads import threads_of
 
 if TYPE_CHECKING:
     from ..models.image_data import ImageData
@@ -23,20 +24,14 @@ def epoch_seconds(experiment: Experiment, data: "ImageData") -> list[float]:
     Measured on at most :data:`TIMED_IMAGES` training images and as large a share of the validation images, with a
     trial's number of threads.
     """
-    import torch
-
-    rng, few, started = random.Random(0), _few(data), perf_counter()
-    threads, seconds = torch.get_num_threads(), []
-    torch.set_num_threads(max(1, int(experiment.file.resources.cpus_per_trial)))
-    try:
+    rng, few, started, seconds = random.Random(0), _few(data), perf_counter(), list[float]()
+    with threads_of(experiment.file.resources):
         for _ in range(NETWORKS):
             timed = _timed(experiment, few, draw_recipe(experiment.recipes, rng), rng)
             if timed is not None:
                 seconds.append(timed * len(data.train) / len(few.train))
             if perf_counter() - started > ENOUGH_S:
                 break
-    finally:
-        torch.set_num_threads(threads)
     return seconds
 
 

@@ -107,11 +107,12 @@ def export(
         model = kept_model(store, found, runs or runs_beside(database))
     made = export_model(model, format, form)
     _write(path, made.content)
-    shape = "x".join(map(str, model.architecture.input_shape))
-    out = "x".join(map(str, made.out_shape))
+    taken, out = ("x".join(map(str, shape)) for shape in (made.in_shape, made.out_shape))
+    sizes = ", or any size above that of the training" if form == "fully-convolutional" else ""
     show(
-        f"wrote {path}: {form} of trial {found.trial}, images Nx{shape} in [0, 1] -> Nx{out}; largest difference from "
-        f"torch {made.largest_difference:.2g}"
+        f"wrote {path}: {form} of trial {found.trial}, images Nx{taken} in [0, 1] -> Nx{out}{sizes}; largest "
+        f"difference from torch {made.largest_difference:.2g}; weights of seed {model.about['seed']}, val_accuracy "
+        f"{model.about['val_accuracy']:.4f}"
     )
 
 

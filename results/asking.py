@@ -15,6 +15,7 @@ from .reading import Reading
 from .records import Trial
 from .rows import TRIALS, run_id_of, trials_of
 
+PART = 10_000  # ids of one statement: databases take only so many values
 _t = schema.trial.c
 # Ties always break the same way.
 _MERIT = (_t.val_accuracy.desc().nulls_last(), _t.params, _t.macs, _t.trial_id)
@@ -47,7 +48,8 @@ def ask(
         order = _order(connection, sort)
         ids = asked.where(select(_t.trial_id), chosen, *order.columns).order_by(*order.keys).limit(top)
         found = list(connection.scalars(ids))
-        trials = trials_of(connection, TRIALS.where(_t.trial_id.in_(found)))
+        parts = (found[place : place + PART] for place in range(0, len(found), PART))
+        trials = [trial for part in parts for trial in trials_of(connection, TRIALS.where(_t.trial_id.in_(part)))]
         place = {trial_id: at for at, trial_id in enumerate(found)}
         ordered = tuple(sorted(trials, key=lambda trial: place[trial.trial]))
         matching = asked.count(chosen) if len(found) == top else len(found)

@@ -1,7 +1,7 @@
 """Records: what the store holds, as frozen values."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -116,16 +116,6 @@ class History:
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials)
-
-    def after(self, earlier: Sequence[Trial]) -> "History":
-        """This history behind what ``earlier`` runs have tried: their trials have the numbers below 0.
-
-        A searcher that is told of them takes them for its own run's; the run itself does not count them.
-        """
-        run = self.trials[0].run if self.trials else ""
-        first = -len(earlier)
-        told = (replace(trial, run=run, number=first + place) for place, trial in enumerate(earlier))
-        return History((*told, *self.trials))
 
     @cached_property
     def finished(self) -> tuple[Trial, ...]:

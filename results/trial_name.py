@@ -2,7 +2,7 @@
 
 import re
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from . import schema
 from .reading import Reading
@@ -44,7 +44,7 @@ def _by_number(store: Reading, run: str, number: int) -> Trial:
 
 
 def _by_fingerprint(store: Reading, start: str) -> Trial:
-    found = _those(store, _t.fingerprint.startswith(start, autoescape=True))
+    found = _those(store, and_(_t.fingerprint >= start, _t.fingerprint < f"{start}g"))  # hex digits: by the index
     if len(found) == 1:
         return found[0]
     if not found:

@@ -23,10 +23,17 @@ class Informed(Searcher):
 
     def __init__(self, searcher: Searcher, earlier: Sequence[Trial]) -> None:
         super().__init__(searcher.sieve, searcher.recipes)
-        self.searcher, self.earlier = searcher, tuple(earlier)
+        self.searcher, self.earlier = searcher, _before(earlier, "")
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
-        return self.searcher.ask(history.after(self.earlier), rng)
+        if history.trials and self.earlier and self.earlier[0].run != history.trials[0].run:
+            self.earlier = _before(self.earlier, history.trials[0].run)  # once: searchers know trials again by identity
+        return self.searcher.ask(History((*self.earlier, *history.trials)), rng)
+
+
+def _before(trials: Sequence[Trial], run: str) -> tuple[Trial, ...]:
+    """``trials`` as if they were ``run``'s own, before all that it tries itself: numbered up to -1."""
+    return tuple(replace(trial, run=run, number=place - len(trials)) for place, trial in enumerate(trials))
 
 
 def informed(searcher: Searcher, experiment: Experiment, store: Store, run_id: int) -> Searcher:

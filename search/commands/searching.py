@@ -208,7 +208,8 @@ def _show_best(outcome: Any) -> None:
     ended = "; every architecture inside the budget has been tried" if outcome.exhausted else ""
     limit_ms = outcome.budget.latency_ms
     timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"
-    title = f"best of {len(outcome.trials)} trials{failed}{ended}, by {selected_by(best)}"
+    count = sum(trial.state.final for trial in outcome.trials)
+    title = f"best of {count} trial{'' if count == 1 else 's'}{failed}{ended}, by {selected_by(best)}"
     show(
         trials_table(outcome.best, title, without=("run", "state")),
         layers_table(layer_costs(architecture), cost(architecture), f"layers of trial {best.trial}{tested}"),
@@ -226,11 +227,12 @@ def status(
 ) -> None:
     """Say how far the runs have come."""
     from ...results.limits import budget_in
+    from ...results.query import best
     from .options import reading
 
     with reading(database) as store:
         records = [store.run(run)] if run is not None else store.runs()
-        bests = {record.name: store.history(record.name).best(budget_in(record.config)) for record in records}
+        bests = {r.name: best(store, budget=budget_in(r.config), run=r.name) for r in records}
     rows = [
         {
             "run": record.name,
@@ -239,8 +241,8 @@ def status(
             "trials": record.trials,
             "of": record.config.get("search", {}).get("trials", record.trials),
             **{state.value: count for state, count in record.counts.items()},
-            "val_accuracy": best.val_accuracy if (best := bests[record.name]) else None,
-            "trial": best.trial if best else None,
+            "val_accuracy": bests[record.name][0].val_accuracy if bests[record.name] else None,
+            "trial": bests[record.name][0].trial if bests[record.name] else None,
         }
         for record in records
     ]

@@ -286,3 +286,11 @@ def test_a_question_about_any_figure_never_reads_the_table_of_trials(store, tria
             assert scans
             for scan in scans:  # a key leads to the one trial, or the few, that have it
                 assert "COVERING INDEX" in scan or scan.endswith(("(rowid=?)", "(fingerprint=?)")), statement
+
+
+def test_more_trials_are_answered_than_a_statement_takes_values(store, trials, monkeypatch):
+    whole = ask(store, "params > 0")
+    monkeypatch.setattr("archsieve.results.asking.PART", 7)
+    again = ask(store, "params > 0")
+    assert again == whole
+    assert len(again.trials) == again.matching > 7

@@ -6,6 +6,7 @@ from sqlalchemy import Select, bindparam, select
 
 from ..spaces.budget import Budget
 from . import schema
+from .columns import FORBIDDEN, WHY_FORBIDDEN
 from .limits import inside
 from .pareto import pareto
 from .query import CHOOSABLE, listing, scope
@@ -30,6 +31,8 @@ def front(
 
     Accuracy against a cost goes down the index of merit once; any other objectives are worked out in Python.
     """
+    if FORBIDDEN & {*objectives}:
+        raise ValueError(WHY_FORBIDDEN)
     asked = budget or Budget()
     costs = [name for name in objectives if name in COSTS]
     if len(objectives) != 2 or len(costs) != 1 or ACCURACY not in objectives:

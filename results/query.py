@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from ..spaces.budget import Budget
 from ..spaces.lookup import look_up
 from . import schema
+from .columns import FORBIDDEN, WHY_FORBIDDEN
 from .limits import Limit, inside, limits
 from .reading import Reading
 from .records import FINISHED, Trial
@@ -51,6 +52,8 @@ def listing(
     limit: int | None = None,
 ) -> list[Trial]:
     """Trials in any state, sorted by ``sort`` (a leading ``-`` turns it round); those without that figure come last."""
+    if sort.removeprefix("-") in FORBIDDEN:
+        raise ValueError(WHY_FORBIDDEN)
     key = look_up(SORT_KEYS, sort.removeprefix("-"), "sort key")
     order = (key.is_(None), key.desc() if sort.startswith("-") else key, *_MERIT[1:])
     with store.reading() as connection:

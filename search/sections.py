@@ -54,7 +54,7 @@ class StageSection(Section):
 class SpaceSection(Section):
     """``[space]``: a named space, or stages written out."""
 
-    name: str | None = Field(default=None, description="a space of the catalogue: mixed, resnet-space, ...")
+    name: str | None = Field(default=None, description="mixed, resnet-space, ..., or one network: resnet20-cifar, ...")
     stages: list[StageSection] | None = Field(default=None, min_length=1, description="stages, instead of a name")
     contrast: bool | list[bool] = Field(
         default=False, description="stages: local contrast normalisation of the picture, before all else"

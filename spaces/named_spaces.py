@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from .architecture import check_input_shape
 from .blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual, ResponseNorm
+from .catalogue import CATALOGUE, named
 from .choices import choice, repeat
 from .classics import GOOGLENET_STAGES, VGG_WIDTHS
 from .lookup import look_up
@@ -136,7 +137,11 @@ NAMED_SPACES: dict[str, Entry] = {
 
 
 def named_space(name: str, *, input_shape: Sequence[int] | None = None, classes: int | None = None) -> Space:
-    """The space of that name, on its own input and classes or on others."""
-    entry = look_up(NAMED_SPACES, name, "space")
+    """The space of that name, on its own input and classes or on others; of a network's name, that network alone."""
+    if name in CATALOGUE:
+        network = named(name, input_shape=input_shape, classes=classes)
+        return Space(network.input_shape, network.blocks, network.classes, name)
+    entry = look_up({**NAMED_SPACES, **CATALOGUE}, name, "space")
+    assert isinstance(entry, Entry)
     shape = entry.input_shape if input_shape is None else check_input_shape(input_shape)
     return Space(shape, entry.blocks(shape), entry.classes if classes is None else classes, name)

@@ -96,6 +96,13 @@ def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):
     assert outcome.report.exists()
 
 
+def test_the_recipe_of_one_network_is_tuned(tmp_path):
+    found = small(space={"name": "plain20-cifar"}, budget={"params": "300k", "macs": "3M"}, recipe={"epochs": 1})
+    outcome = search(found, name="one", runs=tmp_path)
+    assert len({trial.fingerprint for trial in outcome.trials}) == 1
+    assert len({trial.recipe["lr"] for trial in outcome.trials}) == 4
+
+
 def test_a_space_that_runs_out_ends_the_run(tmp_path):
     space = {"stages": [{"block": "conv-pool", "width": [4, 8]}]}
     found = small(space=space, recipe={"epochs": 1, "lr": 0.1}, search={"trials": 10, "searcher": "grid"})

@@ -6,7 +6,7 @@ import pytest
 
 from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
 from archsieve.spaces.budget import Budget
-from archsieve.spaces.catalogue import named
+from archsieve.spaces.catalogue import CATALOGUE, named
 from archsieve.spaces.choices import choice, repeat
 from archsieve.spaces.cost import cost
 from archsieve.spaces.named_spaces import LEAST_SIDE, NAMED_SPACES, named_space
@@ -119,9 +119,25 @@ def test_a_space_that_cannot_take_its_input_says_why():
         Sieve(named_space("vgg-space", input_shape=(3, 16, 16)))
 
 
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_network_is_a_space_of_itself(name):
+    space = named_space(name)
+    ((index, architecture),) = Sieve(space).walk()
+    assert index == 0
+    assert architecture.fingerprint == named(name).fingerprint
+    assert space.name == name
+
+
+def test_a_network_is_a_space_on_other_pictures_too():
+    space = named_space("resnet20-cifar", input_shape=(1, 28, 28), classes=7)
+    assert Sieve(space).cheapest()[1] == cost(named("resnet20-cifar", input_shape=(1, 28, 28), classes=7))
+
+
 def test_an_unknown_space_gets_the_nearest():
     with pytest.raises(ValueError, match="unknown space 'vgg-spaces'; did you mean 'vgg-space'"):
         named_space("vgg-spaces")
+    with pytest.raises(ValueError, match="unknown space 'resnet20-cifer'; did you mean 'resnet20-cifar'"):
+        named_space("resnet20-cifer")
 
 
 def test_a_stage_that_halves():

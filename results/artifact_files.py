@@ -1,12 +1,12 @@
 """Artifact files: where the files of trials lie, and that they are what was written."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from .errors import RefusedError
+from .whole_file import whole
 
 if TYPE_CHECKING:
     from .store import Store
@@ -50,12 +50,8 @@ def keep_file(store: "Store", trial_id: int, kind: str, folder: Path, uri: str, 
     """Write a file of a trial and the row that tells of it; one of that name is replaced, and never half of it."""
     path = path_of(folder, uri)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(path) as draft:
         draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
     store.add_artifact(trial_id, kind, uri, len(content), hashlib.sha256(content).hexdigest())
 
 

@@ -1,6 +1,5 @@
 """Backups: a whole copy of a store, made while others write to it."""
 
-import os
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -10,6 +9,7 @@ from .errors import StoreError
 from .place import Place, place_of
 from .postgresql_dump import dump
 from .sqlite_file import check_file, connect
+from .whole_file import whole
 
 
 def back_up(url_or_path: str | Place, target: Path | None = None) -> Path:
@@ -25,15 +25,12 @@ def back_up(url_or_path: str | Place, target: Path | None = None) -> Path:
     target = target or path.with_name(f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
     if target.exists():
         raise StoreError(f"a backup overwrites nothing, but {target} exists; give another name, or remove it")
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(path, draft)
-        draft.rename(target)
+        with whole(target) as draft:
+            _copy(path, draft)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be copied to {target}: {error}; the original is as it was") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return target
 
 
@@ -44,5 +41,3 @@ def _copy(path: Path, draft: Path) -> None:
         (said,) = copy.execute("PRAGMA quick_check").fetchone()
         if said != "ok":
             raise sqlite3.DatabaseError(f"it is damaged ({said})")
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())

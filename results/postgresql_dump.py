@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from .errors import StoreError
+from .whole_file import whole
 
 FOLDER = Path("runs")
 
@@ -21,16 +22,13 @@ def dump(url: URL, target: Path | None = None) -> Path:
     target = target or FOLDER / f"{url.database}-{datetime.now():%Y%m%d-%H%M%S}.dump"
     if target.exists():
         raise StoreError(f"a backup overwrites nothing, but {target} exists; give another name, or remove it")
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
     place = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
     secret = {"PGPASSWORD": url.password} if isinstance(url.password, str) else {}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        told = ["pg_dump", "--format=custom", f"--file={draft}", f"--dbname={place}"]
-        subprocess.run(told, check=True, capture_output=True, text=True, env={**os.environ, **secret})
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.rename(target)
+        with whole(target) as draft:
+            told = ["pg_dump", "--format=custom", f"--file={draft}", f"--dbname={place}"]
+            subprocess.run(told, check=True, capture_output=True, text=True, env={**os.environ, **secret})
     except FileNotFoundError:
         raise StoreError(
             "a backup of PostgreSQL is made by pg_dump, which is not here; install it (postgresql-client)"
@@ -39,6 +37,4 @@ def dump(url: URL, target: Path | None = None) -> Path:
         raise StoreError(f"{url} was not copied: pg_dump says: {' '.join(error.stderr.split())}") from None
     except OSError as error:
         raise StoreError(f"{url} cannot be copied to {target}: {error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return target

@@ -1,6 +1,5 @@
 """The report: one run as one offline page."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from .provenance_section import provenance_section
 from .proxy_section import proxy_section
 from .reading import Reading
 from .told import Told
+from .whole_file import whole
 from .winners_section import winners_sections
 from .zero_shot_section import zero_shot_section
 
@@ -29,12 +29,9 @@ def write_report(store: Reading, run: str | int, path: str | Path) -> Path:
     told = Told(store, store.run(run))
     html = page(f"archsieve: {told.run.name}", _sections(told), plotly=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(path) as draft:
         draft.write_text(html, encoding="utf-8")
-        return draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    return path
 
 
 def _sections(told: Told) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from .reading import Reading
 from .schema import APPLICATION
 from .spread import gathered, spread
 from .store import open_store
+from .whole_file import whole
 
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 _CELL = 10**9  # characters of a cell; csv's own limit is smaller than the table of a large run
@@ -35,20 +35,9 @@ def export_runs(store: Reading, path: str | Path, runs: Iterable[str | int] = ()
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist; make it, or name another")
     found = documents(store, runs)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(path) as draft:
         write(draft, found)
-        _settle(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
     return [document.name for document in found]
-
-
-def _settle(path: Path) -> None:
-    """Have the file on the disk before it takes its name."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[Document]:

@@ -140,6 +140,17 @@ def file_of(run: "RunRecord") -> SearchFile:
     return SearchFile.model_validate(dict(run.config))
 
 
+def data_of(run: "RunRecord", experiment: Experiment) -> Any:
+    """The data of ``run``, loaded again as its ``experiment`` says; ``ValueError`` where they are others now."""
+    data, record = experiment.task.load(experiment.file)
+    if record.content_hash != run.dataset_hash:
+        raise ValueError(
+            f"run {run.name!r} was made on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and now "
+            f"has {record.content_hash[:12]}; bring the old files back, or start a new run"
+        )
+    return data
+
+
 def experiment(file: SearchFile) -> Experiment:
     """The checked experiment that ``file`` describes."""
     from .tasks import task_of

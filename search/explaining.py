@@ -9,8 +9,8 @@ from ..results.reading import Reading
 from ..results.records import Trial
 from ..results.zero_shot import MODEL, is_zero_shot, table_of
 from ..spaces.lookup import unknown
+from .experiment import data_of, file_of
 from .experiment import experiment as make_experiment
-from .experiment import file_of
 from .explanations import explanations
 
 if TYPE_CHECKING:
@@ -59,24 +59,20 @@ def finished_model(store: Reading, trial: Trial, runs: Path) -> "ZeroShotModel":
 def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> Path:
     """A page with pictures, and the path it was written to."""
     from ..results.page import page, section
+    from ..results.whole_file import whole
     from ..results.zero_shot_section import explanation_parts
 
     if path.is_dir():
         raise ValueError(f"a page is a file, but {path} is a folder; write to {path / 'explain.html'}")
     title = f"archsieve: what trial {trial.trial} of {trial.run} goes by"
-    path.write_text(page(title, [section("Unseen classes", *explanation_parts(classes))], plotly=False), "utf-8")
+    with whole(path) as draft:
+        draft.write_text(page(title, [section("Unseen classes", *explanation_parts(classes))], plotly=False), "utf-8")
     return path
 
 
 def _same_data(store: Reading, trial: Trial) -> "ZeroShotData":
     """The data of the trial's run, loaded again."""
     run = store.run(trial.run)
-    found = make_experiment(file_of(run))
-    (data, _), record = found.task.load(found.file)
-    if record.content_hash != run.dataset_hash:
-        raise ValueError(
-            f"run {run.name!r} was made on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and now "
-            f"has {record.content_hash[:12]}; bring the old files back"
-        )
-    loaded: ZeroShotData = data
-    return loaded
+    data: ZeroShotData
+    data, _ = data_of(run, make_experiment(file_of(run)))
+    return data

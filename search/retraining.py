@@ -13,7 +13,7 @@ from ..spaces.architecture import Architecture
 from ..spaces.recipe import Recipe
 from ..spaces.recorded_recipes import recorded_recipe
 from ..spaces.tasks import CLASSIFICATION
-from .experiment import Experiment, file_of
+from .experiment import Experiment, data_of, file_of
 from .experiment import experiment as make_experiment
 from .threads import threads_of
 
@@ -80,13 +80,7 @@ def loaded(store: "Reading", trial: Trial) -> tuple[Experiment, "ImageData"]:
             f"trial {trial.trial} is zero-shot: its search trains the chosen one anew and keeps the model; "
             f"archsieve results show {trial.trial} says where"
         )
-    data, record = experiment.task.load(experiment.file)
-    if record.content_hash != run.dataset_hash:
-        raise ValueError(
-            f"trial {trial.trial} was trained on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and "
-            f"now has {record.content_hash[:12]}; bring the old files back"
-        )
-    return experiment, data
+    return experiment, data_of(run, experiment)
 
 
 def seeds_of(trial: Trial, count: int) -> list[int]:

@@ -22,7 +22,7 @@ from ..results.zero_shot import table_of, why_not_tested
 from ..spaces.budget import Budget
 from .changes import changes, code_changes
 from .earlier_runs import earlier_trials
-from .experiment import Experiment, file_of
+from .experiment import Experiment, data_of, file_of
 from .experiment import experiment as make_experiment
 from .machine import check_machine
 from .mishaps import Stop
@@ -132,12 +132,7 @@ def resume(
     with open_store(place) as store:
         run = store.run(check_run_name(name))  # a folder is named by it, whatever the store may say
         experiment = restored(run, trials, store)
-        data, record = load(experiment)
-        if record.content_hash != run.dataset_hash:
-            raise ValueError(
-                f"run {name!r} was made on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and now "
-                f"has {record.content_hash[:12]}; bring the old files back, or start a new run"
-            )
+        data = data_of(run, experiment)
         here = provenance()
         before = store.provenance(name)
         changed = code_changes(before[-1], here) if before else []

@@ -310,7 +310,7 @@ class Outlook:
         self._width = self._ways.width.tolist()
         self._lows, self._highs = (limits[: self._axes].tolist() for limits in (ledger.lows, ledger.highs))
         self._least = {node: least[: self._axes].tolist() for node, least in ledger.least.items()}
-        self._sums: dict[Node, Ints] = {}
+        self._sums: dict[Node, NDArray[np.int32]] = {}
 
     def may_fit(self, node: Node, spent: Sequence[int]) -> bool:
         """Whether a path that has ``spent`` so much, of each limited cost, before ``node`` may end inside."""
@@ -328,7 +328,7 @@ class Outlook:
         left, right = spans[1]
         return bool(sums[high, right] - sums[low, right] - sums[high, left] + sums[low, left] > 0)
 
-    def _sums_at(self, node: Node) -> Ints:
+    def _sums_at(self, node: Node) -> NDArray[np.int32]:
         """How many buckets before each place, on each axis, are some path's."""
         if node not in self._sums:
             sums = np.pad(self._ways.rest(node), [(1, 0)] * self._axes).astype(np.int32)

@@ -100,10 +100,13 @@ def _quicker(case: Any, found: list[Any], step_ms: float | None) -> str | None:
 def _draw(found: list[Any], path: Path) -> None:
     import base64
 
+    from ...results.whole_file import whole
+
     pictures = [finding.figures["picture"] for finding in found if "picture" in finding.figures]
     if not pictures:
         raise ValueError(f"{path}: no filter was examined; leave out --check, or add --check filters")
-    path.write_bytes(base64.b64decode(pictures[0]))
+    with whole(path) as draft:
+        draft.write_bytes(base64.b64decode(pictures[0]))
 
 
 def _plain(figures: dict[str, Any]) -> dict[str, Any]:

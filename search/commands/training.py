@@ -95,6 +95,7 @@ def export(
     from ...models.export import FORMATS
     from ...models.export import export as export_model
     from ...results.trial_name import trial_named
+    from ...results.whole_file import whole
     from ...spaces.lookup import look_up
     from ..retraining import kept_model
     from .options import reading
@@ -106,7 +107,8 @@ def export(
         _check_target(path, force)
         model = kept_model(store, found, runs or runs_beside(database))
     made = export_model(model, format, form)
-    _write(path, made.content)
+    with whole(path) as draft:
+        draft.write_bytes(made.content)
     taken, out = ("x".join(map(str, shape)) for shape in (made.in_shape, made.out_shape))
     sizes = ", or any size above that of the training" if form == "fully-convolutional" else ""
     show(
@@ -121,16 +123,6 @@ def _check_target(path: Path, force: bool) -> None:
         raise ValueError(f"{path} is there already; give another name with -o, or replace it with --force")
     if not path.parent.is_dir():
         raise ValueError(f"{path} is to lie in a folder, but there is no {path.parent}; make it first")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of the file, or none of it."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -183,10 +183,12 @@ def _check_proxies(search: SearchSection) -> None:
 
 
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
-    """The named space, backbones, or the stages written out with a global average behind them."""
+    """The named space, the one written out, backbones, or stages with a global average behind them."""
     from ..spaces.blocks import Conv, GlobalAverage, LocalContrast
     from ..spaces.named_spaces import named_space
 
+    if section.written is not None:
+        return _written(section, input_shape, classes)
     if section.backbone is not None:
         return _backbones(section.backbone, input_shape, classes)
     if section.stages is None:
@@ -202,6 +204,25 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
     asked = section.contrast
     contrast = (choice(*map(normalised.__getitem__, asked)),) if isinstance(asked, list) else normalised[asked]
     return Space(input_shape, (*contrast, *stem, *stages, GlobalAverage()), classes, "stages")
+
+
+def _written(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
+    """The space that Python handed over; it must take these pictures and tell these classes apart."""
+    others = [key for key in ("name", "stages", "stem", "backbone") if getattr(section, key) is not None]
+    if others or section.contrast is not False:
+        raise ValueError(f"space.written is all of a space, but space.{[*others, 'contrast'][0]} is set too; drop one")
+    try:
+        space = Space.from_json(section.written or {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"space.written holds what Space.to_json() writes, but it cannot be read: {type(error).__name__}: {error}"
+        ) from None
+    if (space.input_shape, space.classes) != (input_shape, classes):
+        raise ValueError(
+            f"space.written must take the pictures of the data, {input_shape} and {classes} classes, but it takes "
+            f"{space.input_shape} and {space.classes}; write the space for these"
+        )
+    return space
 
 
 def _stage(number: int, section: StageSection) -> "Template":

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..spaces.architecture import Architecture
+from ..spaces.space import Space
 
 MAX_TRIALS = 1_000_000
 MAX_SCORED = 100_000
@@ -63,11 +64,20 @@ class SpaceSection(Section):
     backbone: str | list[str] | None = Field(
         default=None, description='zero-shot: "timm:NAME" or "torchvision:NAME" instead of a space'
     )
+    written: dict[str, Any] | None = Field(
+        default=None, description="from Python: any space, itself or as its to_json() writes it, instead of a name"
+    )
     weights: str | None = Field(default=None, description="weights of the backbone, a state dict of torch.save")
     frozen: bool = Field(default=True, description="whether the backbone keeps its weights; false fine-tunes them")
     features: int | None = Field(
         default=None, ge=1, description="zero-shot: what the image network puts out for the head, 128 where left out"
     )
+
+    @field_validator("written", mode="before")
+    @classmethod
+    def _space(cls, entry: Any) -> Any:
+        """A space itself is as good as its JSON."""
+        return entry.to_json() if isinstance(entry, Space) else entry
 
 
 class WarmupSection(Section):

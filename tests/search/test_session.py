@@ -9,11 +9,15 @@ from archsieve.results.query import best
 from archsieve.results.records import FailKind, TrialState
 from archsieve.results.store import open_store
 from archsieve.search.ray_runtime import ResourceError
-from archsieve.search.session import search
+from archsieve.search.session import resume, search
 from archsieve.search.trial import fail_kind
 from archsieve.spaces.architecture import Architecture
+from archsieve.spaces.blocks import Conv, GlobalAverage, ResponseNorm
 from archsieve.spaces.budget import Budget
+from archsieve.spaces.choices import choice
 from archsieve.spaces.cost import cost
+from archsieve.spaces.sieve import Sieve
+from archsieve.spaces.space import Space
 
 from .conftest import small
 
@@ -101,6 +105,36 @@ def test_the_recipe_of_one_network_is_tuned(tmp_path):
     outcome = search(found, name="one", runs=tmp_path)
     assert len({trial.fingerprint for trial in outcome.trials}) == 1
     assert len({trial.recipe["lr"] for trial in outcome.trials}) == 4
+
+
+def test_a_space_written_in_python_is_searched_and_kept_with_the_run(tmp_path):
+    space = Space((1, 8, 8), (Conv(choice(8, 12), groups=1), choice((), ResponseNorm()), GlobalAverage()), 10, "mine")
+    found = small(space={"written": space}, recipe={"epochs": 1}, search={"trials": 2})
+    outcome = search(found, name="mine", runs=tmp_path)
+    more = resume("mine", trials=4, runs=tmp_path)
+    points = {architecture.fingerprint for _, architecture in Sieve(space, found.budget).walk()}
+    assert len(points) == 4
+    assert {trial.fingerprint for trial in more.trials} == points
+    assert [trial.fingerprint for trial in more.trials[:2]] == [trial.fingerprint for trial in outcome.trials]
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (
+            {"written": {"blocks": []}},
+            "what Space.to_json.. writes, but it cannot be read: KeyError",
+        ),
+        (
+            {"written": Space((1, 8, 8), (GlobalAverage(),), 7)},
+            r"and 10 classes, but it takes .* and 7; write",
+        ),
+        ({"written": Space((1, 8, 8), (GlobalAverage(),), 10), "name": "mixed"}, "but space.name is set too; drop one"),
+    ],
+)
+def test_a_space_that_does_not_belong_to_the_data_is_refused(space, said):
+    with pytest.raises(ValueError, match=said):
+        small(space=space)
 
 
 def test_a_space_that_runs_out_ends_the_run(tmp_path):

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .records import Trial
+from .records import COSTS, FIGURES, Trial
 
-COSTS = ("params", "macs", "activations", "memory_bytes", "latency_ms")
-FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 PROGRESS = ("state", "source", "epochs_done", "best_epoch", "duration_s", "seed")
 
 
@@ -36,7 +34,7 @@ def compare(trials: Sequence[Trial]) -> list[Row]:
         raise ValueError(f"a comparison takes two or more different trials, but got {ids}; name another")
     rows = [
         Row(part, name, tuple(_plain(getattr(trial, name)) for trial in trials))
-        for part, names in (("figures", FIGURES), ("progress", PROGRESS), ("cost", COSTS))
+        for part, names in (("figures", FIGURES), ("progress", PROGRESS), ("cost", (*COSTS, "latency_ms")))
         for name in names
     ]
     nested = [

@@ -11,12 +11,12 @@ from .limits import inside
 from .pareto import pareto
 from .query import CHOOSABLE, listing, scope
 from .reading import Reading
-from .records import Trial
+from .records import COSTS, Trial
 from .rows import TRIALS, trials_of
 
 _t = schema.trial.c
 ACCURACY = "val_accuracy"
-COSTS = ("params", "macs", "activations", "memory_bytes", "latency_ms")  # those that stand in the index
+INDEXED = (*COSTS, "latency_ms")  # those that stand in the index
 
 
 def front(
@@ -34,7 +34,7 @@ def front(
     if FORBIDDEN & {*objectives}:
         raise ValueError(WHY_FORBIDDEN)
     asked = budget or Budget()
-    costs = [name for name in objectives if name in COSTS]
+    costs = [name for name in objectives if name in INDEXED]
     if len(objectives) != 2 or len(costs) != 1 or ACCURACY not in objectives:
         return pareto(listing(store, budget=asked, run=run, dataset=dataset), objectives)
     with store.reading() as connection:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from ..spaces.lookup import look_up
-from .records import Trial
+from .records import COSTS, Trial
 
-_COSTS = ("params", "macs", "activations", "memory_bytes", "latency_ms", "duration_s")
-_SMALLER_IS_BETTER = (*_COSTS, "val_loss", "val_error")
+_SMALLER_IS_BETTER = (*COSTS, "latency_ms", "duration_s", "val_loss", "val_error")
 Point = tuple[float, ...]
 
 # Each gives what is minimised. Test accuracy is not among them: nothing is ever selected by it.

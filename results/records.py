@@ -10,6 +10,10 @@ from typing import Any
 from ..spaces.budget import Budget
 from ..spaces.lookup import unknown
 
+# What the store says of a network before it is trained, and after: by these names everywhere.
+COSTS = ("params", "macs", "activations", "memory_bytes")
+FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
+
 
 class TrialState(StrEnum):
     """Where a trial stands. Completed, stopped early and failed are final."""

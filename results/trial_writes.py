@@ -11,12 +11,10 @@ from ..spaces.lookup import unknown
 from . import schema
 from .direct import Link
 from .lease import lock_run, now
-from .records import FailKind, TrialState
+from .records import COSTS, FIGURES, FailKind, TrialState
 from .rows import stored, upsert
 
-COSTS = ("params", "macs", "activations", "memory_bytes")
 _COUNTS = ("epochs_done", "best_epoch")
-_FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 _t, _a = schema.trial.c, schema.attempt.c
 # Every trial says these, most of them at every epoch: built once, they take a fifth of the time.
 _of = bindparam("of", type_=Integer)
@@ -94,7 +92,7 @@ def link(connection: Connection, trial_id: int, source_id: int) -> None:
         select(schema.trial, schema.run.c.name).join(schema.run).where(_t.trial_id == source_id)
     )
     row = source.mappings().one()
-    told = {name: row[name] for name in ("seed", "device", "epochs_done", "best_epoch", *_FIGURES)}
+    told = {name: row[name] for name in ("seed", "device", "epochs_done", "best_epoch", *FIGURES)}
     at = now()
     _set(
         connection,
@@ -236,8 +234,8 @@ def _checked(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of ``summary``; what is not finite is NULL, for NaN must never look like the best."""
     values: dict[str, Any] = {}
     for name, value in summary.items():
-        if name not in _COUNTS + _FIGURES:
-            raise ValueError(unknown("summary key", name, _COUNTS + _FIGURES))
+        if name not in _COUNTS + FIGURES:
+            raise ValueError(unknown("summary key", name, _COUNTS + FIGURES))
         finite = value is not None and math.isfinite(value)
         if finite and name.endswith("_accuracy") and not 0 <= value <= 1:
             raise ValueError(f"{name} must be a fraction in [0, 1], but got {value}; divide percentages by 100")

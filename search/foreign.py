@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import __version__
 from ..results.document import TABLES, Document, plain
-from ..results.records import FailKind, RunStatus, TrialState
+from ..results.records import COSTS, FIGURES, FailKind, RunStatus, TrialState
 from ..results.rows import stored
 from ..results.run_name import check_run_name
 from ..spaces.architecture import Architecture
@@ -17,9 +17,7 @@ from ..spaces.lookup import unknown
 from ..spaces.recipe import Recipe
 from .experiment import IMPORTED
 
-FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 UNKNOWN_SEED = -1
-_COSTS = ("params", "macs", "activations", "memory_bytes")
 Params = Mapping[str, Any]
 
 
@@ -27,7 +25,7 @@ Params = Mapping[str, Any]
 class ForeignTrial:
     """A trial of another tool: what it was given, what it came to, and its curve, step by step.
 
-    ``figures`` and the figures of ``curve`` are named as the database names them: see :data:`FIGURES`.
+    ``figures`` and the figures of ``curve`` are named as the database does: see ``FIGURES``.
     """
 
     params: Params
@@ -99,7 +97,7 @@ def _architecture(trial: ForeignTrial, number: int, origin: Origin) -> Architect
 
 def _prices(architecture: Architecture) -> dict[str, int]:
     price = cost(architecture, Recipe().batch_size)
-    return {name: getattr(price, name) for name in _COSTS}
+    return {name: getattr(price, name) for name in COSTS}
 
 
 def _add_architecture(tables: dict[str, list[dict[str, Any]]], architecture: Architecture) -> None:

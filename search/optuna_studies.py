@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..results.document import Document
-from ..results.records import TrialState
+from ..results.records import FIGURES, TrialState
 from ..spaces.architecture import Architecture
-from .foreign import FIGURES, ForeignTrial, Origin, Params, document_of
+from .foreign import ForeignTrial, Origin, Params, document_of
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -11,21 +11,25 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The settings that differ, each in words: ``budget.params was "20k" and is "30k"``."""
     old, new = _flat(before), _flat(after)
     keys = sorted(key for key in {*old, *new} if key != "name" and old.get(key, _NONE) != new.get(key, _NONE))
-    said = [f"{key} was {old.get(key, _NONE)} and is {new.get(key, _NONE)}" for key in keys[:MOST]]
+    said = [f"{key} was {_said(old, key)} and is {_said(new, key)}" for key in keys[:MOST]]
     return said + ([f"and {len(keys) - MOST} more"] if len(keys) > MOST else [])
 
 
-_NONE = "not set"
+_NONE = object()
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Dotted keys and their values as JSON."""
-    flat: dict[str, str] = {}
+def _said(flat: Mapping[str, Any], key: str) -> str:
+    return json.dumps(flat[key]) if key in flat else "not set"
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys and their values; 600 is 600.0, which JSON spells otherwise."""
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = json.dumps(value)
+            flat[f"{prefix}{key}"] = value
     return flat
 
 

@@ -238,7 +238,7 @@ def test_what_changed_is_named():
     before = {"name": "a", "budget": {"params": "20k"}, "search": {"trials": 3, "seed": 0}}
     after = {"name": "b", "budget": {"params": "30k", "macs": "1M"}, "search": {"trials": 3, "seed": 0}}
     assert changes(before, after) == ['budget.macs was not set and is "1M"', 'budget.params was "20k" and is "30k"']
-    assert changes(before, before) == []
+    assert changes(before, before) == changes({"epochs": 600}, {"epochs": 600.0}) == []
     assert changes({}, {str(n): n for n in range(7)})[-1] == "and 2 more"
     old = {"git_commit": "a", "versions": {"torch": "1", "ray": "2"}}
     new = {"git_commit": "b", "versions": {"torch": "1", "ray": "3"}}

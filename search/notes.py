@@ -17,6 +17,9 @@ def notes(experiment: Experiment) -> list[str]:
         )
     if "constant" in _options(entries):
         found.append('recipe.schedule may be "constant": the learning rate does not fall; "cosine" ends at a hundredth')
+    search = experiment.file.search
+    if search.scheduler in ("asha", "median") and search.grace_epochs == experiment.recipes.largest("epochs"):
+        found.append(f"{search.scheduler} stops nobody: search.grace_epochs is the last epoch; lower it")
     return found
 
 

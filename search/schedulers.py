@@ -85,10 +85,10 @@ def check_scheduler(search: "SearchSection", epochs: int) -> None:
         return
     if search.scheduler == "hyperband":
         _check_brackets(search, epochs)
-    elif search.grace_epochs >= epochs:
+    elif search.grace_epochs > epochs:
         raise ValueError(
-            f"search.grace_epochs must be less than recipe.epochs, or {search.scheduler} stops nobody, but got "
-            f"{search.grace_epochs} and {epochs}; lower it, train for longer, or leave search.scheduler out"
+            f"search.grace_epochs must be at most recipe.epochs, but got {search.grace_epochs} and {epochs}; lower it, "
+            "train for longer, or leave search.scheduler out"
         )
 
 

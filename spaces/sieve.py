@@ -14,7 +14,8 @@ from .space import Space
 
 if TYPE_CHECKING:
     from .counting import Count, Draw
-    from .ways import Ints, Ledger, Outlook
+    from .outlook import Outlook
+    from .ways import Ints, Ledger
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
 _AXES = (*COSTS, LATENCY)  # the places of a vector; the last one only with a clock
@@ -133,22 +134,14 @@ class Sieve:
                     f"nothing in the space {self.space.name!r} fits {name} >= {low:,}: the dearest architecture has "
                     f"{name} {most:,} ({self.dearest(name)[0]}); lower min_{name} or add larger options"
                 )
-        if not self._something_fits():
+        from .verdict import something_fits
+
+        if not something_fits(self):
             raise BudgetError(
                 f"nothing in the space {self.space.name!r} fits {self.budget}: each limit alone can be met, all "
                 f"together cannot; the cheapest by params is {self._spelled(self.cheapest('params')[1])}, by macs "
                 f"{self._spelled(self.cheapest('macs')[1])}; {self._cure()}"
             )
-
-    def _something_fits(self) -> bool:
-        """Whether anything lies inside all limits together; what is cheapest is tried first."""
-        if any(self.allows(self.cheapest(name)[0]) for name in self.limited) or not self.limited:
-            return True
-        if not any(self._lows):
-            from .verdict import nearest_budget
-
-            return all(value <= (self.limits[name][1] or 0) for name, value in nearest_budget(self).items())
-        return next(self.walk(), None) is not None
 
     def _cure(self) -> str:
         from .verdict import nearest_budget
@@ -215,7 +208,7 @@ class Sieve:
     @cached_property
     def _outlook(self) -> "Outlook | None":
         """Between lower and upper limits the extremes of each cost cut off too little: two hardly ever meet."""
-        from .ways import Outlook
+        from .outlook import Outlook
 
         return Outlook(self.ledger(self.limited)) if any(self._lows) else None
 

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 WIDEST = 4096  # points of a front; a wider one is thinned by merging neighbours into what is cheaper than both
 
 
+def something_fits(sieve: "Sieve") -> bool:
+    """Whether anything lies inside all limits together; what is cheapest is tried first."""
+    if any(sieve.allows(sieve.cheapest(name)[0]) for name in sieve.limited) or not sieve.limited:
+        return True
+    if not any(low for low, _ in sieve.limits.values()):
+        return all(value <= (sieve.limits[name][1] or 0) for name, value in nearest_budget(sieve).items())
+    return next(sieve.walk(), None) is not None
+
+
 def nearest_budget(sieve: "Sieve") -> dict[str, int]:
     """The upper limits, each as low as it can be, that something fits and that stretch the given ones least.
 

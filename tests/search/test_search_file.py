@@ -78,7 +78,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("[search]\nseed = 4294967296", r"search.seed should be less than or equal to 4294967295"),
         ('[search]\nsearcher = "evoluton"', r"unknown searcher 'evoluton'.*grid"),
         ('[search]\nscheduler = "ahsa"', r"search.scheduler should be 'none', 'asha', .* but got 'ahsa'"),
-        ('[search]\nscheduler = "asha"\ngrace_epochs = 50', r"grace_epochs must be less than recipe.epochs.*50 and 12"),
+        ('[search]\nscheduler = "asha"\ngrace_epochs = 50', r"grace_epochs must be at most recipe.epochs.*50 and 12"),
         ("[recipe]\nepochs = 0", r"recipe.epochs must be a whole number of at least 1, but got 0"),
         ("[recipe]\nepochs = true", r"recipe.epochs must be a whole number"),
         ("[recipe]\nlr = nan", r"recipe.lr must be a number above 0, but got nan"),

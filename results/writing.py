@@ -13,7 +13,7 @@ from .artifact_files import check_uri
 from .direct import DirectLine, Link
 from .errors import StoreError, store_error
 from .reading import Reading
-from .records import FailKind, Trial, TrialState
+from .records import COSTS, FailKind, Trial, TrialState
 from .rows import TRIAL, trials_of, upsert
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class Writing(Reading):
             "recipe": dict(recipe),
             "seed": seed,
             "created_at": lease.now(),
-            **{name: int(cost[name]) for name in trial_writes.COSTS},
+            **{name: int(cost[name]) for name in COSTS},
         }
 
         def queue(connection: Link) -> int:

@@ -63,6 +63,12 @@ def test_a_learning_rate_that_hardly_falls_is_noted(folder, line, setting, said)
     assert ("lr_end" in out or "does not fall" in out) == bool(said)
 
 
+def test_a_scheduler_that_stops_nobody_is_noted(folder, line):
+    said = "asha stops nobody: search.grace_epochs is the last epoch; lower it"
+    assert said not in line("search", "tiny.toml", "--dry-run")[1]
+    assert said in line("search", "tiny.toml", "--dry-run", "-s", "search.grace_epochs=2")[1]
+
+
 def test_the_json_has_the_figures(folder, line):
     code, out, _ = line("search", "tiny.toml", "--dry-run", "--json", "--name", "other")
     told = json.loads(out)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .ray_runtime import ResourceError
+from .ray_runtime import ResourceError, once
 from .sections import ResourcesSection
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run_errands(
     import ray
 
     there = ray.put(shared)
-    errand = ray.remote(function).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
+    errand = once(function, resources.gpus).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
     runs = [errand.remote(part, there) for part in parts]
     waiting = runs
     while waiting:

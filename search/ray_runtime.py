@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,9 @@ def ask_machines(function: Callable[[], Any], having: str, **amounts: float) -> 
         if machine["Resources"].get(having):
             there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
             options = {"num_cpus": 0, **amounts, "scheduling_strategy": there}
-            asked.append((machine["NodeManagerHostname"], ray.remote(function).options(**options).remote()))
+            asked.append(
+                (machine["NodeManagerHostname"], once(function, amounts.get("num_gpus", 0)).options(**options).remote())
+            )
     for host, answer in asked:
         try:
             told.append((host, ray.get(answer, timeout=ASK_S)))
@@ -159,6 +162,16 @@ def ask_machines(function: Callable[[], Any], having: str, **amounts: float) -> 
     return told
 
 
+def once(function: Callable[..., Any], gpus: float) -> Any:
+    """``function`` for workers; one with a GPU ends afterwards, and leaves its memory there and its choice of GPU.
+
+    Ray sees to that by itself only where it is told of GPUs when it is told of the function, and not by its options.
+    """
+    import ray
+
+    return ray.remote(max_calls=1)(function) if gpus else ray.remote(function)
+
+
 def installed() -> str:
     """The version of archsieve here."""
     return __version__
@@ -168,6 +181,11 @@ def guard() -> None:
     """A token for a Ray of our own, where the user has none: without it Ray would write one under the home folder."""
     chosen = any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if not chosen and not (Path.home() / ".ray" / "auth_token").exists():
+        if "ray" in sys.modules and not sys.modules["ray"].is_initialized():
+            raise ResourceError(
+                "Ray reads when it is imported whether it asks for a token, and was imported before the search began, "
+                'without one; import ray later, set os.environ["RAY_AUTH_MODE"] before it, or call ray.init() yourself'
+            )
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 

@@ -85,6 +85,7 @@ class Recorder:
         return self.stopping is None and bool(self.running or self._aside)
 
     def _next(self) -> Trial | None:
+        self.tick()
         if self.stopping is not None:
             return None
         if self._aside:
@@ -144,6 +145,7 @@ class Recorder:
 
     def reported(self, key: str, result: dict[str, Any]) -> None:
         """An epoch is done, or the trial has failed; after a resume its epochs come again and replace themselves."""
+        self.tick()  # a driver that slept must find out first whether the run is still its own
         fault("before_report")
         self._keep("record", self.running[key], result)
         fault("after_report")
@@ -151,6 +153,7 @@ class Recorder:
 
     def completed(self, key: str, result: dict[str, Any]) -> None:
         """The trial ended by itself, or a scheduler stopped it."""
+        self.tick()
         fault("before_complete")
         self._keep("end", self.running.pop(key), result)
         fault("after_complete")
@@ -161,6 +164,8 @@ class Recorder:
         if key not in self.running:
             return
         trial = self.running.pop(key)
+        if key not in self._began:  # its worker died before it could begin: that is an attempt too
+            self.store.start(trial.trial)
         took_s = time.monotonic() - self._began.get(key, math.inf)
         if kind is FailKind.WORKER_LOST and self.timeout_s is not None and took_s >= self.timeout_s:
             kind, reason = FailKind.TIMEOUT, f"it took longer than search.trial_timeout_s = {self.timeout_s:g} s"

@@ -1,12 +1,15 @@
 """The spool: results that the database could not take, kept in the run's folder until a resume brings them in."""
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+log = logging.getLogger("archsieve")
 
 
 class Spooled(NamedTuple):
@@ -30,17 +33,23 @@ class Spool:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.file = self.folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
         with self.file.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(entry._asdict(), default=str) + "\n")
+            # a line of its own, whatever a full disk has cut short before it
+            out.write("\n" + json.dumps(entry._asdict(), default=str) + "\n")
             out.flush()
             os.fsync(out.fileno())
         return self.file
 
     def entries(self) -> Iterator[Spooled]:
-        """All that is kept, oldest first; a last line that was cut short is no entry."""
+        """All that is kept, oldest first; a line that was cut short is no entry, and is told."""
         for path in self.files():
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-                if line.endswith("\n"):
-                    yield Spooled(**json.loads(line))
+            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+                try:
+                    entry = Spooled(**json.loads(line)) if line else None
+                except (ValueError, TypeError):
+                    log.warning("line %d of %s was cut short, and is left out", number, path)
+                    continue
+                if entry is not None:
+                    yield entry
 
     def files(self) -> list[Path]:
         """The files that have not been brought in."""

@@ -5,7 +5,7 @@ import faulthandler
 import json
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,11 @@ from .tasks import TASKS
 from .timing import Timing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# too little memory as it is said outside of torch's own allocators: by a full GPU that others share, and by the CPU's
+_NO_MEMORY = (
+    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    *("can't allocate memory", "not enough memory"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class NetworkTrial(tune.Trainable):
     fit: TrialFit | None
     architecture: Architecture
     seed: int
-    bench: Bench
+    data: Any
+    bench: Bench | None
     failure: dict[str, Any]
     shelf: Shelf
     identity: str
@@ -83,8 +89,7 @@ class NetworkTrial(tune.Trainable):
         self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
         if conditions.shared:
             self._keep_to_share()
-        self.bench = TASKS[conditions.task].bench(data, conditions, self.device)
-        self.probe = conditions.probe and conditions.probe.to(self.device)
+        self.data, self.bench, self.probe = data, None, None
         self._begin(config)
 
     def _keep_to_share(self) -> None:
@@ -125,10 +130,10 @@ class NetworkTrial(tune.Trainable):
         epochs = [asdict(result) for result in self.fit.history]
         result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
         if self.reported == 0:
-            self.news |= self.bench.began(self.fit)
+            self.news |= self._at_home().began(self.fit)
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
-            result |= self.bench.ended(self.fit)
+            result |= self._at_home().ended(self.fit)
             if rose([epoch["train_loss"] for epoch in epochs]):
                 result |= self._examined()
         if not self.timed and (self.fit.done or self.conditions.timing.early):
@@ -139,7 +144,7 @@ class NetworkTrial(tune.Trainable):
         """What is behind a loss that left the numbers or rose; the trial has ended as it did, whatever breaks here."""
         assert self.fit is not None
         try:
-            return self.bench.examined(self.fit, self.architecture, self.seed)
+            return self._at_home().examined(self.fit, self.architecture, self.seed)
         except Exception as error:
             return {"not_examined": f"{type(error).__name__}: {error}"}
 
@@ -148,8 +153,8 @@ class NetworkTrial(tune.Trainable):
         assert self.fit is not None
         self.timed = True
         try:
-            network = self.bench.timed(self.fit)
-            return {"measured": self.conditions.timing.measured(network, self.bench.input_shape, self.device)}
+            bench = self._at_home()
+            return {"measured": self.conditions.timing.measured(bench.timed(self.fit), bench.input_shape, self.device)}
         except torch.OutOfMemoryError as error:
             return {"not_measured": str(error)}
 
@@ -175,13 +180,14 @@ class NetworkTrial(tune.Trainable):
         self._release()
         self._watch()
         try:
+            bench = self._at_home()
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
             recipe = recorded_recipe(trial["recipe"])
             self.architecture, self.seed = architecture, trial["seed"]
-            self.fit = self.bench.fit(architecture, recipe, self.seed)
+            self.fit = bench.fit(architecture, recipe, self.seed)
             self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
-            self._go_on()
+            self._go_on(lambda: bench.fit(architecture, recipe, self.seed))
             if self.probe is not None:
                 self.news["proxies"] = proxy_scores(self.conditions.proxies, architecture, self.probe)
             if enabled():
@@ -189,12 +195,25 @@ class NetworkTrial(tune.Trainable):
         except Exception as error:
             self.failure = self._failed(error)
 
-    def _go_on(self) -> None:
-        """Take up the newest checkpoint that is whole, where there is one."""
+    def _at_home(self) -> Bench:
+        """The bench, with the data on the device; made by the first trial, for what breaks there is told as its own."""
+        if self.bench is None:
+            self.bench = TASKS[self.conditions.task].bench(self.data, self.conditions, self.device)
+            self.probe = self.conditions.probe and self.conditions.probe.to(self.device)
+        return self.bench
+
+    def _go_on(self, anew: Callable[[], TrialFit]) -> None:
+        """Take up the newest checkpoint that is whole, where there is one; one that does not fit is told, not taken."""
         assert self.fit is not None
         found = load(self.shelf, self.identity)
         if found.state is not None:
-            self.fit.load_state_dict(found.state)
+            try:
+                self.fit.load_state_dict(found.state)
+            except torch.OutOfMemoryError:
+                raise
+            except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+                self.fit = anew()  # half of it may have been taken up
+                found.problems.append(f"a checkpoint in {self.shelf.url} does not fit: {type(error).__name__}: {error}")
         self.news = {"began": self.fit.epoch, "problems": found.problems}
 
     def _release(self) -> None:
@@ -223,7 +242,7 @@ def fail_kind(error: BaseException) -> FailKind:
     """What sort of failure ``error`` is; too little memory is told apart from a bug."""
     if isinstance(error, Diverged):
         return FailKind.DIVERGED
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(said in str(error) for said in _NO_MEMORY):
         return FailKind.OOM
     if isinstance(error, OSError) and error.errno in FULL:
         return FailKind.DISK_FULL

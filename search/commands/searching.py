@@ -194,6 +194,15 @@ def _slow(outcome: Any) -> str:
     return f", {len(outcome.too_slow)} measured too slow" if outcome.too_slow else ""
 
 
+def _exhausted(outcome: Any) -> str:
+    """Why the searcher had nothing more to propose."""
+    from ...results.records import FailKind
+
+    if any(trial.fail_kind is FailKind.OOM for trial in outcome.trials):
+        return "every architecture inside the budget and below what ran out of memory has been tried"
+    return "every architecture inside the budget has been tried"
+
+
 def _show_best(outcome: Any) -> None:
     from ...results.zero_shot import selected_by
     from ...spaces.architecture import Architecture
@@ -205,7 +214,7 @@ def _show_best(outcome: Any) -> None:
     architecture = Architecture.from_json(best.architecture)
     tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used to choose)"
     failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + _slow(outcome)
-    ended = "; every architecture inside the budget has been tried" if outcome.exhausted else ""
+    ended = f"; {_exhausted(outcome)}" if outcome.exhausted else ""
     limit_ms = outcome.budget.latency_ms
     timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"
     count = sum(trial.state.final for trial in outcome.trials)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from archsieve.results.errors import LockedError
+from archsieve.results.errors import LockedError, StoreError
 from archsieve.results.records import FailKind, TrialState
 from archsieve.results.store import open_store
 from archsieve.search.bridge import guarded
@@ -102,6 +102,37 @@ def test_epochs_whose_weights_are_lost_are_taken_back(path, driven):
         assert kinds == ["worker_lost", "rewound", "checkpoint"]
 
 
+def test_a_worker_that_dies_before_it_begins_counts_as_an_attempt(path, driven):
+    """It was handed out for ever, as attempt 0 of 3."""
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        first = recorder.propose("a").trial
+        for key in ("a", "b", "c"):
+            recorder.lost(key, FailKind.WORKER_LOST, "the actor died in its constructor")
+            following = recorder.propose({"a": "b", "b": "c", "c": "d"}[key])
+            assert (following.trial == first) == (key != "c")
+        assert store.trial(first).fail_kind is FailKind.WORKER_LOST
+        reasons = [event["detail"]["reason"] for event in store.events("run", "worker_lost", trial_id=first)]
+        assert [reason[:12] for reason in reasons[:3]] == ["attempt 1 of", "attempt 2 of", "attempt 3 of"]
+
+
+def test_a_driver_that_slept_writes_nothing_once_another_has_the_run(path, driven, monkeypatch):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        recorder.reported("a", epoch(1, began=0, problems=[]))
+        with store.writing() as connection:  # as another host does after two silent minutes
+            connection.exec_driver_sql("UPDATE process SET ended_at = heartbeat_at, end_reason = 'lost'")
+        later = time.monotonic() + 200
+        monkeypatch.setattr("archsieve.search.recorder.time.monotonic", lambda: later)
+        for act in (lambda: recorder.reported("a", epoch(2)), lambda: recorder.completed("a", epoch(2))):
+            recorder._beat = later - 200
+            with pytest.raises(StoreError):
+                act()
+        assert store.trial(trial).epochs_done == 1
+
+
 def test_a_trial_that_fails_before_its_first_report_tells_where_it_went_on(path, driven):
     with open_store(path, create=True) as store:
         recorder = driven(store)
@@ -194,3 +225,14 @@ def test_an_error_of_the_driver_ends_the_run_and_is_kept_to_be_raised(path, driv
         recorder.stop(Stop(StopKind.SIGNAL, "later"))
         assert recorder.stopping.kind is StopKind.ERROR
         assert not recorder.more_may_come
+
+
+def test_a_line_of_the_spool_that_was_cut_short_is_left_out_and_told(tmp_path, caplog):
+    spool = Spool(tmp_path / "spool")
+    file = spool.add(Spooled("record", 1, {"epoch": 1}))
+    with file.open("a") as out:
+        out.write('{"verb": "record", "tri')  # a full disk
+    spool.add(Spooled("end", 1, {"epoch": 2}))
+    with caplog.at_level("WARNING", logger="archsieve"):
+        assert [entry.verb for entry in spool.entries()] == ["record", "end"]
+    assert f"of {file} was cut short" in caplog.text

@@ -1,6 +1,9 @@
 """Whole searches: Ray is started, networks are trained, the database is real."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -178,6 +181,10 @@ def test_what_went_wrong_is_told_apart():
 
     assert fail_kind(torch.OutOfMemoryError("CUDA out of memory")) is FailKind.OOM
     assert fail_kind(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")) is FailKind.OOM
+    assert fail_kind(RuntimeError("DefaultCPUAllocator: not enough memory: you tried")) is FailKind.OOM
+    assert fail_kind(torch.AcceleratorError("CUDA error: out of memory")) is FailKind.OOM
+    assert fail_kind(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")) is FailKind.OOM
+    assert fail_kind(RuntimeError("CUDA error: an illegal memory access was encountered")) is FailKind.BUG
     assert fail_kind(MemoryError()) is FailKind.OOM
     assert fail_kind(OSError(28, "No space left on device")) is FailKind.DISK_FULL
     assert fail_kind(DataError("broken")) is FailKind.DATA
@@ -191,3 +198,30 @@ def test_a_search_that_is_refused_at_its_start_takes_no_name(ray_running, tmp_pa
         search(too_much, name="r", runs=tmp_path)
     outcome = search(small(search={"trials": 1}, recipe={"epochs": 1}), name="r", runs=tmp_path)
     assert len(outcome.trials) == 1
+
+
+def test_a_ray_that_was_imported_first_is_refused_with_the_cure(tmp_path):
+    """It has read by then that it asks for no token; it took half a minute to say so, in a traceback of its own."""
+    program = """
+import ray
+from archsieve.search.experiment import experiment
+from archsieve.search.ray_runtime import ResourceError
+from archsieve.search.search_file import parse
+from archsieve.search.session import search
+try:
+    search(experiment(parse({})), name="run")
+except ResourceError as error:
+    print(error)
+"""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**kept, "HOME": str(tmp_path)},
+    )
+    assert "was imported before the search began, without one; import ray later" in ended.stdout
+    with open_store(tmp_path / "runs" / "archsieve.db") as store:
+        assert store.runs() == []

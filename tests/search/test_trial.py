@@ -1,0 +1,103 @@
+"""A trial inside its worker, step by step and without Ray: what it takes up, and what it tells of what breaks."""
+
+import json
+import random
+
+import pytest
+import torch
+
+from archsieve.results.records import FailKind
+from archsieve.search.checkpoint_files import Checkpoints, identity_of
+from archsieve.search.checkpoints import load, save
+from archsieve.search.searchers.recipes import draw_recipe
+from archsieve.search.timing import Timing
+from archsieve.search.trial import Conditions, NetworkTrial
+
+from .conftest import small
+
+FOUND = small(recipe={"epochs": 4})
+TOLD = {
+    "trial": 1,
+    "number": 0,
+    "architecture": FOUND.sieve.sample(random.Random(0)).to_json(),
+    "recipe": draw_recipe(FOUND.recipes, random.Random(0)).to_json(),
+    "seed": 7,
+}
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Checkpoints(str(tmp_path)).shelf(1)
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """A worker that begins with the trial, on data that were split by ``seed``."""
+    torch.set_num_threads(1)
+    conditions = Conditions(
+        cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(FOUND)
+    )
+
+    def make(seed=0, data=None):
+        found = small(recipe={"epochs": 4}, data={"seed": seed})
+        trial = NetworkTrial.__new__(NetworkTrial)  # Tune's own __init__ belongs to an actor
+        trial.setup({"trial": json.dumps(TOLD)}, data=data or found.task.load(found.file)[0], conditions=conditions)
+        return trial
+
+    return make
+
+
+def trained(begin, epochs):
+    trial = begin()
+    return [trial.step() for _ in range(epochs)]
+
+
+def test_a_trial_goes_on_from_its_newest_checkpoint(begin):
+    whole = trained(begin, 3)
+    again = begin().step()
+    assert (again["began"], again["epoch"], again["problems"]) == (3, 4, [])
+    assert [epoch["train_loss"] for epoch in again["epochs"][:3]] == [result["train_loss"] for result in whole]
+
+
+def test_a_checkpoint_that_does_not_fit_is_told_and_nothing_of_it_is_kept(begin, shelf):
+    """Its weights were taken up, its history was not, and what broke was not said."""
+    first = trained(begin, 3)[0]
+    state = load(shelf, identity_of(TOLD)).state
+    for epoch in state["history"]:
+        epoch["of_a_newer_version"] = 1.0
+    for epoch in shelf.epochs():
+        save(shelf, identity_of(TOLD), epoch, state)
+    result = begin().step()
+    assert (result["began"], result["epoch"], result["train_loss"]) == (0, 1, first["train_loss"])
+    assert "does not fit: TypeError" in result["problems"][0]
+
+
+def test_a_checkpoint_of_other_data_is_told(begin):
+    trained(begin, 3)
+    result = begin(seed=1).step()
+    assert (result["began"], result["epoch"]) == (0, 1)
+    assert "does not fit: ValueError" in result["problems"][0]
+
+
+def test_checkpoints_that_cannot_be_listed_fail_the_trial_and_stay(begin, shelf, monkeypatch):
+    trained(begin, 3)
+    kept = shelf.epochs()
+
+    def stale(_):
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("archsieve.search.checkpoint_files.Shelf.names", stale)
+        result = begin().step()
+    assert (result["fail_kind"], result["done"]) == (FailKind.DATA, True)
+    assert "Stale file handle" in result["reason"]
+    assert shelf.epochs() == kept
+
+
+def test_what_breaks_while_a_worker_settles_in_is_the_trials_failure_and_the_next_one_tries_again(begin):
+    trial = begin(data="no pictures")
+    assert trial.step()["fail_kind"] == FailKind.BUG
+    good = small(recipe={"epochs": 4})
+    trial.data = good.task.load(good.file)[0]
+    assert trial.reset_config({"trial": json.dumps(TOLD)})
+    assert trial.step()["epoch"] == 1

@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from . import lease, schema
 from .artifact_files import path_of, whats_wrong
 from .errors import RefusedError
 from .reading import Reading
-from .records import RunStatus, TrialState
+from .records import FINISHED, IMPORTED, RunStatus, TrialState
 
-CURVES = ("val_accuracy", "val_loss", "train_loss")  # told of every epoch
+ACCURACY = "val_accuracy"
+CURVES = (ACCURACY, "val_loss", "train_loss")  # told of every epoch
 INVARIANTS = {
     "I1": "every number from 0 to the last is there exactly once",
     "I2": "no trial that completed was trained again",
     "I3": "what runs has a living driver",
-    "I4": "the epochs of a trial rise from 1 without gaps, to the last one done and its checkpoint",
+    "I4": "a trial's epochs rise from 1 without gaps, to the last one done and its checkpoint; its figures are theirs",
     "I5": "every file that is told of is there and whole, and no other",
     "I6": "the searcher can be rebuilt from the store: every trial is in its space, at its price, inside its budget",
     "file": "the database file is whole",
@@ -40,7 +41,7 @@ def check_store(store: Reading, folder: Path | None, *, deep: bool = False) -> l
         found = [Broken("file", "", said) for said in _damage(connection, deep)]
         if found:
             return found  # of a damaged file nothing else can be said
-        for act in (_numbers, _trained_again, _abandoned, _gaps):
+        for act in (_numbers, _trained_again, _left_open, _abandoned, _gaps, _without_a_curve, _other_figures, _prices):
             found += act(connection)
         if folder is not None:
             found += _artifacts(connection, folder, deep)
@@ -76,6 +77,14 @@ def _trained_again(connection: Connection) -> Iterator[Broken]:
         yield Broken("I2", run, f"trial {trial} completed {times} times, and was begun {after} times after its end")
 
 
+def _left_open(connection: Connection) -> Iterator[Broken]:
+    """I2: no attempt goes on at a trial that has ended."""
+    final = _t.state.in_([state.value for state in TrialState if state.final])
+    query = select(_r.name, _t.trial_id).join_from(schema.run, schema.trial).join(schema.attempt)
+    for run, trial in connection.execute(query.where(final, _a.ended_at.is_(None)).distinct()):
+        yield Broken("I2", run, f"trial {trial} has ended, but an attempt at it has not; do not use its times")
+
+
 def _abandoned(connection: Connection) -> Iterator[Broken]:
     """I3. Whether a driver on another machine lives, only its heartbeat tells."""
     asker = {"host": platform.node(), "pid": -1, "boot_id": lease.boot_id()}
@@ -105,6 +114,42 @@ def _gaps(connection: Connection) -> Iterator[Broken]:
     joined = query.join_from(schema.run, schema.trial).join(counted, c.trial_id == _t.trial_id)
     for run, trial, name, n, first, last, done in connection.execute(joined.where(wrong)):
         yield Broken("I4", run, f"trial {trial} has {n} epochs of {name}, from {first} to {last}, and {done} are done")
+
+
+def _without_a_curve(connection: Connection) -> Iterator[Broken]:
+    """I4: epochs that are done have been told of."""
+    told = exists().where(_m.trial_id == _t.trial_id, _m.name == ACCURACY)
+    query = select(_r.name, _t.trial_id, _t.epochs_done).join_from(schema.run, schema.trial)
+    ended = _t.state.in_(sorted(state.value for state in FINISHED))
+    for run, trial, done in connection.execute(query.where(ended, _t.epochs_done > 0, ~told)):
+        yield Broken("I4", run, f"trial {trial} has done {done} epochs, but no {ACCURACY} of them is there")
+
+
+def _other_figures(connection: Connection) -> Iterator[Broken]:
+    """I4: what a trial came to is what its best epoch says; of a curve that was brought in, whoever made it answers."""
+    query = (
+        select(_r.name, _r.config, _t.trial_id, _t.val_accuracy, _t.best_epoch, _m.value)
+        .join_from(schema.run, schema.trial)
+        .join(
+            schema.metric, and_(_m.trial_id == _t.trial_id, _m.name == ACCURACY, _m.step == _t.best_epoch), isouter=True
+        )
+        .where(_t.state.in_(sorted(state.value for state in FINISHED)), _t.epochs_done > 0)
+        .where(or_(_m.value.is_(None), _t.val_accuracy.is_(None), _t.val_accuracy != _m.value))
+    )
+    for run, config, trial, accuracy, best, value in connection.execute(query):
+        if IMPORTED not in config:
+            said = f"trial {trial} has {ACCURACY} {accuracy}, but its best epoch, {best}, has {value}"
+            yield Broken("I4", run, f"{said}; do not use its figures")
+
+
+def _prices(connection: Connection) -> Iterator[Broken]:
+    """I6: a trial costs what its architecture costs."""
+    architecture = schema.architecture.c
+    differ = or_(*(_t[name] != architecture[name] for name in ("params", "macs", "activations")))
+    query = select(_r.name, _t.trial_id).join_from(schema.run, schema.trial)
+    joined = query.join(schema.architecture, architecture.fingerprint == _t.fingerprint)
+    for run, trial in connection.execute(joined.where(differ)):
+        yield Broken("I6", run, f"trial {trial} has other costs than the row of its architecture; bring back a backup")
 
 
 def _artifacts(connection: Connection, folder: Path, deep: bool) -> Iterator[Broken]:

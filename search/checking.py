@@ -6,12 +6,14 @@ from pathlib import Path
 
 from ..results.check import Broken, check_store
 from ..results.reading import Reading
-from ..results.records import History, RunRecord, Trial
+from ..results.records import History, RunRecord, RunStatus, Trial, TrialState
 from ..spaces.architecture import Architecture
 from ..spaces.cost import cost
 from ..spaces.parse import decisions_of
+from ..spaces.recipe import Recipe
 from ..spaces.recorded_recipes import recorded_recipe
 from .checkpoint_files import BrokenCheckpointError, Shelf, checkpoints_of
+from .earlier_runs import fits
 from .experiment import Experiment, file_of
 from .experiment import experiment as make_experiment
 from .spool import Spool
@@ -29,8 +31,11 @@ def check_runs(
         return found
     for run in store.runs():
         history = store.history(run.run_id)
-        found += _checkpoints(run, history, runs / run.name)
-        found += _spooled(run, runs / run.name)
+        if run.status is RunStatus.RUNNING and not any(b.invariant == "I3" and b.run == run.name for b in found):
+            note(f"run {run.name}: it is being driven, and its checkpoints change while they are read: not checked")
+        else:
+            found += _checkpoints(run, history, runs / run.name)
+            found += _spooled(run, runs / run.name)
         if deep:
             found += _searcher(run, history, note)
     return found
@@ -74,15 +79,27 @@ def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> 
     except ValueError as error:
         note(f"run {run.name}: its searcher cannot be rebuilt here: {error}")
         return
+    seen: dict[tuple[str, Recipe], int] = {}
     for trial in history:
-        for said in _wrong_trial(experiment, trial):
-            yield Broken("I6", run.name, f"trial {trial.trial} {said}; do not use its figures")
+        try:
+            for said in _wrong_trial(experiment, trial, seen):
+                yield Broken("I6", run.name, f"trial {trial.trial} {said}; do not use its figures")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            said = f"trial {trial.trial} cannot be read: {type(error).__name__}: {error}"
+            yield Broken("I6", run.name, f"{said}; bring back a backup (archsieve db backup makes them)")
+            return
     if history.trials:
         yield from _rebuilt(experiment, run, history)
 
 
-def _wrong_trial(experiment: Experiment, trial: Trial) -> Iterator[str]:
-    architecture = Architecture.from_json(trial.architecture)
+def _wrong_trial(experiment: Experiment, trial: Trial, seen: dict[tuple[str, Recipe], int]) -> Iterator[str]:
+    architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
+    if (first := seen.setdefault((trial.fingerprint, recipe), trial.trial)) != trial.trial:
+        yield f"is trial {first} again"
+    if not fits(experiment.recipes, recipe):
+        yield "has a recipe that its run does not have"
+    if trial.state is TrialState.COMPLETED and trial.epochs_done != recipe.epochs:
+        yield f"is said to be complete after {trial.epochs_done} of {recipe.epochs} epochs"
     price = cost(architecture, experiment.sieve.batch_size)
     if architecture.fingerprint != trial.fingerprint:
         yield f"is said to be {trial.fingerprint[:12]}, but is {architecture.fingerprint[:12]}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ..results.records import IMPORTED
 from ..spaces.budget import Budget
 from ..spaces.choices import Range, choice
 from ..spaces.lookup import unknown
@@ -125,9 +126,6 @@ class Experiment:
         if said["search"]["start_from"]:
             said["search"]["start_from"] = [design.to_json() for design in self.designs]
         return said
-
-
-IMPORTED = "imported_from"  # in the settings of a run that another tool made, instead of a search file's
 
 
 def file_of(run: "RunRecord") -> SearchFile:

@@ -8,14 +8,13 @@ from typing import Any
 
 from .. import __version__
 from ..results.document import TABLES, Document, plain
-from ..results.records import COSTS, FIGURES, FailKind, RunStatus, TrialState
+from ..results.records import COSTS, FIGURES, IMPORTED, FailKind, RunStatus, TrialState
 from ..results.rows import stored
 from ..results.run_name import check_run_name
 from ..spaces.architecture import Architecture
 from ..spaces.cost import cost, layer_costs
 from ..spaces.lookup import unknown
 from ..spaces.recipe import Recipe
-from .experiment import IMPORTED
 
 UNKNOWN_SEED = -1
 Params = Mapping[str, Any]

@@ -54,6 +54,23 @@ def _miscount(store):
     change(store, schema.trial, [schema.trial.c.trial_id == 3], epochs_done=4)
 
 
+def _forget_the_curve(store):
+    with store.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM metric WHERE trial_id = 1")
+
+
+def _embellish(store):
+    change(store, schema.trial, [schema.trial.c.trial_id == 1], val_accuracy=0.99)
+
+
+def _leave_open(store):
+    change(store, schema.attempt, [schema.attempt.c.trial_id == 1], ended_at=None)
+
+
+def _shrink(store):
+    change(store, schema.architecture, [schema.architecture.c.fingerprint == "f0"], params=1)
+
+
 @pytest.mark.parametrize(
     ("breaking", "invariant", "said"),
     [
@@ -61,6 +78,10 @@ def _miscount(store):
         (_train_again, "I2", "trial 1 completed 2 times, and was begun 1 times after its end"),
         (_abandon, "I3", "1 trials run, driven by nobody; go on with: archsieve resume one"),
         (_leave_a_gap, "I4", "trial 1 has 2 epochs of val_accuracy, from 1 to 3"),
+        (_forget_the_curve, "I4", "trial 1 has done 2 epochs, but no val_accuracy of them is there"),
+        (_embellish, "I4", "trial 1 has val_accuracy 0.99, but its best epoch, 2, has 0.5"),
+        (_leave_open, "I2", "trial 1 has ended, but an attempt at it has not"),
+        (_shrink, "I6", "trial 1 has other costs than the row of its architecture"),
         (_miscount, "I4", "trial 3 has 1 epochs of val_accuracy, from 1 to 1, and 4 are done"),
     ],
 )

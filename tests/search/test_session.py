@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
+from archsieve.results.backup import back_up
 from archsieve.results.errors import RunExistsError
 from archsieve.results.query import best
 from archsieve.results.records import FailKind, TrialState
 from archsieve.results.store import open_store
+from archsieve.search.checking import check_runs
+from archsieve.search.provenance import provenance
 from archsieve.search.ray_runtime import ResourceError
 from archsieve.search.session import resume, search
 from archsieve.search.trial import fail_kind
@@ -76,6 +79,54 @@ def test_the_same_seed_finds_the_same(outcome, tmp_path):
     assert [t.fingerprint for t in again.trials] == [t.fingerprint for t in outcome.trials]
     assert [t.recipe for t in again.trials] == [t.recipe for t in outcome.trials]
     assert [t.val_accuracy for t in again.trials] == [t.val_accuracy for t in outcome.trials]
+
+
+def spoilt(trial, **values):
+    told = ", ".join(f"{name} = {value}" for name, value in values.items())
+    return f"UPDATE trial SET {told} WHERE trial_id = {trial}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (spoilt(1, recipe="json_set(recipe, '$.lr', 77.0)"), "trial 1 has a recipe that its run does not have"),
+        (spoilt(1, recipe="json_set(recipe, '$.epochs', 5)"), "trial 1 is said to be complete after 2 of 5 epochs"),
+        ("UPDATE architecture SET json = '{}'", "trial 1 cannot be read: ValueError"),
+    ],
+)
+def test_a_trial_that_its_run_cannot_have_made_is_found(outcome, tmp_path, statement, said):
+    back_up(outcome.database, tmp_path / "archsieve.db")
+    with open_store(tmp_path / "archsieve.db") as store:
+        assert check_runs(store, tmp_path, deep=True) == []
+        with store.writing() as connection:
+            connection.exec_driver_sql(statement)
+        found = check_runs(store, tmp_path, deep=True)
+    assert any(broken.invariant == "I6" and said in broken.said for broken in found), found
+
+
+def test_the_same_trial_twice_is_found(outcome, tmp_path):
+    back_up(outcome.database, tmp_path / "archsieve.db")
+    same = ("fingerprint", "choices", "recipe", "params", "macs", "activations", "memory_bytes")
+    with open_store(tmp_path / "archsieve.db") as store:
+        with store.writing() as connection:
+            told = ", ".join(f"{name} = (SELECT {name} FROM trial WHERE trial_id = 1)" for name in same)
+            connection.exec_driver_sql(f"UPDATE trial SET {told} WHERE trial_id = 2")
+        found = check_runs(store, tmp_path, deep=True)
+    assert [broken.said for broken in found] == ["trial 2 is trial 1 again; do not use its figures"]
+
+
+def test_a_run_that_is_being_driven_is_not_held_against_its_moving_checkpoints(outcome, tmp_path):
+    back_up(outcome.database, tmp_path / "archsieve.db")
+    heard: list[str] = []
+    with open_store(tmp_path / "archsieve.db") as store:
+        run_id = store.resume_run("first", provenance())
+        half = tmp_path / "first" / "checkpoints" / "1" / "3.tmp"
+        half.parent.mkdir(parents=True)
+        half.touch()
+        assert check_runs(store, tmp_path, note=heard.append) == []
+        assert "run first: it is being driven" in heard[0]
+        store.finish_run(run_id, "finished")
+        assert [broken.invariant for broken in check_runs(store, tmp_path)] == ["I5"]
 
 
 def test_trials_that_fail_are_recorded_and_the_search_goes_on(tmp_path):

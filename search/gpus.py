@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..spaces.architecture import Architecture
 from ..spaces.cost import STATES, cost
 from ..spaces.layers import FLOAT_BYTES
+from ..spaces.recipe import RecipeSpace
 from .ray_runtime import ResourceError, ask_machines
 
 if TYPE_CHECKING:
@@ -25,23 +26,28 @@ class Shares:
     """What share of a GPU of ``gpu_bytes`` a trial takes, with ``data_bytes`` of pictures, in as many ``folds``.
 
     Shares are halves of halves: whatever trials come, they fill a GPU, and a worker serves every trial of its share.
+    ``copies`` of the parameters are kept beside weights, gradients and momentum: Adam's second moment, an average.
     """
 
     gpu_bytes: int
     data_bytes: int
     folds: int = 1
+    copies: int = 0
 
     @property
     def most_memory_bytes(self) -> int:
-        """The largest predicted training memory that fits on a whole GPU; negative where not even the data do."""
-        return int((self.gpu_bytes - CONTEXT_BYTES - self.data_bytes) / SAFETY)
+        """The largest predicted training memory that fits on a whole GPU; negative where not even the data do.
+
+        As if all of it were parameters, of which there are ``copies`` more.
+        """
+        return int((self.gpu_bytes - CONTEXT_BYTES - self.data_bytes) / SAFETY / (1 + self.copies / STATES))
 
     def share(self, architecture: Architecture, batch_size: int) -> float:
         """The share for ``architecture``, trained with batches of ``batch_size``: 1, 1/2, 1/4 and so on to 1/64."""
         price = cost(architecture, batch_size)
-        # the networks of other folds wait with weights, gradients and momentum; activations belong to one at a time
-        waiting = (self.folds - 1) * STATES * FLOAT_BYTES * price.params
-        needed = CONTEXT_BYTES + self.data_bytes + SAFETY * (price.memory_bytes + waiting)
+        # the networks of other folds wait with all that is kept of parameters; activations belong to one at a time
+        waiting = (self.folds - 1) * STATES + self.folds * self.copies
+        needed = CONTEXT_BYTES + self.data_bytes + SAFETY * (price.memory_bytes + waiting * FLOAT_BYTES * price.params)
         share = 1.0
         while share / 2 >= SMALLEST and needed <= self.gpu_bytes * share / 2:
             share /= 2
@@ -72,7 +78,13 @@ def check_gpus(experiment: "Experiment", data: "ImageData") -> Shares | None:
         return None
     pictures = sum(tensor.nbytes for split in data.splits for tensor in (split.images, split.labels))
     # every fold has pictures of its own, as many as the pool, beside the pool itself
-    return Shares(size, pictures * (1 + (folds or 0)), folds or 1)
+    return Shares(size, pictures * (1 + (folds or 0)), folds or 1, copies(experiment.recipes))
+
+
+def copies(recipes: RecipeSpace) -> int:
+    """The most copies of its parameters that a recipe of ``recipes`` keeps beside weights, gradients and momentum."""
+    second_moment = set(recipes.ends("optimizer")) != {"sgd"}
+    return second_moment + (set(recipes.ends("averaging")) != {"none"})
 
 
 def gpu_bytes() -> int:

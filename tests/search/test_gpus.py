@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
+from archsieve.models.build import build
+from archsieve.models.data import load_data
+from archsieve.models.train import Fit
 from archsieve.results.records import FailKind, History, TrialState
 from archsieve.results.store import open_store
-from archsieve.search.gpus import CONTEXT_BYTES, SAFETY, SMALLEST, Shares, cap
+from archsieve.search.gpus import CONTEXT_BYTES, SAFETY, SMALLEST, Shares, cap, copies
 from archsieve.search.memory import WithinMemory, lowered, on_gpus, too_much
 from archsieve.search.ray_runtime import ResourceError
 from archsieve.search.searchers import SEARCHERS
@@ -25,6 +28,7 @@ from archsieve.search.tuner import run_trials
 from archsieve.spaces.architecture import Architecture
 from archsieve.spaces.catalogue import named
 from archsieve.spaces.cost import cost
+from archsieve.spaces.recipe import RecipeSpace
 
 from .conftest import small
 from .test_searchers import BUDGET, RECIPES, SPACE, Sieve, run, trial_of
@@ -33,18 +37,49 @@ GB = 10**9
 TINY = "[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n"
 
 
-@given(st.integers(2 * GB, 200 * GB), st.integers(0, GB // 4), st.integers(1, 4096), st.integers(1, 10))
-def test_a_share_is_enough_and_no_half_of_it_would_be(gpu, pictures, batch, folds):
-    shares, network = Shares(gpu, pictures, folds), named("resnet20-cifar")
+@given(
+    st.integers(2 * GB, 200 * GB), st.integers(0, GB // 4), st.integers(1, 4096), st.integers(1, 10), st.integers(0, 2)
+)
+def test_a_share_is_enough_and_no_half_of_it_would_be(gpu, pictures, batch, folds, kept):
+    shares, network = Shares(gpu, pictures, folds, kept), named("resnet20-cifar")
     share = shares.share(network, batch)
     price = cost(network, batch)
-    needed = CONTEXT_BYTES + pictures + SAFETY * (price.memory_bytes + (folds - 1) * 12 * price.params)
+    states = (folds - 1) * 12 + folds * 4 * kept
+    needed = CONTEXT_BYTES + pictures + SAFETY * (price.memory_bytes + states * price.params)
     assert share in [2.0**-power for power in range(7)]
     assert needed <= share * gpu or share == 1
     assert needed > share / 2 * gpu or share == SMALLEST
-    if folds == 1 and abs(needed - gpu) > 2:
+    if folds == 1 and abs(needed - gpu) > 2 and not kept:
         assert (price.memory_bytes <= shares.most_memory_bytes) == (needed < gpu)
+    if folds == 1 and price.memory_bytes <= shares.most_memory_bytes:
+        assert needed <= gpu  # what may be proposed fits on a whole GPU
     assert 0 < cap(share, gpu) < share
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({}, 0),
+        ({"optimizer": "adam"}, 1),
+        ({"averaging": "ema"}, 1),
+        ({"optimizer": ["sgd", "adamw"], "averaging": ["none", "swa"]}, 2),
+    ],
+)
+def test_what_optimizers_and_averages_keep_of_the_parameters_is_counted(recipe, said):
+    """The most of the space's recipes, held against what a fit has in memory."""
+    recipes = RecipeSpace.of(epochs=1, batch_size=64, momentum=0.9, **recipe)
+    assert copies(recipes) == said
+    worst = recipes.fill({name: hole.options[-1] for name, hole in recipes.holes.items()})
+    network = build(named("plain20-cifar", input_shape=(1, 8, 8)), seed=0)
+    fit = Fit(network, load_data("digits", limit=200), worst, seed=0)
+    fit.step()
+    state = fit.state_dict()
+    names = {name for name, _ in fit.module.named_parameters()}
+    params = sum(weights.numel() for weights in fit.module.parameters())
+    kept = sum(t.numel() for one in state["optimizer"]["state"].values() for t in one.values() if t.ndim)
+    averaged = state.get("averaging", {})
+    kept += sum(t.numel() for name, t in averaged.items() if name.removeprefix("module.") in names)
+    assert kept == (1 + said) * params
 
 
 def test_each_trial_asks_for_its_own_share():

@@ -11,7 +11,7 @@ from ..spaces.architecture import Architecture
 from . import schema
 from .document import TABLES, Document, Row, typed
 from .errors import RunExistsError
-from .records import FailKind, RunStatus, TrialState
+from .records import COSTS, OWN_COSTS, FailKind, RunStatus, TrialState
 from .rows import upsert
 from .run_name import check_run_name, free_name
 from .store import Store
@@ -19,7 +19,6 @@ from .trial_writes import inserted
 
 Ids = dict[tuple[str, str], dict[Any, int]]  # (table, its key) -> the id that a row had -> the one it has here
 _SHARED = ("dataset", "architecture", "layer")  # identified by content: the same row is the same thing
-_COSTS = ("params", "macs", "activations")
 _ACCURACIES = ("val_accuracy", "train_accuracy", "test_accuracy")
 
 
@@ -82,7 +81,7 @@ def _check_architecture(row: Row) -> None:
         raise ValueError(
             f"an architecture has the fingerprint {architecture.fingerprint[:12]}, but {said[:12]} is said"
         )
-    for cost in _COSTS:
+    for cost in OWN_COSTS:
         if getattr(architecture.price, cost) != row[cost]:
             true = getattr(architecture.price, cost)
             raise ValueError(f"the architecture {said[:12]} has {true:,} {cost}, but {row[cost]:,} are said")
@@ -97,7 +96,7 @@ def _check_trial(row: Row, costs: Mapping[str, Row]) -> None:
         FailKind(row["fail_kind"])
     if row["fingerprint"] not in costs:
         raise ValueError(f"{where}: its architecture {row['fingerprint'][:12]} is not in the file")
-    for cost in (*_COSTS, "memory_bytes"):
+    for cost in COSTS:
         if row[cost] != costs[row["fingerprint"]][cost]:
             raise ValueError(f"{where}: its {cost} are {row[cost]:,}, but its architecture has another number")
     for name in _ACCURACIES:

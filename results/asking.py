@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from ..spaces.budget import format_count
 from . import schema
-from .columns import COLUMNS, FORBIDDEN, JSON, NUMBER, WHY_FORBIDDEN, Column, column, joined
+from .columns import COLUMNS, JSON, NUMBER, Column, check_may_choose, column, joined
 from .conditions import Conditions
 from .grammar import Comparison, Junction, Name, Node, Value, parse
 from .reading import Reading
@@ -66,8 +66,7 @@ def _order(connection: Connection, sort: str) -> _Order:
     name = sort.removeprefix("-")
     if not name:
         return _Order(_MERIT, ())
-    if name in FORBIDDEN:
-        raise ValueError(WHY_FORBIDDEN)
+    check_may_choose([name])
     found = column(connection, name)
     kinds = (1.0, "") if found.holds == JSON else (1.0,)
     figures = [found.as_type(kind) for kind in kinds]

@@ -11,7 +11,7 @@ from . import lease, schema
 from .artifact_files import path_of, whats_wrong
 from .errors import RefusedError
 from .reading import Reading
-from .records import FINISHED, IMPORTED, RunStatus, TrialState
+from .records import FINISHED, IMPORTED, OWN_COSTS, RunStatus, TrialState
 
 ACCURACY = "val_accuracy"
 CURVES = (ACCURACY, "val_loss", "train_loss")  # told of every epoch
@@ -25,6 +25,7 @@ INVARIANTS = {
     "file": "the database file is whole",
 }
 _t, _a, _m, _r = schema.trial.c, schema.attempt.c, schema.metric.c, schema.run.c
+_DONE = and_(_t.state.in_(sorted(state.value for state in FINISHED)), _t.epochs_done > 0)
 
 
 class Broken(NamedTuple):
@@ -120,8 +121,7 @@ def _without_a_curve(connection: Connection) -> Iterator[Broken]:
     """I4: epochs that are done have been told of."""
     told = exists().where(_m.trial_id == _t.trial_id, _m.name == ACCURACY)
     query = select(_r.name, _t.trial_id, _t.epochs_done).join_from(schema.run, schema.trial)
-    ended = _t.state.in_(sorted(state.value for state in FINISHED))
-    for run, trial, done in connection.execute(query.where(ended, _t.epochs_done > 0, ~told)):
+    for run, trial, done in connection.execute(query.where(_DONE, ~told)):
         yield Broken("I4", run, f"trial {trial} has done {done} epochs, but no {ACCURACY} of them is there")
 
 
@@ -133,8 +133,7 @@ def _other_figures(connection: Connection) -> Iterator[Broken]:
         .join(
             schema.metric, and_(_m.trial_id == _t.trial_id, _m.name == ACCURACY, _m.step == _t.best_epoch), isouter=True
         )
-        .where(_t.state.in_(sorted(state.value for state in FINISHED)), _t.epochs_done > 0)
-        .where(or_(_m.value.is_(None), _t.val_accuracy.is_(None), _t.val_accuracy != _m.value))
+        .where(_DONE, or_(_m.value.is_(None), _t.val_accuracy.is_(None), _t.val_accuracy != _m.value))
     )
     for run, config, trial, accuracy, best, value in connection.execute(query):
         if IMPORTED not in config:
@@ -145,7 +144,7 @@ def _other_figures(connection: Connection) -> Iterator[Broken]:
 def _prices(connection: Connection) -> Iterator[Broken]:
     """I6: a trial costs what its architecture costs."""
     architecture = schema.architecture.c
-    differ = or_(*(_t[name] != architecture[name] for name in ("params", "macs", "activations")))
+    differ = or_(*(_t[name] != architecture[name] for name in OWN_COSTS))
     query = select(_r.name, _t.trial_id).join_from(schema.run, schema.trial)
     joined = query.join(schema.architecture, architecture.fingerprint == _t.fingerprint)
     for run, trial in connection.execute(joined.where(differ)):

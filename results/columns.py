@@ -1,6 +1,6 @@
 """Columns: what a question may name, and what each holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,12 @@ WHY_FORBIDDEN = (
     "test_accuracy chooses no trial: what is selected by it is no longer measured by it; choose by val_accuracy, "
     "and results show prints the test accuracy of the one that was chosen"
 )
+
+
+def check_may_choose(names: Iterable[str]) -> None:
+    """Raise ``ValueError`` where one of ``names`` must neither select nor sort."""
+    if FORBIDDEN.intersection(names):
+        raise ValueError(WHY_FORBIDDEN)
 
 
 @dataclass(frozen=True)

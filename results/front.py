@@ -6,7 +6,7 @@ from sqlalchemy import Select, bindparam, select
 
 from ..spaces.budget import Budget
 from . import schema
-from .columns import FORBIDDEN, WHY_FORBIDDEN
+from .columns import check_may_choose
 from .limits import inside
 from .pareto import pareto
 from .query import CHOOSABLE, listing, scope
@@ -31,8 +31,7 @@ def front(
 
     Accuracy against a cost goes down the index of merit once; any other objectives are worked out in Python.
     """
-    if FORBIDDEN & {*objectives}:
-        raise ValueError(WHY_FORBIDDEN)
+    check_may_choose(objectives)
     asked = budget or Budget()
     costs = [name for name in objectives if name in INDEXED]
     if len(objectives) != 2 or len(costs) != 1 or ACCURACY not in objectives:

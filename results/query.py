@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from ..spaces.budget import Budget
 from ..spaces.lookup import look_up
 from . import schema
-from .columns import FORBIDDEN, WHY_FORBIDDEN
+from .columns import check_may_choose
 from .limits import Limit, inside, limits
 from .reading import Reading
 from .records import FINISHED, Trial
@@ -52,8 +52,7 @@ def listing(
     limit: int | None = None,
 ) -> list[Trial]:
     """Trials in any state, sorted by ``sort`` (a leading ``-`` turns it round); those without that figure come last."""
-    if sort.removeprefix("-") in FORBIDDEN:
-        raise ValueError(WHY_FORBIDDEN)
+    check_may_choose([sort.removeprefix("-")])
     key = look_up(SORT_KEYS, sort.removeprefix("-"), "sort key")
     order = (key.is_(None), key.desc() if sort.startswith("-") else key, *_MERIT[1:])
     with store.reading() as connection:

@@ -11,7 +11,8 @@ from ..spaces.budget import Budget
 from ..spaces.lookup import unknown
 
 # What the store says of a network before it is trained, and after: by these names everywhere.
-COSTS = ("params", "macs", "activations", "memory_bytes")
+OWN_COSTS = ("params", "macs", "activations")  # an architecture's own; memory depends on the batch too
+COSTS = (*OWN_COSTS, "memory_bytes")
 IMPORTED = "imported_from"  # in the settings of a run that another tool made, instead of a search file's
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 

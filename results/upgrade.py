@@ -18,6 +18,7 @@ from .lease import STALE, now
 from .place import Place, place_of
 from .postgresql_dump import dump
 from .sqlite_file import check_file
+from .whole_file import whole
 
 WAIT_S = 5.0  # how long others may take to let go of the file
 
@@ -131,12 +132,8 @@ def _keep(old: sqlite3.Connection, path: Path, kept: Path) -> None:
     with suppress(OSError):
         os.link(path, kept)
         return
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".archsieve-") as folder:
-        draft = Path(folder, "old.db")
-        with closing(sqlite3.connect(draft)) as copy:
-            old.backup(copy)
-        _on_disk(draft)
-        draft.replace(kept)
+    with whole(kept) as draft, closing(sqlite3.connect(draft)) as copy:
+        old.backup(copy)
 
 
 def _upgrade_server(url: URL, backup: Path | None) -> Upgraded:

@@ -18,6 +18,8 @@ from .experiment import Experiment, file_of
 from .experiment import experiment as make_experiment
 from .spool import Spool
 
+Seen = dict[tuple[str, Recipe], int]  # (fingerprint, recipe) -> the first trial of it
+
 
 def check_runs(
     store: Reading, runs: Path, *, deep: bool = False, note: Callable[[str], None] = lambda said: None
@@ -79,7 +81,7 @@ def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> 
     except ValueError as error:
         note(f"run {run.name}: its searcher cannot be rebuilt here: {error}")
         return
-    seen: dict[tuple[str, Recipe], int] = {}
+    seen: Seen = {}
     for trial in history:
         try:
             for said in _wrong_trial(experiment, trial, seen):
@@ -89,10 +91,10 @@ def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> 
             yield Broken("I6", run.name, f"{said}; bring back a backup (archsieve db backup makes them)")
             return
     if history.trials:
-        yield from _rebuilt(experiment, run, history)
+        yield from _rebuilt(experiment, run, history, seen)
 
 
-def _wrong_trial(experiment: Experiment, trial: Trial, seen: dict[tuple[str, Recipe], int]) -> Iterator[str]:
+def _wrong_trial(experiment: Experiment, trial: Trial, seen: Seen) -> Iterator[str]:
     architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
     if (first := seen.setdefault((trial.fingerprint, recipe), trial.trial)) != trial.trial:
         yield f"is trial {first} again"
@@ -111,7 +113,7 @@ def _wrong_trial(experiment: Experiment, trial: Trial, seen: dict[tuple[str, Rec
         yield "has other choices than its architecture"
 
 
-def _rebuilt(experiment: Experiment, run: RunRecord, history: History) -> Iterator[Broken]:
+def _rebuilt(experiment: Experiment, run: RunRecord, history: History, seen: Seen) -> Iterator[Broken]:
     """What the searcher would propose after this history is asked for; that it can be is what is checked."""
     searcher = experiment.opened(experiment.searcher(experiment.sieve))
     try:
@@ -119,7 +121,5 @@ def _rebuilt(experiment: Experiment, run: RunRecord, history: History) -> Iterat
     except Exception as error:
         yield Broken("I6", run.name, f"its searcher fails on its history: {type(error).__name__}: {error}")
         return
-    if proposal is not None and proposal.key in {
-        (trial.fingerprint, recorded_recipe(trial.recipe)) for trial in history
-    }:
+    if proposal is not None and proposal.key in seen:
         yield Broken("I6", run.name, f"its searcher proposes again what was tried: {proposal.architecture}")

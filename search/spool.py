@@ -43,13 +43,12 @@ class Spool:
         """All that is kept, oldest first; a line that was cut short is no entry, and is told."""
         for path in self.files():
             for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+                if not line:
+                    continue
                 try:
-                    entry = Spooled(**json.loads(line)) if line else None
+                    yield Spooled(**json.loads(line))
                 except (ValueError, TypeError):
                     log.warning("line %d of %s was cut short, and is left out", number, path)
-                    continue
-                if entry is not None:
-                    yield entry
 
     def files(self) -> list[Path]:
         """The files that have not been brought in."""

@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..spaces.recorded_recipes import recorded_recipe
 from ..spaces.tasks import CLASSIFICATION
 from .checkpoint_files import Checkpoints, Shelf, identity_of
 from .checkpoints import load, save
+from .errands import settle
 from .faults import enabled, fault
 from .gpus import cap
 from .task import Bench, TrialFit
@@ -84,9 +86,7 @@ class NetworkTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any], data: Any, conditions: Conditions) -> None:  # type: ignore[override]
         os.environ.update(conditions.faults)
-        torch.set_num_threads(max(1, int(conditions.cpus)))
-        self.conditions = conditions
-        self.device = torch.device("cuda" if conditions.gpus and torch.cuda.is_available() else "cpu")
+        self.conditions, self.device = conditions, settle(conditions.cpus, conditions.gpus)
         if conditions.shared:
             self._keep_to_share()
         self.data, self.bench, self.probe = data, None, None
@@ -185,9 +185,8 @@ class NetworkTrial(tune.Trainable):
             architecture = Architecture.from_json(trial["architecture"])
             recipe = recorded_recipe(trial["recipe"])
             self.architecture, self.seed = architecture, trial["seed"]
-            self.fit = bench.fit(architecture, recipe, self.seed)
             self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
-            self._go_on(lambda: bench.fit(architecture, recipe, self.seed))
+            self.fit = self._gone_on(partial(bench.fit, architecture, recipe, self.seed))
             if self.probe is not None:
                 self.news["proxies"] = proxy_scores(self.conditions.proxies, architecture, self.probe)
             if enabled():
@@ -202,19 +201,19 @@ class NetworkTrial(tune.Trainable):
             self.probe = self.conditions.probe and self.conditions.probe.to(self.device)
         return self.bench
 
-    def _go_on(self, anew: Callable[[], TrialFit]) -> None:
-        """Take up the newest checkpoint that is whole, where there is one; one that does not fit is told, not taken."""
-        assert self.fit is not None
-        found = load(self.shelf, self.identity)
+    def _gone_on(self, anew: Callable[[], TrialFit]) -> TrialFit:
+        """A fit with the newest checkpoint that is whole taken up; one that does not fit is told, and not taken."""
+        fit, found = anew(), load(self.shelf, self.identity)
         if found.state is not None:
             try:
-                self.fit.load_state_dict(found.state)
+                fit.load_state_dict(found.state)
             except torch.OutOfMemoryError:
                 raise
             except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-                self.fit = anew()  # half of it may have been taken up
+                fit = anew()  # half of it may have been taken up
                 found.problems.append(f"a checkpoint in {self.shelf.url} does not fit: {type(error).__name__}: {error}")
-        self.news = {"began": self.fit.epoch, "problems": found.problems}
+        self.news = {"began": fit.epoch, "problems": found.problems}
+        return fit
 
     def _release(self) -> None:
         """Let go of the network before the next one needs its memory."""

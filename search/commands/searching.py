@@ -241,7 +241,7 @@ def status(
 
     with reading(database) as store:
         records = [store.run(run)] if run is not None else store.runs()
-        bests = {r.name: best(store, budget=budget_in(r.config), run=r.name) for r in records}
+        bests = {r.name: next(iter(best(store, budget=budget_in(r.config), run=r.name)), None) for r in records}
     rows = [
         {
             "run": record.name,
@@ -250,8 +250,8 @@ def status(
             "trials": record.trials,
             "of": record.config.get("search", {}).get("trials", record.trials),
             **{state.value: count for state, count in record.counts.items()},
-            "val_accuracy": bests[record.name][0].val_accuracy if bests[record.name] else None,
-            "trial": bests[record.name][0].trial if bests[record.name] else None,
+            "val_accuracy": found.val_accuracy if (found := bests[record.name]) else None,
+            "trial": found.trial if found else None,
         }
         for record in records
     ]

@@ -49,6 +49,17 @@ def epoch(number, **more):
     return {**one, "epochs": [one], "done": number == 2, **more}
 
 
+def begun_again(recorder):
+    """The id of a trial that told of an epoch as "a", lost its worker, and has begun again as "b"."""
+    trial = recorder.propose("a").trial
+    recorder.started("a")
+    recorder.reported("a", epoch(1, began=0, problems=[]))
+    recorder.lost("a", FailKind.WORKER_LOST, "killed")
+    recorder.propose("b")
+    recorder.started("b")
+    return trial
+
+
 def test_a_trial_is_handed_out_again_until_it_has_lost_three_workers(path, driven):
     with open_store(path, create=True) as store:
         recorder = driven(store)
@@ -90,12 +101,7 @@ def test_a_worker_that_ended_itself_for_taking_too_long_is_not_tried_again(path,
 def test_epochs_whose_weights_are_lost_are_taken_back(path, driven):
     with open_store(path, create=True) as store:
         recorder = driven(store)
-        trial = recorder.propose("a").trial
-        recorder.started("a")
-        recorder.reported("a", epoch(1, began=0, problems=[]))
-        recorder.lost("a", FailKind.WORKER_LOST, "killed")
-        recorder.propose("b")
-        recorder.started("b")
+        trial = begun_again(recorder)
         recorder.reported("b", epoch(1, began=0, problems=["the checkpoint 1.pt is not whole"]))
         assert store.curve(trial)["val_accuracy"] == [(1, 0.1)]
         kinds = [event["kind"] for event in store.events("run")]
@@ -136,12 +142,7 @@ def test_a_driver_that_slept_writes_nothing_once_another_has_the_run(path, drive
 def test_a_trial_that_fails_before_its_first_report_tells_where_it_went_on(path, driven):
     with open_store(path, create=True) as store:
         recorder = driven(store)
-        trial = recorder.propose("a").trial
-        recorder.started("a")
-        recorder.reported("a", epoch(1, began=0, problems=[]))
-        recorder.lost("a", FailKind.WORKER_LOST, "killed")
-        recorder.propose("b")
-        recorder.started("b")
+        trial = begun_again(recorder)
         told = {
             "began": 0,
             "problems": ["the checkpoint 1.pt is not whole"],

@@ -10,7 +10,7 @@ from . import schema
 from .columns import check_may_choose
 from .limits import Limit, inside, limits
 from .reading import Reading
-from .records import FINISHED, Trial
+from .records import COSTS, FINISHED, Trial
 from .rows import TRIALS, run_id_of, trials_of
 
 _t = schema.trial.c
@@ -22,7 +22,7 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
     "trial": _t.trial_id,
     "val_error": -_t.val_accuracy,
     **{name: _t[name] for name in ("number", "state", "val_accuracy", "val_loss", "train_accuracy", "train_loss")},
-    **{name: _t[name] for name in ("params", "macs", "activations", "memory_bytes", "latency_ms")},
+    **{name: _t[name] for name in (*COSTS, "latency_ms")},
     **{name: _t[name] for name in ("epochs_done", "duration_s")},
 }
 

@@ -1,6 +1,5 @@
 """Checking: what must hold of every run in a store, whatever has happened to its drivers, workers and disks."""
 
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -88,7 +87,7 @@ def _left_open(connection: Connection) -> Iterator[Broken]:
 
 def _abandoned(connection: Connection) -> Iterator[Broken]:
     """I3. Whether a driver on another machine lives, only its heartbeat tells."""
-    asker = {"host": platform.node(), "pid": -1, "boot_id": lease.boot_id()}
+    asker = {**lease.this_process(), "pid": None}  # the check is not a driver, whoever runs it
     running = func.count().filter(_t.state == TrialState.RUNNING.value)
     query = select(_r.run_id, _r.name, _r.status, running).join_from(schema.run, schema.trial, isouter=True)
     for run_id, run, status, count in connection.execute(query.group_by(_r.run_id, _r.name, _r.status)):

@@ -1,8 +1,9 @@
 """Leases: one living process drives a run.
 
-On one machine the process table tells who lives: process id, boot and start time name a process for good, and no clock
-is asked. A holder on another machine lives while its heartbeat changes; one that is old, or in the future, by this
-machine's clock proves nothing, so it is watched.
+Where the holder's process can be seen from here, the process table tells whether it lives: process id, boot and start
+time name a process for good, and no clock is asked. Elsewhere a holder lives while its heartbeat changes: on another
+machine, which may have this one's name, or in a container with process ids of its own. A heartbeat that is old, or in
+the future, by this machine's clock proves nothing, so it is watched.
 """
 
 import os
@@ -80,12 +81,19 @@ def _held(row: Row[Any]) -> str:
 
 def lives(row: Row[Any], asker: Mapping[str, Any]) -> bool | None:
     """Whether the holder ``row`` is a living process other than ``asker``; None where only watching can tell."""
+    recent = abs(now() - row.heartbeat_at) < STALE
     if row.host != asker["host"]:
-        return True if abs(now() - row.heartbeat_at) < STALE else None
-    rebooted = None not in (row.boot_id, asker.get("boot_id")) and row.boot_id != asker["boot_id"]
-    if rebooted or row.pid == asker["pid"]:
-        return False
-    return _runs(row.pid, (row.other or {}).get("process_started"))
+        return True if recent else None
+    other = row.other or {}
+    if _differ(row.boot_id, asker.get("boot_id")):
+        return None if recent else False  # this machine was started anew, or another one has its name
+    if _differ(other.get("pid_namespace"), asker.get("pid_namespace")):
+        return None
+    return row.pid != asker["pid"] and _runs(row.pid, other.get("process_started"))
+
+
+def _differ(one: object, other: object) -> bool:
+    return None not in (one, other) and one != other
 
 
 def _runs(pid: int, start: int | None) -> bool:
@@ -115,10 +123,28 @@ def started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def boot_id() -> str:
-    """What tells two boots of one machine apart, so that an old process id is not taken for a living one."""
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other one, before and after a boot, inside a container and outside."""
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "boot_id": _boot_id(),
+        "process_started": started(os.getpid()),
+        "pid_namespace": _pid_namespace(),
+    }
+
+
+def _boot_id() -> str:
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else ""
+
+
+def _pid_namespace() -> str | None:
+    """Whose process ids this process's own is one of; None where the system does not tell."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
 
 
 def renew(connection: Connection, run_id: int, process_id: int) -> None:

@@ -1,5 +1,6 @@
 """The store: where runs and trials are written down as they happen."""
 
+import logging
 import os
 import platform
 import time
@@ -20,6 +21,7 @@ from .run_name import check_run_name, free_name
 from .sqlite_rescue import OpenFile
 from .writing import Writing
 
+log = logging.getLogger("archsieve")
 WATCH_S = 60.0  # a driver says that it lives three times as often
 _r = schema.run.c
 T = TypeVar("T")
@@ -117,6 +119,9 @@ class Store(Writing):
             row = self.ask(lambda connection: lease.holder(connection, run_id))
             if row is None or lease.lives(row, asker) is not None or seen not in (None, row.heartbeat_at):
                 return None
+            if seen is None:
+                who = f"process {row.pid} on {row.host}"
+                log.warning("%s drove run %s and may live, unseen from here: watched for %d s", who, run_id, WATCH_S)
             seen = row.heartbeat_at
             if time.monotonic() > until:
                 return seen

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import platform
-import socket
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..results.lease import boot_id, started
+from ..results.lease import this_process
 from ..results.place import masked
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "sqlalchemy")
@@ -24,10 +23,7 @@ def provenance() -> dict[str, Any]:
     """
     changes = _git("status", "--porcelain")  # None where there is no repository, or no git
     return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "boot_id": boot_id(),
-        "process_started": started(os.getpid()),
+        **this_process(),
         "argv": [Path(sys.argv[0]).name, *map(masked, sys.argv[1:])],
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": None if changes is None else changes != "",

@@ -1,5 +1,7 @@
 import math
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ from sqlalchemy import select, update
 from archsieve.results import schema
 from archsieve.results.check import check_store
 from archsieve.results.errors import RunExistsError, StoreError
-from archsieve.results.lease import started
+from archsieve.results.lease import started, this_process
 from archsieve.results.records import DatasetRecord, RunStatus, TrialState
 from archsieve.results.run_name import check_run_name
 from archsieve.results.store import open_store
@@ -141,16 +143,39 @@ def test_one_living_process_drives_a_run_whatever_the_clock_says(store, new_run,
 
 
 @pytest.mark.parametrize(
-    "holder", [{"process_started": 1}, {"boot_id": "the boot before"}], ids=["reused process id", "other boot"]
+    ("holder", "hours"),
+    [({"process_started": 1}, 0), ({"boot_id": "the boot before"}, 1)],
+    ids=["reused process id", "other boot"],
 )
-def test_a_process_that_only_has_the_holders_id_does_not_hold_its_run(store, new_run, propose, holder):
+def test_a_process_that_only_has_the_holders_id_does_not_hold_its_run(store, new_run, propose, holder, hours):
     run_id = new_run("one", provenance={"pid": os.getppid(), **holder})
     trial = propose(run_id)
     store.start(trial.trial)
+    age_heartbeat(store, hours=hours)
     store.resume_run("one", {"boot_id": "this boot"})
     assert [row["end_reason"] for row in store.provenance(run_id)] == ["lost", None]
     with store.reading() as connection:
         assert connection.execute(select(schema.attempt.c.outcome)).scalars().all() == ["lost"]
+
+
+@pytest.mark.parametrize("other", ["boot_id", "pid_namespace"])
+def test_a_holder_that_cannot_be_seen_from_here_is_watched_whatever_its_host_is_called(
+    store, new_run, monkeypatch, caplog, other
+):
+    """Two machines, or two containers of one, may have one name; process ids of one mean nothing in the other."""
+    monkeypatch.setattr("archsieve.results.store.WATCH_S", 2.0)
+    dead = 2**22 + 1
+    new_run("one", provenance={"pid": dead, other: "theirs"})
+    beat = threading.Timer(1, age_heartbeat, (store,), {"seconds": 1})
+    beat.start()
+    with pytest.raises(StoreError, match=f"driven by process {dead} on"):
+        store.resume_run("one", {other: "ours"})
+    beat.join()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"process {dead} on {platform.node()} drove run 1 and may live, unseen from here: watched for 2 s"
+    ]
+    store.resume_run("one", {other: "ours"})
+    assert [row["end_reason"] for row in store.provenance("one")] == ["lost", None]
 
 
 def test_a_holder_that_was_killed_and_not_yet_buried_does_not_hold_its_run(store, new_run):
@@ -180,6 +205,37 @@ def test_a_silent_holder_on_another_machine_is_watched_before_its_run_is_taken(s
     before = store.provenance(run_id)[-1]["heartbeat_at"]
     store.heartbeat(run_id)
     assert store.provenance(run_id)[-1]["heartbeat_at"] > before
+
+
+IN_A_CONTAINER = """
+import sys, time
+from archsieve.results.lease import this_process
+from archsieve.results.store import open_store
+
+with open_store(sys.argv[1]) as store:
+    store.resume_run("one", this_process())
+    while True:
+        print("drives", flush=True)
+        time.sleep(0.2)
+        store.heartbeat(1)
+"""
+
+
+def test_a_driver_with_process_ids_of_its_own_holds_its_run(store, new_run, database, monkeypatch):
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("this system lets nobody have process ids of their own")
+    monkeypatch.setattr("archsieve.results.store.WATCH_S", 3.0)
+    new_run("one")
+    store.finish_run(1, "stopped")
+    code = [sys.executable, "-c", IN_A_CONTAINER, str(database)]
+    with subprocess.Popen([*command, *code], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout.readline() == "drives\n"
+        with pytest.raises(StoreError, match=f"driven by process 1 on {platform.node()}"):
+            store.resume_run("one", this_process())
+        driver.kill()
+    store.resume_run("one", this_process())
+    assert [row["end_reason"] for row in store.provenance("one")] == ["stopped", "lost", None]
 
 
 def test_a_holder_that_was_taken_for_dead_writes_no_more(store, new_run, propose, database):

@@ -21,6 +21,7 @@ from ..results.store import Store, open_store
 from ..results.zero_shot import table_of, why_not_tested
 from ..spaces.budget import Budget
 from .changes import changes, code_changes
+from .checkpoint_files import checkpoints_of
 from .earlier_runs import earlier_trials
 from .experiment import Experiment, data_of, file_of
 from .experiment import experiment as make_experiment
@@ -29,6 +30,7 @@ from .mishaps import Stop
 from .provenance import provenance
 from .recorder import Recorder
 from .sections import SearchFile
+from .spool import Spool
 from .tuner import run_trials
 
 RUNS = Path("runs")
@@ -86,7 +88,8 @@ def search(
 
     Everything is written below the folder ``runs``; the database is ``runs/archsieve.db`` unless another path or
     URL is named.
-    Raises ``RunExistsError`` where the store has a run of that name, before anything is trained.
+    Raises ``RunExistsError`` where the store has a run of that name, and ``ValueError`` where one in another database
+    has left unfinished trials in its folder, before anything is trained.
     """
     started = time.monotonic()
     name = check_run_name(name or experiment.file.name or "run")
@@ -95,6 +98,7 @@ def search(
     check_machine(Path(runs), elsewhere=address is not None)
     with suppress(NoStoreError):
         check_free(place, name, experiment)
+    _check_unclaimed(Path(runs) / name, experiment.file.resources.checkpoints)
     data, record = load(experiment)
     known = experiment.file.search.warm_start
     with open_store(place, create=not known) as store:
@@ -212,6 +216,17 @@ def _check_folder(folder: Path) -> None:
     nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def _check_unclaimed(folder: Path, url: str | None) -> None:
+    """Raise where a run that is not in this store left what only a resume of it may use, or remove."""
+    checkpoints = checkpoints_of(folder, url)
+    left = [*(checkpoints.shelf(trial).url for trial in checkpoints.trials()), *Spool(folder / "spool").files()]
+    if left:
+        raise ValueError(
+            f"a new run starts with nothing of another's, but {left[0]} is of a run {folder.name!r} that is not in "
+            "this database; take another --name, or remove it where that run will never be resumed"
+        )
 
 
 def check_free(database: Place, name: str, experiment: Experiment) -> None:

@@ -74,6 +74,16 @@ def test_a_name_that_exists_is_refused_before_anything_is_trained(outcome):
     assert outcome.database.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("left", ["checkpoints/1/3.pt", "spool/1-2.jsonl"])
+def test_what_a_run_of_another_database_needs_to_go_on_is_not_taken(tmp_path, left):
+    (tmp_path / "theirs" / left).parent.mkdir(parents=True)
+    (tmp_path / "theirs" / left).write_bytes(b"theirs")
+    with pytest.raises(ValueError, match=rf"{tmp_path}/theirs/.* is of a run 'theirs' that is not in this database"):
+        search(small(), name="theirs", runs=tmp_path, database=tmp_path / "mine.db")
+    assert (tmp_path / "theirs" / left).read_bytes() == b"theirs"
+    assert not (tmp_path / "mine.db").exists()
+
+
 def test_the_same_seed_finds_the_same(outcome, tmp_path):
     again = search(small(resources={"max_concurrent": 1}), name="again", runs=tmp_path)
     assert [t.fingerprint for t in again.trials] == [t.fingerprint for t in outcome.trials]

@@ -2,7 +2,8 @@
 
 Ray's daemons end with the driver, but its agents hold on for a minute more. They all inherit a mark from the driver,
 and those that write their title over their environment, and the mark with it, have files of the driver's Ray session
-open. When the driver is gone, however it went, its pipe to the reaper closes, and what is left of either is ended.
+open, which is named by when it began and by the driver's process id. When the driver is gone, however it went, its pipe
+to the reaper closes, and what is left of either is ended.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 MARK = "ARCHSIEVE_RAY_OF"
@@ -26,8 +28,8 @@ def reaped() -> Iterator[None]:
     if not Path("/proc/self/environ").exists():
         yield
         return
-    mark = uuid.uuid4().hex
-    command = [sys.executable, "-I", "-S", __file__, mark, str(os.getpid())]
+    mark, since = uuid.uuid4().hex, f"{datetime.now():session_%Y-%m-%d_%H-%M-%S}"
+    command = [sys.executable, "-I", "-S", __file__, mark, since, str(os.getpid())]
     null = subprocess.DEVNULL
     # a session of its own: Ctrl-C in a terminal is not for it
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True):
@@ -38,10 +40,10 @@ def reaped() -> Iterator[None]:
             os.environ.pop(MARK, None)
 
 
-def left_of(mark: str, driver: int) -> list[int]:
+def left_of(mark: str, since: str, driver: int) -> list[int]:
     """The ids of the living processes that carry the mark, or are workers and agents of the Ray ``driver`` started."""
     found = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    return [pid for pid in found if pid != os.getpid() and (carries(pid, mark) or serves(pid, driver))]
+    return [pid for pid in found if pid != os.getpid() and (carries(pid, mark) or serves(pid, since, driver))]
 
 
 def carries(pid: int, mark: str) -> bool:
@@ -51,22 +53,25 @@ def carries(pid: int, mark: str) -> bool:
     return False
 
 
-def serves(pid: int, driver: int) -> bool:
-    """Whether the process has a title of Ray's, and a file open in the session folder named after the driver."""
+def serves(pid: int, since: str, driver: int) -> bool:
+    """Whether the process has a title of Ray's, and a file open in the folder of a session that the driver began.
+
+    A Ray that somebody started earlier, by a process that had the driver's id, has an earlier name than ``since``.
+    """
     with contextlib.suppress(OSError):
         process = Path(f"/proc/{pid}")
         return (process / "cmdline").read_bytes().startswith(b"ray::") and any(
-            part.startswith("session_") and part.endswith(f"_{driver}")
+            part >= since and part.startswith("session_") and part.endswith(f"_{driver}")
             for link in (process / "fd").iterdir()
             for part in link.readlink().parts
         )
     return False
 
 
-def reap(mark: str, driver: int) -> None:
+def reap(mark: str, since: str, driver: int) -> None:
     """End what is left of the driver's Ray, until nothing is."""
     until = time.monotonic() + AT_MOST_S
-    while (left := left_of(mark, driver)) and time.monotonic() < until:
+    while (left := left_of(mark, since, driver)) and time.monotonic() < until:
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -75,4 +80,4 @@ def reap(mark: str, driver: int) -> None:
 
 if __name__ == "__main__":
     sys.stdin.read()  # until the driver closes its end, or is no more
-    reap(sys.argv[1], int(sys.argv[2]))
+    reap(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -11,9 +11,11 @@ import pytest
 from archsieve.results.lease import started
 
 # what it starts: one that carries the mark; one like Ray's agents, which have a title in place of their environment and
-# a log of the driver's session open; a like one of another driver's; and one that is not Ray's at all
+# a log of the driver's session open; a like one of another driver's; one of a Ray that is older, and was started by a
+# process of the same id; and one that is not Ray's at all
 DRIVER = """
 import os, subprocess, sys
+from datetime import datetime
 from archsieve.search.reaper import MARK, reaped
 
 def start(title, log, **settings):
@@ -23,15 +25,16 @@ def start(title, log, **settings):
     started.stdout.readline()
     return started.pid
 
-def agent(driver):
-    folder = f"{sys.argv[1]}/session_2026-11-26_12-55-03_631799_{driver}"
+def agent(driver, began):
+    folder = f"{sys.argv[1]}/session_{began:%Y-%m-%d_%H-%M-%S_%f}_{driver}"
     os.makedirs(folder)
     return start("ray::Agent", folder + "/agent.log", env={})
 
 with reaped():
     marked = start("python", os.devnull)
     del os.environ[MARK]
-    print(marked, agent(os.getpid()), agent(1), start("python", os.devnull), flush=True)
+    me, now, earlier = os.getpid(), datetime.now(), datetime(2026, 11, 26, 12, 55, 3)
+    print(marked, agent(me, now), agent(1, now), agent(me, earlier), start("python", os.devnull), flush=True)
     sys.stdin.readline()
 """
 
@@ -46,6 +49,6 @@ def test_what_is_left_of_a_drivers_ray_ends_with_the_driver_however_that_ends(ki
     until = time.monotonic() + 60
     while (started(marked) or started(agent)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert [started(pid) is not None for pid in (marked, agent, *others)] == [False, False, True, True]
+    assert [started(pid) is not None for pid in (marked, agent, *others)] == [False, False, True, True, True]
     for pid in others:
         os.kill(pid, signal.SIGKILL)

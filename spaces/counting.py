@@ -98,7 +98,7 @@ def _heaps(sieve: "Sieve", by: str) -> tuple[Ints, NDArray[Any]]:
     if isinstance(ways, ExactWays):
         rows, numbers = ways.inside
         return ways.costs(rows)[:, 0], np.array(numbers, dtype=object)
-    total = count(sieve).value
+    total = sieve.count().value
     drawn = Draw(sieve).many(BARRED, random.Random(0)) if total else []
     costs = np.array([getattr(cost(one, sieve.batch_size), by) for one in drawn], dtype=np.int64)
     return costs, np.full(len(costs), total / BARRED)

@@ -90,10 +90,6 @@ class Sieve:
         params, macs, activations, kept, *predicted = vector
         return params, macs, activations, STATES * FLOAT_BYTES * params + self.batch_size * kept, *predicted
 
-    @cached_property
-    def _first(self) -> Vector:
-        return self._priced(self.graph.first_cost)
-
     def cheapest(self, by: str = "params") -> tuple[Architecture, Cost]:
         """The architecture of the whole space with the least ``by``, budget or not."""
         return self._extreme(by, self._least, min)
@@ -118,9 +114,10 @@ class Sieve:
 
     def check(self) -> None:
         """Raise :class:`BudgetError` where nothing fits, with the cheapest architecture and the nearest budget."""
+        first = self._priced(self.graph.first_cost)
         for name, (low, high) in self.limits.items():
             least, most = (
-                self._first[_AXES.index(name)] + table[self.graph.start][_AXES.index(name)]
+                first[_AXES.index(name)] + table[self.graph.start][_AXES.index(name)]
                 for table in (self._least, self._most)
             )
             if high is not None and least > high:
@@ -177,7 +174,7 @@ class Sieve:
             yield index, self.graph.architecture(path)
 
     def _walk(self, first: int) -> Iterator[tuple[int, list[Edge]]]:
-        spent = tuple(self._first[place] for place in self._places)
+        spent = self._only(self.graph.first_cost)
         stack: list[tuple[Node, int, tuple[int, ...], list[Edge]]] = [(self.graph.start, 0, spent, [])]
         while stack:
             node, index, spent, path = stack.pop()
@@ -259,7 +256,11 @@ class Sieve:
         return index
 
     def count(self) -> "Count":
-        """How many architectures fit."""
+        """How many architectures fit; worked out once."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> "Count":
         from .counting import count
 
         return count(self)

@@ -21,13 +21,7 @@ from pathlib import Path
 
 def ours(trials: int) -> float:
     """Seconds for ``trials`` no-op trials through the whole of our driver: proposed, recorded, finished."""
-    import ray
     from ray import tune
-
-    from archsieve.results.store import open_store
-    from archsieve.search import trial, tuner  # noqa: F401 - the import of torch is no trial's overhead
-    from archsieve.search.experiment import experiment
-    from archsieve.search.search_file import parse
 
     class NoOp(tune.Trainable):
         def setup(self, config, data, conditions):
@@ -37,14 +31,22 @@ def ours(trials: int) -> float:
             return True
 
         def step(self):
-            return {
-                "done": True,
-                "epoch": 1,
-                "train_loss": 1.0,
-                "train_accuracy": 0.5,
-                "val_loss": 1.0,
-                "val_accuracy": 0.5,
-            }
+            return DONE
+
+    return drive(NoOp, trials, cpus=2)
+
+
+DONE = {"done": True, "epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+
+
+def drive(trainable: type, trials: int, cpus: int) -> float:
+    """Seconds of a run of ``trials`` by ``trainable``, each on one of ``cpus`` cores that Ray is told of."""
+    import ray
+
+    from archsieve.results.store import open_store
+    from archsieve.search import trial, tuner  # noqa: F401 - the import of torch is no trial's overhead
+    from archsieve.search.experiment import experiment
+    from archsieve.search.search_file import parse
 
     found = experiment(
         parse(
@@ -52,12 +54,12 @@ def ours(trials: int) -> float:
         )
     )
     with tempfile.TemporaryDirectory() as folder, tuner.quiet(Path(folder) / "log"):
-        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
         with open_store(Path(folder) / "archsieve.db", create=True) as store:
             dataset = {"content_hash": "none", "name": "none"}
             run_id = store.create_run("overhead", found.to_json(), "random", 0, dataset, {})
             started = time.perf_counter()
-            tuner.run_trials(found, None, store, run_id, Path(folder), trainable=NoOp)
+            tuner.run_trials(found, None, store, run_id, Path(folder), trainable=trainable)
             seconds = time.perf_counter() - started
             states = [trial.state.value for trial in store.history(run_id)]
         ray.shutdown()

@@ -22,6 +22,7 @@ MINUTES = {  # on two cores, about
     "sampler": 4,
     "proposals": 3,
     "overhead": 3,
+    "workers": 6,
     "store": 2,
     "training": 2,
     "gpu": 15,

@@ -38,19 +38,31 @@ def guarded(recorder: Recorder, call: Callable[..., T], *arguments: Any) -> T | 
 
 
 class StoreSearch(_Unpickled, TuneSearcher):
-    """Tune's searcher: it asks the recorder."""
+    """Tune's searcher: it asks the recorder, when there is room for one more trial and no sooner.
 
-    def __init__(self, recorder: Recorder) -> None:
+    A trial that only waits was chosen without the results that come meanwhile. ``one_waits`` lets one wait all the
+    same: a cluster that grows by demand sees it.
+    """
+
+    def __init__(self, recorder: Recorder, nodes: Nodes, *, one_waits: bool = False) -> None:
         super().__init__(metric="val_accuracy", mode="max")
-        self.recorder = recorder
+        self.recorder, self.nodes, self.one_waits = recorder, nodes, one_waits
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        if not self._room():
+            return None
         trial = guarded(self.recorder, self.recorder.propose, trial_id)
         if trial is None:
             return None if self.recorder.more_may_come else str(TuneSearcher.FINISHED)
         # one string: Tune flattens, copies and prints whatever structure it finds in a configuration
         told = {name: getattr(trial, name) for name in ("trial", "number", "architecture", "recipe", "seed")}
         return {"trial": json.dumps(told)}
+
+    def _room(self) -> bool:
+        under_way = self.recorder.running.values()
+        if not under_way or (self.one_waits and not self.recorder.waiting):
+            return True
+        return not self.nodes.full(under_way)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to keep: the recorder hears of it through the callback."""

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..results.records import Trial
 from ..spaces.architecture import Architecture
 from ..spaces.cost import STATES, cost
 from ..spaces.layers import FLOAT_BYTES
@@ -52,6 +53,10 @@ class Shares:
         while share / 2 >= SMALLEST and needed <= self.gpu_bytes * share / 2:
             share /= 2
         return share
+
+    def of(self, trial: Trial) -> float:
+        """The share of a trial of the run."""
+        return self.share(Architecture.from_json(trial.architecture), trial.recipe["batch_size"])
 
     def resources(self, cpus: float) -> Any:
         """For Tune: what the trial of a configuration takes, ``cpus`` cores and its share of a GPU."""

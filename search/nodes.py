@@ -1,9 +1,13 @@
-"""Nodes: a cluster whose workers have all gone is waited for, but not for ever."""
+"""Nodes: how much room the machines have for trials; where all have gone they are waited for, but not for ever."""
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
 
+from ..results.records import Trial
+from .gpus import SMALLEST
 from .mishaps import Stop, StopKind
 from .ray_runtime import alive, fitting
 from .sections import ResourcesSection
@@ -14,23 +18,34 @@ log = logging.getLogger("archsieve")
 
 @dataclass
 class Nodes:
-    """Watches whether any node can still run a trial of ``asked`` resources."""
+    """The machines that can run trials of ``asked`` resources, as ``ask`` tells of them.
+
+    ``share`` is a trial's part of a GPU where they differ.
+    """
 
     asked: ResourcesSection
-    _looked: float = float("-inf")
+    share: Callable[[Trial], float] | None = None
+    ask: Callable[[], list[dict[str, Any]]] = alive
+    _machines: list[dict[str, Any]] = field(default_factory=list)
+    _asked_at: float = float("-inf")
     _alone_since: float | None = None
+
+    def full(self, under_way: Collection[Trial]) -> bool:
+        """Whether the trials under way leave no machine that could run another one beside them."""
+        self._refresh()
+        if self.share is None:
+            return len(under_way) >= fitting(self.asked, self._machines)
+        least = self.asked.model_copy(update={"gpus_per_trial": SMALLEST})
+        gpus = sum(machine["Resources"].get("GPU", 0) for machine in self._machines)
+        taken = sum(self.share(trial) for trial in under_way)
+        return taken >= gpus or len(under_way) >= fitting(least, self._machines)
 
     def look(self, busy: bool) -> Stop | None:
         """The stop of the run where nothing has been ``busy``, nor could have been, for ``node_timeout_s``."""
+        if busy or self._room():
+            self._alone_since = None
+            return None
         now = time.monotonic()
-        if busy:
-            self._alone_since = None
-        if busy or now - self._looked < LOOK_S:
-            return None
-        self._looked = now
-        if self._room():
-            self._alone_since = None
-            return None
         if self._alone_since is None:
             self._alone_since = now
             log.warning("%s; waiting %.0f s for one to come", self._none(), self.asked.node_timeout_s)
@@ -40,7 +55,12 @@ class Nodes:
 
     def _room(self) -> bool:
         """Whether one machine has all of it: a trial is not spread over several."""
-        return fitting(self.asked, alive())
+        self._refresh()
+        return fitting(self.asked, self._machines) > 0
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._asked_at >= LOOK_S:
+            self._asked_at, self._machines = time.monotonic(), self.ask()
 
     def _none(self) -> str:
         gpus = f" and {self.asked.gpus:g} GPUs" if self.asked.gpus else ""

@@ -16,6 +16,7 @@ from .reaper import MARK, reaped
 from .sections import ResourcesSection
 
 REACH_S = 10
+ROUNDING = 1e-6  # three trials of a third of a GPU fit on it
 ASK_S = 300  # for a worker to start on a machine, and for what else runs there to make room
 
 
@@ -31,6 +32,7 @@ TUNE_SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "86400",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # how many trials may wait for their workers is for StoreSearch to say
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # Ray prints the death of a worker on stdout, whatever log_to_driver says
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -57,10 +59,18 @@ def check_resources(experiment: Experiment) -> None:
         )
 
 
-def fitting(asked: ResourcesSection, machines: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a trial's cores and share of a GPU are together on one of ``machines``."""
-    wanted = {"CPU": asked.cpus_per_trial, "GPU": asked.gpus}
-    return any(all(m["Resources"].get(name, 0) >= amount for name, amount in wanted.items()) for m in machines)
+def fitting(asked: ResourcesSection, machines: Sequence[Mapping[str, Any]]) -> int:
+    """How many trials run at a time on ``machines``: one's cores and share of a GPU are together on one of them."""
+    return sum(_slots(asked, machine["Resources"]) for machine in machines)
+
+
+def _slots(asked: ResourcesSection, there: Mapping[str, float]) -> int:
+    cores, gpus = there.get("CPU", 0), there.get("GPU", 0)
+    most = int(cores / asked.cpus_per_trial + ROUNDING)
+    if not asked.gpus:
+        return most
+    of_each = max(1, int(1 / asked.gpus + ROUNDING))  # a fraction is one of a single GPU
+    return min(most, int(gpus / max(1, asked.gpus)) * of_each)
 
 
 def alive() -> list[dict[str, Any]]:

@@ -84,6 +84,11 @@ class Recorder:
         """Whether a trial under way may lose its worker and be handed out again."""
         return self.stopping is None and bool(self.running or self._aside)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a trial was handed out that no worker has begun."""
+        return any(key not in self._began for key in self.running)
+
     def _next(self) -> Trial | None:
         self.tick()
         if self.stopping is not None:
@@ -115,7 +120,8 @@ class Recorder:
             self.exhausted = self._all_proposed = True
             return None
         same = None if self.cache is None else self.cache.find(proposal)
-        return self._write(proposal, trial_seed(self.seed, number), source=None if same is None else same.trial)
+        seed = random.Random(f"trial {self.seed}/{number}").getrandbits(31)  # of the trial's weights and batches
+        return self._write(proposal, seed, source=None if same is None else same.trial)
 
     def _write(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture
@@ -290,8 +296,3 @@ class Recorder:
     def _changed(self) -> None:
         self.tick()
         self.on_change(self)
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """The seed of trial ``number``'s weights and batches: below 2**31, the same on every machine."""
-    return random.Random(f"trial {seed}/{number}").getrandbits(31)

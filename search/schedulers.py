@@ -40,13 +40,11 @@ def make_scheduler(experiment: "Experiment", store: Store, run_id: int) -> Any:
       bracket from numpy's global generator. Here the trial's number tells its bracket, after a resume too.
     * ``median``: stopped, and never paused, below the median of the running means (Golovin et al. 2017, section 3.2).
     """
-    from ray.tune.schedulers import FIFOScheduler
-
-    from .stopping import Halving, Median
+    from .stopping import Halving, InOrder, Median
 
     search, epochs = experiment.file.search, experiment.recipes.largest("epochs")
     if search.scheduler == "none":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]
+        return InOrder()
     earlier = earlier_trials(store, run_id)
     if search.scheduler == "median":
         return Median(search.grace_epochs, earlier)

@@ -155,7 +155,7 @@ class ResourcesSection(Section):
         description='a fraction shares a GPU, "auto" by predicted memory',
     )
     max_concurrent: int | None = Field(
-        default=None, ge=1, description="trials at a time; as many as fit where left out"
+        default=None, ge=1, description="trials at a time, as many as fit where left out; of more than fit, one waits"
     )
     checkpoints: str | None = Field(
         default=None, description="where checkpoints go: a folder all machines see, or a URL such as s3://bucket/runs"

@@ -29,11 +29,31 @@ class Known(NamedTuple):
         return number, cls(str(number))
 
 
-class Rule(FIFOScheduler, ABC):
+class InOrder(FIFOScheduler):
+    """First in, first out, and no worker started in vain.
+
+    Tune asks which trial is to run whenever it looks. Told of one for which a worker is being started, it ends that
+    worker where another one is free; where trials take less time than workers take to start, a single worker would do
+    all of them. So each trial is named once: a new one takes the free worker.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._named: set[str] = set()
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        pending = (trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING)
+        new = min((trial for trial in pending if trial.trial_id not in self._named), key=Known.of, default=None)
+        if new is not None:
+            self._named.add(new.trial_id)
+        return new
+
+
+class Rule(InOrder, ABC):
     """A scheduler that passes trials on to Tune's rule for them; failures, which have no epoch, stay out of it."""
 
     def __init__(self, earlier: Sequence[Earlier]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         for number, curve in earlier:
             rule: Any = self._rule(number)
             rule.on_trial_add(None, Known(str(number)))

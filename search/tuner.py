@@ -147,6 +147,7 @@ def tune_trials(
     from .trial import NetworkTrial
 
     resources = experiment.file.resources
+    nodes = Nodes(resources, None if shares is None else shares.of)
     conditions = conditions_of(experiment, data, recorder, shared=shares is not None)
     fixed = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus}
     ready = tune.with_resources(
@@ -156,7 +157,7 @@ def tune_trials(
     tuner = tune.Tuner(
         ready,
         tune_config=tune.TuneConfig(
-            search_alg=StoreSearch(recorder),
+            search_alg=StoreSearch(recorder, nodes, one_waits=resources.max_concurrent is not None),
             scheduler=make_scheduler(experiment, recorder.store, recorder.run_id),
             num_samples=-1,  # until the recorder has no more; a trial that loses its worker comes again
             max_concurrent_trials=resources.max_concurrent,
@@ -166,7 +167,7 @@ def tune_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.resolve()),
-            callbacks=[StoreCallback(recorder, Nodes(resources))],
+            callbacks=[StoreCallback(recorder, nodes)],
             stop=StoreStopper(recorder),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),

@@ -1,6 +1,5 @@
 """The storm: drivers and workers killed at every point and at random, nodes lost, databases locked and taken away."""
 
-import json
 import os
 import random
 import signal

@@ -11,7 +11,6 @@ from archsieve.results.store import open_store
 from archsieve.search.bridge import guarded
 from archsieve.search.checkpoint_files import Checkpoints
 from archsieve.search.mishaps import Stop, StopKind
-from archsieve.search.ray_runtime import fitting
 from archsieve.search.recorder import Recorder
 from archsieve.search.searchers import SEARCHERS
 from archsieve.search.spool import Spool, Spooled
@@ -161,16 +160,6 @@ def test_a_trial_that_fails_before_its_first_report_tells_where_it_went_on(path,
         with store.reading() as connection:
             (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 1")
         assert tuple(row) == ("n", 7, "cpu")
-
-
-def test_a_trial_is_not_spread_over_several_machines():
-    """What all machines have together does not help: a run with none left must say so and stop."""
-    asked = small(resources={"cpus_per_trial": 4}).file.resources
-    assert not fitting(asked, [{"Resources": {"CPU": 1.0}}] * 4)
-    assert fitting(asked, [{"Resources": {"CPU": 1.0}}, {"Resources": {"CPU": 4.0}}])
-    shared = small(resources={"cpus_per_trial": 2, "gpus_per_trial": 0.5}).file.resources
-    assert not fitting(shared, [{"Resources": {"CPU": 8.0}}, {"Resources": {"CPU": 1.0, "GPU": 1.0}}])
-    assert fitting(shared, [{"Resources": {"CPU": 2.0, "GPU": 1.0}}])
 
 
 def test_what_a_locked_database_cannot_take_is_spooled_and_said_again(path, driven, monkeypatch, tmp_path):

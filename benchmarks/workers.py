@@ -1,0 +1,107 @@
+"""How much of its workers' time a search uses where trials take less time than workers take to start.
+
+Each trial sleeps for a moment, so that two cores stand for many; its worker first imports torch, as all that train do.
+Beside ours stands Ray Tune with a searcher of its own (Optuna's) and ``reuse_actors=True``. A share of 1 would be every
+worker busy from the first moment to the last; the time that the first workers take to start is counted.
+
+    python benchmarks/workers.py [--workers 8] [--seconds 2] [--trials 96] [--rounds 3]
+"""
+
+import argparse
+import json
+import logging
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+
+from overhead import DONE, drive
+
+
+def sleeper(seconds: float) -> type:
+    from ray import tune
+
+    class Sleeper(tune.Trainable):
+        def setup(self, config, data=None, conditions=None):
+            import torch
+
+            torch.set_num_threads(1)
+
+        def reset_config(self, new_config):
+            return True
+
+        def step(self):
+            time.sleep(seconds)
+            return DONE
+
+    return Sleeper
+
+
+def peer(trainable: type, trials: int, cpus: int) -> float:
+    """Seconds of as many trials under Tune with Optuna's searcher, workers going from trial to trial."""
+    import ray
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    with tempfile.TemporaryDirectory() as folder:
+        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        search = tune.Tuner(
+            trainable,
+            param_space={"x": tune.uniform(0, 1)},
+            tune_config=tune.TuneConfig(
+                num_samples=trials,
+                search_alg=OptunaSearch(metric="val_accuracy", mode="max"),
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        started = time.perf_counter()
+        results = search.fit()
+        seconds = time.perf_counter() - started
+        ray.shutdown()
+    assert len(results) == trials
+    assert not results.errors
+    return seconds
+
+
+def measure(side: str, asked: argparse.Namespace) -> float:
+    """The share of ``side``, in a process of its own."""
+    told = ["--workers", str(asked.workers), "--seconds", str(asked.seconds), "--trials", str(asked.trials)]
+    command = [sys.executable, __file__, "--side", side, *told]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
+    if result.returncode:
+        raise SystemExit(f"{side} failed:\n{result.stderr[-3000:]}")
+    return asked.trials * asked.seconds / asked.workers / json.loads(result.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--trials", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.side:
+        run = {"ours": drive, "peer": peer}[asked.side]
+        print(json.dumps(run(sleeper(asked.seconds), asked.trials, asked.workers)))
+        return
+    rows = [(measure("ours", asked), measure("peer", asked)) for _ in range(asked.rounds)]
+    print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, ray {version('ray')}")
+    print(
+        f"{asked.trials} trials of {asked.seconds:g} s, {asked.workers} workers; share of their time that trials took"
+    )
+    for place, name in enumerate(("archsieve", "Tune, Optuna's searcher, workers reused")):
+        values = [row[place] for row in rows]
+        print(f"{name:40} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+    ratios = [ours / theirs for ours, theirs in rows]
+    print(f"ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}), {asked.rounds} rounds")
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,7 @@ class Nodes:
     asked: ResourcesSection
     share: Callable[[Trial], float] | None = None
     ask: Callable[[], list[dict[str, Any]]] = alive
+    _shares: dict[int, float] = field(default_factory=dict)  # of the trials seen so far, by id
     _machines: list[dict[str, Any]] = field(default_factory=list)
     _asked_at: float = float("-inf")
     _alone_since: float | None = None
@@ -35,9 +36,10 @@ class Nodes:
         self._refresh()
         if self.share is None:
             return len(under_way) >= fitting(self.asked, self._machines)
-        least = self.asked.model_copy(update={"gpus_per_trial": SMALLEST})
+        self._shares |= {trial.trial: self.share(trial) for trial in under_way if trial.trial not in self._shares}
+        taken = sum(self._shares[trial.trial] for trial in under_way)
         gpus = sum(machine["Resources"].get("GPU", 0) for machine in self._machines)
-        taken = sum(self.share(trial) for trial in under_way)
+        least = self.asked.model_copy(update={"gpus_per_trial": SMALLEST})
         return taken >= gpus or len(under_way) >= fitting(least, self._machines)
 
     def look(self, busy: bool) -> Stop | None:

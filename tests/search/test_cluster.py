@@ -200,6 +200,20 @@ def test_a_machine_with_another_archsieve_is_refused_by_name(cluster, tmp_path, 
     assert "install the same version" in err
 
 
+@slow
+@needs_namespaces
+def test_a_machine_that_joins_gets_trials(cluster):
+    process = search(cluster, "grows", "recipe.epochs=1000000")
+    wait_for(cluster, "grows", process, lambda running: len(running) == 2)
+    cluster.join("w4")
+    wait_for(cluster, "grows", process, lambda running: len(running) == 3)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    cluster.lose("w4")
+    assert process.returncode == 75, err
+    assert [node for _, node, _, _ in attempts(cluster, "grows")][2:] == ["w4"]
+
+
 def test_where_nobody_listens_is_said_at_once(command, tmp_path):
     (tmp_path / "search.toml").write_text("[data]\nlimit = 100\n")
     with socket.create_server(("127.0.0.1", 0)) as server:

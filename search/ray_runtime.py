@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import socket
@@ -16,6 +17,7 @@ from .reaper import MARK, reaped
 from .sections import ResourcesSection
 
 REACH_S = 10
+WORKER_BYTES = 1 << 29  # what a worker takes of a machine's memory, torch and CUDA's libraries above all
 ROUNDING = 1e-6  # three trials of a third of a GPU fit on it
 ASK_S = 300  # for a worker to start on a machine, and for what else runs there to make room
 
@@ -60,13 +62,13 @@ def check_resources(experiment: Experiment) -> None:
 
 
 def fitting(asked: ResourcesSection, machines: Sequence[Mapping[str, Any]]) -> int:
-    """How many trials run at a time on ``machines``: one's cores and share of a GPU are together on one of them."""
+    """How many trials run at a time on ``machines``: what one takes is together on one of them, its memory too."""
     return sum(_slots(asked, machine["Resources"]) for machine in machines)
 
 
 def _slots(asked: ResourcesSection, there: Mapping[str, float]) -> int:
-    cores, gpus = there.get("CPU", 0), there.get("GPU", 0)
-    most = int(cores / asked.cpus_per_trial + ROUNDING)
+    cores, gpus, memory = there.get("CPU", 0), there.get("GPU", 0), there.get("memory", math.inf)
+    most = int(min(cores / asked.cpus_per_trial + ROUNDING, max(1, memory / WORKER_BYTES)))
     if not asked.gpus:
         return most
     of_each = max(1, int(1 / asked.gpus + ROUNDING))  # a fraction is one of a single GPU

@@ -121,6 +121,8 @@ def test_one_trial_waits_for_a_machine_where_more_are_asked_for_than_fit(ray_run
         ({"cpus_per_trial": 4}, [{"CPU": 1.0}] * 4, 0),
         ({"cpus_per_trial": 4}, [{"CPU": 1.0}, {"CPU": 4.0}, {"CPU": 11.0}], 3),
         ({"cpus_per_trial": 0.1}, [{"CPU": 0.3}], 3),
+        ({}, [{"CPU": 64.0, "memory": 8.0 * 2**30}, {"CPU": 8.0, "memory": 8.0 * 2**30}], 16 + 8),
+        ({}, [{"CPU": 1.0, "memory": 2.0**28}], 1),
         ({"cpus_per_trial": 2, "gpus_per_trial": 0.5}, [{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}], 0),
         ({"cpus_per_trial": 2, "gpus_per_trial": 0.5}, [{"CPU": 2.0, "GPU": 1.0}], 1),
         ({"gpus_per_trial": 0.3}, [{"CPU": 16.0, "GPU": 2.0}], 6),
@@ -128,7 +130,7 @@ def test_one_trial_waits_for_a_machine_where_more_are_asked_for_than_fit(ray_run
         ({"gpus_per_trial": 2}, [{"CPU": 16.0, "GPU": 5.0}, {"CPU": 16.0, "GPU": 1.0}], 2),
     ],
 )
-def test_a_trial_is_not_spread_over_several_machines_or_a_part_of_a_gpu_over_two(asked, machines, trials):
+def test_as_many_trials_fit_as_have_cores_memory_and_gpus_together_on_a_machine(asked, machines, trials):
     found = small(resources=asked).file.resources
     assert fitting(found, [{"Resources": there} for there in machines]) == trials
 

@@ -23,7 +23,7 @@ from .gpus import Shares, check_gpus
 from .memory import WithinMemory, on_gpus
 from .mishaps import Stop, StopKind
 from .nodes import Nodes
-from .ray_runtime import check_resources, quiet, ray_session
+from .ray_runtime import STOPPED_BY, check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
 from .searchers import Searcher
@@ -35,8 +35,6 @@ from .warmup import warm
 
 if TYPE_CHECKING:
     from .trial import Conditions
-
-STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def run_trials(

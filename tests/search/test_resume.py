@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -106,3 +108,30 @@ def test_two_drivers_do_not_share_a_run(driver):
     _, err = second.communicate(timeout=60)
     assert second.returncode == 5
     assert re.search(rf"is driven by process {first.pid} on .*, heartbeat \d+ s ago", err)
+
+
+INTERRUPTED = """
+import os, signal
+from archsieve.search.ray_runtime import ray_session
+
+try:
+    with ray_session(None):
+        import ray
+        leave = ray.shutdown
+        def shutdown():
+            os.kill(os.getpid(), signal.SIGINT)
+            leave()
+            print("left", flush=True)
+        ray.shutdown = shutdown
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_a_signal_while_ray_is_being_left_is_heard_when_it_has_been(tmp_path):
+    """Left half-way, its library ended the process when Python ended, by 1 or a crash where 130 was due."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-c", INTERRUPTED]
+    settings = {"capture_output": True, "text": True, "timeout": 120, "check": True}
+    ended = subprocess.run(command, cwd=tmp_path, env={**kept, "HOME": str(tmp_path)}, **settings)
+    assert ended.stdout.split() == ["left", "interrupted"]

@@ -15,8 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ray.tune import TuneConfig
 
 
 def ours(trials: int) -> float:
@@ -69,36 +74,48 @@ def drive(trainable: type, trials: int, cpus: int) -> float:
 
 def peer(trials: int) -> float:
     """Seconds for ``trials`` no-op trials of a plain ``Tuner(...)`` with defaults."""
-    import ray
     from ray import tune
 
     def no_op(config):
         tune.report({"val_accuracy": 0.5})
 
+    return fit(no_op, tune.TuneConfig(num_samples=trials), trials, cpus=2)
+
+
+def fit(trainable: Callable | type, config: "TuneConfig", trials: int, cpus: int, **run: Any) -> float:
+    """Seconds of a plain ``Tuner(...)`` for as many ``trials`` as ``config`` says; ``run`` is for its ``RunConfig``."""
+    import ray
+    from ray import tune
+
     with tempfile.TemporaryDirectory() as folder:
-        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
         search = tune.Tuner(
-            no_op,
+            trainable,
             param_space={"x": tune.uniform(0, 1)},
-            tune_config=tune.TuneConfig(num_samples=trials),
-            run_config=tune.RunConfig(storage_path=folder),
+            tune_config=config,
+            run_config=tune.RunConfig(storage_path=folder, **run),
         )
         started = time.perf_counter()
         results = search.fit()
         seconds = time.perf_counter() - started
         ray.shutdown()
     assert len(results) == trials
-    assert not results.errors
+    assert not results.errors, results.errors[0]
     return seconds
 
 
-def measure(side: str, trials: int) -> float:
-    """Milliseconds per trial of ``side``, in a process of its own."""
-    command = [sys.executable, __file__, "--side", side, "--trials", str(trials)]
+def seconds_of(script: str, side: str, *arguments: str) -> float:
+    """What ``script`` prints last for ``side``, in a process of its own."""
+    command = [sys.executable, script, "--side", side, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
     if result.returncode:
         raise SystemExit(f"{side} failed:\n{result.stderr[-3000:]}")
-    return 1000 * json.loads(result.stdout.splitlines()[-1]) / trials
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def measure(side: str, trials: int) -> float:
+    """Milliseconds per trial of ``side``."""
+    return 1000 * seconds_of(__file__, side, "--trials", str(trials)) / trials
 
 
 def main() -> None:

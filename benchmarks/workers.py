@@ -9,17 +9,13 @@ worker busy from the first moment to the last; the time that the first workers t
 
 import argparse
 import json
-import logging
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from importlib.metadata import version
 
-from overhead import DONE, drive
+from overhead import DONE, drive, fit, seconds_of
 
 
 def sleeper(seconds: float) -> type:
@@ -43,42 +39,20 @@ def sleeper(seconds: float) -> type:
 
 def peer(trainable: type, trials: int, cpus: int) -> float:
     """Seconds of as many trials under Tune with Optuna's searcher, workers going from trial to trial."""
-    import ray
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    with tempfile.TemporaryDirectory() as folder:
-        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        search = tune.Tuner(
-            trainable,
-            param_space={"x": tune.uniform(0, 1)},
-            tune_config=tune.TuneConfig(
-                num_samples=trials,
-                search_alg=OptunaSearch(metric="val_accuracy", mode="max"),
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                storage_path=folder, verbose=0, checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False)
-            ),
-        )
-        started = time.perf_counter()
-        results = search.fit()
-        seconds = time.perf_counter() - started
-        ray.shutdown()
-    assert len(results) == trials
-    assert not results.errors, results.errors[0]
-    return seconds
+    searcher = OptunaSearch(metric="val_accuracy", mode="max")
+    config = tune.TuneConfig(num_samples=trials, search_alg=searcher, reuse_actors=True)
+    no_checkpoint = tune.CheckpointConfig(checkpoint_at_end=False)
+    return fit(trainable, config, trials, cpus, verbose=0, checkpoint_config=no_checkpoint)
 
 
 def measure(side: str, asked: argparse.Namespace) -> float:
-    """The share of ``side``, in a process of its own."""
+    """The share of ``side``."""
     told = ["--workers", str(asked.workers), "--seconds", str(asked.seconds), "--trials", str(asked.trials)]
-    command = [sys.executable, __file__, "--side", side, *told]
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
-    if result.returncode:
-        raise SystemExit(f"{side} failed:\n{result.stderr[-3000:]}")
-    return asked.trials * asked.seconds / asked.workers / json.loads(result.stdout.splitlines()[-1])
+    return asked.trials * asked.seconds / asked.workers / seconds_of(__file__, side, *told)
 
 
 def main() -> None:

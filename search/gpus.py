@@ -1,6 +1,7 @@
 """GPUs: what there is, and what share of one a trial needs by its predicted training memory."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,10 @@ class Shares:
 
     def of(self, trial: Trial) -> float:
         """The share of a trial of the run."""
-        return self.share(Architecture.from_json(trial.architecture), trial.recipe["batch_size"])
+        return self._told(trial.architecture, trial.recipe)
+
+    def _told(self, architecture: Mapping[str, Any], recipe: Mapping[str, Any]) -> float:
+        return self.share(Architecture.from_json(architecture), recipe["batch_size"])
 
     def resources(self, cpus: float) -> Any:
         """For Tune: what the trial of a configuration takes, ``cpus`` cores and its share of a GPU."""
@@ -64,8 +68,7 @@ class Shares:
 
         def asked(config: dict[str, Any]) -> PlacementGroupFactory:
             trial = json.loads(config["trial"])
-            share = self.share(Architecture.from_json(trial["architecture"]), trial["recipe"]["batch_size"])
-            return PlacementGroupFactory([{"CPU": cpus, "GPU": share}])
+            return PlacementGroupFactory([{"CPU": cpus, "GPU": self._told(trial["architecture"], trial["recipe"])}])
 
         return asked
 

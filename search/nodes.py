@@ -44,7 +44,7 @@ class Nodes:
 
     def look(self, busy: bool) -> Stop | None:
         """The stop of the run where nothing has been ``busy``, nor could have been, for ``node_timeout_s``."""
-        if busy or self._room():
+        if busy or not self.full(()):
             self._alone_since = None
             return None
         now = time.monotonic()
@@ -54,11 +54,6 @@ class Nodes:
         if now - self._alone_since < self.asked.node_timeout_s:
             return None
         return Stop(StopKind.NO_NODES, f"{self._none()}, and none came in {self.asked.node_timeout_s:g} s")
-
-    def _room(self) -> bool:
-        """Whether one machine has all of it: a trial is not spread over several."""
-        self._refresh()
-        return fitting(self.asked, self._machines) > 0
 
     def _refresh(self) -> None:
         if time.monotonic() - self._asked_at >= LOOK_S:

@@ -5,10 +5,8 @@ import logging
 import math
 import os
 import secrets
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from .. import __version__
 from .experiment import Experiment
 from .reaper import MARK, reaped
 from .sections import ResourcesSection
+from .signals import held_back
 
-STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # what stops a run resumably
 REACH_S = 10
 WORKER_BYTES = 1 << 29  # what a worker takes of a machine's memory, torch and CUDA's libraries above all
 ROUNDING = 1e-6  # three trials of a third of a GPU fit on it
@@ -111,28 +109,10 @@ def ray_session(address: str | None) -> Iterator[None]:
                 check_workers()
             yield
         finally:
-            with held_back():
+            with (
+                held_back()
+            ):  # left half-way, Ray's library ends this process with Python: without a word, or by a crash
                 ray.shutdown()
-
-
-@contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """A signal to stop that comes inside is heard afterwards.
-
-    Where Ray was left half-way, its library ends this process when Python ends: without a word, by 1 or a crash.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in STOPPED_BY}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
 
 
 def start(address: str | None) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -23,11 +22,12 @@ from .gpus import Shares, check_gpus
 from .memory import WithinMemory, on_gpus
 from .mishaps import Stop, StopKind
 from .nodes import Nodes
-from .ray_runtime import STOPPED_BY, check_resources, quiet, ray_session
+from .ray_runtime import check_resources, quiet, ray_session
 from .recorder import Recorder
 from .schedulers import make_scheduler
 from .searchers import Searcher
 from .searchers.known import check_design
+from .signals import handled
 from .spool import Spool
 from .timing import Timing
 from .trial_cache import TrialCache
@@ -200,18 +200,11 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
 @contextlib.contextmanager
 def graceful(recorder: Recorder) -> Iterator[None]:
     """Let the first signal stop the run resumably, after the writes under way; a second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def stop(number: int, frame: FrameType | None) -> None:
         if recorder.stopping is not None:
             raise KeyboardInterrupt
         recorder.stop(Stop(StopKind.SIGNAL, f"stopped by {signal.Signals(number).name}"))
 
-    before = {number: signal.signal(number, stop) for number in STOPPED_BY}
-    try:
+    with handled(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

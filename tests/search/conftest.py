@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from archsieve.results.store import Store
 from archsieve.search.cli import main
 from archsieve.search.experiment import Experiment, experiment
 from archsieve.search.search_file import parse
@@ -27,6 +28,26 @@ def small(**tables: dict) -> Experiment:
     if "space" in tables:
         merged["space"] = tables["space"]
     return experiment(parse(merged))
+
+
+def begun(store: Store, found: Experiment) -> int:
+    """The id of a run of ``found`` on no data, for trainables that stand in for networks."""
+    return store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+
+
+def python(program: str, folder: Path) -> str:
+    """What a program in a process of its own prints, in ``folder``, with none of this one's settings of Ray."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+        env={**kept, "HOME": str(folder)},
+    )
+    return result.stdout
 
 
 @pytest.fixture(scope="session")

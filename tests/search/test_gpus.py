@@ -30,7 +30,7 @@ from archsieve.spaces.catalogue import named
 from archsieve.spaces.cost import cost
 from archsieve.spaces.recipe import RecipeSpace
 
-from .conftest import small
+from .conftest import begun, small
 from .test_searchers import BUDGET, RECIPES, SPACE, Sieve, run, trial_of
 
 GB = 10**9
@@ -214,7 +214,7 @@ class Small(tune.Trainable):
 def test_a_search_learns_how_much_memory_there_is(ray_running, tmp_path):
     found = small(search={"trials": 12}, recipe={"epochs": 1}, resources={"max_concurrent": 1})
     with open_store(tmp_path / "archsieve.db", create=True) as store:
-        run_id = store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+        run_id = begun(store, found)
         run_trials(found, None, store, run_id, tmp_path, trainable=Small)
         trials = store.history(run_id).trials
     sizes = [trial.memory_bytes for trial in trials if trial.state is TrialState.FAILED]

@@ -4,14 +4,13 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from archsieve.results.records import TrialState
 from archsieve.results.store import open_store
 
+from .conftest import python
 from .drivers import Drivers, finished
 
 SEARCH = """
@@ -130,8 +129,4 @@ except KeyboardInterrupt:
 
 def test_a_signal_while_ray_is_being_left_is_heard_when_it_has_been(tmp_path):
     """Left half-way, its library ended the process when Python ended, by 1 or a crash where 130 was due."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    command = [sys.executable, "-c", INTERRUPTED]
-    settings = {"capture_output": True, "text": True, "timeout": 120, "check": True}
-    ended = subprocess.run(command, cwd=tmp_path, env={**kept, "HOME": str(tmp_path)}, **settings)
-    assert ended.stdout.split() == ["left", "interrupted"]
+    assert python(INTERRUPTED, tmp_path).split() == ["left", "interrupted"]

@@ -15,7 +15,7 @@ from archsieve.search.sections import SearchSection
 from archsieve.search.stopping import Halving, Median
 from archsieve.search.tuner import run_trials
 
-from .conftest import small
+from .conftest import begun, small
 
 EPOCHS = 9
 
@@ -48,7 +48,7 @@ def driven(folder, *totals, **search):
                 resources={"max_concurrent": 1},
             )
             if total == totals[0]:
-                run_id = store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+                run_id = begun(store, found)
             else:
                 store.resume_run(run_id, {}, found.to_json())
             run_trials(found, None, store, run_id, folder, trainable=Recalled)

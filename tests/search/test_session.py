@@ -1,9 +1,6 @@
 """Whole searches: Ray is started, networks are trained, the database is real."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -25,7 +22,7 @@ from archsieve.spaces.cost import cost
 from archsieve.spaces.sieve import Sieve
 from archsieve.spaces.space import Space
 
-from .conftest import small
+from .conftest import python, small
 
 pytestmark = pytest.mark.usefixtures("ray_running")
 
@@ -274,15 +271,6 @@ try:
 except ResourceError as error:
     print(error)
 """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**kept, "HOME": str(tmp_path)},
-    )
-    assert "was imported before the search began, without one; import ray later" in ended.stdout
+    assert "was imported before the search began, without one; import ray later" in python(program, tmp_path)
     with open_store(tmp_path / "runs" / "archsieve.db") as store:
         assert store.runs() == []

@@ -19,7 +19,7 @@ from archsieve.search.recorder import Recorder
 from archsieve.search.spool import Spool
 from archsieve.search.tuner import run_trials
 
-from .conftest import small
+from .conftest import begun, small
 
 FIGURES = dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)
 
@@ -84,7 +84,7 @@ def drive(folder, trainable, trials, **resources):
     """(created, began, ended, process id) of each trial of a run."""
     found = small(search={"trials": trials}, recipe={"epochs": 1}, resources=resources)
     with open_store(folder / "archsieve.db", create=True) as store:
-        run_id = store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+        run_id = begun(store, found)
         run_trials(found, str(folder), store, run_id, folder, trainable=trainable)
         trial, attempt = schema.trial.c, schema.attempt.c
         columns = (trial.created_at, attempt.started_at, trial.ended_at, attempt.pid, attempt.outcome)
@@ -157,7 +157,7 @@ def recorded(tmp_path):
     def trials(n):
         found = small()
         with open_store(tmp_path / "archsieve.db", create=True) as store:
-            run_id = store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+            run_id = begun(store, found)
             searcher = found.searcher(found.sieve)
             recorder = Recorder(store, run_id, searcher, 0, n, Checkpoints(str(tmp_path)), Spool(tmp_path / "spool"))
             return [recorder.propose(str(number)) for number in range(n)]

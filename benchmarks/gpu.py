@@ -52,9 +52,9 @@ def networks(trials: int) -> list[dict[str, Any]]:
     """The networks that both sides train, as JSON."""
     import random
 
-    from archsieve.spaces.budget import Budget
-    from archsieve.spaces.named_spaces import named_space
-    from archsieve.spaces.sieve import Sieve
+    from archsieve.spaces.architectures.budget import Budget
+    from archsieve.spaces.constrained.constrained_space import Sieve
+    from archsieve.spaces.search_space.named import named_space
 
     sieve, rng = Sieve(named_space("cifar-resnet-space"), Budget(**BUDGET)), random.Random(0)
     found: dict[str, dict[str, Any]] = {}
@@ -65,8 +65,8 @@ def networks(trials: int) -> list[dict[str, Any]]:
 
 
 def experiment_of(trials: int, size: Size) -> Any:
-    from archsieve.search.experiment import experiment
-    from archsieve.search.search_file import parse
+    from archsieve.search.experiment.experiment import experiment
+    from archsieve.search.experiment.search_file import parse
 
     return experiment(
         parse(
@@ -86,7 +86,7 @@ def pictures(size: Size) -> Any:
     """Noise of CIFAR-10's shape: what is learned does not matter here."""
     import torch
 
-    from archsieve.models.image_data import ImageData, Split
+    from archsieve.models.data.dataset import ImageData, Split
 
     draw = torch.Generator().manual_seed(0)
 
@@ -102,8 +102,8 @@ def ours(trials: int, size: Size) -> float:
     """Seconds of a whole search of ours."""
     import ray
 
-    from archsieve.results.store import open_store
-    from archsieve.search import tuner
+    from archsieve.results.database.store import open_store
+    from archsieve.search.runs import tuner
 
     found, data = experiment_of(trials, size), pictures(size)
     with tempfile.TemporaryDirectory() as folder, tuner.quiet(Path(folder) / "log"):
@@ -127,10 +127,10 @@ def train_plainly(config: dict[str, Any], data: Any, size: Size) -> None:
     from torch.utils.data import DataLoader
     from torchvision.transforms import v2
 
-    from archsieve.models.build import build
-    from archsieve.models.optimizers import lr_at, make_optimizer, set_lr
-    from archsieve.spaces.architecture import Architecture
-    from archsieve.spaces.recipe import Recipe
+    from archsieve.models.networks.build import build
+    from archsieve.models.training.optimizers import lr_at, make_optimizer, set_lr
+    from archsieve.spaces.architectures.architecture import Architecture
+    from archsieve.spaces.recipes.recipe import Recipe
 
     device, recipe = torch.device("cpu" if size.smoke else "cuda"), Recipe(**size.recipe)
     module = build(Architecture.from_json(config["architecture"])).to(device)
@@ -195,13 +195,13 @@ def to_94(folder: str, runs: int) -> list[tuple[float, float]]:
     """(seconds, test accuracy) of each of ``runs`` fits of one network on CIFAR-10."""
     import torch
 
-    from archsieve.models.build import build
-    from archsieve.models.data import load_data
-    from archsieve.models.evaluate import evaluate
-    from archsieve.models.train import Fit
-    from archsieve.spaces.architecture import Architecture
-    from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Residual
-    from archsieve.spaces.recipe import Recipe
+    from archsieve.models.data.registry import load_data
+    from archsieve.models.networks.build import build
+    from archsieve.models.training.evaluate import evaluate
+    from archsieve.models.training.trainer import Fit
+    from archsieve.spaces.architectures.architecture import Architecture
+    from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
+    from archsieve.spaces.recipes.recipe import Recipe
 
     data = load_data("cifar10", path=folder, val_fraction=0.02).to("cuda")
     blocks = (Conv(64), ConvPool(128), Residual(128), ConvPool(256), ConvPool(512), Residual(512), GlobalAverage())

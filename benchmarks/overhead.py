@@ -48,10 +48,11 @@ def drive(trainable: type, trials: int, cpus: int) -> float:
     """Seconds of a run of ``trials`` by ``trainable``, each on one of ``cpus`` cores that Ray is told of."""
     import ray
 
-    from archsieve.results.store import open_store
-    from archsieve.search import trial, tuner  # noqa: F401 - the import of torch is no trial's overhead
-    from archsieve.search.experiment import experiment
-    from archsieve.search.search_file import parse
+    from archsieve.results.database.store import open_store
+    from archsieve.search.experiment.experiment import experiment
+    from archsieve.search.experiment.search_file import parse
+    from archsieve.search.runs import tuner
+    from archsieve.search.trials import trainable
 
     found = experiment(
         parse(
@@ -66,7 +67,7 @@ def drive(trainable: type, trials: int, cpus: int) -> float:
             started = time.perf_counter()
             tuner.run_trials(found, None, store, run_id, Path(folder), trainable=trainable)
             seconds = time.perf_counter() - started
-            states = [trial.state.value for trial in store.history(run_id)]
+            states = [trainable.state.value for trainable in store.history(run_id)]
         ray.shutdown()
     assert states == ["completed"] * trials, states
     return seconds

@@ -43,10 +43,10 @@ Count = Callable[[], int]
 
 def described(name: str, n: int) -> list:
     """The network ``name``, or ``n`` + 1 networks of that space: one before the clock starts."""
-    from archsieve.spaces.budget import Budget
-    from archsieve.spaces.catalogue import named
-    from archsieve.spaces.named_spaces import named_space
-    from archsieve.spaces.sieve import Sieve
+    from archsieve.spaces.architectures.budget import Budget
+    from archsieve.spaces.architectures.catalogue import named
+    from archsieve.spaces.constrained.constrained_space import Sieve
+    from archsieve.spaces.search_space.named import named_space
 
     if name not in SPACES:
         return [named(name)]
@@ -56,8 +56,8 @@ def described(name: str, n: int) -> list:
 
 def ours(side: str, name: str, n: int) -> tuple[Count, Callable[[], None]]:
     """What is timed, and what is done before each time."""
-    from archsieve.spaces.architecture import Architecture
-    from archsieve.spaces.cost import cost, layer_costs
+    from archsieve.spaces.architectures.architecture import Architecture
+    from archsieve.spaces.architectures.cost import cost, layer_costs
 
     parts = [(each.input_shape, each.blocks, each.classes) for each in described(name, n)]
     following = itertools.cycle(parts)
@@ -101,7 +101,7 @@ def maker(name: str, n: int, device: str) -> Callable:
     """What builds torchvision's network ``name``, or the next network of that space."""
     import torchvision
 
-    from archsieve.models.build import build
+    from archsieve.models.networks.build import build
 
     if name in SPACES:
         following = itertools.cycle(described(name, n))

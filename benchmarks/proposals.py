@@ -36,11 +36,11 @@ PEERS = ("optuna tpe", "optuna gp")
 
 def searched() -> tuple[Any, Any]:
     """The sieve and the recipes."""
-    from archsieve.spaces.budget import Budget
-    from archsieve.spaces.choices import Range
-    from archsieve.spaces.named_spaces import named_space
-    from archsieve.spaces.recipe import RecipeSpace
-    from archsieve.spaces.sieve import Sieve
+    from archsieve.spaces.architectures.budget import Budget
+    from archsieve.spaces.constrained.constrained_space import Sieve
+    from archsieve.spaces.parameters.domains import Range
+    from archsieve.spaces.recipes.recipe import RecipeSpace
+    from archsieve.spaces.search_space.named import named_space
 
     rates = {"lr": Range(0.05, 2.0, log=True), "weight_decay": Range(1e-4, 5e-3, log=True)}
     recipes = RecipeSpace.of(epochs=30, **rates, label_smoothing=[0.0, 0.1])
@@ -54,8 +54,8 @@ def score(macs: int, lr: float) -> float:
 
 def drawn(past: int) -> list[Any]:
     """The past proposals, all different."""
-    from archsieve.search.searchers.recipes import draw_recipe
-    from archsieve.search.searchers.uniform import Uniform
+    from archsieve.search.searchers.random_search import Uniform
+    from archsieve.search.searchers.recipe_sampling import draw_recipe
 
     sieve, recipes = searched()
     rng, uniform = random.Random(0), Uniform(sieve, recipes)
@@ -71,13 +71,13 @@ Pair = tuple[float, float]  # seconds until the answer, and until it was written
 
 def ours(side: str, past: int, asks: int) -> list[Pair]:
     """Each proposal through the recorder."""
-    from archsieve.results.records import TrialState
-    from archsieve.results.store import open_store
-    from archsieve.search.checkpoint_files import checkpoints_of
-    from archsieve.search.recorder import Recorder
+    from archsieve.results.database.records import TrialState
+    from archsieve.results.database.store import open_store
+    from archsieve.search.runs.recorder import Recorder
     from archsieve.search.searchers import make_searcher
-    from archsieve.search.spool import Spool
-    from archsieve.spaces.cost import cost
+    from archsieve.search.trials.checkpoint_files import checkpoints_of
+    from archsieve.search.trials.spool import Spool
+    from archsieve.spaces.architectures.cost import cost
 
     sieve, recipes = searched()
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "archsieve.db", create=True) as store:
@@ -130,8 +130,8 @@ def peer(side: str, past: int, asks: int) -> list[Pair]:
     """Each ask with its suggestions; the past trials as a study's own."""
     import optuna
 
-    from archsieve.spaces.block import ShapeError
-    from archsieve.spaces.cost import cost
+    from archsieve.spaces.architectures.cost import cost
+    from archsieve.spaces.blocks.base import ShapeError
 
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -165,7 +165,7 @@ def parameters(sieve: Any, recipes: Any) -> dict[str, Any]:
     """Every choice and every hole of the recipe as Optuna's: rising numbers in order, options without."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    from archsieve.spaces.choices import Range, rising
+    from archsieve.spaces.parameters.domains import Range, rising
 
     found: dict[str, Any] = {}
     for path, options in sieve.graph.options.items():

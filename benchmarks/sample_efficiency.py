@@ -29,19 +29,19 @@ from itertools import pairwise
 from multiprocessing import get_context
 from typing import ClassVar
 
-from archsieve.results.records import History, Trial, TrialState
+from archsieve.results.database.records import History, Trial, TrialState
 from archsieve.search.searchers import SEARCHERS, Proposal
 from archsieve.search.searchers.nsga2 import NSGA2
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import Shape
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice
-from archsieve.spaces.cost import cost
-from archsieve.spaces.layers import Layer, Price
-from archsieve.spaces.neighbours import neighbours
-from archsieve.spaces.recipe import Recipe, RecipeSpace
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.base import Shape
+from archsieve.spaces.blocks.layers import Layer, Price
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.mutation import neighbours
+from archsieve.spaces.parameters.domains import choice
+from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
+from archsieve.spaces.search_space.space import Space
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 STAGES = ((16, 32), (32, 16), (64, 8))  # channels and side of the pictures; five cells in each

@@ -17,14 +17,14 @@ import sys
 import time
 from importlib.metadata import version
 
-from archsieve.spaces.blocks import Conv, GlobalAverage, Inception, Pool, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.counting import Draw, TableDraw
-from archsieve.spaces.named_spaces import named_space
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
-from archsieve.spaces.ways import BucketWays
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Pool, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.cost_tables import BucketWays
+from archsieve.spaces.constrained.sampling import Draw, TableDraw
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.named import named_space
+from archsieve.spaces.search_space.space import Space
 
 WIDTHS = ((16, 24, 32, 40, 48, 64), (32, 48, 64, 80, 96, 128), (64, 96, 128, 160, 192, 256))
 

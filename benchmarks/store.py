@@ -48,8 +48,8 @@ QUESTIONS = (  # the first ten of those that match, and how many match
 
 
 def record_ours(folder: Path, trials: int) -> float:
-    from archsieve.results.records import TrialState
-    from archsieve.results.store import open_store
+    from archsieve.results.database.records import TrialState
+    from archsieve.results.database.store import open_store
 
     cost = {"params": 1, "macs": 1, "activations": 1, "memory_bytes": 1}
     recipe = {f"p{number}": 0.5 for number in range(PARAMS)}
@@ -117,8 +117,8 @@ def fill(path: Path, trials: int) -> None:
     """A store with random trials of the size that a search's have, each with the metrics of ten epochs."""
     from sqlalchemy import insert
 
-    from archsieve.results import schema
-    from archsieve.results.store import open_store
+    from archsieve.results.database import schema
+    from archsieve.results.database.store import open_store
 
     rng, at = random.Random(0), datetime.now(UTC)
     with open_store(path, create=True) as store:
@@ -139,7 +139,7 @@ def fill(path: Path, trials: int) -> None:
 
 def a_trial(run: int, number: int, at: datetime, rng: random.Random) -> dict[str, object]:
     """A row of the table of trials; one in fifty failed."""
-    from archsieve.spaces.recipe import Recipe
+    from archsieve.spaces.recipes.recipe import Recipe
 
     params = rng.randint(10_000, 10_000_000)
     accuracy = min(1.0, 0.5 + rng.gauss(0.2, 0.05) + params / 10**8)
@@ -169,11 +169,11 @@ def an_architecture(row: dict[str, object]) -> dict[str, object]:
 
 
 def ask_ours(path: Path, n: int) -> dict[str, list[float]]:
-    from archsieve.results.asking import ask
-    from archsieve.results.front import front
-    from archsieve.results.query import best
-    from archsieve.results.store import open_store
-    from archsieve.spaces.budget import Budget
+    from archsieve.results.database.store import open_store
+    from archsieve.results.query.best import best
+    from archsieve.results.query.expression_query import ask
+    from archsieve.results.query.pareto_sql import front
+    from archsieve.spaces.architectures.budget import Budget
 
     budget = Budget(params=500_000, macs=30_000_000)
     with open_store(path, read_only=True) as store:

@@ -26,11 +26,11 @@ def prepared(name: str, steps: int):
     """Random images of the data set's shape, a network for them, and a recipe of one epoch."""
     import torch
 
-    from archsieve.models.build import build
-    from archsieve.models.data import ImageData, Split
-    from archsieve.spaces.architecture import Architecture
-    from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Residual
-    from archsieve.spaces.recipe import Recipe
+    from archsieve.models.data.registry import ImageData, Split
+    from archsieve.models.networks.build import build
+    from archsieve.spaces.architectures.architecture import Architecture
+    from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
+    from archsieve.spaces.recipes.recipe import Recipe
 
     torch.set_num_threads(1)
     shape, n = SHAPES[name], BATCH * steps
@@ -44,7 +44,7 @@ def prepared(name: str, steps: int):
 
 def ours(name: str, steps: int) -> float:
     """Seconds of an epoch of :class:`Fit`, its validation of one batch included."""
-    from archsieve.models.train import Fit
+    from archsieve.models.training.trainer import Fit
 
     data, network, recipe = prepared(name, steps)
     Fit(network, data, recipe, seed=0).step()
@@ -59,7 +59,7 @@ def by_hand(name: str, steps: int) -> float:
     import torch
     import torch.nn.functional as F
 
-    from archsieve.models.augmentation import augment
+    from archsieve.models.training.augmentation import augment
 
     data, network, _ = prepared(name, steps)
     mean, std = data.mean.view(-1, 1, 1), data.std.view(-1, 1, 1)
@@ -92,8 +92,8 @@ def data_path(name: str, steps: int) -> float:
     """Seconds of an epoch's batches without a network."""
     import torch
 
-    from archsieve.models.distortion import distort
-    from archsieve.models.image_data import in_unit_range
+    from archsieve.models.data.dataset import in_unit_range
+    from archsieve.models.training.distortion import distort
 
     data, _, recipe = prepared(name, steps)
     rng = torch.Generator().manual_seed(0)

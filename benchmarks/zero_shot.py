@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from archsieve.results.errors import NoStoreError
-from archsieve.results.store import open_store
-from archsieve.results.zero_shot import table_of
-from archsieve.search.search_file import load_experiment
-from archsieve.search.session import resume, search
+from archsieve.results.database.errors import NoStoreError
+from archsieve.results.database.store import open_store
+from archsieve.results.database.zero_shot_records import table_of
+from archsieve.search.experiment.search_file import load_experiment
+from archsieve.search.runs.session import resume, search
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = ("roc_unseen", "pr_unseen", "top1_unseen", "h", "h_calibrated", "ausuc")

@@ -10,11 +10,11 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from archsieve.search.cli import app
-from archsieve.search.sections import SearchFile, StageSection, WarmupSection
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.recipe import Recipe
-from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe
+from archsieve.search.cli.main import app
+from archsieve.search.config.schema import SearchFile, StageSection, WarmupSection
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.recipes.recipe import Recipe
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 WORDS: dict[Any, str] = {

@@ -10,20 +10,20 @@ import sys
 
 import optuna
 
-from archsieve.models.build import build
-from archsieve.models.data import load_data
-from archsieve.models.train import Fit
-from archsieve.results.arrival import bring_in
-from archsieve.results.query import best
-from archsieve.results.store import open_store
-from archsieve.search.optuna_studies import document_of_study
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import ConvPool, GlobalAverage, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.recipe import Recipe
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
+from archsieve.models.data.registry import load_data
+from archsieve.models.networks.build import build
+from archsieve.models.training.trainer import Fit
+from archsieve.results.database.store import open_store
+from archsieve.results.query.best import best
+from archsieve.results.transfer.importer import bring_in
+from archsieve.search.integrations.optuna_study import document_of_study
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.blocks.standard import ConvPool, GlobalAverage, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.recipes.recipe import Recipe
+from archsieve.spaces.search_space.space import Space
 
 SPACE = Space(
     (1, 8, 8),

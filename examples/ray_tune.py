@@ -14,14 +14,14 @@ from typing import Any
 import ray
 from ray import tune
 
-from archsieve.results.arrival import bring_in
-from archsieve.results.query import best
-from archsieve.results.store import open_store
-from archsieve.search.ray_results import document_of_results
-from archsieve.spaces.blocks import ConvPool, GlobalAverage, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.space import Space
+from archsieve.results.database.store import open_store
+from archsieve.results.query.best import best
+from archsieve.results.transfer.importer import bring_in
+from archsieve.search.integrations.ray_tune_results import document_of_results
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.blocks.standard import ConvPool, GlobalAverage, Residual
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.space import Space
 
 SPACE = Space(
     (1, 8, 8),
@@ -33,11 +33,11 @@ BUDGET = Budget(params=60_000, macs=2_000_000)
 
 def train(config: dict[str, Any]) -> None:
     """Train one network for three epochs, and report its accuracy on the validation set after each."""
-    from archsieve.models.build import build
-    from archsieve.models.data import load_data
-    from archsieve.models.train import Fit
-    from archsieve.spaces.architecture import Architecture
-    from archsieve.spaces.recipe import Recipe
+    from archsieve.models.data.registry import load_data
+    from archsieve.models.networks.build import build
+    from archsieve.models.training.trainer import Fit
+    from archsieve.spaces.architectures.architecture import Architecture
+    from archsieve.spaces.recipes.recipe import Recipe
 
     network = build(Architecture.from_json(config["architecture"]), seed=0)
     run = Fit(network, load_data("digits"), Recipe(epochs=3, lr=config["lr"]), seed=0)

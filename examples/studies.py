@@ -15,14 +15,14 @@ from statistics import fmean, stdev
 import torch
 from scipy.stats import t
 
-from archsieve.models.build import build
-from archsieve.models.data import load_data
-from archsieve.models.train import Diverged, fit
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, GlobalAverage, Inception, Linear, Pool, Residual
-from archsieve.spaces.cost import cost
-from archsieve.spaces.lookup import look_up
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.registry import load_data
+from archsieve.models.networks.build import build
+from archsieve.models.training.trainer import Diverged, fit
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Linear, Pool, Residual
+from archsieve.spaces.parameters.lookup import look_up
+from archsieve.spaces.recipes.recipe import Recipe
 
 DATA = load_data("digits")
 RECIPE = Recipe(epochs=15, batch_size=64, lr=0.05)

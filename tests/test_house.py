@@ -106,4 +106,8 @@ def test_the_walk_over_imports_sees_what_it_should():
         "import torch\nfrom ..models.build import build\ntry:\n    import ray\nfinally:\n    pass\n"
         "if TYPE_CHECKING:\n    import pandas\ndef late():\n    import plotly\n"
     )
-    assert list(imports(ROOT / "spaces" / "x.py", on_import(tree))) == ["torch", "archsieve.models.build.build", "ray"]
+    assert list(imports(ROOT / "spaces" / "x.py", on_import(tree))) == [
+        "torch",
+        "archsieve.models.build.build",
+        "ray",
+    ]

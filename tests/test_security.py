@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 import archsieve
-from archsieve.results import lease, schema
-from archsieve.results.artifact_files import checked, path_of
-from archsieve.results.check import check_store
-from archsieve.results.errors import RefusedError, StoreError
-from archsieve.results.place import masked, place_of
-from archsieve.results.store import open_store
-from archsieve.search.session import resume
+from archsieve.results.database import lease, schema
+from archsieve.results.database.artifacts import checked, path_of
+from archsieve.results.database.errors import RefusedError, StoreError
+from archsieve.results.database.store import open_store
+from archsieve.results.database.url import masked, place_of
+from archsieve.results.maintenance.integrity import check_store
+from archsieve.search.runs.session import resume
 
 ROOT = Path(archsieve.__file__).resolve().parent
 FILES = [path for folder in ("spaces", "models", "results", "search") for path in (ROOT / folder).rglob("*.py")]
 # Ray hands the driver a worker's error as a pickle, in the run's own folder and by this run: Ray itself unpickles it.
-UNPICKLES = {"search/bridge.py"}
+UNPICKLES = {"search/runs/tune_adapter.py"}
 SECRET = "hunter2"
 
 
@@ -56,8 +56,8 @@ def test_the_walk_tells_a_safe_load_from_the_others():
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
     import torch
 
-    from archsieve.search.checkpoint_files import Header, Shelf
-    from archsieve.search.checkpoints import load
+    from archsieve.search.trials.checkpoint_files import Header, Shelf
+    from archsieve.search.trials.checkpoints import load
 
     class Evil:
         def __reduce__(self):
@@ -173,7 +173,7 @@ def test_a_place_hides_its_password_wherever_it_is_printed():
     assert place.password == SECRET
 
 
-PROVENANCE = "import json; from archsieve.search.provenance import provenance; print(json.dumps(provenance()))"
+PROVENANCE = "import json; from archsieve.search.cluster.provenance import provenance; print(json.dumps(provenance()))"
 
 
 def test_provenance_tells_no_secrets():

@@ -1,1 +1,1 @@
-"""How a store of an older schema becomes one of the next: a file for each step, run by results/upgrade.py."""
+"""How a store of an older schema becomes one of the next: a file for each step."""

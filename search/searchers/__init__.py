@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from ...spaces.lookup import look_up
-from ...spaces.recipe import RecipeSpace
-from ...spaces.sieve import Sieve
-from .contract import Proposal, Searcher
+from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.parameters.lookup import look_up
+from ...spaces.recipes.recipe import RecipeSpace
+from .base import Proposal, Searcher
 from .evolution import Evolution
 from .gaussian_process import GaussianProcess
 from .grid import Grid
-from .known import KnownFirst
+from .initial_designs import KnownFirst
 from .nsga2 import NSGA2
+from .random_search import Uniform
 from .tpe import TPE
-from .uniform import Uniform
 from .usual import UsualFirst, usual_recipe
 
 SEARCHERS: dict[str, Callable[[Sieve, RecipeSpace], Searcher]] = {

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Sequence
 
-from ...results.records import History, Trial
-from .breeding import child
-from .contract import Proposal, Searcher
-from .merit import merit
+from ...results.database.records import History, Trial
+from .base import Proposal, Searcher
+from .crossover import child
+from .ranking import merit
 
 POPULATION = 20  # the youngest scored trials; the paper's 100 is more than most searches here train
 FIRST = 10  # scored trials before the first child; until then, uniform over what fits

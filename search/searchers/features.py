@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...spaces.batch import Batch, Codes
-from ...spaces.block import Block
-from ...spaces.choices import Choice, Repeat, rising
-from ...spaces.graph import Graph
-from ...spaces.space import label
+from ...spaces.blocks.base import Block
+from ...spaces.constrained.graph import Graph
+from ...spaces.constrained.vectorized import Batch, Codes
+from ...spaces.parameters.domains import Choice, Repeat, rising
+from ...spaces.search_space.space import label
 
 Floats = NDArray[np.float64]
 Columns = list[tuple[int, Floats]]  # the number of a group, and what one of its columns makes of each option

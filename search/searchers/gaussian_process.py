@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...results.records import History, Trial
-from ...spaces.batch import Codes
-from ...spaces.recipe import Recipe, RecipeSpace
-from ...spaces.sieve import Sieve
-from .candidates import Candidates
-from .contract import Proposal, Searcher
-from .merit import merit, remembered
-from .model import MOST, Model, Promise
-from .recipes import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
+from ...results.database.records import History, Trial
+from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.vectorized import Codes
+from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from .base import Proposal, Searcher
+from .candidate_pool import Candidates
+from .ranking import merit, remembered
+from .recipe_sampling import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
+from .surrogate import MOST, Model, Promise
 
 LARGE = 3  # first proposals, each the largest of many draws
 FIRST = 4  # scored trials before the model is asked

@@ -2,12 +2,12 @@
 
 import random
 
-from ...results.records import History
-from ...spaces.choices import Range
-from ...spaces.recipe import RecipeSpace
-from ...spaces.sieve import Sieve
-from .contract import Proposal, Searcher
-from .recipes import all_recipes, tried
+from ...results.database.records import History
+from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.parameters.domains import Range
+from ...spaces.recipes.recipe import RecipeSpace
+from .base import Proposal, Searcher
+from .recipe_sampling import all_recipes, tried
 from .remembered import Remembered
 
 

@@ -4,13 +4,13 @@ import math
 import random
 from collections.abc import Sequence
 
-from ...results.pareto import OBJECTIVES, pareto
-from ...results.records import History, Trial
-from ...spaces.lookup import unknown
-from ...spaces.recipe import RecipeSpace
-from ...spaces.sieve import Sieve
-from .breeding import child
-from .contract import Proposal, Searcher
+from ...results.database.records import History, Trial
+from ...results.query.pareto import OBJECTIVES, pareto
+from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.parameters.lookup import unknown
+from ...spaces.recipes.recipe import RecipeSpace
+from .base import Proposal, Searcher
+from .crossover import child
 
 POPULATION = 20  # parents; the paper's 100 is more than most searches here train
 FIRST = 10  # trials with all figures before the first child; until then, uniform over what fits

@@ -1,108 +1,86 @@
-"""The surrogate: an exact Gaussian process over grouped features (Rasmussen and Williams 2006, algorithm 2.1).
+"""The model: what a history leads a Gaussian process to expect of candidates."""
 
-Matern 5/2 with a weight for each group of features, a scale and noise, learned by maximum a posteriori. A model of its
-own because what a searcher needs is exactly what libraries lack together: one weight for all features of a choice,
-priors on the weights, and a fit of 200 trials in tens of milliseconds.
-
-Shapes: n trials, m candidates, d features, g groups.
-"""
-
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import cho_solve, solve_triangular
-from scipy.optimize import minimize
-from scipy.spatial.distance import cdist
-from scipy.special import ndtr, ndtri
 
-Floats = NDArray[np.float64]
-Groups = NDArray[np.int64]  # (d,): the group of each feature, 0 to g - 1
+from ...results.database.records import History, Trial
+from ...spaces.constrained.vectorized import Codes
+from ...spaces.recipes.recipe import RecipeSpace
+from .candidate_pool import Candidates
+from .feature_scaling import Described
+from .features import Floats
+from .ranking import merit, remembered
+from .recipe_sampling import Values, recipe_of, values_of
 
-WEIGHT, SCALE, NOISE = (0.3, 1.2), (1.0, 0.7), (0.02, 1.5)  # log-normal priors: median, spread of the logarithm
-JITTER = 1e-4  # least noise, of targets with unit variance
-STEPS = 40  # of the fit
+if TYPE_CHECKING:
+    from .gp_regression import Weights
 
+MOST = 200  # trials that the model looks at: half of them the latest, half the best of the others
+GROWTH = 1.1  # weights are learned again when there are so many times more trials
+LEAST = 4  # trials before weights are learned at all
 
-@dataclass(frozen=True)
-class Weights:
-    """What is learned: a weight for each group (g,), the process's variance and the noise's."""
-
-    groups: Floats
-    scale: float
-    noise: float
+Promise = Callable[[Codes, Sequence[Values]], Floats]  # recipes begin anew where they run out before the codes
 
 
-def learn(x: Floats, z: Floats, groups: Groups) -> Weights:
-    """The weights that explain ``z`` (n,) at ``x`` (n, d) best, the priors considered."""
-    g = int(groups.max()) + 1
-    apart = np.stack([cdist(x[:, groups == i], x[:, groups == i], "sqeuclidean") for i in range(g)])
-    medians = np.log([WEIGHT[0]] * g + [SCALE[0], NOISE[0]])
-    spreads = np.array([WEIGHT[1]] * g + [SCALE[1], NOISE[1]])
+class Model:
+    """A Gaussian process over architectures with recipes, which sees the ranks of the trials and not their accuracies.
 
-    def loss(t: Floats) -> tuple[float, Floats]:
-        value, slope = _misfit(np.exp(t), apart, z)
-        away = (t - medians) / spreads
-        return value + 0.5 * float(away @ away), slope + away / spreads
+    Trials under way count as what is expected of them, failed ones as the worst. Rows of features and the weights
+    learned last are kept, and could be worked out again from the same history.
+    """
 
-    found = minimize(loss, medians, jac=True, method="L-BFGS-B", bounds=[(-9, 4)] * (g + 2), options={"maxiter": STEPS})
-    learned = np.exp(found.x)
-    return Weights(learned[:g], float(learned[g]), float(learned[g + 1]) + JITTER)
+    def __init__(self, candidates: Candidates, recipes: RecipeSpace) -> None:
+        self._candidates, self._recipes = candidates, recipes
+        self._rows: dict[int, tuple[Trial, Floats]] = {}
+        self._learned: tuple[tuple[Trial, ...], Weights] | None = None
 
+    @cached_property
+    def described(self) -> Described:
+        """What is seen of an architecture with a recipe."""
+        return Described(self._candidates, self._recipes)
 
-def _misfit(values: Floats, apart: Floats, z: Floats) -> tuple[float, Floats]:
-    """Minus the log likelihood of ``z``, and its slope in the logarithms of ``values`` (weights, scale, noise)."""
-    g, n = len(apart), len(z)
-    weights, scale, noise = values[:g], values[g], values[g + 1]
-    root = np.sqrt(5 * (weights @ apart.reshape(g, -1)).reshape(n, n))
-    decay = np.exp(-root)
-    kernel = (1 + root + root**2 / 3) * decay
-    lower = np.linalg.cholesky(scale * kernel + (noise + JITTER) * np.eye(n))
-    inverse = cho_solve((lower, True), np.eye(n))
-    solved = inverse @ z
-    outer = 0.5 * (inverse - np.outer(solved, solved))
-    by_distance = outer * (-5 / 6 * scale * (1 + root) * decay)
-    slope = np.concatenate(
-        [
-            apart.reshape(g, -1) @ by_distance.ravel() * weights,
-            [(outer * kernel).sum() * scale, np.trace(outer) * noise],
-        ]
-    )
-    return float(0.5 * z @ solved + np.log(np.diag(lower)).sum()), slope
+    def promise(self, history: History, known: Sequence[Trial]) -> Promise:
+        """What tells the improvement to be expected of codes with recipes; ``known`` is what is remembered of it."""
+        from .gp_regression import Posterior, expected_improvement, normal_scores  # scipy takes 0.2 s to import
 
+        weights, groups = self._weights(history.ended), self.described.groups
+        x, z = self._seen(known), normal_scores(np.array([merit(trial) for trial in known]))
+        posterior = Posterior(weights, groups, x, z)
+        if history.unfinished:
+            going = self._seen(history.unfinished)
+            x, z = np.concatenate([x, going]), np.concatenate([z, posterior.at(going)[0]])
+            posterior = Posterior(weights, groups, x, z)
+        best = float(z.max())
+        return lambda codes, recipes: expected_improvement(*posterior.at(self.described.of(codes, recipes)), best)
 
-class Posterior:
-    """What is known of the function after ``z`` (n,) at ``x`` (n, d)."""
+    def _weights(self, ended: tuple[Trial, ...]) -> "Weights":
+        """The weights as learned when there last were enough new trials; from history alone, so a resume agrees."""
+        from .gp_regression import learn, normal_scores
 
-    def __init__(self, weights: Weights, groups: Groups, x: Floats, z: Floats) -> None:
-        self._weights, self._stretch = weights, np.sqrt(weights.groups[groups])
-        self._x = x * self._stretch
-        kernel = self._kernel(self._x) + weights.noise * np.eye(len(x))
-        self._lower = np.linalg.cholesky(kernel)
-        self._solved = cho_solve((self._lower, True), z)
+        early = ended[: _stage(len(ended))]
+        if self._learned is None or self._learned[0] != early:  # quick: of the same history they are the same objects
+            known = remembered(early, MOST)
+            scores = normal_scores(np.array([merit(trial) for trial in known]))
+            self._learned = early, learn(self._seen(known), scores, self.described.groups)
+        return self._learned[1]
 
-    def at(self, x: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation at ``x`` (m, d): (m,) each."""
-        kernel = self._kernel(x * self._stretch)
-        spread = solve_triangular(self._lower, kernel.T, lower=True)
-        variance = np.maximum(self._weights.scale - (spread**2).sum(axis=0), 1e-12)
-        return np.asarray(kernel @ self._solved), np.sqrt(variance)
-
-    def _kernel(self, x: Floats) -> Floats:
-        root = np.sqrt(5 * cdist(x, self._x, "sqeuclidean"))
-        return np.asarray(self._weights.scale * (1 + root + root**2 / 3) * np.exp(-root))
+    def _seen(self, trials: Sequence[Trial]) -> Floats:
+        """A row of features for each trial."""
+        new = [trial for trial in trials if self._rows.get(trial.number, (None,))[0] is not trial]
+        if new:
+            codes = np.stack([self._candidates.code(trial.fingerprint, trial.choices) for trial in new])
+            values = [values_of(self._recipes, recipe_of(trial.recipe)) for trial in new]
+            rows = self.described.of(codes, values)
+            self._rows |= {trial.number: (trial, row) for trial, row in zip(new, rows, strict=True)}
+        return np.stack([self._rows[trial.number][1] for trial in trials])
 
 
-def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """How much above ``best`` a draw is expected to be, what is below counting as nothing (Jones et al. 1998)."""
-    u = (mean - best) / deviation
-    density = np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
-    return np.asarray(deviation * (u * ndtr(u) + density))
-
-
-def normal_scores(values: Floats) -> Floats:
-    """The values' ranks as quantiles of the standard normal; equals share theirs: outliers lose their weight."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(count)
-    middle = ends - (count - 1) / 2
-    return np.asarray(ndtri((middle[place] - 0.5) / len(values)))
+def _stage(n: int) -> int:
+    """The largest number up to ``n`` at which weights are learned."""
+    stage = LEAST
+    while (after := max(stage + 1, int(stage * GROWTH))) <= n:
+        stage = after
+    return stage

@@ -3,20 +3,20 @@
 import random
 from typing import TYPE_CHECKING, Any
 
-from ...results.records import History
-from ...spaces.choices import Choice, Range, rising
-from ...spaces.neighbours import mutate, repair
-from ...spaces.recipe import Recipe, RecipeSpace
-from ...spaces.sieve import Sieve
-from ...spaces.space import Decisions
-from .contract import Proposal, Searcher
-from .study import Study
-from .untried import IsNew
+from ...results.database.records import History
+from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.mutation import mutate, repair
+from ...spaces.parameters.domains import Choice, Range, rising
+from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from ...spaces.search_space.space import Decisions
+from .base import Proposal, Searcher
+from .optuna_study import Study
+from .unexplored import IsNew
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from .study import Draw
+    from .optuna_study import Draw
 
 STARTUP = 10  # finished trials before the estimator is asked; until then, uniform over what fits
 DRAWS = 4  # draws of the estimator, each repaired and varied, before a uniform sample is taken instead

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...results.records import History
-from ...spaces.choices import Choice, Range
-from ...spaces.recipe import Recipe, RecipeSpace
-from .contract import Proposal, Searcher
+from ...results.database.records import History
+from ...spaces.parameters.domains import Choice, Range
+from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from .base import Proposal, Searcher
 
 # "SGD with momentum, batch norm and dropout usually works very well": the recipe's own defaults say all but the last,
 # and batch norm is the blocks'

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from archsieve.models.data import ImageData, load_data
+from archsieve.models.data.registry import ImageData, load_data
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,12 +5,12 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as v2
 
-from archsieve.models import augmentation as change
-from archsieve.models.augmentation import AUGMENTATIONS, augment
-from archsieve.models.augmentation_cost import augmentation_cost
-from archsieve.models.data import load_data
-from archsieve.spaces import recipe
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.registry import load_data
+from archsieve.models.training import augmentation as change
+from archsieve.models.training.augmentation import AUGMENTATIONS, augment
+from archsieve.models.training.augmentation_cost import augmentation_cost
+from archsieve.spaces.recipes import recipe
+from archsieve.spaces.recipes.recipe import Recipe
 
 
 def rng(seed: int = 0) -> Generator:

@@ -5,20 +5,20 @@ import json
 import pytest
 import torch
 
-from archsieve.models import backbone_prices
-from archsieve.models.backbone_prices import kept_bytes, priced_backbone
-from archsieve.models.backbones import backbone, published_input
-from archsieve.models.build import build
-from archsieve.models.profiler import profile_module
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import ShapeError
-from archsieve.spaces.blocks import Backbone, Conv, GlobalAverage, block_from_json
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.catalogue import named
-from archsieve.spaces.choices import choice
-from archsieve.spaces.cost import cost, layer_costs
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
+from archsieve.models.networks.backbones import backbone, published_input
+from archsieve.models.networks.build import build
+from archsieve.models.profiling import backbone_costs
+from archsieve.models.profiling.backbone_costs import kept_bytes, priced_backbone
+from archsieve.models.profiling.profiler import profile_module
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.catalogue import named
+from archsieve.spaces.architectures.cost import cost, layer_costs
+from archsieve.spaces.blocks.base import ShapeError
+from archsieve.spaces.blocks.standard import Backbone, Conv, GlobalAverage, block_from_json
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import choice
+from archsieve.spaces.search_space.space import Space
 
 SMALL = "timm:test_resnet.r160_in1k"
 
@@ -102,7 +102,7 @@ def test_a_backbone_is_a_choice_in_a_space_and_is_built_as_priced(tmp_path):
 def test_a_price_is_measured_once(tmp_path, monkeypatch):
     cache = tmp_path / "prices" / "here.json"
     first = priced_backbone(SMALL, (3, 64, 64), cache=cache)
-    monkeypatch.setattr(backbone_prices, "_price", lambda name, shape: pytest.fail("measured again"))
+    monkeypatch.setattr(backbone_costs, "_price", lambda name, shape: pytest.fail("measured again"))
     assert priced_backbone(SMALL, (3, 64, 64), cache=cache) == first
     assert [path.name for path in cache.parent.iterdir()] == ["here.json"]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from archsieve.models.data import DATASETS, DataError, ImageData, Split, load_data
-from archsieve.models.data_shapes import SHAPES, describe_data
+from archsieve.models.data.registry import DATASETS, DataError, ImageData, Split, load_data
+from archsieve.models.data.shapes import SHAPES, describe_data
 
 GOLDEN_DIGITS = "dd29641b84113334620b044edfa3c3d3011399a39791d221c9b945c7919044f2"
 
@@ -164,7 +164,7 @@ def test_fashion_mnist_is_read_plain_and_gzipped(tmp_path: Path, below: str, zip
 
 def test_fashion_mnist_of_debian_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("archsieve.models.fashion_mnist.DEBIAN_FOLDER", tmp_path / "debian")
+    monkeypatch.setattr("archsieve.models.data.fashion_mnist.DEBIAN_FOLDER", tmp_path / "debian")
     write_fashion(tmp_path / "debian", zipped=True)
     assert load_data("fashion-mnist").n_classes == 10
 

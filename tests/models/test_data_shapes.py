@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-from archsieve.models.data import load_data
-from archsieve.models.data_shapes import count_training
+from archsieve.models.data.registry import load_data
+from archsieve.models.data.shapes import count_training
 
 
 def test_describing_imports_no_torch() -> None:
     code = (
-        "import sys; from archsieve.models.data_shapes import describe_data; print(describe_data('svhn')); "
+        "import sys; from archsieve.models.data.shapes import describe_data; print(describe_data('svhn')); "
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

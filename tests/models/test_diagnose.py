@@ -7,17 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from archsieve.models.build import build
-from archsieve.models.check_divergence import LARGEST_MACS, examine_divergence
-from archsieve.models.check_filters import picture, smoothness
-from archsieve.models.check_gradients import relative_errors
-from archsieve.models.data import load_data
-from archsieve.models.diagnose import CHECKS, Patient, diagnose, verdict
-from archsieve.models.image_data import Split
-from archsieve.models.unit_statistics import unit_statistics
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.dataset import Split
+from archsieve.models.data.registry import load_data
+from archsieve.models.diagnostics.activation_statistics import unit_statistics
+from archsieve.models.diagnostics.divergence import LARGEST_MACS, examine_divergence
+from archsieve.models.diagnostics.filters import picture, smoothness
+from archsieve.models.diagnostics.gradients import relative_errors
+from archsieve.models.diagnostics.run_checks import CHECKS, Patient, diagnose, verdict
+from archsieve.models.networks.build import build
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
+from archsieve.spaces.recipes.recipe import Recipe
 
 NETWORK = Architecture((1, 8, 8), (Conv(12), Residual(12), Residual(16, stride=2), GlobalAverage()), 10)
 RECIPE = Recipe(lr=0.1, batch_size=64)

@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms import v2
 
-from archsieve.models.augmentation import augment
-from archsieve.models.distortion import distort, elastic, elastic_field, moved_by, noise
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.training.augmentation import augment
+from archsieve.models.training.distortion import distort, elastic, elastic_field, moved_by, noise
+from archsieve.spaces.recipes.recipe import Recipe
 
 
 def rng(seed: int = 0) -> Generator:

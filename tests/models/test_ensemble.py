@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from archsieve.models.ensemble import accuracy, averaged, merit, select
+from archsieve.models.training.ensemble import accuracy, averaged, merit, select
 
 LABELS = torch.tensor([0, 1, 0, 1])
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from archsieve.models.build import build
-from archsieve.models.export import FORMATS, export
-from archsieve.models.forms import FORMS, features, fully_convolutional
-from archsieve.models.image_data import ImageData, Split
-from archsieve.models.image_model import ImageModel
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
+from archsieve.models.data.dataset import ImageData, Split
+from archsieve.models.export.classifier import ImageModel
+from archsieve.models.export.formats import FORMATS, export
+from archsieve.models.export.variants import FORMS, features, fully_convolutional
+from archsieve.models.networks.build import build
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
 
 AVERAGED = Architecture((2, 8, 8), (Conv(8), Residual(8), Inception(16), GlobalAverage()), 5)
 FLAT = Architecture((2, 8, 8), (ConvPool(6), Linear(16), Linear(12)), 5)

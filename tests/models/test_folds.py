@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsieve.models.data import ImageData, Split, load_data
-from archsieve.models.folded_fit import FoldedFit
-from archsieve.models.folds import cross_folds, fold_indices, fold_seed
-from archsieve.models.train import Fit
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.folds import cross_folds, fold_indices, fold_seed
+from archsieve.models.data.registry import ImageData, Split, load_data
+from archsieve.models.training.cross_validation import FoldedFit
+from archsieve.models.training.trainer import Fit
+from archsieve.spaces.recipes.recipe import Recipe
 
 Net = Callable[..., nn.Sequential]
 RECIPE = Recipe(epochs=3, batch_size=32, lr=0.05, augmentation="shift", dropout=0.2)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from archsieve.models.data_error import DataError
-from archsieve.models.glyphs import FACES, LEAST_FACES, held_out_faces, load_glyphs
-from archsieve.models.image_data import Request, Split
-from archsieve.models.zero_shot_data import ZeroShotData, ZeroShotSource, draw_unseen, validation_folds
+from archsieve.models.data.data_error import DataError
+from archsieve.models.data.dataset import Request, Split
+from archsieve.models.data.glyphs import FACES, LEAST_FACES, held_out_faces, load_glyphs
+from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource, draw_unseen, validation_folds
 
 
 @pytest.fixture(scope="module")

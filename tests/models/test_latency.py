@@ -5,14 +5,14 @@ import random
 import pytest
 from scipy.stats import spearmanr
 
-from archsieve.models.build import build
-from archsieve.models.latency import LatencyPredictor, features, fit_latency, left_out_ms
-from archsieve.models.measure import measure
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Residual
-from archsieve.spaces.layers import Act, Branches, Convolution
-from archsieve.spaces.named_spaces import named_space
-from archsieve.spaces.sieve import Sieve
+from archsieve.models.networks.build import build
+from archsieve.models.profiling.latency import measure
+from archsieve.models.profiling.latency_predictor import LatencyPredictor, features, fit_latency, left_out_ms
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.layers import Act, Branches, Convolution
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.search_space.named import named_space
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def drawn() -> list[Architecture]:
 
 def linear_ms(architecture: Architecture) -> float:
     """A made-up machine: 20 us to start, 10 us a convolution, 4 us any other layer, 1 ns for 10 MACs."""
-    from archsieve.spaces.cost import layer_costs
+    from archsieve.spaces.architectures.cost import layer_costs
 
     rows = layer_costs(architecture)
     layers = sum(0.010 if row.kind == "convolution" else 0.004 for row in rows)

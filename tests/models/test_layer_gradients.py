@@ -8,27 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from archsieve.models.backbone_prices import priced_backbone
-from archsieve.models.build import ACTIVATION_MODULES, build
-from archsieve.models.contrast import LocalContrastModule
-from archsieve.models.dropconnect import DropConnectLinear
-from archsieve.models.layers import BranchesModule, GlobalPoolingModule, PadShortcutModule
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import Block
-from archsieve.spaces.blocks import (
-    BLOCKS,
-    Conv,
-    ConvPool,
-    GlobalAverage,
-    Inception,
-    Linear,
-    LocalContrast,
-    Pool,
-    PyramidPool,
-    Residual,
-    ResponseNorm,
-)
-from archsieve.spaces.layers import (
+from archsieve.models.networks.build import ACTIVATION_MODULES, build
+from archsieve.models.networks.contrast import LocalContrastModule
+from archsieve.models.networks.dropconnect import DropConnectLinear
+from archsieve.models.networks.modules import BranchesModule, GlobalPoolingModule, PadShortcutModule
+from archsieve.models.profiling.backbone_costs import priced_backbone
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.base import Block
+from archsieve.spaces.blocks.layers import (
     LAYERS,
     Act,
     BatchNorm,
@@ -40,6 +27,19 @@ from archsieve.spaces.layers import (
     LocalResponse,
     PadShortcut,
     Pooling,
+)
+from archsieve.spaces.blocks.standard import (
+    BLOCKS,
+    Conv,
+    ConvPool,
+    GlobalAverage,
+    Inception,
+    Linear,
+    LocalContrast,
+    Pool,
+    PyramidPool,
+    Residual,
+    ResponseNorm,
 )
 
 SHAPE = (4, 6, 6)

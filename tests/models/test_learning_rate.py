@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from archsieve.models.data import ImageData
-from archsieve.models.learning_rate import LrFound, NoLearningRate, find_lr, first_that_falls
-from archsieve.models.train import Diverged, fit
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.registry import ImageData
+from archsieve.models.training.lr_finder import LrFound, NoLearningRate, find_lr, first_that_falls
+from archsieve.models.training.trainer import Diverged, fit
+from archsieve.spaces.recipes.recipe import Recipe
 
 Net = Callable[..., nn.Sequential]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from archsieve.models.optimizers import OPTIMIZERS, SCHEDULES, lr_at, make_optimizer, set_lr
-from archsieve.spaces import recipe as recipes
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.training.optimizers import OPTIMIZERS, SCHEDULES, lr_at, make_optimizer, set_lr
+from archsieve.spaces.recipes import recipe as recipes
+from archsieve.spaces.recipes.recipe import Recipe
 
 
 def net() -> nn.Sequential:

@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from archsieve.models.build import build
-from archsieve.models.measure import measure
-from archsieve.models.profiler import profile_module
-from archsieve.spaces.catalogue import named
-from archsieve.spaces.cost import cost
+from archsieve.models.networks.build import build
+from archsieve.models.profiling.latency import measure
+from archsieve.models.profiling.profiler import profile_module
+from archsieve.spaces.architectures.catalogue import named
+from archsieve.spaces.architectures.cost import cost
 
 
 class Attention(nn.Module):

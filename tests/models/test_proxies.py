@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from archsieve.models.build import build
-from archsieve.models.image_data import in_unit_range
-from archsieve.models.proxies import PROXIES, Probe, probe, proxy_scores
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, LocalContrast, Residual
+from archsieve.models.data.dataset import in_unit_range
+from archsieve.models.diagnostics.zero_cost_proxies import PROXIES, Probe, probe, proxy_scores
+from archsieve.models.networks.build import build
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, LocalContrast, Residual
 
 PLAIN = Architecture((1, 8, 8), (Conv(4, norm=False), Conv(6, norm=False), GlobalAverage()), 10)
 NORMED = Architecture((1, 8, 8), (Conv(4), ConvPool(8, convs=2), Residual(8), Inception(16), GlobalAverage()), 10)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import archsieve
-from archsieve.spaces.recipe import Recipe
+from archsieve.spaces.recipes.recipe import Recipe
 
 PAGE = Path(archsieve.__file__).parent / "docs" / "recipe.md"
 

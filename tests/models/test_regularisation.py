@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsieve.models.build import build, build_for
-from archsieve.models.contrast import LocalContrastModule
-from archsieve.models.data import ImageData
-from archsieve.models.dropconnect import DropConnectLinear, matched, moments
-from archsieve.models.optimizers import make_optimizer
-from archsieve.models.penalties import ActivationPenalty, shrink
-from archsieve.models.train import Fit
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, GlobalAverage, Linear, LocalContrast, block_from_json
-from archsieve.spaces.cost import cost
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.registry import ImageData
+from archsieve.models.networks.build import build, build_for
+from archsieve.models.networks.contrast import LocalContrastModule
+from archsieve.models.networks.dropconnect import DropConnectLinear, matched, moments
+from archsieve.models.training.optimizers import make_optimizer
+from archsieve.models.training.regularization import ActivationPenalty, shrink
+from archsieve.models.training.trainer import Fit
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear, LocalContrast, block_from_json
+from archsieve.spaces.recipes.recipe import Recipe
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -5,13 +5,13 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from archsieve.models.build import build
-from archsieve.models.evaluate import predict
-from archsieve.models.sequences import SequenceScores, digit_strings, sequence_classes, symbol_accuracy
-from archsieve.models.train import Fit
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, Linear
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.networks.build import build
+from archsieve.models.training.evaluate import predict
+from archsieve.models.training.sequences import SequenceScores, digit_strings, sequence_classes, symbol_accuracy
+from archsieve.models.training.trainer import Fit
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, ConvPool, Linear
+from archsieve.spaces.recipes.recipe import Recipe
 
 HEADS = SequenceScores(length=3, symbols=4)
 STRINGS = sequence_classes(3, "abcd")

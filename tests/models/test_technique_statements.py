@@ -8,19 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from archsieve.models.build import build
-from archsieve.models.data import load_data
-from archsieve.models.diagnose import Patient, diagnose
-from archsieve.models.image_data import Split, in_unit_range
-from archsieve.models.unit_statistics import unit_statistics
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Linear, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.catalogue import named
-from archsieve.spaces.cost import cost
-from archsieve.spaces.named_spaces import named_space
-from archsieve.spaces.recipe import Recipe
-from archsieve.spaces.sieve import Sieve
+from archsieve.models.data.dataset import Split, in_unit_range
+from archsieve.models.data.registry import load_data
+from archsieve.models.diagnostics.activation_statistics import unit_statistics
+from archsieve.models.diagnostics.run_checks import Patient, diagnose
+from archsieve.models.networks.build import build
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.catalogue import named
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Linear, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.recipes.recipe import Recipe
+from archsieve.spaces.search_space.named import named_space
 
 RECIPE = Recipe(lr=0.1, batch_size=64)
 DEFAULT = Sieve(named_space("mixed"), Budget(params="60k", macs="6M"))  # of examples/digits.toml and `archsieve init`

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from archsieve.models.data_error import DataError
-from archsieve.models.text import encoder_of, fit_text, words_of
+from archsieve.models.data.data_error import DataError
+from archsieve.models.data.text_features import encoder_of, fit_text, words_of
 
 NAMES = ("red_cat", "blue_dog")
 TEXTS = ("The cat is red; a red cat runs", "The dog is blue and running")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from archsieve.models.data import load_data
-from archsieve.models.data_shapes import describe_data
-from archsieve.models.image_data import ImageData
+from archsieve.models.data.dataset import ImageData
+from archsieve.models.data.registry import load_data
+from archsieve.models.data.shapes import describe_data
 
 
 def published_pixels(n: int) -> np.ndarray:

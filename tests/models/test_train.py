@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsieve.models.build import build_for
-from archsieve.models.data import ImageData, Split
-from archsieve.models.randomness import Streams
-from archsieve.models.train import Diverged, EpochResult, Fit, batch_sizes, evaluate, fit, predict
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, Linear
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.registry import ImageData, Split
+from archsieve.models.networks.build import build_for
+from archsieve.models.training.random_state import Streams
+from archsieve.models.training.trainer import Diverged, EpochResult, Fit, batch_sizes, evaluate, fit, predict
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, Linear
+from archsieve.spaces.recipes.recipe import Recipe
 
 Net = Callable[..., nn.Sequential]
 

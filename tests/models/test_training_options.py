@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsieve.models.auxiliary import Auxiliary, auxiliary
-from archsieve.models.data import ImageData
-from archsieve.models.evaluate import evaluate
-from archsieve.models.folded_fit import FoldedFit
-from archsieve.models.folds import cross_folds
-from archsieve.models.learning_rate import find_lr
-from archsieve.models.train import Fit
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.folds import cross_folds
+from archsieve.models.data.registry import ImageData
+from archsieve.models.training.auxiliary_tasks import Auxiliary, auxiliary
+from archsieve.models.training.cross_validation import FoldedFit
+from archsieve.models.training.evaluate import evaluate
+from archsieve.models.training.lr_finder import find_lr
+from archsieve.models.training.trainer import Fit
+from archsieve.spaces.recipes.recipe import Recipe
 
 Net = Callable[..., nn.Sequential]
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from archsieve.models.glyphs import load_glyphs
-from archsieve.models.image_bodies import ArchitectureBody, BackboneBody, FrozenBody
-from archsieve.models.image_data import Request
-from archsieve.models.zero_shot import ZeroShotNetwork, shifted_means
-from archsieve.models.zero_shot_data import ZeroShotData, draw_unseen, validation_folds
-from archsieve.models.zero_shot_fit import ZeroShotFit
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, GlobalAverage, Pool
-from archsieve.spaces.cost import cost
-from archsieve.spaces.zero_shot_recipe import FORMS, LOSSES, ZeroShotRecipe, zero_shot_cost
+from archsieve.models.data.dataset import Request
+from archsieve.models.data.glyphs import load_glyphs
+from archsieve.models.data.zero_shot import ZeroShotData, draw_unseen, validation_folds
+from archsieve.models.networks.feature_extractors import ArchitectureBody, BackboneBody, FrozenBody
+from archsieve.models.zero_shot.network import ZeroShotNetwork, shifted_means
+from archsieve.models.zero_shot.trainer import ZeroShotFit
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Pool
+from archsieve.spaces.recipes.zero_shot_recipe import FORMS, LOSSES, ZeroShotRecipe, zero_shot_cost
 
 SIDE = 16
 NET = Architecture((1, SIDE, SIDE), (Conv(8), Pool(2), Conv(16), Pool(2)), 24)

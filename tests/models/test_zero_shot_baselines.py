@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from archsieve.models.zero_shot_baselines import BASELINES, Training
-from archsieve.models.zero_shot_closed_form import eszsl, ridge_to_centroid
-from archsieve.models.zero_shot_transfer import domain_adaptation, gpr_with_adaptation
+from archsieve.models.zero_shot.baselines import BASELINES, Training
+from archsieve.models.zero_shot.baselines_closed_form import eszsl, ridge_to_centroid
+from archsieve.models.zero_shot.baselines_domain_transfer import domain_adaptation, gpr_with_adaptation
 
 SEEN, UNSEEN, WIDTH, TEXT = 20, 5, 12, 8
 

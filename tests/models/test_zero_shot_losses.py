@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from archsieve.models.zero_shot_losses import LOSSES
+from archsieve.models.zero_shot.losses import LOSSES
 
 SCORES = torch.tensor([[2.0, -1.0], [0.5, 0.25]])
 TARGETS = torch.tensor([0, 1])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from archsieve.models.zero_shot_metrics import (
+from archsieve.models.zero_shot.metrics import (
     class_accuracy,
     harmonic,
     pr_aucs,

@@ -6,16 +6,16 @@ from itertools import product
 import pytest
 import torch
 
-from archsieve.models.data_error import DataError
-from archsieve.models.image_bodies import ArchitectureBody
-from archsieve.models.image_data import Split
-from archsieve.models.zero_shot_data import ZeroShotData, ZeroShotSource, draw_unseen
-from archsieve.models.zero_shot_explain import explain, without
-from archsieve.models.zero_shot_fit import ZeroShotFit
-from archsieve.models.zero_shot_model import ZeroShotModel
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, Pool
-from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe
+from archsieve.models.data.data_error import DataError
+from archsieve.models.data.dataset import Split
+from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource, draw_unseen
+from archsieve.models.networks.feature_extractors import ArchitectureBody
+from archsieve.models.zero_shot.explain import explain, without
+from archsieve.models.zero_shot.saved_model import ZeroShotModel
+from archsieve.models.zero_shot.trainer import ZeroShotFit
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, Pool
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 
 ROWS, COLUMNS, LIGHTS = ("top", "high", "low", "bottom"), ("left", "inner", "outer", "right"), ("bright", "dim")
 NET = Architecture((1, 8, 8), (Conv(8), Pool(2)), 24)

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from archsieve.models.glyphs import load_glyphs
-from archsieve.models.image_bodies import ArchitectureBody
-from archsieve.models.image_data import Request
-from archsieve.models.zero_shot_baselines import BASELINES, Training
-from archsieve.models.zero_shot_data import ZeroShotData, draw_unseen, validation_folds
-from archsieve.models.zero_shot_fit import ZeroShotFit, score_images
-from archsieve.models.zero_shot_metrics import ZeroShotScores, zero_shot_scores
-from archsieve.models.zero_shot_table import Entrant, choose_setting, evaluated, pixel_vectors, scored
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, Pool
-from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe
+from archsieve.models.data.dataset import Request
+from archsieve.models.data.glyphs import load_glyphs
+from archsieve.models.data.zero_shot import ZeroShotData, draw_unseen, validation_folds
+from archsieve.models.networks.feature_extractors import ArchitectureBody
+from archsieve.models.zero_shot.baselines import BASELINES, Training
+from archsieve.models.zero_shot.comparison import Entrant, choose_setting, evaluated, pixel_vectors, scored
+from archsieve.models.zero_shot.metrics import ZeroShotScores, zero_shot_scores
+from archsieve.models.zero_shot.trainer import ZeroShotFit, score_images
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, Pool
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 
 SIDE = 16
 NET = Architecture((1, SIDE, SIDE), (Conv(16), Pool(2), Conv(32), Pool(2)), 64)

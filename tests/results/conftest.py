@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from archsieve.results.records import FailKind, Trial, TrialState
-from archsieve.results.store import Store, open_store
+from archsieve.results.database.records import FailKind, Trial, TrialState
+from archsieve.results.database.store import Store, open_store
 
 from .server import Server, why_not
 

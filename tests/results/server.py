@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import psutil
 
-from archsieve.results.lease import started
+from archsieve.results.database.lease import started
 
 LOOPBACK = "127.0.0.1"
 USER, PASSWORD = "archsieve", "s3cr:t/%"  # the marks that a URL has to quote

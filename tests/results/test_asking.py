@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event
 
-from archsieve.results import schema
-from archsieve.results.asking import ask
-from archsieve.results.columns import COLUMNS, NUMBER
-from archsieve.results.records import rank
-from archsieve.results.scanning import LONGEST, QueryError
-from archsieve.results.zero_shot import OF_ZERO_SHOT
+from archsieve.results.database import schema
+from archsieve.results.database.records import rank
+from archsieve.results.database.zero_shot_records import OF_ZERO_SHOT
+from archsieve.results.query.columns import COLUMNS, NUMBER
+from archsieve.results.query.expression_query import ask
+from archsieve.results.query.tokenizer import LONGEST, QueryError
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # where the engine plays no part
 RELATIONS = {
@@ -290,7 +290,7 @@ def test_a_question_about_any_figure_never_reads_the_table_of_trials(store, tria
 
 def test_more_trials_are_answered_than_a_statement_takes_values(store, trials, monkeypatch):
     whole = ask(store, "params > 0")
-    monkeypatch.setattr("archsieve.results.asking.PART", 7)
+    monkeypatch.setattr("archsieve.results.query.expression_query.PART", 7)
     again = ask(store, "params > 0")
     assert again == whole
     assert len(again.trials) == again.matching > 7

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 from sqlalchemy import update
 
-from archsieve.results import schema
-from archsieve.results.check import check_store
+from archsieve.results.database import schema
+from archsieve.results.maintenance.integrity import check_store
 
 
 @pytest.fixture

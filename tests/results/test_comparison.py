@@ -1,7 +1,7 @@
 import pytest
 
-from archsieve.results.comparison import compare
-from archsieve.results.trial_name import trial_named
+from archsieve.results.query.comparison import compare
+from archsieve.results.query.trial_name import trial_named
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import time
 import pytest
 from sqlalchemy import insert
 
-from archsieve.results import schema
-from archsieve.results.backup import back_up
-from archsieve.results.check import check_store
-from archsieve.results.errors import DiskFullError, LockedError, StoreError, store_error
-from archsieve.results.store import open_store
+from archsieve.results.database import schema
+from archsieve.results.database.errors import DiskFullError, LockedError, StoreError, store_error
+from archsieve.results.database.store import open_store
+from archsieve.results.maintenance.backup import back_up
+from archsieve.results.maintenance.integrity import check_store
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_locked_database_is_waited_for_with_one_warning(store, path, new_run, 
 
 def test_a_lock_that_lasts_is_an_error_of_its_own(path, new_run, monkeypatch):
     run_id = new_run("one")
-    monkeypatch.setattr("archsieve.results.sqlite_file.BUSY_S", 0.2)
+    monkeypatch.setattr("archsieve.results.database.sqlite_file.BUSY_S", 0.2)
     with open_store(path) as impatient, Lock(path, 1), pytest.raises(LockedError, match="end it and try again"):
         impatient.add_event(run_id, "info", "waited", 0)
 

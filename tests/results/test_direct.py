@@ -2,13 +2,13 @@
 
 import pytest
 
-from archsieve.results import schema
-from archsieve.results.direct import compiled
-from archsieve.results.errors import NotStorableError, StoreError
-from archsieve.results.lease import now
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
-from archsieve.results.writing import Writing
+from archsieve.results.database import schema
+from archsieve.results.database.errors import NotStorableError, StoreError
+from archsieve.results.database.fast_sqlite import compiled
+from archsieve.results.database.lease import now
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.database.writer import Writing
 
 EVENT = {"run_id": 1, "level": "info", "kind": "k", "detail": {}}
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from archsieve.results.frames import frame, layers_frame, metrics_frame
+from archsieve.results.query.dataframes import frame, layers_frame, metrics_frame
 
 
 def test_a_frame_has_a_row_per_trial(store, new_run, complete):

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from archsieve.results.health import FINDING, details, findings, findings_of
-from archsieve.results.health_section import health_section
-from archsieve.results.training_facts import lrs_found
+from archsieve.results.analysis.health import FINDING, details, findings, findings_of
+from archsieve.results.database.training_records import lrs_found
+from archsieve.results.report.analysis_sections import health_section
 
 
 def curve(train_loss, train_accuracy, val_loss, val_accuracy):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from archsieve.results.measurements import (
+from archsieve.results.database.latency_records import (
     CALIBRATED,
     Untrained,
     calibration,
@@ -12,8 +12,7 @@ from archsieve.results.measurements import (
     record_errors,
     record_trial,
 )
-from archsieve.results.pareto import pareto
-from archsieve.results.proxy_scores import (
+from archsieve.results.database.proxy_records import (
     Scored,
     rank_correlations,
     record_scores,
@@ -22,9 +21,10 @@ from archsieve.results.proxy_scores import (
     scores_of,
     warmed_up,
 )
-from archsieve.results.query import best, listing, why_none
-from archsieve.results.report import write_report
-from archsieve.spaces.budget import Budget
+from archsieve.results.query.best import best, listing, why_none
+from archsieve.results.query.pareto import pareto
+from archsieve.results.report.report import write_report
+from archsieve.spaces.architectures.budget import Budget
 
 COST = {"params": 10, "macs": 20, "activations": 5, "memory_bytes": 100}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.results.errors import StoreError
-from archsieve.results.store import open_store
+from archsieve.results.database.errors import StoreError
+from archsieve.results.database.store import open_store
 
 
 @pytest.fixture
@@ -195,7 +195,10 @@ def test_a_write_that_raises_leaves_nothing(store, new_run):
 
 
 def test_many_creators_make_one_store(path):
-    program = "import sys; from archsieve.results.store import open_store; open_store(sys.argv[1], create=True).close()"
+    program = (
+        "import sys; from archsieve.results.database.store import open_store; "
+        "open_store(sys.argv[1], create=True).close()"
+    )
     creators = [subprocess.Popen([sys.executable, "-c", program, str(path)]) for _ in range(3)]
     assert [creator.wait(60) for creator in creators] == [0, 0, 0]
     assert [p.name for p in path.parent.iterdir()] == [path.name]

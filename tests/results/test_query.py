@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from archsieve.results import schema
-from archsieve.results.front import front
-from archsieve.results.pareto import pareto
-from archsieve.results.query import best, listing, why_none
-from archsieve.results.records import History, Trial, TrialState, rank
-from archsieve.spaces.budget import Budget
+from archsieve.results.database import schema
+from archsieve.results.database.records import History, Trial, TrialState, rank
+from archsieve.results.query.best import best, listing, why_none
+from archsieve.results.query.pareto import pareto
+from archsieve.results.query.pareto_sql import front
+from archsieve.spaces.architectures.budget import Budget
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
 
@@ -186,7 +186,7 @@ def test_a_history_tells_finished_from_unfinished(store, trials):
     ids="-".join,
 )
 def test_a_front_off_the_index_is_the_front(store, trials, objectives, run, budget):
-    from archsieve.results.pareto import pareto
+    from archsieve.results.query.pareto import pareto
 
     assert front(store, objectives, budget=budget, run=run) == pareto(
         listing(store, budget=budget, run=run), objectives

@@ -6,15 +6,15 @@ from html.parser import HTMLParser
 
 import pytest
 
-from archsieve.results import plots
-from archsieve.results.drawing import SLOT_PX, draw
-from archsieve.results.importance import importances
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.report import write_report
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, Residual
-from archsieve.spaces.catalogue import CATALOGUE
-from archsieve.spaces.cost import cost
+from archsieve.results.analysis.importance import importances
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.report import plots
+from archsieve.results.report.architecture_figure import SLOT_PX, draw
+from archsieve.results.report.report import write_report
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.catalogue import CATALOGUE
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, Residual
 
 
 class Page(HTMLParser):

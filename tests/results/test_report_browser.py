@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.report import write_report
-from archsieve.results.store import open_store
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Residual
-from archsieve.spaces.cost import cost, layer_costs
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.report.report import write_report
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost, layer_costs
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
 
 pytestmark = pytest.mark.slow
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

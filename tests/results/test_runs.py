@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from archsieve.results import schema
-from archsieve.results.check import check_store
-from archsieve.results.errors import RunExistsError, StoreError
-from archsieve.results.lease import started, this_process
-from archsieve.results.records import DatasetRecord, RunStatus, TrialState
-from archsieve.results.run_name import check_run_name
-from archsieve.results.store import open_store
+from archsieve.results.database import schema
+from archsieve.results.database.errors import RunExistsError, StoreError
+from archsieve.results.database.lease import started, this_process
+from archsieve.results.database.records import DatasetRecord, RunStatus, TrialState
+from archsieve.results.database.run_name import check_run_name
+from archsieve.results.database.store import open_store
+from archsieve.results.maintenance.integrity import check_store
 
 
 def test_a_run_is_recalled(store, new_run):
@@ -163,7 +163,7 @@ def test_a_holder_that_cannot_be_seen_from_here_is_watched_whatever_its_host_is_
     store, new_run, monkeypatch, caplog, other
 ):
     """Two machines, or two containers of one, may have one name; process ids of one mean nothing in the other."""
-    monkeypatch.setattr("archsieve.results.store.WATCH_S", 2.0)
+    monkeypatch.setattr("archsieve.results.database.store.WATCH_S", 2.0)
     dead = 2**22 + 1
     new_run("one", provenance={"pid": dead, other: "theirs"})
     beat = threading.Timer(1, age_heartbeat, (store,), {"seconds": 1})
@@ -191,7 +191,7 @@ def test_a_holder_that_was_killed_and_not_yet_buried_does_not_hold_its_run(store
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_silent_holder_on_another_machine_is_watched_before_its_run_is_taken(store, new_run, monkeypatch, hours):
-    monkeypatch.setattr("archsieve.results.store.WATCH_S", 2.0)
+    monkeypatch.setattr("archsieve.results.database.store.WATCH_S", 2.0)
     run_id = new_run("one", provenance={"host": "elsewhere", "pid": 7})
     age_heartbeat(store, hours=hours)
     beat = threading.Timer(
@@ -225,7 +225,7 @@ def test_a_driver_with_process_ids_of_its_own_holds_its_run(store, new_run, data
     command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if shutil.which("unshare") is None or subprocess.run([*command, "true"], check=False).returncode:
         pytest.skip("this system lets nobody have process ids of their own")
-    monkeypatch.setattr("archsieve.results.store.WATCH_S", 3.0)
+    monkeypatch.setattr("archsieve.results.database.store.WATCH_S", 3.0)
     new_run("one")
     store.finish_run(1, "stopped")
     code = [sys.executable, "-c", IN_A_CONTAINER, str(database)]

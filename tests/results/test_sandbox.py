@@ -2,9 +2,9 @@
 
 import pytest
 
-from archsieve.results import schema
-from archsieve.results.errors import RefusedError
-from archsieve.results.sandbox import ask_sql
+from archsieve.results.database import schema
+from archsieve.results.database.errors import RefusedError
+from archsieve.results.query.read_only_sql import ask_sql
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 postgresql_only = pytest.mark.parametrize("database", ["postgresql"], indirect=True)

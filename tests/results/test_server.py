@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from archsieve.results.backup import back_up
-from archsieve.results.errors import LostError, NoStoreError, StoreError
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
+from archsieve.results.database.errors import LostError, NoStoreError, StoreError
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.maintenance.backup import back_up
 
 from .server import PASSWORD, USER
 
@@ -163,7 +163,10 @@ def test_four_drivers_of_one_run_are_one(store, new_run, database):
 
 
 def test_many_creators_make_one_store(database):
-    program = "import sys; from archsieve.results.store import open_store; open_store(sys.argv[1], create=True).close()"
+    program = (
+        "import sys; from archsieve.results.database.store import open_store; "
+        "open_store(sys.argv[1], create=True).close()"
+    )
     creators = [subprocess.Popen([sys.executable, "-c", program, database]) for _ in range(3)]
     assert [creator.wait(60) for creator in creators] == [0, 0, 0]
     with open_store(database) as opened:

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from archsieve.results.errors import StoreError
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
+from archsieve.results.database.errors import StoreError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
 
 
 def test_a_proposal_is_written_before_it_is_handed_out(database, store, new_run, propose):

@@ -6,15 +6,15 @@ import math
 
 import pytest
 
-from archsieve.results.arrival import bring_in
-from archsieve.results.document import documents
-from archsieve.results.errors import RunExistsError
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
-from archsieve.results.transfer import FORMATS, export_runs, read_runs
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, GlobalAverage, Residual
-from archsieve.spaces.cost import cost, layer_costs
+from archsieve.results.database.errors import RunExistsError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.transfer.exporter import FORMATS, export_runs, read_runs
+from archsieve.results.transfer.importer import bring_in
+from archsieve.results.transfer.run_document import documents
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost, layer_costs
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Residual
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # where the engine plays no part
 KINDS = sorted(FORMATS)
@@ -307,7 +307,7 @@ def test_a_parquet_file_opens_in_pandas(store, run, tmp_path):
 def test_tensorboard_reads_the_curves(store, run, tmp_path):
     from tensorboardX.proto.event_pb2 import Event
 
-    from archsieve.results.tensorboard import write_events
+    from archsieve.results.transfer.tensorboard import write_events
 
     folder = tmp_path / "tb"
     assert write_events(store, folder, ["digits"]) == 4

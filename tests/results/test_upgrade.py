@@ -11,11 +11,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from archsieve.results import schema
-from archsieve.results.errors import LockedError, StoreError
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
-from archsieve.results.upgrade import upgrade
+from archsieve.results.database import schema
+from archsieve.results.database.errors import LockedError, StoreError
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.maintenance.upgrade import upgrade
 
 OLD = Path(__file__).parent / "old"
 
@@ -96,7 +96,7 @@ def test_there_is_a_stored_store_of_every_schema_before_this_one():
 @pytest.mark.parametrize(("number", "count"), [(1, 49), (2, 61)])
 def test_an_upgrade_keeps_every_row_and_comes_to_the_schema_of_a_new_store(stored, number, count, kept, monkeypatch):
     monkeypatch.setattr(
-        "archsieve.results.store.WATCH_S", 2.0
+        "archsieve.results.database.store.WATCH_S", 2.0
     )  # the stored driver was another machine's, and is silent
     old = stored(number)
     tables = columns_of(old)
@@ -224,7 +224,7 @@ class TestFiles:
             assert raw.execute("SELECT searcher FROM run WHERE run_id = 1").fetchone() == ("told late",)
 
     def test_a_store_that_is_open_elsewhere_is_not_upgraded(self, old, kept, monkeypatch):
-        monkeypatch.setattr("archsieve.results.upgrade.WAIT_S", 0.2)
+        monkeypatch.setattr("archsieve.results.maintenance.upgrade.WAIT_S", 0.2)
         before = contents(old)
         with closing(sqlite3.connect(old)) as other:
             other.execute("SELECT count(*) FROM run").fetchone()
@@ -244,7 +244,7 @@ class TestFiles:
         def refuse(*_):
             raise OSError(errno.EPERM, "no hard links here")
 
-        monkeypatch.setattr("archsieve.results.upgrade.os.link", refuse)
+        monkeypatch.setattr("archsieve.results.maintenance.upgrade.os.link", refuse)
         before = contents(old)
         assert upgrade(old, kept).backup == kept
         assert contents(kept) == before

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.results.store import Store
-from archsieve.search.cli import main
-from archsieve.search.experiment import Experiment, experiment
-from archsieve.search.search_file import parse
+from archsieve.results.database.store import Store
+from archsieve.search.cli.main import main
+from archsieve.search.experiment.experiment import Experiment, experiment
+from archsieve.search.experiment.search_file import parse
 
 SMALL = {
     "data": {"limit": 300},
@@ -55,7 +55,7 @@ def ray_running():
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
-    from archsieve.search.ray_runtime import quiet
+    from archsieve.search.cluster.ray_runtime import quiet
 
     with quiet(Path(os.devnull)):
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)

@@ -9,8 +9,8 @@ import time
 import uuid
 from pathlib import Path
 
-from archsieve.results.errors import StoreError
-from archsieve.results.store import open_store
+from archsieve.results.database.errors import StoreError
+from archsieve.results.database.store import open_store
 
 MARK = "ARCHSIEVE_TEST_MARK"
 RESUMABLE = (75, 130, -signal.SIGKILL)

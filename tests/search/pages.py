@@ -18,10 +18,10 @@ import typer
 from PIL import Image
 
 import archsieve
-from archsieve.search.cli import app, main
-from archsieve.search.commands.options import DATABASE
-from archsieve.search.experiment import experiment
-from archsieve.search.search_file import parse
+from archsieve.search.cli.main import app, main
+from archsieve.search.cli.options import DATABASE
+from archsieve.search.experiment.experiment import experiment
+from archsieve.search.experiment.search_file import parse
 
 ROOT = Path(archsieve.__file__).resolve().parent
 PAGES = [

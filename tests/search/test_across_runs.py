@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from archsieve.results.errors import NoStoreError
-from archsieve.results.records import History, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.earlier_runs import Informed, earlier_trials, fits
+from archsieve.results.database.errors import NoStoreError
+from archsieve.results.database.records import History, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.runs.session import load, resume, search
+from archsieve.search.runs.warm_start import Informed, earlier_trials, fits
 from archsieve.search.searchers.grid import Grid
-from archsieve.search.searchers.uniform import Uniform
-from archsieve.search.session import load, resume, search
-from archsieve.search.trial_cache import TrialCache
-from archsieve.spaces.recipe import Recipe, RecipeSpace
+from archsieve.search.searchers.random_search import Uniform
+from archsieve.search.trials.trial_cache import TrialCache
+from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 
 from .conftest import small
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import archsieve
-from archsieve.results.arrival import bring_in
-from archsieve.results.store import open_store
-from archsieve.results.transfer import read_runs
-from archsieve.search.cli import main
+from archsieve.results.database.store import open_store
+from archsieve.results.transfer.exporter import read_runs
+from archsieve.results.transfer.importer import bring_in
+from archsieve.search.cli.main import main
 
 EXPORT = Path(archsieve.__file__).parent / "docs" / "digits.parquet"
 REFUSED, DATABASE = 6, 5

@@ -6,8 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from archsieve.search.checkpoint_files import BrokenCheckpointError, Checkpoints, Header, checkpoints_of, identity_of
-from archsieve.search.checkpoints import load, save
+from archsieve.search.trials.checkpoint_files import (
+    BrokenCheckpointError,
+    Checkpoints,
+    Header,
+    checkpoints_of,
+    identity_of,
+)
+from archsieve.search.trials.checkpoints import load, save
 
 
 @pytest.fixture(params=["path", "file", "memory"])

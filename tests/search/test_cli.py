@@ -139,7 +139,7 @@ def test_profile_prints_the_published_counts(command):
 
 
 def test_a_stored_architecture_is_priced(command, tmp_path):
-    from archsieve.spaces.catalogue import named
+    from archsieve.spaces.architectures.catalogue import named
 
     (tmp_path / "net.json").write_text(json.dumps(named("resnet20-cifar").to_json()))
     code, out, _ = command("profile", "net.json", "--json")
@@ -164,7 +164,7 @@ def test_what_trains_nothing_imports_neither_torch_nor_ray(tmp_path, arguments):
     script = (
         "import sys\n"
         f"sys.argv = ['archsieve', *{arguments!r}]\n"
-        "from archsieve.search.cli import main\n"
+        "from archsieve.search.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'ray', 'optuna', 'pandas', 'plotly', 'sklearn'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
@@ -191,7 +191,7 @@ def test_a_removal_says_what_it_saved(command):
 
 
 def test_a_stored_architecture_loses_layers_too(command, tmp_path):
-    from archsieve.spaces.catalogue import named
+    from archsieve.spaces.architectures.catalogue import named
 
     (tmp_path / "net.json").write_text(json.dumps(named("alexnet").to_json()))
     _, out, _ = command("profile", "net.json", "--remove", "7", "--json")

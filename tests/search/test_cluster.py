@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from archsieve.results.errors import StoreError
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
+from archsieve.results.database.errors import StoreError
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
 
 from .cluster import Cluster
 from .drivers import Drivers, finished

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from archsieve.results.records import History
-from archsieve.search.consulting import case_of_file, smaller
+from archsieve.results.database.records import History
+from archsieve.search.post.diagnose import case_of_file, smaller
 
 from .conftest import small
 

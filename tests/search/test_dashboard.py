@@ -11,10 +11,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.dashboard import scratch_copy, server
-from archsieve.search.ray_runtime import ResourceError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.integrations.optuna_dashboard import scratch_copy, server
 
 COST = dict.fromkeys(("params", "macs", "activations", "memory_bytes"), 10)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.results.store import open_store
+from archsieve.results.database.store import open_store
 
 from ..results.server import PASSWORD, Server, why_not
 

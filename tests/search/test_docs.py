@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from archsieve.models.data import DATASETS
-from archsieve.models.data_shapes import SHAPES
+from archsieve.models.data.registry import DATASETS
+from archsieve.models.data.shapes import SHAPES
 from archsieve.search.searchers import SEARCHERS
-from archsieve.spaces.blocks import BLOCKS
+from archsieve.spaces.blocks.standard import BLOCKS
 
 from .pages import PAGES, ROOT, RUN, SHOWN, Fenced, Shell, check_shell, check_spelling, check_toml, fenced, furnish
 
@@ -30,7 +30,7 @@ NOT_HERE = {
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
     r"archsieve search examples/glyphs.toml": "a quarter of an hour; test_zero_shot_search.py has a smaller one",
-    r"from archsieve.search.ray_results": "it needs a finished run of the reader's; test_foreign.py has one",
+    r"from archsieve.search.integrations.ray_tune_results": "it needs a run of the reader's; test_foreign.py has one",
     r"ARCHSIEVE_ENABLE_FAULTS|archsieve resume broken": "it kills its process; test_faults_slow.py does so",
 }
 # Whole pages whose scripts need several machines, SLURM or Kubernetes; that bash can read them is checked.

@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from archsieve.results.errors import RunExistsError
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.changes import changes, code_changes
-from archsieve.search.checking import check_runs
-from archsieve.search.checkpoint_files import checkpoints_of
-from archsieve.search.faults import POINTS, InjectedFaultError, Plan, fault, parse, told
-from archsieve.search.mishaps import Alike, StopKind
-from archsieve.search.session import resume, search
+from archsieve.results.database.errors import RunExistsError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.cluster.fault_injection import POINTS, InjectedFaultError, Plan, fault, parse, told
+from archsieve.search.config.diff import changes, code_changes
+from archsieve.search.post.integrity import check_runs
+from archsieve.search.runs.session import resume, search
+from archsieve.search.trials.checkpoint_files import checkpoints_of
+from archsieve.search.trials.failure_policy import Alike, StopKind
 
 from .conftest import small
 from .drivers import finished
@@ -50,9 +50,9 @@ def attempts(runs, trial):
 @pytest.fixture
 def planned(monkeypatch):
     """Plan a fault for this process."""
-    from archsieve.search import faults
+    from archsieve.search.cluster import fault_injection
 
-    monkeypatch.setattr(faults, "_visits", type(faults._visits)())
+    monkeypatch.setattr(fault_injection, "_visits", type(fault_injection._visits)())
 
     def plan(text, **variables):
         monkeypatch.setenv("ARCHSIEVE_ENABLE_FAULTS", "1")
@@ -83,11 +83,11 @@ def test_a_fault_comes_at_its_point_on_its_nth_visit(planned):
 
 def test_a_fault_that_is_counted_comes_only_so_often_in_all_processes(planned, tmp_path):
     planned("mid_epoch:nan", folder=tmp_path, times=2)
-    from archsieve.search import faults
+    from archsieve.search.cluster import fault_injection
 
     fired = []
     for _ in range(4):  # four processes, each at its first visit
-        faults._visits.clear()
+        fault_injection._visits.clear()
         fired.append(fault("mid_epoch"))
     assert fired == ["nan", "nan", None, None]
 

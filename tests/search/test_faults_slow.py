@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.faults import DRIVER_POINTS
-from archsieve.search.spool import Spool
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.cluster.fault_injection import DRIVER_POINTS
+from archsieve.search.trials.spool import Spool
 
 from .drivers import Drivers, finished
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from archsieve.models.build import build
-from archsieve.models.data import load_data
-from archsieve.models.folded_fit import FoldedFit
-from archsieve.models.folds import cross_folds, fold_seed
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
-from archsieve.search.mishaps import Stop, StopKind
-from archsieve.search.session import resume, search
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.folds import cross_folds, fold_seed
+from archsieve.models.data.registry import load_data
+from archsieve.models.networks.build import build
+from archsieve.models.training.cross_validation import FoldedFit
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.runs.session import resume, search
+from archsieve.search.trials.failure_policy import Stop, StopKind
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.recipes.recipe import Recipe
 
 from .conftest import small
 

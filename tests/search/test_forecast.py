@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from archsieve.search.forecast import forecast, forecast_lines
+from archsieve.search.experiment.dry_run import forecast, forecast_lines
 
 from .conftest import small
 
@@ -108,7 +108,7 @@ def test_a_mistake_in_the_data_is_said(folder, line):
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path, line):
-    from archsieve.results.store import open_store
+    from archsieve.results.database.store import open_store
 
     (tmp_path / "tiny.toml").write_text(SEARCH)
     with open_store(tmp_path / "runs" / "archsieve.db", create=True) as store:

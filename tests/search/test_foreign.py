@@ -8,18 +8,18 @@ import optuna
 import pytest
 from ray import tune
 
-from archsieve.results.arrival import bring_in
-from archsieve.results.asking import ask
-from archsieve.results.query import best
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.foreign import UNKNOWN_SEED
-from archsieve.search.optuna_studies import document_of_study
-from archsieve.search.ray_results import document_of_results
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, GlobalAverage
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.cost import cost
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.query.best import best
+from archsieve.results.query.expression_query import ask
+from archsieve.results.transfer.importer import bring_in
+from archsieve.search.integrations.imported_run import UNKNOWN_SEED
+from archsieve.search.integrations.optuna_study import document_of_study
+from archsieve.search.integrations.ray_tune_results import document_of_results
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

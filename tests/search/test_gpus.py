@@ -14,21 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import tune
 
-from archsieve.models.build import build
-from archsieve.models.data import load_data
-from archsieve.models.train import Fit
-from archsieve.results.records import FailKind, History, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.gpus import CONTEXT_BYTES, SAFETY, SMALLEST, Shares, cap, copies
-from archsieve.search.memory import WithinMemory, lowered, on_gpus, too_much
-from archsieve.search.ray_runtime import ResourceError
+from archsieve.models.data.registry import load_data
+from archsieve.models.networks.build import build
+from archsieve.models.training.trainer import Fit
+from archsieve.results.database.records import FailKind, History, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, SAFETY, SMALLEST, Shares, cap, copies
+from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.runs.memory_limit import WithinMemory, lowered, on_gpus, too_much
+from archsieve.search.runs.session import search
+from archsieve.search.runs.tuner import run_trials
 from archsieve.search.searchers import SEARCHERS
-from archsieve.search.session import search
-from archsieve.search.tuner import run_trials
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.catalogue import named
-from archsieve.spaces.cost import cost
-from archsieve.spaces.recipe import RecipeSpace
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.catalogue import named
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.recipes.recipe import RecipeSpace
 
 from .conftest import begun, small
 from .test_searchers import BUDGET, RECIPES, SPACE, Sieve, run, trial_of

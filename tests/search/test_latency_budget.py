@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from archsieve.models.latency import LatencyPredictor
-from archsieve.results.measurements import calibration, measurements, prediction_errors, record_calibration
-from archsieve.results.query import best, why_none
-from archsieve.results.records import RunStatus, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.calibration import spread
-from archsieve.search.provenance import provenance
-from archsieve.search.session import load, resume, search
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.sieve import BudgetError
+from archsieve.models.profiling.latency_predictor import LatencyPredictor
+from archsieve.results.database.latency_records import calibration, measurements, prediction_errors, record_calibration
+from archsieve.results.database.records import RunStatus, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.query.best import best, why_none
+from archsieve.search.cluster.provenance import provenance
+from archsieve.search.runs.latency_calibration import spread
+from archsieve.search.runs.session import load, resume, search
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.constrained.constrained_space import BudgetError
 
 from .conftest import small
 

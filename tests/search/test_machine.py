@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.search import machine
-from archsieve.search.machine import DISK_BYTES, check_machine
-from archsieve.search.ray_runtime import ResourceError
+from archsieve.search.cluster import preflight
+from archsieve.search.cluster.preflight import DISK_BYTES, check_machine
+from archsieve.search.cluster.ray_runtime import ResourceError
 
 SEARCH = "[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n"
 Usage = namedtuple("Usage", "total used free")
@@ -45,8 +45,8 @@ def test_few_open_files_are_refused_where_no_more_may_be_allowed(tmp_path, hard,
     limits = (150, hard if hard is not None else most)
     script = (
         "import resource, sys; from pathlib import Path\n"
-        "from archsieve.search.machine import check_machine\n"
-        "from archsieve.search.ray_runtime import ResourceError\n"
+        "from archsieve.search.cluster.preflight import check_machine\n"
+        "from archsieve.search.cluster.ray_runtime import ResourceError\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, {limits})\n"
         "try:\n    check_machine(Path('.'))\n"
         "except ResourceError as error:\n    print(error); sys.exit(4)\n"
@@ -55,7 +55,7 @@ def test_few_open_files_are_refused_where_no_more_may_be_allowed(tmp_path, hard,
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (told.returncode, told.stderr) == (code, "")
     assert said in told.stdout
-    assert machine.FILES > 200
+    assert preflight.FILES > 200
 
 
 def test_a_home_that_is_not_there_is_not_missed(command, tmp_path):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from archsieve.results.lease import started
+from archsieve.results.database.lease import started
 
 # what it starts: one that carries the mark; one like Ray's agents, which have a title in place of their environment and
 # a log of the driver's session open; a like one of another driver's; one of a Ray that is older, and was started by a

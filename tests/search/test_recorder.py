@@ -5,15 +5,15 @@ import time
 
 import pytest
 
-from archsieve.results.errors import LockedError, StoreError
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.bridge import guarded
-from archsieve.search.checkpoint_files import Checkpoints
-from archsieve.search.mishaps import Stop, StopKind
-from archsieve.search.recorder import Recorder
+from archsieve.results.database.errors import LockedError, StoreError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.runs.recorder import Recorder
+from archsieve.search.runs.tune_adapter import guarded
 from archsieve.search.searchers import SEARCHERS
-from archsieve.search.spool import Spool, Spooled
+from archsieve.search.trials.checkpoint_files import Checkpoints
+from archsieve.search.trials.failure_policy import Stop, StopKind
+from archsieve.search.trials.spool import Spool, Spooled
 
 from .conftest import small
 
@@ -90,7 +90,7 @@ def test_a_worker_that_ended_itself_for_taking_too_long_is_not_tried_again(path,
         trial = recorder.propose("a")
         recorder.started("a")
         later = time.monotonic() + 61
-        monkeypatch.setattr("archsieve.search.recorder.time.monotonic", lambda: later)
+        monkeypatch.setattr("archsieve.search.runs.recorder.time.monotonic", lambda: later)
         recorder.lost("a", FailKind.WORKER_LOST, "exit code 1")
         ended = store.trial(trial.trial)
         assert ended.fail_kind is FailKind.TIMEOUT
@@ -130,7 +130,7 @@ def test_a_driver_that_slept_writes_nothing_once_another_has_the_run(path, drive
         with store.writing() as connection:  # as another host does after two silent minutes
             connection.exec_driver_sql("UPDATE process SET ended_at = heartbeat_at, end_reason = 'lost'")
         later = time.monotonic() + 200
-        monkeypatch.setattr("archsieve.search.recorder.time.monotonic", lambda: later)
+        monkeypatch.setattr("archsieve.search.runs.recorder.time.monotonic", lambda: later)
         for act in (lambda: recorder.reported("a", epoch(2)), lambda: recorder.completed("a", epoch(2))):
             recorder._beat = later - 200
             with pytest.raises(StoreError):
@@ -163,7 +163,7 @@ def test_a_trial_that_fails_before_its_first_report_tells_where_it_went_on(path,
 
 
 def test_what_a_locked_database_cannot_take_is_spooled_and_said_again(path, driven, monkeypatch, tmp_path):
-    monkeypatch.setattr("archsieve.results.sqlite_file.BUSY_S", 0.2)
+    monkeypatch.setattr("archsieve.results.database.sqlite_file.BUSY_S", 0.2)
     with open_store(path, create=True) as store:
         recorder = driven(store)
         trial = recorder.propose("a").trial

@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 
 from archsieve.search.searchers import SEARCHERS
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.named_spaces import NAMED_SPACES
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.search_space.named import NAMED_SPACES
 
 from .pages import ROOT
 

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
 
 from .conftest import python
 from .drivers import Drivers, finished

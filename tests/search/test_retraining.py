@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from archsieve.models.image_model import ImageModel
-from archsieve.results.artifact_files import checked
-from archsieve.results.store import open_store
-from archsieve.search.ensembling import ensemble_run
-from archsieve.search.retraining import kept_model, loaded, retrain_trial, seeds_of
-from archsieve.search.session import search
+from archsieve.models.export.classifier import ImageModel
+from archsieve.results.database.artifacts import checked
+from archsieve.results.database.store import open_store
+from archsieve.search.post.ensemble import ensemble_run
+from archsieve.search.post.retrain import kept_model, loaded, retrain_trial, seeds_of
+from archsieve.search.runs.session import search
 
 from .conftest import small
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import pytest
 from ray import tune
 
-from archsieve.results.records import History, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.schedulers import Earlier, brackets_that_fit, earlier_trials, shares
+from archsieve.results.database.records import History, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.config.schema import SearchSection
+from archsieve.search.runs.tuner import run_trials
+from archsieve.search.schedulers.registry import Earlier, brackets_that_fit, earlier_trials, shares
+from archsieve.search.schedulers.tune_rules import Halving, Median
 from archsieve.search.searchers import SEARCHERS
-from archsieve.search.sections import SearchSection
-from archsieve.search.stopping import Halving, Median
-from archsieve.search.tuner import run_trials
 
 from .conftest import begun, small
 
@@ -205,7 +205,7 @@ def test_a_model_takes_a_short_trial_neither_for_a_bad_one_nor_for_a_good_one(na
 
 
 def test_merit_orders_the_completed_before_the_stopped_and_the_failed_last():
-    from archsieve.search.searchers.merit import merit
+    from archsieve.search.searchers.ranking import merit
 
     from .test_searchers import OPEN_RECIPES, SPACE, Sieve, trial_of
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.search.search_file import SearchFileError, load_experiment, overridden_twice
-from archsieve.search.template import recommended, search_file_text
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.sieve import Sieve
+from archsieve.search.experiment.search_file import SearchFileError, load_experiment, overridden_twice
+from archsieve.search.experiment.template import recommended, search_file_text
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.constrained.constrained_space import Sieve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

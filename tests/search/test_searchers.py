@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from archsieve.results.records import History, Trial, TrialState
+from archsieve.results.database.records import History, Trial, TrialState
 from archsieve.search.searchers import SEARCHERS
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import Range, choice, repeat
-from archsieve.spaces.cost import cost
-from archsieve.spaces.recipe import Recipe, RecipeSpace
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
-from archsieve.spaces.stages import stage
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import Range, choice, repeat
+from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
+from archsieve.spaces.search_space.space import Space
+from archsieve.spaces.search_space.stages import stage
 
 SPACE = Space(
     (1, 8, 8),

@@ -6,16 +6,16 @@ from statistics import fmean
 
 import pytest
 
-from archsieve.results.records import History
+from archsieve.results.database.records import History
 from archsieve.search.searchers import SEARCHERS
-from archsieve.spaces.blocks import Conv, GlobalAverage
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import Range
-from archsieve.spaces.cost import cost
-from archsieve.spaces.recipe import RecipeSpace
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
-from archsieve.spaces.stages import stage
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import Range
+from archsieve.spaces.recipes.recipe import RecipeSpace
+from archsieve.spaces.search_space.space import Space
+from archsieve.spaces.search_space.stages import stage
 
 from .test_searchers import trial_of
 

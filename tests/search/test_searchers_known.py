@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archsieve.results.records import History, TrialState
-from archsieve.results.store import open_store
+from archsieve.results.database.records import History, TrialState
+from archsieve.results.database.store import open_store
 from archsieve.search.searchers import KnownFirst, make_searcher
 from archsieve.search.searchers.gaussian_process import GaussianProcess
 from archsieve.search.searchers.grid import Grid
 from archsieve.search.searchers.nsga2 import NSGA2, crowding, survivors
 from archsieve.search.searchers.tpe import TPE
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, GlobalAverage
-from archsieve.spaces.cost import cost, layer_costs
-from archsieve.spaces.recipe import Recipe
-from archsieve.spaces.sieve import BudgetError, Sieve
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost, layer_costs
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage
+from archsieve.spaces.constrained.constrained_space import BudgetError, Sieve
+from archsieve.spaces.recipes.recipe import Recipe
 
 from .conftest import small
 from .test_searchers import BUDGET, OPEN_RECIPES, RECIPES, SPACE, keys, run, trial_of

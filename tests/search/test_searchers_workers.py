@@ -2,7 +2,7 @@
 
 import pytest
 
-from archsieve.search.session import resume, search
+from archsieve.search.runs.session import resume, search
 
 from .conftest import small
 

@@ -4,23 +4,23 @@ import json
 
 import pytest
 
-from archsieve.results.backup import back_up
-from archsieve.results.errors import RunExistsError
-from archsieve.results.query import best
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.store import open_store
-from archsieve.search.checking import check_runs
-from archsieve.search.provenance import provenance
-from archsieve.search.ray_runtime import ResourceError
-from archsieve.search.session import resume, search
-from archsieve.search.trial import fail_kind
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, GlobalAverage, ResponseNorm
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice
-from archsieve.spaces.cost import cost
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
+from archsieve.results.database.errors import RunExistsError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.maintenance.backup import back_up
+from archsieve.results.query.best import best
+from archsieve.search.cluster.provenance import provenance
+from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.post.integrity import check_runs
+from archsieve.search.runs.session import resume, search
+from archsieve.search.trials.trainable import fail_kind
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, ResponseNorm
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import choice
+from archsieve.spaces.search_space.space import Space
 
 from .conftest import python, small
 
@@ -235,7 +235,7 @@ def test_an_image_folder_is_searched(tmp_path):
 def test_what_went_wrong_is_told_apart():
     import torch
 
-    from archsieve.models.data_error import DataError
+    from archsieve.models.data.data_error import DataError
 
     assert fail_kind(torch.OutOfMemoryError("CUDA out of memory")) is FailKind.OOM
     assert fail_kind(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")) is FailKind.OOM

@@ -6,19 +6,19 @@ import re
 
 import pytest
 
-from archsieve.models.build import build_for
-from archsieve.models.data import load_data
-from archsieve.models.learning_rate import find_lr
-from archsieve.results.health import findings_of
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
-from archsieve.results.training_facts import augmentation_cost, lrs_found
-from archsieve.search.session import search
-from archsieve.search.template import search_file_text
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import LocalContrast
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.recipe import Recipe
+from archsieve.models.data.registry import load_data
+from archsieve.models.networks.build import build_for
+from archsieve.models.training.lr_finder import find_lr
+from archsieve.results.analysis.health import findings_of
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.database.training_records import augmentation_cost, lrs_found
+from archsieve.search.experiment.template import search_file_text
+from archsieve.search.runs.session import search
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.blocks.standard import LocalContrast
+from archsieve.spaces.recipes.recipe import Recipe
 
 from .conftest import small
 

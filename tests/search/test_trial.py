@@ -6,12 +6,12 @@ import random
 import pytest
 import torch
 
-from archsieve.results.records import FailKind
-from archsieve.search.checkpoint_files import Checkpoints, identity_of
-from archsieve.search.checkpoints import load, save
-from archsieve.search.searchers.recipes import draw_recipe
-from archsieve.search.timing import Timing
-from archsieve.search.trial import Conditions, NetworkTrial
+from archsieve.results.database.records import FailKind
+from archsieve.search.searchers.recipe_sampling import draw_recipe
+from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of
+from archsieve.search.trials.checkpoints import load, save
+from archsieve.search.trials.latency import Timing
+from archsieve.search.trials.trainable import Conditions, NetworkTrial
 
 from .conftest import small
 
@@ -87,7 +87,7 @@ def test_checkpoints_that_cannot_be_listed_fail_the_trial_and_stay(begin, shelf,
         raise OSError(116, "Stale file handle")
 
     with monkeypatch.context() as patched:
-        patched.setattr("archsieve.search.checkpoint_files.Shelf.names", stale)
+        patched.setattr("archsieve.search.trials.checkpoint_files.Shelf.names", stale)
         result = begin().step()
     assert (result["fail_kind"], result["done"]) == (FailKind.DATA, True)
     assert "Stale file handle" in result["reason"]

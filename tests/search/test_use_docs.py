@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import archsieve
-from archsieve.models.diagnose import CHECKS
-from archsieve.models.export import FORMATS
-from archsieve.models.forms import FORMS
+from archsieve.models.diagnostics.run_checks import CHECKS
+from archsieve.models.export.formats import FORMATS
+from archsieve.models.export.variants import FORMS
 
 DOCS = Path(archsieve.__file__).parent / "docs"
 

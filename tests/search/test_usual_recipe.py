@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.search.search_file import load_experiment
+from archsieve.search.experiment.search_file import load_experiment
 from archsieve.search.searchers import SEARCHERS, UsualFirst, make_searcher, usual_recipe
-from archsieve.spaces.choices import Range
-from archsieve.spaces.recipe import Recipe, RecipeSpace
-from archsieve.spaces.sieve import Sieve
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import Range
+from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 
 from .conftest import small
 from .test_searchers import BUDGET, OPEN_RECIPES, SPACE, keys, run

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from archsieve.models.data import load_data
-from archsieve.models.proxies import probe, proxy_scores
-from archsieve.results.proxy_scores import Scored, rank_correlations, scores, scores_of, warmed_up
-from archsieve.results.records import History
-from archsieve.results.store import open_store
+from archsieve.models.data.registry import load_data
+from archsieve.models.diagnostics.zero_cost_proxies import probe, proxy_scores
+from archsieve.results.database.proxy_records import Scored, rank_correlations, scores, scores_of, warmed_up
+from archsieve.results.database.records import History
+from archsieve.results.database.store import open_store
+from archsieve.search.runs.proxy_warmup import candidates, warn_of_none
+from archsieve.search.runs.session import resume, search
 from archsieve.search.searchers import SEARCHERS
-from archsieve.search.searchers.known import KnownFirst
-from archsieve.search.session import resume, search
-from archsieve.search.warmup import candidates, warn_of_none
-from archsieve.spaces.architecture import Architecture
+from archsieve.search.searchers.initial_designs import KnownFirst
+from archsieve.spaces.architectures.architecture import Architecture
 
 from .conftest import small
 

@@ -9,15 +9,15 @@ import pytest
 from ray import tune
 from sqlalchemy import select
 
-from archsieve.results import schema
-from archsieve.results.store import open_store
-from archsieve.search.checkpoint_files import Checkpoints
-from archsieve.search.gpus import CONTEXT_BYTES, Shares
-from archsieve.search.nodes import Nodes
-from archsieve.search.ray_runtime import fitting
-from archsieve.search.recorder import Recorder
-from archsieve.search.spool import Spool
-from archsieve.search.tuner import run_trials
+from archsieve.results.database import schema
+from archsieve.results.database.store import open_store
+from archsieve.search.cluster.capacity import Nodes
+from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, Shares
+from archsieve.search.cluster.ray_runtime import fitting
+from archsieve.search.runs.recorder import Recorder
+from archsieve.search.runs.tuner import run_trials
+from archsieve.search.trials.checkpoint_files import Checkpoints
+from archsieve.search.trials.spool import Spool
 
 from .conftest import begun, small
 

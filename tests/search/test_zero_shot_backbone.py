@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from archsieve.models.backbones import backbone
-from archsieve.models.class_folds import Start
-from archsieve.models.image_bodies import FrozenStartBody
-from archsieve.models.zero_shot_model import ZeroShotModel
-from archsieve.results.store import open_store
-from archsieve.search.experiment import experiment
-from archsieve.search.search_file import parse
-from archsieve.search.session import search
-from archsieve.search.trial_cache import conditions
-from archsieve.search.zero_shot_task import zero_shot_fit
-from archsieve.spaces.cost import cost
-from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe
+from archsieve.models.data.class_folds import Start
+from archsieve.models.networks.backbones import backbone
+from archsieve.models.networks.feature_extractors import FrozenStartBody
+from archsieve.models.zero_shot.saved_model import ZeroShotModel
+from archsieve.results.database.store import open_store
+from archsieve.search.experiment.experiment import experiment
+from archsieve.search.experiment.search_file import parse
+from archsieve.search.runs.session import search
+from archsieve.search.tasks.zero_shot import zero_shot_fit
+from archsieve.search.trials.trial_cache import conditions
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 
 SMALL = "timm:test_resnet.r160_in1k"
 RECIPE = {"epochs": 2, "lr": 0.01, "k": 8, "hidden": 16, "loss": "softmax", "similarity": "cosine"}

@@ -7,10 +7,10 @@ import sys
 import pytest
 from PIL import Image
 
-from archsieve.search.cli import main
-from archsieve.search.experiment import experiment
-from archsieve.search.search_file import parse
-from archsieve.spaces.sieve import BudgetError
+from archsieve.search.cli.main import main
+from archsieve.search.experiment.experiment import experiment
+from archsieve.search.experiment.search_file import parse
+from archsieve.spaces.constrained.constrained_space import BudgetError
 
 FILE = """
 [data]

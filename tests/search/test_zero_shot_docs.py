@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import archsieve
-from archsieve.models.zero_shot_metrics import ZeroShotScores
-from archsieve.results.zero_shot import OF_ZERO_SHOT
-from archsieve.search.commands.searching import init
-from archsieve.search.search_file import load_experiment
-from archsieve.spaces.zero_shot_recipe import LOSSES, SIMILARITIES, TEXTS
+from archsieve.models.zero_shot.metrics import ZeroShotScores
+from archsieve.results.database.zero_shot_records import OF_ZERO_SHOT
+from archsieve.search.cli.search_commands import init
+from archsieve.search.experiment.search_file import load_experiment
+from archsieve.spaces.recipes.zero_shot_recipe import LOSSES, SIMILARITIES, TEXTS
 
 ROOT = Path(archsieve.__file__).parent
 PAGE = (ROOT / "docs" / "zero_shot.md").read_text(encoding="utf-8")

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from archsieve.models.zero_shot_model import ZeroShotModel
-from archsieve.results.store import open_store
-from archsieve.results.zero_shot import MEASURES, SELECTED_BY, SHOWN, table_of
-from archsieve.search.cli import main
+from archsieve.models.zero_shot.saved_model import ZeroShotModel
+from archsieve.results.database.store import open_store
+from archsieve.results.database.zero_shot_records import MEASURES, SELECTED_BY, SHOWN, table_of
+from archsieve.search.cli.main import main
 
 PLACES, COLOURS = (
     ("left", "right", "top", "bottom"),

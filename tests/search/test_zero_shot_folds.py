@@ -5,16 +5,16 @@ import random
 import pytest
 import torch
 
-from archsieve.models.class_folds import ClassFolds, Start
-from archsieve.models.folds import fold_seed
-from archsieve.models.proxies import probe, proxy_scores
-from archsieve.results.store import open_store
-from archsieve.results.zero_shot import TESTED, table_of
-from archsieve.search.mishaps import Stop, StopKind
-from archsieve.search.session import resume, search
-from archsieve.search.zero_shot_task import zero_shot_fit
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.recorded_recipes import recorded_recipe
+from archsieve.models.data.class_folds import ClassFolds, Start
+from archsieve.models.data.folds import fold_seed
+from archsieve.models.diagnostics.zero_cost_proxies import probe, proxy_scores
+from archsieve.results.database.store import open_store
+from archsieve.results.database.zero_shot_records import TESTED, table_of
+from archsieve.search.runs.session import resume, search
+from archsieve.search.tasks.zero_shot import zero_shot_fit
+from archsieve.search.trials.failure_policy import Stop, StopKind
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.recipes.recorded_recipes import recorded_recipe
 
 from .test_zero_shot_search import tiny
 

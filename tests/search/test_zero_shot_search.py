@@ -7,23 +7,23 @@ import random
 import pytest
 import torch
 
-from archsieve.models.zero_shot_model import ZeroShotModel
-from archsieve.results.artifact_files import checked
-from archsieve.results.backup import back_up
-from archsieve.results.records import History, TrialState
-from archsieve.results.store import open_store
-from archsieve.results.zero_shot import MEASURES, SELECTED_BY, TESTED, table_of
-from archsieve.search.checking import check_runs
-from archsieve.search.experiment import experiment
-from archsieve.search.search_file import parse
+from archsieve.models.zero_shot.saved_model import ZeroShotModel
+from archsieve.results.database.artifacts import checked
+from archsieve.results.database.records import History, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.database.zero_shot_records import MEASURES, SELECTED_BY, TESTED, table_of
+from archsieve.results.maintenance.backup import back_up
+from archsieve.search.experiment.experiment import experiment
+from archsieve.search.experiment.search_file import parse
+from archsieve.search.post.integrity import check_runs
+from archsieve.search.runs.session import search
 from archsieve.search.searchers import SEARCHERS
-from archsieve.search.session import search
-from archsieve.search.zero_shot_task import ZeroShotBench
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.cost import cost
-from archsieve.spaces.recorded_recipes import recorded_recipe
-from archsieve.spaces.zero_shot_head import last_map
-from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from archsieve.search.tasks.zero_shot import ZeroShotBench
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.constrained.zero_shot_head import last_map
+from archsieve.spaces.recipes.recorded_recipes import recorded_recipe
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
 
 pytestmark = pytest.mark.usefixtures("ray_running")
 

@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import ShapeError
-from archsieve.spaces.blocks import (
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.catalogue import CATALOGUE, named
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.base import ShapeError
+from archsieve.spaces.blocks.standard import (
     Conv,
     ConvPool,
     GlobalAverage,
@@ -22,8 +24,6 @@ from archsieve.spaces.blocks import (
     ResponseNorm,
     block_from_json,
 )
-from archsieve.spaces.catalogue import CATALOGUE, named
-from archsieve.spaces.cost import cost
 
 SMALL = Architecture((3, 16, 16), (Conv(8), Residual(16, stride=2), Inception(16), Linear(12)), 10)
 SMALL_FINGERPRINT = "e5f03350829d49d9aa4d33da57af294431c5e10aebc6bc4d775c220a3cf8d353"
@@ -97,7 +97,7 @@ def test_the_fingerprint_is_golden():
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_the_fingerprint_is_the_same_in_every_process(hash_seed):
     program = (
-        "import json, sys; from archsieve.spaces.architecture import Architecture; "
+        "import json, sys; from archsieve.spaces.architectures.architecture import Architecture; "
         "print(Architecture.from_json(json.load(sys.stdin)).fingerprint)"
     )
     out = subprocess.run(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from archsieve.spaces.budget import Budget, format_count, parse_count
-from archsieve.spaces.cost import Cost
+from archsieve.spaces.architectures.budget import Budget, format_count, parse_count
+from archsieve.spaces.architectures.cost import Cost
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import ShapeError
-from archsieve.spaces.blocks import Inception
-from archsieve.spaces.catalogue import CATALOGUE, named
-from archsieve.spaces.classics import GOOGLENET_STAGES
-from archsieve.spaces.cost import cost, layer_costs
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.catalogue import CATALOGUE, named
+from archsieve.spaces.architectures.cost import cost, layer_costs
+from archsieve.spaces.architectures.reference_networks import GOOGLENET_STAGES
+from archsieve.spaces.blocks.base import ShapeError
+from archsieve.spaces.blocks.standard import Inception
 
 # name: (params, macs)
 GOLDEN = {
@@ -93,7 +93,7 @@ def test_params_are_torchvisions_tensor_for_tensor(torchvision_name):
     extra = {"aux_logits": False, "init_weights": False} if torchvision_name == "googlenet" else {}
     with torch.device("meta"):
         theirs = models.get_model(torchvision_name, weights=None, **extra)
-    from archsieve.models.build import build
+    from archsieve.models.networks.build import build
 
     ours = build(named(torchvision_name.replace("_", "-")), device="meta")
     shapes = [sorted(tuple(p.shape) for p in network.parameters()) for network in (ours, theirs)]

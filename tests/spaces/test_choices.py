@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from archsieve.spaces.blocks import Conv
-from archsieve.spaces.choices import Choice, Range, choice, repeat
+from archsieve.spaces.blocks.standard import Conv
+from archsieve.spaces.parameters.domains import Choice, Range, choice, repeat
 
 
 def test_a_choice_holds_its_options():

@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.cost import leaves
-from archsieve.spaces.neighbours import excess, repair, settle
-from archsieve.spaces.sieve import BudgetError, Sieve
-from archsieve.spaces.space import Space
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import leaves
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
+from archsieve.spaces.constrained.constrained_space import BudgetError, Sieve
+from archsieve.spaces.constrained.mutation import excess, repair, settle
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.space import Space
 
 SPACE = Space(
     (1, 8, 8),

@@ -6,21 +6,21 @@ from collections import Counter
 
 import pytest
 
-from archsieve.spaces import counting
-from archsieve.spaces.batch import Batch
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.cost import cost
-from archsieve.spaces.counting import Draw, TableDraw, histogram
-from archsieve.spaces.named_spaces import named_space
-from archsieve.spaces.neighbours import cross, excess, mutate, neighbours, repair
-from archsieve.spaces.parse import decisions_of
-from archsieve.spaces.sieve import BudgetError, Sieve
-from archsieve.spaces.space import Space
-from archsieve.spaces.stages import stage
-from archsieve.spaces.verdict import cheapest, dead_choices, nearest_budget
-from archsieve.spaces.ways import BucketWays, ExactWays, TooMany
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
+from archsieve.spaces.constrained import sampling
+from archsieve.spaces.constrained.constrained_space import BudgetError, Sieve
+from archsieve.spaces.constrained.cost_tables import BucketWays, ExactWays, TooMany
+from archsieve.spaces.constrained.feasibility import cheapest, dead_choices, nearest_budget
+from archsieve.spaces.constrained.mutation import cross, excess, mutate, neighbours, repair
+from archsieve.spaces.constrained.sampling import Draw, TableDraw, histogram
+from archsieve.spaces.constrained.vectorized import Batch
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.encoding import decisions_of
+from archsieve.spaces.search_space.named import named_space
+from archsieve.spaces.search_space.space import Space
+from archsieve.spaces.search_space.stages import stage
 
 # 288 distinct networks out of 864 encodings
 OVERLAPPING = Space(
@@ -162,7 +162,7 @@ def test_the_histogram_holds_everything_that_fits(sieve):
 def test_a_histogram_that_no_exact_table_gives_is_that_of_draws():
     """One in coarse buckets had four in five of these below 4.44M multiply-accumulates, where hardly any is."""
     sieve = Sieve(named_space("cifar-resnet-space"), Budget(params="300k"))
-    assert isinstance(counting.table(sieve, ("macs", "params")), BucketWays)
+    assert isinstance(sampling.table(sieve, ("macs", "params")), BucketWays)
     rows = histogram(sieve)
     assert sum(n for _, _, n in rows) == pytest.approx(sieve.count().value)
     found = [cost(sieve.sample(random.Random(seed))).macs for seed in range(1000)]

@@ -8,10 +8,11 @@ import pytest
 
 import archsieve
 
-MODULES = sorted(path.stem for path in Path(archsieve.__file__).parent.joinpath("spaces").glob("[!_]*.py"))
+ROOT = Path(archsieve.__file__).parent
+MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.glob("spaces/*/[!_]*.py"))
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_docstrings_of(module):
-    results = doctest.testmod(importlib.import_module(f"archsieve.spaces.{module}"))
+    results = doctest.testmod(importlib.import_module(f"archsieve.{module}"))
     assert results.failed == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from archsieve.spaces.lookup import look_up, unknown
+from archsieve.spaces.parameters.lookup import look_up, unknown
 
 TABLE = {"grid": 1, "evolution": 2}
 

@@ -4,15 +4,15 @@ import random
 
 import pytest
 
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.catalogue import CATALOGUE, named
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.cost import cost
-from archsieve.spaces.named_spaces import LEAST_SIDE, NAMED_SPACES, named_space
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space
-from archsieve.spaces.stages import stage
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.catalogue import CATALOGUE, named
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.named import LEAST_SIDE, NAMED_SPACES, named_space
+from archsieve.spaces.search_space.space import Space
+from archsieve.spaces.search_space.stages import stage
 
 SIZES = {
     "mixed": 632_904,

@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from archsieve.models.build import build
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import Block, ShapeError
-from archsieve.spaces.blocks import (
+from archsieve.models.networks.build import build
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.catalogue import named
+from archsieve.spaces.architectures.cost import cost, layer_costs
+from archsieve.spaces.blocks.base import Block, ShapeError
+from archsieve.spaces.blocks.standard import (
     Conv,
     ConvPool,
     GlobalAverage,
@@ -21,10 +24,7 @@ from archsieve.spaces.blocks import (
     Residual,
     ResponseNorm,
 )
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.catalogue import named
-from archsieve.spaces.cost import cost, layer_costs
-from archsieve.spaces.named_spaces import NAMED_SPACES, named_space
+from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
 
 ACTS = ("relu", "prelu", "leaky-relu", "elu", "gelu", "silu", "hardswish", "tanh", "sigmoid", "none")
 FLAGS = (False, True)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from archsieve.spaces.choices import Choice, Range
-from archsieve.spaces.recipe import CONDITIONS, Recipe, RecipeSpace
+from archsieve.spaces.parameters.domains import Choice, Range
+from archsieve.spaces.recipes.recipe import CONDITIONS, Recipe, RecipeSpace
 
 
 def test_json_round_trip():

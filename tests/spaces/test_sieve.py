@@ -8,14 +8,14 @@ from collections import Counter
 
 import pytest
 
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import ShapeError
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.cost import cost
-from archsieve.spaces.sieve import COSTS, BudgetError, Sieve
-from archsieve.spaces.space import Space, fills
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.base import ShapeError
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
+from archsieve.spaces.constrained.constrained_space import COSTS, BudgetError, Sieve
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.space import Space, fills
 
 
 def of(*blocks):

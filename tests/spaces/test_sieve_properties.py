@@ -3,15 +3,15 @@
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import ShapeError
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.cost import cost
-from archsieve.spaces.parse import decisions_of
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space, fills
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.base import ShapeError
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.encoding import decisions_of
+from archsieve.spaces.search_space.space import Space, fills
 
 WAYS = 200  # more ways to fill a space than this take too long to try
 

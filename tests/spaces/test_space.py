@@ -5,14 +5,14 @@ import pickle
 
 import pytest
 
-from archsieve.spaces.architecture import Architecture
-from archsieve.spaces.block import ShapeError
-from archsieve.spaces.blocks import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.named_spaces import NAMED_SPACES, named_space
-from archsieve.spaces.parse import decisions_of
-from archsieve.spaces.sieve import Sieve
-from archsieve.spaces.space import Space, fills
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.base import ShapeError
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
+from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.encoding import decisions_of
+from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
+from archsieve.spaces.search_space.space import Space, fills
 
 SPACE = Space(
     (1, 8, 8),

@@ -6,17 +6,17 @@ import itertools
 
 import pytest
 
-from archsieve.spaces.blocks import Conv, GlobalAverage, Linear, Pool
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.choices import choice, repeat
-from archsieve.spaces.graph import Graph
-from archsieve.spaces.recipe import Recipe, RecipeSpace
-from archsieve.spaces.recorded_recipes import recorded_recipe
-from archsieve.spaces.sieve import BudgetError, Sieve
-from archsieve.spaces.space import Space
-from archsieve.spaces.tasks import task_name
-from archsieve.spaces.zero_shot_head import largest_head, last_map, left_for_image_network
-from archsieve.spaces.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear, Pool
+from archsieve.spaces.constrained.constrained_space import BudgetError, Sieve
+from archsieve.spaces.constrained.graph import Graph
+from archsieve.spaces.constrained.zero_shot_head import largest_head, last_map, left_for_image_network
+from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.parameters.task_kinds import task_name
+from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
+from archsieve.spaces.recipes.recorded_recipes import recorded_recipe
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from archsieve.spaces.search_space.space import Space
 
 SPACE = Space(
     (1, 8, 8),

@@ -12,11 +12,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from archsieve.results.measurements import record_trial
-from archsieve.results.proxy_scores import record_scores
-from archsieve.results.records import FailKind, TrialState
-from archsieve.results.schema import APPLICATION_ID
-from archsieve.results.store import Store, open_store
+from archsieve.results.database.latency_records import record_trial
+from archsieve.results.database.proxy_records import record_scores
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.schema import APPLICATION_ID
+from archsieve.results.database.store import Store, open_store
 
 DATASET = {"content_hash": "d1", "name": "digits", "n_train": 1000, "n_val": 300, "n_test": 497, "n_classes": 10}
 LAYERS = [

@@ -1,0 +1,1 @@
+"""Data sets: loading, splits, folds, image and text features."""

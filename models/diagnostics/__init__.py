@@ -1,0 +1,1 @@
+"""Checks of a network, and zero-cost proxies."""

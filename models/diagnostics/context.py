@@ -1,0 +1,152 @@
+"""The patient: a network with its recipe, loss and data, as the doctor's checks see it.
+
+Shapes: B images of a batch, N of a subset, K classes.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...spaces.recipes.recipe import Recipe
+from ..data.dataset import ImageData, Split, in_unit_range
+from ..networks.dropconnect import DropConnectLinear
+from ..training.distortion import distort
+from ..training.evaluate import predict
+from ..training.optimizers import lr_at, make_optimizer, set_lr
+from ..training.random_state import Streams
+
+HOLD_BACK = (
+    *("dropout", "dropconnect", "weight_decay", "label_smoothing"),
+    *("rotation_degrees", "jitter", "noise_std", "elastic_alpha_px"),
+)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Verdict = Literal["good", "watch", "bad"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: a verdict, the evidence in words, what to do where it is not good, and the figures."""
+
+    check: str
+    verdict: Verdict
+    evidence: str
+    advice: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A short training: the module, the loss of each step, accuracies at its end, and whether it came to an end."""
+
+    module: nn.Module
+    losses: tuple[float, ...]
+    train_accuracy: float
+    val_accuracy: float
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss left the numbers."""
+        return not all(map(math.isfinite, self.losses))
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """``make`` builds the network anew, its weights drawn by a seed; ``loss`` is of (scores (B, K), labels (B,)).
+
+    ``trained`` are the weights of a finished network, where there are any: else a short training stands for it.
+    """
+
+    make: Callable[[int], nn.Module]
+    data: ImageData
+    recipe: Recipe
+    seed: int = 0
+    loss: Loss = F.cross_entropy
+    trained: nn.Module | None = None
+    short_images: int = 1024
+    short_epochs: int = 10
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of saying the most frequent class of the training images."""
+        counts = torch.bincount(self.data.train.labels, minlength=self.data.n_classes)
+        return float(counts.max()) / len(self.data.train)
+
+    def subset(self, n: int) -> Split:
+        """Up to ``n`` training images, drawn by the seed."""
+        order = torch.randperm(len(self.data.train), generator=torch.Generator().manual_seed(self.seed))
+        return self.data.train.take(order[:n])
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images as the network takes them."""
+        return self.data.normalise(in_unit_range(images))
+
+    @property
+    def bare(self) -> Recipe:
+        """The recipe without anything that holds a network back."""
+        nothing = dict.fromkeys(HOLD_BACK, 0.0)
+        return replace(self.recipe, **nothing, augmentation="none")  # type: ignore[arg-type]
+
+    def bare_network(self) -> nn.Module:
+        """A new network that loses no inputs and no weights while it trains."""
+        module = self.make(self.seed)
+        for layer in module.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = 0.0
+            elif isinstance(layer, DropConnectLinear):
+                layer.drop = 0.0
+        return module
+
+    @cached_property
+    def short(self) -> Training:
+        """A short training by the recipe on some of the training images, less penalties, averages and other tasks."""
+        split, batch = self.subset(self.short_images), self.recipe.batch_size
+        steps = self.short_epochs * math.ceil(len(split) / batch)
+        return self.train(self.make(self.seed), split, self.recipe, steps)
+
+    @property
+    def grown(self) -> nn.Module:
+        """The finished network, or the one of the short training."""
+        return self.short.module if self.trained is None else self.trained
+
+    def train(
+        self,
+        module: nn.Module,
+        split: Split,
+        recipe: Recipe,
+        steps: int,
+        until: Callable[[nn.Module], bool] = lambda module: False,
+    ) -> Training:
+        """Train ``module`` for ``steps`` batches of ``split``, or until a look after each pass is satisfied."""
+        streams, losses = Streams(self.seed, torch.device("cpu")), list[float]()
+        optimizer, batch = make_optimizer(module.train(), recipe), min(recipe.batch_size, len(split))
+        with streams.layers():
+            while len(losses) < steps:
+                for index in torch.split(torch.randperm(len(split), generator=streams.shuffle), batch):
+                    if len(index) < min(batch, 2):
+                        continue
+                    images = distort(in_unit_range(split.images[index]), recipe, streams.augmentation)
+                    set_lr(optimizer, lr_at(recipe, len(losses), steps))
+                    loss = self.loss(module(self.data.normalise(images)), split.labels[index])
+                    losses.append(loss.item())
+                    if not math.isfinite(losses[-1]):
+                        return Training(module, tuple(losses), 0.0, 0.0)
+                    optimizer.zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    optimizer.step()
+                    if len(losses) == steps:
+                        break
+                if until(module):
+                    break
+        return Training(module, tuple(losses), self.accuracy(module, split), self.accuracy(module, self.data.val))
+
+    def accuracy(self, module: nn.Module, split: Split) -> float:
+        """The share of images that ``module`` is right about."""
+        said = predict(module, split.images, self.data).argmax(1)
+        return int((said == split.labels).sum()) / len(split)

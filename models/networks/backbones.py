@@ -1,0 +1,91 @@
+"""Backbones: the networks of timm and torchvision by name, with random weights."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...spaces.architectures.architecture import check_input_shape
+from ...spaces.parameters.lookup import look_up
+
+DEFAULT_INPUT = (3, 224, 224)
+
+
+def backbone(
+    name: str, *, classes: int | None = None, in_channels: int = 3, device: torch.device | str | None = None
+) -> nn.Module:
+    """The network ``name``, as in "timm:resnet18" or "torchvision:vgg16", with random weights: nothing is downloaded.
+
+    ``classes`` None keeps the published number, 0 leaves out the classifier: (N, C, H, W) -> (N, features).
+    ``device="meta"`` builds without memory. torchvision's auxiliary heads are left out.
+    """
+    source, _, network = name.partition(":")
+    make = look_up(_SOURCES, source, "source of networks")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # libraries about their own future
+        try:
+            with torch.device(device or torch.get_default_device()):
+                return make(network, classes, in_channels)
+        except NotImplementedError:  # a constructor that computes with tensors, as torchvision's regnets have
+            if str(device) != "meta":
+                raise
+            return make(network, classes, in_channels).to("meta")
+
+
+def published_input(network: nn.Module) -> tuple[int, int, int]:
+    """The input shape (C, H, W) that ``network`` is published for, as timm says it; 3x224x224 where nobody does."""
+    published: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    return check_input_shape(published.get("input_size", DEFAULT_INPUT))
+
+
+def _timm(name: str, classes: int | None, in_channels: int) -> nn.Module:
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise ValueError("networks of timm need it, but it is not installed; pip install 'archsieve[timm]'") from None
+    if not timm.is_model(name):
+        raise ValueError(_unknown("timm", name, timm.list_models()))
+    # an argument left out keeps the published number
+    extra: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    network: nn.Module = timm.create_model(name, pretrained=False, in_chans=in_channels, **extra)
+    return network
+
+
+def _torchvision(name: str, classes: int | None, in_channels: int) -> nn.Module:
+    import torchvision
+
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ValueError(_unknown("torchvision", name, known))
+    if in_channels != 3:
+        raise ValueError(f"torchvision's networks take 3 channels, but got {in_channels}; timm's take any number")
+    extra: dict[str, Any] = {"num_classes": classes} if classes else {}
+    if name in ("googlenet", "inception_v3"):
+        extra |= {"aux_logits": False, "init_weights": False}
+    network: nn.Module = torchvision.models.get_model(name, weights=None, **extra)
+    return _without_classifier(network, name) if classes == 0 else network
+
+
+_SOURCES: dict[str, Callable[[str, int | None, int], nn.Module]] = {"timm": _timm, "torchvision": _torchvision}
+
+
+def _without_classifier(network: nn.Module, name: str) -> nn.Module:
+    """``network`` with its last linear layer left out."""
+    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            f"a torchvision network without classifier needs a linear one, but {name} has none; use timm's"
+        )
+    network.set_submodule(linear[-1], nn.Identity())
+    return network
+
+
+def _unknown(source: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return f"unknown {source} network {name!r}; {hint}{source} {version(source)} names {len(names):,}"

@@ -1,0 +1,153 @@
+"""Networks: an architecture's layers turned into torch modules, one for one."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ...spaces.architectures.architecture import Architecture
+from ...spaces.blocks import layers
+from ...spaces.blocks.backbone import Backbone
+from ...spaces.blocks.base import Shape
+from ...spaces.blocks.contrast import LocalContrast
+from ...spaces.parameters.lookup import look_up
+from ...spaces.recipes.recipe import Recipe
+from .backbones import backbone
+from .contrast import LocalContrastModule
+from .dropconnect import DropConnectLinear
+from .modules import BranchesModule, GlobalPoolingModule, PadShortcutModule
+
+# A nonlinearity may overwrite its input only where that is a fresh tensor nobody else reads.
+_FRESH = (layers.Convolution, layers.BatchNorm, layers.FullyConnected, layers.Branches)
+
+ACTIVATION_MODULES: dict[str, Callable[[int], nn.Module]] = {
+    "relu": lambda channels: nn.ReLU(),
+    "prelu": nn.PReLU,
+    "leaky-relu": lambda channels: nn.LeakyReLU(0.01),
+    "elu": lambda channels: nn.ELU(),
+    "gelu": lambda channels: nn.GELU(),
+    "silu": lambda channels: nn.SiLU(),
+    "hardswish": lambda channels: nn.Hardswish(),
+    "tanh": lambda channels: nn.Tanh(),
+    "sigmoid": lambda channels: nn.Sigmoid(),
+}
+
+
+def build(
+    architecture: Architecture,
+    *,
+    dropout: float = 0.0,
+    dropconnect: float = 0.0,
+    init: str = "he",
+    seed: int | None = None,
+    device: torch.device | str | None = None,
+) -> nn.Sequential:
+    """The network that ``architecture`` describes: (N, C, H, W) float -> (N, classes) scores.
+
+    Its children are the blocks in order and the head. ``dropout`` is the probability before every fully connected
+    layer and ``dropconnect`` that of losing each of its weights (they belong to the recipe, as does ``init``, a row of
+    ``INITS``, and cost nothing). With ``seed`` the weights are drawn from that seed alone and
+    torch's global generator is left as it was. ``device="meta"`` builds without memory.
+    """
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        with torch.device(device or torch.get_default_device()):
+            drop = Drop(dropout, dropconnect)
+            blocks = [_chain(lowered, shape, drop) for _, shape, lowered, _ in architecture.walk()]
+            network = nn.Sequential(*blocks)
+            if str(device) != "meta":
+                network.apply(look_up(INITS, init, "initialisation"))
+    return network
+
+
+def initialise(module: nn.Module) -> None:
+    """He's normal initialisation for weights (var 2 / fan_in, arXiv 1502.01852), zero for biases."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def initialise_glorot(module: nn.Module) -> None:
+    """Glorot's normal initialisation for weights (var 2 / (fan_in + fan_out), 2010), zero for biases."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_normal_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+INITS: dict[str, Callable[[nn.Module], None]] = {"he": initialise, "glorot": initialise_glorot}
+
+
+def build_for(architecture: Architecture, recipe: Recipe, *, seed: int) -> nn.Sequential:
+    """The network as ``recipe`` trains it."""
+    return build(architecture, dropout=recipe.dropout, dropconnect=recipe.dropconnect, init=recipe.init, seed=seed)
+
+
+class Drop(NamedTuple):
+    """What fully connected layers lose in training: the probability for an input, and for a weight."""
+
+    inputs: float
+    weights: float
+
+
+def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: Drop) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    before: layers.Layer | None = None
+    for layer in chain:
+        if drop.inputs and isinstance(layer, layers.FullyConnected):
+            modules.append(nn.Dropout(drop.inputs))
+        module = _MODULES[type(layer)](layer, shape, drop)
+        if isinstance(module, nn.ReLU):
+            module.inplace = isinstance(before, _FRESH)
+        modules.append(module)
+        before = layer
+        shape = layer.price(shape).out_shape
+    return nn.Sequential(*modules)
+
+
+def _convolution(layer: layers.Convolution, shape: Shape, drop: Drop) -> nn.Module:
+    return nn.Conv2d(
+        shape[0], layer.width, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias
+    )
+
+
+def _batch_norm(layer: layers.BatchNorm, shape: Shape, drop: Drop) -> nn.Module:
+    return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+
+
+def _act(layer: layers.Act, shape: Shape, drop: Drop) -> nn.Module:
+    return ACTIVATION_MODULES[layer.name](shape[0])
+
+
+def _pooling(layer: layers.Pooling, shape: Shape, drop: Drop) -> nn.Module:
+    module = nn.MaxPool2d if layer.mode == "max" else nn.AvgPool2d
+    return module(layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil)
+
+
+def _fully_connected(layer: layers.FullyConnected, shape: Shape, drop: Drop) -> nn.Module:
+    if drop.weights:
+        return DropConnectLinear(shape[0], layer.width, bias=layer.bias, drop=drop.weights)
+    return nn.Linear(shape[0], layer.width, bias=layer.bias)
+
+
+def _branches(layer: layers.Branches, shape: Shape, drop: Drop) -> nn.Module:
+    return BranchesModule([_chain(chain, shape, drop) for chain in layer.chains], layer.join)
+
+
+_MODULES: dict[type[layers.Layer], Callable[[Any, Shape, Drop], nn.Module]] = {
+    layers.Convolution: _convolution,
+    layers.BatchNorm: _batch_norm,
+    layers.Act: _act,
+    layers.Pooling: _pooling,
+    layers.GlobalPooling: lambda layer, shape, drop: GlobalPoolingModule(),
+    layers.Flatten: lambda layer, shape, drop: nn.Flatten(),
+    layers.FullyConnected: _fully_connected,
+    layers.PadShortcut: lambda layer, shape, drop: PadShortcutModule(shape[0], layer.width, layer.stride),
+    layers.LocalResponse: lambda layer, shape, drop: nn.LocalResponseNorm(layer.size),
+    layers.Branches: _branches,
+    LocalContrast: lambda layer, shape, drop: LocalContrastModule(layer.kernel),
+    Backbone: lambda layer, shape, drop: backbone(layer.name, classes=0, in_channels=shape[0]),
+}

@@ -1,0 +1,1 @@
+"""Counted operators, measured latency, predicted latency."""

@@ -1,0 +1,1 @@
+"""Training one network: optimizer, schedule, augmentation, evaluation, cross-validation."""

@@ -1,0 +1,1 @@
+"""Classifiers predicted from text: model, training, baselines, metrics."""

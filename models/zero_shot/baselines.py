@@ -1,0 +1,43 @@
+"""Baselines of zero-shot recognition: each learns from image vectors and texts, and scores any class by its text.
+
+Shapes: N training vectors x (N, d) of S seen classes, texts a (S, p); M vectors to score against C texts give (M, C).
+To add a baseline, write a function and a row of the table.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .baselines_bilinear import ale, bilinear_softmax, devise, sje
+from .baselines_closed_form import Array, Scorer, Training, eszsl, random_scores, ridge_to_centroid
+from .baselines_domain_transfer import domain_adaptation, gaussian_processes, gpr_with_adaptation
+
+__all__ = ["BASELINES", "Array", "Baseline", "Scorer", "Training"]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method, its paper in short, and the values of its hyper-parameters that validation classes choose among."""
+
+    fit: Callable[..., Scorer]
+    source: str
+    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+POWERS = tuple(float(p) for p in 10.0 ** np.arange(-2, 4))
+RATES = (0.01, 0.1)
+
+BASELINES: dict[str, Baseline] = {
+    "random": Baseline(random_scores, "chance"),
+    "ridge": Baseline(ridge_to_centroid, "text to the mean of a class's vectors, cosine", {"strength": POWERS}),
+    "eszsl": Baseline(eszsl, "Romera-Paredes and Torr 2015", {"gamma": POWERS, "strength": (0.1, 1.0, 10.0)}),
+    "bilinear": Baseline(bilinear_softmax, "softmax over x W a", {"lr": RATES}),
+    "devise": Baseline(devise, "Frome et al. 2013", {"lr": RATES}),
+    "ale": Baseline(ale, "Akata et al. 2016", {"lr": RATES}),
+    "sje": Baseline(sje, "Akata et al. 2015", {"lr": RATES}),
+    "gpr": Baseline(gaussian_processes, "Elhoseiny et al. 2013: text to hyperplanes", {"noise": (0.01, 0.1)}),
+    "da": Baseline(domain_adaptation, "Kulis et al. 2011, squared hinge", {"strength": (1e-3, 1e-1)}),
+    "gpr+da": Baseline(gpr_with_adaptation, "Elhoseiny et al. 2013, late fusion", {"strength": (1e-3, 1e-1)}),
+}

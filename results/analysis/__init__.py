@@ -1,0 +1,1 @@
+"""What curves and choices say: health, importance."""

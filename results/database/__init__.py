@@ -1,0 +1,1 @@
+"""Tables, records, and everything that reads or writes them."""

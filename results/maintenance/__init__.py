@@ -1,0 +1,1 @@
+"""Backup, upgrade, integrity check."""

@@ -1,0 +1,1 @@
+"""Best trials, Pareto front, filter expressions, SQL, data frames."""

@@ -1,0 +1,58 @@
+"""Frames: trials, learning curves and layers as pandas knows them, for notebooks."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ..database.reader import Reading
+from ..database.records import Trial
+
+if TYPE_CHECKING:
+    import pandas
+
+_NESTED = ("recipe", "choices")
+_SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture")] + ["val_error"]
+_LAYER = ("trial", "layer", "name", "kind", "out_shape", "params", "macs", "activations")
+
+
+def frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
+    """One row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
+    import pandas
+
+    rows = [_flat(trial) for trial in store.trials(run)]
+    return pandas.DataFrame(rows, columns=None if rows else list(_SCALARS)).set_index("trial")
+
+
+def _flat(trial: Trial) -> dict[str, Any]:
+    nested = {f"{part}.{key}": value for part in _NESTED for key, value in getattr(trial, part).items()}
+    return {name: getattr(trial, name) for name in _SCALARS} | nested
+
+
+def metrics_frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
+    """One row per epoch of a trial, indexed by (trial, epoch); a column for each figure, such as ``val_loss``.
+
+    An epoch without a figure has NaN there, as has one whose figure was NaN.
+    """
+    import pandas
+
+    rows = [
+        {"trial": trial.trial, "epoch": epoch, "figure": name, "value": value}
+        for trial in store.trials(run)
+        for name, points in store.curve(trial.trial).items()
+        for epoch, value in points
+    ]
+    long = pandas.DataFrame(rows, columns=["trial", "epoch", "figure", "value"])
+    wide = long.pivot(index=["trial", "epoch"], columns="figure", values="value")
+    wide.columns.name = None
+    return wide
+
+
+def layers_frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
+    """One row per layer of a trial's network, indexed by (trial, layer), the layers counted from 0."""
+    import pandas
+
+    rows = [
+        {"trial": trial.trial, "layer": place, **layer}
+        for trial in store.trials(run)
+        for place, layer in enumerate(store.layers(trial.fingerprint))
+    ]
+    return pandas.DataFrame(rows, columns=list(_LAYER)).set_index(["trial", "layer"])

@@ -1,0 +1,1 @@
+"""Ray, GPUs, nodes, signals, remote jobs."""

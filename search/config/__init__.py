@@ -1,0 +1,1 @@
+"""The search file: schema and diff."""

@@ -1,0 +1,1 @@
+"""A checked search, its template and dry run."""

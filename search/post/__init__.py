@@ -1,0 +1,1 @@
+"""After a search: retrain, ensemble, diagnose, explain."""

@@ -1,0 +1,1 @@
+"""One run driven: recorder, tuner, warm start, session."""

@@ -1,0 +1,113 @@
+"""The warm-up: many untrained candidates ranked by a proxy, the best of them proposed before the searcher begins."""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...results.database.proxy_records import Scored, record_warm_up, warmed_up
+from ...results.database.store import Store
+from ...spaces.architectures.architecture import Architecture
+from ...spaces.architectures.cost import cost, layer_costs
+from ...spaces.constrained.constrained_space import Sieve
+from ..cluster.remote_jobs import run_errands
+from ..experiment.experiment import Experiment
+from ..searchers import Searcher
+from ..searchers.initial_designs import KnownFirst
+
+if TYPE_CHECKING:
+    from ...models.data.dataset import ImageData
+
+log = logging.getLogger("archsieve")
+PART = 16  # candidates of one errand
+TRIES = 20  # draws for each candidate before fewer have to do
+
+
+def warm(
+    searcher: Searcher,
+    experiment: Experiment,
+    data: "ImageData",
+    store: Store,
+    run_id: int,
+    *,
+    go_on: Callable[[], bool],
+) -> Searcher | None:
+    """``searcher`` behind the warm-up that the experiment asks for; None where ``go_on`` said no meanwhile.
+
+    Candidates are scored once in a run, on its workers, and kept in the store: a resumed run trains the same ones.
+    """
+    asked = experiment.file.search.warmup
+    if asked is None:
+        return searcher
+    best = warmed_up(store, run_id)
+    if best is None:
+        scored = _scored(searcher.sieve, experiment, data, go_on)
+        if scored is None:
+            return None
+        warn_of_none(asked.proxy, scored)
+        best = record_warm_up(store, run_id, asked.proxy, scored, asked.train)
+    # fewer where memory has proved smaller since they were ranked
+    fit = [one for one in map(Architecture.from_json, best) if searcher.sieve.allows(one)]
+    return KnownFirst(searcher, fit)
+
+
+def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Callable[[], bool]) -> list[Scored] | None:
+    from ...models.diagnostics.zero_cost_proxies import probe
+
+    search, resources = experiment.file.search, experiment.file.resources
+    assert search.warmup is not None
+    found = candidates(sieve, search.warmup.candidates, search.seed, go_on)
+    if found is None:
+        return None
+    parts = [[one.to_json() for one in found[place : place + PART]] for place in range(0, len(found), PART)]
+    names = sorted({search.warmup.proxy, *search.proxies})
+    shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus)
+    told = run_errands(score_networks, parts, shared, resources, go_on=go_on)
+    if told is None:
+        return None
+    return [
+        Scored(
+            architecture=one.to_json(),
+            fingerprint=one.fingerprint,
+            cost=cost(one, sieve.batch_size).to_json(),
+            layers=[row.to_json() for row in layer_costs(one)],
+            scores=scores,
+        )
+        for one, scores in zip(found, (scores for part in told for scores in part), strict=True)
+    ]
+
+
+def candidates(sieve: Sieve, n: int, seed: int, go_on: Callable[[], bool]) -> list[Architecture] | None:
+    """``n`` different architectures inside the budget, drawn by ``seed``, or all; None where ``go_on`` says no."""
+    if sieve.count().high <= n:
+        return [architecture for _, architecture in sieve.walk()]
+    rng = random.Random(f"warm-up {seed}")
+    found: dict[str, Architecture] = {}
+    for _ in range(TRIES * n):
+        if len(found) == n:
+            break
+        if not go_on():
+            return None
+        one = sieve.sample(rng)
+        found.setdefault(one.fingerprint, one)
+    return list(found.values())
+
+
+def warn_of_none(proxy: str, scored: Sequence[Scored]) -> None:
+    """Say so where the proxy has a score for none: the searcher begins as if there were no warm-up."""
+    said = [one.scores[proxy] for one in scored]
+    if said and not any(isinstance(score, float) for score in said):
+        log.warning(
+            "search.warmup: %s scores none of the %d candidates (%s), so none is trained first; take another proxy",
+            *(proxy, len(said), said[0]),
+        )
+
+
+def score_networks(architectures: list[dict[str, Any]], shared: Any) -> list[dict[str, float | str]]:
+    """What proxies say of untrained networks, on the worker that runs this."""
+    from ...models.diagnostics.zero_cost_proxies import proxy_scores
+    from ..cluster.remote_jobs import settle
+
+    names, probe, cpus, gpus = shared
+    there = probe.to(settle(cpus, gpus))
+    return [proxy_scores(names, Architecture.from_json(one), there) for one in architectures]

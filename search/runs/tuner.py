@@ -1,0 +1,210 @@
+"""The tuner: Ray Tune runs the trials of one experiment; the store keeps what they found."""
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ...results.database.errors import StoreError
+from ...results.database.latency_records import record_errors
+from ...results.database.records import RunStatus
+from ...results.database.store import Store
+from ...spaces.constrained.constrained_space import BudgetError, Sieve
+from ..cluster.capacity import Nodes
+from ..cluster.fault_injection import told
+from ..cluster.gpu_sharing import Shares, check_gpus
+from ..cluster.ray_runtime import check_resources, quiet, ray_session
+from ..cluster.signals import handled
+from ..experiment.experiment import Experiment
+from ..schedulers.registry import make_scheduler
+from ..searchers import Searcher
+from ..searchers.initial_designs import check_design
+from ..trials.checkpoint_files import checkpoints_of
+from ..trials.failure_policy import Stop, StopKind
+from ..trials.latency import Timing
+from ..trials.spool import Spool
+from ..trials.trial_cache import TrialCache
+from .latency_calibration import calibrated
+from .memory_limit import WithinMemory, on_gpus
+from .proxy_warmup import warm
+from .recorder import Recorder
+from .warm_start import informed
+
+if TYPE_CHECKING:
+    from ..trials.trainable import Conditions
+
+
+def run_trials(
+    experiment: Experiment,
+    data: Any,
+    store: Store,
+    run_id: int,
+    folder: Path,
+    *,
+    address: str | None = None,
+    on_change: Callable[[Recorder], None] = lambda recorder: None,
+    trainable: type | None = None,
+    at_end: Callable[[Recorder], None] = lambda recorder: None,
+) -> Recorder:
+    """Train what the searcher proposes until the trials are used up or nothing new is left; return the recorder.
+
+    ``data`` is what the experiment's task has for trials, handed to each worker once. ``folder`` is the run's own:
+    Tune's scratch files lie there while it runs, and the log stays. The run is closed in the store whatever happens.
+    ``trainable`` stands in for :class:`~archsieve.search.trials.trainable.NetworkTrial` and takes what it takes.
+    ``at_end`` is called when all trials have ended, while Ray is still there.
+    """
+    search = experiment.file.search
+    searcher = experiment.searcher(experiment.sieve)
+    checkpoints = checkpoints_of(folder, experiment.file.resources.checkpoints)
+    recorder = Recorder(
+        store,
+        run_id,
+        searcher,
+        search.seed,
+        search.trials,
+        checkpoints,
+        Spool(folder / "spool"),
+        search.trial_timeout_s,
+        on_change,
+    )
+    if search.cache:
+        recorder.cache = TrialCache(store, store.run(run_id))
+    with closing(recorder, folder):
+        # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
+        with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
+            check_resources(experiment)
+            shares = check_gpus(experiment, data)
+            recorder.replay()
+            recorder.sweep()
+            prepare(experiment, data, recorder, shares)
+            tune_trials(experiment, data, recorder, folder, trainable, shares)
+            if recorder.complete and recorder.stopping is None:
+                at_end(recorder)
+        if recorder.stopping is not None and recorder.stopping.error is not None:
+            raise recorder.stopping.error
+        record_errors(store, run_id)
+    return recorder
+
+
+@contextlib.contextmanager
+def closing(recorder: Recorder, folder: Path) -> Iterator[None]:
+    """Close the run in the store, however it ends; what ended it counts before what its closing runs into."""
+    try:
+        yield
+    except BaseException as error:
+        status = RunStatus.FAILED if isinstance(error, BudgetError) else RunStatus.STOPPED
+        with contextlib.suppress(StoreError):
+            recorder.store.finish_run(recorder.run_id, status)
+        raise
+    else:
+        recorder.store.finish_run(recorder.run_id, RunStatus.FINISHED if recorder.complete else RunStatus.STOPPED)
+    finally:
+        shutil.rmtree(folder / "tune", ignore_errors=True)
+
+
+def prepare(experiment: Experiment, data: Any, recorder: Recorder, shares: Shares | None) -> None:
+    """Learn on the workers what is needed before the first proposal: a clock where latency is limited, a warm-up.
+
+    The recorder gets the searcher that knows it; a signal to stop ends it early.
+    """
+    store, run_id = recorder.store, recorder.run_id
+
+    def go_on() -> bool:
+        recorder.tick()
+        return recorder.stopping is None
+
+    sieve = calibrated(experiment, store, run_id, go_on=go_on)
+    if sieve is None:
+        return
+
+    def make(sieve: Sieve) -> Searcher:
+        searcher = informed(experiment.searcher(sieve), experiment, store, run_id)
+        return experiment.opened(warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher)
+
+    sieve = on_gpus(sieve, shares)
+    for design in experiment.designs:
+        check_design(design, sieve)
+    recorder.searcher = WithinMemory(make, sieve)
+
+
+def tune_trials(
+    experiment: Experiment,
+    data: Any,
+    recorder: Recorder,
+    folder: Path,
+    trainable: type | None = None,
+    shares: Shares | None = None,
+) -> None:
+    """Run Tune to its end: the recorder proposes and hears, workers train."""
+    from ray import tune
+
+    from ..trials.trainable import NetworkTrial
+    from .tune_adapter import StoreCallback, StoreSearch, StoreStopper
+
+    resources = experiment.file.resources
+    nodes = Nodes(resources, None if shares is None else shares.of)
+    conditions = conditions_of(experiment, data, recorder, shared=shares is not None)
+    fixed = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus}
+    ready = tune.with_resources(
+        tune.with_parameters(trainable or NetworkTrial, data=data, conditions=conditions),
+        fixed if shares is None else shares.resources(resources.cpus_per_trial),
+    )
+    tuner = tune.Tuner(
+        ready,
+        tune_config=tune.TuneConfig(
+            search_alg=StoreSearch(recorder, nodes, one_waits=resources.max_concurrent is not None),
+            scheduler=make_scheduler(experiment, recorder.store, recorder.run_id),
+            num_samples=-1,  # until the recorder has no more; a trial that loses its worker comes again
+            max_concurrent_trials=resources.max_concurrent,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder.resolve()),
+            callbacks=[StoreCallback(recorder, nodes)],
+            stop=StoreStopper(recorder),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+
+
+def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shared: bool) -> "Conditions":
+    """What all trials of the run share; ``shared`` where each gets its own part of a GPU."""
+    from ...models.diagnostics.zero_cost_proxies import probe
+    from ..trials.trainable import Conditions
+
+    search, resources = experiment.file.search, experiment.file.resources
+    return Conditions(
+        cpus=resources.cpus_per_trial,
+        gpus=resources.gpus,
+        precision=resources.precision,
+        checkpoints=recorder.checkpoints,
+        timing=Timing.of(experiment),
+        probe=probe(data, search.seed) if search.proxies else None,
+        proxies=tuple(search.proxies),
+        folds=search.folds,
+        fold_seed=experiment.file.data.seed,
+        timeout_s=recorder.timeout_s,
+        faults=told(),
+        shared=shared,
+        task=experiment.task.name,
+    )
+
+
+@contextlib.contextmanager
+def graceful(recorder: Recorder) -> Iterator[None]:
+    """Let the first signal stop the run resumably, after the writes under way; a second one interrupts at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if recorder.stopping is not None:
+            raise KeyboardInterrupt
+        recorder.stop(Stop(StopKind.SIGNAL, f"stopped by {signal.Signals(number).name}"))
+
+    with handled(stop):
+        yield

@@ -1,0 +1,76 @@
+"""The untried: what a history has left of a sieve, drawn evenly or listed to the last one."""
+
+import random
+from collections.abc import Callable, Iterator
+
+from ...results.database.records import History
+from ...spaces.architectures.architecture import Architecture
+from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from .recipe_sampling import all_recipes, draw_recipe, finite, tried
+from .remembered import Remembered
+
+DRAWS = 100  # of architectures, before those left are listed
+PAIRS = 1000  # draws of an architecture with a recipe, before those left are listed
+
+IsNew = Callable[[str, Recipe], bool]
+
+
+class Untried:
+    """What is left to try: architectures, and once all that fit have been tried, new recipes for them.
+
+    The walk over the sieve is remembered as far as it has come, so that it is made once and not at every ask.
+    """
+
+    def __init__(self, sieve: Sieve, recipes: RecipeSpace) -> None:
+        self.sieve, self.recipes = sieve, recipes
+        # (index, fingerprint) of all that fits, in the order of the indices
+        self.walked = Remembered((index, architecture.fingerprint) for index, architecture in sieve.walk())
+
+    def left(self, history: History) -> Iterator[int]:
+        """The indices of the architectures that fit and are not in ``history``."""
+        seen = history.fingerprints
+        return (index for index, fingerprint in self.walked if fingerprint not in seen)
+
+    def all_tried(self, history: History) -> bool:
+        """Whether every architecture that fits is in ``history``."""
+        return next(self.left(history), None) is None
+
+    def is_new(self, history: History) -> IsNew:
+        """Whether an architecture (by fingerprint) with a recipe may be proposed."""
+        seen = history.fingerprints
+        if not self.all_tried(history):
+            return lambda fingerprint, recipe: fingerprint not in seen
+        pairs = tried(history)
+        return lambda fingerprint, recipe: (fingerprint, recipe) not in pairs
+
+    def draw(self, history: History, rng: random.Random) -> tuple[Architecture, Recipe] | None:
+        """One of what is left, each architecture equally likely; None where nothing is."""
+        architecture = self._architecture(history, rng)
+        if architecture is not None:
+            return architecture, draw_recipe(self.recipes, rng)
+        return self._pair(history, rng) if self.recipes.holes else None
+
+    def _architecture(self, history: History, rng: random.Random) -> Architecture | None:
+        for _ in range(DRAWS):
+            architecture = self.sieve.sample(rng)
+            if architecture.fingerprint not in history.fingerprints:
+                return architecture
+        left = list(self.left(history))
+        return self.sieve.architecture(rng.choice(left)) if left else None
+
+    def _pair(self, history: History, rng: random.Random) -> tuple[Architecture, Recipe] | None:
+        """A new recipe for an architecture already tried."""
+        seen = tried(history)
+        for _ in range(PAIRS):
+            architecture, recipe = self.sieve.sample(rng), draw_recipe(self.recipes, rng)
+            if (architecture.fingerprint, recipe) not in seen:
+                return architecture, recipe
+        if not finite(self.recipes):
+            return None
+        every = list(all_recipes(self.recipes))
+        left = [(index, recipe) for index, name in self.walked for recipe in every if (name, recipe) not in seen]
+        if not left:
+            return None
+        index, recipe = rng.choice(left)
+        return self.sieve.architecture(index), recipe

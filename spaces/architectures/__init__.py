@@ -1,0 +1,1 @@
+"""One network as a value: cost, budget, published networks by name."""

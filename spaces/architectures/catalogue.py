@@ -1,0 +1,123 @@
+"""The catalogue: the classics by name, and what is left of them when layers are removed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+
+from ..blocks.base import Block
+from ..blocks.layers import Branches, Convolution, FullyConnected, Layer
+from ..blocks.standard import Conv, Linear
+from ..parameters.lookup import look_up
+from .architecture import Architecture
+from .reference_networks import (
+    RESNET_STAGES,
+    VGG_STAGES,
+    alexnet,
+    alexnet_2012,
+    bn_inception,
+    googlenet,
+    googlenet_2014,
+    prelu_net,
+    resnet,
+    resnet_cifar,
+    vgg,
+    zfnet,
+)
+
+Plan = Callable[[], tuple[Block, ...]]
+Entry = Callable[[], Architecture]
+
+
+def _entry(blocks: Plan, side: int = 224, classes: int = 1000) -> Entry:
+    return cache(lambda: Architecture((3, side, side), blocks(), classes))
+
+
+CATALOGUE: dict[str, Entry] = {
+    "alexnet": _entry(alexnet),
+    "alexnet-2012": _entry(partial(alexnet_2012, groups=2), 227),
+    "alexnet-2012-merged": _entry(partial(alexnet_2012, groups=1), 227),
+    "zfnet": _entry(zfnet),
+    **{f"vgg{depth}": _entry(partial(vgg, depth, norm=False)) for depth in VGG_STAGES},
+    **{f"vgg{depth}-bn": _entry(partial(vgg, depth, norm=True)) for depth in VGG_STAGES},
+    "googlenet": _entry(googlenet),
+    "googlenet-2014": _entry(googlenet_2014),
+    "bn-inception": _entry(bn_inception),
+    "prelu-net": _entry(partial(prelu_net, (256, 512, 512), 5)),  # model A, the one of 19 layers
+    "prelu-net-b": _entry(partial(prelu_net, (256, 512, 512), 6)),
+    "prelu-net-c": _entry(partial(prelu_net, (384, 768, 896), 6)),
+    **{f"resnet{depth}": _entry(partial(resnet, depth)) for depth in RESNET_STAGES},
+    **{f"resnet{depth}-v1": _entry(partial(resnet, depth, stride_first=True)) for depth in (50, 101, 152)},
+    **{f"resnet34-{option.lower()}": _entry(partial(resnet, 34, shortcut=option)) for option in "AC"},
+    **{f"plain{depth}": _entry(partial(resnet, depth, shortcut="none")) for depth in (18, 34)},
+    **{f"resnet{depth}-cifar": _entry(partial(resnet_cifar, depth), 32, 10) for depth in (20, 32, 44, 56, 110)},
+    **{
+        f"plain{depth}-cifar": _entry(partial(resnet_cifar, depth, shortcut="none"), 32, 10)
+        for depth in (20, 32, 44, 56)
+    },
+}
+
+
+def named(
+    name: str,
+    *,
+    input_shape: Sequence[int] | None = None,
+    classes: int | None = None,
+    remove: Iterable[int] = (),
+) -> Architecture:
+    """The architecture of that name, on its own input and classes or on others.
+
+    ``remove`` takes out weighted layers by their number, counted as in the papers: ``remove=(6, 7)`` leaves AlexNet
+    without its hidden fully connected layers, and layer 8 takes what layer 5 puts out. Pooling and normalisation stay.
+
+    >>> from archsieve.spaces.architectures.cost import cost
+    >>> cost(named("alexnet-2012")).params - cost(named("alexnet-2012", remove=(6, 7))).params
+    49414144
+    """
+    whole = look_up(CATALOGUE, name, "network")()
+    numbers = tuple(remove)
+    if input_shape is None and classes is None and not numbers:
+        return whole
+    return Architecture(
+        whole.input_shape if input_shape is None else tuple(input_shape),  # type: ignore[arg-type]
+        without(whole, numbers, name),
+        whole.classes if classes is None else classes,
+    )
+
+
+def without(architecture: Architecture, remove: Iterable[int], name: str = "the network") -> tuple[Block, ...]:
+    """The blocks of ``architecture`` without the weighted layers of those numbers.
+
+    A layer can go where it is a block of its own; one inside a residual or inception block cannot.
+    """
+    numbers = frozenset(remove)
+    removable = _removable(architecture)
+    for number in sorted(numbers):
+        if number not in removable:
+            free = ", ".join(map(str, removable))
+            raise ValueError(
+                f"remove takes the numbers of convolutions and fully connected layers that are blocks of their own, "
+                f"the last excepted, but {name} has no such layer {number}; choose from {free}"
+            )
+    gone = {removable[number] for number in numbers}
+    return tuple(block for place, block in enumerate(architecture.blocks) if place not in gone)
+
+
+def _removable(architecture: Architecture) -> dict[int, int]:
+    """Number of each layer that can go -> the place of its block."""
+    found: dict[int, int] = {}
+    number = 0
+    *body, _ = architecture.walk()
+    for place, (block, _, layers, _) in enumerate(body):
+        number += _weighted(layers)
+        if isinstance(block, Conv | Linear):
+            found[number] = place
+    return found
+
+
+def _weighted(layers: tuple[Layer, ...]) -> int:
+    """Convolutions and fully connected layers, those in branches included: the numbering of the per-layer table."""
+    return sum(
+        sum(map(_weighted, layer.chains))
+        if isinstance(layer, Branches)
+        else isinstance(layer, Convolution | FullyConnected)
+        for layer in layers
+    )

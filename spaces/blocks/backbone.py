@@ -1,0 +1,50 @@
+"""The backbone: a whole network of timm or torchvision as one layer, carrying the price that was measured of it."""
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from .base import COUNT, WHOLE, Law, Shape, ShapeError
+from .layers import Layer, Price
+
+NAME = Law(
+    'the name of a network, as in "timm:resnet18" or "torchvision:vgg16"',
+    lambda v: isinstance(v, str) and re.fullmatch(r"(timm|torchvision):[\w.-]+", v) is not None,
+)
+SHAPE = Law(
+    "an input shape, as in (3, 224, 224)",
+    lambda v: isinstance(v, tuple) and len(v) == 3 and all(map(WHOLE.holds, v)),
+)
+
+
+@dataclass(frozen=True)
+class Backbone(Layer):
+    """The network ``name`` without its classifier: (C, H, W) -> (features,).
+
+    Its price has no closed form: ``priced_backbone`` of ``models/profiling/backbone_costs.py`` measures it on the
+    meta device, for one input shape, and writes it down here, so that the block is priced wherever it goes.
+    """
+
+    name: str
+    in_shape: Shape = field(repr=False)
+    features: int = field(repr=False)
+    params: int = field(repr=False)
+    macs: int = field(repr=False)
+    activations: int = field(repr=False)
+    kept_bytes: int = field(repr=False)
+
+    kind: ClassVar[str] = "backbone"
+    laws: ClassVar[dict[str, Law]] = {
+        "name": NAME,
+        "in_shape": SHAPE,
+        "features": WHOLE,
+        **dict.fromkeys(("params", "macs", "activations", "kept_bytes"), COUNT),
+    }
+
+    def price(self, shape: Shape) -> Price:
+        if shape != self.in_shape:
+            raise ShapeError(
+                f"a backbone's price holds for the input it was measured on, but {self.name} was measured on "
+                f"{self.in_shape} and its input is {shape}; use priced_backbone({self.name!r}, {shape})"
+            )
+        return Price((self.features,), self.params, self.macs, self.activations, self.kept_bytes)

@@ -1,0 +1,80 @@
+"""The inception block: branches of different reach, side by side."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, optional
+from .chains import MODE, PLACE, conv_norm_act
+from .layers import Branches, Layer, Pooling
+
+
+def _six(value: Any) -> bool:
+    if not (isinstance(value, tuple) and len(value) == 6):
+        return False
+    one, *inner, pool = value
+    return all(map(WHOLE.holds, inner)) and COUNT.holds(one) and COUNT.holds(pool)
+
+
+@dataclass(frozen=True)
+class Inception(Block):
+    """concat(1x1, 1x1-3x3, 1x1-5x5, pool-1x1): four branches side by side (Szegedy et al. 2014, arXiv 1409.4842).
+
+    ``branches`` are the six widths (1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection); where they are left
+    out, ``width`` output channels are shared out as in the paper's module 3a: 1/4, 1/2 (from 3/8), 1/8 (from 1/16) and
+    1/8. A 1x1 of 0 leaves that branch out, a projection of 0 passes the pooled input through.
+    ``reduce`` False drops the two 1x1 reductions. ``five`` is the kernel of the 5x5 branch: torchvision has 3 there.
+    ``double`` puts two convolutions into the 5x5 branch, ``pool`` chooses what the last branch pools, and ``stride``
+    is that of each branch's last window: the modules of BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167).
+    """
+
+    width: int | None = None
+    branches: tuple[int, ...] | None = None
+    reduce: bool = True
+    five: int = 5
+    double: bool = False
+    pool: str = "max"
+    stride: int = 1
+    norm: bool = True
+    act: str = "relu"
+
+    kind: ClassVar[str] = "inception"
+    laws: ClassVar[dict[str, Law]] = {
+        "width": optional(Law("a whole number of at least 8", lambda v: WHOLE.holds(v) and v >= 8)),
+        "branches": optional(Law("six whole numbers of at least 1, of which the first and the last may be 0", _six)),
+        "reduce": FLAG,
+        "five": ODD,
+        "double": FLAG,
+        "pool": MODE,
+        "stride": WHOLE,
+        **PLACE,
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.width is None) == (self.branches is None):
+            raise ValueError(
+                f"inception needs either `width` or `branches`, but got width={self.width}, branches={self.branches}"
+            )
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        one, reduce_three, three, reduce_five, five, pool = self.branches or self._shares()
+        chains = (
+            self._conv(one, 1, self.stride),
+            self._reduced(reduce_three) + self._conv(three, 3, self.stride),
+            self._reduced(reduce_five)
+            + self._conv(five, self.five) * self.double
+            + self._conv(five, self.five, self.stride),
+            (Pooling(self.pool, 3, self.stride, 1), *self._conv(pool, 1)),
+        )
+        return (Branches(chains if one else chains[1:], "concat"),)
+
+    def _conv(self, width: int, kernel: int, stride: int = 1) -> tuple[Layer, ...]:
+        return conv_norm_act(width, kernel, stride, norm=self.norm, act=self.act) if width else ()
+
+    def _reduced(self, width: int) -> tuple[Layer, ...]:
+        return self._conv(width, 1) if self.reduce else ()
+
+    def _shares(self) -> tuple[int, ...]:
+        width = self.width or 0
+        one, eighth = width // 4, width // 8
+        return (one, max(1, width * 3 // 8), width - one - 2 * eighth, max(1, width // 16), eighth, eighth)

@@ -1,0 +1,292 @@
+"""Layers: the smallest parts of a network, each with its output shape and its exact price.
+
+Shapes are ``(C, H, W)`` for pictures and ``(F,)`` for vectors, always without the batch. What a user writes down are
+blocks (``blocks.py``); every block expands into layers. ``cost.py`` adds up the layers' prices and
+``models/networks/build.py`` turns the same layers into modules, so a network is described once, and priced and built
+from the same words.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from .base import COUNT, FLAG, WHOLE, Block, Law, Shape, ShapeError, one_of
+from .shapes import picture, slide
+
+FLOAT_BYTES = 4
+INDEX_BYTES = 8  # max pooling keeps the place of each maximum as a 64-bit integer
+
+
+class Price(NamedTuple):
+    """What one layer costs on one picture.
+
+    ``params`` are trainable parameters; ``macs`` multiply-accumulates of convolutions and linear layers, without bias;
+    ``activations`` elements in the outputs of those layers (Radosavovic et al. 2020, arXiv 2003.13678); ``kept_bytes``
+    what training keeps for the backward pass in float32, each tensor counted once.
+    """
+
+    out_shape: Shape
+    params: int = 0
+    macs: int = 0
+    activations: int = 0
+    kept_bytes: int = 0
+
+
+class Layer(Block):
+    """A block that expands into itself and knows its price."""
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        """Return the layer itself: there is nothing smaller."""
+        return (self,)
+
+    @abstractmethod
+    def price(self, shape: Shape) -> Price:
+        """Price on an input of ``shape``; :class:`ShapeError` where the layer cannot take it."""
+
+
+# name: (parameters per channel, tensors of its size that training keeps because of it).
+# relu, tanh and sigmoid are undone from their output; the others need their input, and the next layer their output.
+ACTIVATIONS: dict[str, tuple[int, int]] = {
+    "relu": (0, 1),
+    "prelu": (1, 2),
+    "leaky-relu": (0, 2),
+    "elu": (0, 2),
+    "gelu": (0, 2),
+    "silu": (0, 2),
+    "hardswish": (0, 2),
+    "tanh": (0, 1),
+    "sigmoid": (0, 1),
+}
+ACT: Law = one_of(*ACTIVATIONS, "none")
+
+
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """Convolution with square kernels: ``width`` output channels, ``groups`` of input channels apart."""
+
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    bias: bool = False
+
+    kind: ClassVar[str] = "convolution"
+    laws: ClassVar[dict[str, Law]] = {
+        **dict.fromkeys(("width", "kernel", "stride", "groups"), WHOLE),
+        "padding": COUNT,
+        "bias": FLAG,
+    }
+
+    def price(self, shape: Shape) -> Price:
+        channels, height, width = picture(self, shape)
+        if channels % self.groups or self.width % self.groups:
+            raise ShapeError(
+                f"groups must divide the channels, but {self.kind} has groups {self.groups} with {channels} channels "
+                f"in and {self.width} out; choose groups that divide {math.gcd(channels, self.width)}"
+            )
+        rows = slide(self, height, self.kernel, self.stride, self.padding)
+        columns = slide(self, width, self.kernel, self.stride, self.padding)
+        weights = self.width * (channels // self.groups) * self.kernel * self.kernel
+        pixels = rows * columns
+        params = weights + self.width * self.bias
+        return Price((self.width, rows, columns), params, weights * pixels, self.width * pixels)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Batch normalisation with scale and shift (Ioffe and Szegedy 2015, arXiv 1502.03167)."""
+
+    kind: ClassVar[str] = "batch-norm"
+
+    def price(self, shape: Shape) -> Price:
+        return Price(shape, 2 * shape[0], kept_bytes=FLOAT_BYTES * math.prod(shape))
+
+
+@dataclass(frozen=True)
+class Act(Layer):
+    """A nonlinearity of :data:`ACTIVATIONS`; prelu learns one slope a channel (He et al. 2015, arXiv 1502.01852)."""
+
+    name: str = "relu"
+
+    kind: ClassVar[str] = "activation"
+    laws: ClassVar[dict[str, Law]] = {"name": one_of(*ACTIVATIONS)}
+
+    def price(self, shape: Shape) -> Price:
+        params, kept = ACTIVATIONS[self.name]
+        return Price(shape, params * shape[0], kept_bytes=FLOAT_BYTES * kept * math.prod(shape))
+
+
+@dataclass(frozen=True)
+class Pooling(Layer):
+    """Maximum or average over square windows; ``ceil`` lets the last window hang over the edge."""
+
+    mode: str = "max"
+    kernel: int = 2
+    stride: int = 2
+    padding: int = 0
+    ceil: bool = False
+
+    kind: ClassVar[str] = "pooling"
+    laws: ClassVar[dict[str, Law]] = {
+        "mode": one_of("max", "average"),
+        "kernel": WHOLE,
+        "stride": WHOLE,
+        "padding": COUNT,
+        "ceil": FLAG,
+    }
+
+    def price(self, shape: Shape) -> Price:
+        channels, height, width = picture(self, shape)
+        if 2 * self.padding > self.kernel:
+            raise ShapeError(
+                f"padding must be at most half the kernel, but pooling has padding {self.padding} with kernel "
+                f"{self.kernel}; use padding {self.kernel // 2} or less"
+            )
+        rows, columns = (
+            slide(self, size, self.kernel, self.stride, self.padding, ceil=self.ceil) for size in (height, width)
+        )
+        element = FLOAT_BYTES + INDEX_BYTES * (self.mode == "max")
+        return Price((channels, rows, columns), kept_bytes=element * channels * rows * columns)
+
+
+@dataclass(frozen=True)
+class GlobalPooling(Layer):
+    """The mean of each channel: (C, H, W) -> (C,) (Lin et al. 2013, arXiv 1312.4400)."""
+
+    kind: ClassVar[str] = "global-pooling"
+
+    def price(self, shape: Shape) -> Price:
+        channels, _, _ = picture(self, shape)
+        return Price((channels,), kept_bytes=FLOAT_BYTES * channels)
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """(C, H, W) -> (C * H * W,)."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def price(self, shape: Shape) -> Price:
+        return Price((math.prod(shape),))
+
+
+@dataclass(frozen=True)
+class FullyConnected(Layer):
+    """A linear map of a vector: (F,) -> (width,)."""
+
+    width: int
+    bias: bool = True
+
+    kind: ClassVar[str] = "fully-connected"
+    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "bias": FLAG}
+
+    def price(self, shape: Shape) -> Price:
+        if len(shape) != 1:
+            raise ShapeError(f"{self.kind} needs a vector, but its input is {shape}; put a flatten before it")
+        weights = shape[0] * self.width
+        return Price((self.width,), weights + self.width * self.bias, weights, self.width)
+
+
+@dataclass(frozen=True)
+class PadShortcut(Layer):
+    """Every ``stride``-th pixel, and zeros for the channels that are new: option A of He et al. 2015."""
+
+    width: int
+    stride: int = 1
+
+    kind: ClassVar[str] = "pad-shortcut"
+    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "stride": WHOLE}
+
+    def price(self, shape: Shape) -> Price:
+        channels, height, width = picture(self, shape)
+        if channels > self.width:
+            raise ShapeError(
+                f"shortcut A can only add channels, but here {channels} become {self.width}; use shortcut B or C"
+            )
+        return Price((self.width, -(-height // self.stride), -(-width // self.stride)))
+
+
+@dataclass(frozen=True)
+class LocalResponse(Layer):
+    """Local response normalisation across ``size`` channels (Krizhevsky et al. 2012, section 3.3)."""
+
+    size: int = 5
+
+    kind: ClassVar[str] = "local-response"
+    laws: ClassVar[dict[str, Law]] = {"size": WHOLE}
+
+    def price(self, shape: Shape) -> Price:
+        # torch builds it from a product, a padded mean and a power, and keeps about five tensors of this size
+        return Price(shape, kept_bytes=5 * FLOAT_BYTES * math.prod(shape))
+
+
+@dataclass(frozen=True)
+class Branches(Layer):
+    """Several chains of layers on one input, joined by addition (``add``) or along the channels (``concat``).
+
+    An empty chain is the identity.
+    """
+
+    chains: tuple[tuple[Layer, ...], ...]
+    join: str = "add"
+
+    kind: ClassVar[str] = "branches"
+    laws: ClassVar[dict[str, Law]] = {"join": one_of("add", "concat")}
+
+    def price(self, shape: Shape) -> Price:
+        prices = [price_chain(chain, shape) for chain in self.chains]
+        return add_up([*prices, self._join([price.out_shape for price in prices])], shape)
+
+    def join_price(self, shape: Shape) -> Price:
+        """Price of the join alone, without the chains."""
+        return self._join([price_chain(chain, shape).out_shape for chain in self.chains])
+
+    def _join(self, shapes: list[Shape]) -> Price:
+        first = shapes[0]
+        compared = shapes if self.join == "add" else [shape[1:] for shape in shapes]
+        if any(shape != compared[0] for shape in compared):
+            raise ShapeError(f"branches joined by {self.join} must have matching shapes, but they have {shapes}")
+        if self.join == "add":
+            return Price(first)
+        joined = (sum(shape[0] for shape in shapes), *first[1:])
+        # a concatenation is a new tensor, which the next layer keeps; an addition keeps nothing
+        return Price(joined, kept_bytes=FLOAT_BYTES * math.prod(joined))
+
+
+def price_chain(layers: tuple[Layer, ...], shape: Shape) -> Price:
+    """The sum of the prices of ``layers`` one after another on an input of ``shape``."""
+    prices = []
+    inner = shape
+    for layer in layers:
+        price = layer.price(inner)
+        prices.append(price)
+        inner = price.out_shape
+    return add_up(prices, shape)
+
+
+def add_up(prices: Sequence[Price], shape: Shape) -> Price:
+    """The sum of ``prices`` with the last one's output shape; nothing on an input of ``shape`` where there are none."""
+    if not prices:
+        return Price(shape)
+    shapes, *costs = zip(*prices, strict=True)
+    return Price(shapes[-1], *map(sum, costs))
+
+
+LAYERS: dict[str, type[Layer]] = {
+    layer.kind: layer
+    for layer in (
+        Convolution,
+        BatchNorm,
+        Act,
+        Pooling,
+        GlobalPooling,
+        Flatten,
+        FullyConnected,
+        PadShortcut,
+        LocalResponse,
+        Branches,
+    )
+}

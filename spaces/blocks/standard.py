@@ -1,0 +1,290 @@
+"""Blocks: what a user writes down. Each expands into layers; to add one, write a class and a row of the table."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from typing import Any, ClassVar
+
+from ..parameters.lookup import look_up, unknown
+from .backbone import Backbone
+from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, optional
+from .chains import MODE, PLACE, activate, conv_norm_act
+from .contrast import LocalContrast
+from .inception import Inception
+from .layers import (
+    LAYERS,
+    BatchNorm,
+    Branches,
+    Convolution,
+    Flatten,
+    FullyConnected,
+    GlobalPooling,
+    Layer,
+    LocalResponse,
+    PadShortcut,
+    Pooling,
+)
+
+__all__ = [
+    "BLOCKS",
+    "Backbone",
+    "Conv",
+    "ConvPool",
+    "GlobalAverage",
+    "Inception",
+    "Linear",
+    "LocalContrast",
+    "Pool",
+    "PyramidPool",
+    "Residual",
+    "ResponseNorm",
+    "block_from_json",
+]
+
+
+@dataclass(frozen=True)
+class Conv(Block):
+    """act(norm(conv(x))): a plain convolution; ``padding`` None keeps the size at stride 1."""
+
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int | None = None
+    groups: int = 1
+    norm: bool = True
+    act: str = "relu"
+
+    kind: ClassVar[str] = "conv"
+    laws: ClassVar[dict[str, Law]] = {
+        **dict.fromkeys(("width", "kernel", "stride", "groups"), WHOLE),
+        "padding": optional(COUNT),
+        **PLACE,
+    }
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        return conv_norm_act(
+            self.width, self.kernel, self.stride, self.padding, groups=self.groups, norm=self.norm, act=self.act
+        )
+
+
+@dataclass(frozen=True)
+class Pool(Block):
+    """max or mean over windows of ``kernel`` pixels, ``stride`` apart (None: side by side)."""
+
+    kernel: int = 2
+    stride: int | None = None
+    padding: int = 0
+    mode: str = "max"
+    ceil: bool = False
+
+    kind: ClassVar[str] = "pool"
+    laws: ClassVar[dict[str, Law]] = {
+        "kernel": WHOLE,
+        "stride": optional(WHOLE),
+        "padding": COUNT,
+        "mode": MODE,
+        "ceil": FLAG,
+    }
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        if self.kernel == 1 and self.stride in (None, 1) and not self.padding:
+            raise ShapeError("a pool of one pixel does nothing; leave it out, as in choice((), Pool(2))")
+        return (Pooling(self.mode, self.kernel, self.stride or self.kernel, self.padding, self.ceil),)
+
+
+@dataclass(frozen=True)
+class ConvPool(Block):
+    """pool(conv(...conv(x))): ``convs`` convolutions of one width, then a pooling that halves the picture."""
+
+    width: int
+    kernel: int = 3
+    convs: int = 1
+    pool: str = "max"
+    norm: bool = True
+    act: str = "relu"
+
+    kind: ClassVar[str] = "conv-pool"
+    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "kernel": ODD, "convs": WHOLE, "pool": MODE, **PLACE}
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        conv = conv_norm_act(self.width, self.kernel, norm=self.norm, act=self.act)
+        return (*conv * self.convs, Pooling(self.pool, 2, 2))
+
+
+@dataclass(frozen=True)
+class Residual(Block):
+    """act(f(x) + s(x)): a residual block of ``width`` output channels (He et al. 2015, arXiv 1512.03385).
+
+    ``form``: ``basic`` is two 3x3 convolutions; ``bottleneck`` is 1x1, 3x3, 1x1 with ``width / 4`` channels inside.
+    ``shortcut`` where the shape changes: ``A`` pads with zeros, ``B`` projects; ``C`` projects everywhere; ``none``
+    leaves it out, which makes the block plain. ``preactivation`` puts norm and nonlinearity before each convolution
+    (He et al. 2016, arXiv 1603.05027). ``stride_first`` puts a bottleneck's stride on its first 1x1, as the paper
+    did; torchvision's v1.5 has it on the 3x3.
+    """
+
+    width: int
+    form: str = "basic"
+    stride: int = 1
+    shortcut: str = "B"
+    preactivation: bool = False
+    stride_first: bool = False
+    norm: bool = True
+    act: str = "relu"
+
+    kind: ClassVar[str] = "residual"
+    laws: ClassVar[dict[str, Law]] = {
+        "width": WHOLE,
+        "form": one_of("basic", "bottleneck"),
+        "stride": WHOLE,
+        "shortcut": one_of("A", "B", "C", "none"),
+        "preactivation": FLAG,
+        "stride_first": FLAG,
+        **PLACE,
+    }
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        if len(shape) != 3:
+            raise ShapeError(
+                f"residual needs a picture (C, H, W), but its input is the vector {shape}; place it earlier"
+            )
+        main = self._main()
+        if self.shortcut == "none":
+            return (*main, *self._last())
+        return (Branches((main, self._side(shape)), "add"), *self._last())
+
+    def _last(self) -> tuple[Layer, ...]:
+        return () if self.preactivation else activate(self.act)
+
+    def _main(self) -> tuple[Layer, ...]:
+        steps = self._steps()
+        if self.preactivation:
+            norm: tuple[Layer, ...] = (BatchNorm(),) if self.norm else ()
+            return tuple(
+                layer
+                for width, kernel, stride in steps
+                for layer in (*norm, *activate(self.act), self._conv(width, kernel, stride))
+            )
+        *inner, (width, kernel, stride) = steps
+        chain = tuple(layer for w, k, s in inner for layer in conv_norm_act(w, k, s, norm=self.norm, act=self.act))
+        return chain + conv_norm_act(width, kernel, stride, norm=self.norm, act="none")
+
+    def _steps(self) -> tuple[tuple[int, int, int], ...]:
+        """(width, kernel, stride) of each convolution."""
+        if self.form == "basic":
+            return ((self.width, 3, self.stride), (self.width, 3, 1))
+        if self.width % 4:
+            raise ShapeError(
+                f"a bottleneck needs a width that 4 divides, but got {self.width}; use {self.width // 4 * 4 + 4}"
+            )
+        first, middle = (self.stride, 1) if self.stride_first else (1, self.stride)
+        return ((self.width // 4, 1, first), (self.width // 4, 3, middle), (self.width, 1, 1))
+
+    def _side(self, shape: Shape) -> tuple[Layer, ...]:
+        changes = self.stride != 1 or shape[0] != self.width
+        if self.shortcut == "C" or (self.shortcut == "B" and changes):
+            if self.preactivation:
+                return (self._conv(self.width, 1, self.stride),)
+            return conv_norm_act(self.width, 1, self.stride, norm=self.norm, act="none")
+        return (PadShortcut(self.width, self.stride),) if changes else ()
+
+    def _conv(self, width: int, kernel: int, stride: int) -> Layer:
+        return Convolution(width, kernel, stride, kernel // 2, bias=not self.norm)
+
+
+@dataclass(frozen=True)
+class Linear(Block):
+    """act(norm(W x + b)): a fully connected layer; a picture is flattened first."""
+
+    width: int
+    norm: bool = False
+    act: str = "relu"
+
+    kind: ClassVar[str] = "linear"
+    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, **PLACE}
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        flatten: tuple[Layer, ...] = (Flatten(),) if len(shape) == 3 else ()
+        norm: tuple[Layer, ...] = (BatchNorm(),) if self.norm else ()
+        return (*flatten, FullyConnected(self.width, bias=not self.norm), *norm, *activate(self.act))
+
+
+@dataclass(frozen=True)
+class GlobalAverage(Block):
+    """mean over the picture: (C, H, W) -> (C,), the head of most networks since 2013."""
+
+    kind: ClassVar[str] = "global-average"
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        return (GlobalPooling(),)
+
+
+@dataclass(frozen=True)
+class PyramidPool(Block):
+    """flatten(max over n x n windows) for each n of ``bins``, side by side (He et al. 2014, arXiv 1406.4729).
+
+    The windows cover the picture, whatever its size: (C, H, H) -> (C * (n1^2 + n2^2 + ...),). Where n does not divide
+    the size they overlap, as in the paper.
+    """
+
+    bins: tuple[int, ...] = (7, 3, 2, 1)
+
+    kind: ClassVar[str] = "pyramid-pool"
+    laws: ClassVar[dict[str, Law]] = {
+        "bins": Law(
+            "one or more whole numbers of at least 1",
+            lambda v: isinstance(v, tuple) and len(v) > 0 and all(map(WHOLE.holds, v)),
+        )
+    }
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        if len(shape) != 3 or shape[1] != shape[2] or shape[1] < max(self.bins):
+            raise ShapeError(
+                f"pyramid-pool needs a square picture of at least {max(self.bins)} pixels a side, but its input is "
+                f"{shape}; use fewer bins, or fewer strides before it"
+            )
+        return (Branches(tuple((self._pool(shape[1], n), Flatten()) for n in self.bins), "concat"),)
+
+    def _pool(self, size: int, bins: int) -> Layer:
+        stride = size // bins
+        return Pooling("max", size - (bins - 1) * stride, stride)
+
+
+@dataclass(frozen=True)
+class ResponseNorm(Block):
+    """Local response normalisation, as AlexNet had it."""
+
+    size: int = 5
+
+    kind: ClassVar[str] = "response-norm"
+    laws: ClassVar[dict[str, Law]] = {"size": WHOLE}
+
+    def expand(self, shape: Shape) -> tuple[Block, ...]:
+        return (LocalResponse(self.size),)
+
+
+PLAIN = (Backbone, LocalContrast)  # written down as they are
+BLOCKS: dict[str, type[Block]] = {
+    block.kind: block
+    for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, PyramidPool, ResponseNorm, *PLAIN)
+}
+
+
+def block_from_json(data: Mapping[str, Any]) -> Block:
+    """The block or layer that ``to_json`` wrote; an unknown kind or field is refused, the nearest named."""
+    if not isinstance(data, Mapping) or "kind" not in data:
+        raise ValueError(f'a block is an object with a "kind", but got {data!r}')
+    kind = look_up({**BLOCKS, **LAYERS}, data["kind"], "block")
+    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    for name in data:
+        if name != "kind" and name not in known:
+            raise ValueError(unknown(f"field of {kind.kind}", name, known))
+    values = {name: _revive(value) for name, value in data.items() if name != "kind"}
+    missing = [n for n, f in known.items() if n not in values and f.default is MISSING]
+    if missing:
+        raise ValueError(f"{kind.kind} needs {', '.join(missing)}, as in {{kind = {kind.kind!r}, {missing[0]} = 16}}")
+    return kind(**values)
+
+
+def _revive(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return block_from_json(value)
+    return tuple(_revive(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,1 @@
+"""A space under a budget: count, sample, index, mutate, prove infeasible."""

@@ -1,0 +1,1 @@
+"""What a hyperparameter may be: choices, ranges, constraints, name look-up."""

@@ -1,0 +1,1 @@
+"""Training hyperparameters as a value and as a space."""

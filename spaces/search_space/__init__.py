@@ -1,0 +1,1 @@
+"""Architectures with open choices: stages, named spaces, encoding."""

@@ -93,7 +93,7 @@ def data_path(name: str, steps: int) -> float:
     import torch
 
     from archsieve.models.data.dataset import in_unit_range
-    from archsieve.models.training.distortion import distort
+    from archsieve.models.training.augmentation import distort
 
     data, _, recipe = prepared(name, steps)
     rng = torch.Generator().manual_seed(0)

@@ -56,8 +56,7 @@ def test_the_walk_tells_a_safe_load_from_the_others():
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
     import torch
 
-    from archsieve.search.trials.checkpoint_files import Header, Shelf
-    from archsieve.search.trials.checkpoints import load
+    from archsieve.search.trials.checkpoint_files import Header, Shelf, load
 
     class Evil:
         def __reduce__(self):

@@ -1,10 +1,14 @@
 """Fashion-MNIST: 70,000 grey 28x28 images of clothes (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747)."""
 
+import gzip
+import zlib
 from pathlib import Path
 
-from .data_error import DataError
-from .dataset import Request, Source, Split
-from .idx import has_idx, read_idx
+import numpy as np
+import torch
+from torch import Tensor
+
+from .dataset import DataError, Request, Source, Split
 from .torchvision_sets import DEFAULT_PATH, fetching
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
@@ -21,6 +25,29 @@ CLASSES = (
     "Ankle boot",
 )
 _STEMS = [f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+
+_UNSIGNED_BYTES = b"\x00\x00\x08"
+
+
+def has_idx(path: Path) -> bool:
+    """Whether ``path`` or ``path.gz`` is there."""
+    return path.is_file() or _gzipped(path).is_file()
+
+
+def read_idx(path: Path) -> Tensor:
+    """The uint8 array in ``path``, or in ``path.gz``; raises :class:`DataError` where the file is broken."""
+    try:
+        raw = path.read_bytes() if path.is_file() else gzip.decompress(_gzipped(path).read_bytes())
+        if raw[:3] != _UNSIGNED_BYTES:
+            raise ValueError("it does not start as one of unsigned bytes")
+        shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
+        return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy())
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise DataError(f"{path} must be a whole IDX file, but {error}; fetch it again") from None
+
+
+def _gzipped(path: Path) -> Path:
+    return path.with_name(path.name + ".gz")
 
 
 def load_fashion_mnist(request: Request) -> Source:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ...spaces.parameters.lookup import look_up
-from .data_error import DataError
-from .dataset import ImageData, Split
+from .dataset import DataError, ImageData, Split
 
 Indices = tuple[Tensor, Tensor]
 

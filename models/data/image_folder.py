@@ -10,8 +10,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .data_error import DataError
-from .dataset import Request, Source, Split
+from .dataset import DataError, Request, Source, Split
 from .folder_layout import list_splits
 from .shapes import required_for_folder
 from .split_overlap import check_apart

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from ...spaces.parameters.lookup import look_up
-from .data_error import DataError
-from .dataset import ImageData, Request, Source, Split
-from .digits import load_digits
+from .dataset import DataError, ImageData, Request, Source, Split
 from .fashion_mnist import load_fashion_mnist
 from .image_folder import load_image_folder
 from .shapes import IMAGE_FOLDER, check_image_size
@@ -15,6 +15,16 @@ from .splits import stratified_sample, stratified_split
 from .torchvision_sets import load_cifar10, load_cifar100, load_svhn
 
 __all__ = ["DATASETS", "DataError", "ImageData", "Split", "load_data"]
+
+
+def load_digits(request: Request) -> Source:
+    """All images in one part, float32 (1797, 1, 8, 8): the sixteen levels of grey are exact fractions of [0, 1]."""
+    from sklearn.datasets import load_digits as bundled
+
+    bunch = bundled()
+    images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16
+    return Source(tuple(str(digit) for digit in range(10)), Split(images, torch.from_numpy(bunch.target).long()))
+
 
 DATASETS: dict[str, Callable[[Request], Source]] = {
     "digits": load_digits,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from .data_error import DataError
+from .dataset import DataError
 
 NAMED = 3
 

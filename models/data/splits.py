@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data_error import DataError
+from .dataset import DataError
 
 
 def stratified_split(

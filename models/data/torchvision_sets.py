@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from .data_error import DataError
-from .dataset import Request, Source, Split
+from .dataset import DataError, Request, Source, Split
 
 DEFAULT_PATH = Path("data")
 

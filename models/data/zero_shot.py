@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data_error import DataError
-from .dataset import ImageData, Split
+from .dataset import DataError, ImageData, Split
 from .folds import fold_indices
 
 HELD_SHARE = 0.2  # of the pictures, or groups of pictures, of a seen class: what it is tested on

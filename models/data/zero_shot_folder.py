@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .data_error import DataError
-from .dataset import Request, Split
+from .dataset import DataError, Request, Split
 from .folder_layout import list_splits
 from .image_folder import read_files
 from .shapes import required_for_folder

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...spaces.parameters.lookup import look_up
-from .data_error import DataError
-from .dataset import Request
+from .dataset import DataError, Request
 from .glyphs import load_glyphs
 from .shapes import ZERO_SHOT_DATASETS, check_image_size
 from .zero_shot import ZeroShotData, ZeroShotSource, draw_unseen

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split, in_unit_range
-from ..networks.dropconnect import DropConnectLinear
-from ..training.distortion import distort
+from ..networks.modules import DropConnectLinear
+from ..training.augmentation import distort
 from ..training.evaluate import predict
 from ..training.optimizers import lr_at, make_optimizer, set_lr
 from ..training.random_state import Streams

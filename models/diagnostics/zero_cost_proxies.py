@@ -17,7 +17,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.lookup import look_up
 from ..data.dataset import Device, ImageData, in_unit_range
 from ..networks.build import ACTIVATION_MODULES, build
-from ..networks.contrast import LocalContrastModule
+from ..networks.modules import LocalContrastModule
 
 PICTURES = 64
 JITTER = 1e-5  # added to the eigenvalues by Mellor et al. (version 1)

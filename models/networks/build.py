@@ -10,13 +10,11 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.blocks import layers
 from ...spaces.blocks.backbone import Backbone
 from ...spaces.blocks.base import Shape
-from ...spaces.blocks.contrast import LocalContrast
+from ...spaces.blocks.layers import LocalContrast
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
 from .backbones import backbone
-from .contrast import LocalContrastModule
-from .dropconnect import DropConnectLinear
-from .modules import BranchesModule, GlobalPoolingModule, PadShortcutModule
+from .modules import BranchesModule, DropConnectLinear, GlobalPoolingModule, LocalContrastModule, PadShortcutModule
 
 # A nonlinearity may overwrite its input only where that is a fresh tensor nobody else reads.
 _FRESH = (layers.Convolution, layers.BatchNorm, layers.FullyConnected, layers.Branches)

@@ -8,7 +8,7 @@ import torch
 
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Device, in_unit_range
-from .distortion import distort
+from .augmentation import distort
 
 N = 5  # timed batches, after one that is not
 

@@ -19,13 +19,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Device, ImageData, Split, in_unit_range
+from .augmentation import distort
 from .auxiliary_tasks import auxiliary
-from .distortion import distort
 from .epoch import Diverged, EpochResult, best_of
-from .evaluate import Compute, evaluate, measure, predict
+from .evaluate import Compute, evaluate, measure, predict, predicted
 from .lr_finder import LrFound, find_lr, lr_found_from
 from .optimizers import lr_at, make_optimizer, set_lr
-from .predicted import predicted
 from .random_state import Streams
 from .regularization import ActivationPenalty, shrink
 from .weight_averaging import averaging

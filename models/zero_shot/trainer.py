@@ -16,7 +16,7 @@ from ..data.dataset import Device, Split, in_unit_range
 from ..data.text_features import Encoder, fit_text
 from ..data.zero_shot import ZeroShotData
 from ..networks.feature_extractors import ImageBody
-from ..training.distortion import distort
+from ..training.augmentation import distort
 from ..training.epoch import Diverged, EpochResult
 from ..training.evaluate import Compute
 from ..training.optimizers import lr_at, make_optimizer, set_lr

@@ -7,15 +7,11 @@ from pathlib import Path
 from ..database.atomic_file import whole
 from ..database.reader import Reading
 from . import plots
-from .analysis_sections import health_section
+from .analysis_sections import health_section, importance_section, latency_section, proxy_section
 from .best_trials_section import winners_sections
 from .html import page, paragraph, picture, section, table
-from .importance_section import importance_section
-from .latency_section import latency_section
-from .provenance_section import provenance_section
-from .proxy_section import proxy_section
 from .run_data import Told
-from .summary_section import opening_section
+from .summary_section import opening_section, provenance_section
 from .zero_shot_section import zero_shot_section
 
 _FAILURES = 50  # rows of the table

@@ -13,7 +13,6 @@ from . import (
     doctor_command,
     explain_command,
     profile_command,
-    querying,
     report_commands,
     results_commands,
     search_commands,
@@ -36,7 +35,7 @@ app.command()(search_commands.search)
 app.command()(search_commands.resume)
 app.command()(space_command.space)
 app.command()(profile_command.profile)
-for _question in (querying.query, querying.sql, querying.compare, querying.curve):
+for _question in (results_commands.query, results_commands.sql, results_commands.compare, results_commands.curve):
     results_commands.results.command()(_question)
 results_commands.results.command()(transfer_commands.export)
 results_commands.results.command("import")(transfer_commands.import_runs)

@@ -34,7 +34,7 @@ def search(
     from rich.console import Console
 
     from ...results.database.run_name import check_run_name
-    from ..experiment.notes import notes
+    from ..experiment.dry_run import notes
     from ..experiment.search_file import load_experiment, overridden_twice
     from ..runs.session import search as run_search
     from .progress import shown

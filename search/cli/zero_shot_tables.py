@@ -7,8 +7,7 @@ from ...results.database.records import Trial
 from ...results.database.zero_shot_records import MEASURES, OF_ZERO_SHOT, SELECTED_BY, SHOWN, is_zero_shot
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.zero_shot_head import last_map
-from ...spaces.recipes.recorded_recipes import recorded_recipe
-from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
 from .tables import table
 
 HEADERS = {"top1_unseen": "top1", "h_calibrated": "h_cal"}

@@ -3,24 +3,71 @@
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from statistics import median
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import cost
+from ...spaces.parameters.domains import Choice, Range
 from ...spaces.parameters.task_kinds import CLASSIFICATION
+from ...spaces.recipes.recipe import ENOUGH_DECAY
+from ..cluster.threads import threads_of
+from ..searchers.recipe_sampling import draw_recipe
 from .experiment import Experiment
-from .notes import notes
 
 if TYPE_CHECKING:
+    from ...models.data.dataset import ImageData
     from ...results.database.records import DatasetRecord
+    from ...spaces.recipes.recipe import Recipe
 
 DRAWN = 64  # architectures whose memory is predicted
 ALWAYS_UNKNOWN = (
     "how much trials that share this machine slow each other down",
     "starting Ray and its workers, some seconds",
 )
+NETWORKS = 3
+TIMED_IMAGES = 1_024
+ENOUGH_S = 15.0  # no other network is timed after that
+
+
+def notes(experiment: Experiment) -> list[str]:
+    """Of ``experiment``: choices that are none, learning rates that hardly fall."""
+    holes = experiment.recipes.holes
+    found = [f"recipe.{name} is a list of one and so fixed" for name, hole in holes.items() if _single(hole)]
+    entries = dict(experiment.recipes.entries)
+    if "lr_end" in entries and _most(entries["lr_end"]) > ENOUGH_DECAY and "constant" not in _options(entries):
+        found.append(
+            f"recipe.lr_end may be {_most(entries['lr_end']):g}: a schedule that ends above a hundredth of its start "
+            "leaves accuracy on the table more often than not; 0.01 or less is usual"
+        )
+    if "constant" in _options(entries):
+        found.append('recipe.schedule may be "constant": the learning rate does not fall; "cosine" ends at a hundredth')
+    search = experiment.file.search
+    if search.scheduler in ("asha", "median") and search.grace_epochs == experiment.recipes.largest("epochs"):
+        found.append(f"{search.scheduler} stops nobody: search.grace_epochs is the last epoch; lower it")
+    return found
+
+
+def _single(hole: object) -> bool:
+    return isinstance(hole, Choice) and len(hole.options) == 1
+
+
+def _most(entry: object) -> float:
+    """The largest value that ``entry`` can take."""
+    match entry:
+        case Choice(options=options):
+            return max(map(float, options))
+        case Range(high=high):
+            return float(high)
+    return float(entry)  # type: ignore[arg-type]
+
+
+def _options(entries: dict[str, object]) -> tuple[object, ...]:
+    schedule = entries.get("schedule")
+    return schedule.options if isinstance(schedule, Choice) else (schedule,)
 
 
 def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> dict[str, Any]:
@@ -107,7 +154,6 @@ def _time(
         why = why or "the time: networks for zero-shot data are not timed"
     if why or concurrent is None:
         return {"seconds": None, "seconds_from": None, "unknown": [why]}
-    from .timed_epochs import TIMED_IMAGES, epoch_seconds
 
     search = experiment.file.search
     seconds = epoch_seconds(experiment, data)
@@ -174,3 +220,45 @@ def _spell(seconds: float) -> str:
         if seconds >= 2 * factor:
             return f"{seconds / factor:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def epoch_seconds(experiment: Experiment, data: "ImageData") -> list[float]:
+    """The seconds that an epoch over all of ``data`` would take, for each of a few networks inside the budget.
+
+    Measured on at most :data:`TIMED_IMAGES` training images and as large a share of the validation images, with a
+    trial's number of threads.
+    """
+    rng, few, started, seconds = random.Random(0), _few(data), perf_counter(), list[float]()
+    with threads_of(experiment.file.resources):
+        for _ in range(NETWORKS):
+            timed = _timed(experiment, few, draw_recipe(experiment.recipes, rng), rng)
+            if timed is not None:
+                seconds.append(timed * len(data.train) / len(few.train))
+            if perf_counter() - started > ENOUGH_S:
+                break
+    return seconds
+
+
+def _few(data: "ImageData") -> "ImageData":
+    import torch
+
+    n = min(TIMED_IMAGES, len(data.train))
+    n_val = max(1, round(n * len(data.val) / len(data.train)))
+    return replace(data, train=data.train.take(torch.arange(n)), val=data.val.take(torch.arange(n_val)))
+
+
+def _timed(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: random.Random) -> float | None:
+    """Seconds of the second epoch, else of the first; None where the network diverges in its first."""
+    from ...models.networks.build import build_for
+    from ...models.training.trainer import Diverged, Fit
+
+    fit = Fit(build_for(experiment.sieve.sample(rng), recipe, seed=0), data, recipe, seed=0)
+    elapsed = None
+    try:
+        for _ in range(min(2, recipe.epochs)):
+            started = perf_counter()
+            fit.step()
+            elapsed = perf_counter() - started
+    except Diverged:
+        return elapsed
+    return elapsed

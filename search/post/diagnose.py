@@ -12,7 +12,7 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import BudgetError, Sieve
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.recorded_recipes import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..experiment.experiment import Experiment
 from .retrain import best_model, loaded
 

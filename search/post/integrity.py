@@ -10,7 +10,7 @@ from ...results.maintenance.integrity import Broken, check_store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.recorded_recipes import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ...spaces.search_space.encoding import decisions_of
 from ..experiment.experiment import Experiment, file_of
 from ..experiment.experiment import experiment as make_experiment

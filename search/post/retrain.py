@@ -12,7 +12,7 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.recorded_recipes import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.threads import threads_of
 from ..experiment.experiment import Experiment, data_of, file_of
 from ..experiment.experiment import experiment as make_experiment

@@ -16,9 +16,8 @@ from ..cluster.fault_injection import fault
 from ..searchers import Proposal, Searcher
 from ..trials.checkpoint_files import Checkpoints
 from ..trials.failure_policy import ATTEMPTS, Alike, Stop, StopKind
-from ..trials.metrics import write_figures
+from ..trials.metrics import summary, write_figures
 from ..trials.spool import Spool, Spooled
-from ..trials.summary import summary
 from ..trials.trial_cache import TrialCache
 
 HEARTBEAT_S = 20

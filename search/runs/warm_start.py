@@ -10,7 +10,7 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.domains import Choice
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
-from ...spaces.recipes.recorded_recipes import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ...spaces.search_space.encoding import decisions_of
 from ..experiment.experiment import Experiment
 from ..searchers import Proposal, Searcher

@@ -12,8 +12,7 @@ from ...results.database.records import Trial
 from ...results.database.zero_shot_records import EXPLAINED, MEASURES, MODEL, NOT_TESTED, TESTED, table_of
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.zero_shot_head import last_map
-from ...spaces.recipes.recorded_recipes import recorded_recipe
-from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
 from ..cluster.remote_jobs import run_errands
 from .zero_shot_jobs import Work, run_part
 

@@ -9,11 +9,10 @@ from .base import Proposal, Searcher
 from .evolution import Evolution
 from .gaussian_process import GaussianProcess
 from .grid import Grid
-from .initial_designs import KnownFirst
+from .initial_designs import KnownFirst, UsualFirst, usual_recipe
 from .nsga2 import NSGA2
 from .random_search import Uniform
 from .tpe import TPE
-from .usual import UsualFirst, usual_recipe
 
 SEARCHERS: dict[str, Callable[[Sieve, RecipeSpace], Searcher]] = {
     "grid": Grid,

@@ -8,7 +8,7 @@ from ...spaces.parameters.domains import Range
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
 from .recipe_sampling import all_recipes, tried
-from .remembered import Remembered
+from .unexplored import Remembered
 
 
 class Grid(Searcher):

@@ -9,7 +9,7 @@ from typing import Any
 from ...results.database.records import History
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
-from ...spaces.recipes.recorded_recipes import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 
 STEP = 0.2  # standard deviation of a mutation, in parts of the range's own scale
 

@@ -1,19 +1,40 @@
 """The untried: what a history has left of a sieve, drawn evenly or listed to the last one."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
 
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import Sieve
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .recipe_sampling import all_recipes, draw_recipe, finite, tried
-from .remembered import Remembered
 
 DRAWS = 100  # of architectures, before those left are listed
 PAIRS = 1000  # draws of an architecture with a recipe, before those left are listed
-
 IsNew = Callable[[str, Recipe], bool]
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """``items`` from the first, as often as one likes; each is worked out once, and only when it is come to."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._known: list[T] = []
+        self._coming = iter(items)
+
+    def __iter__(self) -> Iterator[T]:
+        place = 0
+        while place < len(self._known) or self._come():
+            yield self._known[place]
+            place += 1
+
+    def _come(self) -> bool:
+        for item in self._coming:
+            self._known.append(item)
+            return True
+        return False
 
 
 class Untried:

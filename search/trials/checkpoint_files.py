@@ -1,17 +1,22 @@
-"""Checkpoint files: the last two epochs of a trial, whole or known to be broken. Needs no torch: the driver reads too.
+"""Checkpoint files: the last two epochs of a trial, whole or known to be broken.
+
+Torch is imported when a state is read or written: the driver lists files without it.
 
 A file is one line (``archsieve checkpoint 1 SHA256``), one line of JSON (whose it is, which epoch), then the state; the
 sum is over all that follows the first line. The previous epoch stays until the next one is whole.
 """
 
 import hashlib
+import io
 import json
 import os
+import pickle
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..cluster.fault_injection import fault
 
@@ -169,3 +174,35 @@ def _sync_folder(folder: Path) -> None:
 def _protocols(files: Any) -> tuple[str, ...]:
     protocol = files.protocol
     return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+class Found(NamedTuple):
+    """What lay on a shelf: the newest whole state, or None; and what was in its way, in words."""
+
+    state: dict[str, Any] | None
+    problems: list[str]
+
+
+def save(shelf: Shelf, identity: str, epoch: int, state: dict[str, Any]) -> None:
+    """Put down the state after ``epoch``; the one before stays until this one is whole."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    shelf.write(Header(identity, epoch), buffer.getvalue())
+
+
+def load(shelf: Shelf, identity: str) -> Found:
+    """The newest state that is whole and of this trial. No code is run from a file."""
+    import torch
+
+    names, problems = shelf.names(), []
+    if any(name.endswith(".tmp") for name in names):
+        problems.append(f"the writing of a checkpoint in {shelf.url} was cut short")
+    for epoch in shelf.epochs():
+        try:
+            _, state = shelf.read(epoch, identity)
+            return Found(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True), problems)
+        except (BrokenCheckpointError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            problems.append(str(error))
+    return Found(None, problems)

@@ -1,6 +1,7 @@
 """Figures: what a worker reports of a trial, written to the store."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...results.database.latency_records import record_trial
@@ -11,6 +12,8 @@ from ...results.database.training_records import AUGMENTATION, LR_FOUND
 from ...results.database.zero_shot_records import OF_ZERO_SHOT
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import Sieve
+
+FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
 METRICS = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
@@ -35,3 +38,22 @@ def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, 
     if "measured" in result:
         predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.clock else None
         record_trial(store, trial.trial, result["measured"], predicted_ms=predicted)
+
+
+def summary(
+    curve: Mapping[str, Sequence[tuple[int, float]]], result: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The figures of the best epoch of ``curve``, with the test accuracy that the last ``result`` tells.
+
+    Of equal accuracies the lower loss counts, then the earlier epoch. The test accuracy chooses nothing.
+    """
+    told = {name: dict(points) for name, points in curve.items()}
+    accuracies = {epoch: value for epoch, value in told.get("val_accuracy", {}).items() if math.isfinite(value)}
+    if not accuracies:
+        return {"epochs_done": 0}
+    losses = told["val_loss"]
+    best = max(accuracies, key=lambda epoch: (accuracies[epoch], -losses[epoch], -epoch))
+    figures = {name: told[name][best] for name in FIGURES}
+    tested = (result or {}).get("test_accuracy")
+    tests = {} if tested is None else {"test_accuracy": tested}
+    return {**figures, **tests, "epochs_done": max(accuracies), "best_epoch": best}

@@ -14,21 +14,20 @@ from typing import Any
 import torch
 from ray import tune
 
-from ...models.data.data_error import DataError
+from ...models.data.dataset import DataError
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import rose
 from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.task_kinds import CLASSIFICATION
-from ...spaces.recipes.recorded_recipes import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import cap
 from ..cluster.remote_jobs import settle
 from ..tasks.base import Bench, TrialFit
 from ..tasks.registry import TASKS
-from .checkpoint_files import Checkpoints, Shelf, identity_of
-from .checkpoints import load, save
+from .checkpoint_files import Checkpoints, Shelf, identity_of, load, save
 from .latency import Timing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

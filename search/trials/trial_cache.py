@@ -6,7 +6,7 @@ from typing import Any
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import Store
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.recorded_recipes import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..searchers import Proposal
 
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, optional
-from .chains import MODE, PLACE, conv_norm_act
-from .layers import Branches, Layer, Pooling
+from .layers import MODE, PLACE, Branches, Layer, Pooling, conv_norm_act
 
 
 def _six(value: Any) -> bool:

@@ -10,10 +10,27 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
-from .base import COUNT, FLAG, WHOLE, Block, Law, Shape, ShapeError, one_of
-from .shapes import picture, slide
+from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, picture, slide
+
+# name: (parameters per channel, tensors of its size that training keeps because of it).
+# relu, tanh and sigmoid are undone from their output; the others need their input, and the next layer their output.
+ACTIVATIONS: dict[str, tuple[int, int]] = {
+    "relu": (0, 1),
+    "prelu": (1, 2),
+    "leaky-relu": (0, 2),
+    "elu": (0, 2),
+    "gelu": (0, 2),
+    "silu": (0, 2),
+    "hardswish": (0, 2),
+    "tanh": (0, 1),
+    "sigmoid": (0, 1),
+}
+ACT: Law = one_of(*ACTIVATIONS, "none")
+MODE: Law = one_of("max", "average")
+PLACE: dict[str, Law] = {"norm": FLAG, "act": ACT}
 
 FLOAT_BYTES = 4
 INDEX_BYTES = 8  # max pooling keeps the place of each maximum as a 64-bit integer
@@ -44,22 +61,6 @@ class Layer(Block):
     @abstractmethod
     def price(self, shape: Shape) -> Price:
         """Price on an input of ``shape``; :class:`ShapeError` where the layer cannot take it."""
-
-
-# name: (parameters per channel, tensors of its size that training keeps because of it).
-# relu, tanh and sigmoid are undone from their output; the others need their input, and the next layer their output.
-ACTIVATIONS: dict[str, tuple[int, int]] = {
-    "relu": (0, 1),
-    "prelu": (1, 2),
-    "leaky-relu": (0, 2),
-    "elu": (0, 2),
-    "gelu": (0, 2),
-    "silu": (0, 2),
-    "hardswish": (0, 2),
-    "tanh": (0, 1),
-    "sigmoid": (0, 1),
-}
-ACT: Law = one_of(*ACTIVATIONS, "none")
 
 
 @dataclass(frozen=True)
@@ -290,3 +291,47 @@ LAYERS: dict[str, type[Layer]] = {
         Branches,
     )
 }
+
+
+@lru_cache(maxsize=4096)
+def conv_norm_act(
+    width: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int | None = None,
+    *,
+    groups: int = 1,
+    norm: bool = True,
+    act: str = "relu",
+) -> tuple[Layer, ...]:
+    """Convolution, batch norm, nonlinearity; padded to keep the size where ``padding`` is None; bias where no norm."""
+    padding = kernel // 2 if padding is None else padding
+    conv = Convolution(width, kernel, stride, padding, groups, bias=not norm)
+    return (conv, *((BatchNorm(),) if norm else ()), *activate(act))
+
+
+@lru_cache(maxsize=64)
+def activate(act: str) -> tuple[Layer, ...]:
+    """The nonlinearity ``act``, or nothing where it is "none"."""
+    return () if act == "none" else (Act(act),)
+
+
+@dataclass(frozen=True)
+class LocalContrast(Layer):
+    """Subtract the local mean and divide by the local deviation, over all maps (Jarrett et al. 2009).
+
+    Windows are Gaussian, ``kernel`` pixels wide. It has neither parameters nor multiply-accumulates of a convolution
+    or linear layer, as no normalisation here has.
+    """
+
+    kernel: int = 9
+
+    kind: ClassVar[str] = "local-contrast"
+    laws: ClassVar[dict[str, Law]] = {"kernel": ODD}
+
+    def price(self, shape: Shape) -> Price:
+        channels, height, width = picture(self, shape)
+        one_map = (height + self.kernel - 1) * (width + self.kernel - 1)
+        # the difference, its square with borders, and the quotient are kept whole; deviations are one map each
+        kept = 4 * math.prod(shape) + (channels + 4) * one_map
+        return Price(shape, kept_bytes=FLOAT_BYTES * kept)

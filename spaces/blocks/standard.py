@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 from ..parameters.lookup import look_up, unknown
 from .backbone import Backbone
 from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, optional
-from .chains import MODE, PLACE, activate, conv_norm_act
-from .contrast import LocalContrast
 from .inception import Inception
 from .layers import (
     LAYERS,
+    MODE,
+    PLACE,
     BatchNorm,
     Branches,
     Convolution,
@@ -19,9 +19,12 @@ from .layers import (
     FullyConnected,
     GlobalPooling,
     Layer,
+    LocalContrast,
     LocalResponse,
     PadShortcut,
     Pooling,
+    activate,
+    conv_norm_act,
 )
 
 __all__ = [

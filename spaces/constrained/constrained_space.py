@@ -13,8 +13,7 @@ from ..search_space.space import Space
 from .graph import Clock, Edge, Graph, Node, Vector
 
 if TYPE_CHECKING:
-    from .cost_tables import Ints, Ledger
-    from .outlook import Outlook
+    from .cost_tables import Ints, Ledger, Outlook
     from .sampling import Count, Draw
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
@@ -205,7 +204,7 @@ class Sieve:
     @cached_property
     def _outlook(self) -> "Outlook | None":
         """Between lower and upper limits the extremes of each cost cut off too little: two hardly ever meet."""
-        from .outlook import Outlook
+        from .cost_tables import Outlook
 
         return Outlook(self.ledger(self.limited)) if any(self._lows) else None
 

@@ -1,7 +1,8 @@
 """The recipe of a zero-shot model: what a recipe says, and how text becomes a classifier; with its closed-form cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .recipe import Law, Recipe
 
@@ -124,3 +125,9 @@ def zero_shot_cost(
         recipe.embedding,
         recipe.embedding,
     )
+
+
+def recorded_recipe(data: Mapping[str, Any]) -> Recipe:
+    """The recipe that ``to_json`` of either kind wrote; unknown keys are refused, the nearest named."""
+    kind = ZeroShotRecipe if "form" in data else Recipe
+    return kind.from_json(data)

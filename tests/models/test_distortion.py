@@ -7,8 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms import v2
 
-from archsieve.models.training.augmentation import augment
-from archsieve.models.training.distortion import distort, elastic, elastic_field, moved_by, noise
+from archsieve.models.training.augmentation import augment, distort, elastic, elastic_field, moved_by, noise
 from archsieve.spaces.recipes.recipe import Recipe
 
 

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from archsieve.models.data.data_error import DataError
-from archsieve.models.data.dataset import Request, Split
+from archsieve.models.data.dataset import DataError, Request, Split
 from archsieve.models.data.glyphs import FACES, LEAST_FACES, held_out_faces, load_glyphs
 from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource, draw_unseen, validation_folds
 

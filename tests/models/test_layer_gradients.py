@@ -9,9 +9,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from archsieve.models.networks.build import ACTIVATION_MODULES, build
-from archsieve.models.networks.contrast import LocalContrastModule
-from archsieve.models.networks.dropconnect import DropConnectLinear
-from archsieve.models.networks.modules import BranchesModule, GlobalPoolingModule, PadShortcutModule
+from archsieve.models.networks.modules import (
+    BranchesModule,
+    DropConnectLinear,
+    GlobalPoolingModule,
+    LocalContrastModule,
+    PadShortcutModule,
+)
 from archsieve.models.profiling.backbone_costs import priced_backbone
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.base import Block

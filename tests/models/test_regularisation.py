@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from archsieve.models.data.registry import ImageData
 from archsieve.models.networks.build import build, build_for
-from archsieve.models.networks.contrast import LocalContrastModule
-from archsieve.models.networks.dropconnect import DropConnectLinear, matched, moments
+from archsieve.models.networks.modules import DropConnectLinear, LocalContrastModule, matched, moments
 from archsieve.models.training.optimizers import make_optimizer
 from archsieve.models.training.regularization import ActivationPenalty, shrink
 from archsieve.models.training.trainer import Fit

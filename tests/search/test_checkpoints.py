@@ -12,8 +12,9 @@ from archsieve.search.trials.checkpoint_files import (
     Header,
     checkpoints_of,
     identity_of,
+    load,
+    save,
 )
-from archsieve.search.trials.checkpoints import load, save
 
 
 @pytest.fixture(params=["path", "file", "memory"])

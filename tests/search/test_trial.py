@@ -8,8 +8,7 @@ import torch
 
 from archsieve.results.database.records import FailKind
 from archsieve.search.searchers.recipe_sampling import draw_recipe
-from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of
-from archsieve.search.trials.checkpoints import load, save
+from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of, load, save
 from archsieve.search.trials.latency import Timing
 from archsieve.search.trials.trainable import Conditions, NetworkTrial
 

@@ -14,7 +14,7 @@ from archsieve.search.runs.session import resume, search
 from archsieve.search.tasks.zero_shot import zero_shot_fit
 from archsieve.search.trials.failure_policy import Stop, StopKind
 from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.recipes.recorded_recipes import recorded_recipe
+from archsieve.spaces.recipes.zero_shot_recipe import recorded_recipe
 
 from .test_zero_shot_search import tiny
 

@@ -22,8 +22,7 @@ from archsieve.search.tasks.zero_shot import ZeroShotBench
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.constrained.zero_shot_head import last_map
-from archsieve.spaces.recipes.recorded_recipes import recorded_recipe
-from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
 
 pytestmark = pytest.mark.usefixtures("ray_running")
 

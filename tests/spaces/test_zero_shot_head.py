@@ -14,8 +14,7 @@ from archsieve.spaces.constrained.zero_shot_head import largest_head, last_map, 
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.parameters.task_kinds import task_name
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
-from archsieve.spaces.recipes.recorded_recipes import recorded_recipe
-from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
 from archsieve.spaces.search_space.space import Space
 
 SPACE = Space(

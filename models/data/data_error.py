@@ -1,5 +1,0 @@
-"""The error of data that cannot be used."""
-
-
-class DataError(ValueError):
-    """A data set is missing, broken or too small; the message names the path or class and the cure."""

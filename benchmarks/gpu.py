@@ -53,10 +53,10 @@ def networks(trials: int) -> list[dict[str, Any]]:
     import random
 
     from archsieve.spaces.architectures.budget import Budget
-    from archsieve.spaces.constrained.constrained_space import Sieve
+    from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
     from archsieve.spaces.search_space.named import named_space
 
-    sieve, rng = Sieve(named_space("cifar-resnet-space"), Budget(**BUDGET)), random.Random(0)
+    sieve, rng = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(**BUDGET)), random.Random(0)
     found: dict[str, dict[str, Any]] = {}
     while len(found) < trials:
         one = sieve.sample(rng)

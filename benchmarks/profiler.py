@@ -45,12 +45,12 @@ def described(name: str, n: int) -> list:
     """The network ``name``, or ``n`` + 1 networks of that space: one before the clock starts."""
     from archsieve.spaces.architectures.budget import Budget
     from archsieve.spaces.architectures.catalogue import named
-    from archsieve.spaces.constrained.constrained_space import Sieve
+    from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
     from archsieve.spaces.search_space.named import named_space
 
     if name not in SPACES:
         return [named(name)]
-    sieve, rng = Sieve(named_space(name), Budget()), random.Random(0)
+    sieve, rng = ConstrainedSpace(named_space(name), Budget()), random.Random(0)
     return list({each.fingerprint: each for each in (sieve.sample(rng) for _ in range(2 * n + 2))}.values())[: n + 1]
 
 

@@ -37,14 +37,14 @@ PEERS = ("optuna tpe", "optuna gp")
 def searched() -> tuple[Any, Any]:
     """The sieve and the recipes."""
     from archsieve.spaces.architectures.budget import Budget
-    from archsieve.spaces.constrained.constrained_space import Sieve
+    from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
     from archsieve.spaces.parameters.domains import Range
     from archsieve.spaces.recipes.recipe import RecipeSpace
     from archsieve.spaces.search_space.named import named_space
 
     rates = {"lr": Range(0.05, 2.0, log=True), "weight_decay": Range(1e-4, 5e-3, log=True)}
     recipes = RecipeSpace.of(epochs=30, **rates, label_smoothing=[0.0, 0.1])
-    return Sieve(named_space("cifar-resnet-space"), Budget(params="1M", macs="150M")), recipes
+    return ConstrainedSpace(named_space("cifar-resnet-space"), Budget(params="1M", macs="150M")), recipes
 
 
 def score(macs: int, lr: float) -> float:

@@ -37,7 +37,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.base import Shape
 from archsieve.spaces.blocks.layers import Layer, Price
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.mutation import neighbours
 from archsieve.spaces.parameters.domains import choice
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
@@ -96,10 +96,10 @@ class Table:
         found = NASBench201(data)._dataset  # its own call draws from a generator of its own
         cells = (Operation(choice(*OPERATIONS), place) for place in range(PLACES))
         space = Space((3, 32, 32), (Skeleton(), *cells), 10, "nas-bench-201")
-        every = {index: cost(one).params for index, one in Sieve(space).walk()}
+        every = {index: cost(one).params for index, one in ConstrainedSpace(space).walk()}
         sizes = sorted(every.values())
         limit = sizes[int(share * len(sizes))] - 1 if share < 1 else sizes[-1]
-        self.sieve = Sieve(space, Budget(params=limit))
+        self.sieve = ConstrainedSpace(space, Budget(params=limit))
         self.recipes = RecipeSpace.of()
         self.runs = {name: [accuracy / 100 for accuracy in told["val_acc"]] for name, told in found.items()}
         self.means = {name: statistics.fmean(runs) for name, runs in self.runs.items()}
@@ -172,7 +172,7 @@ def optuna_tpe(table: Table, seed: int, rng: random.Random) -> Names:
 @cache
 def table_sizes(table: Table) -> dict[str, int]:
     """Parameters of every cell, inside the budget or not."""
-    return {operations(one): cost(one).params for _, one in Sieve(table.sieve.space).walk()}
+    return {operations(one): cost(one).params for _, one in ConstrainedSpace(table.sieve.space).walk()}
 
 
 def local_search(table: Table, seed: int, rng: random.Random) -> Names:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Pool, Residual
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.cost_tables import BucketWays
 from archsieve.spaces.constrained.sampling import Draw, TableDraw
 from archsieve.spaces.parameters.domains import choice, repeat
@@ -39,10 +39,12 @@ def huge() -> Space:
 
 
 CASES = {
-    "mixed, 60k and 6M": lambda: Sieve(named_space("mixed"), Budget(params="60k", macs="6M")),
-    "resnet-space, 5M and 600M": lambda: Sieve(named_space("resnet-space"), Budget(params="5M", macs="600M")),
-    "huge, 2M and 150M": lambda: Sieve(huge(), Budget(params="2M", macs="150M")),
-    "huge, 1M and 90M": lambda: Sieve(huge(), Budget(params="1M", macs="90M")),
+    "mixed, 60k and 6M": lambda: ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")),
+    "resnet-space, 5M and 600M": lambda: ConstrainedSpace(
+        named_space("resnet-space"), Budget(params="5M", macs="600M")
+    ),
+    "huge, 2M and 150M": lambda: ConstrainedSpace(huge(), Budget(params="2M", macs="150M")),
+    "huge, 1M and 90M": lambda: ConstrainedSpace(huge(), Budget(params="1M", macs="90M")),
 }
 
 

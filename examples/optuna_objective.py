@@ -20,7 +20,7 @@ from archsieve.search.integrations.optuna_study import document_of_study
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import ConvPool, GlobalAverage, Residual
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.recipes.recipe import Recipe
 from archsieve.spaces.search_space.space import Space
@@ -30,7 +30,7 @@ SPACE = Space(
     (ConvPool(choice(8, 16, 32)), repeat(Residual(choice(16, 32, 64)), times=choice(1, 2)), GlobalAverage()),
     10,
 )
-SIEVE = Sieve(SPACE, Budget(params=60_000, macs=2_000_000))
+SIEVE = ConstrainedSpace(SPACE, Budget(params=60_000, macs=2_000_000))
 DATA = load_data("digits")
 
 

@@ -23,7 +23,7 @@ from .options import (
 if TYPE_CHECKING:
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.cost import Cost
-    from ...spaces.constrained.constrained_space import Sieve
+    from ...spaces.constrained.constrained_space import ConstrainedSpace
 
 
 def space(
@@ -51,7 +51,7 @@ def space(
         show(*_lines(sieve, told), *note)
 
 
-def _told(sieve: "Sieve", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
+def _told(sieve: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
     rng = random.Random(seed)
     costs = ("params", "macs")
     return {
@@ -67,7 +67,7 @@ def _told(sieve: "Sieve", count: bool, sample: int, seed: int, by: str) -> dict[
     }
 
 
-def _counted(sieve: "Sieve") -> dict[str, Any]:
+def _counted(sieve: "ConstrainedSpace") -> dict[str, Any]:
     from ...spaces.constrained.feasibility import dead_choices
     from ...spaces.constrained.sampling import histogram
 
@@ -83,7 +83,7 @@ def _counted(sieve: "Sieve") -> dict[str, Any]:
     }
 
 
-def _lines(sieve: "Sieve", told: dict[str, Any]) -> list[str]:
+def _lines(sieve: "ConstrainedSpace", told: dict[str, Any]) -> list[str]:
     lines = [f"space {sieve.space.name!r}: {sieve.size:,} distinct architectures; budget: {sieve.budget}"]
     if "feasible" in told:
         lines.append(f"inside the budget: {sieve.count()}, a share of {told['feasible_share']:.3g}")
@@ -125,9 +125,11 @@ def _one(architecture: "Architecture", price: "Cost | None" = None) -> dict[str,
     }
 
 
-def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: int | None) -> "tuple[Sieve, list[str]]":
+def _sieve(
+    name: str, given: Any, shape: tuple[int, int, int] | None, classes: int | None
+) -> "tuple[ConstrainedSpace, list[str]]":
     """The sieve of a search file (its own budget where no option gives one) or of a named space; what to add to it."""
-    from ...spaces.constrained.constrained_space import Sieve
+    from ...spaces.constrained.constrained_space import ConstrainedSpace
 
     if is_file(name):
         from ..experiment.search_file import load_experiment
@@ -136,7 +138,7 @@ def _sieve(name: str, given: Any, shape: tuple[int, int, int] | None, classes: i
         whole = given if given.limits() else found.budget
         left = found.task.left(whole, found.space, found.recipes)
         note = [] if left == whole else [f"this budget is what the recipe's largest head leaves of {whole}"]
-        return Sieve(found.space, left, found.sieve.batch_size), note
+        return ConstrainedSpace(found.space, left, found.sieve.batch_size), note
     from ...spaces.search_space.named import named_space
 
-    return Sieve(named_space(name, input_shape=shape, classes=classes), given), []
+    return ConstrainedSpace(named_space(name, input_shape=shape, classes=classes), given), []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
-from ...spaces.constrained.constrained_space import BudgetError, Sieve
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.parameters.domains import Range, choice
 from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
@@ -60,10 +60,10 @@ class Experiment:
         return build_space(self.file.space, self.input_shape, self.classes)
 
     @cached_property
-    def sieve(self) -> Sieve:
+    def sieve(self) -> ConstrainedSpace:
         """The space through what of the budget is the architecture's; memory at the largest batch allowed."""
         budget = self.task.left(self.budget, self.space, self.recipes)
-        return Sieve(self.space, budget, self.recipes.largest("batch_size"))
+        return ConstrainedSpace(self.space, budget, self.recipes.largest("batch_size"))
 
     def check(self) -> None:
         """Raise where any part cannot work."""
@@ -97,7 +97,7 @@ class Experiment:
 
         return designs_of(self.file.search.start_from, self.sieve)
 
-    def searcher(self, sieve: Sieve) -> "Searcher":
+    def searcher(self, sieve: ConstrainedSpace) -> "Searcher":
         """The searcher that the file names, over ``sieve``."""
         from ..searchers import make_searcher
 

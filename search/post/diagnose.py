@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.database.records import History, Trial
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import Budget
-from ...spaces.constrained.constrained_space import BudgetError, Sieve
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
@@ -80,7 +80,7 @@ def smaller(case: Case, step_ms: float, wanted_ms: float) -> Architecture | None
     plain = case.experiment.sieve
     macs = int(case.architecture.price.macs * wanted_ms / step_ms)
     limits = {**dict(case.experiment.file.budget), "macs": min(macs, plain.budget.macs or macs)}
-    sieve = Sieve(plain.space, Budget.of(limits), plain.batch_size)
+    sieve = ConstrainedSpace(plain.space, Budget.of(limits), plain.batch_size)
     try:
         sieve.check()
     except BudgetError:

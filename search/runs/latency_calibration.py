@@ -7,7 +7,7 @@ from ...results.database.latency_records import Untrained, calibration, record_c
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ..cluster.remote_jobs import run_errands
 from ..experiment.experiment import Experiment
 from ..trials.latency import Timing, time_networks
@@ -15,7 +15,9 @@ from ..trials.latency import Timing, time_networks
 DRAWN = 16  # architectures drawn for each one that is timed
 
 
-def calibrated(experiment: Experiment, store: Store, run_id: int, *, go_on: Callable[[], bool]) -> Sieve | None:
+def calibrated(
+    experiment: Experiment, store: Store, run_id: int, *, go_on: Callable[[], bool]
+) -> ConstrainedSpace | None:
     """The experiment's sieve, with a clock where the budget limits latency; None where ``go_on`` said no meanwhile.
 
     The clock is fitted once in a run, before its first proposal, and kept in the store: a resumed run sieves by the
@@ -29,7 +31,7 @@ def calibrated(experiment: Experiment, store: Store, run_id: int, *, go_on: Call
     from ...models.profiling.latency_predictor import LatencyPredictor
 
     plain = experiment.sieve
-    sieve = Sieve(plain.space, plain.budget, plain.batch_size, LatencyPredictor.from_json(kept["weights"]))
+    sieve = ConstrainedSpace(plain.space, plain.budget, plain.batch_size, LatencyPredictor.from_json(kept["weights"]))
     sieve.check()
     return sieve
 
@@ -67,7 +69,7 @@ def _calibrate(
     return detail
 
 
-def spread(sieve: Sieve, n: int, seed: int) -> list[Architecture]:
+def spread(sieve: ConstrainedSpace, n: int, seed: int) -> list[Architecture]:
     """Up to ``n`` architectures inside the budget, from few multiply-accumulates to many in even steps of rank."""
     rng = random.Random(f"calibration {seed}")
     drawn = {one.fingerprint: one for one in (sieve.sample(rng, "log-macs") for _ in range(DRAWN * n))}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ...results.database.records import FailKind, History
 from ...spaces.architectures.budget import format_count
-from ...spaces.constrained.constrained_space import BudgetError, Sieve
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ..cluster.gpu_sharing import Shares
 from ..cluster.ray_runtime import ResourceError
 from ..searchers import Proposal, Searcher
@@ -19,7 +19,7 @@ class WithinMemory(Searcher):
     is proposed again in its run, whatever the searcher. The limit is read from history, so a resume knows it too.
     """
 
-    def __init__(self, make: Callable[[Sieve], Searcher], sieve: Sieve) -> None:
+    def __init__(self, make: Callable[[ConstrainedSpace], Searcher], sieve: ConstrainedSpace) -> None:
         self._make = make
         self._searchers: dict[int | None, Searcher] = {None: make(sieve)}
         super().__init__(sieve, self._searchers[None].recipes)
@@ -42,18 +42,18 @@ def too_much(history: History) -> int | None:
     return min((trial.memory_bytes for trial in history if trial.fail_kind is FailKind.OOM), default=None)
 
 
-def lowered(sieve: Sieve, most: int) -> Sieve:
+def lowered(sieve: ConstrainedSpace, most: int) -> ConstrainedSpace:
     """``sieve`` with at most ``most`` bytes of predicted training memory; ``BudgetError`` where nothing is left."""
     budget = sieve.budget
     if most < (budget.min_memory_bytes or 0):
         raise BudgetError(f"nothing fits: memory_bytes must be at most {most:,}, at least {budget.min_memory_bytes:,}")
     least = most if budget.memory_bytes is None else min(most, budget.memory_bytes)
-    found = Sieve(sieve.space, replace(budget, memory_bytes=least), sieve.batch_size, sieve.clock)
+    found = ConstrainedSpace(sieve.space, replace(budget, memory_bytes=least), sieve.batch_size, sieve.clock)
     found.check()
     return found
 
 
-def on_gpus(sieve: Sieve, shares: Shares | None) -> Sieve:
+def on_gpus(sieve: ConstrainedSpace, shares: Shares | None) -> ConstrainedSpace:
     """``sieve`` with what fits on a GPU of ``shares``; :class:`ResourceError` where nothing does."""
     if shares is None:
         return sieve

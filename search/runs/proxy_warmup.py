@@ -9,7 +9,7 @@ from ...results.database.proxy_records import Scored, record_warm_up, warmed_up
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ..cluster.remote_jobs import run_errands
 from ..experiment.experiment import Experiment
 from ..searchers import Searcher
@@ -51,7 +51,9 @@ def warm(
     return KnownFirst(searcher, fit)
 
 
-def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Callable[[], bool]) -> list[Scored] | None:
+def _scored(
+    sieve: ConstrainedSpace, experiment: Experiment, data: "ImageData", go_on: Callable[[], bool]
+) -> list[Scored] | None:
     from ...models.diagnostics.zero_cost_proxies import probe
 
     search, resources = experiment.file.search, experiment.file.resources
@@ -77,7 +79,7 @@ def _scored(sieve: Sieve, experiment: Experiment, data: "ImageData", go_on: Call
     ]
 
 
-def candidates(sieve: Sieve, n: int, seed: int, go_on: Callable[[], bool]) -> list[Architecture] | None:
+def candidates(sieve: ConstrainedSpace, n: int, seed: int, go_on: Callable[[], bool]) -> list[Architecture] | None:
     """``n`` different architectures inside the budget, drawn by ``seed``, or all; None where ``go_on`` says no."""
     if sieve.count().high <= n:
         return [architecture for _, architecture in sieve.walk()]

@@ -12,7 +12,7 @@ from ...results.database.errors import StoreError
 from ...results.database.latency_records import record_errors
 from ...results.database.records import RunStatus
 from ...results.database.store import Store
-from ...spaces.constrained.constrained_space import BudgetError, Sieve
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ..cluster.capacity import Nodes
 from ..cluster.fault_injection import told
 from ..cluster.gpu_sharing import Shares, check_gpus
@@ -120,7 +120,7 @@ def prepare(experiment: Experiment, data: Any, recorder: Recorder, shares: Share
     if sieve is None:
         return
 
-    def make(sieve: Sieve) -> Searcher:
+    def make(sieve: ConstrainedSpace) -> Searcher:
         searcher = informed(experiment.searcher(sieve), experiment, store, run_id)
         return experiment.opened(warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
@@ -14,7 +14,7 @@ from .nsga2 import NSGA2
 from .random_search import Uniform
 from .tpe import TPE
 
-SEARCHERS: dict[str, Callable[[Sieve, RecipeSpace], Searcher]] = {
+SEARCHERS: dict[str, Callable[[ConstrainedSpace, RecipeSpace], Searcher]] = {
     "grid": Grid,
     "random": Uniform,
     "tpe": TPE,
@@ -24,7 +24,9 @@ SEARCHERS: dict[str, Callable[[Sieve, RecipeSpace], Searcher]] = {
 }
 
 
-def make_searcher(name: str, sieve: Sieve, recipes: RecipeSpace, objectives: Sequence[str] | None = None) -> Searcher:
+def make_searcher(
+    name: str, sieve: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] | None = None
+) -> Searcher:
     """The searcher of that name; ``ValueError`` for an unknown one, and for objectives that it cannot have."""
     build = look_up(SEARCHERS, name, "searcher")
     if objectives is not None and build is not NSGA2 and list(objectives) != ["val_accuracy"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.encoding import decisions_of
 from .unexplored import Untried
@@ -36,7 +36,7 @@ class Searcher(ABC):
     twice before each one that fits has been tried.
     """
 
-    def __init__(self, sieve: Sieve, recipes: RecipeSpace) -> None:
+    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         self.sieve = sieve
         self.recipes = recipes
         self.untried = Untried(sieve, recipes)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.graph import Node
 from ...spaces.constrained.sampling import Draw
 from ...spaces.constrained.vectorized import Batch, Codes
@@ -23,7 +23,7 @@ ATTEMPTS = 20  # draws from the table for each code of the pool; in buckets some
 class Candidates:
     """Codes of what fits ``sieve``: drawn, or varied from one that is good. Rows are as long as the longest path."""
 
-    def __init__(self, sieve: Sieve) -> None:
+    def __init__(self, sieve: ConstrainedSpace) -> None:
         self.sieve = sieve
         self._draws = Draw(sieve)
         self._known: dict[str, bytes] = {}  # fingerprint -> code

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...results.database.records import History, Trial
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.vectorized import Codes
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .base import Proposal, Searcher
@@ -33,7 +33,7 @@ class GaussianProcess(Searcher):
     whether that holds here.
     """
 
-    def __init__(self, sieve: Sieve, recipes: RecipeSpace) -> None:
+    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         super().__init__(sieve, recipes)
         self.candidates = Candidates(sieve)
         self.model = Model(self.candidates, recipes)

@@ -3,7 +3,7 @@
 import random
 
 from ...results.database.records import History
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.parameters.domains import Range
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
@@ -14,7 +14,7 @@ from .unexplored import Remembered
 class Grid(Searcher):
     """Exactly the grid: conditional choices count only where they apply, and no point twice."""
 
-    def __init__(self, sieve: Sieve, recipes: RecipeSpace) -> None:
+    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         super().__init__(sieve, recipes)
         for name, hole in recipes.holes.items():
             if isinstance(hole, Range):

@@ -11,7 +11,7 @@ from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.catalogue import named
 from ...spaces.architectures.cost import cost
-from ...spaces.constrained.constrained_space import BudgetError, Sieve
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .base import Proposal, Searcher
@@ -41,7 +41,7 @@ class KnownFirst(Searcher):
         return self.propose(new, draw_recipe(self.recipes, rng))
 
 
-def check_design(design: Architecture, sieve: Sieve, name: str | None = None) -> None:
+def check_design(design: Architecture, sieve: ConstrainedSpace, name: str | None = None) -> None:
     """Raise where ``design`` is not among what the sieve lets through, naming it and why."""
     said = f"search.start_from: {name or design}"
     space = sieve.space
@@ -55,7 +55,7 @@ def check_design(design: Architecture, sieve: Sieve, name: str | None = None) ->
         raise BudgetError(f"{said} is outside the budget: {broken}; leave it out, or raise the limits")
 
 
-def designs_of(start_from: Sequence[str | Mapping[str, Any]], sieve: Sieve) -> list[Architecture]:
+def designs_of(start_from: Sequence[str | Mapping[str, Any]], sieve: ConstrainedSpace) -> list[Architecture]:
     """The designs that ``search.start_from`` lists, each checked; what is wrong with one is said with its name."""
     found = []
     for entry in start_from:
@@ -69,7 +69,7 @@ def designs_of(start_from: Sequence[str | Mapping[str, Any]], sieve: Sieve) -> l
     return found
 
 
-def _design(entry: str | Mapping[str, Any], sieve: Sieve) -> Architecture:
+def _design(entry: str | Mapping[str, Any], sieve: ConstrainedSpace) -> Architecture:
     if not isinstance(entry, str):
         return Architecture.from_json(entry)
     if entry.endswith(".json"):

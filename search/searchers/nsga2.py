@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...results.database.records import History, Trial
 from ...results.query.pareto import OBJECTIVES, pareto
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.parameters.lookup import unknown
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
@@ -24,7 +24,7 @@ class NSGA2(Searcher):
     paper, each child is bred as soon as it is asked for, not a generation at a time: no worker waits.
     """
 
-    def __init__(self, sieve: Sieve, recipes: RecipeSpace, objectives: Sequence[str] = DEFAULT) -> None:
+    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] = DEFAULT) -> None:
         super().__init__(sieve, recipes)
         for name in objectives:
             if name not in OBJECTIVES:

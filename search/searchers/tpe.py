@@ -4,7 +4,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import History
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.mutation import mutate, repair
 from ...spaces.parameters.domains import Choice, Range, rising
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
@@ -31,7 +31,7 @@ class TPE(Searcher):
     diverged or ran out of memory is not tried around again.
     """
 
-    def __init__(self, sieve: Sieve, recipes: RecipeSpace) -> None:
+    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         super().__init__(sieve, recipes)
         self._study = Study(self._distributions)
 

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .recipe_sampling import all_recipes, draw_recipe, finite, tried
 
@@ -43,7 +43,7 @@ class Untried:
     The walk over the sieve is remembered as far as it has come, so that it is made once and not at every ask.
     """
 
-    def __init__(self, sieve: Sieve, recipes: RecipeSpace) -> None:
+    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         self.sieve, self.recipes = sieve, recipes
         # (index, fingerprint) of all that fits, in the order of the indices
         self.walked = Remembered((index, architecture.fingerprint) for index, architecture in sieve.walk())

@@ -11,7 +11,7 @@ from ...results.database.store import Store
 from ...results.database.training_records import AUGMENTATION, LR_FOUND
 from ...results.database.zero_shot_records import OF_ZERO_SHOT
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.constrained_space import Sieve
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
@@ -21,7 +21,7 @@ METRICS = (
 )
 
 
-def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, Any], sieve: Sieve) -> None:
+def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, Any], sieve: ConstrainedSpace) -> None:
     """Write down the epochs of a report, the learning rates found, augmentation's cost, proxies' scores and latency.
 
     Beside a latency stands what ``sieve`` had predicted, where it has a clock.

@@ -24,7 +24,7 @@ class BudgetError(ValueError):
     """No architecture of the space lies inside the budget."""
 
 
-class Sieve:
+class ConstrainedSpace:
     """The architectures of ``space`` that ``budget`` allows; memory is predicted at ``batch_size`` pictures.
 
     Every architecture of the space has a number, its ``index``, from 0 to ``size - 1``: its place in the walk over the

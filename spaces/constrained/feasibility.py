@@ -12,12 +12,12 @@ from .cost_tables import Ints, Ledger
 from .graph import Node
 
 if TYPE_CHECKING:
-    from .constrained_space import Sieve
+    from .constrained_space import ConstrainedSpace
 
 WIDEST = 4096  # points of a front; a wider one is thinned by merging neighbours into what is cheaper than both
 
 
-def something_fits(sieve: "Sieve") -> bool:
+def something_fits(sieve: "ConstrainedSpace") -> bool:
     """Whether anything lies inside all limits together; what is cheapest is tried first."""
     if any(sieve.allows(sieve.cheapest(name)[0]) for name in sieve.limited) or not sieve.limited:
         return True
@@ -26,7 +26,7 @@ def something_fits(sieve: "Sieve") -> bool:
     return next(sieve.walk(), None) is not None
 
 
-def nearest_budget(sieve: "Sieve") -> dict[str, int]:
+def nearest_budget(sieve: "ConstrainedSpace") -> dict[str, int]:
     """The upper limits, each as low as it can be, that something fits and that stretch the given ones least.
 
     Of the cheapest totals (those that no other one undercuts in every limited cost) the one whose largest ratio to its
@@ -40,7 +40,7 @@ def nearest_budget(sieve: "Sieve") -> dict[str, int]:
     return dict(zip(names, best.tolist(), strict=True))
 
 
-def dead_choices(sieve: "Sieve") -> list[tuple[str, object]]:
+def dead_choices(sieve: "ConstrainedSpace") -> list[tuple[str, object]]:
     """Options that no architecture inside the upper limits takes: (path of the choice, the option).
 
     What is named is dead for certain; an option that shares all its blocks with a living one is not named.

@@ -9,7 +9,7 @@ from ..architectures.budget import LATENCY
 from ..architectures.cost import cost
 from ..blocks.base import ShapeError
 from ..search_space.space import Decisions, Space
-from .constrained_space import Sieve
+from .constrained_space import ConstrainedSpace
 
 STEPS = 100  # decisions that a repair may change before it gives up
 OUTSIDE = math.inf
@@ -41,7 +41,7 @@ def neighbours(space: Space, decisions: Decisions, rng: random.Random) -> Iterat
                 yield settle(space, {**decisions, path: index}, rng)[0]
 
 
-def mutate(sieve: Sieve, decisions: Decisions, rng: random.Random) -> dict[str, int] | None:
+def mutate(sieve: ConstrainedSpace, decisions: Decisions, rng: random.Random) -> dict[str, int] | None:
     """A neighbour inside the budget, drawn evenly; None where there is none."""
     _, counts = settle(sieve.space, decisions, rng)
     changes = [(path, index) for path, count in counts.items() for index in range(count) if index != decisions[path]]
@@ -50,13 +50,13 @@ def mutate(sieve: Sieve, decisions: Decisions, rng: random.Random) -> dict[str, 
     return next((way for way in ways if excess(sieve, way) == 0), None)
 
 
-def cross(sieve: Sieve, mother: Decisions, father: Decisions, rng: random.Random) -> dict[str, int] | None:
+def cross(sieve: ConstrainedSpace, mother: Decisions, father: Decisions, rng: random.Random) -> dict[str, int] | None:
     """A child inside the budget with each decision from one of its parents; None where it cannot be repaired."""
     child = {path: rng.choice([p for p in (mother, father) if path in p])[path] for path in {**mother, **father}}
     return repair(sieve, settle(sieve.space, child, rng)[0], rng)
 
 
-def repair(sieve: Sieve, decisions: Decisions, rng: random.Random) -> dict[str, int] | None:
+def repair(sieve: ConstrainedSpace, decisions: Decisions, rng: random.Random) -> dict[str, int] | None:
     """The decisions inside the budget that are reached by changing, again and again, the one that helps most.
 
     Decisions inside the budget come back as they are. None where no single change helps any more.
@@ -73,7 +73,7 @@ def repair(sieve: Sieve, decisions: Decisions, rng: random.Random) -> dict[str, 
     return None
 
 
-def excess(sieve: Sieve, decisions: Decisions) -> float:
+def excess(sieve: ConstrainedSpace, decisions: Decisions) -> float:
     """How far outside the budget: the sum over its limits of the log of the factor too much or too little; 0 inside.
 
     Infinite where the blocks do not fit together.

@@ -17,7 +17,7 @@ from .graph import Edge
 from .vectorized import Batch
 
 if TYPE_CHECKING:
-    from .constrained_space import Sieve
+    from .constrained_space import ConstrainedSpace
 
 EXACT_ROWS = 300_000  # different costs up to which a table is exact
 PROBES = 4_000  # plain draws that tell how much of the space fits
@@ -53,7 +53,7 @@ class Count:
         )
 
 
-def count(sieve: "Sieve") -> Count:
+def count(sieve: "ConstrainedSpace") -> Count:
     """How many architectures fit: exact where their costs can be told apart in a table, else estimated."""
     if not sieve.limited:
         return Count(sieve.size, sieve.size, sieve.size)
@@ -69,7 +69,7 @@ def count(sieve: "Sieve") -> Count:
     return Count(round(min(max(high * share, low), high)), int(low), int(high), error)
 
 
-def table(sieve: "Sieve", names: tuple[str, ...] | None = None) -> Ways:
+def table(sieve: "ConstrainedSpace", names: tuple[str, ...] | None = None) -> Ways:
     """The exact table where it is small enough, else the one in buckets."""
     ledger = sieve.ledger(names or sieve.limited)
     try:
@@ -78,7 +78,7 @@ def table(sieve: "Sieve", names: tuple[str, ...] | None = None) -> Ways:
         return BucketWays(ledger)
 
 
-def histogram(sieve: "Sieve", by: str = "macs", bins: int = 12) -> list[tuple[int, int, int | float]]:
+def histogram(sieve: "ConstrainedSpace", by: str = "macs", bins: int = 12) -> list[tuple[int, int, int | float]]:
     """(from, to, how many) of the architectures that fit, in even steps of the logarithm of the cost ``by``.
 
     Whole numbers are exact. Where costs cannot be told apart in a table the numbers are floats: shares of draws.
@@ -92,7 +92,7 @@ def histogram(sieve: "Sieve", by: str = "macs", bins: int = 12) -> list[tuple[in
     return [(int(low), int(high), n) for low, high, n in zip(edges, edges[1:], told, strict=False)]
 
 
-def _heaps(sieve: "Sieve", by: str) -> tuple[Ints, NDArray[Any]]:
+def _heaps(sieve: "ConstrainedSpace", by: str) -> tuple[Ints, NDArray[Any]]:
     """Costs ``by`` of what fits, and how many architectures stand for each: by an exact table, or of draws."""
     ways = table(sieve, (by, *(name for name in sieve.limited if name != by)))
     if isinstance(ways, ExactWays):
@@ -107,7 +107,7 @@ def _heaps(sieve: "Sieve", by: str) -> tuple[Ints, NDArray[Any]]:
 class TableDraw:
     """Draws from a table of ways; in buckets a draw may overshoot, and then it is thrown away."""
 
-    def __init__(self, sieve: "Sieve", ways: Ways) -> None:
+    def __init__(self, sieve: "ConstrainedSpace", ways: Ways) -> None:
         self.sieve, self.ways = sieve, ways
         rows, counts = ways.totals
         self.totals = [tuple(row) for row in rows.tolist()]
@@ -154,7 +154,7 @@ class Draw:
     told apart in a table, else as even as its buckets are narrow.
     """
 
-    def __init__(self, sieve: "Sieve", by: str = "uniform") -> None:
+    def __init__(self, sieve: "ConstrainedSpace", by: str = "uniform") -> None:
         if by not in ("uniform", "log-macs"):
             raise ValueError(f"a draw is by 'uniform' or 'log-macs', but got {by!r}")
         self.sieve, self.by = sieve, by

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .graph import Edge
 
 if TYPE_CHECKING:
-    from .constrained_space import Sieve
+    from .constrained_space import ConstrainedSpace
 
 Codes = NDArray[np.int32]  # a row an architecture, a column a step: the number of the edge taken, -1 behind the end
 
@@ -20,7 +20,7 @@ class Batch:
     edges and leads to no node (-1). ``costs`` has a row for each place and a column for each limited cost.
     """
 
-    def __init__(self, sieve: "Sieve") -> None:
+    def __init__(self, sieve: "ConstrainedSpace") -> None:
         self.sieve = sieve
         order = list(reversed(sieve.graph.order))
         number = {node: i for i, node in enumerate(order)}

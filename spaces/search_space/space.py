@@ -67,22 +67,22 @@ class Space:
 
     def size(self) -> int:
         """How many distinct architectures there are: two encodings of one network count once."""
-        from ..constrained.constrained_space import Sieve
+        from ..constrained.constrained_space import ConstrainedSpace
 
-        return Sieve(self).size
+        return ConstrainedSpace(self).size
 
     def count(self, budget: "Budget") -> "Count":
         """How many of them fit ``budget``; see :class:`~archsieve.spaces.constrained.sampling.Count`."""
-        from ..constrained.constrained_space import Sieve
+        from ..constrained.constrained_space import ConstrainedSpace
 
-        return Sieve(self, budget).count()
+        return ConstrainedSpace(self, budget).count()
 
     def sample(self, n: int, budget: "Budget", rng: random.Random, by: str = "uniform") -> list[Architecture]:
         """``n`` of those that fit, each equally likely, or even in "log-macs"; BudgetError where nothing fits."""
-        from ..constrained.constrained_space import Sieve
+        from ..constrained.constrained_space import ConstrainedSpace
         from ..constrained.sampling import Draw
 
-        sieve = Sieve(self, budget)
+        sieve = ConstrainedSpace(self, budget)
         sieve.check()
         return Draw(sieve, by).many(n, rng)
 

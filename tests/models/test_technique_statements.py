@@ -18,12 +18,14 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.catalogue import named
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Linear, Residual
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.recipes.recipe import Recipe
 from archsieve.spaces.search_space.named import named_space
 
 RECIPE = Recipe(lr=0.1, batch_size=64)
-DEFAULT = Sieve(named_space("mixed"), Budget(params="60k", macs="6M"))  # of examples/digits.toml and `archsieve init`
+DEFAULT = ConstrainedSpace(
+    named_space("mixed"), Budget(params="60k", macs="6M")
+)  # of examples/digits.toml and `archsieve init`
 SMALL = 128  # images learned by heart
 MOST_RESIDUAL = 2  # in a row: each adds its variance to the sum
 
@@ -71,7 +73,7 @@ def test_default_architectures_start_with_like_spreads_and_no_unit_lost(data):
     [("mixed", 32, Budget(params="500k", macs="50M")), ("inception-space", 64, Budget(params="1M", macs="60M"))],
 )
 def test_normalised_spaces_of_larger_pictures_start_alike_too(data, name, side, budget):
-    sieve = Sieve(named_space(name, input_shape=(3, side, side), classes=10), budget)
+    sieve = ConstrainedSpace(named_space(name, input_shape=(3, side, side), classes=10), budget)
     small = data.normalise(in_unit_range(data.train.images[:64]))
     images = F.interpolate(small, size=(side, side), mode="bilinear").repeat(1, 3, 1, 1)
     for seed in range(4):
@@ -87,7 +89,9 @@ def test_normalised_spaces_of_larger_pictures_start_alike_too(data, name, side, 
 def test_spaces_without_norms_are_flagged_where_they_start_badly(data, name):
     """Their units die on pictures that say little: the doctor tells before training."""
     side = 67
-    sieve = Sieve(named_space(name, input_shape=(3, side, side), classes=10), Budget(params="4M", macs="200M"))
+    sieve = ConstrainedSpace(
+        named_space(name, input_shape=(3, side, side), classes=10), Budget(params="4M", macs="200M")
+    )
     large = F.interpolate(data.val.images[:64].float(), size=(side, side)).repeat(1, 3, 1, 1).to(data.val.images.dtype)
     wide = replace(data, val=Split(large, data.val.labels[:64]), mean=data.mean.repeat(3), std=data.std.repeat(3))
     verdicts = set()

@@ -31,7 +31,7 @@ from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.recipes.recipe import RecipeSpace
 
 from .conftest import begun, small
-from .test_searchers import BUDGET, RECIPES, SPACE, Sieve, run, trial_of
+from .test_searchers import BUDGET, RECIPES, SPACE, ConstrainedSpace, run, trial_of
 
 GB = 10**9
 TINY = "[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n"
@@ -141,7 +141,7 @@ def test_the_benchmark_says_that_it_needs_a_gpu():
 
 
 def test_what_no_gpu_can_hold_is_never_proposed():
-    sieve = Sieve(SPACE, BUDGET, 512)
+    sieve = ConstrainedSpace(SPACE, BUDGET, 512)
     whole = sorted(cost(one, 512).memory_bytes for _, one in sieve.walk())
     shares = Shares(CONTEXT_BYTES + int(SAFETY * (whole[len(whole) // 2] + 1)), 0)
     left = on_gpus(sieve, shares)
@@ -156,7 +156,7 @@ def test_what_no_gpu_can_hold_is_never_proposed():
 @pytest.mark.parametrize("name", sorted(SEARCHERS))
 def test_after_an_oom_trial_every_searcher_stays_below_it(name):
     def searcher():
-        return WithinMemory(lambda sieve: SEARCHERS[name](sieve, RECIPES), Sieve(SPACE, BUDGET))
+        return WithinMemory(lambda sieve: SEARCHERS[name](sieve, RECIPES), ConstrainedSpace(SPACE, BUDGET))
 
     before = run(searcher(), 6)
     broken = sorted(before, key=lambda trial: trial.memory_bytes)[3]
@@ -173,7 +173,7 @@ def test_after_an_oom_trial_every_searcher_stays_below_it(name):
 
 
 def test_when_the_smallest_runs_out_of_memory_nothing_is_left():
-    sieve = Sieve(SPACE, BUDGET)
+    sieve = ConstrainedSpace(SPACE, BUDGET)
     searcher = WithinMemory(lambda sieve: SEARCHERS["random"](sieve, RECIPES), sieve)
     least, _ = sieve.cheapest("memory_bytes")
     failed = trial_of(searcher.propose(least, RECIPES.fill({"lr": 0.1})), 0, TrialState.FAILED)
@@ -183,9 +183,9 @@ def test_when_the_smallest_runs_out_of_memory_nothing_is_left():
 
 def test_a_limit_on_memory_is_only_ever_lowered():
     tight = replace(BUDGET, memory_bytes=30_000_000, min_memory_bytes=1000)
-    assert lowered(Sieve(SPACE, tight), 40_000_000).budget.memory_bytes == 30_000_000
+    assert lowered(ConstrainedSpace(SPACE, tight), 40_000_000).budget.memory_bytes == 30_000_000
     with pytest.raises(ValueError, match=r"memory_bytes must be at most 500, at least 1,000"):
-        lowered(Sieve(SPACE, tight), 500)
+        lowered(ConstrainedSpace(SPACE, tight), 500)
 
 
 class Small(tune.Trainable):

@@ -190,12 +190,12 @@ def test_a_model_takes_a_short_trial_neither_for_a_bad_one_nor_for_a_good_one(na
 
     Their accuracies are of epoch 1, those of the completed of epoch 9: compared as numbers, the stopped would win.
     """
-    from .test_searchers import OPEN_RECIPES, SPACE, Sieve, trial_of
+    from .test_searchers import OPEN_RECIPES, SPACE, ConstrainedSpace, trial_of
 
-    found = SEARCHERS[name](Sieve(SPACE), OPEN_RECIPES)
+    found = SEARCHERS[name](ConstrainedSpace(SPACE), OPEN_RECIPES)
     history = History()
     for number in range(30):
-        proposal = SEARCHERS["random"](Sieve(SPACE), OPEN_RECIPES).ask(history, random.Random(number))
+        proposal = SEARCHERS["random"](ConstrainedSpace(SPACE), OPEN_RECIPES).ask(history, random.Random(number))
         weak = proposal.recipe.dropout == 0.0
         state = TrialState.STOPPED_EARLY if weak else TrialState.COMPLETED
         trial = trial_of(proposal, number, state, 0.6 if weak else 0.4)
@@ -207,9 +207,9 @@ def test_a_model_takes_a_short_trial_neither_for_a_bad_one_nor_for_a_good_one(na
 def test_merit_orders_the_completed_before_the_stopped_and_the_failed_last():
     from archsieve.search.searchers.ranking import merit
 
-    from .test_searchers import OPEN_RECIPES, SPACE, Sieve, trial_of
+    from .test_searchers import OPEN_RECIPES, SPACE, ConstrainedSpace, trial_of
 
-    proposal = SEARCHERS["random"](Sieve(SPACE), OPEN_RECIPES).ask(History(), random.Random(0))
+    proposal = SEARCHERS["random"](ConstrainedSpace(SPACE), OPEN_RECIPES).ask(History(), random.Random(0))
 
     def ended(state, epochs, accuracy):
         return replace(trial_of(proposal, 0, state, accuracy), epochs_done=epochs)

@@ -8,7 +8,7 @@ import pytest
 from archsieve.search.experiment.search_file import SearchFileError, load_experiment, overridden_twice
 from archsieve.search.experiment.template import recommended, search_file_text
 from archsieve.spaces.architectures.budget import Budget
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -55,7 +55,7 @@ def test_more_pictures_are_recommended_a_larger_budget(tmp_path):
 def test_few_pictures_of_any_size_are_recommended_a_budget_that_much_of_the_space_meets(tmp_path, side):
     text = search_file_text("imagefolder", path=two_classes(tmp_path, 1), image_size=side)
     sieve = load_experiment(write(tmp_path, text)).sieve
-    of_params = Sieve(sieve.space, Budget(params=sieve.budget.params)).count()
+    of_params = ConstrainedSpace(sieve.space, Budget(params=sieve.budget.params)).count()
     assert sieve.count().low > 0.5 * of_params.high
 
 

@@ -10,7 +10,7 @@ from archsieve.search.searchers import SEARCHERS
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import Range, choice, repeat
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 from archsieve.spaces.search_space.space import Space
@@ -67,7 +67,7 @@ def keys(history):
 
 @pytest.fixture(params=sorted(SEARCHERS))
 def searcher(request):
-    return SEARCHERS[request.param](Sieve(SPACE, BUDGET), RECIPES)
+    return SEARCHERS[request.param](ConstrainedSpace(SPACE, BUDGET), RECIPES)
 
 
 def test_every_proposal_is_inside_the_budget_and_new(searcher):
@@ -112,7 +112,7 @@ def test_nothing_outside_is_proposed_where_the_history_has_it(searcher, limit):
     """As when trials ran out of memory since, or an earlier run had a wider budget: until nothing is left."""
     recipes = RECIPES if searcher.__class__.__name__ == "Grid" else OPEN_RECIPES  # a grid has no ranges
     wide = run(type(searcher)(searcher.sieve, recipes), 50)
-    tight = type(searcher)(Sieve(SPACE, limit), recipes)
+    tight = type(searcher)(ConstrainedSpace(SPACE, limit), recipes)
     fit = {architecture.fingerprint for _, architecture in tight.sieve.walk()}
     assert 0 < len(fit) < len({architecture.fingerprint for _, architecture in searcher.sieve.walk()})
     later = run(tight, len(wide) + 30, history=wide)
@@ -130,7 +130,7 @@ def test_it_copes_with_failed_running_and_foreign_trials(searcher):
 
 @pytest.mark.parametrize("name", [name for name in sorted(SEARCHERS) if name != "grid"])
 def test_ranges_are_drawn_from_inside(name):
-    history = run(SEARCHERS[name](Sieve(SPACE, BUDGET), OPEN_RECIPES), 20)
+    history = run(SEARCHERS[name](ConstrainedSpace(SPACE, BUDGET), OPEN_RECIPES), 20)
     rates = [trial.recipe["lr"] for trial in history]
     assert all(0.01 <= rate <= 1.0 for rate in rates)
     assert len(set(rates)) > 10
@@ -142,21 +142,21 @@ def test_ranges_are_drawn_from_inside(name):
 def test_whole_numbers_are_tried_to_the_last_one(name, ways):
     space = Space((1, 8, 8), (Conv(choice(4, 8)), GlobalAverage()), 10)
     recipes = RecipeSpace.of(epochs=2, batch_size=ways)
-    history = run(SEARCHERS[name](Sieve(space), recipes), 1000)
+    history = run(SEARCHERS[name](ConstrainedSpace(space), recipes), 1000)
     assert len(set(keys(history))) == len(history) == 2 * (ways.high - ways.low + 1)
 
 
 def test_the_grid_is_exactly_the_grid():
     space = Space((1, 8, 8), (choice(Conv(choice(4, 8, 16)), ConvPool(4, choice(3, 5))), GlobalAverage()), 10)
-    history = run(SEARCHERS["grid"](Sieve(space), RecipeSpace.of(epochs=1)), 100)
+    history = run(SEARCHERS["grid"](ConstrainedSpace(space), RecipeSpace.of(epochs=1)), 100)
     assert len(history) == 5
-    assert [trial.fingerprint for trial in history] == [a.fingerprint for _, a in Sieve(space).walk()]
+    assert [trial.fingerprint for trial in history] == [a.fingerprint for _, a in ConstrainedSpace(space).walk()]
 
 
 def test_tpe_learns_where_the_good_ones_are():
     """On a space of thousands, where wide networks are good, TPE's later proposals beat random ones."""
     stages = tuple(stage(["conv-pool", "residual"], [1, 2], [8, 16, 24, 32], halve=i < 2) for i in range(3))
-    sieve = Sieve(Space((1, 8, 8), (*stages, GlobalAverage()), 10), Budget(params="20k", macs="1M"))
+    sieve = ConstrainedSpace(Space((1, 8, 8), (*stages, GlobalAverage()), 10), Budget(params="20k", macs="1M"))
 
     def late(name, seed):
         history = History()

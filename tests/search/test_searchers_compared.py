@@ -11,7 +11,7 @@ from archsieve.search.searchers import SEARCHERS
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import Range
 from archsieve.spaces.recipes.recipe import RecipeSpace
 from archsieve.spaces.search_space.space import Space
@@ -19,9 +19,9 @@ from archsieve.spaces.search_space.stages import stage
 
 from .test_searchers import trial_of
 
-ONE = Sieve(Space((1, 8, 8), (Conv(8), GlobalAverage()), 10))
+ONE = ConstrainedSpace(Space((1, 8, 8), (Conv(8), GlobalAverage()), 10))
 STAGES = tuple(stage(["conv-pool", "residual"], [1, 2], [8, 16, 24, 32], halve=i < 2) for i in range(3))
-MANY = Sieve(Space((1, 8, 8), (*STAGES, GlobalAverage()), 10), Budget(params="20k", macs="1M"))
+MANY = ConstrainedSpace(Space((1, 8, 8), (*STAGES, GlobalAverage()), 10), Budget(params="20k", macs="1M"))
 OPEN = RecipeSpace.of(lr=Range(1e-3, 1.0, log=True), dropout=[0.0, 0.1])
 
 

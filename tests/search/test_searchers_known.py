@@ -17,13 +17,13 @@ from archsieve.search.searchers.tpe import TPE
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost, layer_costs
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
-from archsieve.spaces.constrained.constrained_space import BudgetError, Sieve
+from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from archsieve.spaces.recipes.recipe import Recipe
 
 from .conftest import small
 from .test_searchers import BUDGET, OPEN_RECIPES, RECIPES, SPACE, keys, run, trial_of
 
-SIEVE = Sieve(SPACE, BUDGET)
+SIEVE = ConstrainedSpace(SPACE, BUDGET)
 
 
 def designs(count, seed=1):
@@ -51,7 +51,7 @@ def test_a_design_outside_is_refused_by_name():
     searcher = make_searcher("random", SIEVE, RECIPES)
     with pytest.raises(ValueError, match=r"conv 5 > global-average is no point of the space 'custom'"):
         KnownFirst(searcher, [Architecture((1, 8, 8), (Conv(5), GlobalAverage()), 10)])
-    large = next(one for _, one in Sieve(SPACE).walk() if cost(one).params > 6000)
+    large = next(one for _, one in ConstrainedSpace(SPACE).walk() if cost(one).params > 6000)
     with pytest.raises(BudgetError, match=r"is outside the budget: params .* > 6,000"):
         KnownFirst(searcher, [large])
 

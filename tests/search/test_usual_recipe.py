@@ -6,7 +6,7 @@ import pytest
 
 from archsieve.search.experiment.search_file import load_experiment
 from archsieve.search.searchers import SEARCHERS, UsualFirst, make_searcher, usual_recipe
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import Range
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 
@@ -14,7 +14,7 @@ from .conftest import small
 from .test_searchers import BUDGET, OPEN_RECIPES, SPACE, keys, run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SIEVE = Sieve(SPACE, BUDGET)
+SIEVE = ConstrainedSpace(SPACE, BUDGET)
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(SEARCHERS) if name != "grid"])

@@ -8,7 +8,7 @@ from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import leaves
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
-from archsieve.spaces.constrained.constrained_space import BudgetError, Sieve
+from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from archsieve.spaces.constrained.mutation import excess, repair, settle
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.space import Space
@@ -41,11 +41,11 @@ def counted_ns(architecture: Architecture) -> int:
 
 
 def every():
-    return [architecture for _, architecture in Sieve(SPACE).walk()]
+    return [architecture for _, architecture in ConstrainedSpace(SPACE).walk()]
 
 
-def sieve(latency_ms: float, **limits: int) -> Sieve:
-    return Sieve(SPACE, Budget(latency_ms=latency_ms, **limits), clock=Metronome())
+def sieve(latency_ms: float, **limits: int) -> ConstrainedSpace:
+    return ConstrainedSpace(SPACE, Budget(latency_ms=latency_ms, **limits), clock=Metronome())
 
 
 def test_predicted_latency_is_the_same_however_it_is_written():
@@ -59,7 +59,11 @@ def test_the_sieve_lets_through_exactly_what_is_predicted_in_time(limits):
     times = sorted(counted_ns(architecture) for architecture in every())
     limit_ns = times[len(times) // 3]
     timed = sieve(limit_ns / 1e6, **limits)
-    fits = {a.fingerprint for a in every() if counted_ns(a) <= limit_ns and Sieve(SPACE, Budget(**limits)).allows(a)}
+    fits = {
+        a.fingerprint
+        for a in every()
+        if counted_ns(a) <= limit_ns and ConstrainedSpace(SPACE, Budget(**limits)).allows(a)
+    }
     assert 0 < len(fits) < len(times)
     assert {a.fingerprint for a in every() if timed.allows(a)} == fits
     assert {a.fingerprint for _, a in timed.walk()} == fits
@@ -81,7 +85,7 @@ def test_a_repair_brings_the_predicted_latency_inside():
 
 
 def test_without_a_clock_the_limit_is_left_to_the_measurement():
-    assert Sieve(SPACE, Budget(latency_ms=1e-6)).count().value == len(every())
+    assert ConstrainedSpace(SPACE, Budget(latency_ms=1e-6)).count().value == len(every())
 
 
 def test_nothing_in_time_is_said_with_the_nearest_limit():

@@ -10,7 +10,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
 from archsieve.spaces.constrained import sampling
-from archsieve.spaces.constrained.constrained_space import BudgetError, Sieve
+from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from archsieve.spaces.constrained.cost_tables import BucketWays, ExactWays, TooMany
 from archsieve.spaces.constrained.feasibility import cheapest, dead_choices, nearest_budget
 from archsieve.spaces.constrained.mutation import cross, excess, mutate, neighbours, repair
@@ -38,8 +38,8 @@ OVERLAPPING = Space(
     ),
     10,
 )
-PARAMS = sorted(cost(a).params for _, a in Sieve(OVERLAPPING).walk())
-MACS = sorted(cost(a).macs for _, a in Sieve(OVERLAPPING).walk())
+PARAMS = sorted(cost(a).params for _, a in ConstrainedSpace(OVERLAPPING).walk())
+MACS = sorted(cost(a).macs for _, a in ConstrainedSpace(OVERLAPPING).walk())
 BUDGETS = {
     "params": Budget(params=PARAMS[100]),
     "joint": Budget(params=PARAMS[150], macs=MACS[120]),
@@ -61,11 +61,11 @@ def huge(depth=7):
 
 @pytest.fixture(params=sorted(BUDGETS))
 def sieve(request):
-    return Sieve(OVERLAPPING, BUDGETS[request.param])
+    return ConstrainedSpace(OVERLAPPING, BUDGETS[request.param])
 
 
 def feasible(sieve):
-    return [i for i, a in Sieve(sieve.space).walk() if sieve.budget.allows(cost(a, sieve.batch_size))]
+    return [i for i, a in ConstrainedSpace(sieve.space).walk() if sieve.budget.allows(cost(a, sieve.batch_size))]
 
 
 def test_the_count_is_exact_and_the_buckets_hold_it_between_certain_bounds(sieve):
@@ -94,14 +94,14 @@ def test_draws_from_a_table_are_uniform_over_what_fits(sieve, table):
 
 
 def test_an_exact_table_says_when_it_would_be_too_large():
-    sieve = Sieve(huge(), Budget(params="2M", macs="150M"))
+    sieve = ConstrainedSpace(huge(), Budget(params="2M", macs="150M"))
     with pytest.raises(TooMany):
         ExactWays(sieve.ledger(sieve.limited), limit=10_000)
 
 
 def test_marginals_of_draws_from_the_mixed_space():
     """50,000 draws under the main job's budget: each option of each first decision as often as it is in the set."""
-    sieve = Sieve(named_space("mixed"), Budget(params="60k", macs="6M"))
+    sieve = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M"))
     true = Counter(str(a.blocks[0]) + a.blocks[1].kind for _, a in sieve.walk())
     total = sum(true.values())
     assert sieve.count().value == total == 62_283
@@ -116,7 +116,7 @@ def test_marginals_of_draws_from_the_mixed_space():
 
 
 def test_a_space_of_1e31_is_counted_and_sampled_where_plain_rejection_is_hopeless():
-    sieve = Sieve(huge(), Budget(params="250k", macs="22M"))
+    sieve = ConstrainedSpace(huge(), Budget(params="250k", macs="22M"))
     assert sieve.size > 10**31
     draw, rng = Draw(sieve), random.Random(0)
     assert not draw.plain
@@ -136,7 +136,7 @@ def test_a_space_of_1e31_is_counted_and_sampled_where_plain_rejection_is_hopeles
 
 
 def test_the_estimate_agrees_with_the_exact_count():
-    sieve = Sieve(named_space("resnet-space"), Budget(params="5M", macs="600M"))
+    sieve = ConstrainedSpace(named_space("resnet-space"), Budget(params="5M", macs="600M"))
     count, rng, n = sieve.count(), random.Random(0), 20_000
     share = sum(sieve.fits_path(sieve.path(rng.randrange(sieve.size))) for _ in range(n)) / n
     error = (share * (1 - share) / n) ** 0.5 * sieve.size
@@ -144,7 +144,7 @@ def test_the_estimate_agrees_with_the_exact_count():
 
 
 def test_draws_even_in_log_macs_spread_over_the_whole_range():
-    sieve, rng = Sieve(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
+    sieve, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
     uniform = [cost(sieve.sample(rng)).macs for _ in range(300)]
     even = [cost(sieve.sample(rng, "log-macs")).macs for _ in range(300)]
     assert max(even) <= 6_000_000
@@ -161,7 +161,7 @@ def test_the_histogram_holds_everything_that_fits(sieve):
 
 def test_a_histogram_that_no_exact_table_gives_is_that_of_draws():
     """One in coarse buckets had four in five of these below 4.44M multiply-accumulates, where hardly any is."""
-    sieve = Sieve(named_space("cifar-resnet-space"), Budget(params="300k"))
+    sieve = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(params="300k"))
     assert isinstance(sampling.table(sieve, ("macs", "params")), BucketWays)
     rows = histogram(sieve)
     assert sum(n for _, _, n in rows) == pytest.approx(sieve.count().value)
@@ -173,12 +173,12 @@ def test_a_histogram_that_no_exact_table_gives_is_that_of_draws():
 
 def test_the_nearest_budget_is_one_that_something_fits():
     space = named_space("mixed")
-    sieve = Sieve(space, Budget(params="5.4k", macs="110k"))
+    sieve = ConstrainedSpace(space, Budget(params="5.4k", macs="110k"))
     nearest = nearest_budget(sieve)
-    assert next(Sieve(space, Budget(**nearest)).walk(), None) is not None
-    ratios = [max(cost(a).params / 5400, cost(a).macs / 110_000) for _, a in Sieve(OVERLAPPING).walk()]
+    assert next(ConstrainedSpace(space, Budget(**nearest)).walk(), None) is not None
+    ratios = [max(cost(a).params / 5400, cost(a).macs / 110_000) for _, a in ConstrainedSpace(OVERLAPPING).walk()]
     assert len(ratios) == 288
-    found = nearest_budget(Sieve(OVERLAPPING, Budget(params=5400, macs=110_000)))
+    found = nearest_budget(ConstrainedSpace(OVERLAPPING, Budget(params=5400, macs=110_000)))
     assert max(found["params"] / 5400, found["macs"] / 110_000) == min(ratios)
 
 
@@ -193,20 +193,20 @@ def test_the_nearest_budget_is_one_that_something_fits():
 )
 def test_an_impossible_budget_is_refused_with_what_would_do(budget, said):
     with pytest.raises(BudgetError, match=said):
-        Sieve(OVERLAPPING, budget).check()
+        ConstrainedSpace(OVERLAPPING, budget).check()
 
 
 def test_an_impossible_budget_on_a_huge_space_is_a_verdict_too():
     with pytest.raises(BudgetError, match=r"nearest budget that something fits is params = \d+ and macs = \d+"):
-        Sieve(huge(), Budget(params="10k", macs="10M")).check()
-    Sieve(huge(), Budget(params="50k", macs="7M")).check()
+        ConstrainedSpace(huge(), Budget(params="10k", macs="10M")).check()
+    ConstrainedSpace(huge(), Budget(params="50k", macs="7M")).check()
 
 
 @pytest.mark.parametrize(
     "budget", [Budget(params="8k"), Budget(params="8k", macs="130k"), Budget(params="20k", macs="1M")]
 )
 def test_dead_choices_are_dead_and_the_others_are_not(budget):
-    sieve = Sieve(named_space("mixed"), budget)
+    sieve = ConstrainedSpace(named_space("mixed"), budget)
     dead = dead_choices(sieve)
     assert dead
     used = set()
@@ -234,7 +234,7 @@ def test_cheapest_keeps_what_nothing_undercuts():
 
 
 def test_neighbours_are_one_decision_away_and_mutations_stay_inside():
-    sieve, rng = Sieve(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
+    sieve, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
     for _ in range(10):
         start = decisions_of(sieve.space, sieve.sample(rng))
         for way in neighbours(sieve.space, start, rng):
@@ -248,7 +248,7 @@ def test_neighbours_are_one_decision_away_and_mutations_stay_inside():
 
 
 def test_children_of_two_parents_are_inside_and_made_of_both():
-    sieve, rng = Sieve(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
+    sieve, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
     for _ in range(10):
         mother, father = (decisions_of(sieve.space, sieve.sample(rng)) for _ in range(2))
         child = cross(sieve, mother, father, rng)
@@ -257,7 +257,7 @@ def test_children_of_two_parents_are_inside_and_made_of_both():
 
 def test_a_repair_ends_inside_the_budget_and_leaves_what_fits_alone():
     space, rng = named_space("mixed"), random.Random(0)
-    sieve, everything = Sieve(space, Budget(params="60k", macs="6M")), Sieve(space)
+    sieve, everything = ConstrainedSpace(space, Budget(params="60k", macs="6M")), ConstrainedSpace(space)
     repaired = 0
     for _ in range(30):
         start = decisions_of(space, everything.sample(rng))
@@ -270,14 +270,14 @@ def test_a_repair_ends_inside_the_budget_and_leaves_what_fits_alone():
 
 
 def test_a_walk_can_be_shared_out_and_taken_up_again():
-    sieve = Sieve(OVERLAPPING, BUDGETS["joint"])
+    sieve = ConstrainedSpace(OVERLAPPING, BUDGETS["joint"])
     whole = [index for index, _ in sieve.walk()]
     assert [index for index, _ in sieve.walk(whole[40])] == whole[40:]
     cuts = [sieve.size * k // 7 for k in range(8)]
     shards = [list(sieve.walk(a, b)) for a, b in itertools.pairwise(cuts)]
     assert [index for shard in shards for index, _ in shard] == whole
     pools = Space((1, 8, 8), (choice(ConvPool(8), (Conv(8), Pool(2))), GlobalAverage()), 10)
-    assert Sieve(pools).size == 1
+    assert ConstrainedSpace(pools).size == 1
 
 
 def test_a_batch_prices_and_sieves_as_one_by_one(sieve):
@@ -317,12 +317,12 @@ def six_stages():
 @pytest.mark.parametrize("part", [0.9, 0.98])
 def test_a_narrow_band_of_a_huge_space_is_found(part):
     """Each cost by itself can be met nearly everywhere, both together hardly anywhere: walked without end before."""
-    whole = Sieve(six_stages())
+    whole = ConstrainedSpace(six_stages())
     price = cost(whole.sample(random.Random(0)))
     budget = Budget(
         params=price.params, min_params=int(part * price.params), macs=price.macs, min_macs=int(part * price.macs)
     )
-    sieve = Sieve(whole.space, budget)
+    sieve = ConstrainedSpace(whole.space, budget)
     sieve.check()
     found = [next(sieve.walk())[1], *(sieve.sample(random.Random(draw)) for draw in range(3))]
     assert all(budget.allows(cost(architecture)) for architecture in found)
@@ -332,8 +332,8 @@ def test_a_narrow_band_of_a_huge_space_is_found(part):
 
 
 def test_a_band_that_nothing_meets_is_refused():
-    whole = Sieve(six_stages())
+    whole = ConstrainedSpace(six_stages())
     small, large = whole.cheapest("params")[1], whole.dearest("macs")[1]
     budget = Budget(params=2 * small.params, min_params=small.params, min_macs=large.macs // 2)
     with pytest.raises(BudgetError, match="each limit alone can be met, all together cannot"):
-        Sieve(whole.space, budget).check()
+        ConstrainedSpace(whole.space, budget).check()

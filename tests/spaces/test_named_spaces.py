@@ -8,7 +8,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.catalogue import CATALOGUE, named
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.named import LEAST_SIDE, NAMED_SPACES, named_space
 from archsieve.spaces.search_space.space import Space
@@ -39,7 +39,7 @@ CLASSICS = {
 
 @pytest.fixture(scope="module")
 def sieves():
-    return {name: Sieve(named_space(name)) for name in NAMED_SPACES}
+    return {name: ConstrainedSpace(named_space(name)) for name in NAMED_SPACES}
 
 
 @pytest.mark.parametrize("name", NAMED_SPACES)
@@ -64,7 +64,7 @@ def test_alexnets_removals_are_points_too(classic, remove, sieves):
 
 
 def test_torchvisions_alexnet_is_a_point_at_its_own_input():
-    sieve = Sieve(named_space("alexnet-space", input_shape=(3, 224, 224)))
+    sieve = ConstrainedSpace(named_space("alexnet-space", input_shape=(3, 224, 224)))
     architecture = named("alexnet")
     assert sieve.architecture(sieve.index(architecture)).fingerprint == architecture.fingerprint
 
@@ -77,7 +77,7 @@ def test_random_points_come_back_by_their_index(name, sieves):
 
 
 def test_mixed_has_plenty_for_the_digits():
-    sieve = Sieve(named_space("mixed", input_shape=(1, 8, 8), classes=10), Budget(params="60k", macs="6M"))
+    sieve = ConstrainedSpace(named_space("mixed", input_shape=(1, 8, 8), classes=10), Budget(params="60k", macs="6M"))
     rng = random.Random(0)
     points = [sieve.architecture(rng.randrange(sieve.size)) for _ in range(400)]
     assert sum(map(sieve.allows, points)) > 20
@@ -98,7 +98,7 @@ def test_mixed_has_plenty_for_the_digits():
     ],
 )
 def test_mixed_leaves_at_least_4_pixels_where_there_are_any(input_shape, side):
-    sieve = Sieve(named_space("mixed", input_shape=input_shape))
+    sieve = ConstrainedSpace(named_space("mixed", input_shape=input_shape))
     rng = random.Random(0)
     for _ in range(20):
         shapes = [shape for block, shape, _, _ in sieve.architecture(rng.randrange(sieve.size)).walk()]
@@ -116,13 +116,13 @@ def test_a_space_that_cannot_take_its_input_says_why():
         ValueError,
         match=r"the space 'vgg-space' holds no architecture: block [\w.-]+ \(conv-pool\): the window must fit",
     ):
-        Sieve(named_space("vgg-space", input_shape=(3, 16, 16)))
+        ConstrainedSpace(named_space("vgg-space", input_shape=(3, 16, 16)))
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_network_is_a_space_of_itself(name):
     space = named_space(name)
-    ((index, architecture),) = Sieve(space).walk()
+    ((index, architecture),) = ConstrainedSpace(space).walk()
     assert index == 0
     assert architecture.fingerprint == named(name).fingerprint
     assert space.name == name
@@ -130,7 +130,7 @@ def test_a_network_is_a_space_of_itself(name):
 
 def test_a_network_is_a_space_on_other_pictures_too():
     space = named_space("resnet20-cifar", input_shape=(1, 28, 28), classes=7)
-    assert Sieve(space).cheapest()[1] == cost(named("resnet20-cifar", input_shape=(1, 28, 28), classes=7))
+    assert ConstrainedSpace(space).cheapest()[1] == cost(named("resnet20-cifar", input_shape=(1, 28, 28), classes=7))
 
 
 def test_an_unknown_space_gets_the_nearest():
@@ -158,7 +158,7 @@ def test_a_stage_that_keeps_the_size():
 def test_every_stack_halves_or_keeps(halve):
     for name in ("conv-pool", "residual", "bottleneck", "inception"):
         blocks = (stage(name, [1, 2], [16, 24], (3, 5), halve), GlobalAverage())
-        for _, architecture in Sieve(Space((1, 8, 8), blocks, 10)).walk():
+        for _, architecture in ConstrainedSpace(Space((1, 8, 8), blocks, 10)).walk():
             *_, (_, shape, _, _), _ = architecture.walk()
             assert shape[1:] == ((4, 4) if halve else (8, 8))
 

@@ -13,7 +13,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.base import ShapeError
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
-from archsieve.spaces.constrained.constrained_space import COSTS, BudgetError, Sieve
+from archsieve.spaces.constrained.constrained_space import COSTS, BudgetError, ConstrainedSpace
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.space import Space, fills
 
@@ -88,32 +88,32 @@ def space(request):
 
 
 def test_size_is_the_number_of_distinct_architectures(space):
-    assert Sieve(space).size == len(brute(space))
+    assert ConstrainedSpace(space).size == len(brute(space))
 
 
 def test_the_walk_meets_each_architecture_once_in_order(space):
-    walked = list(Sieve(space).walk())
+    walked = list(ConstrainedSpace(space).walk())
     assert [index for index, _ in walked] == list(range(len(walked)))
     assert {architecture.fingerprint for _, architecture in walked} == set(brute(space))
     assert len(walked) == len(brute(space))
 
 
 def test_the_walk_can_start_anywhere(space):
-    sieve = Sieve(space)
+    sieve = ConstrainedSpace(space)
     whole = list(sieve.walk())
     for start in {0, 1, len(whole) // 2, len(whole) - 1, len(whole)}:
         assert list(sieve.walk(start)) == whole[start:]
 
 
 def test_index_and_architecture_are_inverse(space):
-    sieve = Sieve(space)
+    sieve = ConstrainedSpace(space)
     for index, architecture in sieve.walk():
         assert sieve.architecture(index) == architecture
         assert sieve.index(architecture) == index
 
 
 def test_every_encoding_has_the_index_of_its_network(space):
-    sieve = Sieve(space)
+    sieve = ConstrainedSpace(space)
     for _, blocks in fills(space.fill):
         try:
             architecture = Architecture(space.input_shape, blocks, space.classes)
@@ -124,16 +124,16 @@ def test_every_encoding_has_the_index_of_its_network(space):
 
 def test_a_budget_lets_through_exactly_what_it_allows(space):
     points = brute(space)
-    whole = dict(Sieve(space).walk())
+    whole = dict(ConstrainedSpace(space).walk())
     for budget in budgets(points.values()):
         wanted = {index for index, architecture in whole.items() if budget.allows(cost(architecture))}
-        found = dict(Sieve(space, budget).walk())
+        found = dict(ConstrainedSpace(space, budget).walk())
         assert set(found) == wanted
         assert all(found[index] == whole[index] for index in found)
 
 
 def test_cheapest_and_dearest_are_the_extremes(space):
-    sieve = Sieve(space)
+    sieve = ConstrainedSpace(space)
     for name in COSTS:
         values = [getattr(cost(architecture), name) for architecture in brute(space).values()]
         assert getattr(sieve.cheapest(name)[1], name) == min(values)
@@ -142,7 +142,7 @@ def test_cheapest_and_dearest_are_the_extremes(space):
 
 def test_samples_lie_inside_the_budget(space):
     for budget in budgets(brute(space).values()):
-        sieve = Sieve(space, budget)
+        sieve = ConstrainedSpace(space, budget)
         rng = random.Random(0)
         if next(sieve.walk(), None) is None:
             with pytest.raises(BudgetError):
@@ -153,7 +153,7 @@ def test_samples_lie_inside_the_budget(space):
 
 def test_samples_are_uniform():
     space = SPACES["overlapping repeats"]
-    sieve = Sieve(space, Budget(params=3_000))
+    sieve = ConstrainedSpace(space, Budget(params=3_000))
     fitting = [architecture for _, architecture in sieve.walk()]
     rng = random.Random(0)
     draws = 200 * len(fitting)
@@ -165,7 +165,7 @@ def test_samples_are_uniform():
 
 
 def test_samples_are_the_same_for_the_same_seed():
-    sieve = Sieve(SPACES["mixed"])
+    sieve = ConstrainedSpace(SPACES["mixed"])
     first, second = ([sieve.sample(rng) for _ in range(10)] for rng in (random.Random(7), random.Random(7)))
     assert first == second
 
@@ -174,11 +174,11 @@ DRAWN = """
 import random
 from archsieve.spaces.budget import Budget
 from archsieve.spaces.named_spaces import named_space
-from archsieve.spaces.sieve import Sieve
+from archsieve.spaces.sieve import ConstrainedSpace
 for name in ("mixed", "cifar-resnet-space"):
-    sieve = Sieve(named_space(name))
+    sieve = ConstrainedSpace(named_space(name))
     half = Budget(params=sieve.dearest()[1].params // 2)
-    for drawn in (sieve, Sieve(named_space(name), half)):
+    for drawn in (sieve, ConstrainedSpace(named_space(name), half)):
         print(name, *(drawn.index(drawn.sample(random.Random(seed))) for seed in range(3)))
 """
 
@@ -200,48 +200,49 @@ def test_samples_and_indices_are_the_same_in_every_process():
 
 
 def test_a_rare_budget_is_sampled_without_luck():
-    sieve = Sieve(
-        SPACES["overlapping repeats"], Budget(params=Sieve(SPACES["overlapping repeats"]).cheapest()[1].params)
+    sieve = ConstrainedSpace(
+        SPACES["overlapping repeats"],
+        Budget(params=ConstrainedSpace(SPACES["overlapping repeats"]).cheapest()[1].params),
     )
     assert sieve.sample(random.Random(0)) == sieve.cheapest()[0]
 
 
 def test_memory_is_priced_at_the_sieves_batch():
-    architecture = Sieve(SPACES["one point"]).architecture(0)
+    architecture = ConstrainedSpace(SPACES["one point"]).architecture(0)
     limit = cost(architecture, 16).memory_bytes
-    assert Sieve(SPACES["one point"], Budget(memory_bytes=limit), batch_size=16).allows(architecture)
-    assert not Sieve(SPACES["one point"], Budget(memory_bytes=limit), batch_size=17).allows(architecture)
+    assert ConstrainedSpace(SPACES["one point"], Budget(memory_bytes=limit), batch_size=16).allows(architecture)
+    assert not ConstrainedSpace(SPACES["one point"], Budget(memory_bytes=limit), batch_size=17).allows(architecture)
 
 
 def test_a_possible_budget_passes_the_check(space):
-    for budget in (Budget(), Budget(params=Sieve(space).cheapest("params")[1].params)):
-        Sieve(space, budget).check()
+    for budget in (Budget(), Budget(params=ConstrainedSpace(space).cheapest("params")[1].params)):
+        ConstrainedSpace(space, budget).check()
 
 
 @pytest.mark.parametrize("name", COSTS)
 def test_an_impossible_limit_names_the_cheapest(name):
-    sieve = Sieve(SPACES["mixed"])
+    sieve = ConstrainedSpace(SPACES["mixed"])
     least = getattr(sieve.cheapest(name)[1], name)
     with pytest.raises(BudgetError) as caught:
-        Sieve(SPACES["mixed"], Budget(**{name: least - 1})).check()
+        ConstrainedSpace(SPACES["mixed"], Budget(**{name: least - 1})).check()
     said = str(caught.value)
     assert said.startswith(f"nothing in the space 'custom' fits {name} <= {least - 1:,}: the cheapest architecture has")
     assert f"{name} {least:,} ({sieve.cheapest(name)[0]}; " in said
     advised = said.split(f"the nearest budget that something fits is {name} = ")[1].split(";", maxsplit=1)[0]
     assert int(advised) == least
-    Sieve(SPACES["mixed"], Budget(**{name: advised})).check()
+    ConstrainedSpace(SPACES["mixed"], Budget(**{name: advised})).check()
 
 
 def test_limits_that_only_exclude_each_other_say_so():
     space = of(choice((Conv(8), GlobalAverage()), (Conv(64, stride=8), GlobalAverage())))
-    light, small = Sieve(space).cheapest("macs")[1], Sieve(space).cheapest("params")[1]
+    light, small = ConstrainedSpace(space).cheapest("macs")[1], ConstrainedSpace(space).cheapest("params")[1]
     assert light.params > small.params
     with pytest.raises(BudgetError, match="each limit alone can be met, all together cannot; the cheapest by params"):
-        Sieve(space, Budget(params=small.params, macs=light.macs)).check()
+        ConstrainedSpace(space, Budget(params=small.params, macs=light.macs)).check()
 
 
 def test_an_index_outside_the_space_is_refused():
-    sieve = Sieve(SPACES["no block"])
+    sieve = ConstrainedSpace(SPACES["no block"])
     for index in (-1, 2):
         with pytest.raises(ValueError, match=rf"an index of this space lies in \[0, 1\], but got {index}"):
             sieve.architecture(index)
@@ -259,4 +260,4 @@ def test_an_index_outside_the_space_is_refused():
 )
 def test_a_stranger_has_no_index(stranger):
     with pytest.raises(ValueError, match="is no point of the space 'custom'"):
-        Sieve(SPACES["no block"]).index(stranger)
+        ConstrainedSpace(SPACES["no block"]).index(stranger)

@@ -8,7 +8,7 @@ import pytest
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.base import ShapeError
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
-from archsieve.spaces.constrained.constrained_space import Sieve
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.encoding import decisions_of
 from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
@@ -118,8 +118,8 @@ def test_a_space_refuses_what_it_cannot_mean(make, said):
 )
 def test_a_space_with_no_point_says_why(space, said):
     with pytest.raises(ShapeError, match=said):
-        Sieve(space)
+        ConstrainedSpace(space)
 
 
 def test_a_dead_option_leaves_the_others():
-    assert Sieve(of(Conv(8, choice(3, 11), padding=0))).size == 1
+    assert ConstrainedSpace(of(Conv(8, choice(3, 11), padding=0))).size == 1

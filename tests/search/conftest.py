@@ -50,19 +50,6 @@ def python(program: str, folder: Path) -> str:
     return result.stdout
 
 
-@pytest.fixture(scope="session")
-def ray_running():
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    import ray
-
-    from archsieve.search.cluster.ray_runtime import quiet
-
-    with quiet(Path(os.devnull)):
-        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-        yield ray
-        ray.shutdown()
-
-
 @pytest.fixture
 def line(tmp_path, monkeypatch, capsys):
     """Run ``archsieve ...`` in a folder of its own, in this process: (exit code, stdout, stderr)."""

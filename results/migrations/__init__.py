@@ -1,1 +1,1 @@
-"""How a store of an older schema becomes one of the next: a file for each step."""
+"""Migrations: one file for each change of the database schema."""

@@ -172,9 +172,9 @@ def test_samples_are_the_same_for_the_same_seed():
 
 DRAWN = """
 import random
-from archsieve.spaces.budget import Budget
-from archsieve.spaces.named_spaces import named_space
-from archsieve.spaces.sieve import ConstrainedSpace
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.search_space.named import named_space
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 for name in ("mixed", "cifar-resnet-space"):
     sieve = ConstrainedSpace(named_space(name))
     half = Budget(params=sieve.dearest()[1].params // 2)

@@ -75,7 +75,7 @@ def run_trials(
     with closing(recorder, folder):
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
-            check_resources(experiment)
+            check_resources(experiment.file.resources)
             shares = check_gpus(experiment, data)
             recorder.replay()
             recorder.sweep()

@@ -76,7 +76,7 @@ def run_trials(
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
             check_resources(experiment.file.resources)
-            shares = check_gpus(experiment, data)
+            shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             recorder.replay()
             recorder.sweep()
             prepare(experiment, data, recorder, shares)

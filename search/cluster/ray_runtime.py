@@ -162,8 +162,8 @@ def ask_machines(function: Callable[[], Any], having: str, **amounts: float) -> 
         if machine["Resources"].get(having):
             there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
             options = {"num_cpus": 0, **amounts, "scheduling_strategy": there}
-            errand = once(function, amounts.get("num_gpus", 0)).options(**options)
-            asked.append((machine["NodeManagerHostname"], errand.remote()))
+            job = once(function, amounts.get("num_gpus", 0)).options(**options)
+            asked.append((machine["NodeManagerHostname"], job.remote()))
     for host, answer in asked:
         try:
             told.append((host, ray.get(answer, timeout=ASK_S)))

@@ -19,7 +19,6 @@ from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
 from ..cluster.signals import handled
 from ..experiment.experiment import Experiment
-from ..schedulers.registry import make_scheduler
 from ..searchers import Searcher
 from ..searchers.initial_designs import check_design
 from ..trials.checkpoint_files import checkpoints_of
@@ -141,6 +140,7 @@ def tune_trials(
     """Run Tune to its end: the recorder proposes and hears, workers train."""
     from ray import tune
 
+    from ..schedulers.tune_rules import make_scheduler
     from ..trials.trainable import NetworkTrial
     from .tune_adapter import StoreCallback, StoreSearch, StoreStopper
 
@@ -156,7 +156,9 @@ def tune_trials(
         ready,
         tune_config=tune.TuneConfig(
             search_alg=StoreSearch(recorder, nodes, one_waits=resources.max_concurrent is not None),
-            scheduler=make_scheduler(experiment, recorder.store, recorder.run_id),
+            scheduler=make_scheduler(
+                experiment.file.search, experiment.recipes.largest("epochs"), recorder.store, recorder.run_id
+            ),
             num_samples=-1,  # until the recorder has no more; a trial that loses its worker comes again
             max_concurrent_trials=resources.max_concurrent,
             reuse_actors=True,
@@ -185,7 +187,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         gpus=resources.gpus,
         precision=resources.precision,
         checkpoints=recorder.checkpoints,
-        timing=Timing.of(experiment),
+        timing=Timing.of(experiment.file),
         probe=probe(data, search.seed) if search.proxies else None,
         proxies=tuple(search.proxies),
         folds=search.folds,

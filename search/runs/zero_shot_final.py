@@ -13,7 +13,7 @@ from ...results.database.zero_shot_records import EXPLAINED, MEASURES, MODEL, NO
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.zero_shot_head import last_map
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
-from ..cluster.remote_jobs import run_errands
+from ..cluster.remote_jobs import run_remote_jobs
 from .zero_shot_jobs import Work, run_part
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def conclude(
 def _found(
     experiment: "Experiment", data: "ZeroShotData", folds: "ClassFolds", best: Trial, recorder: "Recorder"
 ) -> list[Any] | None:
-    """What the errands say: of the model first, then of the baselines; None where the run was stopped meanwhile."""
+    """The results of the remote jobs, the model first, then the baselines; None when the run was stopped meanwhile."""
     resources, asked = experiment.file.resources, experiment.file.zero_shot
     assert best.best_epoch is not None
     gamma = dict(recorder.store.curve(best.trial)["gamma"])[best.best_epoch]
@@ -80,7 +80,7 @@ def _found(
         recorder.tick()
         return recorder.stopping is None
 
-    return run_errands(run_part, parts, work, resources, go_on=go_on)
+    return run_remote_jobs(run_part, parts, work, resources, go_on=go_on)
 
 
 def _names(experiment: "Experiment") -> list[str]:

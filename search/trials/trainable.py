@@ -24,7 +24,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import cap
-from ..cluster.remote_jobs import settle
+from ..cluster.threads import set_up_worker
 from ..tasks.base import Bench, TrialFit
 from ..tasks.registry import TASKS
 from .checkpoint_files import Checkpoints, Shelf, identity_of, load, save
@@ -85,7 +85,7 @@ class NetworkTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any], data: Any, conditions: Conditions) -> None:  # type: ignore[override]
         os.environ.update(conditions.faults)
-        self.conditions, self.device = conditions, settle(conditions.cpus, conditions.gpus)
+        self.conditions, self.device = conditions, set_up_worker(conditions.cpus, conditions.gpus)
         if conditions.shared:
             self._keep_to_share()
         self.data, self.bench, self.probe = data, None, None

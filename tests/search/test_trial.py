@@ -34,7 +34,7 @@ def begin(tmp_path):
     """A worker that begins with the trial, on data that were split by ``seed``."""
     torch.set_num_threads(1)
     conditions = Conditions(
-        cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(FOUND)
+        cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(FOUND.file)
     )
 
     def make(seed=0, data=None):

@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher as TuneSearcher
 
 from ...results.database.records import FailKind
-from ..cluster.capacity import Nodes
+from ..cluster.capacity import ClusterCapacity
 from ..trials.failure_policy import Stop, StopKind
 from .recorder import Recorder
 
@@ -44,9 +44,9 @@ class StoreSearch(_Unpickled, TuneSearcher):
     same: a cluster that grows by demand sees it.
     """
 
-    def __init__(self, recorder: Recorder, nodes: Nodes, *, one_waits: bool = False) -> None:
+    def __init__(self, recorder: Recorder, capacity: ClusterCapacity, *, one_waits: bool = False) -> None:
         super().__init__(metric="val_accuracy", mode="max")
-        self.recorder, self.nodes, self.one_waits = recorder, nodes, one_waits
+        self.recorder, self.capacity, self.one_waits = recorder, capacity, one_waits
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         if not self._room():
@@ -59,10 +59,10 @@ class StoreSearch(_Unpickled, TuneSearcher):
         return {"trial": json.dumps(told)}
 
     def _room(self) -> bool:
-        under_way = self.recorder.running.values()
-        if not under_way or (self.one_waits and not self.recorder.waiting):
+        running = self.recorder.running.values()
+        if not running or (self.one_waits and not self.recorder.waiting):
             return True
-        return not self.nodes.full(under_way)
+        return not self.capacity.is_full(running)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to keep: the recorder hears of it through the callback."""
@@ -77,8 +77,8 @@ class StoreSearch(_Unpickled, TuneSearcher):
 class StoreCallback(_Unpickled, Callback):
     """Tune's callback: it tells the recorder."""
 
-    def __init__(self, recorder: Recorder, nodes: Nodes) -> None:
-        self.recorder, self.nodes = recorder, nodes
+    def __init__(self, recorder: Recorder, capacity: ClusterCapacity) -> None:
+        self.recorder, self.capacity = recorder, capacity
         self._on_usr1 = signal.getsignal(signal.SIGUSR1)
 
     def setup(self, *args: Any, **info: Any) -> None:
@@ -91,8 +91,9 @@ class StoreCallback(_Unpickled, Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         guarded(self.recorder, self.recorder.tick)
-        if stop := self.nodes.look(any(trial.status == Trial.RUNNING for trial in trials)):
-            self.recorder.stop(stop)
+        busy = any(trial.status == Trial.RUNNING for trial in trials)
+        if reason := self.capacity.why_unavailable(busy=busy):
+            self.recorder.stop(Stop(StopKind.NO_NODES, reason))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

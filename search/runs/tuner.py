@@ -13,7 +13,7 @@ from ...results.database.latency_records import record_errors
 from ...results.database.records import RunStatus
 from ...results.database.store import Store
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
-from ..cluster.capacity import Nodes
+from ..cluster.capacity import ClusterCapacity
 from ..cluster.fault_injection import told
 from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
@@ -145,7 +145,7 @@ def tune_trials(
     from .tune_adapter import StoreCallback, StoreSearch, StoreStopper
 
     resources = experiment.file.resources
-    nodes = Nodes(resources, None if shares is None else shares.of)
+    capacity = ClusterCapacity(resources, None if shares is None else shares.of)
     conditions = conditions_of(experiment, data, recorder, shared=shares is not None)
     fixed = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus}
     ready = tune.with_resources(
@@ -155,7 +155,7 @@ def tune_trials(
     tuner = tune.Tuner(
         ready,
         tune_config=tune.TuneConfig(
-            search_alg=StoreSearch(recorder, nodes, one_waits=resources.max_concurrent is not None),
+            search_alg=StoreSearch(recorder, capacity, one_waits=resources.max_concurrent is not None),
             scheduler=make_scheduler(
                 experiment.file.search, experiment.recipes.largest("epochs"), recorder.store, recorder.run_id
             ),
@@ -167,7 +167,7 @@ def tune_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.resolve()),
-            callbacks=[StoreCallback(recorder, nodes)],
+            callbacks=[StoreCallback(recorder, capacity)],
             stop=StoreStopper(recorder),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),

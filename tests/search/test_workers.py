@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from archsieve.results.database import schema
 from archsieve.results.database.store import open_store
-from archsieve.search.cluster.capacity import Nodes
+from archsieve.search.cluster.capacity import ClusterCapacity
 from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, Shares
 from archsieve.search.cluster.ray_runtime import fitting
 from archsieve.search.runs.recorder import Recorder
@@ -143,7 +143,9 @@ def test_where_trials_have_shares_of_their_own_a_gpu_is_full_when_they_add_up(re
 
     def full(n, **there):
         asked = small(resources={"gpus_per_trial": "auto"}).file.resources
-        return Nodes(asked, shares.of, lambda: [{"Resources": there}, {"Resources": {"CPU": 64.0}}]).full(trials[:n])
+        return ClusterCapacity(asked, shares.of, lambda: [{"Resources": there}, {"Resources": {"CPU": 64.0}}]).is_full(
+            trials[:n]
+        )
 
     assert [full(n, CPU=8.0, GPU=1.0) for n in range(4)] == [False, False, True, True]
     assert [full(n, CPU=8.0, GPU=2.0) for n in range(5)] == [False, False, False, False, True]

@@ -9,18 +9,13 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
     from ...models.data.shapes import DataShape
-    from ...results.database.reader import Reading
     from ...results.database.records import DatasetRecord
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import SearchFile
-    from ..experiment.experiment import Experiment
-    from ..runs.recorder import Recorder
     from ..trials.trainable import Conditions
 
 
@@ -122,11 +117,3 @@ class Task(ABC):
     @abstractmethod
     def bench(self, data: Any, conditions: "Conditions", device: "torch.device") -> Bench:
         """A worker's bench, with what :meth:`for_trials` gave."""
-
-    @abstractmethod
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
-        """Do what is done once, on the workers, when all trials have ended, and put it into the store."""
-
-    @abstractmethod
-    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
-        """Whether that has been done, or there is nothing to do."""

@@ -12,18 +12,13 @@ from ...spaces.search_space.space import Space
 from .base import Bench, Task, TrialFit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
     from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
-    from ...results.database.reader import Reading
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
-    from ..experiment.experiment import Experiment
-    from ..runs.recorder import Recorder
     from ..trials.trainable import Conditions
 
 ZERO_SHOT_KEYS = ("texts", "unseen_fraction", "seen", "unseen")
@@ -86,12 +81,6 @@ class ImageTask(Task):
 
     def bench(self, data: Any, conditions: "Conditions", device: "torch.device") -> Bench:
         return ImageBench(data, conditions, device)
-
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
-        """Nothing: every trial is tested when it ends."""
-
-    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
-        return True
 
 
 class ImageBench(Bench):

@@ -5,7 +5,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 from ...results.database.records import DatasetRecord
-from ...results.database.zero_shot_records import settled
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
@@ -14,8 +13,6 @@ from ...spaces.search_space.space import Space
 from .base import Bench, Task, TrialFit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
@@ -23,11 +20,8 @@ if TYPE_CHECKING:
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
     from ...models.zero_shot.trainer import ZeroShotFit
-    from ...results.database.reader import Reading
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import SearchFile
-    from ..experiment.experiment import Experiment
-    from ..runs.recorder import Recorder
     from ..trials.trainable import Conditions
 
 FEATURES = 128  # of an image network, where the file does not say
@@ -98,17 +92,6 @@ class ZeroShotTask(Task):
 
     def bench(self, data: "ClassFolds", conditions: "Conditions", device: "torch.device") -> Bench:
         return ZeroShotBench(data, conditions.precision, device)
-
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
-        """The chosen design is trained on all seen classes, and tested once, beside the baselines."""
-        from ..runs.zero_shot_final import conclude
-
-        whole, folds = data
-        conclude(experiment, whole, folds, recorder, folder)
-
-    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
-        best = store.history(run_id).best(experiment.budget)
-        return best is None or settled(store, run_id, best)
 
 
 class ZeroShotBench(Bench):

@@ -16,7 +16,7 @@ from archsieve.results.maintenance.backup import back_up
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
 from archsieve.search.post.integrity import check_runs
-from archsieve.search.runs.session import search
+from archsieve.search.runs.session import is_finalized, search
 from archsieve.search.searchers import SEARCHERS
 from archsieve.search.tasks.zero_shot import ZeroShotBench
 from archsieve.spaces.architectures.architecture import Architecture
@@ -187,13 +187,13 @@ def test_what_is_left_to_be_done_is_told_of_the_best_inside_the_budget(outcome, 
     best = outcome.best[0]
     with open_store(copy) as store:
         run_id = store.run("first").run_id
-        assert found.task.concluded(found, store, run_id)
+        assert is_finalized(found, store, run_id)
         with store.writing() as connection:  # as where a resumed run with more trials finds a better one
             better = f"UPDATE trial SET val_accuracy = {best.val_accuracy + 0.01} WHERE trial_id = "
             connection.exec_driver_sql(f"{better}{next(t.trial for t in outcome.trials if t.trial != best.trial)}")
-        assert not found.task.concluded(found, store, run_id)
+        assert not is_finalized(found, store, run_id)
         nothing = tiny(budget={"latency_ms": 1e-6})  # no trial was timed
-        assert found.task.concluded(nothing, store, run_id)
+        assert is_finalized(nothing, store, run_id)
 
 
 def test_other_validation_classes_are_other_data():

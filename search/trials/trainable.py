@@ -25,7 +25,7 @@ from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import cap
 from ..cluster.threads import set_up_worker
-from ..tasks.base import Bench, TrialFit
+from ..tasks.base import TrialContext, TrialFit
 from ..tasks.registry import TASKS
 from .checkpoint_files import Checkpoints, Shelf, identity_of, load, save
 from .latency import Timing
@@ -74,7 +74,7 @@ class NetworkTrial(tune.Trainable):
     architecture: Architecture
     seed: int
     data: Any
-    bench: Bench | None
+    context: TrialContext | None
     failure: dict[str, Any]
     shelf: Shelf
     identity: str
@@ -88,7 +88,7 @@ class NetworkTrial(tune.Trainable):
         self.conditions, self.device = conditions, set_up_worker(conditions.cpus, conditions.gpus)
         if conditions.shared:
             self._keep_to_share()
-        self.data, self.bench, self.probe = data, None, None
+        self.data, self.context, self.probe = data, None, None
         self._begin(config)
 
     def _keep_to_share(self) -> None:
@@ -129,10 +129,10 @@ class NetworkTrial(tune.Trainable):
         epochs = [asdict(result) for result in self.fit.history]
         result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
         if self.reported == 0:
-            self.news |= self._at_home().began(self.fit)
+            self.news |= {k: v for k, v in asdict(self._trial_context().start_metrics(self.fit)).items() if v}
         result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
         if self.fit.done:
-            result |= self._at_home().ended(self.fit)
+            result |= asdict(self._trial_context().final_metrics(self.fit))
             if rose([epoch["train_loss"] for epoch in epochs]):
                 result |= self._examined()
         if not self.timed and (self.fit.done or self.conditions.timing.early):
@@ -143,7 +143,8 @@ class NetworkTrial(tune.Trainable):
         """What is behind a loss that left the numbers or rose; the trial has ended as it did, whatever breaks here."""
         assert self.fit is not None
         try:
-            return self._at_home().examined(self.fit, self.architecture, self.seed)
+            found = self._trial_context().diagnose(self.fit, self.architecture, self.seed)
+            return {} if found is None else {"examined": asdict(found)}
         except Exception as error:
             return {"not_examined": f"{type(error).__name__}: {error}"}
 
@@ -152,8 +153,9 @@ class NetworkTrial(tune.Trainable):
         assert self.fit is not None
         self.timed = True
         try:
-            bench = self._at_home()
-            return {"measured": self.conditions.timing.measured(bench.timed(self.fit), bench.input_shape, self.device)}
+            context = self._trial_context()
+            module = context.timed_module(self.fit)
+            return {"measured": self.conditions.timing.measured(module, context.input_shape, self.device)}
         except torch.OutOfMemoryError as error:
             return {"not_measured": str(error)}
 
@@ -179,13 +181,13 @@ class NetworkTrial(tune.Trainable):
         self._release()
         self._watch()
         try:
-            bench = self._at_home()
+            context = self._trial_context()
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
             recipe = recorded_recipe(trial["recipe"])
             self.architecture, self.seed = architecture, trial["seed"]
             self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
-            self.fit = self._gone_on(partial(bench.fit, architecture, recipe, self.seed))
+            self.fit = self._gone_on(partial(context.fit, architecture, recipe, self.seed))
             if self.probe is not None:
                 self.news["proxies"] = proxy_scores(self.conditions.proxies, architecture, self.probe)
             if enabled():
@@ -193,12 +195,15 @@ class NetworkTrial(tune.Trainable):
         except Exception as error:
             self.failure = self._failed(error)
 
-    def _at_home(self) -> Bench:
-        """The bench, with the data on the device; made by the first trial, for what breaks there is told as its own."""
-        if self.bench is None:
-            self.bench = TASKS[self.conditions.task].bench(self.data, self.conditions, self.device)
-            self.probe = self.conditions.probe and self.conditions.probe.to(self.device)
-        return self.bench
+    def _trial_context(self) -> TrialContext:
+        """The context, with the data on the device; made by the first trial, which fails by what breaks there."""
+        if self.context is None:
+            told = self.conditions
+            self.context = TASKS[told.task].trial_context(
+                self.data, self.device, precision=told.precision, folds=told.folds, fold_seed=told.fold_seed
+            )
+            self.probe = told.probe and told.probe.to(self.device)
+        return self.context
 
     def _gone_on(self, anew: Callable[[], TrialFit]) -> TrialFit:
         """A fit with the newest checkpoint that is whole taken up; one that does not fit is told, and not taken."""

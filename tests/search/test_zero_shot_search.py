@@ -18,7 +18,7 @@ from archsieve.search.experiment.search_file import parse
 from archsieve.search.post.integrity import check_runs
 from archsieve.search.runs.session import is_finalized, search
 from archsieve.search.searchers import SEARCHERS
-from archsieve.search.tasks.zero_shot import ZeroShotBench
+from archsieve.search.tasks.zero_shot import ZeroShotTrialContext
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.constrained.zero_shot_head import last_map
@@ -77,13 +77,14 @@ def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcom
 def test_what_augmentation_costs_is_told_with_the_first_epoch(kind):
     found = tiny(recipe={"augmentation": kind})
     data, _ = found.task.load(found.file)
-    bench = ZeroShotBench(found.task.for_trials(data), "fp32", torch.device("cpu"))
+    context = ZeroShotTrialContext(found.task.for_trials(data), "fp32", torch.device("cpu"))
     proposal = found.searcher(found.sieve).ask(History(), random.Random(0))
-    told = bench.began(bench.fit(proposal.architecture, proposal.recipe, seed=0))
-    assert set(told) == ({"augmentation_cost"} if kind == "shift" else set())
-    if told:
-        assert told["augmentation_cost"]["batch_ms"] > 0
-        assert (told["augmentation_cost"]["batch_size"], told["augmentation_cost"]["device"]) == (64, "cpu")
+    metrics = context.start_metrics(context.fit(proposal.architecture, proposal.recipe, seed=0))
+    assert metrics.lrs_found == ()
+    assert (metrics.augmentation_cost is None) == (kind == "none")
+    if metrics.augmentation_cost:
+        assert metrics.augmentation_cost["batch_ms"] > 0
+        assert (metrics.augmentation_cost["batch_size"], metrics.augmentation_cost["device"]) == (64, "cpu")
 
 
 def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):

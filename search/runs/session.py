@@ -247,7 +247,7 @@ def _check_folder(folder: Path) -> None:
 def _check_unclaimed(folder: Path, url: str | None) -> None:
     """Raise where a run that is not in this store left what only a resume of it may use, or remove."""
     checkpoints = checkpoints_of(folder, url)
-    left = [*(checkpoints.shelf(trial).url for trial in checkpoints.trials()), *Spool(folder / "spool").files()]
+    left = [*(checkpoints.of_trial(trial).url for trial in checkpoints.trials()), *Spool(folder / "spool").files()]
     if left:
         raise ValueError(
             f"a new run starts with nothing of another's, but {left[0]} is of a run {folder.name!r} that is not in "

@@ -1,10 +1,11 @@
-"""The bridge: what Tune asks for and reports, passed on to the recorder. Imports Ray, so it is imported late."""
+"""The Tune adapter: what Tune asks for and reports, passed on to the recorder. Imports Ray, so it is imported late."""
 
 import json
 import pickle
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from ray.tune.search import Searcher as TuneSearcher
 from ...results.database.records import FailKind
 from ..cluster.capacity import ClusterCapacity
 from ..trials.failure_policy import Stop, StopKind
+from ..trials.report import Failure, TrialReport
 from .recorder import Recorder
 
 T = TypeVar("T")
@@ -98,13 +100,19 @@ class StoreCallback(_Unpickled, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        guarded(self.recorder, self.recorder.reported, trial.trial_id, result)
+        guarded(self.recorder, self._report, trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        guarded(self.recorder, self.recorder.completed, trial.trial_id, trial.last_result or {})
+        guarded(self.recorder, self._complete, trial.trial_id, trial.last_result or {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        guarded(self.recorder, self.recorder.lost, trial.trial_id, *_told(_error(trial)))
+        guarded(self.recorder, self.recorder.lost, trial.trial_id, _failure_of(_error(trial)))
+
+    def _report(self, key: str, result: dict[str, Any]) -> None:
+        self.recorder.reported(key, TrialReport.from_tune(result))
+
+    def _complete(self, key: str, result: dict[str, Any]) -> None:
+        self.recorder.completed(key, TrialReport.from_tune(result))
 
 
 class StoreStopper(_Unpickled, Stopper):
@@ -129,14 +137,12 @@ def _error(trial: Any) -> Exception | None:
     return error
 
 
-def _told(error: Exception | None) -> tuple[FailKind, str, str]:
-    """What ``error``, which ended a worker, says: the kind of failure, the reason, the traceback."""
+def _failure_of(error: Exception | None) -> Failure:
+    """Why the worker that ``error`` ended was lost."""
     if isinstance(error, RayTaskError):
-        from ..trials.trainable import failure
+        from ..trials.trainable import failure_of
 
-        told = failure(error.cause)
-        return FailKind(told["fail_kind"]), told["reason"], str(error)
+        return replace(failure_of(error.cause), traceback=str(error))
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     kind = FailKind.OOM if isinstance(error, OutOfMemoryError) else FailKind.WORKER_LOST
-    said = lines[-1].partition(" Some common causes")[0] if lines else "the worker was lost"
-    return kind, said, ""
+    return Failure(kind, lines[-1].partition(" Some common causes")[0] if lines else "the worker was lost")

@@ -17,11 +17,12 @@ from archsieve.search.cluster.ray_runtime import fitting
 from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.tuner import run_trials
 from archsieve.search.trials.checkpoint_files import Checkpoints
+from archsieve.search.trials.report import EpochMetrics, TrialReport, TrialStart
 from archsieve.search.trials.spool import Spool
 
 from .conftest import begun, small
 
-FIGURES = dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)
+EPOCH = (EpochMetrics(1, dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)),)
 
 
 def wait_for(path):
@@ -63,7 +64,7 @@ class Uneven(tune.Trainable):
             (self.folder / "three").touch()
         elif self.count == 4:
             wait_for(self.folder / "second")
-        return {"began": 0, "done": True, "epoch": 1, **FIGURES}
+        return TrialReport(EPOCH, done=True, start=TrialStart.here(0)).to_tune()
 
 
 class Short(tune.Trainable):
@@ -77,7 +78,7 @@ class Short(tune.Trainable):
 
     def step(self):
         time.sleep(0.3)
-        return {"done": True, "epoch": 1, **FIGURES}
+        return TrialReport(EPOCH, done=True).to_tune()
 
 
 def drive(folder, trainable, trials, **resources):

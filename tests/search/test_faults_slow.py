@@ -261,10 +261,10 @@ NODES = """
 import sys, threading, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
-from archsieve.search.search_file import load_experiment
-from archsieve.search.session import search
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.experiment.search_file import load_experiment
+from archsieve.search.runs.session import search
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
 nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]

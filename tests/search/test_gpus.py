@@ -111,9 +111,9 @@ def test_a_gpu_that_is_hidden_is_none(command, tmp_path):
 
 CLAIMED = """
 import ray, sys
-from archsieve.search.experiment import experiment
-from archsieve.search.search_file import parse
-from archsieve.search.session import search
+from archsieve.search.experiment.experiment import experiment
+from archsieve.search.experiment.search_file import parse
+from archsieve.search.runs.session import search
 
 ray.init("local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
 found = experiment(parse({"data": {"limit": 100}, "resources": {"gpus_per_trial": 0.5}}))

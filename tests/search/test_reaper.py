@@ -16,7 +16,7 @@ from archsieve.results.database.lease import started
 DRIVER = """
 import os, subprocess, sys
 from datetime import datetime
-from archsieve.search.reaper import MARK, reaped
+from archsieve.search.cluster.reaper import MARK, reaped
 
 def start(title, log, **settings):
     code = f"import time; log = open({log!r}, 'w'); print(flush=True); time.sleep(600)"

@@ -111,7 +111,7 @@ def test_two_drivers_do_not_share_a_run(driver):
 
 INTERRUPTED = """
 import os, signal
-from archsieve.search.ray_runtime import ray_session
+from archsieve.search.cluster.ray_runtime import ray_session
 
 try:
     with ray_session(None):

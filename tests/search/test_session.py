@@ -262,10 +262,10 @@ def test_a_ray_that_was_imported_first_is_refused_with_the_cure(tmp_path):
     """It has read by then that it asks for no token; it took half a minute to say so, in a traceback of its own."""
     program = """
 import ray
-from archsieve.search.experiment import experiment
-from archsieve.search.ray_runtime import ResourceError
-from archsieve.search.search_file import parse
-from archsieve.search.session import search
+from archsieve.search.experiment.experiment import experiment
+from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.experiment.search_file import parse
+from archsieve.search.runs.session import search
 try:
     search(experiment(parse({})), name="run")
 except ResourceError as error:

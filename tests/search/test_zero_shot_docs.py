@@ -45,7 +45,7 @@ def test_the_example_is_a_zero_shot_search_under_a_budget():
 
 LIGHT = """
 import sys
-from archsieve.search.search_file import load_experiment
+from archsieve.search.experiment.search_file import load_experiment
 load_experiment(sys.argv[1])
 print([name for name in ("torch", "ray", "sklearn", "optuna") if name in sys.modules])
 """

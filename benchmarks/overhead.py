@@ -20,6 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsieve.search.trials.report import EpochMetrics, TrialReport
+
 if TYPE_CHECKING:
     from ray.tune import TuneConfig
 
@@ -41,7 +43,8 @@ def ours(trials: int) -> float:
     return drive(NoOp, trials, cpus=2)
 
 
-DONE = {"done": True, "epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+METRICS = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+DONE = TrialReport((EpochMetrics(1, METRICS),), done=True).to_tune()
 
 
 def drive(trainable: type, trials: int, cpus: int) -> float:

@@ -56,16 +56,16 @@ def test_the_walk_tells_a_safe_load_from_the_others():
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
     import torch
 
-    from archsieve.search.trials.checkpoint_files import Header, Shelf, load
+    from archsieve.search.trials.checkpoint_files import CheckpointDir, Header, load
 
     class Evil:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "pwned",))
 
-    shelf, state = Shelf(str(tmp_path / "shelf")), io.BytesIO()
+    checkpoint_dir, state = CheckpointDir(str(tmp_path / "checkpoint_dir")), io.BytesIO()
     torch.save({"a": Evil()}, state)
-    shelf.write(Header("mine", 1), state.getvalue())  # whole, and its sum is right
-    found = load(shelf, "mine")
+    checkpoint_dir.write(Header("mine", 1), state.getvalue())  # whole, and its sum is right
+    found = load(checkpoint_dir, "mine")
     assert found.state is None
     assert len(found.problems) == 1
     assert not (tmp_path / "pwned").exists()

@@ -136,7 +136,7 @@ def _sieve(
 
         found = load_experiment(name)
         whole = given if given.limits() else found.budget
-        left = found.task.left(whole, found.space, found.recipes)
+        left = found.task.remaining_budget(whole, found.space, found.recipes)
         note = [] if left == whole else [f"this budget is what the recipe's largest head leaves of {whole}"]
         return ConstrainedSpace(found.space, left, found.sieve.batch_size), note
     from ...spaces.search_space.named import named_space

@@ -10,11 +10,11 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import STATES, cost
 from ...spaces.blocks.layers import FLOAT_BYTES
 from ...spaces.recipes.recipe import RecipeSpace
+from ..config.schema import ResourcesSection
 from .ray_runtime import ResourceError, ask_machines
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
-    from ..experiment.experiment import Experiment
 
 # what a process takes of a GPU before its first tensor: the CUDA context, the kernels and workspaces of the libraries
 CONTEXT_BYTES = 1 << 30
@@ -73,12 +73,11 @@ class Shares:
         return asked
 
 
-def check_gpus(experiment: "Experiment", data: "ImageData") -> Shares | None:
+def check_gpus(asked: ResourcesSection, data: "ImageData", folds: int | None, recipes: RecipeSpace) -> Shares | None:
     """The shares that trials take of a GPU where ``gpus_per_trial`` is "auto"; None where it is a number.
 
     Raises :class:`ResourceError` where torch cannot use a GPU that is asked for.
     """
-    asked, folds = experiment.file.resources, experiment.file.search.folds
     if not asked.gpus:
         return None
     size = gpu_bytes()
@@ -86,7 +85,7 @@ def check_gpus(experiment: "Experiment", data: "ImageData") -> Shares | None:
         return None
     pictures = sum(tensor.nbytes for split in data.splits for tensor in (split.images, split.labels))
     # every fold has pictures of its own, as many as the pool, beside the pool itself
-    return Shares(size, pictures * (1 + (folds or 0)), folds or 1, copies(experiment.recipes))
+    return Shares(size, pictures * (1 + (folds or 0)), folds or 1, copies(recipes))
 
 
 def copies(recipes: RecipeSpace) -> int:

@@ -13,7 +13,6 @@ from typing import Any
 
 from ... import __version__
 from ..config.schema import ResourcesSection
-from ..experiment.experiment import Experiment
 from .reaper import MARK, reaped
 from .signals import held_back
 
@@ -43,9 +42,9 @@ TUNE_SETTINGS = {
 }
 
 
-def check_resources(experiment: Experiment) -> None:
+def check_resources(asked: ResourcesSection) -> None:
     """Refuse what no machine of the running Ray can ever give, naming what there is."""
-    asked, machines = experiment.file.resources, alive()
+    machines = alive()
     wanted = {"cpus": ("CPU", asked.cpus_per_trial), "gpus": ("GPU", asked.gpus)}
     cure = f"Ray has {spelled_resources()}; lower it, or start Ray where there are more and pass --address"
     for key, (name, amount) in wanted.items():
@@ -163,8 +162,8 @@ def ask_machines(function: Callable[[], Any], having: str, **amounts: float) -> 
         if machine["Resources"].get(having):
             there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
             options = {"num_cpus": 0, **amounts, "scheduling_strategy": there}
-            errand = once(function, amounts.get("num_gpus", 0)).options(**options)
-            asked.append((machine["NodeManagerHostname"], errand.remote()))
+            job = once(function, amounts.get("num_gpus", 0)).options(**options)
+            asked.append((machine["NodeManagerHostname"], job.remote()))
     for host, answer in asked:
         try:
             told.append((host, ray.get(answer, timeout=ASK_S)))

@@ -1,26 +1,15 @@
-"""Errands: functions that workers run once, outside of Tune, each with the resources of a trial."""
+"""Remote jobs: functions that workers run once, outside of Tune, each with the resources of a trial."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..config.schema import ResourcesSection
 from .ray_runtime import ResourceError, once
 
-if TYPE_CHECKING:
-    import torch
-
-LOOK_S = 0.2  # between two looks at whether the driver was told to stop
+POLL_S = 0.2  # between two calls of go_on
 
 
-def settle(cpus: float, gpus: float) -> "torch.device":
-    """Make a worker at home in its share of the machine; the device that its networks go to."""
-    import torch
-
-    torch.set_num_threads(max(1, int(cpus)))
-    return torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
-
-
-def run_errands(
+def run_remote_jobs(
     function: Callable[..., Any],
     parts: Sequence[Any],
     shared: Any,
@@ -28,26 +17,29 @@ def run_errands(
     *,
     go_on: Callable[[], bool],
 ) -> list[Any] | None:
-    """``[function(part, shared) for part in parts]``, on as many workers as there is room for.
+    """Return ``[function(part, shared) for part in parts]``, computed on as many workers as fit.
 
-    ``go_on`` is asked several times a second; where it says no the errands are called back, and None is returned.
+    ``go_on`` is called several times a second; when it returns False the jobs are cancelled and None is returned.
+    Raises what a job raises, and :class:`ResourceError` when a worker is lost.
     """
     import ray
 
-    there = ray.put(shared)
-    errand = once(function, resources.gpus).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
-    runs = [errand.remote(part, there) for part in parts]
+    shared_ref = ray.put(shared)
+    job = once(function, resources.gpus).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
+    runs = [job.remote(part, shared_ref) for part in parts]
     waiting = runs
     while waiting:
         if not go_on():
             for run in runs:
                 ray.cancel(run)
             return None
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=LOOK_S)
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_S)
     try:
         return list(ray.get(runs))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        said = str(error).splitlines()[0]
-        raise ResourceError(f"a worker was lost on an errand: {said}; give workers less to do at once") from None
+        reason = str(error).splitlines()[0]
+        raise ResourceError(
+            f"a worker was lost during a remote job: {reason}; give workers less to do at once"
+        ) from None

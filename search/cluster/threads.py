@@ -1,9 +1,21 @@
-"""Threads: as many here as a trial has, so that what is trained here comes out as it did there."""
+"""Threads: as many here as a trial has, so that a network trained here equals one trained by a worker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ..config.schema import ResourcesSection
+
+if TYPE_CHECKING:
+    import torch
+
+
+def set_up_worker(cpus: float, gpus: float) -> "torch.device":
+    """Set the worker's thread count and return its device."""
+    import torch
+
+    torch.set_num_threads(max(1, int(cpus)))
+    return torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
 
 
 @contextmanager

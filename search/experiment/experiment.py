@@ -62,7 +62,7 @@ class Experiment:
     @cached_property
     def sieve(self) -> ConstrainedSpace:
         """The space through what of the budget is the architecture's; memory at the largest batch allowed."""
-        budget = self.task.left(self.budget, self.space, self.recipes)
+        budget = self.task.remaining_budget(self.budget, self.space, self.recipes)
         return ConstrainedSpace(self.space, budget, self.recipes.largest("batch_size"))
 
     def check(self) -> None:

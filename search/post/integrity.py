@@ -15,7 +15,7 @@ from ...spaces.search_space.encoding import decisions_of
 from ..experiment.experiment import Experiment, file_of
 from ..experiment.experiment import experiment as make_experiment
 from ..runs.warm_start import fits
-from ..trials.checkpoint_files import BrokenCheckpointError, Shelf, checkpoints_of
+from ..trials.checkpoint_files import BrokenCheckpointError, CheckpointDir, checkpoints_of
 from ..trials.spool import Spool
 
 Seen = dict[tuple[str, Recipe], int]  # (fingerprint, recipe) -> the first trial of it
@@ -48,20 +48,20 @@ def _checkpoints(run: RunRecord, history: History, folder: Path) -> Iterator[Bro
     checkpoints = checkpoints_of(folder, run.config.get("resources", {}).get("checkpoints"))
     unfinished = {trial.trial for trial in history.unfinished}
     for left in sorted({*checkpoints.trials()} - unfinished):
-        yield Broken("I5", run.name, f"{checkpoints.shelf(left).url} is no unfinished trial's; a resume removes it")
+        yield Broken("I5", run.name, f"{checkpoints.of_trial(left).url} is no unfinished trial's; a resume removes it")
     for trial in history.unfinished:
-        yield from _shelf(run, trial, checkpoints.shelf(trial.trial))
+        yield from _checkpoint_dir(run, trial, checkpoints.of_trial(trial.trial))
 
 
-def _shelf(run: RunRecord, trial: Trial, shelf: Shelf) -> Iterator[Broken]:
+def _checkpoint_dir(run: RunRecord, trial: Trial, checkpoint_dir: CheckpointDir) -> Iterator[Broken]:
     go_on = f"archsieve resume {run.name} goes on from what is whole"
     epochs = [0]
-    for name in shelf.names():
+    for name in checkpoint_dir.names():
         if not name.endswith(".pt"):
-            yield Broken("I5", run.name, f"{shelf.url}/{name} was cut short while it was written; {go_on}")
-    for epoch in shelf.epochs():
+            yield Broken("I5", run.name, f"{checkpoint_dir.url}/{name} was cut short while it was written; {go_on}")
+    for epoch in checkpoint_dir.epochs():
         try:
-            epochs.append(shelf.read(epoch)[0].epoch)
+            epochs.append(checkpoint_dir.read(epoch)[0].epoch)
         except BrokenCheckpointError as error:
             yield Broken("I5", run.name, f"{error}; {go_on}")
     if max(epochs) < trial.epochs_done:

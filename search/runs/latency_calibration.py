@@ -8,7 +8,7 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
 from ...spaces.constrained.constrained_space import ConstrainedSpace
-from ..cluster.remote_jobs import run_errands
+from ..cluster.remote_jobs import run_remote_jobs
 from ..experiment.experiment import Experiment
 from ..trials.latency import Timing, time_networks
 
@@ -44,7 +44,7 @@ def _calibrate(
     networks = spread(experiment.sieve, experiment.file.latency.calibration, experiment.file.search.seed)
     told = [network.to_json() for network in networks]
     # one worker, one after another: networks that are timed side by side slow each other down
-    found = run_errands(time_networks, [told], Timing.of(experiment), experiment.file.resources, go_on=go_on)
+    found = run_remote_jobs(time_networks, [told], Timing.of(experiment.file), experiment.file.resources, go_on=go_on)
     if found is None:
         return None
     times = [measured["latency_ms_p50"] for measured in found[0]]

@@ -10,7 +10,7 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
 from ...spaces.constrained.constrained_space import ConstrainedSpace
-from ..cluster.remote_jobs import run_errands
+from ..cluster.remote_jobs import run_remote_jobs
 from ..experiment.experiment import Experiment
 from ..searchers import Searcher
 from ..searchers.initial_designs import KnownFirst
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
 
 log = logging.getLogger("archsieve")
-PART = 16  # candidates of one errand
+PART = 16  # candidates of one remote job
 TRIES = 20  # draws for each candidate before fewer have to do
 
 
@@ -64,7 +64,7 @@ def _scored(
     parts = [[one.to_json() for one in found[place : place + PART]] for place in range(0, len(found), PART)]
     names = sorted({search.warmup.proxy, *search.proxies})
     shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus)
-    told = run_errands(score_networks, parts, shared, resources, go_on=go_on)
+    told = run_remote_jobs(score_networks, parts, shared, resources, go_on=go_on)
     if told is None:
         return None
     return [
@@ -108,8 +108,8 @@ def warn_of_none(proxy: str, scored: Sequence[Scored]) -> None:
 def score_networks(architectures: list[dict[str, Any]], shared: Any) -> list[dict[str, float | str]]:
     """What proxies say of untrained networks, on the worker that runs this."""
     from ...models.diagnostics.zero_cost_proxies import proxy_scores
-    from ..cluster.remote_jobs import settle
+    from ..cluster.threads import set_up_worker
 
     names, probe, cpus, gpus = shared
-    there = probe.to(settle(cpus, gpus))
+    there = probe.to(set_up_worker(cpus, gpus))
     return [proxy_scores(names, Architecture.from_json(one), there) for one in architectures]

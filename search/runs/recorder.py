@@ -4,7 +4,7 @@ import math
 import random
 import time
 from collections.abc import Callable as Function
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...results.analysis.health import FINDING, Curve, details, findings
@@ -14,9 +14,11 @@ from ...results.database.store import Store
 from ...spaces.architectures.cost import cost, layer_costs
 from ..cluster.fault_injection import fault
 from ..searchers import Proposal, Searcher
+from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints
-from ..trials.failure_policy import ATTEMPTS, Alike, Stop, StopKind
-from ..trials.metrics import summary, write_figures
+from ..trials.failure_policy import ATTEMPTS, ConsecutiveFailures, Stop, StopKind
+from ..trials.metrics import summary, write_metrics
+from ..trials.report import Failure, TrialReport, TrialStart
 from ..trials.spool import Spool, Spooled
 from ..trials.trial_cache import TrialCache
 
@@ -47,7 +49,7 @@ class Recorder:
     doing: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
     _began: dict[str, float] = field(default_factory=dict)
-    _alike: Alike = field(default_factory=Alike)
+    _failures: ConsecutiveFailures = field(default_factory=ConsecutiveFailures)
     _handed: set[int] = field(default_factory=set)
     _aside: list[Trial] = field(default_factory=list)
     _all_proposed: bool = False
@@ -148,23 +150,23 @@ class Recorder:
         self.store.start(self.running[key].trial)
         self._changed()
 
-    def reported(self, key: str, result: dict[str, Any]) -> None:
+    def reported(self, key: str, report: TrialReport) -> None:
         """An epoch is done, or the trial has failed; after a resume its epochs come again and replace themselves."""
         self.tick()  # a driver that slept must find out first whether the run is still its own
         fault("before_report")
-        self._keep("record", self.running[key], result)
+        self._keep("record", self.running[key], report)
         fault("after_report")
         self._changed()
 
-    def completed(self, key: str, result: dict[str, Any]) -> None:
+    def completed(self, key: str, report: TrialReport) -> None:
         """The trial ended by itself, or a scheduler stopped it."""
         self.tick()
         fault("before_complete")
-        self._keep("end", self.running.pop(key), result)
+        self._keep("end", self.running.pop(key), report)
         fault("after_complete")
         self._changed()
 
-    def lost(self, key: str, kind: FailKind, reason: str, trace: str = "") -> None:
+    def lost(self, key: str, failure: Failure) -> None:
         """The worker died, or Tune could not run the trial: it is handed out again, but not for ever."""
         if key not in self.running:
             return
@@ -172,20 +174,21 @@ class Recorder:
         if key not in self._began:  # its worker died before it could begin: that is an attempt too
             self.store.start(trial.trial)
         took_s = time.monotonic() - self._began.get(key, math.inf)
-        if kind is FailKind.WORKER_LOST and self.timeout_s is not None and took_s >= self.timeout_s:
-            kind, reason = FailKind.TIMEOUT, f"it took longer than search.trial_timeout_s = {self.timeout_s:g} s"
-        if kind is not FailKind.WORKER_LOST or self._lost_again(trial, reason) >= ATTEMPTS:
-            self._failed(trial, kind, reason, trace)
+        if failure.kind is FailKind.WORKER_LOST and self.timeout_s is not None and took_s >= self.timeout_s:
+            reason = f"it took longer than search.trial_timeout_s = {self.timeout_s:g} s"
+            failure = Failure(FailKind.TIMEOUT, reason, failure.traceback)
+        if failure.kind is not FailKind.WORKER_LOST or self._lost_again(trial, failure.reason) >= ATTEMPTS:
+            self._failed(trial, failure)
         self._changed()
 
-    def _keep(self, verb: str, trial: Trial, result: dict[str, Any]) -> None:
+    def _keep(self, verb: str, trial: Trial, report: TrialReport) -> None:
         """Call ``record`` or ``end``; what the database cannot take is spooled, and the run stopped."""
-        entry = Spooled(verb, trial.trial, result)
+        entry = Spooled(verb, trial.trial, report)
         if self.spool.file is not None:
             self.spool.add(entry)
             return
         try:
-            getattr(self, verb)(trial, result)
+            getattr(self, verb)(trial, report)
         except StoreError as error:
             file = self.spool.add(entry)
             said = f"{error}; what was reported since lies in {file}, and a resume takes it up"
@@ -193,48 +196,47 @@ class Recorder:
 
     def replay(self) -> None:
         """Bring in what an earlier driver spooled; said twice, it changes nothing."""
-        for verb, trial_id, result in self.spool.entries():
+        for verb, trial_id, report in self.spool.entries():
             trial = self.store.trial(trial_id)
             if not trial.state.final:
-                getattr(self, verb)(trial, result)
+                getattr(self, verb)(trial, report)
         self.spool.clear()
 
-    def record(self, trial: Trial, result: dict[str, Any]) -> None:
-        """Write down what a worker said of itself and of its epochs; one that failed may have said nothing before."""
-        if "began" in result:
-            self._went_on(trial, result)
-        for problem in result.get("problems", ()):
+    def record(self, trial: Trial, report: TrialReport) -> None:
+        """Write down where a worker began and its metrics; one that failed may not have reported before."""
+        if report.start is not None:
+            self._resumed(trial, report.start)
+        for problem in report.problems:
             self._event("checkpoint", problem, trial)
-        write_figures(self.store, self.run_id, trial, result, self.searcher.sieve)
-        if "not_measured" in result:
-            self._event("not_measured", result["not_measured"], trial)
+        write_metrics(self.store, self.run_id, trial, report, self.searcher.sieve)
+        if report.latency_error is not None:
+            self._event("not_measured", report.latency_error, trial)
 
-    def end(self, trial: Trial, result: dict[str, Any]) -> None:
+    def end(self, trial: Trial, report: TrialReport) -> None:
         """Write down how a trial ended."""
-        if "not_examined" in result:
-            self._event("not_examined", result["not_examined"], trial)
-        if "fail_kind" in result:
-            kind, trace = FailKind(result["fail_kind"]), result.get("traceback", "")
-            self._failed(trial, kind, result["reason"], trace, result.get("examined"))
+        if report.diagnosis_error is not None:
+            self._event("not_examined", report.diagnosis_error, trial)
+        if report.failure is not None:
+            self._failed(trial, report.failure, report.diagnosis)
             return
-        stopped = result.get("epoch", 0) < trial.recipe["epochs"]
+        stopped = report.epoch < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
-        curve = self.store.curve(trial.trial)
-        self._examine(trial, curve, predicted=result.get("predicted"), examined=result.get("examined"))
-        self.store.finish(trial.trial, state, summary=summary(curve, result))
-        self._alike.ended()
-        self.checkpoints.shelf(trial.trial).clear()
+        curve, final = self.store.curve(trial.trial), report.final_metrics
+        self._examine(trial, curve, report.diagnosis, predicted=final.predicted)
+        self.store.finish(trial.trial, state, summary=summary(curve, final.test_accuracy))
+        self._failures.reset()
+        self.checkpoints.of_trial(trial.trial).clear()
 
     def stop(self, stop: Stop) -> None:
         """End the run before its last trial; the first reason is the one that counts."""
         self.stopping = self.stopping or stop
 
-    def _went_on(self, trial: Trial, result: dict[str, Any]) -> None:
-        """A worker tells where it is, and from which epoch it went on; later ones are no longer true."""
-        self.store.locate(trial.trial, device=result.get("device"), node=result.get("hostname"), pid=result.get("pid"))
-        if gone := self.store.rewind(trial.trial, result["began"]):
-            said = f"no checkpoint of the last {gone} epochs could be used; goes on after epoch {result['began']}"
-            self._event("rewound", said, trial)
+    def _resumed(self, trial: Trial, start: TrialStart) -> None:
+        """Write down where the worker is, and remove epochs after the one that it resumed from."""
+        self.store.locate(trial.trial, device=start.device, node=start.host, pid=start.pid)
+        if gone := self.store.rewind(trial.trial, start.epoch):
+            reason = f"no checkpoint of the last {gone} epochs could be used; goes on after epoch {start.epoch}"
+            self._event("rewound", reason, trial)
 
     def _lost_again(self, trial: Trial, reason: str) -> int:
         """Set a trial aside whose worker died, to be handed out again; return how many workers it has lost."""
@@ -246,20 +248,19 @@ class Recorder:
             self._aside.append(trial)
         return lost
 
-    def _failed(
-        self, trial: Trial, kind: FailKind, reason: str, trace: str, examined: dict[str, Any] | None = None
-    ) -> None:
+    def _failed(self, trial: Trial, failure: Failure, diagnosis: Diagnosis | None = None) -> None:
+        kind, reason = failure.kind, failure.reason
         if kind is FailKind.DISK_FULL:
             self._paused(trial, reason)
             return
         curve = self.store.curve(trial.trial)
         if kind is FailKind.DIVERGED:
-            self._examine(trial, curve, diverged=True, examined=examined)
+            self._examine(trial, curve, diagnosis, diverged=True)
         self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary(curve))
-        self._event(kind.value, reason, trial, **({"traceback": trace} if trace else {}))
-        if stop := self._alike.failed(kind, reason, trace):
+        self._event(kind.value, reason, trial, **({"traceback": failure.traceback} if failure.traceback else {}))
+        if stop := self._failures.add(failure):
             self.stop(stop)
-        self.checkpoints.shelf(trial.trial).clear()
+        self.checkpoints.of_trial(trial.trial).clear()
 
     def _paused(self, trial: Trial, reason: str) -> None:
         """The disk is full: the trial waits at its checkpoint, and so does the run."""
@@ -267,9 +268,10 @@ class Recorder:
         self._event(FailKind.DISK_FULL.value, reason, trial)
         self.stop(Stop(StopKind.DISK_FULL, f"the disk with {self.checkpoints.url} is full: {reason}"))
 
-    def _examine(self, trial: Trial, curve: Curve, **told: Any) -> None:
+    def _examine(self, trial: Trial, curve: Curve, diagnosis: Diagnosis | None, **facts: Any) -> None:
         """Write down what the trial shows of its health, before it has ended: a driver that dies here does it again."""
-        for detail in details(findings(curve, self.searcher.sieve.space.classes, **told)):
+        examined = None if diagnosis is None else asdict(diagnosis)
+        for detail in details(findings(curve, self.searcher.sieve.space.classes, examined=examined, **facts)):
             self.store.add_event(self.run_id, "info", FINDING, detail, trial.trial)
 
     def _event(self, kind: str, reason: str, trial: Trial, **more: Any) -> None:
@@ -290,7 +292,7 @@ class Recorder:
         """Remove what a driver that was killed between two writes left of trials that have ended."""
         ended = {trial.trial for trial in self.history if trial.state.final}
         for trial in set(self.checkpoints.trials()) & ended:
-            self.checkpoints.shelf(trial).clear()
+            self.checkpoints.of_trial(trial).clear()
 
     def _changed(self) -> None:
         self.tick()

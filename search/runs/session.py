@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...results.database.errors import NoStoreError, StoreError
 from ...results.database.lease import now
+from ...results.database.reader import Reading
 from ...results.database.records import DatasetRecord, RunRecord, Trial, TrialState
 from ...results.database.run_name import check_run_name
 from ...results.database.store import Store, open_store
@@ -20,6 +21,7 @@ from ...results.database.zero_shot_records import table_of, why_not_tested
 from ...results.query.best import best
 from ...results.report.report import write_report
 from ...spaces.architectures.budget import Budget
+from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
 from ..config.diff import changes, code_changes
@@ -32,9 +34,20 @@ from ..trials.spool import Spool
 from .recorder import Recorder
 from .tuner import run_trials
 from .warm_start import earlier_trials
+from .zero_shot_final import finalize_zero_shot, is_zero_shot_final
 
 RUNS = Path("runs")
 log = logging.getLogger("archsieve")
+
+
+class FinalStep(NamedTuple):
+    """What a task does once, on the workers, when all trials have ended; ``done`` tells whether the store has it."""
+
+    run: Callable[[Experiment, Any, Recorder, Path], None]
+    done: Callable[[Experiment, Reading, int], bool]
+
+
+FINAL_STEPS = {ZERO_SHOT: FinalStep(finalize_zero_shot, is_zero_shot_final)}  # by task; the others have none
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,7 @@ def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
     config = dict(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
     found = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
-    if ended >= total and found.task.concluded(found, store, run.run_id):
+    if ended >= total and is_finalized(found, store, run.run_id):
         raise ValueError(
             f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
             f"ask for more, as in archsieve resume {run.name} --trials +24"
@@ -167,6 +180,18 @@ def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
 def load(experiment: Experiment) -> tuple[Any, DatasetRecord]:
     """The experiment's data, and what the store keeps of them."""
     return experiment.task.load(experiment.file)
+
+
+def finalize(experiment: Experiment, data: Any, recorder: Recorder, folder: Path) -> None:
+    """Run the final step of the experiment's task, where it has one."""
+    if step := FINAL_STEPS.get(experiment.task.name):
+        step.run(experiment, data, recorder, folder)
+
+
+def is_finalized(experiment: Experiment, store: Reading, run_id: int) -> bool:
+    """Whether the final step of the experiment's task has been done, or it has none."""
+    step = FINAL_STEPS.get(experiment.task.name)
+    return step is None or step.done(experiment, store, run_id)
 
 
 @dataclass(frozen=True)
@@ -191,7 +216,7 @@ class Session:
             self.folder,
             address=address,
             on_change=on_change,
-            at_end=lambda recorder: self.experiment.task.conclude(self.experiment, self.data, recorder, self.folder),
+            at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )
         report = write_report(self.store, self.run_id, self.folder / "report.html")
         budget, history = self.experiment.budget, self.store.history(self.run_id)
@@ -202,7 +227,7 @@ class Session:
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
             exhausted=recorder.exhausted,
-            complete=recorder.complete and self.experiment.task.concluded(self.experiment, self.store, self.run_id),
+            complete=recorder.complete and is_finalized(self.experiment, self.store, self.run_id),
             zero_shot=table_of(self.store, self.run_id),
             not_tested=why_not_tested(self.store, self.run_id),
             stop=recorder.stopping,
@@ -222,7 +247,7 @@ def _check_folder(folder: Path) -> None:
 def _check_unclaimed(folder: Path, url: str | None) -> None:
     """Raise where a run that is not in this store left what only a resume of it may use, or remove."""
     checkpoints = checkpoints_of(folder, url)
-    left = [*(checkpoints.shelf(trial).url for trial in checkpoints.trials()), *Spool(folder / "spool").files()]
+    left = [*(checkpoints.of_trial(trial).url for trial in checkpoints.trials()), *Spool(folder / "spool").files()]
     if left:
         raise ValueError(
             f"a new run starts with nothing of another's, but {left[0]} is of a run {folder.name!r} that is not in "

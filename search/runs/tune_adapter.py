@@ -1,10 +1,11 @@
-"""The bridge: what Tune asks for and reports, passed on to the recorder. Imports Ray, so it is imported late."""
+"""The Tune adapter: what Tune asks for and reports, passed on to the recorder. Imports Ray, so it is imported late."""
 
 import json
 import pickle
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,9 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher as TuneSearcher
 
 from ...results.database.records import FailKind
-from ..cluster.capacity import Nodes
+from ..cluster.capacity import ClusterCapacity
 from ..trials.failure_policy import Stop, StopKind
+from ..trials.report import Failure, TrialReport
 from .recorder import Recorder
 
 T = TypeVar("T")
@@ -44,9 +46,9 @@ class StoreSearch(_Unpickled, TuneSearcher):
     same: a cluster that grows by demand sees it.
     """
 
-    def __init__(self, recorder: Recorder, nodes: Nodes, *, one_waits: bool = False) -> None:
+    def __init__(self, recorder: Recorder, capacity: ClusterCapacity, *, one_waits: bool = False) -> None:
         super().__init__(metric="val_accuracy", mode="max")
-        self.recorder, self.nodes, self.one_waits = recorder, nodes, one_waits
+        self.recorder, self.capacity, self.one_waits = recorder, capacity, one_waits
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         if not self._room():
@@ -59,10 +61,10 @@ class StoreSearch(_Unpickled, TuneSearcher):
         return {"trial": json.dumps(told)}
 
     def _room(self) -> bool:
-        under_way = self.recorder.running.values()
-        if not under_way or (self.one_waits and not self.recorder.waiting):
+        running = self.recorder.running.values()
+        if not running or (self.one_waits and not self.recorder.waiting):
             return True
-        return not self.nodes.full(under_way)
+        return not self.capacity.is_full(running)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to keep: the recorder hears of it through the callback."""
@@ -77,8 +79,8 @@ class StoreSearch(_Unpickled, TuneSearcher):
 class StoreCallback(_Unpickled, Callback):
     """Tune's callback: it tells the recorder."""
 
-    def __init__(self, recorder: Recorder, nodes: Nodes) -> None:
-        self.recorder, self.nodes = recorder, nodes
+    def __init__(self, recorder: Recorder, capacity: ClusterCapacity) -> None:
+        self.recorder, self.capacity = recorder, capacity
         self._on_usr1 = signal.getsignal(signal.SIGUSR1)
 
     def setup(self, *args: Any, **info: Any) -> None:
@@ -91,19 +93,26 @@ class StoreCallback(_Unpickled, Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         guarded(self.recorder, self.recorder.tick)
-        if stop := self.nodes.look(any(trial.status == Trial.RUNNING for trial in trials)):
-            self.recorder.stop(stop)
+        busy = any(trial.status == Trial.RUNNING for trial in trials)
+        if reason := self.capacity.why_unavailable(busy=busy):
+            self.recorder.stop(Stop(StopKind.NO_NODES, reason))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        guarded(self.recorder, self.recorder.reported, trial.trial_id, result)
+        guarded(self.recorder, self._report, trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        guarded(self.recorder, self.recorder.completed, trial.trial_id, trial.last_result or {})
+        guarded(self.recorder, self._complete, trial.trial_id, trial.last_result or {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        guarded(self.recorder, self.recorder.lost, trial.trial_id, *_told(_error(trial)))
+        guarded(self.recorder, self.recorder.lost, trial.trial_id, _failure_of(_error(trial)))
+
+    def _report(self, key: str, result: dict[str, Any]) -> None:
+        self.recorder.reported(key, TrialReport.from_tune(result))
+
+    def _complete(self, key: str, result: dict[str, Any]) -> None:
+        self.recorder.completed(key, TrialReport.from_tune(result))
 
 
 class StoreStopper(_Unpickled, Stopper):
@@ -128,14 +137,12 @@ def _error(trial: Any) -> Exception | None:
     return error
 
 
-def _told(error: Exception | None) -> tuple[FailKind, str, str]:
-    """What ``error``, which ended a worker, says: the kind of failure, the reason, the traceback."""
+def _failure_of(error: Exception | None) -> Failure:
+    """Why the worker that ``error`` ended was lost."""
     if isinstance(error, RayTaskError):
-        from ..trials.trainable import failure
+        from ..trials.trainable import failure_of
 
-        told = failure(error.cause)
-        return FailKind(told["fail_kind"]), told["reason"], str(error)
+        return replace(failure_of(error.cause), traceback=str(error))
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     kind = FailKind.OOM if isinstance(error, OutOfMemoryError) else FailKind.WORKER_LOST
-    said = lines[-1].partition(" Some common causes")[0] if lines else "the worker was lost"
-    return kind, said, ""
+    return Failure(kind, lines[-1].partition(" Some common causes")[0] if lines else "the worker was lost")

@@ -13,13 +13,12 @@ from ...results.database.latency_records import record_errors
 from ...results.database.records import RunStatus
 from ...results.database.store import Store
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
-from ..cluster.capacity import Nodes
+from ..cluster.capacity import ClusterCapacity
 from ..cluster.fault_injection import told
 from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
 from ..cluster.signals import handled
 from ..experiment.experiment import Experiment
-from ..schedulers.registry import make_scheduler
 from ..searchers import Searcher
 from ..searchers.initial_designs import check_design
 from ..trials.checkpoint_files import checkpoints_of
@@ -75,8 +74,8 @@ def run_trials(
     with closing(recorder, folder):
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
-            check_resources(experiment)
-            shares = check_gpus(experiment, data)
+            check_resources(experiment.file.resources)
+            shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             recorder.replay()
             recorder.sweep()
             prepare(experiment, data, recorder, shares)
@@ -141,11 +140,12 @@ def tune_trials(
     """Run Tune to its end: the recorder proposes and hears, workers train."""
     from ray import tune
 
+    from ..schedulers.tune_rules import make_scheduler
     from ..trials.trainable import NetworkTrial
     from .tune_adapter import StoreCallback, StoreSearch, StoreStopper
 
     resources = experiment.file.resources
-    nodes = Nodes(resources, None if shares is None else shares.of)
+    capacity = ClusterCapacity(resources, None if shares is None else shares.of)
     conditions = conditions_of(experiment, data, recorder, shared=shares is not None)
     fixed = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus}
     ready = tune.with_resources(
@@ -155,8 +155,10 @@ def tune_trials(
     tuner = tune.Tuner(
         ready,
         tune_config=tune.TuneConfig(
-            search_alg=StoreSearch(recorder, nodes, one_waits=resources.max_concurrent is not None),
-            scheduler=make_scheduler(experiment, recorder.store, recorder.run_id),
+            search_alg=StoreSearch(recorder, capacity, one_waits=resources.max_concurrent is not None),
+            scheduler=make_scheduler(
+                experiment.file.search, experiment.recipes.largest("epochs"), recorder.store, recorder.run_id
+            ),
             num_samples=-1,  # until the recorder has no more; a trial that loses its worker comes again
             max_concurrent_trials=resources.max_concurrent,
             reuse_actors=True,
@@ -165,7 +167,7 @@ def tune_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.resolve()),
-            callbacks=[StoreCallback(recorder, nodes)],
+            callbacks=[StoreCallback(recorder, capacity)],
             stop=StoreStopper(recorder),
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
@@ -185,7 +187,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         gpus=resources.gpus,
         precision=resources.precision,
         checkpoints=recorder.checkpoints,
-        timing=Timing.of(experiment),
+        timing=Timing.of(experiment.file),
         probe=probe(data, search.seed) if search.proxies else None,
         proxies=tuple(search.proxies),
         folds=search.folds,

@@ -1,4 +1,4 @@
-"""The conclusion of a zero-shot search: the chosen design refitted on all seen classes, and tested once.
+"""The final step of a zero-shot search: the chosen design refitted on all seen classes, and tested once.
 
 Until here nobody has looked at an unseen class. What was learned of the design (its recipe, how many epochs, the
 calibration) comes from validation classes; the baselines choose their settings on the same ones.
@@ -9,33 +9,34 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.database.artifacts import keep_file
 from ...results.database.records import Trial
-from ...results.database.zero_shot_records import EXPLAINED, MEASURES, MODEL, NOT_TESTED, TESTED, table_of
+from ...results.database.zero_shot_records import EXPLAINED, MEASURES, MODEL, NOT_TESTED, TESTED, settled, table_of
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.zero_shot_head import last_map
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
-from ..cluster.remote_jobs import run_errands
+from ..cluster.remote_jobs import run_remote_jobs
 from .zero_shot_jobs import Work, run_part
 
 if TYPE_CHECKING:
     from ...models.data.class_folds import ClassFolds
     from ...models.data.zero_shot import ZeroShotData
+    from ...results.database.reader import Reading
     from ...results.database.store import Store
     from ..experiment.experiment import Experiment
     from .recorder import Recorder
 
 
-def conclude(
-    experiment: "Experiment", data: "ZeroShotData", folds: "ClassFolds", recorder: "Recorder", folder: Path
+def finalize_zero_shot(
+    experiment: "Experiment", data: "tuple[ZeroShotData, ClassFolds]", recorder: "Recorder", folder: Path
 ) -> None:
     """Put the table, the explanations and the model of the run's best trial into the store, unless they are there."""
-    store, run_id = recorder.store, recorder.run_id
+    store, run_id, (whole, folds) = recorder.store, recorder.run_id, data
     best = store.history(run_id).best(experiment.budget)
     before = table_of(store, run_id)
     if best is None or (before is not None and before["trial"] == best.trial):
         return
     count = len(_names(experiment))
     recorder.say(f"training trial {best.trial} anew on all seen classes, and {count} baselines beside it")
-    found = _found(experiment, data, folds, best, recorder)
+    found = _found(experiment, whole, folds, best, recorder)
     if found is None:
         return
     model, *rows = found
@@ -48,14 +49,20 @@ def conclude(
     listed = sorted((row for part in rows for row in part), key=lambda row: order.index(row["method"]))
     store.add_event(run_id, "info", EXPLAINED, {"trial": best.trial, "classes": model["explained"]}, best.trial)
     store.add_event(
-        run_id, "info", TESTED, _detail(best, data, model, listed, uri, _earlier(store, run_id)), best.trial
+        run_id, "info", TESTED, _detail(best, whole, model, listed, uri, _earlier(store, run_id)), best.trial
     )
+
+
+def is_zero_shot_final(experiment: "Experiment", store: "Reading", run_id: int) -> bool:
+    """Whether the best trial of the run has been tested, or there is none to test."""
+    best = store.history(run_id).best(experiment.budget)
+    return best is None or settled(store, run_id, best)
 
 
 def _found(
     experiment: "Experiment", data: "ZeroShotData", folds: "ClassFolds", best: Trial, recorder: "Recorder"
 ) -> list[Any] | None:
-    """What the errands say: of the model first, then of the baselines; None where the run was stopped meanwhile."""
+    """The results of the remote jobs, the model first, then the baselines; None when the run was stopped meanwhile."""
     resources, asked = experiment.file.resources, experiment.file.zero_shot
     assert best.best_epoch is not None
     gamma = dict(recorder.store.curve(best.trial)["gamma"])[best.best_epoch]
@@ -80,7 +87,7 @@ def _found(
         recorder.tick()
         return recorder.stopping is None
 
-    return run_errands(run_part, parts, work, resources, go_on=go_on)
+    return run_remote_jobs(run_part, parts, work, resources, go_on=go_on)
 
 
 def _names(experiment: "Experiment") -> list[str]:

@@ -1,9 +1,9 @@
-"""Errands of a zero-shot conclusion: the chosen design on all seen classes, and the baselines; on workers."""
+"""Remote jobs of a finished zero-shot search: the chosen design on all seen classes, and the baselines."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..cluster.remote_jobs import settle
+from ..cluster.threads import set_up_worker
 
 if TYPE_CHECKING:
     from ...models.data.class_folds import ClassFolds
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What all errands share. ``texts`` are the kinds that baselines choose among; ``explained`` how many classes."""
+    """What all jobs share. ``texts`` are the kinds that baselines choose among; ``explained`` how many classes."""
 
     data: "ZeroShotData"
     folds: "ClassFolds"
@@ -26,7 +26,7 @@ class Work:
 
 
 def run_part(part: dict[str, Any], work: Work) -> Any:
-    """One errand: ``{"trial": ...}`` or ``{"baselines": [...]}``."""
+    """Run one remote job: ``{"trial": ...}`` or ``{"baselines": [...]}``."""
     return _model(part["trial"], work) if "trial" in part else _baselines(part["baselines"], work)
 
 
@@ -41,7 +41,7 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
     from ..tasks.zero_shot import zero_shot_fit
     from .explanations import explanations, spread_classes
 
-    data, device = work.data, settle(work.cpus, work.gpus)
+    data, device = work.data, set_up_worker(work.cpus, work.gpus)
     architecture, recipe = Architecture.from_json(trial["architecture"]), ZeroShotRecipe.from_json(trial["recipe"])
     fit = zero_shot_fit(
         architecture, recipe, data, trial["seed"], device, work.precision, work.folds.start, validate=False
@@ -70,7 +70,7 @@ def _baselines(names: list[str], work: Work) -> list[dict[str, Any]]:
     """A row for each baseline: its setting chosen on the validation classes of the first fold, then tested."""
     from ...models.zero_shot.comparison import pixel_vectors
 
-    settle(work.cpus, work.gpus)
+    set_up_worker(work.cpus, work.gpus)
     fold = work.folds.folds[0]
     vectors, whole_vectors = pixel_vectors(fold), pixel_vectors(work.data)
     entrants = {text: (_entrant(fold, vectors, text), _entrant(work.data, whole_vectors, text)) for text in work.texts}

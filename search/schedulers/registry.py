@@ -1,14 +1,11 @@
-"""Schedulers: which trials go on, and which are stopped early. Imports Ray only when one is made."""
+"""Schedulers: their settings checked, and the trials of an earlier driver that they learn from. Imports no Ray."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...results.database.store import Store
-
-if TYPE_CHECKING:
-    from ..config.schema import SearchSection
-    from ..experiment.experiment import Experiment
+from ..config.schema import SearchSection
 
 Curve = Sequence[tuple[int, float]]  # (epoch, val_accuracy), epochs rising
 
@@ -29,31 +26,7 @@ def earlier_trials(store: Store, run_id: int) -> list[Earlier]:
     ]
 
 
-def make_scheduler(experiment: "Experiment", store: Store, run_id: int) -> Any:
-    """Tune's scheduler, told of the run's earlier trials: a resumed run stops by the marks of an unbroken one.
-
-    * ``none``: first in, first out.
-    * ``asha``: asynchronous successive halving (Li et al. 2020, arXiv 1810.05934).
-    * ``hyperband``: the brackets of Hyperband (Li et al. 2018, arXiv 1603.06560), each halved asynchronously as section
-      3 of the former paper proposes. Tune's synchronous Hyperband pauses trials until a bracket is full, and a searcher
-      that proposes one at a time would wait for trials that wait for it; Tune's asynchronous one draws a trial's
-      bracket from numpy's global generator. Here the trial's number tells its bracket, after a resume too.
-    * ``median``: stopped, and never paused, below the median of the running means (Golovin et al. 2017, section 3.2).
-    """
-    from .tune_rules import Halving, InOrder, Median
-
-    search, epochs = experiment.file.search, experiment.recipes.largest("epochs")
-    if search.scheduler == "none":
-        return InOrder()
-    earlier = earlier_trials(store, run_id)
-    if search.scheduler == "median":
-        return Median(search.grace_epochs, earlier)
-    count = 1 if search.scheduler == "asha" else search.brackets or brackets_that_fit(search, epochs)
-    grace = [search.grace_epochs * search.reduction_factor**bracket for bracket in range(count)]
-    return Halving(grace, shares(count, search.reduction_factor), epochs, search.reduction_factor, earlier)
-
-
-def brackets_that_fit(search: "SearchSection", epochs: int) -> int:
+def brackets_that_fit(search: SearchSection, epochs: int) -> int:
     """How many brackets Hyperband can have: each lets a trial train ``reduction_factor`` times as long as the last.
 
     A bracket whose first mark is the last epoch stops nothing; it is Hyperband's hedge against curves that cross.
@@ -73,7 +46,7 @@ def shares(brackets: int, factor: int) -> list[int]:
     return [math.ceil(brackets / (s + 1) * factor**s) for s in reversed(range(brackets))]
 
 
-def check_scheduler(search: "SearchSection", epochs: int) -> None:
+def check_scheduler(search: SearchSection, epochs: int) -> None:
     """Raise ``ValueError`` where the settings of ``[search]`` cannot work for trials of at most ``epochs`` epochs."""
     if search.brackets is not None and search.scheduler != "hyperband":
         raise ValueError(
@@ -90,7 +63,7 @@ def check_scheduler(search: "SearchSection", epochs: int) -> None:
         )
 
 
-def _check_brackets(search: "SearchSection", epochs: int) -> None:
+def _check_brackets(search: SearchSection, epochs: int) -> None:
     fit = brackets_that_fit(search, epochs)
     facts: Mapping[str, Any] = {
         "grace_epochs": search.grace_epochs,

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from .registry import Earlier
+from ...results.database.store import Store
+from ..config.schema import SearchSection
+from .registry import Earlier, brackets_that_fit, earlier_trials, shares
 
 TOLD: dict[str, Any] = {"time_attr": "epoch", "metric": "val_accuracy", "mode": "max"}
 
@@ -132,3 +134,26 @@ class Median(Rule):
 
     def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
         rule.on_trial_complete(None, trial, result)  # as a result it might be stopped twice, which the rule refuses
+
+
+def make_scheduler(search: SearchSection, epochs: int, store: Store, run_id: int) -> Any:
+    """Tune's scheduler, told of the run's earlier trials: a resumed run stops by the marks of an unbroken one.
+
+    ``epochs`` is the most epochs that a trial of the run can have.
+
+    * ``none``: first in, first out.
+    * ``asha``: asynchronous successive halving (Li et al. 2020, arXiv 1810.05934).
+    * ``hyperband``: the brackets of Hyperband (Li et al. 2018, arXiv 1603.06560), each halved asynchronously as section
+      3 of the former paper proposes. Tune's synchronous Hyperband pauses trials until a bracket is full, and a searcher
+      that proposes one at a time would wait for trials that wait for it; Tune's asynchronous one draws a trial's
+      bracket from numpy's global generator. Here the trial's number tells its bracket, after a resume too.
+    * ``median``: stopped, and never paused, below the median of the running means (Golovin et al. 2017, section 3.2).
+    """
+    if search.scheduler == "none":
+        return InOrder()
+    earlier = earlier_trials(store, run_id)
+    if search.scheduler == "median":
+        return Median(search.grace_epochs, earlier)
+    count = 1 if search.scheduler == "asha" else search.brackets or brackets_that_fit(search, epochs)
+    grace = [search.grace_epochs * search.reduction_factor**bracket for bracket in range(count)]
+    return Halving(grace, shares(count, search.reduction_factor), epochs, search.reduction_factor, earlier)

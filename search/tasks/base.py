@@ -1,7 +1,8 @@
 """The task's contract: what is learned, from what data, and how a trial of it is trained and tested."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...spaces.architectures.budget import Budget
@@ -9,19 +10,13 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
     from ...models.data.shapes import DataShape
-    from ...results.database.reader import Reading
     from ...results.database.records import DatasetRecord
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import SearchFile
-    from ..experiment.experiment import Experiment
-    from ..runs.recorder import Recorder
-    from ..trials.trainable import Conditions
 
 
 class TrialFit(Protocol):
@@ -57,10 +52,45 @@ class TrialFit(Protocol):
         """Go on where ``state`` was taken."""
 
 
-class Bench(ABC):
+@dataclass(frozen=True)
+class StartMetrics:
+    """What a worker measures once, when a fit begins; the values are kept in the store as they are.
+
+    ``augmentation_cost`` is None for a recipe without augmentation. ``lrs_found`` has an entry for each learning rate
+    that ``lr = "auto"`` found: one, or one for each fold.
+    """
+
+    augmentation_cost: Mapping[str, Any] | None = None
+    lrs_found: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class FinalMetrics:
+    """What a worker measures once, when a fit is done.
+
+    ``test_accuracy`` is that of the best validation epoch, None where trials are not tested; nothing is selected by it.
+    ``predicted`` says how the validation predictions fall over the classes: ``classes`` and ``top_share``.
+    """
+
+    test_accuracy: float | None = None
+    predicted: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a loss diverged or rose: the metrics of the gradient check, and the first lower rate that trains.
+
+    ``gradients`` is None where the network was too large to check, ``lr`` where no rate trains.
+    """
+
+    gradients: Mapping[str, Any] | None
+    lr: float | None
+
+
+class TrialContext(ABC):
     """What a worker keeps from trial to trial: the data, ready for fits on its device.
 
-    ``data.train`` holds the pictures that trials learn from.
+    ``data.train`` holds the images that trials learn from.
     """
 
     data: Any
@@ -69,28 +99,25 @@ class Bench(ABC):
 
     @abstractmethod
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
-        """A trial's networks at the beginning of their training."""
+        """Return a trial's networks before the first epoch."""
 
-    def began(self, fit: TrialFit) -> dict[str, Any]:
-        """What else is told with the first epoch: what the recipe's augmentation costs, where there is one."""
+    def start_metrics(self, fit: TrialFit) -> StartMetrics:
+        """Measure what is reported with the first epoch."""
         from ...models.training.augmentation_cost import augmentation_cost
 
-        cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
-        return {} if cost is None else {"augmentation_cost": cost}
+        return StartMetrics(augmentation_cost(self.data.train.images, fit.recipe, self.device))
 
     @abstractmethod
-    def ended(self, fit: TrialFit) -> dict[str, Any]:
-        """What else is told with the last: ``test_accuracy`` of the best validation epoch, or None where trials are not
-        tested (nothing selects by it), and how ``predicted`` classes are spread.
-        """
+    def final_metrics(self, fit: TrialFit) -> FinalMetrics:
+        """Measure what is reported with the last epoch."""
 
-    def examined(self, fit: TrialFit, architecture: "Architecture", seed: int) -> dict[str, Any]:
-        """What else is told of a fit that has diverged, or whose loss rose."""
-        return {}
+    def diagnose(self, fit: TrialFit, architecture: "Architecture", seed: int) -> Diagnosis | None:
+        """Look for the reason why a fit diverged or its loss rose; None where the task has no such check."""
+        return None
 
     @abstractmethod
-    def timed(self, fit: TrialFit) -> "nn.Module":
-        """What latency is measured of: from pictures (B, C, H, W) on."""
+    def timed_module(self, fit: TrialFit) -> "nn.Module":
+        """Return the module whose latency counts; it takes images (B, C, H, W)."""
 
 
 class Task(ABC):
@@ -108,8 +135,8 @@ class Task(ABC):
         """The shape of a picture, and how many numbers the image network puts out. Nothing is loaded."""
 
     @abstractmethod
-    def left(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
-        """What of the budget is the architecture's own; the rest is kept for what the recipe puts behind it."""
+    def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
+        """Return the architecture's part of the budget; the rest is reserved for the head that the recipe adds."""
 
     @abstractmethod
     def load(self, file: "SearchFile") -> "tuple[Any, DatasetRecord]":
@@ -120,13 +147,10 @@ class Task(ABC):
         """The part of the data that is handed to workers before the search has ended."""
 
     @abstractmethod
-    def bench(self, data: Any, conditions: "Conditions", device: "torch.device") -> Bench:
-        """A worker's bench, with what :meth:`for_trials` gave."""
+    def trial_context(
+        self, data: Any, device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+    ) -> TrialContext:
+        """Return a worker's context for ``data``, what :meth:`for_trials` returned.
 
-    @abstractmethod
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
-        """Do what is done once, on the workers, when all trials have ended, and put it into the store."""
-
-    @abstractmethod
-    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
-        """Whether that has been done, or there is nothing to do."""
+        Where there are ``folds``, drawn by ``fold_seed``, a trial is a network in each.
+        """

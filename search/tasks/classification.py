@@ -1,6 +1,6 @@
 """The task of classification: a network learns the classes of pictures, and is tested on other pictures of them."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -9,22 +9,16 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
-from .base import Bench, Task, TrialFit
+from .base import Diagnosis, FinalMetrics, StartMetrics, Task, TrialContext, TrialFit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
     from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
-    from ...results.database.reader import Reading
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
-    from ..experiment.experiment import Experiment
-    from ..runs.recorder import Recorder
-    from ..trials.trainable import Conditions
 
 ZERO_SHOT_KEYS = ("texts", "unseen_fraction", "seen", "unseen")
 
@@ -58,7 +52,7 @@ class ImageTask(Task):
 
         return describe_data(file.data.name, path=file.data.path, image_size=file.data.image_size)
 
-    def left(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
+    def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
         return budget
 
     def load(self, file: "SearchFile") -> "tuple[ImageData, DatasetRecord]":
@@ -84,26 +78,24 @@ class ImageTask(Task):
     def for_trials(self, data: Any) -> Any:
         return data
 
-    def bench(self, data: Any, conditions: "Conditions", device: "torch.device") -> Bench:
-        return ImageBench(data, conditions, device)
-
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
-        """Nothing: every trial is tested when it ends."""
-
-    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
-        return True
+    def trial_context(
+        self, data: Any, device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+    ) -> TrialContext:
+        return ImageTrialContext(data, device, precision=precision, folds=folds, fold_seed=fold_seed)
 
 
-class ImageBench(Bench):
-    """Pictures on a worker's device, in folds where there are any."""
+class ImageTrialContext(TrialContext):
+    """Images on a worker's device, in folds where there are any."""
 
-    def __init__(self, data: "ImageData", conditions: "Conditions", device: "torch.device") -> None:
+    def __init__(
+        self, data: "ImageData", device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+    ) -> None:
         from ...models.data.folds import cross_folds
 
-        self.conditions, self.device = conditions, device
+        self.precision, self.device = precision, device
         self.data = data.to(device)
         self.input_shape = data.input_shape
-        drawn = cross_folds(data, conditions.folds, seed=conditions.fold_seed) if conditions.folds else []
+        drawn = cross_folds(data, folds, seed=fold_seed) if folds else []
         self.folds = [fold.to(device) for fold in drawn]
 
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
@@ -115,7 +107,7 @@ class ImageBench(Bench):
         settings: dict[str, Any] = {
             "seed": seed,
             "device": self.device,
-            "precision": self.conditions.precision,
+            "precision": self.precision,
             "channels_last": self._channels_last,
             "keep_best": self.data.test is not None,
         }
@@ -125,39 +117,39 @@ class ImageBench(Bench):
         modules = [build_for(architecture, recipe, seed=seed) for seed in seeds]
         return FoldedFit(modules, self.folds, recipe, **settings)
 
-    def began(self, fit: Any) -> dict[str, Any]:
-        """The learning rates that were found, too, where the recipe asks for it."""
-        told = super().began(fit)
-        return {**told, "lrs_found": [asdict(found) for found in fit.lrs_found]} if fit.lrs_found else told
+    def start_metrics(self, fit: Any) -> StartMetrics:
+        """Add the learning rates that were found, where the recipe asks for it."""
+        return replace(super().start_metrics(fit), lrs_found=tuple(asdict(found) for found in fit.lrs_found))
 
-    def examined(self, fit: Any, architecture: "Architecture", seed: int) -> dict[str, Any]:
-        """Whether backward is right, and which learning rate trains."""
+    def diagnose(self, fit: Any, architecture: "Architecture", seed: int) -> Diagnosis:
+        """Check whether backward is right, and which learning rate trains."""
         from ...models.diagnostics.divergence import examine_divergence
         from ...models.networks.build import build_for
 
         recipe = fit.recipe
-        told = examine_divergence(
+        found = examine_divergence(
             lambda seed: build_for(architecture, recipe, seed=seed),
             self.data,
             recipe,
             seed=seed,
             macs=architecture.price.macs,
             device=self.device,
-            precision=self.conditions.precision,
+            precision=self.precision,
             channels_last=self._channels_last,
         )
-        return {"examined": told}
+        return Diagnosis(found["gradients"], found["lr"])
 
-    def ended(self, fit: Any) -> dict[str, Any]:
-        return {"predicted": fit.predicted(), "test_accuracy": self._tested(fit)}
+    def final_metrics(self, fit: Any) -> FinalMetrics:
+        predicted = fit.predicted()  # before the test, which loads the weights of the best epoch
+        return FinalMetrics(self._test_accuracy(fit), predicted)
 
-    def _tested(self, fit: Any) -> float | None:
-        """The mean over folds."""
+    def _test_accuracy(self, fit: Any) -> float | None:
+        """Return the mean over folds."""
         from ...models.training.evaluate import evaluate
 
         if self.data.test is None or fit.best_weights is None:
             return None
-        batch, precision = 2 * fit.recipe.batch_size, self.conditions.precision
+        batch, precision = 2 * fit.recipe.batch_size, self.precision
         tested = [
             evaluate(
                 module,
@@ -172,7 +164,7 @@ class ImageBench(Bench):
         ]
         return fmean(tested)
 
-    def timed(self, fit: TrialFit) -> "nn.Module":
+    def timed_module(self, fit: TrialFit) -> "nn.Module":
         return fit.module
 
     @property

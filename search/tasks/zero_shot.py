@@ -5,17 +5,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 from ...results.database.records import DatasetRecord
-from ...results.database.zero_shot_records import settled
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import SENTENCE, ZeroShotRecipe
 from ...spaces.search_space.space import Space
-from .base import Bench, Task, TrialFit
+from .base import FinalMetrics, Task, TrialContext, TrialFit
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
@@ -23,12 +20,8 @@ if TYPE_CHECKING:
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
     from ...models.zero_shot.trainer import ZeroShotFit
-    from ...results.database.reader import Reading
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import SearchFile
-    from ..experiment.experiment import Experiment
-    from ..runs.recorder import Recorder
-    from ..trials.trainable import Conditions
 
 FEATURES = 128  # of an image network, where the file does not say
 LABELLED = "grad_norm"  # the proxy that reads labels
@@ -59,7 +52,7 @@ class ZeroShotTask(Task):
         shape = describe_zero_shot(data.name, path=data.path, texts=data.texts, image_size=data.image_size)
         return shape._replace(n_classes=file.space.features or FEATURES)
 
-    def left(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
+    def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
         """The head goes with the image network: of each limit the largest head that the recipe allows is kept."""
         from ...spaces.constrained.graph import Graph
         from ...spaces.constrained.zero_shot_head import largest_head, left_for_image_network
@@ -96,22 +89,14 @@ class ZeroShotTask(Task):
         """The folds: nothing of an unseen class, nor any test picture, reaches a worker while a search goes on."""
         return data[1]
 
-    def bench(self, data: "ClassFolds", conditions: "Conditions", device: "torch.device") -> Bench:
-        return ZeroShotBench(data, conditions.precision, device)
-
-    def conclude(self, experiment: "Experiment", data: Any, recorder: "Recorder", folder: "Path") -> None:
-        """The chosen design is trained on all seen classes, and tested once, beside the baselines."""
-        from ..runs.zero_shot_final import conclude
-
-        whole, folds = data
-        conclude(experiment, whole, folds, recorder, folder)
-
-    def concluded(self, experiment: "Experiment", store: "Reading", run_id: int) -> bool:
-        best = store.history(run_id).best(experiment.budget)
-        return best is None or settled(store, run_id, best)
+    def trial_context(
+        self, data: "ClassFolds", device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+    ) -> TrialContext:
+        """The data are in folds by class already."""
+        return ZeroShotTrialContext(data, precision, device)
 
 
-class ZeroShotBench(Bench):
+class ZeroShotTrialContext(TrialContext):
     """Folds by class; a trial is validated on the classes of one, or of each."""
 
     def __init__(self, data: "ClassFolds", precision: str, device: "torch.device") -> None:
@@ -131,11 +116,11 @@ class ZeroShotBench(Bench):
             return one(self.data.folds[0], seed)
         return ZeroShotFoldedFit(lambda data, fold: one(data, fold_seed(seed, fold)), self.data.folds, recipe)
 
-    def ended(self, fit: TrialFit) -> dict[str, Any]:
-        """No test: unseen classes are not looked at while searching."""
-        return {"test_accuracy": None}
+    def final_metrics(self, fit: TrialFit) -> FinalMetrics:
+        """Measure nothing: unseen classes are not looked at while searching."""
+        return FinalMetrics()
 
-    def timed(self, fit: TrialFit) -> "nn.Module":
+    def timed_module(self, fit: TrialFit) -> "nn.Module":
         """The image network with its head: the text network runs once for a class, never for a picture."""
         from ...models.zero_shot.network import ImageSide, ZeroShotNetwork
 

@@ -36,8 +36,8 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """Where one trial keeps its last epochs: a folder, on this machine or behind a URL that fsspec knows."""
+class CheckpointDir:
+    """The directory of one trial's last epochs, on this machine or behind a URL that fsspec knows."""
 
     url: str
 
@@ -50,16 +50,16 @@ class Shelf:
 
     @property
     def local(self) -> bool:
-        """Whether the shelf is a folder of this machine (or mounted there)."""
+        """Whether it is a folder of this machine (or mounted there)."""
         return "file" in _protocols(self._place[0])
 
     def epochs(self) -> list[int]:
-        """The epochs that lie here, the newest first."""
+        """The epochs that have a file, the newest first."""
         stems = (name.removesuffix(".pt") for name in self.names() if name.endswith(".pt"))
         return sorted((int(stem) for stem in stems if stem.isdigit()), reverse=True)
 
     def names(self) -> list[str]:
-        """All files that lie here."""
+        """The names of all files."""
         files, root = self._place
         files.invalidate_cache()
         try:
@@ -68,7 +68,7 @@ class Shelf:
             return []
 
     def path(self, epoch: int) -> str:
-        """Where the checkpoint of ``epoch`` lies."""
+        """The path of the checkpoint of ``epoch``."""
         return f"{self._place[1]}/{epoch}.pt"
 
     def write(self, header: Header, state: bytes) -> None:
@@ -103,7 +103,7 @@ class Shelf:
         return header, state
 
     def clear(self) -> None:
-        """Remove all that lies here: the trial has ended."""
+        """Remove all files: the trial has ended."""
         root = self._place[1]
         for name in self.names():
             self._remove(f"{root}/{name}")
@@ -119,17 +119,17 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run: a shelf for each trial, by its id."""
+    """The checkpoints of a run: a directory for each trial, by its id."""
 
     url: str
 
-    def shelf(self, trial: int) -> Shelf:
-        """Where the trial keeps its last epochs."""
-        return Shelf(f"{self.url.rstrip('/')}/{trial}")
+    def of_trial(self, trial: int) -> CheckpointDir:
+        """The directory of a trial."""
+        return CheckpointDir(f"{self.url.rstrip('/')}/{trial}")
 
     def trials(self) -> Iterator[int]:
-        """The trials that have a shelf."""
-        return (int(name) for name in Shelf(self.url).names() if name.isdigit())
+        """The trials that have a directory."""
+        return (int(name) for name in CheckpointDir(self.url).names() if name.isdigit())
 
 
 def checkpoints_of(folder: Path, url: str | None) -> Checkpoints:
@@ -176,33 +176,33 @@ def _protocols(files: Any) -> tuple[str, ...]:
     return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
-class Found(NamedTuple):
-    """What lay on a shelf: the newest whole state, or None; and what was in its way, in words."""
+class LoadedCheckpoint(NamedTuple):
+    """The newest whole state of a directory, or None; and what was wrong with newer ones, in words."""
 
     state: dict[str, Any] | None
     problems: list[str]
 
 
-def save(shelf: Shelf, identity: str, epoch: int, state: dict[str, Any]) -> None:
+def save(checkpoint_dir: CheckpointDir, identity: str, epoch: int, state: dict[str, Any]) -> None:
     """Put down the state after ``epoch``; the one before stays until this one is whole."""
     import torch
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    shelf.write(Header(identity, epoch), buffer.getvalue())
+    checkpoint_dir.write(Header(identity, epoch), buffer.getvalue())
 
 
-def load(shelf: Shelf, identity: str) -> Found:
+def load(checkpoint_dir: CheckpointDir, identity: str) -> LoadedCheckpoint:
     """The newest state that is whole and of this trial. No code is run from a file."""
     import torch
 
-    names, problems = shelf.names(), []
+    names, problems = checkpoint_dir.names(), []
     if any(name.endswith(".tmp") for name in names):
-        problems.append(f"the writing of a checkpoint in {shelf.url} was cut short")
-    for epoch in shelf.epochs():
+        problems.append(f"the writing of a checkpoint in {checkpoint_dir.url} was cut short")
+    for epoch in checkpoint_dir.epochs():
         try:
-            _, state = shelf.read(epoch, identity)
-            return Found(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True), problems)
+            _, state = checkpoint_dir.read(epoch, identity)
+            return LoadedCheckpoint(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True), problems)
         except (BrokenCheckpointError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             problems.append(str(error))
-    return Found(None, problems)
+    return LoadedCheckpoint(None, problems)

@@ -1,15 +1,15 @@
-"""Mishaps: what is done about a trial that fails and a run that cannot go on."""
+"""The failure policy: how often a lost trial is retried, and when failures stop a run."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from ...results.database.records import FailKind
+from .report import Failure
 
 ATTEMPTS = 3  # workers that one trial may lose before it counts as what kills them
-IN_A_ROW = 3  # trials that fail alike before the run is stopped
-_ALIKE = (FailKind.BUG, FailKind.USER_ERROR, FailKind.DATA)
+MAX_CONSECUTIVE = 3  # trials that fail in the same way before the run is stopped
+_COUNTED = (FailKind.BUG, FailKind.USER_ERROR, FailKind.DATA)
 
 
 class StopKind(StrEnum):
@@ -36,28 +36,28 @@ class Stop:
 
 
 @dataclass
-class Alike:
-    """Counts failures in a row that are the same: what fails three networks of three will fail the next ones too."""
+class ConsecutiveFailures:
+    """Counts consecutive failures of one cause: what fails three networks of three will fail the next ones too."""
 
-    place: Any = None
-    count: int = field(default=0)
+    cause: tuple[FailKind, str] | None = None
+    count: int = 0
 
-    def ended(self) -> None:
-        """A trial has ended well."""
-        self.place, self.count = None, 0
+    def reset(self) -> None:
+        """Forget the failures so far: a trial has ended well."""
+        self.cause, self.count = None, 0
 
-    def failed(self, kind: FailKind, reason: str, trace: str) -> Stop | None:
-        """A trial has failed; the stop of the run where it was one too many of a kind."""
-        place = (kind, _place(trace) or reason)
-        self.count = self.count + 1 if place == self.place else 1
-        self.place = place
-        if kind not in _ALIKE or self.count < IN_A_ROW:
+    def add(self, failure: Failure) -> Stop | None:
+        """Count a failed trial; return the stop of the run when it is one too many of its cause."""
+        cause = (failure.kind, _innermost_frame(failure.traceback) or failure.reason)
+        self.count = self.count + 1 if cause == self.cause else 1
+        self.cause = cause
+        if failure.kind not in _COUNTED or self.count < MAX_CONSECUTIVE:
             return None
-        said = f"{self.count} trials in a row failed alike ({kind}): {reason}"
-        return Stop(StopKind.SAME_FAILURE, said, trace)
+        reason = f"{self.count} trials in a row failed alike ({failure.kind}): {failure.reason}"
+        return Stop(StopKind.SAME_FAILURE, reason, failure.traceback)
 
 
-def _place(trace: str) -> str:
-    """The innermost file and line of a traceback."""
+def _innermost_frame(trace: str) -> str:
+    """The innermost file and line of a traceback; empty where there is none."""
     frames = re.findall(r'^ +File "(.+)", line (\d+), in (.+)$', trace, re.MULTILINE)
     return ":".join(frames[-1]) if frames else ""

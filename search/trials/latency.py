@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..cluster.threads import set_up_worker
+from ..config.schema import SearchFile
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from ..experiment.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Timing:
     early: bool = False
 
     @classmethod
-    def of(cls, experiment: "Experiment") -> "Timing":
+    def of(cls, file: SearchFile) -> "Timing":
         """The timing that a search file asks for."""
-        resources, latency = experiment.file.resources, experiment.file.latency
+        resources, latency = file.resources, file.latency
         return cls(
             resources.cpus_per_trial,
             resources.gpus,
@@ -36,7 +37,7 @@ class Timing:
             latency.batch_size,
             latency.warmup,
             latency.n,
-            early=experiment.file.search.scheduler != "none",
+            early=file.search.scheduler != "none",
         )
 
     def measured(self, network: "nn.Module", input_shape: tuple[int, ...], device: "torch.device") -> dict[str, Any]:
@@ -60,9 +61,8 @@ def time_networks(architectures: list[dict[str, Any]], timing: Timing) -> list[d
     """The measurements of untrained networks, one after another, on the worker that runs this."""
     from ...models.networks.build import build
     from ...spaces.architectures.architecture import Architecture
-    from ..cluster.remote_jobs import settle
 
-    device = settle(timing.cpus, timing.gpus)
+    device = set_up_worker(timing.cpus, timing.gpus)
     found = []
     for place, architecture in enumerate(map(Architecture.from_json, architectures)):
         found.append(timing.measured(build(architecture, seed=place), architecture.input_shape, device))

@@ -1,4 +1,4 @@
-"""Figures: what a worker reports of a trial, written to the store."""
+"""Metrics: what a worker reports of a trial, written to the store, and the summary of its best epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,51 +9,42 @@ from ...results.database.proxy_records import record_scores
 from ...results.database.records import Trial
 from ...results.database.store import Store
 from ...results.database.training_records import AUGMENTATION, LR_FOUND
-from ...results.database.zero_shot_records import OF_ZERO_SHOT
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
+from .report import TrialReport
 
-FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
-
-METRICS = (
-    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
-    *OF_ZERO_SHOT,
-)
+SUMMARY_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
 
-def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, Any], sieve: ConstrainedSpace) -> None:
-    """Write down the epochs of a report, the learning rates found, augmentation's cost, proxies' scores and latency.
+def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, sieve: ConstrainedSpace) -> None:
+    """Write the epochs of a report, the learning rates found, augmentation's cost, proxies' scores and latency.
 
-    Beside a latency stands what ``sieve`` had predicted, where it has a clock.
+    With a latency goes what ``sieve`` had predicted, where it has a latency model.
     """
-    for epoch in result.get("epochs", [result] if "epoch" in result else []):
-        metrics = {name: epoch[name] for name in METRICS if name in epoch}
-        store.record_epoch(trial.trial, epoch["epoch"], metrics)
-    for found in result.get("lrs_found", ()):
+    for epoch in report.epochs:
+        store.record_epoch(trial.trial, epoch.epoch, epoch.values)
+    for found in report.start_metrics.lrs_found:
         store.add_event(run_id, "info", LR_FOUND, found, trial.trial)
-    if "augmentation_cost" in result:
-        store.add_event(run_id, "info", AUGMENTATION, result["augmentation_cost"], trial.trial)
-    if "proxies" in result:
-        record_scores(store, run_id, trial.fingerprint, result["proxies"])
-    if "measured" in result:
+    if report.start_metrics.augmentation_cost is not None:
+        store.add_event(run_id, "info", AUGMENTATION, report.start_metrics.augmentation_cost, trial.trial)
+    if report.proxies is not None:
+        record_scores(store, run_id, trial.fingerprint, report.proxies)
+    if report.latency is not None:
         predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.clock else None
-        record_trial(store, trial.trial, result["measured"], predicted_ms=predicted)
+        record_trial(store, trial.trial, report.latency, predicted_ms=predicted)
 
 
-def summary(
-    curve: Mapping[str, Sequence[tuple[int, float]]], result: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The figures of the best epoch of ``curve``, with the test accuracy that the last ``result`` tells.
+def summary(curve: Mapping[str, Sequence[tuple[int, float]]], test_accuracy: float | None = None) -> dict[str, Any]:
+    """The metrics of the best epoch of ``curve``, with the ``test_accuracy`` of the trial where it has one.
 
-    Of equal accuracies the lower loss counts, then the earlier epoch. The test accuracy chooses nothing.
+    Of equal accuracies the lower loss counts, then the earlier epoch. The test accuracy selects nothing.
     """
-    told = {name: dict(points) for name, points in curve.items()}
-    accuracies = {epoch: value for epoch, value in told.get("val_accuracy", {}).items() if math.isfinite(value)}
+    values = {name: dict(points) for name, points in curve.items()}
+    accuracies = {epoch: value for epoch, value in values.get("val_accuracy", {}).items() if math.isfinite(value)}
     if not accuracies:
         return {"epochs_done": 0}
-    losses = told["val_loss"]
+    losses = values["val_loss"]
     best = max(accuracies, key=lambda epoch: (accuracies[epoch], -losses[epoch], -epoch))
-    figures = {name: told[name][best] for name in FIGURES}
-    tested = (result or {}).get("test_accuracy")
-    tests = {} if tested is None else {"test_accuracy": tested}
-    return {**figures, **tests, "epochs_done": max(accuracies), "best_epoch": best}
+    tests = {} if test_accuracy is None else {"test_accuracy": test_accuracy}
+    metrics = {name: values[name][best] for name in SUMMARY_METRICS}
+    return {**metrics, **tests, "epochs_done": max(accuracies), "best_epoch": best}

@@ -1,40 +1,53 @@
-"""The spool: results that the database could not take, kept in the run's folder until a resume brings them in."""
+"""The spool: reports that the database could not take, kept in the run's folder until a resume writes them."""
 
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from .report import TrialReport, report_of_flat_result
 
 log = logging.getLogger("archsieve")
 
 
 class Spooled(NamedTuple):
-    """What a worker said of a trial: ``verb`` is record or end, as the recorder's methods."""
+    """A report of a trial: ``verb`` is record or end, as the recorder's methods."""
 
     verb: str
     trial: int
-    result: dict[str, Any]
+    report: TrialReport
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as JSON's own types."""
+        return {"verb": self.verb, "trial": self.trial, "report": self.report.to_json()}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "Spooled":
+        """The inverse of :meth:`to_json`; version 0.1.0 wrote the whole result of Tune instead of a report."""
+        old = "result" in entry
+        report = report_of_flat_result(entry["result"]) if old else TrialReport.from_json(entry["report"])
+        return cls(entry["verb"], entry["trial"], report)
 
 
 @dataclass
 class Spool:
-    """Files of one line each result, every line on the disk before the next one; empty as long as all goes well."""
+    """Files of one line each report, every line on the disk before the next one; empty as long as all goes well."""
 
     folder: Path
     file: Path | None = field(default=None, init=False)
 
     def add(self, entry: Spooled) -> Path:
-        """Keep ``entry`` and return the file that it lies in."""
+        """Keep ``entry`` and return its file."""
         if self.file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.file = self.folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
         with self.file.open("a", encoding="utf-8") as out:
             # a line of its own, whatever a full disk has cut short before it
-            out.write("\n" + json.dumps(entry._asdict(), default=str) + "\n")
+            out.write("\n" + json.dumps(entry.to_json(), default=str) + "\n")
             out.flush()
             os.fsync(out.fileno())
         return self.file
@@ -46,8 +59,8 @@ class Spool:
                 if not line:
                     continue
                 try:
-                    yield Spooled(**json.loads(line))
-                except (ValueError, TypeError):
+                    yield Spooled.from_json(json.loads(line))
+                except (ValueError, TypeError, KeyError):
                     log.warning("line %d of %s was cut short, and is left out", number, path)
 
     def files(self) -> list[Path]:

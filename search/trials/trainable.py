@@ -6,10 +6,10 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from ray import tune
@@ -24,11 +24,12 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import cap
-from ..cluster.remote_jobs import settle
-from ..tasks.base import Bench, TrialFit
+from ..cluster.threads import set_up_worker
+from ..tasks.base import Diagnosis, TrialContext, TrialFit
 from ..tasks.registry import TASKS
-from .checkpoint_files import Checkpoints, Shelf, identity_of, load, save
+from .checkpoint_files import CheckpointDir, Checkpoints, identity_of, load, save
 from .latency import Timing
+from .report import EpochMetrics, Failure, TrialReport, TrialStart
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # too little memory as it is said outside of torch's own allocators: by a full GPU that others share, and by the CPU's
@@ -64,31 +65,31 @@ class Conditions:
 
 
 class NetworkTrial(tune.Trainable):
-    """Tune's view of a trial. The data are handed over once per worker; workers go from trial to trial.
+    """Tune's view of a trial. The data are sent once per worker; workers go from trial to trial.
 
-    A trial that fails says so in its last result instead of raising: a raise would end the worker, and the next trial
-    would wait for a new one.
+    A trial that fails reports it instead of raising: a raise would end the worker, and the next trial would wait for a
+    new one.
     """
 
     fit: TrialFit | None
     architecture: Architecture
     seed: int
     data: Any
-    bench: Bench | None
-    failure: dict[str, Any]
-    shelf: Shelf
+    context: TrialContext | None
+    failed: TrialReport  # of a trial that could not begin
+    checkpoint_dir: CheckpointDir
     identity: str
-    reported: int  # epochs that the driver has heard of from this process
-    timed: bool  # whether the driver has heard how long the network takes
+    reported: int  # epochs that this process has reported
+    timed: bool  # whether latency has been reported
     probe: Probe | None
-    news: dict[str, Any]  # for the next result: the epoch that the trial went on from, and what was in the way
+    pending: TrialReport  # for the next report: where the trial began, and what was in the way
 
     def setup(self, config: dict[str, Any], data: Any, conditions: Conditions) -> None:  # type: ignore[override]
         os.environ.update(conditions.faults)
-        self.conditions, self.device = conditions, settle(conditions.cpus, conditions.gpus)
+        self.conditions, self.device = conditions, set_up_worker(conditions.cpus, conditions.gpus)
         if conditions.shared:
             self._keep_to_share()
-        self.data, self.bench, self.probe = data, None, None
+        self.data, self.context, self.probe = data, None, None
         self._begin(config)
 
     def _keep_to_share(self) -> None:
@@ -104,68 +105,70 @@ class NetworkTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         if self.fit is None:
-            return self.failure
+            return self.failed.to_tune()
         if self.reported == 0:
-            self._watch()  # anew: the driver counts from here
+            self._watch()  # again: the driver counts the time from here
         try:
             if not self.fit.done:
                 self.fit.step()
                 if not self.fit.done:
                     self._save()
-            return self._result()
+            return self._report().to_tune()
         except Exception as error:
-            examined = self._examined() if isinstance(error, Diverged) else {}
-            return {**self._failed(error), **examined}
+            diagnosis = self._diagnose() if isinstance(error, Diverged) else Diagnosed()
+            return replace(self._failed(error), **diagnosis._asdict()).to_tune()
 
-    def _failed(self, error: BaseException) -> dict[str, Any]:
-        """The last result of a trial that raised ``error``; where it ran is told too, if it never was."""
-        told = {**self.news, "device": self._device_name()}
+    def _failed(self, error: BaseException) -> TrialReport:
+        """The last report of a trial that raised ``error``; with where it ran, if that was never reported."""
+        pending = self.pending
         self._release()
-        return {**told, **failure(error)}
+        return replace(pending, done=True, failure=failure_of(error))
 
-    def _result(self) -> dict[str, Any]:
-        """The last epoch for Tune, and every epoch not yet reported for the driver."""
+    def _report(self) -> TrialReport:
+        """Every epoch not yet reported, and what is measured at the first and the last one."""
         assert self.fit is not None
-        epochs = [asdict(result) for result in self.fit.history]
-        result = {**epochs[-1], "epochs": epochs[self.reported :], "done": self.fit.done, "device": self._device_name()}
+        epochs = [EpochMetrics.of(asdict(result)) for result in self.fit.history]
+        report = replace(self.pending, epochs=tuple(epochs[self.reported :]), done=self.fit.done)
         if self.reported == 0:
-            self.news |= self._at_home().began(self.fit)
-        result, self.reported, self.news = {**result, **self.news}, len(epochs), {}
+            report = replace(report, start_metrics=self._trial_context().start_metrics(self.fit))
+        self.reported, self.pending = len(epochs), TrialReport()
         if self.fit.done:
-            result |= self._at_home().ended(self.fit)
-            if rose([epoch["train_loss"] for epoch in epochs]):
-                result |= self._examined()
+            report = replace(report, final_metrics=self._trial_context().final_metrics(self.fit))
+            if rose([epoch.values["train_loss"] for epoch in epochs]):
+                report = replace(report, **self._diagnose()._asdict())
         if not self.timed and (self.fit.done or self.conditions.timing.early):
-            result |= self._time()
-        return result
+            report = replace(report, **self._time()._asdict())
+        return report
 
-    def _examined(self) -> dict[str, Any]:
-        """What is behind a loss that left the numbers or rose; the trial has ended as it did, whatever breaks here."""
+    def _diagnose(self) -> "Diagnosed":
+        """Look for why the loss diverged or rose; what breaks here does not change how the trial ends."""
         assert self.fit is not None
         try:
-            return self._at_home().examined(self.fit, self.architecture, self.seed)
+            return Diagnosed(self._trial_context().diagnose(self.fit, self.architecture, self.seed))
         except Exception as error:
-            return {"not_examined": f"{type(error).__name__}: {error}"}
+            return Diagnosed(diagnosis_error=f"{type(error).__name__}: {error}")
 
-    def _time(self) -> dict[str, Any]:
-        """How long the network takes. Too little memory for the timed batch is told, and costs no trained trial."""
+    def _time(self) -> "Timed":
+        """Measure the network's latency. Too little memory for the timed batch does not fail a trained trial."""
         assert self.fit is not None
         self.timed = True
         try:
-            bench = self._at_home()
-            return {"measured": self.conditions.timing.measured(bench.timed(self.fit), bench.input_shape, self.device)}
+            context = self._trial_context()
+            module = context.timed_module(self.fit)
+            return Timed(self.conditions.timing.measured(module, context.input_shape, self.device))
         except torch.OutOfMemoryError as error:
-            return {"not_measured": str(error)}
+            return Timed(latency_error=str(error))
 
     def _save(self) -> None:
-        """Put the epoch down. A disk that is full ends the trial for now; any other trouble is told, and no more."""
+        """Write a checkpoint. A full disk ends the trial for now; any other trouble is only reported."""
         assert self.fit is not None
         try:
-            save(self.shelf, self.identity, self.fit.epoch, self.fit.state_dict())
+            save(self.checkpoint_dir, self.identity, self.fit.epoch, self.fit.state_dict())
         except OSError as error:
             if error.errno in FULL:
                 raise
-            self.news.setdefault("problems", []).append(f"epoch {self.fit.epoch} has no checkpoint: {error}")
+            problem = f"epoch {self.fit.epoch} has no checkpoint: {error}"
+            self.pending = replace(self.pending, problems=(*self.pending.problems, problem))
 
     def _watch(self) -> None:
         """End this process when the trial takes too long: by a thread in C, which nothing that hangs can hold up."""
@@ -179,46 +182,54 @@ class NetworkTrial(tune.Trainable):
         self._release()
         self._watch()
         try:
-            bench = self._at_home()
+            context = self._trial_context()
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
             recipe = recorded_recipe(trial["recipe"])
             self.architecture, self.seed = architecture, trial["seed"]
-            self.shelf, self.identity = self.conditions.checkpoints.shelf(trial["trial"]), identity_of(trial)
-            self.fit = self._gone_on(partial(bench.fit, architecture, recipe, self.seed))
+            self.checkpoint_dir = self.conditions.checkpoints.of_trial(trial["trial"])
+            self.identity = identity_of(trial)
+            self.fit = self._resumed(partial(context.fit, architecture, recipe, self.seed))
             if self.probe is not None:
-                self.news["proxies"] = proxy_scores(self.conditions.proxies, architecture, self.probe)
+                scores = proxy_scores(self.conditions.proxies, architecture, self.probe)
+                self.pending = replace(self.pending, proxies=scores)
             if enabled():
                 self.fit.module.register_forward_pre_hook(_mid_epoch)
         except Exception as error:
-            self.failure = self._failed(error)
+            self.failed = self._failed(error)
 
-    def _at_home(self) -> Bench:
-        """The bench, with the data on the device; made by the first trial, for what breaks there is told as its own."""
-        if self.bench is None:
-            self.bench = TASKS[self.conditions.task].bench(self.data, self.conditions, self.device)
-            self.probe = self.conditions.probe and self.conditions.probe.to(self.device)
-        return self.bench
+    def _trial_context(self) -> TrialContext:
+        """The context, with the data on the device; made by the first trial, which fails by what breaks there."""
+        if self.context is None:
+            shared = self.conditions
+            self.context = TASKS[shared.task].trial_context(
+                self.data, self.device, precision=shared.precision, folds=shared.folds, fold_seed=shared.fold_seed
+            )
+            self.probe = shared.probe and shared.probe.to(self.device)
+        return self.context
 
-    def _gone_on(self, anew: Callable[[], TrialFit]) -> TrialFit:
-        """A fit with the newest checkpoint that is whole taken up; one that does not fit is told, and not taken."""
-        fit, found = anew(), load(self.shelf, self.identity)
+    def _resumed(self, make: Callable[[], TrialFit]) -> TrialFit:
+        """A fit resumed from the newest whole checkpoint; one that does not fit is reported, and not used."""
+        fit, found = make(), load(self.checkpoint_dir, self.identity)
+        problems = [*found.problems]
         if found.state is not None:
             try:
                 fit.load_state_dict(found.state)
             except torch.OutOfMemoryError:
                 raise
             except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-                fit = anew()  # half of it may have been taken up
-                found.problems.append(f"a checkpoint in {self.shelf.url} does not fit: {type(error).__name__}: {error}")
-        self.news = {"began": fit.epoch, "problems": found.problems}
+                fit = make()  # half of the state may have been loaded
+                where, why = self.checkpoint_dir.url, f"{type(error).__name__}: {error}"
+                problems.append(f"a checkpoint in {where} does not fit: {why}")
+        start = TrialStart.here(fit.epoch, self._device_name())
+        self.pending = TrialReport(start=start, problems=tuple(problems))
         return fit
 
     def _release(self) -> None:
         """Let go of the network before the next one needs its memory."""
         faulthandler.cancel_dump_traceback_later()
         self.fit = None
-        self.failure, self.news, self.reported, self.timed = {}, {}, 0, False
+        self.failed, self.pending, self.reported, self.timed = TrialReport(), TrialReport(), 0, False
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -226,14 +237,27 @@ class NetworkTrial(tune.Trainable):
         return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
 
 
-def failure(error: BaseException) -> dict[str, Any]:
-    """The last result of a trial that raised ``error``. The accuracy is for Tune's schedulers, which demand one."""
+class Diagnosed(NamedTuple):
+    """The fields of a report that a diagnosis fills."""
+
+    diagnosis: Diagnosis | None = None
+    diagnosis_error: str | None = None
+
+
+class Timed(NamedTuple):
+    """The fields of a report that a measurement of latency fills."""
+
+    latency: Mapping[str, Any] | None = None
+    latency_error: str | None = None
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Why a trial that raised ``error`` failed; a bug with the place where it was raised."""
     kind = fail_kind(error)
-    said = f"{type(error).__name__}: {error}".strip()
+    reason = f"{type(error).__name__}: {error}".strip()
     if kind is FailKind.BUG:
-        said += f" ({_place(error)})"
-    trace = "".join(traceback.format_exception(error))
-    return {"done": True, "fail_kind": kind.value, "reason": said, "traceback": trace, "val_accuracy": 0.0}
+        reason += f" ({_place(error)})"
+    return Failure(kind, reason, "".join(traceback.format_exception(error)))
 
 
 def fail_kind(error: BaseException) -> FailKind:

@@ -28,25 +28,25 @@ def state(epoch):
     return {"weights": torch.arange(1000) + epoch, "history": [{"epoch": e} for e in range(1, epoch + 1)]}
 
 
-def filled(shelf, epochs=3, identity="a"):
+def filled(checkpoint_dir, epochs=3, identity="a"):
     for epoch in range(1, epochs + 1):
-        save(shelf, identity, epoch, state(epoch))
-    return shelf
+        save(checkpoint_dir, identity, epoch, state(epoch))
+    return checkpoint_dir
 
 
 def test_the_last_two_epochs_stay(checkpoints):
-    shelf = checkpoints.shelf(7)
-    assert load(shelf, "a") == (None, [])
-    filled(shelf)
-    assert shelf.epochs() == [3, 2]
-    found = load(shelf, "a")
+    checkpoint_dir = checkpoints.of_trial(7)
+    assert load(checkpoint_dir, "a") == (None, [])
+    filled(checkpoint_dir)
+    assert checkpoint_dir.epochs() == [3, 2]
+    found = load(checkpoint_dir, "a")
     assert found.problems == []
     assert torch.equal(found.state["weights"], state(3)["weights"])
-    assert shelf.read(2)[0] == Header("a", 2)
+    assert checkpoint_dir.read(2)[0] == Header("a", 2)
     assert list(checkpoints.trials()) == [7]
-    shelf.clear()
-    assert (shelf.names(), list(checkpoints.trials())) == ([], [])
-    shelf.clear()
+    checkpoint_dir.clear()
+    assert (checkpoint_dir.names(), list(checkpoints.trials())) == ([], [])
+    checkpoint_dir.clear()
 
 
 def broken_bytes(whole):
@@ -57,33 +57,33 @@ def broken_bytes(whole):
 
 @pytest.mark.parametrize("damage", range(5))
 def test_a_torn_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
-    shelf = filled(Checkpoints(str(tmp_path)).shelf(1))
-    last = Path(shelf.path(3))
+    checkpoint_dir = filled(Checkpoints(str(tmp_path)).of_trial(1))
+    last = Path(checkpoint_dir.path(3))
     last.write_bytes(broken_bytes(last.read_bytes())[damage])
-    found = load(shelf, "a")
+    found = load(checkpoint_dir, "a")
     assert len(found.state["history"]) == 2
     assert found.problems == [f"the checkpoint {last} is not whole: its sum is not what it says"]
     with pytest.raises(BrokenCheckpointError, match="not whole"):
-        shelf.read(3)
-    save(shelf, "a", 3, state(3))
-    assert load(shelf, "a").problems == []
+        checkpoint_dir.read(3)
+    save(checkpoint_dir, "a", 3, state(3))
+    assert load(checkpoint_dir, "a").problems == []
 
 
 def test_a_write_that_was_cut_short_is_told_and_changes_nothing(tmp_path):
-    shelf = filled(Checkpoints(str(tmp_path)).shelf(1))
+    checkpoint_dir = filled(Checkpoints(str(tmp_path)).of_trial(1))
     (tmp_path / "1" / "4.tmp").write_bytes(b"half")
-    found = load(shelf, "a")
+    found = load(checkpoint_dir, "a")
     assert len(found.state["history"]) == 3
-    assert found.problems == [f"the writing of a checkpoint in {shelf.url} was cut short"]
+    assert found.problems == [f"the writing of a checkpoint in {checkpoint_dir.url} was cut short"]
 
 
 def test_another_trials_checkpoint_is_not_taken_up_and_does_not_push_out_new_ones(tmp_path):
-    shelf = filled(Checkpoints(str(tmp_path)).shelf(1), epochs=9)
-    found = load(shelf, "b")
+    checkpoint_dir = filled(Checkpoints(str(tmp_path)).of_trial(1), epochs=9)
+    found = load(checkpoint_dir, "b")
     assert found.state is None
     assert [problem.split(" is ")[1] for problem in found.problems] == ["another trial's"] * 2
-    save(shelf, "b", 1, state(1))
-    assert shelf.epochs() == [1]
+    save(checkpoint_dir, "b", 1, state(1))
+    assert checkpoint_dir.epochs() == [1]
 
 
 def test_a_trial_is_known_by_its_network_recipe_and_seed():
@@ -95,11 +95,11 @@ def test_a_trial_is_known_by_its_network_recipe_and_seed():
 
 @pytest.mark.parametrize("point", ["ckpt_tmp_written", "ckpt_renamed"])
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch, point):
-    shelf = filled(Checkpoints(str(tmp_path)).shelf(1))
+    checkpoint_dir = filled(Checkpoints(str(tmp_path)).of_trial(1))
     monkeypatch.setenv("ARCHSIEVE_ENABLE_FAULTS", "1")
     monkeypatch.setenv("ARCHSIEVE_FAULT", f"{point}:enospc")
     with pytest.raises(OSError, match="No space left") as caught:
-        save(shelf, "a", 4, state(4))
+        save(checkpoint_dir, "a", 4, state(4))
     assert caught.value.errno == errno.ENOSPC
-    assert not [name for name in shelf.names() if name.endswith(".tmp")]
-    assert len(load(shelf, "a").state["history"]) == (3 if point == "ckpt_tmp_written" else 4)
+    assert not [name for name in checkpoint_dir.names() if name.endswith(".tmp")]
+    assert len(load(checkpoint_dir, "a").state["history"]) == (3 if point == "ckpt_tmp_written" else 4)

@@ -16,7 +16,8 @@ from archsieve.search.config.diff import changes, code_changes
 from archsieve.search.post.integrity import check_runs
 from archsieve.search.runs.session import resume, search
 from archsieve.search.trials.checkpoint_files import checkpoints_of
-from archsieve.search.trials.failure_policy import Alike, StopKind
+from archsieve.search.trials.failure_policy import ConsecutiveFailures, StopKind
+from archsieve.search.trials.report import Failure
 
 from .conftest import small
 from .drivers import finished
@@ -136,7 +137,7 @@ def test_a_full_disk_pauses_the_run_and_leaves_the_checkpoint_before(paused):
     assert "No space left on device" in outcome.stop.reason
     (trial,) = outcome.trials[:1]
     assert (trial.state, trial.fail_kind, trial.epochs_done) == (TrialState.INTERRUPTED, FailKind.DISK_FULL, 2)
-    assert checkpoints_of(runs / "run", None).shelf(trial.trial).epochs() == [2, 1]
+    assert checkpoints_of(runs / "run", None).of_trial(trial.trial).epochs() == [2, 1]
     assert attempts(runs, trial.trial) == [("disk_full", True)]
     assert broken(runs) == []
 
@@ -155,7 +156,7 @@ def flip(path):
 @pytest.mark.parametrize(
     ("damage", "epoch", "said"),
     [
-        (lambda shelf: flip(shelf / "2.pt"), 1, "is not whole: its sum is not what it says"),
+        (lambda checkpoint_dir: flip(checkpoint_dir / "2.pt"), 1, "is not whole: its sum is not what it says"),
         pytest.param(shutil.rmtree, 0, None, marks=pytest.mark.slow),
     ],
     ids=["torn", "gone"],
@@ -223,15 +224,15 @@ def test_three_failures_alike_stop_the_run_with_their_traceback(ray_running, tmp
 
 
 def test_failures_count_as_alike_by_their_place():
-    alike, trace = Alike(), 'Traceback\n  File "{}.py", line 7, in f\n    x\nKeyError: {}\n'
+    failures, trace = ConsecutiveFailures(), 'Traceback\n  File "{}.py", line 7, in f\n    x\nKeyError: {}\n'
     for n in range(2):
-        assert alike.failed(FailKind.BUG, f"KeyError: {n}", trace.format("a", n)) is None
-    assert alike.failed(FailKind.BUG, "KeyError: 2", trace.format("b", 2)) is None
-    assert alike.failed(FailKind.BUG, "KeyError: 3", trace.format("b", 3)) is None
-    alike.ended()
-    assert alike.failed(FailKind.BUG, "KeyError: 4", trace.format("b", 4)) is None
+        assert failures.add(Failure(FailKind.BUG, f"KeyError: {n}", trace.format("a", n))) is None
+    assert failures.add(Failure(FailKind.BUG, "KeyError: 2", trace.format("b", 2))) is None
+    assert failures.add(Failure(FailKind.BUG, "KeyError: 3", trace.format("b", 3))) is None
+    failures.reset()
+    assert failures.add(Failure(FailKind.BUG, "KeyError: 4", trace.format("b", 4))) is None
     for _ in range(9):
-        assert alike.failed(FailKind.DIVERGED, "nan", "") is None
+        assert failures.add(Failure(FailKind.DIVERGED, "nan")) is None
 
 
 def test_what_changed_is_named():

@@ -97,8 +97,8 @@ def test_a_driver_killed_at_any_point_is_resumed(drivers, whole, point):
 def test_a_driver_killed_before_a_checkpoint_was_reported_reports_it_from_the_checkpoint(drivers, whole, tmp_path):
     planned = {"ARCHSIEVE_ENABLE_FAULTS": "1", "ARCHSIEVE_FAULT": "ckpt_renamed:sleep:2"}
     process = drivers("search", "search.toml", "--name", "run", "-s", "resources.max_concurrent=1", **planned)
-    shelf = tmp_path / "runs" / "run" / "checkpoints" / "1"
-    drivers.wait_for("run", lambda trials: (shelf / "2.pt").exists() and trials[0].epochs_done == 1, process)
+    checkpoint_dir = tmp_path / "runs" / "run" / "checkpoints" / "1"
+    drivers.wait_for("run", lambda trials: (checkpoint_dir / "2.pt").exists() and trials[0].epochs_done == 1, process)
     os.kill(process.pid, signal.SIGKILL)
     assert drivers.orphans() == {}
     drivers.until_done("run")

@@ -25,6 +25,7 @@ from archsieve.search.runs.memory_limit import WithinMemory, lowered, on_gpus, t
 from archsieve.search.runs.session import search
 from archsieve.search.runs.tuner import run_trials
 from archsieve.search.searchers import SEARCHERS
+from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.catalogue import named
 from archsieve.spaces.architectures.cost import cost
@@ -201,14 +202,10 @@ class Small(tune.Trainable):
 
     def step(self):
         if not self.fits:
-            return {
-                "done": True,
-                "fail_kind": "oom",
-                "reason": "OutOfMemoryError: CUDA out of memory",
-                "val_accuracy": 0,
-            }
-        figures = dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)
-        return {"done": True, "epoch": 1, **figures}
+            failure = Failure(FailKind.OOM, "OutOfMemoryError: CUDA out of memory")
+            return TrialReport(done=True, failure=failure).to_tune()
+        metrics = dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)
+        return TrialReport((EpochMetrics(1, metrics),), done=True).to_tune()
 
 
 def test_a_search_learns_how_much_memory_there_is(ray_running, tmp_path):

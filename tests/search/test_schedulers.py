@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import pytest
 from ray import tune
 
-from archsieve.results.database.records import History, TrialState
+from archsieve.results.database.records import FailKind, History, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import SearchSection
 from archsieve.search.runs.tuner import run_trials
 from archsieve.search.schedulers.registry import Earlier, brackets_that_fit, earlier_trials, shares
 from archsieve.search.schedulers.tune_rules import Halving, Median
 from archsieve.search.searchers import SEARCHERS
+from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
 
 from .conftest import begun, small
 
@@ -34,7 +35,7 @@ class Recalled(tune.Trainable):
         self.epoch += 1
         accuracy = self.lr * self.epoch / EPOCHS
         figures = {"train_loss": 1.0, "train_accuracy": accuracy, "val_loss": 1 - accuracy, "val_accuracy": accuracy}
-        return {"epoch": self.epoch, **figures, "done": self.epoch == EPOCHS}
+        return TrialReport((EpochMetrics(self.epoch, figures),), done=self.epoch == EPOCHS).to_tune()
 
 
 def driven(folder, *totals, **search):
@@ -145,7 +146,7 @@ def test_a_failed_trial_stays_out_of_the_rules():
     for make in RULES.values():
         rule, broken = make(()), Told.of(0)
         rule.on_trial_add(None, broken)
-        failure = {"done": True, "fail_kind": "diverged", "val_accuracy": 0.0}
+        failure = TrialReport(done=True, failure=Failure(FailKind.DIVERGED, "nan")).to_tune()
         assert rule.on_trial_result(None, broken, failure) == "CONTINUE"
         rule.on_trial_complete(None, broken, failure)
         done = [feed(rule, n, [(epoch, 0.5) for epoch in range(1, EPOCHS + 1)]) for n in range(1, 6)]

@@ -10,6 +10,7 @@ from archsieve.results.database.records import FailKind
 from archsieve.search.searchers.recipe_sampling import draw_recipe
 from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of, load, save
 from archsieve.search.trials.latency import Timing
+from archsieve.search.trials.report import TrialReport
 from archsieve.search.trials.trainable import Conditions, NetworkTrial
 
 from .conftest import small
@@ -25,8 +26,8 @@ TOLD = {
 
 
 @pytest.fixture
-def shelf(tmp_path):
-    return Checkpoints(str(tmp_path)).shelf(1)
+def checkpoint_dir(tmp_path):
+    return Checkpoints(str(tmp_path)).of_trial(1)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def begin(tmp_path):
     """A worker that begins with the trial, on data that were split by ``seed``."""
     torch.set_num_threads(1)
     conditions = Conditions(
-        cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(FOUND)
+        cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(FOUND.file)
     )
 
     def make(seed=0, data=None):
@@ -46,57 +47,65 @@ def begin(tmp_path):
     return make
 
 
+def step(trial):
+    return TrialReport.from_tune(trial.step())
+
+
 def trained(begin, epochs):
     trial = begin()
-    return [trial.step() for _ in range(epochs)]
+    return [step(trial) for _ in range(epochs)]
+
+
+def losses(report):
+    return [epoch.values["train_loss"] for epoch in report.epochs]
 
 
 def test_a_trial_goes_on_from_its_newest_checkpoint(begin):
     whole = trained(begin, 3)
-    again = begin().step()
-    assert (again["began"], again["epoch"], again["problems"]) == (3, 4, [])
-    assert [epoch["train_loss"] for epoch in again["epochs"][:3]] == [result["train_loss"] for result in whole]
+    again = step(begin())
+    assert (again.start.epoch, again.epoch, again.problems) == (3, 4, ())
+    assert losses(again)[:3] == [loss for report in whole for loss in losses(report)]
 
 
-def test_a_checkpoint_that_does_not_fit_is_told_and_nothing_of_it_is_kept(begin, shelf):
+def test_a_checkpoint_that_does_not_fit_is_told_and_nothing_of_it_is_kept(begin, checkpoint_dir):
     """Its weights were taken up, its history was not, and what broke was not said."""
     first = trained(begin, 3)[0]
-    state = load(shelf, identity_of(TOLD)).state
+    state = load(checkpoint_dir, identity_of(TOLD)).state
     for epoch in state["history"]:
         epoch["of_a_newer_version"] = 1.0
-    for epoch in shelf.epochs():
-        save(shelf, identity_of(TOLD), epoch, state)
-    result = begin().step()
-    assert (result["began"], result["epoch"], result["train_loss"]) == (0, 1, first["train_loss"])
-    assert "does not fit: TypeError" in result["problems"][0]
+    for epoch in checkpoint_dir.epochs():
+        save(checkpoint_dir, identity_of(TOLD), epoch, state)
+    report = step(begin())
+    assert (report.start.epoch, report.epoch, losses(report)) == (0, 1, losses(first))
+    assert "does not fit: TypeError" in report.problems[0]
 
 
 def test_a_checkpoint_of_other_data_is_told(begin):
     trained(begin, 3)
-    result = begin(seed=1).step()
-    assert (result["began"], result["epoch"]) == (0, 1)
-    assert "does not fit: ValueError" in result["problems"][0]
+    report = step(begin(seed=1))
+    assert (report.start.epoch, report.epoch) == (0, 1)
+    assert "does not fit: ValueError" in report.problems[0]
 
 
-def test_checkpoints_that_cannot_be_listed_fail_the_trial_and_stay(begin, shelf, monkeypatch):
+def test_checkpoints_that_cannot_be_listed_fail_the_trial_and_stay(begin, checkpoint_dir, monkeypatch):
     trained(begin, 3)
-    kept = shelf.epochs()
+    kept = checkpoint_dir.epochs()
 
     def stale(_):
         raise OSError(116, "Stale file handle")
 
     with monkeypatch.context() as patched:
-        patched.setattr("archsieve.search.trials.checkpoint_files.Shelf.names", stale)
-        result = begin().step()
-    assert (result["fail_kind"], result["done"]) == (FailKind.DATA, True)
-    assert "Stale file handle" in result["reason"]
-    assert shelf.epochs() == kept
+        patched.setattr("archsieve.search.trials.checkpoint_files.CheckpointDir.names", stale)
+        report = step(begin())
+    assert (report.failure.kind, report.done) == (FailKind.DATA, True)
+    assert "Stale file handle" in report.failure.reason
+    assert checkpoint_dir.epochs() == kept
 
 
 def test_what_breaks_while_a_worker_settles_in_is_the_trials_failure_and_the_next_one_tries_again(begin):
     trial = begin(data="no pictures")
-    assert trial.step()["fail_kind"] == FailKind.BUG
+    assert step(trial).failure.kind is FailKind.BUG
     good = small(recipe={"epochs": 4})
     trial.data = good.task.load(good.file)[0]
     assert trial.reset_config({"trial": json.dumps(TOLD)})
-    assert trial.step()["epoch"] == 1
+    assert step(trial).epoch == 1

@@ -11,17 +11,18 @@ from sqlalchemy import select
 
 from archsieve.results.database import schema
 from archsieve.results.database.store import open_store
-from archsieve.search.cluster.capacity import Nodes
+from archsieve.search.cluster.capacity import ClusterCapacity
 from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, Shares
 from archsieve.search.cluster.ray_runtime import fitting
 from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.tuner import run_trials
 from archsieve.search.trials.checkpoint_files import Checkpoints
+from archsieve.search.trials.report import EpochMetrics, TrialReport, TrialStart
 from archsieve.search.trials.spool import Spool
 
 from .conftest import begun, small
 
-FIGURES = dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)
+EPOCH = (EpochMetrics(1, dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)),)
 
 
 def wait_for(path):
@@ -63,7 +64,7 @@ class Uneven(tune.Trainable):
             (self.folder / "three").touch()
         elif self.count == 4:
             wait_for(self.folder / "second")
-        return {"began": 0, "done": True, "epoch": 1, **FIGURES}
+        return TrialReport(EPOCH, done=True, start=TrialStart.here(0)).to_tune()
 
 
 class Short(tune.Trainable):
@@ -77,7 +78,7 @@ class Short(tune.Trainable):
 
     def step(self):
         time.sleep(0.3)
-        return {"done": True, "epoch": 1, **FIGURES}
+        return TrialReport(EPOCH, done=True).to_tune()
 
 
 def drive(folder, trainable, trials, **resources):
@@ -143,7 +144,9 @@ def test_where_trials_have_shares_of_their_own_a_gpu_is_full_when_they_add_up(re
 
     def full(n, **there):
         asked = small(resources={"gpus_per_trial": "auto"}).file.resources
-        return Nodes(asked, shares.of, lambda: [{"Resources": there}, {"Resources": {"CPU": 64.0}}]).full(trials[:n])
+        return ClusterCapacity(asked, shares.of, lambda: [{"Resources": there}, {"Resources": {"CPU": 64.0}}]).is_full(
+            trials[:n]
+        )
 
     assert [full(n, CPU=8.0, GPU=1.0) for n in range(4)] == [False, False, True, True]
     assert [full(n, CPU=8.0, GPU=2.0) for n in range(5)] == [False, False, False, False, True]

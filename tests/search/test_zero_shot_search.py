@@ -16,9 +16,9 @@ from archsieve.results.maintenance.backup import back_up
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
 from archsieve.search.post.integrity import check_runs
-from archsieve.search.runs.session import search
+from archsieve.search.runs.session import is_finalized, search
 from archsieve.search.searchers import SEARCHERS
-from archsieve.search.tasks.zero_shot import ZeroShotBench
+from archsieve.search.tasks.zero_shot import ZeroShotTrialContext
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.constrained.zero_shot_head import last_map
@@ -77,13 +77,14 @@ def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcom
 def test_what_augmentation_costs_is_told_with_the_first_epoch(kind):
     found = tiny(recipe={"augmentation": kind})
     data, _ = found.task.load(found.file)
-    bench = ZeroShotBench(found.task.for_trials(data), "fp32", torch.device("cpu"))
+    context = ZeroShotTrialContext(found.task.for_trials(data), "fp32", torch.device("cpu"))
     proposal = found.searcher(found.sieve).ask(History(), random.Random(0))
-    told = bench.began(bench.fit(proposal.architecture, proposal.recipe, seed=0))
-    assert set(told) == ({"augmentation_cost"} if kind == "shift" else set())
-    if told:
-        assert told["augmentation_cost"]["batch_ms"] > 0
-        assert (told["augmentation_cost"]["batch_size"], told["augmentation_cost"]["device"]) == (64, "cpu")
+    metrics = context.start_metrics(context.fit(proposal.architecture, proposal.recipe, seed=0))
+    assert metrics.lrs_found == ()
+    assert (metrics.augmentation_cost is None) == (kind == "none")
+    if metrics.augmentation_cost:
+        assert metrics.augmentation_cost["batch_ms"] > 0
+        assert (metrics.augmentation_cost["batch_size"], metrics.augmentation_cost["device"]) == (64, "cpu")
 
 
 def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):
@@ -187,13 +188,13 @@ def test_what_is_left_to_be_done_is_told_of_the_best_inside_the_budget(outcome, 
     best = outcome.best[0]
     with open_store(copy) as store:
         run_id = store.run("first").run_id
-        assert found.task.concluded(found, store, run_id)
+        assert is_finalized(found, store, run_id)
         with store.writing() as connection:  # as where a resumed run with more trials finds a better one
             better = f"UPDATE trial SET val_accuracy = {best.val_accuracy + 0.01} WHERE trial_id = "
             connection.exec_driver_sql(f"{better}{next(t.trial for t in outcome.trials if t.trial != best.trial)}")
-        assert not found.task.concluded(found, store, run_id)
+        assert not is_finalized(found, store, run_id)
         nothing = tiny(budget={"latency_ms": 1e-6})  # no trial was timed
-        assert found.task.concluded(nothing, store, run_id)
+        assert is_finalized(nothing, store, run_id)
 
 
 def test_other_validation_classes_are_other_data():

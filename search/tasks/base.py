@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...spaces.architectures.budget import Budget
@@ -73,10 +74,10 @@ class Bench(ABC):
 
     def began(self, fit: TrialFit) -> dict[str, Any]:
         """What else is told with the first epoch: what the recipe's augmentation costs, where there is one."""
-        from ...models.training.augmentation_cost import augmentation_cost
+        from ...models.training.augmentation import augmentation_cost
 
         cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
-        return {} if cost is None else {"augmentation_cost": cost}
+        return {} if cost is None else {"augmentation_cost": asdict(cost)}
 
     @abstractmethod
     def ended(self, fit: TrialFit) -> dict[str, Any]:

@@ -99,8 +99,11 @@ class ImageBench(Bench):
 
     def __init__(self, data: "ImageData", conditions: "Conditions", device: "torch.device") -> None:
         from ...models.data.folds import cross_folds
+        from ...models.networks.compute import Compute
 
-        self.conditions, self.device = conditions, device
+        self.device = device
+        # channels last is the layout that convolutions on a GPU are fast in; on a CPU it gains little
+        self.compute = Compute(device, conditions.precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
         self.input_shape = data.input_shape
         drawn = cross_folds(data, conditions.folds, seed=conditions.fold_seed) if conditions.folds else []
@@ -109,21 +112,26 @@ class ImageBench(Bench):
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
         from ...models.networks.build import build_for
-        from ...models.training.cross_validation import FoldedFit
+        from ...models.training.cross_validation import FoldedFit, FoldedResult
         from ...models.training.trainer import Fit
 
-        settings: dict[str, Any] = {
-            "seed": seed,
-            "device": self.device,
-            "precision": self.conditions.precision,
-            "channels_last": self._channels_last,
-            "keep_best": self.data.test is not None,
-        }
+        def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Fit:
+            return Fit(
+                build_for(architecture, recipe, seed=seed),
+                data,
+                recipe,
+                seed=seed,
+                device=self.device,
+                precision=self.compute.precision,
+                channels_last=self.compute.channels_last,
+                keep_best=keep_best,
+            )
+
+        keep_best = self.data.test is not None
         if not self.folds:
-            return Fit(build_for(architecture, recipe, seed=seed), self.data, recipe, **settings)
-        seeds = [fold_seed(seed, fold) for fold in range(len(self.folds))]
-        modules = [build_for(architecture, recipe, seed=seed) for seed in seeds]
-        return FoldedFit(modules, self.folds, recipe, **settings)
+            return fit(self.data, seed, keep_best=keep_best)
+        folds = [fit(data, fold_seed(seed, fold)) for fold, data in enumerate(self.folds)]
+        return FoldedFit(folds, FoldedResult, keep_best=keep_best)
 
     def began(self, fit: Any) -> dict[str, Any]:
         """The learning rates that were found, too, where the recipe asks for it."""
@@ -142,14 +150,15 @@ class ImageBench(Bench):
             recipe,
             seed=seed,
             macs=architecture.price.macs,
-            device=self.device,
-            precision=self.conditions.precision,
-            channels_last=self._channels_last,
+            compute=self.compute,
         )
-        return {"examined": told}
+        return {"examined": asdict(told)}
 
     def ended(self, fit: Any) -> dict[str, Any]:
-        return {"predicted": fit.predicted(), "test_accuracy": self._tested(fit)}
+        from ...models.training.evaluate import worst_spread
+
+        spread = worst_spread(fit.kept_networks(), self.compute, 2 * fit.recipe.batch_size)
+        return {"predicted": asdict(spread), "test_accuracy": self._tested(fit)}
 
     def _tested(self, fit: Any) -> float | None:
         """The mean over folds."""
@@ -157,25 +166,10 @@ class ImageBench(Bench):
 
         if self.data.test is None or fit.best_weights is None:
             return None
-        batch, precision = 2 * fit.recipe.batch_size, self.conditions.precision
-        tested = [
-            evaluate(
-                module,
-                self.data.test,
-                data,
-                self.device,
-                batch,
-                precision=precision,
-                channels_last=self._channels_last,
-            )[1]
-            for module, data in fit.best_networks()
-        ]
-        return fmean(tested)
+        batch = 2 * fit.recipe.batch_size
+        return fmean(
+            evaluate(module, self.data.test, data, self.compute, batch).accuracy for module, data in fit.best_networks()
+        )
 
     def timed(self, fit: TrialFit) -> "nn.Module":
         return fit.module
-
-    @property
-    def _channels_last(self) -> bool:
-        """The layout that convolutions on a GPU are fast in; on a CPU it gains little."""
-        return self.device.type == "cuda"

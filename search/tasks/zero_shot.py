@@ -120,7 +120,8 @@ class ZeroShotBench(Bench):
 
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
-        from ...models.zero_shot.cross_validation import ZeroShotFoldedFit
+        from ...models.training.cross_validation import FoldedFit
+        from ...models.zero_shot.trainer import ZeroShotFoldedResult
 
         assert isinstance(recipe, ZeroShotRecipe)
 
@@ -129,7 +130,8 @@ class ZeroShotBench(Bench):
 
         if self.data.single:
             return one(self.data.folds[0], seed)
-        return ZeroShotFoldedFit(lambda data, fold: one(data, fold_seed(seed, fold)), self.data.folds, recipe)
+        fits = [one(data, fold_seed(seed, fold)) for fold, data in enumerate(self.data.folds)]
+        return FoldedFit(fits, ZeroShotFoldedResult)
 
     def ended(self, fit: TrialFit) -> dict[str, Any]:
         """No test: unseen classes are not looked at while searching."""

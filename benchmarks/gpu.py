@@ -197,6 +197,7 @@ def to_94(folder: str, runs: int) -> list[tuple[float, float]]:
 
     from archsieve.models.data.registry import load_data
     from archsieve.models.networks.build import build
+    from archsieve.models.networks.compute import Compute
     from archsieve.models.training.evaluate import evaluate
     from archsieve.models.training.trainer import Fit
     from archsieve.spaces.architectures.architecture import Architecture
@@ -209,6 +210,8 @@ def to_94(folder: str, runs: int) -> list[tuple[float, float]]:
     recipe = Recipe(
         epochs=16, batch_size=512, lr=0.4, schedule="one-cycle", label_smoothing=0.1, augmentation="shift-flip"
     )
+
+    compute = Compute(torch.device("cuda"), "bf16", channels_last=True)
 
     def fit(seed: int) -> Fit:
         settings: dict[str, Any] = {"device": "cuda", "precision": "bf16", "channels_last": True}
@@ -224,7 +227,7 @@ def to_94(folder: str, runs: int) -> list[tuple[float, float]]:
             run.step()
         torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-        accuracy = evaluate(run.module, data.test, data, "cuda", 1024, precision="bf16", channels_last=True)[1]
+        accuracy = evaluate(run.module, data.test, data, compute, 1024).accuracy
         found.append((seconds, accuracy))
     return found
 

@@ -17,7 +17,8 @@ from scipy.stats import t
 
 from archsieve.models.data.registry import load_data
 from archsieve.models.networks.build import build
-from archsieve.models.training.trainer import Diverged, fit
+from archsieve.models.training.epoch import Diverged
+from archsieve.models.training.trainer import fit
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Linear, Pool, Residual

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.build import ACTIVATION_MODULES
+from ..training.evaluate import evaluating
 
 NONLINEAR = tuple({type(make(1)) for make in ACTIVATION_MODULES.values()})
 BOUNDED = (nn.Tanh, nn.Sigmoid)
@@ -54,11 +55,8 @@ class LayerUnits:
 @torch.no_grad()
 def unit_statistics(module: nn.Module, inputs: Tensor, *, training: bool = False) -> list[LayerUnits]:
     """The units of each nonlinearity of ``module`` on normalised images (N, C, H, W), in the order of its modules."""
-    was = module.training
-    module.train(training)
-    with _listening(module) as heard:
+    with evaluating(module, training=training), _listening(module) as heard:
         module(inputs)
-    module.train(was)
     return [_of(name, layer, out) for name, layer, out in heard]
 
 

@@ -4,9 +4,10 @@ Shapes: B images of a batch, N of a subset, K classes.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split, in_unit_range
 from ..networks.modules import DropConnectLinear
-from ..training.augmentation import distort
-from ..training.evaluate import predict
-from ..training.optimizers import lr_at, make_optimizer, set_lr
+from ..training.augmentation import training_images
+from ..training.evaluate import accuracy, predict
+from ..training.optimizers import lr_at, make_optimizer
 from ..training.random_state import Streams
+from ..training.steps import train_steps
 
 HOLD_BACK = (
     *("dropout", "dropconnect", "weight_decay", "label_smoothing"),
@@ -123,30 +125,32 @@ class Patient:
         steps: int,
         until: Callable[[nn.Module], bool] = lambda module: False,
     ) -> Training:
-        """Train ``module`` for ``steps`` batches of ``split``, or until a look after each pass is satisfied."""
+        """Train ``module`` for ``steps`` batches of ``split``, or until ``until`` holds after a pass over it."""
         streams, losses = Streams(self.seed, torch.device("cpu")), list[float]()
         optimizer, batch = make_optimizer(module.train(), recipe), min(recipe.batch_size, len(split))
-        with streams.layers():
-            while len(losses) < steps:
+
+        def batches() -> Iterator[Tensor]:
+            while True:
                 for index in torch.split(torch.randperm(len(split), generator=streams.shuffle), batch):
-                    if len(index) < min(batch, 2):
-                        continue
-                    images = distort(in_unit_range(split.images[index]), recipe, streams.augmentation)
-                    set_lr(optimizer, lr_at(recipe, len(losses), steps))
-                    loss = self.loss(module(self.data.normalise(images)), split.labels[index])
-                    losses.append(loss.item())
-                    if not math.isfinite(losses[-1]):
-                        return Training(module, tuple(losses), 0.0, 0.0)
-                    optimizer.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    optimizer.step()
-                    if len(losses) == steps:
-                        break
+                    if len(index) >= min(batch, 2):
+                        yield index
                 if until(module):
-                    break
+                    return
+
+        def loss_of(index: Tensor) -> Tensor:
+            images = training_images(split.images[index], self.data, recipe, streams.augmentation)
+            return self.loss(module(images), split.labels[index])
+
+        trained = train_steps(
+            islice(batches(), steps), loss_of, optimizer, lr_at=lambda step: lr_at(recipe, step, steps)
+        )
+        with streams.layers():
+            for loss in trained:
+                losses.append(loss.item())
+                if not math.isfinite(losses[-1]):
+                    return Training(module, tuple(losses), 0.0, 0.0)
         return Training(module, tuple(losses), self.accuracy(module, split), self.accuracy(module, self.data.val))
 
     def accuracy(self, module: nn.Module, split: Split) -> float:
         """The share of images that ``module`` is right about."""
-        said = predict(module, split.images, self.data).argmax(1)
-        return int((said == split.labels).sum()) / len(split)
+        return accuracy(predict(module, split.images, self.data), split.labels)

@@ -4,15 +4,20 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import repeat
 from statistics import median
 from time import perf_counter
 
 import torch
+from torch import Tensor
 
 from ..training.optimizers import make_optimizer
+from ..training.steps import train_steps
 from .context import Finding, Patient
 
 WARM, TIMED = 2, 8  # steps
+PARTS = ("data", "forward", "backward", "update")
 DATA_SHARE = 0.3  # of a step, above which data are the bottleneck
 TOP = 3  # operators named
 
@@ -21,30 +26,32 @@ def speed(patient: Patient) -> Finding:
     """Milliseconds of data, forward, backward and update of a step, the medians of some; the dearest operators."""
     module, batch = patient.make(patient.seed).train(), patient.recipe.batch_size
     optimizer, split = make_optimizer(module, patient.recipe), patient.subset(batch)
-    order = torch.arange(len(split))
-    parts: dict[str, list[float]] = {"data": [], "forward": [], "backward": [], "update": []}
+    marks: list[float] = []
 
-    def step() -> None:
-        marks = [perf_counter()]
-        images = patient.inputs(split.take(order).images)
+    def mark(*_: object) -> None:
         marks.append(perf_counter())
+
+    def loss_of(index: Tensor) -> Tensor:
+        mark()
+        images = patient.inputs(split.take(index).images)
+        mark()
         loss = patient.loss(module(images), split.labels)
-        marks.append(perf_counter())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        marks.append(perf_counter())
-        optimizer.step()
-        marks.append(perf_counter())
-        for name, begin, end in zip(parts, marks, marks[1:], strict=False):
-            parts[name].append(end - begin)
+        mark()
+        return loss
 
-    for _ in range(WARM + TIMED):
-        step()
-    spent = {name: 1e3 * median(times[WARM:]) for name, times in parts.items()}
+    def train(steps: int) -> None:
+        for _ in train_steps(repeat(torch.arange(len(split)), steps), loss_of, optimizer):
+            pass
+
+    optimizer.register_step_pre_hook(mark)
+    optimizer.register_step_post_hook(mark)
+    train(WARM + TIMED)
+    times = torch.tensor(marks, dtype=torch.float64).view(-1, len(PARTS) + 1).diff(dim=1)[WARM:]
+    spent = {name: 1e3 * median(seconds.tolist()) for name, seconds in zip(PARTS, times.T, strict=True)}
     whole = sum(spent.values())
     epoch_s = whole * math.ceil(len(patient.data.train) / batch) / 1e3
     told = ", ".join(f"{name} {ms / whole:.0%}" for name, ms in spent.items())
-    dearest = _dearest(step)
+    dearest = _dearest(partial(train, 1))
     evidence = f"{whole:.1f} ms a step of {batch} images ({told}), {epoch_s:.1f} s an epoch; dearest: {dearest}"
     figures = {"step_ms": whole, **{f"{name}_ms": ms for name, ms in spent.items()}, "epoch_s": epoch_s}
     if spent["data"] > DATA_SHARE * whole:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..training.evaluate import Compute
+from ..networks.compute import Compute, synchronize
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -44,7 +44,7 @@ class Measurement:
         return asdict(self)
 
 
-def measure(
+def measure_latency(
     module: nn.Module,
     input_shape: Sequence[int],
     *,
@@ -80,11 +80,10 @@ def measure(
 
 
 def _milliseconds(forward: Forward, batch: Tensor) -> float:
-    wait: Callable[[], None] = torch.cuda.synchronize if batch.is_cuda else lambda: None
-    wait()
+    synchronize(batch.device)
     started = time.perf_counter()
     forward(batch)
-    wait()
+    synchronize(batch.device)
     return 1000 * (time.perf_counter() - started)
 
 

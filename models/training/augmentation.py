@@ -1,4 +1,4 @@
-"""Augmentation: random changes to a batch of training images that leave its labels true.
+"""Augmentation: random changes to a batch of training images that leave its labels true, and what they cost.
 
 Every image draws its own change. Shapes: images (B, C, H, W), float32 in [0, 1]; a factor or choice per image is
 (B, 1, 1, 1); a field (B, 2, H, W) says, in pixels right and down, how far from each
@@ -7,7 +7,10 @@ generator gives one sequence on every device. The move is not waited for: a GPU 
 """
 
 import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +18,13 @@ from torch import Generator, Tensor
 
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
+from ..data.dataset import Device, ImageData, in_unit_range
+from ..data.zero_shot import ZeroShotData
+from ..networks.compute import synchronize
 
 REACH = 3  # standard deviations of the Gaussian that smooths a field
+
+TIMED_BATCHES = 5  # after one that is not timed
 
 MAX_SHIFT = 1 / 8  # of the side
 MAX_TURN = math.radians(15)
@@ -107,6 +115,11 @@ AUGMENTATIONS: dict[str, tuple[Callable[[Tensor, Generator], Tensor], ...]] = {
 }
 
 
+def training_images(images: Tensor, data: ImageData | ZeroShotData, recipe: Recipe, generator: Generator) -> Tensor:
+    """A batch of images, as they are in a split, as a network is trained on them: changed, then normalised."""
+    return data.normalise(distort(in_unit_range(images), recipe, generator))
+
+
 def distort(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
     """The batch changed as the recipe says: the named augmentation, then turn, jitter, elastic distortion and noise.
 
@@ -163,3 +176,32 @@ def moved_by(images: Tensor, field: Tensor) -> Tensor:
     y = (2 * (down + field[:, 1]) + 1) / height - 1
     moved = F.grid_sample(images, torch.stack([x, y], 3), padding_mode="border", align_corners=False)
     return moved.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class AugmentationCost:
+    """Milliseconds that a recipe's changes to a batch of ``batch_size`` take: the median of ``n`` on ``device``."""
+
+    batch_ms: float
+    batch_size: int
+    n: int
+    device: str
+
+
+def augmentation_cost(images: Tensor, recipe: Recipe, device: Device) -> AugmentationCost | None:
+    """How long ``recipe`` takes to change a batch of ``images`` on ``device``; None where it changes nothing.
+
+    ``images`` are (N, C, H, W), uint8 or in [0, 1]. No generator of a fit is drawn from.
+    """
+    images = in_unit_range(images[: recipe.batch_size].to(device))
+    generator = Generator().manual_seed(0)
+    if distort(images, recipe, generator) is images:
+        return None
+    seconds = []
+    for _ in range(TIMED_BATCHES + 1):
+        synchronize(images.device)
+        started = time.perf_counter()
+        distort(images, recipe, generator)
+        synchronize(images.device)
+        seconds.append(time.perf_counter() - started)
+    return AugmentationCost(1000 * median(seconds[1:]), len(images), TIMED_BATCHES, images.device.type)

@@ -1,20 +1,17 @@
 """The fit of one design by cross-validation: a network for each fold, trained side by side, an epoch per step."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Generic
 
 from torch import Tensor, nn
 
-from ...spaces.recipes.recipe import Recipe
-from ..data.dataset import Device, ImageData
-from ..data.folds import fold_seed
 from .epoch import EpochResult, best_of
+from .loop import D, R, TrainingLoop, on_cpu
 from .lr_finder import LrFound
-from .trainer import Fit, on_cpu
 
-MEANS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+NO_MEANS = ("epoch", "lr", "seconds", "val_accuracy_std")
 
 
 @dataclass(frozen=True)
@@ -27,41 +24,20 @@ class FoldedResult(EpochResult):
     val_accuracy_std: float
 
 
-class FoldedFit:
-    """What :class:`~.train.Fit` is for one network, for ``modules``, one for each of ``folds``.
+class FoldedFit(Generic[D, R]):
+    """What :class:`~.loop.TrainingLoop` is for one network, for ``fits``, one for each fold.
 
-    An epoch is an epoch in every fold, so whoever stops weak trials early sees the mean over all folds from the first
-    epoch on. ``keep_best`` keeps the weights of the epoch with the best mean.
+    An epoch is an epoch in every fold, so a scheduler that stops weak trials early sees the mean over all folds from
+    the first epoch on. ``result_type`` is the folds' own, with ``val_accuracy_std``. ``keep_best`` keeps the weights of
+    the epoch with the best mean.
     """
 
-    def __init__(
-        self,
-        modules: Sequence[nn.Module],
-        folds: Sequence[ImageData],
-        recipe: Recipe,
-        *,
-        seed: int,
-        device: Device = "cpu",
-        precision: str = "fp32",
-        channels_last: bool = False,
-        keep_best: bool = False,
-    ) -> None:
-        self.recipe = recipe
-        self.fits = [
-            Fit(
-                module,
-                data,
-                recipe,
-                seed=fold_seed(seed, fold),
-                device=device,
-                precision=precision,
-                channels_last=channels_last,
-            )
-            for fold, (module, data) in enumerate(zip(modules, folds, strict=True))
-        ]
-        self.history: list[FoldedResult] = []
+    def __init__(self, fits: Sequence[TrainingLoop[D, Any]], result_type: type[R], *, keep_best: bool = False) -> None:
+        self.fits = fits
+        self.recipe = fits[0].recipe
+        self.history: list[R] = []
         self.best_weights: list[dict[str, Tensor]] | None = None
-        self._keep_best = keep_best
+        self._result_type, self._keep_best = result_type, keep_best
 
     @property
     def module(self) -> nn.Module:
@@ -73,10 +49,6 @@ class FoldedFit:
         """The learning rate of each fold, once they have been found."""
         return [found for fit in self.fits for found in fit.lrs_found]
 
-    def predicted(self) -> dict[str, int | float]:
-        """How the predictions fall over the classes in the fold where they are the most uneven."""
-        return max((fit.predicted() for fit in self.fits), key=lambda told: told["top_share"])
-
     @property
     def epoch(self) -> int:
         """Epochs done, of every fold."""
@@ -87,24 +59,28 @@ class FoldedFit:
         """Whether all of ``recipe.epochs`` are done."""
         return self.epoch >= self.recipe.epochs
 
-    def step(self) -> FoldedResult:
+    def step(self) -> R:
         """An epoch in every fold. Raises :class:`~.epoch.Diverged` where one of them does."""
         results = [fit.step() for fit in self.fits]
-        means = {name: fmean(getattr(result, name) for result in results) for name in MEANS}
-        result = FoldedResult(
+        averaged = [field.name for field in fields(self._result_type) if field.name not in NO_MEANS]
+        result = self._result_type(
             epoch=results[0].epoch,
-            **means,
             lr=results[0].lr,
             seconds=sum(result.seconds for result in results),
-            val_accuracy_std=stdev(result.val_accuracy for result in results),
+            val_accuracy_std=stdev(result.val_accuracy for result in results),  # type: ignore[call-arg]
+            **{name: fmean(getattr(result, name) for result in results) for name in averaged},
         )
         self.history.append(result)
         if self._keep_best and best_of(self.history) is result:
             self.best_weights = [on_cpu(fit.kept.state_dict()) for fit in self.fits]
         return result
 
-    def best_networks(self) -> list[tuple[nn.Module, ImageData]]:
-        """The networks with their weights of the best epoch, and the data each knows; needs ``keep_best``."""
+    def kept_networks(self) -> list[tuple[nn.Module, D]]:
+        """The networks that are validated, and the data of each."""
+        return [(fit.kept, fit.data) for fit in self.fits]
+
+    def best_networks(self) -> list[tuple[nn.Module, D]]:
+        """The networks with their weights of the best epoch, and the data of each; needs ``keep_best``."""
         for fit, weights in zip(self.fits, self.best_weights or [], strict=True):
             fit.module.load_state_dict(weights)
         return [(fit.module, fit.data) for fit in self.fits]
@@ -118,11 +94,11 @@ class FoldedFit:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken; ``ValueError`` where it is of another recipe, data or number of folds."""
+        """Continue where ``state`` was taken; ``ValueError`` where it is of another recipe, data or number of folds."""
         saved = state.get("fits", [])
         if len(saved) != len(self.fits):
             raise ValueError(f"a fit of {len(self.fits)} folds does not go on from one of {len(saved) or 'no'} folds")
         for fit, part in zip(self.fits, saved, strict=True):
             fit.load_state_dict(part)
-        self.history = [FoldedResult(**entry) for entry in state["history"]]
-        self.best_weights = on_cpu(state["best_weights"])
+        self.history = [self._result_type(**entry) for entry in state["history"]]
+        self.best_weights = on_cpu(state.get("best_weights"))  # zero-shot fits of version 0.1.0 have none

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .evaluate import accuracy
+
 
 def select(probabilities: Tensor, labels: Tensor, rounds: int) -> list[int]:
     """How often each network is in the ensemble, M counts that sum to ``rounds`` at most.
@@ -36,11 +38,6 @@ def merit(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
     """Accuracy, and minus the mean cross-entropy in nats, of probabilities (N, K)."""
     loss = F.nll_loss(probabilities.clamp(min=1e-12).log(), labels)
     return accuracy(probabilities, labels), -float(loss)
-
-
-def accuracy(probabilities: Tensor, labels: Tensor) -> float:
-    """The share of images (N, K) whose most probable class is the right one."""
-    return int((probabilities.argmax(1) == labels).sum()) / len(labels)
 
 
 def averaged(probabilities: Tensor, counts: Sequence[int]) -> Tensor:

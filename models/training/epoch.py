@@ -1,8 +1,16 @@
-"""The result of one epoch, or the divergence that ended it."""
+"""The result of one epoch and of its validation, or the divergence that ended it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Loss and accuracy on the validation images after an epoch; fields are named as in :class:`EpochResult`."""
+
+    val_loss: float
+    val_accuracy: float
 
 
 @dataclass(frozen=True)

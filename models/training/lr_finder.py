@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ...spaces.recipes.recipe import Recipe
-from ..data.dataset import Device, ImageData, in_unit_range
+from ..data.dataset import ImageData, in_unit_range
+from ..networks.compute import CPU, Compute
 from .epoch import Diverged
-from .evaluate import Compute
 from .optimizers import make_optimizer
 from .random_state import Streams
+from .steps import train_steps
 
 START_LR = 1.0
 HALVINGS = 30  # of the first rate, before there is none to be found
@@ -72,9 +73,7 @@ def find_lr(
     n_images: int = 256,
     steps: int = 50,
     seed: int,
-    device: Device = "cpu",
-    precision: str = "fp32",
-    channels_last: bool = False,
+    compute: Compute = CPU,
 ) -> LrFound:
     """The first of ``start_lr``, ``start_lr / 2``, ... at which training does not diverge.
 
@@ -82,7 +81,6 @@ def find_lr(
     augmented. The optimizer, batch size and label smoothing are the recipe's; its own lr and schedule do not matter.
     ``module`` and torch's global generators stay as they were. Raises :class:`NoLearningRate`.
     """
-    compute = Compute(torch.device(device), precision, channels_last)
     index = torch.randperm(len(data.train), generator=Streams(seed, compute.device).shuffle)[:n_images]
     subset = data.train.take(index.to(data.train.labels.device)).to(compute.device)
     images = data.to(compute.device).normalise(in_unit_range(subset.images))
@@ -110,8 +108,8 @@ def _judged(lr: float, losses: Sequence[float]) -> LrTry:
 
 def _losses(
     module: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
+    images: Tensor,
+    labels: Tensor,
     recipe: Recipe,
     steps: int,
     seed: int,
@@ -120,16 +118,19 @@ def _losses(
     """The loss of each step, up to the first that is not finite."""
     trained = compute.place(deepcopy(module)).train()
     optimizer, streams = make_optimizer(trained, recipe), Streams(seed, compute.device)
+    batches = (
+        torch.randperm(len(labels), generator=streams.shuffle)[: recipe.batch_size].to(compute.device)
+        for _ in range(steps)
+    )
+
+    def loss_of(index: Tensor) -> Tensor:
+        logits = compute.logits(trained, images[index])
+        return F.cross_entropy(logits, labels[index], label_smoothing=recipe.label_smoothing)
+
     losses: list[float] = []
     with streams.layers():
-        while len(losses) < steps:
-            order = torch.randperm(len(labels), generator=streams.shuffle)[: recipe.batch_size].to(compute.device)
-            logits = compute.logits(trained, images[order])
-            loss = F.cross_entropy(logits, labels[order], label_smoothing=recipe.label_smoothing)
+        for loss in train_steps(batches, loss_of, optimizer):
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 break
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
     return losses

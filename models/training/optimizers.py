@@ -41,6 +41,14 @@ def parameter_groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
+# Schedules are pure functions of the step and not torch.optim.lr_scheduler, whose figures would differ. Measured with
+# torch 2.14 on 100, 1,000 and 10,000 steps: CosineAnnealingLR, a recursion, is off by up to 22, 78 and 603 units in the
+# last place (16, 65 and 481 behind LinearLR in SequentialLR), MultiStepLR by 1; OneCycleLR reaches its peak a step
+# earlier. LambdaLR over the functions below is equal to the bit, but takes 8.9 us a step where set_lr and lr_at take
+# 2.8, evaluates a step behind the last one, and adds a state: checkpoints of version 0.1.0 have none, and a peak found
+# by find_lr would have to be written into its base_lrs.
+
+
 def set_lr(optimizer: Optimizer, lr: float) -> None:
     """Let the next step of every group use ``lr``."""
     for group in optimizer.param_groups:

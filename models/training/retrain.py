@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData
-from ..export.classifier import ImageModel
 from ..networks.build import build_for
 from .epoch import EpochResult
 from .evaluate import evaluate
@@ -17,9 +17,12 @@ from .trainer import Fit
 
 @dataclass(frozen=True)
 class Retrained:
-    """A network as its best validation epoch left it; ``test_accuracy`` is measured once, and nothing selects by it."""
+    """The ``weights`` of a network in its best validation epoch, and what that epoch did.
 
-    model: ImageModel
+    ``test_accuracy`` is measured once, and nothing selects by it; None without test images.
+    """
+
+    weights: dict[str, Tensor]
     best: EpochResult
     test_accuracy: float | None
 
@@ -35,9 +38,17 @@ def retrain(
     on_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> Retrained:
     """Train the network that ``architecture`` describes; the same seed on the same kind of machine gives the same."""
-    compute = {"precision": precision, "channels_last": torch.device(device).type == "cuda"}
-    network = build_for(architecture, recipe, seed=seed)
-    fit = Fit(network, data, recipe, seed=seed, device=device, keep_best=True, **compute)  # type: ignore[arg-type]
+    network, channels_last = build_for(architecture, recipe, seed=seed), torch.device(device).type == "cuda"
+    fit = Fit(
+        network,
+        data,
+        recipe,
+        seed=seed,
+        device=device,
+        precision=precision,
+        channels_last=channels_last,
+        keep_best=True,
+    )
     while not fit.done:
         on_epoch(fit.step())
     assert fit.best is not None
@@ -45,6 +56,5 @@ def retrain(
     tested = None
     if data.test is not None:
         ((module, _),) = fit.best_networks()
-        tested = evaluate(module, data.test, data, device, 2 * recipe.batch_size, **compute)[1]  # type: ignore[arg-type]
-    about = {"seed": seed, "recipe": recipe.to_json(), "val_accuracy": fit.best.val_accuracy, "epoch": fit.best.epoch}
-    return Retrained(ImageModel.of(architecture, fit.best_weights, data, about), fit.best, tested)
+        tested = evaluate(module, data.test, data, fit.compute, 2 * recipe.batch_size).accuracy
+    return Retrained(fit.best_weights, fit.best, tested)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..training.steps import train_steps
 from .baselines_closed_form import Array, Scorer, Training, unit
 
 EPOCHS = 5
@@ -64,10 +65,8 @@ def _trained(training: Training, lr: float, loss: Loss) -> Scorer:
     w = torch.zeros(x.shape[1], a.shape[1], requires_grad=True)
     optimizer = torch.optim.Adam([w], lr=lr)
     order = torch.Generator().manual_seed(training.seed)
-    for _ in range(EPOCHS):
-        for index in torch.split(torch.randperm(len(x), generator=order), BATCH):
-            optimizer.zero_grad()
-            loss(x[index] @ w @ a.T, y[index]).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+    batches = (index for _ in range(EPOCHS) for index in torch.split(torch.randperm(len(x), generator=order), BATCH))
+    for _ in train_steps(batches, lambda index: loss(x[index] @ w @ a.T, y[index]), optimizer):
+        pass
     found: Array = w.detach().numpy().astype(np.float64)
     return lambda x, texts: unit(x - centre) @ found @ unit(texts - texts_mean).T

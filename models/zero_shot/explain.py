@@ -3,10 +3,13 @@
 Shapes: N test images of unseen classes, E entries of the joint embedding, p words.
 """
 
+import base64
+import io
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..data.zero_shot import ZeroShotData
@@ -16,6 +19,7 @@ from .trainer import calibrated
 
 TOP_WORDS = 5
 NEAREST = 3
+THUMBNAIL_PX = 64  # at most, so that an image can be part of a page and of a database
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,14 @@ def without(vector: Tensor, entry: int) -> Tensor:
 def _area(model: ZeroShotModel, scores: Tensor, own: Tensor, column: int) -> float:
     told = calibrated(scores, model.network.recipe.calibration)[:, column : column + 1]
     return float(np.asarray(pr_aucs(told, (~own).long(), torch.tensor([0])))[0])
+
+
+def data_uri(image: Tensor) -> str:
+    """An image (C, H, W) of 1 or 3 channels, uint8 or float32 in [0, 1], as a PNG of at most 64 pixels in a text."""
+    pixels = image if image.dtype == torch.uint8 else (255 * image).round().clamp(0, 255).to(torch.uint8)
+    array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -39,7 +39,7 @@ class ZeroShotModel:
     def of(cls, fit: ZeroShotFit, architecture: Architecture, gamma: float) -> "ZeroShotModel":
         """The model that ``fit`` has trained."""
         names = tuple(fit.data.classes[k] for k in fit.data.seen.tolist())
-        network = fit.module.to("cpu").eval()
+        network = fit.network.to("cpu").eval()
         return cls(network, fit.encoder, architecture, fit.data.mean, fit.data.std, names, gamma)
 
     @torch.inference_mode()

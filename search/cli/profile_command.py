@@ -135,11 +135,11 @@ def _second(architecture: "Architecture", witness: str) -> Part:
 
 
 def _measured(network: "nn.Module", shape: "Shape", device: str) -> Part:
-    from ...models.profiling.latency import measure
+    from ...models.profiling.latency import measure_latency
     from .profile_tables import measured_words
 
     check_device(device)
-    found = measure(network, shape, device=device)
+    found = measure_latency(network, shape, device=device)
     return {"measured": found.to_json()}, [measured_words(found)]
 
 

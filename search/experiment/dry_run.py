@@ -250,7 +250,8 @@ def _few(data: "ImageData") -> "ImageData":
 def _timed(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: random.Random) -> float | None:
     """Seconds of the second epoch, else of the first; None where the network diverges in its first."""
     from ...models.networks.build import build_for
-    from ...models.training.trainer import Diverged, Fit
+    from ...models.training.epoch import Diverged
+    from ...models.training.trainer import Fit
 
     fit = Fit(build_for(experiment.sieve.sample(rng), recipe, seed=0), data, recipe, seed=0)
     elapsed = None

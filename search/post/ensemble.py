@@ -34,7 +34,8 @@ def ensemble_run(
     """
     import torch
 
-    from ...models.training.ensemble import accuracy, averaged, select
+    from ...models.training.ensemble import averaged, select
+    from ...models.training.evaluate import accuracy
 
     record = store.run(run)
     trials = query_best(store, budget=Budget.of(file_of(record).budget), run=run, top=top)

@@ -44,6 +44,7 @@ def retrain_trial(
     ``folder``, which the store is relative to. Raises ``ValueError`` where the data have changed, or the trial is no
     classifier.
     """
+    from ...models.export.classifier import ImageModel
     from ...models.training.retrain import retrain
 
     experiment, data = loaded(store, trial)
@@ -62,8 +63,10 @@ def retrain_trial(
                 on_epoch=lambda result, place=place: on_epoch(place, recipe.epochs, result),  # type: ignore[misc]
             )
         uri = f"{trial.run}/weights-{trial.trial}-{seed}-{recipe.epochs}.safetensors"
-        keep_file(store, trial.trial, WEIGHTS, folder, uri, found.model.to_bytes())
         best = found.best
+        about = {"seed": seed, "recipe": recipe.to_json(), "val_accuracy": best.val_accuracy, "epoch": best.epoch}
+        model = ImageModel.of(architecture, found.weights, data, about)
+        keep_file(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
         figures = {"val_accuracy": best.val_accuracy, "val_loss": best.val_loss, "best_epoch": best.epoch}
         rows.append({"seed": seed, **figures, "test_accuracy": found.test_accuracy, "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}

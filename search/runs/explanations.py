@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 def explanations(model: "ZeroShotModel", data: "ZeroShotData", classes: "Tensor") -> list[dict[str, Any]]:
     """One entry for each of the unseen ``classes``: name, text, PR-AUC, words, nearest images right and wrong."""
-    from ...models.data.thumbnails import data_uri
-    from ...models.zero_shot.explain import explain
+    from ...models.zero_shot.explain import data_uri, explain
 
     images, labels = data.test_unseen.images, data.test_unseen.labels
 

@@ -53,7 +53,7 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
         return {"failed": str(error)}
     encoded = fit.encoder(data.classes, data.texts)
     seen, unseen = (
-        score_images(fit.module, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen)
+        score_images(fit.network, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen)
     )
     figures = scored(data, seen, unseen, fit.recipe.calibration, trial["gamma"])
     model = ZeroShotModel.of(fit, architecture, trial["gamma"])

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...spaces.architectures.budget import Budget
@@ -103,9 +103,10 @@ class TrialContext(ABC):
 
     def start_metrics(self, fit: TrialFit) -> StartMetrics:
         """Measure what is reported with the first epoch."""
-        from ...models.training.augmentation_cost import augmentation_cost
+        from ...models.training.augmentation import augmentation_cost
 
-        return StartMetrics(augmentation_cost(self.data.train.images, fit.recipe, self.device))
+        cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
+        return StartMetrics(None if cost is None else asdict(cost))
 
     @abstractmethod
     def final_metrics(self, fit: TrialFit) -> FinalMetrics:

@@ -91,8 +91,11 @@ class ImageTrialContext(TrialContext):
         self, data: "ImageData", device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
     ) -> None:
         from ...models.data.folds import cross_folds
+        from ...models.networks.compute import Compute
 
-        self.precision, self.device = precision, device
+        self.device = device
+        # channels last is the layout that convolutions on a GPU are fast in; on a CPU it gains little
+        self.compute = Compute(device, precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
         self.input_shape = data.input_shape
         drawn = cross_folds(data, folds, seed=fold_seed) if folds else []
@@ -101,21 +104,26 @@ class ImageTrialContext(TrialContext):
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
         from ...models.networks.build import build_for
-        from ...models.training.cross_validation import FoldedFit
+        from ...models.training.cross_validation import FoldedFit, FoldedResult
         from ...models.training.trainer import Fit
 
-        settings: dict[str, Any] = {
-            "seed": seed,
-            "device": self.device,
-            "precision": self.precision,
-            "channels_last": self._channels_last,
-            "keep_best": self.data.test is not None,
-        }
+        def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Fit:
+            return Fit(
+                build_for(architecture, recipe, seed=seed),
+                data,
+                recipe,
+                seed=seed,
+                device=self.device,
+                precision=self.compute.precision,
+                channels_last=self.compute.channels_last,
+                keep_best=keep_best,
+            )
+
+        keep_best = self.data.test is not None
         if not self.folds:
-            return Fit(build_for(architecture, recipe, seed=seed), self.data, recipe, **settings)
-        seeds = [fold_seed(seed, fold) for fold in range(len(self.folds))]
-        modules = [build_for(architecture, recipe, seed=seed) for seed in seeds]
-        return FoldedFit(modules, self.folds, recipe, **settings)
+            return fit(self.data, seed, keep_best=keep_best)
+        folds = [fit(data, fold_seed(seed, fold)) for fold, data in enumerate(self.folds)]
+        return FoldedFit(folds, FoldedResult, keep_best=keep_best)
 
     def start_metrics(self, fit: Any) -> StartMetrics:
         """Add the learning rates that were found, where the recipe asks for it."""
@@ -133,15 +141,16 @@ class ImageTrialContext(TrialContext):
             recipe,
             seed=seed,
             macs=architecture.price.macs,
-            device=self.device,
-            precision=self.precision,
-            channels_last=self._channels_last,
+            compute=self.compute,
         )
-        return Diagnosis(found["gradients"], found["lr"])
+        return Diagnosis(found.gradients, found.lr)
 
     def final_metrics(self, fit: Any) -> FinalMetrics:
-        predicted = fit.predicted()  # before the test, which loads the weights of the best epoch
-        return FinalMetrics(self._test_accuracy(fit), predicted)
+        from ...models.training.evaluate import worst_spread
+
+        # before the test, which loads the weights of the best epoch
+        spread = worst_spread(fit.kept_networks(), self.compute, 2 * fit.recipe.batch_size)
+        return FinalMetrics(self._test_accuracy(fit), asdict(spread))
 
     def _test_accuracy(self, fit: Any) -> float | None:
         """Return the mean over folds."""
@@ -149,25 +158,10 @@ class ImageTrialContext(TrialContext):
 
         if self.data.test is None or fit.best_weights is None:
             return None
-        batch, precision = 2 * fit.recipe.batch_size, self.precision
-        tested = [
-            evaluate(
-                module,
-                self.data.test,
-                data,
-                self.device,
-                batch,
-                precision=precision,
-                channels_last=self._channels_last,
-            )[1]
-            for module, data in fit.best_networks()
-        ]
-        return fmean(tested)
+        batch = 2 * fit.recipe.batch_size
+        return fmean(
+            evaluate(module, self.data.test, data, self.compute, batch).accuracy for module, data in fit.best_networks()
+        )
 
     def timed_module(self, fit: TrialFit) -> "nn.Module":
         return fit.module
-
-    @property
-    def _channels_last(self) -> bool:
-        """The layout that convolutions on a GPU are fast in; on a CPU it gains little."""
-        return self.device.type == "cuda"

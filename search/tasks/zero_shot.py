@@ -105,7 +105,8 @@ class ZeroShotTrialContext(TrialContext):
 
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
-        from ...models.zero_shot.cross_validation import ZeroShotFoldedFit
+        from ...models.training.cross_validation import FoldedFit
+        from ...models.zero_shot.trainer import ZeroShotFoldedResult
 
         assert isinstance(recipe, ZeroShotRecipe)
 
@@ -114,7 +115,8 @@ class ZeroShotTrialContext(TrialContext):
 
         if self.data.single:
             return one(self.data.folds[0], seed)
-        return ZeroShotFoldedFit(lambda data, fold: one(data, fold_seed(seed, fold)), self.data.folds, recipe)
+        fits = [one(data, fold_seed(seed, fold)) for fold, data in enumerate(self.data.folds)]
+        return FoldedFit(fits, ZeroShotFoldedResult)
 
     def final_metrics(self, fit: TrialFit) -> FinalMetrics:
         """Measure nothing: unseen classes are not looked at while searching."""

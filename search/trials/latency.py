@@ -42,9 +42,9 @@ class Timing:
 
     def measured(self, network: "nn.Module", input_shape: tuple[int, ...], device: "torch.device") -> dict[str, Any]:
         """The measurement of a network on this worker, as JSON's own types; it is left in evaluation mode."""
-        from ...models.profiling.latency import measure
+        from ...models.profiling.latency import measure_latency
 
-        found = measure(
+        found = measure_latency(
             network,
             input_shape,
             device=str(device),

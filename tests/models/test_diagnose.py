@@ -102,13 +102,13 @@ def test_a_divergence_is_examined_for_a_rate_that_trains_and_for_wrong_gradients
 
     wild = replace(RECIPE, lr=1e30)
     told = examined(lambda seed: build(NETWORK, seed=seed), wild)
-    assert told["gradients"]["wrong"] == []
-    assert 0 < told["lr"] <= 1
-    low = examined(lambda seed: build(NETWORK, seed=seed), replace(RECIPE, lr=told["lr"] / 4))
-    assert low["lr"] <= told["lr"] / 8  # below the rate at which it was seen to diverge
-    assert examined(lambda seed: build(NETWORK, seed=seed), wild, LARGEST_MACS + 1)["gradients"] is None
+    assert told.gradients["wrong"] == []
+    assert 0 < told.lr <= 1
+    low = examined(lambda seed: build(NETWORK, seed=seed), replace(RECIPE, lr=told.lr / 4))
+    assert low.lr <= told.lr / 8  # below the rate at which it was seen to diverge
+    assert examined(lambda seed: build(NETWORK, seed=seed), wild, LARGEST_MACS + 1).gradients is None
     found = examined(wrong, wild)
-    assert (found["lr"], found["gradients"]["wrong"][0][:2]) == (None, "0.")
+    assert (found.lr, found.gradients["wrong"][0][:2]) == (None, "0.")
 
 
 def test_a_wrong_loss_is_found(patient):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from archsieve.models.training.ensemble import accuracy, averaged, merit, select
+from archsieve.models.training.ensemble import averaged, merit, select
+from archsieve.models.training.evaluate import accuracy
 
 LABELS = torch.tensor([0, 1, 0, 1])
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from archsieve.models.data.folds import cross_folds, fold_indices, fold_seed
 from archsieve.models.data.registry import ImageData, Split, load_data
-from archsieve.models.training.cross_validation import FoldedFit
+from archsieve.models.training.cross_validation import FoldedFit, FoldedResult
 from archsieve.models.training.trainer import Fit
 from archsieve.spaces.recipes.recipe import Recipe
 
@@ -80,7 +80,8 @@ def test_too_many_folds_are_refused(count: int, by: str, said: str) -> None:
 
 def folded(data: ImageData, net: Net, count: int = 3, seed: int = 4) -> FoldedFit:
     folds = cross_folds(data, count, seed=0)
-    return FoldedFit([net(dropout=0.2) for _ in folds], folds, RECIPE, seed=seed, keep_best=True)
+    fits = [Fit(net(dropout=0.2), fold, RECIPE, seed=fold_seed(seed, k)) for k, fold in enumerate(folds)]
+    return FoldedFit(fits, FoldedResult, keep_best=True)
 
 
 def trained(run: FoldedFit) -> FoldedFit:

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from archsieve.models.networks.build import build
-from archsieve.models.profiling.latency import measure
+from archsieve.models.profiling.latency import measure_latency
 from archsieve.models.profiling.latency_predictor import LatencyPredictor, features, fit_latency, left_out_ms
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.layers import Act, Branches, Convolution
@@ -102,7 +102,7 @@ def test_predictions_rank_measured_networks():
         for width in (4, 16, 64, 128)
         for blocks in ((), (Residual(width),), (ConvPool(2 * width, convs=2), Inception(max(16, width))))
     ]
-    times = [measure(build(one, seed=0), one.input_shape, n=9).latency_ms_p50 for one in networks]
+    times = [measure_latency(build(one, seed=0), one.input_shape, n=9).latency_ms_p50 for one in networks]
     assert spearmanr(left_out_ms(networks, times), times).statistic > 0.6
 
 
@@ -112,6 +112,6 @@ def test_measuring_leaves_the_random_numbers_alone():
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    found = measure(build(Architecture((1, 8, 8), (Conv(4),), 10), seed=0), (1, 8, 8), n=2, precision="bf16")
+    found = measure_latency(build(Architecture((1, 8, 8), (Conv(4),), 10), seed=0), (1, 8, 8), n=2, precision="bf16")
     assert torch.equal(torch.rand(3), expected)
     assert found.precision == "bf16"

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from archsieve.models.data.registry import ImageData
+from archsieve.models.training.epoch import Diverged
 from archsieve.models.training.lr_finder import LrFound, NoLearningRate, find_lr, first_that_falls
-from archsieve.models.training.trainer import Diverged, fit
+from archsieve.models.training.trainer import fit
 from archsieve.spaces.recipes.recipe import Recipe
 
 Net = Callable[..., nn.Sequential]

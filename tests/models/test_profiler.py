@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from archsieve.models.networks.build import build
-from archsieve.models.profiling.latency import measure
+from archsieve.models.profiling.latency import measure_latency
 from archsieve.models.profiling.profiler import profile_module
 from archsieve.spaces.architectures.catalogue import named
 from archsieve.spaces.architectures.cost import cost
@@ -162,7 +162,7 @@ def test_a_profile_is_json():
 
 
 def test_latency_and_peak_memory_are_measured():
-    found = measure(nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU()), (3, 128, 128), n=5, warmup=1)
+    found = measure_latency(nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU()), (3, 128, 128), n=5, warmup=1)
     assert 0 < found.latency_ms_p50 <= found.latency_ms_p90
     assert found.peak_memory_bytes is None or found.peak_memory_bytes > 64 * 27 * 4
     assert (found.device, found.n, found.warmup) == ("cpu", 5, 1)
@@ -171,4 +171,4 @@ def test_latency_and_peak_memory_are_measured():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_no_gpu_is_said():
     with pytest.raises(ValueError, match="torch sees none; use cpu"):
-        measure(nn.ReLU(), (3, 8, 8), device="cuda")
+        measure_latency(nn.ReLU(), (3, 8, 8), device="cuda")

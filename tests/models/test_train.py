@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from archsieve.models.data.registry import ImageData, Split
 from archsieve.models.networks.build import build_for
+from archsieve.models.training.epoch import Diverged, EpochResult
+from archsieve.models.training.evaluate import evaluate, predict
 from archsieve.models.training.random_state import Streams
-from archsieve.models.training.trainer import Diverged, EpochResult, Fit, batch_sizes, evaluate, fit, predict
+from archsieve.models.training.steps import batch_sizes
+from archsieve.models.training.trainer import Fit, fit
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, Linear
 from archsieve.spaces.recipes.recipe import Recipe
@@ -142,7 +145,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(few_digits: ImageData, sma
     assert run.best_weights is not None
     module = small_net()
     module.load_state_dict(run.best_weights)
-    assert evaluate(module, few_digits.val, few_digits)[1] == run.best.val_accuracy
+    assert evaluate(module, few_digits.val, few_digits).accuracy == run.best.val_accuracy
 
 
 def test_a_finished_fit_steps_no_further(few_digits: ImageData, small_net: Net) -> None:
@@ -248,9 +251,9 @@ def test_predictions_are_probabilities_that_agree_with_the_accuracy(few_digits: 
     probabilities = predict(module, few_digits.val.images, few_digits, batch_size=7)
     assert module.training
     torch.testing.assert_close(probabilities.sum(1), torch.ones(len(few_digits.val)))
-    loss, accuracy = evaluate(module, few_digits.val, few_digits)
-    assert accuracy == float((probabilities.argmax(1) == few_digits.val.labels).double().mean())
-    assert loss == pytest.approx(float(nn.NLLLoss()(probabilities.log(), few_digits.val.labels)), rel=1e-4)
+    found = evaluate(module, few_digits.val, few_digits)
+    assert found.accuracy == float((probabilities.argmax(1) == few_digits.val.labels).double().mean())
+    assert found.loss == pytest.approx(float(nn.NLLLoss()(probabilities.log(), few_digits.val.labels)), rel=1e-4)
 
 
 def test_uint8_images_are_the_same_images(few_digits: ImageData, small_net: Net) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from archsieve.models.data.folds import cross_folds
 from archsieve.models.data.registry import ImageData
 from archsieve.models.training.auxiliary_tasks import Auxiliary, auxiliary
-from archsieve.models.training.cross_validation import FoldedFit
+from archsieve.models.training.cross_validation import FoldedFit, FoldedResult
 from archsieve.models.training.evaluate import evaluate
 from archsieve.models.training.lr_finder import find_lr
 from archsieve.models.training.trainer import Fit
@@ -104,8 +104,8 @@ def test_an_auxiliary_head_is_learned_and_stays_outside_the_network(
 ) -> None:
     recipe = Recipe(epochs=8, batch_size=32, lr=0.02, auxiliary=task, auxiliary_weight=1.0)
     run = Fit(small_net(), few_digits, recipe, seed=0)
-    assert run.auxiliary is not None
-    assert sum(p.numel() for p in run.auxiliary.parameters()) == params
+    assert run.task.auxiliary is not None
+    assert sum(p.numel() for p in run.task.auxiliary.parameters()) == params
     assert list(run.module.state_dict()) == list(small_net().state_dict())
     images = few_digits.normalise(few_digits.train.images)
 
@@ -113,8 +113,8 @@ def test_an_auxiliary_head_is_learned_and_stays_outside_the_network(
         with torch.no_grad():
             return float(head(run.module, images, torch.Generator().manual_seed(0)))
 
-    before = loss(run.auxiliary)
-    assert loss(finished(run).auxiliary) < 0.8 * before  # type: ignore[arg-type]
+    before = loss(run.task.auxiliary)
+    assert loss(finished(run).task.auxiliary) < 0.8 * before  # type: ignore[arg-type]
     assert run.history[-1].val_accuracy > 0.6
 
 
@@ -134,8 +134,8 @@ def test_swa_is_the_mean_over_the_ends_of_the_last_epochs(few_digits: ImageData,
         assert (run.kept is run.module) == (run.epoch <= 2)
     for name, value in run.kept.named_parameters():
         torch.testing.assert_close(value.detach(), (ends[2][name] + ends[3][name]) / 2)
-    loss, accuracy = evaluate(run.kept, few_digits.val, few_digits)
-    assert (run.history[-1].val_loss, run.history[-1].val_accuracy) == (pytest.approx(loss), accuracy)
+    found = evaluate(run.kept, few_digits.val, few_digits)
+    assert (run.history[-1].val_loss, run.history[-1].val_accuracy) == (pytest.approx(found.loss), found.accuracy)
 
 
 def test_averaging_does_not_change_the_training(few_digits: ImageData, small_net: Net) -> None:
@@ -158,7 +158,7 @@ def test_a_found_rate_trains_as_if_it_had_been_given(few_digits: ImageData, smal
 def test_every_fold_finds_its_own_rate(digits: ImageData, small_net: Net) -> None:
     folds = cross_folds(digits, 2, seed=0)
     recipe = Recipe(epochs=1, batch_size=256, lr=64.0, find_lr=True)
-    run = FoldedFit([small_net(), small_net()], folds, recipe, seed=0)
+    run = FoldedFit([Fit(small_net(), fold, recipe, seed=0) for fold in folds], FoldedResult)
     assert run.lrs_found == []
     run.step()
     assert len(run.lrs_found) == 2

@@ -5,7 +5,8 @@ import pytest
 from archsieve.models.data.folds import cross_folds, fold_seed
 from archsieve.models.data.registry import load_data
 from archsieve.models.networks.build import build
-from archsieve.models.training.cross_validation import FoldedFit
+from archsieve.models.training.cross_validation import FoldedFit, FoldedResult
+from archsieve.models.training.trainer import Fit
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.runs.session import resume, search
@@ -37,8 +38,10 @@ def test_a_trial_is_the_mean_of_a_network_in_each_fold(outcome):
     for trial, curve in zip(outcome.trials, curves(outcome), strict=True):
         assert trial.state is TrialState.COMPLETED
         architecture, recipe = Architecture.from_json(trial.architecture), Recipe.from_json(trial.recipe)
-        modules = [build(architecture, seed=fold_seed(trial.seed, fold)) for fold in range(3)]
-        alone = FoldedFit(modules, cross_folds(data, 3, seed=0), recipe, seed=trial.seed)
+        seeds = [fold_seed(trial.seed, fold) for fold in range(3)]
+        parts = zip(cross_folds(data, 3, seed=0), seeds, strict=True)
+        fits = [Fit(build(architecture, seed=seed), fold, recipe, seed=seed) for fold, seed in parts]
+        alone = FoldedFit(fits, FoldedResult)
         while not alone.done:
             alone.step()
         for name in ("val_accuracy", "val_accuracy_std", "val_loss"):

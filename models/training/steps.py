@@ -1,0 +1,59 @@
+"""Training steps: the forward pass, backward pass and update that every training of the package repeats.
+
+A batch is the indices (B,) int64 of its images.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from .optimizers import set_lr
+
+
+class Loss(Protocol):
+    """What a step minimises: a scalar tensor, or a record of one."""
+
+    def backward(self) -> Any:
+        """Add the gradient to that of each parameter."""
+
+
+L = TypeVar("L", bound=Loss)
+
+
+def train_steps(
+    batches: Iterable[Tensor],
+    loss_of: Callable[[Tensor], L],
+    optimizer: Optimizer,
+    *,
+    lr_at: Callable[[int], float] | None = None,
+    after_step: Callable[[int], None] = lambda step: None,
+) -> Iterator[L]:
+    """Train on each batch, and yield its loss between the forward pass and the update.
+
+    A caller that stops at a loss, because it is not finite, therefore keeps the weights that gave it; one that wants
+    the last update must exhaust the iterator. ``lr_at`` gives the learning rate of each step, counted from 0; without
+    it the optimizer keeps its own. ``after_step`` is called when the weights have moved.
+    """
+    for step, batch in enumerate(batches):
+        loss = loss_of(batch)
+        yield loss
+        if lr_at is not None:
+            set_lr(optimizer, lr_at(step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        after_step(step)
+
+
+def batch_sizes(n: int, batch_size: int) -> list[int]:
+    """The sizes of an epoch's batches; a last batch of one image joins the one before it.
+
+    >>> batch_sizes(10, 4), batch_sizes(9, 4)
+    ([4, 4, 2], [4, 5])
+    """
+    sizes = [batch_size] * (n // batch_size) + ([n % batch_size] if n % batch_size else [])
+    if len(sizes) > 1 and sizes[-1] == 1 < batch_size:
+        return [*sizes[:-2], batch_size + 1]
+    return sizes

@@ -157,9 +157,9 @@ OPENED = {
 WRITER = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from archsieve.results.backup import back_up
-from archsieve.results.store import open_store
-from archsieve.results.upgrade import upgrade
+from archsieve.results.maintenance.backup import back_up
+from archsieve.results.database.store import open_store
+from archsieve.results.maintenance.upgrade import upgrade
 
 path = Path(sys.argv[1])
 store = open_store(path, create=True)

@@ -209,8 +209,8 @@ def test_a_silent_holder_on_another_machine_is_watched_before_its_run_is_taken(s
 
 IN_A_CONTAINER = """
 import sys, time
-from archsieve.results.lease import this_process
-from archsieve.results.store import open_store
+from archsieve.results.database.lease import this_process
+from archsieve.results.database.store import open_store
 
 with open_store(sys.argv[1]) as store:
     store.resume_run("one", this_process())

@@ -121,8 +121,8 @@ def test_a_proposal_whose_answer_was_lost_is_not_made_twice(store, new_run, prop
 
 TAKER = """
 import sys
-from archsieve.results.errors import StoreError
-from archsieve.results.store import open_store
+from archsieve.results.database.errors import StoreError
+from archsieve.results.database.store import open_store
 
 with open_store(sys.argv[1]) as store:
     print("ready", flush=True)

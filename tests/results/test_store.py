@@ -147,8 +147,8 @@ def test_artifacts_stay_inside(store, new_run, propose, uri):
 
 WRITER = """
 import sys
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
 
 path, worker = sys.argv[1:]
 cost = dict(params=1, macs=1, activations=1, memory_bytes=1)
@@ -176,8 +176,8 @@ def test_eight_processes_lose_nothing(database, store, new_run):
 
 DRIVER = """
 import sys
-from archsieve.results.records import TrialState
-from archsieve.results.store import open_store
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
 
 path, name = sys.argv[1:]
 cost = dict(params=1, macs=1, activations=1, memory_bytes=1)

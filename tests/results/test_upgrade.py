@@ -164,7 +164,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
-from archsieve.results.upgrade import upgrade
+from archsieve.results.maintenance.upgrade import upgrade
 
 place, kept, point = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 

@@ -2,22 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from .atomic_file import whole
 from .errors import RefusedError
-
-if TYPE_CHECKING:
-    from .store import Store
-
-
-def check_uri(uri: str) -> str:
-    """Return ``uri`` where it is a path below some folder; raise ``ValueError`` otherwise."""
-    path = PurePosixPath(uri)
-    if not uri or path.is_absolute() or ".." in path.parts or "\\" in uri or ":" in uri or "\0" in uri:
-        raise ValueError(f"an artifact's path is relative, with '/' and without '..', but got {uri!r}")
-    return uri
+from .schema import check_uri
+from .writer import Writing
 
 
 def path_of(folder: Path, uri: str) -> Path:
@@ -46,7 +37,7 @@ def whats_wrong(path: Path, size: int, sha256: str, *, deep: bool = True) -> str
     return None
 
 
-def keep_file(store: "Store", trial_id: int, kind: str, folder: Path, uri: str, content: bytes) -> None:
+def keep_file(store: Writing, trial_id: int, kind: str, folder: Path, uri: str, content: bytes) -> None:
     """Write a file of a trial and the row that tells of it; one of that name is replaced, and never half of it."""
     path = path_of(folder, uri)
     path.parent.mkdir(parents=True, exist_ok=True)

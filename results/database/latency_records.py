@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import insert, select, update
 
@@ -11,9 +11,7 @@ from . import schema, trial_statements
 from .lease import now
 from .reader import Reading
 from .rows import run_id_of
-
-if TYPE_CHECKING:
-    from .store import Store
+from .writer import Writing
 
 _m = schema.measurement.c
 CALIBRATED = "latency_calibrated"  # the event that keeps a run's predictor
@@ -45,7 +43,7 @@ class Untrained:
 
 
 def record_trial(
-    store: "Store", trial_id: int, measured: Mapping[str, Any], *, predicted_ms: float | None = None
+    store: Writing, trial_id: int, measured: Mapping[str, Any], *, predicted_ms: float | None = None
 ) -> None:
     """Write down how long the network of a trial took; its median becomes the trial's ``latency_ms``."""
     t = schema.trial.c
@@ -59,7 +57,7 @@ def record_trial(
         connection.execute(latency.values(latency_ms=measured["latency_ms_p50"]))
 
 
-def record_calibration(store: "Store", run_id: int, networks: Sequence[Untrained], detail: Mapping[str, Any]) -> None:
+def record_calibration(store: Writing, run_id: int, networks: Sequence[Untrained], detail: Mapping[str, Any]) -> None:
     """Write down the networks a run's predictor was fitted on and, as an event, the predictor: all or nothing."""
     event = {"run_id": run_id, "level": "info", "kind": CALIBRATED, "detail": dict(detail), "at": now()}
     with store.writing() as connection:
@@ -99,7 +97,7 @@ def prediction_errors(rows: Sequence[Mapping[str, Any]]) -> tuple[PredictionErro
     return _error(calibrating), _error(trained)
 
 
-def record_errors(store: "Store", run_id: int) -> None:
+def record_errors(store: Writing, run_id: int) -> None:
     """Log how far the predictions of a run were off, as an event; nothing where the run predicts no latency."""
     if calibration(store, run_id) is None:
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import insert, select
 
@@ -11,9 +11,7 @@ from .lease import now
 from .reader import Reading
 from .records import Trial, TrialState
 from .rows import run_id_of, upsert
-
-if TYPE_CHECKING:
-    from .store import Store
+from .writer import Writing
 
 _p = schema.proxy_score.c
 FREE = ("params", "macs")  # proxies that every trial has
@@ -45,14 +43,14 @@ class RankCorrelation:
     kendall: float | None
 
 
-def record_scores(store: "Store", run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
+def record_scores(store: Writing, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
     """Write down what proxies said of an architecture of the store: a score, or why there is none."""
     with store.writing() as connection:
         _write(connection, run_id, fingerprint, scores)
 
 
 def record_warm_up(
-    store: "Store", run_id: int, proxy: str, candidates: Sequence[Scored], train: int
+    store: Writing, run_id: int, proxy: str, candidates: Sequence[Scored], train: int
 ) -> list[dict[str, Any]]:
     """Write down the candidates of a run's warm-up with their scores, and choose the ``train`` best, all or nothing.
 

@@ -5,6 +5,7 @@ one index. A figure that is no finite number is NULL in ``metric.value`` and nam
 """
 
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from sqlalchemy import (
@@ -281,3 +282,11 @@ Index("event_of_run", event.c.run_id, event.c.at)
 def identity() -> dict[str, str]:
     """What ``meta`` says of a store: whose it is, and by which schema it was made."""
     return {"application": APPLICATION, "schema_version": str(SCHEMA_VERSION)}
+
+
+def check_uri(uri: str) -> str:
+    """Return ``uri`` if it can be stored in ``artifact.uri``: a relative path without ``..``; else ``ValueError``."""
+    path = PurePosixPath(uri)
+    if not uri or path.is_absolute() or ".." in path.parts or "\\" in uri or ":" in uri or "\0" in uri:
+        raise ValueError(f"an artifact's path is relative, with '/' and without '..', but got {uri!r}")
+    return uri

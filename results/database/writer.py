@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, insert
 
 from . import lease, schema, trial_statements
-from .artifacts import check_uri
 from .errors import StoreError, store_error
 from .fast_sqlite import DirectLine, Link
 from .reader import Reading
@@ -176,7 +175,7 @@ class Writing(Reading):
 
     def add_artifact(self, trial_id: int, kind: str, uri: str, bytes: int, sha256: str) -> None:
         """Write down a file of a trial; ``uri`` is its path relative to the folder of the store."""
-        row = {"kind": kind, "uri": check_uri(uri), "bytes": bytes, "sha256": sha256, "created_at": lease.now()}
+        row = {"kind": kind, "uri": schema.check_uri(uri), "bytes": bytes, "sha256": sha256, "created_at": lease.now()}
         rows = [{**row, "trial_id": trial_id}]
         self.write(lambda connection: upsert(connection, schema.artifact, rows, update=("bytes", "sha256")))
 

@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, literal, not_, or_, sele
 
 from ..database import schema
 from .columns import FORBIDDEN, JSON, MOMENT, NUMBER, TEXT, WHY_FORBIDDEN, Column, column
-from .parser import Absence, Comparison, Junction, Likeness, Membership, Name, Negation, Node, Value
-from .tokenizer import QueryError
+from .parser import Absence, Comparison, Junction, Likeness, Membership, Name, Negation, Node, QueryError, Value
 
 _r = schema.run.c
 _RELATIONS = {

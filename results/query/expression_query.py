@@ -37,7 +37,7 @@ def ask(
 
     ``sort`` is a column, with a leading ``-`` for the largest first; trials without that figure come last, and ties
     go to the higher validation accuracy, then fewer params, fewer macs, the lower id. Test accuracy neither sorts
-    nor selects. A :class:`~archsieve.results.query.tokenizer.QueryError` points at what is wrong with the question.
+    nor selects. A :class:`~archsieve.results.query.parser.QueryError` points at what is wrong with the question.
     """
     if top is not None and top < 1:
         raise ValueError(f"top must be at least 1, but got {top}")

@@ -12,7 +12,7 @@ from archsieve.results.database.records import rank
 from archsieve.results.database.zero_shot_records import OF_ZERO_SHOT
 from archsieve.results.query.columns import COLUMNS, NUMBER
 from archsieve.results.query.expression_query import ask
-from archsieve.results.query.tokenizer import LONGEST, QueryError
+from archsieve.results.query.parser import LONGEST, QueryError
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # where the engine plays no part
 RELATIONS = {

@@ -36,7 +36,7 @@ def write_figures(store: Store, run_id: int, trial: Trial, result: Mapping[str, 
     if "proxies" in result:
         record_scores(store, run_id, trial.fingerprint, result["proxies"])
     if "measured" in result:
-        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.clock else None
+        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.latency_model else None
         record_trial(store, trial.trial, result["measured"], predicted_ms=predicted)
 
 

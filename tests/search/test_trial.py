@@ -11,6 +11,7 @@ from archsieve.search.searchers.recipe_sampling import draw_recipe
 from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of, load, save
 from archsieve.search.trials.latency import Timing
 from archsieve.search.trials.trainable import Conditions, NetworkTrial
+from archsieve.spaces.constrained.sampling import sample_one
 
 from .conftest import small
 
@@ -18,7 +19,7 @@ FOUND = small(recipe={"epochs": 4})
 TOLD = {
     "trial": 1,
     "number": 0,
-    "architecture": FOUND.sieve.sample(random.Random(0)).to_json(),
+    "architecture": sample_one(FOUND.sieve, random.Random(0)).to_json(),
     "recipe": draw_recipe(FOUND.recipes, random.Random(0)).to_json(),
     "seed": 7,
 }

@@ -54,12 +54,13 @@ def networks(trials: int) -> list[dict[str, Any]]:
 
     from archsieve.spaces.architectures.budget import Budget
     from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+    from archsieve.spaces.constrained.sampling import sample_one
     from archsieve.spaces.search_space.named import named_space
 
     sieve, rng = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(**BUDGET)), random.Random(0)
     found: dict[str, dict[str, Any]] = {}
     while len(found) < trials:
-        one = sieve.sample(rng)
+        one = sample_one(sieve, rng)
         found[one.fingerprint] = one.to_json()
     return list(found.values())
 

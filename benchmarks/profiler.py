@@ -46,12 +46,14 @@ def described(name: str, n: int) -> list:
     from archsieve.spaces.architectures.budget import Budget
     from archsieve.spaces.architectures.catalogue import named
     from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+    from archsieve.spaces.constrained.sampling import sample_one
     from archsieve.spaces.search_space.named import named_space
 
     if name not in SPACES:
         return [named(name)]
     sieve, rng = ConstrainedSpace(named_space(name), Budget()), random.Random(0)
-    return list({each.fingerprint: each for each in (sieve.sample(rng) for _ in range(2 * n + 2))}.values())[: n + 1]
+    drawn = (sample_one(sieve, rng) for _ in range(2 * n + 2))
+    return list({each.fingerprint: each for each in drawn}.values())[: n + 1]
 
 
 def ours(side: str, name: str, n: int) -> tuple[Count, Callable[[], None]]:

@@ -56,12 +56,13 @@ def drawn(past: int) -> list[Any]:
     """The past proposals, all different."""
     from archsieve.search.searchers.random_search import Uniform
     from archsieve.search.searchers.recipe_sampling import draw_recipe
+    from archsieve.spaces.constrained.sampling import sample_one
 
     sieve, recipes = searched()
     rng, uniform = random.Random(0), Uniform(sieve, recipes)
     found: dict[str, Any] = {}
     while len(found) < past:
-        proposal = uniform.propose(sieve.sample(rng), draw_recipe(recipes, rng))
+        proposal = uniform.propose(sample_one(sieve, rng), draw_recipe(recipes, rng))
         found.setdefault(proposal.architecture.fingerprint, proposal)
     return list(found.values())
 

@@ -38,6 +38,7 @@ from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.base import Shape
 from archsieve.spaces.blocks.layers import Layer, Price
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.constrained.mutation import neighbours
 from archsieve.spaces.parameters.domains import choice
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
@@ -96,14 +97,14 @@ class Table:
         found = NASBench201(data)._dataset  # its own call draws from a generator of its own
         cells = (Operation(choice(*OPERATIONS), place) for place in range(PLACES))
         space = Space((3, 32, 32), (Skeleton(), *cells), 10, "nas-bench-201")
-        every = {index: cost(one).params for index, one in ConstrainedSpace(space).walk()}
+        every = {index: cost(one).params for index, one in walk(ConstrainedSpace(space))}
         sizes = sorted(every.values())
         limit = sizes[int(share * len(sizes))] - 1 if share < 1 else sizes[-1]
         self.sieve = ConstrainedSpace(space, Budget(params=limit))
         self.recipes = RecipeSpace.of()
         self.runs = {name: [accuracy / 100 for accuracy in told["val_acc"]] for name, told in found.items()}
         self.means = {name: statistics.fmean(runs) for name, runs in self.runs.items()}
-        self.fitting = {operations(one): cost(one).params for _, one in self.sieve.walk()}
+        self.fitting = {operations(one): cost(one).params for _, one in walk(self.sieve)}
         best = max(self.means[name] for name in self.fitting)
         self.good = {name for name in self.fitting if self.means[name] >= best - NEAR}
 
@@ -172,7 +173,7 @@ def optuna_tpe(table: Table, seed: int, rng: random.Random) -> Names:
 @cache
 def table_sizes(table: Table) -> dict[str, int]:
     """Parameters of every cell, inside the budget or not."""
-    return {operations(one): cost(one).params for _, one in ConstrainedSpace(table.sieve.space).walk()}
+    return {operations(one): cost(one).params for _, one in walk(ConstrainedSpace(table.sieve.space))}
 
 
 def local_search(table: Table, seed: int, rng: random.Random) -> Names:

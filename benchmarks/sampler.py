@@ -20,7 +20,7 @@ from importlib.metadata import version
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Pool, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
-from archsieve.spaces.constrained.cost_tables import BucketWays
+from archsieve.spaces.constrained.cost_tables import BucketCountTable, cost_arrays
 from archsieve.spaces.constrained.sampling import Draw, TableDraw
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.named import named_space
@@ -57,8 +57,8 @@ def timed(work) -> tuple[float, object]:
 def ours(make, seconds: float) -> dict:
     """Seconds for the graph and the bucket table, acceptance, and milliseconds per architecture drawn."""
     graph_s, sieve = timed(make)
-    table_s, ways = timed(lambda: BucketWays(sieve.ledger(sieve.limited)))
-    draw, rng = TableDraw(sieve, ways), random.Random(0)
+    table_s, table = timed(lambda: BucketCountTable(cost_arrays(sieve, sieve.limited)))
+    draw, rng = TableDraw(sieve, table), random.Random(0)
     attempts = hits = 0
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:

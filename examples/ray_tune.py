@@ -20,6 +20,8 @@ from archsieve.results.transfer.importer import bring_in
 from archsieve.search.integrations.ray_tune_results import document_of_results
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import ConvPool, GlobalAverage, Residual
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.sampling import sample
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.space import Space
 
@@ -48,7 +50,7 @@ def train(config: dict[str, Any]) -> None:
 
 def main(trials: int = 6) -> None:
     """Run Tune, and ask the database what it found."""
-    networks = SPACE.sample(trials, BUDGET, random.Random(0))
+    networks = sample(ConstrainedSpace(SPACE, BUDGET), trials, random.Random(0))
     if not ray.is_initialized():
         ray.init("local", include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory() as folder:

@@ -41,9 +41,11 @@ def space(
     as_json: Json = False,
 ) -> None:
     """Say how large a space is, how much of it fits a budget, and what its cheapest and dearest cost."""
+    from ...spaces.constrained.feasibility import check_feasible
+
     given = budget_of(max_params, max_macs, max_activations, max_memory)
     sieve, note = _sieve(name, given, input_shape_of(shape), classes)
-    sieve.check()
+    check_feasible(sieve)
     told = _told(sieve, count or bool(given.limits()), sample, seed, by)
     if as_json:
         show_json(told)
@@ -52,6 +54,9 @@ def space(
 
 
 def _told(sieve: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
+    from ...spaces.constrained.feasibility import cheapest, most_expensive
+    from ...spaces.constrained.sampling import sample_one
+
     rng = random.Random(seed)
     costs = ("params", "macs")
     return {
@@ -61,32 +66,34 @@ def _told(sieve: "ConstrainedSpace", count: bool, sample: int, seed: int, by: st
         "budget": {name: high for name, (_, high) in sieve.budget.limits().items()},
         "size": sieve.size,
         **(_counted(sieve) if count else {}),
-        "cheapest": {by: _one(*sieve.cheapest(by)) for by in costs},
-        "dearest": {by: _one(*sieve.dearest(by)) for by in costs},
-        "sample": [_one(sieve.sample(rng, by)) for _ in range(sample)],
+        "cheapest": {by: _one(*cheapest(sieve, by)) for by in costs},
+        "dearest": {by: _one(*most_expensive(sieve, by)) for by in costs},
+        "sample": [_one(sample_one(sieve, rng, by)) for _ in range(sample)],
     }
 
 
 def _counted(sieve: "ConstrainedSpace") -> dict[str, Any]:
     from ...spaces.constrained.feasibility import dead_choices
-    from ...spaces.constrained.sampling import histogram
+    from ...spaces.constrained.sampling import count, histogram
 
-    count = sieve.count()
+    counted = count(sieve)
     return {
-        "feasible": count.value,
-        "feasible_low": count.low,
-        "feasible_high": count.high,
-        "feasible_standard_error": count.standard_error,
-        "feasible_share": count.value / sieve.size,
+        "feasible": counted.value,
+        "feasible_low": counted.low,
+        "feasible_high": counted.high,
+        "feasible_standard_error": counted.standard_error,
+        "feasible_share": counted.value / sieve.size,
         "dead_choices": [{"choice": path, "option": option} for path, option in dead_choices(sieve)],
         "histogram": [{"from": low, "to": high, "architectures": n} for low, high, n in histogram(sieve)],
     }
 
 
 def _lines(sieve: "ConstrainedSpace", told: dict[str, Any]) -> list[str]:
+    from ...spaces.constrained.sampling import count
+
     lines = [f"space {sieve.space.name!r}: {sieve.size:,} distinct architectures; budget: {sieve.budget}"]
     if "feasible" in told:
-        lines.append(f"inside the budget: {sieve.count()}, a share of {told['feasible_share']:.3g}")
+        lines.append(f"inside the budget: {count(sieve)}, a share of {told['feasible_share']:.3g}")
     for word in ("cheapest", "dearest"):
         for by, found in told[word].items():
             lines.append(f"{word} by {by}: params {found['params']:,}, macs {found['macs']:,}: {found['text']}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import cost
+from ...spaces.constrained.sampling import count, sample_one
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import ENOUGH_DECAY
@@ -78,7 +79,7 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
     """
     file, sieve = experiment.file, experiment.sieve
     data, record = experiment.task.load(file)
-    count = sieve.count()
+    counted = count(sieve)
     memory = sorted(cost(one, sieve.batch_size).memory_bytes for one in _drawn(experiment, DRAWN))
     concurrent, why = _concurrent(experiment, elsewhere)
     told = {
@@ -86,10 +87,10 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "space": sieve.space.name,
         "size": sieve.size,
         "budget": str(experiment.budget),
-        "feasible": count.value,
-        "feasible_low": count.low,
-        "feasible_high": count.high,
-        "feasible_share": count.value / sieve.size,
+        "feasible": counted.value,
+        "feasible_low": counted.low,
+        "feasible_high": counted.high,
+        "feasible_share": counted.value / sieve.size,
         "trials": file.search.trials,
         "searcher": file.search.searcher,
         "scheduler": file.search.scheduler,
@@ -99,7 +100,7 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "data": {"name": record.name, "n_train": record.n_train, "n_val": record.n_val, "n_test": record.n_test},
         "memory_bytes": {"least": memory[0], "median": memory[len(memory) // 2], "most": memory[-1], "n": len(memory)},
         "concurrent": concurrent,
-        "notes": _notes(experiment, count.high),
+        "notes": _notes(experiment, counted.high),
     }
     return {**told, **_time(experiment, data, record, concurrent, why)}
 
@@ -114,7 +115,7 @@ def _usual(experiment: Experiment) -> dict[str, Any]:
 
 def _drawn(experiment: Experiment, n: int) -> list[Any]:
     rng = random.Random(experiment.file.search.seed)
-    return [experiment.sieve.sample(rng) for _ in range(n)]
+    return [sample_one(experiment.sieve, rng) for _ in range(n)]
 
 
 def _cores() -> int:
@@ -253,7 +254,7 @@ def _timed(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: ran
     from ...models.training.epoch import Diverged
     from ...models.training.trainer import Fit
 
-    fit = Fit(build_for(experiment.sieve.sample(rng), recipe, seed=0), data, recipe, seed=0)
+    fit = Fit(build_for(sample_one(experiment.sieve, rng), recipe, seed=0), data, recipe, seed=0)
     elapsed = None
     try:
         for _ in range(min(2, recipe.epochs)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.parameters.domains import Range, choice
 from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
@@ -81,7 +82,7 @@ class Experiment:
     def _check_budget(self) -> None:
         """Raise where nothing fits; where the task keeps a part of the budget, with how much that is."""
         try:
-            self.sieve.check()
+            check_feasible(self.sieve)
         except BudgetError as error:
             left, whole = self.sieve.budget.limits(), self.budget.limits()
             kept = {name: high - (left[name][1] or 0) for name, (_, high) in whole.items() if high is not None}

@@ -10,6 +10,8 @@ from ...results.database.records import History, Trial
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from ...spaces.constrained.feasibility import check_feasible
+from ...spaces.constrained.sampling import sample_one
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
@@ -82,8 +84,8 @@ def smaller(case: Case, step_ms: float, wanted_ms: float) -> Architecture | None
     limits = {**dict(case.experiment.file.budget), "macs": min(macs, plain.budget.macs or macs)}
     sieve = ConstrainedSpace(plain.space, Budget.of(limits), plain.batch_size)
     try:
-        sieve.check()
+        check_feasible(sieve)
     except BudgetError:
         return None
     rng = random.Random(case.seed)
-    return max((sieve.sample(rng) for _ in range(SMALLER)), key=lambda one: (one.price.macs, one.fingerprint))
+    return max((sample_one(sieve, rng) for _ in range(SMALLER)), key=lambda one: (one.price.macs, one.fingerprint))

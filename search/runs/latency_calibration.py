@@ -8,6 +8,8 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
 from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.feasibility import check_feasible
+from ...spaces.constrained.sampling import sample_one
 from ..cluster.remote_jobs import run_remote_jobs
 from ..experiment.experiment import Experiment
 from ..trials.latency import Timing, time_networks
@@ -32,7 +34,7 @@ def calibrated(
 
     plain = experiment.sieve
     sieve = ConstrainedSpace(plain.space, plain.budget, plain.batch_size, LatencyPredictor.from_json(kept["weights"]))
-    sieve.check()
+    check_feasible(sieve)
     return sieve
 
 
@@ -72,7 +74,7 @@ def _calibrate(
 def spread(sieve: ConstrainedSpace, n: int, seed: int) -> list[Architecture]:
     """Up to ``n`` architectures inside the budget, from few multiply-accumulates to many in even steps of rank."""
     rng = random.Random(f"calibration {seed}")
-    drawn = {one.fingerprint: one for one in (sieve.sample(rng, "log-macs") for _ in range(DRAWN * n))}
+    drawn = {one.fingerprint: one for one in (sample_one(sieve, rng, "log-macs") for _ in range(DRAWN * n))}
     ordered = sorted(drawn.values(), key=lambda one: (one.price.macs, one.fingerprint))
     places = {round(place * (len(ordered) - 1) / max(n - 1, 1)) for place in range(n)}
     return [ordered[place] for place in sorted(places)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ...results.database.records import FailKind, History
 from ...spaces.architectures.budget import format_count
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from ...spaces.constrained.feasibility import check_feasible
 from ..cluster.gpu_sharing import Shares
 from ..cluster.ray_runtime import ResourceError
 from ..searchers import Proposal, Searcher
@@ -48,8 +49,8 @@ def lowered(sieve: ConstrainedSpace, most: int) -> ConstrainedSpace:
     if most < (budget.min_memory_bytes or 0):
         raise BudgetError(f"nothing fits: memory_bytes must be at most {most:,}, at least {budget.min_memory_bytes:,}")
     least = most if budget.memory_bytes is None else min(most, budget.memory_bytes)
-    found = ConstrainedSpace(sieve.space, replace(budget, memory_bytes=least), sieve.batch_size, sieve.clock)
-    found.check()
+    found = ConstrainedSpace(sieve.space, replace(budget, memory_bytes=least), sieve.batch_size, sieve.latency_model)
+    check_feasible(found)
     return found
 
 

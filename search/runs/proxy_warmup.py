@@ -10,6 +10,8 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
 from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.indexing import walk
+from ...spaces.constrained.sampling import count, sample_one
 from ..cluster.remote_jobs import run_remote_jobs
 from ..experiment.experiment import Experiment
 from ..searchers import Searcher
@@ -81,8 +83,8 @@ def _scored(
 
 def candidates(sieve: ConstrainedSpace, n: int, seed: int, go_on: Callable[[], bool]) -> list[Architecture] | None:
     """``n`` different architectures inside the budget, drawn by ``seed``, or all; None where ``go_on`` says no."""
-    if sieve.count().high <= n:
-        return [architecture for _, architecture in sieve.walk()]
+    if count(sieve).high <= n:
+        return [architecture for _, architecture in walk(sieve)]
     rng = random.Random(f"warm-up {seed}")
     found: dict[str, Architecture] = {}
     for _ in range(TRIES * n):
@@ -90,7 +92,7 @@ def candidates(sieve: ConstrainedSpace, n: int, seed: int, go_on: Callable[[], b
             break
         if not go_on():
             return None
-        one = sieve.sample(rng)
+        one = sample_one(sieve, rng)
         found.setdefault(one.fingerprint, one)
     return list(found.values())
 

@@ -10,6 +10,7 @@ from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.graph import Node
+from ...spaces.constrained.indexing import path_at, walk
 from ...spaces.constrained.sampling import Draw
 from ...spaces.constrained.vectorized import Batch, Codes
 from ...spaces.search_space.space import Decisions
@@ -83,10 +84,10 @@ class Candidates:
             codes = self.batch.draw(int(min(PLAIN, 1.1 * POOL / self._draws.share)), np.random.default_rng(0))
             return _different(self._wide(codes[self.batch.fits(codes)][:POOL]))
         rng, table = random.Random(0), self._draws.from_table
-        attempts = (table.attempt(rng) for _ in range(ATTEMPTS * FEW if table.heaped else 0))
+        attempts = (table.attempt(rng) for _ in range(ATTEMPTS * FEW if table.cumulated else 0))
         paths = list(itertools.islice((path for path in attempts if path is not None), FEW))
         if not paths:
-            paths = [self.sieve.path(index) for index, _ in itertools.islice(self.sieve.walk(), FEW)]
+            paths = [path_at(self.sieve, index) for index, _ in itertools.islice(walk(self.sieve), FEW)]
         return _different(np.stack([self._row(self.batch.code(path)) for path in paths]))
 
     def _completed(self, numbers: list[int], node: int, row: list[int], rng: random.Random) -> list[int]:

@@ -3,7 +3,7 @@
 import random
 
 from ...results.database.records import History, Trial
-from ...spaces.constrained.mutation import cross, mutate, repair
+from ...spaces.constrained.mutation import crossover, mutate, repair
 from .base import Proposal, Searcher
 from .recipe_sampling import Values, cross_values, mutate_values, recipe_of, values_of
 from .unexplored import IsNew
@@ -30,7 +30,7 @@ def _bred(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: 
     crossed = mother.trial != father.trial and rng.random() < CROSSED
     if crossed:
         values = cross_values(values, _values(searcher, father), rng)
-        decisions = cross(sieve, mother.choices, father.choices, rng)
+        decisions = crossover(sieve, mother.choices, father.choices, rng)
     # a parent may lie outside: trials have run out of memory since, or an earlier run was allowed more
     decisions = decisions or repair(sieve, mother.choices, rng)
     if decisions is None:

@@ -35,7 +35,7 @@ class Features:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        graph = batch.sieve.graph
+        graph = batch.constrained.graph
         self._places = {pair: place for place, pair in enumerate(_pairs(graph))}
         columns = _choice_columns(graph.options, self._places)
         columns += _count_columns(len(graph.options), graph.options, self._places)
@@ -63,13 +63,13 @@ class Features:
 
     @property
     def _first(self) -> Floats:
-        params, macs = self.batch.sieve.graph.first_cost[:2]
+        params, macs = self.batch.constrained.graph.first_cost[:2]
         return np.array([params, macs, 0], dtype=float)
 
     @cached_property
     def _table(self) -> tuple[Floats, Floats]:
         """For each place of the batch, the options that lead along there (1 or 0) and its costs."""
-        nodes = list(reversed(self.batch.sieve.graph.order))
+        nodes = list(reversed(self.batch.constrained.graph.order))
         taken = np.zeros((len(self.batch.targets), len(self._places)))
         costs = np.zeros((len(self.batch.targets), len(COSTS)))
         for first, node in zip(self.batch.first, nodes, strict=True):

@@ -4,6 +4,7 @@ import random
 
 from ...results.database.records import History
 from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.indexing import architecture_at
 from ...spaces.parameters.domains import Range
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
@@ -29,5 +30,5 @@ class Grid(Searcher):
         for index, fingerprint in self.untried.walked:
             for recipe in self._grid:
                 if (fingerprint, recipe) not in seen:
-                    return self.propose(self.sieve.architecture(index), recipe)
+                    return self.propose(architecture_at(self.sieve, index), recipe)
         return None

@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.indexing import architecture_at, walk
+from ...spaces.constrained.sampling import sample_one
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .recipe_sampling import all_recipes, draw_recipe, finite, tried
 
@@ -46,7 +48,7 @@ class Untried:
     def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         self.sieve, self.recipes = sieve, recipes
         # (index, fingerprint) of all that fits, in the order of the indices
-        self.walked = Remembered((index, architecture.fingerprint) for index, architecture in sieve.walk())
+        self.walked = Remembered((index, architecture.fingerprint) for index, architecture in walk(sieve))
 
     def left(self, history: History) -> Iterator[int]:
         """The indices of the architectures that fit and are not in ``history``."""
@@ -74,17 +76,17 @@ class Untried:
 
     def _architecture(self, history: History, rng: random.Random) -> Architecture | None:
         for _ in range(DRAWS):
-            architecture = self.sieve.sample(rng)
+            architecture = sample_one(self.sieve, rng)
             if architecture.fingerprint not in history.fingerprints:
                 return architecture
         left = list(self.left(history))
-        return self.sieve.architecture(rng.choice(left)) if left else None
+        return architecture_at(self.sieve, rng.choice(left)) if left else None
 
     def _pair(self, history: History, rng: random.Random) -> tuple[Architecture, Recipe] | None:
         """A new recipe for an architecture already tried."""
         seen = tried(history)
         for _ in range(PAIRS):
-            architecture, recipe = self.sieve.sample(rng), draw_recipe(self.recipes, rng)
+            architecture, recipe = sample_one(self.sieve, rng), draw_recipe(self.recipes, rng)
             if (architecture.fingerprint, recipe) not in seen:
                 return architecture, recipe
         if not finite(self.recipes):
@@ -94,4 +96,4 @@ class Untried:
         if not left:
             return None
         index, recipe = rng.choice(left)
-        return self.sieve.architecture(index), recipe
+        return architecture_at(self.sieve, index), recipe

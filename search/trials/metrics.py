@@ -30,7 +30,7 @@ def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, 
     if report.proxies is not None:
         record_scores(store, run_id, trial.fingerprint, report.proxies)
     if report.latency is not None:
-        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.clock else None
+        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.latency_model else None
         record_trial(store, trial.trial, report.latency, predicted_ms=predicted)
 
 

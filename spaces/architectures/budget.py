@@ -38,20 +38,20 @@ def parse_count(value: int | float | str, what: str, *, in_bytes: bool = False) 
     """
     units = {**_DECIMAL, **(_BYTES if in_bytes else {})}
     forms = '"2GB", "512MiB"' if in_bytes else '"60k", "5M", "1.2G"'
-    law = f"{what} must be a whole number of at least 0, written like 60000 or {forms}"
+    rule = f"{what} must be a whole number of at least 0, written like 60000 or {forms}"
     if isinstance(value, str):
         match = _NUMBER.fullmatch(value.replace("_", "").replace(",", ""))
         if match is None or match["unit"] not in units:
             near = match is not None and next((u for u in units if u.lower() == match["unit"].lower()), None)
             hint = f'; did you mean "{match["digits"]}{near}"?' if match and near else ""
-            raise ValueError(f"{law}, but got {value!r}{hint}")
+            raise ValueError(f"{rule}, but got {value!r}{hint}")
         found = _exact(match["digits"], units[match["unit"]])
     elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         found = None
     else:
         found = int(value) if value == int(value) else None
     if found is None or found < 0:
-        raise ValueError(f"{law}, but got {value!r}")
+        raise ValueError(f"{rule}, but got {value!r}")
     return found
 
 

@@ -4,16 +4,17 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from .base import COUNT, WHOLE, Law, Shape, ShapeError
+from ..parameters.constraints import Constraint, non_negative_int, positive_int
+from .base import Shape, ShapeError
 from .layers import Layer, Price
 
-NAME = Law(
+NAME = Constraint(
     'the name of a network, as in "timm:resnet18" or "torchvision:vgg16"',
     lambda v: isinstance(v, str) and re.fullmatch(r"(timm|torchvision):[\w.-]+", v) is not None,
 )
-SHAPE = Law(
+SHAPE = Constraint(
     "an input shape, as in (3, 224, 224)",
-    lambda v: isinstance(v, tuple) and len(v) == 3 and all(map(WHOLE.holds, v)),
+    lambda v: isinstance(v, tuple) and len(v) == 3 and all(map(positive_int.holds, v)),
 )
 
 
@@ -34,11 +35,11 @@ class Backbone(Layer):
     kept_bytes: int = field(repr=False)
 
     kind: ClassVar[str] = "backbone"
-    laws: ClassVar[dict[str, Law]] = {
+    constraints: ClassVar[dict[str, Constraint]] = {
         "name": NAME,
         "in_shape": SHAPE,
-        "features": WHOLE,
-        **dict.fromkeys(("params", "macs", "activations", "kept_bytes"), COUNT),
+        "features": positive_int,
+        **dict.fromkeys(("params", "macs", "activations", "kept_bytes"), non_negative_int),
     }
 
     def price(self, shape: Shape) -> Price:

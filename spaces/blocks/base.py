@@ -1,10 +1,10 @@
 """The block: a frozen part of a network that checks its own fields and expands into layers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
+from ..parameters.constraints import Constraint, check
 from ..parameters.domains import Choice
 
 Shape = tuple[int, ...]
@@ -14,49 +14,23 @@ class ShapeError(ValueError):
     """A block cannot take the input it gets."""
 
 
-class Law(NamedTuple):
-    """What a field must be, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-def _whole(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
-WHOLE = Law("a whole number of at least 1", lambda v: _whole(v, 1))
-COUNT = Law("a whole number of at least 0", lambda v: _whole(v, 0))
-ODD = Law("an odd whole number of at least 1", lambda v: _whole(v, 1) and v % 2 == 1)
-FLAG = Law("true or false", lambda v: type(v) is bool)
-
-
-def one_of(*options: str) -> Law:
-    """The law that a value is one of ``options``."""
-    return Law(f"one of {', '.join(options)}", lambda v: v in options)
-
-
-def optional(law: Law) -> Law:
-    """``law``, or nothing."""
-    return Law(f"{law.words}, or left out", lambda v: v is None or law.holds(v))
-
-
 class Block(ABC):
-    """A part of a network. Concrete blocks are frozen dataclasses with a ``kind`` and the ``laws`` of their fields.
+    """A part of a network. Concrete blocks are frozen dataclasses with a ``kind`` and ``constraints`` of their fields.
 
     A field may hold a :class:`Choice` instead of a value: then the block is a template, every option is checked, and
     only a :class:`~archsieve.spaces.search_space.space.Space` can use it.
     """
 
     kind: ClassVar[str]
-    laws: ClassVar[dict[str, Law]] = {}
+    constraints: ClassVar[dict[str, Constraint]] = {}
 
     def __post_init__(self) -> None:
-        for name, law in self.laws.items():
+        for name, constraint in self.constraints.items():
             value = getattr(self, name)
             for option in value.options if isinstance(value, Choice) else (value,):
-                if not isinstance(option, Choice) and not law.holds(option):
-                    raise ValueError(f"{self.kind}: {name} must be {law.words}, but got {option!r}")
+                # tested before the call: searches create blocks by the million, and the name costs a string
+                if not isinstance(option, Choice) and not constraint.holds(option):
+                    check(constraint, option, f"{self.kind}: {name}")
 
     @abstractmethod
     def expand(self, shape: Shape) -> tuple["Block", ...]:

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, optional
-from .layers import MODE, PLACE, Branches, Layer, Pooling, conv_norm_act
+from ..parameters.constraints import Constraint, boolean, non_negative_int, odd_int, optional, positive_int
+from .base import Block, Shape
+from .layers import NORM_AND_ACT, POOLING_MODE, Branches, Layer, Pooling, conv_norm_act
 
 
 def _six(value: Any) -> bool:
     if not (isinstance(value, tuple) and len(value) == 6):
         return False
     one, *inner, pool = value
-    return all(map(WHOLE.holds, inner)) and COUNT.holds(one) and COUNT.holds(pool)
+    return all(map(positive_int.holds, inner)) and non_negative_int.holds(one) and non_negative_int.holds(pool)
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,17 @@ class Inception(Block):
     act: str = "relu"
 
     kind: ClassVar[str] = "inception"
-    laws: ClassVar[dict[str, Law]] = {
-        "width": optional(Law("a whole number of at least 8", lambda v: WHOLE.holds(v) and v >= 8)),
-        "branches": optional(Law("six whole numbers of at least 1, of which the first and the last may be 0", _six)),
-        "reduce": FLAG,
-        "five": ODD,
-        "double": FLAG,
-        "pool": MODE,
-        "stride": WHOLE,
-        **PLACE,
+    constraints: ClassVar[dict[str, Constraint]] = {
+        "width": optional(Constraint("a whole number of at least 8", lambda v: positive_int.holds(v) and v >= 8)),
+        "branches": optional(
+            Constraint("six whole numbers of at least 1, of which the first and the last may be 0", _six)
+        ),
+        "reduce": boolean,
+        "five": odd_int,
+        "double": boolean,
+        "pool": POOLING_MODE,
+        "stride": positive_int,
+        **NORM_AND_ACT,
     }
 
     def __post_init__(self) -> None:

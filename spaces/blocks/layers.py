@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
-from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, picture, slide
+from ..parameters.constraints import Constraint, boolean, non_negative_int, odd_int, one_of, positive_int
+from .base import Block, Shape, ShapeError, picture, slide
 
 # name: (parameters per channel, tensors of its size that training keeps because of it).
 # relu, tanh and sigmoid are undone from their output; the others need their input, and the next layer their output.
@@ -28,9 +29,9 @@ ACTIVATIONS: dict[str, tuple[int, int]] = {
     "tanh": (0, 1),
     "sigmoid": (0, 1),
 }
-ACT: Law = one_of(*ACTIVATIONS, "none")
-MODE: Law = one_of("max", "average")
-PLACE: dict[str, Law] = {"norm": FLAG, "act": ACT}
+ACTIVATION: Constraint = one_of(*ACTIVATIONS, "none")
+POOLING_MODE: Constraint = one_of("max", "average")
+NORM_AND_ACT: dict[str, Constraint] = {"norm": boolean, "act": ACTIVATION}
 
 FLOAT_BYTES = 4
 INDEX_BYTES = 8  # max pooling keeps the place of each maximum as a 64-bit integer
@@ -75,10 +76,10 @@ class Convolution(Layer):
     bias: bool = False
 
     kind: ClassVar[str] = "convolution"
-    laws: ClassVar[dict[str, Law]] = {
-        **dict.fromkeys(("width", "kernel", "stride", "groups"), WHOLE),
-        "padding": COUNT,
-        "bias": FLAG,
+    constraints: ClassVar[dict[str, Constraint]] = {
+        **dict.fromkeys(("width", "kernel", "stride", "groups"), positive_int),
+        "padding": non_negative_int,
+        "bias": boolean,
     }
 
     def price(self, shape: Shape) -> Price:
@@ -113,7 +114,7 @@ class Act(Layer):
     name: str = "relu"
 
     kind: ClassVar[str] = "activation"
-    laws: ClassVar[dict[str, Law]] = {"name": one_of(*ACTIVATIONS)}
+    constraints: ClassVar[dict[str, Constraint]] = {"name": one_of(*ACTIVATIONS)}
 
     def price(self, shape: Shape) -> Price:
         params, kept = ACTIVATIONS[self.name]
@@ -131,12 +132,12 @@ class Pooling(Layer):
     ceil: bool = False
 
     kind: ClassVar[str] = "pooling"
-    laws: ClassVar[dict[str, Law]] = {
+    constraints: ClassVar[dict[str, Constraint]] = {
         "mode": one_of("max", "average"),
-        "kernel": WHOLE,
-        "stride": WHOLE,
-        "padding": COUNT,
-        "ceil": FLAG,
+        "kernel": positive_int,
+        "stride": positive_int,
+        "padding": non_negative_int,
+        "ceil": boolean,
     }
 
     def price(self, shape: Shape) -> Price:
@@ -182,7 +183,7 @@ class FullyConnected(Layer):
     bias: bool = True
 
     kind: ClassVar[str] = "fully-connected"
-    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "bias": FLAG}
+    constraints: ClassVar[dict[str, Constraint]] = {"width": positive_int, "bias": boolean}
 
     def price(self, shape: Shape) -> Price:
         if len(shape) != 1:
@@ -199,7 +200,7 @@ class PadShortcut(Layer):
     stride: int = 1
 
     kind: ClassVar[str] = "pad-shortcut"
-    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "stride": WHOLE}
+    constraints: ClassVar[dict[str, Constraint]] = {"width": positive_int, "stride": positive_int}
 
     def price(self, shape: Shape) -> Price:
         channels, height, width = picture(self, shape)
@@ -217,7 +218,7 @@ class LocalResponse(Layer):
     size: int = 5
 
     kind: ClassVar[str] = "local-response"
-    laws: ClassVar[dict[str, Law]] = {"size": WHOLE}
+    constraints: ClassVar[dict[str, Constraint]] = {"size": positive_int}
 
     def price(self, shape: Shape) -> Price:
         # torch builds it from a product, a padded mean and a power, and keeps about five tensors of this size
@@ -235,7 +236,7 @@ class Branches(Layer):
     join: str = "add"
 
     kind: ClassVar[str] = "branches"
-    laws: ClassVar[dict[str, Law]] = {"join": one_of("add", "concat")}
+    constraints: ClassVar[dict[str, Constraint]] = {"join": one_of("add", "concat")}
 
     def price(self, shape: Shape) -> Price:
         prices = [price_chain(chain, shape) for chain in self.chains]
@@ -327,7 +328,7 @@ class LocalContrast(Layer):
     kernel: int = 9
 
     kind: ClassVar[str] = "local-contrast"
-    laws: ClassVar[dict[str, Law]] = {"kernel": ODD}
+    constraints: ClassVar[dict[str, Constraint]] = {"kernel": odd_int}
 
     def price(self, shape: Shape) -> Price:
         channels, height, width = picture(self, shape)

@@ -4,14 +4,23 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
+from ..parameters.constraints import (
+    Constraint,
+    boolean,
+    non_negative_int,
+    odd_int,
+    one_of,
+    optional,
+    positive_int,
+)
 from ..parameters.lookup import look_up, unknown
 from .backbone import Backbone
-from .base import COUNT, FLAG, ODD, WHOLE, Block, Law, Shape, ShapeError, one_of, optional
+from .base import Block, Shape, ShapeError
 from .inception import Inception
 from .layers import (
     LAYERS,
-    MODE,
-    PLACE,
+    NORM_AND_ACT,
+    POOLING_MODE,
     BatchNorm,
     Branches,
     Convolution,
@@ -57,10 +66,10 @@ class Conv(Block):
     act: str = "relu"
 
     kind: ClassVar[str] = "conv"
-    laws: ClassVar[dict[str, Law]] = {
-        **dict.fromkeys(("width", "kernel", "stride", "groups"), WHOLE),
-        "padding": optional(COUNT),
-        **PLACE,
+    constraints: ClassVar[dict[str, Constraint]] = {
+        **dict.fromkeys(("width", "kernel", "stride", "groups"), positive_int),
+        "padding": optional(non_negative_int),
+        **NORM_AND_ACT,
     }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
@@ -80,12 +89,12 @@ class Pool(Block):
     ceil: bool = False
 
     kind: ClassVar[str] = "pool"
-    laws: ClassVar[dict[str, Law]] = {
-        "kernel": WHOLE,
-        "stride": optional(WHOLE),
-        "padding": COUNT,
-        "mode": MODE,
-        "ceil": FLAG,
+    constraints: ClassVar[dict[str, Constraint]] = {
+        "kernel": positive_int,
+        "stride": optional(positive_int),
+        "padding": non_negative_int,
+        "mode": POOLING_MODE,
+        "ceil": boolean,
     }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
@@ -106,7 +115,13 @@ class ConvPool(Block):
     act: str = "relu"
 
     kind: ClassVar[str] = "conv-pool"
-    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, "kernel": ODD, "convs": WHOLE, "pool": MODE, **PLACE}
+    constraints: ClassVar[dict[str, Constraint]] = {
+        "width": positive_int,
+        "kernel": odd_int,
+        "convs": positive_int,
+        "pool": POOLING_MODE,
+        **NORM_AND_ACT,
+    }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         conv = conv_norm_act(self.width, self.kernel, norm=self.norm, act=self.act)
@@ -134,14 +149,14 @@ class Residual(Block):
     act: str = "relu"
 
     kind: ClassVar[str] = "residual"
-    laws: ClassVar[dict[str, Law]] = {
-        "width": WHOLE,
+    constraints: ClassVar[dict[str, Constraint]] = {
+        "width": positive_int,
         "form": one_of("basic", "bottleneck"),
-        "stride": WHOLE,
+        "stride": positive_int,
         "shortcut": one_of("A", "B", "C", "none"),
-        "preactivation": FLAG,
-        "stride_first": FLAG,
-        **PLACE,
+        "preactivation": boolean,
+        "stride_first": boolean,
+        **NORM_AND_ACT,
     }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
@@ -202,7 +217,7 @@ class Linear(Block):
     act: str = "relu"
 
     kind: ClassVar[str] = "linear"
-    laws: ClassVar[dict[str, Law]] = {"width": WHOLE, **PLACE}
+    constraints: ClassVar[dict[str, Constraint]] = {"width": positive_int, **NORM_AND_ACT}
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         flatten: tuple[Layer, ...] = (Flatten(),) if len(shape) == 3 else ()
@@ -231,10 +246,10 @@ class PyramidPool(Block):
     bins: tuple[int, ...] = (7, 3, 2, 1)
 
     kind: ClassVar[str] = "pyramid-pool"
-    laws: ClassVar[dict[str, Law]] = {
-        "bins": Law(
+    constraints: ClassVar[dict[str, Constraint]] = {
+        "bins": Constraint(
             "one or more whole numbers of at least 1",
-            lambda v: isinstance(v, tuple) and len(v) > 0 and all(map(WHOLE.holds, v)),
+            lambda v: isinstance(v, tuple) and len(v) > 0 and all(map(positive_int.holds, v)),
         )
     }
 
@@ -258,7 +273,7 @@ class ResponseNorm(Block):
     size: int = 5
 
     kind: ClassVar[str] = "response-norm"
-    laws: ClassVar[dict[str, Law]] = {"size": WHOLE}
+    constraints: ClassVar[dict[str, Constraint]] = {"size": positive_int}
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         return (LocalResponse(self.size),)

@@ -1,9 +1,9 @@
-"""Ways: how many ways there are to finish from each node of a graph, by what they cost.
+"""Cost tables: a graph's costs as arrays, how many paths have each total, and whether a path can still fit.
 
-Costs add up along a path, so the ways of a node are the ways of its targets moved by what the edges cost (dynamic
-programming from the end). Two tables tell them: :class:`ExactWays` by exact cost, where there are few different ones,
-and :class:`BucketWays` by cost rounded down to buckets, each edge by itself. A path has one total in either table, so
-drawing a total in proportion to its ways, and then edge after edge in proportion to what is left, is uniform over the
+Costs add up along a path, so the paths of a node are those of its targets moved by what the edges cost (dynamic
+programming from the end). Two count tables hold them: :class:`ExactCountTable` by exact cost, where few costs differ,
+and :class:`BucketCountTable` by cost rounded down to buckets, edge by edge. A path has one total in either table, so
+drawing a total in proportion to its count, and then edge after edge in proportion to what is left, is uniform over the
 paths.
 """
 
@@ -16,18 +16,19 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import Edge, Node
+from .constrained_space import AXES, ConstrainedSpace, cached_per_space
+from .graph import Edge, Node, Vector
 
 Total = tuple[int, ...]  # one number for each limited cost: exact units, or buckets
 Ints = NDArray[np.int64]
 
 
-class Ledger:
-    """A graph's costs as seen by a sieve: for each node its edges and, for each limited cost, what they take.
+class CostArrays:
+    """A graph's costs as arrays: for each node its edges and, for each limited cost, what they take.
 
     ``order`` lists the nodes, each behind all its targets; ``costs[node]`` has a row for each edge, ``last[node]`` is
-    the head's cost or None; ``first`` is spent before the first block; ``highs`` and ``lows`` are the limits, a missing
-    upper one being the most that anything costs.
+    the head's cost or None; ``first`` is spent before the first block; ``highs`` and ``lows`` are the limits, where a
+    missing upper limit is the largest total of any path.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Ledger:
     def _extreme(self, choose: "np.ufunc") -> dict[Node, Ints]:
         found: dict[Node, Ints] = {}
         for node in self.order:
-            ways = [] if self.last[node] is None else [self.last[node]]
-            ways += [cost + found[edge.target] for edge, cost in zip(node.edges, self.costs[node], strict=True)]
-            found[node] = choose.reduce(np.array(ways))
+            rows = [] if self.last[node] is None else [self.last[node]]
+            rows += [cost + found[edge.target] for edge, cost in zip(node.edges, self.costs[node], strict=True)]
+            found[node] = choose.reduce(np.array(rows))
         return found
 
     @cached_property
@@ -87,11 +88,32 @@ class Ledger:
         return np.asarray(((total >= self.lows) & (total <= self.highs)).all(axis=-1))
 
 
-class Ways(ABC):
-    """A table of ways: the totals of whole paths, and how a path with a given total may go on."""
+@cached_per_space
+def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: bool = True) -> CostArrays:
+    """The graph's costs ``names`` as arrays, with the budget's limits, or without them where not ``bounded``."""
+    axes, limits = [AXES.index(name) for name in names], constrained.limits if bounded else {}
+    bounds = [limits.get(name, (0, None)) for name in names]
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+    def row(vector: Vector) -> Ints:
+        costs = constrained.cost_vector(vector)
+        return np.array([costs[axis] for axis in axes], dtype=np.int64)
+
+    order = constrained.graph.order
+    return CostArrays(
+        order,
+        {node: np.array([row(edge.cost) for edge in node.edges]) for node in order},
+        {node: None if node.last is None else row(node.last) for node in order},
+        row(constrained.graph.first_cost),
+        [low for low, _ in bounds],
+        [float("inf") if high is None else high for _, high in bounds],
+    )
+
+
+class CountTable(ABC):
+    """How many paths have each total, and how a path with a given total continues."""
+
+    def __init__(self, arrays: CostArrays) -> None:
+        self.arrays = arrays
 
     @property
     @abstractmethod
@@ -104,7 +126,7 @@ class Ways(ABC):
 
     @abstractmethod
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
-        """How many ways finish with exactly ``rest`` to spend: along each edge of ``node``, and last by ending here."""
+        """How many paths spend exactly ``rest``: along each edge of ``node``, and last by ending there."""
 
     @abstractmethod
     def step(self, node: Node, place: int) -> Total:
@@ -112,10 +134,10 @@ class Ways(ABC):
 
     def draw(self, total: Total, rng: random.Random) -> list[Edge]:
         """A path with that total, each equally likely."""
-        node, rest, path = self.ledger.start, total, list[Edge]()
+        node, rest, path = self.arrays.start, total, list[Edge]()
         while True:
-            heaped = self.weights(node, rest).cumsum()
-            place = int(heaped.searchsorted(rng.random() * heaped[-1], side="right"))
+            cumulated = self.weights(node, rest).cumsum()
+            place = int(cumulated.searchsorted(rng.random() * cumulated[-1], side="right"))
             if place == len(node.edges):
                 return path
             path.append(node.edges[place])
@@ -123,36 +145,36 @@ class Ways(ABC):
             node = node.edges[place].target
 
 
-class ExactWays(Ways):
-    """Ways by exact cost. :class:`TooMany` where there are more than ``limit`` different costs at the nodes."""
+class ExactCountTable(CountTable):
+    """Path counts by exact cost; :class:`TooManyCosts` above ``limit`` different costs at the nodes."""
 
-    def __init__(self, ledger: Ledger, limit: int = 2_000_000) -> None:
-        super().__init__(ledger)
+    def __init__(self, arrays: CostArrays, limit: int = 2_000_000) -> None:
+        super().__init__(arrays)
         self._limit = limit
         self._rows: dict[Node, Ints] = {}
         self._counts: dict[Node, list[int]] = {}
         self._lookup: dict[Node, dict[Total, int]] = {}
         used = 0
-        for node in ledger.order:
+        for node in arrays.order:
             self._rows[node], self._counts[node] = self._merge(node)
             used += len(self._counts[node])
             if used > limit:
-                raise TooMany(f"more than {limit:,} different costs")
+                raise TooManyCosts(f"more than {limit:,} different costs")
 
     def _merge(self, node: Node) -> tuple[Ints, list[int]]:
-        """The ways of one node: those of its targets moved by the edges, what breaks a limit already left out."""
-        ledger = self.ledger
-        last = ledger.last[node]
+        """The costs and counts of one node: those of its targets moved by the edges, without what breaks a limit."""
+        arrays = self.arrays
+        last = arrays.last[node]
         rows = [] if last is None else [last[None]]
         counts: list[list[int]] = [] if last is None else [[1]]
-        for edge, cost in zip(node.edges, ledger.costs[node], strict=True):
+        for edge, cost in zip(node.edges, arrays.costs[node], strict=True):
             rows.append(self._rows[edge.target] + cost)
             counts.append(self._counts[edge.target])
         if sum(map(len, counts)) > 4 * self._limit:
-            raise TooMany(f"more than {self._limit:,} different costs")
+            raise TooManyCosts(f"more than {self._limit:,} different costs")
         stacked = np.concatenate(rows)
         numbers = np.array([number for part in counts for number in part], dtype=object)
-        keep = (stacked + ledger.reach.get(node, ledger.first) <= ledger.highs).all(axis=1)
+        keep = (stacked + arrays.reach.get(node, arrays.first) <= arrays.highs).all(axis=1)
         return _unique(stacked[keep], numbers[keep])
 
     @property
@@ -163,12 +185,12 @@ class ExactWays(Ways):
     @cached_property
     def inside(self) -> tuple[Ints, list[int]]:
         """The totals of whole paths inside the limits, and exactly how many paths have each."""
-        rows, counts = self._rows[self.ledger.start], self._counts[self.ledger.start]
-        inside = self.ledger.fits(rows + self.ledger.first)
+        rows, counts = self._rows[self.arrays.start], self._counts[self.arrays.start]
+        inside = self.arrays.fits(rows + self.arrays.first)
         return rows[inside], list(compress(counts, inside))
 
     def costs(self, rows: Ints) -> Ints:
-        return rows + self.ledger.first
+        return rows + self.arrays.first
 
     @cached_property
     def count(self) -> int:
@@ -176,13 +198,13 @@ class ExactWays(Ways):
         return sum(self.inside[1])
 
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
-        left = [tuple(row) for row in (np.array(rest) - self.ledger.costs[node]).tolist()] if node.edges else []
-        ways = [self._number(edge.target, row) for edge, row in zip(node.edges, left, strict=True)]
-        last = self.ledger.last[node]
-        return np.array([*ways, last is not None and tuple(last.tolist()) == rest], dtype=float)
+        left = [tuple(row) for row in (np.array(rest) - self.arrays.costs[node]).tolist()] if node.edges else []
+        counts = [self._number(edge.target, row) for edge, row in zip(node.edges, left, strict=True)]
+        last = self.arrays.last[node]
+        return np.array([*counts, last is not None and tuple(last.tolist()) == rest], dtype=float)
 
     def step(self, node: Node, place: int) -> Total:
-        return tuple(self.ledger.costs[node][place].tolist())
+        return tuple(self.arrays.costs[node][place].tolist())
 
     def _number(self, node: Node, rest: Total) -> int:
         if node not in self._lookup:
@@ -191,7 +213,7 @@ class ExactWays(Ways):
         return self._lookup[node].get(rest, 0)
 
 
-class TooMany(Exception):  # noqa: N818 - it is no fault, only the word to take buckets
+class TooManyCosts(Exception):  # noqa: N818 - not an error: the caller takes buckets instead
     """There are too many different costs for an exact table."""
 
 
@@ -205,8 +227,8 @@ def _unique(rows: Ints, counts: NDArray[np.object_]) -> tuple[Ints, list[int]]:
     return rows[first], list(np.add.reduceat(counts, np.flatnonzero(first)))
 
 
-class BucketWays(Ways):
-    """Ways by cost in buckets, each edge's cost rounded down: a path's total is never above its true cost.
+class BucketCountTable(CountTable):
+    """Path counts by cost in buckets, each edge's cost rounded down: a path's total is never above its true cost.
 
     One limited cost has 4,096 buckets up to its limit, two have 192 each; of more, the first two are in the table and
     the draw's exact check sees to the others.
@@ -214,18 +236,18 @@ class BucketWays(Ways):
 
     BUCKETS = {1: 4096, 2: 192}
 
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__(ledger)
-        self.axes = min(2, len(ledger.highs))
+    def __init__(self, arrays: CostArrays) -> None:
+        super().__init__(arrays)
+        self.axes = min(2, len(arrays.highs))
         self.n = self.BUCKETS[self.axes]
-        room = ledger.highs - ledger.first - ledger.least[ledger.start]
+        room = arrays.highs - arrays.first - arrays.least[arrays.start]
         self.width = np.maximum(1, -(-(room[: self.axes] + 1) // self.n))
-        self._number = {node: i for i, node in enumerate(ledger.order)}
-        self._targets = {node: np.array([self._number[edge.target] for edge in node.edges]) for node in ledger.order}
-        self._steps = {node: self._floors(node) for node in ledger.order}
-        self._ends = {node: self._end(node) for node in ledger.order}
-        self._tables = np.zeros((len(ledger.order), *(self.n,) * self.axes))
-        for node in ledger.order:
+        self._number = {node: i for i, node in enumerate(arrays.order)}
+        self._targets = {node: np.array([self._number[edge.target] for edge in node.edges]) for node in arrays.order}
+        self._steps = {node: self._floors(node) for node in arrays.order}
+        self._ends = {node: self._end(node) for node in arrays.order}
+        self._tables = np.zeros((len(arrays.order), *(self.n,) * self.axes))
+        for node in arrays.order:
             self._fill(node)
 
     def _fill(self, node: Node) -> None:
@@ -244,37 +266,37 @@ class BucketWays(Ways):
         """Buckets of each edge. Costs are counted above the least it takes anyway, which keeps the buckets narrow."""
         if not node.edges:
             return np.zeros((0, self.axes), dtype=np.int64)
-        least = self.ledger.least
-        over = self.ledger.costs[node] - least[node] + np.array([least[edge.target] for edge in node.edges])
+        least = self.arrays.least
+        over = self.arrays.costs[node] - least[node] + np.array([least[edge.target] for edge in node.edges])
         return np.asarray(over[:, : self.axes] // self.width)
 
     def _end(self, node: Node) -> Total | None:
-        last = self.ledger.last[node]
-        return None if last is None else tuple(((last - self.ledger.least[node])[: self.axes] // self.width).tolist())
+        last = self.arrays.last[node]
+        return None if last is None else tuple(((last - self.arrays.least[node])[: self.axes] // self.width).tolist())
 
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
-        ways = np.zeros(len(node.edges) + 1)
+        counts = np.zeros(len(node.edges) + 1)
         if node.edges:
             left = np.array(rest) - self._steps[node]
             on = (left >= 0).all(axis=1)
-            ways[:-1][on] = self._tables[(self._targets[node][on], *left[on].T)]
-        ways[-1] = self._ends[node] == rest
-        return ways
+            counts[:-1][on] = self._tables[(self._targets[node][on], *left[on].T)]
+        counts[-1] = self._ends[node] == rest
+        return counts
 
     def step(self, node: Node, place: int) -> Total:
         return tuple(self._steps[node][place].tolist())
 
     def costs(self, rows: Ints) -> Ints:
-        base = self.ledger.first + self.ledger.least[self.ledger.start]
+        base = self.arrays.first + self.arrays.least[self.arrays.start]
         return np.asarray(base[: self.axes] + rows * self.width)
 
     @cached_property
     def _whole(self) -> tuple[Ints, NDArray[np.float64]]:
-        table = self._tables[self._number[self.ledger.start]]
+        table = self._tables[self._number[self.arrays.start]]
         rows = np.argwhere(table > 0)
-        # what is surely too cheap for a lower limit: even the most that rounding took off would not lift it
-        dearest = self.costs(rows + self.ledger.length)
-        keep = (dearest >= self.ledger.lows[: self.axes]).all(axis=1)
+        # rows below a lower limit even when the most that rounding can take off is added back
+        highest = self.costs(rows + self.arrays.length)
+        keep = (highest >= self.arrays.lows[: self.axes]).all(axis=1)
         return rows[keep], table[tuple(rows[keep].T)]
 
     @property
@@ -285,11 +307,11 @@ class BucketWays(Ways):
     def bounds(self) -> tuple[float, float]:
         """Between how many and how many paths lie inside the limits on the table's axes."""
         rows, counts = self._whole
-        cheapest = self.costs(rows)
-        dearest = cheapest + self.ledger.length * (self.width - 1)
+        lowest = self.costs(rows)
+        highest = lowest + self.arrays.length * (self.width - 1)
         axes = slice(self.axes)
-        surely = (dearest <= self.ledger.highs[axes]).all(axis=1) & (cheapest >= self.ledger.lows[axes]).all(axis=1)
-        whole = self.axes == len(self.ledger.highs)
+        surely = (highest <= self.arrays.highs[axes]).all(axis=1) & (lowest >= self.arrays.lows[axes]).all(axis=1)
+        whole = self.axes == len(self.arrays.highs)
         return (float(counts[surely].sum()) if whole else 0.0), float(counts.sum())
 
     def rest(self, node: Node) -> NDArray[np.bool_]:
@@ -297,28 +319,28 @@ class BucketWays(Ways):
         return np.asarray(self._tables[self._number[node]] > 0)
 
 
-class Outlook:
-    """Whether the first two limits can still be met together from a node on: never a wrong no.
+class LowerBounds:
+    """Whether a path can still meet the first two limits together from a node on; it never denies one that can.
 
-    A table of ways in buckets tells it. Each edge on the way to the end may have been rounded down by almost a bucket,
-    so what is asked of is a rectangle of buckets that is wider by as many; sums over the table answer at once.
+    A bucket table answers. Each edge on the way to the end may have been rounded down by almost a bucket, so the query
+    is a rectangle of buckets that is wider by as many; sums over the table answer it at once.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ways = BucketWays(ledger)
-        self._axes = self._ways.axes
-        self._width = self._ways.width.tolist()
-        self._lows, self._highs = (limits[: self._axes].tolist() for limits in (ledger.lows, ledger.highs))
-        self._least = {node: least[: self._axes].tolist() for node, least in ledger.least.items()}
+    def __init__(self, arrays: CostArrays) -> None:
+        self._table = BucketCountTable(arrays)
+        self._axes = self._table.axes
+        self._width = self._table.width.tolist()
+        self._lows, self._highs = (limits[: self._axes].tolist() for limits in (arrays.lows, arrays.highs))
+        self._least = {node: least[: self._axes].tolist() for node, least in arrays.least.items()}
         self._sums: dict[Node, NDArray[np.int32]] = {}
 
     def may_fit(self, node: Node, spent: Sequence[int]) -> bool:
-        """Whether a path that has ``spent`` so much, of each limited cost, before ``node`` may end inside."""
-        lost, spans = self._ways.ledger.ahead[node], list[tuple[int, int]]()
+        """Whether a path that costs ``spent`` (one number a limited cost) before ``node`` may end inside the budget."""
+        lost, spans = self._table.arrays.ahead[node], list[tuple[int, int]]()
         for axis, width in enumerate(self._width):
             base = spent[axis] + self._least[node][axis]
             low = -((base + lost * (width - 1) - self._lows[axis]) // width)
-            high = min((self._highs[axis] - base) // width, self._ways.n - 1)
+            high = min((self._highs[axis] - base) // width, self._table.n - 1)
             spans.append((max(low, 0), high + 1))
         if any(low >= high for low, high in spans):
             return False
@@ -329,9 +351,9 @@ class Outlook:
         return bool(sums[high, right] - sums[low, right] - sums[high, left] + sums[low, left] > 0)
 
     def _sums_at(self, node: Node) -> NDArray[np.int32]:
-        """How many buckets before each place, on each axis, are some path's."""
+        """How many buckets before each position, on each axis, hold a path."""
         if node not in self._sums:
-            sums = np.pad(self._ways.rest(node), [(1, 0)] * self._axes).astype(np.int32)
+            sums = np.pad(self._table.rest(node), [(1, 0)] * self._axes).astype(np.int32)
             for axis in range(self._axes):
                 sums = sums.cumsum(axis=axis, dtype=np.int32)
             self._sums[node] = sums

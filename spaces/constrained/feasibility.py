@@ -1,54 +1,124 @@
-"""The verdict on a budget: whether anything fits, what would, and which choices never do."""
+"""Feasibility: the extreme architectures of a space, whether anything fits, what would, and which options never do."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from ..architectures.architecture import Architecture
+from ..architectures.budget import spelled
+from ..architectures.cost import Cost, cost
 from ..blocks.base import Block
 from ..parameters.domains import Choice, Repeat
 from ..search_space.space import child_path, label
-from .cost_tables import Ints, Ledger
-from .graph import Node
+from .constrained_space import AXES, BudgetError, ConstrainedSpace, cached_per_space
+from .cost_tables import CostArrays, Ints, cost_arrays
+from .graph import Edge, Node, Vector
+from .indexing import walk
 
-if TYPE_CHECKING:
-    from .constrained_space import ConstrainedSpace
-
-WIDEST = 4096  # points of a front; a wider one is thinned by merging neighbours into what is cheaper than both
+MAX_FRONT = 4096  # points of a front; a longer one is thinned by merging neighbours into what is cheaper than both
 
 
-def something_fits(sieve: "ConstrainedSpace") -> bool:
-    """Whether anything lies inside all limits together; what is cheapest is tried first."""
-    if any(sieve.allows(sieve.cheapest(name)[0]) for name in sieve.limited) or not sieve.limited:
+def cheapest(constrained: ConstrainedSpace, by: str = "params") -> tuple[Architecture, Cost]:
+    """The architecture of the whole space with the least ``by``, whatever the budget."""
+    return _extreme(constrained, by, constrained.least, min)
+
+
+def most_expensive(constrained: ConstrainedSpace, by: str = "params") -> tuple[Architecture, Cost]:
+    """The architecture of the whole space with the most ``by``, whatever the budget."""
+    return _extreme(constrained, by, constrained.most, max)
+
+
+def _extreme(
+    constrained: ConstrainedSpace, by: str, table: dict[Node, Vector], choose: Callable[..., Any]
+) -> tuple[Architecture, Cost]:
+    axis, vector = AXES.index(by), constrained.cost_vector
+    node = constrained.graph.start
+    path: list[Edge] = []
+    while True:
+        options: list[tuple[int, Edge | None]] = [] if node.last is None else [(vector(node.last)[axis], None)]
+        options += [(vector(edge.cost)[axis] + table[edge.target][axis], edge) for edge in node.edges]
+        _, edge = choose(options, key=lambda option: option[0])
+        if edge is None:
+            architecture = constrained.graph.architecture(path)
+            return architecture, cost(architecture, constrained.batch_size)
+        path.append(edge)
+        node = edge.target
+
+
+@cached_per_space
+def check_feasible(constrained: ConstrainedSpace) -> None:
+    """Raise :class:`BudgetError` where nothing fits, with the cheapest architecture and the nearest budget."""
+    for name in constrained.limits:
+        _check_limit(constrained, name)
+    if not something_fits(constrained):
+        raise BudgetError(
+            f"nothing in the space {constrained.space.name!r} fits {constrained.budget}: each limit alone can be met, "
+            f"all together cannot; the cheapest by params is {_in_words(cheapest(constrained, 'params')[1])}, by macs "
+            f"{_in_words(cheapest(constrained, 'macs')[1])}; {_remedy(constrained)}"
+        )
+
+
+def _check_limit(constrained: ConstrainedSpace, name: str) -> None:
+    """Raise where even the extreme architecture breaks the limit ``name`` alone."""
+    axis, (low, high), space = AXES.index(name), constrained.limits[name], constrained.space.name
+    base, start = constrained.cost_vector(constrained.graph.first_cost)[axis], constrained.graph.start
+    least, most = base + constrained.least[start][axis], base + constrained.most[start][axis]
+    if high is not None and least > high:
+        found, price = cheapest(constrained, name)
+        raise BudgetError(
+            f"nothing in the space {space!r} fits {spelled(name, high, '<=')}: the cheapest architecture has "
+            f"{spelled(name, least)} ({found}; {_in_words(price)}); {_remedy(constrained)}"
+        )
+    if most < low:
+        raise BudgetError(
+            f"nothing in the space {space!r} fits {name} >= {low:,}: the dearest architecture has {name} {most:,} "
+            f"({most_expensive(constrained, name)[0]}); lower min_{name} or add larger options"
+        )
+
+
+def _remedy(constrained: ConstrainedSpace) -> str:
+    nearest = " and ".join(spelled(name, value, "=", "d") for name, value in nearest_budget(constrained).items())
+    return f"the nearest budget that something fits is {nearest}; raise the limits or add smaller options"
+
+
+def _in_words(found: Cost) -> str:
+    return f"params {found.params:,}, macs {found.macs:,}"
+
+
+def something_fits(constrained: ConstrainedSpace) -> bool:
+    """Whether anything lies inside all limits together; the cheapest architectures are tried first."""
+    names, limits = constrained.limited, constrained.limits
+    if not names or any(constrained.allows(cheapest(constrained, name)[0]) for name in names):
         return True
-    if not any(low for low, _ in sieve.limits.values()):
-        return all(value <= (sieve.limits[name][1] or 0) for name, value in nearest_budget(sieve).items())
-    return next(sieve.walk(), None) is not None
+    if not any(low for low, _ in limits.values()):
+        return all(value <= (limits[name][1] or 0) for name, value in nearest_budget(constrained).items())
+    return next(walk(constrained), None) is not None
 
 
-def nearest_budget(sieve: "ConstrainedSpace") -> dict[str, int]:
-    """The upper limits, each as low as it can be, that something fits and that stretch the given ones least.
+def nearest_budget(constrained: ConstrainedSpace) -> dict[str, int]:
+    """The upper limits, each as low as possible, that something fits and that stretch the given ones least.
 
-    Of the cheapest totals (those that no other one undercuts in every limited cost) the one whose largest ratio to its
-    limit is least: below 1 where something fits the budget's upper limits as they are.
+    Of the non-dominated totals, the one whose largest ratio to its limit is least: at most 1 where something fits the
+    budget's upper limits as they are.
     """
-    names = tuple(name for name, (_, high) in sieve.limits.items() if high is not None)
-    ledger = sieve.ledger(names, bounded=False)
-    rows = fronts(ledger)[ledger.start] + ledger.first
-    highs = np.array([max(sieve.limits[name][1] or 0, 1) for name in names])
+    names = tuple(name for name, (_, high) in constrained.limits.items() if high is not None)
+    arrays = cost_arrays(constrained, names, bounded=False)
+    rows = fronts(arrays)[arrays.start] + arrays.first
+    highs = np.array([max(constrained.limits[name][1] or 0, 1) for name in names])
     best = rows[(rows / highs).max(axis=1).argmin()]
     return dict(zip(names, best.tolist(), strict=True))
 
 
-def dead_choices(sieve: "ConstrainedSpace") -> list[tuple[str, object]]:
+def dead_choices(constrained: ConstrainedSpace) -> list[tuple[str, object]]:
     """Options that no architecture inside the upper limits takes: (path of the choice, the option).
 
     What is named is dead for certain; an option that shares all its blocks with a living one is not named.
     """
-    names = tuple(name for name, (_, high) in sieve.limits.items() if high is not None)
-    graph = sieve.graph
+    names = tuple(name for name, (_, high) in constrained.limits.items() if high is not None)
+    graph = constrained.graph
     every = {choice for node in graph.order for edge in node.edges for choice in edge.choices}
-    dead = every - (_living(sieve.ledger(names)) if names else every)
+    dead = every - (_living(cost_arrays(constrained, names)) if names else every)
     below = tuple(
         _below(path, graph.options[path], index) for path, index in dead if _holds_blocks(graph.options[path][index])
     )
@@ -74,15 +144,15 @@ def _holds_blocks(option: object) -> bool:
     return isinstance(option, Block | Choice | Repeat)
 
 
-def _living(ledger: Ledger) -> set[tuple[str, int]]:
+def _living(arrays: CostArrays) -> set[tuple[str, int]]:
     """The choices on edges from a node that can be reached to one that can be finished inside the limits."""
-    ahead, behind = fronts(ledger), _fronts_before(ledger)
+    ahead, behind = fronts(arrays), _fronts_before(arrays)
     alive: set[tuple[str, int]] = set()
-    for node in ledger.order:
+    for node in arrays.order:
         if node not in behind:
             continue
-        for edge, cost in zip(node.edges, ledger.costs[node], strict=True):
-            if not edge.choices <= alive and _fit_together(behind[node] + cost, ahead[edge.target], ledger.highs):
+        for edge, spent in zip(node.edges, arrays.costs[node], strict=True):
+            if not edge.choices <= alive and _fit_together(behind[node] + spent, ahead[edge.target], arrays.highs):
                 alive |= edge.choices
     return alive
 
@@ -91,31 +161,31 @@ def _fit_together(spent: Ints, rest: Ints, highs: Ints) -> bool:
     return any(bool((row + rest <= highs).all(axis=1).any()) for row in spent)
 
 
-def fronts(ledger: Ledger) -> dict[Node, Ints]:
+def fronts(arrays: CostArrays) -> dict[Node, Ints]:
     """For each node the cheapest ways to finish: no row undercuts another in every cost."""
     found: dict[Node, Ints] = {}
-    for node in ledger.order:
-        last = ledger.last[node]
+    for node in arrays.order:
+        last = arrays.last[node]
         rows = [] if last is None else [last[None]]
-        rows += [found[edge.target] + cost for edge, cost in zip(node.edges, ledger.costs[node], strict=True)]
-        found[node] = cheapest(np.concatenate(rows))
+        rows += [found[edge.target] + cost for edge, cost in zip(node.edges, arrays.costs[node], strict=True)]
+        found[node] = non_dominated(np.concatenate(rows))
     return found
 
 
-def _fronts_before(ledger: Ledger) -> dict[Node, Ints]:
+def _fronts_before(arrays: CostArrays) -> dict[Node, Ints]:
     """For each node the cheapest ways to get there."""
-    heaped: dict[Node, list[Ints]] = {ledger.start: [ledger.first[None]]}
+    heaped: dict[Node, list[Ints]] = {arrays.start: [arrays.first[None]]}
     found: dict[Node, Ints] = {}
-    for node in reversed(ledger.order):
+    for node in reversed(arrays.order):
         if node in heaped:
-            found[node] = cheapest(np.concatenate(heaped[node]))
-            for edge, cost in zip(node.edges, ledger.costs[node], strict=True):
+            found[node] = non_dominated(np.concatenate(heaped[node]))
+            for edge, cost in zip(node.edges, arrays.costs[node], strict=True):
                 heaped.setdefault(edge.target, []).append(found[node] + cost)
     return found
 
 
-def cheapest(rows: Ints) -> Ints:
-    """The rows that no other row undercuts or equals in every column; at most :data:`WIDEST`, thinned downwards."""
+def non_dominated(rows: Ints) -> Ints:
+    """The rows that no other row undercuts or equals in every column; at most :data:`MAX_FRONT`, thinned downwards."""
     rows = np.unique(rows, axis=0)
     if rows.shape[1] == 1:
         return rows[:1]
@@ -123,10 +193,10 @@ def cheapest(rows: Ints) -> Ints:
         best = np.minimum.accumulate(rows[:, 1])
         keep = np.concatenate([[True], rows[1:, 1] < best[:-1]])
         return _thin(rows[keep])
-    return _thin(_undercut_by_none(rows))
+    return _thin(_sweep(rows))
 
 
-def _undercut_by_none(rows: Ints) -> Ints:
+def _sweep(rows: Ints) -> Ints:
     kept: list[Ints] = []
     for row in rows:  # in lexicographic order a row is undercut by one before it or by none
         if not kept or not (np.array(kept) <= row).all(axis=1).any():
@@ -135,7 +205,7 @@ def _undercut_by_none(rows: Ints) -> Ints:
 
 
 def _thin(rows: Ints) -> Ints:
-    if len(rows) <= WIDEST:
+    if len(rows) <= MAX_FRONT:
         return rows
-    parts: Sequence[Ints] = np.array_split(rows, WIDEST // 2)
+    parts: Sequence[Ints] = np.array_split(rows, MAX_FRONT // 2)
     return np.array([part.min(axis=0) for part in parts])

@@ -4,7 +4,7 @@ Two encodings of one network must count once. A space is first read as an automa
 (:class:`_Automaton`); then, from the input shape on, it is made deterministic over *layers*, which are the canonical
 form: a node is an input shape together with everything that may still follow, its edges carry different runs of layers,
 none of them the beginning of another, so no two paths spell the same network. On this graph the costs of the edges add
-up, and all of ``sieve.py`` is sums, minima and walks over it.
+up: counting, sampling and feasibility are sums, minima and walks over it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from ..parameters.domains import Choice, Repeat
 from ..search_space.space import Pick, Space, Template, child_path, fill, fill_value, fills, with_first
 
 Chain = tuple[Layer, ...]
-Vector = tuple[int, ...]  # params, macs, activations, kept bytes; nanoseconds too where a clock predicts them
+Vector = tuple[int, ...]  # params, macs, activations, kept bytes; nanoseconds too with a latency model
 Blocks = tuple[Block, ...]
 Choices = frozenset[tuple[str, int]]  # (path of a choice, index of the option)
 Item = tuple[int, Blocks, Choices]  # a state of the automaton, blocks still to come before it, what they were chosen by
@@ -46,28 +46,28 @@ class Node:
     last: Vector | None = None
 
 
-class Clock(Protocol):
+class LatencyModel(Protocol):
     """A prediction of latency that adds up over the layers, as every cost does."""
 
     @property
     def start_ns(self) -> int:
-        """Nanoseconds of a forward pass that are there before the first layer."""
+        """Base latency: nanoseconds of a forward pass before the first layer."""
 
     def nanoseconds(self, layers: Chain, shape: Shape) -> int:
-        """What ``layers``, one after another on an input of ``shape``, take."""
+        """Nanoseconds of ``layers`` one after another on an input of ``shape``."""
 
 
 class Graph:
     """The graph of ``space``; ``order`` lists the nodes so that every edge leads backwards, ``start`` is its last.
 
     ``options[path]`` is what the choice at ``path`` chooses among; ``refused`` collects why blocks were left out where
-    they could not take their input. With a ``clock`` the predicted nanoseconds are one more cost.
+    they could not take their input. With a ``latency_model`` the predicted nanoseconds are one more cost.
     Raises :class:`ShapeError` where no architecture of the space fits together.
     """
 
-    def __init__(self, space: Space, clock: Clock | None = None) -> None:
+    def __init__(self, space: Space, latency_model: LatencyModel | None = None) -> None:
         self.space = space
-        self.clock = clock
+        self.latency_model = latency_model
         self.refused: dict[str, int] = {}
         self._automaton = _Automaton(space.blocks)
         self.options = self._automaton.options
@@ -84,7 +84,7 @@ class Graph:
         """What every architecture costs before its first block: the picture, and the scores' log-softmax, kept."""
         channels, height, width = self.space.input_shape
         kept = FLOAT_BYTES * (channels * height * width + self.space.classes)
-        return (0, 0, 0, kept, *([self.clock.start_ns] if self.clock else []))
+        return (0, 0, 0, kept, *([self.latency_model.start_ns] if self.latency_model else []))
 
     def architecture(self, edges: list[Edge]) -> Architecture:
         """The architecture that a path spells."""
@@ -129,7 +129,7 @@ class Graph:
         return self._cost(*lower(head(self.space.classes), shape), shape)
 
     def _cost(self, layers: Chain, price: Price, shape: Shape) -> Vector:
-        return (*price[1:], *([self.clock.nanoseconds(layers, shape)] if self.clock else []))
+        return (*price[1:], *([self.latency_model.nanoseconds(layers, shape)] if self.latency_model else []))
 
     def _options(self, items: frozenset[Item], shape: Shape) -> "Iterator[_Option]":
         for state, rest, chosen in sorted(items, key=_place):

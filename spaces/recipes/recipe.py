@@ -1,10 +1,10 @@
 """The training recipe as a value, and as a space."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
+from ..parameters.constraints import Constraint, boolean, check, one_of, positive_int, real
 from ..parameters.domains import Choice, Range
 from ..parameters.lookup import unknown
 
@@ -18,38 +18,38 @@ ENOUGH_DECAY = 0.01  # the end of a schedule, in parts of its start: the lecture
 AUTO = "auto"
 AUTO_START_LR = 1.0  # the first that is tried where lr is "auto"
 
-Law = tuple[str, Callable[[Any], bool]]  # what must hold, in words and as a test
+non_negative = real("a number of at least 0", lambda v: v >= 0)
 
-LAWS: dict[str, Law] = {
-    "epochs": ("a whole number of at least 1", lambda v: v >= 1),
-    "batch_size": ("a whole number of at least 1", lambda v: v >= 1),
-    "optimizer": (f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
-    "lr": ("a number above 0", lambda v: v > 0),
-    "momentum": ("a number in [0, 1)", lambda v: 0 <= v < 1),
-    "nesterov": ("true or false", lambda v: True),
-    "weight_decay": ("a number of at least 0", lambda v: v >= 0),
-    "decay_norms": ("true or false", lambda v: True),
-    "schedule": (f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
-    "lr_end": ("a fraction in (0, 1]", lambda v: 0 < v <= 1),
-    "warmup_epochs": ("a number of at least 0", lambda v: v >= 0),
-    "dropout": ("a probability in [0, 1)", lambda v: 0 <= v < 1),
-    "label_smoothing": ("a fraction in [0, 1)", lambda v: 0 <= v < 1),
-    "augmentation": (f"one of {', '.join(AUGMENTATIONS)}", lambda v: v in AUGMENTATIONS),
-    "rotation_degrees": ("an angle in [0, 180]", lambda v: 0 <= v <= 180),
-    "jitter": ("a fraction in [0, 1]", lambda v: 0 <= v <= 1),
-    "noise_std": ("a number of at least 0", lambda v: v >= 0),
-    "elastic_alpha_px": ("a number of at least 0", lambda v: v >= 0),
-    "elastic_sigma_px": ("a number above 0", lambda v: v > 0),
-    "dropconnect": ("a probability in [0, 1)", lambda v: 0 <= v < 1),
-    "l1": ("a number of at least 0", lambda v: v >= 0),
-    "activation_l1": ("a number of at least 0", lambda v: v >= 0),
-    "init": (f"one of {', '.join(INITS)}", lambda v: v in INITS),
-    "averaging": (f"one of {', '.join(AVERAGINGS)}", lambda v: v in AVERAGINGS),
-    "ema_decay": ("a fraction in (0, 1)", lambda v: 0 < v < 1),
-    "swa_start": ("a fraction in [0, 1)", lambda v: 0 <= v < 1),
-    "auxiliary": (f"one of {', '.join(AUXILIARIES)}", lambda v: v in AUXILIARIES),
-    "auxiliary_weight": ("a number of at least 0", lambda v: v >= 0),
-    "find_lr": ("true or false", lambda v: True),
+CONSTRAINTS: dict[str, Constraint] = {
+    "epochs": positive_int,
+    "batch_size": positive_int,
+    "optimizer": one_of(*OPTIMIZERS),
+    "lr": real("a number above 0", lambda v: v > 0),
+    "momentum": real("a number in [0, 1)", lambda v: 0 <= v < 1),
+    "nesterov": boolean,
+    "weight_decay": non_negative,
+    "decay_norms": boolean,
+    "schedule": one_of(*SCHEDULES),
+    "lr_end": real("a fraction in (0, 1]", lambda v: 0 < v <= 1),
+    "warmup_epochs": non_negative,
+    "dropout": real("a probability in [0, 1)", lambda v: 0 <= v < 1),
+    "label_smoothing": real("a fraction in [0, 1)", lambda v: 0 <= v < 1),
+    "augmentation": one_of(*AUGMENTATIONS),
+    "rotation_degrees": real("an angle in [0, 180]", lambda v: 0 <= v <= 180),
+    "jitter": real("a fraction in [0, 1]", lambda v: 0 <= v <= 1),
+    "noise_std": non_negative,
+    "elastic_alpha_px": non_negative,
+    "elastic_sigma_px": real("a number above 0", lambda v: v > 0),
+    "dropconnect": real("a probability in [0, 1)", lambda v: 0 <= v < 1),
+    "l1": non_negative,
+    "activation_l1": non_negative,
+    "init": one_of(*INITS),
+    "averaging": one_of(*AVERAGINGS),
+    "ema_decay": real("a fraction in (0, 1)", lambda v: 0 < v < 1),
+    "swa_start": real("a fraction in [0, 1)", lambda v: 0 <= v < 1),
+    "auxiliary": one_of(*AUXILIARIES),
+    "auxiliary_weight": non_negative,
+    "find_lr": boolean,
 }
 
 # Keys that mean something only beside others: elsewhere a recipe has one value of them, so that none is tried twice.
@@ -102,7 +102,7 @@ class Recipe:
     auxiliary_weight: float = 0.1
     find_lr: bool = False
 
-    laws: ClassVar[dict[str, Law]] = LAWS
+    constraints: ClassVar[dict[str, Constraint]] = CONSTRAINTS
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -131,15 +131,8 @@ def _type_of(kind: type[Recipe], name: str) -> type:
 
 
 def _check(kind: type[Recipe], name: str, value: Any) -> None:
-    law, holds = kind.laws[name]
-    if not (_has_type(value, _type_of(kind, name)) and holds(value)):
-        raise ValueError(f"recipe.{name} must be {law}, but got {value!r}")
-
-
-def _has_type(value: Any, wanted: type) -> bool:
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return type(value) is wanted
+    if not kind.constraints[name].holds(value):
+        check(kind.constraints[name], value, f"recipe.{name}")
 
 
 def _known_keys(kind: type[Recipe], data: Mapping[str, Any]) -> None:
@@ -194,7 +187,9 @@ def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     if isinstance(value, Range) and _type_of(kind, name) is int:
         value = Range(value.low, value.high, value.log, integer=True)
     if isinstance(value, Range) and _type_of(kind, name) not in (int, float):
-        raise ValueError(f"recipe.{name} must be {kind.laws[name][0]}, but got a range; give a list of options")
+        raise ValueError(
+            f"recipe.{name} must be {kind.constraints[name].description}, but got a range; give a list of options"
+        )
     for option in _ends(value):
         _check(kind, name, option)
     return value

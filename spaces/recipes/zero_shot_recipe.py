@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .recipe import Law, Recipe
+from ..parameters.constraints import Constraint, is_real, odd_int, one_of, positive_int, real
+from .recipe import Recipe
 
 FORMS = ("fc", "conv", "fc+conv")
 SIMILARITIES = ("dot", "cosine")
@@ -13,29 +14,31 @@ CALIBRATIONS = ("none", "posterior")
 TEXTS = ("tfidf", "tfidf-stop", "tfidf-stem", "tfidf-stem-stop", "names")
 SENTENCE = "sentence:"
 
-UNHEEDED = ("dropconnect", "l1", "activation_l1", "init", "averaging", "auxiliary", "find_lr")
+IGNORED = ("dropconnect", "l1", "activation_l1", "init", "averaging", "auxiliary", "find_lr")
 
 
-def _only(default: object) -> Law:
-    """The law of a key that a zero-shot fit does not heed."""
-    return f"{default!r}: zero-shot models are trained without it", lambda value: bool(value == default)
+def _only(default: object) -> Constraint:
+    """The constraint of a key that a zero-shot fit ignores."""
+    of_type = is_real if isinstance(default, float) else lambda value: type(value) is type(default)
+    description = f"{default!r}: zero-shot models are trained without it"
+    return Constraint(description, lambda value: of_type(value) and bool(value == default))
 
 
-LAWS: dict[str, Law] = {
-    "form": (f"one of {', '.join(FORMS)}", lambda v: v in FORMS),
-    "text": (
+CONSTRAINTS: dict[str, Constraint] = {
+    "form": one_of(*FORMS),
+    "text": Constraint(
         f"one of {', '.join(TEXTS)}, or {SENTENCE} and a model's name or folder",
-        lambda v: v in TEXTS or v.startswith(SENTENCE),
+        lambda v: v in TEXTS or (isinstance(v, str) and v.startswith(SENTENCE)),
     ),
-    "k": ("a whole number of at least 1", lambda v: v >= 1),
-    "hidden": ("a whole number of at least 1", lambda v: v >= 1),
-    "filters": ("a whole number of at least 1", lambda v: v >= 1),
-    "filter_size": ("an odd whole number of at least 1", lambda v: v >= 1 and v % 2 == 1),
-    "loss": (f"one of {', '.join(LOSSES)}", lambda v: v in LOSSES),
-    "similarity": (f"one of {', '.join(SIMILARITIES)}", lambda v: v in SIMILARITIES),
-    "calibration": (f"one of {', '.join(CALIBRATIONS)}", lambda v: v in CALIBRATIONS),
-    "label_smoothing": ("0: a zero-shot loss has no smoothed labels", lambda v: v == 0),
-    **{name: _only(getattr(Recipe, name)) for name in UNHEEDED},
+    "k": positive_int,
+    "hidden": positive_int,
+    "filters": positive_int,
+    "filter_size": odd_int,
+    "loss": one_of(*LOSSES),
+    "similarity": one_of(*SIMILARITIES),
+    "calibration": one_of(*CALIBRATIONS),
+    "label_smoothing": real("0: a zero-shot loss has no smoothed labels", lambda v: v == 0),
+    **{name: _only(getattr(Recipe, name)) for name in IGNORED},
 }
 
 
@@ -64,7 +67,7 @@ class ZeroShotRecipe(Recipe):
     similarity: str = "dot"
     calibration: str = "none"
 
-    laws: ClassVar[dict[str, Law]] = {**Recipe.laws, **LAWS}
+    constraints: ClassVar[dict[str, Constraint]] = {**Recipe.constraints, **CONSTRAINTS}
 
     @property
     def compares_by(self) -> str:

@@ -3,20 +3,15 @@
 import hashlib
 import itertools
 import json
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..architectures.architecture import Architecture, check_input_shape
 from ..blocks.base import Block
 from ..blocks.standard import block_from_json
 from ..parameters.domains import Choice, Repeat
-
-if TYPE_CHECKING:
-    from ..architectures.budget import Budget
-    from ..constrained.sampling import Count
 
 Template = Any  # a block (its fields may be choices), a choice, a repeat, or a sequence of these
 Decisions = Mapping[str, int]  # path of a choice -> index of the option taken; only the choices that apply
@@ -64,27 +59,6 @@ class Space:
             return decisions[path]
 
         return Architecture(self.input_shape, self.fill(pick), self.classes)
-
-    def size(self) -> int:
-        """How many distinct architectures there are: two encodings of one network count once."""
-        from ..constrained.constrained_space import ConstrainedSpace
-
-        return ConstrainedSpace(self).size
-
-    def count(self, budget: "Budget") -> "Count":
-        """How many of them fit ``budget``; see :class:`~archsieve.spaces.constrained.sampling.Count`."""
-        from ..constrained.constrained_space import ConstrainedSpace
-
-        return ConstrainedSpace(self, budget).count()
-
-    def sample(self, n: int, budget: "Budget", rng: random.Random, by: str = "uniform") -> list[Architecture]:
-        """``n`` of those that fit, each equally likely, or even in "log-macs"; BudgetError where nothing fits."""
-        from ..constrained.constrained_space import ConstrainedSpace
-        from ..constrained.sampling import Draw
-
-        sieve = ConstrainedSpace(self, budget)
-        sieve.check()
-        return Draw(sieve, by).many(n, rng)
 
     def to_json(self) -> dict[str, Any]:
         """The space as JSON's own types."""

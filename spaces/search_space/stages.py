@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..blocks.base import WHOLE
 from ..blocks.standard import Conv, ConvPool, Inception, Pool, Residual
+from ..parameters.constraints import Constraint, check, positive_int
 from ..parameters.domains import Choice, Repeat, repeat
 from ..parameters.lookup import look_up
 from .space import Template
+
+_SIZE = Constraint(f"{positive_int.description}, or a list of them", positive_int.holds)
 
 
 def stage(
@@ -35,8 +37,7 @@ def stage(
 
 def _whole(what: str, options: Any) -> Any:
     for option in options if _is_list(options) else [options]:
-        if not WHOLE.holds(option):
-            raise ValueError(f"the {what} of a stage must be {WHOLE.words}, or a list of them, but got {option!r}")
+        check(_SIZE, option, f"the {what} of a stage")
     return _hole(options)
 
 

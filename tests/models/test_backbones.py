@@ -17,6 +17,7 @@ from archsieve.spaces.architectures.cost import cost, layer_costs
 from archsieve.spaces.blocks.base import ShapeError
 from archsieve.spaces.blocks.standard import Backbone, Conv, GlobalAverage, block_from_json
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.feasibility import most_expensive
 from archsieve.spaces.parameters.domains import choice
 from archsieve.spaces.search_space.space import Space
 
@@ -89,7 +90,7 @@ def test_a_backbone_is_a_choice_in_a_space_and_is_built_as_priced(tmp_path):
     space = Space((3, 64, 64), (choice(block, (Conv(8), GlobalAverage())),), 10)
     sieve = ConstrainedSpace(space, Budget(params=cost(Architecture((3, 64, 64), (block,), 10)).params))
     assert sieve.size == 2
-    heavy, _ = sieve.dearest()
+    heavy, _ = most_expensive(sieve)
     assert str(heavy) == f"backbone name={SMALL}"
     assert Architecture.from_json(json.loads(json.dumps(heavy.to_json()))) == heavy
     network = build(heavy, seed=0)

@@ -12,13 +12,14 @@ from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.layers import Act, Branches, Convolution
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.search_space.named import named_space
 
 
 @pytest.fixture(scope="module")
 def drawn() -> list[Architecture]:
     sieve, rng = ConstrainedSpace(named_space("mixed")), random.Random(0)
-    return [sieve.sample(rng, "log-macs") for _ in range(60)]
+    return [sample_one(sieve, rng, "log-macs") for _ in range(60)]
 
 
 def linear_ms(architecture: Architecture) -> float:
@@ -83,7 +84,10 @@ def _pool(architecture):
 
 def test_it_survives_json_and_every_way_to_write_a_network(drawn):
     fitted = fit_latency(drawn[:8], [linear_ms(one) for one in drawn[:8]])
-    again, timed = LatencyPredictor.from_json(fitted.to_json()), ConstrainedSpace(named_space("mixed"), clock=fitted)
+    again, timed = (
+        LatencyPredictor.from_json(fitted.to_json()),
+        ConstrainedSpace(named_space("mixed"), latency_model=fitted),
+    )
     for one in drawn:
         assert again.latency_ms(one) == fitted.latency_ms(one) == fitted.latency_ms(one.canonical())
         assert timed.latency_ns(one) == round(1e6 * fitted.latency_ms(one))

@@ -19,6 +19,7 @@ from archsieve.spaces.architectures.catalogue import named
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Linear, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.recipes.recipe import Recipe
 from archsieve.spaces.search_space.named import named_space
 
@@ -45,7 +46,7 @@ def found(patient, check):
 
 
 def drawn(seed):
-    return DEFAULT.sample(random.Random(seed))
+    return sample_one(DEFAULT, random.Random(seed))
 
 
 def longest_run(architecture):
@@ -77,7 +78,7 @@ def test_normalised_spaces_of_larger_pictures_start_alike_too(data, name, side, 
     small = data.normalise(in_unit_range(data.train.images[:64]))
     images = F.interpolate(small, size=(side, side), mode="bilinear").repeat(1, 3, 1, 1)
     for seed in range(4):
-        architecture = sieve.sample(random.Random(seed))
+        architecture = sample_one(sieve, random.Random(seed))
         layers = unit_statistics(build(architecture, seed=0), images, training=True)
         lost = sum(layer.dead + layer.constant + layer.saturated for layer in layers)
         assert lost < 0.01 * sum(layer.units for layer in layers), architecture
@@ -96,7 +97,7 @@ def test_spaces_without_norms_are_flagged_where_they_start_badly(data, name):
     wide = replace(data, val=Split(large, data.val.labels[:64]), mean=data.mean.repeat(3), std=data.std.repeat(3))
     verdicts = set()
     for seed in range(4):
-        finding = found(patient_of(sieve.sample(random.Random(seed)), wide), "start")
+        finding = found(patient_of(sample_one(sieve, random.Random(seed)), wide), "start")
         within = finding.figures["ratio"] <= 2 and finding.figures["lost"] <= 0.01
         assert finding.verdict == ("good" if within else "watch")
         verdicts.add(finding.verdict)

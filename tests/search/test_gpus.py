@@ -29,6 +29,8 @@ from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.catalogue import named
 from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.constrained.feasibility import cheapest
+from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.recipes.recipe import RecipeSpace
 
 from .conftest import begun, small
@@ -143,11 +145,11 @@ def test_the_benchmark_says_that_it_needs_a_gpu():
 
 def test_what_no_gpu_can_hold_is_never_proposed():
     sieve = ConstrainedSpace(SPACE, BUDGET, 512)
-    whole = sorted(cost(one, 512).memory_bytes for _, one in sieve.walk())
+    whole = sorted(cost(one, 512).memory_bytes for _, one in walk(sieve))
     shares = Shares(CONTEXT_BYTES + int(SAFETY * (whole[len(whole) // 2] + 1)), 0)
     left = on_gpus(sieve, shares)
-    assert [one for _, one in left.walk()] == [
-        one for _, one in sieve.walk() if cost(one, 512).memory_bytes <= shares.most_memory_bytes
+    assert [one for _, one in walk(left)] == [
+        one for _, one in walk(sieve) if cost(one, 512).memory_bytes <= shares.most_memory_bytes
     ]
     with pytest.raises(ResourceError, match=r"a GPU here has 1.07GB, .* lower recipe.batch_size"):
         on_gpus(sieve, Shares(CONTEXT_BYTES, 0))
@@ -176,7 +178,7 @@ def test_after_an_oom_trial_every_searcher_stays_below_it(name):
 def test_when_the_smallest_runs_out_of_memory_nothing_is_left():
     sieve = ConstrainedSpace(SPACE, BUDGET)
     searcher = WithinMemory(lambda sieve: SEARCHERS["random"](sieve, RECIPES), sieve)
-    least, _ = sieve.cheapest("memory_bytes")
+    least, _ = cheapest(sieve, "memory_bytes")
     failed = trial_of(searcher.propose(least, RECIPES.fill({"lr": 0.1})), 0, TrialState.FAILED)
     assert searcher.ask(History((replace(failed, fail_kind=FailKind.DIVERGED),)), random.Random(0)) is not None
     assert searcher.ask(History((replace(failed, fail_kind=FailKind.OOM),)), random.Random(0)) is None

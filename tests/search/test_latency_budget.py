@@ -14,6 +14,7 @@ from archsieve.search.runs.latency_calibration import spread
 from archsieve.search.runs.session import load, resume, search
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.constrained.constrained_space import BudgetError
+from archsieve.spaces.constrained.indexing import walk
 
 from .conftest import small
 
@@ -90,7 +91,7 @@ def test_only_what_is_predicted_in_time_is_proposed_also_after_a_resume(roomy, t
     with open_store(roomy.database, read_only=True) as store:
         kept = calibration(store, "roomy")
     clock = LatencyPredictor.from_json(kept["weights"])
-    predicted = sorted(clock.latency_ms(one) for _, one in small(space=SPACE).sieve.walk())
+    predicted = sorted(clock.latency_ms(one) for _, one in walk(small(space=SPACE).sieve))
     limit = predicted[len(predicted) // 2]
     wanted = {"trials": 3, "searcher": "tpe"}
     found = small(space=SPACE, budget={"latency_ms": limit}, recipe={"epochs": 1}, latency=LATENCY, search=wanted)

@@ -9,6 +9,7 @@ from archsieve.search.experiment.search_file import SearchFileError, load_experi
 from archsieve.search.experiment.template import recommended, search_file_text
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.sampling import count
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -55,8 +56,8 @@ def test_more_pictures_are_recommended_a_larger_budget(tmp_path):
 def test_few_pictures_of_any_size_are_recommended_a_budget_that_much_of_the_space_meets(tmp_path, side):
     text = search_file_text("imagefolder", path=two_classes(tmp_path, 1), image_size=side)
     sieve = load_experiment(write(tmp_path, text)).sieve
-    of_params = ConstrainedSpace(sieve.space, Budget(params=sieve.budget.params)).count()
-    assert sieve.count().low > 0.5 * of_params.high
+    of_params = count(ConstrainedSpace(sieve.space, Budget(params=sieve.budget.params)))
+    assert count(sieve).low > 0.5 * of_params.high
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path):

@@ -11,6 +11,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.parameters.domains import Range, choice, repeat
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 from archsieve.spaces.search_space.space import Space
@@ -94,16 +95,16 @@ def test_a_searcher_keeps_no_state_of_its_own(searcher):
 
 
 def test_it_ends_when_everything_has_been_tried(searcher):
-    pairs = 2 * sum(1 for _ in searcher.sieve.walk())
+    pairs = 2 * sum(1 for _ in walk(searcher.sieve))
     history = run(searcher, 10 * pairs)
     assert len(set(keys(history))) == len(history) == pairs
-    assert history.fingerprints == {architecture.fingerprint for _, architecture in searcher.sieve.walk()}
+    assert history.fingerprints == {architecture.fingerprint for _, architecture in walk(searcher.sieve)}
 
 
 def test_no_architecture_twice_before_each_has_been_tried(searcher):
     if searcher.__class__.__name__ == "Grid":
         pytest.skip("a grid walks the recipes of an architecture before the next")
-    feasible = sum(1 for _ in searcher.sieve.walk())
+    feasible = sum(1 for _ in walk(searcher.sieve))
     assert len(run(searcher, feasible).fingerprints) == feasible
 
 
@@ -113,8 +114,8 @@ def test_nothing_outside_is_proposed_where_the_history_has_it(searcher, limit):
     recipes = RECIPES if searcher.__class__.__name__ == "Grid" else OPEN_RECIPES  # a grid has no ranges
     wide = run(type(searcher)(searcher.sieve, recipes), 50)
     tight = type(searcher)(ConstrainedSpace(SPACE, limit), recipes)
-    fit = {architecture.fingerprint for _, architecture in tight.sieve.walk()}
-    assert 0 < len(fit) < len({architecture.fingerprint for _, architecture in searcher.sieve.walk()})
+    fit = {architecture.fingerprint for _, architecture in walk(tight.sieve)}
+    assert 0 < len(fit) < len({architecture.fingerprint for _, architecture in walk(searcher.sieve)})
     later = run(tight, len(wide) + 30, history=wide)
     assert {trial.fingerprint for trial in later.trials[len(wide) :]} <= fit <= later.fingerprints
 
@@ -150,7 +151,7 @@ def test_the_grid_is_exactly_the_grid():
     space = Space((1, 8, 8), (choice(Conv(choice(4, 8, 16)), ConvPool(4, choice(3, 5))), GlobalAverage()), 10)
     history = run(SEARCHERS["grid"](ConstrainedSpace(space), RecipeSpace.of(epochs=1)), 100)
     assert len(history) == 5
-    assert [trial.fingerprint for trial in history] == [a.fingerprint for _, a in ConstrainedSpace(space).walk()]
+    assert [trial.fingerprint for trial in history] == [a.fingerprint for _, a in walk(ConstrainedSpace(space))]
 
 
 def test_tpe_learns_where_the_good_ones_are():

@@ -18,6 +18,8 @@ from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost, layer_costs
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
 from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from archsieve.spaces.constrained.indexing import walk
+from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.recipes.recipe import Recipe
 
 from .conftest import small
@@ -29,7 +31,7 @@ SIEVE = ConstrainedSpace(SPACE, BUDGET)
 def designs(count, seed=1):
     rng, found = random.Random(seed), {}
     while len(found) < count:
-        one = SIEVE.sample(rng)
+        one = sample_one(SIEVE, rng)
         found.setdefault(one.fingerprint, one)
     return list(found.values())
 
@@ -51,14 +53,14 @@ def test_a_design_outside_is_refused_by_name():
     searcher = make_searcher("random", SIEVE, RECIPES)
     with pytest.raises(ValueError, match=r"conv 5 > global-average is no point of the space 'custom'"):
         KnownFirst(searcher, [Architecture((1, 8, 8), (Conv(5), GlobalAverage()), 10)])
-    large = next(one for _, one in ConstrainedSpace(SPACE).walk() if cost(one).params > 6000)
+    large = next(one for _, one in walk(ConstrainedSpace(SPACE)) if cost(one).params > 6000)
     with pytest.raises(BudgetError, match=r"is outside the budget: params .* > 6,000"):
         KnownFirst(searcher, [large])
 
 
 def test_a_search_file_names_designs_by_file_and_keeps_what_they_say(tmp_path):
     plain = small()
-    first, second = (one for _, (_, one) in zip(range(2), plain.sieve.walk(), strict=False))
+    first, second = (one for _, (_, one) in zip(range(2), walk(plain.sieve), strict=False))
     path = tmp_path / "net.json"
     path.write_text(json.dumps(first.to_json()))
     found = small(search={"start_from": [str(path), second]})

@@ -19,6 +19,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, ResponseNorm
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.parameters.domains import choice
 from archsieve.spaces.search_space.space import Space
 
@@ -173,7 +174,7 @@ def test_a_space_written_in_python_is_searched_and_kept_with_the_run(tmp_path):
     found = small(space={"written": space}, recipe={"epochs": 1}, search={"trials": 2})
     outcome = search(found, name="mine", runs=tmp_path)
     more = resume("mine", trials=4, runs=tmp_path)
-    points = {architecture.fingerprint for _, architecture in ConstrainedSpace(space, found.budget).walk()}
+    points = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, found.budget))}
     assert len(points) == 4
     assert {trial.fingerprint for trial in more.trials} == points
     assert [trial.fingerprint for trial in more.trials[:2]] == [trial.fingerprint for trial in outcome.trials]

@@ -16,8 +16,9 @@ from archsieve.results.database.training_records import augmentation_cost, lrs_f
 from archsieve.search.experiment.template import search_file_text
 from archsieve.search.runs.session import search
 from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import LocalContrast
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.sampling import sample
 from archsieve.spaces.recipes.recipe import Recipe
 
 from .conftest import small
@@ -102,8 +103,8 @@ def test_contrast_is_a_choice_of_stages_and_of_nothing_else():
     both = small(space={"contrast": [False, True], "stages": STAGES}).space
     plain = small(space={"stages": STAGES}).space
     always = small(space={"contrast": True, "stages": STAGES}).space
-    assert both.size() == 2 * plain.size() == 2 * always.size()
-    drawn = always.sample(3, Budget(), random.Random(0))
+    assert ConstrainedSpace(both).size == 2 * ConstrainedSpace(plain).size == 2 * ConstrainedSpace(always).size
+    drawn = sample(ConstrainedSpace(always), 3, random.Random(0))
     assert all(architecture.blocks[0] == LocalContrast() for architecture in drawn)
     with pytest.raises(ValueError, match=r"space\.contrast goes with stages"):
         small(space={"name": "mixed", "contrast": True}).space  # noqa: B018 - it is made when it is asked for

@@ -12,6 +12,7 @@ from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of, l
 from archsieve.search.trials.latency import Timing
 from archsieve.search.trials.report import TrialReport
 from archsieve.search.trials.trainable import Conditions, NetworkTrial
+from archsieve.spaces.constrained.sampling import sample_one
 
 from .conftest import small
 
@@ -19,7 +20,7 @@ FOUND = small(recipe={"epochs": 4})
 TOLD = {
     "trial": 1,
     "number": 0,
-    "architecture": FOUND.sieve.sample(random.Random(0)).to_json(),
+    "architecture": sample_one(FOUND.sieve, random.Random(0)).to_json(),
     "recipe": draw_recipe(FOUND.recipes, random.Random(0)).to_json(),
     "seed": 7,
 }

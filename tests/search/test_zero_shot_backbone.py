@@ -14,6 +14,7 @@ from archsieve.search.runs.session import search
 from archsieve.search.tasks.zero_shot import zero_shot_fit
 from archsieve.search.trials.trial_cache import conditions
 from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 
 SMALL = "timm:test_resnet.r160_in1k"
@@ -55,7 +56,7 @@ def test_a_frozen_backbone_is_searched_and_saved_with_its_weights(weights, tmp_p
 def test_what_is_frozen_is_read_once_and_what_follows_is_trained(weights):
     found = with_backbone(weights)
     (_, folds), _ = found.task.load(found.file)
-    _, architecture = next(found.sieve.walk())
+    _, architecture = next(walk(found.sieve))
     assert cost(architecture).params > 100_000
     recipe = ZeroShotRecipe(**RECIPE)
     fits = {

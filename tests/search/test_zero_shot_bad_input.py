@@ -11,6 +11,7 @@ from archsieve.search.cli.main import main
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
 from archsieve.spaces.constrained.constrained_space import BudgetError
+from archsieve.spaces.constrained.feasibility import cheapest
 
 FILE = """
 [data]
@@ -131,8 +132,8 @@ def test_a_classifier_has_no_zero_shot_keys():
 def test_a_budget_that_only_the_network_without_its_head_would_meet_is_refused():
     space = {"features": 8, "stages": [{"block": "conv-pool", "width": 8}]}
     tables = {"data": {"name": "glyphs", "image_size": 8}, "space": space, "recipe": {"k": 4}}
-    cheapest = experiment(parse(tables)).sieve.cheapest("params")[1].params
+    least = cheapest(experiment(parse(tables)).sieve, "params")[1].params
     head = 8 * 4 + 4
-    assert experiment(parse({**tables, "budget": {"params": cheapest + head}})).sieve.size == 1
+    assert experiment(parse({**tables, "budget": {"params": least + head}})).sieve.size == 1
     with pytest.raises(BudgetError, match=f"without the largest head of the recipe: params {head}"):
-        experiment(parse({**tables, "budget": {"params": cheapest + head - 1}}))
+        experiment(parse({**tables, "budget": {"params": least + head - 1}}))

@@ -14,6 +14,7 @@ from archsieve.search.runs.session import resume, search
 from archsieve.search.tasks.zero_shot import zero_shot_fit
 from archsieve.search.trials.failure_policy import Stop, StopKind
 from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.recipes.zero_shot_recipe import recorded_recipe
 
 from .test_zero_shot_search import tiny
@@ -48,7 +49,7 @@ def test_what_workers_get_has_nothing_of_the_test():
 def test_untrained_networks_are_scored_on_training_pictures():
     found = tiny()
     folds = found.task.for_trials(found.task.load(found.file)[0])
-    architecture = found.sieve.sample(random.Random(0))
+    architecture = sample_one(found.sieve, random.Random(0))
     scores = proxy_scores(["synflow", "jacob_cov"], architecture, probe(folds, 0))
     assert isinstance(scores["synflow"], float), scores
     assert isinstance(scores["jacob_cov"], float), scores

@@ -9,7 +9,10 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import leaves
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
 from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
-from archsieve.spaces.constrained.mutation import excess, repair, settle
+from archsieve.spaces.constrained.feasibility import check_feasible
+from archsieve.spaces.constrained.indexing import walk
+from archsieve.spaces.constrained.mutation import complete_decisions, repair, violation
+from archsieve.spaces.constrained.sampling import count, sample_one
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.space import Space
 
@@ -41,11 +44,11 @@ def counted_ns(architecture: Architecture) -> int:
 
 
 def every():
-    return [architecture for _, architecture in ConstrainedSpace(SPACE).walk()]
+    return [architecture for _, architecture in walk(ConstrainedSpace(SPACE))]
 
 
 def sieve(latency_ms: float, **limits: int) -> ConstrainedSpace:
-    return ConstrainedSpace(SPACE, Budget(latency_ms=latency_ms, **limits), clock=Metronome())
+    return ConstrainedSpace(SPACE, Budget(latency_ms=latency_ms, **limits), latency_model=Metronome())
 
 
 def test_predicted_latency_is_the_same_however_it_is_written():
@@ -66,41 +69,41 @@ def test_the_sieve_lets_through_exactly_what_is_predicted_in_time(limits):
     }
     assert 0 < len(fits) < len(times)
     assert {a.fingerprint for a in every() if timed.allows(a)} == fits
-    assert {a.fingerprint for _, a in timed.walk()} == fits
-    assert timed.count().value == len(fits)
+    assert {a.fingerprint for _, a in walk(timed)} == fits
+    assert count(timed).value == len(fits)
     rng = random.Random(0)
     for by in ("uniform", "log-macs"):
-        assert {timed.sample(rng, by).fingerprint for _ in range(50)} <= fits
+        assert {sample_one(timed, rng, by).fingerprint for _ in range(50)} <= fits
 
 
 def test_a_repair_brings_the_predicted_latency_inside():
     times = sorted(counted_ns(architecture) for architecture in every())
     timed = sieve(times[len(times) // 4] / 1e6)
     rng = random.Random(0)
-    drawn = (settle(SPACE, {}, rng)[0] for _ in range(1000))
-    outside = next(decisions for decisions in drawn if excess(timed, decisions) > 0)
+    drawn = (complete_decisions(SPACE, {}, rng)[0] for _ in range(1000))
+    outside = next(decisions for decisions in drawn if violation(timed, decisions) > 0)
     found = repair(timed, outside, rng)
     assert found is not None
     assert timed.allows(timed.space.architecture(found))
 
 
 def test_without_a_clock_the_limit_is_left_to_the_measurement():
-    assert ConstrainedSpace(SPACE, Budget(latency_ms=1e-6)).count().value == len(every())
+    assert count(ConstrainedSpace(SPACE, Budget(latency_ms=1e-6))).value == len(every())
 
 
 def test_nothing_in_time_is_said_with_the_nearest_limit():
     quickest = min(counted_ns(architecture) for architecture in every())
     with pytest.raises(BudgetError) as caught:
-        sieve(0.9 * quickest / 1e6).check()
+        check_feasible(sieve(0.9 * quickest / 1e6))
     assert f"the nearest budget that something fits is predicted latency_ms = {quickest / 1e6:.4g}" in str(caught.value)
-    sieve(quickest / 1e6).check()
+    check_feasible(sieve(quickest / 1e6))
 
 
 def test_limits_that_pull_apart_are_said_to():
     quickest = min(map(counted_ns, every()))
     most = max(architecture.price.params for architecture in every() if counted_ns(architecture) == quickest)
     with pytest.raises(BudgetError, match="each limit alone can be met, all together cannot"):
-        sieve(quickest / 1e6, min_params=most + 1).check()
+        check_feasible(sieve(quickest / 1e6, min_params=most + 1))
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "2", True, float("nan"), float("inf")])

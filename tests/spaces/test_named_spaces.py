@@ -9,6 +9,9 @@ from archsieve.spaces.architectures.catalogue import CATALOGUE, named
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.feasibility import cheapest
+from archsieve.spaces.constrained.indexing import architecture_at, index_of, walk
+from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.named import LEAST_SIDE, NAMED_SPACES, named_space
 from archsieve.spaces.search_space.space import Space
@@ -51,8 +54,8 @@ def test_a_named_space_has_its_size_and_a_graph_small_enough(name, sieves):
 @pytest.mark.parametrize(("name", "classic"), [(name, classic) for name in CLASSICS for classic in CLASSICS[name]])
 def test_a_classic_is_a_point_of_its_space(name, classic, sieves):
     architecture = named(classic)
-    index = sieves[name].index(architecture)
-    assert sieves[name].architecture(index).fingerprint == architecture.fingerprint
+    index = index_of(sieves[name], architecture)
+    assert architecture_at(sieves[name], index).fingerprint == architecture.fingerprint
 
 
 @pytest.mark.parametrize("remove", [(7,), (6, 7), (3, 4), (3, 4, 6, 7)])
@@ -60,28 +63,28 @@ def test_a_classic_is_a_point_of_its_space(name, classic, sieves):
 def test_alexnets_removals_are_points_too(classic, remove, sieves):
     architecture = named(classic, remove=remove)
     sieve = sieves["alexnet-space"]
-    assert sieve.architecture(sieve.index(architecture)).fingerprint == architecture.fingerprint
+    assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
 
 
 def test_torchvisions_alexnet_is_a_point_at_its_own_input():
     sieve = ConstrainedSpace(named_space("alexnet-space", input_shape=(3, 224, 224)))
     architecture = named("alexnet")
-    assert sieve.architecture(sieve.index(architecture)).fingerprint == architecture.fingerprint
+    assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
 
 
 @pytest.mark.parametrize("name", NAMED_SPACES)
 def test_random_points_come_back_by_their_index(name, sieves):
     sieve, rng = sieves[name], random.Random(name)
     for index in (0, sieve.size - 1, *(rng.randrange(sieve.size) for _ in range(20))):
-        assert sieve.index(sieve.architecture(index)) == index
+        assert index_of(sieve, architecture_at(sieve, index)) == index
 
 
 def test_mixed_has_plenty_for_the_digits():
     sieve = ConstrainedSpace(named_space("mixed", input_shape=(1, 8, 8), classes=10), Budget(params="60k", macs="6M"))
     rng = random.Random(0)
-    points = [sieve.architecture(rng.randrange(sieve.size)) for _ in range(400)]
+    points = [architecture_at(sieve, rng.randrange(sieve.size)) for _ in range(400)]
     assert sum(map(sieve.allows, points)) > 20
-    seen = {block.kind for _ in range(100) for block in sieve.sample(rng).blocks}
+    seen = {block.kind for _ in range(100) for block in sample_one(sieve, rng).blocks}
     assert {"conv-pool", "residual", "inception"} <= seen
 
 
@@ -101,7 +104,7 @@ def test_mixed_leaves_at_least_4_pixels_where_there_are_any(input_shape, side):
     sieve = ConstrainedSpace(named_space("mixed", input_shape=input_shape))
     rng = random.Random(0)
     for _ in range(20):
-        shapes = [shape for block, shape, _, _ in sieve.architecture(rng.randrange(sieve.size)).walk()]
+        shapes = [shape for block, shape, _, _ in architecture_at(sieve, rng.randrange(sieve.size)).walk()]
         assert shapes[-2][1:] == (side, side)
         assert side >= min(LEAST_SIDE, *input_shape[1:])
 
@@ -122,7 +125,7 @@ def test_a_space_that_cannot_take_its_input_says_why():
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_network_is_a_space_of_itself(name):
     space = named_space(name)
-    ((index, architecture),) = ConstrainedSpace(space).walk()
+    ((index, architecture),) = walk(ConstrainedSpace(space))
     assert index == 0
     assert architecture.fingerprint == named(name).fingerprint
     assert space.name == name
@@ -130,7 +133,7 @@ def test_a_network_is_a_space_of_itself(name):
 
 def test_a_network_is_a_space_on_other_pictures_too():
     space = named_space("resnet20-cifar", input_shape=(1, 28, 28), classes=7)
-    assert ConstrainedSpace(space).cheapest()[1] == cost(named("resnet20-cifar", input_shape=(1, 28, 28), classes=7))
+    assert cheapest(ConstrainedSpace(space))[1] == cost(named("resnet20-cifar", input_shape=(1, 28, 28), classes=7))
 
 
 def test_an_unknown_space_gets_the_nearest():
@@ -158,7 +161,7 @@ def test_a_stage_that_keeps_the_size():
 def test_every_stack_halves_or_keeps(halve):
     for name in ("conv-pool", "residual", "bottleneck", "inception"):
         blocks = (stage(name, [1, 2], [16, 24], (3, 5), halve), GlobalAverage())
-        for _, architecture in ConstrainedSpace(Space((1, 8, 8), blocks, 10)).walk():
+        for _, architecture in walk(ConstrainedSpace(Space((1, 8, 8), blocks, 10))):
             *_, (_, shape, _, _), _ = architecture.walk()
             assert shape[1:] == ((4, 4) if halve else (8, 8))
 

@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.catalogue import named
 from archsieve.spaces.architectures.cost import cost, layer_costs
 from archsieve.spaces.blocks.base import Block, ShapeError
@@ -24,6 +23,8 @@ from archsieve.spaces.blocks.standard import (
     Residual,
     ResponseNorm,
 )
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.sampling import sample
 from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
 
 ACTS = ("relu", "prelu", "leaky-relu", "elu", "gelu", "silu", "hardswish", "tanh", "sigmoid", "none")
@@ -111,7 +112,7 @@ def test_200_random_networks_cost_what_they_are_priced(kind):
 @pytest.mark.parametrize("name", sorted(NAMED_SPACES))
 def test_random_points_of_every_named_space_cost_what_they_are_priced(name):
     rng = random.Random(f"points of {name}")
-    for architecture in named_space(name).sample(8, Budget(), rng):
+    for architecture in sample(ConstrainedSpace(named_space(name)), 8, rng):
         assert_exact(architecture)
 
 

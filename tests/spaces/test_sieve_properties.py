@@ -9,6 +9,7 @@ from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.base import ShapeError
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.indexing import architecture_at, index_of, walk
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.encoding import decisions_of
 from archsieve.spaces.search_space.space import Space, fills
@@ -88,12 +89,12 @@ def test_the_sieve_knows_the_space_as_brute_force_does(space):
     found = points(space)
     assume(found)
     sieve = ConstrainedSpace(space)
-    walked = dict(sieve.walk())
+    walked = dict(walk(sieve))
     assert sieve.size == len(found)
     assert {architecture.fingerprint for architecture in walked.values()} == set(found)
     for index, architecture in walked.items():
-        assert sieve.index(found[architecture.fingerprint]) == index
-        assert sieve.architecture(index) == architecture
+        assert index_of(sieve, found[architecture.fingerprint]) == index
+        assert architecture_at(sieve, index) == architecture
         assert cost(architecture) == cost(found[architecture.fingerprint])
 
 
@@ -105,7 +106,7 @@ def test_a_budget_cuts_as_brute_force_does(space, low, high):
     params = sorted(cost(architecture).params for architecture in found.values())
     macs = sorted(cost(architecture).macs for architecture in found.values())
     budget = Budget(min_params=params[int(low * (len(params) - 1))], macs=macs[int(high * (len(macs) - 1))])
-    walked = {architecture.fingerprint for _, architecture in ConstrainedSpace(space, budget).walk()}
+    walked = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, budget))}
     assert walked == {name for name, architecture in found.items() if budget.allows(cost(architecture))}
 
 
@@ -119,7 +120,7 @@ def test_a_band_of_two_costs_cuts_as_brute_force_does(space, params, wide, macs,
     low, lowest = int(least + params * (most - least)), min(p.macs for p in prices)
     floor = int(lowest + macs * (max(p.macs for p in prices) - lowest))
     budget = Budget(min_params=low, params=int(low * wide), min_macs=floor, macs=int(floor * high))
-    walked = {architecture.fingerprint for _, architecture in ConstrainedSpace(space, budget).walk()}
+    walked = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, budget))}
     assert walked == {name for name, architecture in found.items() if budget.allows(cost(architecture))}
 
 

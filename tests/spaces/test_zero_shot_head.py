@@ -10,6 +10,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear, Pool
 from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from archsieve.spaces.constrained.graph import Graph
+from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.constrained.zero_shot_head import largest_head, last_map, left_for_image_network
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.parameters.task_kinds import task_name
@@ -49,13 +50,13 @@ def test_no_network_with_its_head_is_outside_the_budget():
     recipes = RecipeSpace.of(ZeroShotRecipe, **CHOICES)
     every = [recipes.fill(dict(zip(CHOICES, values, strict=True))) for values in itertools.product(*CHOICES.values())]
     head = largest_head(Graph(SPACE), recipes)
-    architectures = [architecture for _, architecture in ConstrainedSpace(SPACE).walk()]
+    architectures = [architecture for _, architecture in walk(ConstrainedSpace(SPACE))]
     heads = [zero_shot_cost(r, 0, 10, last_map(a)) for r in every for a in architectures]
     assert head.params == max(one.image_params for one in heads)
     assert head.macs == max(one.image_macs for one in heads)
     assert head.activations == max(one.image_activations for one in heads)
     budget = Budget(params=1_200, macs=30_000, activations=900)
-    fitting = list(ConstrainedSpace(SPACE, left_for_image_network(budget, head)).walk())
+    fitting = list(walk(ConstrainedSpace(SPACE, left_for_image_network(budget, head))))
     assert 0 < len(fitting) < len(architectures)
     for (_, architecture), recipe in itertools.product(fitting, every):
         params, macs, activations = costs(recipe, architecture)

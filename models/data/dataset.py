@@ -12,11 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .errors import DataError
+
 Device = str | torch.device
-
-
-class DataError(ValueError):
-    """A data set is missing, broken or too small; the message names the path or class and the cure."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .dataset import DataError, Request, Source, Split
+from .dataset import Request, Source, Split
+from .errors import DataError
 from .torchvision_sets import DEFAULT_PATH, fetching
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist

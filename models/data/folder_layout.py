@@ -5,7 +5,7 @@ Nothing here opens an image or imports torch. Hidden files and folders (a leadin
 
 from pathlib import Path
 
-from .dataset import DataError
+from .errors import DataError
 
 SPLITS = ("train", "val", "test")
 

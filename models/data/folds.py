@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...spaces.parameters.lookup import look_up
-from .dataset import DataError, ImageData, Split
+from .dataset import ImageData, Split
+from .errors import DataError
 
 Indices = tuple[Tensor, Tensor]
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .dataset import DataError, Request, Source, Split
+from .dataset import Request, Source, Split
+from .errors import DataError
 from .folder_layout import list_splits
 from .shapes import required_for_folder
 from .split_overlap import check_apart

@@ -7,14 +7,15 @@ from pathlib import Path
 import torch
 
 from ...spaces.parameters.lookup import look_up
-from .dataset import DataError, ImageData, Request, Source, Split
+from .dataset import ImageData, Request, Source, Split
+from .errors import DataError
 from .fashion_mnist import load_fashion_mnist
 from .image_folder import load_image_folder
 from .shapes import IMAGE_FOLDER, check_image_size
 from .splits import stratified_sample, stratified_split
 from .torchvision_sets import load_cifar10, load_cifar100, load_svhn
 
-__all__ = ["DATASETS", "DataError", "ImageData", "Split", "load_data"]
+__all__ = ["DATASETS", "ImageData", "Split", "load_data"]
 
 
 def load_digits(request: Request) -> Source:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ...spaces.parameters.lookup import look_up, unknown
 from ...spaces.parameters.task_kinds import WITH_TEXTS
-from .dataset import DataError
+from .errors import DataError
 from .folder_layout import class_names, list_splits, split_folders
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from .dataset import DataError
+from .errors import DataError
 
 NAMED = 3
 

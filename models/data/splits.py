@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .dataset import DataError
+from .errors import DataError
 
 
 def stratified_split(

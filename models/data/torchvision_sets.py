@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from .dataset import DataError, Request, Source, Split
+from .dataset import Request, Source, Split
+from .errors import DataError
 
 DEFAULT_PATH = Path("data")
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .dataset import DataError, ImageData, Split
+from .dataset import ImageData, Split
+from .errors import DataError
 from .folds import fold_indices
 
 HELD_SHARE = 0.2  # of the pictures, or groups of pictures, of a seen class: what it is tested on

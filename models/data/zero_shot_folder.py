@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .dataset import DataError, Request, Split
+from .dataset import Request, Split
+from .errors import DataError
 from .folder_layout import list_splits
 from .image_folder import read_files
 from .shapes import required_for_folder

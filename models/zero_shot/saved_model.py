@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
-from ..data.dataset import DataError, in_unit_range
+from ..data.dataset import in_unit_range
+from ..data.errors import DataError
 from ..data.text_features import Encoder, encoder_of
 from ..export.safetensors_file import model_bytes, read_model
 from ..networks.feature_extractors import ArchitectureBody

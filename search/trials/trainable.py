@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from ray import tune
 
-from ...models.data.dataset import DataError
+from ...models.data.errors import DataError
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import rose

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from archsieve.models.data.dataset import DataError, Request, Split
+from archsieve.models.data.dataset import Request, Split
+from archsieve.models.data.errors import DataError
 from archsieve.models.data.glyphs import FACES, LEAST_FACES, held_out_faces, load_glyphs
 from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource, draw_unseen, validation_folds
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from archsieve.models.data.errors import DataError
 from archsieve.models.data.image_folder import decode
-from archsieve.models.data.registry import DataError, load_data
+from archsieve.models.data.registry import load_data
 from archsieve.models.data.shapes import describe_data
 
 Writer = Callable[..., Path]

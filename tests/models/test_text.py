@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from archsieve.models.data.dataset import DataError
+from archsieve.models.data.errors import DataError
 from archsieve.models.data.text_features import encoder_of, fit_text, words_of
 
 NAMES = ("red_cat", "blue_dog")

@@ -6,7 +6,8 @@ from itertools import product
 import pytest
 import torch
 
-from archsieve.models.data.dataset import DataError, Split
+from archsieve.models.data.dataset import Split
+from archsieve.models.data.errors import DataError
 from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource, draw_unseen
 from archsieve.models.networks.feature_extractors import ArchitectureBody
 from archsieve.models.zero_shot.explain import explain, without

@@ -236,7 +236,7 @@ def test_an_image_folder_is_searched(tmp_path):
 def test_what_went_wrong_is_told_apart():
     import torch
 
-    from archsieve.models.data.dataset import DataError
+    from archsieve.models.data.errors import DataError
 
     assert fail_kind(torch.OutOfMemoryError("CUDA out of memory")) is FailKind.OOM
     assert fail_kind(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")) is FailKind.OOM

@@ -54,15 +54,15 @@ def score(macs: int, lr: float) -> float:
 
 def drawn(past: int) -> list[Any]:
     """The past proposals, all different."""
-    from archsieve.search.searchers.random_search import Uniform
     from archsieve.search.searchers.recipe_sampling import draw_recipe
+    from archsieve.search.searchers.uninformed import RandomSearch
     from archsieve.spaces.constrained.sampling import sample_one
 
     sieve, recipes = searched()
-    rng, uniform = random.Random(0), Uniform(sieve, recipes)
+    rng, searcher = random.Random(0), RandomSearch(sieve, recipes)
     found: dict[str, Any] = {}
     while len(found) < past:
-        proposal = uniform.propose(sample_one(sieve, rng), draw_recipe(recipes, rng))
+        proposal = searcher.propose(sample_one(sieve, rng), draw_recipe(recipes, rng))
         found.setdefault(proposal.architecture.fingerprint, proposal)
     return list(found.values())
 
@@ -75,7 +75,8 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
     from archsieve.results.database.records import TrialState
     from archsieve.results.database.store import open_store
     from archsieve.search.runs.recorder import Recorder
-    from archsieve.search.searchers import make_searcher
+    from archsieve.search.runs.run_control import RunControl
+    from archsieve.search.searchers.registry import make_searcher
     from archsieve.search.trials.checkpoint_files import checkpoints_of
     from archsieve.search.trials.spool import Spool
     from archsieve.spaces.architectures.cost import cost
@@ -102,7 +103,7 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
             )
         files = checkpoints_of(Path(folder), None), Spool(Path(folder) / "spool")
         searcher = clocked(make_searcher(side, sieve, recipes))
-        recorder = Recorder(store, run_id, searcher, 0, past + asks, *files)
+        recorder = Recorder(RunControl(store, run_id), searcher, 0, past + asks, *files)
         seconds = []
         for key in range(asks):
             started = time.process_time()
@@ -114,7 +115,7 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
 
 def clocked(searcher: Any) -> Any:
     """``searcher``, with the time of its last answer."""
-    from archsieve.search.searchers import Searcher
+    from archsieve.search.searchers.base import Searcher
 
     class Clocked(Searcher):
         answered = 0.0

@@ -30,8 +30,9 @@ from multiprocessing import get_context
 from typing import ClassVar
 
 from archsieve.results.database.records import History, Trial, TrialState
-from archsieve.search.searchers import SEARCHERS, Proposal
-from archsieve.search.searchers.nsga2 import NSGA2
+from archsieve.search.searchers.base import Proposal
+from archsieve.search.searchers.evolution import NSGA2
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost

@@ -96,7 +96,7 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "scheduler": file.search.scheduler,
         "epochs": experiment.recipes.largest("epochs"),
         "searched": list(experiment.recipes.holes),
-        "first": _usual(experiment) if experiment.opens_as_usual else {},
+        "first": _default_recipe(experiment) if experiment.starts_with_default_recipe else {},
         "data": {"name": record.name, "n_train": record.n_train, "n_val": record.n_val, "n_test": record.n_test},
         "memory_bytes": {"least": memory[0], "median": memory[len(memory) // 2], "most": memory[-1], "n": len(memory)},
         "concurrent": concurrent,
@@ -105,11 +105,11 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
     return {**told, **_time(experiment, data, record, concurrent, why)}
 
 
-def _usual(experiment: Experiment) -> dict[str, Any]:
+def _default_recipe(experiment: Experiment) -> dict[str, Any]:
     """What of the recipe is searched, as the first trial has it."""
-    from ..searchers import usual_recipe
+    from ..searchers.initial_designs import default_recipe
 
-    recipe = usual_recipe(experiment.recipes)
+    recipe = default_recipe(experiment.recipes)
     return {name: getattr(recipe, name) for name in experiment.recipes.holes}
 
 

@@ -1,6 +1,6 @@
 """The experiment: one search, described by a search file and checked before anything starts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from ...spaces.search_space.space import Space
 from ..config.schema import SearchFile, SearchSection, SpaceSection, StageSection
 
 if TYPE_CHECKING:
-    from ...results.database.records import RunRecord
+    from ...results.database.records import RunRecord, Trial
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.search_space.space import Template
-    from ..searchers import Searcher
+    from ..searchers.base import Searcher
+    from ..searchers.search_plan import SearchPlan
     from ..tasks.base import Task
 
 
@@ -69,7 +70,7 @@ class Experiment:
     def check(self) -> None:
         """Raise where any part cannot work."""
         from ..schedulers.registry import check_scheduler
-        from ..searchers import SEARCHERS
+        from ..searchers.registry import SEARCHERS
 
         search, epochs = self.file.search, self.recipes.largest("epochs")
         check_scheduler(search, epochs)
@@ -77,7 +78,7 @@ class Experiment:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
         self._check_budget()
-        self.opened(self.searcher(self.sieve))
+        self.plan(self.sieve)
 
     def _check_budget(self) -> None:
         """Raise where nothing fits; where the task keeps a part of the budget, with how much that is."""
@@ -100,26 +101,37 @@ class Experiment:
 
     def searcher(self, sieve: ConstrainedSpace) -> "Searcher":
         """The searcher that the file names, over ``sieve``."""
-        from ..searchers import make_searcher
+        from ..searchers.registry import make_searcher
 
         search = self.file.search
         return make_searcher(search.searcher, sieve, self.recipes, search.objectives)
 
     @property
-    def opens_as_usual(self) -> bool:
-        """Whether the first trial has the usual recipe."""
+    def starts_with_default_recipe(self) -> bool:
+        """Whether the first trial has the default recipe.
+
+        A run that learns from earlier ones has its baseline in them, and zero-shot models have no default recipe.
+        """
         return self.task.name == CLASSIFICATION and not self.file.search.warm_start
 
-    def opened(self, searcher: "Searcher") -> "Searcher":
-        """``searcher`` behind how a run opens: the known designs that its sieve lets through, and the usual recipe.
+    def plan(
+        self, sieve: ConstrainedSpace, *, designs: "Sequence[Architecture]" = (), earlier: "Sequence[Trial]" = ()
+    ) -> "SearchPlan":
+        """The proposals of a run over ``sieve``: its start_from, ``designs``, then what the searcher proposes.
 
-        A run that learns from earlier ones has its measure in them, and zero-shot models have no usual recipe.
+        The searcher sees the ``earlier`` trials of other runs. Raises ``ValueError`` for a searcher that cannot have
+        these recipes or objectives.
         """
-        from ..searchers import KnownFirst, UsualFirst
+        from ..searchers.search_plan import SearchPlan
 
-        first = [design for design in self.designs if searcher.sieve.allows(design)]
-        known = KnownFirst(searcher, first) if first else searcher
-        return UsualFirst(known) if self.opens_as_usual else known
+        return SearchPlan(
+            self.searcher,
+            sieve,
+            self.recipes,
+            designs=(*self.designs, *designs),
+            earlier=earlier,
+            default_recipe_first=self.starts_with_default_recipe,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The search file with every default filled in; of designs in files what they say, not where they lie."""

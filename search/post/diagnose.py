@@ -45,7 +45,7 @@ def case_of_file(experiment: Experiment) -> Case:
             f"the doctor examines classifiers, but {experiment.file.data.name!r} is zero-shot; leave out data.texts"
         )
     seed = experiment.file.search.seed
-    proposal = experiment.opened(experiment.searcher(experiment.sieve)).ask(History(), random.Random(f"{seed}/0"))
+    proposal = experiment.plan(experiment.sieve).ask(History(), random.Random(f"{seed}/0"))
     assert proposal is not None  # an empty sieve was refused before
     data, _ = experiment.task.load(experiment.file)
     return Case(proposal.architecture, proposal.recipe, seed, experiment, data)

@@ -115,9 +115,9 @@ def _wrong_trial(experiment: Experiment, trial: Trial, seen: Seen) -> Iterator[s
 
 def _rebuilt(experiment: Experiment, run: RunRecord, history: History, seen: Seen) -> Iterator[Broken]:
     """What the searcher would propose after this history is asked for; that it can be is what is checked."""
-    searcher = experiment.opened(experiment.searcher(experiment.sieve))
+    plan = experiment.plan(experiment.sieve)
     try:
-        proposal = searcher.ask(history, random.Random(0))
+        proposal = plan.ask(history, random.Random(0))
     except Exception as error:
         yield Broken("I6", run.name, f"its searcher fails on its history: {type(error).__name__}: {error}")
         return

@@ -1,4 +1,4 @@
-"""The warm-up: many untrained candidates ranked by a proxy, the best of them proposed before the searcher begins."""
+"""The warm-up: many untrained candidates ranked by a proxy, the best of which are initial designs of the run."""
 
 import logging
 import random
@@ -14,43 +14,40 @@ from ...spaces.constrained.indexing import walk
 from ...spaces.constrained.sampling import count, sample_one
 from ..cluster.remote_jobs import run_remote_jobs
 from ..experiment.experiment import Experiment
-from ..searchers import Searcher
-from ..searchers.initial_designs import KnownFirst
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
 
 log = logging.getLogger("archsieve")
-PART = 16  # candidates of one remote job
-TRIES = 20  # draws for each candidate before fewer have to do
+JOB_SIZE = 16  # candidates of one errand
+MAX_DRAWS = 20  # draws for each candidate before fewer have to do
 
 
-def warm(
-    searcher: Searcher,
+def warm_up(
     experiment: Experiment,
+    sieve: ConstrainedSpace,
     data: "ImageData",
     store: Store,
     run_id: int,
     *,
     go_on: Callable[[], bool],
-) -> Searcher | None:
-    """``searcher`` behind the warm-up that the experiment asks for; None where ``go_on`` said no meanwhile.
+) -> list[Architecture]:
+    """Return the designs of the warm-up that the experiment asks for, best first; none where ``go_on`` returned False.
 
     Candidates are scored once in a run, on its workers, and kept in the store: a resumed run trains the same ones.
     """
-    asked = experiment.file.search.warmup
-    if asked is None:
-        return searcher
+    settings = experiment.file.search.warmup
+    if settings is None:
+        return []
     best = warmed_up(store, run_id)
     if best is None:
-        scored = _scored(searcher.sieve, experiment, data, go_on)
+        scored = _scored(sieve, experiment, data, go_on)
         if scored is None:
-            return None
-        warn_of_none(asked.proxy, scored)
-        best = record_warm_up(store, run_id, asked.proxy, scored, asked.train)
-    # fewer where memory has proved smaller since they were ranked
-    fit = [one for one in map(Architecture.from_json, best) if searcher.sieve.allows(one)]
-    return KnownFirst(searcher, fit)
+            return []
+        warn_of_none(settings.proxy, scored)
+        best = record_warm_up(store, run_id, settings.proxy, scored, settings.train)
+    # fewer where a resumed run is on GPUs with less memory than those that the candidates were drawn for
+    return [one for one in map(Architecture.from_json, best) if sieve.allows(one)]
 
 
 def _scored(
@@ -63,7 +60,7 @@ def _scored(
     found = candidates(sieve, search.warmup.candidates, search.seed, go_on)
     if found is None:
         return None
-    parts = [[one.to_json() for one in found[place : place + PART]] for place in range(0, len(found), PART)]
+    parts = [[one.to_json() for one in found[place : place + JOB_SIZE]] for place in range(0, len(found), JOB_SIZE)]
     names = sorted({search.warmup.proxy, *search.proxies})
     shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus)
     told = run_remote_jobs(score_networks, parts, shared, resources, go_on=go_on)
@@ -87,7 +84,7 @@ def candidates(sieve: ConstrainedSpace, n: int, seed: int, go_on: Callable[[], b
         return [architecture for _, architecture in walk(sieve)]
     rng = random.Random(f"warm-up {seed}")
     found: dict[str, Architecture] = {}
-    for _ in range(TRIES * n):
+    for _ in range(MAX_DRAWS * n):
         if len(found) == n:
             break
         if not go_on():

@@ -13,7 +13,7 @@ from ...results.database.records import FailKind, History, Trial, TrialState
 from ...results.database.store import Store
 from ...spaces.architectures.cost import cost, layer_costs
 from ..cluster.fault_injection import fault
-from ..searchers import Proposal, Searcher
+from ..searchers.base import Proposal, Searcher
 from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints
 from ..trials.failure_policy import ATTEMPTS, ConsecutiveFailures, Stop, StopKind
@@ -21,21 +21,19 @@ from ..trials.metrics import summary, write_metrics
 from ..trials.report import Failure, TrialReport, TrialStart
 from ..trials.spool import Spool, Spooled
 from ..trials.trial_cache import TrialCache
-
-HEARTBEAT_S = 20
+from .run_control import RunControl
 
 
 @dataclass
 class Recorder:
-    """One run being driven: proposals and results pass through here on their way to the store and to Tune.
+    """The run of ``control``: proposals and results pass through here on their way to the store and to Tune.
 
-    ``on_change`` is called whenever a trial starts, reports or ends. ``exhausted`` says that the searcher had nothing
-    new to propose, ``stopping`` why the run ends before its last trial, ``doing`` what is done when all have
-    ended. A worker that is ``timeout_s`` at one trial ends itself.
+    ``searcher`` makes the proposals; one that ``cache`` finds in an earlier run is not trained again. ``on_change`` is
+    called whenever a trial starts, reports or ends. ``exhausted`` means that the searcher had nothing new to propose,
+    ``doing`` is what is done when all trials have ended. A worker ends itself after ``timeout_s`` seconds of one trial.
     """
 
-    store: Store
-    run_id: int
+    control: RunControl
     searcher: Searcher
     seed: int
     trials: int
@@ -45,7 +43,6 @@ class Recorder:
     on_change: Function[["Recorder"], None] = lambda recorder: None
     cache: TrialCache | None = None
     exhausted: bool = False
-    stopping: Stop | None = None
     doing: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
     _began: dict[str, float] = field(default_factory=dict)
@@ -54,7 +51,21 @@ class Recorder:
     _aside: list[Trial] = field(default_factory=list)
     _all_proposed: bool = False
     _history: History = field(default_factory=History)
-    _beat: float = field(default_factory=time.monotonic)
+
+    @property
+    def store(self) -> Store:
+        """Where everything is written."""
+        return self.control.store
+
+    @property
+    def run_id(self) -> int:
+        """The run's id in the store."""
+        return self.control.run_id
+
+    @property
+    def stopping(self) -> Stop | None:
+        """Why the run ends before its last trial; None while it continues."""
+        return self.control.stopping
 
     @property
     def complete(self) -> bool:
@@ -229,7 +240,7 @@ class Recorder:
 
     def stop(self, stop: Stop) -> None:
         """End the run before its last trial; the first reason is the one that counts."""
-        self.stopping = self.stopping or stop
+        self.control.stop(stop)
 
     def _resumed(self, trial: Trial, start: TrialStart) -> None:
         """Write down where the worker is, and remove epochs after the one that it resumed from."""
@@ -278,10 +289,8 @@ class Recorder:
         self.store.add_event(self.run_id, "warning", kind, {"reason": reason, **more}, trial.trial)
 
     def tick(self) -> None:
-        """Say that this process still drives the run, when it is time; Tune's loop calls several times a second."""
-        if time.monotonic() - self._beat > HEARTBEAT_S:
-            self._beat = time.monotonic()
-            self.store.heartbeat(self.run_id)
+        """Send a heartbeat when one is due."""
+        self.control.tick()
 
     def say(self, doing: str) -> None:
         """Tell whoever watches what is being done now that all trials have ended."""

@@ -12,25 +12,21 @@ from ...results.database.errors import StoreError
 from ...results.database.latency_records import record_errors
 from ...results.database.records import RunStatus
 from ...results.database.store import Store
-from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from ...spaces.constrained.constrained_space import BudgetError
 from ..cluster.capacity import ClusterCapacity
 from ..cluster.fault_injection import told
 from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
 from ..cluster.signals import handled
 from ..experiment.experiment import Experiment
-from ..searchers import Searcher
-from ..searchers.initial_designs import check_design
 from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop, StopKind
 from ..trials.latency import Timing
 from ..trials.spool import Spool
 from ..trials.trial_cache import TrialCache
-from .latency_calibration import calibrated
-from .memory_limit import WithinMemory, on_gpus
-from .proxy_warmup import warm
+from .preparation import prepare
 from .recorder import Recorder
-from .warm_start import informed
+from .run_control import RunControl
 
 if TYPE_CHECKING:
     from ..trials.trainable import Conditions
@@ -55,78 +51,42 @@ def run_trials(
     ``trainable`` stands in for :class:`~archsieve.search.trials.trainable.NetworkTrial` and takes what it takes.
     ``at_end`` is called when all trials have ended, while Ray is still there.
     """
-    search = experiment.file.search
-    searcher = experiment.searcher(experiment.sieve)
-    checkpoints = checkpoints_of(folder, experiment.file.resources.checkpoints)
-    recorder = Recorder(
-        store,
-        run_id,
-        searcher,
-        search.seed,
-        search.trials,
-        checkpoints,
-        Spool(folder / "spool"),
-        search.trial_timeout_s,
-        on_change,
-    )
-    if search.cache:
-        recorder.cache = TrialCache(store, store.run(run_id))
-    with closing(recorder, folder):
+    search, control = experiment.file.search, RunControl(store, run_id)
+    files = checkpoints_of(folder, experiment.file.resources.checkpoints), Spool(folder / "spool")
+    cache = TrialCache(store, store.run(run_id)) if search.cache else None
+    with closing(store, run_id, folder):
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
-        with quiet(folder / "search.log"), graceful(recorder), ray_session(address), graceful(recorder):
+        with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)
             shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
+            plan = prepare(experiment, data, control, shares)
+            recorder = Recorder(
+                control, plan, search.seed, search.trials, *files, search.trial_timeout_s, on_change, cache
+            )
             recorder.replay()
             recorder.sweep()
-            prepare(experiment, data, recorder, shares)
             tune_trials(experiment, data, recorder, folder, trainable, shares)
             if recorder.complete and recorder.stopping is None:
                 at_end(recorder)
-        if recorder.stopping is not None and recorder.stopping.error is not None:
-            raise recorder.stopping.error
+        if control.stopping is not None and control.stopping.error is not None:
+            raise control.stopping.error
         record_errors(store, run_id)
+    store.finish_run(run_id, RunStatus.FINISHED if recorder.complete else RunStatus.STOPPED)
     return recorder
 
 
 @contextlib.contextmanager
-def closing(recorder: Recorder, folder: Path) -> Iterator[None]:
-    """Close the run in the store, however it ends; what ended it counts before what its closing runs into."""
+def closing(store: Store, run_id: int, folder: Path) -> Iterator[None]:
+    """Close the run in the store where an exception ends it, which counts before an error of the closing itself."""
     try:
         yield
     except BaseException as error:
         status = RunStatus.FAILED if isinstance(error, BudgetError) else RunStatus.STOPPED
         with contextlib.suppress(StoreError):
-            recorder.store.finish_run(recorder.run_id, status)
+            store.finish_run(run_id, status)
         raise
-    else:
-        recorder.store.finish_run(recorder.run_id, RunStatus.FINISHED if recorder.complete else RunStatus.STOPPED)
     finally:
         shutil.rmtree(folder / "tune", ignore_errors=True)
-
-
-def prepare(experiment: Experiment, data: Any, recorder: Recorder, shares: Shares | None) -> None:
-    """Learn on the workers what is needed before the first proposal: a clock where latency is limited, a warm-up.
-
-    The recorder gets the searcher that knows it; a signal to stop ends it early.
-    """
-    store, run_id = recorder.store, recorder.run_id
-
-    def go_on() -> bool:
-        recorder.tick()
-        return recorder.stopping is None
-
-    sieve = calibrated(experiment, store, run_id, go_on=go_on)
-    if sieve is None:
-        return
-
-    def make(sieve: ConstrainedSpace) -> Searcher:
-        searcher = informed(experiment.searcher(sieve), experiment, store, run_id)
-        return experiment.opened(warm(searcher, experiment, data, store, run_id, go_on=go_on) or searcher)
-
-    sieve = on_gpus(sieve, shares)
-    for design in experiment.designs:
-        check_design(design, sieve)
-    recorder.searcher = WithinMemory(make, sieve)
 
 
 def tune_trials(
@@ -200,13 +160,13 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
 
 
 @contextlib.contextmanager
-def graceful(recorder: Recorder) -> Iterator[None]:
+def graceful(control: RunControl) -> Iterator[None]:
     """Let the first signal stop the run resumably, after the writes under way; a second one interrupts at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if recorder.stopping is not None:
+        if control.stopping is not None:
             raise KeyboardInterrupt
-        recorder.stop(Stop(StopKind.SIGNAL, f"stopped by {signal.Signals(number).name}"))
+        control.stop(Stop(StopKind.SIGNAL, f"stopped by {signal.Signals(number).name}"))
 
     with handled(stop):
         yield

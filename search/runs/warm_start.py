@@ -1,11 +1,10 @@
-"""Earlier runs: a searcher that knows what they have tried."""
+"""Warm start: the trials of earlier runs that the searcher of a new one learns from."""
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ...results.database.records import History, RunRecord, Trial
+from ...results.database.records import RunRecord, Trial
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.domains import Choice
@@ -13,35 +12,6 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ...spaces.search_space.encoding import decisions_of
 from ..experiment.experiment import Experiment
-from ..searchers import Proposal, Searcher
-
-
-class Informed(Searcher):
-    """``searcher``, told of ``earlier`` trials as if they were its own run's: it learns from them, repeats none of
-    them, and none of them counts.
-    """
-
-    def __init__(self, searcher: Searcher, earlier: Sequence[Trial]) -> None:
-        super().__init__(searcher.sieve, searcher.recipes)
-        self.searcher, self.earlier = searcher, _before(earlier, "")
-
-    def ask(self, history: History, rng: random.Random) -> Proposal | None:
-        if history.trials and self.earlier and self.earlier[0].run != history.trials[0].run:
-            self.earlier = _before(self.earlier, history.trials[0].run)  # once: searchers know trials again by identity
-        return self.searcher.ask(History((*self.earlier, *history.trials)), rng)
-
-
-def _before(trials: Sequence[Trial], run: str) -> tuple[Trial, ...]:
-    """``trials`` as if they were ``run``'s own, before all that it tries itself: numbered up to -1."""
-    return tuple(replace(trial, run=run, number=place - len(trials)) for place, trial in enumerate(trials))
-
-
-def informed(searcher: Searcher, experiment: Experiment, store: Store, run_id: int) -> Searcher:
-    """``searcher``, told of the earlier runs that the experiment names."""
-    if not experiment.file.search.warm_start:
-        return searcher
-    run = store.run(run_id)
-    return Informed(searcher, earlier_trials(store, experiment, run.dataset_hash, run.created_at))
 
 
 def earlier_trials(store: Store, experiment: Experiment, dataset_hash: str, before: datetime) -> list[Trial]:

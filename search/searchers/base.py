@@ -1,25 +1,41 @@
-"""The searcher's contract: two words, ``ask`` and history."""
+"""The interface of a searcher, and the proposal that it returns."""
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.encoding import decisions_of
-from .unexplored import Untried
+from .unexplored import Unexplored
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What to try next: an architecture inside the budget, the recipe to train it with, and the choices behind them."""
+    """What to try next: an architecture inside the budget, the recipe to train it with, and its decisions.
+
+    ``choices`` maps the path of each choice of the space to the index of the option taken. Raises ``TypeError`` where
+    a field has another type, ``ValueError`` for a negative index.
+    """
 
     architecture: Architecture
     recipe: Recipe
-    choices: dict[str, Any]
+    choices: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.architecture, Architecture) or not isinstance(self.recipe, Recipe):
+            raise TypeError(
+                "a proposal holds an Architecture and a Recipe, but got "
+                f"{type(self.architecture).__name__} and {type(self.recipe).__name__}; build them with from_json"
+            )
+        for path, index in self.choices.items():
+            if type(index) is not int:
+                raise TypeError(f"choices[{path!r}] must be the index of an option, but got {index!r}; pass an int")
+            if index < 0:
+                raise ValueError(f"choices[{path!r}] must be at least 0, but got {index}; pass the index of an option")
 
     @property
     def key(self) -> tuple[str, Recipe]:
@@ -30,26 +46,34 @@ class Proposal:
 class Searcher(ABC):
     """Proposes what to try next, from history alone.
 
-    A resumed search builds a new searcher, hands it the same history and gets the same proposals: what a searcher
-    keeps from one ask to the next is only what it could work out again, and only so that it is quick. It never proposes
-    an architecture outside the sieve, never an (architecture, recipe) pair that is in the history, and no architecture
-    twice before each one that fits has been tried.
+    A resumed search builds a new searcher, passes it the same history and gets the same proposals: a searcher may keep
+    between two calls only what it could compute again from the history, to save time. It never proposes an
+    architecture outside the constrained space, never an (architecture, recipe) pair that is in the history, and no
+    architecture twice before each one that fits has been tried.
     """
 
     def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         self.sieve = sieve
         self.recipes = recipes
-        self.untried = Untried(sieve, recipes)
+        self.unexplored = Unexplored(sieve, recipes)
 
     @abstractmethod
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
-        """The next proposal, or None where nothing new is left; ``rng`` is the only source of chance."""
+        """Return the next proposal, or None where nothing new is left; ``rng`` is the only source of randomness."""
 
     def propose(self, architecture: Architecture, recipe: Recipe) -> Proposal:
-        """A proposal with its decisions read back from the architecture."""
-        return Proposal(architecture, recipe, decisions_of(self.sieve.space, architecture) or {})
+        """Return a proposal with the decisions read back from ``architecture``.
 
-    def anything(self, history: History, rng: random.Random) -> Proposal | None:
-        """What random search would propose: uniform over what is left; None where nothing is."""
-        drawn = self.untried.draw(history, rng)
+        Raises ``ValueError`` where the architecture is not a point of the space.
+        """
+        decisions = decisions_of(self.sieve.space, architecture)
+        if decisions is None:
+            raise ValueError(
+                f"a proposal must be a point of the space {self.sieve.space.name!r}, but got {architecture}"
+            )
+        return Proposal(architecture, recipe, decisions)
+
+    def random_proposal(self, history: History, rng: random.Random) -> Proposal | None:
+        """Return what random search would propose: uniform over what is unexplored; None where nothing is."""
+        drawn = self.unexplored.draw(history, rng)
         return None if drawn is None else self.propose(*drawn)

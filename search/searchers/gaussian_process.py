@@ -2,7 +2,9 @@
 
 import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,22 +13,31 @@ from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.vectorized import Codes
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .base import Proposal, Searcher
-from .candidate_pool import Candidates
-from .ranking import merit, remembered
+from .candidate_pool import CandidatePool
+from .features import Floats, ScaledFeatures
+from .ranking import latest_and_best, score
 from .recipe_sampling import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
-from .surrogate import MOST, Model, Promise
 
-LARGE = 3  # first proposals, each the largest of many draws
-FIRST = 4  # scored trials before the model is asked
-DRAWN = 8192  # candidates of one proposal, drawn anew each time
-WORK = 8_000_000  # candidates times squared trials, about: with more trials there are fewer candidates
-RECIPES = 64  # recipes that candidates are tried with, in turn
-REFINED = 64  # recipes that the chosen candidate is tried with
-BEST = 3  # trials whose neighbours are candidates too
+if TYPE_CHECKING:
+    from .gp_regression import Weights
+
+N_LARGE = 3  # first proposals, each the largest of many draws
+N_INITIAL = 4  # finished trials before the model is asked
+MAX_CANDIDATES = 8192  # of one proposal, drawn again each time
+MAX_CANDIDATE_COST = 8_000_000  # candidates times squared trials, about: with more trials there are fewer candidates
+N_RECIPES = 64  # recipes that the candidates are tried with, in turn
+N_REFINED_RECIPES = 64  # recipes that the chosen candidate is tried with
+N_BEST = 3  # trials whose neighbours are candidates too
+MAX_MODEL_TRIALS = 200  # trials that the model sees: half of them the latest, half the best of the others
+REFIT_GROWTH = 1.1  # weights are fitted again when there are so many times more trials
+MIN_FIT_TRIALS = 4  # trials before weights are fitted at all
+
+# (codes, recipes) -> expected improvement of each code; the recipes are repeated where there are fewer than codes
+Acquisition = Callable[[Codes, Sequence[Values]], Floats]
 
 
 class GaussianProcess(Searcher):
-    """Of many candidates that fit, the one from which most improvement is expected.
+    """Of many candidates that fit, the one with the highest expected improvement.
 
     The candidates are uniform draws and the neighbours of the best. The first three proposals are the largest of many
     draws: under a budget the best networks lie near its limits, and a model that has seen the large end learns soonest
@@ -35,52 +46,116 @@ class GaussianProcess(Searcher):
 
     def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         super().__init__(sieve, recipes)
-        self.candidates = Candidates(sieve)
-        self.model = Model(self.candidates, recipes)
+        self.pool = CandidatePool(sieve)
+        self.surrogate = Surrogate(self.pool, recipes)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
-        if len(history) < LARGE:
+        if len(history) < N_LARGE:
             return self._large(history, rng)
-        if len(history.finished) < FIRST:
-            return self.anything(history, rng)
-        known = remembered(history.ended, MOST)
-        finished = (trial for trial in known if trial.state.finished)
-        good = heapq.nlargest(BEST, finished, key=lambda trial: (merit(trial), -trial.number))
-        promise, is_new = self.model.promise(history, known), self.untried.is_new(history)
-        codes = self._codes(history, good, rng)
-        recipes = [self._near(good, rng) for _ in range(RECIPES)]
-        for place in np.argsort(-promise(codes, recipes), kind="stable") if len(codes) else ():
-            architecture = self.candidates.architecture(codes[place])
-            for recipe in self._best_first(codes[place], good, promise, rng):
+        if len(history.finished) < N_INITIAL:
+            return self.random_proposal(history, rng)
+        observed = latest_and_best(history.ended, MAX_MODEL_TRIALS)
+        finished = (trial for trial in observed if trial.state.finished)
+        best = heapq.nlargest(N_BEST, finished, key=lambda trial: (score(trial), -trial.number))
+        acquisition, is_new = self.surrogate.acquisition(history, observed), self.unexplored.is_new(history)
+        codes = self._codes(history, best, rng)
+        recipes = [self._values(best, rng) for _ in range(N_RECIPES)]
+        for row in np.argsort(-acquisition(codes, recipes), kind="stable") if len(codes) else ():
+            architecture = self.pool.architecture(codes[row])
+            for recipe in self._best_recipes_first(codes[row], best, acquisition, rng):
                 if is_new(architecture.fingerprint, recipe):
                     return self.propose(architecture, recipe)
-        return self.anything(history, rng)
+        return self.random_proposal(history, rng)
 
     def _large(self, history: History, rng: random.Random) -> Proposal | None:
-        codes = self.candidates.untried(self.candidates.draw(DRAWN, rng), history)
+        codes = self.pool.unexplored(self.pool.draw(MAX_CANDIDATES, rng), history)
         if not len(codes):
-            return self.anything(history, rng)
-        largest = codes[np.argmax(self.model.described.size(codes))]
-        return self.propose(self.candidates.architecture(largest), draw_recipe(self.recipes, rng))
+            return self.random_proposal(history, rng)
+        largest = codes[np.argmax(self.surrogate.features.size(codes))]
+        return self.propose(self.pool.architecture(largest), draw_recipe(self.recipes, rng))
 
-    def _codes(self, history: History, good: list[Trial], rng: random.Random) -> Codes:
-        """Architectures to choose from: draws, and the neighbours of the good ones; none tried, while others fit."""
-        drawn = min(DRAWN, WORK // min(len(history), MOST) ** 2)
-        around = (self.candidates.around(self.candidates.code(one.fingerprint, one.choices), rng) for one in good)
-        codes = np.concatenate([self.candidates.draw(drawn, rng), *around])
-        return codes if self.untried.all_tried(history) else self.candidates.untried(codes, history)
+    def _codes(self, history: History, best: list[Trial], rng: random.Random) -> Codes:
+        """Return the candidates: draws, and the neighbours of the best; none explored, while others fit."""
+        n = min(MAX_CANDIDATES, MAX_CANDIDATE_COST // min(len(history), MAX_MODEL_TRIALS) ** 2)
+        around = (self.pool.neighbours(self.pool.code(one.fingerprint, one.choices), rng) for one in best)
+        codes = np.concatenate([self.pool.draw(n, rng), *around])
+        return codes if self.unexplored.none_left(history) else self.pool.unexplored(codes, history)
 
-    def _best_first(self, code: Codes, good: list[Trial], promise: Promise, rng: random.Random) -> Iterator[Recipe]:
-        """Recipes for one architecture, the most promising first."""
+    def _best_recipes_first(
+        self, code: Codes, best: list[Trial], acquisition: Acquisition, rng: random.Random
+    ) -> Iterator[Recipe]:
+        """Yield recipes for one architecture by falling expected improvement."""
         if not self.recipes.holes:
             yield self.recipes.fill({})
             return
-        recipes = [self._near(good, rng) for _ in range(REFINED)]
-        for place in np.argsort(-promise(np.repeat(code[None], REFINED, axis=0), recipes), kind="stable"):
-            yield self.recipes.fill(recipes[place])
+        recipes = [self._values(best, rng) for _ in range(N_REFINED_RECIPES)]
+        repeated = np.repeat(code[None], N_REFINED_RECIPES, axis=0)
+        for row in np.argsort(-acquisition(repeated, recipes), kind="stable"):
+            yield self.recipes.fill(recipes[row])
 
-    def _near(self, good: list[Trial], rng: random.Random) -> Values:
-        """Any recipe, or as likely one beside that of a good trial."""
+    def _values(self, best: list[Trial], rng: random.Random) -> Values:
+        """Draw a recipe: uniformly or, as likely, by mutating that of one of the best trials."""
         if rng.random() < 0.5:
             return draw_values(self.recipes, rng)
-        return mutate_values(self.recipes, values_of(self.recipes, recipe_of(rng.choice(good).recipe)), rng)
+        return mutate_values(self.recipes, values_of(self.recipes, recipe_of(rng.choice(best).recipe)), rng)
+
+
+class Surrogate:
+    """A Gaussian process over architectures with recipes, fitted to the ranks of the trials, not their accuracies.
+
+    Unfinished trials count as their expected score, failed ones as the worst. Rows of features and the weights fitted
+    last are cached; both follow from the history alone.
+    """
+
+    def __init__(self, pool: CandidatePool, recipes: RecipeSpace) -> None:
+        self._pool, self._recipes = pool, recipes
+        self._rows: dict[int, tuple[Trial, Floats]] = {}
+        self._fitted: tuple[tuple[Trial, ...], Weights] | None = None
+
+    @cached_property
+    def features(self) -> ScaledFeatures:
+        """The features of an architecture with a recipe."""
+        return ScaledFeatures(self._pool, self._recipes)
+
+    def acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
+        """Return the expected improvement as a function; ``observed`` are the ended trials that the model sees."""
+        from .gp_regression import Posterior, expected_improvement, normal_scores  # scipy takes 0.2 s to import
+
+        weights, groups = self._weights(history.ended), self.features.groups
+        x, z = self._features_of(observed), normal_scores(np.array([score(trial) for trial in observed]))
+        posterior = Posterior(weights, groups, x, z)
+        if history.unfinished:
+            unfinished = self._features_of(history.unfinished)
+            x, z = np.concatenate([x, unfinished]), np.concatenate([z, posterior.at(unfinished)[0]])
+            posterior = Posterior(weights, groups, x, z)
+        best = float(z.max())
+        return lambda codes, recipes: expected_improvement(*posterior.at(self.features.of(codes, recipes)), best)
+
+    def _weights(self, ended: tuple[Trial, ...]) -> "Weights":
+        """Return the weights of the last refit, which follows from the history alone, so that a resume agrees."""
+        from .gp_regression import fit_weights, normal_scores
+
+        early = ended[: _last_refit(len(ended))]
+        if self._fitted is None or self._fitted[0] != early:  # fast: trials of one history are the same objects
+            observed = latest_and_best(early, MAX_MODEL_TRIALS)
+            z = normal_scores(np.array([score(trial) for trial in observed]))
+            self._fitted = early, fit_weights(self._features_of(observed), z, self.features.groups)
+        return self._fitted[1]
+
+    def _features_of(self, trials: Sequence[Trial]) -> Floats:
+        """Return a row of features for each trial."""
+        new = [trial for trial in trials if self._rows.get(trial.number, (None,))[0] is not trial]
+        if new:
+            codes = np.stack([self._pool.code(trial.fingerprint, trial.choices) for trial in new])
+            values = [values_of(self._recipes, recipe_of(trial.recipe)) for trial in new]
+            rows = self.features.of(codes, values)
+            self._rows |= {trial.number: (trial, row) for trial, row in zip(new, rows, strict=True)}
+        return np.stack([self._rows[trial.number][1] for trial in trials])
+
+
+def _last_refit(n: int) -> int:
+    """Return the largest number of trials up to ``n`` at which weights are fitted."""
+    stage = MIN_FIT_TRIALS
+    while (after := max(stage + 1, int(stage * REFIT_GROWTH))) <= n:
+        stage = after
+    return stage

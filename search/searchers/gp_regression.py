@@ -1,8 +1,8 @@
-"""The surrogate: an exact Gaussian process over grouped features (Rasmussen and Williams 2006, algorithm 2.1).
+"""Gaussian process regression: exact, over grouped features (Rasmussen and Williams 2006, algorithm 2.1).
 
-Matern 5/2 with a weight for each group of features, a scale and noise, learned by maximum a posteriori. A model of its
-own because what a searcher needs is exactly what libraries lack together: one weight for all features of a choice,
-priors on the weights, and a fit of 200 trials in tens of milliseconds.
+Matern 5/2 with a weight for each group of features, a scale and noise, fitted by maximum a posteriori. It is written
+here because no library has all that a searcher needs: one weight for all features of a choice, priors on the weights,
+and a fit of 200 trials in tens of milliseconds.
 
 Shapes: n trials, m candidates, d features, g groups.
 """
@@ -19,60 +19,62 @@ from scipy.special import ndtr, ndtri
 Floats = NDArray[np.float64]
 Groups = NDArray[np.int64]  # (d,): the group of each feature, 0 to g - 1
 
-WEIGHT, SCALE, NOISE = (0.3, 1.2), (1.0, 0.7), (0.02, 1.5)  # log-normal priors: median, spread of the logarithm
-JITTER = 1e-4  # least noise, of targets with unit variance
-STEPS = 40  # of the fit
+# log-normal priors: median, standard deviation of the logarithm
+WEIGHT_PRIOR, SCALE_PRIOR, NOISE_PRIOR = (0.3, 1.2), (1.0, 0.7), (0.02, 1.5)
+MIN_NOISE = 1e-4  # of targets with unit variance
+MAX_ITERATIONS = 40  # of the fit
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What is learned: a weight for each group (g,), the process's variance and the noise's."""
+    """The fitted values: a weight for each group (g,), the variance of the process and that of the noise."""
 
     groups: Floats
     scale: float
     noise: float
 
 
-def learn(x: Floats, z: Floats, groups: Groups) -> Weights:
-    """The weights that explain ``z`` (n,) at ``x`` (n, d) best, the priors considered."""
+def fit_weights(x: Floats, z: Floats, groups: Groups) -> Weights:
+    """Fit the weights to ``z`` (n,) at ``x`` (n, d) by maximum a posteriori."""
     g = int(groups.max()) + 1
-    apart = np.stack([cdist(x[:, groups == i], x[:, groups == i], "sqeuclidean") for i in range(g)])
-    medians = np.log([WEIGHT[0]] * g + [SCALE[0], NOISE[0]])
-    spreads = np.array([WEIGHT[1]] * g + [SCALE[1], NOISE[1]])
+    distances = np.stack([cdist(x[:, groups == i], x[:, groups == i], "sqeuclidean") for i in range(g)])
+    medians = np.log([WEIGHT_PRIOR[0]] * g + [SCALE_PRIOR[0], NOISE_PRIOR[0]])
+    stds = np.array([WEIGHT_PRIOR[1]] * g + [SCALE_PRIOR[1], NOISE_PRIOR[1]])
 
     def loss(t: Floats) -> tuple[float, Floats]:
-        value, slope = _misfit(np.exp(t), apart, z)
-        away = (t - medians) / spreads
-        return value + 0.5 * float(away @ away), slope + away / spreads
+        value, gradient = _loss(np.exp(t), distances, z)
+        deviation = (t - medians) / stds
+        return value + 0.5 * float(deviation @ deviation), gradient + deviation / stds
 
-    found = minimize(loss, medians, jac=True, method="L-BFGS-B", bounds=[(-9, 4)] * (g + 2), options={"maxiter": STEPS})
-    learned = np.exp(found.x)
-    return Weights(learned[:g], float(learned[g]), float(learned[g + 1]) + JITTER)
+    bounds, options = [(-9, 4)] * (g + 2), {"maxiter": MAX_ITERATIONS}
+    result = minimize(loss, medians, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    fitted = np.exp(result.x)
+    return Weights(fitted[:g], float(fitted[g]), float(fitted[g + 1]) + MIN_NOISE)
 
 
-def _misfit(values: Floats, apart: Floats, z: Floats) -> tuple[float, Floats]:
-    """Minus the log likelihood of ``z``, and its slope in the logarithms of ``values`` (weights, scale, noise)."""
-    g, n = len(apart), len(z)
+def _loss(values: Floats, distances: Floats, z: Floats) -> tuple[float, Floats]:
+    """Return -log likelihood of ``z`` and its gradient in the logarithms of ``values`` (weights, scale, noise)."""
+    g, n = len(distances), len(z)
     weights, scale, noise = values[:g], values[g], values[g + 1]
-    root = np.sqrt(5 * (weights @ apart.reshape(g, -1)).reshape(n, n))
+    root = np.sqrt(5 * (weights @ distances.reshape(g, -1)).reshape(n, n))
     decay = np.exp(-root)
     kernel = (1 + root + root**2 / 3) * decay
-    lower = np.linalg.cholesky(scale * kernel + (noise + JITTER) * np.eye(n))
+    lower = np.linalg.cholesky(scale * kernel + (noise + MIN_NOISE) * np.eye(n))
     inverse = cho_solve((lower, True), np.eye(n))
     solved = inverse @ z
     outer = 0.5 * (inverse - np.outer(solved, solved))
     by_distance = outer * (-5 / 6 * scale * (1 + root) * decay)
-    slope = np.concatenate(
+    gradient = np.concatenate(
         [
-            apart.reshape(g, -1) @ by_distance.ravel() * weights,
+            distances.reshape(g, -1) @ by_distance.ravel() * weights,
             [(outer * kernel).sum() * scale, np.trace(outer) * noise],
         ]
     )
-    return float(0.5 * z @ solved + np.log(np.diag(lower)).sum()), slope
+    return float(0.5 * z @ solved + np.log(np.diag(lower)).sum()), gradient
 
 
 class Posterior:
-    """What is known of the function after ``z`` (n,) at ``x`` (n, d)."""
+    """The posterior of the function, given ``z`` (n,) at ``x`` (n, d)."""
 
     def __init__(self, weights: Weights, groups: Groups, x: Floats, z: Floats) -> None:
         self._weights, self._stretch = weights, np.sqrt(weights.groups[groups])
@@ -82,7 +84,7 @@ class Posterior:
         self._solved = cho_solve((self._lower, True), z)
 
     def at(self, x: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation at ``x`` (m, d): (m,) each."""
+        """Return mean and standard deviation at ``x`` (m, d): (m,) each."""
         kernel = self._kernel(x * self._stretch)
         spread = solve_triangular(self._lower, kernel.T, lower=True)
         variance = np.maximum(self._weights.scale - (spread**2).sum(axis=0), 1e-12)
@@ -94,15 +96,15 @@ class Posterior:
 
 
 def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """How much above ``best`` a draw is expected to be, what is below counting as nothing (Jones et al. 1998)."""
+    """Return the expected improvement over ``best`` (Jones et al. 1998): what is below it counts as zero."""
     u = (mean - best) / deviation
     density = np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
     return np.asarray(deviation * (u * ndtr(u) + density))
 
 
 def normal_scores(values: Floats) -> Floats:
-    """The values' ranks as quantiles of the standard normal; equals share theirs: outliers lose their weight."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    """Return the ranks of ``values`` as quantiles of the standard normal, equal ones averaged: outliers lose weight."""
+    _, rank, count = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(count)
     middle = ends - (count - 1) / 2
-    return np.asarray(ndtri((middle[place] - 0.5) / len(values)))
+    return np.asarray(ndtri((middle[rank] - 0.5) / len(values)))

@@ -7,7 +7,7 @@ from ...results.database.records import RunRecord, Trial
 from ...results.database.store import Store
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
-from ..searchers import Proposal
+from ..searchers.base import Proposal
 
 
 class TrialCache:

@@ -11,9 +11,9 @@ from archsieve.results.database.errors import NoStoreError
 from archsieve.results.database.records import History, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.runs.session import load, resume, search
-from archsieve.search.runs.warm_start import Informed, earlier_trials, fits
-from archsieve.search.searchers.grid import Grid
-from archsieve.search.searchers.random_search import Uniform
+from archsieve.search.runs.warm_start import earlier_trials, fits
+from archsieve.search.searchers.search_plan import SearchPlan
+from archsieve.search.searchers.uninformed import Grid, RandomSearch
 from archsieve.search.trials.trial_cache import TrialCache
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 
@@ -136,14 +136,17 @@ def test_earlier_trials_are_in_the_history_below_zero(runs):
     earlier = resumed_trials(runs, "first")
     asked = []
 
-    class Noted(Uniform):
+    class Noted(RandomSearch):
         def ask(self, history, rng):
             asked.append(history)
             return super().ask(history, rng)
 
     experiment = grid(1)
     own = replace(earlier[0], run="own", number=0)
-    Informed(Noted(experiment.sieve, experiment.recipes), earlier).ask(History((own,)), random.Random(0))
+    plan = SearchPlan(
+        lambda sieve: Noted(sieve, experiment.recipes), experiment.sieve, experiment.recipes, earlier=earlier
+    )
+    plan.ask(History((own,)), random.Random(0))
     assert [trial.number for trial in asked[0]] == [-2, -1, 0]
     assert {trial.run for trial in asked[0]} == {"own"}
     assert len(asked[0].finished) == 3

@@ -13,7 +13,7 @@ import torch
 
 from archsieve.models.data.registry import DATASETS
 from archsieve.models.data.shapes import SHAPES
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.blocks.standard import BLOCKS
 
 from .pages import PAGES, ROOT, RUN, SHOWN, Fenced, Shell, check_shell, check_spelling, check_toml, fenced, furnish

@@ -21,10 +21,11 @@ from archsieve.results.database.records import FailKind, History, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, SAFETY, SMALLEST, Shares, cap, copies
 from archsieve.search.cluster.ray_runtime import ResourceError
-from archsieve.search.runs.memory_limit import WithinMemory, lowered, on_gpus, too_much
+from archsieve.search.runs.preparation import on_gpus
 from archsieve.search.runs.session import search
 from archsieve.search.runs.tuner import run_trials
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
+from archsieve.search.searchers.search_plan import SearchPlan, limit_memory, oom_bytes
 from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.catalogue import named
@@ -159,7 +160,7 @@ def test_what_no_gpu_can_hold_is_never_proposed():
 @pytest.mark.parametrize("name", sorted(SEARCHERS))
 def test_after_an_oom_trial_every_searcher_stays_below_it(name):
     def searcher():
-        return WithinMemory(lambda sieve: SEARCHERS[name](sieve, RECIPES), ConstrainedSpace(SPACE, BUDGET))
+        return SearchPlan(lambda sieve: SEARCHERS[name](sieve, RECIPES), ConstrainedSpace(SPACE, BUDGET), RECIPES)
 
     before = run(searcher(), 6)
     broken = sorted(before, key=lambda trial: trial.memory_bytes)[3]
@@ -168,7 +169,7 @@ def test_after_an_oom_trial_every_searcher_stays_below_it(name):
         for t in before
     ]
     history = run(searcher(), 14, history=History(tuple(trials)))
-    assert too_much(history) == broken.memory_bytes
+    assert oom_bytes(history) == broken.memory_bytes
     assert len(history) > 6
     assert all(trial.memory_bytes < broken.memory_bytes for trial in history.trials[6:])
     again = run(searcher(), 14, history=History(history.trials[:9]))
@@ -177,18 +178,18 @@ def test_after_an_oom_trial_every_searcher_stays_below_it(name):
 
 def test_when_the_smallest_runs_out_of_memory_nothing_is_left():
     sieve = ConstrainedSpace(SPACE, BUDGET)
-    searcher = WithinMemory(lambda sieve: SEARCHERS["random"](sieve, RECIPES), sieve)
+    searcher = SearchPlan(lambda sieve: SEARCHERS["random"](sieve, RECIPES), sieve, RECIPES)
     least, _ = cheapest(sieve, "memory_bytes")
     failed = trial_of(searcher.propose(least, RECIPES.fill({"lr": 0.1})), 0, TrialState.FAILED)
     assert searcher.ask(History((replace(failed, fail_kind=FailKind.DIVERGED),)), random.Random(0)) is not None
     assert searcher.ask(History((replace(failed, fail_kind=FailKind.OOM),)), random.Random(0)) is None
 
 
-def test_a_limit_on_memory_is_only_ever_lowered():
+def test_a_limit_on_memory_is_only_ever_limit_memory():
     tight = replace(BUDGET, memory_bytes=30_000_000, min_memory_bytes=1000)
-    assert lowered(ConstrainedSpace(SPACE, tight), 40_000_000).budget.memory_bytes == 30_000_000
+    assert limit_memory(ConstrainedSpace(SPACE, tight), 40_000_000).budget.memory_bytes == 30_000_000
     with pytest.raises(ValueError, match=r"memory_bytes must be at most 500, at least 1,000"):
-        lowered(ConstrainedSpace(SPACE, tight), 500)
+        limit_memory(ConstrainedSpace(SPACE, tight), 500)
 
 
 class Small(tune.Trainable):

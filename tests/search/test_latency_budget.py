@@ -1,6 +1,7 @@
 """A limit in milliseconds: calibrated on a worker, predicted before training, measured after it."""
 
 import json
+import signal
 
 import pytest
 
@@ -12,6 +13,7 @@ from archsieve.results.query.best import best, why_none
 from archsieve.search.cluster.provenance import provenance
 from archsieve.search.runs.latency_calibration import spread
 from archsieve.search.runs.session import load, resume, search
+from archsieve.search.trials.failure_policy import StopKind
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.constrained.constrained_space import BudgetError
 from archsieve.spaces.constrained.indexing import walk
@@ -143,3 +145,22 @@ def test_the_command_line_asks_by_measured_latency(roomy, command):
     assert code == 3
     assert "trials have latency_ms <= " in err
     assert "--max-latency-ms must be a number of milliseconds above 0" in command(*asked, "-1")[2]
+
+
+def test_a_signal_during_calibration_ends_the_run_resumably(tmp_path, monkeypatch):
+    found = small(budget={"latency_ms": ROOMY_MS}, recipe={"epochs": 1}, latency=LATENCY, search={"trials": 1})
+
+    def interrupted(experiment, store, run_id, go_on):
+        assert go_on()
+        signal.raise_signal(signal.SIGINT)
+        assert not go_on()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("archsieve.search.runs.latency_calibration._calibrate", interrupted)
+        stopped = search(found, name="early", runs=tmp_path)
+    assert (stopped.trials, stopped.complete, stopped.stop.kind) == ((), False, StopKind.SIGNAL)
+    with open_store(tmp_path / "archsieve.db", read_only=True) as store:
+        assert store.run("early").status is RunStatus.STOPPED
+    resumed = resume("early", runs=tmp_path)
+    assert resumed.complete
+    assert len(resumed.trials) == 1

@@ -12,8 +12,9 @@ from archsieve.results.database.errors import LockedError, StoreError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.runs.recorder import Recorder
+from archsieve.search.runs.run_control import RunControl
 from archsieve.search.runs.tune_adapter import guarded
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.tasks.base import Diagnosis, FinalMetrics, StartMetrics
 from archsieve.search.trials.checkpoint_files import Checkpoints
 from archsieve.search.trials.failure_policy import Stop, StopKind
@@ -44,7 +45,7 @@ def driven(path, tmp_path):
             run_id = store.resume_run(name, {})
         searcher = SEARCHERS["random"](found.sieve, found.recipes)
         checkpoints, spool = Checkpoints(str(tmp_path / "checkpoints")), Spool(tmp_path / "spool")
-        return Recorder(store, run_id, searcher, 0, 4, checkpoints, spool, timeout_s=60)
+        return Recorder(RunControl(store, run_id), searcher, 0, 4, checkpoints, spool, timeout_s=60)
 
     return drive
 
@@ -142,7 +143,7 @@ def test_a_driver_that_slept_writes_nothing_once_another_has_the_run(path, drive
         later = time.monotonic() + 200
         monkeypatch.setattr("archsieve.search.runs.recorder.time.monotonic", lambda: later)
         for act in (lambda: recorder.reported("a", epoch(2)), lambda: recorder.completed("a", epoch(2))):
-            recorder._beat = later - 200
+            recorder.control._heartbeat_at = later - 200
             with pytest.raises(StoreError):
                 act()
         assert store.trial(trial).epochs_done == 1

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.search_space.named import NAMED_SPACES
 

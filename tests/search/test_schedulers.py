@@ -13,7 +13,7 @@ from archsieve.search.config.schema import SearchSection
 from archsieve.search.runs.tuner import run_trials
 from archsieve.search.schedulers.registry import Earlier, brackets_that_fit, earlier_trials, shares
 from archsieve.search.schedulers.tune_rules import Halving, Median
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
 
 from .conftest import begun, small
@@ -205,8 +205,8 @@ def test_a_model_takes_a_short_trial_neither_for_a_bad_one_nor_for_a_good_one(na
     assert asked.count(0.1) >= 9
 
 
-def test_merit_orders_the_completed_before_the_stopped_and_the_failed_last():
-    from archsieve.search.searchers.ranking import merit
+def test_the_score_orders_the_completed_before_the_stopped_and_the_failed_last():
+    from archsieve.search.searchers.ranking import score
 
     from .test_searchers import OPEN_RECIPES, SPACE, ConstrainedSpace, trial_of
 
@@ -225,5 +225,5 @@ def test_merit_orders_the_completed_before_the_stopped_and_the_failed_last():
         ended(stopped, 1, 0.0),
         ended(TrialState.FAILED, 8, 0.9),
     ]
-    merits = [merit(trial) for trial in best_first]
-    assert merits == sorted(set(merits), reverse=True)
+    scores = [score(trial) for trial in best_first]
+    assert scores == sorted(set(scores), reverse=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from archsieve.results.database.records import History, Trial, TrialState
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
@@ -168,3 +168,15 @@ def test_tpe_learns_where_the_good_ones_are():
         return sum(trial.val_accuracy for trial in history.trials[20:])
 
     assert sum(late("tpe", seed) > late("random", seed) for seed in range(4)) == 4
+
+
+def test_a_proposal_with_impossible_values_is_refused():
+    proposal = SEARCHERS["random"](ConstrainedSpace(SPACE), RECIPES).ask(EMPTY, random.Random(0))
+    for field, value in [("architecture", proposal.architecture.to_json()), ("choices", {"1": 0.5})]:
+        with pytest.raises(TypeError):
+            replace(proposal, **{field: value})
+    with pytest.raises(ValueError, match=r"choices\['1'\] must be at least 0, but got -1"):
+        replace(proposal, choices={"1": -1})
+    other = Space((1, 8, 8), (Conv(choice(5, 7)), GlobalAverage()), 10)
+    with pytest.raises(ValueError, match="must be a point of the space"):
+        SEARCHERS["random"](ConstrainedSpace(other), RECIPES).propose(proposal.architecture, proposal.recipe)

@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from archsieve.results.database.records import History
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage

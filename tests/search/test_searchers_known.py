@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from archsieve.results.database.records import History, TrialState
 from archsieve.results.database.store import open_store
-from archsieve.search.searchers import KnownFirst, make_searcher
+from archsieve.search.searchers.evolution import NSGA2, crowding, survivors
 from archsieve.search.searchers.gaussian_process import GaussianProcess
-from archsieve.search.searchers.grid import Grid
-from archsieve.search.searchers.nsga2 import NSGA2, crowding, survivors
+from archsieve.search.searchers.registry import make_searcher
+from archsieve.search.searchers.search_plan import SearchPlan
 from archsieve.search.searchers.tpe import TPE
+from archsieve.search.searchers.uninformed import Grid
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost, layer_costs
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
@@ -36,26 +37,30 @@ def designs(count, seed=1):
     return list(found.values())
 
 
+def plan(name, known):
+    """The designs first, then the searcher of that name."""
+    return SearchPlan(lambda sieve: make_searcher(name, sieve, RECIPES), SIEVE, RECIPES, designs=known)
+
+
 @pytest.mark.parametrize("name", ["grid", "random", "tpe", "gp"])
 def test_known_designs_come_first_in_order_and_count_as_tried(name):
     known = designs(3)
-    history = run(KnownFirst(make_searcher(name, SIEVE, RECIPES), known), 15)
+    history = run(plan(name, known), 15)
     assert [trial.fingerprint for trial in history.trials[:3]] == [one.fingerprint for one in known]
     assert len(set(keys(history))) == 15
 
 
 def test_a_grid_behind_known_designs_is_still_the_whole_grid():
-    history = run(KnownFirst(Grid(SIEVE, RECIPES), designs(4)), 10_000)
+    history = run(plan("grid", designs(4)), 10_000)
     assert sorted(keys(history), key=str) == sorted(keys(run(Grid(SIEVE, RECIPES), 10_000)), key=str)
 
 
 def test_a_design_outside_is_refused_by_name():
-    searcher = make_searcher("random", SIEVE, RECIPES)
     with pytest.raises(ValueError, match=r"conv 5 > global-average is no point of the space 'custom'"):
-        KnownFirst(searcher, [Architecture((1, 8, 8), (Conv(5), GlobalAverage()), 10)])
+        plan("random", [Architecture((1, 8, 8), (Conv(5), GlobalAverage()), 10)])
     large = next(one for _, one in walk(ConstrainedSpace(SPACE)) if cost(one).params > 6000)
     with pytest.raises(BudgetError, match=r"is outside the budget: params .* > 6,000"):
-        KnownFirst(searcher, [large])
+        plan("random", [large])
 
 
 def test_a_search_file_names_designs_by_file_and_keeps_what_they_say(tmp_path):

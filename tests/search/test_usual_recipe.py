@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from archsieve.search.experiment.search_file import load_experiment
-from archsieve.search.searchers import SEARCHERS, UsualFirst, make_searcher, usual_recipe
+from archsieve.search.searchers.initial_designs import default_recipe
+from archsieve.search.searchers.registry import SEARCHERS, make_searcher
+from archsieve.search.searchers.search_plan import SearchPlan
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import Range
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
@@ -17,9 +19,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SIEVE = ConstrainedSpace(SPACE, BUDGET)
 
 
+def plan(name, recipes):
+    """The searcher of that name behind a first trial with the default recipe."""
+    return SearchPlan(lambda sieve: make_searcher(name, sieve, recipes), SIEVE, recipes, default_recipe_first=True)
+
+
 @pytest.mark.parametrize("name", [name for name in sorted(SEARCHERS) if name != "grid"])
 def test_only_the_first_trial_has_the_usual_recipe_and_the_searcher_learns_from_it(name):
-    history = run(UsualFirst(make_searcher(name, SIEVE, OPEN_RECIPES)), 20)
+    history = run(plan(name, OPEN_RECIPES), 20)
     first, *others = (recipe for _, recipe in keys(history))
     assert (first.lr, first.dropout, first.momentum) == (0.1, 0.1, 0.9)
     assert len({recipe.lr for recipe in others} - {0.1}) > 5
@@ -30,7 +37,7 @@ def test_only_the_first_trial_has_the_usual_recipe_and_the_searcher_learns_from_
 
 def test_a_grid_is_still_the_whole_grid():
     recipes = RecipeSpace.of(epochs=2, lr=[0.3, 0.1])
-    history = run(UsualFirst(make_searcher("grid", SIEVE, recipes)), 10_000)
+    history = run(plan("grid", recipes), 10_000)
     assert history.trials[0].recipe["lr"] == 0.1
     assert sorted(keys(history), key=str) == sorted(keys(run(make_searcher("grid", SIEVE, recipes), 10_000)), key=str)
 
@@ -51,24 +58,24 @@ def test_a_grid_is_still_the_whole_grid():
     ids=str,
 )
 def test_the_usual_recipe_is_the_nearest_that_may_be_tried(entries, expected):
-    recipe = usual_recipe(RecipeSpace.of(**entries))
+    recipe = default_recipe(RecipeSpace.of(**entries))
     assert {name: getattr(recipe, name) for name in expected} == expected
     assert all(getattr(recipe, name) == getattr(Recipe(), name) for name in Recipe().to_json() if name not in entries)
 
 
 def test_a_zero_shot_run_opens_as_its_searcher_says():
     plain = load_experiment(EXAMPLES / "glyphs.toml")
-    assert not plain.opens_as_usual
-    opened, own = (run(one, 1) for one in (plain.opened(plain.searcher(plain.sieve)), plain.searcher(plain.sieve)))
+    assert not plain.starts_with_default_recipe
+    opened, own = (run(one, 1) for one in (plain.plan(plain.sieve), plain.searcher(plain.sieve)))
     assert opened.trials[0].recipe == own.trials[0].recipe
 
 
 def test_every_run_opens_with_it_but_one_that_learns_from_earlier_runs():
     plain = small(recipe={"epochs": 1, "lr": {"low": 1e-3, "high": 1.0, "log": True}})
-    opened = run(plain.opened(plain.searcher(plain.sieve)), 3)
+    opened = run(plain.plan(plain.sieve), 3)
     assert [recipe.lr == 0.1 for _, recipe in keys(opened)] == [True, False, False]
     informed = small(recipe=plain.file.recipe, search={"warm_start": ["before"]})
-    assert [recipe.lr == 0.1 for _, recipe in keys(run(informed.opened(informed.searcher(informed.sieve)), 3))] == [
+    assert [recipe.lr == 0.1 for _, recipe in keys(run(informed.plan(informed.sieve), 3))] == [
         False,
         False,
         False,

@@ -12,8 +12,8 @@ from archsieve.results.database.records import History
 from archsieve.results.database.store import open_store
 from archsieve.search.runs.proxy_warmup import candidates, warn_of_none
 from archsieve.search.runs.session import resume, search
-from archsieve.search.searchers import SEARCHERS
-from archsieve.search.searchers.initial_designs import KnownFirst
+from archsieve.search.searchers.registry import SEARCHERS
+from archsieve.search.searchers.search_plan import SearchPlan
 from archsieve.spaces.architectures.architecture import Architecture
 
 from .conftest import small
@@ -86,7 +86,7 @@ def test_the_warm_up_hands_over_to_the_searcher(outcome):
     inner = SEARCHERS["random"](experiment.sieve, experiment.recipes)
     with open_store(outcome.database, read_only=True) as store:
         best = [Architecture.from_json(architecture) for architecture in warmed_up(store, "warm")]
-    searcher = KnownFirst(inner, best)
+    searcher = SearchPlan(lambda sieve: inner, experiment.sieve, experiment.recipes, designs=best)
     assert searcher.ask(History(), random.Random(1)).architecture == best[0]
     assert searcher.ask(History(outcome.trials[:2]), random.Random(1)).architecture == best[2]
     after = History(outcome.trials)

@@ -15,6 +15,7 @@ from archsieve.search.cluster.capacity import ClusterCapacity
 from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, Shares
 from archsieve.search.cluster.ray_runtime import fitting
 from archsieve.search.runs.recorder import Recorder
+from archsieve.search.runs.run_control import RunControl
 from archsieve.search.runs.tuner import run_trials
 from archsieve.search.trials.checkpoint_files import Checkpoints
 from archsieve.search.trials.report import EpochMetrics, TrialReport, TrialStart
@@ -162,7 +163,8 @@ def recorded(tmp_path):
         with open_store(tmp_path / "archsieve.db", create=True) as store:
             run_id = begun(store, found)
             searcher = found.searcher(found.sieve)
-            recorder = Recorder(store, run_id, searcher, 0, n, Checkpoints(str(tmp_path)), Spool(tmp_path / "spool"))
+            files = Checkpoints(str(tmp_path)), Spool(tmp_path / "spool")
+            recorder = Recorder(RunControl(store, run_id), searcher, 0, n, *files)
             return [recorder.propose(str(number)) for number in range(n)]
 
     return trials

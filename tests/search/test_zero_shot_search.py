@@ -17,7 +17,7 @@ from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
 from archsieve.search.post.integrity import check_runs
 from archsieve.search.runs.session import is_finalized, search
-from archsieve.search.searchers import SEARCHERS
+from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.tasks.zero_shot import ZeroShotTrialContext
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost

@@ -1,0 +1,108 @@
+"""What a run proposes: initial designs first, then its searcher, both below the memory that has run out."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ...results.database.records import FailKind, History, Trial
+from ...spaces.architectures.architecture import Architecture
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from ...spaces.constrained.feasibility import check_feasible
+from ...spaces.recipes.recipe import RecipeSpace
+from .base import Proposal, Searcher
+from .initial_designs import check_design, default_recipe
+from .recipe_sampling import draw_recipe
+
+
+class SearchPlan(Searcher):
+    """The source of a run's proposals: a searcher, and what comes before it.
+
+    :meth:`ask` applies these steps in order:
+
+    1. After an out-of-memory failure everything is restricted to architectures with less predicted memory than the
+       smallest that failed: such a trial failed because of its size and would fail again.
+    2. The first of ``designs`` that is not in the history is proposed, with a random recipe.
+    3. Without one, the searcher is asked. It sees the ``earlier`` trials of other runs before those of its own: it
+       learns from them and repeats none; they do not count as trials of the run.
+    4. The first trial of the run gets the default recipe where ``default_recipe_first``: a baseline for the others.
+
+    ``build`` makes the searcher for a constrained space: once for ``sieve``, and once more whenever a failure lowers
+    the memory limit. All state follows from the history, so that a resumed run makes the same proposals.
+
+    Raises ``ValueError`` for a design that is no point of the space, ``BudgetError`` for one outside the budget.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[ConstrainedSpace], Searcher],
+        sieve: ConstrainedSpace,
+        recipes: RecipeSpace,
+        *,
+        designs: Sequence[Architecture] = (),
+        earlier: Sequence[Trial] = (),
+        default_recipe_first: bool = False,
+    ) -> None:
+        super().__init__(sieve, recipes)
+        for design in designs:
+            check_design(design, sieve)
+        self.designs = tuple(designs)
+        self.default_recipe_first = default_recipe_first
+        self._build = build
+        self._earlier = _renumbered(earlier, "")
+        self._limit: int | None = None
+        self._searcher = build(sieve)
+
+    def ask(self, history: History, rng: random.Random) -> Proposal | None:
+        try:
+            searcher = self._searcher_below(oom_bytes(history))
+        except BudgetError:  # nothing of the space is that small
+            return None
+        proposal = self._initial(searcher.sieve, history, rng) or searcher.ask(self._with_earlier(history), rng)
+        if proposal is not None and self.default_recipe_first and not len(history):
+            return replace(proposal, recipe=default_recipe(self.recipes))
+        return proposal
+
+    def _searcher_below(self, limit: int | None) -> Searcher:
+        """Return the searcher over what needs fewer than ``limit`` bytes; ``BudgetError`` where nothing does."""
+        if limit != self._limit:
+            sieve = self.sieve if limit is None else limit_memory(self.sieve, limit - 1)
+            self._searcher, self._limit = self._build(sieve), limit
+        return self._searcher
+
+    def _initial(self, sieve: ConstrainedSpace, history: History, rng: random.Random) -> Proposal | None:
+        """Return the next of the designs inside ``sieve``, or None where each of them was tried."""
+        new = (design for design in self.designs if design.fingerprint not in history.fingerprints)
+        design = next(filter(sieve.allows, new), None)
+        return None if design is None else self.propose(design, draw_recipe(self.recipes, rng))
+
+    def _with_earlier(self, history: History) -> History:
+        if not self._earlier:
+            return history
+        if history.trials and self._earlier[0].run != history.trials[0].run:
+            # only once: searchers recognise trials by identity
+            self._earlier = _renumbered(self._earlier, history.trials[0].run)
+        return History((*self._earlier, *history.trials))
+
+
+def _renumbered(trials: Sequence[Trial], run: str) -> tuple[Trial, ...]:
+    """Return ``trials`` as trials of ``run`` before all of its own: the last one has number -1."""
+    return tuple(replace(trial, run=run, number=index - len(trials)) for index, trial in enumerate(trials))
+
+
+def oom_bytes(history: History) -> int | None:
+    """Return the least predicted training memory of the trials that ran out of memory, in bytes; None without one."""
+    return min((trial.memory_bytes for trial in history if trial.fail_kind is FailKind.OOM), default=None)
+
+
+def limit_memory(sieve: ConstrainedSpace, most: int) -> ConstrainedSpace:
+    """Return ``sieve`` with at most ``most`` bytes of predicted training memory; an existing lower limit stays.
+
+    Raises ``BudgetError`` where nothing is left.
+    """
+    budget = sieve.budget
+    if most < (budget.min_memory_bytes or 0):
+        raise BudgetError(f"nothing fits: memory_bytes must be at most {most:,}, at least {budget.min_memory_bytes:,}")
+    limit = most if budget.memory_bytes is None else min(most, budget.memory_bytes)
+    limited = ConstrainedSpace(sieve.space, replace(budget, memory_bytes=limit), sieve.batch_size, sieve.latency_model)
+    check_feasible(limited)
+    return limited

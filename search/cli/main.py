@@ -11,7 +11,6 @@ from ..cluster.fault_injection import enabled, watch_exports
 from . import (
     db_commands,
     doctor_command,
-    explain_command,
     profile_command,
     report_commands,
     results_commands,
@@ -42,7 +41,7 @@ results_commands.results.command("import")(transfer_commands.import_runs)
 app.add_typer(results_commands.results, name="results")
 app.command()(report_commands.report)
 app.command()(report_commands.dashboard)
-app.command()(explain_command.explain)
+app.command()(report_commands.explain)
 app.command()(doctor_command.doctor)
 for _use in (train_commands.train, train_commands.ensemble, train_commands.export):
     app.command()(_use)

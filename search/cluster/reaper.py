@@ -6,6 +6,8 @@ open, which is named by when it began and by the driver's process id. When the d
 to the reaper closes, and what is left of either is ended.
 """
 
+# Only the standard library, so /proc is read by hand and not by psutil: the process runs this file alone with -I -S,
+# which has no site-packages. It must end Ray even when an installed package is broken.
 import contextlib
 import os
 import signal
@@ -18,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 MARK = "ARCHSIEVE_RAY_OF"
-BETWEEN_S = 0.3  # a process that was just being started is seen at the next look
+BETWEEN_S = 0.3  # a process that was just being started is seen in the next scan
 AT_MOST_S = 60
 
 

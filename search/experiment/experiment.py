@@ -69,7 +69,7 @@ class Experiment:
 
     def check(self) -> None:
         """Raise where any part cannot work."""
-        from ..schedulers.registry import check_scheduler
+        from ..schedulers.settings import check_scheduler
         from ..searchers.registry import SEARCHERS
 
         search, epochs = self.file.search, self.recipes.largest("epochs")

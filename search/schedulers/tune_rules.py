@@ -14,7 +14,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from ...results.database.store import Store
 from ..config.schema import SearchSection
-from .registry import Earlier, brackets_that_fit, earlier_trials, shares
+from .settings import Earlier, brackets_that_fit, earlier_trials, shares
 
 TOLD: dict[str, Any] = {"time_attr": "epoch", "metric": "val_accuracy", "mode": "max"}
 

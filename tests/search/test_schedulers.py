@@ -11,7 +11,7 @@ from archsieve.results.database.records import FailKind, History, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import SearchSection
 from archsieve.search.runs.tuner import run_trials
-from archsieve.search.schedulers.registry import Earlier, brackets_that_fit, earlier_trials, shares
+from archsieve.search.schedulers.settings import Earlier, brackets_that_fit, earlier_trials, shares
 from archsieve.search.schedulers.tune_rules import Halving, Median
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport

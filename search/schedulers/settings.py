@@ -1,4 +1,4 @@
-"""Schedulers: their settings checked, and the trials of an earlier driver that they learn from. Imports no Ray."""
+"""Settings of schedulers: checked, and the trials of an earlier driver that schedulers learn from. Imports no Ray."""
 
 import math
 from collections.abc import Mapping, Sequence

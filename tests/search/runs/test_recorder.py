@@ -1,0 +1,322 @@
+"""The recorder without Ray: what workers say, what they leave, and what the database cannot take."""
+
+import json
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from archsieve.results.database.errors import LockedError, StoreError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.search.runs.recorder import Recorder
+from archsieve.search.runs.run_control import RunControl
+from archsieve.search.runs.tune_adapter import guarded
+from archsieve.search.searchers.registry import SEARCHERS
+from archsieve.search.tasks.base import Diagnosis, FinalMetrics, StartMetrics
+from archsieve.search.trials.checkpoint_files import Checkpoints
+from archsieve.search.trials.failure_policy import Stop, StopKind
+from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport, TrialStart
+from archsieve.search.trials.spool import Spool, Spooled
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import cost
+
+from ..conftest import small
+
+DATA = {"content_hash": "d", "name": "digits"}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "archsieve.db"
+
+
+@pytest.fixture
+def driven(path, tmp_path):
+    """Drive a run of four trials of two epochs from ``store``: its recorder."""
+    found = small()
+
+    def drive(store, name="run"):
+        if name not in {run.name for run in store.runs()}:
+            run_id = store.create_run(name, found.to_json(), "random", 0, DATA, {})
+        else:
+            run_id = store.resume_run(name, {})
+        searcher = SEARCHERS["random"](found.sieve, found.recipes)
+        checkpoints, spool = Checkpoints(str(tmp_path / "checkpoints")), Spool(tmp_path / "spool")
+        return Recorder(RunControl(store, run_id), searcher, 0, 4, checkpoints, spool, timeout_s=60)
+
+    return drive
+
+
+def epoch(number, **more):
+    figures = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": number / 10, "lr": 0.1}
+    return TrialReport((EpochMetrics(number, {**figures, "seconds": 1.0}),), done=number == 2, **more)
+
+
+def killed(reason="killed"):
+    return Failure(FailKind.WORKER_LOST, reason)
+
+
+def begun_again(recorder):
+    """The id of a trial that told of an epoch as "a", lost its worker, and has begun again as "b"."""
+    trial = recorder.propose("a").trial
+    recorder.started("a")
+    recorder.reported("a", epoch(1, start=TrialStart(0)))
+    recorder.lost("a", killed())
+    recorder.propose("b")
+    recorder.started("b")
+    return trial
+
+
+def test_a_trial_is_handed_out_again_until_it_has_lost_three_workers(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        first = recorder.propose("a")
+        recorder.started("a")
+        recorder.reported("a", epoch(1, start=TrialStart(0, "cpu", "node", 7)))
+        for key, lost in (("a", 1), ("b", 2)):
+            recorder.lost(key, killed())
+            trial = store.trial(first.trial)
+            assert (trial.state, trial.fail_kind) == (TrialState.INTERRUPTED, FailKind.WORKER_LOST)
+            assert recorder.more_may_come
+            assert recorder.propose("ab"[lost:] or "c").trial == first.trial
+            recorder.started("ab"[lost:] or "c")
+            assert store.trial(first.trial).fail_kind is None
+        recorder.lost("c", killed())
+        trial = store.trial(first.trial)
+        assert (trial.state, trial.fail_kind, trial.epochs_done) == (TrialState.FAILED, FailKind.WORKER_LOST, 1)
+        assert recorder.propose("d").number == 1
+        reasons = [event["detail"]["reason"] for event in store.events("run")]
+        assert reasons[:3] == [f"attempt {n} of 3: killed" for n in (1, 2, 3)]
+        with store.reading() as connection:
+            (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 0")
+        assert tuple(row) == ("node", 7, "cpu")
+
+
+def test_a_worker_that_ended_itself_for_taking_too_long_is_not_tried_again(path, driven, monkeypatch):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a")
+        recorder.started("a")
+        later = time.monotonic() + 61
+        monkeypatch.setattr("archsieve.search.runs.recorder.time.monotonic", lambda: later)
+        recorder.lost("a", killed("exit code 1"))
+        ended = store.trial(trial.trial)
+        assert ended.fail_kind is FailKind.TIMEOUT
+        assert "longer than search.trial_timeout_s = 60 s" in ended.reason
+
+
+def test_epochs_whose_weights_are_lost_are_taken_back(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = begun_again(recorder)
+        recorder.reported("b", epoch(1, start=TrialStart(0), problems=("the checkpoint 1.pt is not whole",)))
+        assert store.curve(trial)["val_accuracy"] == [(1, 0.1)]
+        kinds = [event["kind"] for event in store.events("run")]
+        assert kinds == ["worker_lost", "rewound", "checkpoint"]
+
+
+def test_a_worker_that_dies_before_it_begins_counts_as_an_attempt(path, driven):
+    """It was handed out for ever, as attempt 0 of 3."""
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        first = recorder.propose("a").trial
+        for key in ("a", "b", "c"):
+            recorder.lost(key, killed("the actor died in its constructor"))
+            following = recorder.propose({"a": "b", "b": "c", "c": "d"}[key])
+            assert (following.trial == first) == (key != "c")
+        assert store.trial(first).fail_kind is FailKind.WORKER_LOST
+        reasons = [event["detail"]["reason"] for event in store.events("run", "worker_lost", trial_id=first)]
+        assert [reason[:12] for reason in reasons[:3]] == ["attempt 1 of", "attempt 2 of", "attempt 3 of"]
+
+
+def test_a_driver_that_slept_writes_nothing_once_another_has_the_run(path, driven, monkeypatch):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        recorder.reported("a", epoch(1, start=TrialStart(0)))
+        with store.writing() as connection:  # as another host does after two silent minutes
+            connection.exec_driver_sql("UPDATE process SET ended_at = heartbeat_at, end_reason = 'lost'")
+        later = time.monotonic() + 200
+        monkeypatch.setattr("archsieve.search.runs.recorder.time.monotonic", lambda: later)
+        for act in (lambda: recorder.reported("a", epoch(2)), lambda: recorder.completed("a", epoch(2))):
+            recorder.control._heartbeat_at = later - 200
+            with pytest.raises(StoreError):
+                act()
+        assert store.trial(trial).epochs_done == 1
+
+
+def test_a_trial_that_fails_before_its_first_report_tells_where_it_went_on(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = begun_again(recorder)
+        report = TrialReport(
+            done=True,
+            start=TrialStart(0, "cpu", "n", 7),
+            problems=("the checkpoint 1.pt is not whole",),
+            failure=Failure(FailKind.OOM, "no memory"),
+        )
+        recorder.reported("b", report)
+        recorder.completed("b", report)
+        assert store.trial(trial).fail_kind is FailKind.OOM
+        assert store.curve(trial) == {}
+        assert [event["kind"] for event in store.events("run")] == ["worker_lost", "rewound", "checkpoint", "oom"]
+        assert [event["kind"] for event in store.events("run", "rewound", trial_id=trial)] == ["rewound"]
+        assert store.events("run", "oom", trial_id=trial + 1) == []
+        with store.reading() as connection:
+            (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 1")
+        assert tuple(row) == ("n", 7, "cpu")
+
+
+def test_what_a_locked_database_cannot_take_is_spooled_and_said_again(path, driven, monkeypatch, tmp_path):
+    monkeypatch.setattr("archsieve.results.database.sqlite_file.BUSY_S", 0.2)
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        recorder.reported("a", epoch(1, start=TrialStart(0)))
+        recorder.reported("a", epoch(2))
+        recorder.completed("a", epoch(2, final_metrics=FinalMetrics(0.75)))
+        other.close()
+        assert recorder.stopping.kind is StopKind.ERROR
+        assert isinstance(recorder.stopping.error, LockedError)
+        assert "a resume takes it up" in recorder.stopping.reason
+        assert recorder.propose("b") is None
+        assert store.trial(trial).epochs_done == 0
+        assert [entry.verb for entry in recorder.spool.entries()] == ["record", "record", "end"]
+        kept = recorder.spool.files()[0].read_text()
+
+        again = driven(store)
+        again.replay()
+        ended = store.trial(trial)
+        assert (ended.state, ended.epochs_done, ended.test_accuracy) == (TrialState.COMPLETED, 2, 0.75)
+        assert again.spool.files() == []
+        (tmp_path / "spool").mkdir()
+        (tmp_path / "spool" / "1.jsonl").write_text(kept + '{"verb": "rec')  # said twice, and cut short
+        again.replay()
+        assert store.trial(trial) == ended
+
+
+def test_a_spool_keeps_what_json_cannot_and_forgets_nothing(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    assert list(spool.entries()) == []
+    spool.clear()
+    for n in range(3):
+        report = TrialReport((EpochMetrics(1, {"val_loss": float("inf")}),), latency={"path": tmp_path})
+        spool.add(Spooled("record", n, report))
+    entries = Spool(tmp_path / "spool").entries()
+    assert [(entry.trial, entry.report.epochs[0].values["val_loss"]) for entry in entries] == [
+        (n, float("inf")) for n in range(3)
+    ]
+
+
+def test_a_spool_of_version_0_1_0_gives_the_rows_that_0_1_0_wrote(path, driven, tmp_path):
+    """Its lines hold Tune's flat results: a trial that diverged, and one with an augmentation and a rate found."""
+    stored = Path(__file__).parent / "v0_1_0"
+    lines = [json.loads(line) for line in (stored / "spool.jsonl").read_text().splitlines() if line]
+    begun = {line["trial"]: json.loads(line["result"]["config"]["trial"]) for line in lines}
+    (tmp_path / "spool").mkdir()
+    shutil.copy(stored / "spool.jsonl", tmp_path / "spool" / "1.jsonl")
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        for number in range(1, max(begun) + 1):
+            propose(store, recorder.run_id, begun.get(number, next(iter(begun.values()))))
+            store.start(number)
+        recorder.replay()
+        for trial, rows in json.loads((stored / "rows.json").read_text()).items():
+            assert rows_of(store, int(trial)) == rows
+
+
+def propose(store, run_id, told):
+    architecture = Architecture.from_json(told["architecture"])
+    named = {"architecture": told["architecture"], "fingerprint": architecture.fingerprint, "recipe": told["recipe"]}
+    costs = {"cost": cost(architecture, 64).to_json(), "layers": [], "choices": {}}
+    return store.propose(run_id, **named, **costs, seed=told["seed"])
+
+
+def rows_of(store, trial):
+    """All that a trial's reports leave in the store, as ``rows.json`` has it."""
+    columns = "state, epochs_done, best_epoch, val_accuracy, val_loss, train_accuracy, train_loss, test_accuracy"
+    measured = "device, machine, torch, precision, batch_size, threads, warmup, n, latency_ms_p50, latency_ms_p90"
+    queries = {
+        "trial": f"SELECT {columns}, latency_ms, fail_kind, reason, device FROM trial WHERE trial_id = {trial}",
+        "attempts": f"SELECT node, device, pid, outcome FROM attempt WHERE trial_id = {trial}",
+        "events": f"SELECT level, kind, detail FROM event WHERE trial_id = {trial} ORDER BY event_id",
+        "metrics": f"SELECT name, step, value, special FROM metric WHERE trial_id = {trial} ORDER BY 1, 2",
+        "measurements": f"SELECT fingerprint, {measured}, peak_memory_bytes, predicted_ms FROM measurement "
+        f"WHERE trial_id = {trial}",
+        "proxies": "SELECT name, value, proxy_score.reason FROM proxy_score JOIN trial USING (run_id, fingerprint) "
+        f"WHERE trial_id = {trial}",
+    }
+    with store.reading() as connection:
+        rows = {name: connection.exec_driver_sql(query).mappings().all() for name, query in queries.items()}
+    return {
+        "trial": dict(rows["trial"][0]),
+        "attempts": [dict(row) for row in rows["attempts"]],
+        "events": [[row["level"], row["kind"], json.loads(row["detail"])] for row in rows["events"]],
+        "metrics": [list(row.values()) for row in rows["metrics"]],
+        "measurements": [dict(row) for row in rows["measurements"]],
+        "proxies": [list(row.values()) for row in rows["proxies"]],
+    }
+
+
+def test_a_report_is_the_same_after_tune_and_after_the_spool(tmp_path):
+    whole = TrialReport(
+        epochs=(
+            EpochMetrics(1, {"val_accuracy": 0.1, "val_loss": float("inf")}),
+            EpochMetrics(2, {"val_accuracy": 0.2}),
+        ),
+        done=True,
+        start=TrialStart.here(1),
+        problems=("a", "b"),
+        proxies={"synflow": 1.5, "naswot": "no ReLU"},
+        start_metrics=StartMetrics({"batch_ms": 1.0}, ({"lr": 0.5},)),
+        final_metrics=FinalMetrics(0.5, {"classes": 3, "top_share": 0.4}),
+        latency={"n": 50},
+        latency_error="no memory",
+        diagnosis=Diagnosis({"worst": 1e-9, "wrong": []}, None),
+        diagnosis_error="KeyError: 1",
+        failure=None,
+    )
+    failed = TrialReport(done=True, failure=Failure(FailKind.OOM, "no memory", "Traceback"))
+    spool = Spool(tmp_path / "spool")
+    for report in (whole, failed, TrialReport()):
+        assert TrialReport.from_tune({**report.to_tune(), "pid": 7}) == report
+        spool.add(Spooled("record", 1, report))
+    assert [entry.report for entry in spool.entries()] == [whole, failed, TrialReport()]
+    assert {name: whole.to_tune()[name] for name in ("epoch", "val_accuracy", "done")} == {
+        "epoch": 2,
+        "val_accuracy": 0.2,
+        "done": True,
+    }
+    assert "epoch" not in failed.to_tune()
+    assert TrialReport.from_tune({}) == TrialReport()
+
+
+def test_an_error_of_the_driver_ends_the_run_and_is_kept_to_be_raised(path, driven):
+    def broken():
+        raise KeyError("ours")
+
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        assert guarded(recorder, broken) is None
+        assert isinstance(recorder.stopping.error, KeyError)
+        recorder.stop(Stop(StopKind.SIGNAL, "later"))
+        assert recorder.stopping.kind is StopKind.ERROR
+        assert not recorder.more_may_come
+
+
+def test_a_line_of_the_spool_that_was_cut_short_is_left_out_and_told(tmp_path, caplog):
+    spool = Spool(tmp_path / "spool")
+    file = spool.add(Spooled("record", 1, epoch(1)))
+    with file.open("a") as out:
+        out.write('{"verb": "record", "tri')  # a full disk
+    spool.add(Spooled("end", 1, epoch(2)))
+    with caplog.at_level("WARNING", logger="archsieve"):
+        assert [entry.verb for entry in spool.entries()] == ["record", "end"]
+    assert f"of {file} was cut short" in caplog.text

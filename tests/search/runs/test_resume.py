@@ -1,0 +1,132 @@
+"""Runs that are killed, stopped and taken up again."""
+
+import json
+import os
+import re
+import signal
+
+import pytest
+
+from archsieve.results.database.records import TrialState
+from archsieve.results.database.store import open_store
+
+from ..conftest import python
+from ..drivers import Drivers, finished
+
+SEARCH = """
+[data]
+limit = 300
+[budget]
+params = "20k"
+macs = "1M"
+[space]
+stem = 8
+[[space.stages]]
+block = ["conv-pool", "residual", "inception"]
+width = [8, 16]
+[recipe]
+epochs = 8
+lr = [0.1, 0.3]
+[search]
+trials = 6
+searcher = "random"
+cache = false
+"""
+
+
+@pytest.fixture
+def driver(tmp_path):
+    (tmp_path / "search.toml").write_text(SEARCH)
+    drivers = Drivers(tmp_path)
+    yield drivers
+    drivers.end()
+
+
+def far_enough(trials):
+    done = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+    under_way = [trial for trial in trials if trial.state is TrialState.RUNNING and trial.epochs_done >= 2]
+    return bool(done) and bool(under_way)
+
+
+def test_a_killed_driver_is_resumed_without_training_anything_again(driver, tmp_path):
+    whole = driver("search", "search.toml", "--name", "whole")
+    out, err = whole.communicate(timeout=300)
+    assert whole.returncode == 0, err
+
+    broken = driver("search", "search.toml", "--name", "broken")
+    trials = driver.wait_for("broken", far_enough, broken)
+    os.killpg(broken.pid, signal.SIGKILL)  # the driver and its Ray, as when a machine loses power
+    broken.communicate()
+    ended = {trial.trial: trial.ended_at for trial in trials if trial.state is TrialState.COMPLETED}
+
+    again = driver("resume", "broken", "--json")
+    out, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    assert json.loads(out)["complete"]
+    resumed = driver.history("broken")
+    assert finished(resumed) == finished(driver.history("whole"))
+    assert [t.number for t in resumed] == list(range(6))
+    assert all(trial.ended_at == ended[trial.trial] for trial in resumed if trial.trial in ended)
+    with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
+        for trial in resumed:
+            steps = [step for step, _ in store.curve(trial.trial)["val_loss"]]
+            assert steps == list(range(1, 9))
+        assert store.run("broken").status.value == "finished"
+    assert list((tmp_path / "runs" / "broken" / "checkpoints").iterdir()) == []
+
+    done = driver("resume", "broken")
+    _, err = done.communicate(timeout=60)
+    assert done.returncode == 2
+    assert "run 'broken' is complete: 6 of 6 trials have ended" in err
+    more = driver("resume", "broken", "--trials", "+1", "--json")
+    out, err = more.communicate(timeout=120)
+    assert (more.returncode, json.loads(out)["trials"]) == (0, 7)
+    with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
+        assert store.run("broken").config["search"]["trials"] == 7
+
+
+def test_a_signal_stops_a_run_resumably_and_leaves_no_orphans(driver):
+    process = driver("search", "search.toml", "--name", "stopped", "-s", "recipe.epochs=80")
+    driver.wait_for("stopped", far_enough, process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert "go on with: archsieve resume stopped" in err
+    assert "Traceback" not in err
+    assert driver.orphans() == {}
+    states = {trial.state for trial in driver.history("stopped")}
+    assert TrialState.RUNNING not in states
+    assert TrialState.INTERRUPTED in states
+
+
+@pytest.mark.slow
+def test_two_drivers_do_not_share_a_run(driver):
+    first = driver("search", "search.toml", "--name", "held", "-s", "recipe.epochs=2000")
+    driver.wait_for("held", lambda trials: any(t.state is TrialState.RUNNING for t in trials), first)
+    second = driver("resume", "held")
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 5
+    assert re.search(rf"is driven by process {first.pid} on .*, heartbeat \d+ s ago", err)
+
+
+INTERRUPTED = """
+import os, signal
+from archsieve.search.cluster.ray_runtime import ray_session
+
+try:
+    with ray_session(None):
+        import ray
+        leave = ray.shutdown
+        def shutdown():
+            os.kill(os.getpid(), signal.SIGINT)
+            leave()
+            print("left", flush=True)
+        ray.shutdown = shutdown
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_a_signal_while_ray_is_being_left_is_heard_when_it_has_been(tmp_path):
+    """Left half-way, its library ended the process when Python ended, by 1 or a crash where 130 was due."""
+    assert python(INTERRUPTED, tmp_path).split() == ["left", "interrupted"]

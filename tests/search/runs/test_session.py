@@ -1,0 +1,277 @@
+"""Whole searches: Ray is started, networks are trained, the database is real."""
+
+import json
+
+import pytest
+
+from archsieve.results.database.errors import RunExistsError
+from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.store import open_store
+from archsieve.results.maintenance.backup import back_up
+from archsieve.results.query.best import best
+from archsieve.search.cluster.provenance import provenance
+from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.post.integrity import check_runs
+from archsieve.search.runs.session import resume, search
+from archsieve.search.trials.trainable import fail_kind
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, ResponseNorm
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.indexing import walk
+from archsieve.spaces.parameters.domains import choice
+from archsieve.spaces.search_space.space import Space
+
+from ..conftest import python, small
+
+pytestmark = pytest.mark.usefixtures("ray_running")
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, ray_running):
+    return search(small(), name="first", runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_a_search_trains_records_and_answers(outcome):
+    assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
+    assert not outcome.exhausted
+    for trial in outcome.trials:
+        assert trial.params <= 20_000
+        assert trial.macs <= 1_000_000
+        assert cost(Architecture.from_json(trial.architecture), 64).to_json() == {
+            name: getattr(trial, name) for name in ("params", "macs", "activations", "memory_bytes")
+        }
+        assert trial.epochs_done == 2
+        assert trial.test_accuracy is not None
+    assert outcome.best[0].val_accuracy == max(trial.val_accuracy for trial in outcome.trials)
+    assert outcome.report.stat().st_size > 10_000
+
+
+def test_the_database_holds_every_epoch_and_layer(outcome):
+    with open_store(outcome.database, read_only=True) as store:
+        assert store.run("first").status.value == "finished"
+        for trial in outcome.trials:
+            curve = store.curve(trial.trial)
+            assert [step for step, _ in curve["val_accuracy"]] == [1, 2]
+            assert max(value for _, value in curve["val_accuracy"]) == trial.val_accuracy
+            assert sum(layer["params"] for layer in store.layers(trial.fingerprint)) == trial.params
+        assert best(store, budget=Budget(params=20_000))[0].trial == outcome.best[0].trial
+        (driver,) = store.provenance("first")
+        assert driver["versions"]["torch"].startswith("2.")
+
+
+def test_nothing_of_tunes_is_left(outcome):
+    assert not (outcome.report.parent / "tune").exists()
+
+
+def test_a_name_that_exists_is_refused_before_anything_is_trained(outcome):
+    before = outcome.database.stat().st_mtime_ns
+    with pytest.raises(RunExistsError, match=r"'first' exists; take another, such as 'first-2'"):
+        search(small(), name="first", runs=outcome.database.parent)
+    assert outcome.database.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("left", ["checkpoints/1/3.pt", "spool/1-2.jsonl"])
+def test_what_a_run_of_another_database_needs_to_go_on_is_not_taken(tmp_path, left):
+    (tmp_path / "theirs" / left).parent.mkdir(parents=True)
+    (tmp_path / "theirs" / left).write_bytes(b"theirs")
+    with pytest.raises(ValueError, match=rf"{tmp_path}/theirs/.* is of a run 'theirs' that is not in this database"):
+        search(small(), name="theirs", runs=tmp_path, database=tmp_path / "mine.db")
+    assert (tmp_path / "theirs" / left).read_bytes() == b"theirs"
+    assert not (tmp_path / "mine.db").exists()
+
+
+def test_the_same_seed_finds_the_same(outcome, tmp_path):
+    again = search(small(resources={"max_concurrent": 1}), name="again", runs=tmp_path)
+    assert [t.fingerprint for t in again.trials] == [t.fingerprint for t in outcome.trials]
+    assert [t.recipe for t in again.trials] == [t.recipe for t in outcome.trials]
+    assert [t.val_accuracy for t in again.trials] == [t.val_accuracy for t in outcome.trials]
+
+
+def spoilt(trial, **values):
+    told = ", ".join(f"{name} = {value}" for name, value in values.items())
+    return f"UPDATE trial SET {told} WHERE trial_id = {trial}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (spoilt(1, recipe="json_set(recipe, '$.lr', 77.0)"), "trial 1 has a recipe that its run does not have"),
+        (spoilt(1, recipe="json_set(recipe, '$.epochs', 5)"), "trial 1 is said to be complete after 2 of 5 epochs"),
+        ("UPDATE architecture SET json = '{}'", "trial 1 cannot be read: ValueError"),
+    ],
+)
+def test_a_trial_that_its_run_cannot_have_made_is_found(outcome, tmp_path, statement, said):
+    back_up(outcome.database, tmp_path / "archsieve.db")
+    with open_store(tmp_path / "archsieve.db") as store:
+        assert check_runs(store, tmp_path, deep=True) == []
+        with store.writing() as connection:
+            connection.exec_driver_sql(statement)
+        found = check_runs(store, tmp_path, deep=True)
+    assert any(broken.invariant == "I6" and said in broken.said for broken in found), found
+
+
+def test_the_same_trial_twice_is_found(outcome, tmp_path):
+    back_up(outcome.database, tmp_path / "archsieve.db")
+    same = ("fingerprint", "choices", "recipe", "params", "macs", "activations", "memory_bytes")
+    with open_store(tmp_path / "archsieve.db") as store:
+        with store.writing() as connection:
+            told = ", ".join(f"{name} = (SELECT {name} FROM trial WHERE trial_id = 1)" for name in same)
+            connection.exec_driver_sql(f"UPDATE trial SET {told} WHERE trial_id = 2")
+        found = check_runs(store, tmp_path, deep=True)
+    assert [broken.said for broken in found] == ["trial 2 is trial 1 again; do not use its figures"]
+
+
+def test_a_run_that_is_being_driven_is_not_held_against_its_moving_checkpoints(outcome, tmp_path):
+    back_up(outcome.database, tmp_path / "archsieve.db")
+    heard: list[str] = []
+    with open_store(tmp_path / "archsieve.db") as store:
+        run_id = store.resume_run("first", provenance())
+        half = tmp_path / "first" / "checkpoints" / "1" / "3.tmp"
+        half.parent.mkdir(parents=True)
+        half.touch()
+        assert check_runs(store, tmp_path, note=heard.append) == []
+        assert "run first: it is being driven" in heard[0]
+        store.finish_run(run_id, "finished")
+        assert [broken.invariant for broken in check_runs(store, tmp_path)] == ["I5"]
+
+
+def test_trials_that_fail_are_recorded_and_the_search_goes_on(tmp_path):
+    """A third of the learning rates is absurd: those trials diverge, the others finish."""
+    found = small(recipe={"lr": [0.1, 0.2, 1e30], "epochs": 1}, search={"trials": 9, "seed": 2})
+    outcome = search(found, name="some", runs=tmp_path)
+    for trial in outcome.trials:
+        diverged = trial.recipe["lr"] == 1e30
+        assert trial.state is (TrialState.FAILED if diverged else TrialState.COMPLETED)
+        assert (trial.fail_kind is FailKind.DIVERGED) == diverged
+    assert 0 < len(outcome.failed) < 9
+    assert "losses must stay finite" in outcome.common_reason
+    assert len(outcome.best) > 0
+    with open_store(outcome.database, read_only=True) as store, store.reading() as connection:
+        where = connection.exec_driver_sql("SELECT node, pid, device FROM attempt").all()
+    assert len(where) == 9
+    assert None not in {value for row in where for value in row}  # of those that failed in their first epoch too
+
+
+def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):
+    outcome = search(small(recipe={"batch_size": 1}, search={"trials": 2}), name="none", runs=tmp_path)
+    assert [trial.fail_kind for trial in outcome.trials] == [FailKind.USER_ERROR] * 2
+    assert outcome.best == ()
+    assert "batch norm" in outcome.common_reason
+    assert outcome.report.exists()
+
+
+def test_the_recipe_of_one_network_is_tuned(tmp_path):
+    found = small(space={"name": "plain20-cifar"}, budget={"params": "300k", "macs": "3M"}, recipe={"epochs": 1})
+    outcome = search(found, name="one", runs=tmp_path)
+    assert len({trial.fingerprint for trial in outcome.trials}) == 1
+    assert len({trial.recipe["lr"] for trial in outcome.trials}) == 4
+
+
+def test_a_space_written_in_python_is_searched_and_kept_with_the_run(tmp_path):
+    space = Space((1, 8, 8), (Conv(choice(8, 12), groups=1), choice((), ResponseNorm()), GlobalAverage()), 10, "mine")
+    found = small(space={"written": space}, recipe={"epochs": 1}, search={"trials": 2})
+    outcome = search(found, name="mine", runs=tmp_path)
+    more = resume("mine", trials=4, runs=tmp_path)
+    points = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, found.budget))}
+    assert len(points) == 4
+    assert {trial.fingerprint for trial in more.trials} == points
+    assert [trial.fingerprint for trial in more.trials[:2]] == [trial.fingerprint for trial in outcome.trials]
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (
+            {"written": {"blocks": []}},
+            "what Space.to_json.. writes, but it cannot be read: KeyError",
+        ),
+        (
+            {"written": Space((1, 8, 8), (GlobalAverage(),), 7)},
+            r"and 10 classes, but it takes .* and 7; write",
+        ),
+        ({"written": Space((1, 8, 8), (GlobalAverage(),), 10), "name": "mixed"}, "but space.name is set too; drop one"),
+    ],
+)
+def test_a_space_that_does_not_belong_to_the_data_is_refused(space, said):
+    with pytest.raises(ValueError, match=said):
+        small(space=space)
+
+
+def test_a_space_that_runs_out_ends_the_run(tmp_path):
+    space = {"stages": [{"block": "conv-pool", "width": [4, 8]}]}
+    found = small(space=space, recipe={"epochs": 1, "lr": 0.1}, search={"trials": 10, "searcher": "grid"})
+    outcome = search(found, name="out", runs=tmp_path)
+    assert outcome.exhausted
+    assert len(outcome.trials) == 2
+
+
+def test_asha_stops_weak_trials_early(tmp_path):
+    found = small(recipe={"epochs": 4}, search={"trials": 8, "scheduler": "asha", "reduction_factor": 2})
+    outcome = search(found, name="asha", runs=tmp_path)
+    stopped = [trial for trial in outcome.trials if trial.state is TrialState.STOPPED_EARLY]
+    finished = [trial for trial in outcome.trials if trial.state is TrialState.COMPLETED]
+    assert len(stopped) + len(finished) == 8
+    assert 0 < len(stopped) < 8
+    assert all(1 <= trial.epochs_done < 4 for trial in stopped)
+    assert all(trial.epochs_done == 4 for trial in finished)
+
+
+def test_an_image_folder_is_searched(tmp_path):
+    from PIL import Image
+
+    for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
+        folder = tmp_path / "pictures" / name
+        folder.mkdir(parents=True)
+        for i in range(20):
+            Image.new("RGB", (20, 16), tuple(c + i for c in colour)).save(folder / f"{i}.png")
+    data = {"name": "imagefolder", "path": str(tmp_path / "pictures"), "image_size": 12, "limit": None}
+    found = small(data=data, search={"trials": 1}, recipe={"epochs": 4, "batch_size": 8, "lr": 0.05})
+    outcome = search(found, name="folder", runs=tmp_path / "runs")
+    assert outcome.best[0].val_accuracy == 1.0
+    json.dumps(outcome.best[0].architecture)
+
+
+def test_what_went_wrong_is_told_apart():
+    import torch
+
+    from archsieve.models.data.errors import DataError
+
+    assert fail_kind(torch.OutOfMemoryError("CUDA out of memory")) is FailKind.OOM
+    assert fail_kind(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")) is FailKind.OOM
+    assert fail_kind(RuntimeError("DefaultCPUAllocator: not enough memory: you tried")) is FailKind.OOM
+    assert fail_kind(torch.AcceleratorError("CUDA error: out of memory")) is FailKind.OOM
+    assert fail_kind(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")) is FailKind.OOM
+    assert fail_kind(RuntimeError("CUDA error: an illegal memory access was encountered")) is FailKind.BUG
+    assert fail_kind(MemoryError()) is FailKind.OOM
+    assert fail_kind(OSError(28, "No space left on device")) is FailKind.DISK_FULL
+    assert fail_kind(DataError("broken")) is FailKind.DATA
+    assert fail_kind(ValueError("bad")) is FailKind.USER_ERROR
+    assert fail_kind(KeyError("bug")) is FailKind.BUG
+
+
+def test_a_search_that_is_refused_at_its_start_takes_no_name(ray_running, tmp_path):
+    too_much = small(resources={"cpus_per_trial": 10_000})
+    with pytest.raises(ResourceError, match=r"asks for 10,?000 CPUs"):
+        search(too_much, name="r", runs=tmp_path)
+    outcome = search(small(search={"trials": 1}, recipe={"epochs": 1}), name="r", runs=tmp_path)
+    assert len(outcome.trials) == 1
+
+
+def test_a_ray_that_was_imported_first_is_refused_with_the_cure(tmp_path):
+    """It has read by then that it asks for no token; it took half a minute to say so, in a traceback of its own."""
+    program = """
+import ray
+from archsieve.search.experiment.experiment import experiment
+from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.experiment.search_file import parse
+from archsieve.search.runs.session import search
+try:
+    search(experiment(parse({})), name="run")
+except ResourceError as error:
+    print(error)
+"""
+    assert "was imported before the search began, without one; import ray later" in python(program, tmp_path)
+    with open_store(tmp_path / "runs" / "archsieve.db") as store:
+        assert store.runs() == []

@@ -1,1 +1,1 @@
-"""Searchers: what to try next, given the history of a run."""
+"""Searchers: what to try next, given what was learned. One file and one row of the table each."""

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from ...results.database.records import History, Trial
-from ...results.query.pareto import OBJECTIVES, pareto
+from ...results.query.pareto import OBJECTIVES, fronts
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.parameters.lookup import unknown
 from ...spaces.recipes.recipe import RecipeSpace
@@ -48,15 +48,11 @@ def _tournament(parents: Sequence[Trial], rng: random.Random) -> Trial:
 def survivors(trials: Sequence[Trial], objectives: Sequence[str], most: int = POPULATION) -> list[Trial]:
     """The ``most`` best, in order: front by front, and inside a front those with more room around them first."""
     chosen: list[Trial] = []
-    rest = list(trials)
-    while rest and len(chosen) < most:
-        front = pareto(rest, objectives)
-        if not front:  # what is left lacks a figure
-            break
+    for front in fronts(trials, objectives):
         room = crowding(front, objectives)
         chosen += sorted(front, key=lambda trial: (-room[trial.trial], trial.trial))
-        taken = {trial.trial for trial in front}
-        rest = [trial for trial in rest if trial.trial not in taken]
+        if len(chosen) >= most:
+            break
     return chosen[:most]
 
 

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from ...spaces.architectures.budget import Budget
 from ..analysis import importance
 from ..analysis.health import findings_of
@@ -22,7 +24,7 @@ MAX_LATENCIES = 20  # trials of the table, the quickest first
 MAX_FINDINGS = 50  # rows of the table
 
 
-def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[str]:
+def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[Markup]:
     """One section where something was found, else none."""
     found = findings_of(store, run_id)
     if not found:
@@ -35,7 +37,7 @@ def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[str]:
     yield section("Health of the trials", note, table(("trial", "finding", "what it shows"), rows[:MAX_FINDINGS]))
 
 
-def importance_section(told: Told) -> Iterator[str]:
+def importance_section(told: Told) -> Iterator[Markup]:
     """One section where the trials are enough to say anything, or to say that they say nothing."""
     found = importances(told.history.trials)
     if found is None:
@@ -75,7 +77,7 @@ def _caution(found: Importances) -> str:
     )
 
 
-def latency_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[str]:
+def latency_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """One section where anything was measured, else none."""
     rows = measurements(store, run_id)
     trained = sorted((row for row in rows if row["trial_id"] is not None), key=lambda row: row["latency_ms_p50"])
@@ -121,7 +123,7 @@ def _said(error: PredictionError | None) -> str:
     return "none to tell" if error is None else f"{error.median_error:.1%} of the measured latency (n = {error.n})"
 
 
-def proxy_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[str]:
+def proxy_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """One section where there are trials enough to rank, else none."""
     inside = [trial for trial in history if budget.in_time(trial.latency_ms)]
     ended = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
@@ -139,7 +141,7 @@ def proxy_section(store: Reading, run_id: int, history: History, budget: Budget)
     yield section("Proxies", paragraph(text), table(columns, rows), *_warm_up(store, run_id))
 
 
-def _warm_up(store: Reading, run_id: int) -> Iterator[str]:
+def _warm_up(store: Reading, run_id: int) -> Iterator[Markup]:
     for event in store.events(run_id, WARMED_UP):
         told = event["detail"]
         yield paragraph(

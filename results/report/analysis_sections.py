@@ -1,8 +1,7 @@
 """The report's sections of analysis: health, importance of choices, latency, proxies."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
@@ -10,7 +9,7 @@ from ...spaces.architectures.budget import Budget
 from ..analysis import importance
 from ..analysis.health import findings_of
 from ..analysis.importance import Importances, importances
-from ..database.latency_records import PredictionError, measurements, prediction_errors
+from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
 from ..database.proxy_records import LEAST, WARMED_UP, rank_correlations
 from ..database.reader import Reading
 from ..database.records import History, TrialState
@@ -80,7 +79,7 @@ def _caution(found: Importances) -> str:
 def latency_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """One section where anything was measured, else none."""
     rows = measurements(store, run_id)
-    trained = sorted((row for row in rows if row["trial_id"] is not None), key=lambda row: row["latency_ms_p50"])
+    trained = sorted((row for row in rows if row.trial_id is not None), key=lambda row: row.latency_ms_p50)
     if not rows:
         return
     parts = [paragraph(_told(rows, trained))]
@@ -90,13 +89,13 @@ def latency_section(store: Reading, run_id: int, history: History, budget: Budge
         parts += [paragraph(text) for text in _errors(rows)]
         parts.append(picture(plots.predicted_against_measured(rows), "latency"))
     columns = ("trial_id", "latency_ms_p50", "latency_ms_p90", "predicted_ms", "peak_memory_bytes")
-    parts.append(table(columns, [[row[name] for name in columns] for row in trained[:MAX_LATENCIES]]))
+    parts.append(table(columns, [[getattr(row, name) for name in columns] for row in trained[:MAX_LATENCIES]]))
     yield section("Latency", *parts)
 
 
-def _told(rows: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]) -> str:
+def _told(rows: Sequence[LatencyRecord], trained: Sequence[LatencyRecord]) -> str:
     names = ("machine", "device", "precision", "batch_size", "threads", "warmup", "n", "torch")
-    found = {name: sorted({str(row[name]) for row in rows}) for name in names}
+    found = {name: sorted({str(getattr(row, name)) for row in rows}) for name in names}
     how = "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
     shown = f", the {MAX_LATENCIES} quickest below" if len(trained) > MAX_LATENCIES else ""
     return (
@@ -113,7 +112,7 @@ def _limited(latency_ms: float, late: Sequence[str]) -> str:
     )
 
 
-def _errors(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _errors(rows: Sequence[LatencyRecord]) -> Iterator[str]:
     left_out, trained = prediction_errors(rows)
     yield f"Median error of the prediction for calibrating networks, each left out in turn: {_said(left_out)}."
     yield f"For trained networks, none of them seen in calibration: {_said(trained)}."

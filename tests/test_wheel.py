@@ -45,7 +45,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {"archsieve", f"archsieve-{archsieve.__version__}.dist-info"}
     assert "archsieve/py.typed" in names
     source = {
-        str(Path("archsieve", path.relative_to(ROOT))) for name in folders for path in (ROOT / name).rglob("*.py")
+        str(Path("archsieve", path.relative_to(ROOT)))
+        for name in folders
+        for kind in ("*.py", "*.jinja", "*.css")
+        for path in (ROOT / name).rglob(kind)
     }
     assert source <= set(names)
     said = Parser().parsestr(metadata)

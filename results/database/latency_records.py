@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import Any
 
@@ -16,6 +17,33 @@ from .writer import Writing
 _m = schema.measurement.c
 CALIBRATED = "latency_calibrated"  # the event that keeps a run's predictor
 PREDICTED = "latency_predicted"  # the event that tells how far it was off
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyRecord:
+    """One measured network: milliseconds a forward pass, and on what; the columns of the table ``measurement``.
+
+    ``trial_id`` is None for a network that calibrated the run's predictor, untrained. ``predicted_ms`` comes from a
+    predictor that had not seen the network.
+    """
+
+    measurement_id: int
+    run_id: int
+    trial_id: int | None
+    fingerprint: str
+    device: str
+    machine: str
+    torch: str
+    precision: str
+    batch_size: int
+    threads: int
+    warmup: int
+    n: int
+    latency_ms_p50: float
+    latency_ms_p90: float
+    peak_memory_bytes: int | None
+    predicted_ms: float | None
+    measured_at: datetime
 
 
 @dataclass(frozen=True)
@@ -76,24 +104,24 @@ def calibration(store: Reading, run: str | int) -> dict[str, Any] | None:
     return dict(found[-1]["detail"]) if found else None
 
 
-def measurements(store: Reading, run: str | int, *, trial_id: int | None = None) -> list[dict[str, Any]]:
+def measurements(store: Reading, run: str | int, *, trial_id: int | None = None) -> list[LatencyRecord]:
     """The measurements of a run or of one of its trials, oldest first; those without a trial calibrated it."""
     with store.reading() as connection:
         query = select(schema.measurement).where(_m.run_id == run_id_of(connection, run))
         if trial_id is not None:
             query = query.where(_m.trial_id == trial_id)
         rows = connection.execute(query.order_by(_m.measurement_id))
-        return [dict(row._mapping) for row in rows]
+        return [LatencyRecord(**row._mapping) for row in rows]
 
 
-def prediction_errors(rows: Sequence[Mapping[str, Any]]) -> tuple[PredictionError | None, PredictionError | None]:
+def prediction_errors(rows: Sequence[LatencyRecord]) -> tuple[PredictionError | None, PredictionError | None]:
     """The errors on the networks a predictor was calibrated on, each left out in turn, and on those trained later.
 
     A trained network that was among the calibrated ones is left out: the predictor had seen it.
     """
-    seen = {row["fingerprint"] for row in rows if row["trial_id"] is None}
-    calibrating = [row for row in rows if row["trial_id"] is None]
-    trained = [row for row in rows if row["trial_id"] is not None and row["fingerprint"] not in seen]
+    seen = {row.fingerprint for row in rows if row.trial_id is None}
+    calibrating = [row for row in rows if row.trial_id is None]
+    trained = [row for row in rows if row.trial_id is not None and row.fingerprint not in seen]
     return _error(calibrating), _error(trained)
 
 
@@ -109,11 +137,9 @@ def record_errors(store: Writing, run_id: int) -> None:
     store.add_event(run_id, "info", PREDICTED, detail)
 
 
-def _error(rows: Sequence[Mapping[str, Any]]) -> PredictionError | None:
+def _error(rows: Sequence[LatencyRecord]) -> PredictionError | None:
     errors = [
-        abs(row["predicted_ms"] - row["latency_ms_p50"]) / row["latency_ms_p50"]
-        for row in rows
-        if row["predicted_ms"] is not None
+        abs(row.predicted_ms - row.latency_ms_p50) / row.latency_ms_p50 for row in rows if row.predicted_ms is not None
     ]
     return PredictionError(len(errors), median(errors)) if errors else None
 

@@ -17,7 +17,7 @@ from .errors import RunExistsError
 from .records import DatasetRecord, RunStatus
 from .rows import dataset_row, upsert
 from .run_name import check_run_name, free_name
-from .sqlite_guard import OpenFile
+from .sqlite_file import OpenFile
 from .url import Place
 from .writer import Writing
 

@@ -18,7 +18,7 @@ from ..database.errors import LockedError, StoreError, store_error
 from ..database.lease import STALE, now
 from ..database.sqlite_file import check_file
 from ..database.url import Place, place_of
-from .postgresql_dump import dump
+from .backup import dump
 
 WAIT_S = 5.0  # how long others may take to let go of the file
 

@@ -30,7 +30,8 @@ def front(
     """What :func:`~archsieve.results.query.pareto.pareto` says of the trials inside ``budget``, without reading
     all of them.
 
-    Accuracy against a cost goes down the index of merit once; any other objectives are worked out in Python.
+    Accuracy against a cost goes down the index of merit once, reading the trials on the front alone; any other
+    objectives are worked out in Python.
     """
     check_may_choose(objectives)
     asked = budget or Budget()

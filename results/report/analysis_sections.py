@@ -1,14 +1,15 @@
 """The report's sections of analysis: health, importance of choices, latency, proxies."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+
+from markupsafe import Markup
 
 from ...spaces.architectures.budget import Budget
 from ..analysis import importance
 from ..analysis.health import findings_of
 from ..analysis.importance import Importances, importances
-from ..database.latency_records import PredictionError, measurements, prediction_errors
+from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
 from ..database.proxy_records import LEAST, WARMED_UP, rank_correlations
 from ..database.reader import Reading
 from ..database.records import History, TrialState
@@ -22,7 +23,7 @@ MAX_LATENCIES = 20  # trials of the table, the quickest first
 MAX_FINDINGS = 50  # rows of the table
 
 
-def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[str]:
+def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[Markup]:
     """One section where something was found, else none."""
     found = findings_of(store, run_id)
     if not found:
@@ -35,7 +36,7 @@ def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[str]:
     yield section("Health of the trials", note, table(("trial", "finding", "what it shows"), rows[:MAX_FINDINGS]))
 
 
-def importance_section(told: Told) -> Iterator[str]:
+def importance_section(told: Told) -> Iterator[Markup]:
     """One section where the trials are enough to say anything, or to say that they say nothing."""
     found = importances(told.history.trials)
     if found is None:
@@ -75,10 +76,10 @@ def _caution(found: Importances) -> str:
     )
 
 
-def latency_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[str]:
+def latency_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """One section where anything was measured, else none."""
     rows = measurements(store, run_id)
-    trained = sorted((row for row in rows if row["trial_id"] is not None), key=lambda row: row["latency_ms_p50"])
+    trained = sorted((row for row in rows if row.trial_id is not None), key=lambda row: row.latency_ms_p50)
     if not rows:
         return
     parts = [paragraph(_told(rows, trained))]
@@ -88,13 +89,13 @@ def latency_section(store: Reading, run_id: int, history: History, budget: Budge
         parts += [paragraph(text) for text in _errors(rows)]
         parts.append(picture(plots.predicted_against_measured(rows), "latency"))
     columns = ("trial_id", "latency_ms_p50", "latency_ms_p90", "predicted_ms", "peak_memory_bytes")
-    parts.append(table(columns, [[row[name] for name in columns] for row in trained[:MAX_LATENCIES]]))
+    parts.append(table(columns, [[getattr(row, name) for name in columns] for row in trained[:MAX_LATENCIES]]))
     yield section("Latency", *parts)
 
 
-def _told(rows: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]) -> str:
+def _told(rows: Sequence[LatencyRecord], trained: Sequence[LatencyRecord]) -> str:
     names = ("machine", "device", "precision", "batch_size", "threads", "warmup", "n", "torch")
-    found = {name: sorted({str(row[name]) for row in rows}) for name in names}
+    found = {name: sorted({str(getattr(row, name)) for row in rows}) for name in names}
     how = "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
     shown = f", the {MAX_LATENCIES} quickest below" if len(trained) > MAX_LATENCIES else ""
     return (
@@ -111,7 +112,7 @@ def _limited(latency_ms: float, late: Sequence[str]) -> str:
     )
 
 
-def _errors(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _errors(rows: Sequence[LatencyRecord]) -> Iterator[str]:
     left_out, trained = prediction_errors(rows)
     yield f"Median error of the prediction for calibrating networks, each left out in turn: {_said(left_out)}."
     yield f"For trained networks, none of them seen in calibration: {_said(trained)}."
@@ -121,7 +122,7 @@ def _said(error: PredictionError | None) -> str:
     return "none to tell" if error is None else f"{error.median_error:.1%} of the measured latency (n = {error.n})"
 
 
-def proxy_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[str]:
+def proxy_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """One section where there are trials enough to rank, else none."""
     inside = [trial for trial in history if budget.in_time(trial.latency_ms)]
     ended = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
@@ -139,7 +140,7 @@ def proxy_section(store: Reading, run_id: int, history: History, budget: Budget)
     yield section("Proxies", paragraph(text), table(columns, rows), *_warm_up(store, run_id))
 
 
-def _warm_up(store: Reading, run_id: int) -> Iterator[str]:
+def _warm_up(store: Reading, run_id: int) -> Iterator[Markup]:
     for event in store.events(run_id, WARMED_UP):
         told = event["detail"]
         yield paragraph(

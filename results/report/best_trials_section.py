@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from ..query.best import why_none
 from . import plots
 from .architecture_figure import caption, draw
@@ -14,7 +16,7 @@ from .summary_section import UNITS
 DRAWN = 3
 
 
-def winners_sections(told: Told) -> Iterator[str]:
+def winners_sections(told: Told) -> Iterator[Markup]:
     """The best trials; where there is none, why."""
     if not told.best:
         reason = why_none(told.store, told.budget, told.run.name)
@@ -27,7 +29,7 @@ def winners_sections(told: Told) -> Iterator[str]:
     yield from _layers(told)
 
 
-def _table(told: Told) -> str:
+def _table(told: Told) -> Markup:
     columns = ("trial", "val_accuracy", "params", "macs", "activations", "memory_bytes", "latency_ms", "epochs_done")
     shown = [name for name in columns if any(getattr(trial, name) is not None for trial in told.best)]
     rows = [[*(getattr(trial, name) for name in shown), _pairs(trial.recipe, told)] for trial in told.best]
@@ -46,7 +48,7 @@ def _pairs(recipe: Mapping[str, Any], told: Told) -> str:
     return ", ".join(f"{name}={f'{v:.3g}' if isinstance(v, float) else v}" for name, v in entries.items())
 
 
-def _networks(told: Told) -> Iterator[str]:
+def _networks(told: Told) -> Iterator[Markup]:
     """The best networks drawn, the equal ones once."""
     distinct = {trial.fingerprint: trial for trial in reversed(told.best)}
     chosen = sorted(distinct.values(), key=told.best.index)[:DRAWN]
@@ -65,7 +67,7 @@ def _networks(told: Told) -> Iterator[str]:
     yield section("The best architectures", paragraph(note, soft=True), *parts)
 
 
-def _costs(told: Told) -> str:
+def _costs(told: Told) -> Markup:
     figures = [
         plots.accuracy_against(c, told.history.trials, getattr(told.budget, c), told.selected_by)
         for c in ("params", "macs")
@@ -78,7 +80,7 @@ def _costs(told: Told) -> str:
     return section("Accuracy against cost", paragraph(note, soft=True), side_by_side(*pictures))
 
 
-def _curves(told: Told) -> Iterator[str]:
+def _curves(told: Told) -> Iterator[Markup]:
     curves = {f"trial {trial.trial}": told.store.curve(trial.trial) for trial in told.best}
     names, drawn = {"val_accuracy": told.selected_by, "val_roc_auc": "ROC-AUC of validation classes"}, []
     for metric in ("val_accuracy", "val_loss", "val_roc_auc"):
@@ -89,7 +91,7 @@ def _curves(told: Told) -> Iterator[str]:
         yield section("Learning curves of the best trials", side_by_side(*drawn))
 
 
-def _layers(told: Told) -> Iterator[str]:
+def _layers(told: Told) -> Iterator[Markup]:
     winner = told.best[0]
     layers = [layer for layer in told.store.layers(winner.fingerprint) if layer["params"] or layer["macs"]]
     if layers:

@@ -1,10 +1,12 @@
-"""Pages: escaped HTML that needs no network."""
+"""HTML: the page of a report and its parts, made from templates; a page needs no network."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .style import STYLE
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -13,111 +15,113 @@ if TYPE_CHECKING:
 _POLICY = "default-src 'unsafe-inline' 'unsafe-eval' data: blob:"
 
 
-def page(title: str, sections: Iterable[str], *, plotly: bool) -> str:
-    """A whole document; ``plotly`` puts the drawing library in, once."""
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(title)}</title>\n<style>{STYLE}</style>",
-            f"<script>{_library()}</script>" if plotly else "",
-            f"</head>\n<body>\n<h1>{escape(title)}</h1>",
-            *sections,
-            "</body>\n</html>\n",
-        ]
+class _Cell(NamedTuple):
+    """What stands in a cell of a table; numbers stand to the right."""
+
+    text: str
+    is_number: bool
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
     )
 
 
-def _library() -> str:
+@cache
+def _parts() -> Any:
+    """The macros, as functions that return Markup."""
+    return _templates().get_template("parts.html.jinja").module
+
+
+def _part(name: str, *values: Any) -> Markup:
+    return Markup(getattr(_parts(), name)(*values))
+
+
+def page(title: str, sections: Iterable[Markup], *, plotly: bool) -> str:
+    """A whole document; ``plotly`` puts the drawing library in, once."""
+    library = _library() if plotly else None
+    template = _templates().get_template("page.html.jinja")
+    return template.render(title=title, sections=sections, policy=Markup(_POLICY), library=library)
+
+
+def _library() -> Markup:
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs())
+    return Markup(get_plotlyjs())
 
 
-def section(title: str, *parts: str) -> str:
-    """A titled part of a page; ``parts`` are HTML."""
-    return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *parts, "</section>"])
+def section(title: str, *parts: Markup) -> Markup:
+    """A titled part of a page."""
+    return _part("section", title, parts)
 
 
-def paragraph(text: str, *, soft: bool = False) -> str:
+def paragraph(text: str, *, soft: bool = False) -> Markup:
     """A paragraph of plain text; a ``soft`` one explains."""
-    return f"<p{_of_class('soft', soft)}>{escape(text)}</p>"
+    return _part("paragraph", text, soft)
 
 
-def code(text: str) -> str:
+def code(text: str) -> Markup:
     """Text to be copied as it is."""
-    return f"<pre>{escape(text)}</pre>"
+    return _part("code", text)
 
 
-def facts(entries: Mapping[str, Any]) -> str:
+def facts(entries: Mapping[str, Any]) -> Markup:
     """A table of names and values; what is not known is left out."""
-    known = {name: value for name, value in entries.items() if value is not None}
-    rows = (f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in known.items())
-    return f'<div class="wide"><table>{"".join(rows)}</table></div>'
+    return _part("facts", {name: str(value) for name, value in entries.items() if value is not None})
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, first: bool = False) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, first: bool = False) -> Markup:
     """A table; numbers stand to the right. ``first`` sets off the first row."""
-    listed = [list(row) for row in rows]
-    numeric = [any(_is_number(row[i]) for row in listed) for i in range(len(columns))]
-    head = "".join(
-        f"<th{_of_class('number', number)}>{escape(name)}</th>" for name, number in zip(columns, numeric, strict=True)
-    )
-    body = "".join(
-        f"<tr{_of_class('first', first and place == 0)}>{''.join(map(_cell, row))}</tr>"
-        for place, row in enumerate(listed)
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    cells = [[_cell(value) for value in row] for row in rows]
+    head = [_Cell(name, any(row[at].is_number for row in cells)) for at, name in enumerate(columns)]
+    return _part("table", head, cells, first)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _cell(value: Any) -> _Cell:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _Cell(f"{value:,}" if isinstance(value, int) else f"{value:.4f}", True)
+    return _Cell("" if value is None else str(value), False)
 
 
-def _of_class(name: str, given: bool) -> str:
-    return f' class="{name}"' if given else ""
-
-
-def _cell(value: Any) -> str:
-    if _is_number(value):
-        text = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-        return f'<td class="number">{text}</td>'
-    return f"<td>{escape('' if value is None else str(value))}</td>"
-
-
-def tiles(entries: Mapping[str, str]) -> str:
+def tiles(entries: Mapping[str, str]) -> Markup:
     """Figures set large, each with what it is under it."""
-    shown = (
-        f'<div class="tile"><b>{escape(figure)}</b><span>{escape(name)}</span></div>'
-        for name, figure in entries.items()
-    )
-    return f'<div class="tiles">{"".join(shown)}</div>'
+    return _part("tiles", entries)
 
 
-def side_by_side(*parts: str) -> str:
+def side_by_side(*parts: Markup) -> Markup:
     """Parts beside each other where there is room."""
-    return f'<div class="pair">{"".join(parts)}</div>'
+    return _part("side_by_side", parts)
 
 
-def heading(text: str) -> str:
+def heading(text: str) -> Markup:
     """The title of a part of a section."""
-    return f"<h3>{escape(text)}</h3>"
+    return _part("heading", text)
 
 
-def folded(title: str, part: str) -> str:
+def folded(title: str, part: Markup) -> Markup:
     """A part that opens on a click."""
-    return f"<details><summary>{escape(title)}</summary>{part}</details>"
+    return _part("folded", title, part)
 
 
-def picture(figure: "Figure", name: str, caption: str = "") -> str:
+def images(title: str, entries: Sequence[Mapping[str, str]]) -> Markup:
+    """Images in a row, each over the name of its class; ``image`` is a data URL."""
+    return _part("images", title, entries)
+
+
+def picture(figure: "Figure", name: str, caption: str = "") -> Markup:
     """A figure as HTML that counts on the page's library; ``name`` is its id. One of a fixed width can be scrolled."""
     import plotly.io
 
     fixed = figure.layout.width is not None
     config = {"displaylogo": False, "responsive": not fixed, "displayModeBar": False if fixed else "hover"}
-    html = plotly.io.to_html(
+    drawn = plotly.io.to_html(
         figure,
         config=config,
         include_plotlyjs=False,
@@ -126,5 +130,4 @@ def picture(figure: "Figure", name: str, caption: str = "") -> str:
         default_height=f"{figure.layout.height}px",
         div_id=name,
     )
-    told = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure>{told}<div class="wide">{html}</div></figure>'
+    return _part("picture", Markup(drawn), caption)

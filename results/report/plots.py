@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...spaces.architectures.budget import format_count
 from ..analysis.importance import Importance
+from ..database.latency_records import LatencyRecord
 from ..database.records import Trial, rank
 from ..query.pareto import pareto
 
@@ -138,18 +139,18 @@ def failures(counts: Mapping[str, int]) -> "Figure":
     return figure
 
 
-def predicted_against_measured(rows: Sequence[Mapping[str, Any]]) -> "Figure":
+def predicted_against_measured(rows: Sequence[LatencyRecord]) -> "Figure":
     """Predicted latency against the measured one, the networks of the calibration apart from the trained ones."""
     figure = _figure("Latency: predicted against measured", "measured, ms", "predicted, ms")
     for name, trained in (("calibration, each left out", False), ("trained", True)):
-        shown = [row for row in rows if (row["trial_id"] is not None) == trained and row["predicted_ms"] is not None]
+        shown = [row for row in rows if (row.trial_id is not None) == trained and row.predicted_ms is not None]
         figure.add_scatter(
-            x=[row["latency_ms_p50"] for row in shown],
-            y=[row["predicted_ms"] for row in shown],
-            text=[f"trial {row['trial_id']}" if trained else "untrained" for row in shown],
+            x=[row.latency_ms_p50 for row in shown],
+            y=[row.predicted_ms for row in shown],
+            text=[f"trial {row.trial_id}" if trained else "untrained" for row in shown],
             name=name,
             mode="markers",
         )
-    most = max(max(row["latency_ms_p50"], row["predicted_ms"] or 0.0) for row in rows)
+    most = max(max(row.latency_ms_p50, row.predicted_ms or 0.0) for row in rows)
     figure.add_scatter(x=[0, most], y=[0, most], name="as predicted", mode="lines", line={"dash": "dash"})
     return figure

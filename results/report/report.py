@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from markupsafe import Markup
+
 from ..database.atomic_file import whole
 from ..database.reader import Reading
 from . import plots
@@ -30,7 +32,7 @@ def write_report(store: Reading, run: str | int, path: str | Path) -> Path:
     return path
 
 
-def _sections(told: Told) -> Iterator[str]:
+def _sections(told: Told) -> Iterator[Markup]:
     """In the order of the questions that a reader has."""
     yield opening_section(told)
     yield from winners_sections(told)
@@ -45,7 +47,7 @@ def _sections(told: Told) -> Iterator[str]:
     yield provenance_section(told)
 
 
-def _failures(told: Told) -> str:
+def _failures(told: Told) -> Markup:
     counts = Counter(str(trial.fail_kind) for trial in told.failed)
     rows = [(trial.trial, trial.fail_kind, trial.epochs_done, trial.reason) for trial in told.failed[:_FAILURES]]
     drawn = picture(plots.failures(dict(counts.most_common())), "failures")

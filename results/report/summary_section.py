@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup
+
 from ...spaces.architectures.budget import format_count
 from ..database.zero_shot_records import SELECTED_BY
 from ..query.best import why_none
@@ -17,7 +19,7 @@ _SHOWN = ("host", "devices", "git_commit", "git_dirty", "started_at", "ended_at"
 UNITS = "macs are multiply-accumulates of convolutions and linear layers at batch 1; flops are 2 * macs."
 
 
-def opening_section(told: Told) -> str:
+def opening_section(told: Told) -> Markup:
     """What was looked for, what was found, and the settings in short."""
     texts = [_question(told), *_answer(told)]
     return section("What was searched", *map(paragraph, texts), tiles(_tiles(told)), facts(_facts(told)))
@@ -105,7 +107,7 @@ def moment(at: datetime | None) -> str:
     return "not yet" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def provenance_section(told: Told) -> str:
+def provenance_section(told: Told) -> Markup:
     """The command, the commit, the versions, the settings."""
     drivers = told.store.provenance(told.run.run_id)
     shown = {name: _words(told.driver[name]) for name in _SHOWN if told.driver.get(name) is not None}

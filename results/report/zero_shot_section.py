@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
 from ..database.zero_shot_records import MEASURES, SELECTED_BY, SHOWN, explanation_of, table_of
-from .html import folded, heading, paragraph, section, table
+from .html import folded, heading, images, paragraph, section, table
 from .run_data import Told
 
 IMAGE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")  # a store may come from anywhere
@@ -16,7 +17,7 @@ HOW_WORDS = (
 )
 
 
-def zero_shot_section(told: Told) -> Iterator[str]:
+def zero_shot_section(told: Told) -> Iterator[Markup]:
     """Nothing where the run is of another kind, or has not been tested."""
     found = table_of(told.store, told.run.run_id)
     if found is None:
@@ -51,7 +52,7 @@ def zero_shot_section(told: Told) -> Iterator[str]:
         yield section(f"What trial {explained['trial']} goes by", paragraph(chosen, soft=True), *parts)
 
 
-def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[str]:
+def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[Markup]:
     """Each class: its text, the words that matter most, the nearest images of it and of others."""
     parts = [paragraph(HOW_WORDS, soft=True)]
     for one in classes:
@@ -66,15 +67,8 @@ def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     return parts
 
 
-def _images(title: str, entries: Sequence[Mapping[str, str]]) -> str:
-    """Images in a row, each over the name of its class."""
-    shown = "".join(
-        f'<figure><img src="{entry["image"]}" alt="{escape(entry["class"])}"><figcaption>{escape(entry["class"])}'
-        "</figcaption></figure>"
-        for entry in entries
-        if IMAGE.fullmatch(entry["image"])
-    )
-    return f'<p class="soft">{escape(title)}</p><div class="images">{shown}</div>'
+def _images(title: str, entries: Sequence[Mapping[str, str]]) -> Markup:
+    return images(title, [entry for entry in entries if IMAGE.fullmatch(entry["image"])])
 
 
 def _short(text: str, most: int = 400) -> str:

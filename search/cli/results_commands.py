@@ -134,7 +134,7 @@ def show_trial(
     architecture = Architecture.from_json(found.architecture)
     layers = layer_costs(architecture)
     if as_json:
-        more: dict[str, Any] = {"measurements": [json_row(row) for row in measured], "proxies": proxies}
+        more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
         more["findings"] = [vars(finding) for finding in health]
         more |= {"lrs_found": lrs, "augmentation_cost": augmented}
         show_json(

@@ -1,7 +1,7 @@
 """Tables: how trials, layers and costs are shown on the command line."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
@@ -9,6 +9,11 @@ from ...results.database.records import Trial
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import Cost, LayerCost, Shared
+
+if TYPE_CHECKING:
+    from ...results.database.latency_records import (
+        LatencyRecord,  # loads SQLAlchemy, which archsieve space does without
+    )
 
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
 ZERO_SHOT = ("form", "text", "k", "hidden", "loss", "calibration")
@@ -55,13 +60,13 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value if isinstance(value, str) else f'{value:.3g}'}" for name, value in values.items())
 
 
-def latency_words(row: Mapping[str, Any]) -> str:
+def latency_words(row: "LatencyRecord") -> str:
     """A trial's measurement in a line: what was measured, what had been predicted, and on what."""
-    predicted = "" if row["predicted_ms"] is None else f", predicted {row['predicted_ms']:.3g}"
+    predicted = "" if row.predicted_ms is None else f", predicted {row.predicted_ms:.3g}"
     return (
-        f"measured latency_ms: p50 {row['latency_ms_p50']:.3g}, p90 {row['latency_ms_p90']:.3g}{predicted} (batch "
-        f"{row['batch_size']}, {row['precision']}, {row['threads']} threads, n = {row['n']} after {row['warmup']} to "
-        f"warm up, {row['machine']}, torch {row['torch']})"
+        f"measured latency_ms: p50 {row.latency_ms_p50:.3g}, p90 {row.latency_ms_p90:.3g}{predicted} (batch "
+        f"{row.batch_size}, {row.precision}, {row.threads} threads, n = {row.n} after {row.warmup} to "
+        f"warm up, {row.machine}, torch {row.torch})"
     )
 
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from ...results.database.records import History, Trial
-from ...results.query.pareto import OBJECTIVES, pareto
+from ...results.query.pareto import OBJECTIVES, fronts
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.mutation import crossover, mutate, repair
 from ...spaces.parameters.lookup import unknown
@@ -79,15 +79,11 @@ def _better_of_two(ranked: Sequence[Trial], rng: random.Random) -> Trial:
 def survivors(trials: Sequence[Trial], objectives: Sequence[str], most: int = POPULATION) -> list[Trial]:
     """Return the ``most`` best, in order: front by front, and inside a front by falling crowding distance."""
     chosen: list[Trial] = []
-    rest = list(trials)
-    while rest and len(chosen) < most:
-        front = pareto(rest, objectives)
-        if not front:  # the rest lacks an objective
-            break
+    for front in fronts(trials, objectives):
         distance = crowding(front, objectives)
         chosen += sorted(front, key=lambda trial: (-distance[trial.trial], trial.trial))
-        taken = {trial.trial for trial in front}
-        rest = [trial for trial in rest if trial.trial not in taken]
+        if len(chosen) >= most:
+            break
     return chosen[:most]
 
 

@@ -58,7 +58,7 @@ def timed(store, run_id, complete):
 def test_a_measurement_is_the_trials_latency(store, timed):
     assert [store.trial(trial.trial).latency_ms for trial in timed] == [2.5, None, 1.5, 0.5]
     (row,) = measurements(store, "digits", trial_id=timed[0].trial)
-    assert {name: row[name] for name in measured(2.5)} == measured(2.5)
+    assert {name: getattr(row, name) for name in measured(2.5)} == measured(2.5)
     record_trial(store, timed[0].trial, measured(1.9))
     assert store.trial(timed[0].trial).latency_ms == 1.9
     assert len(measurements(store, "digits", trial_id=timed[0].trial)) == 2

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -249,6 +250,15 @@ def test_a_holder_that_was_taken_for_dead_writes_no_more(store, new_run, propose
         store.finish_run(run_id, "stopped")
         assert store.trial(trial.trial).state is TrialState.RUNNING
         assert store.run("one").status is RunStatus.RUNNING
+
+
+def test_a_holder_is_known_by_its_start_in_ticks_since_boot_as_version_0_1_0_wrote_it(store, new_run):
+    parent = os.getppid()
+    ticks = int(Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19])
+    assert started(parent) == ticks
+    new_run("one", provenance={"pid": parent, "process_started": ticks})
+    with pytest.raises(StoreError, match=f"driven by process {parent} on"):
+        store.resume_run("one", {})
 
 
 def test_a_dead_process_does_not_hold_its_run(store, new_run):

@@ -37,13 +37,15 @@ def test_every_trained_network_is_timed_on_its_worker(roomy):
     with open_store(roomy.database, read_only=True) as store:
         for trial in roomy.trials:
             (row,) = measurements(store, "roomy", trial_id=trial.trial)
-            assert row["latency_ms_p50"] == trial.latency_ms
-            assert 0 < row["latency_ms_p50"] <= row["latency_ms_p90"]
-            assert row["predicted_ms"] > 0
-            told = {name: row[name] for name in ("device", "precision", "batch_size", "threads", "warmup", "n")}
+            assert row.latency_ms_p50 == trial.latency_ms
+            assert 0 < row.latency_ms_p50 <= row.latency_ms_p90
+            assert row.predicted_ms > 0
+            told = {
+                name: getattr(row, name) for name in ("device", "precision", "batch_size", "threads", "warmup", "n")
+            }
             assert told == {"device": "cpu", "precision": "fp32", "batch_size": 1, "threads": 1, "warmup": 1, "n": 5}
-            assert row["machine"]
-            assert row["torch"].startswith("2.")
+            assert row.machine
+            assert row.torch.startswith("2.")
 
 
 def test_the_predictor_is_calibrated_before_the_first_proposal(roomy):
@@ -51,10 +53,10 @@ def test_the_predictor_is_calibrated_before_the_first_proposal(roomy):
         rows = measurements(store, "roomy")
         events = store.events("roomy")
         kept = calibration(store, "roomy")
-    calibrating = [row for row in rows if row["trial_id"] is None]
-    assert len(calibrating) == len({row["fingerprint"] for row in calibrating}) == kept["n"] == 5
+    calibrating = [row for row in rows if row.trial_id is None]
+    assert len(calibrating) == len({row.fingerprint for row in calibrating}) == kept["n"] == 5
     assert events[0]["kind"] == "latency_calibrated"
-    assert all(row["measured_at"] <= roomy.trials[0].created_at for row in calibrating)
+    assert all(row.measured_at <= roomy.trials[0].created_at for row in calibrating)
     assert kept["weights"]["convolution layers"] >= 0
     of_calibration, of_trials = prediction_errors(rows)
     assert of_calibration.n == 5
@@ -107,9 +109,9 @@ def test_only_what_is_predicted_in_time_is_proposed_also_after_a_resume(roomy, t
     with open_store(first.database, read_only=True) as store:
         assert calibration(store, "tight") == kept
         assert sum(event["kind"] == "latency_calibrated" for event in store.events("tight")) == 1
-        rows = [row for row in measurements(store, "tight") if row["trial_id"] is not None]
+        rows = [row for row in measurements(store, "tight") if row.trial_id is not None]
     assert len(rows) == 6
-    assert all(row["predicted_ms"] <= limit for row in rows)
+    assert all(row.predicted_ms <= limit for row in rows)
     assert all(trial.latency_ms <= limit for trial in more.best)
     in_time = [trial for trial in more.trials if trial.latency_ms <= limit]
     assert len(more.best) == min(5, len(in_time))

@@ -141,7 +141,7 @@ class ImageBench(Bench):
             self.data,
             recipe,
             seed=seed,
-            macs=architecture.price.macs,
+            macs=architecture.cost.macs,
             device=self.device,
             precision=self.conditions.precision,
             channels_last=self._channels_last,

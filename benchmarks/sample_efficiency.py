@@ -37,7 +37,8 @@ from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.base import Shape
-from archsieve.spaces.blocks.layers import Layer, Price
+from archsieve.spaces.blocks.cost import Cost
+from archsieve.spaces.blocks.layers import Layer
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.constrained.mutation import neighbours
@@ -59,13 +60,13 @@ class Skeleton(Layer):
 
     kind: ClassVar[str] = "skeleton"
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         """Of a picture of 3x32x32, a vector of 64."""
         params, macs = 27 * 16 + 32 + 128, 27 * 16 * 32**2
         for (before, _), (after, side) in pairwise(STAGES):
             weights = 9 * before * after + 9 * after**2 + before * after
             params, macs = params + weights + 4 * after, macs + weights * side**2
-        return Price((64,), params, macs)
+        return (64,), Cost(params, macs)
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class Operation(Layer):
 
     kind: ClassVar[str] = "operation"
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         """A convolution with its norm, or nothing."""
         kernel = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}.get(self.op, 0)
         params = sum(CELLS * (kernel * width**2 + 2 * width) for width, _ in STAGES) if kernel else 0
-        return Price(shape, params, sum(CELLS * kernel * (width * side) ** 2 for width, side in STAGES))
+        return shape, Cost(params, sum(CELLS * kernel * (width * side) ** 2 for width, side in STAGES))
 
 
 def operations(architecture: Architecture) -> str:

@@ -145,8 +145,8 @@ def jacob_cov(architecture: Architecture, probe: Probe) -> float:
 
 
 PROXIES: dict[str, Proxy] = {
-    "params": lambda architecture, probe: float(architecture.price.params),
-    "macs": lambda architecture, probe: float(architecture.price.macs),
+    "params": lambda architecture, probe: float(architecture.cost.params),
+    "macs": lambda architecture, probe: float(architecture.cost.macs),
     "grad_norm": grad_norm,
     "synflow": synflow,
     "naswot": naswot,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ...spaces.blocks import layers
-from ...spaces.blocks.base import Shape
 from .classifier import ImageModel
 
 
@@ -64,10 +63,10 @@ def _normalised(model: ImageModel, network: nn.Module) -> nn.Module:
 
 def _convolved(model: ImageModel) -> Iterator[nn.Module]:
     window = (1, 1)  # of the picture behind what is flat already
-    for (_, before, lowered, _), chain in zip(model.architecture.walk(), model.network, strict=True):
-        shape: Shape = before
+    for placed, chain in zip(model.architecture.walk(), model.network, strict=True):
+        shape = placed.in_shape
         assert isinstance(chain, nn.Sequential)
-        for layer, module in zip(lowered, chain, strict=True):
+        for layer, module in zip(placed.layers, chain, strict=True):
             if isinstance(layer, layers.GlobalPooling):
                 yield nn.AvgPool2d((shape[1], shape[2]), stride=1)
             elif isinstance(layer, layers.Flatten):
@@ -79,7 +78,7 @@ def _convolved(model: ImageModel) -> Iterator[nn.Module]:
                 yield _in_two_dimensions(module)
             else:
                 yield module
-            shape = layer.price(shape).out_shape
+            shape = layer.out_shape(shape)
 
 
 def _as_convolution(linear: nn.Linear, window: tuple[int, int]) -> nn.Conv2d:

@@ -53,7 +53,7 @@ def build(
             torch.manual_seed(seed)
         with torch.device(device or torch.get_default_device()):
             drop = Drop(dropout, dropconnect)
-            blocks = [_chain(lowered, shape, drop) for _, shape, lowered, _ in architecture.walk()]
+            blocks = [_chain(placed.layers, placed.in_shape, drop) for placed in architecture.walk()]
             network = nn.Sequential(*blocks)
             if str(device) != "meta":
                 network.apply(look_up(INITS, init, "initialisation"))
@@ -102,7 +102,7 @@ def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: Drop) -> nn.Sequ
             module.inplace = isinstance(before, _FRESH)
         modules.append(module)
         before = layer
-        shape = layer.price(shape).out_shape
+        shape = layer.out_shape(shape)
     return nn.Sequential(*modules)
 
 

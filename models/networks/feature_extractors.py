@@ -48,7 +48,7 @@ class ArchitectureBody(ImageBody):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        shapes = [price.out_shape for *_, price in architecture.walk()]
+        shapes = [placed.out_shape for placed in architecture.walk()]
         self.cut = max((place for place, shape in enumerate(shapes, start=1) if len(shape) == 3), default=0)
         self.network = with_weights(build(architecture, dropout=dropout, seed=seed), architecture, weights)
         self.features = architecture.classes

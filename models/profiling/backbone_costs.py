@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.blocks.backbone import Backbone
-from ...spaces.blocks.layers import FLOAT_BYTES
+from ...spaces.blocks.cost import FLOAT_BYTES
 from ...spaces.blocks.standard import block_from_json
 from ..networks.backbones import DEFAULT_INPUT, backbone
 from .meta_copy import meta_twin

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import leaves
 from ...spaces.blocks.base import Shape
-from ...spaces.blocks.layers import Branches, Layer
+from ...spaces.blocks.layers import Layer, own_cost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,8 +49,8 @@ class LatencyPredictor:
 
     def latency_ms(self, architecture: Architecture) -> float:
         """The predicted milliseconds of ``architecture``."""
-        walked = architecture.walk()
-        return (self.start_ns + sum(self.nanoseconds(layers, shape) for _, shape, layers, _ in walked)) / 1e6
+        placed = architecture.walk()
+        return (self.start_ns + sum(self.nanoseconds(one.layers, one.in_shape) for one in placed)) / 1e6
 
     def to_json(self) -> dict[str, float]:
         """The weights as JSON's own types."""
@@ -68,9 +68,9 @@ def features(layer: Layer, shape: Shape) -> Mapping[str, float]:
 
     Branches stand for their join alone; the layers in them are timed by themselves.
     """
-    price = layer.join_price(shape) if isinstance(layer, Branches) else layer.price(shape)
-    moved = math.prod(shape) + math.prod(price.out_shape) + price.params
-    figures = {"layers": 1.0, "numbers": float(moved), "macs": float(price.macs)}
+    out_shape, cost = own_cost(layer, shape)
+    moved = math.prod(shape) + math.prod(out_shape) + cost.params
+    figures = {"layers": 1.0, "numbers": float(moved), "macs": float(cost.macs)}
     return {f"{layer.kind} {name}": value for name, value in figures.items() if value}
 
 
@@ -107,7 +107,7 @@ def _table(architectures: Sequence[Architecture]) -> tuple[list[str], "NDArray[A
     sums = []
     for architecture in architectures:
         row: dict[str, float] = {START: 1.0}
-        for _, shape, layers, _ in architecture.walk():
+        for _, shape, layers, *_ in architecture.walk():
             for layer, inner in leaves(layers, shape):
                 for name, value in features(layer, inner).items():
                     row[name] = row.get(name, 0.0) + value

@@ -8,9 +8,9 @@ from itertools import groupby
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ...spaces.architectures.architecture import Architecture, describe
+from ...spaces.architectures.architecture import Architecture, PlacedBlock, describe
 from ...spaces.architectures.budget import format_count
-from ...spaces.blocks.layers import Price
+from ...spaces.blocks.cost import Cost
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -67,15 +67,15 @@ def _by(shape: Sequence[int]) -> str:
 
 def _parts(architecture: Architecture) -> Iterator[_Part]:
     yield _Part("input", "input", architecture.input_shape, 1, 0, 0)
-    *body, head = [(block, price) for block, _, _, price in architecture.walk()]
-    for (block, out_shape), row in groupby(body, key=lambda entry: (entry[0], entry[1].out_shape)):
-        yield _part(block.kind, describe(block), out_shape, [price for _, price in row])
-    yield _part("output", f"linear {architecture.classes}", head[1].out_shape, [head[1]])
+    *body, head = architecture.walk()
+    for (block, out_shape), row in groupby(body, key=lambda placed: (placed.block, placed.out_shape)):
+        yield _part(block.kind, describe(block), out_shape, list(row))
+    yield _part("output", f"linear {architecture.classes}", head.out_shape, [head])
 
 
-def _part(kind: str, words: str, out_shape: tuple[int, ...], prices: Sequence[Price]) -> _Part:
-    costs = (sum(price.params for price in prices), sum(price.macs for price in prices))
-    return _Part(kind, words, out_shape, len(prices), *costs)
+def _part(kind: str, words: str, out_shape: tuple[int, ...], row: Sequence[PlacedBlock]) -> _Part:
+    total = sum((placed.cost for placed in row), Cost())
+    return _Part(kind, words, out_shape, len(row), total.params, total.macs)
 
 
 def draw(architecture: Architecture) -> "Figure":
@@ -127,7 +127,7 @@ def _layout(slots: int, lines: int, highest: float) -> Mapping[str, Any]:
 def _hover(part: _Part, architecture: Architecture) -> str:
     if part.kind == "input":
         return f"input {_by(part.out_shape)}<extra></extra>"
-    whole = architecture.price
+    whole = architecture.cost
     shares = (
         f"{name} {getattr(part, name):,} ({getattr(part, name) / (getattr(whole, name) or 1):.0%})"
         for name in ("params", "macs")
@@ -139,5 +139,5 @@ def _hover(part: _Part, architecture: Architecture) -> str:
 
 def caption(architecture: Architecture) -> str:
     """What the picture is of, in a line."""
-    price = architecture.price
+    price = architecture.cost
     return f"{architecture} ({format_count(price.params)} params, {format_count(price.macs)} macs)"

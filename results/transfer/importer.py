@@ -82,8 +82,8 @@ def _check_architecture(row: Row) -> None:
             f"an architecture has the fingerprint {architecture.fingerprint[:12]}, but {said[:12]} is said"
         )
     for cost in OWN_COSTS:
-        if getattr(architecture.price, cost) != row[cost]:
-            true = getattr(architecture.price, cost)
+        if getattr(architecture.cost, cost) != row[cost]:
+            true = getattr(architecture.cost, cost)
             raise ValueError(f"the architecture {said[:12]} has {true:,} {cost}, but {row[cost]:,} are said")
 
 

@@ -93,7 +93,7 @@ def _quicker(case: Any, found: list[Any], step_ms: float | None) -> str | None:
     architecture = smaller(case, measured, step_ms)
     if architecture is None:
         return None
-    price = architecture.price
+    price = architecture.cost
     return f"{architecture} (params {price.params:,}, macs {price.macs:,}; predicted by macs alone)"
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ...spaces.architectures.architecture import Architecture
-    from ...spaces.architectures.cost import Cost
     from ...spaces.blocks.base import Shape
+    from ...spaces.blocks.cost import Cost
 
 Part = tuple[dict[str, Any], list[str]]  # what is said, as JSON and as text
 

@@ -9,7 +9,7 @@ from .tables import UNITS, share, table
 if TYPE_CHECKING:  # records of models/, which loads torch
     from ...models.profiling.latency import Measurement
     from ...models.profiling.records import Difference, ModuleProfile, NotCounted, Witness
-    from ...spaces.architectures.cost import Cost
+    from ...spaces.blocks.cost import Cost
 
 
 def profile_texts(profile: "ModuleProfile", title: str) -> list[str]:

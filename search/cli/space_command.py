@@ -22,7 +22,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ...spaces.architectures.architecture import Architecture
-    from ...spaces.architectures.cost import Cost
+    from ...spaces.blocks.cost import Cost
     from ...spaces.constrained.constrained_space import ConstrainedSpace
 
 

@@ -8,7 +8,8 @@ from tabulate import tabulate
 from ...results.database.records import Trial
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import format_count
-from ...spaces.architectures.cost import Cost, LayerCost, Shared
+from ...spaces.architectures.cost import LayerRow, Shared
+from ...spaces.blocks.cost import Cost
 
 if TYPE_CHECKING:
     from ...results.database.latency_records import (
@@ -70,7 +71,7 @@ def latency_words(row: "LatencyRecord") -> str:
     )
 
 
-def layers_table(layers: Sequence[LayerCost], total: Cost, title: str = "") -> str:
+def layers_table(layers: Sequence[LayerRow], total: Cost, title: str = "") -> str:
     """One row for each layer that has parameters or multiply-accumulates, with its share of the whole."""
     headers = ("layer", "block", "out_shape", "params", "share", "macs", "share", "activations")
     rows = [

@@ -6,8 +6,8 @@ from typing import Any
 from ...results.database.records import Trial
 from ...results.database.zero_shot_records import MEASURES, OF_ZERO_SHOT, SELECTED_BY, SHOWN, is_zero_shot
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.zero_shot_head import last_map
-from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
+from ...spaces.constrained.zero_shot_head import last_map, zero_shot_cost
+from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
 from .tables import table
 
 HEADERS = {"top1_unseen": "top1", "h_calibrated": "h_cal"}
@@ -49,9 +49,9 @@ def zero_shot_words(
     head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
     return [
         *(f"{name}: {value}" for name, value in _figures(trial, curve).items()),
-        f"head: params {head.image_params:,}, macs {head.image_macs:,}; with it params "
-        f"{trial.params + head.image_params:,}, macs {trial.macs + head.image_macs:,}, which the budget limits; a "
-        f"class costs {head.class_params:,} numbers and {head.class_macs:,} macs for an image",
+        f"head: params {head.image.params:,}, macs {head.image.macs:,}; with it params "
+        f"{trial.params + head.image.params:,}, macs {trial.macs + head.image.macs:,}, which the budget limits; a "
+        f"class costs {head.per_class.params:,} numbers and {head.per_class.macs:,} macs for an image",
         SELECTED_BY,
     ]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import Trial
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.architectures.cost import STATES, cost
-from ...spaces.blocks.layers import FLOAT_BYTES
+from ...spaces.architectures.cost import cost
+from ...spaces.blocks.cost import FLOAT_BYTES, STATES
 from ...spaces.recipes.recipe import RecipeSpace
 from ..config.schema import ResourcesSection
 from .ray_runtime import ResourceError, ask_machines

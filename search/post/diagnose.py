@@ -80,7 +80,7 @@ def smaller(case: Case, step_ms: float, wanted_ms: float) -> Architecture | None
     By its multiply-accumulates: those of ``case`` take ``step_ms``. None where nothing in the space is so small.
     """
     plain = case.experiment.sieve
-    macs = int(case.architecture.price.macs * wanted_ms / step_ms)
+    macs = int(case.architecture.cost.macs * wanted_ms / step_ms)
     limits = {**dict(case.experiment.file.budget), "macs": min(macs, plain.budget.macs or macs)}
     sieve = ConstrainedSpace(plain.space, Budget.of(limits), plain.batch_size)
     try:
@@ -88,4 +88,4 @@ def smaller(case: Case, step_ms: float, wanted_ms: float) -> Architecture | None
     except BudgetError:
         return None
     rng = random.Random(case.seed)
-    return max((sample_one(sieve, rng) for _ in range(SMALLER)), key=lambda one: (one.price.macs, one.fingerprint))
+    return max((sample_one(sieve, rng) for _ in range(SMALLER)), key=lambda one: (one.cost.macs, one.fingerprint))

@@ -75,6 +75,6 @@ def spread(sieve: ConstrainedSpace, n: int, seed: int) -> list[Architecture]:
     """Up to ``n`` architectures inside the budget, from few multiply-accumulates to many in even steps of rank."""
     rng = random.Random(f"calibration {seed}")
     drawn = {one.fingerprint: one for one in (sample_one(sieve, rng, "log-macs") for _ in range(DRAWN * n))}
-    ordered = sorted(drawn.values(), key=lambda one: (one.price.macs, one.fingerprint))
+    ordered = sorted(drawn.values(), key=lambda one: (one.cost.macs, one.fingerprint))
     places = {round(place * (len(ordered) - 1) / max(n - 1, 1)) for place in range(n)}
     return [ordered[place] for place in sorted(places)]

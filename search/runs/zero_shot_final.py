@@ -11,8 +11,8 @@ from ...results.database.artifacts import keep_file
 from ...results.database.records import Trial
 from ...results.database.zero_shot_records import EXPLAINED, MEASURES, MODEL, NOT_TESTED, TESTED, settled, table_of
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.zero_shot_head import last_map
-from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
+from ...spaces.constrained.zero_shot_head import last_map, zero_shot_cost
+from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
 from ..cluster.remote_jobs import run_remote_jobs
 from .zero_shot_jobs import Work, run_part
 
@@ -129,11 +129,11 @@ def _earlier(store: "Store", run_id: int) -> list[int]:
 
 def costs(architecture: Architecture, recipe: ZeroShotRecipe, words: int) -> list[dict[str, Any]]:
     """What the parts of a model cost, for texts of ``words`` entries: the first two are what the budget limits."""
-    price = architecture.price
+    price = architecture.cost
     part = zero_shot_cost(recipe, words, architecture.classes, last_map(architecture))
     return [
         {"part": "image network", "params": price.params, "macs": price.macs, "runs": "once for an image"},
-        {"part": "image head", "params": part.image_params, "macs": part.image_macs, "runs": "once for an image"},
-        {"part": "text network", "params": part.text_params, "macs": part.text_macs, "runs": "once for a class"},
-        {"part": "a class", "params": part.class_params, "macs": part.class_macs, "runs": "once for an image"},
+        {"part": "image head", "params": part.image.params, "macs": part.image.macs, "runs": "once for an image"},
+        {"part": "text network", "params": part.text.params, "macs": part.text.macs, "runs": "once for a class"},
+        {"part": "a class", "params": part.per_class.params, "macs": part.per_class.macs, "runs": "once for an image"},
     ]

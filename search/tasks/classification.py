@@ -140,7 +140,7 @@ class ImageTrialContext(TrialContext):
             self.data,
             recipe,
             seed=seed,
-            macs=architecture.price.macs,
+            macs=architecture.cost.macs,
             compute=self.compute,
         )
         return Diagnosis(found.gradients, found.lr)

@@ -2,29 +2,51 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..blocks.base import Block, Shape, ShapeError
-from ..blocks.layers import Flatten, Layer, Price, add_up
+from ..blocks.cost import FLOAT_BYTES, Cost, add_up
+from ..blocks.layers import Flatten, Layer
 from ..blocks.standard import Linear, block_from_json
 
 
+class Lowered(NamedTuple):
+    """The layers that a block or several stand for on some input, their output shape and the sum of their costs."""
+
+    layers: tuple[Layer, ...]
+    out_shape: Shape
+    cost: Cost
+
+
+class PlacedBlock(NamedTuple):
+    """A block of an architecture with its input shape, its layers, their output shape and the sum of their costs."""
+
+    block: Block
+    in_shape: Shape
+    layers: tuple[Layer, ...]
+    out_shape: Shape
+    cost: Cost
+
+
 @lru_cache(maxsize=65_536)
-def lower(block: Block, shape: Shape) -> tuple[tuple[Layer, ...], Price]:
-    """The layers that ``block`` stands for on an input of ``shape``, and the sum of their prices."""
+def lower(block: Block, shape: Shape) -> Lowered:
+    """The layers that ``block`` stands for on an input of ``shape``; :class:`ShapeError` where it cannot take it."""
     layers: list[Layer] = []
-    prices = []
-    inner = shape
+    costs = []
     for part in block.expand(shape):
-        lowered, price = ((part,), part.price(inner)) if isinstance(part, Layer) else lower(part, inner)
-        layers += lowered
-        prices.append(price)
-        inner = price.out_shape
-    return tuple(layers), add_up(prices, shape)
+        if isinstance(part, Layer):
+            layers.append(part)
+            shape, cost = part.out_shape_and_cost(shape)
+        else:
+            inner, shape, cost = lower(part, shape)
+            layers += inner
+        costs.append(cost)
+    return Lowered(tuple(layers), shape, add_up(costs))
 
 
 @dataclass(frozen=True)
@@ -50,37 +72,40 @@ class Architecture:
             if Block not in kind.__mro__:  # issubclass would ask the ABC machinery, which is slow
                 odd = next(block for block in self.blocks if type(block) is kind)
                 raise ValueError(f"blocks must be blocks without holes, but got {odd!r}; put choices into a Space")
-        _ = self.price  # every block takes its input, or ShapeError
+        _ = self.cost  # every block takes its input, or ShapeError
 
-    def walk(self) -> Iterator[tuple[Block, Shape, tuple[Layer, ...], Price]]:
-        """Each block and the head, with its input shape, its layers and their price."""
+    def walk(self) -> Iterator[PlacedBlock]:
+        """Each block and the head, in order."""
         shape: Shape = self.input_shape
         for block in (*self.blocks, head(self.classes)):
-            layers, price = lower(block, shape)
-            yield block, shape, layers, price
-            shape = price.out_shape
+            lowered = lower(block, shape)
+            yield PlacedBlock(block, shape, *lowered)
+            shape = lowered.out_shape
 
     @cached_property
-    def price(self) -> Price:
-        """The sum over the blocks and the head: taken for every candidate, so in one plain loop."""
+    def cost(self) -> Cost:
+        """The exact cost, its memory at the default batch size."""
         shape: Shape = self.input_shape
-        params = macs = activations = kept_bytes = 0
+        params = macs = activations = 0
+        # the images, and the log-softmax of the scores, are kept too
+        kept_bytes = FLOAT_BYTES * (math.prod(shape) + self.classes)
         try:
+            # computed for every candidate of a search: one plain loop is twice as fast as adding costs
             for place, block in enumerate((*self.blocks, head(self.classes)), start=1):  # noqa: B007, named below
-                shape, its_params, its_macs, its_activations, its_bytes = lower(block, shape)[1]
+                _, shape, (its_params, its_macs, its_activations, its_bytes, _) = lower(block, shape)
                 params += its_params
                 macs += its_macs
                 activations += its_activations
                 kept_bytes += its_bytes
         except ShapeError as error:
             raise ShapeError(f"block {place} ({block.kind}): {error}") from None
-        return Price(shape, params, macs, activations, kept_bytes)
+        return Cost(params, macs, activations, kept_bytes)
 
     @cached_property
     def body(self) -> tuple[Layer, ...]:
         """All layers before the head; a flatten at the end is the head's."""
         *blocks, _ = self.walk()
-        layers = [layer for _, _, lowered, _ in blocks for layer in lowered]
+        layers = [layer for block in blocks for layer in block.layers]
         while layers and isinstance(layers[-1], Flatten):
             layers.pop()
         return tuple(layers)

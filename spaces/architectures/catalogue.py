@@ -106,7 +106,7 @@ def _removable(architecture: Architecture) -> dict[int, int]:
     found: dict[int, int] = {}
     number = 0
     *body, _ = architecture.walk()
-    for place, (block, _, layers, _) in enumerate(body):
+    for place, (block, _, layers, *_) in enumerate(body):
         number += _weighted(layers)
         if isinstance(block, Conv | Linear):
             found[number] = place

@@ -1,60 +1,21 @@
-"""Cost: closed-form parameters, MACs, activations and training memory of an architecture, per layer and in all."""
+"""Costs of an architecture: closed-form parameters, MACs, activations and training memory, in all and per layer."""
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..blocks.base import Block, Shape
-from ..blocks.layers import FLOAT_BYTES, Act, Branches, Convolution, FullyConnected, Layer, Pooling
+from ..blocks.cost import DEFAULT_BATCH, Cost
+from ..blocks.layers import Act, Branches, Convolution, FullyConnected, Layer, Pooling, own_cost
 from .architecture import Architecture, lower
-
-# weights, gradients and momentum, all in float32
-STATES = 3
-DEFAULT_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an architecture costs.
-
-    ``params``: trainable parameters. ``macs``: multiply-accumulates of convolutions and linear layers at batch 1;
-    ``flops`` is twice that. ``activations``: elements in those layers' outputs at batch 1. ``kept_bytes``: what
-    training keeps of one picture for the backward pass. ``memory_bytes``: predicted training memory at ``batch_size``
-    in float32: weights, gradients and momentum, the pictures, and what is kept of them; libraries' workspaces are not
-    in it.
-    """
-
-    params: int
-    macs: int
-    activations: int
-    kept_bytes: int
-    batch_size: int = DEFAULT_BATCH
-
-    @property
-    def flops(self) -> int:
-        """Two for each multiply-accumulate."""
-        return 2 * self.macs
-
-    @property
-    def memory_bytes(self) -> int:
-        """Predicted training memory in bytes."""
-        return STATES * FLOAT_BYTES * self.params + self.batch_size * self.kept_bytes
-
-    def to_json(self) -> dict[str, int]:
-        """The four costs by the names used everywhere."""
-        return {name: getattr(self, name) for name in ("params", "macs", "activations", "memory_bytes")}
 
 
 def cost(architecture: Architecture, batch_size: int = DEFAULT_BATCH) -> Cost:
     """The exact cost of ``architecture``; memory at ``batch_size`` pictures."""
-    _, params, macs, activations, kept = architecture.price
-    ends = FLOAT_BYTES * (math.prod(architecture.input_shape) + architecture.classes)
-    return Cost(params, macs, activations, ends + kept, batch_size)
+    return architecture.cost.at(batch_size)
 
 
-class LayerCost(NamedTuple):
+class LayerRow(NamedTuple):
     """One row of the per-layer table: ``name`` is unique, ``block`` says which block the layer belongs to."""
 
     name: str
@@ -79,7 +40,7 @@ class Shared(NamedTuple):
     locally_connected_weights: int
 
 
-def shared_weights(layers: Iterable[LayerCost]) -> Shared:
+def shared_weights(layers: Iterable[LayerRow]) -> Shared:
     """The weights of all convolutions of ``layers``, without biases, and as many as they would be if none was shared.
 
     A locally connected layer (LeCun 1989) has a weight of its own for each multiply-accumulate.
@@ -89,16 +50,16 @@ def shared_weights(layers: Iterable[LayerCost]) -> Shared:
     return Shared(shared, sum(layer.macs for layer in convolutions))
 
 
-def layer_costs(architecture: Architecture) -> list[LayerCost]:
+def layer_costs(architecture: Architecture) -> list[LayerRow]:
     """One row for each layer, in order; branches are walked one after another.
 
     Convolutions and linear layers are numbered through, as in "conv5" and "fc6"; the layers around them carry the
     number of the last one.
     """
-    rows: list[LayerCost] = []
+    rows: list[LayerRow] = []
     number: int = 0
     taken: tuple[str, ...] = ()
-    for place, (block, shape, _, _) in enumerate(architecture.walk(), start=1):
+    for place, (block, shape, *_) in enumerate(architecture.walk(), start=1):
         label = f"{place} {block.kind}" if place <= len(architecture.blocks) else "output"
         found, number, taken = _named_rows(block, shape, label, number, taken)
         rows += found
@@ -108,7 +69,7 @@ def layer_costs(architecture: Architecture) -> list[LayerCost]:
 @lru_cache(maxsize=4096)
 def _named_rows(
     block: Block, shape: Shape, label: str, number: int, taken: tuple[str, ...]
-) -> tuple[tuple[LayerCost, ...], int, tuple[str, ...]]:
+) -> tuple[tuple[LayerRow, ...], int, tuple[str, ...]]:
     """The rows of ``block`` behind layer ``number``, whose names are ``taken``; then both as they are behind it."""
     rows = []
     names = list(taken)
@@ -118,7 +79,7 @@ def _named_rows(
         name = f"{stem}{number}"
         names.append(name)
         times = names.count(name)
-        rows.append(LayerCost(name if times == 1 else f"{name}.{times}", kind, label, *costs))
+        rows.append(LayerRow(name if times == 1 else f"{name}.{times}", kind, label, *costs))
     return tuple(rows), number, tuple(names)
 
 
@@ -127,7 +88,7 @@ def _nameless_rows(block: Block, shape: Shape) -> tuple[tuple[str, bool, str, tu
     """Stem of the name, whether the layer has a number, kind, and costs, of each layer of ``block``."""
     return tuple(
         (_stem(layer), isinstance(layer, Convolution | FullyConnected), layer.kind, _costs(layer, inner))
-        for layer, inner in leaves(lower(block, shape)[0], shape)
+        for layer, inner in leaves(lower(block, shape).layers, shape)
     )
 
 
@@ -138,14 +99,14 @@ def leaves(layers: tuple[Layer, ...], shape: Shape) -> Iterator[tuple[Layer, Sha
             for chain in layer.chains:
                 yield from leaves(chain, shape)
         yield layer, shape
-        shape = layer.price(shape).out_shape
+        shape = layer.out_shape(shape)
 
 
 def _costs(layer: Layer, shape: Shape) -> tuple[Any, ...]:
     """Input shape, output shape, params, macs, activations, kept bytes."""
     # the chains of branches have rows of their own: their row is the join alone
-    price = layer.join_price(shape) if isinstance(layer, Branches) else layer.price(shape)
-    return (shape, *price)
+    out_shape, cost = own_cost(layer, shape)
+    return shape, out_shape, cost.params, cost.macs, cost.activations, cost.kept_bytes
 
 
 def _stem(layer: Layer) -> str:

@@ -1,4 +1,4 @@
-"""The backbone: a whole network of timm or torchvision as one layer, carrying the price that was measured of it."""
+"""The backbone: a whole network of timm or torchvision as one layer, carrying the cost that was measured."""
 
 import re
 from dataclasses import dataclass, field
@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from ..parameters.constraints import Constraint, non_negative_int, positive_int
 from .base import Shape, ShapeError
-from .layers import Layer, Price
+from .cost import Cost
+from .layers import Layer
 
 NAME = Constraint(
     'the name of a network, as in "timm:resnet18" or "torchvision:vgg16"',
@@ -22,8 +23,8 @@ SHAPE = Constraint(
 class Backbone(Layer):
     """The network ``name`` without its classifier: (C, H, W) -> (features,).
 
-    Its price has no closed form: ``priced_backbone`` of ``models/profiling/backbone_costs.py`` measures it on the
-    meta device, for one input shape, and writes it down here, so that the block is priced wherever it goes.
+    Its cost has no closed form: ``priced_backbone`` of ``models/profiling/backbone_costs.py`` measures it on the
+    meta device, for one input shape, and writes it down here, so that the cost is known wherever the block is used.
     """
 
     name: str
@@ -42,10 +43,10 @@ class Backbone(Layer):
         **dict.fromkeys(("params", "macs", "activations", "kept_bytes"), non_negative_int),
     }
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         if shape != self.in_shape:
             raise ShapeError(
                 f"a backbone's price holds for the input it was measured on, but {self.name} was measured on "
                 f"{self.in_shape} and its input is {shape}; use priced_backbone({self.name!r}, {shape})"
             )
-        return Price((self.features,), self.params, self.macs, self.activations, self.kept_bytes)
+        return (self.features,), Cost(self.params, self.macs, self.activations, self.kept_bytes)

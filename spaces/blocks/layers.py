@@ -1,20 +1,20 @@
-"""Layers: the smallest parts of a network, each with its output shape and its exact price.
+"""Layers: the smallest parts of a network, each with its output shape and its exact cost.
 
 Shapes are ``(C, H, W)`` for pictures and ``(F,)`` for vectors, always without the batch. What a user writes down are
-blocks (``blocks.py``); every block expands into layers. ``cost.py`` adds up the layers' prices and
-``models/networks/build.py`` turns the same layers into modules, so a network is described once, and priced and built
-from the same words.
+blocks (``standard.py``); every block expands into layers. ``architectures/cost.py`` adds up the layers' costs and
+``models/networks/build.py`` turns the same layers into modules, so a network is described once, and its cost and its
+modules come from the same description.
 """
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from ..parameters.constraints import Constraint, boolean, non_negative_int, odd_int, one_of, positive_int
 from .base import Block, Shape, ShapeError, picture, slide
+from .cost import FLOAT_BYTES, Cost, add_up
 
 # name: (parameters per channel, tensors of its size that training keeps because of it).
 # relu, tanh and sigmoid are undone from their output; the others need their input, and the next layer their output.
@@ -33,35 +33,27 @@ ACTIVATION: Constraint = one_of(*ACTIVATIONS, "none")
 POOLING_MODE: Constraint = one_of("max", "average")
 NORM_AND_ACT: dict[str, Constraint] = {"norm": boolean, "act": ACTIVATION}
 
-FLOAT_BYTES = 4
 INDEX_BYTES = 8  # max pooling keeps the place of each maximum as a 64-bit integer
 
 
-class Price(NamedTuple):
-    """What one layer costs on one picture.
-
-    ``params`` are trainable parameters; ``macs`` multiply-accumulates of convolutions and linear layers, without bias;
-    ``activations`` elements in the outputs of those layers (Radosavovic et al. 2020, arXiv 2003.13678); ``kept_bytes``
-    what training keeps for the backward pass in float32, each tensor counted once.
-    """
-
-    out_shape: Shape
-    params: int = 0
-    macs: int = 0
-    activations: int = 0
-    kept_bytes: int = 0
-
-
 class Layer(Block):
-    """A block that expands into itself and knows its price."""
+    """A block that expands into itself and knows its output shape and its cost."""
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         """Return the layer itself: there is nothing smaller."""
         return (self,)
 
     @abstractmethod
-    def price(self, shape: Shape) -> Price:
-        """Price on an input of ``shape``; :class:`ShapeError` where the layer cannot take it."""
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
+        """Output shape and cost on an input of ``shape``; :class:`ShapeError` where the layer cannot take it."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """The output shape on an input of ``shape``."""
+        return self.out_shape_and_cost(shape)[0]
+
+    def cost(self, shape: Shape) -> Cost:
+        """The cost on an input of ``shape``."""
+        return self.out_shape_and_cost(shape)[1]
 
 
 @dataclass(frozen=True)
@@ -82,7 +74,7 @@ class Convolution(Layer):
         "bias": boolean,
     }
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         channels, height, width = picture(self, shape)
         if channels % self.groups or self.width % self.groups:
             raise ShapeError(
@@ -94,7 +86,7 @@ class Convolution(Layer):
         weights = self.width * (channels // self.groups) * self.kernel * self.kernel
         pixels = rows * columns
         params = weights + self.width * self.bias
-        return Price((self.width, rows, columns), params, weights * pixels, self.width * pixels)
+        return (self.width, rows, columns), Cost(params, weights * pixels, self.width * pixels)
 
 
 @dataclass(frozen=True)
@@ -103,8 +95,8 @@ class BatchNorm(Layer):
 
     kind: ClassVar[str] = "batch-norm"
 
-    def price(self, shape: Shape) -> Price:
-        return Price(shape, 2 * shape[0], kept_bytes=FLOAT_BYTES * math.prod(shape))
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
+        return shape, Cost(2 * shape[0], kept_bytes=FLOAT_BYTES * math.prod(shape))
 
 
 @dataclass(frozen=True)
@@ -116,9 +108,9 @@ class Act(Layer):
     kind: ClassVar[str] = "activation"
     constraints: ClassVar[dict[str, Constraint]] = {"name": one_of(*ACTIVATIONS)}
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         params, kept = ACTIVATIONS[self.name]
-        return Price(shape, params * shape[0], kept_bytes=FLOAT_BYTES * kept * math.prod(shape))
+        return shape, Cost(params * shape[0], kept_bytes=FLOAT_BYTES * kept * math.prod(shape))
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ class Pooling(Layer):
         "ceil": boolean,
     }
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         channels, height, width = picture(self, shape)
         if 2 * self.padding > self.kernel:
             raise ShapeError(
@@ -151,7 +143,7 @@ class Pooling(Layer):
             slide(self, size, self.kernel, self.stride, self.padding, ceil=self.ceil) for size in (height, width)
         )
         element = FLOAT_BYTES + INDEX_BYTES * (self.mode == "max")
-        return Price((channels, rows, columns), kept_bytes=element * channels * rows * columns)
+        return (channels, rows, columns), Cost(kept_bytes=element * channels * rows * columns)
 
 
 @dataclass(frozen=True)
@@ -160,9 +152,9 @@ class GlobalPooling(Layer):
 
     kind: ClassVar[str] = "global-pooling"
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         channels, _, _ = picture(self, shape)
-        return Price((channels,), kept_bytes=FLOAT_BYTES * channels)
+        return (channels,), Cost(kept_bytes=FLOAT_BYTES * channels)
 
 
 @dataclass(frozen=True)
@@ -171,8 +163,8 @@ class Flatten(Layer):
 
     kind: ClassVar[str] = "flatten"
 
-    def price(self, shape: Shape) -> Price:
-        return Price((math.prod(shape),))
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
+        return (math.prod(shape),), Cost()
 
 
 @dataclass(frozen=True)
@@ -185,11 +177,11 @@ class FullyConnected(Layer):
     kind: ClassVar[str] = "fully-connected"
     constraints: ClassVar[dict[str, Constraint]] = {"width": positive_int, "bias": boolean}
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         if len(shape) != 1:
             raise ShapeError(f"{self.kind} needs a vector, but its input is {shape}; put a flatten before it")
         weights = shape[0] * self.width
-        return Price((self.width,), weights + self.width * self.bias, weights, self.width)
+        return (self.width,), Cost(weights + self.width * self.bias, weights, self.width)
 
 
 @dataclass(frozen=True)
@@ -202,13 +194,13 @@ class PadShortcut(Layer):
     kind: ClassVar[str] = "pad-shortcut"
     constraints: ClassVar[dict[str, Constraint]] = {"width": positive_int, "stride": positive_int}
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         channels, height, width = picture(self, shape)
         if channels > self.width:
             raise ShapeError(
                 f"shortcut A can only add channels, but here {channels} become {self.width}; use shortcut B or C"
             )
-        return Price((self.width, -(-height // self.stride), -(-width // self.stride)))
+        return (self.width, -(-height // self.stride), -(-width // self.stride)), Cost()
 
 
 @dataclass(frozen=True)
@@ -220,9 +212,9 @@ class LocalResponse(Layer):
     kind: ClassVar[str] = "local-response"
     constraints: ClassVar[dict[str, Constraint]] = {"size": positive_int}
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         # torch builds it from a product, a padded mean and a power, and keeps about five tensors of this size
-        return Price(shape, kept_bytes=5 * FLOAT_BYTES * math.prod(shape))
+        return shape, Cost(kept_bytes=5 * FLOAT_BYTES * math.prod(shape))
 
 
 @dataclass(frozen=True)
@@ -238,43 +230,39 @@ class Branches(Layer):
     kind: ClassVar[str] = "branches"
     constraints: ClassVar[dict[str, Constraint]] = {"join": one_of("add", "concat")}
 
-    def price(self, shape: Shape) -> Price:
-        prices = [price_chain(chain, shape) for chain in self.chains]
-        return add_up([*prices, self._join([price.out_shape for price in prices])], shape)
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
+        ends = [chain_cost(chain, shape) for chain in self.chains]
+        out_shape, joined = self._join([end for end, _ in ends])
+        return out_shape, add_up([*(cost for _, cost in ends), joined])
 
-    def join_price(self, shape: Shape) -> Price:
-        """Price of the join alone, without the chains."""
-        return self._join([price_chain(chain, shape).out_shape for chain in self.chains])
+    def join_cost(self, shape: Shape) -> tuple[Shape, Cost]:
+        """Output shape and cost of the join alone, without the chains."""
+        return self._join([chain_cost(chain, shape)[0] for chain in self.chains])
 
-    def _join(self, shapes: list[Shape]) -> Price:
+    def _join(self, shapes: list[Shape]) -> tuple[Shape, Cost]:
         first = shapes[0]
         compared = shapes if self.join == "add" else [shape[1:] for shape in shapes]
         if any(shape != compared[0] for shape in compared):
             raise ShapeError(f"branches joined by {self.join} must have matching shapes, but they have {shapes}")
         if self.join == "add":
-            return Price(first)
+            return first, Cost()
         joined = (sum(shape[0] for shape in shapes), *first[1:])
         # a concatenation is a new tensor, which the next layer keeps; an addition keeps nothing
-        return Price(joined, kept_bytes=FLOAT_BYTES * math.prod(joined))
+        return joined, Cost(kept_bytes=FLOAT_BYTES * math.prod(joined))
 
 
-def price_chain(layers: tuple[Layer, ...], shape: Shape) -> Price:
-    """The sum of the prices of ``layers`` one after another on an input of ``shape``."""
-    prices = []
-    inner = shape
+def chain_cost(layers: tuple[Layer, ...], shape: Shape) -> tuple[Shape, Cost]:
+    """Output shape and cost of ``layers`` one after another on an input of ``shape``."""
+    costs = []
     for layer in layers:
-        price = layer.price(inner)
-        prices.append(price)
-        inner = price.out_shape
-    return add_up(prices, shape)
+        shape, cost = layer.out_shape_and_cost(shape)
+        costs.append(cost)
+    return shape, add_up(costs)
 
 
-def add_up(prices: Sequence[Price], shape: Shape) -> Price:
-    """The sum of ``prices`` with the last one's output shape; nothing on an input of ``shape`` where there are none."""
-    if not prices:
-        return Price(shape)
-    shapes, *costs = zip(*prices, strict=True)
-    return Price(shapes[-1], *map(sum, costs))
+def own_cost(layer: Layer, shape: Shape) -> tuple[Shape, Cost]:
+    """Output shape and cost of ``layer`` itself: of branches the join alone, without the layers inside."""
+    return layer.join_cost(shape) if isinstance(layer, Branches) else layer.out_shape_and_cost(shape)
 
 
 LAYERS: dict[str, type[Layer]] = {
@@ -330,9 +318,9 @@ class LocalContrast(Layer):
     kind: ClassVar[str] = "local-contrast"
     constraints: ClassVar[dict[str, Constraint]] = {"kernel": odd_int}
 
-    def price(self, shape: Shape) -> Price:
+    def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         channels, height, width = picture(self, shape)
         one_map = (height + self.kernel - 1) * (width + self.kernel - 1)
         # the difference, its square with borders, and the quotient are kept whole; deviations are one map each
         kept = 4 * math.prod(shape) + (channels + 4) * one_map
-        return Price(shape, kept_bytes=FLOAT_BYTES * kept)
+        return shape, Cost(kept_bytes=FLOAT_BYTES * kept)

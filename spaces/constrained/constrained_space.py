@@ -6,13 +6,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..architectures.architecture import Architecture
 from ..architectures.budget import LATENCY, Budget
-from ..architectures.cost import DEFAULT_BATCH, STATES, cost
-from ..blocks.layers import FLOAT_BYTES
+from ..blocks.cost import DEFAULT_BATCH, FLOAT_BYTES, STATES, Cost
 from ..search_space.space import Space
-from .graph import Edge, Graph, LatencyModel, Node, Vector
+from .graph import Edge, Graph, LatencyModel, Node
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
-AXES = (*COSTS, LATENCY)  # the axes of a cost vector; the last one only with a latency model
+AXES = (*COSTS, LATENCY)  # the axes of a cost vector; latency is 0 without a latency model
+
+Vector = tuple[int, ...]  # one number for each axis
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,20 +79,21 @@ class ConstrainedSpace:
     def _extremes(self, choose: Callable[..., int]) -> dict[Node, Vector]:
         found: dict[Node, Vector] = {}
         for node in self.graph.order:
-            rows = [self.cost_vector(node.last)] if node.last is not None else []
-            rows += [add(self.cost_vector(edge.cost), found[edge.target]) for edge in node.edges]
+            rows = [self.cost_vector(node.last, node.last_latency_ns)] if node.last is not None else []
+            rows += [add(self.cost_vector(edge.cost, edge.latency_ns), found[edge.target]) for edge in node.edges]
             found[node] = tuple(map(choose, zip(*rows, strict=True)))
         return found
 
-    def cost_vector(self, vector: Vector) -> Vector:
-        """(params, macs, activations, kept bytes, ...) -> (params, macs, activations, memory bytes, ...)."""
-        params, macs, activations, kept, *predicted = vector
-        return params, macs, activations, STATES * FLOAT_BYTES * params + self.batch_size * kept, *predicted
+    def cost_vector(self, cost: Cost, latency_ns: int) -> Vector:
+        """The numbers of a cost in the order of :data:`AXES`, its memory at the batch size of this space."""
+        params, macs, activations, kept_bytes, _ = cost
+        memory_bytes = STATES * FLOAT_BYTES * params + self.batch_size * kept_bytes
+        return params, macs, activations, memory_bytes, latency_ns
 
-    def limited_costs(self, vector: Vector) -> Vector:
-        """The costs of ``vector`` that the budget limits, in the order of ``limited``."""
-        costs = self.cost_vector(vector)
-        return tuple(costs[axis] for axis in self.axes)
+    def limited_costs(self, cost: Cost, latency_ns: int) -> Vector:
+        """The numbers of a cost that the budget limits, in the order of ``limited``."""
+        vector = self.cost_vector(cost, latency_ns)
+        return tuple(vector[axis] for axis in self.axes)
 
     def fits(self, total: Vector) -> bool:
         """Whether a whole path with the limited costs ``total`` lies inside the budget."""
@@ -100,20 +102,23 @@ class ConstrainedSpace:
     def fits_path(self, path: list[Edge]) -> bool:
         """Whether the architecture of ``path`` lies inside the budget."""
         end = path[-1].target if path else self.graph.start
-        costs = [self.graph.first_cost, *(edge.cost for edge in path), end.last or ()]
-        return self.fits(self.limited_costs(tuple(map(sum, zip(*costs, strict=True)))))
+        assert end.last is not None, "a path ends where a network may end"
+        costs = (self.graph.first_cost, *(edge.cost for edge in path), end.last)
+        params, macs, activations, kept_bytes, _ = map(sum, zip(*costs, strict=True))
+        latency_ns = self.graph.first_latency_ns + sum(edge.latency_ns for edge in path) + end.last_latency_ns
+        return self.fits(self.limited_costs(Cost(params, macs, activations, kept_bytes), latency_ns))
 
     def allows(self, architecture: Architecture) -> bool:
         """Whether ``architecture`` lies inside the budget, with its predicted latency."""
         in_time = LATENCY not in self.limits or self.latency_ns(architecture) <= self.highs[0]
-        return self.budget.allows(cost(architecture, self.batch_size)) and in_time
+        return self.budget.allows(architecture.cost.at(self.batch_size)) and in_time
 
     def latency_ns(self, architecture: Architecture) -> int:
         """The predicted latency of ``architecture`` in nanoseconds; 0 without a latency model."""
         model = self.latency_model
         if model is None:
             return 0
-        return model.start_ns + sum(model.nanoseconds(layers, shape) for _, shape, layers, _ in architecture.walk())
+        return model.start_ns + sum(model.nanoseconds(placed.layers, placed.in_shape) for placed in architecture.walk())
 
 
 def add(a: Vector, b: Vector) -> Vector:

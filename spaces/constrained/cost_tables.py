@@ -16,8 +16,9 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blocks.cost import Cost
 from .constrained_space import AXES, ConstrainedSpace, cached_per_space
-from .graph import Edge, Node, Vector
+from .graph import Edge, Node
 
 Total = tuple[int, ...]  # one number for each limited cost: exact units, or buckets
 Ints = NDArray[np.int64]
@@ -94,16 +95,17 @@ def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: 
     axes, limits = [AXES.index(name) for name in names], constrained.limits if bounded else {}
     bounds = [limits.get(name, (0, None)) for name in names]
 
-    def row(vector: Vector) -> Ints:
-        costs = constrained.cost_vector(vector)
-        return np.array([costs[axis] for axis in axes], dtype=np.int64)
+    def row(cost: Cost, latency_ns: int) -> Ints:
+        vector = constrained.cost_vector(cost, latency_ns)
+        return np.array([vector[axis] for axis in axes], dtype=np.int64)
 
-    order = constrained.graph.order
+    graph = constrained.graph
+    order = graph.order
     return CostArrays(
         order,
-        {node: np.array([row(edge.cost) for edge in node.edges]) for node in order},
-        {node: None if node.last is None else row(node.last) for node in order},
-        row(constrained.graph.first_cost),
+        {node: np.array([row(edge.cost, edge.latency_ns) for edge in node.edges]) for node in order},
+        {node: None if node.last is None else row(node.last, node.last_latency_ns) for node in order},
+        row(graph.first_cost, graph.first_latency_ns),
         [low for low, _ in bounds],
         [float("inf") if high is None else high for _, high in bounds],
     )

@@ -7,13 +7,13 @@ import numpy as np
 
 from ..architectures.architecture import Architecture
 from ..architectures.budget import spelled
-from ..architectures.cost import Cost, cost
 from ..blocks.base import Block
+from ..blocks.cost import Cost
 from ..parameters.domains import Choice, Repeat
 from ..search_space.space import child_path, label
-from .constrained_space import AXES, BudgetError, ConstrainedSpace, cached_per_space
+from .constrained_space import AXES, BudgetError, ConstrainedSpace, Vector, cached_per_space
 from .cost_tables import CostArrays, Ints, cost_arrays
-from .graph import Edge, Node, Vector
+from .graph import Edge, Node
 from .indexing import walk
 
 MAX_FRONT = 4096  # points of a front; a longer one is thinned by merging neighbours into what is cheaper than both
@@ -36,12 +36,15 @@ def _extreme(
     node = constrained.graph.start
     path: list[Edge] = []
     while True:
-        options: list[tuple[int, Edge | None]] = [] if node.last is None else [(vector(node.last)[axis], None)]
-        options += [(vector(edge.cost)[axis] + table[edge.target][axis], edge) for edge in node.edges]
+        options: list[tuple[int, Edge | None]] = [
+            (vector(edge.cost, edge.latency_ns)[axis] + table[edge.target][axis], edge) for edge in node.edges
+        ]
+        if node.last is not None:
+            options.insert(0, (vector(node.last, node.last_latency_ns)[axis], None))
         _, edge = choose(options, key=lambda option: option[0])
         if edge is None:
             architecture = constrained.graph.architecture(path)
-            return architecture, cost(architecture, constrained.batch_size)
+            return architecture, architecture.cost.at(constrained.batch_size)
         path.append(edge)
         node = edge.target
 
@@ -62,13 +65,14 @@ def check_feasible(constrained: ConstrainedSpace) -> None:
 def _check_limit(constrained: ConstrainedSpace, name: str) -> None:
     """Raise where even the extreme architecture breaks the limit ``name`` alone."""
     axis, (low, high), space = AXES.index(name), constrained.limits[name], constrained.space.name
-    base, start = constrained.cost_vector(constrained.graph.first_cost)[axis], constrained.graph.start
+    graph, start = constrained.graph, constrained.graph.start
+    base = constrained.cost_vector(graph.first_cost, graph.first_latency_ns)[axis]
     least, most = base + constrained.least[start][axis], base + constrained.most[start][axis]
     if high is not None and least > high:
-        found, price = cheapest(constrained, name)
+        found, its_cost = cheapest(constrained, name)
         raise BudgetError(
             f"nothing in the space {space!r} fits {spelled(name, high, '<=')}: the cheapest architecture has "
-            f"{spelled(name, least)} ({found}; {_in_words(price)}); {_remedy(constrained)}"
+            f"{spelled(name, least)} ({found}; {_in_words(its_cost)}); {_remedy(constrained)}"
         )
     if most < low:
         raise BudgetError(

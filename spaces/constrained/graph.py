@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from ..architectures.architecture import Architecture, head, lower
+from ..architectures.architecture import Architecture, Lowered, head, lower
 from ..blocks.base import Block, Shape, ShapeError
-from ..blocks.layers import FLOAT_BYTES, Layer, Price
+from ..blocks.cost import FLOAT_BYTES, Cost
+from ..blocks.layers import Layer
 from ..parameters.domains import Choice, Repeat
 from ..search_space.space import Pick, Space, Template, child_path, fill, fill_value, fills, with_first
 
 Chain = tuple[Layer, ...]
-Vector = tuple[int, ...]  # params, macs, activations, kept bytes; nanoseconds too with a latency model
 Blocks = tuple[Block, ...]
 Choices = frozenset[tuple[str, int]]  # (path of a choice, index of the option)
 Item = tuple[int, Blocks, Choices]  # a state of the automaton, blocks still to come before it, what they were chosen by
@@ -32,7 +32,8 @@ class Edge:
 
     blocks: Blocks
     layers: Chain
-    cost: Vector
+    cost: Cost
+    latency_ns: int  # predicted; 0 without a latency model
     target: "Node"
     choices: Choices  # every option that leads along here
 
@@ -43,7 +44,8 @@ class Node:
 
     shape: Shape
     edges: list[Edge] = field(default_factory=list)
-    last: Vector | None = None
+    last: Cost | None = None
+    last_latency_ns: int = 0
 
 
 class LatencyModel(Protocol):
@@ -80,11 +82,15 @@ class Graph:
         self.start = start
 
     @cached_property
-    def first_cost(self) -> Vector:
-        """What every architecture costs before its first block: the picture, and the scores' log-softmax, kept."""
+    def first_cost(self) -> Cost:
+        """What every architecture costs before its first block: the image, and the scores' log-softmax, kept."""
         channels, height, width = self.space.input_shape
-        kept = FLOAT_BYTES * (channels * height * width + self.space.classes)
-        return (0, 0, 0, kept, *([self.latency_model.start_ns] if self.latency_model else []))
+        return Cost(kept_bytes=FLOAT_BYTES * (channels * height * width + self.space.classes))
+
+    @property
+    def first_latency_ns(self) -> int:
+        """The predicted nanoseconds before the first block."""
+        return self.latency_model.start_ns if self.latency_model else 0
 
     def architecture(self, edges: list[Edge]) -> Architecture:
         """The architecture that a path spells."""
@@ -113,35 +119,34 @@ class Graph:
             return self._nodes[key]
         node = Node(shape)
         if any(state == self._automaton.end and not rest for state, rest, _ in items):
-            node.last = self._head(shape)
+            layers, _, node.last = lower(head(self.space.classes), shape)
+            node.last_latency_ns = self._latency_ns(layers, shape)
         for option in _prefix_free(self._options(items, shape), shape).values():
-            target = self._node(self._automaton.closure(option.targets), option.price.out_shape)
+            layers, out_shape, cost = option.lowered
+            target = self._node(self._automaton.closure(option.targets), out_shape)
             if target is not None:
-                cost = self._cost(option.layers, option.price, shape)
-                node.edges.append(Edge(option.blocks, option.layers, cost, target, frozenset(option.choices)))
+                latency_ns = self._latency_ns(layers, shape)
+                node.edges.append(Edge(option.blocks, layers, cost, latency_ns, target, frozenset(option.choices)))
         alive = node if node.edges or node.last is not None else None
         self._nodes[key] = alive
         if alive:
             self.order.append(node)
         return alive
 
-    def _head(self, shape: Shape) -> Vector:
-        return self._cost(*lower(head(self.space.classes), shape), shape)
-
-    def _cost(self, layers: Chain, price: Price, shape: Shape) -> Vector:
-        return (*price[1:], *([self.latency_model.nanoseconds(layers, shape)] if self.latency_model else []))
+    def _latency_ns(self, layers: Chain, shape: Shape) -> int:
+        return self.latency_model.nanoseconds(layers, shape) if self.latency_model else 0
 
     def _options(self, items: frozenset[Item], shape: Shape) -> "Iterator[_Option]":
         for state, rest, chosen in sorted(items, key=_place):
             ways = [(rest, state, chosen, "")] if rest else self._automaton.edges[state]
             for blocks, target, choices, path in ways:
                 try:
-                    layers, price = lower_all(blocks, shape)
+                    lowered = lower_all(blocks, shape)
                 except ShapeError as error:
                     why = f"block {path} ({blocks[0].kind}): {error}"
                     self.refused[why] = self.refused.get(why, 0) + 1
                     continue
-                yield _Option(layers, blocks, price, {(target, (), NONE)}, set(choices))
+                yield _Option(lowered, blocks, {(target, (), NONE)}, set(choices))
 
 
 def _place(item: Item) -> tuple[Any, ...]:
@@ -152,33 +157,30 @@ def _place(item: Item) -> tuple[Any, ...]:
 
 @dataclass(slots=True)
 class _Option:
-    layers: Chain
+    lowered: Lowered
     blocks: Blocks
-    price: Price
     targets: set[Item]
     choices: set[tuple[str, int]]
 
 
-def lower_all(blocks: Blocks, shape: Shape) -> tuple[Chain, Price]:
-    """The layers of ``blocks`` one after another, and their price."""
+def lower_all(blocks: Blocks, shape: Shape) -> Lowered:
+    """The layers of ``blocks`` one after another."""
     if len(blocks) == 1:
         return lower(blocks[0], shape)
     layers: list[Layer] = []
-    params = macs = activations = kept = 0
+    total = Cost()
     for block in blocks:
-        chain, price = lower(block, shape)
+        chain, shape, cost = lower(block, shape)
         layers += chain
-        shape = price.out_shape
-        params, macs = params + price.params, macs + price.macs
-        activations, kept = activations + price.activations, kept + price.kept_bytes
-    return tuple(layers), Price(shape, params, macs, activations, kept)
+        total += cost
+    return Lowered(tuple(layers), shape, total)
 
 
 def _prefix_free(options: Iterator[_Option], shape: Shape) -> dict[Chain, _Option]:
     """Options merged by their layers; one that begins with another becomes that other, with the rest still to come."""
     merged: dict[Chain, _Option] = {}
     for option in options:
-        same = merged.setdefault(option.layers, option)
+        same = merged.setdefault(option.lowered.layers, option)
         same.targets |= option.targets
         same.choices |= option.choices
     lengths = sorted({len(layers) for layers in merged})
@@ -201,9 +203,9 @@ def _rest(option: _Option, length: int, shape: Shape) -> Blocks:
     for place, block in enumerate(option.blocks):
         if seen == length:
             return option.blocks[place:]
-        layers, price = lower(block, shape)
-        seen, shape = seen + len(layers), price.out_shape
-    return option.layers[length:]
+        layers, shape, _ = lower(block, shape)
+        seen += len(layers)
+    return option.lowered.layers[length:]
 
 
 class _Automaton:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from ..architectures.architecture import Architecture
-from .constrained_space import ConstrainedSpace, add, cached_per_space
+from .constrained_space import ConstrainedSpace, Vector, add, cached_per_space
 from .cost_tables import LowerBounds, cost_arrays
-from .graph import Edge, Node, Vector
+from .graph import Edge, Node
 
 
 def walk(constrained: ConstrainedSpace, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Architecture]]:
@@ -21,21 +21,21 @@ def walk(constrained: ConstrainedSpace, start: int = 0, stop: int | None = None)
 
 
 def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, list[Edge]]]:
-    limited_costs, completions = constrained.limited_costs, constrained.completions
+    graph, limited_costs, completions = constrained.graph, constrained.limited_costs, constrained.completions
     stack: list[tuple[Node, int, Vector, list[Edge]]] = [
-        (constrained.graph.start, 0, limited_costs(constrained.graph.first_cost), [])
+        (graph.start, 0, limited_costs(graph.first_cost, graph.first_latency_ns), [])
     ]
     while stack:
         node, index, spent, path = stack.pop()
         if index + completions[node] <= first or not _may_fit(constrained, node, spent):
             continue
         if node.last is not None:
-            if index >= first and constrained.fits(add(spent, limited_costs(node.last))):
+            if index >= first and constrained.fits(add(spent, limited_costs(node.last, node.last_latency_ns))):
                 yield index, path
             index += 1
         following = []
         for edge in node.edges:
-            following.append((edge.target, index, add(spent, limited_costs(edge.cost)), [*path, edge]))
+            following.append((edge.target, index, add(spent, limited_costs(edge.cost, edge.latency_ns)), [*path, edge]))
             index += completions[edge.target]
         stack += reversed(following)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..architectures.budget import LATENCY
-from ..architectures.cost import cost
 from ..blocks.base import ShapeError
 from ..search_space.space import Decisions, Space
 from .constrained_space import ConstrainedSpace
@@ -85,9 +84,9 @@ def violation(constrained: ConstrainedSpace, decisions: Decisions) -> float:
         architecture = constrained.space.architecture(decisions)
     except ShapeError:
         return math.inf
-    price, total = cost(architecture, constrained.batch_size), 0.0
+    cost, total = architecture.cost.at(constrained.batch_size), 0.0
     for name, (low, high) in constrained.limits.items():
-        value = max(constrained.latency_ns(architecture) if name == LATENCY else getattr(price, name), 1)
+        value = max(constrained.latency_ns(architecture) if name == LATENCY else getattr(cost, name), 1)
         if high is not None and value > high:
             total += math.log(value / max(high, 0.5))
         if value < low:

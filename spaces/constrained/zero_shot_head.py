@@ -1,17 +1,16 @@
-"""The largest head that a recipe space can put behind the image networks of a space: what the budget keeps for it."""
+"""Zero-shot heads: what one costs, and the largest that a recipe space can put behind the networks of a space."""
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ..architectures.architecture import Architecture
 from ..architectures.budget import Budget
-from ..architectures.cost import STATES
 from ..blocks.base import Shape
-from ..blocks.layers import FLOAT_BYTES
+from ..blocks.cost import FLOAT_BYTES, Cost
 from ..recipes.recipe import RecipeSpace
-from ..recipes.zero_shot_recipe import ZeroShotRecipe, zero_shot_cost
+from ..recipes.zero_shot_recipe import ZeroShotRecipe
 from .constrained_space import BudgetError
 from .graph import Edge, Graph
 
@@ -21,32 +20,51 @@ LIMITED = ("params", "macs", "activations", "memory_bytes")
 Map = tuple[int, int, int]  # channels, height, width
 
 
-@dataclass(frozen=True)
-class Head:
-    """The most that any head costs, each cost apart from the others."""
+class HeadCost(NamedTuple):
+    """What joins an image network to texts.
 
-    params: int
-    macs: int
-    activations: int
-    memory_bytes: int
+    ``image`` is the head behind the image network, for one image. ``text`` is the text network, for one text; it runs
+    once for a class and never for an image, so what it keeps is not counted. ``per_class`` is what a class costs:
+    stored numbers, and multiply-accumulates for each image that is scored against it.
+    """
+
+    image: Cost
+    text: Cost
+    per_class: Cost
 
 
-def largest_head(graph: Graph, recipes: RecipeSpace) -> Head:
-    """The most that the layers behind an image network of ``graph`` cost, over all its feature maps and all recipes."""
+def zero_shot_cost(recipe: ZeroShotRecipe, words: int, features: int, feature_map: Map) -> HeadCost:
+    """The closed-form cost of the heads on ``features`` F, a map (C, H, W) and texts of ``words`` p entries."""
+    channels, height, width = feature_map
+    vector = Cost(features * recipe.k + recipe.k, features * recipe.k, recipe.k) if recipe.has_vector else Cost()
+    filters, weights = Cost(), channels * recipe.filters * 9
+    if recipe.has_filters:
+        filters = Cost(weights + recipe.filters, weights * height * width, recipe.filters * height * width)
+    scale = Cost(params=2 if recipe.compares_by == "cosine" else 0)
+    image = vector + filters + scale
+    products = words * recipe.hidden + recipe.hidden * recipe.embedding
+    return HeadCost(
+        # of an image the head keeps what it reads and what it puts out
+        image._replace(kept_bytes=FLOAT_BYTES * 2 * image.activations),
+        Cost(products + recipe.hidden + recipe.embedding, products, recipe.hidden + recipe.embedding),
+        Cost(recipe.embedding, recipe.embedding),
+    )
+
+
+def largest_head(graph: Graph, recipes: RecipeSpace) -> Cost:
+    """The most that the layers behind an image network of ``graph`` cost, each number apart from the others.
+
+    Over all feature maps of the space and all recipes.
+    """
     costs = [
-        zero_shot_cost(recipe, 0, graph.space.classes, shape)
+        zero_shot_cost(recipe, 0, graph.space.classes, shape).image
         for recipe in _largest(recipes)
         for shape in set(_last_maps(graph))
     ]
-    params, macs, activations = (
-        max(getattr(cost, f"image_{name}") for cost in costs) for name in ("params", "macs", "activations")
-    )
-    # of a picture the head keeps what it reads and what it puts out
-    memory = STATES * FLOAT_BYTES * params + recipes.largest("batch_size") * FLOAT_BYTES * 2 * activations
-    return Head(params, macs, activations, memory)
+    return Cost(*map(max, zip(*costs, strict=True))).at(recipes.largest("batch_size"))
 
 
-def left_for_image_network(budget: Budget, head: Head) -> Budget:
+def left_for_image_network(budget: Budget, head: Cost) -> Budget:
     """``budget`` without what ``head`` takes; :class:`BudgetError` where nothing is left."""
     lowered = {}
     for name in LIMITED:
@@ -83,7 +101,7 @@ def _last_maps(graph: Graph) -> Iterator[Map]:
 def _maps_on(shape: Shape, edge: Edge) -> Iterator[Map]:
     yield _map(shape)
     for layer in edge.layers:
-        shape = layer.price(shape).out_shape
+        shape = layer.out_shape(shape)
         if len(shape) == 3:
             yield _map(shape)
 
@@ -95,5 +113,5 @@ def _map(shape: Shape) -> Map:
 
 def last_map(architecture: Architecture) -> Map:
     """The shape (C, H, W) of the feature map that filters read: the last that has rows and columns."""
-    shapes = [price.out_shape for *_, price in architecture.walk() if len(price.out_shape) == 3]
+    shapes = [placed.out_shape for placed in architecture.walk() if len(placed.out_shape) == 3]
     return _map(shapes[-1]) if shapes else architecture.input_shape

@@ -1,4 +1,4 @@
-"""The recipe of a zero-shot model: what a recipe says, and how text becomes a classifier; with its closed-form cost."""
+"""The recipe of a zero-shot model: what a recipe says, and how text becomes a classifier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,45 +89,6 @@ class ZeroShotRecipe(Recipe):
         """E: what text predicts for a class, and what an image is reduced to."""
         vector = self.k if self.has_vector else 0
         return vector + (self.filters * self.filter_size**2 if self.has_filters else 0)
-
-
-@dataclass(frozen=True)
-class ZeroShotCost:
-    """What joins an image network to texts: parameters, and multiply-accumulates of one image, text and class.
-
-    ``image_params``, ``image_macs`` and ``image_activations``: the head behind the image network, for one image.
-    ``text_params`` and ``text_macs``: the text network, for one text, which runs once for a class and never for an
-    image. A class costs ``class_params`` stored numbers and ``class_macs`` for each image that is scored against it.
-    """
-
-    image_params: int
-    image_macs: int
-    image_activations: int
-    text_params: int
-    text_macs: int
-    class_params: int
-    class_macs: int
-
-
-def zero_shot_cost(
-    recipe: ZeroShotRecipe, words: int, features: int, feature_map: tuple[int, int, int]
-) -> ZeroShotCost:
-    """The closed-form cost of the heads on ``features`` F, a map (C, H, W) and texts of ``words`` p entries."""
-    channels, height, width = feature_map
-    vector = (features * recipe.k + recipe.k, features * recipe.k) if recipe.has_vector else (0, 0)
-    weights = channels * recipe.filters * 9
-    filters = (weights + recipe.filters, weights * height * width) if recipe.has_filters else (0, 0)
-    scale = 2 if recipe.compares_by == "cosine" else 0
-    products = words * recipe.hidden + recipe.hidden * recipe.embedding
-    return ZeroShotCost(
-        vector[0] + filters[0] + scale,
-        vector[1] + filters[1],
-        (recipe.k if recipe.has_vector else 0) + (recipe.filters * height * width if recipe.has_filters else 0),
-        products + recipe.hidden + recipe.embedding,
-        products,
-        recipe.embedding,
-        recipe.embedding,
-    )
 
 
 def recorded_recipe(data: Mapping[str, Any]) -> Recipe:

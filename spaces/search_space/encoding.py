@@ -109,9 +109,8 @@ def _lowered(blocks: tuple[Block, ...], shape: Shape) -> tuple[Chain, Shape] | N
     layers: list[Layer] = []
     for block in blocks:
         try:
-            found, price = lower(block, shape)
+            found, shape, _ = lower(block, shape)
         except ShapeError:
             return None
         layers += found
-        shape = price.out_shape
     return tuple(layers), shape

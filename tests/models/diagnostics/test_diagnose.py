@@ -97,7 +97,7 @@ def test_a_divergence_is_examined_for_a_rate_that_trains_and_for_wrong_gradients
         network = build(NETWORK, seed=seed)
         return nn.Sequential(network[0], WrongLayer(), *network[1:])
 
-    def examined(make, recipe, macs=NETWORK.price.macs):
+    def examined(make, recipe, macs=NETWORK.cost.macs):
         return examine_divergence(make, data, recipe, seed=0, macs=macs)
 
     wild = replace(RECIPE, lr=1e30)

@@ -135,7 +135,7 @@ def test_jacob_cov_is_lowest_where_all_gradients_are_the_same(batch):
 def test_the_free_ones_are_the_closed_form(batch):
     built = build(NORMED)
     assert score("params", NORMED, batch) == sum(p.numel() for p in built.parameters())
-    assert score("macs", NORMED, batch) == NORMED.price.macs
+    assert score("macs", NORMED, batch) == NORMED.cost.macs
 
 
 def test_a_probe_is_of_training_pictures_alone(few_digits):

@@ -28,7 +28,7 @@ def linear_ms(architecture: Architecture) -> float:
 
     rows = layer_costs(architecture)
     layers = sum(0.010 if row.kind == "convolution" else 0.004 for row in rows)
-    return 0.020 + layers + 1e-7 * architecture.price.macs
+    return 0.020 + layers + 1e-7 * architecture.cost.macs
 
 
 def test_features_are_counts_numbers_moved_and_macs():
@@ -78,8 +78,7 @@ def test_a_kind_that_was_never_measured_takes_the_mean_of_a_layer():
 
 def _pool(architecture):
     """The pooling layer of a block alone, and its input shape."""
-    _, _, layers, _ = next(architecture.walk())
-    return layers[-1:], (8, 8, 8)
+    return next(architecture.walk()).layers[-1:], (8, 8, 8)
 
 
 def test_it_survives_json_and_every_way_to_write_a_network(drawn):

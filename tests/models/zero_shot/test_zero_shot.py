@@ -15,7 +15,8 @@ from archsieve.models.zero_shot.trainer import ZeroShotFit
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Pool
-from archsieve.spaces.recipes.zero_shot_recipe import FORMS, LOSSES, ZeroShotRecipe, zero_shot_cost
+from archsieve.spaces.constrained.zero_shot_head import zero_shot_cost
+from archsieve.spaces.recipes.zero_shot_recipe import FORMS, LOSSES, ZeroShotRecipe
 
 SIDE = 16
 NET = Architecture((1, SIDE, SIDE), (Conv(8), Pool(2), Conv(16), Pool(2)), 24)
@@ -48,10 +49,10 @@ def test_forms_add_up_and_cost_what_is_said(form, similarity):
     scores = network(torch.rand(3, 1, SIDE, SIDE), torch.rand(5, 40))
     assert scores.shape == (3, 5)
     said = zero_shot_cost(recipe, 40, 24, (16, 4, 4))
-    assert sum(p.numel() for p in network.text_head.parameters()) == said.text_params
-    total = cost(NET).params + said.image_params + said.text_params
+    assert sum(p.numel() for p in network.text_head.parameters()) == said.text.params
+    total = cost(NET).params + said.image.params + said.text.params
     assert sum(p.numel() for p in network.parameters()) == total
-    assert network.classifiers(torch.rand(1, 40)).numel() == said.class_params
+    assert network.classifiers(torch.rand(1, 40)).numel() == said.per_class.params
 
 
 def test_macs_of_the_heads_are_those_of_torchs_counter():
@@ -67,9 +68,9 @@ def test_macs_of_the_heads_are_those_of_torchs_counter():
         classifiers = network.classifiers(texts)
     with FlopCounterMode(display=False) as a_class:
         network.compare(embedded, classifiers)
-    assert whole.get_total_flops() // 2 == cost(NET).macs + said.image_macs
-    assert text.get_total_flops() // 2 == said.text_macs
-    assert a_class.get_total_flops() // 2 == said.class_macs
+    assert whole.get_total_flops() // 2 == cost(NET).macs + said.image.macs
+    assert text.get_total_flops() // 2 == said.text.macs
+    assert a_class.get_total_flops() // 2 == said.per_class.macs
 
 
 def test_fc_and_conv_are_the_parts_of_their_sum():

@@ -189,7 +189,7 @@ def test_every_classic_network_can_be_drawn(name):
     assert figure.layout.width >= SLOT_PX * len(figure.data)
     assert len(figure.layout.annotations) == len(figure.data)
     params = [int(re.search(r"params ([\d,]+)", bars.hovertemplate)[1].replace(",", "")) for bars in figure.data[1:]]
-    assert sum(params) == architecture.price.params
+    assert sum(params) == architecture.cost.params
 
 
 def test_importance_finds_what_mattered_and_says_so(read, new_run, store):

@@ -49,11 +49,11 @@ def test_the_quicker_network_is_in_the_space_and_as_large_as_the_time_allows():
     case = case_of_file(experiment)
     first = experiment.searcher(experiment.sieve).ask(History(), random.Random("0/0"))
     assert case.architecture == first.architecture
-    dearest = max((one for _, one in walk(experiment.sieve)), key=lambda one: one.price.macs)
+    dearest = max((one for _, one in walk(experiment.sieve)), key=lambda one: one.cost.macs)
     case = type(case)(dearest, case.recipe, case.seed, case.experiment, case.data)
     half = smaller(case, step_ms=10.0, wanted_ms=5.0)
-    fitting = [one.price.macs for _, one in walk(experiment.sieve) if one.price.macs <= dearest.price.macs // 2]
-    assert half.price.macs == max(fitting)
+    fitting = [one.cost.macs for _, one in walk(experiment.sieve) if one.cost.macs <= dearest.cost.macs // 2]
+    assert half.cost.macs == max(fitting)
     assert experiment.sieve.allows(half)
     assert smaller(case, step_ms=10.0, wanted_ms=1e-6) is None
 

@@ -130,7 +130,7 @@ def test_calibration_spreads_over_the_costs_inside_the_budget():
     assert [one.fingerprint for one in drawn] == [one.fingerprint for one in spread(sieve, 8, seed=1)]
     assert len({one.fingerprint for one in drawn}) == 8
     assert all(sieve.allows(one) for one in drawn)
-    macs = [one.price.macs for one in drawn]
+    macs = [one.cost.macs for one in drawn]
     assert macs == sorted(macs)
     assert macs[-1] > 4 * macs[0]
     tiny = small(space={"stages": [{"block": "conv-pool", "width": [4, 8]}]}).sieve

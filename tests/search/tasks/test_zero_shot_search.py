@@ -21,8 +21,8 @@ from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.tasks.zero_shot import ZeroShotTrialContext
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
-from archsieve.spaces.constrained.zero_shot_head import last_map
-from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
+from archsieve.spaces.constrained.zero_shot_head import last_map, zero_shot_cost
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
 
 pytestmark = pytest.mark.usefixtures("ray_running")
 
@@ -68,8 +68,8 @@ def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcom
         architecture = Architecture.from_json(trial.architecture)
         assert (trial.params, trial.macs) == (cost(architecture).params, cost(architecture).macs)
         head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
-        assert trial.params + head.image_params <= 20_000
-        assert trial.macs + head.image_macs <= 600_000
+        assert trial.params + head.image.params <= 20_000
+        assert trial.macs + head.image.macs <= 600_000
         assert trial.test_accuracy is None
 
 
@@ -226,5 +226,5 @@ def test_every_searcher_proposes_zero_shot_models_inside_the_budget(outcome, nam
     for proposal in (first, then):
         assert isinstance(proposal.recipe, ZeroShotRecipe)
         head = zero_shot_cost(proposal.recipe, 0, 24, last_map(proposal.architecture))
-        assert proposal.architecture.price.params + head.image_params <= 20_000
+        assert proposal.architecture.cost.params + head.image.params <= 20_000
     assert then.key not in {(t.fingerprint, recorded_recipe(t.recipe)) for t in history}

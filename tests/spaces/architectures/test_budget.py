@@ -3,7 +3,7 @@
 import pytest
 
 from archsieve.spaces.architectures.budget import Budget, format_count, parse_count
-from archsieve.spaces.architectures.cost import Cost
+from archsieve.spaces.blocks.cost import Cost
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_reductions_cut_the_macs_of_googlenet_by_more_than_half(name, five, plai
 
 
 def test_bn_inception_has_the_papers_shapes():
-    outs = [price.out_shape for _, _, _, price in named("bn-inception").walk()][5:15]
+    outs = [placed.out_shape for placed in named("bn-inception").walk()][5:15]
     assert [c for c, _, _ in outs] == [256, 320, 576, 576, 576, 576, 576, 1024, 1024, 1024]
     assert [side for _, side, _ in outs] == [28, 28, 14, 14, 14, 14, 14, 7, 7, 7]
 

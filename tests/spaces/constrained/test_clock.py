@@ -40,7 +40,7 @@ class Metronome:
 def counted_ns(architecture: Architecture) -> int:
     """The same figure from the canonical form, layer by layer."""
     canonical = architecture.canonical()
-    return 2_000 + 1_000 * sum(len(list(leaves(layers, shape))) for _, shape, layers, _ in canonical.walk())
+    return 2_000 + 1_000 * sum(len(list(leaves(one.layers, one.in_shape))) for one in canonical.walk())
 
 
 def every():
@@ -101,7 +101,7 @@ def test_nothing_in_time_is_said_with_the_nearest_limit():
 
 def test_limits_that_pull_apart_are_said_to():
     quickest = min(map(counted_ns, every()))
-    most = max(architecture.price.params for architecture in every() if counted_ns(architecture) == quickest)
+    most = max(architecture.cost.params for architecture in every() if counted_ns(architecture) == quickest)
     with pytest.raises(BudgetError, match="each limit alone can be met, all together cannot"):
         check_feasible(sieve(quickest / 1e6, min_params=most + 1))
 

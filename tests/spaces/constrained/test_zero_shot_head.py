@@ -11,11 +11,11 @@ from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear, Pool
 from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from archsieve.spaces.constrained.graph import Graph
 from archsieve.spaces.constrained.indexing import walk
-from archsieve.spaces.constrained.zero_shot_head import largest_head, last_map, left_for_image_network
+from archsieve.spaces.constrained.zero_shot_head import largest_head, last_map, left_for_image_network, zero_shot_cost
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.parameters.task_kinds import task_name
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
-from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe, zero_shot_cost
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
 from archsieve.spaces.search_space.space import Space
 
 SPACE = Space(
@@ -38,11 +38,11 @@ CHOICES = {
 
 def costs(recipe: ZeroShotRecipe, architecture) -> tuple[int, int, int]:
     head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
-    price = architecture.price
+    price = architecture.cost
     return (
-        price.params + head.image_params,
-        price.macs + head.image_macs,
-        price.activations + head.image_activations,
+        price.params + head.image.params,
+        price.macs + head.image.macs,
+        price.activations + head.image.activations,
     )
 
 
@@ -52,9 +52,9 @@ def test_no_network_with_its_head_is_outside_the_budget():
     head = largest_head(Graph(SPACE), recipes)
     architectures = [architecture for _, architecture in walk(ConstrainedSpace(SPACE))]
     heads = [zero_shot_cost(r, 0, 10, last_map(a)) for r in every for a in architectures]
-    assert head.params == max(one.image_params for one in heads)
-    assert head.macs == max(one.image_macs for one in heads)
-    assert head.activations == max(one.image_activations for one in heads)
+    assert head.params == max(one.image.params for one in heads)
+    assert head.macs == max(one.image.macs for one in heads)
+    assert head.activations == max(one.image.activations for one in heads)
     budget = Budget(params=1_200, macs=30_000, activations=900)
     fitting = list(walk(ConstrainedSpace(SPACE, left_for_image_network(budget, head))))
     assert 0 < len(fitting) < len(architectures)

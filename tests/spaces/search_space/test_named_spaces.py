@@ -104,7 +104,7 @@ def test_mixed_leaves_at_least_4_pixels_where_there_are_any(input_shape, side):
     sieve = ConstrainedSpace(named_space("mixed", input_shape=input_shape))
     rng = random.Random(0)
     for _ in range(20):
-        shapes = [shape for block, shape, _, _ in architecture_at(sieve, rng.randrange(sieve.size)).walk()]
+        shapes = [shape for block, shape, *_ in architecture_at(sieve, rng.randrange(sieve.size)).walk()]
         assert shapes[-2][1:] == (side, side)
         assert side >= min(LEAST_SIDE, *input_shape[1:])
 
@@ -162,8 +162,8 @@ def test_every_stack_halves_or_keeps(halve):
     for name in ("conv-pool", "residual", "bottleneck", "inception"):
         blocks = (stage(name, [1, 2], [16, 24], (3, 5), halve), GlobalAverage())
         for _, architecture in walk(ConstrainedSpace(Space((1, 8, 8), blocks, 10))):
-            *_, (_, shape, _, _), _ = architecture.walk()
-            assert shape[1:] == ((4, 4) if halve else (8, 8))
+            *_, last, _ = architecture.walk()
+            assert last.in_shape[1:] == ((4, 4) if halve else (8, 8))
 
 
 def test_deeper_and_wider_costs_more():

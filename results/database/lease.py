@@ -4,6 +4,9 @@ Where the holder's process can be seen from here, the process table tells whethe
 time name a process for good, and no clock is asked. Elsewhere a holder lives while its heartbeat changes: on another
 machine, which may have this one's name, or in a container with process ids of its own. A heartbeat that is old, or in
 the future, by this machine's clock proves nothing, so it is watched.
+
+Leases are kept by hand: a file lock holds on one machine only, and an advisory lock of PostgreSQL ends with its
+connection, which may break while the driver lives.
 """
 
 import os

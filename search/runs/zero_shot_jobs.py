@@ -55,7 +55,7 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
     seen, unseen = (
         score_images(fit.network, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen)
     )
-    figures = scored(data, seen, unseen, fit.recipe.calibration, trial["gamma"])
+    figures = scored(data, seen, unseen, recipe.calibration, trial["gamma"])
     model = ZeroShotModel.of(fit, architecture, trial["gamma"])
     explained = explanations(model, data, spread_classes(model, data, work.explained)) if work.explained else []
     return {

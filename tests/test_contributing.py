@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 
 import archsieve
@@ -39,14 +38,18 @@ def test_what_must_pass_is_what_contributors_are_told():
     assert "`make check`,\n`make docs`, `make test`" in CONTRIBUTING
 
 
-@pytest.mark.parametrize("path", re.findall(r"`([a-z_.]+/[a-z_/]*(?:\.\w+)?)`", CONTRIBUTING))
-def test_every_file_that_is_named_is_there(path):
-    assert (ROOT / path).exists()
+def test_every_file_that_is_named_is_there():
+    named = re.findall(r"`([a-z_.]+/[a-z_/]*(?:\.\w+)?)`", CONTRIBUTING)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize(("table", "file"), re.findall(r"`([A-Z]+)` in `([a-z_/]+\.py)`", CONTRIBUTING))
-def test_every_table_that_is_named_is_there(table, file):
-    assert re.search(rf"^{table}\b", (ROOT / file).read_text(), re.MULTILINE)
+def test_every_table_that_is_named_is_there():
+    tables = re.findall(r"`([A-Z]+)` in `([a-z_/]+\.py)`", CONTRIBUTING)
+    assert tables
+    assert [
+        name for name, file in tables if not re.search(rf"^{name}\b", (ROOT / file).read_text(), re.MULTILINE)
+    ] == []
 
 
 def test_the_changelog_begins_with_this_version():
@@ -54,17 +57,18 @@ def test_the_changelog_begins_with_this_version():
     assert first == archsieve.__version__
 
 
-@pytest.fixture(scope="module")
-def tests():
-    """The text of every file of tests, by its path in ``tests/``."""
-    folder = ROOT / "tests"
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("test_*.py")}
-
-
-@pytest.mark.parametrize(
-    "test", sorted(set(re.findall(r"`((?:\S+::)?test_\w+)`", (ROOT / "docs/mistakes.md").read_text())))
-)
-def test_a_mistake_is_held_by_a_test_that_is_there(test, tests):
+def holders(test, texts):
+    """The files of ``texts`` (by path below ``tests/``) that have ``test``, written ``name`` or ``file::name``."""
     file, _, name = test.rpartition("::")
-    found = [path for path, text in tests.items() if f"\ndef {name}(" in text and file in ("", path)]
-    assert len(found) == 1
+    return [path for path, text in texts.items() if f"\ndef {name}(" in text and file in ("", path)]
+
+
+def test_every_mistake_is_held_by_one_test_that_is_there():
+    folder = ROOT / "tests"
+    texts = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("test_*.py")}
+    named = set(re.findall(r"`((?:\S+::)?test_\w+)`", (ROOT / "docs/mistakes.md").read_text()))
+    assert named
+    assert {test: found for test in named if len(found := holders(test, texts)) != 1} == {}
+    assert holders("a/test_x.py::test_y", {"a/test_x.py": "\ndef test_y(", "test_x.py": "\ndef test_y("}) == [
+        "a/test_x.py"
+    ]

@@ -206,9 +206,9 @@ def test_many_creators_make_one_store(path):
 
 def test_imports_are_light():
     program = (
-        "import sys; from archsieve.results.database import store; from archsieve.results.query import best; "
-        "from archsieve.results.report import report; print(*sys.modules)"
+        "import sys; from archsieve.results.database import store; from archsieve.results.query import best, "
+        "expression_query; from archsieve.results.report import report; print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    heavy = {"pandas", "plotly", "numpy", "torch", "ray"}
+    heavy = {"pandas", "plotly", "numpy", "torch", "ray", "lark", "psutil"}
     assert heavy.isdisjoint(loaded.stdout.split())

@@ -55,7 +55,7 @@ def drive(trainable: type, trials: int, cpus: int) -> float:
     from archsieve.search.experiment.experiment import experiment
     from archsieve.search.experiment.search_file import parse
     from archsieve.search.runs import tuner
-    from archsieve.search.trials import trainable
+    from archsieve.search.trials import trainable as _  # noqa: F401 - importing torch is no trial's overhead
 
     found = experiment(
         parse(
@@ -70,7 +70,7 @@ def drive(trainable: type, trials: int, cpus: int) -> float:
             started = time.perf_counter()
             tuner.run_trials(found, None, store, run_id, Path(folder), trainable=trainable)
             seconds = time.perf_counter() - started
-            states = [trainable.state.value for trainable in store.history(run_id)]
+            states = [trial.state.value for trial in store.history(run_id)]
         ray.shutdown()
     assert states == ["completed"] * trials, states
     return seconds

@@ -108,9 +108,8 @@ def ray_session(address: str | None) -> Iterator[None]:
                 check_workers()
             yield
         finally:
-            with (
-                held_back()
-            ):  # left half-way, Ray's library ends this process with Python: without a word, or by a crash
+            # interrupted half-way, Ray's library ends this process when Python ends: without a message, or by a crash
+            with held_back():
                 ray.shutdown()
 
 

@@ -110,7 +110,7 @@ def test_two_drivers_do_not_share_a_run(driver):
 
 
 INTERRUPTED = """
-import os, signal
+import signal
 from archsieve.search.cluster.ray_runtime import ray_session
 
 try:
@@ -118,7 +118,7 @@ try:
         import ray
         leave = ray.shutdown
         def shutdown():
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread; os.kill may reach a thread of Ray's, and later
             leave()
             print("left", flush=True)
         ray.shutdown = shutdown

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ..architectures.architecture import Architecture, Lowered, head, lower
 from ..blocks.base import Block, Shape, ShapeError
-from ..blocks.cost import FLOAT_BYTES, Cost
+from ..blocks.cost import FLOAT_BYTES, Cost, add_up
 from ..blocks.layers import Layer
 from ..parameters.domains import Choice, Repeat
 from ..search_space.space import Pick, Space, Template, child_path, fill, fill_value, fills, with_first
@@ -168,12 +168,12 @@ def lower_all(blocks: Blocks, shape: Shape) -> Lowered:
     if len(blocks) == 1:
         return lower(blocks[0], shape)
     layers: list[Layer] = []
-    total = Cost()
+    costs: list[Cost] = []
     for block in blocks:
         chain, shape, cost = lower(block, shape)
         layers += chain
-        total += cost
-    return Lowered(tuple(layers), shape, total)
+        costs.append(cost)
+    return Lowered(tuple(layers), shape, add_up(costs))
 
 
 def _prefix_free(options: Iterator[_Option], shape: Shape) -> dict[Chain, _Option]:

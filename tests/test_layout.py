@@ -85,7 +85,7 @@ def upward(graph: dict[str, set[str]], order: list[str]) -> list[str]:
         return rank.get(".".join(module.split(".")[:2]))
 
     pairs = [(module, other) for module, others in graph.items() for other in others]
-    known = [pair for pair in pairs if None not in map(of, pair)]
+    known = [pair for pair in pairs if None not in map(of, pair)]  # all but the four folders themselves
     return [f"{module} imports {other}" for module, other in known if of(other) > of(module)]
 
 

@@ -6,7 +6,7 @@ open, which is named by when it began and by the driver's process id. When the d
 to the reaper closes, and what is left of either is ended.
 """
 
-# Only the standard library, so /proc is read by hand and not by psutil: the process runs this file alone with -I -S,
+# Only the standard library, so /proc is read by hand: the process runs this file alone with -I -S,
 # which has no site-packages. It must end Ray even when an installed package is broken.
 import contextlib
 import os

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
 
 log = logging.getLogger("archsieve")
-JOB_SIZE = 16  # candidates of one errand
+JOB_SIZE = 16  # candidates of one remote job
 MAX_DRAWS = 20  # draws for each candidate before fewer have to do
 
 

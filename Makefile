@@ -27,7 +27,7 @@ slow: $(VENV)/installed-test
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/wheel build/types
+	rm -rf build/lib build/wheel build/types # a module that was moved stays in build/lib
 	$(BIN)/pip wheel -q --no-deps --wheel-dir build/wheel .
 	$(BIN)/pip install -q --no-deps --target build/types build/wheel/*.whl
 	MYPYPATH=build/types $(BIN)/mypy -p archsieve

@@ -58,7 +58,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands in the question: from ``start`` up to ``end``."""
+    """A span of the question: from ``start`` up to ``end``."""
 
     start: int
     end: int

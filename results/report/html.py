@@ -16,7 +16,7 @@ _POLICY = "default-src 'unsafe-inline' 'unsafe-eval' data: blob:"
 
 
 class _Cell(NamedTuple):
-    """What stands in a cell of a table; numbers stand to the right."""
+    """The text of a table cell; numbers are right-aligned."""
 
     text: str
     is_number: bool
@@ -80,7 +80,7 @@ def facts(entries: Mapping[str, Any]) -> Markup:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, first: bool = False) -> Markup:
-    """A table; numbers stand to the right. ``first`` sets off the first row."""
+    """A table; numbers are right-aligned. ``first`` sets off the first row."""
     cells = [[_cell(value) for value in row] for row in rows]
     head = [_Cell(name, any(row[at].is_number for row in cells)) for at, name in enumerate(columns)]
     return _part("table", head, cells, first)

@@ -83,11 +83,7 @@ def _found(
         asked.programme,
     )
 
-    def go_on() -> bool:
-        recorder.tick()
-        return recorder.stopping is None
-
-    return run_remote_jobs(run_part, parts, work, resources, go_on=go_on)
+    return run_remote_jobs(run_part, parts, work, resources, go_on=recorder.control.go_on)
 
 
 def _names(experiment: "Experiment") -> list[str]:

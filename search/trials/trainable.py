@@ -127,14 +127,15 @@ class NetworkTrial(tune.Trainable):
     def _report(self) -> TrialReport:
         """Every epoch not yet reported, and what is measured at the first and the last one."""
         assert self.fit is not None
-        epochs = [EpochMetrics.of(asdict(result)) for result in self.fit.history]
-        report = replace(self.pending, epochs=tuple(epochs[self.reported :]), done=self.fit.done)
+        history = self.fit.history
+        epochs = tuple(EpochMetrics.of(asdict(result)) for result in history[self.reported :])
+        report = replace(self.pending, epochs=epochs, done=self.fit.done)
         if self.reported == 0:
             report = replace(report, start_metrics=self._trial_context().start_metrics(self.fit))
-        self.reported, self.pending = len(epochs), TrialReport()
+        self.reported, self.pending = len(history), TrialReport()
         if self.fit.done:
             report = replace(report, final_metrics=self._trial_context().final_metrics(self.fit))
-            if rose([epoch.values["train_loss"] for epoch in epochs]):
+            if rose([result.train_loss for result in history]):
                 report = replace(report, **self._diagnose()._asdict())
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             report = replace(report, **self._time()._asdict())

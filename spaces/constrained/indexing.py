@@ -22,12 +22,13 @@ def walk(constrained: ConstrainedSpace, start: int = 0, stop: int | None = None)
 
 def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, list[Edge]]]:
     graph, limited_costs, completions = constrained.graph, constrained.limited_costs, constrained.completions
+    bounds = _lower_bounds(constrained)
     stack: list[tuple[Node, int, Vector, list[Edge]]] = [
         (graph.start, 0, limited_costs(graph.first_cost, graph.first_latency_ns), [])
     ]
     while stack:
         node, index, spent, path = stack.pop()
-        if index + completions[node] <= first or not _may_fit(constrained, node, spent):
+        if index + completions[node] <= first or not _may_fit(constrained, bounds, node, spent):
             continue
         if node.last is not None:
             if index >= first and constrained.fits(add(spent, limited_costs(node.last, node.last_latency_ns))):
@@ -40,14 +41,13 @@ def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, lis
         stack += reversed(following)
 
 
-def _may_fit(constrained: ConstrainedSpace, node: Node, spent: Vector) -> bool:
+def _may_fit(constrained: ConstrainedSpace, bounds: LowerBounds | None, node: Node, spent: Vector) -> bool:
     least, most = constrained.least[node], constrained.most[node]
     if not all(
         spent[i] + least[axis] <= constrained.highs[i] and spent[i] + most[axis] >= constrained.lows[i]
         for i, axis in enumerate(constrained.axes)
     ):
         return False
-    bounds = _lower_bounds(constrained)
     return bounds is None or bounds.may_fit(node, spent)
 
 

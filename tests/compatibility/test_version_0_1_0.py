@@ -5,11 +5,9 @@ run and an interrupted run, the checkpoints of the interrupted run, the zero-sho
 release printed about them (``expected/``).
 """
 
-import gc
 import json
 import shutil
 import sqlite3
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from archsieve.models.zero_shot.saved_model import ZeroShotModel
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.maintenance.integrity import check_store
-from archsieve.search.cli.main import main
 from archsieve.search.runs.session import resume
 
 STORED = Path(__file__).parent / "version_0_1_0"
@@ -39,18 +36,13 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def answer(tmp_path, monkeypatch, capsys):
-    """What ``archsieve ... --json`` prints, run in this process."""
+def answer(line):
+    """What ``archsieve ... --json`` prints."""
 
     def run(*arguments: str) -> Any:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["archsieve", *arguments, "--json"])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        gc.enable()  # the command line turns it off
-        printed = capsys.readouterr()
-        assert ended.value.code == 0, printed.err
-        return json.loads(printed.out)
+        code, out, err = line(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
 
     return run
 

@@ -1,6 +1,5 @@
 """One Ray for the whole session, and small experiments."""
 
-import gc
 import os
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from archsieve.results.database.store import Store
-from archsieve.search.cli.main import main
 from archsieve.search.experiment.experiment import Experiment, experiment
 from archsieve.search.experiment.search_file import parse
 
@@ -48,21 +46,6 @@ def python(program: str, folder: Path) -> str:
         env={**kept, "HOME": str(folder)},
     )
     return result.stdout
-
-
-@pytest.fixture
-def line(tmp_path, monkeypatch, capsys):
-    """Run ``archsieve ...`` in a folder of its own, in this process: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["archsieve", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        gc.enable()  # which the command line turns off
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
 from ..cluster.signals import handled
 from ..experiment.experiment import Experiment
+from ..searchers.search_plan import SearchPlan
 from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop, StopKind
 from ..trials.latency import Timing
@@ -54,16 +55,19 @@ def run_trials(
     search, control = experiment.file.search, RunControl(store, run_id)
     files = checkpoints_of(folder, experiment.file.resources.checkpoints), Spool(folder / "spool")
     cache = TrialCache(store, store.run(run_id)) if search.cache else None
+
+    def recorder_of(plan: SearchPlan) -> Recorder:
+        return Recorder(control, plan, search.seed, search.trials, *files, search.trial_timeout_s, on_change, cache)
+
     with closing(store, run_id, folder):
+        if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
+            recorder_of(experiment.plan(experiment.sieve)).replay()
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)
             shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             plan = prepare(experiment, data, control, shares)
-            recorder = Recorder(
-                control, plan, search.seed, search.trials, *files, search.trial_timeout_s, on_change, cache
-            )
-            recorder.replay()
+            recorder = recorder_of(plan)
             recorder.sweep()
             tune_trials(experiment, data, recorder, folder, trainable, shares)
             if recorder.complete and recorder.stopping is None:

@@ -55,9 +55,9 @@ class SearchPlan(Searcher):
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         try:
             searcher = self._searcher_below(oom_bytes(history))
+            proposal = self._initial(searcher.sieve, history, rng) or searcher.ask(self._with_earlier(history), rng)
         except BudgetError:  # nothing of the space is that small
             return None
-        proposal = self._initial(searcher.sieve, history, rng) or searcher.ask(self._with_earlier(history), rng)
         if proposal is not None and self.default_recipe_first and not len(history):
             return replace(proposal, recipe=default_recipe(self.recipes))
         return proposal

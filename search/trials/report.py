@@ -106,12 +106,19 @@ class TrialReport:
         metrics: dict[str, Any] = {"val_accuracy": 0.0}
         if self.epochs and self.failure is None:
             metrics = {"epoch": self.epoch, "val_accuracy": self.epochs[-1].values["val_accuracy"]}
-        return {**metrics, "done": self.done, KEY: json.dumps(self.to_json())}
+        return {**metrics, "done": self.done, KEY: json.dumps(self.to_json(), default=_as_python)}
 
     @classmethod
     def from_tune(cls, result: Mapping[str, Any]) -> "TrialReport":
         """The report in a result of Tune's; an empty one where the trial has had none."""
         return cls.from_json(json.loads(result[KEY])) if KEY in result else cls()
+
+
+def _as_python(value: Any) -> Any:
+    """Return a NumPy or torch scalar or array as Python's own numbers: a task may report what it computed."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a trial's report must hold numbers, texts, lists and dictionaries, got {type(value).__name__}")
 
 
 # how the fields that JSON cannot tell apart from dictionaries and lists are read

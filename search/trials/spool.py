@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...results.database.errors import StoreError
 from .report import TrialReport, report_of_flat_result
 
 log = logging.getLogger("archsieve")
@@ -53,15 +54,26 @@ class Spool:
         return self.file
 
     def entries(self) -> Iterator[Spooled]:
-        """All that is kept, oldest first; a line that was cut short is no entry, and is told."""
+        """Yield the reports, oldest first; a line that is no JSON was cut short and is skipped with a warning.
+
+        Raises ``StoreError`` for a line that is JSON but no report of this version: the file stays as it is.
+        """
         for path in self.files():
             for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
                 if not line:
                     continue
                 try:
-                    yield Spooled.from_json(json.loads(line))
-                except (ValueError, TypeError, KeyError):
-                    log.warning("line %d of %s was cut short, and is left out", number, path)
+                    entry = json.loads(line)
+                except ValueError:
+                    log.warning("line %d of %s was cut short and is skipped", number, path)
+                    continue
+                try:
+                    yield Spooled.from_json(entry)
+                except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    raise StoreError(
+                        f"line {number} of {path} must be a report that this version of archsieve can read, but: "
+                        f"{error}; resume the run with the version that wrote it, or move the file away to lose it"
+                    ) from error
 
     def files(self) -> list[Path]:
         """The files that have not been brought in."""

@@ -6,14 +6,18 @@ import sqlite3
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from archsieve.results.database.errors import LockedError, StoreError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
+from archsieve.search.cluster.ray_runtime import ResourceError
 from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.run_control import RunControl
 from archsieve.search.runs.tune_adapter import guarded
+from archsieve.search.runs.tuner import run_trials
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.tasks.base import Diagnosis, FinalMetrics, StartMetrics
 from archsieve.search.trials.checkpoint_files import Checkpoints
@@ -298,6 +302,19 @@ def test_a_report_is_the_same_after_tune_and_after_the_spool(tmp_path):
     assert TrialReport.from_tune({}) == TrialReport()
 
 
+def test_a_report_turns_the_scalars_of_numpy_and_torch_into_numbers():
+    report = TrialReport(
+        (EpochMetrics(1, {"val_accuracy": np.float32(0.5), "lr": np.float64(0.25)}),),
+        final_metrics=FinalMetrics(torch.tensor(0.75)),
+        proxies={"synflow": np.int64(3)},
+    )
+    received = TrialReport.from_tune(report.to_tune())
+    assert received.epochs[0].values == {"val_accuracy": 0.5, "lr": 0.25}
+    assert (received.final_metrics.test_accuracy, received.proxies) == (0.75, {"synflow": 3})
+    with pytest.raises(TypeError, match="Path"):
+        TrialReport(proxies={"synflow": Path("x")}).to_tune()
+
+
 def test_an_error_of_the_driver_ends_the_run_and_is_kept_to_be_raised(path, driven):
     def broken():
         raise KeyError("ours")
@@ -309,6 +326,30 @@ def test_an_error_of_the_driver_ends_the_run_and_is_kept_to_be_raised(path, driv
         recorder.stop(Stop(StopKind.SIGNAL, "later"))
         assert recorder.stopping.kind is StopKind.ERROR
         assert not recorder.more_may_come
+
+
+@pytest.mark.parametrize("entry", [{"verb": "end", "trial": 1, "report": {"new_key": 1}}, {"verb": "end"}, [1]])
+def test_a_line_of_the_spool_that_is_no_known_report_keeps_the_file(path, driven, tmp_path, entry):
+    file = tmp_path / "spool" / "1.jsonl"
+    file.parent.mkdir()
+    file.write_text("\n" + json.dumps(entry) + "\n")
+    with open_store(path, create=True) as store, pytest.raises(StoreError, match=f"line 2 of {file}"):
+        driven(store).replay()
+    assert json.loads(file.read_text()) == entry
+
+
+def test_spooled_reports_are_stored_even_where_the_run_cannot_be_prepared(path, driven, tmp_path, ray_running):
+    found = small(resources={"cpus_per_trial": 999})
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        for entry in (Spooled("record", trial, epoch(1, start=TrialStart(0))), Spooled("end", trial, epoch(2))):
+            Spool(tmp_path / "spool").add(entry)
+        with pytest.raises(ResourceError, match="cpus_per_trial"):
+            run_trials(found, None, store, recorder.run_id, tmp_path)
+        assert (store.trial(trial).state, store.trial(trial).epochs_done) == (TrialState.COMPLETED, 1)
+        assert Spool(tmp_path / "spool").files() == []
 
 
 def test_a_line_of_the_spool_that_was_cut_short_is_left_out_and_told(tmp_path, caplog):

@@ -1,3 +1,176 @@
-"""Sieve convolutional architectures through a budget, train the ones that pass, ask a database which is best."""
+"""Search convolutional networks under a hard budget, and ask a database which is best.
+
+``import archsieve as av`` is the public interface: the names of ``__all__``. Each is loaded when it is first used, so
+that the import takes neither torch nor ray. Everything else can be imported but may change between versions.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .models.data.dataset import Request, Source, Split
+    from .models.data.registry import load_data, register_dataset
+    from .models.networks.build import build
+    from .models.profiling.module_block import ModuleBlock
+    from .results.database.records import History, Trial
+    from .search.api.ask_tell import ask_tell
+    from .search.api.model import Model, load_model, train
+    from .search.api.results import Results, Trials, open_results
+    from .search.api.searching import SearchResult, resume_search, run_search
+    from .search.api.spaces import cost, count, profile, sample
+    from .search.plugins.errors import PluginError
+    from .search.searchers.base import Proposal, Searcher
+    from .search.searchers.registry import register_searcher
+    from .spaces.architectures.architecture import Architecture
+    from .spaces.architectures.budget import Budget
+    from .spaces.blocks.base import Block, ShapeError
+    from .spaces.blocks.standard import (
+        Conv,
+        ConvPool,
+        GlobalAverage,
+        Inception,
+        Linear,
+        LocalContrast,
+        Pool,
+        PyramidPool,
+        Residual,
+        ResponseNorm,
+        register_block,
+    )
+    from .spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+    from .spaces.parameters.domains import Range, choice, repeat
+    from .spaces.recipes.recipe import Recipe
+    from .spaces.search_space.space import Space
 
 __version__ = "0.1.0"
+
+# module -> the public names in it
+_PUBLIC = {
+    "models.data.dataset": ("Request", "Source", "Split"),
+    "models.data.registry": ("load_data", "register_dataset"),
+    "models.networks.build": ("build",),
+    "models.profiling.module_block": ("ModuleBlock",),
+    "results.database.records": ("History", "Trial"),
+    "search.api.ask_tell": ("ask_tell",),
+    "search.api.model": ("Model", "load_model", "train"),
+    "search.api.results": ("Results", "Trials", "open_results"),
+    "search.api.searching": ("SearchResult", "resume_search", "run_search"),
+    "search.api.spaces": ("cost", "count", "profile", "sample"),
+    "search.plugins.errors": ("PluginError",),
+    "search.searchers.base": ("Proposal", "Searcher"),
+    "search.searchers.registry": ("register_searcher",),
+    "spaces.architectures.architecture": ("Architecture",),
+    "spaces.architectures.budget": ("Budget",),
+    "spaces.blocks.base": ("Block", "ShapeError"),
+    "spaces.blocks.standard": (
+        *("Conv", "ConvPool", "GlobalAverage", "Inception", "Linear", "LocalContrast", "Pool", "PyramidPool"),
+        *("Residual", "ResponseNorm", "register_block"),
+    ),
+    "spaces.constrained.constrained_space": ("BudgetError", "ConstrainedSpace"),
+    "spaces.parameters.domains": ("Range", "choice", "repeat"),
+    "spaces.recipes.recipe": ("Recipe",),
+    "spaces.search_space.space": ("Space",),
+}
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
+# what the same thing is called in Optuna, Ray Tune, KerasTuner, timm, scikit-learn and torchvision
+_CALLED_ELSEWHERE = {
+    **dict.fromkeys(("create_study", "optimize", "minimize", "fmin", "fit", "Tuner", "tuner"), "run_search"),
+    **dict.fromkeys(("run", "GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV"), "run_search"),
+    **dict.fromkeys(("RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch"), "run_search"),
+    **dict.fromkeys(("load_study", "Study", "ResultGrid", "get_all_study_summaries", "Database"), "open_results"),
+    **dict.fromkeys(("suggest_categorical", "suggest_int", "grid_search", "Choice", "randint", "Int"), "choice"),
+    **dict.fromkeys(("uniform", "loguniform", "suggest_float", "Float", "quniform"), "Range"),
+    **dict.fromkeys(("HyperParameters", "SearchSpace", "search_space", "HyperModel"), "Space"),
+    **dict.fromkeys(("create_model", "get_model", "load", "from_pretrained", "load_state_dict"), "load_model"),
+    **dict.fromkeys(("Conv2D", "Conv2d", "conv2d", "BasicBlock"), "Conv"),
+    **dict.fromkeys(("Bottleneck", "ResidualBlock", "ResNet"), "Residual"),
+    **dict.fromkeys(("resume", "restore"), "resume_search"),
+    **dict.fromkeys(("Sampler", "Algorithm", "SearchAlgorithm"), "Searcher"),
+    **dict.fromkeys(("retrain", "Trainer", "train_model"), "train"),
+    **dict.fromkeys(("flops", "macs", "summary", "get_model_complexity_info"), "profile"),
+    **dict.fromkeys(("ask", "tell", "Optimizer"), "ask_tell"),
+    **dict.fromkeys(("register_model", "register_module", "register_layer"), "register_block"),
+    **dict.fromkeys(("Constraint", "constraints", "limits"), "Budget"),
+    "HParams": "Recipe",
+    "predict": "load_model",
+    "export": "load_model",
+}
+__all__ = [
+    "__version__",
+    "Architecture",
+    "Block",
+    "Budget",
+    "BudgetError",
+    "ConstrainedSpace",
+    "Conv",
+    "ConvPool",
+    "GlobalAverage",
+    "History",
+    "Inception",
+    "Linear",
+    "LocalContrast",
+    "Model",
+    "ModuleBlock",
+    "PluginError",
+    "Pool",
+    "Proposal",
+    "PyramidPool",
+    "Range",
+    "Recipe",
+    "Request",
+    "Residual",
+    "ResponseNorm",
+    "Results",
+    "SearchResult",
+    "Searcher",
+    "ShapeError",
+    "Source",
+    "Space",
+    "Split",
+    "Trial",
+    "Trials",
+    "ask_tell",
+    "build",
+    "choice",
+    "cost",
+    "count",
+    "load_data",
+    "load_model",
+    "open_results",
+    "profile",
+    "register_block",
+    "register_dataset",
+    "register_searcher",
+    "repeat",
+    "resume_search",
+    "run_search",
+    "sample",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        globals()[name] = value  # the next access does not come here
+        return value
+    if name.startswith("__"):  # asked for by Python itself and by many tools; None of these is a mistake
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(_no_such_name(name))
+
+
+def _no_such_name(name: str) -> str:
+    """Return the message for a name that is not public: what it is called here, or the nearest name."""
+    from difflib import get_close_matches
+
+    other = _CALLED_ELSEWHERE.get(name)
+    if other is None:
+        near = get_close_matches(name.lower(), [known.lower() for known in _MODULES], n=1, cutoff=0.6)
+        other = next((known for known in _MODULES if near and known.lower() == near[0]), None)
+    hint = f"; use archsieve.{other}" if other else f"; the public names are {', '.join(sorted(_MODULES))}"
+    return f"module {__name__!r} has no attribute {name!r}{hint}"
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -44,6 +44,25 @@ def read_files(files: Sequence[Path], size: int) -> Tensor:
     return images
 
 
+def read_images(files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
+    """Decode ``files`` for a network that takes images of ``shape`` (C, H, W): uint8 (N, C, H, W).
+
+    They are resized and cropped as those of an image folder; for C = 1 they are converted to grey.
+    """
+    channels, height, width = shape
+    if channels not in (1, 3) or height != width:
+        raise DataError(f"image files are read as square images of 1 or 3 channels, but the network takes {shape}")
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"there is no image file {file}")
+    images = read_files(files, height)
+    if channels == 3:
+        return images
+    from torchvision.transforms.v2.functional import rgb_to_grayscale
+
+    return rgb_to_grayscale(images)
+
+
 def _n_threads() -> int:
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 

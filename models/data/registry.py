@@ -6,16 +6,18 @@ from pathlib import Path
 
 import torch
 
+from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import look_up
+from ...spaces.parameters.task_kinds import WITH_TEXTS
 from .dataset import ImageData, Request, Source, Split
 from .errors import DataError
 from .fashion_mnist import load_fashion_mnist
 from .image_folder import load_image_folder
-from .shapes import IMAGE_FOLDER, check_image_size
+from .shapes import IMAGE_FOLDER, SHAPES, TRAINING, DataShape, check_image_size
 from .splits import stratified_sample, stratified_split
 from .torchvision_sets import load_cifar10, load_cifar100, load_svhn
 
-__all__ = ["DATASETS", "ImageData", "Split", "load_data"]
+__all__ = ["DATASETS", "ImageData", "Split", "load_data", "register_dataset"]
 
 
 def load_digits(request: Request) -> Source:
@@ -35,6 +37,40 @@ DATASETS: dict[str, Callable[[Request], Source]] = {
     "svhn": load_svhn,
     IMAGE_FOLDER: load_image_folder,
 }
+
+
+Loader = Callable[[Request], Source]
+
+
+def register_dataset(
+    name: str, *, input_shape: tuple[int, int, int], classes: int, n_training: int | None = None
+) -> Callable[[Loader], Loader]:
+    """Register an own data set under ``name``, as a decorator of its loader.
+
+    The loader takes a :class:`Request` and returns a :class:`Source`: class names and the splits that there are. A
+    missing validation or test split is carved from the training images. ``input_shape`` is (C, H, W) of one image,
+    and ``classes`` their number: a search must know both before it loads anything. ``n_training`` is the number of
+    training and validation images, which a forecast of the run time needs.
+
+    Raises ``ValueError`` for a name that is taken by another loader.
+    """
+    shape = DataShape(check_input_shape(input_shape), classes)
+    if type(classes) is not int or classes < 2:
+        raise ValueError(f"data set {name!r} must have at least 2 classes, but got {classes!r}")
+
+    def register(load: Loader) -> Loader:
+        other = DATASETS.get(name) or (load if name in WITH_TEXTS else None)
+        if other is not None and (other.__module__, other.__qualname__) != (load.__module__, load.__qualname__):
+            raise ValueError(
+                f"the name of a data set must be unique, but {name!r} is registered by {other.__module__}."
+                f"{other.__qualname__} and again by {load.__module__}.{load.__qualname__}; choose another name"
+            )
+        DATASETS[name], SHAPES[name] = load, shape
+        if n_training is not None:
+            TRAINING[name] = n_training
+        return load
+
+    return register
 
 
 def load_data(
@@ -65,10 +101,27 @@ def load_data(
     _check_limit(limit)
     check_image_size(image_size)
     source = load(Request(Path(path) if path is not None else None, image_size, limit, seed, download))
+    if not isinstance(source, Source):
+        raise DataError(f"the loader of data set {name!r} must return a Source, but returned {type(source).__name__}")
     source = _each_part(source, lambda split: split.take(stratified_sample(split.labels, limit, seed=seed)))
     source = _each_part(source, lambda split: _resized(split, image_size))
     parts = _carved(source, val_fraction, test_fraction, seed)
-    return ImageData.of(name, source.classes, **parts)
+    data = ImageData.of(name, source.classes, **parts)
+    _check_shape(data, SHAPES[name], image_size)
+    return data
+
+
+def _check_shape(data: ImageData, declared: DataShape | None, image_size: int | None) -> None:
+    """Raise where the loaded data are not what was registered: a search plans its networks by the latter."""
+    if declared is None:
+        return
+    channels, height, width = declared.input_shape
+    expected = (channels, image_size or height, image_size or width), declared.n_classes
+    if (data.input_shape, data.n_classes) != expected:
+        raise DataError(
+            f"data set {data.name!r} is registered with images {expected[0]} and {expected[1]} classes, but its loader "
+            f"returned images {data.input_shape} and {data.n_classes} classes; correct one of them"
+        )
 
 
 def _each_part(source: Source, change: Callable[[Split], Split]) -> Source:

@@ -97,7 +97,9 @@ def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: Drop) -> nn.Sequ
     for layer in chain:
         if drop.inputs and isinstance(layer, layers.FullyConnected):
             modules.append(nn.Dropout(drop.inputs))
-        module = _MODULES[type(layer)](layer, shape, drop)
+        module = (
+            layer.module(shape) if isinstance(layer, layers.ModuleLayer) else _MODULES[type(layer)](layer, shape, drop)
+        )
         if isinstance(module, nn.ReLU):
             module.inplace = isinstance(before, _FRESH)
         modules.append(module)

@@ -1,5 +1,6 @@
 """Frames: trials, learning curves and layers as pandas knows them, for notebooks."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,15 @@ _LAYER = ("trial", "layer", "name", "kind", "out_shape", "params", "macs", "acti
 
 
 def frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
-    """One row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
+    """Return :func:`trials_frame` of the trials of ``run``, or of all runs."""
+    return trials_frame(store.trials(run))
+
+
+def trials_frame(trials: Iterable[Trial]) -> "pandas.DataFrame":
+    """Return one row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
     import pandas
 
-    rows = [_flat(trial) for trial in store.trials(run)]
+    rows = [_flat(trial) for trial in trials]
     return pandas.DataFrame(rows, columns=None if rows else list(_SCALARS)).set_index("trial")
 
 

@@ -116,8 +116,8 @@ def show_trial(
     from ...results.database.training_records import augmentation_cost, lrs_found
     from ...results.database.zero_shot_records import table_of
     from ...results.query.trial_name import trial_named
-    from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.cost import cost, layer_costs
+    from ...spaces.architectures.recorded import architecture_or_none
     from .tables import latency_words, layers_table, trials_table
     from .trial_json import json_curve, json_row, trial_json
     from .zero_shot_tables import zero_shot_words
@@ -131,19 +131,20 @@ def show_trial(
         health = findings_of(store, found.run, trial_id=found.trial).get(found.trial, [])
         lrs = lrs_found(store, found.run, found.trial)
         augmented = augmentation_cost(store, found.run, found.trial)
-    architecture = Architecture.from_json(found.architecture)
-    layers = layer_costs(architecture)
+        layers = store.layers(found.fingerprint)
+    architecture = architecture_or_none(found.architecture)
     if as_json:
         more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
         more["findings"] = [vars(finding) for finding in health]
         more |= {"lrs_found": lrs, "augmentation_cost": augmented}
-        show_json(
-            {**trial_json(found), "layers": [row.to_json() for row in layers], "curve": json_curve(curve), **more}
-        )
+        show_json({**trial_json(found), "layers": layers, "curve": json_curve(curve), **more})
         return
     facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
     recipe = (f"recipe.{name}: {value}" for name, value in found.recipe.items() if value is not None)
-    show(trials_table([found]), layers_table(layers, cost(architecture), "layers"), *facts, *recipe)
+    show(trials_table([found]))
+    if architecture is not None:  # the code of its own blocks may not be here
+        show(layers_table(layer_costs(architecture), cost(architecture), "layers"))
+    show(*facts, *recipe)
     show(*zero_shot_words(found, curve, table))
     show(*map(latency_words, measured), *(f"proxy {name}: {said}" for name, said in proxies.items()))
     show(*(f"lr found: {told['lr']:g}, the first of {len(told['tries'])} tried that trains" for told in lrs))
@@ -281,9 +282,9 @@ def _by(ids: list[str], values: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _words(trial: "Trial") -> str:
-    from ...spaces.architectures.architecture import Architecture
+    from ...spaces.architectures.recorded import describe_recorded
 
-    return str(Architecture.from_json(trial.architecture))
+    return describe_recorded(trial.architecture)
 
 
 def _label(row: Any) -> str:

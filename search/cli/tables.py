@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from ...results.database.records import Trial
-from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import LayerRow, Shared
+from ...spaces.architectures.recorded import describe_recorded
 from ...spaces.blocks.cost import Cost
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def trials_table(trials: Iterable[Trial], title: str = "", without: Container[st
             "params": f"{trial.params:,}",
             "macs": f"{trial.macs:,}",
             "latency_ms": "" if trial.latency_ms is None else f"{trial.latency_ms:.3g}",
-            "architecture": str(Architecture.from_json(trial.architecture)),
+            "architecture": describe_recorded(trial.architecture),
             "recipe": recipe_words(trial.recipe),
         }
         for trial in trials

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config.schema import ResourcesSection
+from ..plugins.shipping import Shipment, shipment
 from .ray_runtime import ResourceError, once
 
 POLL_S = 0.2  # between two calls of go_on
@@ -24,9 +25,9 @@ def run_remote_jobs(
     """
     import ray
 
-    shared_ref = ray.put(shared)
-    job = once(function, resources.gpus).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
-    runs = [job.remote(part, shared_ref) for part in parts]
+    shared_ref, plugins_ref = ray.put(shared), ray.put(shipment())
+    job = once(with_plugins, resources.gpus).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
+    runs = [job.remote(plugins_ref, function, part, shared_ref) for part in parts]
     waiting = runs
     while waiting:
         if not go_on():
@@ -43,3 +44,19 @@ def run_remote_jobs(
         raise ResourceError(
             f"a worker was lost during a remote job: {reason}; give workers less to do at once"
         ) from None
+
+
+def with_plugins(plugins: Shipment, function: Callable[..., Any], part: Any, shared: Any) -> Any:
+    """Return ``function(part, shared)``, with the plug-ins of the driver in this worker."""
+    plugins.install()
+    return function(part, shared)
+
+
+def check_plugins(resources: ResourcesSection, go_on: Callable[[], bool]) -> None:
+    """Raise ``PluginError`` where a worker cannot import the plug-ins of this process; nothing to do without any."""
+    if shipment() != Shipment():
+        run_remote_jobs(_nothing, [None], None, resources, go_on=go_on)
+
+
+def _nothing(part: Any, shared: Any) -> None:
+    return None

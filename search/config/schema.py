@@ -178,6 +178,21 @@ class ResourcesSection(Section):
         return 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
 
 
+class PluginRecord(Section):
+    """What a run records of a plug-in: where its file was, its ``__version__``, and the SHA-256 of its sources."""
+
+    file: str
+    version: str | None
+    sha256: str
+
+
+class PluginsSection(Section):
+    """``[plugins]``: modules with own blocks, data sets and searchers."""
+
+    modules: list[str] = Field(default=[], description="modules to import here and on every worker")
+    recorded: dict[str, PluginRecord] = Field(default={}, description="written by a run; not for search files")
+
+
 class SearchFile(Section):
     """The whole search file."""
 
@@ -190,3 +205,4 @@ class SearchFile(Section):
     zero_shot: ZeroShotSection = ZeroShotSection()
     latency: LatencySection = LatencySection()
     resources: ResourcesSection = ResourcesSection()
+    plugins: PluginsSection = PluginsSection()

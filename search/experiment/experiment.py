@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...results.database.records import RunRecord, Trial
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.search_space.space import Template
+    from ..plugins.loading import Plugin
     from ..searchers.base import Searcher
     from ..searchers.search_plan import SearchPlan
     from ..tasks.base import Task
@@ -43,6 +44,13 @@ class Experiment:
         from ..tasks.registry import task_of
 
         return task_of(self.file)
+
+    @property
+    def plugins(self) -> tuple["Plugin", ...]:
+        """The plug-ins that the search file names."""
+        from ..plugins.loading import loaded_plugins
+
+        return loaded_plugins(self.file.plugins.modules)
 
     @cached_property
     def budget(self) -> Budget:
@@ -136,6 +144,10 @@ class Experiment:
     def to_json(self) -> dict[str, Any]:
         """The search file with every default filled in; of designs in files what they say, not where they lie."""
         said = self.file.model_dump()
+        if not said["plugins"]["modules"]:
+            del said["plugins"]  # runs without plug-ins have the same settings as those of version 0.1.0
+        else:
+            said["plugins"]["recorded"] = {plugin.module: plugin.to_json() for plugin in self.plugins}
         if said["search"]["start_from"]:
             said["search"]["start_from"] = [design.to_json() for design in self.designs]
         return said
@@ -151,6 +163,15 @@ def file_of(run: "RunRecord") -> SearchFile:
     return SearchFile.model_validate(dict(run.config))
 
 
+def load_recorded_plugins(run: "RunRecord") -> None:
+    """Load the plug-ins of ``run``, which its architectures may need; ``PluginError`` where they have changed."""
+    if "plugins" in run.config:
+        from ..plugins.loading import load_plugins
+
+        plugins = file_of(run).plugins
+        load_plugins(plugins.modules, recorded=plugins.recorded)
+
+
 def data_of(run: "RunRecord", experiment: Experiment) -> Any:
     """The data of ``run``, loaded again as its ``experiment`` says; ``ValueError`` where they are others now."""
     data, record = experiment.task.load(experiment.file)
@@ -163,9 +184,11 @@ def data_of(run: "RunRecord", experiment: Experiment) -> Any:
 
 
 def experiment(file: SearchFile) -> Experiment:
-    """The checked experiment that ``file`` describes."""
+    """Return the checked experiment that ``file`` describes, after loading the plug-ins that it names."""
+    from ..plugins.loading import load_plugins
     from ..tasks.registry import task_of
 
+    load_plugins(file.plugins.modules, recorded=file.plugins.recorded)
     task = task_of(file)
     task.check(file)
     shape = task.describe(file)

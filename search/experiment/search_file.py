@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...spaces.parameters.lookup import unknown
 from ..config.schema import SearchFile
+from ..plugins.loading import load_plugins
 from .experiment import Experiment, experiment
 
 LARGEST_BYTES = 1_000_000
@@ -19,8 +20,18 @@ class SearchFileError(ValueError):
     """A search file that cannot be used."""
 
 
-def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """The checked experiment of the search file at ``path``, with ``key=value`` overrides laid over it."""
+def load_experiment(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    plugins: Sequence[str] = (),
+    change: Callable[[dict[str, Any]], None] = lambda tables: None,
+) -> Experiment:
+    """Return the checked experiment of the search file at ``path``.
+
+    ``change`` may edit the tables of the file; then each ``key=value`` of ``overrides`` replaces a key. The modules
+    ``plugins`` are loaded besides those that the file names; both are looked for in the file's folder too.
+    """
     path = Path(path)
     text = _read(path)
     try:
@@ -30,12 +41,23 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         raise SearchFileError(f"{path} is no TOML: {place}") from None
     except RecursionError:
         raise SearchFileError(f"{path} nests lists or tables too deeply; a search file needs three levels") from None
+    change(data)
     for override in overrides:
         _override(data, override)
+    _add_plugins(data, plugins)
     try:
-        return experiment(parse(data))
+        file = parse(data)
+        load_plugins(file.plugins.modules, folders=[path.parent.resolve()])
+        return experiment(file)
     except ValueError as error:
         raise SearchFileError(f"{_place(path, text, overrides, str(error))}: {error}") from None
+
+
+def _add_plugins(data: dict[str, Any], modules: Sequence[str]) -> None:
+    """Add ``modules`` to ``plugins.modules`` of ``data``."""
+    if modules:
+        named = data.setdefault("plugins", {}).get("modules", [])
+        data["plugins"]["modules"] = [*named, *(module for module in modules if module not in named)]
 
 
 def overridden_twice(overrides: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.threads import threads_of
-from ..experiment.experiment import Experiment, data_of, file_of
+from ..experiment.experiment import Experiment, data_of, file_of, load_recorded_plugins
 from ..experiment.experiment import experiment as make_experiment
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def best_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel | No
     """The kept network of ``trial`` with the highest validation accuracy, checked to be what was written; or None."""
     from ...models.export.classifier import ImageModel
 
+    load_recorded_plugins(store.run(trial.run))
     rows = [row for row in store.artifacts(trial.trial) if row["kind"] == WEIGHTS]
     models = [ImageModel.load(checked(folder, row)) for row in rows]
     return max(models, key=lambda model: float(model.about["val_accuracy"]), default=None)

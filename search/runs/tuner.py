@@ -17,8 +17,10 @@ from ..cluster.capacity import ClusterCapacity
 from ..cluster.fault_injection import told
 from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
+from ..cluster.remote_jobs import check_plugins
 from ..cluster.signals import handled
 from ..experiment.experiment import Experiment
+from ..plugins.shipping import shipment
 from ..searchers.search_plan import SearchPlan
 from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop, StopKind
@@ -65,6 +67,7 @@ def run_trials(
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)
+            check_plugins(experiment.file.resources, control.go_on)
             shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             plan = prepare(experiment, data, control, shares)
             recorder = recorder_of(plan)
@@ -160,6 +163,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         faults=told(),
         shared=shared,
         task=experiment.task.name,
+        plugins=shipment(),
     )
 
 

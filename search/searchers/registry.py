@@ -1,6 +1,7 @@
 """The table of searchers by name."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.parameters.lookup import look_up
@@ -11,6 +12,8 @@ from .gaussian_process import GaussianProcess
 from .tpe import TPE
 from .uninformed import Grid, RandomSearch
 
+S = TypeVar("S", bound=Searcher)
+
 SEARCHERS: dict[str, Callable[[ConstrainedSpace, RecipeSpace], Searcher]] = {
     "grid": Grid,
     "random": RandomSearch,
@@ -19,6 +22,30 @@ SEARCHERS: dict[str, Callable[[ConstrainedSpace, RecipeSpace], Searcher]] = {
     "evolution": Evolution,
     "nsga2": NSGA2,
 }
+
+
+def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
+    """Register an own searcher under ``name``, as a decorator of its class, which is derived from :class:`Searcher`.
+
+    Raises ``TypeError`` for a class that is no searcher, ``ValueError`` for a name that is taken by another class.
+    """
+
+    def register(searcher: type[S]) -> type[S]:
+        label = getattr(searcher, "__qualname__", repr(searcher))
+        if not isinstance(searcher, type) or not issubclass(searcher, Searcher):
+            raise TypeError(f"searcher {name!r} must be a class derived from archsieve.Searcher, but got {label}")
+        if searcher.__abstractmethods__:
+            raise TypeError(f"searcher {name!r} must define ask(history, rng), but {label} does not")
+        other = SEARCHERS.get(name)
+        if other is not None and (other.__module__, getattr(other, "__qualname__", "")) != (searcher.__module__, label):
+            raise ValueError(
+                f"the name of a searcher must be unique, but {name!r} is registered by {other.__module__} "
+                f"and again by {searcher.__module__}.{label}; choose another name"
+            )
+        SEARCHERS[name] = searcher
+        return searcher
+
+    return register
 
 
 def make_searcher(

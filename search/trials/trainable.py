@@ -25,6 +25,7 @@ from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import cap
 from ..cluster.threads import set_up_worker
+from ..plugins.shipping import Shipment
 from ..tasks.base import Diagnosis, TrialContext, TrialFit
 from ..tasks.registry import TASKS
 from .checkpoint_files import CheckpointDir, Checkpoints, identity_of, load, save
@@ -62,6 +63,7 @@ class Conditions:
     faults: Mapping[str, str] = field(default_factory=dict)
     shared: bool = False
     task: str = CLASSIFICATION
+    plugins: Shipment = field(default_factory=Shipment)
 
 
 class NetworkTrial(tune.Trainable):
@@ -183,6 +185,7 @@ class NetworkTrial(tune.Trainable):
         self._release()
         self._watch()
         try:
+            self.conditions.plugins.install()
             context = self._trial_context()
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])

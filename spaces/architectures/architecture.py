@@ -38,7 +38,10 @@ def lower(block: Block, shape: Shape) -> Lowered:
     """The layers that ``block`` stands for on an input of ``shape``; :class:`ShapeError` where it cannot take it."""
     layers: list[Layer] = []
     costs = []
-    for part in block.expand(shape):
+    parts = block.expand(shape)
+    if not isinstance(parts, tuple) or not all(isinstance(part, Block) for part in parts):
+        raise TypeError(f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}")
+    for part in parts:
         if isinstance(part, Layer):
             layers.append(part)
             shape, cost = part.out_shape_and_cost(shape)

@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..parameters.constraints import Constraint, boolean, non_negative_int, odd_int, one_of, positive_int
 from .base import Block, Shape, ShapeError, picture, slide
@@ -54,6 +54,14 @@ class Layer(Block):
     def cost(self, shape: Shape) -> Cost:
         """The cost on an input of ``shape``."""
         return self.out_shape_and_cost(shape)[1]
+
+
+class ModuleLayer(Layer):
+    """A layer that makes its own torch module; ``models/profiling/module_block.py`` measures what it costs."""
+
+    @abstractmethod
+    def module(self, in_shape: Shape) -> Any:
+        """Return the ``torch.nn.Module`` for inputs of ``in_shape``, without the batch: (C, H, W) or (F,)."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Blocks: what a user writes down. Each expands into layers; to add one, write a class and a row of the table."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..parameters.constraints import (
     Constraint,
@@ -50,6 +51,7 @@ __all__ = [
     "Residual",
     "ResponseNorm",
     "block_from_json",
+    "register_block",
 ]
 
 
@@ -286,11 +288,61 @@ BLOCKS: dict[str, type[Block]] = {
 }
 
 
+B = TypeVar("B", bound=Block)
+
+
+def register_block(kind: str) -> Callable[[type[B]], type[B]]:
+    """Register an own block under the name ``kind``, as a class decorator.
+
+    The class is a frozen dataclass derived from :class:`Block` with a method ``expand``, or from ``ModuleBlock`` with
+    a method ``module``. Its fields hold numbers, texts, booleans, blocks or tuples of these. ``kind`` is its name in
+    JSON, in search files and in tables.
+
+    Raises ``TypeError`` for a class that cannot be a block, ``ValueError`` for a name that is taken by another class.
+    """
+    if not isinstance(kind, str) or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", kind):
+        raise ValueError(f'the kind of a block must be lower-case words joined by "-", as in "mlp-conv", got {kind!r}')
+
+    def register(block: type[B]) -> type[B]:
+        _check_block_class(kind, block)
+        block.kind = kind
+        BLOCKS[kind] = block
+        return block
+
+    return register
+
+
+def _check_block_class(kind: str, block: Any) -> None:
+    name = getattr(block, "__qualname__", repr(block))
+    if not isinstance(block, type) or not issubclass(block, Block):
+        raise TypeError(f"block {kind!r} must be a class derived from archsieve.Block, but got {name}")
+    parameters = block.__dict__.get("__dataclass_params__")
+    if parameters is None or not parameters.frozen:
+        raise TypeError(
+            f"block {kind!r} must be a frozen dataclass, but {name} is not; "
+            "write @dataclass(frozen=True) below @register_block"
+        )
+    if missing := sorted(getattr(block, "__abstractmethods__", ())):
+        raise TypeError(
+            f"block {kind!r} must define {', '.join(missing)}, but {name} does not; see docs/extend/block.md"
+        )
+    other = {**BLOCKS, **LAYERS}.get(kind)
+    # the same class again comes from a module that is reloaded, or from a notebook cell that is run again
+    if other is not None and (other.__module__, other.__qualname__) != (block.__module__, name):
+        raise ValueError(
+            f"the kind of a block must be unique, but {kind!r} is registered by "
+            f"{other.__module__}.{other.__qualname__} and again by {block.__module__}.{name}; choose another kind"
+        )
+
+
 def block_from_json(data: Mapping[str, Any]) -> Block:
     """The block or layer that ``to_json`` wrote; an unknown kind or field is refused, the nearest named."""
     if not isinstance(data, Mapping) or "kind" not in data:
         raise ValueError(f'a block is an object with a "kind", but got {data!r}')
-    kind = look_up({**BLOCKS, **LAYERS}, data["kind"], "block")
+    try:
+        kind = look_up({**BLOCKS, **LAYERS}, data["kind"], "block")
+    except ValueError as error:
+        raise ValueError(f"{error}; an own block is known after its module was imported: see [plugins]") from None
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name in data:
         if name != "kind" and name not in known:

@@ -45,6 +45,9 @@ class Count:
         """Whether the count is exact."""
         return self.low == self.high
 
+    def __int__(self) -> int:
+        return self.value
+
     def __str__(self) -> str:
         if self.exact:
             return f"{self.value:,}"

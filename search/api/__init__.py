@@ -1,0 +1,1 @@
+"""What `import archsieve` offers: spaces, searches, results, trained models, ask and tell."""

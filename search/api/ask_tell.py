@@ -1,0 +1,151 @@
+"""Ask and tell: the searchers for a training loop of the user's own, without Ray and without a database."""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from ...results.database.records import FailKind, History, Trial, TrialState
+from ...spaces.architectures.architecture import Architecture
+from ...spaces.architectures.budget import Budget
+from ...spaces.architectures.cost import cost
+from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.feasibility import check_feasible
+from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from ...spaces.search_space.space import Space
+from ..searchers.base import Proposal, Searcher
+from ..searchers.registry import make_searcher
+from .spaces import constrained_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial to train: an architecture inside the budget and the recipe to train it with.
+
+    ``number`` counts the trials from 0. ``seed`` is for the weights and the order of batches.
+    """
+
+    number: int
+    seed: int
+    proposal: Proposal
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture."""
+        return self.proposal.architecture
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe."""
+        return self.proposal.recipe
+
+
+@dataclass
+class AskTell:
+    """A searcher for an own loop: :meth:`ask` for a trial, train it, :meth:`tell` its value.
+
+    Nothing outside the budget is asked for, and nothing twice. Several trials may be out at the same time.
+    """
+
+    space: ConstrainedSpace
+    searcher: Searcher
+    seed: int
+    direction: str
+    _trials: list[Trial] = field(default_factory=list)
+    _values: dict[int, float] = field(default_factory=dict)  # as they were told, by the number of the trial
+
+    def ask(self) -> Asked | None:
+        """Return the next trial, or None where everything inside the budget was tried."""
+        number = len(self._trials)
+        proposal = self.searcher.ask(History(tuple(self._trials)), random.Random(f"{self.seed}/{number}"))
+        if proposal is None:
+            return None
+        asked = Asked(number, random.Random(f"trial {self.seed}/{number}").getrandbits(31), proposal)
+        self._trials.append(self._trial(asked))
+        return asked
+
+    def tell(self, trial: Asked | int, value: float | None) -> None:
+        """Report the value of a trial, what ``direction`` says: larger is better unless it is "minimize".
+
+        None means that the trial failed. Raises ``ValueError`` for a trial that was never asked for or has a value.
+        """
+        number = trial.number if isinstance(trial, Asked) else trial
+        if type(number) is not int or not 0 <= number < len(self._trials):
+            raise ValueError(
+                f"tell() takes a trial of ask(), of which there are {len(self._trials)}, but got {trial!r}"
+            )
+        if self._trials[number].state.final:
+            raise ValueError(f"a trial is told once, but trial {number} has the value {self._values.get(number)}")
+        self._trials[number] = self._ended(self._trials[number], value)
+
+    @property
+    def best(self) -> tuple[Asked, float] | None:
+        """The trial with the best value, and the value; None before the first one."""
+        finished = [trial for trial in self._trials if trial.state.finished]
+        if not finished:
+            return None
+        best = max(finished, key=lambda trial: (trial.val_accuracy or 0.0, -trial.params, -trial.number))
+        return self._asked(best), self._values[best.number]
+
+    def _asked(self, trial: Trial) -> Asked:
+        architecture, recipe = Architecture.from_json(trial.architecture), Recipe.from_json(trial.recipe)
+        return Asked(trial.number, trial.seed, Proposal(architecture, recipe, trial.choices))
+
+    def _trial(self, asked: Asked) -> Trial:
+        """Return ``asked`` as a running trial of a history, which is what searchers see."""
+        architecture = asked.architecture
+        costs = cost(architecture, self.space.batch_size).to_json()
+        return Trial(
+            trial=asked.number,
+            run="ask_tell",
+            number=asked.number,
+            state=TrialState.RUNNING,
+            fingerprint=architecture.fingerprint,
+            architecture=architecture.to_json(),
+            choices=asked.proposal.choices,
+            recipe=asked.recipe.to_json(),
+            seed=asked.seed,
+            **costs,
+        )
+
+    def _ended(self, trial: Trial, value: float | None) -> Trial:
+        if value is None or math.isnan(value):
+            return replace(trial, state=TrialState.FAILED, fail_kind=FailKind.USER_ERROR)
+        self._values[trial.number] = float(value)
+        signed = float(value) if self.direction == "maximize" else -float(value)
+        # a fraction in the order of the values: searchers look at the order of accuracies alone
+        fraction = 0.5 + 0.5 * (math.copysign(1, signed) if math.isinf(signed) else signed / (1 + abs(signed)))
+        return replace(trial, state=TrialState.COMPLETED, epochs_done=trial.recipe["epochs"], val_accuracy=fraction)
+
+
+def ask_tell(
+    space: Space | ConstrainedSpace | str,
+    budget: Budget | None = None,
+    recipe: RecipeSpace | Recipe | Mapping[str, Any] | None = None,
+    *,
+    searcher: str = "gp",
+    seed: int = 0,
+    direction: Literal["maximize", "minimize"] = "maximize",
+) -> AskTell:
+    """Return a searcher for a training loop of one's own, with the methods ``ask()`` and ``tell(trial, value)``.
+
+    ``recipe`` is a recipe, or a mapping whose :class:`Range` and ``choice`` values are searched; without it the default
+    recipe is used for every trial. ``direction`` says whether a larger value is better. The same seed and the same
+    values give the same trials.
+
+    Raises :class:`BudgetError` where no architecture of the space is inside the budget.
+    """
+    if direction not in ("maximize", "minimize"):
+        raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}")
+    constrained = constrained_of(space, budget)
+    check_feasible(constrained)
+    recipes = _recipes(recipe)
+    return AskTell(constrained, make_searcher(searcher, constrained, recipes), seed, direction)
+
+
+def _recipes(recipe: RecipeSpace | Recipe | Mapping[str, Any] | None) -> RecipeSpace:
+    if isinstance(recipe, RecipeSpace):
+        return recipe
+    given = recipe.to_json() if isinstance(recipe, Recipe) else dict(recipe or {})
+    return RecipeSpace.of(**given)

@@ -1,0 +1,155 @@
+"""A trained model from Python: train the network of a trial, predict on files, export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...results.database.records import Trial
+from ...results.database.store import open_store
+from ...results.database.url import Place, place_of
+from ...spaces.architectures.architecture import Architecture
+from ..post.retrain import best_model, retrain_trial
+from .results import DATABASE, StoredTrial
+
+if TYPE_CHECKING:
+    import numpy
+    from torch import Tensor, nn
+
+    from ...models.export.classifier import ImageModel
+
+    Images = Tensor | numpy.ndarray | Sequence[str | Path] | str | Path
+
+FORMATS = {".safetensors": "safetensors", ".pt2": "torch-export", ".onnx": "onnx"}  # by the suffix of a file
+
+
+class Model:
+    """A trained classifier on the CPU, with its class names and the statistics of its training images.
+
+    ``about`` holds where it comes from: seed, recipe, validation accuracy and epoch.
+    """
+
+    def __init__(self, trained: "ImageModel") -> None:
+        self._trained = trained
+
+    def __repr__(self) -> str:
+        return f"<Model {self.architecture}, {len(self.classes)} classes>"
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture of the network."""
+        return self._trained.architecture
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the scores."""
+        return self._trained.classes
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Where the weights come from."""
+        return dict(self._trained.about)
+
+    @property
+    def module(self) -> "nn.Module":
+        """The network as a ``torch.nn.Module`` in evaluation mode: normalised images (N, C, H, W) -> scores (N, K)."""
+        return self._trained.network
+
+    def predict(self, images: "Images") -> list[str]:
+        """Return the class name of each image.
+
+        ``images`` are paths of image files, or a tensor or array (N, C, H, W), uint8 or float32 in [0, 1].
+        """
+        return [self.classes[k] for k in self.predict_proba(images).argmax(1).tolist()]
+
+    def predict_proba(self, images: "Images") -> "Tensor":
+        """Return the class probabilities (N, K), float32; a row sums to 1. ``images`` as for :meth:`predict`."""
+        return self._trained.probabilities(self._as_tensor(images))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model to one safetensors file, which :func:`load_model` reads; it holds numbers and no code."""
+        self._trained.save(path)
+        return Path(path)
+
+    def export(self, path: str | Path, *, form: str = "classifier") -> Path:
+        """Write the model for another program: .onnx, .pt2 (torch.export) or .safetensors, by the suffix of ``path``.
+
+        The file is read back and its outputs are compared with torch's before it is kept. ``form`` is "classifier",
+        "features" or "fully-convolutional".
+        """
+        from ...models.export.formats import export
+        from ...results.database.atomic_file import whole
+
+        path = Path(path)
+        if path.suffix not in FORMATS:
+            raise ValueError(f"the suffix must be one of {', '.join(FORMATS)}, but got {str(path)!r}; change it")
+        made = export(self._trained, FORMATS[path.suffix], form)
+        with whole(path) as draft:
+            draft.write_bytes(made.content)
+        return path
+
+    def _as_tensor(self, images: "Images") -> "Tensor":
+        import torch
+
+        shape = self.architecture.input_shape
+        if isinstance(images, str | Path):
+            images = [images]
+        if isinstance(images, Sequence):
+            from ...models.data.image_folder import read_images
+
+            return read_images([Path(path) for path in images], shape)
+        batch = torch.as_tensor(images)
+        if batch.shape[1:] != shape or batch.dtype not in (torch.uint8, torch.float32):
+            raise ValueError(
+                f"images must be uint8 or float32 of shape (N, {', '.join(map(str, shape))}), but got "
+                f"{str(batch.dtype).removeprefix('torch.')} {tuple(batch.shape)}; resize and convert them"
+            )
+        return batch
+
+
+def load_model(path: str | Path) -> Model:
+    """Load a model that :func:`train`, ``Model.save`` or ``archsieve train`` wrote. Nothing in the file is run.
+
+    Raises ``ValueError`` where the file is not a model.
+    """
+    from ...models.export.classifier import ImageModel
+
+    return Model(ImageModel.load(path))
+
+
+def train(
+    trial: Trial | int | str,
+    *,
+    seeds: int = 1,
+    epochs: int | None = None,
+    device: str | None = None,
+    database: str | Path | None = None,
+    runs: str | Path | None = None,
+) -> Model:
+    """Train the network of a finished trial from scratch and return the best model by validation accuracy.
+
+    A search keeps no weights. This trains by the trial's recipe on the same split, once for each of ``seeds`` seeds,
+    and keeps each network in the database: figures, and a file of weights in the run's folder. ``epochs`` replaces
+    those of the recipe. ``device`` is "cuda" where there is a GPU, else "cpu".
+
+    ``trial`` is a trial of :func:`run_search` or :func:`open_results`, or its id or RUN:NUMBER in ``database``.
+    Raises ``ValueError`` where the data have changed since.
+    """
+    import torch
+
+    place = _place(trial, database)
+    folder = Path(runs) if runs is not None else (place.parent if isinstance(place, Path) else Path("runs"))
+    with open_store(place) as store:
+        from ...results.query.trial_name import trial_named
+
+        found = store.trial(trial.trial) if isinstance(trial, Trial) else trial_named(store, trial)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        retrain_trial(store, found, folder, seeds=seeds, epochs=epochs, device=device)
+        model = best_model(store, found, folder)
+    assert model is not None, "retraining keeps the weights"
+    return Model(model)
+
+
+def _place(trial: Trial | int | str, database: str | Path | None) -> Place:
+    if database is not None:
+        return place_of(database)
+    return trial.database if isinstance(trial, StoredTrial) else place_of(DATABASE)

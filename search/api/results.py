@@ -1,0 +1,130 @@
+"""A results database from Python: the best trials, queries, data frames."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ...results.database.records import RunRecord, Trial
+from ...results.database.store import open_store
+from ...results.database.url import Place, place_of
+from ...results.query.best import best, why_none
+from ...results.query.dataframes import layers_frame, metrics_frame, trials_frame
+from ...results.query.expression_query import ask
+from ...results.query.pareto import pareto
+from ...results.query.trial_name import trial_named
+from ...spaces.architectures.budget import Budget
+
+if TYPE_CHECKING:
+    import pandas
+
+DATABASE = "runs/archsieve.db"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrial(Trial):
+    """A trial with the database it was read from, so that :func:`~archsieve.search.api.model.train` finds its run."""
+
+    database: Place = field(compare=False, repr=False)
+
+
+class Trials(tuple[Trial, ...]):
+    """Trials in order, as a tuple that turns into a data frame.
+
+    Where a query found none, ``why_none`` is a sentence that says which condition no trial meets.
+    """
+
+    why_none: str = ""
+
+    @classmethod
+    def of(cls, trials: Iterable[Trial], database: Place, why_none: str = "") -> "Trials":
+        """Return ``trials`` as trials of ``database``."""
+        made = cls(StoredTrial(**vars(trial), database=database) for trial in trials)
+        made.why_none = "" if made else why_none
+        return made
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return one row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
+        return trials_frame(self)
+
+
+class Results:
+    """A results database, open for reading. Use it in a ``with``, or call :meth:`close`."""
+
+    def __init__(self, database: str | Path | Place) -> None:
+        self.database = place_of(database)
+        self._store = open_store(self.database, read_only=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._store.close()
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        """All runs, oldest first."""
+        return self._store.runs()
+
+    def trials(self, run: str | None = None) -> Trials:
+        """Return the trials of ``run``, or of all runs, in any state."""
+        return self._trials(self._store.trials(run))
+
+    def trial(self, name: int | str) -> Trial:
+        """Return one trial, named by its id, by RUN:NUMBER, or by the start of a fingerprint."""
+        return self._trials([trial_named(self._store, name)])[0]
+
+    def best(
+        self,
+        *,
+        budget: Budget | None = None,
+        run: str | None = None,
+        data: str | None = None,
+        top: int = 1,
+        **limits: Any,
+    ) -> Trials:
+        """Return the ``top`` finished trials inside the budget, by validation accuracy, then by fewer parameters.
+
+        The budget may be given as limits: ``best(params="5M", macs="300M")``. ``data`` is the name of a data set or
+        its content hash.
+        """
+        if budget is not None and limits:
+            raise ValueError(f"best() takes a budget or limits, but got {budget} and {limits}; drop one")
+        budget = budget or Budget.of(limits)
+        found = best(self._store, budget=budget, run=run, dataset=data, top=top)
+        return self._trials(found, "" if found else why_none(self._store, budget, run, data))
+
+    def query(self, expression: str, *, run: str | None = None, sort: str = "", top: int | None = None) -> Trials:
+        """Return the trials for which ``expression`` holds, such as ``val_accuracy > 0.9 and params < 5M``.
+
+        ``sort`` is a column; a leading ``-`` puts the largest first. Test accuracy neither sorts nor selects.
+        """
+        answer = ask(self._store, expression, run=run, sort=sort, top=top)
+        return self._trials(answer.trials, answer.why_none)
+
+    def pareto(self, objectives: Sequence[str] = ("val_accuracy", "macs"), *, run: str | None = None) -> Trials:
+        """Return the finished trials that no other trial equals or beats in all ``objectives``."""
+        return self._trials(pareto(self._store.trials(run), objectives))
+
+    def curves(self, run: str | None = None) -> "pandas.DataFrame":
+        """Return one row per epoch, indexed by (trial, epoch), with a column per metric such as ``val_loss``."""
+        return metrics_frame(self._store, run)
+
+    def layers(self, run: str | None = None) -> "pandas.DataFrame":
+        """Return one row per layer, indexed by (trial, layer), with its output shape and costs."""
+        return layers_frame(self._store, run)
+
+    def _trials(self, trials: Iterable[Trial], why_none: str = "") -> Trials:
+        return Trials.of(trials, self.database, why_none)
+
+
+def open_results(database: str | Path = DATABASE) -> Results:
+    """Open a results database for reading: a file, or ``postgresql://USER@HOST/NAME``.
+
+    Raises ``StoreError`` where there is none.
+    """
+    return Results(database)

@@ -1,0 +1,237 @@
+"""Searches from Python: started from a file or from arguments, resumed, and what they found."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...models.data.shapes import IMAGE_FOLDER, SHAPES
+from ...results.database.url import Place
+from ...spaces.architectures.budget import Budget
+from ...spaces.parameters.domains import Choice, Range
+from ...spaces.parameters.task_kinds import WITH_TEXTS
+from ...spaces.recipes.recipe import Recipe
+from ...spaces.search_space.space import Space
+from ..experiment.experiment import Experiment, experiment
+from ..experiment.search_file import load_experiment, parse
+from ..runs.recorder import Recorder
+from ..runs.session import RUNS, Outcome, resume, search
+from .results import Trials
+
+Callback = Callable[[Recorder], None]
+FOLDER_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes can still be told apart
+
+
+class SearchFailedError(RuntimeError):
+    """No trial of a search ended with a result; the message has the most common reason."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    ``best`` are the best trials inside the budget by validation accuracy, ``trials`` all of the run. ``complete`` is
+    False where the search was stopped before its last trial; ``reason`` says why, and :func:`resume_search` continues
+    it. ``exhausted`` means that every architecture inside the budget was tried.
+    """
+
+    run: str
+    best: Trials
+    trials: Trials
+    complete: bool
+    exhausted: bool
+    seconds: float
+    database: Place
+    report: Path
+    reason: str | None = None
+
+
+def run_search(
+    file: str | Path | None = None,
+    *,
+    data: str | Path | Mapping[str, Any] | None = None,
+    image_size: int | None = None,
+    space: Space | str | Mapping[str, Any] | None = None,
+    budget: Budget | Mapping[str, Any] | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    trials: int | None = None,
+    searcher: str | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    plugins: Sequence[str] = (),
+    runs: str | Path = RUNS,
+    database: str | Path | None = None,
+    address: str | None = None,
+    top: int = 5,
+    callbacks: Iterable[Callback] = (),
+) -> SearchResult:
+    """Search for the best network under a budget, and return what was found.
+
+    Either ``file`` is a search file, or the arguments describe the search; arguments override what the file says.
+
+    * ``data``: the name of a data set ("digits", "cifar10", an own one), a folder of images in class folders, or the
+      table ``[data]`` of a search file as a mapping. ``image_size`` is the side in pixels to which images are resized;
+      images of a folder get 64 where it is left out.
+    * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
+    * ``budget``: a :class:`Budget` or a mapping such as ``{"params": "60k", "macs": "6M"}``.
+    * ``recipe``: a :class:`Recipe`, or a mapping whose lists and :class:`Range` values are searched.
+    * ``settings``: any other key of a search file, as in ``{"search.scheduler": "asha"}``.
+    * ``plugins``: modules with own blocks, data sets or searchers, imported here and on every worker.
+    * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine for the search alone.
+    * ``callbacks``: called with the run's recorder whenever a trial starts, reports or ends.
+
+    Everything is written below the folder ``runs``; the database is ``runs/archsieve.db`` unless another path or URL
+    is given. Raises ``ValueError`` for settings that cannot work, before anything is trained, and
+    :class:`SearchFailedError` where no trial has a result.
+    """
+    tables = _tables(data, image_size, space, budget, recipe, {"trials": trials, "searcher": searcher, "seed": seed})
+    made = _experiment(file, tables, settings or {}, [plugins] if isinstance(plugins, str) else plugins)
+    outcome = search(
+        made,
+        name=name or made.file.name or _default_name(file, data),
+        database=database,
+        runs=runs,
+        address=address,
+        top=top,
+        on_change=_all_of(callbacks),
+    )
+    return _result(outcome)
+
+
+def resume_search(
+    run: str,
+    *,
+    trials: int | None = None,
+    runs: str | Path = RUNS,
+    database: str | Path | None = None,
+    address: str | None = None,
+    top: int = 5,
+    callbacks: Iterable[Callback] = (),
+) -> SearchResult:
+    """Continue a run that was stopped or killed, from the last epoch of each trial; ``trials`` is a new total.
+
+    Raises ``ValueError`` where the data have changed or nothing is left to do, ``StoreError`` where another process
+    drives the run.
+    """
+    outcome = resume(
+        run, trials=trials, database=database, runs=runs, address=address, top=top, on_change=_all_of(callbacks)
+    )
+    return _result(outcome)
+
+
+def _result(outcome: Outcome) -> SearchResult:
+    if not outcome.best and outcome.complete:
+        reason = outcome.common_reason or "none has a result inside the budget"
+        raise SearchFailedError(
+            f"run {outcome.run!r}: {len(outcome.failed)} of {len(outcome.trials)} trials failed, most often because "
+            f"of: {reason}; see {outcome.report}"
+        )
+    return SearchResult(
+        run=outcome.run,
+        best=Trials.of(outcome.best, outcome.database),
+        trials=Trials.of(outcome.trials, outcome.database),
+        complete=outcome.complete,
+        exhausted=outcome.exhausted,
+        seconds=outcome.seconds,
+        database=outcome.database,
+        report=outcome.report,
+        reason=None if outcome.stop is None else outcome.stop.reason,
+    )
+
+
+REPLACED = ("data", "space", "budget")  # an argument replaces the whole table: its keys depend on each other
+
+
+def _experiment(
+    file: str | Path | None, tables: dict[str, dict[str, Any]], settings: Mapping[str, Any], plugins: Sequence[str]
+) -> Experiment:
+    """Return the checked experiment of ``file`` with ``tables`` and the keys of ``settings`` over it."""
+
+    def change(of_file: dict[str, Any]) -> None:
+        for name, table in tables.items():
+            of_file[name] = table if name in REPLACED else {**of_file.get(name, {}), **table}
+        _set_keys(of_file, settings)
+
+    if file is not None:
+        return load_experiment(file, plugins=plugins, change=change)
+    whole: dict[str, Any] = {}
+    change(whole)
+    if plugins:
+        whole["plugins"] = {"modules": list(plugins)}
+    return experiment(parse(whole))
+
+
+def _default_name(file: str | Path | None, data: Any) -> str | None:
+    """Return the name of a run that was given none: that of its search file, else of its data."""
+    if file is not None:
+        return Path(file).stem
+    return Path(data).name if isinstance(data, str | Path) else None
+
+
+def _tables(
+    data: Any, image_size: int | None, space: Any, budget: Any, recipe: Any, search: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return the arguments as the tables of a search file, without those that are left out."""
+    given = {key: value for key, value in search.items() if value is not None}
+    tables: dict[str, dict[str, Any]] = {"search": given} if given else {}
+    if data is not None:
+        tables["data"] = _data_table(data, image_size)
+    elif image_size is not None:
+        raise ValueError(
+            f"image_size needs data, but got image_size={image_size} alone; set data.image_size in settings"
+        )
+    if space is not None:
+        tables["space"] = _space_table(space)
+    if budget is not None:
+        limits = vars(budget) if isinstance(budget, Budget) else dict(budget)
+        tables["budget"] = {name: limit for name, limit in limits.items() if limit is not None}
+    if recipe is not None:
+        keys = recipe.to_json() if isinstance(recipe, Recipe) else recipe
+        tables["recipe"] = {name: _plain(value) for name, value in keys.items()}
+    return tables
+
+
+def _data_table(data: Any, image_size: int | None) -> dict[str, Any]:
+    """Return the table [data]: a mapping as it is, the name of a data set, or a folder of class folders."""
+    size = {} if image_size is None else {"image_size": image_size}
+    if isinstance(data, Mapping):
+        return {**data, **size}
+    name = str(data)
+    if name in SHAPES or name in WITH_TEXTS or not Path(name).is_dir():
+        return {"name": name, **size}
+    return {"name": IMAGE_FOLDER, "path": name, "image_size": FOLDER_IMAGE_SIZE, **size}
+
+
+def _space_table(space: Any) -> dict[str, Any]:
+    if isinstance(space, Space):
+        return {"written": space.to_json()}
+    return {"name": space} if isinstance(space, str) else dict(space)
+
+
+def _plain(value: Any) -> Any:
+    """Return a searched value as a search file has it: a choice is a list, a range a table."""
+    if isinstance(value, Choice):
+        return list(value.options)
+    return {"low": value.low, "high": value.high, "log": value.log} if isinstance(value, Range) else value
+
+
+def _set_keys(tables: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Set the dotted keys of ``settings`` in ``tables``."""
+    for key, value in settings.items():
+        *path, last = key.split(".")
+        table = tables
+        for part in path:
+            table = table.setdefault(part, {})
+        table[last] = value
+
+
+def _all_of(callbacks: Iterable[Callback]) -> Callback:
+    """Return one callback that calls each of ``callbacks``."""
+    each = tuple(callbacks)
+
+    def call(recorder: Recorder) -> None:
+        for callback in each:
+            callback(recorder)
+
+    return call

@@ -1,0 +1,177 @@
+"""Plug-ins: modules with own blocks, data sets and searchers, imported once, with what a run records of them.
+
+A module registers what it has when it is imported (``register_block``, ``register_dataset``, ``register_searcher``).
+Modules come from ``[plugins] modules`` of a search file, from ``--import``, from the argument ``plugins``, and from the
+entry points of the group ``archsieve.plugins`` of installed packages.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ...spaces.parameters.lookup import unknown
+from ..config.schema import PluginRecord
+from .errors import PluginError
+
+GROUP = "archsieve.plugins"
+INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
+_LOADED: dict[str, "Plugin"] = {}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A loaded plug-in: its file, its ``__version__`` if it has one, and its own source files by relative path.
+
+    A package that is installed has no ``sources``: a worker must have it installed too.
+    """
+
+    module: str
+    file: Path
+    version: str | None
+    sha256: str
+    sources: Mapping[str, bytes]
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run records."""
+        return {"file": str(self.file), "version": self.version, "sha256": self.sha256}
+
+
+def load_plugins(
+    modules: Sequence[str], *, folders: Iterable[Path] = (), recorded: Mapping[str, PluginRecord] | None = None
+) -> None:
+    """Import ``modules``, looked for on the import path, in ``folders``, and in the working folder.
+
+    With ``recorded`` they are looked for where they were, too, and must be what they were. Entry points of installed
+    packages are loaded first. Raises :class:`PluginError` for a module that is missing, fails, or has changed.
+    """
+    load_entry_points()
+    recorded = recorded or {}
+    for name in modules:
+        where = [Path(recorded[name].file).parents[name.count(".")]] if name in recorded else []
+        if name not in _LOADED:
+            _LOADED[name] = _load(name, [*folders, Path.cwd(), *where])
+        if name in recorded:
+            _check_recorded(_LOADED[name], recorded[name])
+
+
+def loaded_plugins(modules: Iterable[str]) -> tuple[Plugin, ...]:
+    """Return the plug-ins of these modules, which :func:`load_plugins` has loaded."""
+    return tuple(_LOADED[name] for name in modules)
+
+
+def all_plugins() -> tuple[Plugin, ...]:
+    """Return every plug-in that this process has loaded by name."""
+    return tuple(_LOADED.values())
+
+
+@cache
+def load_entry_points() -> None:
+    """Import the modules that installed packages offer in the group ``archsieve.plugins``; once in a process."""
+    for entry in entry_points(group=GROUP):
+        with _explained(f"entry point {entry.name} of {GROUP}", entry.module):
+            entry.load()
+
+
+def _load(name: str, folders: Sequence[Path]) -> Plugin:
+    if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
+        raise PluginError(
+            f"plugins.modules holds names of modules, as in 'my_blocks', but got {name!r}; write {Path(name).stem!r}"
+        )
+    for folder in map(str, folders):
+        if folder not in sys.path:
+            sys.path.append(folder)  # for good: a function of the plug-in may import its neighbours later
+    importlib.invalidate_caches()
+    _check_found(name, folders)
+    return _plugin(name, import_plugin(name))
+
+
+def import_plugin(name: str) -> ModuleType:
+    """Import the module ``name``; a :class:`PluginError` names the line where that fails."""
+    with _explained("plugins.modules", name):
+        return importlib.import_module(name)
+
+
+def _check_found(name: str, folders: Sequence[Path]) -> None:
+    """Raise where there is no such module, or another one of its name comes before it on the import path."""
+    top = name.partition(".")[0]
+    spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
+    if spec is None:
+        beside = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("[!_]*.py")}
+        near = unknown("module", name, beside) if beside else f"unknown module {name!r}"
+        raise PluginError(
+            f"plugins.modules: {near}; looked on the import path and in {', '.join(sorted(set(map(str, folders))))}"
+        )
+    for folder in folders:
+        own = folder / f"{top}.py"
+        if own.is_file() and spec.origin is not None and Path(spec.origin).resolve() != own.resolve():
+            raise PluginError(f"plugins.modules: {own} is hidden by the module {top!r} of {spec.origin}; rename it")
+
+
+def _plugin(name: str, module: ModuleType) -> Plugin:
+    if module.__file__ is None:
+        raise PluginError(f"plugins.modules: {name} must be a module or a package with an __init__.py; add one")
+    file = Path(module.__file__).resolve()
+    sources = _sources(name, file)
+    digest = hashlib.sha256()
+    for path, content in sorted(sources.items()):
+        digest.update(f"{path} {len(content)} ".encode() + content)
+    version = getattr(module, "__version__", None)
+    installed = any(file.is_relative_to(root) for root in INSTALLED)
+    return Plugin(name, file, version and str(version), digest.hexdigest(), {} if installed else sources)
+
+
+def _sources(name: str, file: Path) -> dict[str, bytes]:
+    """Return the source files of the top-level module or package of ``name``, by their path on the import path."""
+    depth = name.count(".") + (file.name == "__init__.py")
+    root = file.parents[depth]
+    top = root / name.partition(".")[0]
+    files = sorted(top.rglob("*.py")) if top.is_dir() else [top.with_suffix(".py")]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def _check_recorded(plugin: Plugin, record: PluginRecord) -> None:
+    if plugin.sha256 != record.sha256:
+        now, then = (f"{version or 'no version'}" for version in (plugin.version, record.version))
+        raise PluginError(
+            f"plugins.modules: {plugin.module} must be what the run was made with, {record.file} ({then}, SHA-256 "
+            f"{record.sha256[:12]}), but is {plugin.file} ({now}, SHA-256 {plugin.sha256[:12]}); "
+            "restore that file, or start a new run"
+        )
+
+
+class _explained:  # noqa: N801 - used as a function
+    """Turn an exception of an import into a :class:`PluginError` that names the module and the line."""
+
+    def __init__(self, key: str, module: str) -> None:
+        self.key, self.module = key, module
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, KeyboardInterrupt | PluginError):
+            return
+        frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith("<frozen")]
+        own = [frame for frame in frames if not _is_ours(frame.filename)]
+        place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+        if isinstance(error, SyntaxError):
+            place = f" at {error.filename}:{error.lineno}"
+        sys.modules.pop(self.module, None)
+        raise PluginError(
+            f"{self.key}: importing {self.module} raised {type(error).__name__}: {error}{place}; mend it and try again"
+        ) from error
+
+
+def _is_ours(filename: str) -> bool:
+    """Return whether a file is of this package: an own module that calls register_block wrongly is to be named."""
+    return Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[2])

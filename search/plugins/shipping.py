@@ -1,0 +1,133 @@
+"""Shipping: what a worker needs of the plug-ins that the driver has loaded.
+
+Modules travel as their source files and are imported on the worker, as they were here. Blocks that were registered in a
+notebook, a script, or a module that is not a plug-in travel as pickled classes. Both go with the trials themselves and
+not in Ray's runtime environment, which belongs to a whole session of Ray and cannot change where one is running.
+"""
+
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...spaces.blocks.base import Block
+from ...spaces.blocks.standard import BLOCKS, register_block
+from .errors import PluginError
+from .loading import all_plugins, import_plugin, load_entry_points
+
+PACKAGE = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """The names of plug-in modules, their source files, and pickled own blocks; empty where there are none."""
+
+    modules: tuple[str, ...] = ()
+    sources: Mapping[str, bytes] = field(default_factory=dict)
+    blocks: bytes = b""
+
+    def install(self) -> None:
+        """Import the plug-ins and register the blocks in this process; again, it does nothing.
+
+        Raises :class:`PluginError` where a module cannot be imported here.
+        """
+        load_entry_points()
+        if self.sources:
+            folder = _unpacked(self.sources)
+            if str(folder) not in sys.path:
+                sys.path.insert(0, str(folder))  # before others: what the driver has is what counts
+            _forget_others(self.modules, self.sources)
+        for module in self.modules:
+            import_plugin(module)
+        if self.blocks:
+            import pickle
+
+            for kind, block in pickle.loads(self.blocks).items():
+                if kind not in BLOCKS:
+                    register_block(kind)(block)
+
+
+def shipment() -> Shipment:
+    """Return what workers need of this process's plug-ins and own blocks."""
+    plugins = all_plugins()
+    sources = {path: content for plugin in plugins for path, content in plugin.sources.items()}
+    modules = tuple(plugin.module for plugin in plugins)
+    tops = {module.partition(".")[0] for module in modules}
+    others = {
+        kind: block
+        for kind, block in BLOCKS.items()
+        if (top := block.__module__.partition(".")[0]) != PACKAGE and top not in tops
+    }
+    return Shipment(modules, sources, _pickled(others) if others else b"")
+
+
+def _pickled(blocks: Mapping[str, type[Block]]) -> bytes:
+    """Return classes as bytes that need no import of their modules."""
+    from ray import cloudpickle
+
+    with _by_value({sys.modules[block.__module__] for block in blocks.values() if block.__module__ in sys.modules}):
+        try:
+            return bytes(cloudpickle.dumps(dict(blocks)))
+        except Exception as error:
+            raise PluginError(
+                f"the blocks {', '.join(blocks)} cannot be sent to workers: {type(error).__name__}: {error}; put them "
+                "into a module and name it in plugins"
+            ) from error
+
+
+@contextmanager
+def _by_value(modules: set[Any]) -> Iterator[None]:
+    from ray import cloudpickle
+
+    own = [module for module in modules if module.__name__ != "__main__"]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _unpacked(sources: Mapping[str, bytes]) -> Path:
+    """Return a folder of this machine with the source files; workers of one driver share it."""
+    digest = hashlib.sha256()
+    for path, content in sorted(sources.items()):
+        digest.update(f"{path} {len(content)} ".encode() + content)
+    folder = Path(tempfile.gettempdir()) / f"{PACKAGE}-plugins-{os.getuid()}-{digest.hexdigest()[:16]}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PluginError(f"{folder} must belong to the user {os.getuid()}, but does not; remove it")
+    for path, content in sources.items():
+        target = folder / path
+        if not target.is_file() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.{os.getpid()}")
+            part.write_bytes(content)
+            part.replace(target)
+    return folder
+
+
+def _forget_others(modules: tuple[str, ...], sources: Mapping[str, bytes]) -> None:
+    """Drop modules of these names that were imported from elsewhere, in a worker that served another run."""
+    importlib.invalidate_caches()
+    for name in modules:
+        top = name.partition(".")[0]
+        shipped = any(path.partition("/")[0].removesuffix(".py") == top for path in sources)
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if shipped and file is not None and not _same(Path(file), sources):
+            for other in [m for m in sys.modules if m == top or m.startswith(f"{top}.")]:
+                del sys.modules[other]
+
+
+def _same(file: Path, sources: Mapping[str, bytes]) -> bool:
+    """Return whether ``file`` has the content that was shipped."""
+    return any(
+        file.match(path) and file.is_file() and file.read_bytes() == content for path, content in sources.items()
+    )

@@ -1,0 +1,35 @@
+"""Recorded architectures: what a results database holds can be shown without the code of its own blocks."""
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+from .architecture import Architecture
+
+
+def architecture_or_none(recorded: Mapping[str, Any]) -> Architecture | None:
+    """Return the architecture of recorded JSON; None where its blocks are unknown here or it cannot be read."""
+    try:
+        return Architecture.from_json(recorded)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def describe_recorded(recorded: Mapping[str, Any]) -> str:
+    """Return recorded JSON as one line, as ``str`` of the architecture does; unknown blocks with all their fields."""
+    architecture = architecture_or_none(recorded)
+    if architecture is not None:
+        return str(architecture)
+    blocks = recorded.get("blocks") if isinstance(recorded, Mapping) else None
+    if not isinstance(blocks, list):
+        return "unreadable"
+    runs = [(text, len(list(run))) for text, run in groupby(map(_describe_block, blocks))]
+    return " > ".join(text if times == 1 else f"{times} x {text}" for text, times in runs) or "linear"
+
+
+def _describe_block(block: Any) -> str:
+    if not isinstance(block, Mapping):
+        return "unreadable"
+    fields = [f"{name}={value}" for name, value in block.items() if name not in ("kind", "width")]
+    width = [str(block["width"])] if "width" in block else []
+    return " ".join([str(block.get("kind", "unreadable")), *width, *fields])

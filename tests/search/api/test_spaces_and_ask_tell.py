@@ -1,0 +1,110 @@
+"""Spaces from Python, and the searchers in a loop of one's own."""
+
+import pytest
+import torch
+from torch import nn
+
+import archsieve as av
+
+SPACE = av.Space(
+    (3, 32, 32),
+    [
+        av.Conv(av.choice(16, 32)),
+        av.repeat(av.Residual(av.choice(32, 64)), av.choice(1, 2, 3)),
+        av.GlobalAverage(),
+    ],
+    classes=10,
+)
+BUDGET = av.Budget(params="200k", macs="200M")
+
+
+def test_a_space_is_counted_and_sampled_inside_its_budget():
+    counted = av.count(SPACE, BUDGET)
+    assert (int(counted), counted.exact) == (11, True)
+    assert int(av.count(SPACE)) == 12
+    drawn = av.sample(SPACE, BUDGET, n=20, seed=1)
+    assert drawn == av.sample(SPACE, BUDGET, n=20, seed=1)
+    assert all(av.cost(one).params <= 200_000 and av.cost(one).macs <= 200_000_000 for one in drawn)
+    assert len({one.fingerprint for one in drawn}) > 5
+    assert int(av.count("mixed", av.Budget(params="60k", macs="6M"))) > 100
+
+
+def test_wrong_arguments_are_refused_with_what_was_given():
+    with pytest.raises(TypeError, match="int"):
+        av.count(3)
+    with pytest.raises(ValueError, match="-1"):
+        av.sample(SPACE, BUDGET, n=-1)
+    with pytest.raises(ValueError, match="params <= 200k"):
+        av.count(av.ConstrainedSpace(SPACE, BUDGET), BUDGET)
+    with pytest.raises(av.BudgetError):
+        av.sample(SPACE, av.Budget(params=10), n=1)
+    with pytest.raises(ValueError, match="resnet18"):
+        av.cost("resnet-18")
+    with pytest.raises(TypeError, match="float"):
+        av.cost(1.5)
+
+
+def test_costs_and_profiles_agree():
+    assert (av.cost("resnet18").params, av.cost("resnet18").macs) == (11_689_512, 1_814_073_344)
+    built = av.profile("resnet18")
+    assert (built.params, built.macs) == (11_689_512, 1_814_073_344)
+    assert av.profile("timm:resnet18").params == 11_689_512
+    own = av.profile(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), (3, 8, 8))
+    assert (own.params, own.macs) == (112, 4 * 27 * 36)
+    with pytest.raises(ValueError, match="input_shape"):
+        av.profile(nn.Identity())
+    network = av.build(av.sample(SPACE, BUDGET)[0], seed=0)
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("searcher", ["gp", "tpe", "evolution", "nsga2", "random", "grid"])
+def test_a_loop_of_ones_own_gets_each_architecture_once_and_finds_the_best(searcher):
+    loop = av.ask_tell(SPACE, BUDGET, searcher=searcher, seed=3, direction="minimize")
+    values = {}
+    while (trial := loop.ask()) is not None and len(values) < 11:
+        assert trial.architecture.fingerprint not in values
+        values[trial.architecture.fingerprint] = av.cost(trial.architecture).params
+        loop.tell(trial, values[trial.architecture.fingerprint])
+    assert len(values) == 11
+    best, value = loop.best
+    assert value == min(values.values()) == av.cost(best.architecture).params
+
+
+def test_the_same_seed_and_values_give_the_same_trials():
+    def asked(seed):
+        loop = av.ask_tell(SPACE, BUDGET, {"lr": av.Range(0.01, 1, log=True)}, searcher="tpe", seed=seed)
+        trials = []
+        for _ in range(6):
+            trials.append(loop.ask())
+            loop.tell(trials[-1], trials[-1].recipe.lr)
+        return [(trial.architecture, trial.recipe, trial.seed) for trial in trials]
+
+    assert asked(0) == asked(0)
+    assert asked(0) != asked(1)
+
+
+def test_values_of_any_size_keep_their_order():
+    loop = av.ask_tell(SPACE, BUDGET, searcher="random", direction="maximize")
+    for value in (-1e9, float("-inf"), -3.5, None, float("nan"), 7e5, 7e5 + 1):
+        loop.tell(loop.ask(), value)
+    assert loop.best[1] == 7e5 + 1
+    assert loop.best[0].number == 6
+
+
+def test_several_trials_may_be_out_and_each_is_told_once():
+    loop = av.ask_tell(SPACE, BUDGET, searcher="gp")
+    first, second = loop.ask(), loop.ask()
+    assert first.architecture != second.architecture
+    assert loop.best is None
+    loop.tell(second.number, 0.5)
+    assert loop.best == (second, 0.5)
+    with pytest.raises(ValueError, match=r"trial 1 .*0\.5"):
+        loop.tell(second, 0.6)
+    with pytest.raises(ValueError, match="2"):
+        loop.tell(2, 0.1)
+    with pytest.raises(ValueError, match="maximise"):
+        av.ask_tell(SPACE, BUDGET, direction="maximise")
+    with pytest.raises(ValueError, match="evolution"):
+        av.ask_tell(SPACE, BUDGET, searcher="evoluton")
+    with pytest.raises(av.BudgetError):
+        av.ask_tell(SPACE, av.Budget(params=10))

@@ -95,7 +95,6 @@ _CALLED_ELSEWHERE = {
     "export": "load_model",
 }
 __all__ = [
-    "__version__",
     "Architecture",
     "Block",
     "Budget",
@@ -128,6 +127,7 @@ __all__ = [
     "Split",
     "Trial",
     "Trials",
+    "__version__",
     "ask_tell",
     "build",
     "choice",

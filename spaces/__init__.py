@@ -1,1 +1,1 @@
-"""What may be chosen, and what it costs."""
+"""Search spaces of architectures and training recipes, their exact costs, and hard budgets."""

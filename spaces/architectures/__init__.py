@@ -1,1 +1,1 @@
-"""One network as a value: cost, budget, published networks by name."""
+"""Architectures as immutable values, their costs, budgets, and published networks by name."""

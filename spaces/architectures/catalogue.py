@@ -1,4 +1,4 @@
-"""The catalogue: the classics by name, and what is left of them when layers are removed."""
+"""The catalogue: published networks by name, also with some of their layers removed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
@@ -23,15 +23,16 @@ from .reference_networks import (
     zfnet,
 )
 
-Plan = Callable[[], tuple[Block, ...]]
-Entry = Callable[[], Architecture]
+BlocksFactory = Callable[[], tuple[Block, ...]]
+ArchitectureFactory = Callable[[], Architecture]
 
 
-def _entry(blocks: Plan, side: int = 224, classes: int = 1000) -> Entry:
+def _entry(blocks: BlocksFactory, side: int = 224, classes: int = 1000) -> ArchitectureFactory:
+    # built when first used, because building all networks would slow down every import
     return cache(lambda: Architecture((3, side, side), blocks(), classes))
 
 
-CATALOGUE: dict[str, Entry] = {
+CATALOGUE: dict[str, ArchitectureFactory] = {
     "alexnet": _entry(alexnet),
     "alexnet-2012": _entry(partial(alexnet_2012, groups=2), 227),
     "alexnet-2012-merged": _entry(partial(alexnet_2012, groups=1), 227),
@@ -41,7 +42,7 @@ CATALOGUE: dict[str, Entry] = {
     "googlenet": _entry(googlenet),
     "googlenet-2014": _entry(googlenet_2014),
     "bn-inception": _entry(bn_inception),
-    "prelu-net": _entry(partial(prelu_net, (256, 512, 512), 5)),  # model A, the one of 19 layers
+    "prelu-net": _entry(partial(prelu_net, (256, 512, 512), 5)),  # model A of 19 layers
     "prelu-net-b": _entry(partial(prelu_net, (256, 512, 512), 6)),
     "prelu-net-c": _entry(partial(prelu_net, (384, 768, 896), 6)),
     **{f"resnet{depth}": _entry(partial(resnet, depth)) for depth in RESNET_STAGES},
@@ -63,10 +64,12 @@ def named(
     classes: int | None = None,
     remove: Iterable[int] = (),
 ) -> Architecture:
-    """The architecture of that name, on its own input and classes or on others.
+    """Return the published architecture called ``name``.
 
-    ``remove`` takes out weighted layers by their number, counted as in the papers: ``remove=(6, 7)`` leaves AlexNet
-    without its hidden fully connected layers, and layer 8 takes what layer 5 puts out. Pooling and normalisation stay.
+    ``input_shape`` (C, H, W) and ``classes`` replace the published ones. ``remove`` removes layers with weights by
+    their number, counted as in the papers: ``remove=(6, 7)`` removes the hidden fully connected layers of AlexNet, so
+    that the input of layer 8 is the output of layer 5. Pooling and normalisation stay. Raises ``ValueError`` for an
+    unknown name or a layer that cannot be removed, and :class:`ShapeError` if the blocks do not fit together.
 
     >>> from archsieve.spaces.architectures.cost import cost
     >>> cost(named("alexnet-2012")).params - cost(named("alexnet-2012", remove=(6, 7))).params
@@ -84,39 +87,40 @@ def named(
 
 
 def without(architecture: Architecture, remove: Iterable[int], name: str = "the network") -> tuple[Block, ...]:
-    """The blocks of ``architecture`` without the weighted layers of those numbers.
+    """Return the blocks of ``architecture`` without the layers whose numbers are in ``remove``.
 
-    A layer can go where it is a block of its own; one inside a residual or inception block cannot.
+    Only a layer that is a separate block can be removed, not one inside a residual or inception block. Raises
+    ``ValueError`` for any other number; the message uses ``name``.
     """
     numbers = frozenset(remove)
     removable = _removable(architecture)
     for number in sorted(numbers):
         if number not in removable:
-            free = ", ".join(map(str, removable))
+            choices = ", ".join(map(str, removable))
             raise ValueError(
-                f"remove takes the numbers of convolutions and fully connected layers that are blocks of their own, "
-                f"the last excepted, but {name} has no such layer {number}; choose from {free}"
+                f"remove takes the numbers of convolutions and fully connected layers that are separate blocks, except "
+                f"the last layer, but {name} has no such layer {number}; choose from {choices}"
             )
-    gone = {removable[number] for number in numbers}
-    return tuple(block for place, block in enumerate(architecture.blocks) if place not in gone)
+    removed = {removable[number] for number in numbers}
+    return tuple(block for index, block in enumerate(architecture.blocks) if index not in removed)
 
 
 def _removable(architecture: Architecture) -> dict[int, int]:
-    """Number of each layer that can go -> the place of its block."""
-    found: dict[int, int] = {}
+    """Map the number of each layer that can be removed to the index of its block."""
+    removable: dict[int, int] = {}
     number = 0
-    *body, _ = architecture.walk()
-    for place, (block, _, layers, *_) in enumerate(body):
-        number += _weighted(layers)
+    *body, _ = architecture.walk()  # without the head
+    for index, (block, _, layers, *_) in enumerate(body):
+        number += _count_weighted(layers)
         if isinstance(block, Conv | Linear):
-            found[number] = place
-    return found
+            removable[number] = index
+    return removable
 
 
-def _weighted(layers: tuple[Layer, ...]) -> int:
-    """Convolutions and fully connected layers, those in branches included: the numbering of the per-layer table."""
+def _count_weighted(layers: tuple[Layer, ...]) -> int:
+    """Count convolutions and fully connected layers, also inside branches, as the per-layer table numbers them."""
     return sum(
-        sum(map(_weighted, layer.chains))
+        sum(map(_count_weighted, layer.chains))
         if isinstance(layer, Branches)
         else isinstance(layer, Convolution | FullyConnected)
         for layer in layers

@@ -1,4 +1,4 @@
-"""Classics: the blocks of the networks that papers are measured against, family by family."""
+"""The blocks of published reference networks, by family: AlexNet, VGG, GoogLeNet, ResNet and others."""
 
 from collections.abc import Sequence
 
@@ -35,8 +35,8 @@ GOOGLENET_STAGES: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
 )
 
-# Likewise of BN-Inception, from figure 5 of Ioffe and Szegedy 2015: 3a to 3c; 4a to 4e; 5a, 5b. That table prints a
-# projection of 128 for 4c and 4d, which contradicts its own 576 outputs; 96, as in the authors' code, agrees.
+# The same for BN-Inception, from figure 5 of Ioffe and Szegedy 2015: 3a to 3c; 4a to 4e; 5a, 5b. The paper prints a
+# projection of 128 for 4c and 4d, which contradicts its own 576 output channels; 96, as in the authors' code, agrees.
 BN_INCEPTION_STAGES: tuple[tuple[tuple[int, ...], ...], ...] = (
     ((64, 64, 64, 64, 96, 32), (64, 64, 96, 64, 96, 64), (0, 128, 160, 64, 96, 0)),
     (
@@ -51,7 +51,7 @@ BN_INCEPTION_STAGES: tuple[tuple[tuple[int, ...], ...], ...] = (
 
 
 def alexnet() -> Blocks:
-    """AlexNet as torchvision has it: one column, narrower (Krizhevsky 2014, arXiv 1404.5997)."""
+    """Return AlexNet as in torchvision: one column with narrower layers (Krizhevsky 2014, arXiv 1404.5997)."""
     return (
         Conv(64, 11, 4, 2, norm=False),
         Pool(3, 2),
@@ -64,7 +64,7 @@ def alexnet() -> Blocks:
 
 
 def alexnet_2012(groups: int) -> Blocks:
-    """AlexNet as published, its two columns as ``groups`` 2 (Krizhevsky et al. 2012), or merged into one."""
+    """Return AlexNet as published (Krizhevsky et al. 2012): two columns with ``groups`` 2, one column with 1."""
     return (
         Conv(96, 11, 4, 0, norm=False),
         ResponseNorm(),
@@ -80,7 +80,10 @@ def alexnet_2012(groups: int) -> Blocks:
 
 
 def zfnet() -> Blocks:
-    """ZFNet: AlexNet, looking more closely at the start (Zeiler and Fergus 2013, arXiv 1311.2901, figure 3)."""
+    """Return ZFNet: AlexNet with smaller kernels and strides at the start.
+
+    Source: Zeiler and Fergus 2013, arXiv 1311.2901, figure 3.
+    """
     return (
         Conv(96, 7, 2, 1, norm=False),
         Pool(3, 2, ceil=True),
@@ -95,9 +98,10 @@ def zfnet() -> Blocks:
 
 
 def vgg(depth: int, *, norm: bool) -> Blocks:
-    """VGG of ``depth`` weighted layers (Simonyan and Zisserman 2014, arXiv 1409.1556).
+    """Return VGG with ``depth`` weighted layers (Simonyan and Zisserman 2014, arXiv 1409.1556).
 
-    With ``norm``, convolutions have no biases: batch norm would undo them. torchvision keeps them, 4,224 in VGG-16.
+    With ``norm`` the convolutions have no biases, because batch norm cancels them. torchvision has these biases: 4,224
+    in VGG-16.
     """
     stages = [
         (*(Conv(width, norm=norm),) * convs, Pool(2))
@@ -107,7 +111,7 @@ def vgg(depth: int, *, norm: bool) -> Blocks:
 
 
 def prelu_net(widths: tuple[int, int, int], convs: int) -> Blocks:
-    """The networks of He et al. 2015 (arXiv 1502.01852, table 3): ``convs`` convolutions in each of three stages."""
+    """Return a network of He et al. 2015 (arXiv 1502.01852, table 3): three stages of ``convs`` convolutions."""
     stages = [(Conv(width, norm=False, act="prelu"),) * convs for width in widths]
     body: list[Block] = [Conv(96, 7, 2, norm=False, act="prelu")]
     for stage in stages:
@@ -116,12 +120,12 @@ def prelu_net(widths: tuple[int, int, int], convs: int) -> Blocks:
 
 
 def _fully_connected(act: str = "relu") -> Blocks:
-    """The two hidden fully connected layers of the years 2012 to 2015."""
+    """Return the two hidden fully connected layers that networks of the years 2012 to 2015 share."""
     return (Linear(4096, act=act),) * 2
 
 
 def googlenet() -> Blocks:
-    """GoogLeNet as torchvision has it: batch norm, a 3x3 in the 5x5 branch, no auxiliary heads."""
+    """Return GoogLeNet as in torchvision: batch norm, a 3x3 kernel in the 5x5 branch, no auxiliary heads."""
     halve = Pool(3, 2, ceil=True)
     three, four, five = ([Inception(branches=b, five=3) for b in stage] for stage in GOOGLENET_STAGES)
     stem = (Conv(64, 7, 2), halve, Conv(64, 1), Conv(192), halve)
@@ -129,7 +133,7 @@ def googlenet() -> Blocks:
 
 
 def googlenet_2014() -> Blocks:
-    """GoogLeNet as published, without the auxiliary heads (Szegedy et al. 2014, arXiv 1409.4842)."""
+    """Return GoogLeNet as published, without the auxiliary heads (Szegedy et al. 2014, arXiv 1409.4842)."""
     halve = Pool(3, 2, ceil=True)
     three, four, five = ([Inception(branches=b, norm=False) for b in stage] for stage in GOOGLENET_STAGES)
     stem = (
@@ -145,10 +149,10 @@ def googlenet_2014() -> Blocks:
 
 
 def bn_inception() -> Blocks:
-    """BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167, figure 5): each 5x5 becomes two 3x3.
+    """Return BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167, figure 5): two 3x3 instead of each 5x5.
 
-    Modules 3c and 4e halve the picture and pass it through; 5b alone pools the maximum before its projection. The first
-    convolution is a plain 7x7; the paper's is separable. No auxiliary heads.
+    Modules 3c and 4e halve the image size and have no projection after their pooling; only 5b has max pooling before
+    its projection. The first convolution is a plain 7x7; in the paper it is separable. There are no auxiliary heads.
     """
     halve = Pool(3, 2, padding=1)
     stem = (Conv(64, 7, 2), halve, Conv(64, 1), Conv(192), halve)
@@ -158,30 +162,31 @@ def bn_inception() -> Blocks:
 
 
 def _bn_module(branches: tuple[int, ...]) -> Inception:
+    # the modules without a 1x1 branch, 3c and 4e, are those with stride 2
     if branches[0]:
         return Inception(branches=branches, five=3, double=True, pool="average")
     return Inception(branches=branches, five=3, double=True, stride=2)
 
 
 def resnet(depth: int, *, shortcut: str = "B", stride_first: bool = False) -> Blocks:
-    """ResNet for 224 pixels, of ``depth`` weighted layers (He et al. 2015, arXiv 1512.03385, table 1)."""
+    """Return ResNet for 224 pixels with ``depth`` weighted layers (He et al. 2015, arXiv 1512.03385, table 1)."""
     form, scale = ("bottleneck", 4) if depth >= 50 else ("basic", 1)
     blocks: list[Block] = [Conv(64, 7, 2), Pool(3, 2, padding=1)]
     for stage, times in enumerate(RESNET_STAGES[depth]):
         width = 64 * scale * 2**stage
         for i in range(times):
-            stride = 2 if stage and not i else 1
+            stride = 2 if stage and not i else 1  # the max pooling before has halved the input of the first stage
             blocks.append(Residual(width, form, stride, shortcut, stride_first=stride_first))
     return (*blocks, GlobalAverage())
 
 
 def resnet_cifar(depth: int, *, shortcut: str = "A") -> Blocks:
-    """ResNet for 32 pixels, of 6 n + 2 weighted layers (He et al. 2015, section 4.2)."""
+    """Return ResNet for 32 pixels with ``depth`` = 6 n + 2 weighted layers (He et al. 2015, section 4.2)."""
     return (Conv(16), *residual_stages((depth - 2) // 6, (16, 32, 64), shortcut), GlobalAverage())
 
 
 def residual_stages(times: int, widths: Sequence[int], shortcut: str) -> Blocks:
-    """``times`` basic blocks of each width; every stage but the first halves the picture."""
+    """Return a stage of ``times`` basic blocks for each width; every stage except the first halves the image size."""
     return tuple(
         Residual(width, stride=2 if stage and not i else 1, shortcut=shortcut)
         for stage, width in enumerate(widths)

@@ -1,1 +1,1 @@
-"""Layers and blocks: the operations of a network, with shapes and exact costs."""
+"""Layers and blocks: the operations of a network, with output shapes and exact costs."""

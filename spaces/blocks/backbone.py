@@ -1,4 +1,4 @@
-"""The backbone: a whole network of timm or torchvision as one layer, carrying the cost that was measured."""
+"""The backbone block: a whole network of timm or torchvision as one layer, with its measured cost as fields."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,11 +23,13 @@ SHAPE = Constraint(
 class Backbone(Layer):
     """The network ``name`` without its classifier: (C, H, W) -> (features,).
 
-    Its cost has no closed form: ``priced_backbone`` of ``models/profiling/backbone_costs.py`` measures it on the
-    meta device, for one input shape, and writes it down here, so that the cost is known wherever the block is used.
+    Its cost has no closed form. ``priced_backbone`` of ``models/profiling/backbone_costs.py`` measures the cost on the
+    meta device, for one input shape, and stores it in the fields of this block. Thus the cost is known without timm or
+    torchvision.
     """
 
     name: str
+    # repr=False also hides a field from the one-line text of an architecture: there the name is enough
     in_shape: Shape = field(repr=False)
     features: int = field(repr=False)
     params: int = field(repr=False)
@@ -46,7 +48,7 @@ class Backbone(Layer):
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         if shape != self.in_shape:
             raise ShapeError(
-                f"a backbone's price holds for the input it was measured on, but {self.name} was measured on "
-                f"{self.in_shape} and its input is {shape}; use priced_backbone({self.name!r}, {shape})"
+                f"the cost of a backbone is valid only for the input shape it was measured on, but {self.name} was "
+                f"measured on {self.in_shape} and its input is {shape}; use priced_backbone({self.name!r}, {shape})"
             )
         return (self.features,), Cost(self.params, self.macs, self.activations, self.kept_bytes)

@@ -1,4 +1,4 @@
-"""The block: a frozen part of a network that checks its own fields and expands into layers."""
+"""The base class of blocks: frozen parts of a network that check their fields and expand into layers."""
 
 from abc import ABC, abstractmethod
 from dataclasses import fields
@@ -11,13 +11,14 @@ Shape = tuple[int, ...]
 
 
 class ShapeError(ValueError):
-    """A block cannot take the input it gets."""
+    """Raised for a block that cannot take the shape of its input."""
 
 
 class Block(ABC):
-    """A part of a network. Concrete blocks are frozen dataclasses with a ``kind`` and ``constraints`` of their fields.
+    """A part of a network. Concrete blocks are frozen dataclasses.
 
-    A field may hold a :class:`Choice` instead of a value: then the block is a template, every option is checked, and
+    ``kind`` is the name of the block in JSON and search files; ``constraints`` maps field names to their constraints.
+    A field may hold a :class:`Choice` instead of a value. Then the block is a template, every option is checked, and
     only a :class:`~archsieve.spaces.search_space.space.Space` can use it.
     """
 
@@ -28,36 +29,43 @@ class Block(ABC):
         for name, constraint in self.constraints.items():
             value = getattr(self, name)
             for option in value.options if isinstance(value, Choice) else (value,):
-                # tested before the call: searches create blocks by the million, and the name costs a string
+                # test before the call to check(): a search creates millions of blocks, and the name costs a string
                 if not isinstance(option, Choice) and not constraint.holds(option):
                     check(constraint, option, f"{self.kind}: {name}")
 
     @abstractmethod
     def expand(self, shape: Shape) -> tuple["Block", ...]:
-        """The smaller blocks that this one stands for on an input of ``shape``."""
+        """Return the smaller blocks that this block consists of.
+
+        ``shape`` is the input shape, (C, H, W) or (F,). Raises :class:`ShapeError` if the block cannot take it.
+        """
 
     def to_json(self) -> dict[str, Any]:
-        """The block as JSON's own types: ``kind`` and every field."""
-        return {"kind": self.kind, **{f.name: _plain(getattr(self, f.name)) for f in fields(self)}}  # type: ignore[arg-type]
+        """Return the block as JSON types: ``kind`` and every field."""
+        return {"kind": self.kind, **{f.name: _to_json(getattr(self, f.name)) for f in fields(self)}}  # type: ignore[arg-type]
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Block):
         return value.to_json()
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
-def picture(layer: Block, shape: Shape) -> tuple[int, int, int]:
-    """``shape`` as (C, H, W), or an error that names the layer."""
+def image_shape(layer: Block, shape: Shape) -> tuple[int, int, int]:
+    """Return ``shape`` as (C, H, W); raise :class:`ShapeError`, which names ``layer``, if it is a vector."""
     if len(shape) != 3:
         raise ShapeError(
-            f"{layer.kind} needs a picture (C, H, W), but its input is the vector {shape}; place it earlier"
+            f"{layer.kind} needs an image (C, H, W), but its input is the vector {shape}; place it earlier"
         )
     return shape[0], shape[1], shape[2]
 
 
-def slide(layer: Block, size: int, kernel: int, stride: int, padding: int, *, ceil: bool = False) -> int:
-    """Positions of a window of ``kernel`` pixels along ``size`` pixels, as torch counts them."""
+def window_count(layer: Block, size: int, kernel: int, stride: int, padding: int, *, ceil: bool = False) -> int:
+    """Return the number of positions of a window of ``kernel`` pixels along ``size`` pixels, as in PyTorch.
+
+    This is the output size of a convolution or pooling along one axis. With ``ceil`` the last window may extend beyond
+    the edge. Raises :class:`ShapeError` if not even one window fits.
+    """
     if size + 2 * padding < kernel:
         raise ShapeError(
             f"the window must fit into its input, but {layer.kind} has kernel {kernel} on {size} pixels with padding "
@@ -67,5 +75,5 @@ def slide(layer: Block, size: int, kernel: int, stride: int, padding: int, *, ce
     if not ceil:
         return span // stride + 1
     steps = -(-span // stride) + 1
-    # torch drops a last window that would start in the padding on the right
+    # PyTorch drops a last window that would start in the padding on the right
     return steps - 1 if (steps - 1) * stride >= size + padding else steps

@@ -1,24 +1,25 @@
-"""Cost: parameters, multiply-accumulates, activations and training memory of a layer, a block or a network."""
+"""The cost of a layer, a block or a network: parameters, multiply-accumulates, activations and training memory."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 FLOAT_BYTES = 4
 STATES = 3  # weights, gradients and momentum, all in float32
-DEFAULT_BATCH = 128
+DEFAULT_BATCH = 128  # images: the default batch size of recipes
 
 
 class Cost(NamedTuple):
-    """What a layer, a block or a network costs; costs of parts add up.
+    """The cost of a layer, a block or a network. Costs of parts can be added.
 
     ``params``: trainable parameters. ``macs``: multiply-accumulates of convolutions and linear layers at batch 1,
     without bias; ``flops`` is twice that. ``activations``: elements in the outputs of those layers at batch 1
-    (Radosavovic et al. 2020, arXiv 2003.13678). ``kept_bytes``: what training keeps of one image for the backward pass
-    in float32, each tensor counted once. ``memory_bytes``: predicted training memory at ``batch_size`` in float32:
-    weights, gradients and momentum, the images, and what is kept of them; libraries' workspaces are not in it.
-
-    A tuple, because costs are summed for every candidate of a search and a tuple is the fastest value there is.
+    (Radosavovic et al. 2020, arXiv 2003.13678). ``kept_bytes``: float32 bytes that autograd saves for the backward pass
+    of one image, each tensor counted once. ``memory_bytes``: predicted training memory at ``batch_size`` in float32:
+    weights, gradients and momentum, the images, and the tensors saved for the backward pass. Workspaces of libraries
+    are not included.
     """
+
+    # a tuple, because costs are summed for every candidate of a search and tuples are the fastest type for that
 
     params: int = 0
     macs: int = 0
@@ -27,20 +28,24 @@ class Cost(NamedTuple):
     batch_size: int = DEFAULT_BATCH
 
     def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]  # a sum, not a longer tuple
-        """The cost of both together; both must have the same batch size."""
-        params, macs, activations, kept, batch_size = other
+        """Return the sum of two costs; both must have the same batch size."""
+        params, macs, activations, kept_bytes, batch_size = other
         assert batch_size == self.batch_size, f"costs at batch {self.batch_size} and {batch_size} do not add up"
         return Cost(
-            self.params + params, self.macs + macs, self.activations + activations, self.kept_bytes + kept, batch_size
+            self.params + params,
+            self.macs + macs,
+            self.activations + activations,
+            self.kept_bytes + kept_bytes,
+            batch_size,
         )
 
     def at(self, batch_size: int) -> "Cost":
-        """The same cost with its memory at ``batch_size`` images."""
+        """Return the same cost with ``memory_bytes`` at ``batch_size`` images."""
         return self if batch_size == self.batch_size else self._replace(batch_size=batch_size)
 
     @property
     def flops(self) -> int:
-        """Two for each multiply-accumulate."""
+        """Floating point operations: two for each multiply-accumulate."""
         return 2 * self.macs
 
     @property
@@ -49,14 +54,14 @@ class Cost(NamedTuple):
         return STATES * FLOAT_BYTES * self.params + self.batch_size * self.kept_bytes
 
     def to_json(self) -> dict[str, int]:
-        """The four costs by the names used everywhere."""
+        """Return the four costs that a budget can limit, by name."""
         return {name: getattr(self, name) for name in ("params", "macs", "activations", "memory_bytes")}
 
 
-def add_up(costs: Sequence[Cost]) -> Cost:
-    """The sum of ``costs`` at the batch size of the first; nothing at the default batch size where there are none.
+def sum_costs(costs: Sequence[Cost]) -> Cost:
+    """Return the sum of ``costs`` at the batch size of the first one; zero at the default batch size for no costs.
 
-    The same as adding one after another, in a third of the time.
+    The result is the same as adding one after another, in a third of the time.
     """
     if not costs:
         return Cost()

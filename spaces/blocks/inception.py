@@ -1,4 +1,4 @@
-"""The inception block: branches of different reach, side by side."""
+"""The inception block: parallel branches with kernels of different sizes."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ from .base import Block, Shape
 from .layers import NORM_AND_ACT, POOLING_MODE, Branches, Layer, Pooling, conv_norm_act
 
 
-def _six(value: Any) -> bool:
+def _are_branch_widths(value: Any) -> bool:
     if not (isinstance(value, tuple) and len(value) == 6):
         return False
     one, *inner, pool = value
@@ -17,14 +17,16 @@ def _six(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Inception(Block):
-    """concat(1x1, 1x1-3x3, 1x1-5x5, pool-1x1): four branches side by side (Szegedy et al. 2014, arXiv 1409.4842).
+    """concat(1x1, 1x1-3x3, 1x1-5x5, pool-1x1): four parallel branches (Szegedy et al. 2014, arXiv 1409.4842).
 
-    ``branches`` are the six widths (1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection); where they are left
-    out, ``width`` output channels are shared out as in the paper's module 3a: 1/4, 1/2 (from 3/8), 1/8 (from 1/16) and
-    1/8. A 1x1 of 0 leaves that branch out, a projection of 0 passes the pooled input through.
-    ``reduce`` False drops the two 1x1 reductions. ``five`` is the kernel of the 5x5 branch: torchvision has 3 there.
-    ``double`` puts two convolutions into the 5x5 branch, ``pool`` chooses what the last branch pools, and ``stride``
-    is that of each branch's last window: the modules of BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167).
+    ``branches`` are the six widths (1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection). Without them the
+    ``width`` output channels are divided as in module 3a of the paper: 1/4, 1/2 (from 3/8), 1/8 (from 1/16) and 1/8.
+    A 1x1 width of 0 removes that branch; a pool projection of 0 passes the pooled input through.
+    ``reduce`` False removes the two 1x1 reductions. ``five`` is the kernel of the 5x5 branch; torchvision uses 3 there.
+
+    Three fields exist for the modules of BN-Inception (Ioffe and Szegedy 2015, arXiv 1502.03167): ``double`` puts two
+    convolutions into the 5x5 branch, ``pool`` is the mode of the pooling, and ``stride`` is the stride of the last
+    convolution or pooling of each branch.
     """
 
     width: int | None = None
@@ -39,9 +41,10 @@ class Inception(Block):
 
     kind: ClassVar[str] = "inception"
     constraints: ClassVar[dict[str, Constraint]] = {
+        # below 8 channels the eighths of _divided_width would be 0
         "width": optional(Constraint("a whole number of at least 8", lambda v: positive_int.holds(v) and v >= 8)),
         "branches": optional(
-            Constraint("six whole numbers of at least 1, of which the first and the last may be 0", _six)
+            Constraint("six whole numbers of at least 1, of which the first and the last may be 0", _are_branch_widths)
         ),
         "reduce": boolean,
         "five": odd_int,
@@ -59,24 +62,26 @@ class Inception(Block):
             )
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
-        one, reduce_three, three, reduce_five, five, pool = self.branches or self._shares()
+        one, reduce_three, three, reduce_five, five, pool = self.branches or self._divided_width()
         chains = (
             self._conv(one, 1, self.stride),
-            self._reduced(reduce_three) + self._conv(three, 3, self.stride),
-            self._reduced(reduce_five)
+            self._reduction(reduce_three) + self._conv(three, 3, self.stride),
+            self._reduction(reduce_five)
             + self._conv(five, self.five) * self.double
             + self._conv(five, self.five, self.stride),
             (Pooling(self.pool, 3, self.stride, 1), *self._conv(pool, 1)),
         )
+        # an empty chain would be the identity, so a branch without 1x1 must be removed
         return (Branches(chains if one else chains[1:], "concat"),)
 
     def _conv(self, width: int, kernel: int, stride: int = 1) -> tuple[Layer, ...]:
         return conv_norm_act(width, kernel, stride, norm=self.norm, act=self.act) if width else ()
 
-    def _reduced(self, width: int) -> tuple[Layer, ...]:
+    def _reduction(self, width: int) -> tuple[Layer, ...]:
         return self._conv(width, 1) if self.reduce else ()
 
-    def _shares(self) -> tuple[int, ...]:
+    def _divided_width(self) -> tuple[int, ...]:
         width = self.width or 0
         one, eighth = width // 4, width // 8
+        # the 3x3 branch takes what rounding leaves, so that the output has exactly ``width`` channels
         return (one, max(1, width * 3 // 8), width - one - 2 * eighth, max(1, width // 16), eighth, eighth)

@@ -1,9 +1,9 @@
 """Layers: the smallest parts of a network, each with its output shape and its exact cost.
 
-Shapes are ``(C, H, W)`` for pictures and ``(F,)`` for vectors, always without the batch. What a user writes down are
-blocks (``standard.py``); every block expands into layers. ``architectures/cost.py`` adds up the layers' costs and
-``models/networks/build.py`` turns the same layers into modules, so a network is described once, and its cost and its
-modules come from the same description.
+Shapes are ``(C, H, W)`` for images and ``(F,)`` for vectors, always without the batch. Users write blocks
+(``standard.py``), and every block expands into layers. ``architectures/cost.py`` adds the costs of the layers, and
+``models/networks/build.py`` turns the same layers into PyTorch modules. Thus the cost and the modules of a network come
+from one description.
 """
 
 import math
@@ -13,11 +13,12 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from ..parameters.constraints import Constraint, boolean, non_negative_int, odd_int, one_of, positive_int
-from .base import Block, Shape, ShapeError, picture, slide
-from .cost import FLOAT_BYTES, Cost, add_up
+from .base import Block, Shape, ShapeError, image_shape, window_count
+from .cost import FLOAT_BYTES, Cost, sum_costs
 
-# name: (parameters per channel, tensors of its size that training keeps because of it).
-# relu, tanh and sigmoid are undone from their output; the others need their input, and the next layer their output.
+# name: (parameters per channel, tensors of the input's size that autograd saves because of it).
+# The gradients of relu, tanh and sigmoid need only their output, which the next layer saves too. The others need their
+# input as well, so that two tensors are saved.
 ACTIVATIONS: dict[str, tuple[int, int]] = {
     "relu": (0, 1),
     "prelu": (1, 2),
@@ -33,26 +34,30 @@ ACTIVATION: Constraint = one_of(*ACTIVATIONS, "none")
 POOLING_MODE: Constraint = one_of("max", "average")
 NORM_AND_ACT: dict[str, Constraint] = {"norm": boolean, "act": ACTIVATION}
 
-INDEX_BYTES = 8  # max pooling keeps the place of each maximum as a 64-bit integer
+INDEX_BYTES = 8  # max pooling saves the index of each maximum as a 64-bit integer
 
 
 class Layer(Block):
     """A block that expands into itself and knows its output shape and its cost."""
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
-        """Return the layer itself: there is nothing smaller."""
+        """Return the layer itself, because layers are the smallest parts."""
         return (self,)
 
     @abstractmethod
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        """Output shape and cost on an input of ``shape``; :class:`ShapeError` where the layer cannot take it."""
+        """Return the output shape and the cost for an input of ``shape``.
+
+        One method for both, because they share computations. Raises :class:`ShapeError` if the layer cannot
+        take that input.
+        """
 
     def out_shape(self, shape: Shape) -> Shape:
-        """The output shape on an input of ``shape``."""
+        """Return the output shape for an input of ``shape``."""
         return self.out_shape_and_cost(shape)[0]
 
     def cost(self, shape: Shape) -> Cost:
-        """The cost on an input of ``shape``."""
+        """Return the cost for an input of ``shape``."""
         return self.out_shape_and_cost(shape)[1]
 
 
@@ -66,7 +71,7 @@ class ModuleLayer(Layer):
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """Convolution with square kernels: ``width`` output channels, ``groups`` of input channels apart."""
+    """Convolution with square kernels: ``width`` output channels, input channels split into ``groups``."""
 
     width: int
     kernel: int = 3
@@ -83,17 +88,18 @@ class Convolution(Layer):
     }
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        channels, height, width = picture(self, shape)
+        channels, height, width = image_shape(self, shape)
         if channels % self.groups or self.width % self.groups:
             raise ShapeError(
                 f"groups must divide the channels, but {self.kind} has groups {self.groups} with {channels} channels "
                 f"in and {self.width} out; choose groups that divide {math.gcd(channels, self.width)}"
             )
-        rows = slide(self, height, self.kernel, self.stride, self.padding)
-        columns = slide(self, width, self.kernel, self.stride, self.padding)
+        rows = window_count(self, height, self.kernel, self.stride, self.padding)
+        columns = window_count(self, width, self.kernel, self.stride, self.padding)
         weights = self.width * (channels // self.groups) * self.kernel * self.kernel
         pixels = rows * columns
         params = weights + self.width * self.bias
+        # no saved bytes: autograd saves the input, which is the output of an earlier layer and is counted there
         return (self.width, rows, columns), Cost(params, weights * pixels, self.width * pixels)
 
 
@@ -104,12 +110,13 @@ class BatchNorm(Layer):
     kind: ClassVar[str] = "batch-norm"
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
+        # scale and shift for each channel; autograd saves the input
         return shape, Cost(2 * shape[0], kept_bytes=FLOAT_BYTES * math.prod(shape))
 
 
 @dataclass(frozen=True)
 class Act(Layer):
-    """A nonlinearity of :data:`ACTIVATIONS`; prelu learns one slope a channel (He et al. 2015, arXiv 1502.01852)."""
+    """A nonlinearity of :data:`ACTIVATIONS`; prelu learns one slope per channel (He et al. 2015, arXiv 1502.01852)."""
 
     name: str = "relu"
 
@@ -117,13 +124,14 @@ class Act(Layer):
     constraints: ClassVar[dict[str, Constraint]] = {"name": one_of(*ACTIVATIONS)}
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        params, kept = ACTIVATIONS[self.name]
-        return shape, Cost(params * shape[0], kept_bytes=FLOAT_BYTES * kept * math.prod(shape))
+        params_per_channel, saved_tensors = ACTIVATIONS[self.name]
+        # shape[0] is the number of channels of an image and the number of features of a vector
+        return shape, Cost(params_per_channel * shape[0], kept_bytes=FLOAT_BYTES * saved_tensors * math.prod(shape))
 
 
 @dataclass(frozen=True)
 class Pooling(Layer):
-    """Maximum or average over square windows; ``ceil`` lets the last window hang over the edge."""
+    """Maximum or average over square windows; with ``ceil`` the last window may extend beyond the edge."""
 
     mode: str = "max"
     kernel: int = 2
@@ -141,17 +149,19 @@ class Pooling(Layer):
     }
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        channels, height, width = picture(self, shape)
+        channels, height, width = image_shape(self, shape)
+        # PyTorch refuses such a padding too, but only when the network runs
         if 2 * self.padding > self.kernel:
             raise ShapeError(
                 f"padding must be at most half the kernel, but pooling has padding {self.padding} with kernel "
                 f"{self.kernel}; use padding {self.kernel // 2} or less"
             )
         rows, columns = (
-            slide(self, size, self.kernel, self.stride, self.padding, ceil=self.ceil) for size in (height, width)
+            window_count(self, size, self.kernel, self.stride, self.padding, ceil=self.ceil) for size in (height, width)
         )
-        element = FLOAT_BYTES + INDEX_BYTES * (self.mode == "max")
-        return (channels, rows, columns), Cost(kept_bytes=element * channels * rows * columns)
+        # the next layer saves the output of the pooling; max pooling saves an index for each output, too
+        bytes_per_output = FLOAT_BYTES + INDEX_BYTES * (self.mode == "max")
+        return (channels, rows, columns), Cost(kept_bytes=bytes_per_output * channels * rows * columns)
 
 
 @dataclass(frozen=True)
@@ -161,17 +171,18 @@ class GlobalPooling(Layer):
     kind: ClassVar[str] = "global-pooling"
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        channels, _, _ = picture(self, shape)
+        channels, _, _ = image_shape(self, shape)
         return (channels,), Cost(kept_bytes=FLOAT_BYTES * channels)
 
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(C, H, W) -> (C * H * W,)."""
+    """Flatten an image into a vector: (C, H, W) -> (C * H * W,)."""
 
     kind: ClassVar[str] = "flatten"
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
+        # only a view of the same memory: nothing is saved
         return (math.prod(shape),), Cost()
 
 
@@ -194,7 +205,7 @@ class FullyConnected(Layer):
 
 @dataclass(frozen=True)
 class PadShortcut(Layer):
-    """Every ``stride``-th pixel, and zeros for the channels that are new: option A of He et al. 2015."""
+    """Shortcut of every ``stride``-th pixel, with zeros in the added channels: option A of He et al. 2015."""
 
     width: int
     stride: int = 1
@@ -203,10 +214,10 @@ class PadShortcut(Layer):
     constraints: ClassVar[dict[str, Constraint]] = {"width": positive_int, "stride": positive_int}
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        channels, height, width = picture(self, shape)
+        channels, height, width = image_shape(self, shape)
         if channels > self.width:
             raise ShapeError(
-                f"shortcut A can only add channels, but here {channels} become {self.width}; use shortcut B or C"
+                f"shortcut A can only add channels, but {channels} would become {self.width}; use shortcut B or C"
             )
         return (self.width, -(-height // self.stride), -(-width // self.stride)), Cost()
 
@@ -221,13 +232,13 @@ class LocalResponse(Layer):
     constraints: ClassVar[dict[str, Constraint]] = {"size": positive_int}
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        # torch builds it from a product, a padded mean and a power, and keeps about five tensors of this size
+        # PyTorch composes it of a product, a padded mean and a power; autograd saves about five tensors of this size
         return shape, Cost(kept_bytes=5 * FLOAT_BYTES * math.prod(shape))
 
 
 @dataclass(frozen=True)
 class Branches(Layer):
-    """Several chains of layers on one input, joined by addition (``add``) or along the channels (``concat``).
+    """Parallel chains of layers on the same input, joined by addition (``add``) or along the channels (``concat``).
 
     An empty chain is the identity.
     """
@@ -239,37 +250,41 @@ class Branches(Layer):
     constraints: ClassVar[dict[str, Constraint]] = {"join": one_of("add", "concat")}
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        ends = [chain_cost(chain, shape) for chain in self.chains]
-        out_shape, joined = self._join([end for end, _ in ends])
-        return out_shape, add_up([*(cost for _, cost in ends), joined])
+        chains = [chain_cost(chain, shape) for chain in self.chains]
+        out_shape, join_cost = self._join([chain_shape for chain_shape, _ in chains])
+        return out_shape, sum_costs([*(cost for _, cost in chains), join_cost])
 
     def join_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        """Output shape and cost of the join alone, without the chains."""
+        """Return the output shape, and the cost of the join only, without the chains."""
         return self._join([chain_cost(chain, shape)[0] for chain in self.chains])
 
     def _join(self, shapes: list[Shape]) -> tuple[Shape, Cost]:
         first = shapes[0]
+        # a concatenation may join any numbers of channels, an addition needs equal ones
         compared = shapes if self.join == "add" else [shape[1:] for shape in shapes]
         if any(shape != compared[0] for shape in compared):
             raise ShapeError(f"branches joined by {self.join} must have matching shapes, but they have {shapes}")
         if self.join == "add":
             return first, Cost()
         joined = (sum(shape[0] for shape in shapes), *first[1:])
-        # a concatenation is a new tensor, which the next layer keeps; an addition keeps nothing
+        # a concatenation makes a new tensor, which the next layer saves; an addition saves nothing
         return joined, Cost(kept_bytes=FLOAT_BYTES * math.prod(joined))
 
 
 def chain_cost(layers: tuple[Layer, ...], shape: Shape) -> tuple[Shape, Cost]:
-    """Output shape and cost of ``layers`` one after another on an input of ``shape``."""
+    """Return the output shape and the cost of ``layers`` in sequence for an input of ``shape``."""
     costs = []
     for layer in layers:
         shape, cost = layer.out_shape_and_cost(shape)
         costs.append(cost)
-    return shape, add_up(costs)
+    return shape, sum_costs(costs)
 
 
 def own_cost(layer: Layer, shape: Shape) -> tuple[Shape, Cost]:
-    """Output shape and cost of ``layer`` itself: of branches the join alone, without the layers inside."""
+    """Return the output shape of ``layer`` and its own cost: for branches the cost of the join only.
+
+    Per-layer tables use this, because the layers inside branches have separate rows there.
+    """
     return layer.join_cost(shape) if isinstance(layer, Branches) else layer.out_shape_and_cost(shape)
 
 
@@ -301,7 +316,11 @@ def conv_norm_act(
     norm: bool = True,
     act: str = "relu",
 ) -> tuple[Layer, ...]:
-    """Convolution, batch norm, nonlinearity; padded to keep the size where ``padding`` is None; bias where no norm."""
+    """Return a convolution, a batch norm (with ``norm``) and the nonlinearity ``act``.
+
+    ``padding`` None keeps the size at stride 1. The convolution has a bias only without ``norm``, because batch norm
+    would cancel it. Cached, because the blocks of a search repeat the same few combinations.
+    """
     padding = kernel // 2 if padding is None else padding
     conv = Convolution(width, kernel, stride, padding, groups, bias=not norm)
     return (conv, *((BatchNorm(),) if norm else ()), *activate(act))
@@ -309,16 +328,16 @@ def conv_norm_act(
 
 @lru_cache(maxsize=64)
 def activate(act: str) -> tuple[Layer, ...]:
-    """The nonlinearity ``act``, or nothing where it is "none"."""
+    """Return the nonlinearity ``act`` as a chain of layers, which is empty for "none"."""
     return () if act == "none" else (Act(act),)
 
 
 @dataclass(frozen=True)
 class LocalContrast(Layer):
-    """Subtract the local mean and divide by the local deviation, over all maps (Jarrett et al. 2009).
+    """Subtract the local mean and divide by the local standard deviation, over all channels (Jarrett et al. 2009).
 
-    Windows are Gaussian, ``kernel`` pixels wide. It has neither parameters nor multiply-accumulates of a convolution
-    or linear layer, as no normalisation here has.
+    Windows are Gaussian, ``kernel`` pixels wide. Like every normalisation here it has no multiply-accumulates, because
+    only those of convolutions and linear layers count. It has no parameters.
     """
 
     kernel: int = 9
@@ -327,8 +346,8 @@ class LocalContrast(Layer):
     constraints: ClassVar[dict[str, Constraint]] = {"kernel": odd_int}
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        channels, height, width = picture(self, shape)
-        one_map = (height + self.kernel - 1) * (width + self.kernel - 1)
-        # the difference, its square with borders, and the quotient are kept whole; deviations are one map each
-        kept = 4 * math.prod(shape) + (channels + 4) * one_map
-        return shape, Cost(kept_bytes=FLOAT_BYTES * kept)
+        channels, height, width = image_shape(self, shape)
+        padded_pixels = (height + self.kernel - 1) * (width + self.kernel - 1)
+        # autograd saves the difference, its padded square and the quotient for all channels, deviations for one
+        saved_elements = 4 * math.prod(shape) + (channels + 4) * padded_pixels
+        return shape, Cost(kept_bytes=FLOAT_BYTES * saved_elements)

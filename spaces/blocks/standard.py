@@ -1,4 +1,4 @@
-"""Blocks: what a user writes down. Each expands into layers; to add one, write a class and a row of the table."""
+"""The blocks that users write. Each expands into layers. To add a block, write a class and add it to :data:`BLOCKS`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Conv(Block):
-    """act(norm(conv(x))): a plain convolution; ``padding`` None keeps the size at stride 1."""
+    """act(norm(conv(x))): a plain convolution; ``padding`` None keeps the image size at stride 1."""
 
     width: int
     kernel: int = 3
@@ -82,7 +82,7 @@ class Conv(Block):
 
 @dataclass(frozen=True)
 class Pool(Block):
-    """max or mean over windows of ``kernel`` pixels, ``stride`` apart (None: side by side)."""
+    """max or mean over windows of ``kernel`` pixels, ``stride`` pixels apart (None: as wide as the window)."""
 
     kernel: int = 2
     stride: int | None = None
@@ -100,6 +100,7 @@ class Pool(Block):
     }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
+        # refused, because it would be a second way to write the network without it, with another fingerprint
         if self.kernel == 1 and self.stride in (None, 1) and not self.padding:
             raise ShapeError("a pool of one pixel does nothing; leave it out, as in choice((), Pool(2))")
         return (Pooling(self.mode, self.kernel, self.stride or self.kernel, self.padding, self.ceil),)
@@ -107,7 +108,7 @@ class Pool(Block):
 
 @dataclass(frozen=True)
 class ConvPool(Block):
-    """pool(conv(...conv(x))): ``convs`` convolutions of one width, then a pooling that halves the picture."""
+    """pool(conv(...conv(x))): ``convs`` convolutions of one width, then a pooling that halves the image size."""
 
     width: int
     kernel: int = 3
@@ -135,10 +136,10 @@ class Residual(Block):
     """act(f(x) + s(x)): a residual block of ``width`` output channels (He et al. 2015, arXiv 1512.03385).
 
     ``form``: ``basic`` is two 3x3 convolutions; ``bottleneck`` is 1x1, 3x3, 1x1 with ``width / 4`` channels inside.
-    ``shortcut`` where the shape changes: ``A`` pads with zeros, ``B`` projects; ``C`` projects everywhere; ``none``
-    leaves it out, which makes the block plain. ``preactivation`` puts norm and nonlinearity before each convolution
-    (He et al. 2016, arXiv 1603.05027). ``stride_first`` puts a bottleneck's stride on its first 1x1, as the paper
-    did; torchvision's v1.5 has it on the 3x3.
+    ``shortcut``: ``A`` pads with zeros and ``B`` projects where the shape changes; ``C`` projects in every block;
+    ``none`` removes the shortcut, which makes the block a plain chain. ``preactivation`` puts norm and nonlinearity
+    before each convolution (He et al. 2016, arXiv 1603.05027). ``stride_first`` puts the stride of a bottleneck on its
+    first 1x1 convolution, as in the paper; torchvision's v1.5 has it on the 3x3 convolution.
     """
 
     width: int
@@ -164,46 +165,50 @@ class Residual(Block):
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         if len(shape) != 3:
             raise ShapeError(
-                f"residual needs a picture (C, H, W), but its input is the vector {shape}; place it earlier"
+                f"residual needs an image (C, H, W), but its input is the vector {shape}; place it earlier"
             )
         main = self._main()
         if self.shortcut == "none":
-            return (*main, *self._last())
-        return (Branches((main, self._side(shape)), "add"), *self._last())
+            return (*main, *self._final_act())
+        return (Branches((main, self._shortcut(shape)), "add"), *self._final_act())
 
-    def _last(self) -> tuple[Layer, ...]:
+    def _final_act(self) -> tuple[Layer, ...]:
+        # with preactivation the sum goes to the next block unchanged (He et al. 2016)
         return () if self.preactivation else activate(self.act)
 
     def _main(self) -> tuple[Layer, ...]:
-        steps = self._steps()
+        convolutions = self._convolutions()
         if self.preactivation:
             norm: tuple[Layer, ...] = (BatchNorm(),) if self.norm else ()
             return tuple(
                 layer
-                for width, kernel, stride in steps
+                for width, kernel, stride in convolutions
                 for layer in (*norm, *activate(self.act), self._conv(width, kernel, stride))
             )
-        *inner, (width, kernel, stride) = steps
+        *inner, (width, kernel, stride) = convolutions
         chain = tuple(layer for w, k, s in inner for layer in conv_norm_act(w, k, s, norm=self.norm, act=self.act))
         return chain + conv_norm_act(width, kernel, stride, norm=self.norm, act="none")
 
-    def _steps(self) -> tuple[tuple[int, int, int], ...]:
-        """(width, kernel, stride) of each convolution."""
+    def _convolutions(self) -> tuple[tuple[int, int, int], ...]:
+        """Return (width, kernel, stride) of each convolution of the main branch."""
         if self.form == "basic":
             return ((self.width, 3, self.stride), (self.width, 3, 1))
         if self.width % 4:
             raise ShapeError(
-                f"a bottleneck needs a width that 4 divides, but got {self.width}; use {self.width // 4 * 4 + 4}"
+                f"the width of a bottleneck must be a multiple of 4, but got {self.width}; "
+                f"use {self.width // 4 * 4 + 4}"
             )
+        # the paper reduces the size in the first 1x1, which skips three of four pixels at stride 2
         first, middle = (self.stride, 1) if self.stride_first else (1, self.stride)
         return ((self.width // 4, 1, first), (self.width // 4, 3, middle), (self.width, 1, 1))
 
-    def _side(self, shape: Shape) -> tuple[Layer, ...]:
+    def _shortcut(self, shape: Shape) -> tuple[Layer, ...]:
         changes = self.stride != 1 or shape[0] != self.width
         if self.shortcut == "C" or (self.shortcut == "B" and changes):
             if self.preactivation:
                 return (self._conv(self.width, 1, self.stride),)
             return conv_norm_act(self.width, 1, self.stride, norm=self.norm, act="none")
+        # shortcut A; without a change of the shape the shortcut is the identity, which is an empty chain
         return (PadShortcut(self.width, self.stride),) if changes else ()
 
     def _conv(self, width: int, kernel: int, stride: int) -> Layer:
@@ -212,7 +217,7 @@ class Residual(Block):
 
 @dataclass(frozen=True)
 class Linear(Block):
-    """act(norm(W x + b)): a fully connected layer; a picture is flattened first."""
+    """act(norm(W x + b)): a fully connected layer; an image is flattened first."""
 
     width: int
     norm: bool = False
@@ -222,6 +227,7 @@ class Linear(Block):
     constraints: ClassVar[dict[str, Constraint]] = {"width": positive_int, **NORM_AND_ACT}
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
+        # a vector is not flattened: an extra layer would change the fingerprint
         flatten: tuple[Layer, ...] = (Flatten(),) if len(shape) == 3 else ()
         norm: tuple[Layer, ...] = (BatchNorm(),) if self.norm else ()
         return (*flatten, FullyConnected(self.width, bias=not self.norm), *norm, *activate(self.act))
@@ -229,7 +235,7 @@ class Linear(Block):
 
 @dataclass(frozen=True)
 class GlobalAverage(Block):
-    """mean over the picture: (C, H, W) -> (C,), the head of most networks since 2013."""
+    """mean over all pixels: (C, H, W) -> (C,), the last block of most networks since 2013."""
 
     kind: ClassVar[str] = "global-average"
 
@@ -239,10 +245,10 @@ class GlobalAverage(Block):
 
 @dataclass(frozen=True)
 class PyramidPool(Block):
-    """flatten(max over n x n windows) for each n of ``bins``, side by side (He et al. 2014, arXiv 1406.4729).
+    """flatten(max over n x n windows) for each n of ``bins``, concatenated (He et al. 2014, arXiv 1406.4729).
 
-    The windows cover the picture, whatever its size: (C, H, H) -> (C * (n1^2 + n2^2 + ...),). Where n does not divide
-    the size they overlap, as in the paper.
+    The windows cover images of any size: (C, H, H) -> (C * (n1^2 + n2^2 + ...),). If n does not divide H, the windows
+    overlap, as in the paper.
     """
 
     bins: tuple[int, ...] = (7, 3, 2, 1)
@@ -258,19 +264,20 @@ class PyramidPool(Block):
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         if len(shape) != 3 or shape[1] != shape[2] or shape[1] < max(self.bins):
             raise ShapeError(
-                f"pyramid-pool needs a square picture of at least {max(self.bins)} pixels a side, but its input is "
+                f"pyramid-pool needs a square image of at least {max(self.bins)} pixels a side, but its input is "
                 f"{shape}; use fewer bins, or fewer strides before it"
             )
         return (Branches(tuple((self._pool(shape[1], n), Flatten()) for n in self.bins), "concat"),)
 
     def _pool(self, size: int, bins: int) -> Layer:
+        # the last window ends at the edge of the image: (bins - 1) * stride + kernel == size
         stride = size // bins
         return Pooling("max", size - (bins - 1) * stride, stride)
 
 
 @dataclass(frozen=True)
 class ResponseNorm(Block):
-    """Local response normalisation, as AlexNet had it."""
+    """Local response normalisation across ``size`` channels, as in AlexNet (Krizhevsky et al. 2012)."""
 
     size: int = 5
 
@@ -281,10 +288,21 @@ class ResponseNorm(Block):
         return (LocalResponse(self.size),)
 
 
-PLAIN = (Backbone, LocalContrast)  # written down as they are
+LAYERS_AS_BLOCKS = (Backbone, LocalContrast)  # layers that users write directly
 BLOCKS: dict[str, type[Block]] = {
     block.kind: block
-    for block in (Conv, ConvPool, Pool, Residual, Inception, Linear, GlobalAverage, PyramidPool, ResponseNorm, *PLAIN)
+    for block in (
+        Conv,
+        ConvPool,
+        Pool,
+        Residual,
+        Inception,
+        Linear,
+        GlobalAverage,
+        PyramidPool,
+        ResponseNorm,
+        *LAYERS_AS_BLOCKS,
+    )
 }
 
 
@@ -336,10 +354,14 @@ def _check_block_class(kind: str, block: Any) -> None:
 
 
 def block_from_json(data: Mapping[str, Any]) -> Block:
-    """The block or layer that ``to_json`` wrote; an unknown kind or field is refused, the nearest named."""
+    """Return the block or layer that ``to_json`` wrote.
+
+    Raises ``ValueError`` for an unknown kind or field, with the nearest known name, and for a missing field.
+    """
     if not isinstance(data, Mapping) or "kind" not in data:
-        raise ValueError(f'a block is an object with a "kind", but got {data!r}')
+        raise ValueError(f'a block must be an object with a "kind", but got {data!r}; write {{"kind": "conv", ...}}')
     try:
+        # layers as well as blocks: the canonical form of an architecture consists of layers
         kind = look_up({**BLOCKS, **LAYERS}, data["kind"], "block")
     except ValueError as error:
         raise ValueError(f"{error}; an own block is known after its module was imported: see [plugins]") from None
@@ -347,14 +369,14 @@ def block_from_json(data: Mapping[str, Any]) -> Block:
     for name in data:
         if name != "kind" and name not in known:
             raise ValueError(unknown(f"field of {kind.kind}", name, known))
-    values = {name: _revive(value) for name, value in data.items() if name != "kind"}
+    values = {name: _from_json(value) for name, value in data.items() if name != "kind"}
     missing = [n for n, f in known.items() if n not in values and f.default is MISSING]
     if missing:
         raise ValueError(f"{kind.kind} needs {', '.join(missing)}, as in {{kind = {kind.kind!r}, {missing[0]} = 16}}")
     return kind(**values)
 
 
-def _revive(value: Any) -> Any:
+def _from_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return block_from_json(value)
-    return tuple(_revive(item) for item in value) if isinstance(value, list | tuple) else value
+    return tuple(_from_json(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,1 +1,1 @@
-"""A space under a budget: count, sample, index, mutate, prove infeasible."""
+"""A search space under a budget: count, sample, index and mutate architectures, and prove that none fits."""

@@ -1,10 +1,12 @@
-"""Cost tables: a graph's costs as arrays, how many paths have each total, and whether a path can still fit.
+"""Cost arrays of a graph, count tables (how many paths have each total cost), and lower bounds for walks.
 
-Costs add up along a path, so the paths of a node are those of its targets moved by what the edges cost (dynamic
-programming from the end). Two count tables hold them: :class:`ExactCountTable` by exact cost, where few costs differ,
-and :class:`BucketCountTable` by cost rounded down to buckets, edge by edge. A path has one total in either table, so
-drawing a total in proportion to its count, and then edge after edge in proportion to what is left, is uniform over the
-paths.
+The tables are computed by dynamic programming from the end: costs add along a path, so the count table of a node is the
+sum of the tables of its targets, each shifted by the cost of the edge. There are two kinds. :class:`ExactCountTable`
+counts by exact cost and is used if there are few different costs. :class:`BucketCountTable` counts by cost in buckets,
+where the cost of each edge is rounded down.
+
+Every path has exactly one total in either table. Thus the following draw is uniform over the paths: first a total in
+proportion to its count, then edge after edge in proportion to the number of completions with the remaining cost.
 """
 
 import random
@@ -25,27 +27,29 @@ Ints = NDArray[np.int64]
 
 
 class CostArrays:
-    """A graph's costs as arrays: for each node its edges and, for each limited cost, what they take.
+    """The limited costs of a graph as arrays, with one column for each limited cost.
 
-    ``order`` lists the nodes, each behind all its targets; ``costs[node]`` has a row for each edge, ``last[node]`` is
-    the head's cost or None; ``first`` is spent before the first block; ``highs`` and ``lows`` are the limits, where a
-    missing upper limit is the largest total of any path.
+    ``order`` lists the nodes, each after all its targets. ``costs[node]`` has a row for each edge. ``head_costs[node]``
+    is the cost of the head, or None if no network ends there. ``base`` is the cost that every architecture has in
+    addition to blocks and head. ``lows`` and ``highs`` are the limits; a missing upper limit becomes the largest total
+    of any path.
     """
 
     def __init__(
         self,
         order: Sequence[Node],
         costs: dict[Node, Ints],
-        last: dict[Node, Ints | None],
-        first: Ints,
+        head_costs: dict[Node, Ints | None],
+        base: Ints,
         lows: Sequence[float],
         highs: Sequence[float],
     ) -> None:
-        self.order, self.costs, self.last, self.first = order, costs, last, first
-        self.least = self._extreme(np.minimum)
-        self.most = self._extreme(np.maximum)
-        top = self.most[self.start] + first
-        self.highs = np.array([min(high, most) for high, most in zip(highs, top, strict=True)], dtype=np.int64)
+        self.order, self.costs, self.head_costs, self.base = order, costs, head_costs, base
+        self.min_costs = self._extreme_costs(np.minimum)
+        self.max_costs = self._extreme_costs(np.maximum)
+        largest = self.max_costs[self.start] + base
+        # finite limits also where the budget has none, because buckets divide the range up to the limit
+        self.highs = np.array([min(high, total) for high, total in zip(highs, largest, strict=True)], dtype=np.int64)
         self.lows = np.array(lows, dtype=np.int64)
 
     @property
@@ -53,45 +57,46 @@ class CostArrays:
         """The first node of every path."""
         return self.order[-1]
 
-    def _extreme(self, choose: "np.ufunc") -> dict[Node, Ints]:
-        found: dict[Node, Ints] = {}
+    def _extreme_costs(self, choose: "np.ufunc") -> dict[Node, Ints]:
+        """Return the extreme of each cost, taken separately, over all paths from each node to an end."""
+        extremes: dict[Node, Ints] = {}
         for node in self.order:
-            rows = [] if self.last[node] is None else [self.last[node]]
-            rows += [cost + found[edge.target] for edge, cost in zip(node.edges, self.costs[node], strict=True)]
-            found[node] = choose.reduce(np.array(rows))
-        return found
+            rows = [] if self.head_costs[node] is None else [self.head_costs[node]]
+            rows += [cost + extremes[edge.target] for edge, cost in zip(node.edges, self.costs[node], strict=True)]
+            extremes[node] = choose.reduce(np.array(rows))
+        return extremes
 
     @cached_property
-    def reach(self) -> dict[Node, Ints]:
-        """The least of each cost that is spent before each node."""
-        spent = {self.start: self.first}
+    def min_costs_before(self) -> dict[Node, Ints]:
+        """The minimum of each cost, taken separately, over all paths from the start to each node."""
+        minima = {self.start: self.base}
         for node in reversed(self.order):
             for edge, cost in zip(node.edges, self.costs[node], strict=True):
-                here = spent[node] + cost
-                spent[edge.target] = np.minimum(spent[edge.target], here) if edge.target in spent else here
-        return spent
+                spent = minima[node] + cost
+                minima[edge.target] = np.minimum(minima[edge.target], spent) if edge.target in minima else spent
+        return minima
 
     @cached_property
-    def length(self) -> int:
-        """The most edges of a path, the head counted as one."""
-        return self.ahead[self.start] + 1
+    def max_path_length(self) -> int:
+        """The number of edges of the longest path plus one; the head counts as an edge."""
+        return self.max_edges_after[self.start] + 1
 
     @cached_property
-    def ahead(self) -> dict[Node, int]:
-        """The most edges from each node to the end, the head counted as one."""
-        far: dict[Node, int] = {}
+    def max_edges_after(self) -> dict[Node, int]:
+        """The maximum number of edges from each node to an end; the head counts as an edge."""
+        n_edges: dict[Node, int] = {}
         for node in self.order:
-            far[node] = max([1 + far[edge.target] for edge in node.edges], default=1)
-        return far
+            n_edges[node] = max([1 + n_edges[edge.target] for edge in node.edges], default=1)
+        return n_edges
 
     def fits(self, total: Ints) -> NDArray[np.bool_]:
-        """Whether exact totals (rows) lie inside every limit."""
+        """Return for each exact total (row) whether it is inside every limit."""
         return np.asarray(((total >= self.lows) & (total <= self.highs)).all(axis=-1))
 
 
 @cached_per_space
 def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: bool = True) -> CostArrays:
-    """The graph's costs ``names`` as arrays, with the budget's limits, or without them where not ``bounded``."""
+    """Return the costs ``names`` of the graph as arrays, with the limits of the budget if ``bounded``, else without."""
     axes, limits = [AXES.index(name) for name in names], constrained.limits if bounded else {}
     bounds = [limits.get(name, (0, None)) for name in names]
 
@@ -104,15 +109,15 @@ def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: 
     return CostArrays(
         order,
         {node: np.array([row(edge.cost, edge.latency_ns) for edge in node.edges]) for node in order},
-        {node: None if node.last is None else row(node.last, node.last_latency_ns) for node in order},
-        row(graph.first_cost, graph.first_latency_ns),
+        {node: None if node.last is None else row(node.last, node.head_latency_ns) for node in order},
+        row(graph.first_cost, graph.base_latency_ns),
         [low for low, _ in bounds],
         [float("inf") if high is None else high for _, high in bounds],
     )
 
 
 class CountTable(ABC):
-    """How many paths have each total, and how a path with a given total continues."""
+    """The number of paths with each total cost, and how a path with a given total continues at each node."""
 
     def __init__(self, arrays: CostArrays) -> None:
         self.arrays = arrays
@@ -120,35 +125,41 @@ class CountTable(ABC):
     @property
     @abstractmethod
     def totals(self) -> tuple[Ints, NDArray[np.float64]]:
-        """All totals of whole paths that may lie inside the limits (rows), and how many paths have each."""
+        """The totals (rows) of all complete paths that may be inside the limits, and the number of paths of each."""
 
     @abstractmethod
     def costs(self, rows: Ints) -> Ints:
-        """What totals (rows) are in units of cost: exactly, or at least."""
+        """Return the costs of totals (rows), base cost included: exact costs, or lower bounds for buckets."""
 
     @abstractmethod
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
-        """How many paths spend exactly ``rest``: along each edge of ``node``, and last by ending there."""
+        """Return the number of paths from ``node`` that spend exactly ``rest``.
+
+        One number for each edge of ``node``, and as the last one 1 or 0 for ending at ``node``.
+        """
 
     @abstractmethod
-    def step(self, node: Node, place: int) -> Total:
-        """What an edge of ``node`` takes off the rest."""
+    def step(self, node: Node, number: int) -> Total:
+        """Return the part of the total that the edge ``number`` of ``node`` spends."""
 
     def draw(self, total: Total, rng: random.Random) -> list[Edge]:
-        """A path with that total, each equally likely."""
+        """Draw a path with this total, each equally likely."""
         node, rest, path = self.arrays.start, total, list[Edge]()
         while True:
-            cumulated = self.weights(node, rest).cumsum()
-            place = int(cumulated.searchsorted(rng.random() * cumulated[-1], side="right"))
-            if place == len(node.edges):
+            cumulative = self.weights(node, rest).cumsum()
+            number = int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
+            if number == len(node.edges):  # the last weight is that of ending here
                 return path
-            path.append(node.edges[place])
-            rest = tuple(map(int.__sub__, rest, self.step(node, place)))
-            node = node.edges[place].target
+            path.append(node.edges[number])
+            rest = tuple(map(int.__sub__, rest, self.step(node, number)))
+            node = node.edges[number].target
 
 
 class ExactCountTable(CountTable):
-    """Path counts by exact cost; :class:`TooManyCosts` above ``limit`` different costs at the nodes."""
+    """Path counts by exact cost.
+
+    Raises :class:`TooManyCosts` if the nodes together have more than ``limit`` different costs.
+    """
 
     def __init__(self, arrays: CostArrays, limit: int = 2_000_000) -> None:
         super().__init__(arrays)
@@ -156,28 +167,30 @@ class ExactCountTable(CountTable):
         self._rows: dict[Node, Ints] = {}
         self._counts: dict[Node, list[int]] = {}
         self._lookup: dict[Node, dict[Total, int]] = {}
-        used = 0
+        n_costs = 0
         for node in arrays.order:
             self._rows[node], self._counts[node] = self._merge(node)
-            used += len(self._counts[node])
-            if used > limit:
+            n_costs += len(self._counts[node])
+            if n_costs > limit:
                 raise TooManyCosts(f"more than {limit:,} different costs")
 
     def _merge(self, node: Node) -> tuple[Ints, list[int]]:
-        """The costs and counts of one node: those of its targets moved by the edges, without what breaks a limit."""
+        """Return the costs and counts of one node: those of its targets shifted by the edges, within upper limits."""
         arrays = self.arrays
-        last = arrays.last[node]
-        rows = [] if last is None else [last[None]]
-        counts: list[list[int]] = [] if last is None else [[1]]
+        head_cost = arrays.head_costs[node]
+        rows = [] if head_cost is None else [head_cost[None]]
+        counts: list[list[int]] = [] if head_cost is None else [[1]]
         for edge, cost in zip(node.edges, arrays.costs[node], strict=True):
             rows.append(self._rows[edge.target] + cost)
             counts.append(self._counts[edge.target])
+        # before merging, because sorting so many rows only to find too many costs would be slow
         if sum(map(len, counts)) > 4 * self._limit:
             raise TooManyCosts(f"more than {self._limit:,} different costs")
         stacked = np.concatenate(rows)
-        numbers = np.array([number for part in counts for number in part], dtype=object)
-        keep = (stacked + arrays.reach.get(node, arrays.first) <= arrays.highs).all(axis=1)
-        return _unique(stacked[keep], numbers[keep])
+        # Python integers, because counts can exceed 64 bits
+        stacked_counts = np.array([count for part in counts for count in part], dtype=object)
+        keep = (stacked + arrays.min_costs_before.get(node, arrays.base) <= arrays.highs).all(axis=1)
+        return _unique(stacked[keep], stacked_counts[keep])
 
     @property
     def totals(self) -> tuple[Ints, NDArray[np.float64]]:
@@ -186,43 +199,46 @@ class ExactCountTable(CountTable):
 
     @cached_property
     def inside(self) -> tuple[Ints, list[int]]:
-        """The totals of whole paths inside the limits, and exactly how many paths have each."""
+        """The totals of complete paths inside the limits, and the exact number of paths of each."""
         rows, counts = self._rows[self.arrays.start], self._counts[self.arrays.start]
-        inside = self.arrays.fits(rows + self.arrays.first)
+        inside = self.arrays.fits(rows + self.arrays.base)
         return rows[inside], list(compress(counts, inside))
 
     def costs(self, rows: Ints) -> Ints:
-        return rows + self.arrays.first
+        return rows + self.arrays.base
 
     @cached_property
     def count(self) -> int:
-        """How many paths lie inside the limits, exactly."""
+        """The exact number of paths inside the limits."""
         return sum(self.inside[1])
 
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
-        left = [tuple(row) for row in (np.array(rest) - self.arrays.costs[node]).tolist()] if node.edges else []
-        counts = [self._number(edge.target, row) for edge, row in zip(node.edges, left, strict=True)]
-        last = self.arrays.last[node]
-        return np.array([*counts, last is not None and tuple(last.tolist()) == rest], dtype=float)
+        rests = [tuple(row) for row in (np.array(rest) - self.arrays.costs[node]).tolist()] if node.edges else []
+        counts = [self._count(edge.target, row) for edge, row in zip(node.edges, rests, strict=True)]
+        head_cost = self.arrays.head_costs[node]
+        return np.array([*counts, head_cost is not None and tuple(head_cost.tolist()) == rest], dtype=float)
 
-    def step(self, node: Node, place: int) -> Total:
-        return tuple(self.arrays.costs[node][place].tolist())
+    def step(self, node: Node, number: int) -> Total:
+        return tuple(self.arrays.costs[node][number].tolist())
 
-    def _number(self, node: Node, rest: Total) -> int:
+    def _count(self, node: Node, rest: Total) -> int:
+        """Return the number of paths from ``node`` that cost exactly ``rest``."""
+        # built when a draw first reaches the node, because counting alone does not need it
         if node not in self._lookup:
             rows = map(tuple, self._rows[node].tolist())
             self._lookup[node] = dict(zip(rows, self._counts[node], strict=True))
         return self._lookup[node].get(rest, 0)
 
 
-class TooManyCosts(Exception):  # noqa: N818 - not an error: the caller takes buckets instead
-    """There are too many different costs for an exact table."""
+class TooManyCosts(Exception):  # noqa: N818 - not an error: the caller uses buckets instead
+    """Raised if there are too many different costs for an exact table."""
 
 
 def _unique(rows: Ints, counts: NDArray[np.object_]) -> tuple[Ints, list[int]]:
-    """Equal rows merged, their counts added."""
+    """Merge equal rows and add their counts."""
     if len(rows) == 0:
         return rows, []
+    # after sorting, equal rows are adjacent
     order = np.lexsort(rows.T)
     rows, counts = rows[order], counts[order]
     first = np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])
@@ -230,102 +246,112 @@ def _unique(rows: Ints, counts: NDArray[np.object_]) -> tuple[Ints, list[int]]:
 
 
 class BucketCountTable(CountTable):
-    """Path counts by cost in buckets, each edge's cost rounded down: a path's total is never above its true cost.
+    """Path counts by cost in buckets; the cost of each edge is rounded down.
 
-    One limited cost has 4,096 buckets up to its limit, two have 192 each; of more, the first two are in the table and
-    the draw's exact check sees to the others.
+    Thus the total of a path in the table is never above its true cost, and a path may exceed a limit by the rounding. A
+    draw must check exact costs afterwards. One limited cost has 4,096 buckets up to its limit, two have 192 each. With
+    more than two limited costs the table has the first two, and only the exact check considers the others.
     """
 
-    BUCKETS = {1: 4096, 2: 192}
+    BUCKETS = {1: 4096, 2: 192}  # number of limited costs -> buckets of each
 
     def __init__(self, arrays: CostArrays) -> None:
         super().__init__(arrays)
         self.axes = min(2, len(arrays.highs))
         self.n = self.BUCKETS[self.axes]
-        room = arrays.highs - arrays.first - arrays.least[arrays.start]
-        self.width = np.maximum(1, -(-(room[: self.axes] + 1) // self.n))
-        self._number = {node: i for i, node in enumerate(arrays.order)}
-        self._targets = {node: np.array([self._number[edge.target] for edge in node.edges]) for node in arrays.order}
-        self._steps = {node: self._floors(node) for node in arrays.order}
-        self._ends = {node: self._end(node) for node in arrays.order}
+        span = arrays.highs - arrays.base - arrays.min_costs[arrays.start]
+        self.width = np.maximum(1, -(-(span[: self.axes] + 1) // self.n))  # cost units of a bucket, rounded up
+        self._index = {node: i for i, node in enumerate(arrays.order)}
+        self._targets = {node: np.array([self._index[edge.target] for edge in node.edges]) for node in arrays.order}
+        self._steps = {node: self._edge_buckets(node) for node in arrays.order}
+        self._heads = {node: self._head_bucket(node) for node in arrays.order}
+        # counts as floats: they may exceed 64-bit integers, and draws need only their ratios
         self._tables = np.zeros((len(arrays.order), *(self.n,) * self.axes))
         for node in arrays.order:
             self._fill(node)
 
     def _fill(self, node: Node) -> None:
-        """The node's table: those of its targets, each moved by what the edge costs."""
-        table = self._tables[self._number[node]]
-        end = self._ends[node]
-        if end is not None and max(end) < self.n:
-            table[end] += 1
+        """Compute the table of a node: the sum of those of its targets, each shifted by the buckets of the edge."""
+        table = self._tables[self._index[node]]
+        head = self._heads[node]
+        if head is not None and max(head) < self.n:
+            table[head] += 1
         for target, step in zip(self._targets[node], self._steps[node].tolist(), strict=True):
-            if max(step) < self.n:
-                to = tuple(slice(s, None) for s in step)
-                since = tuple(slice(None, self.n - s) for s in step)
-                table[to] += self._tables[target][since]
+            if max(step) < self.n:  # an edge that costs more than all buckets breaks a limit
+                shifted = tuple(slice(s, None) for s in step)
+                remaining = tuple(slice(None, self.n - s) for s in step)
+                table[shifted] += self._tables[target][remaining]
 
-    def _floors(self, node: Node) -> Ints:
-        """Buckets of each edge. Costs are counted above the least it takes anyway, which keeps the buckets narrow."""
+    def _edge_buckets(self, node: Node) -> Ints:
+        """Return the buckets that each edge of ``node`` spends.
+
+        Only the cost above the minimum from each node to the end is counted. This keeps the buckets narrow.
+        """
         if not node.edges:
             return np.zeros((0, self.axes), dtype=np.int64)
-        least = self.arrays.least
-        over = self.arrays.costs[node] - least[node] + np.array([least[edge.target] for edge in node.edges])
-        return np.asarray(over[:, : self.axes] // self.width)
+        minimum = self.arrays.min_costs
+        excess = self.arrays.costs[node] - minimum[node] + np.array([minimum[edge.target] for edge in node.edges])
+        return np.asarray(excess[:, : self.axes] // self.width)
 
-    def _end(self, node: Node) -> Total | None:
-        last = self.arrays.last[node]
-        return None if last is None else tuple(((last - self.arrays.least[node])[: self.axes] // self.width).tolist())
+    def _head_bucket(self, node: Node) -> Total | None:
+        head_cost = self.arrays.head_costs[node]
+        if head_cost is None:
+            return None
+        return tuple(((head_cost - self.arrays.min_costs[node])[: self.axes] // self.width).tolist())
 
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
         counts = np.zeros(len(node.edges) + 1)
         if node.edges:
-            left = np.array(rest) - self._steps[node]
-            on = (left >= 0).all(axis=1)
-            counts[:-1][on] = self._tables[(self._targets[node][on], *left[on].T)]
-        counts[-1] = self._ends[node] == rest
+            rests = np.array(rest) - self._steps[node]
+            affordable = (rests >= 0).all(axis=1)
+            counts[:-1][affordable] = self._tables[(self._targets[node][affordable], *rests[affordable].T)]
+        counts[-1] = self._heads[node] == rest
         return counts
 
-    def step(self, node: Node, place: int) -> Total:
-        return tuple(self._steps[node][place].tolist())
+    def step(self, node: Node, number: int) -> Total:
+        return tuple(self._steps[node][number].tolist())
 
     def costs(self, rows: Ints) -> Ints:
-        base = self.arrays.first + self.arrays.least[self.arrays.start]
-        return np.asarray(base[: self.axes] + rows * self.width)
+        minimum = self.arrays.base + self.arrays.min_costs[self.arrays.start]
+        return np.asarray(minimum[: self.axes] + rows * self.width)
 
     @cached_property
-    def _whole(self) -> tuple[Ints, NDArray[np.float64]]:
-        table = self._tables[self._number[self.arrays.start]]
+    def _complete(self) -> tuple[Ints, NDArray[np.float64]]:
+        """The totals of complete paths, and the number of paths of each."""
+        table = self._tables[self._index[self.arrays.start]]
         rows = np.argwhere(table > 0)
-        # rows below a lower limit even when the most that rounding can take off is added back
-        highest = self.costs(rows + self.arrays.length)
+        # drop rows below a lower limit, but only if they are below it even with the maximal rounding added
+        highest = self.costs(rows + self.arrays.max_path_length)
         keep = (highest >= self.arrays.lows[: self.axes]).all(axis=1)
         return rows[keep], table[tuple(rows[keep].T)]
 
     @property
     def totals(self) -> tuple[Ints, NDArray[np.float64]]:
-        return self._whole
+        return self._complete
 
     @cached_property
     def bounds(self) -> tuple[float, float]:
-        """Between how many and how many paths lie inside the limits on the table's axes."""
-        rows, counts = self._whole
+        """A lower and an upper bound of the number of paths inside the limits."""
+        rows, counts = self._complete
         lowest = self.costs(rows)
-        highest = lowest + self.arrays.length * (self.width - 1)
+        highest = lowest + self.arrays.max_path_length * (self.width - 1)
         axes = slice(self.axes)
-        surely = (highest <= self.arrays.highs[axes]).all(axis=1) & (lowest >= self.arrays.lows[axes]).all(axis=1)
-        whole = self.axes == len(self.arrays.highs)
-        return (float(counts[surely].sum()) if whole else 0.0), float(counts.sum())
+        certain = (highest <= self.arrays.highs[axes]).all(axis=1) & (lowest >= self.arrays.lows[axes]).all(axis=1)
+        # a limit outside the table may exclude every path, so that the lower bound is 0
+        all_limits = self.axes == len(self.arrays.highs)
+        return (float(counts[certain].sum()) if all_limits else 0.0), float(counts.sum())
 
-    def rest(self, node: Node) -> NDArray[np.bool_]:
-        """Whether a path finishes from ``node`` with so many buckets above the least it takes from there."""
-        return np.asarray(self._tables[self._number[node]] > 0)
+    def has_path(self, node: Node) -> NDArray[np.bool_]:
+        """Return for each bucket whether some path from ``node`` spends it above the minimum cost from there."""
+        return np.asarray(self._tables[self._index[node]] > 0)
 
 
 class LowerBounds:
-    """Whether a path can still meet the first two limits together from a node on; it never denies one that can.
+    """A test whether a partial path can still keep the first two limits together; it has no false negatives.
 
-    A bucket table answers. Each edge on the way to the end may have been rounded down by almost a bucket, so the query
-    is a rectangle of buckets that is wider by as many; sums over the table answer it at once.
+    The test looks up a bucket table. Each edge to the end may be rounded down by almost one bucket, therefore the test
+    looks for paths in a rectangle of buckets that is enlarged by this rounding. Cumulative sums over the table make
+    this four look-ups.
     """
 
     def __init__(self, arrays: CostArrays) -> None:
@@ -333,29 +359,31 @@ class LowerBounds:
         self._axes = self._table.axes
         self._width = self._table.width.tolist()
         self._lows, self._highs = (limits[: self._axes].tolist() for limits in (arrays.lows, arrays.highs))
-        self._least = {node: least[: self._axes].tolist() for node, least in arrays.least.items()}
+        self._min_costs = {node: minimum[: self._axes].tolist() for node, minimum in arrays.min_costs.items()}
         self._sums: dict[Node, NDArray[np.int32]] = {}
 
     def may_fit(self, node: Node, spent: Sequence[int]) -> bool:
-        """Whether a path that costs ``spent`` (one number a limited cost) before ``node`` may end inside the budget."""
-        lost, spans = self._table.arrays.ahead[node], list[tuple[int, int]]()
+        """Return whether a path that costs ``spent`` (one number per limited cost) before ``node`` may fit."""
+        n_rounded, intervals = self._table.arrays.max_edges_after[node], list[tuple[int, int]]()
         for axis, width in enumerate(self._width):
-            base = spent[axis] + self._least[node][axis]
-            low = -((base + lost * (width - 1) - self._lows[axis]) // width)
-            high = min((self._highs[axis] - base) // width, self._table.n - 1)
-            spans.append((max(low, 0), high + 1))
-        if any(low >= high for low, high in spans):
+            minimum = spent[axis] + self._min_costs[node][axis]
+            # buckets from low to high - 1 may be inside the limits; every edge may lose up to width - 1 by rounding
+            low = -((minimum + n_rounded * (width - 1) - self._lows[axis]) // width)
+            high = min((self._highs[axis] - minimum) // width, self._table.n - 1)
+            intervals.append((max(low, 0), high + 1))
+        if any(low >= high for low, high in intervals):
             return False
-        sums, (low, high) = self._sums_at(node), spans[0]
+        sums, (low, high) = self._sums_at(node), intervals[0]
         if self._axes == 1:
             return bool(sums[high] > sums[low])
-        left, right = spans[1]
+        left, right = intervals[1]
+        # the number of filled buckets in a rectangle, by inclusion and exclusion
         return bool(sums[high, right] - sums[low, right] - sums[high, left] + sums[low, left] > 0)
 
     def _sums_at(self, node: Node) -> NDArray[np.int32]:
-        """How many buckets before each position, on each axis, hold a path."""
+        """Return the number of buckets with a path before each position, on each axis (a summed-area table)."""
         if node not in self._sums:
-            sums = np.pad(self._table.rest(node), [(1, 0)] * self._axes).astype(np.int32)
+            sums = np.pad(self._table.has_path(node), [(1, 0)] * self._axes).astype(np.int32)
             for axis in range(self._axes):
                 sums = sums.cumsum(axis=axis, dtype=np.int32)
             self._sums[node] = sums

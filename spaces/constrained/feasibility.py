@@ -1,4 +1,4 @@
-"""Feasibility: the extreme architectures of a space, whether anything fits, what would, and which options never do."""
+"""Feasibility: extreme architectures, whether any fits the budget, the nearest feasible budget, dead choices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..architectures.architecture import Architecture
-from ..architectures.budget import spelled
+from ..architectures.budget import format_cost
 from ..blocks.base import Block
 from ..blocks.cost import Cost
 from ..parameters.domains import Choice, Repeat
@@ -16,31 +16,34 @@ from .cost_tables import CostArrays, Ints, cost_arrays
 from .graph import Edge, Node
 from .indexing import walk
 
-MAX_FRONT = 4096  # points of a front; a longer one is thinned by merging neighbours into what is cheaper than both
+# Maximum number of points of a Pareto front. A longer front is thinned: neighbouring points are replaced by their
+# minimum in every cost. Thus a thinned front may make something look feasible that is not, but never the reverse.
+MAX_FRONT_POINTS = 4096
 
 
 def cheapest(constrained: ConstrainedSpace, by: str = "params") -> tuple[Architecture, Cost]:
-    """The architecture of the whole space with the least ``by``, whatever the budget."""
-    return _extreme(constrained, by, constrained.least, min)
+    """Return the architecture of the whole space with the lowest cost ``by``, ignoring the budget, and its cost."""
+    return _extreme(constrained, by, constrained.min_costs, min)
 
 
 def most_expensive(constrained: ConstrainedSpace, by: str = "params") -> tuple[Architecture, Cost]:
-    """The architecture of the whole space with the most ``by``, whatever the budget."""
-    return _extreme(constrained, by, constrained.most, max)
+    """Return the architecture of the whole space with the highest cost ``by``, ignoring the budget, and its cost."""
+    return _extreme(constrained, by, constrained.max_costs, max)
 
 
 def _extreme(
-    constrained: ConstrainedSpace, by: str, table: dict[Node, Vector], choose: Callable[..., Any]
+    constrained: ConstrainedSpace, by: str, extremes: dict[Node, Vector], choose: Callable[..., Any]
 ) -> tuple[Architecture, Cost]:
+    """Follow from the start, at each node, the edge or end with the extreme cost ``by``."""
     axis, vector = AXES.index(by), constrained.cost_vector
     node = constrained.graph.start
     path: list[Edge] = []
     while True:
         options: list[tuple[int, Edge | None]] = [
-            (vector(edge.cost, edge.latency_ns)[axis] + table[edge.target][axis], edge) for edge in node.edges
+            (vector(edge.cost, edge.latency_ns)[axis] + extremes[edge.target][axis], edge) for edge in node.edges
         ]
         if node.last is not None:
-            options.insert(0, (vector(node.last, node.last_latency_ns)[axis], None))
+            options.insert(0, (vector(node.last, node.head_latency_ns)[axis], None))
         _, edge = choose(options, key=lambda option: option[0])
         if edge is None:
             architecture = constrained.graph.architecture(path)
@@ -51,165 +54,178 @@ def _extreme(
 
 @cached_per_space
 def check_feasible(constrained: ConstrainedSpace) -> None:
-    """Raise :class:`BudgetError` where nothing fits, with the cheapest architecture and the nearest budget."""
+    """Raise :class:`BudgetError` if no architecture fits; it names the cheapest one and the nearest feasible budget."""
     for name in constrained.limits:
         _check_limit(constrained, name)
-    if not something_fits(constrained):
+    if not is_feasible(constrained):
         raise BudgetError(
-            f"nothing in the space {constrained.space.name!r} fits {constrained.budget}: each limit alone can be met, "
-            f"all together cannot; the cheapest by params is {_in_words(cheapest(constrained, 'params')[1])}, by macs "
-            f"{_in_words(cheapest(constrained, 'macs')[1])}; {_remedy(constrained)}"
+            f"no architecture in the space {constrained.space.name!r} fits {constrained.budget}: each limit alone can "
+            f"be met, but not all together; the cheapest by params has {_params_and_macs(constrained, 'params')}, the "
+            f"cheapest by macs has {_params_and_macs(constrained, 'macs')}; {_remedy(constrained)}"
         )
 
 
 def _check_limit(constrained: ConstrainedSpace, name: str) -> None:
-    """Raise where even the extreme architecture breaks the limit ``name`` alone."""
+    """Raise :class:`BudgetError` if even the extreme architecture breaks the limit ``name``."""
     axis, (low, high), space = AXES.index(name), constrained.limits[name], constrained.space.name
     graph, start = constrained.graph, constrained.graph.start
-    base = constrained.cost_vector(graph.first_cost, graph.first_latency_ns)[axis]
-    least, most = base + constrained.least[start][axis], base + constrained.most[start][axis]
-    if high is not None and least > high:
-        found, its_cost = cheapest(constrained, name)
+    base = constrained.cost_vector(graph.first_cost, graph.base_latency_ns)[axis]
+    minimum, maximum = base + constrained.min_costs[start][axis], base + constrained.max_costs[start][axis]
+    if high is not None and minimum > high:
         raise BudgetError(
-            f"nothing in the space {space!r} fits {spelled(name, high, '<=')}: the cheapest architecture has "
-            f"{spelled(name, least)} ({found}; {_in_words(its_cost)}); {_remedy(constrained)}"
+            f"no architecture in the space {space!r} fits {format_cost(name, high, '<=')}: the cheapest architecture "
+            f"has {format_cost(name, minimum)} ({cheapest(constrained, name)[0]}; "
+            f"{_params_and_macs(constrained, name)}); {_remedy(constrained)}"
         )
-    if most < low:
+    if maximum < low:
         raise BudgetError(
-            f"nothing in the space {space!r} fits {name} >= {low:,}: the dearest architecture has {name} {most:,} "
-            f"({most_expensive(constrained, name)[0]}); lower min_{name} or add larger options"
+            f"no architecture in the space {space!r} fits {name} >= {low:,}: the most expensive architecture has "
+            f"{name} {maximum:,} ({most_expensive(constrained, name)[0]}); lower min_{name} or add larger options"
         )
 
 
 def _remedy(constrained: ConstrainedSpace) -> str:
-    nearest = " and ".join(spelled(name, value, "=", "d") for name, value in nearest_budget(constrained).items())
-    return f"the nearest budget that something fits is {nearest}; raise the limits or add smaller options"
+    nearest = " and ".join(format_cost(name, value, "=", "d") for name, value in nearest_budget(constrained).items())
+    return f"the nearest budget that can be met is {nearest}; raise the limits or add smaller options"
 
 
-def _in_words(found: Cost) -> str:
-    return f"params {found.params:,}, macs {found.macs:,}"
+def _params_and_macs(constrained: ConstrainedSpace, by: str) -> str:
+    """Return the params and macs of the cheapest architecture by the cost ``by`` as text."""
+    _, cost = cheapest(constrained, by)
+    return f"params {cost.params:,}, macs {cost.macs:,}"
 
 
-def something_fits(constrained: ConstrainedSpace) -> bool:
-    """Whether anything lies inside all limits together; the cheapest architectures are tried first."""
+def is_feasible(constrained: ConstrainedSpace) -> bool:
+    """Return whether any architecture keeps all limits together."""
     names, limits = constrained.limited, constrained.limits
+    # the cheapest architectures first: with generous budgets they fit, and the search below is not needed
     if not names or any(constrained.allows(cheapest(constrained, name)[0]) for name in names):
         return True
+    # without lower limits the Pareto front decides; with them a walk must search for an architecture
     if not any(low for low, _ in limits.values()):
         return all(value <= (limits[name][1] or 0) for name, value in nearest_budget(constrained).items())
     return next(walk(constrained), None) is not None
 
 
 def nearest_budget(constrained: ConstrainedSpace) -> dict[str, int]:
-    """The upper limits, each as low as possible, that something fits and that stretch the given ones least.
+    """Return the feasible upper limits that are nearest to those of the budget, by cost name.
 
-    Of the non-dominated totals, the one whose largest ratio to its limit is least: at most 1 where something fits the
-    budget's upper limits as they are.
+    Among the non-dominated total costs it is the one with the smallest maximum ratio of cost to limit. That ratio is at
+    most 1 if an architecture fits the upper limits of the budget. Lower limits are ignored.
     """
     names = tuple(name for name, (_, high) in constrained.limits.items() if high is not None)
     arrays = cost_arrays(constrained, names, bounded=False)
-    rows = fronts(arrays)[arrays.start] + arrays.first
+    rows = fronts(arrays)[arrays.start] + arrays.base
     highs = np.array([max(constrained.limits[name][1] or 0, 1) for name in names])
     best = rows[(rows / highs).max(axis=1).argmin()]
     return dict(zip(names, best.tolist(), strict=True))
 
 
 def dead_choices(constrained: ConstrainedSpace) -> list[tuple[str, object]]:
-    """Options that no architecture inside the upper limits takes: (path of the choice, the option).
+    """Return the options that no architecture inside the upper limits uses: (path of the choice, the option).
 
-    What is named is dead for certain; an option that shares all its blocks with a living one is not named.
+    Every listed option is certainly dead. An option whose blocks are all shared with a usable option is not listed.
     """
     names = tuple(name for name, (_, high) in constrained.limits.items() if high is not None)
     graph = constrained.graph
     every = {choice for node in graph.order for edge in node.edges for choice in edge.choices}
-    dead = every - (_living(cost_arrays(constrained, names)) if names else every)
-    below = tuple(
-        _below(path, graph.options[path], index) for path, index in dead if _holds_blocks(graph.options[path][index])
+    dead = every - (_usable_choices(cost_arrays(constrained, names)) if names else every)
+    # the choices inside a dead option are dead with it and are not listed separately
+    inner_paths = tuple(
+        _inner_path(path, graph.options[path], index) for path, index in dead if _is_blocks(graph.options[path][index])
     )
-    named = [choice for choice in sorted(dead) if not choice[0].startswith(below)]
-    return [(path, _spelled(graph.options[path][index])) for path, index in named]
+    listed = [choice for choice in sorted(dead) if not choice[0].startswith(inner_paths)]
+    return [(path, _value_or_label(graph.options[path][index])) for path, index in listed]
 
 
-def _below(path: str, options: tuple[Any, ...], index: int) -> str:
-    """How the paths of the choices inside an option begin: they die with it, and need no mention."""
+def _inner_path(path: str, options: tuple[Any, ...], index: int) -> str:
+    """Return the prefix of the paths of all choices inside an option."""
     option = options[index]
     return f"{child_path(path, options, index)}.{option.kind + '.' if isinstance(option, Block) else ''}"
 
 
-def _spelled(option: object) -> object:
-    """A value as it is, blocks in a word."""
-    return label(option) if _holds_blocks(option) else option
+def _value_or_label(option: object) -> object:
+    """Return a value unchanged, and the label of an option that consists of blocks."""
+    return label(option) if _is_blocks(option) else option
 
 
-def _holds_blocks(option: object) -> bool:
-    """Whether ``option`` is made of blocks; an empty sequence is a way to have none."""
+def _is_blocks(option: object) -> bool:
+    """Return whether ``option`` consists of blocks; an empty sequence counts, because it means no block."""
     if isinstance(option, tuple | list):
-        return all(map(_holds_blocks, option))
+        return all(map(_is_blocks, option))
     return isinstance(option, Block | Choice | Repeat)
 
 
-def _living(arrays: CostArrays) -> set[tuple[str, int]]:
-    """The choices on edges from a node that can be reached to one that can be finished inside the limits."""
-    ahead, behind = fronts(arrays), _fronts_before(arrays)
-    alive: set[tuple[str, int]] = set()
+def _usable_choices(arrays: CostArrays) -> set[tuple[str, int]]:
+    """Return the choices on those edges that some path inside the upper limits contains."""
+    fronts_after, fronts_before = fronts(arrays), _fronts_before(arrays)
+    usable: set[tuple[str, int]] = set()
     for node in arrays.order:
-        if node not in behind:
+        if node not in fronts_before:
             continue
-        for edge, spent in zip(node.edges, arrays.costs[node], strict=True):
-            if not edge.choices <= alive and _fit_together(behind[node] + spent, ahead[edge.target], arrays.highs):
-                alive |= edge.choices
-    return alive
+        for edge, cost in zip(node.edges, arrays.costs[node], strict=True):
+            if not edge.choices <= usable and _fit_together(
+                fronts_before[node] + cost, fronts_after[edge.target], arrays.highs
+            ):
+                usable |= edge.choices
+    return usable
 
 
 def _fit_together(spent: Ints, rest: Ints, highs: Ints) -> bool:
+    """Return whether any row of ``spent`` plus any row of ``rest`` is within ``highs``."""
     return any(bool((row + rest <= highs).all(axis=1).any()) for row in spent)
 
 
 def fronts(arrays: CostArrays) -> dict[Node, Ints]:
-    """For each node the cheapest ways to finish: no row undercuts another in every cost."""
-    found: dict[Node, Ints] = {}
+    """Return for each node the non-dominated costs of the paths from it to an end, as rows."""
+    fronts_after: dict[Node, Ints] = {}
     for node in arrays.order:
-        last = arrays.last[node]
-        rows = [] if last is None else [last[None]]
-        rows += [found[edge.target] + cost for edge, cost in zip(node.edges, arrays.costs[node], strict=True)]
-        found[node] = non_dominated(np.concatenate(rows))
-    return found
+        head_cost = arrays.head_costs[node]
+        rows = [] if head_cost is None else [head_cost[None]]
+        rows += [fronts_after[edge.target] + cost for edge, cost in zip(node.edges, arrays.costs[node], strict=True)]
+        fronts_after[node] = non_dominated(np.concatenate(rows))
+    return fronts_after
 
 
 def _fronts_before(arrays: CostArrays) -> dict[Node, Ints]:
-    """For each node the cheapest ways to get there."""
-    heaped: dict[Node, list[Ints]] = {arrays.start: [arrays.first[None]]}
-    found: dict[Node, Ints] = {}
-    for node in reversed(arrays.order):
-        if node in heaped:
-            found[node] = non_dominated(np.concatenate(heaped[node]))
+    """Return for each reachable node the non-dominated costs of the paths from the start to it, as rows."""
+    incoming: dict[Node, list[Ints]] = {arrays.start: [arrays.base[None]]}
+    fronts_before: dict[Node, Ints] = {}
+    for node in reversed(arrays.order):  # every node after all nodes with an edge to it
+        if node in incoming:
+            fronts_before[node] = non_dominated(np.concatenate(incoming[node]))
             for edge, cost in zip(node.edges, arrays.costs[node], strict=True):
-                heaped.setdefault(edge.target, []).append(found[node] + cost)
-    return found
+                incoming.setdefault(edge.target, []).append(fronts_before[node] + cost)
+    return fronts_before
 
 
 def non_dominated(rows: Ints) -> Ints:
-    """The rows that no other row undercuts or equals in every column; at most :data:`MAX_FRONT`, thinned downwards."""
-    rows = np.unique(rows, axis=0)
+    """Return the rows that no other row dominates (is at most equal in every column): the Pareto front.
+
+    The result has at most :data:`MAX_FRONT_POINTS` rows; a longer front is thinned.
+    """
+    rows = np.unique(rows, axis=0)  # sorted lexicographically
     if rows.shape[1] == 1:
         return rows[:1]
     if rows.shape[1] == 2:
-        best = np.minimum.accumulate(rows[:, 1])
-        keep = np.concatenate([[True], rows[1:, 1] < best[:-1]])
-        return _thin(rows[keep])
+        # sorted by the first cost, a row is on the front if its second cost is lower than all before
+        lowest = np.minimum.accumulate(rows[:, 1])
+        on_front = np.concatenate([[True], rows[1:, 1] < lowest[:-1]])
+        return _thin(rows[on_front])
     return _thin(_sweep(rows))
 
 
 def _sweep(rows: Ints) -> Ints:
-    kept: list[Ints] = []
-    for row in rows:  # in lexicographic order a row is undercut by one before it or by none
-        if not kept or not (np.array(kept) <= row).all(axis=1).any():
-            kept.append(row)
-    return np.array(kept)
+    """Return the non-dominated rows among ``rows`` in lexicographic order, for three or more columns."""
+    front: list[Ints] = []
+    for row in rows:  # in lexicographic order only an earlier row can dominate a row
+        if not front or not (np.array(front) <= row).all(axis=1).any():
+            front.append(row)
+    return np.array(front)
 
 
 def _thin(rows: Ints) -> Ints:
-    if len(rows) <= MAX_FRONT:
+    if len(rows) <= MAX_FRONT_POINTS:
         return rows
-    parts: Sequence[Ints] = np.array_split(rows, MAX_FRONT // 2)
+    parts: Sequence[Ints] = np.array_split(rows, MAX_FRONT_POINTS // 2)
     return np.array([part.min(axis=0) for part in parts])

@@ -1,4 +1,4 @@
-"""Indices: every architecture of a space has a number, and those inside the budget are walked in its order."""
+"""Indices of architectures: each architecture of a space has a number, which defines the order of walks."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,10 @@ from .graph import Edge, Node
 
 
 def walk(constrained: ConstrainedSpace, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Architecture]]:
-    """(index, architecture) of all that fits, in the order of the indices, from ``start`` to before ``stop``.
+    """Yield (index, architecture) for all that fit the budget, by ascending index from ``start`` to ``stop`` - 1.
 
-    Subtrees in which nothing can fit are skipped. Workers that split the indices from 0 to ``size`` need no
-    coordinator, and a walk can be resumed behind its last index.
+    Subtrees in which no architecture can fit are skipped. Workers can split the range from 0 to ``size`` without a
+    coordinator, and a walk can be resumed after its last index.
     """
     for index, path in _paths(constrained, start):
         if stop is not None and index >= stop:
@@ -21,30 +21,34 @@ def walk(constrained: ConstrainedSpace, start: int = 0, stop: int | None = None)
 
 
 def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, list[Edge]]]:
+    """Yield (index, path) for all paths that fit, from the index ``first`` on, by depth-first search."""
     graph, limited_costs, completions = constrained.graph, constrained.limited_costs, constrained.completions
     bounds = _lower_bounds(constrained)
     stack: list[tuple[Node, int, Vector, list[Edge]]] = [
-        (graph.start, 0, limited_costs(graph.first_cost, graph.first_latency_ns), [])
+        (graph.start, 0, limited_costs(graph.first_cost, graph.base_latency_ns), [])
     ]
     while stack:
         node, index, spent, path = stack.pop()
+        # skip a subtree that ends before the first index, or in which nothing fits
         if index + completions[node] <= first or not _may_fit(constrained, bounds, node, spent):
             continue
         if node.last is not None:
-            if index >= first and constrained.fits(add(spent, limited_costs(node.last, node.last_latency_ns))):
+            # the network that ends here has the first index of the subtree
+            if index >= first and constrained.fits(add(spent, limited_costs(node.last, node.head_latency_ns))):
                 yield index, path
             index += 1
-        following = []
+        children = []
         for edge in node.edges:
-            following.append((edge.target, index, add(spent, limited_costs(edge.cost, edge.latency_ns)), [*path, edge]))
+            children.append((edge.target, index, add(spent, limited_costs(edge.cost, edge.latency_ns)), [*path, edge]))
             index += completions[edge.target]
-        stack += reversed(following)
+        stack += reversed(children)  # the first child is popped first, so that indices ascend
 
 
 def _may_fit(constrained: ConstrainedSpace, bounds: LowerBounds | None, node: Node, spent: Vector) -> bool:
-    least, most = constrained.least[node], constrained.most[node]
+    """Return whether some path through ``node`` that costs ``spent`` before it may fit; never False if one fits."""
+    min_costs, max_costs = constrained.min_costs[node], constrained.max_costs[node]
     if not all(
-        spent[i] + least[axis] <= constrained.highs[i] and spent[i] + most[axis] >= constrained.lows[i]
+        spent[i] + min_costs[axis] <= constrained.highs[i] and spent[i] + max_costs[axis] >= constrained.lows[i]
         for i, axis in enumerate(constrained.axes)
     ):
         return False
@@ -53,22 +57,30 @@ def _may_fit(constrained: ConstrainedSpace, bounds: LowerBounds | None, node: No
 
 @cached_per_space
 def _lower_bounds(constrained: ConstrainedSpace) -> LowerBounds | None:
-    """Only between lower and upper limits, where the extremes of each cost taken separately cut off too little."""
+    """Return lower bounds if the budget has lower limits, else None.
+
+    With upper limits only, the minimum of each cost is enough to skip subtrees. Between lower and upper limits it is
+    not: there the minimum and maximum, each taken separately, exclude too little.
+    """
     return LowerBounds(cost_arrays(constrained, constrained.limited)) if any(constrained.lows) else None
 
 
 def architecture_at(constrained: ConstrainedSpace, index: int) -> Architecture:
-    """The architecture with that index in the space, whether it fits the budget or not."""
+    """Return the architecture with this index in the space; it may be outside the budget."""
     return constrained.graph.architecture(path_at(constrained, index))
 
 
 def path_at(constrained: ConstrainedSpace, index: int) -> list[Edge]:
-    """The path of the architecture with that index; ``ValueError`` where there is none."""
+    """Return the path of the architecture with this index; raise ``ValueError`` if the index is out of range."""
     if not 0 <= index < constrained.size:
-        raise ValueError(f"an index of this space lies in [0, {constrained.size - 1}], but got {index}")
+        raise ValueError(
+            f"an index must be in [0, {constrained.size - 1}], because the space {constrained.space.name!r} has "
+            f"{constrained.size:,} architectures, but got {index}"
+        )
     node, completions = constrained.graph.start, constrained.completions
     path: list[Edge] = []
     while True:
+        # ``index`` is relative to the subtree of ``node``
         if node.last is not None:
             if index == 0:
                 return path
@@ -82,16 +94,20 @@ def path_at(constrained: ConstrainedSpace, index: int) -> list[Edge]:
 
 
 def index_of(constrained: ConstrainedSpace, architecture: Architecture) -> int:
-    """The index of ``architecture``; ``ValueError`` where it is not in the space."""
+    """Return the index of ``architecture``; raise ``ValueError`` if the space does not contain it."""
     path = constrained.graph.path(architecture)
     if path is None:
-        raise ValueError(f"{architecture} is no point of the space {constrained.space.name!r}")
+        raise ValueError(
+            f"an architecture must be in the space {constrained.space.name!r} to have an index, but the space does not "
+            f"contain {architecture} with input {architecture.input_shape} and {architecture.classes} classes; add its "
+            "options to the space"
+        )
     node, index = constrained.graph.start, 0
-    for step in path:
+    for path_edge in path:
         index += node.last is not None
         for edge in node.edges:
-            if edge is step:
+            if edge is path_edge:
                 break
             index += constrained.completions[edge.target]
-        node = step.target
+        node = path_edge.target
     return index

@@ -1,4 +1,4 @@
-"""Mutation: architectures one decision apart, crossover of two, and repair of what breaks the budget."""
+"""Mutation and crossover of decisions, and repair of decisions that break the budget."""
 
 import math
 import random
@@ -10,13 +10,13 @@ from ..blocks.base import ShapeError
 from ..search_space.space import Decisions, Space
 from .constrained_space import ConstrainedSpace
 
-MAX_REPAIR_STEPS = 100  # decisions that a repair may change before it gives up
+MAX_REPAIR_STEPS = 100  # number of decisions that a repair may change before it gives up
 
 
 def complete_decisions(space: Space, wanted: Decisions, rng: random.Random) -> tuple[dict[str, int], dict[str, int]]:
-    """Complete ``wanted``: drop the decisions that no longer apply and draw those that are missing by ``rng``.
+    """Complete the decisions ``wanted``: remove those that do not apply and draw missing ones at random.
 
-    Returns the decisions and, for each, the number of its options.
+    Returns the decisions and, for each path, its number of options.
     """
     decisions: dict[str, int] = {}
     counts: dict[str, int] = {}
@@ -31,7 +31,7 @@ def complete_decisions(space: Space, wanted: Decisions, rng: random.Random) -> t
 
 
 def neighbours(space: Space, decisions: Decisions, rng: random.Random) -> Iterator[dict[str, int]]:
-    """Every result of changing one decision; decisions that then newly apply are drawn by ``rng``."""
+    """Yield every result of changing one decision; decisions that newly apply are drawn at random."""
     _, counts = complete_decisions(space, decisions, rng)
     for path, count in counts.items():
         for index in range(count):
@@ -40,8 +40,9 @@ def neighbours(space: Space, decisions: Decisions, rng: random.Random) -> Iterat
 
 
 def mutate(constrained: ConstrainedSpace, decisions: Decisions, rng: random.Random) -> dict[str, int] | None:
-    """A neighbour inside the budget, drawn evenly; None where there is none."""
+    """Return a random neighbour inside the budget, each equally likely; None if there is none."""
     _, counts = complete_decisions(constrained.space, decisions, rng)
+    # in random order and lazily: the first change that fits is taken, and the others are not evaluated
     changes = [(path, index) for path, count in counts.items() for index in range(count) if index != decisions[path]]
     rng.shuffle(changes)
     mutants = (complete_decisions(constrained.space, {**decisions, path: index}, rng)[0] for path, index in changes)
@@ -51,34 +52,38 @@ def mutate(constrained: ConstrainedSpace, decisions: Decisions, rng: random.Rand
 def crossover(
     constrained: ConstrainedSpace, mother: Decisions, father: Decisions, rng: random.Random
 ) -> dict[str, int] | None:
-    """A child inside the budget with each decision from one of its parents; None where it cannot be repaired."""
+    """Return a child inside the budget with each decision from a random parent; None if its repair fails."""
+    # a decision that only one parent has comes from that parent
     child = {path: rng.choice([p for p in (mother, father) if path in p])[path] for path in {**mother, **father}}
     return repair(constrained, complete_decisions(constrained.space, child, rng)[0], rng)
 
 
 def repair(constrained: ConstrainedSpace, decisions: Decisions, rng: random.Random) -> dict[str, int] | None:
-    """The decisions inside the budget that are reached by changing, again and again, the one that helps most.
+    """Change one decision at a time, each time the one that reduces the violation most, until the budget is met.
 
-    Decisions inside the budget come back as they are. None where no single change helps any more.
+    Returns decisions that are already inside the budget unchanged, and None if no single change reduces the violation.
     """
-    current, distance = dict(decisions), violation(constrained, decisions)
+    current, current_violation = dict(decisions), violation(constrained, decisions)
     for _ in range(MAX_REPAIR_STEPS):
-        if distance == 0:
+        if current_violation == 0:
             return current
-        changed = [
-            (violation(constrained, one), rng.random(), one) for one in neighbours(constrained.space, current, rng)
+        # the random number breaks ties, because dicts cannot be compared
+        candidates = [
+            (violation(constrained, neighbour), rng.random(), neighbour)
+            for neighbour in neighbours(constrained.space, current, rng)
         ]
-        nearest, _, best = min(changed, default=(math.inf, 0.0, {}))
-        if nearest >= distance:
+        best_violation, _, best = min(candidates, default=(math.inf, 0.0, {}))
+        if best_violation >= current_violation:
             return None
-        current, distance = best, nearest
+        current, current_violation = best, best_violation
     return None
 
 
 def violation(constrained: ConstrainedSpace, decisions: Decisions) -> float:
-    """Constraint violation: the sum over the limits of the log of the factor too much or too little; 0 inside.
+    """Return the constraint violation: 0 inside the budget, infinite if the blocks do not fit together.
 
-    Infinite where the blocks do not fit together.
+    It is the sum over the broken limits of log(value / upper limit) or log(lower limit / value), so that costs of
+    different magnitudes count equally.
     """
     try:
         architecture = constrained.space.architecture(decisions)
@@ -86,6 +91,7 @@ def violation(constrained: ConstrainedSpace, decisions: Decisions) -> float:
         return math.inf
     cost, total = architecture.cost.at(constrained.batch_size), 0.0
     for name, (low, high) in constrained.limits.items():
+        # at least 1, because the logarithm of 0 does not exist
         value = max(constrained.latency_ns(architecture) if name == LATENCY else getattr(cost, name), 1)
         if high is not None and value > high:
             total += math.log(value / max(high, 0.5))

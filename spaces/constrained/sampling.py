@@ -1,4 +1,4 @@
-"""Counting and sampling: how many architectures fit a budget, and draws from them, each equally likely."""
+"""Counting and sampling: the number of architectures that fit a budget, and uniform draws from them."""
 
 import bisect
 import itertools
@@ -19,20 +19,20 @@ from .graph import Edge
 from .indexing import architecture_at, walk
 from .vectorized import Batch
 
-MAX_EXACT_COSTS = 300_000  # different costs up to which a table is exact
-N_SHARE_DRAWS = 4_000  # plain draws that estimate how much of the space fits
-MIN_REJECTION_SHARE = 0.003  # share of the space above which plain rejection is cheaper than a table
-N_COUNT_DRAWS = 2_000  # draws behind an estimated count
-N_HISTOGRAM_DRAWS = 2_000  # draws behind a histogram that no exact table gives
-N_LOG_BINS = 32  # of the logarithm of the MACs
-MAX_REJECTED_DRAWS = 100_000  # draws without a hit before the space is walked instead
+MAX_EXACT_COSTS = 300_000  # maximum number of different costs of an exact table; above, a table has buckets
+N_SHARE_DRAWS = 4_000  # unrestricted draws that estimate the share of the space that fits
+MIN_REJECTION_SHARE = 0.003  # share of the space above which rejection sampling is cheaper than a table
+N_COUNT_DRAWS = 2_000  # draws for an estimated count
+N_HISTOGRAM_DRAWS = 2_000  # draws for a histogram if no exact table is possible
+N_LOG_BINS = 32  # bins of the logarithm of the MACs
+MAX_REJECTED_DRAWS = 100_000  # failed draws per architecture, after which the space is walked instead
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many architectures fit: ``low <= true <= high`` for certain, ``value`` the best estimate.
+    """The number of architectures that fit: the best estimate ``value``, and certain bounds ``low`` and ``high``.
 
-    ``standard_error`` is that of the estimate; where the count is exact it is 0 and all three are the same.
+    ``standard_error`` is the standard error of the estimate. For an exact count it is 0, and the other three are equal.
     """
 
     value: int
@@ -58,24 +58,28 @@ class Count:
 
 @cached_per_space
 def count(constrained: ConstrainedSpace) -> Count:
-    """How many architectures fit: exact where their costs can be told apart in a table, else estimated."""
+    """Count the architectures that fit: exactly if an exact count table is possible, else by an estimate."""
     if not constrained.limited:
         return Count(constrained.size, constrained.size, constrained.size)
     table = count_table(constrained)
     if isinstance(table, ExactCountTable):
         return Count(table.count, table.count, table.count)
-    assert isinstance(table, BucketCountTable)
+    assert isinstance(table, BucketCountTable)  # for the type checker
     low, high = table.bounds
+    # the estimate is the upper bound times the share of draws from the table that fit exactly
     draw = TableDraw(constrained, table)
     hits = sum(draw.attempt(rng) is not None for rng in [random.Random(0)] for _ in range(N_COUNT_DRAWS)) if high else 0
     share = hits / N_COUNT_DRAWS
-    # where none or all of the draws fit the share is still not certain, so the error keeps a floor
+    # if no draw or every draw fits, the share is still uncertain; therefore the variance has a minimum
     error = high * max(share * (1 - share) / N_COUNT_DRAWS, N_COUNT_DRAWS**-2.0) ** 0.5
     return Count(round(min(max(high * share, low), high)), int(low), int(high), error)
 
 
 def count_table(constrained: ConstrainedSpace, names: tuple[str, ...] | None = None) -> CountTable:
-    """The exact table of the costs ``names`` (default: all limited ones) where it is small enough, else in buckets."""
+    """Return the count table of the costs ``names`` (default: all limited costs).
+
+    It is exact if there are at most :data:`MAX_EXACT_COSTS` different costs, else it has buckets.
+    """
     arrays = cost_arrays(constrained, names or constrained.limited)
     try:
         return ExactCountTable(arrays, MAX_EXACT_COSTS)
@@ -84,39 +88,42 @@ def count_table(constrained: ConstrainedSpace, names: tuple[str, ...] | None = N
 
 
 def sample(constrained: ConstrainedSpace, n: int, rng: random.Random, by: str = "uniform") -> list[Architecture]:
-    """Draw ``n`` architectures that fit, independently of each other.
+    """Draw ``n`` architectures that fit, independently and with replacement.
 
-    ``by`` is "uniform" or "log-macs", see :class:`Draw`. Raises :class:`BudgetError` where nothing fits.
+    ``by`` is "uniform" or "log-macs", see :class:`Draw`. Raises :class:`BudgetError` if no architecture fits.
     """
     check_feasible(constrained)
-    return draws(constrained, by).many(n, rng)
+    return sampler(constrained, by).many(n, rng)
 
 
 def sample_one(constrained: ConstrainedSpace, rng: random.Random, by: str = "uniform") -> Architecture:
-    """Draw one architecture that fits; :class:`BudgetError` where nothing does."""
-    return draws(constrained, by).one(rng)
+    """Draw one architecture that fits; raise :class:`BudgetError` if none does."""
+    return sampler(constrained, by).one(rng)
 
 
 def histogram(constrained: ConstrainedSpace, by: str = "macs", bins: int = 12) -> list[tuple[int, int, int | float]]:
-    """(from, to, how many) of the architectures that fit, in even steps of the logarithm of the cost ``by``.
+    """Return (low, high, number of architectures that fit) for ``bins`` bins of the cost ``by``.
 
-    Whole numbers are exact. Where costs cannot be told apart in a table the numbers are floats: shares of draws.
+    The bins have equal width in the logarithm of the cost. Integer numbers are exact. If no exact count table is
+    possible, the numbers are floats, estimated from draws.
     """
     costs, counts = _weighted_costs(constrained, by)
     if not len(costs):
         return []
+    # at least 1, because the logarithm of 0 does not exist; + 1, because bins exclude their upper end
     edges = np.geomspace(max(costs.min(), 1), costs.max() + 1, bins + 1)
-    which = np.clip(np.searchsorted(edges, costs, side="right") - 1, 0, bins - 1)
-    sums: list[int | float] = [sum(counts[which == place].tolist()) for place in range(bins)]
+    bin_of = np.clip(np.searchsorted(edges, costs, side="right") - 1, 0, bins - 1)
+    sums: list[int | float] = [sum(counts[bin_of == number].tolist()) for number in range(bins)]
     return [(int(low), int(high), n) for low, high, n in zip(edges, edges[1:], sums, strict=False)]
 
 
 def _weighted_costs(constrained: ConstrainedSpace, by: str) -> tuple[Ints, NDArray[Any]]:
-    """Costs ``by`` of what fits, and how many architectures each stands for: from an exact table, or from draws."""
+    """Return costs ``by`` of architectures that fit, and the number of architectures that each represents."""
     table = count_table(constrained, (by, *(name for name in constrained.limited if name != by)))
     if isinstance(table, ExactCountTable):
-        rows, numbers = table.inside
-        return table.costs(rows)[:, 0], np.array(numbers, dtype=object)
+        rows, counts = table.inside
+        return table.costs(rows)[:, 0], np.array(counts, dtype=object)
+    # from draws, not from buckets, which are too coarse for this
     total = count(constrained).value
     drawn = Draw(constrained).many(N_HISTOGRAM_DRAWS, random.Random(0)) if total else []
     costs = np.array([getattr(cost(one, constrained.batch_size), by) for one in drawn], dtype=np.int64)
@@ -124,7 +131,7 @@ def _weighted_costs(constrained: ConstrainedSpace, by: str) -> tuple[Ints, NDArr
 
 
 class TableDraw:
-    """Draws from a count table; in buckets a draw may overshoot a limit, and then it is rejected."""
+    """Draws from a count table. With buckets a drawn path may exceed a limit; then the draw is rejected."""
 
     def __init__(self, constrained: ConstrainedSpace, table: CountTable) -> None:
         self.constrained, self.table = constrained, table
@@ -134,103 +141,111 @@ class TableDraw:
         self.cumulated = list(itertools.accumulate(self.weights))
 
     def attempt(self, rng: random.Random) -> list[Edge] | None:
-        """A path, uniform over those that fit, or None where the draw overshot."""
+        """Draw a path, uniform over those that fit; return None if the drawn path exceeds a limit."""
         if not self.cumulated:
             return None
-        place = bisect.bisect_right(self.cumulated, rng.random() * self.cumulated[-1], hi=len(self.cumulated) - 1)
-        return self._at(place, rng)
+        # hi: a random number near 1 may be rounded up to the total weight, which is after the last index
+        index = bisect.bisect_right(self.cumulated, rng.random() * self.cumulated[-1], hi=len(self.cumulated) - 1)
+        return self._draw_with_total(index, rng)
 
-    def _at(self, place: int, rng: random.Random) -> list[Edge] | None:
-        path = self.table.draw(self.totals[place], rng)
+    def _draw_with_total(self, index: int, rng: random.Random) -> list[Edge] | None:
+        path = self.table.draw(self.totals[index], rng)
         return path if self.constrained.fits_path(path) else None
 
     @cached_property
     def _bins(self) -> list[list[int]]:
-        """Places of the totals by the logarithm of their MACs (the first axis), empty bins left out."""
+        """Indices of the totals in bins of the logarithm of their MACs (the first axis), without empty bins."""
         logs = np.log(self.table.costs(self.table.totals[0])[:, 0] + 1)
         edges = np.linspace(logs.min(), logs.max(), N_LOG_BINS + 1)
-        which = np.clip(np.searchsorted(edges, logs, side="right") - 1, 0, N_LOG_BINS - 1)
-        return [found.tolist() for b in range(N_LOG_BINS) if len(found := np.flatnonzero(which == b))]
+        bin_of = np.clip(np.searchsorted(edges, logs, side="right") - 1, 0, N_LOG_BINS - 1)
+        return [indices.tolist() for b in range(N_LOG_BINS) if len(indices := np.flatnonzero(bin_of == b))]
 
     def attempt_log(self, rng: random.Random) -> list[Edge] | None:
-        """As :meth:`attempt`, but even in the logarithm of the first axis, bin by bin."""
+        """Draw as :meth:`attempt`, but uniformly in the logarithm of the first axis: first a bin, then a path in it."""
         if not self.totals:
             return None
-        places = rng.choice(self._bins)
-        weights = [self.weights[place] for place in places]
+        indices = rng.choice(self._bins)
+        weights = [self.weights[index] for index in indices]
+        # several draws from the same bin, or bins with many rejections would be drawn too rarely
         for _ in range(20):
-            path = self._at(rng.choices(places, weights)[0], rng)
+            path = self._draw_with_total(rng.choices(indices, weights)[0], rng)
             if path is not None:
                 return path
         return None
 
 
 class Draw:
-    """One architecture after another from inside a budget: by rejection where much of the space fits, else by table.
+    """A sampler of the architectures inside a budget.
 
-    ``by`` is "uniform", every architecture that fits equally likely, or "log-macs", spread over the logarithm of the
-    MACs: uniform draws pile up at the upper limit, where most architectures are. The spread is even where MACs can be
-    told apart in a table, else as even as its buckets are narrow.
+    ``by`` is "uniform" (every architecture that fits is equally likely) or "log-macs" (uniform in the logarithm of the
+    MACs). Uniform draws concentrate near the upper limit, where most architectures are; "log-macs" also covers small
+    ones. It is exact with an exact count table, else approximate within the width of its buckets.
+
+    Uniform draws use rejection from the whole space if enough of the space fits, otherwise a count table.
     """
 
     def __init__(self, constrained: ConstrainedSpace, by: str = "uniform") -> None:
         if by not in ("uniform", "log-macs"):
-            raise ValueError(f"a draw is by 'uniform' or 'log-macs', but got {by!r}")
+            raise ValueError(f"a draw must be by 'uniform' or 'log-macs', but got {by!r}; use one of them")
         self.constrained, self.by = constrained, by
 
     @cached_property
     def plain(self) -> bool:
-        """Whether plain rejection is cheap enough."""
+        """Whether draws use plain rejection from the whole space, without a table."""
         return self.by == "uniform" and self.share >= MIN_REJECTION_SHARE
 
     @cached_property
     def share(self) -> float:
-        """About how much of the space fits, by plain draws."""
+        """The approximate share of the space that fits, estimated from draws of the whole space."""
+        # a fixed seed, so that the same space always chooses the same method and reproduces its draws
         return float(self.batch.fits(self.batch.draw(N_SHARE_DRAWS, np.random.default_rng(0))).mean())
 
     @cached_property
     def batch(self) -> Batch:
-        """The whole space, drawn from many at a time."""
+        """The whole space as arrays, for drawing many architectures at a time."""
         return Batch(self.constrained)
 
     @cached_property
     def from_table(self) -> TableDraw:
-        """The table that is drawn from otherwise."""
+        """Draws from the count table, used instead of plain rejection; for "log-macs" its first axis are the MACs."""
         others = tuple(name for name in self.constrained.limited if name != "macs")
         names = self.constrained.limited if self.by == "uniform" else ("macs", *others)
         return TableDraw(self.constrained, count_table(self.constrained, names))
 
     def many(self, n: int, rng: random.Random) -> list[Architecture]:
-        """``n`` architectures, drawn apart from each other; :class:`BudgetError` where nothing fits."""
+        """Draw ``n`` architectures independently; raise :class:`BudgetError` if no architecture fits."""
         return (self._rejected if self.plain else self._tabled)(n, rng)
 
     def one(self, rng: random.Random) -> Architecture:
-        """One architecture."""
+        """Draw one architecture."""
         return self.many(1, rng)[0]
 
     def _rejected(self, n: int, rng: random.Random) -> list[Architecture]:
-        generator, found = np.random.default_rng(rng.getrandbits(64)), list[Architecture]()
-        while len(found) < n:
-            codes = self.batch.draw(int(min(100_000, 2 * (n - len(found)) / self.share + 10)), generator)
-            codes = codes[self.batch.fits(codes)][: n - len(found)]
-            found += [self.constrained.graph.architecture(self.batch.path(code)) for code in codes]
-        return found
+        """Draw by rejection: many architectures of the whole space at a time, of which those that fit are kept."""
+        generator, accepted = np.random.default_rng(rng.getrandbits(64)), list[Architecture]()
+        while len(accepted) < n:
+            # twice the expected number of draws, but at most 100,000 at a time
+            codes = self.batch.draw(int(min(100_000, 2 * (n - len(accepted)) / self.share + 10)), generator)
+            codes = codes[self.batch.fits(codes)][: n - len(accepted)]
+            accepted += [self.constrained.graph.architecture(self.batch.path(code)) for code in codes]
+        return accepted
 
     def _tabled(self, n: int, rng: random.Random) -> list[Architecture]:
+        """Draw from the count table; if nearly all draws are rejected, list what fits and draw from the list."""
         draw = self.from_table
         attempt = draw.attempt if self.by == "uniform" else draw.attempt_log
-        found: list[Architecture] = []
+        accepted: list[Architecture] = []
         for _ in range(MAX_REJECTED_DRAWS * n if draw.cumulated else 0):
             path = attempt(rng)
-            found += [self.constrained.graph.architecture(path)] if path is not None else []
-            if len(found) == n:
-                return found
+            accepted += [self.constrained.graph.architecture(path)] if path is not None else []
+            if len(accepted) == n:
+                return accepted
         check_feasible(self.constrained)
         indices = [index for index, _ in walk(self.constrained)]
         return [architecture_at(self.constrained, rng.choice(indices)) for _ in range(n)]
 
 
 @cached_per_space
-def draws(constrained: ConstrainedSpace, by: str = "uniform") -> Draw:
-    """The sampler of a constrained space; its share and tables are computed once."""
+def sampler(constrained: ConstrainedSpace, by: str = "uniform") -> Draw:
+    """Return the sampler of a constrained space, whose share and tables are computed only once."""
     return Draw(constrained, by)

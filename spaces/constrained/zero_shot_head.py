@@ -1,4 +1,4 @@
-"""Zero-shot heads: what one costs, and the largest that a recipe space can put behind the networks of a space."""
+"""Costs of zero-shot heads, and the largest head that a recipe space allows for the networks of a space."""
 
 import itertools
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from ..recipes.zero_shot_recipe import ZeroShotRecipe
 from .constrained_space import BudgetError
 from .graph import Edge, Graph
 
-WORDS = ("form", "similarity", "loss")  # of a recipe: what a head's cost hangs on, beside its sizes
-LIMITED = ("params", "macs", "activations", "memory_bytes")
+CATEGORICAL_KEYS = ("form", "similarity", "loss")  # keys of a recipe, apart from sizes, that change the cost of a head
+LIMITED_COSTS = ("params", "macs", "activations", "memory_bytes")
 
-Map = tuple[int, int, int]  # channels, height, width
+FeatureMap = tuple[int, int, int]  # channels, height, width
 
 
 class HeadCost(NamedTuple):
-    """What joins an image network to texts.
+    """The cost of the parts that connect an image network with texts.
 
-    ``image`` is the head behind the image network, for one image. ``text`` is the text network, for one text; it runs
-    once for a class and never for an image, so what it keeps is not counted. ``per_class`` is what a class costs:
-    stored numbers, and multiply-accumulates for each image that is scored against it.
+    ``image`` is the head after the image network, for one image. ``text`` is the text network, for one text. It runs
+    once per class and never per image, therefore its saved bytes are not counted. ``per_class`` is the cost of one
+    class: stored numbers, and multiply-accumulates for each image that is compared with it.
     """
 
     image: Cost
@@ -33,18 +33,22 @@ class HeadCost(NamedTuple):
     per_class: Cost
 
 
-def zero_shot_cost(recipe: ZeroShotRecipe, words: int, features: int, feature_map: Map) -> HeadCost:
-    """The closed-form cost of the heads on ``features`` F, a map (C, H, W) and texts of ``words`` p entries."""
+def zero_shot_cost(recipe: ZeroShotRecipe, words: int, features: int, feature_map: FeatureMap) -> HeadCost:
+    """Return the closed-form cost of a zero-shot head.
+
+    ``words`` is the number of entries of a text vector (p in the paper), ``features`` the number of outputs of the
+    image network (F), ``feature_map`` the shape (C, H, W) that filters are applied to.
+    """
     channels, height, width = feature_map
     vector = Cost(features * recipe.k + recipe.k, features * recipe.k, recipe.k) if recipe.has_vector else Cost()
-    filters, weights = Cost(), channels * recipe.filters * 9
+    filters, weights = Cost(), channels * recipe.filters * 9  # a 3x3 convolution reduces the map before the filters
     if recipe.has_filters:
         filters = Cost(weights + recipe.filters, weights * height * width, recipe.filters * height * width)
-    scale = Cost(params=2 if recipe.compares_by == "cosine" else 0)
+    scale = Cost(params=2 if recipe.compares_by == "cosine" else 0)  # scale and bias of the cosine
     image = vector + filters + scale
     products = words * recipe.hidden + recipe.hidden * recipe.embedding
     return HeadCost(
-        # of an image the head keeps what it reads and what it puts out
+        # for an image autograd saves the inputs and the outputs of the head
         image._replace(kept_bytes=FLOAT_BYTES * 2 * image.activations),
         Cost(products + recipe.hidden + recipe.embedding, products, recipe.hidden + recipe.embedding),
         Cost(recipe.embedding, recipe.embedding),
@@ -52,66 +56,71 @@ def zero_shot_cost(recipe: ZeroShotRecipe, words: int, features: int, feature_ma
 
 
 def largest_head(graph: Graph, recipes: RecipeSpace) -> Cost:
-    """The most that the layers behind an image network of ``graph`` cost, each number apart from the others.
+    """Return the maximum of each cost, taken separately, of a head after an image network of ``graph``.
 
-    Over all feature maps of the space and all recipes.
+    The maximum is over all feature maps of the space and all recipes.
     """
     costs = [
         zero_shot_cost(recipe, 0, graph.space.classes, shape).image
-        for recipe in _largest(recipes)
+        for recipe in _largest_recipes(recipes)
         for shape in set(_last_maps(graph))
     ]
     return Cost(*map(max, zip(*costs, strict=True))).at(recipes.largest("batch_size"))
 
 
 def left_for_image_network(budget: Budget, head: Cost) -> Budget:
-    """``budget`` without what ``head`` takes; :class:`BudgetError` where nothing is left."""
-    lowered = {}
-    for name in LIMITED:
-        high, taken = getattr(budget, name), getattr(head, name)
+    """Return ``budget`` minus the cost of ``head``; raise :class:`BudgetError` if nothing remains."""
+    limits = {}
+    for name in LIMITED_COSTS:
+        high, head_cost = getattr(budget, name), getattr(head, name)
         if high is None:
             continue
-        if high <= taken:
+        if high <= head_cost:
             raise BudgetError(
-                f"budget.{name} must leave something to the image network, but of {high:,} the largest head that the "
-                f"recipe allows takes {taken:,}; raise it, or lower recipe.k, recipe.filters or space.features"
+                f"budget.{name} must be larger than the head of the model, but the limit is {high:,} and the largest "
+                f"head that the recipe allows takes {head_cost:,}; raise the limit, or lower recipe.k, recipe.filters "
+                "or space.features"
             )
-        lowered[name] = high - taken
-    return replace(budget, **lowered)
+        limits[name] = high - head_cost
+    return replace(budget, **limits)
 
 
-def _largest(recipes: RecipeSpace) -> Iterator[ZeroShotRecipe]:
-    """For each form the recipe of the largest head; a cosine has a scale and a bias."""
+def _largest_recipes(recipes: RecipeSpace) -> Iterator[ZeroShotRecipe]:
+    """Yield the recipe with the largest sizes for each combination of :data:`CATEGORICAL_KEYS`."""
     sizes: dict[str, Any] = {name: recipes.largest(name) for name in ("k", "filters", "filter_size")}
-    for words in itertools.product(*map(recipes.ends, WORDS)):
-        yield ZeroShotRecipe(**{**sizes, **dict(zip(WORDS, words, strict=True))})
+    for values in itertools.product(*map(recipes.ends, CATEGORICAL_KEYS)):
+        yield ZeroShotRecipe(**{**sizes, **dict(zip(CATEGORICAL_KEYS, values, strict=True))})
 
 
-def _last_maps(graph: Graph) -> Iterator[Map]:
-    """Every shape (C, H, W) that may be the last one with rows and columns, and some that lie inside of a block."""
+def _last_maps(graph: Graph) -> Iterator[FeatureMap]:
+    """Yield every shape (C, H, W) that may be the last feature map of a network of ``graph``.
+
+    It may yield some more: all feature maps inside a block that turns an image into a vector.
+    """
     for node in graph.order:
         if len(node.shape) == 3:
             if node.last is not None:
-                yield _map(node.shape)
+                yield _as_map(node.shape)
             for edge in node.edges:
                 if len(edge.target.shape) != 3:
-                    yield from _maps_on(node.shape, edge)
+                    yield from _maps_inside(node.shape, edge)
 
 
-def _maps_on(shape: Shape, edge: Edge) -> Iterator[Map]:
-    yield _map(shape)
+def _maps_inside(shape: Shape, edge: Edge) -> Iterator[FeatureMap]:
+    """Yield ``shape`` and the output shapes (C, H, W) of the layers of ``edge``."""
+    yield _as_map(shape)
     for layer in edge.layers:
         shape = layer.out_shape(shape)
         if len(shape) == 3:
-            yield _map(shape)
+            yield _as_map(shape)
 
 
-def _map(shape: Shape) -> Map:
+def _as_map(shape: Shape) -> FeatureMap:
     channels, height, width = shape
     return channels, height, width
 
 
-def last_map(architecture: Architecture) -> Map:
-    """The shape (C, H, W) of the feature map that filters read: the last that has rows and columns."""
+def last_map(architecture: Architecture) -> FeatureMap:
+    """Return the shape (C, H, W) of the last feature map of ``architecture``, which filters are applied to."""
     shapes = [placed.out_shape for placed in architecture.walk() if len(placed.out_shape) == 3]
-    return _map(shapes[-1]) if shapes else architecture.input_shape
+    return _as_map(shapes[-1]) if shapes else architecture.input_shape

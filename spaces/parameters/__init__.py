@@ -1,1 +1,1 @@
-"""What a hyperparameter may be: choices, ranges, constraints, name look-up."""
+"""Domains and constraints of hyperparameters, and look-up of names."""

@@ -1,4 +1,4 @@
-"""Constraints: what the value of a hyperparameter must be, in words and as a test."""
+"""Constraints on the value of a hyperparameter, each with a description in words and a test."""
 
 import math
 from collections.abc import Callable
@@ -8,14 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What a value must be: ``description`` completes "must be ...", ``holds`` tests a value of any type."""
+    """A condition on a value.
+
+    ``description`` completes the sentence "must be ..." of an error message. ``holds`` tests a value of any type and
+    raises nothing.
+    """
 
     description: str
     holds: Callable[[Any], bool]
 
 
 def check(constraint: Constraint, value: Any, name: str) -> None:
-    """Raise ``ValueError`` where ``value``, known to the user as ``name``, breaks ``constraint``.
+    """Raise ``ValueError`` if ``value`` breaks ``constraint``; ``name`` is how the user knows the value.
 
     >>> check(positive_int, 0, "conv: width")
     Traceback (most recent call last):
@@ -26,8 +30,9 @@ def check(constraint: Constraint, value: Any, name: str) -> None:
         raise ValueError(f"{name} must be {constraint.description}, but got {value!r}")
 
 
-def _is_int(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
+def _is_int(value: Any, minimum: int) -> bool:
+    # an exact type check, because bool is a subclass of int and True is not a size
+    return type(value) is int and value >= minimum
 
 
 positive_int = Constraint("a whole number of at least 1", lambda v: _is_int(v, 1))
@@ -37,20 +42,20 @@ boolean = Constraint("true or false", lambda v: type(v) is bool)
 
 
 def real(description: str, holds: Callable[[float], bool]) -> Constraint:
-    """A finite number for which ``holds``; ``description`` names the range."""
+    """Return the constraint "a finite number for which ``holds`` is true"; ``description`` names the range."""
     return Constraint(description, lambda v: is_real(v) and holds(v))
 
 
 def is_real(value: Any) -> bool:
-    """Whether ``value`` is a finite number; true and false are none."""
+    """Return whether ``value`` is a finite number; True and False are not numbers here."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def one_of(*options: str) -> Constraint:
-    """One of ``options``."""
+    """Return the constraint "one of ``options``"."""
     return Constraint(f"one of {', '.join(options)}", lambda v: v in options)
 
 
 def optional(constraint: Constraint) -> Constraint:
-    """``constraint``, or None."""
+    """Return ``constraint`` extended by None, the value of a field that is left out."""
     return Constraint(f"{constraint.description}, or left out", lambda v: v is None or constraint.holds(v))

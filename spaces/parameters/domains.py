@@ -1,4 +1,4 @@
-"""Holes: what may be chosen where a space leaves a value open."""
+"""Domains of free parameters: a choice among options, a numeric range, a repeated block."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several options; the options are values, blocks or sequences of blocks."""
+    """A free parameter with a finite list of options: values, blocks or sequences of blocks."""
 
     options: tuple[Any, ...]
 
@@ -17,13 +17,18 @@ class Choice:
         if not self.options:
             raise ValueError("a choice needs at least one option, but got none; give it values, as in choice(16, 32)")
         for i, option in enumerate(self.options):
+            # types are compared too: 1 == True in Python, but they are two different options
             if any(option == other and type(option) is type(other) for other in self.options[:i]):
                 raise ValueError(f"the options of a choice must differ, but {option!r} is there twice; remove one")
 
 
 @dataclass(frozen=True)
 class Range:
-    """A number between ``low`` and ``high``, both included; uniform in its logarithm where ``log``."""
+    """A free parameter with any value between ``low`` and ``high``, both included.
+
+    With ``log`` the scale is logarithmic: a uniform draw is uniform in the logarithm of the value. With ``integer``
+    only integers are drawn.
+    """
 
     low: float
     high: float
@@ -41,22 +46,23 @@ class Range:
             raise ValueError(f"a logarithmic range needs low > 0, but got low={self.low}; raise it or drop `log`")
 
     def at(self, fraction: float) -> float:
-        """The value that lies ``fraction`` (0 to 1) of the way from ``low`` to ``high`` on the range's own scale.
+        """Return the value at ``fraction`` (0 to 1) of the distance from ``low`` to ``high`` on the range's scale.
 
-        Of whole numbers each has a piece of the way, from halfway to the one before it to halfway to the next.
+        In an integer range each integer n covers the interval from n - 0.5 to n + 0.5.
         """
-        first, last = self._ends
-        value = first + fraction * (last - first)
+        start, end = self._scaled_bounds
+        value = start + fraction * (end - start)
         value = math.exp(value) if self.log else value
         return min(max(round(value) if self.integer else value, self.low), self.high)
 
     def fraction(self, value: float) -> float:
-        """How far ``value`` lies from ``low`` to ``high`` on the range's own scale, from 0 to 1; undoes :meth:`at`."""
-        first, last = self._ends
-        return ((math.log(value) if self.log else value) - first) / (last - first)
+        """Return the position of ``value`` between ``low`` (0) and ``high`` (1); the inverse of :meth:`at`."""
+        start, end = self._scaled_bounds
+        return ((math.log(value) if self.log else value) - start) / (end - start)
 
     @property
-    def _ends(self) -> tuple[float, float]:
+    def _scaled_bounds(self) -> tuple[float, float]:
+        # half a unit beyond both ends, so that rounding gives the first and last integer as much as the others
         half = 0.5 if self.integer else 0.0
         low, high = self.low - half, self.high + half
         return (math.log(low), math.log(high)) if self.log else (low, high)
@@ -67,11 +73,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Repeat:
-    """``block`` again and again, ``times`` times: the depth of a stage.
+    """``block`` repeated ``times`` times, which is the depth of a stage.
 
-    What is chosen inside ``block`` is chosen once and shared by all repetitions; with ``each``, anew for each.
-    ``first`` replaces fields of the first repetition alone: ``first={"stride": 2}`` lets a stage halve its
-    input once.
+    The choices inside ``block`` are made once and shared by all repetitions; with ``each`` every repetition makes its
+    own. ``first`` replaces fields of the first repetition only: ``first={"stride": 2}`` lets a stage halve its input
+    once.
     """
 
     block: Any
@@ -84,6 +90,7 @@ class Repeat:
         for count in counts:
             if isinstance(count, bool) or not isinstance(count, int) or count < 0:
                 raise ValueError(f"`times` of a repeat must be whole numbers of at least 0, but got {count!r}")
+        # read-only, because a frozen dataclass with a dict inside could still be changed
         object.__setattr__(self, "first", MappingProxyType(dict(self.first)))
 
     def __hash__(self) -> int:
@@ -94,19 +101,20 @@ class Repeat:
 
 
 def choice(*options: Any) -> Any:
-    """One of ``options``: ``choice(16, 32)``, ``choice(Conv(16), Residual(16))``, ``choice((), (Conv(8), Pool()))``.
+    """Return a :class:`Choice` among ``options``.
 
-    A :class:`Choice`, declared as anything so that a typed block takes it in any field.
+    Examples: ``choice(16, 32)``, ``choice(Conv(16), Residual(16))``, ``choice((), (Conv(8), Pool()))``. The declared
+    return type is ``Any``, so that type checkers accept a choice in any field of a block.
     """
     return Choice(options)
 
 
 def repeat(block: Any, times: int | Choice, first: Mapping[str, Any] | None = None, *, each: bool = False) -> Repeat:
-    """``block`` repeated ``times`` times; see :class:`Repeat`."""
+    """Return ``block`` repeated ``times`` times; see :class:`Repeat`."""
     return Repeat(block, times, first or {}, each)
 
 
 def rising(options: tuple[Any, ...]) -> bool:
-    """Whether ``options`` are numbers in order."""
-    numbers = all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
-    return numbers and list(options) == sorted(options)
+    """Return whether ``options`` are numbers in ascending order."""
+    all_numbers = all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
+    return all_numbers and list(options) == sorted(options)

@@ -1,4 +1,4 @@
-"""Table look-ups whose failure names the nearest entry and lists the rest."""
+"""Look-ups in tables of names; the error for an unknown name suggests the nearest one and lists all."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -7,22 +7,22 @@ T = TypeVar("T")
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
-    """Say that ``name`` is no ``what``, which one is nearest, and which there are.
+    """Return the error message for an unknown ``name``: what kind of thing it is, the nearest name, all known names.
 
     >>> unknown("searcher", "evoluton", ["grid", "evolution"])
     "unknown searcher 'evoluton'; did you mean 'evolution'? choose from evolution, grid"
     """
-    from difflib import get_close_matches  # 30 ms that only a mistake should cost
+    from difflib import get_close_matches  # the import takes 30 ms, which a correct name should not cost
 
     names = sorted(known)
-    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    matches = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"did you mean {matches[0]!r}? " if matches else ""
     return f"unknown {what} {name!r}; {hint}choose from {', '.join(names)}"
 
 
 def look_up(table: Mapping[str, T], name: str, what: str) -> T:
-    """Return ``table[name]``; a ``ValueError`` names the nearest key where there is none."""
+    """Return ``table[name]``; raise ``ValueError`` with the nearest key if ``name`` is not in the table."""
     try:
         return table[name]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError):  # TypeError: names come from search files and may be unhashable, such as a list
         raise ValueError(unknown(what, name, table)) from None

@@ -1,1 +1,1 @@
-"""Training hyperparameters as a value and as a space."""
+"""Training recipes: the hyperparameters of one training run, and spaces of recipes."""

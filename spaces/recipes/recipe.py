@@ -1,4 +1,4 @@
-"""The training recipe as a value, and as a space."""
+"""The training recipe, the hyperparameters of one training run, and spaces of recipes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,9 +14,9 @@ AUGMENTATIONS = ("none", "shift", "shift-flip", "standard")
 INITS = ("he", "glorot")
 AVERAGINGS = ("none", "ema", "swa")
 AUXILIARIES = ("none", "rotation", "reconstruction")
-ENOUGH_DECAY = 0.01  # the end of a schedule, in parts of its start: the lecture's "factor of 100 or more"
+ENOUGH_DECAY = 0.01  # final / initial learning rate of a schedule that decays by the recommended factor of 100 or more
 AUTO = "auto"
-AUTO_START_LR = 1.0  # the first that is tried where lr is "auto"
+AUTO_START_LR = 1.0  # the first learning rate that is tried if lr is "auto"
 
 non_negative = real("a number of at least 0", lambda v: v >= 0)
 
@@ -52,7 +52,8 @@ CONSTRAINTS: dict[str, Constraint] = {
     "find_lr": boolean,
 }
 
-# Keys that mean something only beside others: elsewhere a recipe has one value of them, so that none is tried twice.
+# Keys that have an effect only with certain values of other keys. If a key has no effect, RecipeSpace.fill sets it to
+# one fixed value. Otherwise recipes that train the same way would count as different and be tried twice.
 CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "elastic_sigma_px": lambda recipe: recipe["elastic_alpha_px"] > 0,
     "ema_decay": lambda recipe: recipe["averaging"] == "ema",
@@ -63,12 +64,12 @@ CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one network is trained. The defaults are stochastic gradient descent with momentum.
+    """The hyperparameters of one training run. The defaults are stochastic gradient descent with momentum.
 
-    ``lr`` is the peak learning rate; every schedule but ``constant`` ends at ``lr * lr_end``. ``weight_decay`` is
-    the optimizer's own (an L2 term for sgd and adam, decoupled for adamw) on weights of convolutions and linear layers,
-    and on biases and norms where ``decay_norms``. ``dropout`` stands before each fully connected layer. With
-    ``find_lr`` the peak is the first of lr, lr / 2, lr / 4, ... that trains (``lr = "auto"`` in a search file begins
+    ``lr`` is the peak learning rate; every schedule except ``constant`` ends at ``lr * lr_end``. ``weight_decay`` is
+    applied by the optimizer (an L2 term for sgd and adam, decoupled for adamw) to weights of convolutions and linear
+    layers, and with ``decay_norms`` also to biases and norms. ``dropout`` acts before each fully connected layer. With
+    ``find_lr`` the peak is the first of lr, lr / 2, lr / 4, ... that trains (``lr = "auto"`` in a search file starts
     at 1). All keys, with their units and papers, are in ``docs/recipe.md``.
     """
 
@@ -109,24 +110,27 @@ class Recipe:
             _check(type(self), f.name, getattr(self, f.name))
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe as JSON's own types."""
+        """Return the recipe as JSON types."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The recipe that ``to_json`` wrote; unknown keys are refused, the nearest named."""
-        data = _said(data)
-        _known_keys(cls, data)
+        """Return the recipe that ``to_json`` wrote; missing keys get their defaults.
+
+        Raises ``ValueError`` for an unknown key, with the nearest known one, and for a value out of range.
+        """
+        data = _resolve_auto_lr(data)
+        _check_keys(cls, data)
         return cls(**data)
 
 
-def _said(data: Mapping[str, Any]) -> dict[str, Any]:
-    """``data`` with ``lr = "auto"`` in the recipe's own words."""
+def _resolve_auto_lr(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``data`` with ``lr = "auto"`` replaced by the keys ``lr`` and ``find_lr`` of a recipe."""
     return {**data, "lr": AUTO_START_LR, "find_lr": True} if data.get("lr") == AUTO else dict(data)
 
 
 def _type_of(kind: type[Recipe], name: str) -> type:
-    """The type of a key: that of its default."""
+    """Return the type of a key, which is the type of its default."""
     return type(getattr(kind, name))
 
 
@@ -135,7 +139,8 @@ def _check(kind: type[Recipe], name: str, value: Any) -> None:
         check(kind.constraints[name], value, f"recipe.{name}")
 
 
-def _known_keys(kind: type[Recipe], data: Mapping[str, Any]) -> None:
+def _check_keys(kind: type[Recipe], data: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for a key that ``kind`` does not have."""
     known = [f.name for f in fields(kind)]
     for name in data:
         if name not in known:
@@ -144,53 +149,63 @@ def _known_keys(kind: type[Recipe], data: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class RecipeSpace:
-    """A recipe with holes: each key is a value, a :class:`Choice` or a :class:`Range`; ``kind`` is what fills make."""
+    """A recipe with free parameters: each key is a value, a :class:`Choice` or a :class:`Range`.
+
+    ``kind`` is the class of the recipes that :meth:`fill` returns.
+    """
 
     entries: tuple[tuple[str, Any], ...]
     kind: type[Recipe] = Recipe
 
     @classmethod
     def of(cls, kind: type[Recipe] = Recipe, /, **entries: Any) -> "RecipeSpace":
-        """The space in which ``entries`` are as given and all other keys have the recipe's defaults.
+        """Return the space with these ``entries``; all other keys have the defaults of the recipe.
 
-        A list or tuple is a choice. Every option is checked as the recipe itself would check it.
+        A list or tuple is a choice. Every option is checked like a value of the recipe. Raises ``ValueError`` for an
+        unknown key and for an option out of range.
         """
-        entries = _said(entries)
-        _known_keys(kind, entries)
+        entries = _resolve_auto_lr(entries)
+        _check_keys(kind, entries)
         return cls(tuple((name, _entry(kind, name, value)) for name, value in entries.items()), kind)
 
     @property
     def holes(self) -> dict[str, Choice | Range]:
-        """What is searched, by key; the rest is fixed."""
-        return {name: hole for name, hole in self.entries if isinstance(hole, Choice | Range)}
+        """The free parameters by key; all other keys are fixed."""
+        return {name: domain for name, domain in self.entries if isinstance(domain, Choice | Range)}
 
     def largest(self, name: str) -> int:
-        """The largest value that the whole number ``name`` can take: the default where it is not said."""
+        """Return the largest value of the integer key ``name``; its default if the key is not an entry."""
         return int(max(self.ends(name)))
 
     def ends(self, name: str) -> tuple[Any, ...]:
-        """The options of ``name``, or the two ends of its range; its one value where it is fixed."""
-        return _ends(dict(self.entries).get(name, getattr(self.kind, name)))
+        """Return the options of the key ``name``, or the two bounds of its range, or its value if it is fixed."""
+        return _options_or_bounds(dict(self.entries).get(name, getattr(self.kind, name)))
 
     def fill(self, values: Mapping[str, Any]) -> Recipe:
-        """The recipe with the value ``values[key]`` in each hole; a hole that does not apply gets its first value."""
-        holes = self.holes
-        filled = {name: values[name] if name in holes else value for name, value in self.entries}
+        """Return the recipe with ``values[key]`` for each free parameter.
+
+        A free parameter that has no effect (:data:`CONDITIONS`) gets its first option or its lower bound.
+        """
+        domains = self.holes
+        filled = {name: values[name] if name in domains else value for name, value in self.entries}
         recipe = self.kind(**filled)
-        idle = [name for name in holes if name in CONDITIONS and not CONDITIONS[name](vars(recipe))]
-        return replace(recipe, **{name: _ends(holes[name])[0] for name in idle}) if idle else recipe
+        unused = [name for name in domains if name in CONDITIONS and not CONDITIONS[name](vars(recipe))]
+        return replace(recipe, **{name: _options_or_bounds(domains[name])[0] for name in unused}) if unused else recipe
 
 
 def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
+    """Return the checked entry of a space: a list becomes a choice, a range of an integer key an integer range."""
     if isinstance(value, list | tuple):
         value = _options(name, value)
+    # a range in a search file does not state whether it is for integers; the key does
     if isinstance(value, Range) and _type_of(kind, name) is int:
         value = Range(value.low, value.high, value.log, integer=True)
     if isinstance(value, Range) and _type_of(kind, name) not in (int, float):
         raise ValueError(
             f"recipe.{name} must be {kind.constraints[name].description}, but got a range; give a list of options"
         )
-    for option in _ends(value):
+    # of a range only the two bounds are checked, not the values between them
+    for option in _options_or_bounds(value):
         _check(kind, name, option)
     return value
 
@@ -202,7 +217,7 @@ def _options(name: str, values: Iterable[Any]) -> Choice:
         raise ValueError(f"recipe.{name}: {error}") from None
 
 
-def _ends(value: Any) -> tuple[Any, ...]:
+def _options_or_bounds(value: Any) -> tuple[Any, ...]:
     if isinstance(value, Choice):
         return value.options
     return (value.low, value.high) if isinstance(value, Range) else (value,)

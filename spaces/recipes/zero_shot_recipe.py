@@ -1,4 +1,4 @@
-"""The recipe of a zero-shot model: what a recipe says, and how text becomes a classifier."""
+"""The recipe of a zero-shot model: a training recipe, and the keys that define how text becomes a classifier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,18 @@ SIMILARITIES = ("dot", "cosine")
 LOSSES = ("bce", "hinge", "euclidean", "softmax")
 CALIBRATIONS = ("none", "posterior")
 TEXTS = ("tfidf", "tfidf-stop", "tfidf-stem", "tfidf-stem-stop", "names")
-SENTENCE = "sentence:"
+SENTENCE = "sentence:"  # prefix of a sentence encoder, followed by its name or folder
 
+# keys of a recipe that the training of zero-shot models does not implement; they must keep their defaults
 IGNORED = ("dropconnect", "l1", "activation_l1", "init", "averaging", "auxiliary", "find_lr")
 
 
-def _only(default: object) -> Constraint:
-    """The constraint of a key that a zero-shot fit ignores."""
-    of_type = is_real if isinstance(default, float) else lambda value: type(value) is type(default)
+def _must_be_default(default: object) -> Constraint:
+    """Return the constraint of a key that the training of zero-shot models ignores: only its default is allowed."""
+    # the type is checked too: False == 0 in Python; for floats an integer such as 0 is accepted
+    has_type = is_real if isinstance(default, float) else lambda value: type(value) is type(default)
     description = f"{default!r}: zero-shot models are trained without it"
-    return Constraint(description, lambda value: of_type(value) and bool(value == default))
+    return Constraint(description, lambda value: has_type(value) and bool(value == default))
 
 
 CONSTRAINTS: dict[str, Constraint] = {
@@ -38,20 +40,20 @@ CONSTRAINTS: dict[str, Constraint] = {
     "similarity": one_of(*SIMILARITIES),
     "calibration": one_of(*CALIBRATIONS),
     "label_smoothing": real("0: a zero-shot loss has no smoothed labels", lambda v: v == 0),
-    **{name: _only(getattr(Recipe, name)) for name in IGNORED},
+    **{name: _must_be_default(getattr(Recipe, name)) for name in IGNORED},
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShotRecipe(Recipe):
-    """How one zero-shot model is made and trained (Ba et al. 2015).
+    """The hyperparameters of one zero-shot model and its training (Ba et al. 2015).
 
-    ``form``: text predicts a vector (``fc``), filters (``conv``) or both. ``k``: entries of the vector. ``hidden``:
-    width of the text network's hidden layer. ``filters`` and ``filter_size``: K' and s. ``text``: how texts become
-    vectors. ``similarity``: how a classifier meets an image; the ``euclidean`` loss knows distances alone.
-    ``calibration``:
-    ``posterior`` turns scores into log p(class | image) over the classes asked about, which makes the scores of
-    different images comparable; ``none`` leaves them. ``dropout`` is also before the text network's last layer.
+    ``form``: text predicts a vector (``fc``), filters (``conv``) or both (``fc+conv``). ``k``: entries of the vector.
+    ``hidden``: width of the hidden layer of the text network. ``filters`` and ``filter_size``: number and side of the
+    filters, K' and s in the paper. ``text``: how texts become vectors. ``similarity``: how a classifier is compared
+    with an image; with the ``euclidean`` loss they are always compared by distance. ``calibration``: ``posterior``
+    turns scores into log p(class | image) over the candidate classes, which makes the scores of different images
+    comparable; ``none`` leaves the scores unchanged. ``dropout`` also acts before the last layer of the text network.
     """
 
     optimizer: str = "adam"
@@ -71,7 +73,7 @@ class ZeroShotRecipe(Recipe):
 
     @property
     def compares_by(self) -> str:
-        """How a classifier meets an image: by the similarity, or by the distance where the loss is euclidean."""
+        """How a classifier is compared with an image: ``similarity``, or "distance" for the euclidean loss."""
         return "distance" if self.loss == "euclidean" else self.similarity
 
     @property
@@ -86,12 +88,16 @@ class ZeroShotRecipe(Recipe):
 
     @property
     def embedding(self) -> int:
-        """E: what text predicts for a class, and what an image is reduced to."""
+        """E: the number of values that text predicts for a class, and that an image is reduced to."""
         vector = self.k if self.has_vector else 0
         return vector + (self.filters * self.filter_size**2 if self.has_filters else 0)
 
 
 def recorded_recipe(data: Mapping[str, Any]) -> Recipe:
-    """The recipe that ``to_json`` of either kind wrote; unknown keys are refused, the nearest named."""
+    """Return the :class:`Recipe` or :class:`ZeroShotRecipe` that ``to_json`` wrote.
+
+    Raises ``ValueError`` for an unknown key, with the nearest known one.
+    """
+    # only zero-shot recipes have the key "form", and to_json writes every key
     kind = ZeroShotRecipe if "form" in data else Recipe
     return kind.from_json(data)

@@ -1,1 +1,1 @@
-"""Architectures with open choices: stages, named spaces, encoding."""
+"""Search spaces: architectures with free parameters, named spaces, stages, and decisions of given architectures."""

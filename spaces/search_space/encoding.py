@@ -1,4 +1,8 @@
-"""Parsing: the decisions that lead to a given architecture of a space."""
+"""Find the decisions that lead to a given architecture of a space, by parsing its layers.
+
+A backtracking parser: it matches the templates of a space, in order, with the start of the list of layers. Each match
+yields the decisions so far and the layers that are left.
+"""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -7,110 +11,115 @@ from ..architectures.architecture import Architecture, lower
 from ..blocks.base import Block, Shape, ShapeError
 from ..blocks.layers import Layer
 from ..parameters.domains import Choice, Repeat
-from .space import Space, Template, child_path, fill, fill_value, fills, with_first
+from .space import Space, Template, child_path, enumerate_decisions, fill, fill_value, with_first
 
 Chain = tuple[Layer, ...]
-Reading = tuple[dict[str, int], Chain, Shape]  # decisions so far, layers still to read, their input shape
+State = tuple[dict[str, int], Chain, Shape]  # decisions so far, layers still to match, their input shape
 
 
 def decisions_of(space: Space, architecture: Architecture) -> dict[str, int] | None:
-    """Decisions with ``space.architecture(decisions)`` the same network, or None where it is no point of the space.
+    """Return decisions for which ``space.architecture(decisions)`` is the same network as ``architecture``.
 
-    Of several encodings, the one whose options come first.
+    Returns None if the space does not contain it. If several decisions lead to it, those with the first options.
     """
     if (architecture.input_shape, architecture.classes) != (space.input_shape, space.classes):
         return None
-    start: Reading = ({}, architecture.body, space.input_shape)
-    return next((decisions for decisions, rest, _ in _sequence(space.blocks, "", start) if not rest), None)
+    start: State = ({}, architecture.body, space.input_shape)
+    matches = _match_sequence(space.blocks, "", start)
+    return next((decisions for decisions, rest, _ in matches if not rest), None)
 
 
-def _sequence(templates: tuple[Template, ...], path: str, reading: Reading, place: int = 1) -> Iterator[Reading]:
+def _match_sequence(templates: tuple[Template, ...], path: str, state: State, number: int = 1) -> Iterator[State]:
+    """Yield the state after ``templates`` for every way to match them in sequence; the first one has ``number``."""
     if not templates:
-        yield reading
+        yield state
         return
-    for after in _read(templates[0], f"{path}.{place}" if path else str(place), reading):
-        yield from _sequence(templates[1:], path, after, place + 1)
+    for after in _match(templates[0], f"{path}.{number}" if path else str(number), state):
+        yield from _match_sequence(templates[1:], path, after, number + 1)
 
 
-def _read(template: Template, path: str, reading: Reading) -> Iterator[Reading]:
-    """Every way to read ``template`` off the front of the layers."""
+def _match(template: Template, path: str, state: State) -> Iterator[State]:
+    """Yield the state after ``template`` for every way to match it with the first layers of ``state``."""
     if isinstance(template, Choice):
         for index, option in enumerate(template.options):
-            for decisions, rest, shape in _read(option, child_path(path, template.options, index), reading):
-                yield _ask(path, template, index) | decisions, rest, shape
+            for decisions, rest, shape in _match(option, child_path(path, template.options, index), state):
+                yield _decision(path, template, index) | decisions, rest, shape
     elif isinstance(template, Repeat) and template.each:
-        for decisions, times in fills(lambda pick: fill_value(template.times, f"{path}.times", pick)):
-            yield from _read_each(template, path, times, (reading[0] | decisions, *reading[1:]))
+        for decisions, times in enumerate_decisions(lambda pick: fill_value(template.times, f"{path}.times", pick)):
+            yield from _match_each(template, path, times, (state[0] | decisions, *state[1:]))
     elif isinstance(template, Block | Repeat):
-        yield from _read_fills(template, path, reading)
+        yield from _match_block(template, path, state)
     else:
-        yield from _sequence(tuple(template), path, reading)
+        yield from _match_sequence(tuple(template), path, state)
 
 
-def _ask(path: str, hole: Choice, index: int) -> dict[str, int]:
-    return {path: index} if len(hole.options) > 1 else {}
+def _decision(path: str, choice: Choice, index: int) -> dict[str, int]:
+    # a choice with one option is not a decision
+    return {path: index} if len(choice.options) > 1 else {}
 
 
-def _read_fills(template: Block | Repeat, path: str, reading: Reading) -> Iterator[Reading]:
-    before, layers, shape = reading
-    beginning, empty = _fills(template, path, shape)
-    for decisions, chain, after in beginning.get(layers[0], empty) if layers else empty:
+def _match_block(template: Block | Repeat, path: str, state: State) -> Iterator[State]:
+    before, layers, shape = state
+    by_first_layer, empty = _candidates(template, path, shape)
+    for decisions, chain, after in by_first_layer.get(layers[0], empty) if layers else empty:
         if layers[: len(chain)] == chain:
             yield before | decisions, layers[len(chain) :], after
 
 
+# cached: a parser that backtracks asks for the same template at the same path and shape many times
 @lru_cache(maxsize=4096)
-def _fills(template: Block | Repeat, path: str, shape: Shape) -> tuple[dict[Layer, list[Reading]], list[Reading]]:
-    """All that ``template`` can stand for on an input of ``shape``: decisions, layers and the shape after them.
+def _candidates(template: Block | Repeat, path: str, shape: Shape) -> tuple[dict[Layer, list[State]], list[State]]:
+    """Return all ways to fill ``template`` on an input of ``shape``, each with its decisions, layers and output shape.
 
-    In the order of the options; first by the layer that they begin with, then those without layers, which can be read
-    off any layers and so stand in every list.
+    The first result maps the first layer to its candidates, in the order of the options. The second lists the
+    candidates without layers. These match before any layer, therefore every list of the first result has them too.
     """
-    beginning: dict[Layer, list[Reading]] = {}
-    empty: list[Reading] = []
-    for decisions, blocks in fills(lambda pick: fill(template, path, pick)):
+    by_first_layer: dict[Layer, list[State]] = {}
+    empty: list[State] = []
+    for decisions, blocks in enumerate_decisions(lambda pick: fill(template, path, pick)):
         lowered = _lowered(blocks, shape)
         if lowered is None:
             continue
-        entry = (decisions, *lowered)
+        candidate = (decisions, *lowered)
         if lowered[0]:
-            beginning.setdefault(lowered[0][0], list(empty)).append(entry)
+            by_first_layer.setdefault(lowered[0][0], list(empty)).append(candidate)
         else:
-            for entries in (*beginning.values(), empty):
-                entries.append(entry)
-    return beginning, empty
+            for candidates in (*by_first_layer.values(), empty):
+                candidates.append(candidate)
+    return by_first_layer, empty
 
 
-def _read_each(template: Repeat, path: str, times: int, reading: Reading, i: int = 1) -> Iterator[Reading]:
+def _match_each(template: Repeat, path: str, times: int, state: State, i: int = 1) -> Iterator[State]:
+    """Match the repetitions ``i`` to ``times`` of a repeat whose repetitions make their own choices."""
     if i > times:
-        yield reading
+        yield state
         return
-    here = f"{path}.{i}"
+    repetition = f"{path}.{i}"
     if i == 1 and template.first:
-        firsts = fills(lambda pick: with_first(fill(template.block, here, pick), template.first))
-        reads: Iterator[Reading] = (
-            after for decisions, blocks in firsts for after in _match(decisions, blocks, reading)
+        firsts = enumerate_decisions(lambda pick: with_first(fill(template.block, repetition, pick), template.first))
+        states: Iterator[State] = (
+            after for decisions, blocks in firsts for after in _match_filled(decisions, blocks, state)
         )
     else:
-        reads = _read(template.block, here, reading)
-    for after in reads:
-        yield from _read_each(template, path, times, after, i + 1)
+        states = _match(template.block, repetition, state)
+    for after in states:
+        yield from _match_each(template, path, times, after, i + 1)
 
 
-def _match(decisions: dict[str, int], blocks: tuple[Block, ...], reading: Reading) -> Iterator[Reading]:
-    before, layers, shape = reading
+def _match_filled(decisions: dict[str, int], blocks: tuple[Block, ...], state: State) -> Iterator[State]:
+    before, layers, shape = state
     lowered = _lowered(blocks, shape)
     if lowered is not None and layers[: len(lowered[0])] == lowered[0]:
         yield before | decisions, layers[len(lowered[0]) :], lowered[1]
 
 
 def _lowered(blocks: tuple[Block, ...], shape: Shape) -> tuple[Chain, Shape] | None:
-    """The layers of ``blocks`` one after another and the shape after them; None where they do not fit together."""
+    """Return the layers of ``blocks`` in sequence and the shape after them; None if a block cannot take its input."""
     layers: list[Layer] = []
     for block in blocks:
         try:
-            found, shape, _ = lower(block, shape)
+            block_layers, shape, _ = lower(block, shape)
         except ShapeError:
             return None
-        layers += found
+        layers += block_layers
     return tuple(layers), shape

@@ -1,4 +1,4 @@
-"""Named spaces: the mixed default, and a space around each family of classics."""
+"""Spaces by name: the default space "mixed", and a space around each family of published networks."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,20 +15,21 @@ from .stages import stage
 Templates = tuple[Template, ...]
 InputShape = tuple[int, int, int]
 
-LEAST_SIDE = 4  # pixels that the last stage of the mixed space must keep
+MIN_FINAL_SIDE = 4  # pixels: a stage of the mixed space halves the image only if at least this side remains
 
 
 def mixed(input_shape: InputShape) -> Templates:
-    """A stem and three stages of conv-pool, residual or inception stacks: depth, width and kernel are open.
+    """Return a stem and three stages of conv-pool, residual or inception stacks with free depth, width and kernel.
 
-    A picture above 64 pixels is quartered by the stem; then as many stages halve it, the first ones, as leave at least
-    4 x 4 pixels.
+    For images larger than 64 pixels the stem divides the side by 4. The first stages then halve the side, as long as
+    at least 4 x 4 pixels remain; the others keep it.
     """
     side = min(input_shape[1:])
     stem: Templates = (Conv(choice(16, 24, 32)),)
     if side > 64:
         stem, side = (Conv(choice(16, 32, 64), 7, 2), Pool(3, 2, padding=1)), side // 4
-    halvings = min(3, max(0, (side // LEAST_SIDE).bit_length() - 1))
+    # the largest number of halvings, at most one per stage, with side // 2**halvings >= MIN_FINAL_SIDE
+    halvings = min(3, max(0, (side // MIN_FINAL_SIDE).bit_length() - 1))
     widths = ((16, 24, 32, 48, 64), (24, 32, 48, 64, 96), (32, 48, 64, 96, 128))
     stages = (
         stage(("conv-pool", "residual", "inception"), (1, 2, 3), width, (3, 5), halve=number < halvings)
@@ -38,7 +39,10 @@ def mixed(input_shape: InputShape) -> Templates:
 
 
 def alexnet_space(input_shape: InputShape) -> Templates:
-    """Around AlexNet: windows, widths, groups, response norms, and each layer of the published removals."""
+    """Return the space around AlexNet: kernels, widths, groups, response norms, and optional layers 3, 4, 6 and 7.
+
+    The optional layers are those of the published experiments in which layers are removed.
+    """
     norm = choice((), ResponseNorm())
     groups = choice(1, 2)
     hidden = choice((), Linear(choice(1024, 2048, 4096)))
@@ -59,7 +63,10 @@ def alexnet_space(input_shape: InputShape) -> Templates:
 
 
 def vgg_space(input_shape: InputShape) -> Templates:
-    """Around VGG: five stages of 3x3 convolutions, with or without batch norm, with three kinds of end."""
+    """Return the space around VGG: five stages of 3x3 convolutions, with or without batch norm, and the last blocks.
+
+    The last blocks are a global average, or one or two hidden fully connected layers.
+    """
     end = choice(GlobalAverage(), repeat(Linear(choice(512, 1024, 4096)), choice(1, 2)))
     return choice(_vgg_stages(norm=False), _vgg_stages(norm=True)), end
 
@@ -71,7 +78,7 @@ def _vgg_stages(*, norm: bool) -> Templates:
 
 
 def inception_space(input_shape: InputShape) -> Templates:
-    """Around GoogLeNet: each module at a quarter, half or all of its width, most of them optional."""
+    """Return the space around GoogLeNet: each module at a quarter, half or all of its width, most of them optional."""
     halve = Pool(3, 2, ceil=True)
     three, four, five = (_modules(stage) for stage in GOOGLENET_STAGES)
     stem = (Conv(choice(16, 32, 64), 7, 2), halve, Conv(choice(16, 32, 64), 1), Conv(choice(48, 96, 192)), halve)
@@ -79,7 +86,7 @@ def inception_space(input_shape: InputShape) -> Templates:
 
 
 def _modules(widths: Sequence[tuple[int, ...]]) -> Templates:
-    """The modules of one stage; the first has to be there."""
+    """Return the modules of one stage; all but the first are optional."""
     first, *others = (
         Inception(branches=choice(*(tuple(w // part for w in module) for part in (4, 2, 1))), five=choice(3, 5))
         for module in widths
@@ -88,7 +95,7 @@ def _modules(widths: Sequence[tuple[int, ...]]) -> Templates:
 
 
 def resnet_space(input_shape: InputShape) -> Templates:
-    """Around the ResNets for 224 pixels: form, depth, width and shortcut of each of four stages."""
+    """Return the space around the ResNets for 224 pixels: form, depth, width and shortcut of each of four stages."""
     depths = ((1, 2, 3), (1, 2, 3, 4, 8), (1, 2, 3, 6, 23, 36), (1, 2, 3))
     stages = (
         choice(
@@ -101,7 +108,7 @@ def resnet_space(input_shape: InputShape) -> Templates:
 
 
 def cifar_resnet_space(input_shape: InputShape) -> Templates:
-    """Around the ResNets for 32 pixels: depth, width and shortcut of each of three stages."""
+    """Return the space around the ResNets for 32 pixels: depth, width and shortcut of each of three stages."""
     stages = (
         _residual_stage("basic", tuple(width * 2**number for width in (8, 16, 32, 64)), _CIFAR_DEPTHS, halve=number > 0)
         for number in range(3)
@@ -109,39 +116,44 @@ def cifar_resnet_space(input_shape: InputShape) -> Templates:
     return (Conv(choice(8, 16, 32)), *stages, GlobalAverage())
 
 
-_CIFAR_DEPTHS = (1, 2, 3, 5, 7, 9, 18)
+_CIFAR_DEPTHS = (1, 2, 3, 5, 7, 9, 18)  # 3 to 18 blocks a stage are the published ResNets of 20 to 110 layers
 
 
 def _residual_stage(form: str, widths: Sequence[int], depths: Sequence[int], *, halve: bool) -> Template:
+    # the published networks with shortcut "A", and those without shortcuts, have basic blocks only
     shortcuts = ("A", "B", "C", "none") if form == "basic" else ("B", "C")
     block = Residual(choice(*widths), form, shortcut=choice(*shortcuts))
     return repeat(block, choice(*depths), first={"stride": 2} if halve else {})
 
 
-class Entry(NamedTuple):
-    """A space by name: its templates for an input shape, and the input and classes it has by itself."""
+class NamedSpace(NamedTuple):
+    """An entry of :data:`NAMED_SPACES`: a function from input shape to templates, default input shape and classes."""
 
     blocks: Callable[[InputShape], Templates]
     input_shape: InputShape
     classes: int
 
 
-NAMED_SPACES: dict[str, Entry] = {
-    "mixed": Entry(mixed, (1, 8, 8), 10),
-    "alexnet-space": Entry(alexnet_space, (3, 227, 227), 1000),
-    "vgg-space": Entry(vgg_space, (3, 224, 224), 1000),
-    "inception-space": Entry(inception_space, (3, 224, 224), 1000),
-    "resnet-space": Entry(resnet_space, (3, 224, 224), 1000),
-    "cifar-resnet-space": Entry(cifar_resnet_space, (3, 32, 32), 10),
+NAMED_SPACES: dict[str, NamedSpace] = {
+    "mixed": NamedSpace(mixed, (1, 8, 8), 10),
+    "alexnet-space": NamedSpace(alexnet_space, (3, 227, 227), 1000),
+    "vgg-space": NamedSpace(vgg_space, (3, 224, 224), 1000),
+    "inception-space": NamedSpace(inception_space, (3, 224, 224), 1000),
+    "resnet-space": NamedSpace(resnet_space, (3, 224, 224), 1000),
+    "cifar-resnet-space": NamedSpace(cifar_resnet_space, (3, 32, 32), 10),
 }
 
 
 def named_space(name: str, *, input_shape: Sequence[int] | None = None, classes: int | None = None) -> Space:
-    """The space of that name, on its own input and classes or on others; of a network's name, that network alone."""
+    """Return the space called ``name``.
+
+    ``input_shape`` (C, H, W) and ``classes`` replace the defaults of the space. The name of a network of the catalogue
+    gives the space that contains only this network. Raises ``ValueError`` for an unknown name.
+    """
     if name in CATALOGUE:
         network = named(name, input_shape=input_shape, classes=classes)
         return Space(network.input_shape, network.blocks, network.classes, name)
     entry = look_up({**NAMED_SPACES, **CATALOGUE}, name, "space")
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, NamedSpace)  # names of CATALOGUE returned above; here they are only suggestions
     shape = entry.input_shape if input_shape is None else check_input_shape(input_shape)
     return Space(shape, entry.blocks(shape), entry.classes if classes is None else classes, name)

@@ -1,4 +1,8 @@
-"""The space: an architecture with holes, and every way to fill them."""
+"""The search space: an architecture with free parameters, and every way to fill them.
+
+A free parameter is identified by its path, such as ``"2.residual.times"``: the position of the block, its kind and the
+field. Paths and the order of options are part of the format of stored decisions.
+"""
 
 import hashlib
 import itertools
@@ -14,17 +18,17 @@ from ..blocks.standard import block_from_json
 from ..parameters.domains import Choice, Repeat
 
 Template = Any  # a block (its fields may be choices), a choice, a repeat, or a sequence of these
-Decisions = Mapping[str, int]  # path of a choice -> index of the option taken; only the choices that apply
+Decisions = Mapping[str, int]  # path of a choice -> index of the chosen option; only for the choices that apply
 Pick = Callable[[str, tuple[Any, ...]], int]  # (path, options) -> index
 
 
 @dataclass(frozen=True)
 class Space:
-    """Architectures from pictures of ``input_shape`` (C, H, W) to ``classes`` scores, with holes in ``blocks``.
+    """Architectures from images of ``input_shape`` (C, H, W) to ``classes`` scores, with free parameters in ``blocks``.
 
-    ``blocks`` holds blocks, :func:`~archsieve.spaces.parameters.domains.choice` of blocks, values or
+    ``blocks`` contains blocks, :func:`~archsieve.spaces.parameters.domains.choice` of blocks, values or
     sequences, and :func:`~archsieve.spaces.parameters.domains.repeat`. A choice inside an
-    option exists only where that option is taken.
+    option applies only if that option is chosen.
 
     >>> from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Residual
     >>> from archsieve.spaces.parameters.domains import choice, repeat
@@ -43,25 +47,28 @@ class Space:
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if type(self.classes) is not int or self.classes < 2:
             raise ValueError(f"classes must be a whole number of at least 2, but got {self.classes!r}")
-        for place, template in enumerate(self.blocks, start=1):
-            check_template(template, f"block {place}")
+        for number, template in enumerate(self.blocks, start=1):
+            check_template(template, f"block {number}")
 
     def fill(self, pick: Pick) -> tuple[Block, ...]:
-        """The blocks that come of asking ``pick`` at every choice on the way; they need not fit together."""
-        return tuple(block for place, t in enumerate(self.blocks, 1) for block in fill(t, str(place), pick))
+        """Return the blocks that result when ``pick`` makes every choice; their shapes may not fit together."""
+        return tuple(block for number, t in enumerate(self.blocks, 1) for block in fill(t, str(number), pick))
 
     def architecture(self, decisions: Decisions) -> Architecture:
-        """The architecture that ``decisions`` lead to; :class:`ShapeError` where its blocks do not fit together."""
+        """Return the architecture that ``decisions`` lead to.
+
+        Raises :class:`ShapeError` if a block cannot take its input, ``ValueError`` if a decision is missing.
+        """
 
         def pick(path: str, options: tuple[Any, ...]) -> int:
             if path not in decisions:
-                raise ValueError(f"the decision {path!r} is missing; it chooses among {options}")
+                raise ValueError(f"the decision {path!r} is missing; give the index of one of the options {options}")
             return decisions[path]
 
         return Architecture(self.input_shape, self.fill(pick), self.classes)
 
     def to_json(self) -> dict[str, Any]:
-        """The space as JSON's own types."""
+        """Return the space as JSON types."""
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
@@ -71,21 +78,22 @@ class Space:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Space":
-        """The space that ``to_json`` wrote."""
+        """Return the space that ``to_json`` wrote."""
         blocks = tuple(template_from_json(template) for template in data["blocks"])
         return cls(tuple(data["input_shape"]), blocks, data["classes"], data.get("name", "custom"))
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the JSON without the name."""
+        """SHA-256 of the JSON without the name, as 64 hexadecimal digits."""
+        # the name does not change which networks the space contains
         data = {key: value for key, value in self.to_json().items() if key != "name"}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def fill(template: Template, path: str, pick: Pick) -> tuple[Block, ...]:
-    """The blocks of ``template`` with ``pick`` asked at every choice; ``path`` is where the template stands."""
+    """Return the blocks of ``template`` that result when ``pick`` makes every choice; ``path`` is its position."""
     if isinstance(template, Choice):
-        index = _ask(pick, path, template.options)
+        index = _pick(pick, path, template.options)
         return fill(template.options[index], child_path(path, template.options, index), pick)
     if isinstance(template, Repeat):
         return _fill_repeat(template, path, pick)
@@ -97,51 +105,55 @@ def fill(template: Template, path: str, pick: Pick) -> tuple[Block, ...]:
 def _fill_repeat(template: Repeat, path: str, pick: Pick) -> tuple[Block, ...]:
     times = fill_value(template.times, f"{path}.times", pick)
     if template.each:
-        rounds = [fill(template.block, f"{path}.{i}", pick) for i in range(1, times + 1)]
+        repetitions = [fill(template.block, f"{path}.{i}", pick) for i in range(1, times + 1)]
     else:
-        rounds = [fill(template.block, path, pick)] * times if times else []
-    if rounds and template.first:
-        rounds = [with_first(rounds[0], template.first), *rounds[1:]]
-    return tuple(block for blocks in rounds for block in blocks)
+        # with 0 repetitions the choices inside the block do not apply, so pick must not be called for them
+        repetitions = [fill(template.block, path, pick)] * times if times else []
+    if repetitions and template.first:
+        repetitions = [with_first(repetitions[0], template.first), *repetitions[1:]]
+    return tuple(block for blocks in repetitions for block in blocks)
 
 
 def with_first(blocks: tuple[Block, ...], first: Mapping[str, Any]) -> tuple[Block, ...]:
-    """``blocks`` with fields of the first of them replaced."""
+    """Return ``blocks`` with the fields ``first`` of the first block replaced."""
     return (replace(blocks[0], **first), *blocks[1:])  # type: ignore[type-var]
 
 
 def fill_block(block: Block, path: str, pick: Pick) -> Block:
-    """``block`` with a value in each hole."""
-    holes = {
+    """Return ``block`` with a value in each field that has a choice."""
+    values = {
         f.name: fill_value(value, f"{path}.{f.name}", pick)
         for f in fields(block)  # type: ignore[arg-type]
         if isinstance(value := getattr(block, f.name), Choice)
     }
-    return replace(block, **holes) if holes else block  # type: ignore[type-var]
+    return replace(block, **values) if values else block  # type: ignore[type-var]
 
 
 def fill_value(value: Any, path: str, pick: Pick) -> Any:
-    """``value``, or the option that ``pick`` takes where it is a choice; a choice of one is no question."""
+    """Return ``value``, or for a choice the option that ``pick`` chooses."""
     while isinstance(value, Choice):
-        value = value.options[_ask(pick, path, value.options)]
-        path += "'"
+        value = value.options[_pick(pick, path, value.options)]
+        path += "'"  # an option may be a choice itself, which needs another path
     return value
 
 
-def _ask(pick: Pick, path: str, options: tuple[Any, ...]) -> int:
+def _pick(pick: Pick, path: str, options: tuple[Any, ...]) -> int:
+    # a choice with one option is not a decision
     return 0 if len(options) == 1 else pick(path, options)
 
 
 def child_path(path: str, options: tuple[Any, ...], index: int) -> str:
-    """The path of what an option holds: apart from its siblings by its label, or by label and number."""
+    """Return the path of the templates inside an option: its label, and its number if options share the label."""
+    # options with the same label, such as two widths of one block, need different paths for their choices
     labels = [label(option) for option in options]
     if labels.count(labels[index]) > 1:
         return f"{path}.{labels[index]}{index + 1}"
+    # fill() adds the kind of a block to the path, so that the label would appear twice
     return path if isinstance(options[index], Block) else f"{path}.{labels[index]}"
 
 
 def label(option: Template) -> str:
-    """A short name for an option, to make paths readable."""
+    """Return a short name for an option, which makes paths readable."""
     if isinstance(option, Block):
         return option.kind
     if isinstance(option, Repeat):
@@ -151,20 +163,26 @@ def label(option: Template) -> str:
     return "+".join(dict.fromkeys(label(part) for part in option)) or "nothing"
 
 
-def fills(fill_with: Callable[[Pick], Any]) -> Iterator[tuple[dict[str, int], Any]]:
-    """Every ``(decisions, result)`` of a filling function, in the order of the options."""
-    trail: list[tuple[str, int, int]] = []  # (path, index taken, number of options)
-    while True:
-        asked = itertools.count()
+def enumerate_decisions(fill_with: Callable[[Pick], Any]) -> Iterator[tuple[dict[str, int], Any]]:
+    """Yield every ``(decisions, result)`` of a function that calls ``pick``, in the order of the options.
 
-        def pick(path: str, options: tuple[Any, ...], asked: Iterator[int] = asked) -> int:
-            place = next(asked)
-            if place == len(trail):
+    A depth-first search without recursion: it calls ``fill_with`` again for each combination, with the same first
+    choices and the next option of the last one.
+    """
+    trail: list[tuple[str, int, int]] = []  # (path, index of the chosen option, number of options)
+    while True:
+        calls = itertools.count()
+
+        # a default argument binds the counter of this round, not the variable
+        def pick(path: str, options: tuple[Any, ...], calls: Iterator[int] = calls) -> int:
+            depth = next(calls)
+            if depth == len(trail):
                 trail.append((path, 0, len(options)))
-            return trail[place][1]
+            return trail[depth][1]
 
         result = fill_with(pick)
         yield {path: index for path, index, _ in trail}, result
+        # back to the last choice with another option
         while trail and trail[-1][1] + 1 == trail[-1][2]:
             trail.pop()
         if not trail:
@@ -174,7 +192,7 @@ def fills(fill_with: Callable[[Pick], Any]) -> Iterator[tuple[dict[str, int], An
 
 
 def check_template(template: Template, where: str) -> None:
-    """Refuse what can be no part of a space, naming the place."""
+    """Raise ``ValueError`` if ``template`` cannot be part of a space; ``where`` is its position in the message."""
     if isinstance(template, Repeat):
         check_template(template.block, f"{where}, repeat")
         _check_repeat(template, where)
@@ -189,23 +207,31 @@ def check_template(template: Template, where: str) -> None:
 
 
 def _check_repeat(template: Repeat, where: str) -> None:
-    """A repeat must keep the picture's size, or its depth would silently be a number of halvings."""
+    """Raise ``ValueError`` if a repeat changes the image size each time or replaces fields that do not exist.
+
+    Otherwise the depth of a stage would silently also be the number of its halvings.
+    """
     counts = template.times.options if isinstance(template.times, Choice) else (template.times,)
     for block in _blocks_of(template.block):
         for name in template.first:
             if name not in block.__dataclass_fields__:  # type: ignore[attr-defined]
-                raise ValueError(f"{where}: first={{{name!r}: ...}} names no field of {block.kind}")
+                names = ", ".join(block.__dataclass_fields__)  # type: ignore[attr-defined]
+                raise ValueError(
+                    f"{where}: `first` must name fields of the block, but {block.kind} has no field {name!r}; "
+                    f"choose from {names}"
+                )
         stride = getattr(block, "stride", 1)
         strides = stride.options if isinstance(stride, Choice) else (stride,)
         shrinks = block.kind in ("pool", "conv-pool", "pooling") or any(s not in (1, None) for s in strides)
         if max(counts) > 1 and shrinks:
             raise ValueError(
-                f"{where}: a repeat must keep the picture's size, but {block.kind} shrinks it each time; "
-                'give the stride to the first alone, first={"stride": 2}, or write the blocks one by one'
+                f"{where}: a repeat must keep the image size, but {block.kind} reduces it each time; "
+                'set the stride of the first block only, first={"stride": 2}, or write the blocks one by one'
             )
 
 
 def _blocks_of(template: Template) -> Iterator[Block]:
+    """Yield every block inside ``template``."""
     if isinstance(template, Block):
         yield template
     elif isinstance(template, Repeat):
@@ -216,7 +242,7 @@ def _blocks_of(template: Template) -> Iterator[Block]:
 
 
 def template_to_json(template: Template) -> Any:
-    """A template as JSON's own types: choices and repeats are objects with a key of that name."""
+    """Return a template as JSON types: choices and repeats are objects with a key ``choice`` or ``repeat``."""
     if isinstance(template, Choice):
         return {"choice": [template_to_json(option) for option in template.options]}
     if isinstance(template, Repeat):
@@ -233,7 +259,7 @@ def template_to_json(template: Template) -> Any:
 
 
 def template_from_json(data: Any) -> Template:
-    """The template that ``template_to_json`` wrote."""
+    """Return the template that ``template_to_json`` wrote."""
     if isinstance(data, Mapping):
         if "choice" in data:
             return Choice(tuple(template_from_json(option) for option in data["choice"]))

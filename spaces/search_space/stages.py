@@ -1,4 +1,4 @@
-"""Stages: a choice of stacks, each some blocks deep, that halve the picture once."""
+"""Stages: stacks of blocks with free depth and width that halve the image size once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,10 +19,10 @@ def stage(
     kernel: int | Sequence[int] = (3,),
     halve: bool = True,
 ) -> Template:
-    """A stage of a space: one of the stacks ``blocks`` (see :data:`STACKS`), ``depth`` blocks of ``width`` channels.
+    """Return a stage of a space: one of the stacks ``blocks`` (:data:`STACKS`), ``depth`` blocks of ``width`` channels.
 
-    Each of the four is a value or a sequence of options; ``kernel`` is that of plain convolutions. ``halve`` halves the
-    picture once; without it the stage keeps the picture's size.
+    ``blocks``, ``depth``, ``width`` and ``kernel`` are each a value or a sequence of options. ``kernel`` is the kernel
+    of plain convolutions. With ``halve`` the stage halves the image size once; without it the size stays the same.
 
     >>> from archsieve.spaces.search_space.space import Space
     >>> space = Space((1, 8, 8), (stage("residual", depth=[1, 2], width=16),), 10)
@@ -31,18 +31,19 @@ def stage(
     """
     names = (blocks,) if isinstance(blocks, str) else tuple(blocks)
     stacks = [look_up(STACKS, name, "block of a stage") for name in names]
-    deep, wide, window = _whole("depth", depth), _whole("width", width), _whole("kernel", kernel)
-    return _hole([stack(deep, wide, window, halve) for stack in stacks])
+    depths, widths, kernels = _sizes("depth", depth), _sizes("width", width), _sizes("kernel", kernel)
+    return _value_or_choice([stack(depths, widths, kernels, halve) for stack in stacks])
 
 
-def _whole(what: str, options: Any) -> Any:
+def _sizes(name: str, options: Any) -> Any:
+    """Return the value or choice of the argument ``name``; raise ``ValueError`` for sizes that are not positive."""
     for option in options if _is_list(options) else [options]:
-        check(_SIZE, option, f"the {what} of a stage")
-    return _hole(options)
+        check(_SIZE, option, f"the {name} of a stage")
+    return _value_or_choice(options)
 
 
-def _hole(options: Any) -> Any:
-    """A value as it is, a sequence as a choice; a sequence of one is no choice."""
+def _value_or_choice(options: Any) -> Any:
+    """Return a value unchanged and a sequence as a choice; a sequence of one option gives that option."""
     if not _is_list(options):
         return options
     return options[0] if len(options) == 1 else Choice(tuple(options))
@@ -53,10 +54,12 @@ def _is_list(options: Any) -> bool:
 
 
 def _conv_pool(depth: Any, width: Any, kernel: Any, halve: bool) -> Template:
+    # the pooling of ConvPool halves the image size, so without halving the stack has plain convolutions
     return ConvPool(width, kernel, convs=depth) if halve else repeat(Conv(width, kernel), depth)
 
 
 def _residual(depth: Any, width: Any, kernel: Any, halve: bool) -> Template:
+    # the stride of the first block halves the image size, as in the ResNets
     return repeat(Residual(width), depth, first={"stride": 2} if halve else {})
 
 

@@ -1,4 +1,4 @@
-"""Examples in the docstrings of spaces are true."""
+"""The examples in the docstrings of spaces/ print what they show."""
 
 import doctest
 import importlib
@@ -13,6 +13,6 @@ MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_docstrings_of(module):
+def test_docstring_examples(module):
     results = doctest.testmod(importlib.import_module(f"archsieve.{module}"))
     assert results.failed == 0

@@ -1,4 +1,4 @@
-"""The architecture as a value: JSON both ways, one canonical form, one stable fingerprint."""
+"""Architectures: JSON round trip, canonical form, stable fingerprint, and errors of blocks."""
 
 import json
 import os
@@ -36,9 +36,9 @@ def of(*blocks):
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_json_round_trip(name):
     architecture = named(name)
-    again = Architecture.from_json(json.loads(json.dumps(architecture.to_json())))
-    assert again == architecture
-    assert again.fingerprint == architecture.fingerprint
+    restored = Architecture.from_json(json.loads(json.dumps(architecture.to_json())))
+    assert restored == architecture
+    assert restored.fingerprint == architecture.fingerprint
 
 
 @pytest.mark.parametrize("name", ["alexnet-2012", "googlenet", "resnet20-cifar", "prelu-net"])
@@ -70,12 +70,12 @@ def test_canonical_json_round_trip():
     ],
     ids=str,
 )
-def test_two_ways_to_write_one_network_are_one_network(one, other):
+def test_different_spellings_of_a_network_have_one_fingerprint(one, other):
     assert one != other
     assert one.fingerprint == other.fingerprint
 
 
-def test_different_networks_differ():
+def test_different_networks_have_different_fingerprints():
     networks = [
         of(Conv(8)),
         of(Conv(9)),
@@ -90,12 +90,12 @@ def test_different_networks_differ():
     assert len({network.fingerprint for network in networks}) == len(networks)
 
 
-def test_the_fingerprint_is_golden():
+def test_fingerprint_has_not_changed():
     assert SMALL.fingerprint == SMALL_FINGERPRINT
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_the_fingerprint_is_the_same_in_every_process(hash_seed):
+def test_fingerprint_is_the_same_in_every_process(hash_seed):
     program = (
         "import json, sys; from archsieve.spaces.architectures.architecture import Architecture; "
         "print(Architecture.from_json(json.load(sys.stdin)).fingerprint)"
@@ -111,88 +111,88 @@ def test_the_fingerprint_is_the_same_in_every_process(hash_seed):
     assert out.stdout.strip() == SMALL_FINGERPRINT
 
 
-def test_an_architecture_can_be_pickled_and_hashed():
+def test_architecture_can_be_pickled_and_hashed():
     assert SMALL.fingerprint
-    again = pickle.loads(pickle.dumps(SMALL))
-    assert again == SMALL
-    assert {SMALL: 1}[again] == 1
+    restored = pickle.loads(pickle.dumps(SMALL))
+    assert restored == SMALL
+    assert {SMALL: 1}[restored] == 1
 
 
-def test_without_blocks_it_is_a_linear_classifier():
+def test_architecture_without_blocks_is_a_linear_classifier():
     linear = Architecture((1, 8, 8), (), 10)
     assert str(linear) == "linear"
     assert cost(linear).params == 650
 
 
-def test_one_line_says_what_is_unusual():
+def test_text_has_the_fields_that_are_not_defaults():
     assert str(of(Conv(8, 5), Residual(16, stride=2))) == "conv 8 kernel=5 > residual 16 stride=2"
 
 
 @pytest.mark.parametrize(
-    ("blocks", "said"),
+    ("blocks", "pattern"),
     [
         (
             (Conv(8, 19, padding=1),),
-            r"block 1 \(conv\): .* kernel 19 on 16 pixels with padding 1; use a smaller kernel",
+            r"block 1 \(conv\): .*kernel 19 .*16 pixels.*padding 1\b.*smaller kernel",
         ),
         (
             (Conv(8), Conv(9, groups=2)),
-            r"block 2 \(conv\): groups must divide .* groups 2 with 8 channels in and 9 out",
+            r"block 2 \(conv\): groups .*groups 2 .*8 channels.*\b9 out",
         ),
-        ((*[ConvPool(8)] * 5,), r"block 5 \(conv-pool\): .* kernel 2 on 1 pixels"),
-        ((Conv(8, 3, 16, 0), Pool(2)), r"block 2 \(pool\): .* fewer strides before it"),
-        ((Linear(8), Conv(8)), r"block 2 \(conv\): convolution needs a picture .* place it earlier"),
-        ((Linear(8), Residual(8)), r"block 2 \(residual\): residual needs a picture"),
+        ((*[ConvPool(8)] * 5,), r"block 5 \(conv-pool\): .*kernel 2 .*1 pixels"),
+        ((Conv(8, 3, 16, 0), Pool(2)), r"block 2 \(pool\): .*fewer strides"),
+        ((Linear(8), Conv(8)), r"block 2 \(conv\): convolution .*\(C, H, W\).*\(8,\).*earlier"),
+        ((Linear(8), Residual(8)), r"block 2 \(residual\): residual .*\(C, H, W\).*\(8,\)"),
         ((Linear(8), GlobalAverage()), r"block 2 \(global-average\)"),
-        ((Residual(10, "bottleneck"),), r"block 1 \(residual\): a bottleneck needs a width that 4 divides, .* use 12"),
-        ((Conv(16), Residual(8, shortcut="A")), r"block 2 \(residual\): shortcut A can only add .* 16 become 8"),
-        ((Pool(1),), r"block 1 \(pool\): a pool of one pixel does nothing; leave it out"),
-        ((Pool(3, padding=2),), r"block 1 \(pool\): padding must be at most half the kernel"),
-        ((PyramidPool((17,)),), r"block 1 \(pyramid-pool\): .* at least 17 pixels a side"),
+        ((Residual(10, "bottleneck"),), r"block 1 \(residual\): .*bottleneck.*\b4\b.*\b10\b.*use 12"),
+        ((Conv(16), Residual(8, shortcut="A")), r"block 2 \(residual\): shortcut A .*\b16\b.*\b8;"),
+        ((Pool(1),), r"block 1 \(pool\): .*one pixel"),
+        ((Pool(3, padding=2),), r"block 1 \(pool\): padding .*padding 2 .*kernel 3;.*padding 1\b"),
+        ((PyramidPool((17,)),), r"block 1 \(pyramid-pool\): .*17 pixels.*\(3, 16, 16\)"),
         ((Inception(16, stride=32), Inception(16), Pool(2)), r"block 3 \(pool\)"),
     ],
 )
-def test_a_shape_error_names_the_block_and_the_cure(blocks, said):
-    with pytest.raises(ShapeError, match=said):
+def test_shape_error_names_the_block_and_a_fix(blocks, pattern):
+    with pytest.raises(ShapeError, match=pattern):
         of(*blocks)
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "pattern"),
     [
-        (lambda: Conv(0), "conv: width must be a whole number of at least 1, but got 0"),
-        (lambda: Conv(8, 3.0), "conv: kernel must be a whole number of at least 1, but got 3.0"),
-        (lambda: Conv(True), "conv: width must be"),
-        (lambda: Conv(8, act="rule"), "conv: act must be one of relu, prelu, .*, but got 'rule'"),
-        (lambda: ConvPool(8, 4), "conv-pool: kernel must be an odd whole number of at least 1, but got 4"),
-        (lambda: Residual(8, shortcut="D"), "residual: shortcut must be one of A, B, C, none, but got 'D'"),
-        (lambda: Inception(7), "inception: width must be a whole number of at least 8, or left out, but got 7"),
-        (lambda: Inception(), "inception needs either `width` or `branches`"),
-        (lambda: Inception(16, branches=(1,) * 6), "inception needs either `width` or `branches`"),
-        (lambda: Inception(branches=(4, 0, 4, 4, 4, 4)), "inception: branches must be six whole numbers"),
-        (lambda: PyramidPool(()), "pyramid-pool: bins must be one or more whole numbers"),
-        (lambda: ResponseNorm(0), "response-norm: size must be"),
+        (lambda: Conv(0), r"conv: width .*at least 1\b.* 0$"),
+        (lambda: Conv(8, 3.0), r"conv: kernel .*at least 1\b.* 3\.0$"),
+        (lambda: Conv(True), r"conv: width .* True$"),
+        (lambda: Conv(8, act="rule"), r"conv: act .*relu, prelu.* 'rule'$"),
+        (lambda: ConvPool(8, 4), r"conv-pool: kernel .*odd.* 4$"),
+        (lambda: Residual(8, shortcut="D"), r"residual: shortcut .*A, B, C, none.* 'D'$"),
+        (lambda: Inception(7), r"inception: width .*at least 8\b.* 7$"),
+        (lambda: Inception(), r"inception .*`width` or `branches`.*width=None.*branches=None"),
+        (lambda: Inception(16, branches=(1,) * 6), r"inception .*`width` or `branches`.*width=16"),
+        (lambda: Inception(branches=(4, 0, 4, 4, 4, 4)), r"inception: branches .*six.*\(4, 0, 4, 4, 4, 4\)$"),
+        (lambda: PyramidPool(()), r"pyramid-pool: bins .*\(\)$"),
+        (lambda: ResponseNorm(0), r"response-norm: size .* 0$"),
     ],
 )
-def test_a_block_refuses_what_it_cannot_mean(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_block_refuses_what_it_cannot_mean(make, pattern):
+    with pytest.raises(ValueError, match=pattern):
         make()
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "pattern"),
     [
-        (lambda: Architecture((3, 16), (), 10), r"an input shape is \(channels, height, width\)"),
-        (lambda: Architecture((3, 0, 16), (), 10), "all at least 1"),
-        (lambda: Architecture((3, 16, 16), (), 1), "classes must be a whole number of at least 2, but got 1"),
-        (lambda: Architecture((3, 16, 16), ("conv",), 10), "put choices into a Space"),
-        (lambda: Architecture.from_json({"blocks": []}), "input_shape, classes is missing"),
-        (lambda: block_from_json({"width": 8}), 'a block is an object with a "kind"'),
-        (lambda: block_from_json({"kind": "convpool"}), "unknown block 'convpool'; did you mean 'conv-pool'"),
-        (lambda: block_from_json({"kind": "conv", "widht": 8}), "unknown field of conv 'widht'; did you mean 'width'"),
-        (lambda: block_from_json({"kind": "conv"}), "conv needs width, as in"),
+        (lambda: Architecture((3, 16), (), 10), r"input shape .*\(channels, height, width\).*\(3, 16\)"),
+        (lambda: Architecture((3, 0, 16), (), 10), r"at least 1\b.*\(3, 0, 16\)"),
+        (lambda: Architecture((3, 16, 16), (), 1), r"classes .*at least 2\b.* 1$"),
+        (lambda: Architecture((3, 16, 16), ("conv",), 10), r"blocks .*'conv'.*Space"),
+        (lambda: Architecture.from_json({"blocks": []}), r"but input_shape, classes\b"),
+        (lambda: block_from_json({"width": 8}), r'"kind".*\{\'width\': 8\}'),
+        (lambda: block_from_json({"kind": "convpool"}), r"block 'convpool'.*'conv-pool'"),
+        (lambda: block_from_json({"kind": "conv", "widht": 8}), r"conv 'widht'.*'width'"),
+        (lambda: block_from_json({"kind": "conv"}), r"conv needs width\b"),
     ],
 )
-def test_an_architecture_refuses_what_it_cannot_mean(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_architecture_is_refused(make, pattern):
+    with pytest.raises(ValueError, match=pattern):
         make()

@@ -1,4 +1,4 @@
-"""The budget: units, refusals, and what breaks it."""
+"""Budgets: numbers with units, errors for other values, and broken limits."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from archsieve.spaces.blocks.cost import Cost
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("value", "expected"),
     [
         (60_000, 60_000),
         ("60000", 60_000),
@@ -23,74 +23,74 @@ from archsieve.spaces.blocks.cost import Cost
         (0, 0),
     ],
 )
-def test_counts_carry_units(written, meant):
-    assert parse_count(written, "params") == meant
+def test_parse_count_with_decimal_units(value, expected):
+    assert parse_count(value, "params") == expected
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("2GB", 2 * 10**9), ("512MiB", 512 * 2**20), ("1.5KiB", 1536), ("2M", 2 * 10**6), ("7B", 7)]
+    ("value", "expected"), [("2GB", 2 * 10**9), ("512MiB", 512 * 2**20), ("1.5KiB", 1536), ("2M", 2 * 10**6), ("7B", 7)]
 )
-def test_bytes_have_units_of_their_own(written, meant):
-    assert parse_count(written, "memory", in_bytes=True) == meant
+def test_parse_count_with_byte_units(value, expected):
+    assert parse_count(value, "memory", in_bytes=True) == expected
 
 
 @pytest.mark.parametrize(
-    "written",
+    "value",
     ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10", "2.5", "1.2345k"],
 )
-def test_other_words_are_refused_with_the_accepted_forms(written):
-    with pytest.raises(ValueError, match='params must be a whole number of at least 0, written like 60000 or "60k"'):
-        parse_count(written, "params")
-
-
-@pytest.mark.parametrize("value", [-1, 2.5, float("nan"), float("inf"), True, None, [5], b"5M"])
-def test_other_values_are_refused(value):
-    with pytest.raises(ValueError, match="params must be a whole number"):
+def test_other_words_are_refused_with_the_accepted_forms(value):
+    with pytest.raises(ValueError, match=r'params .*at least 0.*60000.*"60k"'):
         parse_count(value, "params")
 
 
-@pytest.mark.parametrize(("written", "meant"), [("5m", "5M"), ("60K", "60k"), ("2g", "2G")])
-def test_a_unit_in_the_wrong_case_gets_a_hint(written, meant):
-    with pytest.raises(ValueError, match=f'did you mean "{meant}"'):
-        parse_count(written, "params")
+@pytest.mark.parametrize("value", [-1, 2.5, float("nan"), float("inf"), True, None, [5], b"5M"])
+def test_values_that_are_no_count_are_refused(value):
+    with pytest.raises(ValueError, match=r"params .*whole number"):
+        parse_count(value, "params")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("5m", "5M"), ("60K", "60k"), ("2g", "2G")])
+def test_a_unit_in_the_wrong_case_gets_a_hint(value, expected):
+    with pytest.raises(ValueError, match=f'mean "{expected}"'):
+        parse_count(value, "params")
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [(412, "412"), (1_000, "1.00k"), (59_900, "59.9k"), (6_000_000, "6.00M"), (999_600, "1.00M"), (999_400, "999k")],
 )
-def test_counts_are_written_with_three_digits(value, text):
+def test_format_count_has_three_digits(value, text):
     assert format_count(value) == text
 
 
-def test_a_budget_reads_its_units():
+def test_budget_parses_units():
     budget = Budget(params="60k", macs="6M", memory_bytes="2GB", min_macs="1M")
     assert (budget.params, budget.macs, budget.memory_bytes, budget.min_macs) == (60_000, 6_000_000, 2 * 10**9, 10**6)
     assert budget.limits() == {"params": (0, 60_000), "macs": (10**6, 6 * 10**6), "memory_bytes": (0, 2 * 10**9)}
 
 
-def test_a_budget_allows_its_limits_and_no_more():
+def test_budget_limits_are_inclusive():
     budget = Budget(params=100, min_params=50)
-    prices = [Cost(params, 0, 0, 0) for params in (49, 50, 100, 101)]
-    assert [budget.allows(price) for price in prices] == [False, True, True, False]
-    assert budget.broken(prices[0]) == ["params 49 < 50"]
-    assert budget.broken(prices[3]) == ["params 101 > 100"]
+    costs = [Cost(params, 0, 0, 0) for params in (49, 50, 100, 101)]
+    assert [budget.allows(cost) for cost in costs] == [False, True, True, False]
+    assert budget.broken(costs[0]) == ["params 49 < 50"]
+    assert budget.broken(costs[3]) == ["params 101 > 100"]
 
 
-def test_no_limit_allows_everything():
+def test_budget_without_limits_allows_everything():
     assert Budget().allows(Cost(10**12, 10**15, 0, 0))
     assert str(Budget()) == "no limit"
 
 
-def test_a_budget_says_itself():
+def test_budget_as_text():
     assert str(Budget(params="60k", min_macs="1M")) == "params <= 60.0k and macs >= 1.00M"
 
 
-def test_a_lower_limit_above_the_upper_is_refused():
-    with pytest.raises(ValueError, match=r"budget.min_params <= budget.params must hold, but got 11 and 10"):
+def test_lower_limit_above_the_upper_limit_is_refused():
+    with pytest.raises(ValueError, match=r"budget\.min_params .*budget\.params.*\b11\b.*\b10\b"):
         Budget(params=10, min_params=11)
 
 
-def test_an_unknown_key_gets_the_nearest():
-    with pytest.raises(ValueError, match="unknown budget key 'param'; did you mean 'params'"):
+def test_unknown_key_suggests_the_nearest():
+    with pytest.raises(ValueError, match=r"budget\.param: .*'param'.*'params'"):
         Budget.of({"param": 5})

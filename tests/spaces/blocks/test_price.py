@@ -1,4 +1,4 @@
-"""The closed form against the built network: parameters, MACs, and what training keeps."""
+"""Closed-form costs equal those of the built network: parameters, MACs, and bytes that autograd saves."""
 
 import random
 from collections.abc import Callable
@@ -28,17 +28,17 @@ from archsieve.spaces.constrained.sampling import sample
 from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
 
 ACTS = ("relu", "prelu", "leaky-relu", "elu", "gelu", "silu", "hardswish", "tanh", "sigmoid", "none")
-FLAGS = (False, True)
+BOOLEANS = (False, True)
 
 
 def conv_pool(rng: random.Random) -> Block:
-    norm, act = rng.choice(FLAGS), rng.choice(ACTS)
+    norm, act = rng.choice(BOOLEANS), rng.choice(ACTS)
     if rng.random() < 0.3:
         padding = rng.choice((None, 0, 1, 2))
         groups = rng.choice((1, 1, 2))
         return Conv(rng.choice((8, 12, 16)), rng.randint(1, 5), rng.choice((1, 2)), padding, groups, norm, act)
     if rng.random() < 0.2:
-        return Pool(rng.randint(2, 3), rng.choice((None, 1, 2)), rng.choice((0, 1)), "average", rng.choice(FLAGS))
+        return Pool(rng.randint(2, 3), rng.choice((None, 1, 2)), rng.choice((0, 1)), "average", rng.choice(BOOLEANS))
     pool = rng.choice(("max", "average"))
     return ConvPool(rng.randint(4, 24), rng.choice((1, 3, 5)), rng.randint(1, 3), pool, norm, act)
 
@@ -49,9 +49,9 @@ def residual(rng: random.Random) -> Block:
         rng.choice(("basic", "bottleneck")),
         rng.choice((1, 1, 2, 3)),
         rng.choice(("A", "B", "C", "none")),
-        rng.choice(FLAGS),
-        rng.choice(FLAGS),
-        rng.choice(FLAGS),
+        rng.choice(BOOLEANS),
+        rng.choice(BOOLEANS),
+        rng.choice(BOOLEANS),
         rng.choice(ACTS),
     )
 
@@ -61,64 +61,65 @@ def inception(rng: random.Random) -> Block:
     shape = {"branches": widths} if rng.random() < 0.5 else {"width": rng.randint(8, 40)}
     return Inception(
         **shape,
-        reduce=rng.choice(FLAGS),
+        reduce=rng.choice(BOOLEANS),
         five=rng.choice((3, 5, 7)),
-        double=rng.choice(FLAGS),
+        double=rng.choice(BOOLEANS),
         pool=rng.choice(("max", "average")),
         stride=rng.choice((1, 1, 2)),
-        norm=rng.choice(FLAGS),
+        norm=rng.choice(BOOLEANS),
         act=rng.choice(ACTS),
     )
 
 
-KINDS: dict[str, Callable[[random.Random], Block]] = {
+RANDOM_BLOCKS: dict[str, Callable[[random.Random], Block]] = {
     "conv-pool": conv_pool,
     "residual": residual,
     "inception": inception,
 }
-ENDS = ((), (GlobalAverage(),), (Linear(20),), (Linear(12, norm=True, act="prelu"),), (ResponseNorm(3),))
+LAST_BLOCKS = ((), (GlobalAverage(),), (Linear(20),), (Linear(12, norm=True, act="prelu"),), (ResponseNorm(3),))
 
 
 def draw(kind: str, rng: random.Random) -> Architecture:
-    """A random architecture of one kind; drawn again where its blocks do not fit together."""
+    """Draw a random architecture of one kind; draw again if its blocks do not fit together."""
     while True:
         height, width = rng.randint(8, 33), rng.randint(8, 33)
-        body = [KINDS[kind](rng) for _ in range(rng.randint(1, 4))]
+        body = [RANDOM_BLOCKS[kind](rng) for _ in range(rng.randint(1, 4))]
         try:
-            return Architecture((rng.randint(1, 4), height, width), (*body, *rng.choice(ENDS)), rng.randint(2, 20))
+            input_shape = (rng.randint(1, 4), height, width)
+            return Architecture(input_shape, (*body, *rng.choice(LAST_BLOCKS)), rng.randint(2, 20))
         except ShapeError:
             continue
 
 
 def assert_exact(architecture: Architecture) -> None:
-    price = cost(architecture)
+    expected = cost(architecture)
     network = build(architecture, device="meta")
     with FlopCounterMode(display=False) as counter:
         scores = network(torch.empty(3, *architecture.input_shape, device="meta"))
     assert scores.shape == (3, architecture.classes)
-    assert sum(p.numel() for p in network.parameters()) == price.params, architecture
-    assert counter.get_total_flops() == 3 * price.flops, architecture
-    assert sum(row.params for row in layer_costs(architecture)) == price.params
-    assert sum(row.macs for row in layer_costs(architecture)) == price.macs
+    assert sum(p.numel() for p in network.parameters()) == expected.params, architecture
+    assert counter.get_total_flops() == 3 * expected.flops, architecture
+    assert sum(row.params for row in layer_costs(architecture)) == expected.params
+    assert sum(row.macs for row in layer_costs(architecture)) == expected.macs
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_200_random_networks_cost_what_they_are_priced(kind):
+@pytest.mark.parametrize("kind", RANDOM_BLOCKS)
+def test_costs_of_200_random_networks_are_exact(kind):
     rng = random.Random(f"200 {kind}")
     for _ in range(200):
         assert_exact(draw(kind, rng))
 
 
 @pytest.mark.parametrize("name", sorted(NAMED_SPACES))
-def test_random_points_of_every_named_space_cost_what_they_are_priced(name):
+def test_costs_of_random_architectures_of_named_spaces_are_exact(name):
     rng = random.Random(f"points of {name}")
     for architecture in sample(ConstrainedSpace(named_space(name)), 8, rng):
         assert_exact(architecture)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_1000_random_networks_cost_what_they_are_priced(kind):
+@pytest.mark.parametrize("kind", RANDOM_BLOCKS)
+def test_costs_of_1000_random_networks_are_exact(kind):
     rng = random.Random(f"1000 {kind}")
     for _ in range(1000):
         assert_exact(draw(kind, rng))
@@ -127,7 +128,7 @@ def test_1000_random_networks_cost_what_they_are_priced(kind):
 @pytest.mark.parametrize(
     "name", ["alexnet-2012", "zfnet", "googlenet", "googlenet-2014", "bn-inception", "prelu-net", "resnet34-a"]
 )
-def test_classics_cost_what_they_are_priced(name):
+def test_costs_of_published_networks_are_exact(name):
     assert_exact(named(name))
 
 
@@ -136,22 +137,22 @@ def test_activations_count_the_outputs_of_convolutions_and_linear_layers():
     assert cost(architecture).activations == 4 * 64 + 3 * (8 * 16) + 5
 
 
-def kept_by_autograd(architecture: Architecture, batch: int = 8) -> float:
-    """Bytes that the backward pass keeps of one picture: distinct storages, parameters left out."""
+def bytes_saved_by_autograd(architecture: Architecture, batch: int = 8) -> float:
+    """Return the bytes that autograd saves for the backward pass of one image: distinct storages, no parameters."""
     network = build(architecture, seed=0)
     parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    kept = {}
+    saved = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = tensor  # held, so that no other tensor takes its place
+            saved[storage.data_ptr()] = tensor  # the reference keeps the memory from being used again
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         scores = network(torch.randn(batch, *architecture.input_shape))
         torch.nn.functional.cross_entropy(scores, torch.zeros(batch, dtype=torch.long))
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / batch
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values()) / batch
 
 
 @pytest.mark.parametrize(
@@ -172,14 +173,14 @@ def kept_by_autograd(architecture: Architecture, batch: int = 8) -> float:
 )
 def test_kept_bytes_are_what_autograd_saves(blocks):
     architecture = Architecture((3, 32, 32), blocks, 10)
-    assert cost(architecture).kept_bytes == pytest.approx(kept_by_autograd(architecture), rel=0.1)
+    assert cost(architecture).kept_bytes == pytest.approx(bytes_saved_by_autograd(architecture), rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["resnet20-cifar", "plain20-cifar"])
-def test_kept_bytes_of_a_classic(name):
-    assert cost(named(name)).kept_bytes == pytest.approx(kept_by_autograd(named(name)), rel=0.1)
+def test_kept_bytes_of_published_networks(name):
+    assert cost(named(name)).kept_bytes == pytest.approx(bytes_saved_by_autograd(named(name)), rel=0.1)
 
 
-def test_memory_is_states_and_kept_pictures():
-    price = cost(named("resnet20-cifar"), batch_size=32)
-    assert price.memory_bytes == 12 * price.params + 32 * price.kept_bytes
+def test_memory_is_parameter_states_plus_saved_bytes():
+    expected = cost(named("resnet20-cifar"), batch_size=32)
+    assert expected.memory_bytes == 12 * expected.params + 32 * expected.kept_bytes

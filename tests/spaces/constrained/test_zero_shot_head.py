@@ -1,6 +1,4 @@
-"""The head's share of a budget: no network with its head is outside, whatever the recipe; what a recipe of either kind
-says of itself.
-"""
+"""Zero-shot heads under a budget: no network with its head exceeds the budget, for any recipe of the space."""
 
 import itertools
 
@@ -27,7 +25,7 @@ SPACE = Space(
     ),
     10,
 )
-CHOICES = {
+RECIPE_OPTIONS = {
     "form": ["fc", "conv", "fc+conv"],
     "k": [3, 5],
     "filters": [1, 4],
@@ -38,48 +36,49 @@ CHOICES = {
 
 def costs(recipe: ZeroShotRecipe, architecture) -> tuple[int, int, int]:
     head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
-    price = architecture.cost
+    network = architecture.cost
     return (
-        price.params + head.image.params,
-        price.macs + head.image.macs,
-        price.activations + head.image.activations,
+        network.params + head.image.params,
+        network.macs + head.image.macs,
+        network.activations + head.image.activations,
     )
 
 
-def test_no_network_with_its_head_is_outside_the_budget():
-    recipes = RecipeSpace.of(ZeroShotRecipe, **CHOICES)
-    every = [recipes.fill(dict(zip(CHOICES, values, strict=True))) for values in itertools.product(*CHOICES.values())]
+def test_every_network_with_its_head_is_inside_the_budget():
+    recipes = RecipeSpace.of(ZeroShotRecipe, **RECIPE_OPTIONS)
+    combinations = itertools.product(*RECIPE_OPTIONS.values())
+    all_recipes = [recipes.fill(dict(zip(RECIPE_OPTIONS, values, strict=True))) for values in combinations]
     head = largest_head(Graph(SPACE), recipes)
     architectures = [architecture for _, architecture in walk(ConstrainedSpace(SPACE))]
-    heads = [zero_shot_cost(r, 0, 10, last_map(a)) for r in every for a in architectures]
+    heads = [zero_shot_cost(r, 0, 10, last_map(a)) for r in all_recipes for a in architectures]
     assert head.params == max(one.image.params for one in heads)
     assert head.macs == max(one.image.macs for one in heads)
     assert head.activations == max(one.image.activations for one in heads)
     budget = Budget(params=1_200, macs=30_000, activations=900)
     fitting = list(walk(ConstrainedSpace(SPACE, left_for_image_network(budget, head))))
     assert 0 < len(fitting) < len(architectures)
-    for (_, architecture), recipe in itertools.product(fitting, every):
+    for (_, architecture), recipe in itertools.product(fitting, all_recipes):
         params, macs, activations = costs(recipe, architecture)
         assert params <= 1_200
         assert macs <= 30_000
         assert activations <= 900
 
 
-def test_a_smaller_recipe_leaves_more():
+def test_smaller_head_leaves_more_budget():
     small, large = (RecipeSpace.of(ZeroShotRecipe, k=k) for k in (2, [2, 50]))
     budget = Budget(params=2_000)
-    left = [left_for_image_network(budget, largest_head(Graph(SPACE), recipes)).params for recipes in (small, large)]
-    assert left == [2_000 - (10 * 2 + 2), 2_000 - (10 * 50 + 50)]
-    with pytest.raises(BudgetError, match="of 500 the largest head that the recipe allows takes 550"):
+    params = [left_for_image_network(budget, largest_head(Graph(SPACE), recipes)).params for recipes in (small, large)]
+    assert params == [2_000 - (10 * 2 + 2), 2_000 - (10 * 50 + 50)]
+    with pytest.raises(BudgetError, match=r"budget\.params .*\b500\b.*\b550\b.*recipe\.k\b"):
         left_for_image_network(Budget(params=500), largest_head(Graph(SPACE), large))
 
 
-def test_a_recorded_recipe_is_of_its_kind():
+def test_recorded_recipe_has_its_class():
     for recipe in (Recipe(lr=0.5), ZeroShotRecipe(form="conv", k=7)):
         assert recorded_recipe(recipe.to_json()) == recipe
         assert type(recorded_recipe(recipe.to_json())) is type(recipe)
 
 
-def test_data_with_texts_are_zero_shot():
+def test_data_with_texts_are_a_zero_shot_task():
     assert task_name({"name": "glyphs"}) == task_name({"name": "imagefolder", "texts": "t"}) == "zero-shot"
     assert task_name({"name": "imagefolder", "texts": None}) == task_name({"name": "digits"}) == "classification"

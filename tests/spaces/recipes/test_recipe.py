@@ -1,4 +1,4 @@
-"""The recipe: every value checked, every hole checked as its values would be."""
+"""Recipes and recipe spaces: every value and every option of a free parameter is checked."""
 
 import json
 
@@ -53,47 +53,47 @@ def test_json_round_trip():
         ("find_lr", 1),
     ],
 )
-def test_a_bad_value_is_refused_by_key_law_and_fact(key, value):
+def test_invalid_value_is_refused_in_recipe_and_space(key, value):
     with pytest.raises(ValueError, match=rf"recipe\.{key} must be .*, but got"):
         Recipe(**{key: value})
     with pytest.raises(ValueError, match=rf"recipe\.{key} must be .*, but got"):
         RecipeSpace.of(**{key: [value]})
 
 
-def test_an_unknown_key_gets_the_nearest():
-    with pytest.raises(ValueError, match="unknown recipe key 'epoch'; did you mean 'epochs'"):
+def test_unknown_key_suggests_the_nearest():
+    with pytest.raises(ValueError, match=r"key 'epoch'.*'epochs'"):
         Recipe.from_json({"epoch": 3})
-    with pytest.raises(ValueError, match="unknown recipe key 'drop_out'; did you mean 'dropout'"):
+    with pytest.raises(ValueError, match=r"key 'drop_out'.*'dropout'"):
         RecipeSpace.of(drop_out=0.1)
 
 
-def test_lists_and_ranges_are_holes_and_values_are_not():
+def test_lists_and_ranges_are_free_parameters():
     space = RecipeSpace.of(epochs=3, lr=Range(0.01, 1.0, log=True), dropout=[0.0, 0.3])
     assert space.holes == {"lr": Range(0.01, 1.0, log=True), "dropout": Choice((0.0, 0.3))}
     assert space.fill({"lr": 0.1, "dropout": 0.3}) == Recipe(epochs=3, lr=0.1, dropout=0.3)
 
 
-def test_a_range_of_whole_numbers_is_one():
+def test_range_of_an_integer_key_gives_integers():
     assert RecipeSpace.of(epochs=Range(3, 12)).holes["epochs"].at(0.45) == 7
 
 
-def test_a_range_of_words_is_refused():
-    with pytest.raises(ValueError, match=r"recipe\.optimizer must be one of .* got a range; give a list"):
+def test_range_of_a_text_key_is_refused():
+    with pytest.raises(ValueError, match=r"recipe\.optimizer .*sgd.*range"):
         RecipeSpace.of(optimizer=Range(0, 1))
 
 
-def test_an_end_outside_the_law_is_refused():
-    with pytest.raises(ValueError, match=r"recipe\.momentum must be a number in \[0, 1\), but got 1.5"):
+def test_range_with_a_bound_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=r"recipe\.momentum .*\[0, 1\).*1\.5"):
         RecipeSpace.of(momentum=Range(0.5, 1.5))
 
 
-def test_a_recipe_from_before_the_newer_keys_has_their_defaults():
+def test_recipe_without_newer_keys_gets_their_defaults():
     old = {"epochs": 3, "lr": 0.3, "optimizer": "sgd", "augmentation": "shift"}
     assert Recipe.from_json(old) == Recipe(**old)
     assert Recipe.from_json(Recipe(**old).to_json()) == Recipe.from_json(old)
 
 
-def test_a_key_that_does_not_apply_has_one_value():
+def test_key_without_effect_has_one_value():
     space = RecipeSpace.of(averaging=["none", "ema"], ema_decay=[0.9, 0.99])
     averaged = {space.fill({"averaging": "ema", "ema_decay": decay}) for decay in (0.9, 0.99)}
     plain = {space.fill({"averaging": "none", "ema_decay": decay}) for decay in (0.9, 0.99)}
@@ -102,12 +102,12 @@ def test_a_key_that_does_not_apply_has_one_value():
 
 
 @pytest.mark.parametrize("key", CONDITIONS)
-def test_a_condition_is_of_a_key_and_can_hold_and_fail(key):
+def test_each_condition_can_be_true_and_false(key):
     averaging = key[:3] if key[:3] in ("ema", "swa") else "none"
     assert CONDITIONS[key](vars(Recipe(elastic_alpha_px=1.0, averaging=averaging, auxiliary="rotation")))
     assert not CONDITIONS[key](vars(Recipe()))
 
 
-def test_an_automatic_learning_rate_is_a_search_that_starts_at_one():
+def test_lr_auto_searches_from_one():
     assert Recipe.from_json({"lr": "auto"}) == Recipe(lr=1.0, find_lr=True)
     assert RecipeSpace.of(lr="auto").fill({}) == Recipe(lr=1.0, find_lr=True)

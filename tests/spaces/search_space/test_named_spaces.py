@@ -1,4 +1,4 @@
-"""Named spaces contain their classics; stages are what search files ask for."""
+"""Named spaces contain the published networks of their family; stages expand to the expected templates."""
 
 import random
 
@@ -13,7 +13,7 @@ from archsieve.spaces.constrained.feasibility import cheapest
 from archsieve.spaces.constrained.indexing import architecture_at, index_of, walk
 from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.parameters.domains import choice, repeat
-from archsieve.spaces.search_space.named import LEAST_SIDE, NAMED_SPACES, named_space
+from archsieve.spaces.search_space.named import MIN_FINAL_SIDE, NAMED_SPACES, named_space
 from archsieve.spaces.search_space.space import Space
 from archsieve.spaces.search_space.stages import stage
 
@@ -25,7 +25,7 @@ SIZES = {
     "resnet-space": 45_034_530,
     "cifar-resnet-space": 2_983_473,
 }
-CLASSICS = {
+NETWORKS = {
     "alexnet-space": ["alexnet-2012", "alexnet-2012-merged"],
     "vgg-space": ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn"],
     "inception-space": ["googlenet"],
@@ -41,45 +41,45 @@ CLASSICS = {
 
 
 @pytest.fixture(scope="module")
-def sieves():
+def constrained_spaces():
     return {name: ConstrainedSpace(named_space(name)) for name in NAMED_SPACES}
 
 
 @pytest.mark.parametrize("name", NAMED_SPACES)
-def test_a_named_space_has_its_size_and_a_graph_small_enough(name, sieves):
-    assert sieves[name].size == SIZES[name]
-    assert sum(len(node.edges) for node in sieves[name].graph.order) < 50_000
+def test_named_space_has_its_size_and_a_small_graph(name, constrained_spaces):
+    assert constrained_spaces[name].size == SIZES[name]
+    assert sum(len(node.edges) for node in constrained_spaces[name].graph.order) < 50_000
 
 
-@pytest.mark.parametrize(("name", "classic"), [(name, classic) for name in CLASSICS for classic in CLASSICS[name]])
-def test_a_classic_is_a_point_of_its_space(name, classic, sieves):
-    architecture = named(classic)
-    index = index_of(sieves[name], architecture)
-    assert architecture_at(sieves[name], index).fingerprint == architecture.fingerprint
+@pytest.mark.parametrize(("name", "network"), [(name, network) for name in NETWORKS for network in NETWORKS[name]])
+def test_published_network_is_in_its_space(name, network, constrained_spaces):
+    architecture = named(network)
+    index = index_of(constrained_spaces[name], architecture)
+    assert architecture_at(constrained_spaces[name], index).fingerprint == architecture.fingerprint
 
 
 @pytest.mark.parametrize("remove", [(7,), (6, 7), (3, 4), (3, 4, 6, 7)])
-@pytest.mark.parametrize("classic", ["alexnet-2012", "alexnet-2012-merged"])
-def test_alexnets_removals_are_points_too(classic, remove, sieves):
-    architecture = named(classic, remove=remove)
-    sieve = sieves["alexnet-space"]
+@pytest.mark.parametrize("network", ["alexnet-2012", "alexnet-2012-merged"])
+def test_alexnet_with_removed_layers_is_in_its_space(network, remove, constrained_spaces):
+    architecture = named(network, remove=remove)
+    sieve = constrained_spaces["alexnet-space"]
     assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
 
 
-def test_torchvisions_alexnet_is_a_point_at_its_own_input():
+def test_alexnet_of_torchvision_is_in_the_space_at_its_input_shape():
     sieve = ConstrainedSpace(named_space("alexnet-space", input_shape=(3, 224, 224)))
     architecture = named("alexnet")
     assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
 
 
 @pytest.mark.parametrize("name", NAMED_SPACES)
-def test_random_points_come_back_by_their_index(name, sieves):
-    sieve, rng = sieves[name], random.Random(name)
+def test_index_of_inverts_architecture_at(name, constrained_spaces):
+    sieve, rng = constrained_spaces[name], random.Random(name)
     for index in (0, sieve.size - 1, *(rng.randrange(sieve.size) for _ in range(20))):
         assert index_of(sieve, architecture_at(sieve, index)) == index
 
 
-def test_mixed_has_plenty_for_the_digits():
+def test_mixed_has_many_networks_within_the_budget_of_the_digits():
     sieve = ConstrainedSpace(named_space("mixed", input_shape=(1, 8, 8), classes=10), Budget(params="60k", macs="6M"))
     rng = random.Random(0)
     points = [architecture_at(sieve, rng.randrange(sieve.size)) for _ in range(400)]
@@ -100,30 +100,30 @@ def test_mixed_has_plenty_for_the_digits():
         ((3, 2, 2), 2),
     ],
 )
-def test_mixed_leaves_at_least_4_pixels_where_there_are_any(input_shape, side):
+def test_mixed_keeps_at_least_4_pixels_unless_the_image_is_smaller(input_shape, side):
     sieve = ConstrainedSpace(named_space("mixed", input_shape=input_shape))
     rng = random.Random(0)
     for _ in range(20):
         shapes = [shape for block, shape, *_ in architecture_at(sieve, rng.randrange(sieve.size)).walk()]
         assert shapes[-2][1:] == (side, side)
-        assert side >= min(LEAST_SIDE, *input_shape[1:])
+        assert side >= min(MIN_FINAL_SIDE, *input_shape[1:])
 
 
-def test_named_spaces_take_other_inputs_and_classes():
+def test_named_space_with_another_input_shape_and_classes():
     space = named_space("resnet-space", input_shape=(3, 64, 64), classes=100)
     assert (space.input_shape, space.classes, space.name) == ((3, 64, 64), 100, "resnet-space")
 
 
-def test_a_space_that_cannot_take_its_input_says_why():
+def test_space_that_cannot_take_its_input_gives_the_reason():
     with pytest.raises(
         ValueError,
-        match=r"the space 'vgg-space' holds no architecture: block [\w.-]+ \(conv-pool\): the window must fit",
+        match=r"space 'vgg-space' .*no architecture: block [\w.-]+ \(conv-pool\): .*kernel \d+ on \d+ pixels",
     ):
         ConstrainedSpace(named_space("vgg-space", input_shape=(3, 16, 16)))
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_a_network_is_a_space_of_itself(name):
+def test_name_of_a_network_gives_a_space_with_only_this_network(name):
     space = named_space(name)
     ((index, architecture),) = walk(ConstrainedSpace(space))
     assert index == 0
@@ -131,19 +131,19 @@ def test_a_network_is_a_space_of_itself(name):
     assert space.name == name
 
 
-def test_a_network_is_a_space_on_other_pictures_too():
+def test_space_of_a_network_with_another_input_shape():
     space = named_space("resnet20-cifar", input_shape=(1, 28, 28), classes=7)
     assert cheapest(ConstrainedSpace(space))[1] == cost(named("resnet20-cifar", input_shape=(1, 28, 28), classes=7))
 
 
-def test_an_unknown_space_gets_the_nearest():
-    with pytest.raises(ValueError, match="unknown space 'vgg-spaces'; did you mean 'vgg-space'"):
+def test_unknown_space_suggests_the_nearest():
+    with pytest.raises(ValueError, match=r"space 'vgg-spaces'.*mean 'vgg-space'"):
         named_space("vgg-spaces")
-    with pytest.raises(ValueError, match="unknown space 'resnet20-cifer'; did you mean 'resnet20-cifar'"):
+    with pytest.raises(ValueError, match=r"space 'resnet20-cifer'.*mean 'resnet20-cifar'"):
         named_space("resnet20-cifer")
 
 
-def test_a_stage_that_halves():
+def test_stage_that_halves_the_image():
     assert stage(["conv-pool", "residual", "inception"], depth=[1, 2], width=[16, 24], kernel=(3, 5)) == choice(
         ConvPool(choice(16, 24), choice(3, 5), convs=choice(1, 2)),
         repeat(Residual(choice(16, 24)), choice(1, 2), {"stride": 2}),
@@ -151,14 +151,14 @@ def test_a_stage_that_halves():
     )
 
 
-def test_a_stage_that_keeps_the_size():
+def test_stage_that_keeps_the_image_size():
     assert stage(["conv-pool", "bottleneck", "inception"], depth=[2], width=16, halve=False) == choice(
         repeat(Conv(16), 2), repeat(Residual(16, "bottleneck"), 2), repeat(Inception(16), 2)
     )
 
 
 @pytest.mark.parametrize("halve", [True, False])
-def test_every_stack_halves_or_keeps(halve):
+def test_every_stack_halves_or_keeps_the_image_size(halve):
     for name in ("conv-pool", "residual", "bottleneck", "inception"):
         blocks = (stage(name, [1, 2], [16, 24], (3, 5), halve), GlobalAverage())
         for _, architecture in walk(ConstrainedSpace(Space((1, 8, 8), blocks, 10))):
@@ -166,26 +166,26 @@ def test_every_stack_halves_or_keeps(halve):
             assert last.in_shape[1:] == ((4, 4) if halve else (8, 8))
 
 
-def test_deeper_and_wider_costs_more():
+def test_deeper_and_wider_stage_costs_more():
     light, heavy = (Space((1, 8, 8), (stage("residual", size, 16 * size),), 10) for size in (1, 2))
     assert cost(light.architecture({})).params < cost(heavy.architecture({})).params
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "pattern"),
     [
-        (("conv-pol", 1, 8), "unknown block of a stage 'conv-pol'; did you mean 'conv-pool'"),
-        (([], 1, 8), "a choice needs at least one option"),
-        (("residual", [], 8), "a choice needs at least one option"),
-        (("residual", 0, 8), "the depth of a stage must be a whole number of at least 1, or a list of them, but got 0"),
-        (("residual", [1, 2.5], 8), "the depth of a stage .* but got 2.5"),
-        (("residual", "2", 8), "the depth of a stage .* but got '2'"),
-        (("inception", 1, [16, True]), "the width of a stage .* but got True"),
-        (("inception", 1, 4), "inception: width must be a whole number of at least 8"),
-        (("conv-pool", 1, 8, [3, 4]), "conv-pool: kernel must be an odd whole number"),
-        (("residual", [1, 1], 8), "the options of a choice must differ"),
+        (("conv-pol", 1, 8), r"stage 'conv-pol'.*mean 'conv-pool'"),
+        (([], 1, 8), "at least one option"),
+        (("residual", [], 8), "at least one option"),
+        (("residual", 0, 8), r"depth of a stage .*at least 1\b.* 0$"),
+        (("residual", [1, 2.5], 8), r"depth of a stage .* 2\.5$"),
+        (("residual", "2", 8), r"depth of a stage .* '2'$"),
+        (("inception", 1, [16, True]), r"width of a stage .* True$"),
+        (("inception", 1, 4), r"inception: width .*at least 8\b.* 4$"),
+        (("conv-pool", 1, 8, [3, 4]), r"conv-pool: kernel .*odd.* 4$"),
+        (("residual", [1, 1], 8), r"options .*differ.*\b1\b"),
     ],
 )
-def test_a_stage_refuses_what_it_cannot_mean(arguments, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_stage_is_refused(arguments, pattern):
+    with pytest.raises(ValueError, match=pattern):
         stage(*arguments)

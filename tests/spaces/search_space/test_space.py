@@ -1,4 +1,4 @@
-"""The space: an architecture with holes, its decisions, its JSON, and what it refuses."""
+"""Search spaces: decisions, JSON, fingerprints, and errors for invalid templates."""
 
 import json
 import pickle
@@ -12,7 +12,7 @@ from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.encoding import decisions_of
 from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
-from archsieve.spaces.search_space.space import Space, fills
+from archsieve.spaces.search_space.space import Space, enumerate_decisions
 
 SPACE = Space(
     (1, 8, 8),
@@ -33,9 +33,9 @@ def of(*blocks):
     return Space((1, 8, 8), blocks, 10)
 
 
-def test_a_decision_exists_only_where_it_applies():
-    residuals = [decisions for decisions, _ in fills(SPACE.fill) if decisions["2"] == 1]
-    assert {frozenset(d) for d in residuals} == {frozenset({"1.conv.width", "2", "2.residual.times", "3"})}
+def test_decision_exists_only_if_it_applies():
+    residual_decisions = [decisions for decisions, _ in enumerate_decisions(SPACE.fill) if decisions["2"] == 1]
+    assert {frozenset(d) for d in residual_decisions} == {frozenset({"1.conv.width", "2", "2.residual.times", "3"})}
 
 
 def test_decisions_lead_to_their_architecture():
@@ -43,38 +43,38 @@ def test_decisions_lead_to_their_architecture():
     assert str(SPACE.architecture(decisions)) == "conv 16 > residual 16 stride=2 > residual 16 > global-average"
 
 
-def test_a_missing_decision_is_named():
-    with pytest.raises(ValueError, match=r"the decision '2' is missing; it chooses among"):
+def test_missing_decision_is_named():
+    with pytest.raises(ValueError, match=r"decision '2' .*missing"):
         SPACE.architecture({"1.conv.width": 1})
 
 
-def test_filling_walks_every_combination_once():
-    ways = [tuple(decisions.items()) for decisions, _ in fills(SPACE.fill)]
-    assert len(ways) == len(set(ways)) == 2 * (4 + 2 + 4) * 2
+def test_every_combination_of_decisions_comes_once():
+    combinations = [tuple(decisions.items()) for decisions, _ in enumerate_decisions(SPACE.fill)]
+    assert len(combinations) == len(set(combinations)) == 2 * (4 + 2 + 4) * 2
 
 
-def test_decisions_of_reads_an_architecture_back():
-    for _, blocks in fills(SPACE.fill):
+def test_decisions_of_inverts_architecture():
+    for _, blocks in enumerate_decisions(SPACE.fill):
         architecture = Architecture(SPACE.input_shape, blocks, SPACE.classes)
         decisions = decisions_of(SPACE, architecture)
         assert decisions is not None
         assert SPACE.architecture(decisions).fingerprint == architecture.fingerprint
 
 
-def test_decisions_of_a_stranger_are_none():
+def test_decisions_of_an_architecture_outside_the_space_are_none():
     assert decisions_of(SPACE, Architecture((1, 8, 8), (Conv(9),), 10)) is None
     assert decisions_of(SPACE, Architecture((1, 9, 9), (Conv(8),), 10)) is None
 
 
 @pytest.mark.parametrize("space", [SPACE, *(named_space(name) for name in NAMED_SPACES)], ids=lambda s: s.name)
 def test_json_and_pickle_round_trips(space):
-    again = Space.from_json(json.loads(json.dumps(space.to_json())))
-    assert again == space
-    assert again.fingerprint == space.fingerprint
+    restored = Space.from_json(json.loads(json.dumps(space.to_json())))
+    assert restored == space
+    assert restored.fingerprint == space.fingerprint
     assert pickle.loads(pickle.dumps(space)) == space
 
 
-def test_the_name_is_no_part_of_the_fingerprint():
+def test_name_does_not_change_the_fingerprint():
     assert (
         named_space("mixed").fingerprint == Space.from_json({**named_space("mixed").to_json(), "name": "x"}).fingerprint
     )
@@ -82,44 +82,44 @@ def test_the_name_is_no_part_of_the_fingerprint():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "pattern"),
     [
-        (lambda: of(Conv(8), "conv"), "block 2: a space is made of blocks, choices and repeats, but got 'conv'"),
-        (lambda: of(choice(Conv(8), 3)), "block 1, choice: a space is made of"),
-        (lambda: of(repeat(ConvPool(8), 2)), "block 1: a repeat must keep the picture's size, but conv-pool shrinks"),
-        (lambda: of(repeat(Pool(2), choice(0, 2))), "block 1: a repeat must keep the picture's size, but pool shrinks"),
-        (lambda: of(repeat(Conv(8, stride=2), 2)), r'but conv shrinks it each time; .* first=\{"stride": 2\}'),
-        (lambda: of(repeat(Conv(8, stride=choice(1, 2)), 2)), "a repeat must keep the picture's size"),
-        (lambda: of(repeat(Inception(16, stride=2), 2)), "but inception shrinks"),
-        (lambda: of(repeat(Conv(8), 2, {"strides": 2})), r"first=\{'strides': ...\} names no field of conv"),
-        (lambda: Space((1, 8), (), 10), "an input shape is"),
-        (lambda: Space((1, 8, 8), (), 1), "classes must be"),
+        (lambda: of(Conv(8), "conv"), "block 2: .*'conv'"),
+        (lambda: of(choice(Conv(8), 3)), "block 1, choice: .* 3$"),
+        (lambda: of(repeat(ConvPool(8), 2)), "block 1: .*repeat .*size, but conv-pool "),
+        (lambda: of(repeat(Pool(2), choice(0, 2))), "block 1: .*repeat .*size, but pool "),
+        (lambda: of(repeat(Conv(8, stride=2), 2)), r'size, but conv .*first=\{"stride": 2\}'),
+        (lambda: of(repeat(Conv(8, stride=choice(1, 2)), 2)), "size, but conv "),
+        (lambda: of(repeat(Inception(16, stride=2), 2)), "size, but inception "),
+        (lambda: of(repeat(Conv(8), 2, {"strides": 2})), r"`first` .*conv .*'strides'.*\bstride\b"),
+        (lambda: Space((1, 8), (), 10), r"input shape .*\(1, 8\)"),
+        (lambda: Space((1, 8, 8), (), 1), r"classes .*at least 2\b.* 1$"),
     ],
 )
-def test_a_space_refuses_what_it_cannot_mean(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_space_refuses_what_it_cannot_mean(make, pattern):
+    with pytest.raises(ValueError, match=pattern):
         make()
 
 
 @pytest.mark.parametrize(
-    ("space", "said"),
+    ("space", "pattern"),
     [
         (
             of(Conv(8), Conv(choice(8, 16), 11, padding=0)),
-            r"block 2 \(conv\): .* kernel 11 on 8 pixels",
+            r"block 2 \(conv\): .*kernel 11 .*8 pixels",
         ),
         (
             of(ConvPool(8), ConvPool(8), ConvPool(8), ConvPool(8)),
-            r"block 4 \(conv-pool\): .* on 1 pixels",
+            r"block 4 \(conv-pool\): .*\b1 pixels",
         ),
-        (of(Conv(9), Conv(choice(9, 15), groups=2)), r"holds no architecture: block 2 \(conv\): groups must divide"),
-        (of(GlobalAverage(), Conv(8)), r"holds no architecture: block 2 \(conv\): .* needs a picture"),
+        (of(Conv(9), Conv(choice(9, 15), groups=2)), r"no architecture: block 2 \(conv\): groups "),
+        (of(GlobalAverage(), Conv(8)), r"no architecture: block 2 \(conv\): .*\(C, H, W\)"),
     ],
 )
-def test_a_space_with_no_point_says_why(space, said):
-    with pytest.raises(ShapeError, match=said):
+def test_a_space_with_no_point_says_why(space, pattern):
+    with pytest.raises(ShapeError, match=pattern):
         ConstrainedSpace(space)
 
 
-def test_a_dead_option_leaves_the_others():
+def test_option_that_never_fits_leaves_the_others():
     assert ConstrainedSpace(of(Conv(8, choice(3, 11), padding=0))).size == 1

@@ -1,4 +1,4 @@
-"""Properties of the sieve that hold for any small space."""
+"""Properties of constrained spaces that are true for every small space, tested with random spaces."""
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -12,11 +12,11 @@ from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.indexing import architecture_at, index_of, walk
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.encoding import decisions_of
-from archsieve.spaces.search_space.space import Space, fills
+from archsieve.spaces.search_space.space import Space, enumerate_decisions
 
-WAYS = 200  # more ways to fill a space than this take too long to try
+MAX_COMBINATIONS = 200  # spaces with more combinations of decisions take too long
 
-CHEAP = settings(
+SETTINGS = settings(
     derandomize=True,
     deadline=None,
     max_examples=100,
@@ -26,13 +26,13 @@ CHEAP = settings(
 
 
 def draw_value(draw, *options):
-    """One of ``options``, or a choice among two of them."""
+    """Draw one of ``options``, or a choice between two of them."""
     chosen = draw(st.lists(st.sampled_from(options), min_size=1, max_size=2, unique=True))
     return choice(*chosen) if len(chosen) > 1 else chosen[0]
 
 
-def draw_keeping(draw):
-    """A block that keeps the picture's size."""
+def draw_size_keeping(draw):
+    """Draw a block that keeps the image size."""
     kind = draw(st.sampled_from((Conv, Residual, Inception)))
     width = draw_value(draw, 8, 16)
     if kind is Conv:
@@ -42,19 +42,19 @@ def draw_keeping(draw):
 
 def draw_repeat(draw):
     first = draw(st.sampled_from(({}, {"width": 8})))
-    return repeat(draw_keeping(draw), draw_value(draw, 0, 1, 2), first, each=draw(st.booleans()))
+    return repeat(draw_size_keeping(draw), draw_value(draw, 0, 1, 2), first, each=draw(st.booleans()))
 
 
 def draw_template(draw, depth):
-    """A template with at most ``depth`` choices or sequences inside each other."""
+    """Draw a template with at most ``depth`` nested choices or sequences."""
     kind = draw(st.integers(0, 7 if depth else 5))
     if kind == 6:
         return tuple(draw_template(draw, depth - 1) for _ in range(draw(st.integers(0, 2))))
     if kind == 7:
         options = [draw_template(draw, depth - 1) for _ in range(draw(st.integers(1, 3)))]
-        return choice(*(option for place, option in enumerate(options) if option not in options[:place]))
+        return choice(*(option for index, option in enumerate(options) if option not in options[:index]))
     return (
-        draw_keeping,
+        draw_size_keeping,
         draw_repeat,
         lambda draw: ConvPool(draw_value(draw, 8, 16), convs=draw_value(draw, 1, 2)),
         lambda draw: Residual(draw_value(draw, 8, 16), stride=draw_value(draw, 1, 2)),
@@ -69,68 +69,76 @@ def spaces(draw):
     return Space((1, 8, 8), blocks, 10)
 
 
-def points(space):
-    """Every distinct architecture by fingerprint, or None where there are too many ways."""
-    found = {}
-    for way, (_, blocks) in enumerate(fills(space.fill)):
-        if way == WAYS:
+def all_architectures(space):
+    """Return every distinct architecture by fingerprint, or None if there are too many combinations."""
+    architectures = {}
+    for number, (_, blocks) in enumerate(enumerate_decisions(space.fill)):
+        if number == MAX_COMBINATIONS:
             return None
         try:
             architecture = Architecture(space.input_shape, blocks, space.classes)
         except ShapeError:
             continue
-        found.setdefault(architecture.fingerprint, architecture)
-    return found
+        architectures.setdefault(architecture.fingerprint, architecture)
+    return architectures
 
 
-@CHEAP
+@SETTINGS
 @given(spaces())
-def test_the_sieve_knows_the_space_as_brute_force_does(space):
-    found = points(space)
-    assume(found)
+def test_size_walk_and_index_agree_with_brute_force(space):
+    architectures = all_architectures(space)
+    assume(architectures)
     sieve = ConstrainedSpace(space)
     walked = dict(walk(sieve))
-    assert sieve.size == len(found)
-    assert {architecture.fingerprint for architecture in walked.values()} == set(found)
+    assert sieve.size == len(architectures)
+    assert {architecture.fingerprint for architecture in walked.values()} == set(architectures)
     for index, architecture in walked.items():
-        assert index_of(sieve, found[architecture.fingerprint]) == index
+        assert index_of(sieve, architectures[architecture.fingerprint]) == index
         assert architecture_at(sieve, index) == architecture
-        assert cost(architecture) == cost(found[architecture.fingerprint])
+        assert cost(architecture) == cost(architectures[architecture.fingerprint])
 
 
-@CHEAP
+@SETTINGS
 @given(spaces(), st.floats(0, 1), st.floats(0, 1))
-def test_a_budget_cuts_as_brute_force_does(space, low, high):
-    found = points(space)
-    assume(found)
-    params = sorted(cost(architecture).params for architecture in found.values())
-    macs = sorted(cost(architecture).macs for architecture in found.values())
+def test_walk_inside_a_budget_agrees_with_brute_force(space, low, high):
+    architectures = all_architectures(space)
+    assume(architectures)
+    params = sorted(cost(architecture).params for architecture in architectures.values())
+    macs = sorted(cost(architecture).macs for architecture in architectures.values())
     budget = Budget(min_params=params[int(low * (len(params) - 1))], macs=macs[int(high * (len(macs) - 1))])
     walked = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, budget))}
-    assert walked == {name for name, architecture in found.items() if budget.allows(cost(architecture))}
+    assert walked == {name for name, architecture in architectures.items() if budget.allows(cost(architecture))}
 
 
-@CHEAP
+@SETTINGS
 @given(spaces(), st.floats(0, 1), st.floats(1, 1.2), st.floats(0, 1), st.floats(1, 1.2))
-def test_a_band_of_two_costs_cuts_as_brute_force_does(space, params, wide, macs, high):
-    found = points(space)
-    assume(found)
-    prices = [cost(architecture) for architecture in found.values()]
-    least, most = min(p.params for p in prices), max(p.params for p in prices)
-    low, lowest = int(least + params * (most - least)), min(p.macs for p in prices)
-    floor = int(lowest + macs * (max(p.macs for p in prices) - lowest))
-    budget = Budget(min_params=low, params=int(low * wide), min_macs=floor, macs=int(floor * high))
+def test_walk_between_two_limits_of_two_costs_agrees_with_brute_force(
+    space, params_position, params_factor, macs_position, macs_factor
+):
+    architectures = all_architectures(space)
+    assume(architectures)
+    costs = [cost(architecture) for architecture in architectures.values()]
+    smallest, largest = min(c.params for c in costs), max(c.params for c in costs)
+    min_params = int(smallest + params_position * (largest - smallest))
+    smallest, largest = min(c.macs for c in costs), max(c.macs for c in costs)
+    min_macs = int(smallest + macs_position * (largest - smallest))
+    budget = Budget(
+        min_params=min_params,
+        params=int(min_params * params_factor),
+        min_macs=min_macs,
+        macs=int(min_macs * macs_factor),
+    )
     walked = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, budget))}
-    assert walked == {name for name, architecture in found.items() if budget.allows(cost(architecture))}
+    assert walked == {name for name, architecture in architectures.items() if budget.allows(cost(architecture))}
 
 
-@CHEAP
+@SETTINGS
 @given(spaces())
-def test_json_and_decisions_come_back(space):
-    found = points(space)
-    assume(found)
+def test_json_and_decisions_round_trip(space):
+    architectures = all_architectures(space)
+    assume(architectures)
     assert Space.from_json(space.to_json()) == space
-    for fingerprint, architecture in found.items():
+    for fingerprint, architecture in architectures.items():
         decisions = decisions_of(space, architecture)
         assert decisions is not None
         assert space.architecture(decisions).fingerprint == fingerprint

@@ -1,7 +1,8 @@
-"""The sieve against brute force: size, order, index, walk, extremes, samples, verdicts."""
+"""Constrained spaces agree with all_architectures force: size, order, index, walk, extremes, samples, feasibility."""
 
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from archsieve.spaces.constrained.feasibility import cheapest, check_feasible, m
 from archsieve.spaces.constrained.indexing import architecture_at, index_of, walk
 from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.parameters.domains import choice, repeat
-from archsieve.spaces.search_space.space import Space, fills
+from archsieve.spaces.search_space.space import Space, enumerate_decisions
 
 
 def of(*blocks):
@@ -62,27 +63,27 @@ SPACES = {
 }
 
 
-def brute(space):
-    """Every distinct architecture of ``space`` by fingerprint, found by trying everything."""
-    found = {}
-    for _, blocks in fills(space.fill):
+def all_architectures(space):
+    """Return every distinct architecture of ``space`` by fingerprint, found by trying every combination."""
+    architectures = {}
+    for _, blocks in enumerate_decisions(space.fill):
         try:
             architecture = Architecture(space.input_shape, blocks, space.classes)
         except ShapeError:
             continue
-        found.setdefault(architecture.fingerprint, architecture)
-    return found
+        architectures.setdefault(architecture.fingerprint, architecture)
+    return architectures
 
 
-def budgets(points):
-    """Budgets that cut a set of architectures in interesting places."""
-    prices = [cost(point) for point in points]
-    middle = {name: sorted(getattr(price, name) for price in prices)[len(prices) // 2] for name in COSTS}
-    yield Budget(params=middle["params"])
-    yield Budget(macs=middle["macs"], min_macs=middle["macs"])
-    yield Budget(params=middle["params"], macs=middle["macs"])
-    yield Budget(min_params=middle["params"], memory_bytes=middle["memory_bytes"])
-    yield Budget(activations=middle["activations"], min_params=1)
+def budgets(architectures):
+    """Yield budgets whose limits are the medians of the costs of ``architectures``."""
+    costs = [cost(architecture) for architecture in architectures]
+    median = {name: sorted(getattr(one, name) for one in costs)[len(costs) // 2] for name in COSTS}
+    yield Budget(params=median["params"])
+    yield Budget(macs=median["macs"], min_macs=median["macs"])
+    yield Budget(params=median["params"], macs=median["macs"])
+    yield Budget(min_params=median["params"], memory_bytes=median["memory_bytes"])
+    yield Budget(activations=median["activations"], min_params=1)
 
 
 @pytest.fixture(params=SPACES)
@@ -91,17 +92,17 @@ def space(request):
 
 
 def test_size_is_the_number_of_distinct_architectures(space):
-    assert ConstrainedSpace(space).size == len(brute(space))
+    assert ConstrainedSpace(space).size == len(all_architectures(space))
 
 
-def test_the_walk_meets_each_architecture_once_in_order(space):
+def test_walk_yields_each_architecture_once_in_order(space):
     walked = list(walk(ConstrainedSpace(space)))
     assert [index for index, _ in walked] == list(range(len(walked)))
-    assert {architecture.fingerprint for _, architecture in walked} == set(brute(space))
-    assert len(walked) == len(brute(space))
+    assert {architecture.fingerprint for _, architecture in walked} == set(all_architectures(space))
+    assert len(walked) == len(all_architectures(space))
 
 
-def test_the_walk_can_start_anywhere(space):
+def test_walk_can_start_at_any_index(space):
     sieve = ConstrainedSpace(space)
     whole = list(walk(sieve))
     for start in {0, 1, len(whole) // 2, len(whole) - 1, len(whole)}:
@@ -115,9 +116,9 @@ def test_index_and_architecture_are_inverse(space):
         assert index_of(sieve, architecture) == index
 
 
-def test_every_encoding_has_the_index_of_its_network(space):
+def test_equivalent_decisions_have_the_same_index(space):
     sieve = ConstrainedSpace(space)
-    for _, blocks in fills(space.fill):
+    for _, blocks in enumerate_decisions(space.fill):
         try:
             architecture = Architecture(space.input_shape, blocks, space.classes)
         except ShapeError:
@@ -125,26 +126,26 @@ def test_every_encoding_has_the_index_of_its_network(space):
         assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
 
 
-def test_a_budget_lets_through_exactly_what_it_allows(space):
-    points = brute(space)
+def test_walk_yields_exactly_what_the_budget_allows(space):
+    architectures = all_architectures(space)
     whole = dict(walk(ConstrainedSpace(space)))
-    for budget in budgets(points.values()):
-        wanted = {index for index, architecture in whole.items() if budget.allows(cost(architecture))}
-        found = dict(walk(ConstrainedSpace(space, budget)))
-        assert set(found) == wanted
-        assert all(found[index] == whole[index] for index in found)
+    for budget in budgets(architectures.values()):
+        expected = {index for index, architecture in whole.items() if budget.allows(cost(architecture))}
+        walked = dict(walk(ConstrainedSpace(space, budget)))
+        assert set(walked) == expected
+        assert all(walked[index] == whole[index] for index in walked)
 
 
-def test_cheapest_and_dearest_are_the_extremes(space):
+def test_cheapest_and_most_expensive_are_the_extremes(space):
     sieve = ConstrainedSpace(space)
     for name in COSTS:
-        values = [getattr(cost(architecture), name) for architecture in brute(space).values()]
+        values = [getattr(cost(architecture), name) for architecture in all_architectures(space).values()]
         assert getattr(cheapest(sieve, name)[1], name) == min(values)
         assert getattr(most_expensive(sieve, name)[1], name) == max(values)
 
 
-def test_samples_lie_inside_the_budget(space):
-    for budget in budgets(brute(space).values()):
+def test_samples_are_inside_the_budget(space):
+    for budget in budgets(all_architectures(space).values()):
         sieve = ConstrainedSpace(space, budget)
         rng = random.Random(0)
         if next(walk(sieve), None) is None:
@@ -157,13 +158,13 @@ def test_samples_lie_inside_the_budget(space):
 def test_samples_are_uniform():
     space = SPACES["overlapping repeats"]
     sieve = ConstrainedSpace(space, Budget(params=3_000))
-    fitting = [architecture for _, architecture in walk(sieve)]
+    feasible = [architecture for _, architecture in walk(sieve)]
     rng = random.Random(0)
-    draws = 200 * len(fitting)
-    seen = Counter(sample_one(sieve, rng).fingerprint for _ in range(draws))
-    assert set(seen) == {architecture.fingerprint for architecture in fitting}
-    chi_square = sum((count - 200) ** 2 / 200 for count in seen.values())
-    freedom = len(fitting) - 1
+    draws = 200 * len(feasible)
+    counts = Counter(sample_one(sieve, rng).fingerprint for _ in range(draws))
+    assert set(counts) == {architecture.fingerprint for architecture in feasible}
+    chi_square = sum((count - 200) ** 2 / 200 for count in counts.values())
+    freedom = len(feasible) - 1
     assert chi_square < freedom + 4 * (2 * freedom) ** 0.5
 
 
@@ -173,7 +174,7 @@ def test_samples_are_the_same_for_the_same_seed():
     assert first == second
 
 
-DRAWN = """
+PROGRAM = """
 import random
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
@@ -190,9 +191,9 @@ for name in ("mixed", "cifar-resnet-space"):
 
 
 def test_samples_and_indices_are_the_same_in_every_process():
-    told = [
+    outputs = [
         subprocess.run(
-            [sys.executable, "-c", DRAWN],
+            [sys.executable, "-c", PROGRAM],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
@@ -201,11 +202,11 @@ def test_samples_and_indices_are_the_same_in_every_process():
         ).stdout
         for hash_seed in ("1", "2")
     ]
-    assert told[0]
-    assert told[0] == told[1]
+    assert outputs[0]
+    assert outputs[0] == outputs[1]
 
 
-def test_a_rare_budget_is_sampled_without_luck():
+def test_budget_that_one_architecture_fits_is_sampled():
     sieve = ConstrainedSpace(
         SPACES["overlapping repeats"],
         Budget(params=cheapest(ConstrainedSpace(SPACES["overlapping repeats"]))[1].params),
@@ -213,14 +214,14 @@ def test_a_rare_budget_is_sampled_without_luck():
     assert sample_one(sieve, random.Random(0)) == cheapest(sieve)[0]
 
 
-def test_memory_is_priced_at_the_sieves_batch():
+def test_memory_is_predicted_at_the_batch_size_of_the_space():
     architecture = architecture_at(ConstrainedSpace(SPACES["one point"]), 0)
     limit = cost(architecture, 16).memory_bytes
     assert ConstrainedSpace(SPACES["one point"], Budget(memory_bytes=limit), batch_size=16).allows(architecture)
     assert not ConstrainedSpace(SPACES["one point"], Budget(memory_bytes=limit), batch_size=17).allows(architecture)
 
 
-def test_a_possible_budget_passes_the_check(space):
+def test_feasible_budget_passes_the_check(space):
     for budget in (Budget(), Budget(params=cheapest(ConstrainedSpace(space), "params")[1].params)):
         check_feasible(ConstrainedSpace(space, budget))
 
@@ -228,34 +229,35 @@ def test_a_possible_budget_passes_the_check(space):
 @pytest.mark.parametrize("name", COSTS)
 def test_an_impossible_limit_names_the_cheapest(name):
     sieve = ConstrainedSpace(SPACES["mixed"])
-    least = getattr(cheapest(sieve, name)[1], name)
+    minimum = getattr(cheapest(sieve, name)[1], name)
     with pytest.raises(BudgetError) as caught:
-        check_feasible(ConstrainedSpace(SPACES["mixed"], Budget(**{name: least - 1})))
-    said = str(caught.value)
-    assert said.startswith(f"nothing in the space 'custom' fits {name} <= {least - 1:,}: the cheapest architecture has")
-    assert f"{name} {least:,} ({cheapest(sieve, name)[0]}; " in said
-    advised = said.split(f"the nearest budget that something fits is {name} = ")[1].split(";", maxsplit=1)[0]
-    assert int(advised) == least
-    check_feasible(ConstrainedSpace(SPACES["mixed"], Budget(**{name: advised})))
+        check_feasible(ConstrainedSpace(SPACES["mixed"], Budget(**{name: minimum - 1})))
+    message = str(caught.value)
+    assert "'custom'" in message
+    assert f"{name} <= {minimum - 1:,}" in message
+    assert f"{name} {minimum:,} ({cheapest(sieve, name)[0]}; " in message
+    nearest = re.search(rf"nearest .*{name} = (\d+);", message)[1]
+    assert int(nearest) == minimum
+    check_feasible(ConstrainedSpace(SPACES["mixed"], Budget(**{name: nearest})))
 
 
 def test_limits_that_only_exclude_each_other_say_so():
     space = of(choice((Conv(8), GlobalAverage()), (Conv(64, stride=8), GlobalAverage())))
     light, small = cheapest(ConstrainedSpace(space), "macs")[1], cheapest(ConstrainedSpace(space), "params")[1]
     assert light.params > small.params
-    with pytest.raises(BudgetError, match="each limit alone can be met, all together cannot; the cheapest by params"):
+    with pytest.raises(BudgetError, match=rf"cheapest by params .*{small.params:,}.*by macs .*{light.macs:,}"):
         check_feasible(ConstrainedSpace(space, Budget(params=small.params, macs=light.macs)))
 
 
-def test_an_index_outside_the_space_is_refused():
+def test_index_out_of_range_is_refused():
     sieve = ConstrainedSpace(SPACES["no block"])
     for index in (-1, 2):
-        with pytest.raises(ValueError, match=rf"an index of this space lies in \[0, 1\], but got {index}"):
+        with pytest.raises(ValueError, match=rf"index .*\[0, 1\].* {index}$"):
             architecture_at(sieve, index)
 
 
 @pytest.mark.parametrize(
-    "stranger",
+    "architecture",
     [
         Architecture((1, 8, 8), (Conv(9),), 10),
         Architecture((1, 8, 8), (Conv(8), Conv(8)), 10),
@@ -264,6 +266,6 @@ def test_an_index_outside_the_space_is_refused():
     ],
     ids=str,
 )
-def test_a_stranger_has_no_index(stranger):
-    with pytest.raises(ValueError, match="is no point of the space 'custom'"):
-        index_of(ConstrainedSpace(SPACES["no block"]), stranger)
+def test_architecture_outside_the_space_has_no_index(architecture):
+    with pytest.raises(ValueError, match=r"space 'custom'.*index"):
+        index_of(ConstrainedSpace(SPACES["no block"]), architecture)

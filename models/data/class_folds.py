@@ -1,4 +1,4 @@
-"""Class folds: what a zero-shot search trains and validates on. Nothing of a test is in them."""
+"""Class folds: the training and validation data of a zero-shot search. No unseen class and no test image is in them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,10 @@ from .zero_shot import ZeroShotData, validation_folds
 
 @dataclass(frozen=True)
 class Start:
-    """What image networks begin with that begin with a backbone: its ``weights``, a file, and whether they stay."""
+    """The initial weights of an image network that begins with a backbone.
+
+    ``weights`` is the path of a state dict (None: random weights). ``frozen``: whether these weights stay fixed.
+    """
 
     weights: str | None = None
     frozen: bool = False
@@ -18,9 +21,10 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class ClassFolds:
-    """One fold by class, or several; ``single`` where a trial is one network, validated on the first fold's classes.
+    """One or more folds by class.
 
-    ``start`` goes with them to the workers.
+    ``single``: a trial trains one network and validates it on the classes of the first fold. Otherwise a trial trains
+    one network per fold. ``start`` is sent to the workers together with the data.
     """
 
     folds: tuple[ZeroShotData, ...]
@@ -31,7 +35,12 @@ class ClassFolds:
     def of(
         cls, data: ZeroShotData, folds: int | None, val_fraction: float, *, seed: int, start: Start | None = None
     ) -> "ClassFolds":
-        """The seen classes of ``data`` in ``folds`` folds; without, one fold whose share is about ``val_fraction``."""
+        """Split the seen classes of ``data`` into ``folds`` folds.
+
+        With ``folds=None`` make one fold that validates on about ``val_fraction`` of the seen classes.
+        """
+        # One of round(1 / val_fraction) equal folds has about that share of the classes; at least 2 folds, because
+        # the network needs classes to train on.
         count = folds or max(2, round(1 / val_fraction))
         return cls(
             tuple(validation_folds(data, count, seed=seed, used=None if folds else 1)), folds is None, start or Start()
@@ -39,24 +48,24 @@ class ClassFolds:
 
     @property
     def train(self) -> Split:
-        """The training pictures of the first fold."""
+        """The training images of the first fold."""
         return self.folds[0].train
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one picture."""
+        """Channels, height and width of one image."""
         return self.folds[0].input_shape
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """All pictures, fold by fold."""
+        """All splits of all folds, fold by fold."""
         return tuple(split for fold in self.folds for split in (fold.train, fold.test_seen, fold.test_unseen))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) in [0, 1] as the first fold has them."""
+        """Normalise images (B, C, H, W) in [0, 1] with the statistics of the first fold."""
         return self.folds[0].normalise(images)
 
     @property
     def n_val(self) -> int:
-        """How many pictures the first fold is validated on."""
+        """Number of validation images of the first fold."""
         return len(self.folds[0].test_seen) + len(self.folds[0].test_unseen)

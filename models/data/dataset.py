@@ -1,6 +1,6 @@
-"""Labelled images as tensors: what every loader gives and every fit reads.
+"""Labelled images as tensors: the output of every loader and the input of every fit.
 
-Shapes: N images of C channels, H rows and W columns; B of them in a batch; K classes.
+Shapes: N images of C channels, H rows and W columns; B images in a batch; K classes.
 """
 
 import json
@@ -19,32 +19,40 @@ Device = str | torch.device
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """``images`` (N, C, H, W), uint8 in 0..255 or float32 in [0, 1], and their ``labels`` (N,), int64 in 0..K-1."""
+    """Images with labels.
+
+    ``images`` (N, C, H, W): uint8 in 0..255 or float32 in [0, 1]. ``labels`` (N,): int64 in 0..K-1. Raises
+    :class:`DataError` for other types and shapes.
+    """
 
     images: Tensor
     labels: Tensor
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or self.images.dtype not in (torch.uint8, torch.float32):
-            raise DataError(f"images must be uint8 or float32 (N, C, H, W), but got {_facts(self.images)}")
+            raise DataError(f"images must be uint8 or float32 (N, C, H, W), but got {_dtype_and_shape(self.images)}")
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            raise DataError(f"labels must be int64 ({len(self.images)},), but got {_facts(self.labels)}")
+            raise DataError(f"labels must be int64 ({len(self.images)},), but got {_dtype_and_shape(self.labels)}")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: Tensor) -> "Split":
-        """The samples at ``index``, int64 (M,)."""
+        """Return the samples at ``index``, int64 (M,)."""
         return Split(self.images[index], self.labels[index])
 
     def to(self, device: Device) -> "Split":
-        """The split on ``device``; no copy where it already lies there."""
+        """Return the split on ``device``, without a copy if it is already there."""
         return Split(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a loader is asked for; ``path`` is None where the caller leaves the place to the loader."""
+    """The arguments of a loader.
+
+    ``path``: folder of the files, None for the loader's default. ``image_size``: side in pixels. ``limit``: maximum
+    number of images of each part. ``download``: whether missing files may be downloaded.
+    """
 
     path: Path | None = None
     image_size: int | None = None
@@ -55,7 +63,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set as its publisher split it; what is None may be carved from ``train``."""
+    """A data set with the splits that its publisher made; a part that is None may be split off from ``train``."""
 
     classes: tuple[str, ...]
     train: Split
@@ -65,10 +73,11 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """One data set, split. Validation selects, test is measured at the very end and never seen by a fit.
+    """One data set with its splits.
 
-    ``mean`` and ``std`` (C,) are those of the training images in [0, 1]. ``content_hash`` is the sha256 of class names,
-    pixels and labels in the order of the splits: equal hashes are equal experiments.
+    ``val`` selects networks. ``test`` is measured once, after the selection, and no fit reads it. ``mean`` and ``std``
+    (C,) are those of the training images in [0, 1]. ``content_hash`` is the sha256 of class names, pixels and labels
+    in the order of the splits: equal hashes mean equal data.
     """
 
     name: str
@@ -84,7 +93,7 @@ class ImageData:
     def of(
         cls, name: str, classes: tuple[str, ...], *, train: Split, val: Split, test: Split | None = None
     ) -> "ImageData":
-        """The data with statistics and hash computed; raises :class:`DataError` where a split does not fit the rest."""
+        """Compute statistics and hash. Raises :class:`DataError` if a split is empty or does not fit the others."""
         splits = {"train": train, "val": val, "test": test}
         for part, split in splits.items():
             _check_split(part, split, train.images.shape[1:], len(classes))
@@ -99,30 +108,30 @@ class ImageData:
 
     @property
     def n_classes(self) -> int:
-        """K."""
+        """Number of classes, K."""
         return len(self.classes)
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """Those that there are: train, val, test."""
+        """The existing splits in the order train, val, test."""
         return tuple(split for split in (self.train, self.val, self.test) if split is not None)
 
     def to(self, device: Device) -> "ImageData":
-        """The data on ``device``; no copy where it already lies there."""
+        """Return the data on ``device``, without a copy if they are already there."""
         moved = {name: getattr(self, name).to(device) for name in ("train", "val", "mean", "std")}
         return replace(self, **moved, test=self.test.to(device) if self.test else None)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [0, 1], on the device of the data, with the training mean at 0 and deviation at 1."""
+        """Normalise images (B, C, H, W) in [0, 1], on the device of the data, by the training mean and deviation."""
         return (images - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
 
 def in_unit_range(images: Tensor) -> Tensor:
-    """Images as float32 in [0, 1]: uint8 is divided by 255, float32 is already there."""
+    """Return images as float32 in [0, 1]: uint8 is divided by 255, float32 is returned as it is."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
-def _facts(tensor: Tensor) -> str:
+def _dtype_and_shape(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
@@ -130,21 +139,32 @@ def _check_split(part: str, split: Split | None, image_shape: torch.Size, n_clas
     if split is None:
         return
     if len(split) == 0:
-        raise DataError(f"the {part} split must have images, but has none")
+        raise DataError(f"the {part} split must have images, but has none; add images or leave the split out")
     if split.images.shape[1:] != image_shape:
-        raise DataError(f"{part} images must be {tuple(image_shape)} as in train, but are {_facts(split.images)}")
+        raise DataError(
+            f"{part} images must have the shape {tuple(image_shape)} of the train images, but are "
+            f"{_dtype_and_shape(split.images)}; resize them"
+        )
     low, high = int(split.labels.min()), int(split.labels.max())
     if low < 0 or high >= n_classes:
-        raise DataError(f"labels must be in 0..{n_classes - 1}, but {part} has labels from {low} to {high}")
+        raise DataError(
+            f"labels must be in 0..{n_classes - 1}, but {part} has labels from {low} to {high}; "
+            "number the classes from 0 in the order of their names"
+        )
 
 
 def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (C,) of images in [0, 1]; sums in float64 are exact for uint8, whatever the thread count."""
+    """Return mean and deviation (C,) of images as numbers in [0, 1]."""
+    # Sums of uint8 values are exact in float64, so the result does not depend on the number of threads.
     total = torch.zeros(2, images.shape[1], dtype=torch.float64)
-    for chunk in torch.split(images, 1024):
+    for chunk in torch.split(
+        images, 1024
+    ):  # in chunks, because a float64 copy of uint8 images takes 8 times the memory
         values = chunk.double()
         total += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))]).cpu()
     mean, mean_square = total / (images.numel() / images.shape[1])
+    # Rounding can make the variance of a constant float32 channel slightly negative. Such a channel gets deviation 1,
+    # so that normalisation does not divide by zero.
     std = (mean_square - mean.square()).clamp(min=0).sqrt()
     unit = 255.0 if images.dtype == torch.uint8 else 1.0
     return (mean / unit).float(), torch.where(std > 0, std / unit, 1.0).float()
@@ -154,6 +174,7 @@ def _content_hash(classes: tuple[str, ...], splits: Mapping[str, Split | None]) 
     digest = sha256(json.dumps(classes).encode())
     for part, split in splits.items():
         for tensor in (split.images, split.labels) if split else ():
-            digest.update(f"{part} {_facts(tensor)}".encode())
+            # Part, dtype and shape are hashed too: equal bytes in another arrangement are other data.
+            digest.update(f"{part} {_dtype_and_shape(tensor)}".encode())
             digest.update(tensor.cpu().contiguous().numpy().data.cast("B"))
     return digest.hexdigest()

@@ -1,5 +1,5 @@
-"""The error of data that cannot be used; apart, because checks of a search file raise it without importing torch."""
+"""The error for unusable data. In its own module, because checks of a search file raise it without torch."""
 
 
 class DataError(ValueError):
-    """A data set is missing, broken or too small; the message names the path or class and the cure."""
+    """A data set is missing, broken or too small; the message names the path or class and the fix."""

@@ -1,6 +1,6 @@
-"""Image folders as they lie on disk: ``root/CLASS/*`` or ``root/{train,val,test}/CLASS/*``.
+"""The layout of image folders on disk: ``root/CLASS/*`` or ``root/{train,val,test}/CLASS/*``.
 
-Nothing here opens an image or imports torch. Hidden files and folders (a leading dot) are passed over.
+This module opens no image and does not import torch. Hidden files and folders (with a leading dot) are ignored.
 """
 
 from pathlib import Path
@@ -11,36 +11,40 @@ SPLITS = ("train", "val", "test")
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """The folder of each split: ``{"train": root}`` where the root holds the classes, else those that there are.
+    """Return the folder of each existing split, or ``{"train": root}`` if the root contains the class folders.
 
-    A folder ``root/train`` that holds files and no folders is a class named train. Raises :class:`DataError` where
-    the root is no folder, or a folder beside ``train`` is no split.
+    A folder ``root/train`` that contains files and no folders is a class named train. Raises :class:`DataError` if
+    the root is not a folder, or if a folder next to ``train`` is not a split.
     """
     folders = _folders(root)
     if "train" not in folders or not _folders(root / "train"):
         return {"train": root}
-    strangers = [name for name in folders if name not in SPLITS]
-    if strangers:
+    unexpected = [name for name in folders if name not in SPLITS]
+    if unexpected:
         raise DataError(
-            f"beside 'train' only 'val' and 'test' may stand, but {root} has {strangers[0]!r}; rename or move it"
+            f"a folder with 'train' may have only 'val' and 'test' next to it, but {root} has {unexpected[0]!r}; "
+            "rename or move it"
         )
     return {split: root / split for split in SPLITS if split in folders}
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """The classes of a folder, sorted; at least two, or a :class:`DataError`."""
+    """Return the class names of a folder, sorted. Raises :class:`DataError` if there are fewer than two."""
     names = tuple(_folders(folder))
     if len(names) < 2:
-        found = f"one, {names[0]!r}" if names else "none"
+        present = f"one, {names[0]!r}" if names else "none"
         raise DataError(
-            f"an image folder needs one folder per class and two classes at least, but {folder} has {found}; "
-            "lay the images out as CLASS/image.png"
+            f"an image folder needs one folder per class and at least two classes, but {folder} has {present}; "
+            "arrange the images as CLASS/image.png"
         )
     return names
 
 
 def list_splits(root: Path) -> tuple[tuple[str, ...], dict[str, list[tuple[Path, int]]]]:
-    """The class names, and the files of each split with their labels, sorted by class and name."""
+    """Return the class names, and the files of each split with their labels, sorted by class and file name.
+
+    Raises :class:`DataError` if the splits have different classes, or a class is empty or contains folders.
+    """
     folders = split_folders(root)
     classes = class_names(folders["train"])
     for folder in folders.values():
@@ -66,7 +70,7 @@ def _files(folder: Path) -> list[Path]:
     entries = _visible(folder)
     nested = [entry for entry in entries if entry.is_dir()]
     if nested:
-        raise DataError(f"a class folder must hold images only, but {nested[0]} is a folder; move its images up")
+        raise DataError(f"a class folder may contain only images, but {nested[0]} is a folder; move its images up")
     if not entries:
         raise DataError(f"every class needs images, but {folder} is empty; add images or remove the folder")
     return entries
@@ -78,10 +82,13 @@ def _folders(root: Path) -> list[str]:
 
 def _visible(folder: Path) -> list[Path]:
     try:
+        # Sorted, because the order of iterdir depends on the file system, and labels and hashes follow the order.
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except FileNotFoundError:
         raise DataError(f"the data path must exist, but {folder} does not; check the path") from None
     except NotADirectoryError:
-        raise DataError(f"the data path must be a folder, but {folder} is a file; name the folder it is in") from None
+        raise DataError(f"the data path must be a folder, but {folder} is a file; use the folder it is in") from None
     except OSError as error:
-        raise DataError(f"the data path must be readable, but listing {folder} failed: {error.strerror}") from None
+        raise DataError(
+            f"the data path must be readable, but listing {folder} failed: {error.strerror}; check its permissions"
+        ) from None

@@ -1,6 +1,6 @@
-"""Folds: the pictures that are not for the test, dealt out for cross-validation (Stone 1974).
+"""Folds for cross-validation: the training and validation images, split into parts (Stone 1974).
 
-N pictures in the pool of training and validation, K classes.
+Shapes: N images in the pool of training and validation images, K classes.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +17,11 @@ Indices = tuple[Tensor, Tensor]
 
 
 def cross_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -> list[ImageData]:
-    """``data`` as ``count`` data sets: each picture of train and val is in the ``val`` of exactly one.
+    """Return ``data`` as ``count`` data sets: each image of train and val is in the ``val`` of exactly one of them.
 
-    Each has the mean and deviation of its own training pictures. ``test`` is the same in all, and in no fold. The
-    pictures are copied: all folds together take ``count`` times the memory of the pool.
+    Mean and deviation of a data set are those of its training images. ``test`` is the same in all of them and in no
+    fold. The images are copied: all folds together take ``count`` times the memory of the pool. Raises what
+    :func:`fold_indices` raises.
     """
     pool = Split(*(torch.cat(parts) for parts in zip(_tensors(data.train), _tensors(data.val), strict=True)))
     return [
@@ -38,27 +39,28 @@ def cross_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -
 def fold_indices(
     labels: Tensor, classes: tuple[str, ...], count: int, *, seed: int, by: str = "sample"
 ) -> list[Indices]:
-    """Ascending indices to train on and to validate on, for each of ``count`` folds drawn by ``seed``.
+    """Return ascending training and validation indices for each of ``count`` folds drawn by ``seed``.
 
-    ``by="sample"``: stratified, each class gives its share to every fold. ``by="class"``: a class lies in one fold
-    whole, so that a network is validated on classes it has never seen (zero-shot).
+    ``by="sample"``: stratified, every fold has its share of each class. ``by="class"``: all samples of a class are in
+    the same fold, so that a network is validated on classes that it was not trained on (zero-shot).
 
-    ``labels`` is int64 (N,). Raises :class:`DataError` where there is too little for so many folds.
+    ``labels`` is int64 (N,). Raises :class:`DataError` if there are too few samples or classes for so many folds, and
+    ``ValueError`` for an unknown ``by``.
     """
     if type(count) is not int or count < 2:
-        raise DataError(f"folds must be a whole number of at least 2, but got {count!r}")
+        raise DataError(f"folds must be a whole number of at least 2, but got {count!r}; use a number such as 5")
     split = look_up(FOLDS, by, "kind of fold")
-    rows = np.zeros((len(labels), 1))
+    rows = np.zeros((len(labels), 1))  # scikit-learn reads only the number of rows
     return [_ascending(*pair) for pair in split(rows, labels.numpy(), classes, count, seed)]
 
 
 def check_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -> None:
-    """Raise :class:`DataError` where :func:`cross_folds` would, without copying a picture."""
+    """Raise :class:`DataError` if :func:`cross_folds` would raise it, without copying an image."""
     fold_indices(torch.cat([data.train.labels, data.val.labels]), data.classes, count, seed=seed, by=by)
 
 
 def fold_seed(seed: int, fold: int) -> int:
-    """The seed of the network of fold number ``fold``: folds differ in their weights too."""
+    """Return the 31-bit seed of the network of fold number ``fold``, so that folds start from different weights."""
     return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0] >> 1)
 
 
@@ -68,12 +70,13 @@ Pairs = Iterator[tuple[np.ndarray, np.ndarray]]
 def _by_sample(rows: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], count: int, seed: int) -> Pairs:
     from sklearn.model_selection import StratifiedKFold
 
+    # StratifiedKFold only warns about a class with fewer samples than folds; then a fold has no image of it.
     sizes = np.bincount(labels, minlength=len(classes))
-    least = int(sizes.argmin())
-    if sizes[least] < count:
+    smallest = int(sizes.argmin())
+    if sizes[smallest] < count:
         raise DataError(
-            f"every class needs an image in each of the {count} folds, but class {classes[least]!r} has "
-            f"{sizes[least]} outside the test; take fewer folds, or add images"
+            f"every class needs an image in each of the {count} folds, but class {classes[smallest]!r} has "
+            f"{sizes[smallest]} outside the test split; use fewer folds, or add images"
         )
     folds: Pairs = StratifiedKFold(count, shuffle=True, random_state=seed).split(rows, labels)
     return folds
@@ -82,9 +85,12 @@ def _by_sample(rows: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], c
 def _by_class(rows: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], count: int, seed: int) -> Pairs:
     from sklearn.model_selection import GroupKFold
 
-    present = len(np.unique(labels))
-    if present < count:
-        raise DataError(f"every fold needs a class of its own, but there are {present} for {count}; take fewer folds")
+    n_present = len(np.unique(labels))
+    if n_present < count:
+        raise DataError(
+            f"every fold needs at least one class, but there are {n_present} classes for {count} folds; use fewer folds"
+        )
+    # With the labels as groups, all samples of a class are in the same fold.
     folds: Pairs = GroupKFold(count, shuffle=True, random_state=seed).split(rows, labels, groups=labels)
     return folds
 

@@ -1,7 +1,7 @@
-"""The glyphs: characters drawn with the DejaVu faces that matplotlib ships; a class's text is its Unicode name.
+"""Glyphs: characters drawn with the DejaVu fonts that matplotlib ships; the text of a class is its Unicode name.
 
-A real zero-shot task with nothing to download: "LATIN SMALL LETTER E WITH ACUTE" is made of words that other
-characters share. The faces are free (matplotlib's LICENSE_DEJAVU).
+This is a real zero-shot task without a download: a name such as "LATIN SMALL LETTER E WITH ACUTE" consists of words
+that occur in the names of other characters too. The fonts are free (matplotlib's LICENSE_DEJAVU).
 """
 
 import unicodedata
@@ -21,42 +21,45 @@ FAMILIES = (
     ("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
 )
 FACES = tuple(face for family in FAMILIES for face in family)
-LEAST_FACES = 10  # a character with ink in fewer is left out
-EM = 0.6875  # of the side: the size that characters are drawn at, unless they are too wide for the picture
+MIN_FACES = 10  # a character that fewer of the 12 faces can draw is left out
+FONT_SIZE = 0.6875  # of the image side; a character that is too large for the image is drawn smaller
 
 
 def load_glyphs(request: Request) -> ZeroShotSource:
-    """Grey pictures (N, 1, S, S), uint8, white ink on black, and the Unicode name of each class.
+    """Draw grey images (N, 1, S, S), uint8, white on black, and return them with the Unicode name of each class.
 
-    The seed draws one face of each family for the tests. A limit keeps whole characters, drawn by the seed.
+    The seed selects one face of each family for the test images. A limit keeps all images of some characters, selected
+    by the seed.
     """
     side = request.image_size or GLYPH_SIDE
-    fonts = [ImageFont.truetype(_face_file(face), round(EM * side)) for face in FACES]
+    fonts = [ImageFont.truetype(_face_file(face), round(FONT_SIZE * side)) for face in FACES]
     characters = _characters()
     if request.limit is not None:
-        kept = np.random.default_rng(request.seed).permutation(len(characters))
-        characters = [characters[k] for k in sorted(kept[: max(2, request.limit // len(FACES))])]
-    pictures: list[np.ndarray] = []
+        order = np.random.default_rng(request.seed).permutation(len(characters))
+        # At least two characters, because a zero-shot split needs a seen and an unseen class.
+        characters = [characters[k] for k in sorted(order[: max(2, request.limit // len(FACES))])]
+    images: list[np.ndarray] = []
     names: list[str] = []
     labels: list[int] = []
     faces: list[int] = []
-    for character, having in characters:
-        drawn = [(face, _draw(character, fonts[face], side)) for face in having]
-        inked = [(face, picture) for face, picture in drawn if picture.any()]
-        if len(inked) < LEAST_FACES:
+    for character, available_faces in characters:
+        drawn = [(face, _draw(character, fonts[face], side)) for face in available_faces]
+        # A font also lists characters without ink, such as spaces; they would give equal black images.
+        inked = [(face, image) for face, image in drawn if image.any()]
+        if len(inked) < MIN_FACES:
             continue
-        pictures += [picture for _, picture in inked]
+        images += [image for _, image in inked]
         faces += [face for face, _ in inked]
         labels += [len(names)] * len(inked)
         names.append(unicodedata.name(character))
     groups = torch.tensor(faces)
-    held = torch.isin(groups, torch.tensor(held_out_faces(request.seed)))
-    split = Split(torch.from_numpy(np.stack(pictures)).unsqueeze(1), torch.tensor(labels))
-    return ZeroShotSource(tuple(names), tuple(names), split, held, held, groups)
+    in_test_face = torch.isin(groups, torch.tensor(held_out_faces(request.seed)))
+    split = Split(torch.from_numpy(np.stack(images)).unsqueeze(1), torch.tensor(labels))
+    return ZeroShotSource(tuple(names), tuple(names), split, in_test_face, in_test_face, groups)
 
 
 def held_out_faces(seed: int) -> list[int]:
-    """The places in ``FACES`` that are never trained on: one of each family, drawn by ``seed``."""
+    """Return the indices in ``FACES`` that no network is trained on: one of each family, drawn by ``seed``."""
     rng = np.random.default_rng(seed)
     return [FACES.index(str(rng.choice(family))) for family in FAMILIES]
 
@@ -68,15 +71,15 @@ def _face_file(face: str) -> str:
 
 
 def _characters() -> list[tuple[str, list[int]]]:
-    """The named characters that enough faces have, in the order of their code points, and the faces that have them."""
+    """Return the named characters that enough faces have, in the order of code points, each with these faces."""
     from matplotlib.ft2font import FT2Font
 
-    having: dict[int, list[int]] = {}
-    for place, face in enumerate(FACES):
+    faces_of: dict[int, list[int]] = {}
+    for index, face in enumerate(FACES):
         for code in FT2Font(_face_file(face)).get_charmap():
-            having.setdefault(code, []).append(place)
+            faces_of.setdefault(code, []).append(index)
     return [
-        (chr(code), faces) for code, faces in sorted(having.items()) if len(faces) >= LEAST_FACES and _named(chr(code))
+        (chr(code), faces) for code, faces in sorted(faces_of.items()) if len(faces) >= MIN_FACES and _named(chr(code))
     ]
 
 
@@ -88,7 +91,10 @@ def _named(character: str) -> bool:
 
 
 def _draw(character: str, font: ImageFont.FreeTypeFont, side: int) -> np.ndarray:
-    """One picture: the baseline three quarters down, the ink centred from left to right, all of it inside."""
+    """Draw one image (side, side): the baseline at three quarters of the height, the ink centred horizontally.
+
+    A character larger than the image is scaled down, and one that would cross an edge is moved inside.
+    """
     left, top, right, bottom = font.getbbox(character, anchor="ls")
     baseline = 0.75 * side
     if right - left > side or bottom - top > side:

@@ -1,4 +1,4 @@
-"""Data sets by name: loaded, limited, split."""
+"""Data sets by name: load, limit and split them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,10 +21,11 @@ __all__ = ["DATASETS", "ImageData", "Split", "load_data", "register_dataset"]
 
 
 def load_digits(request: Request) -> Source:
-    """All images in one part, float32 (1797, 1, 8, 8): the sixteen levels of grey are exact fractions of [0, 1]."""
+    """Load scikit-learn's digits in one part, float32 (1797, 1, 8, 8) in [0, 1]."""
     from sklearn.datasets import load_digits as bundled
 
     bunch = bundled()
+    # The pixels are whole numbers from 0 to 16: divided by 16 they are exact in float32.
     images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16
     return Source(tuple(str(digit) for digit in range(10)), Split(images, torch.from_numpy(bunch.target).long()))
 
@@ -84,15 +85,15 @@ def load_data(
     limit: int | None = None,
     download: bool = False,
 ) -> ImageData:
-    """The data set ``name`` on the CPU, split into train, val and test.
+    """Load the data set ``name`` on the CPU, split into train, val and test.
 
-    A split that the publisher made stays as it is; a missing ``val`` is carved from ``train``, class by class and drawn
-    by ``seed``. A test set is carved only where the publisher made neither ``val`` nor ``test``, and not at all where
-    ``test_fraction`` is 0: then ``test`` is None. Fractions are of the images that the part is carved from.
+    The publisher's splits are kept. A missing ``val`` is split off from ``train``, stratified by class and drawn by
+    ``seed``. ``test`` is split off only if the publisher made neither ``val`` nor ``test``; with ``test_fraction=0``
+    it is None. Fractions are relative to the published ``train`` part.
 
-    ``path`` is where the files lie (``./data`` by default); ``image_size`` is the side in pixels to which images are
-    resized, needed for ``imagefolder`` alone; ``limit`` keeps at most so many images of each published part, the
-    classes in proportion. Nothing is fetched unless ``download``.
+    ``path`` is the folder of the files (``./data`` by default). ``image_size`` is the side in pixels to which images
+    are resized; only ``imagefolder`` requires it. ``limit`` keeps at most so many images of each published part, with
+    the classes in proportion. Files are downloaded only if ``download`` is True.
 
     Raises ``ValueError`` for an unknown name and :class:`DataError` for data that cannot be used.
     """
@@ -103,9 +104,10 @@ def load_data(
     source = load(Request(Path(path) if path is not None else None, image_size, limit, seed, download))
     if not isinstance(source, Source):
         raise DataError(f"the loader of data set {name!r} must return a Source, but returned {type(source).__name__}")
-    source = _each_part(source, lambda split: split.take(stratified_sample(split.labels, limit, seed=seed)))
-    source = _each_part(source, lambda split: _resized(split, image_size))
-    parts = _carved(source, val_fraction, test_fraction, seed)
+    # Limit before resizing, so that only the images that are kept are resized.
+    source = _map_parts(source, lambda split: split.take(stratified_sample(split.labels, limit, seed=seed)))
+    source = _map_parts(source, lambda split: _resize(split, image_size))
+    parts = _complete_parts(source, val_fraction, test_fraction, seed)
     data = ImageData.of(name, source.classes, **parts)
     _check_shape(data, SHAPES[name], image_size)
     return data
@@ -124,21 +126,22 @@ def _check_shape(data: ImageData, declared: DataShape | None, image_size: int | 
         )
 
 
-def _each_part(source: Source, change: Callable[[Split], Split]) -> Source:
+def _map_parts(source: Source, change: Callable[[Split], Split]) -> Source:
     val, test = (change(split) if split is not None else None for split in (source.val, source.test))
     return replace(source, train=change(source.train), val=val, test=test)
 
 
-def _carved(source: Source, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Split]:
+def _complete_parts(source: Source, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Split]:
+    """Return all parts of ``source``; missing ones are split off from ``train``."""
     fractions = {"val": val_fraction} if source.val is None else {}
     if source.val is None and source.test is None and test_fraction > 0:
         fractions["test"] = test_fraction
     index = stratified_split(source.train.labels, fractions, source.classes, seed=seed)
-    made = {part: split for part in ("val", "test") if (split := getattr(source, part)) is not None}
-    return made | {part: source.train.take(kept) for part, kept in index.items()}
+    published = {part: split for part in ("val", "test") if (split := getattr(source, part)) is not None}
+    return published | {part: source.train.take(members) for part, members in index.items()}
 
 
-def _resized(split: Split, image_size: int | None) -> Split:
+def _resize(split: Split, image_size: int | None) -> Split:
     if image_size is None or split.images.shape[2:] == (image_size, image_size):
         return split
     from torchvision.transforms.v2.functional import resize
@@ -148,16 +151,18 @@ def _resized(split: Split, image_size: int | None) -> Split:
 
 def _check_fractions(val_fraction: float, test_fraction: float) -> None:
     if not 0 < val_fraction < 1:
-        raise DataError(f"`0 < val_fraction < 1` must hold, but got {val_fraction!r}")
+        raise DataError(f"`0 < val_fraction < 1` must hold, but got {val_fraction!r}; use a number such as 0.2")
     if not 0 <= test_fraction < 1:
-        raise DataError(f"`0 <= test_fraction < 1` must hold, but got {test_fraction!r}")
+        raise DataError(f"`0 <= test_fraction < 1` must hold, but got {test_fraction!r}; use a number such as 0.2")
     if val_fraction + test_fraction >= 1:
         raise DataError(
             f"`val_fraction + test_fraction < 1` must hold, but got {val_fraction} + {test_fraction}; "
-            "leave something to train on"
+            "lower one of them, so that training images remain"
         )
 
 
 def _check_limit(limit: int | None) -> None:
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise DataError(f"limit must be a whole number of images of at least 1, but got {limit!r}")
+        raise DataError(
+            f"limit must be a whole number of images of at least 1, but got {limit!r}; use a number such as 1000"
+        )

@@ -1,4 +1,4 @@
-"""Stratified splits: each class gives its share to every part."""
+"""Stratified splits: every part has its share of each class."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,10 +12,10 @@ from .errors import DataError
 def stratified_split(
     labels: Tensor, fractions: Mapping[str, float], classes: Sequence[str], *, seed: int
 ) -> dict[str, Tensor]:
-    """Ascending indices of each part: the given fraction of every class, drawn by ``seed``; ``"train"`` is the rest.
+    """Return ascending indices of each part: the given fraction of every class, drawn by ``seed``.
 
-    ``labels`` is int64 (N,). Every part has at least one sample of every class, or a :class:`DataError` names the
-    class.
+    The part ``"train"`` is the rest. ``labels`` is int64 (N,). Every part has at least one sample of every class;
+    otherwise a :class:`DataError` names the class.
     """
     rng = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {part: [] for part in (*fractions, "train")}
@@ -28,26 +28,29 @@ def stratified_split(
 
 
 def stratified_sample(labels: Tensor, limit: int | None, *, seed: int) -> Tensor:
-    """Ascending indices of at most ``limit`` samples, drawn by ``seed``, the classes in proportion; all if None.
+    """Return ascending indices of at most ``limit`` samples, drawn by ``seed``; all if ``limit`` is None.
 
-    Each class is shuffled and laid evenly over [0, 1]; the ``limit`` samples nearest to 0 are taken.
+    Classes keep their proportions. ``labels`` is int64 (N,).
     """
     if limit is None or limit >= len(labels):
         return torch.arange(len(labels))
     rng = np.random.default_rng(seed)
-    places = np.empty(len(labels))
+    # Each class is shuffled and spread evenly over [0, 1]. The `limit` samples nearest to 0 then have the proportions
+    # of the classes and exactly the wanted size, which a rounded number per class would not have.
+    positions = np.empty(len(labels))
     for label in np.unique(labels.numpy()):
         members = rng.permutation(np.flatnonzero(labels.numpy() == label))
-        places[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return torch.from_numpy(np.sort(np.argsort(places, kind="stable")[:limit]))
+        positions[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return torch.from_numpy(np.sort(np.argsort(positions, kind="stable")[:limit]))
 
 
 def _sizes(n: int, fractions: Mapping[str, float], name: str) -> list[int]:
+    """Return the number of samples of each part, of the ``n`` samples of the class ``name``."""
     sizes = [max(1, round(n * fraction)) for fraction in fractions.values()]
     if n <= sum(sizes):
-        wanted = ", ".join(f"{part} {fraction:g}" for part, fraction in fractions.items())
+        parts = ", ".join(f"{part} {fraction:g}" for part, fraction in fractions.items())
         raise DataError(
-            f"every class needs an image in train and in each part carved from it ({wanted}), but class {name!r} has "
+            f"every class needs an image in train and in each part split off from it ({parts}), but class {name!r} has "
             f"{n}; add images, raise `limit`, or lower the fractions"
         )
     return sizes

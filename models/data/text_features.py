@@ -1,7 +1,7 @@
-"""Texts as vectors: TF-IDF of articles, of class names, or a sentence encoder's embedding.
+"""Texts as vectors: TF-IDF of articles, TF-IDF of class names, or the embedding of a sentence encoder.
 
-An encoder is fitted on the texts of the seen classes alone: the words of a class that is added later are looked up
-among those. Shapes: K texts, p words or dimensions.
+An encoder is fitted only on the texts of the seen classes. A class that is added later uses the same vocabulary.
+Shapes: K texts, p words or dimensions.
 """
 
 import re
@@ -21,10 +21,10 @@ WORD = re.compile(r"\w+")
 
 
 class TextEncoder:
-    """From a class's name and text to a vector: TF-IDF with a fixed vocabulary, each vector of length 1.
+    """TF-IDF with a fixed vocabulary: turns names and texts of classes into vectors of length 1.
 
-    Term frequencies are 1 + ln(tf), document frequencies smoothed (scikit-learn's; Ba et al. 2015 use log-normalised
-    ones). ``words`` has the word of each of the p entries.
+    Term frequencies are 1 + ln(tf); document frequencies are smoothed as in scikit-learn (Ba et al. 2015 use
+    log-normalised ones). ``words`` has the word of each of the p entries.
     """
 
     def __init__(self, kind: str, words: Sequence[str], idf: Sequence[float]) -> None:
@@ -35,25 +35,29 @@ class TextEncoder:
         self._vectorizer = TfidfVectorizer(
             vocabulary=self.words, sublinear_tf=True, analyzer=look_up(ANALYZERS, kind, "kind of text")
         )
-        self._vectorizer.idf_ = np.array(idf)
+        self._vectorizer.idf_ = np.array(idf)  # with vocabulary and idf set, transform needs no fit
 
     @property
     def width(self) -> int:
-        """Entries of a vector, p."""
+        """Number of entries of a vector, p."""
         return len(self.words)
 
     def __call__(self, classes: Sequence[str], texts: Sequence[str]) -> Tensor:
-        """Vectors, float32 (K, p); all zeros where a text has no word that the encoder knows."""
-        told = classes if self.kind == "names" else texts
-        return torch.from_numpy(self._vectorizer.transform(told).toarray()).float()
+        """Return vectors, float32 (K, p); a text without a word of the vocabulary gives zeros."""
+        documents = classes if self.kind == "names" else texts
+        return torch.from_numpy(self._vectorizer.transform(documents).toarray()).float()
 
     def state(self) -> dict[str, Any]:
-        """All of it in plain types."""
+        """Return the encoder in plain types, for :func:`encoder_of`."""
         return {"kind": self.kind, "words": list(self.words), "idf": list(self._idf)}
 
 
 class SentenceEncoder:
-    """The embedding of a text by a sentence-transformers model: a folder, or a name that its library resolves."""
+    """The text embedding of a sentence-transformers model.
+
+    ``kind`` is ``sentence:`` and a folder, or ``sentence:`` and a name that the library resolves. Raises ``ValueError``
+    if sentence-transformers is not installed.
+    """
 
     words: tuple[str, ...] | None = None
 
@@ -70,16 +74,16 @@ class SentenceEncoder:
 
     @property
     def width(self) -> int:
-        """Entries of a vector, p."""
+        """Number of entries of a vector, p."""
         return int(self._model.get_sentence_embedding_dimension() or 0)
 
     def __call__(self, classes: Sequence[str], texts: Sequence[str]) -> Tensor:
-        """Vectors of length 1, float32 (K, p)."""
-        found = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
-        return torch.from_numpy(np.asarray(found, dtype=np.float32))
+        """Return vectors of length 1, float32 (K, p)."""
+        vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return torch.from_numpy(np.asarray(vectors, dtype=np.float32))
 
     def state(self) -> dict[str, Any]:
-        """The model's name; its weights stay where they are."""
+        """Return the name of the model, without its weights."""
         return {"kind": self.kind}
 
 
@@ -87,50 +91,54 @@ Encoder = TextEncoder | SentenceEncoder
 
 
 def fit_text(kind: str, classes: Sequence[str], texts: Sequence[str]) -> Encoder:
-    """The encoder ``kind`` fitted on the classes that are trained on: "tfidf", "sentence:all-MiniLM-L6-v2", ...
+    """Fit the encoder ``kind`` on the training classes; kinds are "tfidf", "sentence:all-MiniLM-L6-v2", ...
 
-    The kinds of TF-IDF end in -stop where English stop words are left out and have -stem where words are reduced by
-    Porter's stemmer; "names" reads class names and no text.
+    A kind of TF-IDF with -stop leaves out English stop words, one with -stem reduces words by Porter's stemmer, and
+    "names" reads the class names instead of the texts. Raises ``ValueError`` for an unknown kind and
+    :class:`DataError` if no word remains.
     """
     if kind.startswith(SENTENCE):
         return SentenceEncoder(kind)
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=look_up(ANALYZERS, kind, "kind of text"))
-    told = classes if kind == "names" else texts
-    if not any(ANALYZERS[kind](text) for text in told):
-        raise DataError(f"texts need words to be told apart by, but {kind!r} leaves none; keep the stop words")
-    vectorizer.fit(told)
+    documents = classes if kind == "names" else texts
+    if not any(ANALYZERS[kind](text) for text in documents):
+        raise DataError(f"texts must contain words, but {kind!r} leaves none; use a kind that keeps the stop words")
+    vectorizer.fit(documents)
     return TextEncoder(kind, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_.tolist())
 
 
 def encoder_of(state: dict[str, Any]) -> Encoder:
-    """The encoder that ``state`` was taken of."""
+    """Restore an encoder from its ``state()``."""
     if state["kind"].startswith(SENTENCE):
         return SentenceEncoder(state["kind"])
     return TextEncoder(state["kind"], state["words"], state["idf"])
 
 
-def words_of(text: str) -> list[str]:
-    """The words of ``text`` in small letters; a single letter is one, and an underscore stands between two."""
+def tokenize(text: str) -> list[str]:
+    """Return the words of ``text`` in lower case. A single letter is a word; underscores separate words.
+
+    scikit-learn's default tokenizer drops single letters, which distinguish the names of glyphs.
+    """
     return WORD.findall(text.lower().replace("_", " "))
 
 
 def _without_stops(text: str) -> list[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return [word for word in words_of(text) if word not in ENGLISH_STOP_WORDS]
+    return [word for word in tokenize(text) if word not in ENGLISH_STOP_WORDS]
 
 
 def _stems(text: str) -> list[str]:
-    return [_stem(word) for word in words_of(text)]
+    return [_stem(word) for word in tokenize(text)]
 
 
 def _stems_without_stops(text: str) -> list[str]:
     return [_stem(word) for word in _without_stops(text)]
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=100_000)  # a word occurs in many texts, and stemming is slow
 def _stem(word: str) -> str:
     import snowballstemmer
 
@@ -138,9 +146,9 @@ def _stem(word: str) -> str:
 
 
 ANALYZERS: dict[str, Callable[[str], list[str]]] = {
-    "tfidf": words_of,
+    "tfidf": tokenize,
     "tfidf-stop": _without_stops,
     "tfidf-stem": _stems,
     "tfidf-stem-stop": _stems_without_stops,
-    "names": words_of,
+    "names": tokenize,
 }

@@ -1,6 +1,6 @@
-"""Zero-shot data: pictures with labels, a text for each class, and classes that training never sees.
+"""Zero-shot data: labelled images, a text for each class, and classes that no network is trained on.
 
-Shapes: N pictures (N, C, H, W), K classes of which S are seen and U are unseen; S + U = K.
+Shapes: N images (N, C, H, W), K classes, S of them seen and U unseen; S + U = K.
 """
 
 import json
@@ -16,40 +16,44 @@ from .dataset import ImageData, Split
 from .errors import DataError
 from .folds import fold_indices
 
-HELD_SHARE = 0.2  # of the pictures, or groups of pictures, of a seen class: what it is tested on
+TEST_FRACTION = 0.2  # of the images, or groups of images, of a seen class
 
 
 @dataclass(frozen=True, eq=False)
 class ZeroShotSource:
-    """Pictures and texts as a loader finds them, before classes are seen or unseen.
+    """Images and texts of a loader, before the classes are split into seen and unseen ones.
 
-    ``held`` (N,) bool says which pictures of a seen class test it, ``probes`` (N,) bool which pictures of an unseen
-    class may. ``groups`` (N,) int64 are pictures of a kind that lie on one side of any split (the faces of glyphs).
+    ``test_if_seen`` (N,) bool marks the images that are test images if their class is seen; ``test_if_unseen`` (N,)
+    bool those that are test images if their class is unseen. ``groups`` (N,) int64 numbers images that must be in the
+    same part of any split (for glyphs: the images of one face). Raises :class:`DataError` if a class has no image or a
+    text has no word.
     """
 
     classes: tuple[str, ...]
     texts: tuple[str, ...]
-    pictures: Split
-    held: Tensor
-    probes: Tensor
+    samples: Split
+    test_if_seen: Tensor
+    test_if_unseen: Tensor
     groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_texts(self.classes, self.texts)
-        there = torch.bincount(self.pictures.labels, minlength=len(self.classes))
-        if missing := [name for name, count in zip(self.classes, there.tolist(), strict=True) if not count]:
+        counts = torch.bincount(self.samples.labels, minlength=len(self.classes))
+        if missing := [name for name, count in zip(self.classes, counts.tolist(), strict=True) if not count]:
             raise DataError(
-                f"every class needs a picture, but {len(missing)} with a text have none, the first is {missing[0]!r}; "
-                "add pictures, or remove the text"
+                f"every class with a text needs an image, but {len(missing)} have none, the first is {missing[0]!r}; "
+                "add images, or remove the text"
             )
 
 
 @dataclass(frozen=True, eq=False)
 class ZeroShotData:
-    """Seen classes to train on, unseen classes to be recognised from their text alone.
+    """Seen classes for training, and unseen classes that a model must recognise from their texts alone.
 
-    ``train`` and ``test_seen`` hold pictures of ``seen`` classes, ``test_unseen`` those of ``unseen`` ones; labels
-    count through all K ``classes``. ``mean`` and ``std`` (C,) are those of the training pictures in [0, 1].
+    ``train`` and ``test_seen`` contain images of the ``seen`` classes, ``test_unseen`` those of the ``unseen`` ones.
+    Labels are indices in all K ``classes``. ``mean`` and ``std`` (C,) are those of the training images in [0, 1].
+    ``content_hash`` covers class names, texts, pixels, labels and the unseen classes. ``groups`` are those of the
+    training images.
     """
 
     name: str
@@ -67,64 +71,74 @@ class ZeroShotData:
 
     @classmethod
     def of(cls, name: str, source: ZeroShotSource, unseen: Tensor) -> "ZeroShotData":
-        """The data of ``source`` whose classes ``unseen`` (U,) are never trained on."""
-        labels = source.pictures.labels
-        hidden = torch.isin(labels, unseen)
+        """Split ``source`` so that no image of the classes ``unseen`` (U,) is in ``train``.
+
+        Raises :class:`DataError` if a part has no image, or no image of a class that it needs.
+        """
+        labels = source.samples.labels
+        is_unseen = torch.isin(labels, unseen)
         parts = {
-            "train": ~hidden & ~source.held,
-            "test_seen": ~hidden & source.held,
-            "test_unseen": hidden & source.probes,
+            "train": ~is_unseen & ~source.test_if_seen,
+            "test_seen": ~is_unseen & source.test_if_seen,
+            "test_unseen": is_unseen & source.test_if_unseen,
         }
         rows = {part: mask.nonzero().squeeze(1) for part, mask in parts.items()}
-        splits = {part: source.pictures.take(index) for part, index in rows.items()}
+        splits = {part: source.samples.take(index) for part, index in rows.items()}
         seen = torch.tensor([k for k in range(len(source.classes)) if k not in set(unseen.tolist())])
         _check_parts(source.classes, splits, {"train": seen, "test_seen": seen, "test_unseen": unseen})
-        # the statistics of training pictures, and a digest of all pixels
-        told = ImageData.of(
+        # ImageData computes the statistics of the training images and a hash of all pixels and labels.
+        image_data = ImageData.of(
             name, source.classes, train=splits["train"], val=splits["test_seen"], test=splits["test_unseen"]
         )
-        digest = sha256(f"{told.content_hash}{json.dumps([source.texts, unseen.tolist()])}".encode()).hexdigest()
+        digest = sha256(f"{image_data.content_hash}{json.dumps([source.texts, unseen.tolist()])}".encode()).hexdigest()
         groups = source.groups[rows["train"]] if source.groups is not None else None
         return cls(
-            name, source.classes, source.texts, seen, unseen, **splits, mean=told.mean, std=told.std,
+            name, source.classes, source.texts, seen, unseen, **splits, mean=image_data.mean, std=image_data.std,
             content_hash=digest, groups=groups,
         )  # fmt: skip
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one picture."""
+        """Channels, height and width of one image."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
     def texts_of(self, classes: Tensor) -> list[str]:
-        """The texts of ``classes``, in their order."""
+        """Return the texts of ``classes``, in their order."""
         return [self.texts[k] for k in classes.tolist()]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) in [0, 1] with the training mean at 0 and deviation at 1."""
+        """Normalise images (B, C, H, W) in [0, 1] by the training mean and deviation, on the device of the images."""
         mean, std = (tensor.to(images.device).view(-1, 1, 1) for tensor in (self.mean, self.std))
         return (images - mean) / std
 
 
 def validation_folds(data: ZeroShotData, count: int, *, seed: int, used: int | None = None) -> list[ZeroShotData]:
-    """The seen classes of ``data`` in ``count`` folds by class: each fold's classes are unseen once.
+    """Split the seen classes of ``data`` into ``count`` folds by class: each class is unseen in exactly one fold.
 
-    Nothing of the unseen test classes is in a fold, not even their texts, and nothing of any test picture: a fold is
-    made of training pictures alone. What tests its seen classes is a fifth of them, whole groups where there are any.
-    ``used`` makes the first few only, all where left out. Raises :class:`DataError` where there are fewer classes than
-    folds.
+    A fold contains training images only: no unseen test class, not even its text, and no test image. The images that
+    test its seen classes are a fifth of them, or whole groups if there are groups. ``used`` makes only the first so
+    many folds, None all. Raises :class:`DataError` if there are fewer classes than folds.
     """
-    place = {int(k): i for i, k in enumerate(data.seen)}
-    labels = torch.tensor([place[int(k)] for k in data.train.labels])
+    # A fold knows the seen classes only, so its labels are indices in that shorter list.
+    position = {int(k): i for i, k in enumerate(data.seen)}
+    labels = torch.tensor([position[int(k)] for k in data.train.labels])
     classes = tuple(data.classes[k] for k in data.seen.tolist())
-    held = _held(labels, data.groups, seed)
-    probes = held if data.groups is not None else torch.ones_like(held)
+    test_if_seen = _draw_test_images(labels, data.groups, seed)
+    # With groups a class is tested on the same groups, whether it is seen or unseen. Without groups all images of an
+    # unseen class are test images.
+    test_if_unseen = test_if_seen if data.groups is not None else torch.ones_like(test_if_seen)
     source = ZeroShotSource(
-        classes, tuple(data.texts_of(data.seen)), Split(data.train.images, labels), held, probes, data.groups
+        classes,
+        tuple(data.texts_of(data.seen)),
+        Split(data.train.images, labels),
+        test_if_seen,
+        test_if_unseen,
+        data.groups,
     )
     folds = fold_indices(labels, classes, count, seed=seed, by="class")
     return [
-        ZeroShotData.of(f"{data.name}, class fold {number} of {count}", source, classes_in(labels[val]))
+        ZeroShotData.of(f"{data.name}, class fold {number} of {count}", source, distinct_labels(labels[val]))
         for number, (_, val) in enumerate(folds[:used], start=1)
     ]
 
@@ -137,76 +151,95 @@ def draw_unseen(
     seen: Sequence[str] | None = None,
     unseen: Sequence[str] | None = None,
 ) -> Tensor:
-    """The unseen classes, int64 (U,) ascending: named, else all but ``seen``, else drawn by ``seed``.
+    """Return the unseen classes, int64 (U,) ascending.
 
-    Raises :class:`DataError` for a class that is both or neither, or does not exist, and where either side is empty.
+    They are those listed in ``unseen``; without ``unseen`` all that are not in ``seen``; without both ``fraction`` of
+    the classes, drawn by ``seed``. Raises :class:`DataError` if a class is in both lists, in neither of two lists, or
+    does not exist, and if no class is seen or none is unseen.
     """
     if len(classes) < 2:
-        raise DataError(f"zero-shot learning needs a seen and an unseen class at least, but there is {len(classes)}")
+        raise DataError(
+            f"zero-shot learning needs at least one seen and one unseen class, but there is {len(classes)} class; "
+            "add classes"
+        )
     for name in (*(seen or ()), *(unseen or ())):
         if name not in classes:
-            raise DataError(f"a class that is named seen or unseen must have pictures, but {name!r} has none")
+            raise DataError(
+                f"a class listed in seen or unseen must have images, but {name!r} has none; remove it from the list"
+            )
     if both := sorted(set(seen or ()) & set(unseen or ())):
-        raise DataError(f"a class is seen or unseen, but {both[0]!r} is named as both; remove it from one")
+        raise DataError(f"a class is either seen or unseen, but {both[0]!r} is in both lists; remove it from one")
     if seen and unseen and (neither := sorted(set(classes) - set(seen) - set(unseen))):
-        raise DataError(f"a class is seen or unseen, but {neither[0]!r} is named as neither; leave out a list")
+        raise DataError(
+            f"with both lists every class must be in one, but {neither[0]!r} is in neither; add it, or leave out a list"
+        )
     if unseen:
         chosen = sorted(set(unseen))
     elif seen:
         chosen = sorted(set(classes) - set(seen))
     else:
-        chosen = [classes[k] for k in _drawn(len(classes), fraction, seed)]
+        chosen = [classes[k] for k in _draw_classes(len(classes), fraction, seed)]
     if not chosen or len(chosen) == len(classes):
-        raise DataError(f"both sides need a class, but {len(chosen)} of {len(classes)} are unseen; change the split")
-    place = {name: k for k, name in enumerate(classes)}
-    return torch.tensor(sorted(place[name] for name in chosen))
+        raise DataError(
+            f"at least one class must be seen and one unseen, but {len(chosen)} of {len(classes)} are unseen; "
+            "change seen or unseen"
+        )
+    index = {name: k for k, name in enumerate(classes)}
+    return torch.tensor(sorted(index[name] for name in chosen))
 
 
-def held_out(labels: Tensor, seed: int, share: float = HELD_SHARE) -> Tensor:
-    """Which pictures test a seen class, bool (N,): a share of each class, at least one of a class that has two."""
+def draw_test_images(labels: Tensor, seed: int, fraction: float = TEST_FRACTION) -> Tensor:
+    """Return which images test a seen class, bool (N,): ``fraction`` of each class, drawn by ``seed``.
+
+    A class with two images or more has at least one test image and one training image; a single image is for training.
+    """
+    # A fraction of each class, not of all images, so that every seen class is tested.
     rng = np.random.default_rng(seed)
-    held = torch.zeros(len(labels), dtype=torch.bool)
-    for label in classes_in(labels):
+    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    for label in distinct_labels(labels):
         members = rng.permutation((labels == label).nonzero().squeeze(1).numpy())
-        held[members[: min(max(1, round(len(members) * share)), len(members) - 1)]] = True
-    return held
+        is_test[members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]] = True
+    return is_test
 
 
-def classes_in(labels: Tensor) -> Tensor:
-    """The distinct labels, ascending."""
+def distinct_labels(labels: Tensor) -> Tensor:
+    """Return the distinct labels, ascending."""
     return torch.from_numpy(np.unique(labels.numpy()))
 
 
 def check_texts(classes: Sequence[str], texts: Sequence[str]) -> None:
-    """Raise where a text says nothing."""
+    """Raise :class:`DataError` if a text has no letter and no digit."""
     for name, text in zip(classes, texts, strict=True):
         if not any(character.isalnum() for character in text):
-            raise DataError(f"every class needs a text with a word in it, but that of {name!r} is {text!r}; write one")
+            raise DataError(
+                f"every class needs a text with at least one word, but the text of {name!r} is {text!r}; write one"
+            )
 
 
-def _drawn(n: int, fraction: float, seed: int) -> list[int]:
+def _draw_classes(n: int, fraction: float, seed: int) -> list[int]:
     if not 0 < fraction < 1:
-        raise DataError(f"`0 < unseen_fraction < 1` must hold, but got {fraction!r}")
-    count = min(max(1, round(n * fraction)), n - 1)
+        raise DataError(f"`0 < unseen_fraction < 1` must hold, but got {fraction!r}; use a number such as 0.2")
+    count = min(max(1, round(n * fraction)), n - 1)  # at least one unseen and one seen class
     drawn: list[int] = np.random.default_rng(seed).permutation(n)[:count].tolist()
     return drawn
 
 
-def _held(labels: Tensor, groups: Tensor | None, seed: int) -> Tensor:
-    """A share of every class, or whole groups of which each class has others."""
+def _draw_test_images(labels: Tensor, groups: Tensor | None, seed: int) -> Tensor:
+    """Return which images test a seen class, bool (N,): a fraction of every class, or whole groups."""
     if groups is None:
-        return held_out(labels, seed)
-    names = classes_in(groups)
-    count = max(1, round(HELD_SHARE * len(names)))
+        return draw_test_images(labels, seed)
+    names = distinct_labels(groups)
+    count = max(1, round(TEST_FRACTION * len(names)))
     chosen = torch.from_numpy(np.random.default_rng(seed).permutation(names.numpy())[:count])
     return torch.isin(groups, chosen)
 
 
 def _check_parts(classes: tuple[str, ...], splits: dict[str, Split], wanted: dict[str, Tensor]) -> None:
-    for part, known in wanted.items():
+    """Raise if a part has no image, or lacks a class of ``wanted``; ``test_seen`` may lack classes of one image."""
+    for part, members in wanted.items():
         counts = torch.bincount(splits[part].labels, minlength=len(classes))
-        empty = [classes[k] for k in known.tolist() if not counts[k]]
+        empty = [classes[k] for k in members.tolist() if not counts[k]]
         if empty and part != "test_seen":
-            raise DataError(f"every class of the {part} pictures needs one, but {empty[0]!r} has none; add pictures")
+            raise DataError(f"every class needs an image in {part}, but {empty[0]!r} has none; add images")
         if not len(splits[part]):
-            raise DataError(f"the {part} pictures are none; give each class two pictures at least")
+            raise DataError(f"the part {part} needs images, but has none; give each class at least two images")

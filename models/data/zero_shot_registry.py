@@ -1,4 +1,4 @@
-"""Zero-shot data sets by name: loaded, and their classes split into seen and unseen ones."""
+"""Zero-shot data sets by name: load them and split their classes into seen and unseen ones."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,19 +31,22 @@ def load_zero_shot(
     limit: int | None = None,
     download: bool = False,
 ) -> ZeroShotData:
-    """The zero-shot data set ``name``: ``glyphs``, or pictures in ``path`` with a folder ``texts`` of ``CLASS.txt``.
+    """Load the zero-shot data set ``name``: ``glyphs``, or images in ``path`` with ``CLASS.txt`` files in ``texts``.
 
-    The classes named ``unseen`` are never trained on, or all but those named ``seen``, or a fraction drawn by ``seed``.
-    ``limit`` keeps at most so many pictures of glyphs. Raises :class:`DataError` for data that cannot be used.
+    No network is trained on the unseen classes. They are those listed in ``unseen``; without ``unseen`` all that are
+    not listed in ``seen``; without both the fraction ``unseen_fraction``, drawn by ``seed``. ``limit`` keeps at most so
+    many images of glyphs; other data sets ignore it. ``image_size`` is a side in pixels.
+
+    Raises ``ValueError`` for an unknown name and :class:`DataError` for data that cannot be used.
     """
-    look_up(dict.fromkeys(ZERO_SHOT_DATASETS), name, "zero-shot data set")
+    look_up(dict.fromkeys(ZERO_SHOT_DATASETS), name, "zero-shot data set")  # raises for an unknown name
     check_image_size(image_size)
     request = Request(Path(path) if path is not None else None, image_size, limit, seed, download)
     if name == "glyphs":
         source = load_glyphs(request)
     else:
         if texts is None:
-            raise DataError(f"data set {name!r} needs texts, but got none; set texts to a folder of CLASS.txt")
+            raise DataError(f"data set {name!r} needs texts, but got none; set texts to a folder of CLASS.txt files")
         source = WITH_TEXTS[name](request, Path(texts))
     return ZeroShotData.of(
         name, source, draw_unseen(source.classes, fraction=unseen_fraction, seed=seed, seen=seen, unseen=unseen)

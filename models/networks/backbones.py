@@ -1,4 +1,4 @@
-"""Backbones: the networks of timm and torchvision by name, with random weights."""
+"""Backbones: networks of timm and torchvision by name, with random weights."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -12,32 +12,34 @@ from torch import nn
 from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import look_up
 
-DEFAULT_INPUT = (3, 224, 224)
+DEFAULT_INPUT = (3, 224, 224)  # the usual size of ImageNet images; torchvision does not record an input size
 
 
 def backbone(
     name: str, *, classes: int | None = None, in_channels: int = 3, device: torch.device | str | None = None
 ) -> nn.Module:
-    """The network ``name``, as in "timm:resnet18" or "torchvision:vgg16", with random weights: nothing is downloaded.
+    """Build the network ``name``, as in "timm:resnet18" or "torchvision:vgg16", with random weights and no download.
 
-    ``classes`` None keeps the published number, 0 leaves out the classifier: (N, C, H, W) -> (N, features).
-    ``device="meta"`` builds without memory. torchvision's auxiliary heads are left out.
+    ``classes=None`` keeps the published number; 0 leaves out the classifier: (N, C, H, W) -> (N, features).
+    ``device="meta"`` builds without allocating memory. torchvision's auxiliary heads are left out. Raises
+    ``ValueError`` for an unknown name, if timm is not installed, or for ``in_channels`` that torchvision cannot build.
     """
     source, _, network = name.partition(":")
     make = look_up(_SOURCES, source, "source of networks")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # libraries about their own future
+        warnings.simplefilter("ignore")  # deprecation notices inside timm and torchvision
         try:
             with torch.device(device or torch.get_default_device()):
                 return make(network, classes, in_channels)
-        except NotImplementedError:  # a constructor that computes with tensors, as torchvision's regnets have
+        except NotImplementedError:
+            # Some constructors compute with tensor values, which meta tensors lack, e.g. torchvision's regnets.
             if str(device) != "meta":
                 raise
             return make(network, classes, in_channels).to("meta")
 
 
 def published_input(network: nn.Module) -> tuple[int, int, int]:
-    """The input shape (C, H, W) that ``network`` is published for, as timm says it; 3x224x224 where nobody does."""
+    """Return the input shape (C, H, W) that timm records for ``network``, or 3x224x224 if there is no record."""
     published: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     return check_input_shape(published.get("input_size", DEFAULT_INPUT))
 
@@ -46,10 +48,12 @@ def _timm(name: str, classes: int | None, in_channels: int) -> nn.Module:
     try:
         import timm
     except ModuleNotFoundError:
-        raise ValueError("networks of timm need it, but it is not installed; pip install 'archsieve[timm]'") from None
+        raise ValueError(
+            "timm networks need the package timm, but it is not installed; pip install 'archsieve[timm]'"
+        ) from None
     if not timm.is_model(name):
         raise ValueError(_unknown("timm", name, timm.list_models()))
-    # an argument left out keeps the published number
+    # Without the argument timm keeps the published number of classes.
     extra: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     network: nn.Module = timm.create_model(name, pretrained=False, in_chans=in_channels, **extra)
     return network
@@ -62,9 +66,9 @@ def _torchvision(name: str, classes: int | None, in_channels: int) -> nn.Module:
     if name not in known:
         raise ValueError(_unknown("torchvision", name, known))
     if in_channels != 3:
-        raise ValueError(f"torchvision's networks take 3 channels, but got {in_channels}; timm's take any number")
+        raise ValueError(f"torchvision networks take 3 input channels, but got {in_channels}; use a timm network")
     extra: dict[str, Any] = {"num_classes": classes} if classes else {}
-    if name in ("googlenet", "inception_v3"):
+    if name in ("googlenet", "inception_v3"):  # the two with auxiliary heads, and with a slow initialisation
         extra |= {"aux_logits": False, "init_weights": False}
     network: nn.Module = torchvision.models.get_model(name, weights=None, **extra)
     return _without_classifier(network, name) if classes == 0 else network
@@ -74,11 +78,12 @@ _SOURCES: dict[str, Callable[[str, int | None, int], nn.Module]] = {"timm": _tim
 
 
 def _without_classifier(network: nn.Module, name: str) -> nn.Module:
-    """``network`` with its last linear layer left out."""
+    """Replace the last linear layer of ``network`` by the identity, and return ``network``."""
     linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise ValueError(
-            f"a torchvision network without classifier needs a linear one, but {name} has none; use timm's"
+            f"a torchvision network must have a linear layer to leave out its classifier, but {name} has none; "
+            "use a timm network"
         )
     network.set_submodule(linear[-1], nn.Identity())
     return network
@@ -88,4 +93,4 @@ def _unknown(source: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-    return f"unknown {source} network {name!r}; {hint}{source} {version(source)} names {len(names):,}"
+    return f"unknown {source} network {name!r}; {hint}{source} {version(source)} has {len(names):,} networks"

@@ -1,4 +1,4 @@
-"""Networks: an architecture's layers turned into torch modules, one for one."""
+"""Build networks: one torch module for each layer of an architecture."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ from ...spaces.recipes.recipe import Recipe
 from .backbones import backbone
 from .modules import BranchesModule, DropConnectLinear, GlobalPoolingModule, LocalContrastModule, PadShortcutModule
 
-# A nonlinearity may overwrite its input only where that is a fresh tensor nobody else reads.
-_FRESH = (layers.Convolution, layers.BatchNorm, layers.FullyConnected, layers.Branches)
+# ReLU may overwrite its input only if the layer before makes a new tensor that no other layer reads.
+_NEW_OUTPUT = (layers.Convolution, layers.BatchNorm, layers.FullyConnected, layers.Branches)
 
 ACTIVATION_MODULES: dict[str, Callable[[int], nn.Module]] = {
     "relu": lambda channels: nn.ReLU(),
@@ -41,27 +41,29 @@ def build(
     seed: int | None = None,
     device: torch.device | str | None = None,
 ) -> nn.Sequential:
-    """The network that ``architecture`` describes: (N, C, H, W) float -> (N, classes) scores.
+    """Build the network of ``architecture``: (N, C, H, W) float -> (N, classes) scores.
 
-    Its children are the blocks in order and the head. ``dropout`` is the probability before every fully connected
-    layer and ``dropconnect`` that of losing each of its weights (they belong to the recipe, as does ``init``, a row of
-    ``INITS``, and cost nothing). With ``seed`` the weights are drawn from that seed alone and
-    torch's global generator is left as it was. ``device="meta"`` builds without memory.
+    Its children are the blocks in order and the head. ``dropout`` is the probability that an input of a fully connected
+    layer is dropped, ``dropconnect`` that one of its weights is. ``init`` is a key of ``INITS``. These three belong to
+    the recipe and do not change the cost of the network.
+
+    With ``seed`` the weights depend on the seed alone, and torch's global generator is left unchanged.
+    ``device="meta"`` builds without allocating memory.
     """
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
         with torch.device(device or torch.get_default_device()):
-            drop = Drop(dropout, dropconnect)
+            drop = DropRates(dropout, dropconnect)
             blocks = [_chain(placed.layers, placed.in_shape, drop) for placed in architecture.walk()]
             network = nn.Sequential(*blocks)
-            if str(device) != "meta":
+            if str(device) != "meta":  # meta tensors have no values to initialise
                 network.apply(look_up(INITS, init, "initialisation"))
     return network
 
 
 def initialise(module: nn.Module) -> None:
-    """He's normal initialisation for weights (var 2 / fan_in, arXiv 1502.01852), zero for biases."""
+    """Apply He's normal initialisation to weights (variance 2 / fan_in, arXiv 1502.01852), and zero the biases."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
@@ -69,7 +71,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def initialise_glorot(module: nn.Module) -> None:
-    """Glorot's normal initialisation for weights (var 2 / (fan_in + fan_out), 2010), zero for biases."""
+    """Apply Glorot's normal initialisation to weights (variance 2 / (fan_in + fan_out), 2010), and zero the biases."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_normal_(module.weight)
         if module.bias is not None:
@@ -84,14 +86,14 @@ def build_for(architecture: Architecture, recipe: Recipe, *, seed: int) -> nn.Se
     return build(architecture, dropout=recipe.dropout, dropconnect=recipe.dropconnect, init=recipe.init, seed=seed)
 
 
-class Drop(NamedTuple):
-    """What fully connected layers lose in training: the probability for an input, and for a weight."""
+class DropRates(NamedTuple):
+    """Probabilities that training drops an input or a weight of a fully connected layer."""
 
     inputs: float
     weights: float
 
 
-def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: Drop) -> nn.Sequential:
+def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: DropRates) -> nn.Sequential:
     modules: list[nn.Module] = []
     before: layers.Layer | None = None
     for layer in chain:
@@ -101,43 +103,43 @@ def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: Drop) -> nn.Sequ
             layer.module(shape) if isinstance(layer, layers.ModuleLayer) else _MODULES[type(layer)](layer, shape, drop)
         )
         if isinstance(module, nn.ReLU):
-            module.inplace = isinstance(before, _FRESH)
+            module.inplace = isinstance(before, _NEW_OUTPUT)  # saves the memory of one feature map
         modules.append(module)
         before = layer
         shape = layer.out_shape(shape)
     return nn.Sequential(*modules)
 
 
-def _convolution(layer: layers.Convolution, shape: Shape, drop: Drop) -> nn.Module:
+def _convolution(layer: layers.Convolution, shape: Shape, drop: DropRates) -> nn.Module:
     return nn.Conv2d(
         shape[0], layer.width, layer.kernel, layer.stride, layer.padding, groups=layer.groups, bias=layer.bias
     )
 
 
-def _batch_norm(layer: layers.BatchNorm, shape: Shape, drop: Drop) -> nn.Module:
+def _batch_norm(layer: layers.BatchNorm, shape: Shape, drop: DropRates) -> nn.Module:
     return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
 
 
-def _act(layer: layers.Act, shape: Shape, drop: Drop) -> nn.Module:
+def _act(layer: layers.Act, shape: Shape, drop: DropRates) -> nn.Module:
     return ACTIVATION_MODULES[layer.name](shape[0])
 
 
-def _pooling(layer: layers.Pooling, shape: Shape, drop: Drop) -> nn.Module:
+def _pooling(layer: layers.Pooling, shape: Shape, drop: DropRates) -> nn.Module:
     module = nn.MaxPool2d if layer.mode == "max" else nn.AvgPool2d
     return module(layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil)
 
 
-def _fully_connected(layer: layers.FullyConnected, shape: Shape, drop: Drop) -> nn.Module:
+def _fully_connected(layer: layers.FullyConnected, shape: Shape, drop: DropRates) -> nn.Module:
     if drop.weights:
         return DropConnectLinear(shape[0], layer.width, bias=layer.bias, drop=drop.weights)
     return nn.Linear(shape[0], layer.width, bias=layer.bias)
 
 
-def _branches(layer: layers.Branches, shape: Shape, drop: Drop) -> nn.Module:
+def _branches(layer: layers.Branches, shape: Shape, drop: DropRates) -> nn.Module:
     return BranchesModule([_chain(chain, shape, drop) for chain in layer.chains], layer.join)
 
 
-_MODULES: dict[type[layers.Layer], Callable[[Any, Shape, Drop], nn.Module]] = {
+_MODULES: dict[type[layers.Layer], Callable[[Any, Shape, DropRates], nn.Module]] = {
     layers.Convolution: _convolution,
     layers.BatchNorm: _batch_norm,
     layers.Act: _act,

@@ -1,7 +1,7 @@
-"""Modules for the layers torch has no module of: branches, padded shortcuts, DropConnect, local contrast.
+"""Modules for layers that torch does not have: branches, padded shortcuts, DropConnect, local contrast normalisation.
 
-Shapes: B inputs v (B, F) of DropConnect, weights W (U, F). ``drop`` is the probability that a weight is lost (Wan et
-al. 2013 give p, the probability that it stays).
+Shapes: B inputs v (B, F) of DropConnect, weights W (U, F). ``drop`` is the probability that a weight is dropped (Wan et
+al. 2013 give p, the probability that it is kept).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-SIGMA = 2.0  # of the Gaussian window of local contrast normalisation, in pixels: that of pylearn2
-FLOOR = 1e-4  # of the divisor, so that a flat image stays zero
+WINDOW_STD_PX = 2.0  # of the Gaussian window of local contrast normalisation, as in pylearn2
+MIN_DIVISOR = 1e-4  # of local contrast normalisation, so that a constant image gives zeros
 
 
 class BranchesModule(nn.Module):
-    """join(f1(x), f2(x), ...): several modules on one input, added or concatenated along the channels."""
+    """Apply several modules to one input, and add their outputs or concatenate them along the channels."""
 
     def __init__(self, branches: Sequence[nn.Module], join: str) -> None:
         super().__init__()
@@ -32,7 +32,10 @@ class BranchesModule(nn.Module):
 
 
 class PadShortcutModule(nn.Module):
-    """Every ``stride``-th pixel, zeros for new channels: (N, C, H, W) -> (N, width, H / stride, W / stride)."""
+    """Take every ``stride``-th pixel and fill new channels with zeros.
+
+    (N, C, H, W) -> (N, width, H / stride, W / stride).
+    """
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -47,36 +50,39 @@ class PadShortcutModule(nn.Module):
 
 
 class GlobalPoolingModule(nn.Module):
-    """The mean of each channel: (N, C, H, W) -> (N, C)."""
+    """Compute the mean of each channel: (N, C, H, W) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))
 
 
 class LocalContrastModule(nn.Module):
-    """y = v / max(mean(s), s) with v = x - sum(w x), s = sqrt(sum(w v^2)) (Jarrett et al. 2009).
+    """Local contrast normalisation: y = v / max(mean(s), s), v = x - sum(w x), s = sqrt(sum(w v^2)).
 
-    The sums go over a Gaussian window and all maps, w adding up to 1: (N, C, H, W) -> (N, C, H, W). mean(s) is over an
-    image. LCN(a x + b) = LCN(x) for a > 0, at the borders too, for border pixels are repeated and not padded by zeros.
+    (N, C, H, W) -> (N, C, H, W). The sums are over a Gaussian window and all maps; the weights w sum to 1. mean(s) is
+    over an image (Jarrett et al. 2009). LCN(a x + b) = LCN(x) for a > 0. This holds at the borders too, because border
+    pixels are repeated instead of padded by zeros.
     """
 
     window: Tensor
 
     def __init__(self, kernel: int = 9) -> None:
         super().__init__()
-        place = torch.arange(kernel, dtype=torch.float64) - kernel // 2
-        taps = torch.exp(-0.5 * (place / SIGMA) ** 2)
+        offset = torch.arange(kernel, dtype=torch.float64) - kernel // 2
+        taps = torch.exp(-0.5 * (offset / WINDOW_STD_PX) ** 2)
+        # Not persistent: the window follows from the kernel size, so that it is not stored with the weights.
         self.register_buffer("window", (taps / taps.sum()).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         v = x - self._local_mean(x)
-        s = (self._local_mean(v.square()) + 1e-12).sqrt()  # the root of 0 has no gradient
-        return v / torch.maximum(s, s.mean((2, 3), keepdim=True)).clamp(min=FLOOR)
+        s = (self._local_mean(v.square()) + 1e-12).sqrt()  # the square root has no finite gradient at 0
+        return v / torch.maximum(s, s.mean((2, 3), keepdim=True)).clamp(min=MIN_DIVISOR)
 
     def _local_mean(self, x: Tensor) -> Tensor:
         reach = len(self.window) // 2
         mean = F.pad(x.mean(1, keepdim=True), (reach,) * 4, mode="replicate")
         window = self.window.to(x.dtype)
+        # A Gaussian is separable: two one-dimensional convolutions cost less than one of kernel x kernel.
         return F.conv2d(F.conv2d(mean, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
 
     def extra_repr(self) -> str:
@@ -84,10 +90,11 @@ class LocalContrastModule(nn.Module):
 
 
 class DropConnectLinear(nn.Linear):
-    """u = (M * W) v / p + b with M ~ Bernoulli(p) in training, u = W v + b, its mean, otherwise.
+    """DropConnect: u = (M * W) v / p + b with M ~ Bernoulli(p) in training; u = W v + b, its mean, otherwise.
 
-    Two deviations from the paper: one mask serves a whole batch, for a mask for each image needs B times the memory of
-    the weights; and weights are divided by p in training, so that the trained network is an ordinary one.
+    It differs from the paper in two points. One mask is used for a whole batch, because a mask for each image needs B
+    times the memory of the weights. Weights are divided by p in training, so that the trained layer is an ordinary
+    linear layer.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, drop: float) -> None:
@@ -95,22 +102,26 @@ class DropConnectLinear(nn.Linear):
         self.drop = drop
 
     def forward(self, x: Tensor) -> Tensor:
+        # F.dropout multiplies by the mask and divides by p; outside training it returns the weights.
         return F.linear(x, F.dropout(self.weight, self.drop, self.training), self.bias)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, drop={self.drop}"
 
 
-def moments(layer: DropConnectLinear, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance (B, U) of u over all masks: W v + b and (1 - p) / p (W * W)(v * v)."""
+def preactivation_moments(layer: DropConnectLinear, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance (B, U) of u over all masks: W v + b and (1 - p) / p (W * W)(v * v)."""
     variance = F.linear(x.square(), layer.weight.square()) * layer.drop / (1 - layer.drop)
     return F.linear(x, layer.weight, layer.bias), variance
 
 
-def matched(
+def moment_matched_mean(
     layer: DropConnectLinear, x: Tensor, act: Callable[[Tensor], Tensor], *, n: int, generator: Generator
 ) -> Tensor:
-    """The paper's inference: the mean (B, U) of ``act(u)`` over ``n`` normal draws of u with :func:`moments`."""
-    mean, variance = moments(layer, x)
-    drawn = torch.randn((n, *mean.shape), generator=generator, device=generator.device).to(x.device)
-    return act(mean + variance.sqrt() * drawn).mean(0)
+    """Return the mean (B, U) of ``act(u)`` over ``n`` draws of u, the inference of the paper.
+
+    The draws are normal with the moments of :func:`preactivation_moments`.
+    """
+    mean, variance = preactivation_moments(layer, x)
+    draws = torch.randn((n, *mean.shape), generator=generator, device=generator.device).to(x.device)
+    return act(mean + variance.sqrt() * draws).mean(0)

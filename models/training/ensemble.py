@@ -1,4 +1,4 @@
-"""Ensembles: the mean of several networks' probabilities, chosen greedily on validation images.
+"""Ensembles: the mean of the probabilities of several networks, selected greedily on validation images.
 
 Shapes: M networks, N images, K classes.
 """
@@ -13,34 +13,36 @@ from .evaluate import accuracy
 
 
 def select(probabilities: Tensor, labels: Tensor, rounds: int) -> list[int]:
-    """How often each network is in the ensemble, M counts that sum to ``rounds`` at most.
+    """Return how often each network is in the ensemble: M counts with a sum of at most ``rounds``.
 
-    Forward selection with replacement from the best network on (Caruana et al. 2004): in each round the one is added
-    whose mean with those chosen is best on ``labels`` (N,), by accuracy, then by loss, then by its place. The
-    ensemble of the best round is returned, of equals the smallest. ``probabilities`` is (M, N, K).
+    Forward selection with replacement (Caruana et al. 2004), starting with the best network. Each round adds the
+    network that makes the mean of the ensemble best on ``labels`` (N,), by accuracy, then by loss, then by the lower
+    index. The ensemble of the best round is returned, the smallest one of equals. ``probabilities`` is (M, N, K).
     """
     chosen: list[int] = []
     best: tuple[tuple[float, float], int] | None = None
     total = torch.zeros_like(probabilities[0])
     for size in range(1, rounds + 1):
-        merits = [merit((total + own) / size, labels) for own in probabilities]
-        place = max(range(len(merits)), key=lambda k: (merits[k], -k))
-        chosen.append(place)
-        total = total + probabilities[place]
-        if best is None or merits[place] > best[0]:
-            best = merits[place], size
+        # The sum is kept instead of the mean, so that adding a network needs one addition.
+        scores = [selection_score((total + candidate) / size, labels) for candidate in probabilities]
+        index = max(range(len(scores)), key=lambda k: (scores[k], -k))
+        chosen.append(index)
+        total = total + probabilities[index]
+        if best is None or scores[index] > best[0]:
+            best = scores[index], size
     assert best is not None
-    kept = chosen[: best[1]]
-    return [kept.count(k) for k in range(len(probabilities))]
+    members = chosen[: best[1]]
+    return [members.count(k) for k in range(len(probabilities))]
 
 
-def merit(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Accuracy, and minus the mean cross-entropy in nats, of probabilities (N, K)."""
+def selection_score(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return accuracy and negative mean cross-entropy in nats of probabilities (N, K) for ``labels`` (N,)."""
+    # Clamped, because one image with probability 0 would make the loss infinite.
     loss = F.nll_loss(probabilities.clamp(min=1e-12).log(), labels)
     return accuracy(probabilities, labels), -float(loss)
 
 
 def averaged(probabilities: Tensor, counts: Sequence[int]) -> Tensor:
-    """The ensemble's probabilities (N, K): the mean over (M, N, K), each network as often as it was chosen."""
+    """Return the mean (N, K) of ``probabilities`` (M, N, K) over the M networks, weighted by ``counts``."""
     weights = torch.tensor(counts, dtype=probabilities.dtype) / sum(counts)
     return torch.einsum("m,mnk->nk", weights, probabilities)

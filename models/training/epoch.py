@@ -1,4 +1,4 @@
-"""The result of one epoch and of its validation, or the divergence that ended it."""
+"""The result of one epoch and of its validation, and the error of a diverged epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 @dataclass(frozen=True)
 class Validation:
-    """Loss and accuracy on the validation images after an epoch; fields are named as in :class:`EpochResult`."""
+    """Loss and accuracy on the validation images after an epoch; the fields have the names of :class:`EpochResult`."""
 
     val_loss: float
     val_accuracy: float
@@ -15,10 +15,11 @@ class Validation:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch did; equal where all but ``seconds`` is equal.
+    """The metrics of one epoch; results compare by all fields except ``seconds``.
 
     ``epoch`` counts from 1. ``train_loss`` (with label smoothing) and ``train_accuracy`` are running means over the
-    augmented images while the weights move; ``lr`` is that of the last step. ``seconds`` include the validation.
+    augmented images, measured while the weights change. ``lr`` is the learning rate of the last step. ``seconds``
+    includes the validation.
     """
 
     epoch: int
@@ -34,19 +35,19 @@ R = TypeVar("R", bound=EpochResult)
 
 
 def best_of(history: Sequence[R]) -> R | None:
-    """The epoch of highest validation accuracy; of equals that of lowest validation loss, then the first."""
+    """Return the epoch with the highest validation accuracy, then the lowest loss, then the first; None if empty."""
     return max(history, key=lambda result: (result.val_accuracy, -result.val_loss), default=None)
 
 
-class Diverged(RuntimeError):  # noqa: N818 - a trial has diverged: the word the store and the reports use
-    """A loss is no longer finite. ``step`` counts from 1 in its epoch; ``what`` is the loss and its value."""
+class Diverged(RuntimeError):  # noqa: N818 - "diverged" is the word of the database and the reports
+    """A loss is not finite. ``step`` counts from 1 within its epoch; ``problem`` names the loss and its value."""
 
-    def __init__(self, epoch: int, step: int, lr: float, what: str) -> None:
-        super().__init__(epoch, step, lr, what)
-        self.epoch, self.step, self.lr, self.what = epoch, step, lr, what
+    def __init__(self, epoch: int, step: int, lr: float, problem: str) -> None:
+        super().__init__(epoch, step, lr, problem)  # all arguments, so that the error can be pickled
+        self.epoch, self.step, self.lr, self.problem = epoch, step, lr, problem
 
     def __str__(self) -> str:
         return (
-            f"losses must stay finite, but the {self.what} at epoch {self.epoch}, step {self.step}, lr {self.lr:g}; "
-            "lower recipe.lr or warm up"
+            f"losses must stay finite, but the {self.problem} at epoch {self.epoch}, step {self.step}, lr {self.lr:g}; "
+            "lower recipe.lr or set recipe.warmup_epochs"
         )

@@ -1,4 +1,4 @@
-"""Evaluation: the scores of a network on a split, and their loss, accuracy and spread over the classes.
+"""Evaluation: the scores of a network on a split, and their loss, accuracy and distribution over the classes.
 
 Shapes: N images (N, C, H, W), B of them in a batch, K classes.
 """
@@ -25,9 +25,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class PredictionSpread:
-    """How many ``classes`` are predicted at all, and the share (0..1) of the images that get the most frequent one.
+    """How many distinct ``classes`` are predicted, and the share (0..1) of images with the most frequent prediction.
 
-    A share near 1 is a network that has collapsed.
+    A share near 1 means that the network has collapsed to one class.
     """
 
     classes: int
@@ -37,9 +37,9 @@ class PredictionSpread:
 def evaluate(
     module: nn.Module, split: Split, data: ImageData, compute: Compute = CPU, batch_size: int = 256
 ) -> Evaluation:
-    """Evaluate ``module`` on ``split``; ``data`` gives the normalisation.
+    """Evaluate ``module`` on ``split``; ``data`` provides the normalisation.
 
-    The module is moved to the device, evaluated in evaluation mode and left in the mode it was in.
+    The module is moved to the device and evaluated in evaluation mode; then its previous mode is restored.
     """
     logits = scores(module, split.images, data, compute, batch_size)
     labels = split.labels.to(compute.device)
@@ -49,12 +49,12 @@ def evaluate(
 def predict(
     module: nn.Module, images: Tensor, data: ImageData, compute: Compute = CPU, batch_size: int = 256
 ) -> Tensor:
-    """Class probabilities, float32 (N, K) on the CPU, of images (N, C, H, W) as they are in a split."""
+    """Return class probabilities, float32 (N, K) on the CPU, of images (N, C, H, W) in the format of a split."""
     return scores(module, images, data, compute, batch_size).softmax(1).cpu()
 
 
 def scores(module: nn.Module, images: Tensor, data: ImageData, compute: Compute, batch_size: int) -> Tensor:
-    """Logits (N, K) on the device of images (N, C, H, W) as they are in a split, in evaluation mode."""
+    """Return logits (N, K), on the device, of images (N, C, H, W) in the format of a split, in evaluation mode."""
     network, data = compute.place(module), data.to(compute.device)
     return scores_by(lambda batch: compute.logits(network, data.normalise(batch)), network, images, compute, batch_size)
 
@@ -63,9 +63,9 @@ def scores(module: nn.Module, images: Tensor, data: ImageData, compute: Compute,
 def scores_by(
     score: Callable[[Tensor], Tensor], network: nn.Module, images: Tensor, compute: Compute, batch_size: int
 ) -> Tensor:
-    """What ``score`` returns for all images, batch by batch, with ``network`` in evaluation mode.
+    """Apply ``score`` to all images batch by batch, with ``network`` in evaluation mode, and return the results.
 
-    ``score`` gets images (B, C, H, W), float32 in [0, 1], on the device, where ``network`` already is.
+    ``score`` receives images (B, C, H, W), float32 in [0, 1], on the device. ``network`` must already be there.
     """
     with evaluating(network):
         batches = (batch.to(compute.device, non_blocking=True) for batch in torch.split(images, batch_size))
@@ -74,32 +74,32 @@ def scores_by(
 
 @contextmanager
 def evaluating(module: nn.Module, *, training: bool = False) -> Iterator[None]:
-    """Inside, ``module`` is in evaluation mode (in training mode on request); outside, in the mode it was in."""
+    """Put ``module`` into evaluation mode, or into training mode if ``training``, and restore its mode at the end."""
     was_training = module.training
     module.train(training)
     try:
         yield
-    finally:
+    finally:  # also after an error, because evaluations happen between the epochs of a training
         module.train(was_training)
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """The share (0..1) of images whose highest score or probability (N, K) is that of their label (N,)."""
+    """Return the share (0..1) of images whose highest score or probability (N, K) is that of their label (N,)."""
     return int((scores.argmax(1) == labels).sum()) / len(labels)
 
 
 def prediction_spread(
     module: nn.Module, images: Tensor, data: ImageData, compute: Compute = CPU, batch_size: int = 256
 ) -> PredictionSpread:
-    """How the predictions of ``images`` spread over the classes."""
+    """Return how the predictions of ``images`` are distributed over the classes."""
     predicted = scores(module, images, data, compute, batch_size).argmax(1)
-    counts = torch.bincount(predicted, minlength=data.n_classes)
+    counts = torch.bincount(predicted, minlength=data.n_classes)  # with zeros for classes that are never predicted
     return PredictionSpread(int((counts > 0).sum()), float(counts.max()) / len(images))
 
 
 def worst_spread(
     networks: Sequence[tuple[nn.Module, ImageData]], compute: Compute, batch_size: int
 ) -> PredictionSpread:
-    """The spread of the network whose predictions of its own validation images are the most uneven."""
+    """Return the spread of the network with the most uneven predictions of its validation images."""
     spreads = (prediction_spread(module, data.val.images, data, compute, batch_size) for module, data in networks)
     return max(spreads, key=lambda spread: spread.top_share)

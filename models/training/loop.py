@@ -1,7 +1,10 @@
-"""The training loop: one network, an epoch per step, resumable to the bit; what it learns is a task of its own.
+"""The training loop of one network: one epoch per step, resumable with bit-identical results.
 
-Every draw derives from the seed, so on one CPU with one number of threads the same seed gives the same numbers.
-The data are on the device; a batch is a gather by index, and only the checks below wait for a GPU.
+A :class:`TrainingTask` defines the data, the loss and the validation. All random draws derive from the seed: on the
+same CPU with the same number of threads the same seed gives the same numbers.
+
+The data are on the device, and a batch is selected by index. During an epoch only the checks for finite losses make the
+CPU wait for a GPU.
 """
 
 import math
@@ -24,11 +27,11 @@ from .epoch import Diverged, EpochResult, Validation, best_of
 from .lr_finder import LrFound, lr_found_from
 from .optimizers import lr_at, make_optimizer
 from .random_state import Streams
-from .regularization import shrink
+from .regularization import l1_proximal_step
 from .steps import batch_sizes, train_steps
-from .weight_averaging import averaging
+from .weight_averaging import make_averaging
 
-CHECK_EVERY = 32  # steps: reading a loss makes the CPU wait for a GPU
+CHECK_EVERY_STEPS = 32  # not at every step, because reading a loss makes the CPU wait for a GPU
 
 D = TypeVar("D", bound=ImageData | ZeroShotData)
 R = TypeVar("R", bound=EpochResult)
@@ -36,9 +39,10 @@ R = TypeVar("R", bound=EpochResult)
 
 @dataclass(frozen=True, eq=False)
 class BatchLoss:
-    """The loss of one batch: what is minimised, with its graph; what is reported, and how many images are right.
+    """The loss of one batch.
 
-    ``minimised`` is ``loss`` with penalties and auxiliary tasks. ``loss`` and ``hits`` are scalars on the device.
+    ``minimised`` is the loss with penalties and auxiliary tasks, with its graph. ``loss`` is the reported loss, without
+    them. ``hits`` is the number of correctly classified images. All are scalars on the device.
     """
 
     minimised: Tensor
@@ -46,16 +50,16 @@ class BatchLoss:
     hits: Tensor
 
     def backward(self) -> None:
-        """Add the gradient to that of each parameter."""
+        """Add the gradient of ``minimised`` to that of each parameter."""
         self.minimised.backward()  # type: ignore[no-untyped-call]
 
 
 class TrainingTask(ABC, Generic[D, R]):
-    """What a :class:`TrainingLoop` trains: a network, its data, the loss of a batch, and the validation.
+    """The task of a :class:`TrainingLoop`: a network, its data, the loss of a batch, and the validation.
 
-    ``train`` are the training images on the device. ``heads`` are trained with the network and exist in training alone,
-    by their keys in a checkpoint. ``validated`` False says that :meth:`validate` has no data to measure on: its loss is
-    then not a number without any divergence.
+    ``train``: the training images on the device. ``heads``: modules that are trained with the network and exist during
+    training only, by their keys in a checkpoint. ``validated`` is False if :meth:`validate` has no data to measure on:
+    its loss is then NaN, which is not a divergence.
     """
 
     module: nn.Module
@@ -68,18 +72,18 @@ class TrainingTask(ABC, Generic[D, R]):
 
     @abstractmethod
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
-        """The loss of the training images at ``index`` (B,), with changes drawn from ``augmentation``."""
+        """Return the loss of the training images at ``index`` (B,), with random changes drawn from ``augmentation``."""
 
     @abstractmethod
     def validate(self, network: nn.Module) -> Validation:
-        """Measure ``network``, the module or an average over its weights; the fields go into the result."""
+        """Evaluate ``network``, the module or an average of its weights, and return fields of the result."""
 
 
 class TrainingLoop(Generic[D, R]):
-    """A network being trained by a recipe, an epoch per :meth:`step`.
+    """Train a network by a recipe, one epoch per :meth:`step`.
 
-    ``keep_best`` keeps a copy of the weights of the best epoch in ``best_weights`` (on the CPU). ``find_lr`` is called
-    before the first epoch where the peak learning rate is to be found.
+    With ``keep_best``, ``best_weights`` is a copy of the weights of the best epoch, on the CPU. ``find_lr``, if given,
+    is called before the first epoch and returns the peak learning rate.
     """
 
     def __init__(
@@ -92,7 +96,7 @@ class TrainingLoop(Generic[D, R]):
         find_lr: Callable[[], LrFound] | None = None,
     ) -> None:
         self.task, self.recipe = task, recipe
-        self.averaging = averaging(task.module, recipe)
+        self.averaging = make_averaging(task.module, recipe)
         self.optimizer = make_optimizer(nn.ModuleList([task.module, *task.heads.values()]), recipe)
         self.lr_found: LrFound | None = None
         self.history: list[R] = []
@@ -103,22 +107,22 @@ class TrainingLoop(Generic[D, R]):
 
     @property
     def module(self) -> nn.Module:
-        """The network that is trained."""
+        """The network that is trained, without averaging."""
         return self.task.module
 
     @property
     def data(self) -> D:
-        """What it is trained on."""
+        """The data of the task."""
         return self.task.data
 
     @property
     def compute(self) -> Compute:
-        """Where it is trained."""
+        """Device, precision and memory layout of the training."""
         return self.task.compute
 
     @property
     def epoch(self) -> int:
-        """Epochs done."""
+        """Number of epochs done."""
         return len(self.history)
 
     @property
@@ -127,24 +131,31 @@ class TrainingLoop(Generic[D, R]):
         return self.epoch >= self.recipe.epochs
 
     @property
-    def kept(self) -> nn.Module:
-        """The network that is validated and kept: the module, or the average over its weights."""
-        return self.averaging.network if self.averaging is not None and self.averaging.begun else self.module
+    def validated_network(self) -> nn.Module:
+        """The network that is validated and stored: the module, or the average of its weights once there is one."""
+        return self.averaging.network if self.averaging is not None and self.averaging.has_average else self.module
 
     @property
     def lrs_found(self) -> list[LrFound]:
-        """The learning rate that ``recipe.find_lr`` found, once it has."""
+        """The learning rate found by ``recipe.find_lr``, as a list; empty before the search."""
         return [] if self.lr_found is None else [self.lr_found]
 
     @property
     def best(self) -> R | None:
-        """The best epoch so far."""
+        """The best epoch so far; None before the first."""
         return best_of(self.history)
 
     def step(self) -> R:
-        """Train for one epoch, then validate. Raises :class:`Diverged`; the fit is then of no further use."""
+        """Train one epoch, then validate, and return the result.
+
+        Raises :class:`Diverged` if a loss is not finite (the fit cannot continue), and ``RuntimeError`` if all epochs
+        are done.
+        """
         if self.done:
-            raise RuntimeError(f"a fit has {self.recipe.epochs} epochs, and all are done; ask `done` before `step`")
+            raise RuntimeError(
+                f"step must not be called after the last epoch, but all {self.recipe.epochs} epochs are done; "
+                "check `done` before `step`"
+            )
         started = perf_counter()
         if self._find_lr is not None and self.lr_found is None:
             self.lr_found = self._find_lr()
@@ -156,7 +167,7 @@ class TrainingLoop(Generic[D, R]):
             epoch=self.epoch + 1,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
-            **asdict(self._validated()),
+            **asdict(self._validate()),
             lr=self._lr(len(self._sizes) - 1),
             seconds=perf_counter() - started,
         )
@@ -164,17 +175,20 @@ class TrainingLoop(Generic[D, R]):
         return result
 
     def kept_networks(self) -> list[tuple[nn.Module, D]]:
-        """The network that is validated, and its data; a list, as of a fit in folds."""
-        return [(self.kept, self.data)]
+        """Return the network that is validated, with its data, as a list of one: cross-validation returns several."""
+        return [(self.validated_network, self.data)]
 
     def best_networks(self) -> list[tuple[nn.Module, D]]:
-        """The network with its weights of the best epoch, and its data; needs ``keep_best``."""
+        """Return the network with the weights of the best epoch, with its data, as a list. Requires ``keep_best``."""
         assert self.best_weights is not None
         self.module.load_state_dict(self.best_weights)
         return [(self.module, self.data)]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed fit needs, copied to the CPU; only plain types, so that ``torch.load`` is safe."""
+        """Return a copy of the state that a resumed fit needs, on the CPU.
+
+        It contains plain types only, so that ``torch.load`` can read it without running code.
+        """
         state = {
             "recipe": self.recipe.to_json(),
             "content_hash": self.data.content_hash,
@@ -189,19 +203,19 @@ class TrainingLoop(Generic[D, R]):
             state["averaging"] = self.averaging.model.state_dict()
         if self.lr_found is not None:
             state["lr_found"] = asdict(self.lr_found)
-        copied: dict[str, Any] = on_cpu(state)
+        copied: dict[str, Any] = copy_to_cpu(state)
         return copied
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state`` was taken; raises ``ValueError`` where it is of another recipe or other data."""
-        saved = type(self.recipe).from_json(state["recipe"])  # keys that were not there then have their defaults
+        """Restore ``state``. Raises ``ValueError`` if it has another recipe or other data."""
+        saved = type(self.recipe).from_json(state["recipe"])  # adds the defaults of keys that are newer than the state
         _check_same("recipe", saved.to_json(), self.recipe.to_json())
         _check_same("content_hash of the data", state["content_hash"], self.data.content_hash)
         self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would share its tensors
+        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would share the tensors of the state
         self._streams.load_state_dict(state["streams"])
         self.history = [self.task.result_type(**entry) for entry in state["history"]]
-        self.best_weights = on_cpu(state.get("best_weights"))  # zero-shot fits of version 0.1.0 have none
+        self.best_weights = copy_to_cpu(state.get("best_weights"))  # zero-shot fits of version 0.1.0 have none
         for name, head in self.task.heads.items():
             head.load_state_dict(state[name])
         if self.averaging is not None:
@@ -209,10 +223,11 @@ class TrainingLoop(Generic[D, R]):
         self.lr_found = lr_found_from(state["lr_found"]) if "lr_found" in state else None
 
     def _train_epoch(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the batches of an epoch, while the weights move."""
+        """Train one epoch and return mean loss and accuracy over its images, measured while the weights change."""
         self.module.train()
         device, n = self.compute.device, len(self.task.train)
         order = torch.randperm(n, generator=self._streams.shuffle).to(device, non_blocking=True)
+        # Losses and hits stay on the device during the epoch, because reading them would make the CPU wait.
         losses = torch.zeros(len(self._sizes), device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)
         batches = torch.split(order, self._sizes)
@@ -220,9 +235,10 @@ class TrainingLoop(Generic[D, R]):
         for i, batch in enumerate(steps):
             losses[i] = batch.loss
             hits += batch.hits
-            if (i + 1) % CHECK_EVERY == 0:
+            if (i + 1) % CHECK_EVERY_STEPS == 0:
                 self._check_finite(losses)
         self._check_finite(losses)
+        # Weighted by batch size: the last batch may be smaller or larger than the others.
         loss = torch.tensor(self._sizes).double() @ losses.cpu().double() / n
         return float(loss), int(hits) / n
 
@@ -231,18 +247,19 @@ class TrainingLoop(Generic[D, R]):
 
     def _after_step(self, step: int) -> None:
         if self.recipe.l1:
-            shrink(self.module, self._lr(step) * self.recipe.l1)
+            l1_proximal_step(self.module, self._lr(step) * self.recipe.l1)
         if self.averaging is not None:
             self.averaging.after_step(self.module)
 
-    def _validated(self) -> Validation:
-        found = self.task.validate(self.kept)
-        if self.task.validated and not math.isfinite(found.val_loss):
+    def _validate(self) -> Validation:
+        validation = self.task.validate(self.validated_network)
+        if self.task.validated and not math.isfinite(validation.val_loss):
             step = len(self._sizes)
-            raise Diverged(self.epoch + 1, step, self._lr(step - 1), f"validation loss is {found.val_loss}")
-        return found
+            raise Diverged(self.epoch + 1, step, self._lr(step - 1), f"validation loss is {validation.val_loss}")
+        return validation
 
     def _lr(self, step: int) -> float:
+        """Return the learning rate of ``step``, counted from 0 in the current epoch."""
         steps = len(self._sizes)
         recipe = replace(self.recipe, lr=self.lr_found.lr) if self.lr_found else self.recipe
         return lr_at(recipe, self.epoch * steps + step, self.recipe.epochs * steps)
@@ -256,21 +273,21 @@ class TrainingLoop(Generic[D, R]):
     def _record(self, result: R) -> None:
         self.history.append(result)
         if self._keep_best and self.best is result:
-            self.best_weights = on_cpu(self.kept.state_dict())
+            self.best_weights = copy_to_cpu(self.validated_network.state_dict())
 
 
-def _check_same(what: str, saved: object, present: object) -> None:
-    if saved != present:
+def _check_same(name: str, saved: object, current: object) -> None:
+    if saved != current:
         raise ValueError(
-            f"a fit resumes under the {what} it was saved with, {saved}, but now it is {present}; "
-            "resume with what it was, or start a new fit"
+            f"a fit must resume with the {name} it was saved with, {saved}, but got {current}; "
+            "use the saved one, or start a new fit"
         )
 
 
-def on_cpu(value: Any) -> Any:
-    """Copies of all tensors in nested dictionaries and lists, on the CPU."""
+def copy_to_cpu(value: Any) -> Any:
+    """Return ``value`` with copies on the CPU of all tensors in nested dictionaries and lists."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: on_cpu(entry) for key, entry in value.items()}
-    return [on_cpu(entry) for entry in value] if isinstance(value, list) else value
+        return {key: copy_to_cpu(entry) for key, entry in value.items()}
+    return [copy_to_cpu(entry) for entry in value] if isinstance(value, list) else value

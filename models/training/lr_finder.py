@@ -1,4 +1,7 @@
-"""The learning rate by the lecture's rule: start large, and halve it until the loss on a subset falls."""
+"""Learning rate search by halving: start with a large rate and halve it until the loss on a subset falls.
+
+This is the rule of the lecture that ``docs/recipe.md`` refers to.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +23,13 @@ from .random_state import Streams
 from .steps import train_steps
 
 START_LR = 1.0
-HALVINGS = 30  # of the first rate, before there is none to be found
-WINDOW = 0.2  # share of the steps at the end whose mean counts
+MAX_HALVINGS = 30  # of the first rate; then the search fails
+FINAL_FRACTION = 0.2  # of the steps, at the end: their mean loss is compared with the first loss
 
 
 @dataclass(frozen=True)
-class LrTry:
-    """One rate tried: the loss before the first step, the mean over the last fifth of the steps, and the verdict."""
+class LrAttempt:
+    """One rate that was tried: loss before the first step, mean loss of the last fifth of the steps, outcome."""
 
     lr: float
     first_loss: float
@@ -36,30 +39,30 @@ class LrTry:
 
 @dataclass(frozen=True)
 class LrFound:
-    """The first rate that did not diverge, and every rate that was tried, that one last."""
+    """The first rate that did not diverge, and all rates that were tried; the last one is ``lr``."""
 
     lr: float
-    tries: tuple[LrTry, ...]
+    tries: tuple[LrAttempt, ...]
 
 
 def lr_found_from(data: Mapping[str, Any]) -> LrFound:
-    """The finding that ``dataclasses.asdict`` wrote."""
-    return LrFound(data["lr"], tuple(LrTry(**tried) for tried in data["tries"]))
+    """Restore the result from the dictionary of ``dataclasses.asdict``."""
+    return LrFound(data["lr"], tuple(LrAttempt(**attempt) for attempt in data["tries"]))
 
 
 class NoLearningRate(Diverged):
-    """The loss on the subset rises at every rate that was tried."""
+    """The loss on the subset does not fall at any rate that was tried."""
 
-    def __init__(self, tries: Sequence[LrTry]) -> None:
+    def __init__(self, tries: Sequence[LrAttempt]) -> None:
         super().__init__(0, 0, tries[-1].lr, f"loss on a subset is {tries[-1].last_loss:.3g}")
-        self.args = (tuple(tries),)
+        self.args = (tuple(tries),)  # the arguments of this class, so that the error can be pickled
         self.tries = tuple(tries)
 
     def __str__(self) -> str:
         first, last = self.tries[0], self.tries[-1]
         return (
-            "some learning rate must bring the loss on a subset below where it began, but none of "
-            f"{len(self.tries)} from {first.lr:g} to {last.lr:g} does (from {last.first_loss:.3g} to "
+            "a learning rate must reduce the loss on a subset, but none of the "
+            f"{len(self.tries)} rates from {first.lr:g} to {last.lr:g} does (the last: from {last.first_loss:.3g} to "
             f"{last.last_loss:.3g}); check the labels, the loss and the network"
         )
 
@@ -75,11 +78,11 @@ def find_lr(
     seed: int,
     compute: Compute = CPU,
 ) -> LrFound:
-    """The first of ``start_lr``, ``start_lr / 2``, ... at which training does not diverge.
+    """Return the first of ``start_lr``, ``start_lr / 2``, ... at which training does not diverge.
 
-    Each is held constant for ``steps`` batches of a copy of ``module`` on the same ``n_images`` training images, not
-    augmented. The optimizer, batch size and label smoothing are the recipe's; its own lr and schedule do not matter.
-    ``module`` and torch's global generators stay as they were. Raises :class:`NoLearningRate`.
+    Each rate trains a copy of ``module`` for ``steps`` batches, at a constant rate, on the same ``n_images`` training
+    images without augmentation. Optimizer, batch size and label smoothing are the recipe's; its lr and schedule are
+    ignored. ``module`` and torch's global generators do not change. Raises :class:`NoLearningRate` if no rate works.
     """
     index = torch.randperm(len(data.train), generator=Streams(seed, compute.device).shuffle)[:n_images]
     subset = data.train.take(index.to(data.train.labels.device)).to(compute.device)
@@ -88,22 +91,25 @@ def find_lr(
     def losses_at(lr: float) -> list[float]:
         return _losses(module, images, subset.labels, replace(recipe, lr=lr), steps, seed, compute)
 
-    return first_that_falls(losses_at, start_lr)
+    return halve_until_loss_falls(losses_at, start_lr)
 
 
-def first_that_falls(losses_at: Callable[[float], Sequence[float]], start_lr: float) -> LrFound:
-    """Halve ``start_lr`` until the losses that ``losses_at`` gives are finite and end, on average, below the first."""
-    tries: list[LrTry] = []
-    for halvings in range(HALVINGS + 1):
-        tries.append(_judged(start_lr / 2**halvings, losses_at(start_lr / 2**halvings)))
+def halve_until_loss_falls(losses_at: Callable[[float], Sequence[float]], start_lr: float) -> LrFound:
+    """Halve ``start_lr`` until ``losses_at`` returns finite losses whose final mean is below the first loss.
+
+    Raises :class:`NoLearningRate` after ``MAX_HALVINGS`` halvings.
+    """
+    tries: list[LrAttempt] = []
+    for halvings in range(MAX_HALVINGS + 1):
+        tries.append(_attempt(start_lr / 2**halvings, losses_at(start_lr / 2**halvings)))
         if not tries[-1].diverged:
             return LrFound(tries[-1].lr, tuple(tries))
     raise NoLearningRate(tries)
 
 
-def _judged(lr: float, losses: Sequence[float]) -> LrTry:
-    first, last = losses[0], fmean(losses[-max(1, round(WINDOW * len(losses))) :])
-    return LrTry(lr, first, last, diverged=not (all(map(math.isfinite, losses)) and last < first))
+def _attempt(lr: float, losses: Sequence[float]) -> LrAttempt:
+    first, last = losses[0], fmean(losses[-max(1, round(FINAL_FRACTION * len(losses))) :])
+    return LrAttempt(lr, first, last, diverged=not (all(map(math.isfinite, losses)) and last < first))
 
 
 def _losses(
@@ -115,9 +121,10 @@ def _losses(
     seed: int,
     compute: Compute,
 ) -> list[float]:
-    """The loss of each step, up to the first that is not finite."""
-    trained = compute.place(deepcopy(module)).train()
+    """Train a copy of ``module`` and return the loss of each step, up to the first that is not finite."""
+    trained = compute.place(deepcopy(module)).train()  # a copy: every rate starts from the same weights
     optimizer, streams = make_optimizer(trained, recipe), Streams(seed, compute.device)
+    # Every step draws a new sample, so that the number of steps does not depend on the size of the subset.
     batches = (
         torch.randperm(len(labels), generator=streams.shuffle)[: recipe.batch_size].to(compute.device)
         for _ in range(steps)

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, as the recipe names them."""
+"""Optimizers and learning-rate schedules, by their names in a recipe."""
 
 import math
 from collections.abc import Callable
@@ -12,27 +12,30 @@ from torch.optim import Optimizer
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
 
-ONE_CYCLE_RISE = 0.3  # of the steps
-ONE_CYCLE_START = 1 / 25  # of the peak
+ONE_CYCLE_RISE = 0.3  # share of the steps before the peak
+ONE_CYCLE_START = 1 / 25  # learning rate of the first step, as a fraction of the peak
 
 
 def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer over the trainable parameters, its learning rate that of step 0 of a long run.
+    """Return the recipe's optimizer over the trainable parameters, with ``recipe.lr`` as its learning rate.
 
-    ``recipe.momentum`` is the momentum of ``sgd`` (Nesterov's where asked and above 0) and the first beta of ``adam``
-    and ``adamw``. ``adam`` adds the decay to the gradient, ``adamw`` keeps it apart (Loshchilov and Hutter 2019).
+    ``recipe.momentum`` is the momentum of ``sgd`` (Nesterov's if ``recipe.nesterov`` and above 0) and the first beta of
+    ``adam`` and ``adamw``. ``adam`` adds the decay to the gradient; ``adamw`` decouples it (Loshchilov and Hutter
+    2019).
+    Raises ``ValueError`` if no parameter is trainable.
     """
     groups = parameter_groups(module, recipe)
     if not groups:
-        raise ValueError("a network needs trainable parameters to be trained, but it has none; unfreeze some")
+        raise ValueError("a network needs trainable parameters, but this one has none; unfreeze some of its layers")
     return look_up(OPTIMIZERS, recipe.optimizer, "optimizer")(groups, recipe)
 
 
 def parameter_groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Trainable parameters that decay and those that do not; a group without any is left out.
+    """Return two groups of trainable parameters, with and without weight decay; an empty group is left out.
 
-    Weights of convolutions and linear layers decay; all else (biases, norms, PReLU slopes) only with ``decay_norms``.
+    Weights of convolutions and linear layers decay; all others (biases, norms, PReLU slopes) only with ``decay_norms``.
     """
+    # By id, because comparing tensors compares their values.
     weights = {id(layer.weight) for layer in module.modules() if isinstance(layer, _ConvNd | nn.Linear)}
     trainable = [p for p in module.parameters() if p.requires_grad]
     decays = [p for p in trainable if recipe.decay_norms or id(p) in weights]
@@ -41,30 +44,35 @@ def parameter_groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-# Schedules are pure functions of the step and not torch.optim.lr_scheduler, whose figures would differ. Measured with
-# torch 2.14 on 100, 1,000 and 10,000 steps: CosineAnnealingLR, a recursion, is off by up to 22, 78 and 603 units in the
-# last place (16, 65 and 481 behind LinearLR in SequentialLR), MultiStepLR by 1; OneCycleLR reaches its peak a step
-# earlier. LambdaLR over the functions below is equal to the bit, but takes 8.9 us a step where set_lr and lr_at take
-# 2.8, evaluates a step behind the last one, and adds a state: checkpoints of version 0.1.0 have none, and a peak found
-# by find_lr would have to be written into its base_lrs.
+# Schedules are pure functions of the step. torch.optim.lr_scheduler is not used, because its numbers differ. Measured
+# with torch 2.14 on 100, 1,000 and 10,000 steps: CosineAnnealingLR, a recursion, deviates by up to 22, 78 and 603 units
+# in the last place (16, 65 and 481 after LinearLR in SequentialLR), MultiStepLR by 1; OneCycleLR reaches its peak one
+# step earlier. LambdaLR over the functions below is bit-identical, but it takes 8.9 us per step instead of 2.8 us for
+# set_lr and lr_at, evaluates one step after the last one, and adds a state: checkpoints of version 0.1.0 have none, and
+# a peak found by find_lr would have to be written into its base_lrs.
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Let the next step of every group use ``lr``."""
+    """Set the learning rate of every parameter group for the next step."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
 def lr_at(recipe: Recipe, step: int, total_steps: int) -> float:
-    """The learning rate of ``step`` in 0..total_steps-1.
+    """Return the learning rate of ``step`` in 0..total_steps-1.
 
-    After a linear warm-up the peak ``recipe.lr`` is reached once; from there every schedule but ``constant`` falls and
-    the last step is exactly ``recipe.lr * recipe.lr_end``, also where it is the only one.
+    A linear warm-up ends at the peak ``recipe.lr``. Then every schedule except ``constant`` falls, and the last step
+    has exactly ``recipe.lr * recipe.lr_end``, even if it is the only step. Raises ``ValueError`` for a step outside the
+    run.
     """
     if not 0 <= step < total_steps:
-        raise ValueError(f"`0 <= step < total_steps` must hold, but got (step={step}, total_steps={total_steps})")
+        raise ValueError(
+            f"`0 <= step < total_steps` must hold, but got step={step}, total_steps={total_steps}; "
+            "stop after the last step"
+        )
     rise = _rise_steps(recipe, total_steps)
     if step < rise:
+        # A plain warm-up starts at 1 / (rise + 1) of the peak: a step with rate 0 would change nothing.
         start = ONE_CYCLE_START if recipe.schedule == "one-cycle" else 1 / (rise + 1)
         return recipe.lr * (start + (1 - start) * step / rise)
     fall = total_steps - 1 - rise
@@ -73,7 +81,10 @@ def lr_at(recipe: Recipe, step: int, total_steps: int) -> float:
 
 
 def _rise_steps(recipe: Recipe, total_steps: int) -> int:
-    """Steps before the peak: the warm-up, without one three tenths of a one-cycle run; the last step is never one."""
+    """Return the number of steps before the peak, which never include the last step.
+
+    These are the warm-up or, in a one-cycle run without warm-up, three tenths of the steps.
+    """
     share = recipe.warmup_epochs / recipe.epochs
     if recipe.schedule == "one-cycle" and not share:
         share = ONE_CYCLE_RISE
@@ -81,17 +92,17 @@ def _rise_steps(recipe: Recipe, total_steps: int) -> int:
 
 
 def _cosine(progress: float, end: float) -> float:
-    """Loshchilov and Hutter 2017, without restarts."""
+    """Cosine annealing without restarts (Loshchilov and Hutter 2017)."""
     return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def _step(progress: float, end: float) -> float:
-    """Two equal falls, at half and three quarters, as He et al. 2016 trained on CIFAR-10."""
+    """Two falls by the same factor, at a half and at three quarters, as He et al. 2016 trained on CIFAR-10."""
     return end if progress >= 0.75 else math.sqrt(end) if progress >= 0.5 else 1.0
 
 
 def _line(progress: float, end: float) -> float:
-    """The falling leg of one cycle (Smith 2018, arXiv:1803.09820)."""
+    """The falling part of one cycle, a straight line (Smith 2018, arXiv:1803.09820)."""
     return (1 - progress) + progress * end
 
 

@@ -1,4 +1,4 @@
-"""Penalties: what keeps weights and activations small or at zero, beside the optimizer's own decay."""
+"""Penalties on weights and activations, in addition to the weight decay of the optimizer."""
 
 from typing import Any
 
@@ -12,45 +12,48 @@ ACTIVATIONS = tuple({type(make(1)) for make in ACTIVATION_MODULES.values()})
 
 
 @torch.no_grad()
-def shrink(module: nn.Module, amount: float) -> None:
-    """The proximal step of an L1 penalty: weights of convolutions and linear layers go ``amount`` towards zero.
+def l1_proximal_step(module: nn.Module, amount: float) -> None:
+    """Apply the proximal step of an L1 penalty: move weights of convolutions and linear layers ``amount`` towards 0.
 
-    Those that reach zero are exactly zero, which the gradient of |w| alone never gives. With adam and adamw the amount
-    is not scaled by the second moment, as their decoupled decay is not. Biases and norms are left alone.
+    A weight that reaches zero is exactly zero, which the gradient of |w| cannot achieve. With adam and adamw the amount
+    is not scaled by the second moment, like decoupled weight decay. Biases and norms do not change.
     """
     weights = [
         layer.weight
         for layer in module.modules()
-        if isinstance(layer, _ConvNd | nn.Linear) and layer.weight.requires_grad
+        if isinstance(layer, _ConvNd | nn.Linear) and layer.weight.requires_grad  # frozen weights stay as they are
     ]
     for weight in weights:
         weight.copy_(nn.functional.softshrink(weight, amount))
 
 
 class ActivationPenalty:
-    """The mean absolute activation of a network's nonlinearities, over all of them, in the last forward pass.
+    """The mean absolute output of all nonlinearities of a network in one forward pass.
 
-    Minimised, it makes hidden units sparse: an L1 penalty on activations (Glorot, Bordes and Bengio 2011, section 4.1).
+    Use it as a context manager around the forward pass. Minimising it makes hidden units sparse: it is an L1 penalty on
+    activations (Glorot, Bordes and Bengio 2011, section 4.1). Raises ``ValueError`` if there is no nonlinearity.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self._seen: list[Tensor] = []
+        self._means: list[Tensor] = []
         self._layers = [layer for layer in module.modules() if isinstance(layer, ACTIVATIONS)]
         if not self._layers:
-            raise ValueError("recipe.activation_l1 acts on nonlinearities, but the network has none; set it to 0")
+            raise ValueError(
+                "recipe.activation_l1 needs nonlinearities, but the network has none; set recipe.activation_l1 to 0"
+            )
 
     def __enter__(self) -> "ActivationPenalty":
-        self._hooks = [layer.register_forward_hook(self._see) for layer in self._layers]
+        self._hooks = [layer.register_forward_hook(self._record) for layer in self._layers]
         return self
 
     def __exit__(self, *error: object) -> None:
-        for hook in self._hooks:
+        for hook in self._hooks:  # removed, so that evaluations record nothing
             hook.remove()
-        self._seen.clear()
+        self._means.clear()
 
-    def _see(self, layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._seen.append(output.float().abs().mean())
+    def _record(self, layer: nn.Module, inputs: Any, output: Tensor) -> None:
+        self._means.append(output.float().abs().mean())  # float(): autocast may give bfloat16
 
     def value(self) -> Tensor:
-        """The mean over the layers, with its gradient."""
-        return torch.stack(self._seen).mean()
+        """Return the mean over the layers, with its graph."""
+        return torch.stack(self._means).mean()

@@ -1,4 +1,4 @@
-"""Retraining: one network trained from scratch by its recipe, with the weights of its best validation epoch."""
+"""Retraining: train one network from scratch by its recipe, and keep the weights of its best validation epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from .trainer import Fit
 
 @dataclass(frozen=True)
 class Retrained:
-    """The ``weights`` of a network in its best validation epoch, and what that epoch did.
+    """The weights of a network in its best validation epoch, and the result of this epoch.
 
-    ``test_accuracy`` is measured once, and nothing selects by it; None without test images.
+    ``test_accuracy`` is measured once and selects nothing; None without test images.
     """
 
     weights: dict[str, Tensor]
@@ -37,7 +37,11 @@ def retrain(
     precision: str = "fp32",
     on_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> Retrained:
-    """Train the network that ``architecture`` describes; the same seed on the same kind of machine gives the same."""
+    """Train the network of ``architecture`` and evaluate it on the test images.
+
+    The same seed on the same kind of machine gives the same result. ``on_epoch`` is called after every epoch.
+    """
+    # Channels last is the layout in which convolutions on a GPU are fast; on a CPU it gains little.
     network, channels_last = build_for(architecture, recipe, seed=seed), torch.device(device).type == "cuda"
     fit = Fit(
         network,
@@ -53,8 +57,9 @@ def retrain(
         on_epoch(fit.step())
     assert fit.best is not None
     assert fit.best_weights is not None
-    tested = None
+    test_accuracy = None
     if data.test is not None:
         ((module, _),) = fit.best_networks()
-        tested = evaluate(module, data.test, data, fit.compute, 2 * recipe.batch_size).accuracy
-    return Retrained(fit.best_weights, fit.best, tested)
+        # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
+        test_accuracy = evaluate(module, data.test, data, fit.compute, 2 * recipe.batch_size).accuracy
+    return Retrained(fit.best_weights, fit.best, test_accuracy)

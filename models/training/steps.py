@@ -1,6 +1,6 @@
-"""Training steps: the forward pass, backward pass and update that every training of the package repeats.
+"""Training steps: the forward pass, backward pass and update of every training in this package.
 
-A batch is the indices (B,) int64 of its images.
+A batch is given by the indices (B,) int64 of its images.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from .optimizers import set_lr
 
 
 class Loss(Protocol):
-    """What a step minimises: a scalar tensor, or a record of one."""
+    """The loss that a step minimises: a scalar tensor, or an object that contains one."""
 
     def backward(self) -> Any:
         """Add the gradient to that of each parameter."""
@@ -32,9 +32,9 @@ def train_steps(
 ) -> Iterator[L]:
     """Train on each batch, and yield its loss between the forward pass and the update.
 
-    A caller that stops at a loss, because it is not finite, therefore keeps the weights that gave it; one that wants
-    the last update must exhaust the iterator. ``lr_at`` gives the learning rate of each step, counted from 0; without
-    it the optimizer keeps its own. ``after_step`` is called when the weights have moved.
+    A caller that stops at a loss that is not finite therefore keeps the weights that produced it. The last update is
+    made only if the caller exhausts the iterator. ``lr_at`` returns the learning rate of a step, counted from 0; None
+    keeps that of the optimizer. ``after_step`` is called after each update.
     """
     for step, batch in enumerate(batches):
         loss = loss_of(batch)
@@ -48,7 +48,9 @@ def train_steps(
 
 
 def batch_sizes(n: int, batch_size: int) -> list[int]:
-    """The sizes of an epoch's batches; a last batch of one image joins the one before it.
+    """Return the batch sizes of an epoch of ``n`` images; a last batch of one image is added to the batch before it.
+
+    Batch norm cannot train on a batch of one image.
 
     >>> batch_sizes(10, 4), batch_sizes(9, 4)
     ([4, 4, 2], [4, 5])

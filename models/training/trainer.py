@@ -1,4 +1,4 @@
-"""The fit of one classifier: cross-entropy on augmented images, with penalties and an auxiliary task on request."""
+"""Train one classifier: cross-entropy on augmented images, with optional penalties and an optional auxiliary task."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,7 +13,7 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Device, ImageData
 from ..networks.compute import Compute
 from .augmentation import training_images
-from .auxiliary_tasks import auxiliary
+from .auxiliary_tasks import make_auxiliary_task
 from .epoch import EpochResult, Validation
 from .evaluate import evaluate
 from .loop import BatchLoss, TrainingLoop, TrainingTask
@@ -23,7 +23,7 @@ from .steps import batch_sizes
 
 
 class ImageTraining(TrainingTask[ImageData, EpochResult]):
-    """The classes of images, learned by ``module`` in place; see :class:`~.loop.TrainingTask`."""
+    """Image classification: trains ``module`` in place; see :class:`~.loop.TrainingTask`."""
 
     result_type = EpochResult
 
@@ -32,7 +32,7 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         self.data = data.to(compute.device)
         self.train = self.data.train
         self.module = compute.place(module)
-        self.auxiliary = auxiliary(self.module, self.train.images[0], recipe, seed)
+        self.auxiliary = make_auxiliary_task(self.module, self.train.images[0], recipe, seed)
         self.heads = {} if self.auxiliary is None else {"auxiliary": self.auxiliary}
         self.penalty = ActivationPenalty(self.module) if recipe.activation_l1 else None
 
@@ -44,23 +44,25 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
             _check_logits(logits, len(batch), self.data.n_classes)
             loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.recipe.label_smoothing)
             total = loss if self.penalty is None else loss + self.recipe.activation_l1 * self.penalty.value()
+        # After the penalty's context: the pass of the auxiliary task must not count in the penalty.
         if self.auxiliary is not None:
             total = total + self.recipe.auxiliary_weight * self.auxiliary(self._predict, images, augmentation)
         return BatchLoss(total, loss.detach(), (logits.detach().argmax(1) == batch.labels).sum())
 
     def validate(self, network: nn.Module) -> Validation:
-        found = evaluate(network, self.data.val, self.data, self.compute, 2 * self.recipe.batch_size)
-        return Validation(found.loss, found.accuracy)
+        # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
+        evaluation = evaluate(network, self.data.val, self.data, self.compute, 2 * self.recipe.batch_size)
+        return Validation(evaluation.loss, evaluation.accuracy)
 
     def _predict(self, images: Tensor) -> Tensor:
         return self.compute.logits(self.module, images)
 
 
 class Fit(TrainingLoop[ImageData, EpochResult]):
-    """One classifier being trained by a recipe, an epoch per :meth:`step`.
+    """Train one classifier by a recipe, one epoch per :meth:`step`.
 
-    ``module`` is trained in place, moved to ``device``. ``keep_best`` keeps a copy of the weights of the best epoch in
-    ``best_weights`` (on the CPU). Raises ``ValueError`` where the recipe cannot train the module.
+    ``module`` is moved to ``device`` and trained in place. With ``keep_best``, ``best_weights`` is a copy of the
+    weights of the best epoch, on the CPU. Raises ``ValueError`` if the recipe cannot train the module on these data.
     """
 
     task: ImageTraining
@@ -78,8 +80,11 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         keep_best: bool = False,
     ) -> None:
         task = ImageTraining(module, data, recipe, Compute(torch.device(device), precision, channels_last), seed)
-        rate = partial(find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=task.compute)
-        super().__init__(task, recipe, seed=seed, keep_best=keep_best, find_lr=rate if recipe.find_lr else None)
+        search_lr = partial(
+            find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=task.compute
+        )
+        super().__init__(task, recipe, seed=seed, keep_best=keep_best, find_lr=search_lr if recipe.find_lr else None)
+        # Checked before training, because torch raises only when it reaches the smallest batch.
         _check_batch_norm(module, min(batch_sizes(len(task.train), recipe.batch_size)))
 
 
@@ -94,7 +99,7 @@ def fit(
     channels_last: bool = False,
     on_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> list[EpochResult]:
-    """Train ``module`` in place for all epochs and return what each did; ``on_epoch`` is called as each ends."""
+    """Train ``module`` in place for all epochs and return their results; ``on_epoch`` is called after each."""
     run = Fit(module, data, recipe, seed=seed, device=device, precision=precision, channels_last=channels_last)
     while not run.done:
         on_epoch(run.step())
@@ -104,7 +109,7 @@ def fit(
 def _check_batch_norm(module: nn.Module, smallest: int) -> None:
     if smallest == 1 and any(isinstance(layer, _BatchNorm) for layer in module.modules()):
         raise ValueError(
-            "batch norm needs two images per batch at least, but the smallest batch has one; "
+            "batch norm needs at least two images per batch, but the smallest batch has one; "
             "raise recipe.batch_size, add training images, or build without batch norm"
         )
 
@@ -112,6 +117,6 @@ def _check_batch_norm(module: nn.Module, smallest: int) -> None:
 def _check_logits(logits: Tensor, n_images: int, n_classes: int) -> None:
     if logits.shape != (n_images, n_classes):
         raise ValueError(
-            f"a network must give logits ({n_images}, {n_classes}) for {n_images} images of {n_classes} classes, but "
-            f"gave {tuple(logits.shape)}; build it for the data's input_shape and n_classes"
+            f"a network must output logits ({n_images}, {n_classes}) for {n_images} images of {n_classes} classes, but "
+            f"output {tuple(logits.shape)}; build it for input_shape and n_classes of the data"
         )

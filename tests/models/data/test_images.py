@@ -1,4 +1,4 @@
-"""Image folders: layouts read, pixels kept, every bad input named."""
+"""Image folders: their layouts and pixels, and an error that names each bad input."""
 
 import struct
 import zlib
@@ -27,7 +27,7 @@ def test_class_folders_are_split(image_folder: Writer) -> None:
     assert data.train.images[data.train.labels == 0].max() < 100 <= data.train.images[data.train.labels == 1].min()
 
 
-def test_split_folders_stay_as_they_are(image_folder: Writer) -> None:
+def test_published_splits_are_kept(image_folder: Writer) -> None:
     for part, n in (("train", 5), ("val", 3), ("test", 2)):
         root = image_folder(n=n, within=part)
     data = load_data("imagefolder", path=root, image_size=8)
@@ -35,7 +35,7 @@ def test_split_folders_stay_as_they_are(image_folder: Writer) -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (10, 6, 4)
 
 
-def test_missing_val_is_carved_and_missing_test_beside_val_is_none(image_folder: Writer, tmp_path: Path) -> None:
+def test_missing_val_is_split_off_and_test_is_not_if_val_exists(image_folder: Writer, tmp_path: Path) -> None:
     root = image_folder(n=10, within="train")
     assert load_data("imagefolder", path=root, image_size=8).test is not None
     image_folder(n=2, within="val")
@@ -43,24 +43,24 @@ def test_missing_val_is_carved_and_missing_test_beside_val_is_none(image_folder:
     assert (len(data.train), len(data.val), data.test) == (20, 4, None)
 
 
-def test_a_class_may_be_called_train(image_folder: Writer) -> None:
+def test_a_class_may_have_the_name_train(image_folder: Writer) -> None:
     assert load_data("imagefolder", path=image_folder(("train", "plane")), image_size=8).classes == ("plane", "train")
 
 
-def test_limit_decodes_no_more_than_it_keeps(image_folder: Writer) -> None:
+def test_limit_is_the_number_of_images(image_folder: Writer) -> None:
     root = image_folder(n=50)
-    for kept in range(2):
+    for repeat in range(2):
         data = load_data("imagefolder", path=root, image_size=8, limit=20)
-        assert len(data.train) + len(data.val) + len(data.test or ()) == 20, kept
+        assert len(data.train) + len(data.val) + len(data.test or ()) == 20, repeat
 
 
-def test_description_needs_no_pixels(image_folder: Writer) -> None:
+def test_describe_data_opens_no_image(image_folder: Writer) -> None:
     root = image_folder()
     (root / "cat" / "000.png").write_bytes(b"not an image")
     assert describe_data("imagefolder", path=root, image_size=24) == ((3, 24, 24), 2)
 
 
-def test_hidden_files_are_passed_over(image_folder: Writer) -> None:
+def test_hidden_files_are_ignored(image_folder: Writer) -> None:
     root = image_folder()
     (root / "cat" / ".DS_Store").write_bytes(b"x")
     (root / ".git").mkdir()
@@ -88,7 +88,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     assert decode(tmp_path / "deep.png", 4).unique().tolist() == [127]
 
 
-def test_a_transparent_palette_makes_no_warning(tmp_path: Path) -> None:
+def test_a_transparent_palette_gives_no_warning(tmp_path: Path) -> None:
     image = Image.new("RGB", (4, 4), (255, 0, 0)).quantize(4)
     image.save(tmp_path / "palette.png", transparency=bytes([0, 128, 255]))
     assert decode(tmp_path / "palette.png", 4)[0].unique().tolist() == [255]
@@ -121,7 +121,7 @@ def too_few(root: Path) -> None:
 
 
 def huge(root: Path) -> None:
-    """A PNG of a kilobyte that says it has 10,000,000,000 pixels."""
+    """Write a PNG of a kilobyte whose header claims 10,000,000,000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -142,40 +142,40 @@ def dangling(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
-        (huge, "000.png does not: Image size .10000000000 pixels. exceeds"),
-        (circular, "000.png does not: .*symbolic links"),
-        (dangling, "000.png does not: .*No such file"),
-        (empty_class, "emu is empty; add images"),
-        (zero_bytes, "zero.png is empty; remove it"),
-        (no_image, "notes.txt is none; remove it"),
-        (truncated, "000.png does not: .*replace or remove it"),
-        (nested, "black is a folder; move its images up"),
-        (too_few, "class 'cat' has 2; add images"),
+        (huge, "000.png .*10000000000 pixels"),
+        (circular, "000.png .*symbolic links"),
+        (dangling, "000.png .*No such file"),
+        (empty_class, "emu is empty"),
+        (zero_bytes, "zero.png is empty"),
+        (no_image, "notes.txt is not"),
+        (truncated, r"000\.png is not: "),
+        (nested, "black is a folder"),
+        (too_few, "class 'cat' has 2"),
     ],
 )
-def test_a_bad_folder_is_named(image_folder: Writer, spoil: Callable[[Path], None], message: str) -> None:
+def test_a_bad_folder_is_named(image_folder: Writer, damage: Callable[[Path], None], message: str) -> None:
     root = image_folder()
-    spoil(root)
+    damage(root)
     with pytest.raises(DataError, match=message):
         load_data("imagefolder", path=root, image_size=8)
 
 
-@pytest.mark.parametrize("ask", [load_data, describe_data])
+@pytest.mark.parametrize("function", [load_data, describe_data])
 @pytest.mark.parametrize(
     ("below", "message"),
     [
-        ("nowhere", "nowhere does not; check the path"),
+        ("nowhere", "nowhere does not"),
         ("cat/000.png", "000.png is a file"),
-        ("cat", "has none; lay the images out as CLASS/image.png"),
+        ("cat", "cat has none.*CLASS"),
     ],
 )
-def test_a_path_that_is_no_image_folder(image_folder: Writer, ask: object, below: str, message: str) -> None:
+def test_a_path_that_is_no_image_folder(image_folder: Writer, function: object, below: str, message: str) -> None:
     root = image_folder()
-    assert callable(ask)
+    assert callable(function)
     with pytest.raises(DataError, match=message):
-        ask("imagefolder", path=root / below, image_size=8)
+        function("imagefolder", path=root / below, image_size=8)
 
 
 def test_one_class_is_too_few(image_folder: Writer) -> None:
@@ -186,14 +186,14 @@ def test_one_class_is_too_few(image_folder: Writer) -> None:
 def test_classes_that_differ_between_splits(image_folder: Writer) -> None:
     image_folder(within="train")
     root = image_folder(("cat", "dog", "emu"), within="val")
-    with pytest.raises(DataError, match=r"'emu' is in .*val and not in .*train; add or remove it"):
+    with pytest.raises(DataError, match=r"'emu' is in .*val and not in .*train"):
         load_data("imagefolder", path=root, image_size=8)
 
 
-def test_a_folder_beside_train_that_is_no_split(image_folder: Writer) -> None:
+def test_a_folder_next_to_train_must_be_a_split(image_folder: Writer) -> None:
     image_folder(within="train")
     root = image_folder(within="valid")
-    with pytest.raises(DataError, match="has 'valid'; rename or move it"):
+    with pytest.raises(DataError, match="'valid'"):
         load_data("imagefolder", path=root, image_size=8)
 
 
@@ -203,15 +203,15 @@ def test_a_picture_that_was_trained_on_is_measured_by_nothing(image_folder: Writ
     image_folder(within=part)
     for k in range(4):
         (root / part / "dog" / f"x{k}.png").write_bytes((root / "train" / "cat" / f"00{k}.png").read_bytes())
-    said = rf"train and {part} must share no picture, but 4 of {part} are in train too: .*x0.png is .* and 1 more"
-    with pytest.raises(DataError, match=said):
+    message = rf"train and {part}.*4 of {part}.*x0.png is .* and 1 more"
+    with pytest.raises(DataError, match=message):
         load_data("imagefolder", path=root, image_size=8)
 
 
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
-    with pytest.raises(DataError, match=r"huge.png does not: .*4096 pixels.* exceeds limit.*; replace or remove it"):
+    with pytest.raises(DataError, match=r"huge.png .*4096 pixels"):
         decode(tmp_path / "huge.png", 4)
 
 
@@ -221,10 +221,10 @@ def test_of_an_animation_the_first_picture_counts(tmp_path: Path) -> None:
     assert decode(tmp_path / "film.gif", 4).unique().tolist() == [10]
 
 
-@pytest.mark.parametrize("ask", [load_data, describe_data])
-def test_path_and_size_are_needed(image_folder: Writer, ask: object) -> None:
-    assert callable(ask)
-    with pytest.raises(DataError, match="needs a path"):
-        ask("imagefolder", image_size=8)
-    with pytest.raises(DataError, match="needs image_size"):
-        ask("imagefolder", path=image_folder())
+@pytest.mark.parametrize("function", [load_data, describe_data])
+def test_path_and_size_are_needed(image_folder: Writer, function: object) -> None:
+    assert callable(function)
+    with pytest.raises(DataError, match="path, but got none"):
+        function("imagefolder", image_size=8)
+    with pytest.raises(DataError, match="image_size, but got none"):
+        function("imagefolder", path=image_folder())

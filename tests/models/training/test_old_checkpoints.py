@@ -1,4 +1,4 @@
-"""Fits that version 0.1.0 left half done are resumed; ``old/fits-0.1.0.pt`` has their states and their ends."""
+"""Checkpoints of version 0.1.0 are resumed; ``old/fits-0.1.0.pt`` has states after one epoch and final histories."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,13 +23,13 @@ from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 FILE = Path(__file__).parent / "old" / "fits-0.1.0.pt"
 NETWORK = Architecture((1, 8, 8), (Conv(4), Pool(4), Linear(8)), 4)
 BASE = Recipe(epochs=2, batch_size=16, lr=0.05, augmentation="standard", dropout=0.2, dropconnect=0.1)
-RICH = replace(BASE, averaging="ema", auxiliary="rotation", find_lr=True, l1=1e-4)
+MANY_OPTIONS = replace(BASE, averaging="ema", auxiliary="rotation", find_lr=True, l1=1e-4)
 ZERO_SHOT = ZeroShotRecipe(epochs=2, batch_size=16, lr=3e-3, k=4, hidden=8, loss="softmax", augmentation="shift")
 NAMES = tuple("abcd")
 
 
 def pixels(n: int, first: int) -> Split:
-    """Images of four classes, each a bright row of its own, the same wherever they are made."""
+    """Return images of four classes, each with another bright row; they are the same on every machine."""
     noise = torch.arange(first, first + 64 * n).mul(2_654_435_761).remainder(97).view(n, 1, 8, 8)
     labels = torch.arange(n) % 4
     noise[torch.arange(n), 0, 2 * labels] += 120
@@ -41,9 +41,9 @@ def images(first: int = 0) -> ImageData:
 
 
 def zero_shot() -> ZeroShotData:
-    picture = pixels(64, 0)
+    samples = pixels(64, 0)
     texts = ("first row bright", "second row bright", "third line bright", "fourth line bright")
-    source = ZeroShotSource(NAMES, texts, picture, torch.arange(64) % 16 > 11, torch.ones(64, dtype=torch.bool))
+    source = ZeroShotSource(NAMES, texts, samples, torch.arange(64) % 16 > 11, torch.ones(64, dtype=torch.bool))
     return ZeroShotData.of("rows", source, torch.tensor([1, 3]))
 
 
@@ -56,7 +56,7 @@ def zero_shot_fit(seed: int) -> ZeroShotFit:
 
 
 FITS: dict[str, Callable[[], Any]] = {
-    "rich": lambda: single(images(), RICH, 1),
+    "rich": lambda: single(images(), MANY_OPTIONS, 1),
     "folds": lambda: FoldedFit(
         [single(images(first), BASE, seed) for seed, first in enumerate((0, 99))], FoldedResult, keep_best=True
     ),
@@ -65,7 +65,7 @@ FITS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_a_fit_of_an_earlier_version_is_resumed(name: str) -> None:
+def test_a_checkpoint_of_an_earlier_version_is_resumed(name: str) -> None:
     old = torch.load(FILE, weights_only=True)[name]
     fit = FITS[name]()
     fit.load_state_dict(old["state"])

@@ -1,4 +1,4 @@
-"""Optimizers take the recipe's numbers to the right parameters; schedules begin and end where they say."""
+"""Optimizers apply the recipe's numbers to the right parameters; schedules have the right start, peak and end."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,7 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.PReLU(), nn.Flatten(), nn.Linear(8, 3))
 
 
-def test_the_tables_are_the_recipes() -> None:
+def test_the_tables_have_the_names_of_recipes() -> None:
     assert tuple(OPTIMIZERS) == recipes.OPTIMIZERS
     assert tuple(SCHEDULES) == recipes.SCHEDULES
 
@@ -30,7 +30,7 @@ def test_only_weights_of_convolutions_and_linear_layers_decay(optimizer: str) ->
     assert len(by_decay[0.01]) + len(by_decay[0.0]) == len(list(module.parameters()))
 
 
-def test_everything_decays_where_norms_do() -> None:
+def test_everything_decays_with_decay_norms() -> None:
     (group,) = make_optimizer(net(), Recipe(decay_norms=True)).param_groups
     assert len(group["params"]) == len(list(net().parameters()))
     assert group["weight_decay"] == Recipe().weight_decay
@@ -39,9 +39,9 @@ def test_everything_decays_where_norms_do() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     module = net()
     module[0].requires_grad_(False)
-    kept = {id(p) for group in make_optimizer(module, Recipe()).param_groups for p in group["params"]}
-    assert kept == {id(p) for layer in module[1:] for p in layer.parameters()}
-    with pytest.raises(ValueError, match="needs trainable parameters"):
+    optimized = {id(p) for group in make_optimizer(module, Recipe()).param_groups for p in group["params"]}
+    assert optimized == {id(p) for layer in module[1:] for p in layer.parameters()}
+    with pytest.raises(ValueError, match="trainable parameters"):
         make_optimizer(nn.Flatten(), Recipe())
 
 
@@ -51,7 +51,7 @@ def test_nesterov_needs_momentum() -> None:
     assert not make_optimizer(net(), Recipe(momentum=0.0)).defaults["nesterov"]
 
 
-def test_momentum_is_adams_first_beta() -> None:
+def test_momentum_is_the_first_beta_of_adam() -> None:
     for optimizer in ("adam", "adamw"):
         assert make_optimizer(net(), Recipe(optimizer=optimizer, momentum=0.8)).defaults["betas"] == (0.8, 0.999)
     assert isinstance(make_optimizer(net(), Recipe(optimizer="adamw")), torch.optim.AdamW)
@@ -83,7 +83,7 @@ def test_a_schedule_rises_to_the_peak_once_and_falls(schedule: str) -> None:
     assert lrs[0] < 0.02
 
 
-def test_schedules_at_their_marks() -> None:
+def test_schedules_at_known_steps() -> None:
     recipe = Recipe(lr=1.0, lr_end=0.01)
     assert lr_at(recipe, 0, 101) == 1.0
     assert lr_at(recipe, 50, 101) == pytest.approx(0.505)
@@ -95,5 +95,5 @@ def test_schedules_at_their_marks() -> None:
 
 @pytest.mark.parametrize("step", [-1, 10])
 def test_a_step_outside_the_run_is_refused(step: int) -> None:
-    with pytest.raises(ValueError, match="0 <= step < total_steps"):
+    with pytest.raises(ValueError, match=rf"0 <= step < total_steps.*step={step}\b.*10"):
         lr_at(Recipe(), step, 10)

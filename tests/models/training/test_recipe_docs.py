@@ -1,4 +1,4 @@
-"""The page on recipes lists every key with its default."""
+"""docs/recipe.md lists every key of a recipe with its default."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Averaging, auxiliary tasks and the found learning rate: what each does; fits with them resume to the bit."""
+"""Weight averaging, auxiliary tasks and the learning rate search: their effects, and bit-identical resumption."""
 
 import io
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from archsieve.models.data.folds import cross_folds
 from archsieve.models.data.registry import ImageData
-from archsieve.models.training.auxiliary_tasks import Auxiliary, auxiliary
+from archsieve.models.training.auxiliary_tasks import AuxiliaryTask, make_auxiliary_task
 from archsieve.models.training.cross_validation import FoldedFit, FoldedResult
 from archsieve.models.training.evaluate import evaluate
 from archsieve.models.training.lr_finder import find_lr
@@ -20,7 +20,7 @@ from archsieve.spaces.recipes.recipe import Recipe
 Net = Callable[..., nn.Sequential]
 
 
-def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+def saved_and_loaded(state: dict[str, Any]) -> dict[str, Any]:
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
@@ -35,7 +35,7 @@ def finished(run: Fit) -> Fit:
 
 
 def tensors(run: Fit) -> list[Tensor]:
-    return [*run.module.state_dict().values(), *run.kept.state_dict().values()]
+    return [*run.module.state_dict().values(), *run.validated_network.state_dict().values()]
 
 
 BASE: dict[str, Any] = {"epochs": 4, "batch_size": 32, "lr": 0.02, "dropout": 0.1}
@@ -51,23 +51,23 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, list(options.values())[:2])))
-@pytest.mark.parametrize("at", [1, 3])
-def test_a_resumed_fit_is_the_unbroken_one_bit_for_bit(
-    few_digits: ImageData, small_net: Net, options: dict[str, Any], at: int
+@pytest.mark.parametrize("n_epochs", [1, 3])
+def test_a_resumed_fit_is_bit_identical_to_an_uninterrupted_one(
+    few_digits: ImageData, small_net: Net, options: dict[str, Any], n_epochs: int
 ) -> None:
     recipe = Recipe(**BASE | options)
-    whole = finished(Fit(small_net(dropout=0.1), few_digits, recipe, seed=0, keep_best=True))
-    broken = Fit(small_net(dropout=0.1), few_digits, recipe, seed=0, keep_best=True)
-    for _ in range(at):
-        broken.step()
+    uninterrupted = finished(Fit(small_net(dropout=0.1), few_digits, recipe, seed=0, keep_best=True))
+    interrupted = Fit(small_net(dropout=0.1), few_digits, recipe, seed=0, keep_best=True)
+    for _ in range(n_epochs):
+        interrupted.step()
     resumed = Fit(small_net(dropout=0.1), few_digits, recipe, seed=9, keep_best=True)
-    resumed.load_state_dict(through_a_file(broken.state_dict()))
-    assert finished(resumed).history == whole.history
-    assert all(map(torch.equal, tensors(resumed), tensors(whole)))
-    assert resumed.lrs_found == whole.lrs_found
-    assert whole.best_weights is not None
+    resumed.load_state_dict(saved_and_loaded(interrupted.state_dict()))
+    assert finished(resumed).history == uninterrupted.history
+    assert all(map(torch.equal, tensors(resumed), tensors(uninterrupted)))
+    assert resumed.lrs_found == uninterrupted.lrs_found
+    assert uninterrupted.best_weights is not None
     assert resumed.best_weights is not None
-    assert all(torch.equal(value, whole.best_weights[name]) for name, value in resumed.best_weights.items())
+    assert all(torch.equal(value, uninterrupted.best_weights[name]) for name, value in resumed.best_weights.items())
 
 
 def test_each_option_changes_the_run(few_digits: ImageData, small_net: Net) -> None:
@@ -76,21 +76,19 @@ def test_each_option_changes_the_run(few_digits: ImageData, small_net: Net) -> N
         assert finished(Fit(small_net(), few_digits, Recipe(**BASE | options), seed=0)).history != plain, options
 
 
-def test_a_checkpoint_from_before_these_keys_goes_on(few_digits: ImageData, small_net: Net) -> None:
-    broken = Fit(small_net(), few_digits, Recipe(**BASE), seed=0)
-    broken.step()
-    state = broken.state_dict()
-    old = ("epochs", "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "dropout")
-    state["recipe"] = {name: state["recipe"][name] for name in old}
+def test_a_checkpoint_without_these_keys_is_resumed(few_digits: ImageData, small_net: Net) -> None:
+    interrupted = Fit(small_net(), few_digits, Recipe(**BASE), seed=0)
+    interrupted.step()
+    state = interrupted.state_dict()
+    old_keys = ("epochs", "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "dropout")
+    state["recipe"] = {name: state["recipe"][name] for name in old_keys}
     resumed = Fit(small_net(), few_digits, Recipe(**BASE), seed=0)
     resumed.load_state_dict(state)
-    assert finished(resumed).history == finished(broken).history
+    assert finished(resumed).history == finished(interrupted).history
 
 
 @pytest.mark.parametrize("task", ["rotation", "reconstruction"])
-def test_an_auxiliary_task_of_weight_zero_is_the_single_task_bit_for_bit(
-    few_digits: ImageData, small_net: Net, task: str
-) -> None:
+def test_an_auxiliary_task_of_weight_zero_changes_nothing(few_digits: ImageData, small_net: Net, task: str) -> None:
     single = finished(Fit(small_net(), few_digits, Recipe(**BASE, augmentation="shift"), seed=0))
     recipe = Recipe(**BASE, augmentation="shift", auxiliary=task, auxiliary_weight=0.0)
     weightless = finished(Fit(small_net(), few_digits, recipe, seed=0))
@@ -99,7 +97,7 @@ def test_an_auxiliary_task_of_weight_zero_is_the_single_task_bit_for_bit(
 
 
 @pytest.mark.parametrize(("task", "params"), [("rotation", 512 * 4 + 4), ("reconstruction", 512 * 64 + 64)])
-def test_an_auxiliary_head_is_learned_and_stays_outside_the_network(
+def test_an_auxiliary_head_is_trained_and_is_not_part_of_the_network(
     few_digits: ImageData, small_net: Net, task: str, params: int
 ) -> None:
     recipe = Recipe(epochs=8, batch_size=32, lr=0.02, auxiliary=task, auxiliary_weight=1.0)
@@ -109,7 +107,7 @@ def test_an_auxiliary_head_is_learned_and_stays_outside_the_network(
     assert list(run.module.state_dict()) == list(small_net().state_dict())
     images = few_digits.normalise(few_digits.train.images)
 
-    def loss(head: Auxiliary) -> float:
+    def loss(head: AuxiliaryTask) -> float:
         with torch.no_grad():
             return float(head(run.module, images, torch.Generator().manual_seed(0)))
 
@@ -118,24 +116,27 @@ def test_an_auxiliary_head_is_learned_and_stays_outside_the_network(
     assert run.history[-1].val_accuracy > 0.6
 
 
-def test_turns_need_square_images_and_a_head_a_linear_layer(small_net: Net) -> None:
-    with pytest.raises(ValueError, match=r"needs square ones, but they are 8x6; take 'reconstruction'"):
-        auxiliary(small_net(), torch.zeros(1, 8, 6), Recipe(auxiliary="rotation"), 0)
-    with pytest.raises(ValueError, match="shares the input of the last linear layer, but the network has none"):
-        auxiliary(nn.Sequential(nn.Flatten()), torch.zeros(1, 8, 8), Recipe(auxiliary="rotation"), 0)
+def test_rotation_needs_square_images_and_a_head_needs_a_linear_layer(small_net: Net) -> None:
+    with pytest.raises(ValueError, match=r"square.*8x6.*'reconstruction'"):
+        make_auxiliary_task(small_net(), torch.zeros(1, 8, 6), Recipe(auxiliary="rotation"), 0)
+    with pytest.raises(ValueError, match="no linear layer"):
+        make_auxiliary_task(nn.Sequential(nn.Flatten()), torch.zeros(1, 8, 8), Recipe(auxiliary="rotation"), 0)
 
 
 def test_swa_is_the_mean_over_the_ends_of_the_last_epochs(few_digits: ImageData, small_net: Net) -> None:
     run = Fit(small_net(), few_digits, Recipe(**BASE | {"averaging": "swa", "swa_start": 0.5}), seed=0)
-    ends = []
+    weights_after = []
     while not run.done:
         run.step()
-        ends.append({name: value.clone() for name, value in run.module.state_dict().items()})
-        assert (run.kept is run.module) == (run.epoch <= 2)
-    for name, value in run.kept.named_parameters():
-        torch.testing.assert_close(value.detach(), (ends[2][name] + ends[3][name]) / 2)
-    found = evaluate(run.kept, few_digits.val, few_digits)
-    assert (run.history[-1].val_loss, run.history[-1].val_accuracy) == (pytest.approx(found.loss), found.accuracy)
+        weights_after.append({name: value.clone() for name, value in run.module.state_dict().items()})
+        assert (run.validated_network is run.module) == (run.epoch <= 2)
+    for name, value in run.validated_network.named_parameters():
+        torch.testing.assert_close(value.detach(), (weights_after[2][name] + weights_after[3][name]) / 2)
+    evaluation = evaluate(run.validated_network, few_digits.val, few_digits)
+    assert (run.history[-1].val_loss, run.history[-1].val_accuracy) == (
+        pytest.approx(evaluation.loss),
+        evaluation.accuracy,
+    )
 
 
 def test_averaging_does_not_change_the_training(few_digits: ImageData, small_net: Net) -> None:
@@ -145,7 +146,7 @@ def test_averaging_does_not_change_the_training(few_digits: ImageData, small_net
     assert [e.train_loss for e in plain.history] == [e.train_loss for e in averaged.history]
 
 
-def test_a_found_rate_trains_as_if_it_had_been_given(few_digits: ImageData, small_net: Net) -> None:
+def test_a_found_rate_trains_like_a_given_rate(few_digits: ImageData, small_net: Net) -> None:
     recipe = Recipe(**BASE | {"lr": 64.0, "find_lr": True})
     run = finished(Fit(small_net(), few_digits, recipe, seed=0))
     (found,) = run.lrs_found
@@ -155,7 +156,7 @@ def test_a_found_rate_trains_as_if_it_had_been_given(few_digits: ImageData, smal
     assert run.history[-1].lr == found.lr * recipe.lr_end
 
 
-def test_every_fold_finds_its_own_rate(digits: ImageData, small_net: Net) -> None:
+def test_every_fold_searches_its_own_rate(digits: ImageData, small_net: Net) -> None:
     folds = cross_folds(digits, 2, seed=0)
     recipe = Recipe(epochs=1, batch_size=256, lr=64.0, find_lr=True)
     run = FoldedFit([Fit(small_net(), fold, recipe, seed=0) for fold in folds], FoldedResult)

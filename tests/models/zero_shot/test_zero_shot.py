@@ -108,7 +108,7 @@ def test_a_fit_resumes_to_the_bit(fold):
     second.load_state_dict(first.state_dict())
     second.step()
     assert second.history == whole.history
-    with pytest.raises(ValueError, match="resumes under the recipe"):
+    with pytest.raises(ValueError, match="the recipe it was saved with"):
         ZeroShotFit(ArchitectureBody(NET, seed=0), fold, replace(QUICK, k=8), seed=3).load_state_dict(
             first.state_dict()
         )

@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
         (("search", "zero.toml"), 2, "zero.toml is no TOML"),
         (("search", "."), 2, ". is a folder; name the search file in it"),
         ((*SET, "data.limit=5"), 2, "class '0' has 0; add images, raise `limit`"),
-        ((*SET, "data.name=cifar10", "-s", "data.path=none"), 2, "must lie under none, but torchvision says"),
+        ((*SET, "data.name=cifar10", "-s", "data.path=none"), 2, "data set CIFAR10 must be in none"),
         ((*SET, 'search.warm_start=["nope"]'), 5, "archsieve.db"),
         ((*SET, "search.folds=1000"), 2, "fold"),
         (("search", "tiny.toml", "--name", ""), 2, "a run name is 1 to 100 letters"),

@@ -70,23 +70,23 @@ def refused(monkeypatch, capsys, *settings: str) -> str:
 @pytest.mark.parametrize(
     ("break_it", "settings", "said"),
     [
-        (lambda at: (at / "texts/red fox.txt").unlink(), (), "every class needs a text, but 1 of 4 have none"),
+        (lambda at: (at / "texts/red fox.txt").unlink(), (), "1 of 4 have none, the first is 'red fox'"),
         (lambda at: (at / "texts/red fox.txt").write_text(" \n"), (), "texts/red fox.txt is empty; write one"),
-        (lambda at: (at / "texts/red fox.txt").write_text("..."), (), "that of 'red fox' is '...'; write one"),
-        (lambda at: (at / "texts/bear.txt").write_text("a bear"), (), "every text needs a class with pictures"),
+        (lambda at: (at / "texts/red fox.txt").write_text("..."), (), "'red fox' is '...'"),
+        (lambda at: (at / "texts/bear.txt").write_text("a bear"), (), "texts/bear.txt"),
         (
             lambda at: None,
             ('data.seen=["red fox", "blue jay"]', 'data.unseen=["red fox"]'),
-            "'red fox' is named as both",
+            "'red fox' is in both",
         ),
-        (lambda at: None, ("search.folds=4",), "every fold needs a class of its own, but there are 3 for 4"),
+        (lambda at: None, ("search.folds=4",), "there are 3 classes for 4 folds"),
         (
             lambda at: (
                 [shutil.rmtree(at / "images" / name) for name in list(CLASSES)[1:]]
                 + [(at / "texts" / f"{name}.txt").unlink() for name in list(CLASSES)[1:]]
             ),
             (),
-            "two classes at least, but images has one",
+            "at least two classes, but images has one",
         ),
         (lambda at: None, ('data.unseen=["dodo"]',), "'dodo' has none"),
         (lambda at: None, ("data.limit=10",), "data.limit: of zero-shot data only glyphs can be limited"),

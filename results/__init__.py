@@ -1,1 +1,1 @@
-"""What was learned."""
+"""Results of runs: the database, queries, analysis, reports, and import and export."""

@@ -112,7 +112,7 @@ def test_an_artifact_is_what_was_written(store, trial, tmp_path):
         with pytest.raises(ValueError, match=said):
             checked(tmp_path, row)
     (tmp_path / "a" / "best.safetensors").unlink()
-    with pytest.raises(ValueError, match="is not there"):
+    with pytest.raises(ValueError, match=r"best\.safetensors does not exist"):
         checked(tmp_path, row)
 
 
@@ -122,7 +122,7 @@ def test_a_run_of_a_store_from_elsewhere_names_no_folder_outside(store, tmp_path
     with store.writing() as connection:
         connection.exec_driver_sql("UPDATE run SET name = '../outside'")
     (tmp_path / "outside" / "tune").mkdir(parents=True)
-    with pytest.raises(ValueError, match="a run name is"):
+    with pytest.raises(ValueError, match=r"run name.*'\.\./outside'"):
         resume("../outside", database=tmp_path / "archsieve.db", runs=tmp_path / "runs")
     assert (tmp_path / "outside" / "tune").is_dir()
 

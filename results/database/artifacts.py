@@ -1,4 +1,4 @@
-"""Artifact files: where the files of trials lie, and that they are what was written."""
+"""Artifacts: files that belong to trials, such as trained weights, and the checks of their size and SHA-256 digest."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,37 +8,48 @@ from typing import Any
 from .atomic_file import whole
 from .errors import RefusedError
 from .schema import check_uri
-from .writer import Writing
+from .writer import StoreWriter
 
 
 def path_of(folder: Path, uri: str) -> Path:
-    """Where the artifact lies below ``folder``; ``RefusedError`` where that would be outside, by '..' or a link.
+    """Return the path of the artifact ``uri`` in ``folder``.
 
-    A store may come from anywhere: what it names is checked again before it is read or removed.
+    Raises ``RefusedError`` if the path would be outside ``folder``, because of '..' or of a symbolic link. A database
+    file may come from an untrusted source, so every path in it is checked again before the file is read or removed.
     """
     root = folder.resolve()
     try:
+        # resolve() follows links, so that a link inside the folder cannot lead out of it.
         path = (root / check_uri(uri)).resolve()
     except ValueError as error:
         raise RefusedError(f"{error}; the file is neither read nor removed") from None
     if not path.is_relative_to(root):
-        raise RefusedError(f"an artifact lies in {root}, but {uri!r} leads to {path}; it is neither read nor removed")
+        raise RefusedError(
+            f"an artifact must be inside {root}, but {uri!r} leads to {path}; it is neither read nor removed"
+        )
     return path
 
 
-def whats_wrong(path: Path, size: int, sha256: str, *, deep: bool = True) -> str | None:
-    """Why the file at ``path`` is not what was written, or None; its content is read only where ``deep``."""
+def file_problem(path: Path, size: int, sha256: str, *, deep: bool = True) -> str | None:
+    """Return how the file at ``path`` differs from what was written, or None if it does not differ.
+
+    ``size`` is in bytes. The content is read, and its SHA-256 digest compared, only if ``deep``.
+    """
     if not path.is_file():
-        return "is not there"
+        return "does not exist"
+    # The size comes first, because it needs no read of the file.
     if path.stat().st_size != size:
         return f"has {path.stat().st_size} bytes instead of {size}"
     if deep and _sha256(path) != sha256:
-        return "is not what was written: its sha256 differs"
+        return "has changed since it was written: its sha256 differs"
     return None
 
 
-def keep_file(store: Writing, trial_id: int, kind: str, folder: Path, uri: str, content: bytes) -> None:
-    """Write a file of a trial and the row that tells of it; one of that name is replaced, and never half of it."""
+def keep_file(store: StoreWriter, trial_id: int, kind: str, folder: Path, uri: str, content: bytes) -> None:
+    """Write an artifact file of a trial, and its row in the database. A file of the same name is replaced.
+
+    The file is written before the row: if the process is killed in between, the database names no missing file.
+    """
     path = path_of(folder, uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as draft:
@@ -47,10 +58,10 @@ def keep_file(store: Writing, trial_id: int, kind: str, folder: Path, uri: str, 
 
 
 def checked(folder: Path, artifact: Mapping[str, Any]) -> Path:
-    """The file of a row of ``store.artifacts``, once its size and sha256 are found to be right."""
+    """Return the path of a row of ``store.artifacts``; raise ``ValueError`` if its size or SHA-256 digest differs."""
     path = path_of(folder, artifact["uri"])
-    if (wrong := whats_wrong(path, artifact["bytes"], artifact["sha256"])) is not None:
-        raise ValueError(f"{path} {wrong}; train the trial again, or bring the file back")
+    if (problem := file_problem(path, artifact["bytes"], artifact["sha256"])) is not None:
+        raise ValueError(f"{path} {problem}; train the trial again, or restore the file from a copy")
     return path
 
 

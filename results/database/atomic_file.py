@@ -1,4 +1,4 @@
-"""Whole files: what is written takes its name when all of it is on the disk, and not before."""
+"""Atomic file writes: a file gets its final name only after all of its content is on the disk."""
 
 import os
 from collections.abc import Iterator
@@ -8,15 +8,18 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """The path of a draft beside ``path``, to be written in the block; where that ends well, it replaces ``path``.
+    """Yield the path of a temporary file to write; if the block raises nothing, the file replaces ``path``.
 
-    A process that is killed meanwhile leaves what was there before, and a draft whose name begins with a dot.
+    If the process is killed before that, ``path`` is unchanged, and a temporary file remains whose name starts with
+    a dot.
     """
+    # In the same folder, because a rename is atomic only within one file system. The process id keeps the temporary
+    # files of two processes apart.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield draft
         with draft.open("rb+") as file:
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # the content must be on the disk before the rename
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

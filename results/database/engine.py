@@ -1,4 +1,4 @@
-"""Engines: the way to a database that was checked to be a store."""
+"""SQLAlchemy engines: connect to a database and check that it is a results database of this schema."""
 
 import json
 from functools import partial
@@ -8,30 +8,36 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event,
 from sqlalchemy.exc import SQLAlchemyError
 
 from .errors import NoStoreError, NotStorableError, StoreError, store_error
-from .schema import APPLICATION, SCHEMA_VERSION, identity, meta, metadata, suit_postgresql
+from .schema import APPLICATION, SCHEMA_VERSION, enable_postgresql_partial_indexes, identity, meta, metadata
 from .sqlite_file import check_file, connect, make_file
 from .url import Place, place_of
 
-CONNECT_S = 10  # how long a server may take to answer
-_CREATING = 0x41724356  # the advisory lock of PostgreSQL under which one of several creators makes the tables
+CONNECT_TIMEOUT_S = 10  # how long a PostgreSQL server may take to accept a connection
+# Key of the PostgreSQL advisory lock under which the tables are created, so that of several processes that open an
+# empty database together only one creates them.
+_CREATE_LOCK_KEY = 0x41724356
 
 
 def open_engine(url_or_path: str | Place, *, create: bool, read_only: bool) -> tuple[Engine, str]:
-    """An engine on the store at ``url_or_path`` and its name without password; ``StoreError`` where there is none."""
-    place = place_of(url_or_path)
-    if isinstance(place, Path) and create and not place.exists():
-        make_file(place)
-    engine = sqlite_engine(place, read_only) if isinstance(place, Path) else postgresql_engine(place)
+    """Return an engine for the results database at ``url_or_path``, and its name without the password.
+
+    Raises ``StoreError`` if there is no results database, or if it has another schema version.
+    """
+    location = place_of(url_or_path)
+    if isinstance(location, Path) and create and not location.exists():
+        make_file(location)
+    engine = sqlite_engine(location, read_only) if isinstance(location, Path) else postgresql_engine(location)
     try:
-        check_version(schema_version(engine, str(place), create), str(place))
+        check_version(schema_version(engine, str(location), create), str(location))
     except BaseException:
+        # The caller gets no engine that it could close.
         engine.dispose()
         raise
-    return engine, str(place)
+    return engine, str(location)
 
 
 def sqlite_engine(path: Path, read_only: bool) -> Engine:
-    """An engine on the existing file ``path``, checked to be a store's."""
+    """Return an engine for the existing file ``path``; raise ``StoreError`` if it is not a results database."""
     check_file(path)
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
@@ -44,17 +50,22 @@ def sqlite_engine(path: Path, read_only: bool) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    """Take the write lock at once where the transaction will write: a lock upgraded later can only fail."""
+    """Begin a transaction, with the write lock unless the transaction only reads.
+
+    A transaction that begins as a reader cannot wait for the write lock later: SQLite refuses the change if another
+    connection has written in between.
+    """
     reads = connection.get_execution_options().get("reads", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def postgresql_engine(url: URL) -> Engine:
-    """An engine on a PostgreSQL database; nothing is asked of it yet."""
-    suit_postgresql()
-    patience = {"connect_timeout": CONNECT_S, "application_name": APPLICATION}
+    """Return an engine for a PostgreSQL database, without connecting to it; raise ``StoreError`` without a driver."""
+    enable_postgresql_partial_indexes()
+    connect_args = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": APPLICATION}
     try:
-        return create_engine(url, pool_pre_ping=True, json_serializer=_to_json, connect_args=patience)
+        # pool_pre_ping replaces pooled connections that the server has closed, for example when it restarted.
+        return create_engine(url, pool_pre_ping=True, json_serializer=_to_json, connect_args=connect_args)
     except (ImportError, SQLAlchemyError) as error:
         raise StoreError(
             f"no driver for {url.drivername}: {error}; install it: pip install 'archsieve[postgresql]'"
@@ -63,47 +74,56 @@ def postgresql_engine(url: URL) -> Engine:
 
 def _to_json(value: object) -> str:
     try:
+        # Separators without spaces keep the rows short. allow_nan=False, because NaN and Infinity are not JSON and
+        # PostgreSQL refuses them.
         return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise NotStorableError(error) from None
 
 
-def reader(engine: Engine) -> Engine:
-    """``engine`` for transactions that only read: each sees the database as it was at one moment."""
+def read_only_engine(engine: Engine) -> Engine:
+    """Return ``engine`` with options for transactions that only read; each transaction sees one snapshot."""
     if engine.dialect.name == "sqlite":
         return engine.execution_options(reads=True)
+    # PostgreSQL's default, READ COMMITTED, would show each statement a newer state of the database.
     return engine.execution_options(reads=True, isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def schema_version(engine: Engine, name: str, create: bool = False) -> int:
-    """The schema of the store behind ``engine``, made first where there is none and ``create``."""
+    """Return the schema version of the database behind ``engine``; create missing tables first if ``create``.
+
+    Raises ``StoreError`` if the database cannot be opened or belongs to another application.
+    """
     try:
-        with (engine if create else reader(engine)).begin() as connection:
-            found = _identity(connection, name, create)
+        with (engine if create else read_only_engine(engine)).begin() as connection:
+            entries = _identity(connection, name, create)
     except SQLAlchemyError as error:
         raise store_error(name, f"it cannot be opened: {getattr(error, 'orig', None) or error}") from error
-    if found.get("application") != APPLICATION:
-        raise StoreError(f"{name} is the database of another application; nothing was changed; give another")
-    return int(found.get("schema_version", 0))
+    if entries.get("application") != APPLICATION:
+        raise StoreError(
+            f"{name} is the database of another application; nothing was changed; use another path or database name"
+        )
+    return int(entries.get("schema_version", 0))
 
 
 def check_version(version: int, name: str) -> None:
-    """Raise ``StoreError`` where a store has another schema than this release."""
+    """Raise ``StoreError`` if ``version``, the schema of the database ``name``, is not that of this release."""
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"{name} has schema {version}, newer than the {SCHEMA_VERSION} known here; nothing was changed; "
+            f"{name} has schema {version}, newer than schema {SCHEMA_VERSION} of this release; nothing was changed; "
             "upgrade archsieve: pip install --upgrade archsieve"
         )
     if version < SCHEMA_VERSION:
         raise StoreError(
             f"{name} has schema {version}, older than {SCHEMA_VERSION}; nothing was changed; "
-            f"bring it up to date, a backup is made first: archsieve db upgrade --db {name}"
+            f"upgrade it (a backup is made first): archsieve db upgrade --db {name}"
         )
 
 
 def _identity(connection: Connection, name: str, create: bool) -> dict[str, str]:
+    """Return the rows of the table ``meta``; empty if the tables belong to another application."""
     if create and connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_CREATING)))
+        connection.execute(select(func.pg_advisory_xact_lock(_CREATE_LOCK_KEY)))
     tables = set(inspect(connection).get_table_names())
     if not tables:
         if not create:
@@ -111,5 +131,5 @@ def _identity(connection: Connection, name: str, create: bool) -> dict[str, str]
         metadata.create_all(connection)
         connection.execute(insert(meta), [{"key": key, "value": value} for key, value in identity().items()])
     elif meta.name not in tables:
-        return {}
+        return {}  # other tables, so the database of another application
     return {row.key: row.value for row in connection.execute(select(meta))}

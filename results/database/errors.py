@@ -1,76 +1,86 @@
-"""Errors: what a store refuses, and why."""
+"""Errors of the results database."""
 
 from collections.abc import Sequence
 
 
 class StoreError(Exception):
-    """The store cannot be opened, read or written; the message says which store, why, and what helps."""
+    """The database cannot be opened, read or written. The message names the database, the reason and the fix."""
 
 
 class NoStoreError(StoreError):
-    """Nothing is there yet that could be opened."""
+    """There is no results database at this path or URL."""
 
 
 class LockedError(StoreError):
-    """Another program holds the database for too long."""
+    """Another process has held the lock of the database for too long."""
 
 
-class LostError(StoreError):
-    """The database server cannot be reached, or has put this process out."""
+class ConnectionLostError(StoreError):
+    """The database server cannot be reached, or it has closed the connection."""
 
 
 class DiskFullError(StoreError):
-    """The disk that the database lies on is full."""
+    """The disk that holds the database is full."""
 
 
 class NotStorableError(ValueError):
-    """A value that no database keeps as it is."""
+    """The database cannot store this value unchanged."""
 
-    def __init__(self, why: object) -> None:
-        super().__init__(f"the store keeps finite numbers, texts, lists and tables, but: {why}")
+    def __init__(self, reason: object) -> None:
+        super().__init__(
+            f"values in the database must be finite numbers, texts, lists and tables, but: {reason}; "
+            "replace that value before you write it"
+        )
 
 
 class RunExistsError(ValueError):
-    """A run of this name is in the store already."""
+    """The database already holds a run of this name.
+
+    ``free`` is a name that can be used instead. ``changed`` describes settings that differ from the existing run's.
+    """
 
     def __init__(self, name: str, free: str, changed: Sequence[str] = ()) -> None:
-        other = f" with other settings: {'; '.join(changed)}; a run keeps those it began with" if changed else ""
+        other = f" with other settings: {'; '.join(changed)}; a run keeps its first settings" if changed else ""
         super().__init__(
-            f"run names are unique, but {name!r} exists{other}; "
-            f"take another, such as {free!r}, or go on with it: archsieve resume {name}"
+            f"run names must be unique, but {name!r} exists{other}; "
+            f"use another name, such as {free!r}, or resume the run: archsieve resume {name}"
         )
         self.name, self.free = name, free
 
 
 class RefusedError(Exception):
-    """What was asked is not done, for safety; the message says what would have happened."""
+    """The operation was refused for safety; the message describes what it would have done."""
 
 
-class OutsideError(RefusedError, ValueError):
-    """A name that would lead out of the folder that it names something in."""
+class PathEscapeError(RefusedError, ValueError):
+    """A name contains a path, so that it would point to another folder."""
 
 
-_DAMAGED = "the file is damaged: bring back a backup (archsieve db backup makes them), or look with archsieve db check"
-_CURES = (
-    ("locked", LockedError, "another program holds the database; end it and try again"),
-    ("full", DiskFullError, "free some disk space and go on with: archsieve resume RUN"),
+_DAMAGED = (
+    "the file is damaged: restore a backup (archsieve db backup makes them), or run archsieve db check for details"
+)
+# (text in the driver's message, class of the error, fix). The first text that occurs in the message decides. Texts and
+# not codes, because the drivers of SQLite and PostgreSQL have no error codes in common.
+_FIXES = (
+    ("locked", LockedError, "another process holds the database; end it and try again"),
+    ("full", DiskFullError, "free some disk space, then resume the run: archsieve resume RUN"),
     ("readonly", StoreError, "make the file and its folder writable"),
     ("malformed", StoreError, _DAMAGED),
     ("not a database", StoreError, _DAMAGED),
     ("disk I/O error", StoreError, _DAMAGED),
-    ("password", StoreError, "check user and password; it may stand in the URL, in PGPASSWORD or in ~/.pgpass"),
-    ("permission denied", StoreError, "ask the database's owner for the right"),
+    ("password", StoreError, "check user and password; the password can be in the URL, in PGPASSWORD or in ~/.pgpass"),
+    ("permission denied", StoreError, "ask the owner of the database for this permission"),
     ("role", StoreError, "check the user in the URL"),
-    ('" does not exist', StoreError, "check the name, or make the database: createdb NAME"),
-    ("connection", StoreError, "check host and port, and that the server runs"),
-    ("unable to open", StoreError, "check that the file is there; bring back a backup (archsieve db backup) if not"),
+    ('" does not exist', StoreError, "check the name, or create the database: createdb NAME"),
+    ("connection", StoreError, "check host and port, and that the server is running"),
+    ("unable to open", StoreError, "check that the file exists; if not, restore a backup (archsieve db backup)"),
 )
 
 
 def store_error(name: str, reason: str) -> StoreError:
-    """The error of the store ``name`` for the database's ``reason``, with what helps."""
-    reason = " ".join(reason.split())
-    for word, kind, cure in _CURES:
-        if word in reason:
-            return kind(f"{name}: {reason}; {cure}")
+    """Return the error of the database ``name`` for the driver's message ``reason``, with a fix if one is known."""
+    reason = " ".join(reason.split())  # PostgreSQL's messages have several lines
+    for text, error_class, fix in _FIXES:
+        if text in reason:
+            return error_class(f"{name}: {reason}; {fix}")
     return StoreError(f"{name}: {reason}; nothing was changed")

@@ -1,4 +1,4 @@
-"""Measurements: how long networks took on their workers, as written down, and how far the predictions were off."""
+"""Latency records: measured latencies of networks, and the errors of predicted latencies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,20 @@ from . import schema, trial_statements
 from .lease import now
 from .reader import Reading
 from .rows import run_id_of
-from .writer import Writing
+from .writer import StoreWriter
 
 _m = schema.measurement.c
-CALIBRATED = "latency_calibrated"  # the event that keeps a run's predictor
-PREDICTED = "latency_predicted"  # the event that tells how far it was off
+CALIBRATED = "latency_calibrated"  # kind of the event that holds the latency predictor of a run
+PREDICTED = "latency_predicted"  # kind of the event that holds the prediction errors of a run
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyRecord:
-    """One measured network: milliseconds a forward pass, and on what; the columns of the table ``measurement``.
+    """One latency measurement of a network: a row of the table ``measurement``.
 
-    ``trial_id`` is None for a network that calibrated the run's predictor, untrained. ``predicted_ms`` comes from a
-    predictor that had not seen the network.
+    Latencies are milliseconds per forward pass; ``n`` is the number of timed passes, after ``warmup`` untimed ones.
+    ``trial_id`` is None for an untrained network that was measured to calibrate the run's latency predictor.
+    ``predicted_ms`` comes from a predictor that was not fitted on this network.
     """
 
     measurement_id: int
@@ -48,7 +49,7 @@ class LatencyRecord:
 
 @dataclass(frozen=True)
 class PredictionError:
-    """How far predicted latencies were from measured ones: the median of |predicted - measured| / measured."""
+    """The median of |predicted - measured| / measured over ``n`` latencies."""
 
     n: int
     median_error: float
@@ -56,10 +57,10 @@ class PredictionError:
 
 @dataclass(frozen=True)
 class Untrained:
-    """A network that was measured to calibrate a predictor; what it is, what it costs, and how long it took.
+    """An untrained network that was measured to calibrate a latency predictor, with its costs and its measurement.
 
-    ``measured`` has the entries of ``models.measure.Measurement``; ``predicted_ms`` comes from a predictor fitted on
-    all the others, None where there are none.
+    ``measured`` has the entries of ``models.profiling.latency.Measurement``. ``predicted_ms`` comes from a predictor
+    that was fitted on all other networks of the calibration; None if there are no others.
     """
 
     architecture: Mapping[str, Any]
@@ -71,22 +72,25 @@ class Untrained:
 
 
 def record_trial(
-    store: Writing, trial_id: int, measured: Mapping[str, Any], *, predicted_ms: float | None = None
+    store: StoreWriter, trial_id: int, measured: Mapping[str, Any], *, predicted_ms: float | None = None
 ) -> None:
-    """Write down how long the network of a trial took; its median becomes the trial's ``latency_ms``."""
+    """Record a latency measurement of a trial's network; its median becomes the trial's ``latency_ms``."""
     t = schema.trial.c
     with store.writing() as connection:
         row = connection.execute(select(t.run_id, t.fingerprint).where(t.trial_id == trial_id)).first()
         if row is None:
             raise ValueError(f"no trial has the id {trial_id}; propose it first")
         values = {**row._mapping, "trial_id": trial_id, "predicted_ms": predicted_ms}
-        connection.execute(insert(schema.measurement).values(**_row(measured), **values))
+        connection.execute(insert(schema.measurement).values(**_measurement_values(measured), **values))
+        # The latest measurement replaces the latency of an earlier one.
         latency = update(schema.trial).where(t.trial_id == trial_id)
         connection.execute(latency.values(latency_ms=measured["latency_ms_p50"]))
 
 
-def record_calibration(store: Writing, run_id: int, networks: Sequence[Untrained], detail: Mapping[str, Any]) -> None:
-    """Write down the networks a run's predictor was fitted on and, as an event, the predictor: all or nothing."""
+def record_calibration(
+    store: StoreWriter, run_id: int, networks: Sequence[Untrained], detail: Mapping[str, Any]
+) -> None:
+    """Record the networks that a run's predictor was fitted on, and the predictor as an event, in one transaction."""
     event = {"run_id": run_id, "level": "info", "kind": CALIBRATED, "detail": dict(detail), "at": now()}
     with store.writing() as connection:
         for network in networks:
@@ -94,18 +98,18 @@ def record_calibration(store: Writing, run_id: int, networks: Sequence[Untrained
                 connection, network.fingerprint, network.architecture, network.cost, network.layers
             )
             values = {"run_id": run_id, "fingerprint": network.fingerprint, "predicted_ms": network.predicted_ms}
-            connection.execute(insert(schema.measurement).values(**_row(network.measured), **values))
+            connection.execute(insert(schema.measurement).values(**_measurement_values(network.measured), **values))
         connection.execute(insert(schema.event).values(**event))
 
 
 def calibration(store: Reading, run: str | int) -> dict[str, Any] | None:
-    """What :func:`record_calibration` kept of the run's predictor, or None where it has none."""
-    found = store.events(run, CALIBRATED)
-    return dict(found[-1]["detail"]) if found else None
+    """Return the run's predictor as :func:`record_calibration` recorded it last, or None if there is none."""
+    events = store.events(run, CALIBRATED)
+    return dict(events[-1]["detail"]) if events else None
 
 
 def measurements(store: Reading, run: str | int, *, trial_id: int | None = None) -> list[LatencyRecord]:
-    """The measurements of a run or of one of its trials, oldest first; those without a trial calibrated it."""
+    """Return the measurements of a run, or of one of its trials, oldest first."""
     with store.reading() as connection:
         query = select(schema.measurement).where(_m.run_id == run_id_of(connection, run))
         if trial_id is not None:
@@ -115,18 +119,18 @@ def measurements(store: Reading, run: str | int, *, trial_id: int | None = None)
 
 
 def prediction_errors(rows: Sequence[LatencyRecord]) -> tuple[PredictionError | None, PredictionError | None]:
-    """The errors on the networks a predictor was calibrated on, each left out in turn, and on those trained later.
+    """Return the leave-one-out error on the calibration networks, and the error on the networks of trials.
 
-    A trained network that was among the calibrated ones is left out: the predictor had seen it.
+    Trials of a calibration network do not count in the second error, because the predictor was fitted on them.
     """
-    seen = {row.fingerprint for row in rows if row.trial_id is None}
-    calibrating = [row for row in rows if row.trial_id is None]
-    trained = [row for row in rows if row.trial_id is not None and row.fingerprint not in seen]
-    return _error(calibrating), _error(trained)
+    calibration_rows = [row for row in rows if row.trial_id is None]
+    fitted_on = {row.fingerprint for row in calibration_rows}
+    trial_rows = [row for row in rows if row.trial_id is not None and row.fingerprint not in fitted_on]
+    return _error(calibration_rows), _error(trial_rows)
 
 
-def record_errors(store: Writing, run_id: int) -> None:
-    """Log how far the predictions of a run were off, as an event; nothing where the run predicts no latency."""
+def record_errors(store: StoreWriter, run_id: int) -> None:
+    """Record the prediction errors of a run as an event; do nothing if the run has no latency predictor."""
     if calibration(store, run_id) is None:
         return
     left_out, trained = prediction_errors(measurements(store, run_id))
@@ -144,6 +148,7 @@ def _error(rows: Sequence[LatencyRecord]) -> PredictionError | None:
     return PredictionError(len(errors), median(errors)) if errors else None
 
 
-def _row(measured: Mapping[str, Any]) -> dict[str, Any]:
+def _measurement_values(measured: Mapping[str, Any]) -> dict[str, Any]:
+    # Keys without a column of the table are ignored.
     columns = {column.name for column in schema.measurement.c}
     return {**{name: value for name, value in measured.items() if name in columns}, "measured_at": now()}

@@ -1,12 +1,15 @@
-"""Leases: one living process drives a run.
+"""Run leases: at most one living process drives a run.
 
-Where the holder's process can be seen from here, the process table tells whether it lives: process id, boot and start
-time name a process for good, and no clock is asked. Elsewhere a holder lives while its heartbeat changes: on another
-machine, which may have this one's name, or in a container with process ids of its own. A heartbeat that is old, or in
-the future, by this machine's clock proves nothing, so it is watched.
+A lease is an open row of the table ``process``. Whether its holder is alive is decided in one of two ways:
 
-Leases are kept by hand: a file lock holds on one machine only, and an advisory lock of PostgreSQL ends with its
-connection, which may break while the driver lives.
+* If the holder's process id is visible to this process, the process table decides. Process id, boot id and start time
+  identify a process uniquely, so that no clock is needed.
+* Otherwise a holder is alive as long as its heartbeat changes. This applies to another machine, which may have the same
+  host name, and to a container with its own process ids. A heartbeat that is old or in the future by this machine's
+  clock proves nothing, because clocks differ, so the row is watched for a while.
+
+Database and file locks are not sufficient: a file lock is valid on one machine only, and an advisory lock of PostgreSQL
+ends with its connection, which may break while the driver is alive.
 """
 
 import os
@@ -20,117 +23,127 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from . import schema
 from .errors import StoreError
-from .fast_sqlite import Link
+from .fast_sqlite import AnyConnection
 
-STALE = timedelta(minutes=2)
+HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # a younger heartbeat is evidence that its process is alive
 _p = schema.process.c
-_KNOWN = ("host", "pid", "boot_id", "argv", "git_commit", "git_dirty", "versions", "devices")
+# Entries of the provenance that have their own columns; all others are stored in the column ``other``.
+_PROVENANCE_COLUMNS = ("host", "pid", "boot_id", "argv", "git_commit", "git_dirty", "versions", "devices")
 
 
 class Lease(NamedTuple):
-    """A run held by this process; ``replaced`` says that its last holder had died with the run in hand."""
+    """A run that this process holds; ``replaced`` is True if the previous holder died without releasing the run."""
 
     process_id: int
     replaced: bool
 
 
 def now() -> datetime:
-    """This moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def holder(connection: Connection, run_id: int) -> Row[Any] | None:
-    """The process that holds the run, dead or alive."""
+    """Return the row of the process that holds the run, alive or dead; None if no process holds it."""
     return connection.execute(select(schema.process).where(_p.run_id == run_id, _p.ended_at.is_(None))).first()
 
 
-def take(connection: Connection, run_id: int, provenance: Mapping[str, Any], silent: datetime | None = None) -> Lease:
-    """Let the process that ``provenance`` describes drive the run; ``StoreError`` where another one lives.
+def acquire(
+    connection: Connection, run_id: int, provenance: Mapping[str, Any], watched_heartbeat: datetime | None = None
+) -> Lease:
+    """Acquire the run for the process that ``provenance`` describes.
 
-    ``silent`` is the heartbeat of a holder that was watched and did not change it.
+    ``watched_heartbeat`` is the heartbeat of a holder that was watched and did not change it: such a holder is
+    considered dead. Raises ``StoreError`` if another living process holds the run.
     """
     row = {"host": platform.node(), "pid": os.getpid(), **provenance}
+    # The lock comes before the read, so that two processes cannot both replace a dead holder.
     lock_run(connection, run_id)
-    before = holder(connection, run_id)
-    if before is not None:
-        verdict = lives(before, row)
-        if verdict or (verdict is None and before.heartbeat_at != silent):
-            raise StoreError(_held(before))
-        give_back(connection, run_id, "lost")
-    known = {name: row.pop(name) for name in _KNOWN if name in row}
+    previous = holder(connection, run_id)
+    if previous is not None:
+        alive = is_alive(previous, row)
+        if alive or (alive is None and previous.heartbeat_at != watched_heartbeat):
+            raise StoreError(_held_message(previous))
+        release(connection, run_id, "lost")
+    columns = {name: row.pop(name) for name in _PROVENANCE_COLUMNS if name in row}
     at = now()
-    values = {**known, "other": row or None, "started_at": at, "heartbeat_at": at}
+    values = {**columns, "other": row or None, "started_at": at, "heartbeat_at": at}
     key = connection.execute(insert(schema.process).values(run_id=run_id, **values)).inserted_primary_key
     assert key is not None
-    return Lease(int(key[0]), before is not None)
+    return Lease(int(key[0]), previous is not None)
 
 
-def lock_run(connection: Link, run_id: int) -> None:
-    """Let nobody else change who drives the run, or add a trial, until the transaction ends.
+def lock_run(connection: AnyConnection, run_id: int) -> None:
+    """Let no other transaction change the holder of the run, or add a trial to it, until this transaction ends.
 
-    On SQLite the transaction holds the write lock already; PostgreSQL has none, and the row of the run stands for it.
+    On SQLite the transaction holds the write lock of the database already. PostgreSQL has no such lock, so the row of
+    the run is locked.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(select(schema.run.c.run_id).where(schema.run.c.run_id == run_id).with_for_update())
 
 
-def _held(row: Row[Any]) -> str:
-    age = max(0, round((now() - row.heartbeat_at).total_seconds()))
+def _held_message(row: Row[Any]) -> str:
+    age_s = max(0, round((now() - row.heartbeat_at).total_seconds()))
     return (
         f"one process drives a run, but run {row.run_id} is driven by process {row.pid} on {row.host}, heartbeat "
-        f"{age} s ago; end that one, and go on with archsieve resume"
+        f"{age_s} s ago; end that process, then use archsieve resume"
     )
 
 
-def lives(row: Row[Any], asker: Mapping[str, Any]) -> bool | None:
-    """Whether the holder ``row`` is a living process other than ``asker``; None where only watching can tell."""
-    recent = abs(now() - row.heartbeat_at) < STALE
+def is_alive(row: Row[Any], asker: Mapping[str, Any]) -> bool | None:
+    """Return whether the holder ``row`` is a living process other than ``asker``; None if that needs watching."""
+    recent = abs(now() - row.heartbeat_at) < HEARTBEAT_TIMEOUT
     if row.host != asker["host"]:
         return True if recent else None
     other = row.other or {}
     if _differ(row.boot_id, asker.get("boot_id")):
-        return None if recent else False  # this machine was started anew, or another one has its name
+        return None if recent else False  # this machine has rebooted, or another machine has the same host name
     if _differ(other.get("pid_namespace"), asker.get("pid_namespace")):
-        return None
-    return row.pid != asker["pid"] and _runs(row.pid, other.get("process_started"))
+        return None  # another container: the holder's process id means nothing here
+    return row.pid != asker["pid"] and _is_running(row.pid, other.get("process_started"))
 
 
 def _differ(one: object, other: object) -> bool:
+    """Return whether both values are known and differ."""
     return None not in (one, other) and one != other
 
 
-def _runs(pid: int, start: int | None) -> bool:
-    """Whether the process of this id runs, and is the one that was started then."""
+def _is_running(pid: int, start_ticks: int | None) -> bool:
+    """Return whether process ``pid`` runs and started at ``start_ticks``, if that is known."""
     try:
-        os.kill(pid, 0)
+        os.kill(pid, 0)  # signal 0 sends nothing; it only checks that the process exists
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it runs, and belongs to another user
+        pass  # the process runs and belongs to another user
     if not Path("/proc/self/stat").exists():
-        return True  # the system does not tell more
+        return True  # without /proc the start time is not available
+    # A reused process id has another start time.
     ticks = started(pid)
-    return ticks is not None and start in (ticks, None)
+    return ticks is not None and start_ticks in (ticks, None)
 
 
 def started(pid: int) -> int | None:
-    """When a process was started, in ticks since boot; None where it has ended, or the system does not tell.
+    """Return the start time of a process in clock ticks since boot; None if it has ended or /proc is not available.
 
-    One that was killed and whose parent has not asked for it yet has ended, though its id is still taken.
+    A zombie (a process that was killed and whose parent has not waited for it) counts as ended, although its id is
+    still in use.
 
-    Read by hand and not with psutil: psutil adds the time of the boot, which moves when the clock is set and needs
-    /proc/stat, which a sandbox may hide; and its import takes 20 ms.
+    psutil is not used: it adds the boot time, which changes when the clock is set and requires /proc/stat, which a
+    sandbox may hide; and its import takes 20 ms.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()  # the name before may hold anything
+    # The second field is the program's name in brackets. It may contain spaces and brackets, so split after the last.
+    fields = text.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from every other one, before and after a boot, inside a container and outside."""
+    """Return what identifies this process uniquely, across reboots and containers."""
     return {
         "host": platform.node(),
         "pid": os.getpid(),
@@ -146,7 +159,7 @@ def _boot_id() -> str:
 
 
 def _pid_namespace() -> str | None:
-    """Whose process ids this process's own is one of; None where the system does not tell."""
+    """Return the id of the namespace that this process's id belongs to; None if /proc is not available."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -154,21 +167,24 @@ def _pid_namespace() -> str | None:
 
 
 def renew(connection: Connection, run_id: int, process_id: int) -> None:
-    """Say that the driver of the run lives; ``StoreError`` where the run was taken over."""
-    if not held(connection, run_id, process_id):
-        new = holder(connection, run_id)
-        by = "nobody" if new is None else f"process {new.pid} on {new.host}"
-        raise StoreError(f"this process was silent for too long: run {run_id} is now driven by {by}; leave it to that")
+    """Update the heartbeat of the run's holder; raise ``StoreError`` if another process has taken the run over."""
+    if not is_held(connection, run_id, process_id):
+        row = holder(connection, run_id)
+        other = "no process" if row is None else f"process {row.pid} on {row.host}"
+        raise StoreError(
+            f"one process drives a run, but this process was silent for too long and run {run_id} is now driven by "
+            f"{other}; leave the run to that process"
+        )
     connection.execute(update(schema.process).where(_p.process_id == process_id).values(heartbeat_at=now()))
 
 
-def held(connection: Connection, run_id: int, process_id: int) -> bool:
-    """Whether the process of that row still holds the run."""
+def is_held(connection: Connection, run_id: int, process_id: int) -> bool:
+    """Return whether the process in row ``process_id`` still holds the run."""
     row = holder(connection, run_id)
     return row is not None and row.process_id == process_id
 
 
-def give_back(connection: Connection, run_id: int, reason: str) -> None:
-    """Say that nobody drives the run any more."""
-    open_ = (_p.run_id == run_id) & _p.ended_at.is_(None)
-    connection.execute(update(schema.process).where(open_).values(ended_at=now(), end_reason=reason))
+def release(connection: Connection, run_id: int, reason: str) -> None:
+    """End the lease of the run, with ``reason`` as its end reason."""
+    is_open = (_p.run_id == run_id) & _p.ended_at.is_(None)
+    connection.execute(update(schema.process).where(is_open).values(ended_at=now(), end_reason=reason))

@@ -1,4 +1,4 @@
-"""Proxy scores: what untrained networks scored in a run, and how well that ranks the trained ones."""
+"""Proxy records: zero-cost proxy scores of untrained networks, and how well they rank the trained networks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from .lease import now
 from .reader import Reading
 from .records import Trial, TrialState
 from .rows import run_id_of, upsert
-from .writer import Writing
+from .writer import StoreWriter
 
 _p = schema.proxy_score.c
-FREE = ("params", "macs")  # proxies that every trial has
-WARMED_UP = "warmed_up"  # the event that keeps a run's choice of candidates
-LEAST = 3  # trials below which a rank correlation says nothing
+COST_PROXIES = ("params", "macs")  # proxies that every trial has, because its costs are known
+WARMED_UP = "warmed_up"  # kind of the event that holds the candidates that a run selected
+LEAST = 3  # trials that a rank correlation needs
 
 
 @dataclass(frozen=True)
 class Scored:
-    """An untrained network: what it is, what it costs, and what each proxy said, or why it said nothing."""
+    """An untrained network, its costs, and for each proxy its score or the reason why it has none."""
 
     architecture: Mapping[str, Any]
     fingerprint: str
@@ -32,9 +32,9 @@ class Scored:
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """How well a proxy ranks ``n`` trained trials by validation accuracy: 1 the same order, -1 the reverse.
+    """Rank correlation between a proxy and the validation accuracy of ``n`` trained trials: 1 same order, -1 reverse.
 
-    None where there are too few trials, or all have the same score or the same accuracy.
+    ``spearman`` and ``kendall`` are None if there are too few trials, or if all have one score or one accuracy.
     """
 
     proxy: str
@@ -43,48 +43,51 @@ class RankCorrelation:
     kendall: float | None
 
 
-def record_scores(store: Writing, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
-    """Write down what proxies said of an architecture of the store: a score, or why there is none."""
+def record_scores(store: StoreWriter, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
+    """Record, for an architecture in the database, each proxy's score or the reason why it has none."""
     with store.writing() as connection:
         _write(connection, run_id, fingerprint, scores)
 
 
 def record_warm_up(
-    store: Writing, run_id: int, proxy: str, candidates: Sequence[Scored], train: int
+    store: StoreWriter, run_id: int, proxy: str, candidates: Sequence[Scored], train: int
 ) -> list[dict[str, Any]]:
-    """Write down the candidates of a run's warm-up with their scores, and choose the ``train`` best, all or nothing.
+    """Record the candidates of a run's warm-up with their scores, and select the ``train`` best, in one transaction.
 
-    Returns the chosen ones as JSON, the highest score by ``proxy`` first and ties by fingerprint; what has no score is
-    not chosen.
+    Returns the selected architectures as JSON values, the highest score of ``proxy`` first and ties by fingerprint.
+    Candidates without a score are not selected.
     """
-    usable = [one for one in candidates if not isinstance(one.scores[proxy], str)]
-    chosen = sorted(usable, key=lambda one: (-float(one.scores[proxy]), one.fingerprint))[:train]
+    scored = [candidate for candidate in candidates if not isinstance(candidate.scores[proxy], str)]
+    selected = sorted(scored, key=lambda one: (-float(one.scores[proxy]), one.fingerprint))[:train]
     detail = {
         "proxy": proxy,
         "candidates": len(candidates),
-        "scored": len(usable),
-        "chosen": [one.fingerprint for one in chosen],
+        "scored": len(scored),
+        "chosen": [candidate.fingerprint for candidate in selected],
     }
     event = {"run_id": run_id, "level": "info", "kind": WARMED_UP, "detail": detail, "at": now()}
     with store.writing() as connection:
-        for one in candidates:
-            trial_statements.add_architecture(connection, one.fingerprint, one.architecture, one.cost, one.layers)
-            _write(connection, run_id, one.fingerprint, one.scores)
+        for candidate in candidates:
+            trial_statements.add_architecture(
+                connection, candidate.fingerprint, candidate.architecture, candidate.cost, candidate.layers
+            )
+            _write(connection, run_id, candidate.fingerprint, candidate.scores)
         connection.execute(insert(schema.event).values(**event))
-    return [dict(one.architecture) for one in chosen]
+    return [dict(candidate.architecture) for candidate in selected]
 
 
 def warmed_up(store: Reading, run: str | int) -> list[dict[str, Any]] | None:
-    """What :func:`record_warm_up` chose, or None where the run had no warm-up yet."""
+    """Return the architectures that :func:`record_warm_up` selected, or None if the run had no warm-up yet."""
     a = schema.architecture.c
-    told = store.events(run, WARMED_UP)
-    if not told:
+    events = store.events(run, WARMED_UP)
+    if not events:
         return None
-    chosen = told[-1]["detail"]["chosen"]
+    selected = events[-1]["detail"]["chosen"]
     with store.reading() as connection:
-        rows = connection.execute(select(a.fingerprint, a.json).where(a.fingerprint.in_(chosen)))
-        found = {row.fingerprint: row.json for row in rows}
-    return [found[fingerprint] for fingerprint in chosen]
+        rows = connection.execute(select(a.fingerprint, a.json).where(a.fingerprint.in_(selected)))
+        architectures = {row.fingerprint: row.json for row in rows}
+    # The event holds the order of the scores, which the rows of the database do not have.
+    return [architectures[fingerprint] for fingerprint in selected]
 
 
 def _write(connection: Any, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
@@ -94,12 +97,13 @@ def _write(connection: Any, run_id: int, fingerprint: str, scores: Mapping[str, 
 
 
 def _value(score: float | str) -> dict[str, float | str | None]:
-    said = isinstance(score, str)
-    return {"value": None if said else score, "reason": score if said else None}
+    """Return the columns ``value`` and ``reason`` of a score; a text is the reason why there is no score."""
+    missing = isinstance(score, str)
+    return {"value": None if missing else score, "reason": score if missing else None}
 
 
 def scores(store: Reading, run: str | int, name: str) -> dict[str, float | None]:
-    """What the proxy ``name`` said of each architecture of the run, by fingerprint; None where it had a reason not to.
+    """Return the score by the proxy ``name`` of each architecture of the run, by fingerprint; None if it has no score.
 
     >>> scores(store, "digits", "synflow")  # doctest: +SKIP
     {'3f2a...': 61.2, '9c01...': None}
@@ -111,7 +115,7 @@ def scores(store: Reading, run: str | int, name: str) -> dict[str, float | None]
 
 
 def scores_of(store: Reading, run: str | int, fingerprint: str) -> dict[str, float | str]:
-    """What each proxy said of one architecture: a score, or why there is none."""
+    """Return each proxy's score of one architecture, or the reason why it has none."""
     with store.reading() as connection:
         where = (_p.run_id == run_id_of(connection, run), _p.fingerprint == fingerprint)
         rows = connection.execute(select(_p.name, _p.value, _p.reason).where(*where).order_by(_p.name))
@@ -119,28 +123,32 @@ def scores_of(store: Reading, run: str | int, fingerprint: str) -> dict[str, flo
 
 
 def rank_correlations(store: Reading, run: str | int, trials: Sequence[Trial]) -> list[RankCorrelation]:
-    """How well each proxy of the run ranks ``trials``: those trained to their end, none stopped early.
+    """Return the rank correlation of each proxy of the run with the validation accuracy of the completed ``trials``.
 
-    Parameters and multiply-accumulates come first: they are the proxies that cost nothing.
+    Parameters and multiply-accumulates (MACs) come first: they are the baselines that need no computation.
     """
-    ended = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
+    # Trials that were stopped early are left out: their accuracies are of different numbers of epochs.
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
     with store.reading() as connection:
         query = select(_p.name).where(_p.run_id == run_id_of(connection, run)).distinct().order_by(_p.name)
-        names = [name for name in connection.scalars(query) if name not in FREE]
-    found = [_correlation(name, ended, [getattr(trial, name) for trial in ended]) for name in FREE]
+        names = [name for name in connection.scalars(query) if name not in COST_PROXIES]
+    correlations = [
+        _correlation(name, completed, [getattr(trial, name) for trial in completed]) for name in COST_PROXIES
+    ]
     for name in names:
-        said = scores(store, run, name)
-        found.append(_correlation(name, ended, [said.get(trial.fingerprint) for trial in ended]))
-    return found
+        by_fingerprint = scores(store, run, name)
+        values = [by_fingerprint.get(trial.fingerprint) for trial in completed]
+        correlations.append(_correlation(name, completed, values))
+    return correlations
 
 
 def _correlation(name: str, trials: Sequence[Trial], values: Sequence[float | None]) -> RankCorrelation:
     from scipy.stats import kendalltau, spearmanr
 
-    pairs = [(v, trial.val_accuracy) for v, trial in zip(values, trials, strict=True) if v is not None]
+    pairs = [(score, trial.val_accuracy) for score, trial in zip(values, trials, strict=True) if score is not None]
+    # If all scores or all accuracies are equal, a rank correlation is not defined.
     if len(pairs) < LEAST or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
         return RankCorrelation(name, len(pairs), None, None)
-    score, accuracy = zip(*pairs, strict=True)
-    return RankCorrelation(
-        name, len(pairs), float(spearmanr(score, accuracy).statistic), float(kendalltau(score, accuracy).statistic)
-    )
+    ranked, accuracies = zip(*pairs, strict=True)
+    spearman, kendall = spearmanr(ranked, accuracies).statistic, kendalltau(ranked, accuracies).statistic
+    return RankCorrelation(name, len(pairs), float(spearman), float(kendall))

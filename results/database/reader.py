@@ -1,4 +1,4 @@
-"""Reading: what a store is asked."""
+"""Read access to the results database."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,27 +9,27 @@ from sqlalchemy import Connection, Engine, Row, or_, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from . import schema
-from .engine import reader
-from .errors import LostError, NotStorableError, store_error
+from .engine import read_only_engine
+from .errors import ConnectionLostError, NotStorableError, store_error
 from .records import DatasetRecord, History, RunRecord, Trial, TrialState
-from .retry import Patience, passing
-from .rows import TRIALS, dataset_of, recalled, run_id_of, runs_of, trials_of
+from .retry import RetryPolicy, is_transient
+from .rows import TRIALS, dataset_of, decode_metric, run_id_of, runs_of, trials_of
 
 _t = schema.trial.c
-_NONE_YET = History()
+_EMPTY_HISTORY = History()
 T = TypeVar("T")
 
 
 class Reading:
-    """The questions a store answers. Each is one deferred transaction: it never waits for a writer.
+    """Queries of a results database. Each query is one read transaction and never waits for a writer.
 
-    ``run`` is a name or an id; an unknown one is a ``ValueError`` that names the nearest.
+    The argument ``run`` is a run's name or its id. An unknown run raises ``ValueError`` with the most similar name.
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.engine, self.name = engine, name
-        self.patience = Patience(name)
-        self._reader = reader(engine)
+        self.retry = RetryPolicy(name)
+        self._read_engine = read_only_engine(engine)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -40,133 +40,144 @@ class Reading:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection in a transaction that only reads."""
-        with self._transaction(self._reader) as connection:
+        """Yield a connection in a transaction that only reads."""
+        with self._transaction(self._read_engine) as connection:
             yield connection
 
-    def ask(self, act: Callable[[Connection], T]) -> T:
-        """What ``act`` reads in one transaction; asked again where the server was away in between."""
+    def ask(self, operation: Callable[[Connection], T]) -> T:
+        """Run ``operation`` in a read transaction and return its result; run it again if the connection was lost."""
 
-        def once() -> T:
+        def attempt() -> T:
             with self.reading() as connection:
-                return act(connection)
+                return operation(connection)
 
-        return self.patience.keep(once)
+        return self.retry.call(attempt)
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
-        """A connection in a transaction of its own; a server that is away is waited for."""
-        with self._translated(), self.patience.keep(partial(self._connected, engine)) as connection, connection.begin():
+        """Yield a connection in a new transaction; wait for the server while it cannot be reached."""
+        # Only the connection is retried, because the block of a ``with`` statement cannot run twice; see ``ask``.
+        with self._translated(), self.retry.call(partial(self._connect, engine)) as connection, connection.begin():
             yield connection
 
-    def _connected(self, engine: Engine) -> Connection:
+    def _connect(self, engine: Engine) -> Connection:
         with self._translated():
             return engine.connect()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        """Replace SQLAlchemy's errors by those of this package, whose messages contain a fix."""
         try:
             yield
-        except DBAPIError as error:
-            if passing(error):
-                said = " ".join(str(error.orig).split())
-                raise LostError(f"{self.name} is away: {said}; start its server again") from error
+        except DBAPIError as error:  # a subclass of StatementError, so it must come first
+            if is_transient(error):
+                reason = " ".join(str(error.orig).split())
+                raise ConnectionLostError(f"{self.name} cannot be reached: {reason}; start its server again") from error
             raise store_error(self.name, str(error.orig)) from error
-        except StatementError as error:
+        except StatementError as error:  # a value could not be converted for the database
             known = isinstance(error.orig, NotStorableError)
             raise (error.orig if known and error.orig else NotStorableError(error.orig)) from error
 
     def runs(self) -> list[RunRecord]:
-        """All runs, oldest first."""
+        """Return all runs, oldest first."""
         return self.ask(runs_of)
 
     def run(self, run: str | int) -> RunRecord:
-        """The run of this name or id."""
+        """Return the run of this name or id."""
         return self.ask(lambda connection: runs_of(connection, schema.run.c.run_id == run_id_of(connection, run))[0])
 
     def trial(self, trial_id: int) -> Trial:
-        """The trial of this id; ``ValueError`` where there is none."""
-        found = self.ask(lambda connection: trials_of(connection, TRIALS.where(_t.trial_id == trial_id)))
-        if not found:
-            raise ValueError(f"no trial has the id {trial_id}; list them with: archsieve results list")
-        return found[0]
+        """Return the trial of this id; raise ``ValueError`` if there is none."""
+        trials = self.ask(lambda connection: trials_of(connection, TRIALS.where(_t.trial_id == trial_id)))
+        if not trials:
+            raise ValueError(f"no trial has the id {trial_id}; list the trials with: archsieve results list")
+        return trials[0]
 
     def trials(self, run: str | int | None = None, *, states: Iterable[TrialState] | None = None) -> list[Trial]:
-        """The trials of one run or of all, by run and number, in any state or in one of ``states``."""
+        """Return the trials of one run or of all runs, ordered by run and number.
+
+        With ``states`` only the trials in one of these states are returned.
+        """
         query = TRIALS.order_by(_t.run_id, _t.number)
         if states is not None:
             query = query.where(_t.state.in_(list(states)))
 
-        def found(connection: Connection) -> list[Trial]:
-            asked = query if run is None else query.where(_t.run_id == run_id_of(connection, run))
-            return trials_of(connection, asked)
+        def select_trials(connection: Connection) -> list[Trial]:
+            return trials_of(connection, query if run is None else query.where(_t.run_id == run_id_of(connection, run)))
 
-        return self.ask(found)
+        return self.ask(select_trials)
 
     def trained(self, fingerprint: str, dataset_hash: str) -> list[Trial]:
-        """The trials that trained this architecture on these data to the end, in any run, the first one first."""
+        """Return the completed trials of this architecture on this dataset, in any run, oldest first.
+
+        Trials that reuse the result of another trial are left out: they were not trained.
+        """
         query = TRIALS.where(_t.fingerprint == fingerprint, _t.state == TrialState.COMPLETED.value)
         query = query.where(_t.source_trial_id.is_(None), _t.val_accuracy.is_not(None))
         query = query.where(schema.run.c.dataset_hash == dataset_hash).order_by(_t.trial_id)
         return self.ask(lambda connection: trials_of(connection, query))
 
-    def history(self, run: str | int, since: History = _NONE_YET) -> History:
-        """All trials of one run: what a searcher sees.
+    def history(self, run: str | int, since: History = _EMPTY_HISTORY) -> History:
+        """Return all trials of one run: the input of a searcher.
 
-        ``since`` is what was read of the run before. Of it, trials that have ended are taken as they are: nothing
-        changes them any more, so that a driver does not read all of a long run again for each new trial.
+        ``since`` is an earlier history of the same run. Its final trials are used again instead of read, because they
+        cannot change: a driver of a long run does not read the whole run for each new trial.
         """
 
-        def found(connection: Connection) -> list[Trial]:
+        def select_changed(connection: Connection) -> list[Trial]:
             query = TRIALS.where(_t.run_id == run_id_of(connection, run))
             if since.ended:
-                under_way = [trial.trial for trial in since.unfinished]
-                query = query.where(or_(_t.number > since.trials[-1].number, _t.trial_id.in_(under_way)))
+                # Only unfinished trials can have changed, and new trials have higher numbers.
+                unfinished = [trial.trial for trial in since.unfinished]
+                query = query.where(or_(_t.number > since.trials[-1].number, _t.trial_id.in_(unfinished)))
             return trials_of(connection, query)
 
-        return History(tuple(sorted([*since.ended, *self.ask(found)], key=lambda trial: trial.number)))
+        return History(tuple(sorted([*since.ended, *self.ask(select_changed)], key=lambda trial: trial.number)))
 
     def curve(self, trial_id: int) -> dict[str, list[tuple[int, float]]]:
-        """``(step, value)`` by metric name; what was NaN or infinite is so again."""
+        """Return pairs ``(step, value)`` by metric name, ordered by step; values may be NaN or infinite."""
         c = schema.metric.c
         query = select(c.name, c.step, c.value, c.special).where(c.trial_id == trial_id).order_by(c.name, c.step)
         curves: dict[str, list[tuple[int, float]]] = {}
         for row in self._rows(query):
-            curves.setdefault(row.name, []).append((row.step, recalled(row.value, row.special)))
+            curves.setdefault(row.name, []).append((row.step, decode_metric(row.value, row.special)))
         return curves
 
     def layers(self, fingerprint: str) -> list[dict[str, Any]]:
-        """The layers of an architecture in order: name, kind, out_shape, params, macs, activations."""
+        """Return the layers of an architecture in order: name, kind, out_shape, params, macs, activations."""
         c = schema.layer.c
+        # Without the key columns, a layer has the entries that it was proposed with.
         columns = [column for column in c if column.name not in ("fingerprint", "idx")]
         return self._dicts(select(*columns).where(c.fingerprint == fingerprint).order_by(c.idx))
 
     def dataset(self, content_hash: str) -> DatasetRecord:
-        """The data set whose content has this hash; ``ValueError`` where there is none."""
+        """Return the dataset whose content has this hash; raise ``ValueError`` if there is none."""
         rows = self._rows(select(schema.dataset).where(schema.dataset.c.content_hash == content_hash))
         if not rows:
-            raise ValueError(f"no data set has the content hash {content_hash!r}; take it from a run of this store")
+            raise ValueError(
+                f"no dataset has the content hash {content_hash!r}; use the dataset_hash of a run in this database"
+            )
         return dataset_of(rows[0])
 
     def provenance(self, run: str | int) -> list[dict[str, Any]]:
-        """The processes that drove a run, the first one first."""
+        """Return the processes that drove a run, oldest first."""
         return self._dicts_of_run(schema.process, schema.process.c.process_id, run)
 
     def events(self, run: str | int, kind: str | None = None, *, trial_id: int | None = None) -> list[dict[str, Any]]:
-        """The events of a run, oldest first: all, those of one ``kind``, those of one trial."""
+        """Return the events of a run, oldest first; only those of ``kind`` or of one trial if given."""
         e = schema.event.c
-        narrow = [] if kind is None else [e.kind == kind]
-        narrow += [] if trial_id is None else [e.trial_id == trial_id]
-        return self._dicts_of_run(schema.event, e.event_id, run, *narrow)
+        conditions = [] if kind is None else [e.kind == kind]
+        conditions += [] if trial_id is None else [e.trial_id == trial_id]
+        return self._dicts_of_run(schema.event, e.event_id, run, *conditions)
 
     def artifacts(self, trial_id: int) -> list[dict[str, Any]]:
-        """The files of a trial: kind, uri, bytes, sha256."""
+        """Return the artifacts of a trial: kind, uri, bytes (the size), sha256."""
         c = schema.artifact.c
         return self._dicts(select(schema.artifact).where(c.trial_id == trial_id).order_by(c.artifact_id))
 
-    def _dicts_of_run(self, table: Any, order: Any, run: str | int, *narrow: Any) -> list[dict[str, Any]]:
+    def _dicts_of_run(self, table: Any, order: Any, run: str | int, *conditions: Any) -> list[dict[str, Any]]:
         run_id = self.ask(lambda connection: run_id_of(connection, run))
-        return self._dicts(select(table).where(table.c.run_id == run_id, *narrow).order_by(order))
+        return self._dicts(select(table).where(table.c.run_id == run_id, *conditions).order_by(order))
 
     def _dicts(self, query: Any) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in self._rows(query)]

@@ -1,4 +1,4 @@
-"""Records: what the store holds, as frozen values."""
+"""Record classes: the contents of the results database as frozen dataclasses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -10,15 +10,15 @@ from typing import Any
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.lookup import unknown
 
-# What the store says of a network before it is trained, and after: by these names everywhere.
-OWN_COSTS = ("params", "macs", "activations")  # an architecture's own; memory depends on the batch too
-COSTS = (*OWN_COSTS, "memory_bytes")
-IMPORTED = "imported_from"  # in the settings of a run that another tool made, instead of a search file's
+# Names of costs and metrics. Database columns, attributes and JSON keys all use them.
+OWN_COSTS = ("params", "macs", "activations")  # costs that depend on the architecture alone
+COSTS = (*OWN_COSTS, "memory_bytes")  # the memory in training depends on the batch size too
+IMPORTED = "imported_from"  # key in the settings of a run that another tool made; such settings are no search file
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 
 
 class TrialState(StrEnum):
-    """Where a trial stands. Completed, stopped early and failed are final."""
+    """State of a trial. Completed, stopped early and failed are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -56,12 +56,12 @@ class FailKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One architecture with one recipe and one seed: what it costs and how well it did.
+    """One architecture with one recipe and one seed, with its costs and its metrics.
 
-    ``trial`` is its id in the store, ``number`` its place 0..N-1 in ``run``. ``choices`` are the searcher's own
-    coordinates (path -> option index or value). Accuracies are fractions in [0, 1] at ``best_epoch``; ``latency_ms``
-    is the median forward pass as measured on its worker; times are UTC; ``duration_s`` adds up all attempts.
-    ``source`` is the trial of an earlier run whose figures these are, where nothing had to be trained again.
+    ``trial`` is its id in the database, ``number`` its index 0..N-1 in ``run``. ``choices`` are the point in the
+    search space (path -> option index or value). Accuracies are fractions in [0, 1] at ``best_epoch``. ``latency_ms``
+    is the median latency of a forward pass, measured on the trial's worker. Times are UTC. ``duration_s`` is the sum
+    over all attempts. ``source`` is the id of an earlier trial whose result this trial reuses without training.
     """
 
     trial: int
@@ -69,6 +69,7 @@ class Trial:
     number: int
     state: TrialState
     fingerprint: str
+    # Mappings are not hashable, so they do not take part in the hash of the record.
     architecture: Mapping[str, Any] = field(hash=False)
     choices: Mapping[str, Any] = field(hash=False)
     recipe: Mapping[str, Any] = field(hash=False)
@@ -101,21 +102,27 @@ class Trial:
 
 
 def rank(trial: Trial) -> tuple[float, int, int, int]:
-    """The order of merit, smallest first: validation accuracy, then fewer params, fewer macs, the lower id."""
+    """Return the ranking key, smallest first: higher validation accuracy, fewer params, fewer macs, lower id.
+
+    A trial without a validation accuracy ranks last.
+    """
     accuracy = float("-inf") if trial.val_accuracy is None else trial.val_accuracy
+    # The id makes the order total, so that the best trial does not depend on the order of the rows.
     return (-accuracy, trial.params, trial.macs, trial.trial)
 
 
 @dataclass(frozen=True)
 class History:
-    """All trials of one run in the order of their numbers: what a searcher sees."""
+    """All trials of one run, ordered by number: the input of a searcher."""
 
     trials: tuple[Trial, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = [trial.number for trial in self.trials]
         if numbers != sorted(set(numbers)) or len({trial.run for trial in self.trials}) > 1:
-            raise ValueError(f"a history holds the trials of one run in order of number, but got {numbers}; sort them")
+            raise ValueError(
+                f"a history must hold the trials of one run, ordered by number, but got numbers {numbers}; sort them"
+            )
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -123,6 +130,8 @@ class History:
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials)
 
+    # cached_property works on a frozen dataclass, because it writes to __dict__ directly. Searchers read these
+    # properties several times for one history.
     @cached_property
     def finished(self) -> tuple[Trial, ...]:
         """The trials that completed or were stopped early."""
@@ -130,7 +139,7 @@ class History:
 
     @cached_property
     def ended(self) -> tuple[Trial, ...]:
-        """The trials that completed, were stopped early or failed: nothing changes them any more."""
+        """The trials that completed, were stopped early or failed; they never change again."""
         return tuple(trial for trial in self.trials if trial.state.final)
 
     @cached_property
@@ -140,22 +149,23 @@ class History:
 
     @cached_property
     def fingerprints(self) -> frozenset[str]:
-        """The architectures proposed so far, failed ones included."""
+        """The fingerprints of all architectures proposed so far, including those that failed."""
         return frozenset(trial.fingerprint for trial in self.trials)
 
     def best(self, budget: Budget | None = None) -> Trial | None:
-        """The finished trial with the highest validation accuracy (see :func:`rank`), or ``None`` without one.
+        """Return the best finished trial by :func:`rank`, or ``None`` if no finished trial has a validation accuracy.
 
-        With ``budget`` only what was measured in time; its other limits no trial of a search breaks.
+        Of ``budget``, only the latency limit applies: the search proposes no trial that exceeds another limit, but
+        the latency is known only after the measurement.
         """
-        asked = budget or Budget()
-        scored = (t for t in self.finished if t.val_accuracy is not None and asked.in_time(t.latency_ms))
-        return min(scored, key=rank, default=None)
+        limits = budget or Budget()
+        candidates = (t for t in self.finished if t.val_accuracy is not None and limits.in_time(t.latency_ms))
+        return min(candidates, key=rank, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """A data set as it was split, identified by the hash of its content."""
+    """A dataset with its split, identified by the hash of its content."""
 
     content_hash: str
     name: str
@@ -169,12 +179,13 @@ class DatasetRecord:
 
     @classmethod
     def of(cls, entries: Mapping[str, Any]) -> "DatasetRecord":
-        """The record of ``entries``; an unknown key is refused, the nearest named."""
+        """Create the record from ``entries``; an unknown key raises ``ValueError`` with the most similar key."""
         known = {f.name for f in fields(cls)}
         for name in entries:
             if name not in known:
-                raise ValueError(unknown("data set key", name, known))
+                raise ValueError(unknown("dataset key", name, known))
         values = dict(entries)
+        # JSON has no tuples; a frozen record needs them.
         for name in ("class_names", "input_shape"):
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
@@ -182,7 +193,7 @@ class DatasetRecord:
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """Status of a run."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -192,7 +203,10 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One search: its settings and how far it came. ``counts`` are trials by state, ``version`` is archsieve's."""
+    """One run of a search: its settings and progress.
+
+    ``counts`` is the number of trials by state. ``version`` is the version of archsieve that created the run.
+    """
 
     run_id: int
     name: str
@@ -209,5 +223,5 @@ class RunRecord:
 
     @property
     def trials(self) -> int:
-        """How many trials were proposed."""
+        """The number of trials proposed so far."""
         return sum(self.counts.values())

@@ -1,4 +1,4 @@
-"""Patience: a database that is away for a moment is asked again, for a while."""
+"""Retry policy: run a database operation again for a limited time while the server cannot be reached."""
 
 import logging
 import random
@@ -9,58 +9,63 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from .errors import LostError
+from .errors import ConnectionLostError
 from .sqlite_file import BUSY_S
 
-SLOW_S = 2.0  # no answer for so long is told
-PAUSE_S = 0.5  # the longest wait between two tries; chance keeps several drivers apart
-# PostgreSQL's words for what is over in a moment: it stops, starts, is full, or chose this one of two to step back
-_PASSING = ("40001", "40P01", "57P01", "57P02", "57P03", "53300")
-_CONNECTION = "08"
+WARN_AFTER_S = 2.0  # a shorter wait for a lock is not reported
+MAX_PAUSE_S = 0.5  # longest pause between two attempts; random, so that several drivers do not retry together
+# SQLSTATE codes of PostgreSQL for conditions that pass: serialization failure, deadlock, server shutdown or crash,
+# server starting up, too many connections. Class 08 holds all connection errors.
+_TRANSIENT_CODES = ("40001", "40P01", "57P01", "57P02", "57P03", "53300")
+_CONNECTION_CLASS = "08"
 log = logging.getLogger("archsieve")
 
 T = TypeVar("T")
 
 
-def passing(error: DBAPIError) -> bool:
-    """Whether what went wrong may go right in a moment. SQLite has waited for its lock by itself."""
+def is_transient(error: DBAPIError) -> bool:
+    """Return whether the operation may succeed if it is repeated shortly after ``error``.
+
+    No error of SQLite is transient, because SQLite has already waited for its lock (see ``sqlite_file.BUSY_S``).
+    """
     if isinstance(error.orig, sqlite3.Error):
         return False
-    state = getattr(error.orig, "sqlstate", None)
-    if state is None:
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate is None:
+        # The driver failed before the server answered.
         return error.connection_invalidated or isinstance(error, OperationalError)
-    return state in _PASSING or state.startswith(_CONNECTION)
+    return sqlstate in _TRANSIENT_CODES or sqlstate.startswith(_CONNECTION_CLASS)
 
 
-class Patience:
-    """How long a store waits for its database, and that it says so once."""
+class RetryPolicy:
+    """Repeats operations on the database ``name`` for up to ``limit_s`` seconds, and warns once about the delay."""
 
     def __init__(self, name: str, limit_s: float = BUSY_S) -> None:
         self.name, self.limit_s = name, limit_s
         self._warned = False
 
-    def keep(self, act: Callable[[], T]) -> T:
-        """What ``act`` returns; it is called again as long as it raises ``LostError``, at most for ``limit_s``.
+    def call(self, operation: Callable[[], T]) -> T:
+        """Return the result of ``operation``; repeat it while it raises ``ConnectionLostError``, up to ``limit_s``.
 
-        A loop of our own: a call through tenacity takes 45 us where this one takes 0.2 us, twice in a read of 1 ms, and
-        its import adds 27 ms to every command.
+        This is a loop and not tenacity because a call through tenacity takes 45 us, and this one 0.2 us; a read of
+        1 ms makes two such calls. The import of tenacity would add 27 ms to every command.
         """
-        began = time.monotonic()
+        start = time.monotonic()
         while True:
             try:
-                return act()
-            except LostError as error:
-                if time.monotonic() - began > self.limit_s:
+                return operation()
+            except ConnectionLostError as error:
+                if time.monotonic() - start > self.limit_s:
                     raise
-                self._tell("%s; trying again for up to %.0f s", str(error), self.limit_s)
-            time.sleep(PAUSE_S * random.uniform(0.1, 1))
+                self._warn_once("%s; trying again for up to %.0f s", str(error), self.limit_s)
+            time.sleep(MAX_PAUSE_S * random.uniform(0.1, 1))
 
-    def waited(self, since: float) -> None:
-        """Say, once, that another program held the database for long; ``since`` is of the monotonic clock."""
-        if (waited_s := time.monotonic() - since) > SLOW_S:
-            self._tell("%s was locked by another program for %.0f s; what is new waited", self.name, waited_s)
+    def warn_if_slow(self, since: float) -> None:
+        """Warn, once, if the database was locked for long; ``since`` is a value of ``time.monotonic()``."""
+        if (waited_s := time.monotonic() - since) > WARN_AFTER_S:
+            self._warn_once("%s was locked by another process for %.0f s; writes were delayed", self.name, waited_s)
 
-    def _tell(self, text: str, *facts: object) -> None:
+    def _warn_once(self, message: str, *values: object) -> None:
         if not self._warned:
             self._warned = True
-            log.warning(text, *facts)
+            log.warning(message, *values)

@@ -1,7 +1,7 @@
 """Schema: the tables of the results database.
 
-Times are UTC. Costs stand in ``architecture`` and again in ``trial``, so that the best under a budget is read from
-one index. A figure that is no finite number is NULL in ``metric.value`` and named in ``metric.special``.
+Times are UTC. The costs are in ``architecture`` and again in ``trial``, so that one index answers which trial is best
+under a budget. A metric that is not finite is NULL in ``metric.value``, and its name is in ``metric.special``.
 """
 
 from datetime import UTC, datetime
@@ -38,17 +38,17 @@ metadata = MetaData()
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment: aware in Python, naive UTC in the database."""
+    """A point in time: with a time zone in Python, in UTC without a time zone in the database."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The moment without its zone, in UTC."""
+        """Convert to UTC and remove the time zone."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The moment with its zone."""
+        """Add the time zone UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -61,20 +61,25 @@ def _to(target: str, *, name: str | None = None, primary_key: bool = False, null
     return Column(name or target.split(".")[1], column, primary_key=primary_key, nullable=nullable)
 
 
+# 64 bits, because MACs and bytes can exceed 2**31, the limit of PostgreSQL's INTEGER.
 def _costs() -> list[Column[int]]:
     return [Column(name, BigInteger, nullable=False) for name in ("params", "macs", "activations", "memory_bytes")]
 
 
-_partials: list[tuple[Index, ColumnElement[bool]]] = []
+_partial_indexes: list[tuple[Index, ColumnElement[bool]]] = []
 
 
-def _partial(name: str, *columns: Any, where: ColumnElement[bool], unique: bool = False) -> None:
-    _partials.append((Index(name, *columns, unique=unique, sqlite_where=where), where))
+def _partial_index(name: str, *columns: Any, where: ColumnElement[bool], unique: bool = False) -> None:
+    _partial_indexes.append((Index(name, *columns, unique=unique, sqlite_where=where), where))
 
 
-def suit_postgresql() -> None:
-    """Make the partial indices partial on PostgreSQL too; its dialect takes 50 ms to import and is only now needed."""
-    for index, where in _partials:
+def enable_postgresql_partial_indexes() -> None:
+    """Set the conditions of the partial indexes for PostgreSQL.
+
+    This is a function because the options import PostgreSQL's dialect, which takes 50 ms and which most processes do
+    not need.
+    """
+    for index, where in _partial_indexes:
         index.dialect_options["postgresql"]["where"] = where
 
 
@@ -91,6 +96,7 @@ dataset = Table(
     Column("content_hash", String, primary_key=True),
     Column("name", String, nullable=False),
     *(Column(name, Integer) for name in ("n_train", "n_val", "n_test", "n_classes")),
+    # none_as_null: None becomes NULL instead of the JSON text null.
     Column("class_names", JSON(none_as_null=True)),
     Column("input_shape", JSON(none_as_null=True)),
     Column("split_seed", BigInteger),
@@ -130,7 +136,8 @@ process = Table(
     Column("ended_at", Utc),
     Column("end_reason", String),
 )
-_partial("process_lease", process.c.run_id, where=process.c.ended_at.is_(None), unique=True)
+# A run has at most one open process: the database itself refuses a second driver.
+_partial_index("process_lease", process.c.run_id, where=process.c.ended_at.is_(None), unique=True)
 
 architecture = Table(
     "architecture",
@@ -176,26 +183,27 @@ trial = Table(
     Column("ended_at", Utc),
     Column("device", String),
     Column("duration_s", Float),
-    _to("trial.trial_id", name="source_trial_id", nullable=True),  # where its figures come from, if from another run
-    UniqueConstraint("run_id", "number"),
+    _to("trial.trial_id", name="source_trial_id", nullable=True),  # the trial whose result this one reuses, if any
+    UniqueConstraint("run_id", "number"),  # two drivers cannot write the same number
     CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in TrialState)})", name="trial_state"),
 )
 _scored = trial.c.val_accuracy.is_not(None)
-# Best first, with every column that a budget or a filter reads: the answer never touches the table.
-_merit = (
+# Best trial first, and every column that a budget or a filter reads, so that a query reads the index alone.
+_ranking_columns = (
     trial.c.val_accuracy.desc(),
     *(trial.c[name] for name in ("params", "macs", "trial_id", "state", "run_id", "activations", "memory_bytes")),
     trial.c.latency_ms,
 )
-_partial("trial_merit", *_merit, where=_scored)
-_partial("trial_merit_in_run", trial.c.run_id, *_merit, where=_scored)
-# All that a question may ask of a trial but its JSON and its reason: a fifth of the table to be read through.
-SCANNED = (
+_partial_index("trial_merit", *_ranking_columns, where=_scored)
+_partial_index("trial_merit_in_run", trial.c.run_id, *_ranking_columns, where=_scored)
+# All columns that a filter query may use, except the JSON columns and ``reason``. A query on any other column than
+# those of the indexes above reads this index from start to end, which is a fifth of the table's size.
+SCAN_COLUMNS = (
     *("run_id", "trial_id", "state", "params", "macs", "val_accuracy", "epochs_done", "number", "activations"),
     *("memory_bytes", "latency_ms", "val_loss", "train_accuracy", "train_loss", "best_epoch", "duration_s", "seed"),
     *("fail_kind", "device", "source_trial_id", "created_at", "started_at", "ended_at", "fingerprint"),
 )
-Index("trial_scan", *(trial.c[name] for name in SCANNED))
+Index("trial_scan", *(trial.c[name] for name in SCAN_COLUMNS))
 Index("trial_fingerprint", trial.c.fingerprint)
 
 attempt = Table(
@@ -211,6 +219,7 @@ attempt = Table(
     Column("outcome", String),
 )
 
+# Exactly one of value and special is set; see rows.stored.
 metric = Table(
     "metric",
     metadata,
@@ -221,7 +230,7 @@ metric = Table(
     Column("special", String),
     CheckConstraint("(value IS NULL) = (special IS NOT NULL)", name="metric_value_or_special"),
     CheckConstraint("special IN ('nan', '+inf', '-inf')", name="metric_special"),
-    sqlite_with_rowid=False,
+    sqlite_with_rowid=False,  # one B-tree in the order of the primary key, without a second index
 )
 
 measurement = Table(
@@ -229,13 +238,13 @@ measurement = Table(
     metadata,
     _id("measurement_id"),
     _to("run.run_id"),
-    _to("trial.trial_id", nullable=True),  # none: measured untrained, to calibrate the run's predictor
+    _to("trial.trial_id", nullable=True),  # NULL: an untrained network that calibrates the latency predictor
     _to("architecture.fingerprint"),
     *(Column(name, String, nullable=False) for name in ("device", "machine", "torch", "precision")),
     *(Column(name, Integer, nullable=False) for name in ("batch_size", "threads", "warmup", "n")),
     *(Column(name, Float, nullable=False) for name in ("latency_ms_p50", "latency_ms_p90")),
     Column("peak_memory_bytes", BigInteger),
-    Column("predicted_ms", Float),  # by a predictor that had not seen this network
+    Column("predicted_ms", Float),  # by a predictor that was not fitted on this network
     Column("measured_at", Utc, nullable=False),
 )
 Index("measurement_of_run", measurement.c.run_id, measurement.c.trial_id)
@@ -280,13 +289,14 @@ Index("event_of_run", event.c.run_id, event.c.at)
 
 
 def identity() -> dict[str, str]:
-    """What ``meta`` says of a store: whose it is, and by which schema it was made."""
+    """Return the entries of the table ``meta``: the application and the schema version."""
     return {"application": APPLICATION, "schema_version": str(SCHEMA_VERSION)}
 
 
 def check_uri(uri: str) -> str:
-    """Return ``uri`` if it can be stored in ``artifact.uri``: a relative path without ``..``; else ``ValueError``."""
+    """Return ``uri`` if it is a relative path without ``..``, as ``artifact.uri`` needs; else raise ``ValueError``."""
     path = PurePosixPath(uri)
+    # A backslash or a colon would make it another path, or a drive or a URL, on another system.
     if not uri or path.is_absolute() or ".." in path.parts or "\\" in uri or ":" in uri or "\0" in uri:
-        raise ValueError(f"an artifact's path is relative, with '/' and without '..', but got {uri!r}")
+        raise ValueError(f"the path of an artifact must be relative, with '/' and without '..', but got {uri!r}")
     return uri

@@ -1,4 +1,4 @@
-"""What a zero-shot search ended in, as the store has it: the table of its test, and what explains its model."""
+"""Zero-shot records: test results and the explanation of a zero-shot search's final model, stored as events."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 from .reader import Reading
 from .records import Trial
 
-TESTED = "zero_shot_tested"  # the event that keeps the table
-NOT_TESTED = "zero_shot_not_tested"  # the event that tells why there is no table
-EXPLAINED = "zero_shot_explained"  # the event that keeps words and pictures
-MODEL = "zero-shot-model"  # the kind of artifact
+TESTED = "zero_shot_tested"  # kind of the event that holds the table of test results
+NOT_TESTED = "zero_shot_not_tested"  # kind of the event that holds the reason why there is no table
+EXPLAINED = "zero_shot_explained"  # kind of the event that holds the words and images that explain the model
+MODEL = "zero-shot-model"  # kind of the artifact that holds the final model
 
-OF_ZERO_SHOT = ("val_roc_auc", "val_h", "gamma")  # further figures of a zero-shot trial's epochs
+OF_ZERO_SHOT = ("val_roc_auc", "val_h", "gamma")  # further metrics of each epoch of a zero-shot trial
 CALIBRATED_H = "calibrated H on validation classes"
 SELECTED_BY = (
     "val_accuracy of a zero-shot trial is H = 2us/(u+s) at the best calibration on the validation classes, which are "
-    "not trained on: u and s are per-class top-1 accuracies on pictures of validation and of training classes, among "
-    "all of both. val_h is H without calibration; val_roc_auc is the validation classes' mean, the negatives being "
-    "pictures of the other validation classes."
+    "not used in training. u and s are per-class top-1 accuracies on images of validation classes and of training "
+    "classes; the labels are all classes of both kinds. val_h is H without calibration. val_roc_auc is the mean over "
+    "the validation classes; its negatives are images of the other validation classes."
 )
 MEASURES = (
-    "Negatives of roc_unseen and pr_unseen are test pictures of the other unseen classes, of roc_seen those of the "
-    "other seen ones; the means weigh the two by their numbers of classes. The labels of top1_unseen are the unseen "
-    "classes, those of u, s and all H every class, seen and unseen. Accuracies are means over classes. h_calibrated "
-    "subtracts from the scores of seen classes what was best on validation classes; ausuc is the exact area under "
-    "the curve of s over u."
+    "Negatives of roc_unseen and pr_unseen are test images of the other unseen classes; negatives of roc_seen and "
+    "pr_seen are test images of the other seen classes. roc_mean and pr_mean weight the two by their numbers of "
+    "classes. The labels of top1_unseen are the unseen classes; the labels of u, s and all H are all classes, seen and "
+    "unseen. Accuracies are means over classes. h_calibrated subtracts from the scores of seen classes the value that "
+    "was best on the validation classes. ausuc is the exact area under the curve of s over u."
 )
 SHOWN = (
     *("roc_unseen", "roc_seen", "roc_mean", "pr_unseen", "pr_seen", "pr_mean"),
@@ -33,37 +33,41 @@ SHOWN = (
 
 
 def table_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
-    """The newest table of the run: which trial was tested, and a row for it and for each baseline; None without one."""
-    return _newest(store, run, TESTED)
+    """Return the latest test table of the run, or None if there is none.
+
+    It names the tested trial and has a row for this trial and for each baseline.
+    """
+    return _latest(store, run, TESTED)
 
 
 def why_not_tested(store: Reading, run: str | int) -> str | None:
-    """Why the newest attempt to test the chosen design came to nothing; None where none has."""
-    found = _newest(store, run, NOT_TESTED)
-    return None if found is None else f"trial {found['trial']} could not be tested: {found['reason']}"
+    """Return why the latest test of the chosen trial failed, or None if no test has failed."""
+    failure = _latest(store, run, NOT_TESTED)
+    return None if failure is None else f"trial {failure['trial']} could not be tested: {failure['reason']}"
 
 
 def settled(store: Reading, run: str | int, trial: Trial) -> bool:
-    """Whether the newest table of the run, or the newest word on why there is none, is of ``trial``."""
-    told = (_newest(store, run, kind) for kind in (TESTED, NOT_TESTED))
-    return any(found is not None and found["trial"] == trial.trial for found in told)
+    """Return whether ``trial`` is the subject of the latest test table of the run, or of its latest failed test."""
+    tests = (_latest(store, run, kind) for kind in (TESTED, NOT_TESTED))
+    return any(test is not None and test["trial"] == trial.trial for test in tests)
 
 
 def explanation_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
-    """The newest explanation of the run's chosen model; None without one."""
-    return _newest(store, run, EXPLAINED)
+    """Return the latest explanation of the run's chosen model, or None if there is none."""
+    return _latest(store, run, EXPLAINED)
 
 
 def is_zero_shot(trial: Trial) -> bool:
-    """Whether the figures of ``trial`` are those of a zero-shot model."""
+    """Return whether ``trial`` trained a zero-shot model."""
+    # Only the recipe of a zero-shot model has the key "form".
     return "form" in trial.recipe
 
 
 def selected_by(trial: Trial) -> str:
-    """What ``val_accuracy`` is in a trial, and so what the best of its run is chosen by."""
+    """Return what ``val_accuracy`` of ``trial`` measures; the best trial of a run is selected by it."""
     return CALIBRATED_H if is_zero_shot(trial) else "validation accuracy"
 
 
-def _newest(store: Reading, run: str | int, kind: str) -> Mapping[str, Any] | None:
-    found = store.events(run, kind)
-    return found[-1]["detail"] if found else None
+def _latest(store: Reading, run: str | int, kind: str) -> Mapping[str, Any] | None:
+    events = store.events(run, kind)
+    return events[-1]["detail"] if events else None

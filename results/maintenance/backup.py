@@ -1,4 +1,4 @@
-"""Backups: a whole copy of a store, made while others write to it."""
+"""Backups: a consistent copy of a database, made while other processes write to it."""
 
 import os
 import sqlite3
@@ -14,14 +14,15 @@ from ..database.errors import StoreError
 from ..database.sqlite_file import check_file, connect
 from ..database.url import Place, place_of
 
-FOLDER = Path("runs")
+BACKUP_FOLDER = Path("runs")  # where backups of a server are written by default
 
 
 def back_up(url_or_path: str | Place, target: Path | None = None) -> Path:
-    """Copy the store to ``target`` (a name with the time in it, beside it, by default); return where.
+    """Copy the database to ``target`` and return the path of the copy.
 
-    The copy of a file is checked before it gets its name; that of a server is made by pg_dump. An older file is never
-    overwritten.
+    By default, the copy of a file is next to it, with the time in its name. The copy is checked before it gets its
+    name. A PostgreSQL database is copied by :func:`dump`. Raises ``StoreError`` if ``target`` exists or if the copy
+    fails.
     """
     path = place_of(url_or_path)
     if not isinstance(path, Path):
@@ -29,47 +30,48 @@ def back_up(url_or_path: str | Place, target: Path | None = None) -> Path:
     check_file(path)
     target = target or path.with_name(f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
     if target.exists():
-        raise StoreError(f"a backup overwrites nothing, but {target} exists; give another name, or remove it")
+        raise StoreError(f"a backup overwrites nothing, but {target} exists; use another name, or remove the file")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole(target) as draft:
             _copy(path, draft)
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path} cannot be copied to {target}: {error}; the original is as it was") from error
+        raise StoreError(f"{path} cannot be copied to {target}: {error}; the original was not changed") from error
     return target
 
 
 def _copy(path: Path, draft: Path) -> None:
     with closing(connect(path, read_only=True)) as source, closing(sqlite3.connect(draft)) as copy:
         source.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
-        (said,) = copy.execute("PRAGMA quick_check").fetchone()
-        if said != "ok":
-            raise sqlite3.DatabaseError(f"it is damaged ({said})")
+        copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file, without a write-ahead log
+        (message,) = copy.execute("PRAGMA quick_check").fetchone()
+        if message != "ok":
+            raise sqlite3.DatabaseError(f"it is damaged ({message})")
 
 
 def dump(url: URL, target: Path | None = None) -> Path:
-    """Write the database at ``url`` to ``target`` with pg_dump and return where; pg_restore reads it.
+    """Write the database at ``url`` to ``target`` with pg_dump and return the path; pg_restore can read the file.
 
-    By default it lies in ./runs, named by the database and the time. An older file is never overwritten. The password
-    goes by the environment of pg_dump alone, where no list of processes shows it.
+    By default the file is in ./runs, with the name of the database and the time in its name. Raises ``StoreError`` if
+    the file exists or if pg_dump fails.
     """
-    target = target or FOLDER / f"{url.database}-{datetime.now():%Y%m%d-%H%M%S}.dump"
+    target = target or BACKUP_FOLDER / f"{url.database}-{datetime.now():%Y%m%d-%H%M%S}.dump"
     if target.exists():
-        raise StoreError(f"a backup overwrites nothing, but {target} exists; give another name, or remove it")
-    place = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    secret = {"PGPASSWORD": url.password} if isinstance(url.password, str) else {}
+        raise StoreError(f"a backup overwrites nothing, but {target} exists; use another name, or remove the file")
+    # pg_dump gets the password through its environment, because a list of processes shows its arguments.
+    address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    password = {"PGPASSWORD": url.password} if isinstance(url.password, str) else {}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with whole(target) as draft:
-            told = ["pg_dump", "--format=custom", f"--file={draft}", f"--dbname={place}"]
-            subprocess.run(told, check=True, capture_output=True, text=True, env={**os.environ, **secret})
+            command = ["pg_dump", "--format=custom", f"--file={draft}", f"--dbname={address}"]
+            subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **password})
     except FileNotFoundError:
         raise StoreError(
-            "a backup of PostgreSQL is made by pg_dump, which is not here; install it (postgresql-client)"
+            "a backup of PostgreSQL needs pg_dump, which was not found; install it (package postgresql-client)"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise StoreError(f"{url} was not copied: pg_dump says: {' '.join(error.stderr.split())}") from None
+        raise StoreError(f"{url} was not copied: pg_dump failed: {' '.join(error.stderr.split())}") from None
     except OSError as error:
         raise StoreError(f"{url} cannot be copied to {target}: {error}") from error
     return target

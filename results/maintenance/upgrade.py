@@ -1,4 +1,4 @@
-"""Upgrades: a store of an older schema brought up to date; the old one is kept, and whole until the new one is."""
+"""Upgrades: migrate a database of an older schema to this release's; the old database is kept as a backup."""
 
 import os
 import sqlite3
@@ -15,52 +15,57 @@ from ..database import schema
 from ..database.atomic_file import whole
 from ..database.engine import check_version, postgresql_engine, schema_version, sqlite_engine
 from ..database.errors import LockedError, StoreError, store_error
-from ..database.lease import STALE, now
+from ..database.lease import HEARTBEAT_TIMEOUT, now
 from ..database.sqlite_file import check_file
 from ..database.url import Place, place_of
 from .backup import dump
 
-WAIT_S = 5.0  # how long others may take to let go of the file
+LOCK_TIMEOUT_S = 5.0  # how long to wait until other processes have closed the file
 
 
-class Upgraded(NamedTuple):
-    """What an upgrade did: the schemas before and after, and where the old store lies, if there was anything to do."""
+class UpgradeResult(NamedTuple):
+    """The schema versions before and after an upgrade, and the path of the backup; None if there was nothing to do."""
 
     before: int
     after: int
     backup: Path | None
 
 
-def upgrade(url_or_path: str | Place, backup: Path | None = None) -> Upgraded:
-    """Bring the store up to this release's schema; ``StoreError`` where it cannot be, and then it is as it was.
+def upgrade(url_or_path: str | Place, backup: Path | None = None) -> UpgradeResult:
+    """Upgrade the database to this release's schema.
 
-    The old store is kept as ``backup``: beside the file, named by its schema, unless said otherwise. Nobody else may
-    have it open.
+    The old database is kept as ``backup``; by default next to the file, with its schema version in its name. Raises
+    ``StoreError`` if the upgrade fails or if another process has the database open; the database is then unchanged.
     """
-    place = place_of(url_or_path)
-    return _upgrade_file(place, backup) if isinstance(place, Path) else _upgrade_server(place, backup)
+    location = place_of(url_or_path)
+    return _upgrade_file(location, backup) if isinstance(location, Path) else _upgrade_server(location, backup)
 
 
-def _upgrade_file(path: Path, backup: Path | None) -> Upgraded:
+def _upgrade_file(path: Path, backup: Path | None) -> UpgradeResult:
     check_file(path)
     before = _version(path)
     if before == schema.SCHEMA_VERSION:
-        return Upgraded(before, before, None)
-    kept = _free(backup or path.with_name(f"{path.stem}-schema-{before}{path.suffix}"), given=backup is not None)
+        return UpgradeResult(before, before, None)
+    default = path.with_name(f"{path.stem}-schema-{before}{path.suffix}")
+    backup_path = _free_path(backup or default, given=backup is not None)
     try:
-        with _held(path) as old, tempfile.TemporaryDirectory(dir=path.parent, prefix=".archsieve-") as folder:
+        with _locked(path) as old, tempfile.TemporaryDirectory(dir=path.parent, prefix=".archsieve-") as folder:
+            # The migration changes a copy. The old file keeps its name until the new one is complete, so that a crash
+            # at any point leaves a valid database.
             new = Path(folder, "new.db")
             with closing(sqlite3.connect(new)) as copy:
                 old.backup(copy)
             _migrate_file(new, before)
-            _keep(old, path, kept)
-            for left in ("-wal", "-shm"):  # both are empty of news, and would be taken for the new file's
-                Path(f"{path}{left}").unlink(missing_ok=True)
+            _keep_backup(old, path, backup_path)
+            # SQLite would read these files of the old database as if they belonged to the new one. They hold no data
+            # any more, because _locked has emptied the log.
+            for suffix in ("-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
             new.replace(path)
-            _on_disk(path.parent)
+            _sync(path.parent)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         raise store_error(str(path), f"it was not upgraded: {getattr(error, 'orig', None) or error}") from error
-    return Upgraded(before, schema.SCHEMA_VERSION, kept)
+    return UpgradeResult(before, schema.SCHEMA_VERSION, backup_path)
 
 
 def _version(path: Path) -> int:
@@ -75,9 +80,12 @@ def _version(path: Path) -> int:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[sqlite3.Connection]:
-    """The file with everything that was written to it, opened by nobody else until the block ends."""
-    with closing(sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)) as connection:
+def _locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to the file with an exclusive lock; no other process can open the file during the block.
+
+    The write-ahead log is empty then: all data is in the file.
+    """
+    with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None)) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
             connection.execute("BEGIN EXCLUSIVE")
@@ -85,10 +93,10 @@ def _held(path: Path) -> Iterator[sqlite3.Connection]:
             if "locked" not in str(error):
                 raise
             raise LockedError(
-                f"an upgrade needs {path} for itself, but another program has it open; end that, and try again"
+                f"an upgrade needs {path} for itself, but another process has it open; end that process and try again"
             ) from None
-        connection.execute("COMMIT")  # the lock stays: that is the mode
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a log left behind would be read into the new file
+        connection.execute("COMMIT")  # the lock remains, because the locking mode is EXCLUSIVE
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # moves the log's data into the file
         yield connection
 
 
@@ -98,17 +106,18 @@ def _migrate_file(path: Path, before: int) -> None:
         with engine.begin() as connection:
             migrate(connection, before)
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-            (said,) = connection.exec_driver_sql("PRAGMA integrity_check").one()
-            if broken is not None or said != "ok":
-                raise StoreError(f"the upgraded copy is damaged ({broken or said}); the store is as it was")
+            (message,) = connection.exec_driver_sql("PRAGMA integrity_check").one()
+            if broken is not None or message != "ok":
+                raise StoreError(f"the upgraded copy is damaged ({broken or message}); the database was not changed")
     finally:
         engine.dispose()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    _on_disk(path)
+    _sync(path)
 
 
-def _on_disk(path: Path) -> None:
+def _sync(path: Path) -> None:
+    """Write a file, or the names in a folder, to the disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -116,67 +125,71 @@ def _on_disk(path: Path) -> None:
         os.close(file)
 
 
-def _free(path: Path, *, given: bool) -> Path:
-    """``path``, or one like it that nobody has; a name that was asked for is not changed."""
-    number, found = 1, path
-    while found.exists():
+def _free_path(path: Path, *, given: bool) -> Path:
+    """Return ``path``, or ``path`` with a number if a file of that name exists.
+
+    A path that the user has ``given`` is not changed: raise ``StoreError`` if it exists.
+    """
+    number, candidate = 1, path
+    while candidate.exists():
         if given:
-            raise StoreError(f"a backup overwrites nothing, but {path} exists; give another name, or remove it")
+            raise StoreError(f"a backup overwrites nothing, but {path} exists; use another name, or remove the file")
         number += 1
-        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return found
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
 
 
-def _keep(old: sqlite3.Connection, path: Path, kept: Path) -> None:
-    """Give the old file a second name, or copy it where a file has one name only; by SQLite, which keeps the lock."""
+def _keep_backup(old: sqlite3.Connection, path: Path, backup_path: Path) -> None:
+    """Link the old file to ``backup_path``, or copy it on a file system without hard links."""
     with suppress(OSError):
-        os.link(path, kept)
+        os.link(path, backup_path)
         return
-    with whole(kept) as draft, closing(sqlite3.connect(draft)) as copy:
+    # SQLite makes the copy, because to open and close the file in another way would drop the lock of this process.
+    with whole(backup_path) as draft, closing(sqlite3.connect(draft)) as copy:
         old.backup(copy)
 
 
-def _upgrade_server(url: URL, backup: Path | None) -> Upgraded:
+def _upgrade_server(url: URL, backup: Path | None) -> UpgradeResult:
     name, engine = str(url), postgresql_engine(url)
     try:
         before = schema_version(engine, name)
         if before >= schema.SCHEMA_VERSION:
             check_version(before, name)
-            return Upgraded(before, before, None)
-        kept = dump(url, backup)
-        with engine.begin() as connection:  # all of it or nothing: PostgreSQL rolls tables back too
-            _check_quiet(connection, name)
+            return UpgradeResult(before, before, None)
+        backup_path = dump(url, backup)
+        with engine.begin() as connection:  # PostgreSQL can roll back changes of tables too
+            _check_no_driver(connection, name)
             migrate(connection, before)
     except SQLAlchemyError as error:
         raise store_error(name, f"it was not upgraded: {getattr(error, 'orig', None) or error}") from error
     finally:
         engine.dispose()
-    return Upgraded(before, schema.SCHEMA_VERSION, kept)
+    return UpgradeResult(before, schema.SCHEMA_VERSION, backup_path)
 
 
-def _check_quiet(connection: Connection, name: str) -> None:
-    """Raise ``LockedError`` where a run is driven at this moment."""
+def _check_no_driver(connection: Connection, name: str) -> None:
+    """Raise ``LockedError`` if a process drives a run now."""
     p = schema.process.c
-    connection.execute(select(schema.meta).with_for_update())
-    alive = select(p.host, p.pid).where(p.ended_at.is_(None), p.heartbeat_at > now() - STALE)
+    connection.execute(select(schema.meta).with_for_update())  # so that only one upgrade runs
+    alive = select(p.host, p.pid).where(p.ended_at.is_(None), p.heartbeat_at > now() - HEARTBEAT_TIMEOUT)
     driver = connection.execute(alive).first()
     if driver is not None:
         raise LockedError(
-            f"an upgrade needs {name} for itself, but process {driver.pid} on {driver.host} drives a run; end that"
+            f"an upgrade needs {name} for itself, but process {driver.pid} on {driver.host} drives a run; end it"
         )
 
 
 def migrate(connection: Connection, before: int) -> None:
-    """Take the tables from schema ``before`` to this release's, inside the caller's transaction."""
+    """Migrate the tables from schema ``before`` to this release's, in the caller's transaction."""
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
 
     folder = Path(__file__).parents[1] / "migrations"
-    steps = list(ScriptDirectory(folder, version_locations=[folder]).walk_revisions())
+    revisions = list(ScriptDirectory(folder, version_locations=[folder]).walk_revisions())
     with Operations.context(MigrationContext.configure(connection)):
-        for step in reversed(steps):
-            if int(step.revision) > before:
-                step.module.upgrade()
+        for revision in reversed(revisions):  # alembic lists the newest first
+            if int(revision.revision) > before:
+                revision.module.upgrade()
     version = update(schema.meta).where(schema.meta.c.key == "schema_version")
     connection.execute(version.values(value=str(schema.SCHEMA_VERSION)))

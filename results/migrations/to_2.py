@@ -1,24 +1,25 @@
-"""From schema 1 to 2: measured latencies, scores of untrained networks, trials that stand for earlier ones."""
+"""Migration from schema 1 to 2: latency measurements, proxy scores, and trials that reuse an earlier result."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "2"
-down_revision = None  # schema 1 was the first
+down_revision = None  # schema 1 was the first schema
 
-_MERIT = "val_accuracy DESC, params, macs, trial_id, state, run_id, activations, memory_bytes, latency_ms"
+_RANKING_COLUMNS = "val_accuracy DESC, params, macs, trial_id, state, run_id, activations, memory_bytes, latency_ms"
 
 
 def upgrade() -> None:
-    """Add what is new; nothing that was there changes."""
+    """Add columns and tables, and replace the two ranking indexes; existing rows do not change."""
     op.add_column("trial", sa.Column("latency_ms", sa.Float))
     source = sa.Column("source_trial_id", sa.Integer, sa.ForeignKey("trial.trial_id"))
     op.add_column("trial", source, inline_references=True)
     _measurement()
     _proxy_score()
+    # The two indexes get the new column latency_ms. An index cannot be altered, so it is dropped and created again.
     for name, first in (("trial_merit", ""), ("trial_merit_in_run", "run_id, ")):
         op.drop_index(name, table_name="trial")
-        op.execute(f"CREATE INDEX {name} ON trial ({first}{_MERIT}) WHERE val_accuracy IS NOT NULL")
+        op.execute(f"CREATE INDEX {name} ON trial ({first}{_RANKING_COLUMNS}) WHERE val_accuracy IS NOT NULL")
 
 
 def _measurement() -> None:

@@ -1,4 +1,4 @@
-"""Search files, a database, checkpoints and a model that version 0.1.0 wrote: they work unchanged.
+"""Search files, a database, checkpoints and a model of version 0.1.0 must work without changes.
 
 ``version_0_1_0/`` holds what that release wrote: a database with a finished classification run, a finished zero-shot
 run and an interrupted run, the checkpoints of the interrupted run, the zero-shot model, and what the commands of that
@@ -27,7 +27,7 @@ SEARCH_FILES = sorted((STORED / "search_files").glob("*.toml"))
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """The folder of runs as version 0.1.0 left it."""
+    """The folder of runs as version 0.1.0 wrote it."""
     shutil.copytree(STORED / "runs", tmp_path / "runs")
     with closing(sqlite3.connect(tmp_path / "runs" / "archsieve.db")) as raw:
         raw.executescript((STORED / "archsieve.sql").read_text(encoding="utf-8"))
@@ -37,7 +37,7 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def answer(line):
-    """What ``archsieve ... --json`` prints."""
+    """Run ``archsieve ... --json`` and return the parsed output."""
 
     def run(*arguments: str) -> Any:
         code, out, err = line(*arguments, "--json")
@@ -52,7 +52,7 @@ def expected(name: str) -> Any:
 
 
 def differences(before: Any, after: Any, where: str = "") -> list[str]:
-    """Where ``after`` lacks or changes something of ``before``; new keys are no difference."""
+    """Return the paths at which ``after`` lacks or changes a value of ``before``; new keys are allowed."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [d for key, value in before.items() for d in differences(value, after.get(key), f"{where}.{key}")]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
@@ -61,7 +61,7 @@ def differences(before: Any, after: Any, where: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("path", SEARCH_FILES, ids=lambda path: path.stem)
-def test_a_search_file_means_the_same_space(path, answer):
+def test_a_search_file_defines_the_same_space(path, answer):
     """Count, extremes, histogram and sampled architectures of each search file."""
     assert differences(expected(f"space_{path.stem}"), answer("space", str(path))) == []
 
@@ -76,11 +76,11 @@ def test_a_search_file_means_the_same_space(path, answer):
         ("show", ["show", "4"]),
     ],
 )
-def test_a_database_answers_the_same(name, arguments, answer, runs):
+def test_queries_of_a_database_give_the_same_results(name, arguments, answer, runs):
     assert differences(expected(name), answer("results", *arguments)) == []
 
 
-def test_the_differences_are_seen():
+def test_differences_are_detected():
     assert differences({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}], "new": 0}) == [".a[1].b: 2 became 3"]
     assert differences({"a": 1}, {}) == [".a: 1 became None"]
     assert differences([1], [1, 2]) == [": [1] became [1, 2]"]

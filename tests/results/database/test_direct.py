@@ -1,4 +1,4 @@
-"""Writes on SQLite's own driver: whole or not at all, and the same as through SQLAlchemy."""
+"""Writes on a raw SQLite connection: atomic, and with the same result as through SQLAlchemy."""
 
 import pytest
 
@@ -8,57 +8,56 @@ from archsieve.results.database.fast_sqlite import compiled
 from archsieve.results.database.lease import now
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
-from archsieve.results.database.writer import Writing
+from archsieve.results.database.writer import StoreWriter
 
 EVENT = {"run_id": 1, "level": "info", "kind": "k", "detail": {}}
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def contents(store):
-    """All rows; moments, which differ from write to write, only by whether they are there."""
+    """Return all rows of all tables; times and durations, which differ in each run, become True or False (NULL)."""
     with store.reading() as connection:
         tables = [table for table in schema.metadata.sorted_tables if table is not schema.process]
-        return {table.name: [plain(row) for row in connection.execute(table.select())] for table in tables}
+        return {table.name: [comparable(row) for row in connection.execute(table.select())] for table in tables}
 
 
-def plain(row):
-    """The row with its moments, and what was worked out of them, told as present or not."""
-    moments = ("_at", "duration_s")
-    return {name: value is not None if name.endswith(moments) else value for name, value in row._mapping.items()}
+def comparable(row):
+    time_columns = ("_at", "duration_s")
+    return {name: value is not None if name.endswith(time_columns) else value for name, value in row._mapping.items()}
 
 
-def test_what_is_written_directly_is_what_sqlalchemy_writes(tmp_path, monkeypatch, store, new_run, complete):
+def test_raw_writes_equal_sqlalchemy_writes(tmp_path, monkeypatch, store, new_run, complete):
     def fill(make):
         run = make()
         for number, accuracy in enumerate((0.5, None, 0.75, float("nan"))):
             complete(run, f"f{number % 3}", accuracy)
 
     fill(new_run)
-    directly = contents(store)
+    raw_contents = contents(store)
     with store.writing() as connection:
         for table in reversed(schema.metadata.sorted_tables):
             if table is not schema.meta:
                 connection.execute(table.delete())
-    monkeypatch.setattr(Writing, "_write_trial", Writing.write)
+    monkeypatch.setattr(StoreWriter, "_write_trial", StoreWriter.write)
     fill(new_run)
-    assert contents(store) == directly
-    assert len(directly["trial"]) == 4
+    assert contents(store) == raw_contents
+    assert len(raw_contents["trial"]) == 4
 
 
 def test_a_proposal_that_cannot_be_stored_leaves_nothing(store, new_run):
     run = new_run()
     before = contents(store)
     cost = {"params": 1, "macs": 1, "activations": 1, "memory_bytes": 1}
-    told = {"architecture": {}, "fingerprint": "f", "cost": cost, "choices": {}, "seed": 0}
+    proposal = {"architecture": {}, "fingerprint": "f", "cost": cost, "choices": {}, "seed": 0}
     for recipe in ({"lr": float("nan")}, {"lr": {1, 2}}):
-        with pytest.raises(NotStorableError, match="the store keeps finite numbers"):
-            store.propose(run, **told, recipe=recipe)
+        with pytest.raises(NotStorableError, match="finite numbers"):
+            store.propose(run, **proposal, recipe=recipe)
     with pytest.raises(StoreError, match="FOREIGN KEY"):
-        store.propose(run + 1, **told, recipe={})
+        store.propose(run + 1, **proposal, recipe={})
     assert contents(store) == before
 
 
-def test_what_fails_half_way_is_taken_back(store, new_run, propose):
+def test_a_failed_raw_write_is_rolled_back(store, new_run, propose):
     trial = propose(new_run()).trial
     before = contents(store)
 
@@ -67,15 +66,15 @@ def test_what_fails_half_way_is_taken_back(store, new_run, propose):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        store._line.write(fail)
+        store._raw_writer.write(fail)
     assert contents(store) == before
-    store.start(trial)  # the connection is whole, and the lock is free
+    store.start(trial)  # the connection still works, and the lock is free
     assert store.trial(trial).state is TrialState.RUNNING
 
 
-def test_a_store_that_is_read_only_writes_nothing_directly(database, store, new_run, propose):
+def test_a_read_only_store_refuses_raw_writes(database, store, new_run, propose):
     trial = propose(new_run()).trial
-    with open_store(database, read_only=True) as reader, pytest.raises(StoreError, match="opened to be read only"):
+    with open_store(database, read_only=True) as reader, pytest.raises(StoreError, match="read only"):
         reader.start(trial)
 
 

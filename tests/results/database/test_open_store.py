@@ -13,7 +13,7 @@ from archsieve.results.database.store import open_store
 
 @pytest.fixture
 def database(path):
-    """Files are SQLite's alone."""
+    """Only SQLite has a file."""
     return path
 
 
@@ -41,10 +41,10 @@ def test_create_makes_folders_and_one_file_in_wal_mode(tmp_path):
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_create_opens_what_is_there(path, store, new_run):
-    new_run("kept")
+def test_create_opens_an_existing_store(path, store, new_run):
+    new_run("first")
     with open_store(path, create=True) as again:
-        assert [run.name for run in again.runs()] == ["kept"]
+        assert [run.name for run in again.runs()] == ["first"]
 
 
 def test_a_url_and_a_relative_path_are_the_same_store(path, store, new_run, monkeypatch):
@@ -63,13 +63,13 @@ def test_a_path_with_odd_characters(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "facts"),
     [(b"", "empty"), (b"a,b\n1,2\n", "not an SQLite database"), (b"SQLite format 3\0", "not an SQLite database")],
 )
-def test_other_files_are_refused_and_left_alone(path, content, says):
+def test_other_files_are_refused_and_left_alone(path, content, facts):
     path.write_bytes(content)
     for create in (False, True):
-        with pytest.raises(StoreError, match=says):
+        with pytest.raises(StoreError, match=facts):
             open_store(path, create=create)
     assert path.read_bytes() == content
     assert len(list(path.parent.iterdir())) == 1
@@ -80,9 +80,9 @@ def test_a_folder_is_refused(tmp_path):
         open_store(tmp_path, create=True)
 
 
-def test_a_file_that_bars_the_way_is_named(tmp_path):
+def test_a_file_in_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot make"):
+    with pytest.raises(StoreError, match=r"file/archsieve\.db"):
         open_store(tmp_path / "file" / "archsieve.db", create=True)
 
 
@@ -95,12 +95,12 @@ def test_another_applications_database_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("version", "says"), [("99", "newer.*upgrade archsieve"), ("0", "older.*archsieve db upgrade")]
+    ("version", "facts"), [("99", "newer.*upgrade archsieve"), ("0", "older.*archsieve db upgrade")]
 )
-def test_other_schemas_are_refused(path, version, says):
+def test_other_schemas_are_refused(path, version, facts):
     open_store(path, create=True).close()
     make_sqlite(path, f"UPDATE meta SET value = '{version}' WHERE key = 'schema_version'")
-    with pytest.raises(StoreError, match=says):
+    with pytest.raises(StoreError, match=facts):
         open_store(path)
 
 
@@ -112,7 +112,7 @@ def test_a_damaged_store_is_a_store_error(path):
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://host/db", "nonsense://", "://"])
-def test_urls_that_name_no_store(url):
+def test_urls_of_other_databases_are_refused(url):
     with pytest.raises(StoreError):
         open_store(url, create=True)
 
@@ -125,7 +125,7 @@ def test_a_password_is_never_repeated():
 
 def test_a_driver_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r"no driver for postgresql.*pip install 'archsieve\[postgresql\]'") as caught:
+    with pytest.raises(StoreError, match=r"postgresql.*pip install 'archsieve\[postgresql\]'") as caught:
         open_store("postgresql://me:secret@127.0.0.1:1/none")
     assert "secret" not in str(caught.value)
 
@@ -174,8 +174,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("opened", OPENED.values(), ids=OPENED)
-def test_what_a_process_opens_beside_its_store_costs_the_store_nothing(path, opened):
-    """A file that is closed past SQLite takes the process's locks along: the next to leave removed the log in use."""
+def test_other_connections_of_a_process_do_not_drop_the_locks_of_its_store(path, opened):
+    """Closing the file outside SQLite drops the locks of the process; another process could then remove its log."""
     data = "{'content_hash': 'd', 'name': 'digits'}"
     program = WRITER.replace("OPENED", opened) % (data, data)
     ended = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, cwd=path.parent)
@@ -186,7 +186,7 @@ def test_what_a_process_opens_beside_its_store_costs_the_store_nothing(path, ope
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_write_that_raises_leaves_nothing(store, new_run):
+def test_a_write_that_raises_is_rolled_back(store, new_run):
     new_run("one")
     with pytest.raises(StoreError), store.writing() as connection:  # noqa: PT012
         connection.exec_driver_sql("DELETE FROM process")

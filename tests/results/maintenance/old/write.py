@@ -1,8 +1,8 @@
-"""Write the store that later versions must be able to upgrade: run once, by the last release of a schema.
+"""Write a database that later versions must be able to upgrade. Run this once with the last release of a schema.
 
     python write.py PATH-OR-URL OUTPUT.sql
 
-fills an empty store by the package's own means and dumps it as SQL: an SQLite file by sqlite3, PostgreSQL by pg_dump.
+fills an empty database through the package and dumps it as SQL: SQLite with sqlite3, PostgreSQL with pg_dump.
 """
 
 import math
@@ -31,7 +31,7 @@ MEASURED = {
 
 
 def fill(store: Store) -> None:
-    """One finished run with a trial of every end, one that was killed, and one that took a trial over."""
+    """Write a finished run with trials in several final states, a killed run, and a run with a reused result."""
     config = {"budget": {"params": "60k"}, "search": {"trials": 5}}
     run = store.create_run("finished", config, "random", 3, DATASET, PROVENANCE)
     for number, accuracy in enumerate((0.5, 0.9, 0.75)):
@@ -75,16 +75,16 @@ def propose(store: Store, run: int, fingerprint: str, source: int | None = None)
 
 def dump(name: str) -> str:
     if "://" in name:
-        told = ["pg_dump", "--inserts", "--no-owner", "--no-privileges", name.replace("+psycopg", "")]
-        text = subprocess.run(told, check=True, capture_output=True, text=True).stdout
-        noise = ("--", "SET", "\\", "SELECT pg_catalog.set_c")
-        kept = [line for line in text.splitlines() if line and not line.startswith(noise)]
-        return "\n".join(kept) + "\n"
+        command = ["pg_dump", "--inserts", "--no-owner", "--no-privileges", name.replace("+psycopg", "")]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        skipped = ("--", "SET", "\\", "SELECT pg_catalog.set_c")  # comments and session settings
+        lines = [line for line in text.splitlines() if line and not line.startswith(skipped)]
+        return "\n".join(lines) + "\n"
     with closing(sqlite3.connect(name)) as connection:
         return "\n".join([f"PRAGMA application_id = {APPLICATION_ID};", *connection.iterdump()]) + "\n"
 
 
 if __name__ == "__main__":
-    with open_store(sys.argv[1], create=True) as filled:
-        fill(filled)
+    with open_store(sys.argv[1], create=True) as empty_store:
+        fill(empty_store)
     Path(sys.argv[2]).write_text(dump(sys.argv[1]), encoding="utf-8")

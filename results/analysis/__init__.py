@@ -1,1 +1,1 @@
-"""What curves and choices say: health, importance."""
+"""Analysis of trials: problems that learning curves show, and the importance of recipe and choices."""

@@ -1,7 +1,8 @@
-"""The health of a trial: what its learning curve shows, each finding with its facts and its cure.
+"""Health of a trial: problems that its learning curve shows, each with its facts and a way to fix it.
 
-A curve is figure -> [(epoch, value), ...], epochs from 1. Accuracies are fractions. ``train_accuracy`` is a running
-mean over augmented images under dropout: it understates, so ``underfit`` is only said where validation is low too.
+A curve maps a metric to ``[(epoch, value), ...]``, with epochs from 1. Accuracies are fractions in [0, 1].
+``train_accuracy`` is a running mean over augmented images under dropout, so it is lower than the accuracy of the final
+network on plain images. ``underfit`` is therefore reported only if the validation accuracy is low too.
 """
 
 import math
@@ -11,23 +12,23 @@ from typing import Any
 
 from ..database.reader import Reading
 
-FINDING = "finding"  # the kind of the event that keeps one
+FINDING = "finding"  # the kind of the events that store findings
 
-LOSS_RISES = 1.1  # last training loss, in parts of the first
-LOSS_FALLS = 0.7  # the same, where the loss has clearly fallen
-LOW = 0.8  # accuracies in training and validation below it are an underfit
-GAP = 0.1  # of training over validation accuracy: an overfit
-VAL_LOSS_RISES = 1.25  # last validation loss, in parts of the least: an overfit, while the training loss falls
-CONSTANT = 0.99  # share of all predictions that one class gets where a network has collapsed
-CHANCE = 1.5  # times the accuracy of guessing: still at chance
-STILL = 3  # epochs of one and the same accuracy at chance: a collapse
+RISE_RATIO = 1.1  # last training loss / first one: above it, the loss has risen
+FALL_RATIO = 0.7  # last training loss / first one: below it, the loss has clearly fallen
+LOW_ACCURACY = 0.8  # training and validation accuracy below it: underfit
+ACCURACY_GAP = 0.1  # training accuracy - validation accuracy above it: overfit
+VAL_LOSS_RATIO = 1.25  # last validation loss / smallest one above it, while the training loss falls: overfit
+COLLAPSE_SHARE = 0.99  # share of all predictions that are one class: from it on, the network has collapsed
+CHANCE_FACTOR = 1.5  # accuracy up to this multiple of 1 / classes counts as guessing
+N_CONSTANT_EPOCHS = 3  # this many last epochs with one and the same accuracy of guessing: collapse
 
 Curve = Mapping[str, Sequence[tuple[int, float]]]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong, in a word, and in a sentence with the figures and what to do."""
+    """A problem of a trial: its kind, and a sentence with the metrics that show it and what to do."""
 
     kind: str
     said: str
@@ -41,26 +42,32 @@ def findings(
     predicted: Mapping[str, Any] | None = None,
     examined: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
-    """All that ``curve`` shows; none for a healthy trial.
+    """Return the problems that ``curve`` shows; none for a healthy trial.
 
-    ``diverged`` says that the trial ended on a loss that was not finite. ``predicted`` is how the final network's
-    validation predictions fall: ``classes`` predicted at all, and the ``top_share`` of the one predicted most.
-    ``examined`` is what was looked at where it diverged or its loss rose: ``gradients``, with the ``worst`` relative
-    error and the names of those that are ``wrong``, and the first ``lr`` below the recipe's that trains.
+    ``diverged`` is true if the trial ended because a loss was not finite.
+
+    ``predicted`` describes the final network's predictions of the validation images: the number of ``classes`` that are
+    predicted at all, and ``top_share``, the share of the most frequent one in [0, 1].
+
+    ``examined`` is the diagnosis of a trial that diverged or whose loss rose: ``gradients`` with the ``worst`` relative
+    error and the names of the ``wrong`` gradients, None if they were not checked; and ``lr``, the first learning rate
+    below the recipe's that trains, None if no tried rate does.
     """
     values = {name: [value for _, value in sorted(points)] for name, points in curve.items()}
-    broken = diverged or not all(math.isfinite(v) for name in ("train_loss", "val_loss") for v in values.get(name, ()))
-    if broken:
+    is_finite = all(math.isfinite(v) for name in ("train_loss", "val_loss") for v in values.get(name, ()))
+    if diverged or not is_finite:
         return [Finding("diverged", f"a loss is no longer finite; {_cure(examined)}")]
     if not values.get("train_loss") or not values.get("val_accuracy"):
         return []
-    found = [*_rising(values["train_loss"], examined), *_collapsed(values, n_classes, predicted)]
-    return found or [*_chance(values, n_classes)] or [*_underfit(values), *_overfit(values)]
+    # A problem of the optimization explains a low accuracy as well. Underfit and overfit are therefore reported only if
+    # there is no other finding.
+    severe = [*_rising(values["train_loss"], examined), *_collapsed(values, n_classes, predicted)]
+    return severe or [*_chance(values, n_classes)] or [*_underfit(values), *_overfit(values)]
 
 
 def rose(losses: Sequence[float]) -> bool:
-    """Whether training losses, epoch by epoch, ended clearly above the first."""
-    return losses[-1] > LOSS_RISES * losses[0]
+    """Return whether the last of the training losses, one per epoch, is clearly above the first."""
+    return losses[-1] > RISE_RATIO * losses[0]
 
 
 def _rising(losses: Sequence[float], examined: Mapping[str, Any] | None) -> Iterator[Finding]:
@@ -69,72 +76,96 @@ def _rising(losses: Sequence[float], examined: Mapping[str, Any] | None) -> Iter
 
 
 def _cure(examined: Mapping[str, Any] | None) -> str:
-    """What to do about a loss that rises or leaves the numbers: mend backward, or take the rate that trains."""
-    usual = 'lower recipe.lr, warm up, or take lr = "auto"'
+    """Return what to do about a loss that rises or is not finite: fix the backward pass, or lower the learning rate."""
+    general = 'lower recipe.lr, use a warm-up, or set recipe.lr = "auto"'
     if examined is None:
-        return usual
-    checked, lr = examined["gradients"], examined["lr"]
-    if checked is not None and checked["wrong"]:
-        wrong, worst = ", ".join(checked["wrong"][:3]), checked["worst"]
-        return f"mend backward first: it disagrees with differences at {wrong}, relative error {worst:.1e}"
-    right = "" if checked is None else f"; backward is right, to a relative error of {checked['worst']:.1e}"
-    return (f"recipe.lr = {lr:.3g} trains on a subset" if lr is not None else f"no rate trains, {usual}") + right
+        return general
+    gradients, lr = examined["gradients"], examined["lr"]
+    # With wrong gradients, no learning rate is a cure.
+    if gradients is not None and gradients["wrong"]:
+        # Three names keep the message short: a deep network can have hundreds of gradients.
+        names, worst = ", ".join(gradients["wrong"][:3]), gradients["worst"]
+        return f"fix the backward pass first: gradients of {names} are wrong, with a relative error of {worst:.1e}"
+    checked = "" if gradients is None else f"; gradients are correct, with a relative error of {gradients['worst']:.1e}"
+    return (
+        f"set recipe.lr = {lr:.3g}, which trains on a subset"
+        if lr is not None
+        else f"no tried learning rate trains; {general}"
+    ) + checked
 
 
 def _collapsed(
     values: Mapping[str, list[float]], n_classes: int, predicted: Mapping[str, Any] | None
 ) -> Iterator[Finding]:
-    cure = "lower recipe.lr, and look at the loss and the last layers"
-    last = values["val_accuracy"][-STILL:]
+    """Yield a finding if the network predicts a single class for nearly all images."""
+    cure = "lower recipe.lr, and check the loss and the last layers"
+    last = values["val_accuracy"][-N_CONSTANT_EPOCHS:]
     if predicted is not None:
-        if predicted["top_share"] >= CONSTANT:
+        if predicted["top_share"] >= COLLAPSE_SHARE:
             share, classes = predicted["top_share"], predicted["classes"]
-            yield Finding("collapse", f"{share:.1%} of predictions are one class, {classes} of {n_classes}; {cure}")
-    elif len(last) == STILL and len(set(last)) == 1 and last[0] <= CHANCE / n_classes:
-        yield Finding("collapse", f"validation accuracy stood at {last[0]:.3g} for {STILL} epochs, chance; {cure}")
+            yield Finding(
+                "collapse",
+                f"{share:.1%} of the validation predictions are a single class, and {classes} of {n_classes} classes "
+                f"are predicted at all; {cure}",
+            )
+    # Without predictions, a constant accuracy of guessing shows the same problem.
+    elif len(last) == N_CONSTANT_EPOCHS and len(set(last)) == 1 and last[0] <= CHANCE_FACTOR / n_classes:
+        yield Finding(
+            "collapse",
+            f"the validation accuracy is {last[0]:.3g} in each of the last {N_CONSTANT_EPOCHS} epochs, which is no "
+            f"better than guessing; {cure}",
+        )
 
 
 def _chance(values: Mapping[str, list[float]], n_classes: int) -> Iterator[Finding]:
+    """Yield a finding if the training loss falls but the accuracy stays that of guessing."""
     losses, best = values["train_loss"], max(values["val_accuracy"])
-    if n_classes > 2 and losses[-1] < LOSS_FALLS * losses[0] and best <= CHANCE / n_classes:
+    # With two classes, CHANCE_FACTOR / n_classes is 0.75: a network with a real result would be reported too.
+    if n_classes > 2 and losses[-1] < FALL_RATIO * losses[0] and best <= CHANCE_FACTOR / n_classes:
         yield Finding(
             "loss-without-accuracy",
             f"the training loss fell from {losses[0]:.3g} to {losses[-1]:.3g}, but the best accuracy is {best:.3g}, "
-            "chance; check that the loss and the labels say what is asked",
+            "which is no better than guessing; check that the loss and the labels match the task",
         )
 
 
 def _underfit(values: Mapping[str, list[float]]) -> Iterator[Finding]:
     train, val = values["train_accuracy"][-1], values["val_accuracy"][-1]
-    if train < LOW and val < LOW:
+    if train < LOW_ACCURACY and val < LOW_ACCURACY:
         yield Finding(
             "underfit",
-            f"accuracy is {train:.3g} in training and {val:.3g} in validation; train for longer, with another lr, "
-            "with less regularisation, or a larger network",
+            f"accuracy is {train:.3g} in training and {val:.3g} in validation; train for longer, with another learning "
+            "rate or less regularization, or use a larger network",
         )
 
 
 def _overfit(values: Mapping[str, list[float]]) -> Iterator[Finding]:
     train, val = values["train_accuracy"][-1], values["val_accuracy"][-1]
-    losses, least = values["val_loss"], min(values["val_loss"])
+    losses, smallest = values["val_loss"], min(values["val_loss"])
     falls = values["train_loss"][-1] < values["train_loss"][0]
-    if train - val > GAP or (falls and least > 0 and losses[-1] > VAL_LOSS_RISES * least):
+    # The loss can reveal an overfit while the accuracies are still close. A ratio needs a smallest loss above 0.
+    if train - val > ACCURACY_GAP or (falls and smallest > 0 and losses[-1] > VAL_LOSS_RATIO * smallest):
         yield Finding(
             "overfit",
             f"accuracy is {train:.3g} in training and {val:.3g} in validation, and the validation loss went from "
-            f"{least:.3g} to {losses[-1]:.3g}; augment, decay, drop out, or take a smaller network",
+            f"{smallest:.3g} to {losses[-1]:.3g}; use augmentation, weight decay or dropout, or a smaller network",
         )
 
 
 def findings_of(store: Reading, run: str | int, *, trial_id: int | None = None) -> dict[int, list[Finding]]:
-    """What was found in each trial of a run, or in one, by the trial's id; what was said twice counts once."""
-    told: dict[int, dict[Finding, None]] = {}
+    """Return the stored findings of all trials of a run, or of one trial, by trial id.
+
+    Equal findings of a trial are returned once: a driver that was killed and resumed can store a finding twice.
+    """
+    # A dict instead of a set keeps the order of the events.
+    by_trial: dict[int, dict[Finding, None]] = {}
     for event in store.events(run, FINDING, trial_id=trial_id):
         if event["trial_id"] is not None:
-            told.setdefault(event["trial_id"], {})[Finding(event["detail"][FINDING], event["detail"]["reason"])] = None
-    return {trial: list(found) for trial, found in told.items()}
+            finding = Finding(event["detail"][FINDING], event["detail"]["reason"])
+            by_trial.setdefault(event["trial_id"], {})[finding] = None
+    return {trial: list(distinct) for trial, distinct in by_trial.items()}
 
 
-def details(found: Iterable[Finding]) -> Iterator[dict[str, str]]:
-    """Each finding as an event keeps it."""
-    return ({FINDING: finding.kind, "reason": finding.said} for finding in found)
+def details(problems: Iterable[Finding]) -> Iterator[dict[str, str]]:
+    """Return an iterator over the details of the events that store ``problems``."""
+    return ({FINDING: finding.kind, "reason": finding.said} for finding in problems)

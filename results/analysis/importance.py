@@ -1,4 +1,4 @@
-"""Importance: which choices the accuracy of the trials hung on, as far as the trials can tell."""
+"""Importance: how much each entry of the recipe and each choice of the architecture affects the accuracy of trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,28 +11,30 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, numpy.dtype[numpy.float64]]
 
-LEAST = 12  # trials below which no forest is grown
-MOST = 2000  # trials that it sees, spread evenly over the run: more only take longer
-_FOLDS, _TREES, _SHUFFLES = 4, 60, 5
+MIN_TRIALS = 12  # fewer trials are not analysed
+MAX_TRIALS = 2000  # of a longer run, evenly spaced trials are used: more would only take longer
+_N_FOLDS, _N_TREES, _N_SHUFFLES = 4, 60, 5
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much worse the accuracy is predicted when a choice is shuffled, in points of accuracy.
+    """The importance of one choice: the increase of the prediction error when its values are shuffled.
 
-    ``mean`` and ``spread`` (one standard deviation) are over folds that the forest did not see, and over shuffles.
+    ``mean`` and ``std`` (one standard deviation) are fractions of accuracy, over all folds and shuffles. The error of a
+    fold is measured on trials that its random forest was not fitted on.
     """
 
     name: str
     mean: float
-    spread: float
+    std: float
 
 
 @dataclass(frozen=True)
 class Importances:
-    """What a forest says of ``n`` trials; ``r2`` is how well it predicts trials that it has not seen.
+    """The importances of all choices, from ``n`` trials, most important first.
 
-    ``r2`` is 1 for a perfect prediction and 0 for always saying the mean: at 0 or below, the choices tell nothing.
+    ``r2`` is the coefficient of determination on trials that the forest was not fitted on: 1 for a perfect prediction,
+    0 for one as good as the mean accuracy. At 0 or below, the importances have no meaning.
     """
 
     n: int
@@ -40,57 +42,64 @@ class Importances:
     choices: tuple[Importance, ...]
 
     @property
-    def telling(self) -> bool:
-        """Whether the forest knows more than the mean."""
+    def is_informative(self) -> bool:
+        """Whether the forest predicts better than the mean accuracy."""
         return self.r2 > 0
 
 
 def importances(trials: Sequence[Trial]) -> Importances | None:
-    """The importance of every part of the recipe and every choice that varied; None where there are too few trials.
+    """Return the importance of each entry of the recipe and each choice that differs between the trials.
 
-    Random forests (Breiman 2001) predict the validation accuracy; each choice is shuffled among trials that its
-    forest has not seen (permutation importance, scored by the mean absolute error). A choice that a trial did not
-    have, for it belongs to another block, is missing rather than a value. Test accuracy is not looked at.
+    Random forests (Breiman 2001) predict the validation accuracy. The importance of a choice is its permutation
+    importance, scored by the mean absolute error on held-out trials. A choice that a trial does not have, because it
+    belongs to another kind of block, is a missing value. Test accuracy is not used.
+
+    Returns None for fewer than ``MIN_TRIALS`` finished trials, and if their choices or their accuracies are all equal.
     """
     scored = [trial for trial in trials if trial.state.finished and trial.val_accuracy is not None]
-    scored = scored[:: -(-len(scored) // MOST) or 1]
+    # -(-a // b) is a / b rounded up; "or 1", because a step of 0 is an error when there are no trials
+    scored = scored[:: -(-len(scored) // MAX_TRIALS) or 1]
     names, table = _table(scored)
     accuracies = [trial.val_accuracy for trial in scored]
-    if len(scored) < LEAST or not names or len(set(accuracies)) < 2:
+    if len(scored) < MIN_TRIALS or not names or len(set(accuracies)) < 2:
         return None
-    drops, r2 = _held_out(table, accuracies)
-    told = [Importance(name, float(drop.mean()), float(drop.std())) for name, drop in zip(names, drops, strict=True)]
-    return Importances(len(scored), r2, tuple(sorted(told, key=lambda choice: (-choice.mean, choice.name))))
+    increases, r2 = _held_out(table, accuracies)
+    choices = [
+        Importance(name, float(each.mean()), float(each.std())) for name, each in zip(names, increases, strict=True)
+    ]
+    return Importances(len(scored), r2, tuple(sorted(choices, key=lambda choice: (-choice.mean, choice.name))))
 
 
 def _held_out(table: "Array", accuracies: Sequence[Any]) -> "tuple[Array, float]":
-    """For each column its drops, (columns, folds * shuffles), and R^2 over all folds."""
+    """Return the increases of the error on held-out trials, (columns, folds * shuffles), and R^2 over all folds."""
     import numpy as np
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.metrics import r2_score
     from sklearn.model_selection import KFold
 
+    # Fixed seeds: the same trials give the same report.
     rng = np.random.default_rng(0)
     target = np.asarray(accuracies, dtype=float)
-    predicted, drops = np.empty_like(target), []
-    for seen, unseen in KFold(_FOLDS, shuffle=True, random_state=0).split(table):
-        forest = RandomForestRegressor(_TREES, random_state=0, n_jobs=1).fit(table[seen], target[seen])
-        predicted[unseen] = forest.predict(table[unseen])
-        # one call for all shuffles: scikit-learn's permutation_importance calls the forest for each, ten times slower
-        shuffled = _shuffled(table[unseen], rng)
+    predicted, increases = np.empty_like(target), []
+    for train, held_out in KFold(_N_FOLDS, shuffle=True, random_state=0).split(table):
+        forest = RandomForestRegressor(_N_TREES, random_state=0, n_jobs=1).fit(table[train], target[train])
+        predicted[held_out] = forest.predict(table[held_out])
+        # One prediction for all shuffles: scikit-learn's permutation_importance predicts once per shuffle, which takes
+        # ten times longer.
+        shuffled = _shuffled(table[held_out], rng)
         errors = np.abs(
-            forest.predict(shuffled.reshape(-1, table.shape[1])).reshape(shuffled.shape[:3]) - target[unseen]
+            forest.predict(shuffled.reshape(-1, table.shape[1])).reshape(shuffled.shape[:3]) - target[held_out]
         )
-        drops.append(errors.mean(axis=2) - np.abs(predicted[unseen] - target[unseen]).mean())
-    return np.concatenate(drops, axis=1), float(r2_score(target, predicted))
+        increases.append(errors.mean(axis=2) - np.abs(predicted[held_out] - target[held_out]).mean())
+    return np.concatenate(increases, axis=1), float(r2_score(target, predicted))
 
 
 def _shuffled(table: "Array", rng: "numpy.random.Generator") -> "Array":
-    """Copies of ``table``, (columns, shuffles, rows, columns): in the copies of a column that one is shuffled."""
+    """Return copies of ``table``, (columns, shuffles, rows, columns); entry i holds copies with column i shuffled."""
     import numpy as np
 
     rows, columns = table.shape
-    copies = np.broadcast_to(table, (columns, _SHUFFLES, rows, columns)).copy()
+    copies = np.broadcast_to(table, (columns, _N_SHUFFLES, rows, columns)).copy()
     for column in range(columns):
         for copy in copies[column]:
             copy[:, column] = rng.permutation(copy[:, column])
@@ -98,7 +107,7 @@ def _shuffled(table: "Array", rng: "numpy.random.Generator") -> "Array":
 
 
 def _table(trials: Sequence[Trial]) -> "tuple[list[str], Array]":
-    """The choices that varied, and a row for each trial; words become the places of their sorted selves."""
+    """Return the names of the choices that differ, and their values as numbers, (trials, choices), NaN if missing."""
     import numpy as np
 
     rows = [
@@ -107,13 +116,18 @@ def _table(trials: Sequence[Trial]) -> "tuple[list[str], Array]":
     ]
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
     varied = {name: numbers for name, values in columns.items() if len(set(numbers := _numbers(values))) > 1}
+    # With dtype float, numpy turns None into NaN, which the forest accepts as a missing value.
     table = np.array(list(varied.values()), dtype=float).T
     return list(varied), table
 
 
 def _numbers(values: list[Any]) -> list[float | None]:
-    """``values`` as numbers, None where there is none; a list or a table counts as the word that writes it."""
+    """Return ``values`` as numbers, None where missing.
+
+    If any value is not a number, all are replaced by the index of their text among the sorted texts; a list or a table
+    is converted to text first.
+    """
     if all(value is None or isinstance(value, int | float) for value in values):
         return [None if value is None else float(value) for value in values]
-    words = {word: place for place, word in enumerate(sorted({str(value) for value in values}))}
-    return [None if value is None else float(words[str(value)]) for value in values]
+    index_by_text = {text: index for index, text in enumerate(sorted({str(value) for value in values}))}
+    return [None if value is None else float(index_by_text[str(value)]) for value in values]

@@ -1,1 +1,1 @@
-"""Best trials, Pareto front, filter expressions, SQL, data frames."""
+"""Queries on the results database: best trials, Pareto fronts, filter expressions, SQL, data frames."""

@@ -1,4 +1,4 @@
-"""Queries: which trials are best, how to list them, and why there are none."""
+"""Best trials inside a budget, sorted lists of trials, and the reason why a query returns none."""
 
 from typing import Any
 
@@ -10,16 +10,19 @@ from ..database import schema
 from ..database.reader import Reading
 from ..database.records import COSTS, FINISHED, Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
-from .budget_filter import Limit, inside, limits
-from .columns import check_may_choose
+from .budget_filter import Limit, limits, within_budget
+from .columns import check_selectable
 
 _t = schema.trial.c
-# What may be chosen at all: it ended with a validation accuracy.
-CHOOSABLE = (_t.val_accuracy.is_not(None), _t.state.in_(sorted(state.value for state in FINISHED)))
-_MERIT = (_t.val_accuracy.desc(), _t.params, _t.macs, _t.trial_id)
-# Test accuracy is not among them: what is selected by it is no longer measured by it.
+# Only a trial that finished with a validation accuracy can be selected as a best trial.
+SELECTABLE = (_t.val_accuracy.is_not(None), _t.state.in_(sorted(state.value for state in FINISHED)))
+# The order of the index trial_merit, so that SQLite reads the best trials from the index and sorts nothing. The id
+# comes last: without it, trials with equal metrics would have no defined order.
+_RANKING = (_t.val_accuracy.desc(), _t.params, _t.macs, _t.trial_id)
+# Test accuracy is not a sort key: selecting trials by it would bias the test estimate.
 SORT_KEYS: dict[str, ColumnElement[Any]] = {
     "trial": _t.trial_id,
+    # Sorts like 1 - val_accuracy, whose constant does not change the order.
     "val_error": -_t.val_accuracy,
     **{name: _t[name] for name in ("number", "state", "val_accuracy", "val_loss", "train_accuracy", "train_loss")},
     **{name: _t[name] for name in (*COSTS, "latency_ms")},
@@ -30,16 +33,20 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
 def best(
     store: Reading, *, budget: Budget, run: str | int | None = None, dataset: str | None = None, top: int = 1
 ) -> list[Trial]:
-    """The ``top`` finished trials inside ``budget``, by validation accuracy, then params, then macs, then id.
+    """Return the ``top`` best finished trials inside ``budget``.
 
-    ``dataset`` is a name or a content hash; without ``run`` all runs are asked.
+    Trials are ranked by validation accuracy (highest first), then by the fewest params, the fewest macs and the lowest
+    id. ``dataset`` is a name or a content hash. Without ``run``, the trials of all runs are ranked together.
+
+    Raises ``ValueError`` for an unknown run or data set, and for ``top`` below 1.
     """
     if top < 1:
-        raise ValueError(f"top must be at least 1, but got {top}")
+        raise ValueError(f"top must be at least 1, got {top}; use a number such as 5")
     with store.reading() as connection:
         where = scope(connection, run, dataset)
-        winners = select(_t.trial_id).where(*CHOOSABLE, *inside(budget), *where).order_by(*_MERIT).limit(top)
-        return trials_of(connection, TRIALS.where(_t.trial_id.in_(winners)).order_by(*_MERIT))
+        # The ids come from the index alone. Only the rows of these few trials are read from the table.
+        top_ids = select(_t.trial_id).where(*SELECTABLE, *within_budget(budget), *where).order_by(*_RANKING).limit(top)
+        return trials_of(connection, TRIALS.where(_t.trial_id.in_(top_ids)).order_by(*_RANKING))
 
 
 def listing(
@@ -51,17 +58,24 @@ def listing(
     sort: str = "-val_accuracy",
     limit: int | None = None,
 ) -> list[Trial]:
-    """Trials in any state, sorted by ``sort`` (a leading ``-`` turns it round); those without that figure come last."""
-    check_may_choose([sort.removeprefix("-")])
+    """Return trials in any state, sorted by ``sort``, at most ``limit`` of them.
+
+    ``sort`` is a key of ``SORT_KEYS``; a leading ``-`` sorts in descending order. Trials without a value for the key
+    come last. Ties are broken by the fewest params, the fewest macs and the lowest id.
+
+    Raises ``ValueError`` for an unknown run, data set or sort key, and for test accuracy as the sort key.
+    """
+    check_selectable([sort.removeprefix("-")])
     key = look_up(SORT_KEYS, sort.removeprefix("-"), "sort key")
-    order = (key.is_(None), key.desc() if sort.startswith("-") else key, *_MERIT[1:])
+    # SQLite and PostgreSQL disagree about the position of NULL; with key.is_(None) first it comes last in both.
+    order = (key.is_(None), key.desc() if sort.startswith("-") else key, *_RANKING[1:])
     with store.reading() as connection:
-        where = (*scope(connection, run, dataset), *inside(budget or Budget()))
+        where = (*scope(connection, run, dataset), *within_budget(budget or Budget()))
         return trials_of(connection, TRIALS.where(*where).order_by(*order).limit(limit))
 
 
 def scope(connection: Connection, run: str | int | None, dataset: str | None) -> list[ColumnElement[bool]]:
-    """The conditions that hold for the trials of a run, or of the runs on a data set."""
+    """Return the SQL conditions that limit a query to one run, to the runs on one data set, or to both."""
     where: list[ColumnElement[bool]] = []
     if run is not None:
         where.append(_t.run_id == run_id_of(connection, run))
@@ -71,16 +85,23 @@ def scope(connection: Connection, run: str | int | None, dataset: str | None) ->
 
 
 def _runs_on(connection: Connection, dataset: str) -> Select[tuple[int]]:
+    """Select the ids of the runs on ``dataset``, a name or a content hash."""
     d = schema.dataset.c
-    hashes = {row.content_hash: row.name for row in connection.execute(select(d.content_hash, d.name))}
-    known = {key: key for key in hashes} | {name: name for name in hashes.values()}
-    look_up(known, dataset, "data set")
-    wanted = [key for key, name in hashes.items() if dataset in (key, name)]
-    return select(schema.run.c.run_id).where(schema.run.c.dataset_hash.in_(wanted))
+    name_by_hash = {row.content_hash: row.name for row in connection.execute(select(d.content_hash, d.name))}
+    valid = {key: key for key in name_by_hash} | {name: name for name in name_by_hash.values()}
+    look_up(valid, dataset, "data set")
+    # One name can belong to several hashes, for example after a data set was split again with another seed.
+    hashes = [key for key, name in name_by_hash.items() if dataset in (key, name)]
+    return select(schema.run.c.run_id).where(schema.run.c.dataset_hash.in_(hashes))
 
 
 def why_none(store: Reading, budget: Budget, run: str | int | None = None, dataset: str | None = None) -> str:
-    """Why :func:`best` found nothing: ``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``."""
+    """Explain why :func:`best` returns no trial.
+
+    For example: ``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``.
+    The first limit that no trial meets is reported with the trial that comes nearest to it. If each limit is met by
+    some trial but no trial meets all of them, the counts for each limit are reported.
+    """
     with store.reading() as connection:
         where = scope(connection, run, dataset)
         total = _count(connection, where)
@@ -91,33 +112,36 @@ def why_none(store: Reading, budget: Budget, run: str | int | None = None, datas
         counts = {limit: _count(connection, [*where, limit.condition]) for limit in limits(budget)}
         for limit, count in counts.items():
             if count == 0:
-                return _nearest(connection, where, limit, total)
-        fitting = [*where, *inside(budget)]
-        asked = " and ".join(map(str, counts)) or "any cost"
-        if (joint := _count(connection, fitting)) == 0:
-            return f"0 of {total} trials have {asked}; " + ", ".join(f"{n} have {limit}" for limit, n in counts.items())
-        return f"{joint} of {total} trials have {asked}, but {_shortcomings(connection, fitting)}"
+                return _nearest_miss(connection, where, limit, total)
+        in_budget = [*where, *within_budget(budget)]
+        requested = " and ".join(map(str, counts)) or "any cost"
+        if (joint := _count(connection, in_budget)) == 0:
+            return f"0 of {total} trials have {requested}; " + ", ".join(
+                f"{count} have {limit}" for limit, count in counts.items()
+            )
+        return f"{joint} of {total} trials have {requested}, but {_missing_results(connection, in_budget)}"
 
 
 def _count(connection: Connection, where: list[ColumnElement[bool]]) -> int:
     return connection.scalar(select(func.count()).select_from(schema.trial).where(*where)) or 0
 
 
-def _nearest(connection: Connection, where: list[ColumnElement[bool]], limit: Limit, total: int) -> str:
-    known = select(limit.column, _t.trial_id).where(*where, limit.column.is_not(None))
-    nearest = connection.execute(known.order_by(limit.nearest_first, _t.trial_id).limit(1)).first()
+def _nearest_miss(connection: Connection, where: list[ColumnElement[bool]], limit: Limit, total: int) -> str:
+    """Describe the trial that comes nearest to ``limit`` when no trial meets it."""
+    measured = select(limit.column, _t.trial_id).where(*where, limit.column.is_not(None))
+    nearest = connection.execute(measured.order_by(limit.nearest_first, _t.trial_id).limit(1)).first()
     if nearest is None:
-        return f"0 of {total} trials have {limit}; of none it was measured"
-    asked, had = limit.beside(nearest[0])
+        return f"0 of {total} trials have {limit}; no trial has a measured {limit.cost}"
+    limit_text, value_text = limit.format_with(nearest[0])
     trial_id = nearest.trial_id
     extreme = "smallest" if limit.at_most else "largest"
-    return f"0 of {total} trials have {asked}; the {extreme} has {had} (trial {trial_id})"
+    return f"0 of {total} trials have {limit_text}; the {extreme} has {value_text} (trial {trial_id})"
 
 
-def _shortcomings(connection: Connection, where: list[ColumnElement[bool]]) -> str:
-    """What keeps the trials inside the budget from being chosen: ``none has a result: 2 failed, 1 running``."""
-    if _count(connection, [*where, *CHOOSABLE]):
+def _missing_results(connection: Connection, where: list[ColumnElement[bool]]) -> str:
+    """Describe why no trial can be selected: ``none has a validation accuracy: 2 failed, 1 running``."""
+    if _count(connection, [*where, *SELECTABLE]):
         return "some have a result"
     by_state = select(_t.state, func.count()).where(*where).group_by(_t.state).order_by(_t.state)
-    told = ", ".join(f"{count} {state}" for state, count in connection.execute(by_state))
-    return f"none has a validation accuracy: {told}"
+    counts = ", ".join(f"{count} {state}" for state, count in connection.execute(by_state))
+    return f"none has a validation accuracy: {counts}"

@@ -1,4 +1,4 @@
-"""Limits: a budget as conditions on the trials, and as words."""
+"""The limits of a budget as SQL conditions and as text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..database import schema
 
 @dataclass(frozen=True)
 class Limit:
-    """One bound of a budget: ``cost`` at most (or at least) ``bound``."""
+    """One bound of a budget: ``cost`` is at most ``bound``, or at least ``bound`` if ``at_most`` is false."""
 
     cost: str
     bound: float
@@ -20,39 +20,45 @@ class Limit:
 
     @property
     def column(self) -> Column[Any]:
-        """The column of ``trial`` that is limited."""
+        """The limited column of the table ``trial``."""
         return schema.trial.c[self.cost]
 
     @property
     def condition(self) -> ColumnElement[bool]:
-        """Holds for the trials inside the limit."""
+        """True for the trials that meet the limit."""
         return self.column <= self.bound if self.at_most else self.column >= self.bound
 
     @property
     def nearest_first(self) -> ColumnElement[Any]:
-        """The order in which the trial nearest to the limit comes first, where all are outside."""
+        """The sort key that puts the trial nearest to the limit first when no trial meets the limit."""
         return self.column.asc() if self.at_most else self.column.desc()
 
     def __str__(self) -> str:
-        return self.beside(None)[0]
+        return self.format_with(None)[0]
 
-    def beside(self, value: float | None) -> tuple[str, str]:
-        """The limit in words, and ``value``; in full digits where rounding would hide the difference."""
-        bound, other = _short(self.bound), "" if value is None else _short(value)
-        if bound == other:
-            bound, other = f"{self.bound:,}", f"{value:,}"
-        return f"{self.cost} {'<=' if self.at_most else '>='} {bound}", other
+    def format_with(self, value: float | None) -> tuple[str, str]:
+        """Return the limit as text and ``value`` as text, both rounded to three digits.
+
+        Both are written in full if rounding would make the bound and the value look equal.
+        """
+        bound_text, value_text = _format_rounded(self.bound), "" if value is None else _format_rounded(value)
+        if bound_text == value_text:
+            bound_text, value_text = f"{self.bound:,}", f"{value:,}"
+        return f"{self.cost} {'<=' if self.at_most else '>='} {bound_text}", value_text
 
 
-def _short(value: float) -> str:
-    """``value`` with up to three digits and a unit: 5M, 5.3M, 59.9k, 2.35."""
+def _format_rounded(value: float) -> str:
+    """Format ``value`` with up to three digits and a unit: 5M, 5.3M, 59.9k, 2.35."""
     text = format_count(value) if value >= 1000 else f"{value:.3g}"
     digits, unit = text.rstrip("kMGT"), text[len(text.rstrip("kMGT")) :]
     return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + unit
 
 
 def budget_in(config: Mapping[str, Any]) -> Budget:
-    """The budget in a run's settings; no limit where they are another program's and cannot be read."""
+    """Return the budget of a run's settings, or a budget without limits if the settings have no readable budget.
+
+    Runs imported from another program can have settings in any form.
+    """
     try:
         return Budget.of(config.get("budget") or {})
     except (ValueError, AttributeError):
@@ -60,14 +66,15 @@ def budget_in(config: Mapping[str, Any]) -> Budget:
 
 
 def limits(budget: Budget) -> list[Limit]:
-    """The bounds of ``budget``, the upper ones first."""
+    """Return the bounds of ``budget``, upper bounds first."""
     pairs = budget.limits().items()
-    highs = [Limit(cost, high, True) for cost, (_, high) in pairs if high is not None]
+    upper = [Limit(cost, high, True) for cost, (_, high) in pairs if high is not None]
+    # budget.limits() has only the costs that are computed from the architecture; latency is measured.
     if budget.latency_ms is not None:
-        highs.append(Limit("latency_ms", budget.latency_ms, True))
-    return highs + [Limit(cost, low, False) for cost, (low, _) in pairs if low]
+        upper.append(Limit("latency_ms", budget.latency_ms, True))
+    return upper + [Limit(cost, low, False) for cost, (low, _) in pairs if low]
 
 
-def inside(budget: Budget) -> list[ColumnElement[bool]]:
-    """The conditions that hold for the trials inside ``budget``."""
+def within_budget(budget: Budget) -> list[ColumnElement[bool]]:
+    """Return the SQL conditions that are true for the trials inside ``budget``."""
     return [limit.condition for limit in limits(budget)]

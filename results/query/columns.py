@@ -1,4 +1,4 @@
-"""Columns: what a question may name, and what each holds."""
+"""The columns that a filter expression can use, with their types and SQL expressions."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,63 +11,70 @@ from ..database import schema
 from ..database.zero_shot_records import OF_ZERO_SHOT
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c
-NUMBER, TEXT, MOMENT, JSON = "numbers", "texts", "moments", "whatever the recipe or the searcher put there"
+NUMBER, TEXT, TIMESTAMP, JSON = "numbers", "texts", "timestamps", "JSON values of any type"
 NESTED = ("recipe", "choices")
-FORBIDDEN = frozenset({"test_accuracy"})
-WHY_FORBIDDEN = (
-    "test_accuracy chooses no trial: what is selected by it is no longer measured by it; choose by val_accuracy, "
-    "and results show prints the test accuracy of the one that was chosen"
+UNSELECTABLE = frozenset({"test_accuracy"})
+UNSELECTABLE_MESSAGE = (
+    "test_accuracy cannot select or sort trials, because that would bias the test estimate; use val_accuracy "
+    "(results show prints the test accuracy of a trial)"
 )
 
 
-def check_may_choose(names: Iterable[str]) -> None:
-    """Raise ``ValueError`` where one of ``names`` must neither select nor sort."""
-    if FORBIDDEN.intersection(names):
-        raise ValueError(WHY_FORBIDDEN)
+def check_selectable(names: Iterable[str]) -> None:
+    """Raise ``ValueError`` if one of ``names`` is a column that must neither select nor sort trials."""
+    if UNSELECTABLE.intersection(names):
+        raise ValueError(UNSELECTABLE_MESSAGE)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a question: its name, what it holds, its expression, and the tables beside ``trial`` it stands in.
+    """A column of a filter expression.
 
-    A column of the recipe or the choices also has the kind of what a trial holds there: null where it holds nothing.
+    ``content`` is ``NUMBER``, ``TEXT``, ``TIMESTAMP`` or ``JSON``. ``tables`` are the tables that ``expression`` needs
+    in addition to ``trial``. ``json_type`` is set for keys of the recipe or the choices: an SQL expression for the JSON
+    type of the trial's value, null if the trial does not have the key.
     """
 
     name: str
-    holds: str
+    content: str
     expression: ColumnElement[Any]
     tables: tuple[Table, ...] = ()
-    kind: ColumnElement[Any] | None = None
+    json_type: ColumnElement[Any] | None = None
 
     @property
-    def absent(self) -> ColumnElement[bool]:
-        """Holds for the trials that have nothing there."""
-        if self.kind is None:
+    def is_missing(self) -> ColumnElement[bool]:
+        """True for the trials without a value in this column."""
+        if self.json_type is None:
             return self.expression.is_(None)
-        return or_(self.kind.is_(None), self.kind == "null")
+        return or_(self.json_type.is_(None), self.json_type == "null")
 
-    def as_type(self, value: float | int | str | bool) -> ColumnElement[Any]:
-        """The expression, read as what ``value`` is; null where the trial holds something else there."""
-        if self.kind is None:
+    def read_as(self, value: float | int | str | bool) -> ColumnElement[Any]:
+        """Return the expression, read as the type of ``value``; null if the trial's value has another JSON type.
+
+        A recipe key can hold a number in one trial and a text in another. Without the check of the type, SQLite would
+        treat the text as larger than every number, and PostgreSQL would fail to convert it.
+        """
+        if self.json_type is None:
             return self.expression
-        kinds, read = _json_reading(value)
-        return case((self.kind.in_(kinds), read(self.expression)), else_=null())
+        type_names, read = _json_reader(value)
+        return case((self.json_type.in_(type_names), read(self.expression)), else_=null())
 
 
-def _json_reading(value: float | int | str | bool) -> tuple[tuple[str, ...], Callable[[Any], ColumnElement[Any]]]:
-    """What SQLite and PostgreSQL call the kind of ``value`` in JSON, and how it is read."""
+def _json_reader(value: float | int | str | bool) -> tuple[tuple[str, ...], Callable[[Any], ColumnElement[Any]]]:
+    """Return the names of the JSON type of ``value`` in SQLite and PostgreSQL, and the function that reads it."""
+    # bool first: it is a subclass of int
     if isinstance(value, bool):
-        return ("true", "false", "boolean"), lambda held: held.as_boolean()
+        return ("true", "false", "boolean"), lambda entry: entry.as_boolean()
     if isinstance(value, str):
-        return ("text", "string"), lambda held: held.as_string()
-    return ("integer", "real", "number"), lambda held: held.as_float()
+        return ("text", "string"), lambda entry: entry.as_string()
+    return ("integer", "real", "number"), lambda entry: entry.as_float()
 
 
 def _at_best_epoch(metric: str) -> ColumnElement[Any]:
-    """A figure of a trial's curve at its best epoch; null where it has none."""
+    """Return a trial's value of ``metric`` at its best epoch, null if it has none."""
     m = schema.metric.c
-    own = (m.trial_id == _t.trial_id, m.name == metric, m.step == _t.best_epoch)
-    return select(m.value).where(*own).correlate(schema.trial).scalar_subquery()
+    matches_trial = (m.trial_id == _t.trial_id, m.name == metric, m.step == _t.best_epoch)
+    return select(m.value).where(*matches_trial).correlate(schema.trial).scalar_subquery()
 
 
 def _columns() -> dict[str, Column]:
@@ -76,9 +83,10 @@ def _columns() -> dict[str, Column]:
         *("val_accuracy", "val_loss", "train_accuracy", "train_loss", "latency_ms", "duration_s"),
     )
     texts = ("state", "fingerprint", "fail_kind", "reason", "device")
-    listed = [
+    columns = [
         Column("trial", NUMBER, _t.trial_id),
         *(Column(name, NUMBER, _t[name]) for name in numbers),
+        # In the list for "test_accuracy is not null", which selects no trial by the value.
         Column("test_accuracy", NUMBER, _t.test_accuracy),
         Column("source", NUMBER, _t.source_trial_id),
         Column("val_error", NUMBER, 1 - _t.val_accuracy),
@@ -89,48 +97,55 @@ def _columns() -> dict[str, Column]:
         Column("run", TEXT, _r.name, (schema.run,)),
         Column("searcher", TEXT, _r.searcher, (schema.run,)),
         Column("dataset", TEXT, _d.name, (schema.run, schema.dataset)),
-        *(Column(name, MOMENT, _t[name]) for name in ("created_at", "started_at", "ended_at")),
+        *(Column(name, TIMESTAMP, _t[name]) for name in ("created_at", "started_at", "ended_at")),
     ]
-    return {column.name: column for column in listed}
+    return {column.name: column for column in columns}
 
 
 COLUMNS = _columns()
 
 
 def column(connection: Connection, name: str) -> Column:
-    """The column of this name; a ``ValueError`` names the nearest where no trial has it."""
+    """Return the column ``name``, for example ``params``, ``recipe.lr`` or ``choices.2.conv.width``.
+
+    Raises ``ValueError`` with the nearest valid name if no trial has the column.
+    """
     part, dot, key = name.partition(".")
     if not dot or part not in NESTED:
         if name not in COLUMNS:
-            keys = _keys(connection, "recipe")
+            keys = _nested_names(connection, "recipe")
             if f"recipe.{name}" in keys:
                 raise ValueError(f"unknown column {name!r}; did you mean 'recipe.{name}'?")
             raise ValueError(unknown("column", name, [*COLUMNS, *keys]))
         return COLUMNS[name]
-    kind = _kind(connection, part, key)
-    if '"' in key or connection.scalar(select(literal(1)).where(kind.is_not(None)).limit(1)) is None:
-        raise ValueError(unknown("column", name, _keys(connection, part) or COLUMNS))
-    return Column(name, JSON, _t[part][key], kind=kind)
+    json_type = _json_type(connection, part, key)
+    # The key is quoted inside a JSON path, so a key with a double quote would end the path early.
+    if '"' in key or connection.scalar(select(literal(1)).where(json_type.is_not(None)).limit(1)) is None:
+        raise ValueError(unknown("column", name, _nested_names(connection, part) or COLUMNS))
+    return Column(name, JSON, _t[part][key], json_type=json_type)
 
 
-def _kind(connection: Connection, part: str, key: str) -> ColumnElement[Any]:
+def _json_type(connection: Connection, part: str, key: str) -> ColumnElement[Any]:
     if connection.dialect.name == "sqlite":
         return func.json_type(_t[part], f'$."{key}"')
     return func.json_typeof(_t[part][key])
 
 
-def _keys(connection: Connection, part: str) -> list[str]:
-    """The columns of the recipe or the choices that the newest trials have."""
+def _nested_names(connection: Connection, part: str) -> list[str]:
+    """Return the column names for the keys of the recipe or the choices in the newest 200 trials.
+
+    They serve for suggestions only, so the sample keeps an error message fast in a large database.
+    """
     newest = connection.scalars(select(_t[part]).order_by(_t.trial_id.desc()).limit(200))
     return sorted({f"{part}.{key}" for entries in newest if isinstance(entries, dict) for key in entries})
 
 
-def joined(columns: list[Column]) -> ColumnElement[bool] | None:
-    """How the tables that ``columns`` stand in belong to a trial; None where they need none."""
-    how = {
+def join_condition(columns: list[Column]) -> ColumnElement[bool] | None:
+    """Return the condition that joins the tables of ``columns`` to ``trial``, or None if they need no join."""
+    conditions = {
         schema.run: _t.run_id == _r.run_id,
         schema.dataset: _r.dataset_hash == _d.content_hash,
         schema.architecture: _t.fingerprint == _a.fingerprint,
     }
-    needed = {table: how[table] for column in columns for table in column.tables}
+    needed = {table: conditions[table] for column in columns for table in column.tables}
     return and_(*needed.values()) if needed else None

@@ -1,4 +1,4 @@
-"""Conditions: a question's tree turned into SQL expressions, every name and type checked."""
+"""SQL compiler: turns the syntax tree of a filter expression into SQLAlchemy conditions and checks names and types."""
 
 import operator as operators
 from datetime import UTC, datetime
@@ -7,11 +7,22 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, literal, not_, or_, select
 
 from ..database import schema
-from .columns import FORBIDDEN, JSON, MOMENT, NUMBER, TEXT, WHY_FORBIDDEN, Column, column
-from .parser import Absence, Comparison, Junction, Likeness, Membership, Name, Negation, Node, QueryError, Value
+from .columns import JSON, NUMBER, TEXT, TIMESTAMP, UNSELECTABLE, UNSELECTABLE_MESSAGE, Column, column
+from .parser import (
+    BooleanOperation,
+    Comparison,
+    LikeMatch,
+    Membership,
+    Name,
+    Negation,
+    Node,
+    NullTest,
+    QueryError,
+    Value,
+)
 
 _r = schema.run.c
-_RELATIONS = {
+_OPERATORS = {
     "=": operators.eq,
     "!=": operators.ne,
     "<": operators.lt,
@@ -19,42 +30,47 @@ _RELATIONS = {
     ">": operators.gt,
     ">=": operators.ge,
 }
+# The operator of the same comparison with its sides swapped: 5 < params is params > 5.
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
-_KINDS = {bool: "true or false", str: "a text", int: "a number", float: "a number"}
-_WANTED = {
-    NUMBER: "a number, as in 0.9 or 5M",
-    TEXT: "a text in quotes, as in 'completed'",
-    MOMENT: "a moment in quotes, as in '2026-11-24' or '2026-11-24 12:30', UTC",
+_TYPE_NAMES = {bool: "true or false", str: "a text", int: "a number", float: "a number"}
+_EXPECTED_VALUES = {
+    NUMBER: "a number such as 0.9 or 5M",
+    TEXT: "a text in quotes such as 'completed'",
+    TIMESTAMP: "a UTC timestamp in quotes such as '2026-11-24' or '2026-11-24 12:30'",
 }
 
 
-class Conditions:
-    """Translates the question ``text`` for the database of ``connection``.
+class SqlCompiler:
+    """Compiles the filter expression ``text`` for the database of ``connection``.
 
-    ``used`` are the columns met so far, ``beside`` those whose tables have to be joined to that of the trials.
+    ``used`` are the columns compiled so far. ``to_join`` are the columns whose tables must be joined to ``trial``.
     """
 
     def __init__(self, connection: Connection, text: str) -> None:
         self.connection, self.text = connection, text
         self.used: dict[str, Column] = {}
-        self.beside: dict[str, Column] = {}
+        self.to_join: dict[str, Column] = {}
 
-    def of(self, node: Node) -> ColumnElement[bool]:
-        """The condition that ``node`` states; a :class:`QueryError` points at what is wrong with it."""
+    def compile(self, node: Node) -> ColumnElement[bool]:
+        """Return the SQL condition of ``node``.
+
+        Raises :class:`QueryError` with the position of an unknown name or a value of the wrong type.
+        """
         match node:
-            case Junction(word=word, parts=parts):
-                return (and_ if word == "and" else or_)(*map(self.of, parts))
+            case BooleanOperation(word=word, parts=parts):
+                return (and_ if word == "and" else or_)(*map(self.compile, parts))
             case Negation(part=part):
-                return not_(self.of(part))
-            case Absence(name=name, negated=negated):
-                absent = self._known(name).absent
-                return self._placed(name, not_(absent) if negated else absent)
-            case Likeness(name=name, pattern=pattern, negated=negated):
+                return not_(self.compile(part))
+            case NullTest(name=name, negated=negated):
+                # The one condition in which test_accuracy is allowed: it asks whether the value exists.
+                is_missing = self._resolve(name).is_missing
+                return self._on_trials(name, not_(is_missing) if negated else is_missing)
+            case LikeMatch(name=name, pattern=pattern, negated=negated):
                 like = self._typed(name, pattern, "like").like(pattern.value)
-                return self._placed(name, not_(like) if negated else like)
+                return self._on_trials(name, not_(like) if negated else like)
             case Membership(name=name, values=values, negated=negated):
-                found = or_(*(self._typed(name, value, "in") == self._literal(name, value) for value in values))
-                return self._placed(name, not_(found) if negated else found)
+                is_member = or_(*(self._typed(name, value, "in") == self._literal(name, value) for value in values))
+                return self._on_trials(name, not_(is_member) if negated else is_member)
             case Comparison():
                 return self._comparison(node)
 
@@ -63,65 +79,90 @@ class Conditions:
         if isinstance(left, Value):
             left, operator, right = right, _MIRRORED[operator], left
         if isinstance(left, Value):
-            raise QueryError(self.text, node.place, "a comparison names a column, but both sides are values")
+            raise QueryError(
+                self.text, node.span, "a comparison needs a column, but both sides are values; use a column name"
+            )
         if isinstance(right, Value):
-            related = _related(self._typed(left, right, operator), operator, self._literal(left, right))
-            return self._placed(left, related)
-        first, second = self._chooser(left), self._chooser(right, "; a text stands in quotes")
-        if first.holds != second.holds or first.holds == JSON:
-            law = f"two columns that hold the same can be compared, but {left.name} holds {first.holds}"
-            raise QueryError(self.text, node.place, f"{law} and {right.name} {second.holds}")
-        self.beside |= {first.name: first, second.name: second}
-        return _related(first.expression, operator, second.expression)
+            condition = _apply(self._typed(left, right, operator), operator, self._literal(left, right))
+            return self._on_trials(left, condition)
+        first, second = self._selectable(left), self._selectable(right, "; put a text in quotes")
+        # Two JSON values have no common type that the database could compare.
+        if first.content != second.content or first.content == JSON:
+            raise QueryError(
+                self.text,
+                node.span,
+                f"two columns can be compared if both hold the same type, but {left.name} holds {first.content} and "
+                f"{right.name} holds {second.content}; compare each with a value",
+            )
+        self.to_join |= {first.name: first, second.name: second}
+        return _apply(first.expression, operator, second.expression)
 
-    def _placed(self, name: Name, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-        """A condition on one column; where that is the run's, on the few runs instead of on each of their trials."""
-        found = self.used[name.name]
-        if schema.run not in found.tables:
-            self.beside[found.name] = found
+    def _on_trials(self, name: Name, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Return a condition on one column as a condition on trials.
+
+        A condition on a column of the run becomes a subquery over the few runs, which is cheaper than a join that tests
+        the condition for each of their trials.
+        """
+        resolved = self.used[name.name]
+        if schema.run not in resolved.tables:
+            self.to_join[resolved.name] = resolved
             return condition
         runs = select(_r.run_id).where(condition)
-        if schema.dataset in found.tables:
+        if schema.dataset in resolved.tables:
             runs = runs.where(_r.dataset_hash == schema.dataset.c.content_hash)
-        return schema.trial.c.run_id.in_(runs.correlate(None))  # the question may be sorted by the run
+        # correlate(None): the outer query can have the table run too, when its result is sorted by a column of the run
+        return schema.trial.c.run_id.in_(runs.correlate(None))
 
-    def _known(self, name: Name, hint: str = "") -> Column:
+    def _resolve(self, name: Name, hint: str = "") -> Column:
+        """Return the column of ``name`` and record it in ``used``; ``hint`` is added to the error message."""
         try:
-            found = column(self.connection, name.name)
+            resolved = column(self.connection, name.name)
         except ValueError as error:
-            raise QueryError(self.text, name.place, f"{error}{hint}") from None
-        self.used[found.name] = found
-        return found
+            raise QueryError(self.text, name.span, f"{error}{hint}") from None
+        self.used[resolved.name] = resolved
+        return resolved
 
-    def _chooser(self, name: Name, hint: str = "") -> Column:
-        """The column, where trials may be chosen by it."""
-        found = self._known(name, hint)
-        if found.name in FORBIDDEN:
-            raise QueryError(self.text, name.place, WHY_FORBIDDEN)
-        return found
+    def _selectable(self, name: Name, hint: str = "") -> Column:
+        """Return the column of ``name``; raise :class:`QueryError` if it must not select trials."""
+        resolved = self._resolve(name, hint)
+        if resolved.name in UNSELECTABLE:
+            raise QueryError(self.text, name.span, UNSELECTABLE_MESSAGE)
+        return resolved
 
     def _typed(self, name: Name, value: Value, operator: str) -> ColumnElement[Any]:
-        """The expression of a column that can be set beside ``value``."""
-        found, kind = self._chooser(name), type(value.value)
-        fits = {NUMBER: kind in (int, float), TEXT: kind is str, MOMENT: kind is str and operator != "like"}
-        if not fits.get(found.holds, True):
-            law = f"{name.name} holds {found.holds} and is compared with {_WANTED[found.holds]}"
-            raise QueryError(self.text, value.place, f"{law}, but got {_KINDS[kind]}")
-        if operator == "like" and kind is not str:
-            raise QueryError(self.text, value.place, 'like takes a text in quotes, as in "digits%"')
-        return found.as_type(value.value)
+        """Return the expression of the column, read as the type of ``value``; raise if the types do not match."""
+        resolved, value_type = self._selectable(name), type(value.value)
+        matches = {
+            NUMBER: value_type in (int, float),
+            TEXT: value_type is str,
+            TIMESTAMP: value_type is str and operator != "like",
+        }
+        if not matches.get(resolved.content, True):
+            raise QueryError(
+                self.text,
+                value.span,
+                f"{name.name} holds {resolved.content}, but got {_TYPE_NAMES[value_type]}; "
+                f"use {_EXPECTED_VALUES[resolved.content]}",
+            )
+        if operator == "like" and value_type is not str:
+            raise QueryError(self.text, value.span, 'like needs a text in quotes, such as "digits%"')
+        return resolved.read_as(value.value)
 
     def _literal(self, name: Name, value: Value) -> ColumnElement[Any]:
-        if self.used[name.name].holds != MOMENT:
+        """Return ``value`` as an SQL literal; for a timestamp column the text is parsed, UTC if it has no time zone."""
+        if self.used[name.name].content != TIMESTAMP:
             return literal(value.value)
         try:
-            moment = datetime.fromisoformat(str(value.value))
+            timestamp = datetime.fromisoformat(str(value.value))
         except ValueError:
-            law = f"{name.name} is compared with {_WANTED[MOMENT]}"
-            raise QueryError(self.text, value.place, f"{law}, but got {value.value!r}") from None
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            raise QueryError(
+                self.text,
+                value.span,
+                f"{name.name} holds timestamps, but got {value.value!r}; use {_EXPECTED_VALUES[TIMESTAMP]}",
+            ) from None
+        aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
         return literal(aware, self.used[name.name].expression.type)
 
 
-def _related(left: ColumnElement[Any], operator: str, right: ColumnElement[Any]) -> ColumnElement[bool]:
-    return _RELATIONS[operator](left, right)  # type: ignore[no-any-return]
+def _apply(left: ColumnElement[Any], operator: str, right: ColumnElement[Any]) -> ColumnElement[bool]:
+    return _OPERATORS[operator](left, right)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Frames: trials, learning curves and layers as pandas knows them, for notebooks."""
+"""Trials, learning curves and layers as pandas data frames, for notebooks."""
 
 from collections.abc import Iterable
 from dataclasses import fields
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas
 
 _NESTED = ("recipe", "choices")
+# val_error is a property of Trial, so fields() does not list it.
 _SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture")] + ["val_error"]
 _LAYER = ("trial", "layer", "name", "kind", "out_shape", "params", "macs", "activations")
 
@@ -25,6 +26,7 @@ def trials_frame(trials: Iterable[Trial]) -> "pandas.DataFrame":
     import pandas
 
     rows = [_flat(trial) for trial in trials]
+    # Without rows, pandas has no column names; with rows it takes them from the rows, nested keys included.
     return pandas.DataFrame(rows, columns=None if rows else list(_SCALARS)).set_index("trial")
 
 
@@ -34,31 +36,32 @@ def _flat(trial: Trial) -> dict[str, Any]:
 
 
 def metrics_frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
-    """One row per epoch of a trial, indexed by (trial, epoch); a column for each figure, such as ``val_loss``.
+    """Return one row per epoch of a trial, indexed by (trial, epoch), with a column per metric such as ``val_loss``.
 
-    An epoch without a figure has NaN there, as has one whose figure was NaN.
+    An epoch without a metric has NaN in its column, like an epoch whose metric was NaN.
     """
     import pandas
 
     rows = [
-        {"trial": trial.trial, "epoch": epoch, "figure": name, "value": value}
+        {"trial": trial.trial, "epoch": epoch, "metric": name, "value": value}
         for trial in store.trials(run)
         for name, points in store.curve(trial.trial).items()
         for epoch, value in points
     ]
-    long = pandas.DataFrame(rows, columns=["trial", "epoch", "figure", "value"])
-    wide = long.pivot(index=["trial", "epoch"], columns="figure", values="value")
+    long = pandas.DataFrame(rows, columns=["trial", "epoch", "metric", "value"])
+    wide = long.pivot(index=["trial", "epoch"], columns="metric", values="value")
+    # pivot() names the columns' axis "metric", which would print as a heading of the frame
     wide.columns.name = None
     return wide
 
 
 def layers_frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
-    """One row per layer of a trial's network, indexed by (trial, layer), the layers counted from 0."""
+    """Return one row per layer of a trial's network, indexed by (trial, layer), layers counted from 0."""
     import pandas
 
     rows = [
-        {"trial": trial.trial, "layer": place, **layer}
+        {"trial": trial.trial, "layer": index, **layer}
         for trial in store.trials(run)
-        for place, layer in enumerate(store.layers(trial.fingerprint))
+        for index, layer in enumerate(store.layers(trial.fingerprint))
     ]
     return pandas.DataFrame(rows, columns=list(_LAYER)).set_index(["trial", "layer"])

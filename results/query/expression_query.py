@@ -1,4 +1,4 @@
-"""Asking: the trials that a question in words describes."""
+"""Filter queries: the trials for which a filter expression is true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from ..database import schema
 from ..database.reader import Reading
 from ..database.records import Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
-from .columns import COLUMNS, JSON, NUMBER, Column, check_may_choose, column, joined
-from .compiler import Conditions
-from .parser import Comparison, Junction, Name, Node, Value, parse
+from .columns import COLUMNS, JSON, NUMBER, Column, check_selectable, column, join_condition
+from .compiler import SqlCompiler
+from .parser import BooleanOperation, Comparison, Name, Node, Value, parse
 
-PART = 10_000  # ids of one statement: databases take only so many values
+IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 _t = schema.trial.c
-# Ties always break the same way.
-_MERIT = (_t.val_accuracy.desc().nulls_last(), _t.params, _t.macs, _t.trial_id)
+# The id comes last, so that the order of trials with equal metrics is always the same.
+_RANKING = (_t.val_accuracy.desc().nulls_last(), _t.params, _t.macs, _t.trial_id)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The first trials that match, how many match in all, and where none does, what is missing."""
+class QueryResult:
+    """The first matching trials, the number of all matching trials, and the reason if no trial matches."""
 
     trials: tuple[Trial, ...]
     matching: int
@@ -31,33 +31,42 @@ class Answer:
 
 
 def ask(
-    store: Reading, question: str, *, run: str | int | None = None, sort: str = "", top: int | None = None
-) -> Answer:
-    """The trials, in any state, for which ``question`` holds, such as ``val_accuracy > 0.9 and params < 5M``.
+    store: Reading, expression: str, *, run: str | int | None = None, sort: str = "", top: int | None = None
+) -> QueryResult:
+    """Return the trials, in any state, for which the filter expression ``expression`` is true.
 
-    ``sort`` is a column, with a leading ``-`` for the largest first; trials without that figure come last, and ties
-    go to the higher validation accuracy, then fewer params, fewer macs, the lower id. Test accuracy neither sorts
-    nor selects. A :class:`~archsieve.results.query.parser.QueryError` points at what is wrong with the question.
+    An example of an expression is ``val_accuracy > 0.9 and params < 5M``. At most ``top`` trials are returned. ``sort``
+    is a column; a leading ``-`` sorts in descending order. Trials without a value in that column come last. Ties are
+    broken by the highest validation accuracy, the fewest params, the fewest macs and the lowest id, which is also the
+    order without ``sort``. Test accuracy can neither sort nor select trials.
+
+    Raises :class:`~archsieve.results.query.parser.QueryError`, which marks the error in the expression, and
+    ``ValueError`` for an unknown run or sort column and for ``top`` below 1.
     """
     if top is not None and top < 1:
-        raise ValueError(f"top must be at least 1, but got {top}")
-    tree = parse(question)
+        raise ValueError(f"top must be at least 1, got {top}; use a number such as 20")
+    tree = parse(expression)
     with store.reading() as connection:
-        asked = _Asked(connection, question, run)
-        chosen = asked.conditions.of(tree)
+        query = _Query(connection, expression, run)
+        condition = query.compiler.compile(tree)
         order = _order(connection, sort)
-        ids = asked.where(select(_t.trial_id), chosen, *order.columns).order_by(*order.keys).limit(top)
-        found = list(connection.scalars(ids))
-        parts = (found[place : place + PART] for place in range(0, len(found), PART))
-        trials = [trial for part in parts for trial in trials_of(connection, TRIALS.where(_t.trial_id.in_(part)))]
-        place = {trial_id: at for at, trial_id in enumerate(found)}
-        ordered = tuple(sorted(trials, key=lambda trial: place[trial.trial]))
-        matching = asked.count(chosen) if len(found) == top else len(found)
-        return Answer(ordered, matching, "" if found else asked.why_none(tree))
+        # Two steps: the first statement selects only ids, so that an index can answer it unless the expression uses the
+        # recipe or the choices. Whole rows are then read for the returned trials alone.
+        statement = query.narrow(select(_t.trial_id), condition, *order.columns).order_by(*order.keys).limit(top)
+        ids = list(connection.scalars(statement))
+        chunks = (ids[start : start + IDS_PER_STATEMENT] for start in range(0, len(ids), IDS_PER_STATEMENT))
+        trials = [trial for chunk in chunks for trial in trials_of(connection, TRIALS.where(_t.trial_id.in_(chunk)))]
+        position = {trial_id: index for index, trial_id in enumerate(ids)}
+        ordered = tuple(sorted(trials, key=lambda trial: position[trial.trial]))
+        # Fewer trials than top: these are all matching trials, and there is no need to count again.
+        matching = query.count(condition) if len(ids) == top else len(ids)
+        return QueryResult(ordered, matching, "" if ids else query.why_none(tree))
 
 
 @dataclass(frozen=True)
 class _Order:
+    """The sort keys of a query, and the columns whose tables the keys need."""
+
     keys: tuple[ColumnElement[Any], ...]
     columns: tuple[Column, ...]
 
@@ -65,82 +74,93 @@ class _Order:
 def _order(connection: Connection, sort: str) -> _Order:
     name = sort.removeprefix("-")
     if not name:
-        return _Order(_MERIT, ())
-    check_may_choose([name])
-    found = column(connection, name)
-    kinds = (1.0, "") if found.holds == JSON else (1.0,)
-    figures = [found.as_type(kind) for kind in kinds]
-    keys = [(figure.desc() if sort.startswith("-") else figure.asc()).nulls_last() for figure in figures]
-    return _Order((*keys, *_MERIT), (found,))
+        return _Order(_RANKING, ())
+    check_selectable([name])
+    sort_column = column(connection, name)
+    # A recipe key can hold numbers and texts: sort by the numbers first, then by the texts.
+    samples = (1.0, "") if sort_column.content == JSON else (1.0,)
+    expressions = [sort_column.read_as(sample) for sample in samples]
+    keys = [(each.desc() if sort.startswith("-") else each.asc()).nulls_last() for each in expressions]
+    return _Order((*keys, *_RANKING), (sort_column,))
 
 
-class _Asked:
-    """A question put to a store."""
+class _Query:
+    """A filter expression on a database, limited to one run if ``run`` is given."""
 
-    def __init__(self, connection: Connection, question: str, run: str | int | None) -> None:
-        self.connection, self.question, self.run = connection, question, run
+    def __init__(self, connection: Connection, expression: str, run: str | int | None) -> None:
+        self.connection, self.expression, self.run = connection, expression, run
         self.scope = [] if run is None else [_t.run_id == run_id_of(connection, run)]
-        self.conditions = Conditions(connection, question)
+        self.compiler = SqlCompiler(connection, expression)
 
-    def where(self, query: Select[Any], *conditions: Any) -> Select[Any]:
-        """``query`` narrowed to the scope and the conditions, with the tables that they need."""
+    def narrow(self, statement: Select[Any], *conditions: Any) -> Select[Any]:
+        """Return ``statement`` with the scope, ``conditions`` and the joins that they need.
+
+        A :class:`Column` among ``conditions`` adds only the join of its tables.
+        """
         columns = [entry for entry in conditions if isinstance(entry, Column)]
-        narrow = [entry for entry in conditions if not isinstance(entry, Column)]
-        join = joined([*self.conditions.beside.values(), *columns])
-        return query.where(*self.scope, *narrow, *([] if join is None else [join]))
+        where = [entry for entry in conditions if not isinstance(entry, Column)]
+        join = join_condition([*self.compiler.to_join.values(), *columns])
+        return statement.where(*self.scope, *where, *([] if join is None else [join]))
 
     def count(self, *conditions: ColumnElement[bool]) -> int:
-        """How many trials hold to ``conditions``."""
-        query = self.where(select(func.count()).select_from(schema.trial), *conditions)
-        return self.connection.scalar(query) or 0
+        """Return the number of trials that meet ``conditions``."""
+        statement = self.narrow(select(func.count()).select_from(schema.trial), *conditions)
+        return self.connection.scalar(statement) or 0
 
     def counts(self, parts: Sequence[Node]) -> list[int]:
-        """How many trials there are, and how many hold to each of ``parts``, which together no trial does."""
+        """Return the number of all trials, then for each of ``parts`` the number of trials that meet it.
+
+        Called only when no trial meets all parts, so a single part has the count 0. All counts come from one statement,
+        which reads the trials once.
+        """
         if len(parts) == 1:
             return [self.count(), 0]
-        each = [func.count().filter(self.conditions.of(part)) for part in parts]
-        columns: list[ColumnElement[Any]] = [func.count(), *each]
-        query = self.where(select(*columns).select_from(schema.trial))
-        return list(self.connection.execute(query).one())
+        part_counts = [func.count().filter(self.compiler.compile(part)) for part in parts]
+        columns: list[ColumnElement[Any]] = [func.count(), *part_counts]
+        statement = self.narrow(select(*columns).select_from(schema.trial))
+        return list(self.connection.execute(statement).one())
 
     def why_none(self, tree: Node) -> str:
-        """``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``."""
-        parts = tree.parts if isinstance(tree, Junction) and tree.word == "and" else (tree,)
-        total, *each = self.counts(parts)
+        """Explain why no trial matches: ``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``."""
+        parts = tree.parts if isinstance(tree, BooleanOperation) and tree.word == "and" else (tree,)
+        total, *part_counts = self.counts(parts)
         if total == 0:
             return "there are no trials yet" if self.run is None else f"run {self.run!r} has no trials yet"
-        counts = list(zip(parts, each, strict=True))
+        counts = list(zip(parts, part_counts, strict=True))
         for part, count in counts:
             if count == 0:
-                return f"0 of {total} trials have {self._words(part)}{self._nearest(part)}"
-        shares = ", ".join(f"{count} have {self._words(part)}" for part, count in counts)
-        return f"0 of {total} trials have all of it: {shares}"
+                return f"0 of {total} trials have {self._text(part)}{self._nearest_miss(part)}"
+        shares = ", ".join(f"{count} have {self._text(part)}" for part, count in counts)
+        return f"0 of {total} trials meet all conditions: {shares}"
 
-    def _words(self, part: Node) -> str:
-        return " ".join(self.question[part.place.start : part.place.end].split())
+    def _text(self, part: Node) -> str:
+        """Return the text of ``part`` in the expression, with single spaces."""
+        return " ".join(self.expression[part.span.start : part.span.end].split())
 
-    def _nearest(self, part: Node) -> str:
-        """``; the smallest has 5.3M (trial 17)``, for a bound on a figure."""
+    def _nearest_miss(self, part: Node) -> str:
+        """Return ``; the smallest has 5.3M (trial 17)`` if ``part`` is a bound on a number, else an empty text."""
         if not isinstance(part, Comparison) or part.operator in ("=", "!="):
             return ""
         bounded = part.left if isinstance(part.right, Value) else part.right
         if not isinstance(bounded, Name) or isinstance(part.left, Name) == isinstance(part.right, Name):
             return ""
         name = bounded.name
-        if name not in COLUMNS or COLUMNS[name].holds != NUMBER:
+        if name not in COLUMNS or COLUMNS[name].content != NUMBER:
             return ""
+        # "params < 5" and "5 > params" both ask for small values
         wants_small = ("<" in part.operator) == (bounded is part.left)
-        found = COLUMNS[name]
-        key = found.expression.asc() if wants_small else found.expression.desc()
-        query = self.where(select(found.expression, _t.trial_id), found.expression.is_not(None), found)
-        row = self.connection.execute(query.order_by(key, _t.trial_id).limit(1)).first()
+        bounded_column = COLUMNS[name]
+        key = bounded_column.expression.asc() if wants_small else bounded_column.expression.desc()
+        has_value = bounded_column.expression.is_not(None)
+        statement = self.narrow(select(bounded_column.expression, _t.trial_id), has_value, bounded_column)
+        row = self.connection.execute(statement.order_by(key, _t.trial_id).limit(1)).first()
         if row is None:
-            return f"; none has {name}"
-        return f"; the {'smallest' if wants_small else 'largest'} has {_figure(row[0])} (trial {row[1]})"
+            return f"; no trial has a value for {name}"
+        return f"; the {'smallest' if wants_small else 'largest'} has {_format_value(row[0])} (trial {row[1]})"
 
 
-def _figure(value: float | int) -> str:
-    """A figure in few digits where that loses nothing that matters: 5.3M, 0.9889, 1,370."""
+def _format_value(value: float | int) -> str:
+    """Format a number with few digits: 5.3M, 0.9889, 1,370. Integers below a million are written in full."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return f"{value:,}" if abs(value) < 10**6 else format_count(value)

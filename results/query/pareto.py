@@ -1,4 +1,4 @@
-"""Pareto fronts: the trials that no other trial beats in everything."""
+"""Pareto fronts and non-dominated sorting of trials."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
@@ -6,35 +6,43 @@ from operator import attrgetter
 from ...spaces.parameters.lookup import look_up
 from ..database.records import COSTS, Trial
 
-_SMALLER_IS_BETTER = (*COSTS, "latency_ms", "duration_s", "val_loss", "val_error")
+_MINIMIZED = (*COSTS, "latency_ms", "duration_s", "val_loss", "val_error")
 Point = tuple[float, ...]
 Entry = tuple[Point, int, Trial]
 
-# Each gives what is minimised. Test accuracy is not among them: nothing is ever selected by it.
+# Each function returns the value to minimize. Test accuracy is not an objective: selecting trials by it would bias the
+# test estimate.
 OBJECTIVES: dict[str, Callable[[Trial], float | None]] = {
     "val_accuracy": lambda trial: None if trial.val_accuracy is None else -trial.val_accuracy,
-    **{name: attrgetter(name) for name in _SMALLER_IS_BETTER},
+    **{name: attrgetter(name) for name in _MINIMIZED},
 }
 
 
 def pareto(trials: Iterable[Trial], objectives: Sequence[str] = ("val_accuracy", "macs")) -> list[Trial]:
-    """The finished trials that no other one equals or beats in all ``objectives``, the best in the first one first.
+    """Return the Pareto front: the finished trials that no other trial equals or beats in all ``objectives``.
 
-    Accuracy is maximised, costs, errors and losses are minimised. Of trials with equal figures the lowest id stays.
-    Two objectives take O(n log n), more O(n f) for a front of f.
+    Accuracy is maximized; costs, errors and losses are minimized. Of trials that are equal in all objectives, only the
+    one with the lowest id is on the front. The front is sorted by the first objective, best first.
+
+    The run time is O(n log n) for n trials and up to two objectives, and O(n f) for more objectives and a front of f
+    trials.
+
+    Raises ``ValueError`` for an unknown objective or for none.
     """
     return next(fronts(trials, objectives), [])
 
 
 def fronts(trials: Iterable[Trial], objectives: Sequence[str]) -> Iterator[list[Trial]]:
-    """Non-dominated sorting (Deb et al. 2002): :func:`pareto` of ``trials``, then of those left, and so on.
+    """Sort trials by non-domination (Deb et al. 2002): yield the front of ``trials``, then of the rest, and so on.
 
-    Each front is worked out when it is asked for. Trials that lack a figure are in none.
+    Each front is computed only when the iterator reaches it. Unfinished trials and trials without a value for an
+    objective are in no front.
     """
     if not objectives:
-        raise ValueError(f"a front needs an objective, but got none; choose from {', '.join(sorted(OBJECTIVES))}")
-    figures = [look_up(OBJECTIVES, name, "objective") for name in objectives]
-    points = [(point, trial.trial, trial) for trial in trials if (point := _point(trial, figures)) is not None]
+        raise ValueError(f"a Pareto front needs an objective, got none; choose from {', '.join(sorted(OBJECTIVES))}")
+    getters = [look_up(OBJECTIVES, name, "objective") for name in objectives]
+    points = [(point, trial.trial, trial) for trial in trials if (point := _point(trial, getters)) is not None]
+    # Without the trial itself in the key: trials cannot be compared, and the id is already unique.
     points.sort(key=lambda entry: entry[:2])
     split = _sweep if len(objectives) <= 2 else _filter
     while points:
@@ -42,19 +50,25 @@ def fronts(trials: Iterable[Trial], objectives: Sequence[str]) -> Iterator[list[
         yield [trial for _, _, trial in front]
 
 
-def _point(trial: Trial, figures: Sequence[Callable[[Trial], float | None]]) -> Point | None:
+def _point(trial: Trial, getters: Sequence[Callable[[Trial], float | None]]) -> Point | None:
+    """Return the values to minimize, or None if the trial is unfinished or has no value for an objective."""
     if not trial.state.finished:
         return None
-    values = [figure(trial) for figure in figures]
+    values = [get(trial) for get in getters]
     return None if None in values else tuple(value for value in values if value is not None)
 
 
 def _sweep(points: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """In order of the first objective a point is on the front when its last one is smaller than all before it."""
+    """Split sorted points of up to two objectives into the front and the rest, in one pass.
+
+    The points are sorted by the first objective. A point is therefore on the front exactly if its last objective is
+    smaller than that of all points before it.
+    """
     front: list[Entry] = []
     rest: list[Entry] = []
     smallest = float("inf")
     for entry in points:
+        # The first point is always on the front, also if its last objective is infinite.
         if not front or entry[0][-1] < smallest:
             front.append(entry)
             smallest = entry[0][-1]
@@ -64,10 +78,14 @@ def _sweep(points: list[Entry]) -> tuple[list[Entry], list[Entry]]:
 
 
 def _filter(points: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """In lexicographic order a point is beaten by one before it or by none."""
+    """Split sorted points of any number of objectives into the front and the rest.
+
+    The points are in lexicographic order, so a point can only be dominated by a point before it. It is enough to
+    compare with the points already on the front.
+    """
     front: list[Entry] = []
     rest: list[Entry] = []
     for entry in points:
-        beaten = any(all(a <= b for a, b in zip(other[0], entry[0], strict=True)) for other in front)
-        (rest if beaten else front).append(entry)
+        dominated = any(all(a <= b for a, b in zip(other[0], entry[0], strict=True)) for other in front)
+        (rest if dominated else front).append(entry)
     return front, rest

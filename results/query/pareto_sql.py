@@ -1,4 +1,4 @@
-"""Fronts of a store: accuracy against one cost, read off an index however many trials there are."""
+"""Pareto fronts of a results database; accuracy against one cost is read from an index."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from ..database import schema
 from ..database.reader import Reading
 from ..database.records import COSTS, Trial
 from ..database.rows import TRIALS, trials_of
-from .best import CHOOSABLE, listing, scope
-from .budget_filter import inside
-from .columns import check_may_choose
+from .best import SELECTABLE, listing, scope
+from .budget_filter import within_budget
+from .columns import check_selectable
 from .pareto import pareto
 
 _t = schema.trial.c
 ACCURACY = "val_accuracy"
-INDEXED = (*COSTS, "latency_ms")  # those that stand in the index
+INDEXED_COSTS = (*COSTS, "latency_ms")  # the costs in the index trial_merit
 
 
 def front(
@@ -27,32 +27,39 @@ def front(
     run: str | int | None = None,
     dataset: str | None = None,
 ) -> list[Trial]:
-    """What :func:`~archsieve.results.query.pareto.pareto` says of the trials inside ``budget``, without reading
-    all of them.
+    """Return the same trials as :func:`~archsieve.results.query.pareto.pareto` of the trials inside ``budget``.
 
-    Accuracy against a cost goes down the index of merit once, reading the trials on the front alone; any other
-    objectives are worked out in Python.
+    For accuracy against one cost, the front is found in the index ``trial_merit``: each step of the search returns the
+    next trial on the front, so only those trials are read, however many trials there are. Fronts of other objectives
+    are computed in Python from all trials.
+
+    Raises ``ValueError`` for an unknown run, data set or objective, and for test accuracy as an objective.
     """
-    check_may_choose(objectives)
-    asked = budget or Budget()
-    costs = [name for name in objectives if name in INDEXED]
+    check_selectable(objectives)
+    budget = budget or Budget()
+    costs = [name for name in objectives if name in INDEXED_COSTS]
     if len(objectives) != 2 or len(costs) != 1 or ACCURACY not in objectives:
-        return pareto(listing(store, budget=asked, run=run, dataset=dataset), objectives)
+        return pareto(listing(store, budget=budget, run=run, dataset=dataset), objectives)
     with store.reading() as connection:
-        where = (*CHOOSABLE, *inside(asked), *scope(connection, run, dataset), _t[costs[0]].is_not(None))
-        first, next_ = _steps(costs[0], select(_t.trial_id, _t.val_accuracy, _t[costs[0]].label("cost")).where(*where))
-        found: list[int] = []
-        point = connection.execute(first).first()
+        where = (*SELECTABLE, *within_budget(budget), *scope(connection, run, dataset), _t[costs[0]].is_not(None))
+        columns = select(_t.trial_id, _t.val_accuracy, _t[costs[0]].label("cost"))
+        most_accurate, next_cheaper = _steps(costs[0], columns.where(*where))
+        ids: list[int] = []
+        point = connection.execute(most_accurate).first()
         while point is not None:
-            found.append(point.trial_id)
-            point = connection.execute(next_, {"accuracy": point.val_accuracy, "cost": point.cost}).first()
-        trials = {trial.trial: trial for trial in trials_of(connection, TRIALS.where(_t.trial_id.in_(found)))}
-    ordered = [trials[trial_id] for trial_id in found]
+            ids.append(point.trial_id)
+            point = connection.execute(next_cheaper, {"accuracy": point.val_accuracy, "cost": point.cost}).first()
+        trials = {trial.trial: trial for trial in trials_of(connection, TRIALS.where(_t.trial_id.in_(ids)))}
+    ordered = [trials[trial_id] for trial_id in ids]
+    # The ids are in order of falling accuracy. pareto() sorts by the first objective, best first.
     return ordered if objectives[0] == ACCURACY else ordered[::-1]
 
 
 def _steps(cost: str, query: Select[tuple[int, float, float]]) -> tuple[Select[tuple[int, float, float]], ...]:
-    """The trial with the highest accuracy, and the one behind a point that is the next best and cheaper."""
+    """Return two statements: for the most accurate trial, and for the most accurate one among all cheaper trials.
+
+    The second statement takes the ``accuracy`` and ``cost`` of the point before as parameters.
+    """
     ordered = query.order_by(_t.val_accuracy.desc(), _t[cost], _t.trial_id).limit(1)
-    behind = ordered.where(_t.val_accuracy < bindparam("accuracy"), _t[cost] < bindparam("cost"))
-    return ordered, behind
+    cheaper = ordered.where(_t.val_accuracy < bindparam("accuracy"), _t[cost] < bindparam("cost"))
+    return ordered, cheaper

@@ -1,4 +1,4 @@
-"""Parser: a filter expression of ``results query``, read into a tree; errors put a caret under the spot."""
+"""Parser of the filter expressions of ``results query``; its errors mark the position with carets."""
 
 import math
 import re
@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree, UnexpectedToken
 
-LONGEST = 2000  # characters of a question
-DEEPEST = 40  # nested brackets and nots: a person's question has three
-_SHOWN = 100  # characters of a question that an error repeats
+MAX_CHARACTERS = 2000  # of a filter expression
+# The compiler is recursive, so the nesting must be limited. Expressions typed by people have about three levels.
+MAX_NESTING = 40
+_MAX_QUOTED_CHARACTERS = 100  # of the expression, in an error message
 _GRAMMAR = r"""
-?question: conjunct (_OR conjunct)*
-?conjunct: condition (_AND condition)*
-?condition: negation | _OPEN question _CLOSE | comparison | absence | membership | likeness
+?expression: conjunction (_OR conjunction)*
+?conjunction: condition (_AND condition)*
+?condition: negation | _OPEN expression _CLOSE | comparison | null_test | membership | like_match
 negation: NOT condition
 comparison: operand OPERATOR operand
-absence: name _IS NOT? _NULL
+null_test: name _IS NOT? _NULL
 membership: name NOT? _IN _OPEN value (_COMMA value)* _CLOSE
-likeness: name NOT? _LIKE value
+like_match: name NOT? _LIKE value
 ?operand: name | value
 name: NAME | QUOTED
 value: NUMBER | TEXT | TRUE | FALSE
@@ -38,27 +39,29 @@ _COMMA: ","
 %declare _AND _OR NOT _IN _IS _NULL _LIKE TRUE FALSE
 %ignore /\s+/
 """
-# A keyword is a NAME until the lexer's callback gives it a type of its own: keywords have no case, names have.
+# The lexer reads a keyword as a NAME, and a callback then changes its token type. The grammar cannot do this, because
+# keywords are case-insensitive and names are case-sensitive.
 _KEYWORDS = {
     **{word: f"_{word.upper()}" for word in ("and", "or", "in", "is", "null", "like")},
     **{word: word.upper() for word in ("not", "true", "false")},
 }
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SAME = {"==": "=", "<>": "!="}
-# What is expected where the parser accepts a terminal; the first one accepted decides, and without one only the end is.
+_OPERATOR_ALIASES = {"==": "=", "<>": "!="}
+# The error message by the terminal that the parser would accept. The first accepted terminal of this table decides. If
+# none of them is accepted, the expression can only continue with and, or, or end.
 _EXPECTED = {
-    "_IN": "a column is followed by = != < <= > >= in, like, or is null",
-    "OPERATOR": "a value is followed by a comparison: = != < <= > >=",
-    "_NULL": "expected null, as in: fail_kind is null",
+    "_IN": "after a column, expected = != < <= > >= in, like, or is null",
+    "OPERATOR": "after a value, expected a comparison operator: = != < <= > >=",
+    "_NULL": "expected null, such as in: fail_kind is null",
     "_COMMA": "expected a comma or a closing bracket",
     "_CLOSE": "expected and, or, or a closing bracket",
-    "_OPEN": "expected an opening bracket, as in: state in ('completed', 'failed')",
+    "_OPEN": "expected an opening bracket, such as in: state in ('completed', 'failed')",
 }
 
 
 @dataclass(frozen=True)
-class Place:
-    """A span of the question: from ``start`` up to ``end``."""
+class Span:
+    """A range of characters of the filter expression: from ``start`` up to, but without, ``end``."""
 
     start: int
     end: int
@@ -66,18 +69,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Name:
-    """A column, as it was written."""
+    """The name of a column, as written in the expression."""
 
     name: str
-    place: Place
+    span: Span
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number, a text or a truth."""
+    """A number, a text, or true or false."""
 
     value: float | int | str | bool
-    place: Place
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Comparison:
     left: Name | Value
     operator: str
     right: Name | Value
-    place: Place
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -97,26 +100,26 @@ class Membership:
     name: Name
     values: tuple[Value, ...]
     negated: bool
-    place: Place
+    span: Span
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """``name [not] like pattern``; ``%`` stands for any text, ``_`` for any character."""
+class LikeMatch:
+    """``name [not] like pattern``; ``%`` matches any text, ``_`` any single character."""
 
     name: Name
     pattern: Value
     negated: bool
-    place: Place
+    span: Span
 
 
 @dataclass(frozen=True)
-class Absence:
+class NullTest:
     """``name is [not] null``."""
 
     name: Name
     negated: bool
-    place: Place
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -124,76 +127,84 @@ class Negation:
     """``not part``."""
 
     part: "Node"
-    place: Place
+    span: Span
 
 
 @dataclass(frozen=True)
-class Junction:
-    """``part and part ...``, or the same with ``or``."""
+class BooleanOperation:
+    """``part and part ...`` or ``part or part ...``; ``word`` is ``and`` or ``or``."""
 
     word: str
     parts: tuple["Node", ...]
-    place: Place
+    span: Span
 
 
-Node = Comparison | Membership | Likeness | Absence | Negation | Junction
+Node = Comparison | Membership | LikeMatch | NullTest | Negation | BooleanOperation
 
 
 class QueryError(ValueError):
-    """A question that cannot be understood, with a caret under the spot."""
+    """An error in a filter expression. The message shows the expression with carets below ``span``."""
 
-    def __init__(self, text: str, place: Place, message: str) -> None:
-        super().__init__(f"{message}\n{_pointed(text, place)}")
-        self.place = place
+    def __init__(self, text: str, span: Span, message: str) -> None:
+        super().__init__(f"{message}\n{_marked(text, span)}")
+        self.span = span
 
 
-def _pointed(text: str, place: Place) -> str:
-    """The part of ``text`` around ``place``, and a line of carets under it."""
-    first = max(0, place.start - _SHOWN // 2)
-    shown = re.sub(r"\s", " ", text[first : first + _SHOWN])
-    before, after = "..." if first else "", "..." if first + _SHOWN < len(text) else ""
-    carets = max(1, min(place.end, first + _SHOWN) - place.start)
-    return f"  {before}{shown}{after}\n  {' ' * (len(before) + place.start - first)}{'^' * carets}"
+def _marked(text: str, span: Span) -> str:
+    """Return the part of ``text`` around ``span``, and a line of carets below the span."""
+    first = max(0, span.start - _MAX_QUOTED_CHARACTERS // 2)
+    # Line breaks and tabs would move the carets away from the span.
+    shown = re.sub(r"\s", " ", text[first : first + _MAX_QUOTED_CHARACTERS])
+    before, after = "..." if first else "", "..." if first + _MAX_QUOTED_CHARACTERS < len(text) else ""
+    carets = max(1, min(span.end, first + _MAX_QUOTED_CHARACTERS) - span.start)
+    return f"  {before}{shown}{after}\n  {' ' * (len(before) + span.start - first)}{'^' * carets}"
 
 
 def parse(text: str) -> Node:
-    """The tree of a question; :class:`QueryError` puts a caret under what is wrong with it."""
+    """Return the syntax tree of a filter expression.
+
+    Raises :class:`QueryError`, whose message marks the error with carets.
+    """
     from lark import UnexpectedCharacters, UnexpectedToken
 
-    if len(text) > LONGEST:
-        message = f"a question has at most {LONGEST:,} characters, but got {len(text):,}"
-        raise QueryError(text, Place(0, 1), message)
+    if len(text) > MAX_CHARACTERS:
+        message = (
+            f"a filter expression must have at most {MAX_CHARACTERS:,} characters, got {len(text):,}; "
+            "split it into several queries"
+        )
+        raise QueryError(text, Span(0, 1), message)
     try:
         node: Node = _node(_parser().parse(text))
     except UnexpectedCharacters as error:
-        at = error.pos_in_stream or 0
-        raise QueryError(text, Place(at, at + 1), _stray(text[at])) from None
+        position = error.pos_in_stream or 0
+        raise QueryError(text, Span(position, position + 1), _character_message(text[position])) from None
     except UnexpectedToken as error:
-        raise QueryError(text, _place_of(text, error.token), _mistake(error)) from None
+        raise QueryError(text, _span_of(text, error.token), _token_message(error)) from None
     except _RejectedTokenError as error:
-        raise QueryError(text, _place_of(text, error.token), error.message) from None
+        raise QueryError(text, _span_of(text, error.token), error.message) from None
     return node
 
 
 @cache
 def _parser() -> "Lark":
-    # At the first question: import and tables take 50 ms (two cores, Python 3.11), for which no other command waits.
+    # Created for the first expression only: the import and the parse tables take 50 ms (two cores, Python 3.11), which
+    # would slow down every other command.
     from lark import Lark
 
     callbacks = {"NUMBER": _checked_number, "NAME": _keyword_or_name}
     return Lark(
         _GRAMMAR,
-        start="question",
+        start="expression",
         parser="lalr",
         lexer="basic",
-        postlex=_Nesting(),
+        postlex=_NestingCheck(),
         lexer_callbacks=callbacks,
         propagate_positions=True,
     )
 
 
 class _RejectedTokenError(Exception):
-    """A token that the grammar allows and the language does not; None stands for the end of the question."""
+    """A token that the grammar allows but the language does not; ``token`` is None for the end of the expression."""
 
     def __init__(self, token: "Token | None", message: str) -> None:
         super().__init__(message)
@@ -205,40 +216,48 @@ def _keyword_or_name(token: "Token") -> "Token":
 
 
 def _checked_number(token: "Token") -> "Token":
+    """Raise :class:`_RejectedTokenError` for an invalid number while its token, and so its position, is known."""
     _number(token)
     return token
 
 
 def _number(token: "Token") -> float | int:
+    """Return the value of a number with an optional unit; an int if it is whole and fits into 64 bits."""
     digits = token.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
     unit = token[len(digits) :]
     if unit not in _UNITS:
-        near = next((known for known in _UNITS if known and known.lower() == unit.lower()), None)
-        hint = f"; did you mean {digits}{near}?" if near else ""
-        raise _RejectedTokenError(token, f"a number ends in k, M, G or T, or in nothing, but got {str(token)!r}{hint}")
+        nearest = next((known for known in _UNITS if known and known.lower() == unit.lower()), None)
+        hint = f"; did you mean {digits}{nearest}?" if nearest else "; use a number such as 5M"
+        raise _RejectedTokenError(token, f"a number must end in a digit or in k, M, G or T, got {str(token)!r}{hint}")
     plain = digits.replace("_", "")
     if math.isinf(float(plain) * _UNITS[unit]):
-        raise _RejectedTokenError(token, "a number must be finite")
+        raise _RejectedTokenError(token, f"a number must be finite, got {str(token)!r}; use a smaller number")
+    # Decimal, because floating-point arithmetic is inexact: 1.001 * 1000 is 1000.9999999999999.
     exact = Decimal(plain) * _UNITS[unit]
     return int(exact) if abs(exact) < 2**63 and exact == exact.to_integral_value() else float(exact)
 
 
-class _Nesting:
-    """Between lexer and parser: reads all tokens first, then counts how deep brackets and nots are nested.
+class _NestingCheck:
+    """A step between lexer and parser that rejects expressions with more than ``MAX_NESTING`` brackets and "not".
 
-    A question is compiled by recursion, so its depth is bounded here. A condition begins at the start, after "and",
-    "or" and "not", and behind a bracket; a "not" ends with its condition.
+    The compiler is recursive, so the depth of an expression has to be limited. A condition begins at the start of the
+    expression, after "and", "or" and "not", and after an opening bracket. A "not" ends with its condition.
     """
 
     always_accept = ()
 
     def process(self, stream: "Iterator[Token]") -> "Iterator[Token]":
-        outer: list[int] = []  # the nots that are open around each open bracket
+        """Yield the tokens of ``stream`` unchanged; raise :class:`_RejectedTokenError` at the first token too deep."""
+        outer: list[int] = []  # for each open bracket: how many "not" are open around it
         nots, begins = 0, True
+        # Read all tokens first, so that an unknown character is reported before errors of nesting and grammar.
         for token in [*stream, None]:
-            if begins and sum(outer) + len(outer) + nots >= DEEPEST:
-                law = f"a question nests at most {DEEPEST} deep; write it flatter"
-                raise _RejectedTokenError(token, f"{law}, {_got(token)}")
+            if begins and sum(outer) + len(outer) + nots >= MAX_NESTING:
+                raise _RejectedTokenError(
+                    token,
+                    f"a filter expression can nest at most {MAX_NESTING} levels of brackets and not, {_got(token)} "
+                    f"at level {MAX_NESTING + 1}; write it with fewer levels",
+                )
             if token is None:
                 return
             if token.type == "_OPEN":
@@ -250,67 +269,73 @@ class _Nesting:
             yield token
 
 
-def _place_of(text: str, token: "Token | None") -> Place:
+def _span_of(text: str, token: "Token | None") -> Span:
+    """Return the span of ``token``; for the end of the expression, one character after it."""
     if token is None or token.type == "$END":
-        return Place(len(text), len(text) + 1)
-    return Place(token.start_pos or 0, token.end_pos or 0)
+        return Span(len(text), len(text) + 1)
+    return Span(token.start_pos or 0, token.end_pos or 0)
 
 
 def _got(token: "Token | None") -> str:
-    return "but the question ends" if token is None or token.type == "$END" else f"but got {str(token)!r}"
+    return "but the expression ends" if token is None or token.type == "$END" else f"but got {str(token)!r}"
 
 
-def _stray(character: str) -> str:
+def _character_message(character: str) -> str:
+    """Return the error message for a character that starts no token."""
     if character in "\"'`":
-        return f"a text that opens with {character} closes with {character}, but this one does not close"
+        return f"a text that opens with {character} must close with {character}; add the closing {character}"
     if character == ";":
-        return "a question is one condition, and it ends here; for SQL there is: archsieve results sql"
+        return "a filter expression is a single condition and has no ';'; for SQL use: archsieve results sql"
     return f"unexpected {character!r}; write conditions such as: val_accuracy > 0.9 and params < 5M"
 
 
-def _mistake(error: "UnexpectedToken") -> str:
-    """What the parser expected instead of the token that it got."""
+def _token_message(error: "UnexpectedToken") -> str:
+    """Return the error message for a token that the parser did not expect."""
     accepted: Any = error.accepts
     before: Any = error.interactive_parser.parser_state.value_stack[-1:]
-    kind = getattr(before[0], "type", "") if before else ""
+    token_type = getattr(before[0], "type", "") if before else ""
     if "NAME" in accepted:
-        expected = f"expected a column or a value{f' after {_same(before[0])}' if kind == 'OPERATOR' else ''}"
+        after = f" after {_plain_operator(before[0])}" if token_type == "OPERATOR" else ""
+        expected = f"expected a column or a value{after}"
     elif "NUMBER" in accepted:
-        expected = 'expected a text in quotes, as in "digits%"' if kind == "_LIKE" else "expected a value"
+        expected = 'expected a text in quotes, such as "digits%"' if token_type == "_LIKE" else "expected a value"
+        # A name in place of a value is nearly always a text without quotes.
         if error.token.type in ("NAME", "QUOTED"):
-            return f"{expected}; a text stands in quotes"
+            return f"{expected}, {_got(error.token)}; put a text in quotes"
     else:
-        known = (message for terminal, message in _EXPECTED.items() if terminal in accepted)
-        expected = next(known, "expected and, or, or the end")
+        messages = (message for terminal, message in _EXPECTED.items() if terminal in accepted)
+        expected = next(messages, "expected and, or, or the end")
     return f"{expected}, {_got(error.token)}"
 
 
-def _same(operator: str) -> str:
-    return _SAME.get(operator, str(operator))
+def _plain_operator(operator: str) -> str:
+    """Return ``operator`` without aliases: ``=`` for ``==``, ``!=`` for ``<>``."""
+    return _OPERATOR_ALIASES.get(operator, str(operator))
 
 
 def _node(tree: "Tree[Token]") -> Any:
-    """The node of ``tree``; that of a rule in brackets has the place of what is inside them."""
-    place = Place(tree.meta.start_pos, tree.meta.end_pos)
+    """Convert a Lark tree into a node. An expression in brackets has the span of the text inside the brackets."""
+    span = Span(tree.meta.start_pos, tree.meta.end_pos)
     if tree.data == "name":
-        return Name(_unquoted(tree.children[0]), place)
+        return Name(_unquoted(tree.children[0]), span)
     if tree.data == "value":
-        return Value(_value(tree.children[0]), place)
+        return Value(_value(tree.children[0]), span)
     parts: Any = [part if isinstance(part, str) else _node(part) for part in tree.children]
-    if tree.data in ("question", "conjunct"):
-        return Junction("or" if tree.data == "question" else "and", tuple(parts), place)
+    if tree.data in ("expression", "conjunction"):
+        return BooleanOperation("or" if tree.data == "expression" else "and", tuple(parts), span)
     if tree.data == "comparison":
-        return Comparison(parts[0], _same(parts[1]), parts[2], place)
+        return Comparison(parts[0], _plain_operator(parts[1]), parts[2], span)
     if tree.data == "negation":
-        return Negation(parts[1], place)
+        return Negation(parts[1], span)
+    # The other rules begin with a column. Apart from values, their only child is the token NOT.
     name, *rest = parts
     operands = [part for part in rest if isinstance(part, Value)]
     negated = len(operands) < len(rest)
     if tree.data == "membership":
-        return Membership(name, tuple(operands), negated, place)
-    if tree.data == "likeness":
-        return Likeness(name, operands[0], negated, place)
-    return Absence(name, negated, place)
+        return Membership(name, tuple(operands), negated, span)
+    if tree.data == "like_match":
+        return LikeMatch(name, operands[0], negated, span)
+    return NullTest(name, negated, span)
 
 
 def _unquoted(token: Any) -> str:

@@ -1,4 +1,4 @@
-"""The sandbox: one SQL statement that can only read, for a limited time."""
+"""Read-only SQL: run one statement that cannot write, within a time limit."""
 
 import re
 import sqlite3
@@ -18,102 +18,127 @@ from ..database.schema import metadata
 from ..database.sqlite_file import connect
 
 TIMEOUT_S = 5.0
-ROWS = 1000
+MAX_ROWS = 1000
 _FIRST_WORDS = ("select", "with", "values", "explain")
-_COMMENT = re.compile(r"\s+|--[^\n]*|/\*.*?\*/|\(", re.DOTALL)
-_LONGEST_BYTES = 10**6  # of one value or statement: functions such as zeroblob cannot fill the memory
-_STEPS = 1000  # of SQLite's machine between two looks at the clock
-_ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
-_READ_ONLY = "results sql only reads: one SELECT, WITH, VALUES or EXPLAIN"
+_SKIPPED = re.compile(r"\s+|--[^\n]*|/\*.*?\*/|\(", re.DOTALL)  # spaces, comments and brackets before the first word
+_MAX_VALUE_BYTES = 10**6  # of one value or statement: functions such as zeroblob() must not fill the memory
+_STEPS_PER_CHECK = 1000  # instructions of SQLite's virtual machine between two checks of the time limit
+_ALLOWED_ACTIONS = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+_READ_ONLY_RULE = "results sql only reads: one SELECT, WITH, VALUES or EXPLAIN statement"
 
 
 @dataclass(frozen=True)
-class SqlAnswer:
-    """The names of the columns, the first rows, and whether there are more."""
+class SqlResult:
+    """The column names, the first rows, and whether there are more rows."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     more: bool
 
 
-def ask_sql(store: Reading, statement: str, *, timeout_s: float = TIMEOUT_S, rows: int = ROWS) -> SqlAnswer:
-    """Run one statement that reads; at most ``rows`` rows and ``timeout_s`` seconds.
+def ask_sql(store: Reading, statement: str, *, timeout_s: float = TIMEOUT_S, rows: int = MAX_ROWS) -> SqlResult:
+    """Run one statement that only reads, and return at most ``rows`` rows within ``timeout_s`` seconds.
 
-    ``RefusedError`` where it would write, is more than one, or takes too long; ``ValueError`` where it is no SQL.
-    On SQLite the connection is read only and an authorizer lets nothing pass but reading and functions; on PostgreSQL
-    the transaction is read only, and what the role of the URL may read it may read here.
+    On SQLite the connection is read-only, and an authorizer allows nothing except reading and functions. On PostgreSQL
+    the transaction is read-only, and the statement can read what the role of the database URL can read.
+
+    Raises ``RefusedError`` for a statement that would write, for several statements, and after the time limit. Raises
+    ``ValueError`` for invalid SQL and for unknown tables.
     """
-    first = _first_word(statement)
-    if first not in _FIRST_WORDS:
-        raise RefusedError(f"{_READ_ONLY}, but this begins with {first!r}")
-    ask = _ask_sqlite if store.engine.dialect.name == "sqlite" else _ask_postgresql
-    return ask(store, statement.strip().rstrip(";"), timeout_s, rows)
+    first_word = _first_word(statement)
+    if first_word not in _FIRST_WORDS:
+        raise RefusedError(f"{_READ_ONLY_RULE}, but the statement begins with {first_word!r}; write a SELECT")
+    run = _run_on_sqlite if store.engine.dialect.name == "sqlite" else _run_on_postgresql
+    return run(store, statement.strip().rstrip(";"), timeout_s, rows)
 
 
 def _first_word(statement: str) -> str:
-    at = 0
-    while match := _COMMENT.match(statement, at):
-        at = match.end()
-    return statement[at : at + 20].split(maxsplit=1)[0].lower() if statement[at:].strip() else ""
+    start = 0
+    while match := _SKIPPED.match(statement, start):
+        start = match.end()
+    # The word is repeated in an error message, so it is cut to 20 characters.
+    return statement[start : start + 20].split(maxsplit=1)[0].lower() if statement[start:].strip() else ""
 
 
-def _ask_sqlite(store: Reading, statement: str, timeout_s: float, rows: int) -> SqlAnswer:
+def _run_on_sqlite(store: Reading, statement: str, timeout_s: float, rows: int) -> SqlResult:
     deadline = time.monotonic() + timeout_s
+    # A separate connection: the authorizer and the limits must not apply to the connections of the engine's pool.
     with closing(connect(Path(str(store.engine.url.database)), read_only=True)) as connection:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_BYTES)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.set_authorizer(_authorize)
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_CHECK)
         try:
             cursor = connection.execute(statement)
-            found = cursor.fetchmany(rows + 1)
+            # One row more than requested shows whether there are more.
+            fetched = cursor.fetchmany(rows + 1)
         except (sqlite3.Error, sqlite3.Warning) as error:
-            raise _told(str(error), timeout_s) from None
-        return _answer([entry[0] for entry in cursor.description or ()], found, rows)
+            raise _translated(str(error), timeout_s) from None
+        return _result([entry[0] for entry in cursor.description or ()], fetched, rows)
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """Allow or deny one action of a statement, as a callback of SQLite; ``second`` is the name of a function."""
     loads_code = action == sqlite3.SQLITE_FUNCTION and second == "load_extension"
-    return sqlite3.SQLITE_OK if action in _ALLOWED and not loads_code else sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK if action in _ALLOWED_ACTIONS and not loads_code else sqlite3.SQLITE_DENY
 
 
-def _ask_postgresql(store: Reading, statement: str, timeout_s: float, rows: int) -> SqlAnswer:
+def _run_on_postgresql(store: Reading, statement: str, timeout_s: float, rows: int) -> SqlResult:
     try:
         with store.engine.connect() as connection, connection.begin() as transaction:
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}")
-            # binary results make the driver prepare the statement, and the server prepares no more than one
+            # With binary=True the driver prepares the statement, and the server cannot prepare more than one statement.
+            # "SELECT 1; COMMIT; DELETE ..." is therefore an error and cannot leave the read-only transaction.
             cursor: Any = connection.connection.cursor(binary=True)
             cursor.execute(statement.encode())
-            found = cursor.fetchmany(rows + 1)
+            fetched = cursor.fetchmany(rows + 1)
             names = [entry[0] for entry in cursor.description or ()]
             transaction.rollback()
     except Exception as error:
+        # psycopg is optional, so its exceptions are recognized by the name of their module, without an import.
         if isinstance(error, DBAPIError) or type(error).__module__.startswith("psycopg"):
-            raise _told(str(getattr(error, "orig", error)), timeout_s) from None
+            raise _translated(str(getattr(error, "orig", error)), timeout_s) from None
         raise
-    return _answer(names, found, rows)
+    return _result(names, fetched, rows)
 
 
-def _answer(names: list[str], found: list[Any], rows: int) -> SqlAnswer:
-    return SqlAnswer(tuple(names), tuple(map(tuple, found[:rows])), len(found) > rows)
+def _result(names: list[str], fetched: list[Any], rows: int) -> SqlResult:
+    return SqlResult(tuple(names), tuple(map(tuple, fetched[:rows])), len(fetched) > rows)
 
 
-# What the drivers say, and what it means.
-_MEANINGS: tuple[tuple[str, Callable[[float], str]], ...] = (
-    (r"interrupted|statement timeout", lambda s: f"a statement has {s:g} s, and this one took longer; narrow it"),
-    (r"one statement at a time|multiple commands", lambda _: f"{_READ_ONLY}, but this is more than one statement"),
-    (r"not authorized|prohibited|readonly|read-only", lambda _: f"{_READ_ONLY}, but this would do more"),
-    (r"too big|string or blob", lambda _: f"a value has at most {_LONGEST_BYTES:,} bytes, but this one has more"),
+# Patterns in the drivers' messages, and our message for each; the argument is the time limit in seconds. The first
+# matching pattern decides.
+_REFUSALS: tuple[tuple[str, Callable[[float], str]], ...] = (
+    (
+        r"interrupted|statement timeout",
+        lambda s: f"a statement can take {s:g} s, but this one took longer; narrow it, or set a longer --timeout",
+    ),
+    (
+        r"one statement at a time|multiple commands",
+        lambda _: f"{_READ_ONLY_RULE}, but there is more than one statement; run them one by one",
+    ),
+    (
+        r"not authorized|prohibited|readonly|read-only",
+        lambda _: f"{_READ_ONLY_RULE}, but this statement does more than read; write a SELECT",
+    ),
+    (
+        r"too big|string or blob",
+        lambda _: f"a value can have at most {_MAX_VALUE_BYTES:,} bytes, but the result has a larger one; shorten it",
+    ),
 )
 
 
-def _told(reason: str, timeout_s: float) -> Exception:
-    for pattern, meaning in _MEANINGS:
+def _translated(reason: str, timeout_s: float) -> Exception:
+    """Return our exception for the message ``reason`` of a database driver."""
+    for pattern, message in _REFUSALS:
         if re.search(pattern, reason):
-            return RefusedError(meaning(timeout_s))
+            return RefusedError(message(timeout_s))
     if match := re.search(r'no such table: (\S+)|relation "(\S+)" does not exist', reason):
         return ValueError(unknown("table", match[1] or match[2], metadata.tables))
     return ValueError(
-        f"no answer from the database: {reason.strip().splitlines()[0]}; it has the tables {', '.join(metadata.tables)}"
+        f"the database rejects the statement: {reason.strip().splitlines()[0]}; "
+        f"its tables are {', '.join(metadata.tables)}"
     )

@@ -1,4 +1,4 @@
-"""Trial names: an id, ``RUN:NUMBER``, or the beginning of a fingerprint."""
+"""Trial names: find a trial by its id, by ``RUN:NUMBER``, or by the beginning of its fingerprint."""
 
 import re
 
@@ -9,51 +9,62 @@ from ..database.reader import Reading
 from ..database.records import Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
 
-SHORTEST = 4  # characters of a fingerprint
-_SHOWN = 5
+MIN_FINGERPRINT_CHARACTERS = 4
+_MAX_CANDIDATES = 5  # listed in an error message
 _t = schema.trial.c
 
 
 def trial_named(store: Reading, name: str | int) -> Trial:
-    """The trial that ``name`` names: ``17``, ``digits:4`` (the number counts from 0), or ``db4673`` of a fingerprint.
+    """Return the trial with the name ``name``.
 
-    Digits alone are an id. A ``ValueError`` lists the candidates where several trials answer to the name.
+    A name is an id (``17``), a run and a number counted from 0 (``digits:4``), or the beginning of a fingerprint
+    (``db4673``). Digits alone are always an id.
+
+    Raises ``ValueError`` if no trial has the name, or with the candidates if several trials have it.
     """
     text = str(name).strip()
+    # At most 18 digits: a larger number does not fit into the 64-bit id column.
     if re.fullmatch(r"\d{1,18}", text):
         return store.trial(int(text))
     run, colon, number = text.rpartition(":")
     if colon and re.fullmatch(r"\d{1,9}", number):
         return _by_number(store, run, int(number))
-    if re.fullmatch(rf"[0-9a-f]{{{SHORTEST},64}}", text.lower()):
+    if re.fullmatch(rf"[0-9a-f]{{{MIN_FINGERPRINT_CHARACTERS},64}}", text.lower()):
         return _by_fingerprint(store, text.lower())
     raise ValueError(
-        f"a trial is named by its id, as in 17, by its run and number, as in digits:4, or by at least {SHORTEST} "
-        f"characters of a fingerprint, but got {text!r}; list them with: archsieve results list"
+        f"the name of a trial must be its id such as 17, its run and number such as digits:4, or at least "
+        f"{MIN_FINGERPRINT_CHARACTERS} characters of its fingerprint, got {text!r}; "
+        "list the trials with: archsieve results list"
     )
 
 
 def _by_number(store: Reading, run: str, number: int) -> Trial:
     with store.reading() as connection:
         run_id = run_id_of(connection, run)
-        found = trials_of(connection, TRIALS.where(_t.run_id == run_id, _t.number == number))
-        if found:
-            return found[0]
+        trials = trials_of(connection, TRIALS.where(_t.run_id == run_id, _t.number == number))
+        if trials:
+            return trials[0]
         count = connection.scalar(select(func.count()).select_from(schema.trial).where(_t.run_id == run_id)) or 0
-    raise ValueError(f"run {run!r} has {count} trials, numbered from 0, but none with the number {number}")
+    raise ValueError(f"run {run!r} has {count} trials, numbered from 0, but got the number {number}; use a smaller one")
 
 
-def _by_fingerprint(store: Reading, start: str) -> Trial:
-    found = _those(store, and_(_t.fingerprint >= start, _t.fingerprint < f"{start}g"))  # hex digits: by the index
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ValueError(f"no trial has a fingerprint that begins with {start!r}; list them: archsieve results list")
-    told = ", ".join(f"{trial.trial} ({trial.fingerprint[:10]} in {trial.run})" for trial in found[:_SHOWN])
-    more = " and more" if len(found) > _SHOWN else ""
-    raise ValueError(f"{start!r} names one trial, but several begin so: {told}{more}; give the id")
+def _by_fingerprint(store: Reading, prefix: str) -> Trial:
+    # A range of texts instead of LIKE, so that the index of the fingerprints is used. "g" follows the hex digit "f".
+    trials = _matching(store, and_(_t.fingerprint >= prefix, _t.fingerprint < f"{prefix}g"))
+    if len(trials) == 1:
+        return trials[0]
+    if not trials:
+        raise ValueError(f"no trial has a fingerprint that begins with {prefix!r}; list them: archsieve results list")
+    candidates = ", ".join(
+        f"{trial.trial} ({trial.fingerprint[:10]} in {trial.run})" for trial in trials[:_MAX_CANDIDATES]
+    )
+    more = " and more" if len(trials) > _MAX_CANDIDATES else ""
+    raise ValueError(
+        f"the fingerprints of several trials begin with {prefix!r}: {candidates}{more}; use the id of one of them"
+    )
 
 
-def _those(store: Reading, condition: ColumnElement[bool]) -> list[Trial]:
+def _matching(store: Reading, condition: ColumnElement[bool]) -> list[Trial]:
+    """Return the trials that meet ``condition``, at most one more than an error message lists."""
     with store.reading() as connection:
-        return trials_of(connection, TRIALS.where(condition).order_by(_t.trial_id).limit(_SHOWN + 1))
+        return trials_of(connection, TRIALS.where(condition).order_by(_t.trial_id).limit(_MAX_CANDIDATES + 1))

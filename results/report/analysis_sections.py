@@ -1,4 +1,4 @@
-"""The report's sections of analysis: health, importance of choices, latency, proxies."""
+"""Sections of the report with analyses: importance of choices, latency, proxies, problems of trials."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -6,135 +6,146 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from ...spaces.architectures.budget import Budget
-from ..analysis import importance
 from ..analysis.health import findings_of
-from ..analysis.importance import Importances, importances
+from ..analysis.importance import MIN_TRIALS, Importances, importances
 from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
 from ..database.proxy_records import LEAST, WARMED_UP, rank_correlations
 from ..database.reader import Reading
 from ..database.records import History, TrialState
 from . import plots
-from .html import paragraph, picture, section, table
-from .run_data import Told
+from .page_parts import figure_part, paragraph, section, table
+from .run_data import RunData
 
-MAX_CHOICES = 12
-MAX_LATENCIES = 20  # trials of the table, the quickest first
-
+MAX_CHOICES = 12  # in the figure of importances
+MAX_LATENCIES = 20  # rows of the table, fastest trials first
 MAX_FINDINGS = 50  # rows of the table
 
 
 def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[Markup]:
-    """One section where something was found, else none."""
-    found = findings_of(store, run_id)
-    if not found:
+    """Yield a section with the problems of the trials of a run; nothing if there are none."""
+    findings_by_trial = findings_of(store, run_id)
+    if not findings_by_trial:
         return
-    counts = Counter(finding.kind for several in found.values() for finding in several)
-    said = ", ".join(f"{kind} {n}" for kind, n in counts.most_common())
-    rows = [(trial, finding.kind, finding.said) for trial, several in found.items() for finding in several]
-    more = f" The first {MAX_FINDINGS} of {len(rows)} findings are listed." if len(rows) > MAX_FINDINGS else ""
-    note = paragraph(f"Found in {len(found)} of {n_trials} trials: {said}.{more}")
-    yield section("Health of the trials", note, table(("trial", "finding", "what it shows"), rows[:MAX_FINDINGS]))
+    counts = Counter(finding.kind for findings in findings_by_trial.values() for finding in findings)
+    kinds = ", ".join(f"{kind} {n}" for kind, n in counts.most_common())
+    rows = [(trial, finding.kind, finding.said) for trial, found in findings_by_trial.items() for finding in found]
+    more = f" The first {MAX_FINDINGS} of {len(rows)} problems are listed." if len(rows) > MAX_FINDINGS else ""
+    note = paragraph(f"{len(findings_by_trial)} of {n_trials} trials have problems: {kinds}.{more}")
+    columns = ("trial", "problem", "facts, and what to do")
+    yield section("Problems found in trials", note, table(columns, rows[:MAX_FINDINGS]))
 
 
-def importance_section(told: Told) -> Iterator[Markup]:
-    """One section where the trials are enough to say anything, or to say that they say nothing."""
-    found = importances(told.history.trials)
-    if found is None:
-        if len(told.history.finished) > 1:
-            needed = importance.LEAST
-            text = f"Nothing to tell: it takes at least {needed} finished trials that differ in choices and accuracy."
-            yield section("Which choices mattered", paragraph(text))
+def importance_section(data: RunData) -> Iterator[Markup]:
+    """Yield a section with the importances of the choices, or with the reason why there are none.
+
+    A run with fewer than two finished trials has no such section.
+    """
+    result = importances(data.history.trials)
+    title = "Importance of choices"
+    if result is None:
+        if len(data.history.finished) > 1:
+            reason = f"This needs at least {MIN_TRIALS} finished trials that differ in choices and in accuracy."
+            yield section(title, paragraph(reason))
         return
-    if not found.telling:
-        yield section("Which choices mattered", paragraph(_silent(found)))
+    if not result.is_informative:
+        yield section(title, paragraph(_uninformative_text(result)))
         return
-    shown = [choice for choice in found.choices if choice.mean > 0][:MAX_CHOICES]
-    drawn = picture(plots.importance_bars(shown), "importance")
-    yield section("Which choices mattered", paragraph(_words(found)), drawn, paragraph(_caution(found), soft=True))
+    # With a mean of 0 or less, shuffling the choice does not increase the error.
+    shown = [choice for choice in result.choices if choice.mean > 0][:MAX_CHOICES]
+    figure = figure_part(plots.importance_bars(shown), "importance")
+    yield section(title, paragraph(_method_text(result)), figure, paragraph(_limitations_text(result), muted=True))
 
 
-def _silent(found: Importances) -> str:
+def _uninformative_text(result: Importances) -> str:
     return (
-        f"The {found.n} trials do not tell: a forest of regression trees predicts the accuracy of trials that it has "
-        f"not seen no better than their mean does (R² = {found.r2:.2f})."
+        f"The choices do not explain the accuracy of these {result.n} trials: random forests predict the accuracy of "
+        f"trials that they were not fitted on no better than the mean does (R² = {result.r2:.2f})."
     )
 
 
-def _words(found: Importances) -> str:
+def _method_text(result: Importances) -> str:
     return (
-        "By how many points of accuracy a prediction from the choices gets worse when one choice is shuffled among the "
-        f"trials. The forest that predicts explains {found.r2:.0%} of the variance among trials it has not seen "
-        f"(n = {found.n})."
+        "Random forests predict the accuracy of a trial from its recipe and choices. The importance of a choice is the "
+        "increase of their error, in points of accuracy, when the values of the choice are shuffled among the trials. "
+        f"The forests explain {result.r2:.0%} of the variance of trials that they were not fitted on (n = {result.n})."
     )
 
 
-def _caution(found: Importances) -> str:
+def _limitations_text(result: Importances) -> str:
     return (
-        f"This is what {found.n} trials suggest, no more: the searcher chose them, two choices that went together "
-        "share their importance, and a choice that only one kind of block has counts for few trials. The whiskers are "
-        "one standard deviation over folds and shuffles."
+        f"These are estimates from {result.n} trials that the searcher selected. Two choices that changed together "
+        "share their importance, and a choice of a single kind of block affects few trials. The error bars are one "
+        "standard deviation over folds and shuffles."
     )
 
 
 def latency_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
-    """One section where anything was measured, else none."""
+    """Yield a section with the latencies of a run; nothing if no latency was measured."""
     rows = measurements(store, run_id)
     trained = sorted((row for row in rows if row.trial_id is not None), key=lambda row: row.latency_ms_p50)
     if not rows:
         return
-    parts = [paragraph(_told(rows, trained))]
+    parts = [paragraph(_measurement_text(rows, trained))]
     if budget.latency_ms is not None:
-        late = [str(trial.trial) for trial in history.finished if not budget.in_time(trial.latency_ms)]
-        parts.append(paragraph(_limited(budget.latency_ms, late)))
-        parts += [paragraph(text) for text in _errors(rows)]
-        parts.append(picture(plots.predicted_against_measured(rows), "latency"))
+        too_slow = [str(trial.trial) for trial in history.finished if not budget.in_time(trial.latency_ms)]
+        parts.append(paragraph(_limit_text(budget.latency_ms, too_slow)))
+        parts += [paragraph(text) for text in _error_texts(rows)]
+        parts.append(figure_part(plots.predicted_against_measured(rows), "latency"))
     columns = ("trial_id", "latency_ms_p50", "latency_ms_p90", "predicted_ms", "peak_memory_bytes")
     parts.append(table(columns, [[getattr(row, name) for name in columns] for row in trained[:MAX_LATENCIES]]))
     yield section("Latency", *parts)
 
 
-def _told(rows: Sequence[LatencyRecord], trained: Sequence[LatencyRecord]) -> str:
+def _measurement_text(rows: Sequence[LatencyRecord], trained: Sequence[LatencyRecord]) -> str:
     names = ("machine", "device", "precision", "batch_size", "threads", "warmup", "n", "torch")
-    found = {name: sorted({str(getattr(row, name)) for row in rows}) for name in names}
-    how = "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())
-    shown = f", the {MAX_LATENCIES} quickest below" if len(trained) > MAX_LATENCIES else ""
+    # All distinct values: trials of one run can be measured on different machines.
+    values_by_name = {name: sorted({str(getattr(row, name)) for row in rows}) for name in names}
+    conditions = "; ".join(f"{name} {', '.join(values)}" for name, values in values_by_name.items())
+    shown = f", of which the {MAX_LATENCIES} fastest are listed" if len(trained) > MAX_LATENCIES else ""
     return (
-        f"A forward pass without gradients, in milliseconds: median (p50) and p90 over n passes on the worker that "
-        f"trained the network ({how}). {len(trained)} trials were measured{shown}."
+        "Latency of a forward pass without gradients, in milliseconds: median (p50) and 90th percentile (p90) of n "
+        f"passes on the worker that trained the network ({conditions}). {len(trained)} trials were measured{shown}."
     )
 
 
-def _limited(latency_ms: float, late: Sequence[str]) -> str:
-    kept = "every finished trial kept it" if not late else f"finished trials that did not keep it: {', '.join(late)}"
+def _limit_text(latency_ms: float, too_slow: Sequence[str]) -> str:
+    result = (
+        f"Finished trials that do not meet the limit: {', '.join(too_slow)}."
+        if too_slow
+        else "All finished trials meet the limit."
+    )
     return (
-        f"The budget allows {latency_ms:g} ms. Before training a network's latency is predicted, and what is predicted "
-        f"above the limit is not proposed; the measurement decides what is under the budget: {kept}."
+        f"The budget allows {latency_ms:g} ms. The latency of a network is predicted before training. Networks with a "
+        "predicted latency above the limit are not proposed. The measured latency then decides whether a trial is "
+        f"inside the budget. {result}"
     )
 
 
-def _errors(rows: Sequence[LatencyRecord]) -> Iterator[str]:
+def _error_texts(rows: Sequence[LatencyRecord]) -> Iterator[str]:
     left_out, trained = prediction_errors(rows)
-    yield f"Median error of the prediction for calibrating networks, each left out in turn: {_said(left_out)}."
-    yield f"For trained networks, none of them seen in calibration: {_said(trained)}."
+    yield f"Median prediction error on the calibration networks (leave-one-out): {_error_text(left_out)}."
+    yield f"Median prediction error on trained networks that were not used for calibration: {_error_text(trained)}."
 
 
-def _said(error: PredictionError | None) -> str:
-    return "none to tell" if error is None else f"{error.median_error:.1%} of the measured latency (n = {error.n})"
+def _error_text(error: PredictionError | None) -> str:
+    return "not available" if error is None else f"{error.median_error:.1%} of the measured latency (n = {error.n})"
 
 
 def proxy_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
-    """One section where there are trials enough to rank, else none."""
+    """Yield a section with the rank correlations of the proxies; nothing if there are too few completed trials."""
     inside = [trial for trial in history if budget.in_time(trial.latency_ms)]
-    ended = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
-    if len(ended) < LEAST:
+    completed = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
+    if len(completed) < LEAST:
         return
-    found = rank_correlations(store, run_id, ended)
-    rows = [(row.proxy, row.n, row.spearman, row.kendall) for row in found]
+    correlations = rank_correlations(store, run_id, completed)
+    rows = [(row.proxy, row.n, row.spearman, row.kendall) for row in correlations]
+    # 1 / sqrt(n - 1) is the standard deviation of Spearman's coefficient for independent rankings.
     text = (
-        f"Rank correlation of each proxy with validation accuracy over the trials inside the budget {budget} that were "
-        f"trained to their end. 1: the same order, -1: the reverse, empty: fewer than {LEAST} scores, or all alike. "
-        f"The trials are those the searcher chose, with recipes that differ; among {len(ended)} of them chance alone "
-        f"gives a Spearman correlation of about {(len(ended) - 1) ** -0.5:.2f} either way."
+        "Rank correlation of each proxy with validation accuracy, over the completed trials inside the budget "
+        f"{budget}. 1 means the same order, -1 the reverse order. A value is empty if there are fewer than {LEAST} "
+        "scores, or if all scores or all accuracies are equal. The searcher selected the trials, and their recipes "
+        f"differ. For {len(completed)} trials, a proxy that is unrelated to accuracy has a Spearman correlation of "
+        f"about ±{(len(completed) - 1) ** -0.5:.2f} (one standard deviation)."
     )
     columns = ("proxy", "n", "Spearman", "Kendall")
     yield section("Proxies", paragraph(text), table(columns, rows), *_warm_up(store, run_id))
@@ -142,8 +153,9 @@ def proxy_section(store: Reading, run_id: int, history: History, budget: Budget)
 
 def _warm_up(store: Reading, run_id: int) -> Iterator[Markup]:
     for event in store.events(run_id, WARMED_UP):
-        told = event["detail"]
+        detail = event["detail"]
         yield paragraph(
-            f"Warm-up: {told['candidates']} candidates inside the budget were scored untrained by {told['proxy']} "
-            f"({told['scored']} have a score), and the best {len(told['chosen'])} were proposed first."
+            f"Warm-up: the proxy {detail['proxy']} scored {detail['scored']} of {detail['candidates']} untrained "
+            f"candidates inside the budget. The {len(detail['chosen'])} candidates with the highest scores were "
+            "proposed first."
         )

@@ -1,4 +1,4 @@
-"""Drawings: an architecture as a picture, block by block."""
+"""Drawing of an architecture as a figure with one bar per block."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 SLOT_PX, HEIGHT_PX, LINE_PX = 118, 180, 16
-_REPEATS = 6  # blocks drawn of a row of equal ones; the label says how many there are
-_LINE = 16  # characters of a label on one line
-_COLOURS = {
+_MAX_BARS = 6  # drawn for consecutive equal blocks; the label has their number
+_LABEL_CHARACTERS = 16  # per line of a label
+_COLORS = {
     "input": "#64748b",
     "output": "#64748b",
     "conv": "#3b82f6",
@@ -29,86 +29,91 @@ _COLOURS = {
     "inception": "#10b981",
     "linear": "#a855f7",
 }
-_OTHER = "#ec4899"
+_OTHER_COLOR = "#ec4899"  # of all other kinds of blocks
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A row of equal blocks: what it is, its output, how often it stands there, and the costs of all of them."""
+class _BlockGroup:
+    """Consecutive equal blocks: their kind, description, output shape and number, and the sum of their costs."""
 
     kind: str
-    words: str
+    description: str
     out_shape: tuple[int, ...]
     times: int
     params: int
     macs: int
 
     @property
-    def side(self) -> float:
-        """Its height in the picture: the square root of the output's side, so that 7 is seen beside 224."""
+    def bar_height(self) -> float:
+        """Height of a bar: the square root of the side of the output, so that 7 stays visible next to 224."""
         return math.sqrt(self.out_shape[1]) if len(self.out_shape) == 3 else 0.7
 
     @property
-    def breadth(self) -> float:
-        """The breadth of one block: the square root of its channels."""
+    def bar_width(self) -> float:
+        """Width of the bar of one block before scaling: the square root of its number of channels."""
         return math.sqrt(self.out_shape[0])
 
     @property
     def label(self) -> str:
-        """What stands under it."""
+        """The text below the bars, as HTML."""
         times = f"{self.times} x " if self.times > 1 else ""
-        lines = wrap(f"{times}{self.words}", _LINE)
-        return "<br>".join([*map(escape, lines), f"<i>{_by(self.out_shape)}</i>"])
+        lines = wrap(f"{times}{self.description}", _LABEL_CHARACTERS)
+        return "<br>".join([*map(escape, lines), f"<i>{_shape_text(self.out_shape)}</i>"])
 
 
-def _by(shape: Sequence[int]) -> str:
+def _shape_text(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _parts(architecture: Architecture) -> Iterator[_Part]:
-    yield _Part("input", "input", architecture.input_shape, 1, 0, 0)
+def _block_groups(architecture: Architecture) -> Iterator[_BlockGroup]:
+    yield _BlockGroup("input", "input", architecture.input_shape, 1, 0, 0)
     *body, head = architecture.walk()
-    for (block, out_shape), row in groupby(body, key=lambda placed: (placed.block, placed.out_shape)):
-        yield _part(block.kind, describe(block), out_shape, list(row))
-    yield _part("output", f"linear {architecture.classes}", head.out_shape, [head])
+    for (block, out_shape), group in groupby(body, key=lambda placed: (placed.block, placed.out_shape)):
+        yield _block_group(block.kind, describe(block), out_shape, list(group))
+    yield _block_group("output", f"linear {architecture.classes}", head.out_shape, [head])
 
 
-def _part(kind: str, words: str, out_shape: tuple[int, ...], row: Sequence[PlacedBlock]) -> _Part:
-    total = sum((placed.cost for placed in row), Cost())
-    return _Part(kind, words, out_shape, len(row), total.params, total.macs)
+def _block_group(kind: str, description: str, out_shape: tuple[int, ...], blocks: Sequence[PlacedBlock]) -> _BlockGroup:
+    total = sum((placed.cost for placed in blocks), Cost())
+    return _BlockGroup(kind, description, out_shape, len(blocks), total.params, total.macs)
 
 
 def draw(architecture: Architecture) -> "Figure":
-    """A bar for each block, as high as its output is and as broad as it has channels (both by square roots).
+    """Return a figure with one bar per block: its height shows the output's side, its width the number of channels.
 
-    Equal blocks in a row stand under one label, with the output's shape (channels x height x width). The figure is as
-    wide as its labels need.
+    Both are square roots. Consecutive equal blocks share one label with the output shape, channels x height x width.
+    The figure has a fixed width, which depends on the number of labels.
     """
     from plotly.graph_objects import Figure
 
-    parts = list(_parts(architecture))
-    widest = max(part.breadth * min(part.times, _REPEATS) for part in parts)
-    lines = max(part.label.count("<br>") for part in parts) + 1
-    figure = Figure(layout=_layout(len(parts), lines, max(part.side for part in parts)))
-    for slot, part in enumerate(parts):
-        drawn = min(part.times, _REPEATS)
-        breadth = max(0.05, 0.8 * part.breadth / widest)
-        starts = [slot - breadth * drawn / 2 + breadth * (place + 0.5) for place in range(drawn)]
+    groups = list(_block_groups(architecture))
+    widest = max(group.bar_width * min(group.times, _MAX_BARS) for group in groups)
+    lines = max(group.label.count("<br>") for group in groups) + 1
+    figure = Figure(layout=_layout(len(groups), lines, max(group.bar_height for group in groups)))
+    for slot, group in enumerate(groups):
+        n_bars = min(group.times, _MAX_BARS)
+        # The widest group fills 80% of its slot; no bar is narrower than 5% of a slot, so that it stays visible.
+        width = max(0.05, 0.8 * group.bar_width / widest)
+        centers = [slot - width * n_bars / 2 + width * (index + 0.5) for index in range(n_bars)]
         figure.add_bar(
-            x=starts,
-            y=[part.side] * drawn,
-            base=-part.side / 2,
-            width=breadth,
-            marker={"color": _COLOURS.get(part.kind, _OTHER), "line": {"color": "rgba(255,255,255,0.8)", "width": 1.5}},
-            hovertemplate=_hover(part, architecture),
-            name=part.kind,
+            x=centers,
+            y=[group.bar_height] * n_bars,
+            base=-group.bar_height / 2,
+            width=width,
+            marker={
+                "color": _COLORS.get(group.kind, _OTHER_COLOR),
+                "line": {"color": "rgba(255,255,255,0.8)", "width": 1.5},
+            },
+            hovertemplate=_hover(group, architecture),
+            name=group.kind,
         )
-        figure.add_annotation(x=slot, y=0, yref="paper", yanchor="top", text=part.label, showarrow=False)
+        figure.add_annotation(x=slot, y=0, yref="paper", yanchor="top", text=group.label, showarrow=False)
     return figure
 
 
 def _layout(slots: int, lines: int, highest: float) -> Mapping[str, Any]:
-    clear = "rgba(0,0,0,0)"
+    # Transparent, so that the page's light or dark background shows.
+    transparent = "rgba(0,0,0,0)"
     return {
         "template": "none",
         "width": SLOT_PX * slots + 20,
@@ -116,28 +121,29 @@ def _layout(slots: int, lines: int, highest: float) -> Mapping[str, Any]:
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10 + LINE_PX * lines},
         "xaxis": {"visible": False, "range": [-0.5, slots - 0.5], "fixedrange": True},
         "yaxis": {"visible": False, "range": [-0.55 * highest, 0.55 * highest], "fixedrange": True},
-        "paper_bgcolor": clear,
-        "plot_bgcolor": clear,
+        "paper_bgcolor": transparent,
+        "plot_bgcolor": transparent,
         "showlegend": False,
         "barmode": "overlay",
         "font": {"size": 12},
     }
 
 
-def _hover(part: _Part, architecture: Architecture) -> str:
-    if part.kind == "input":
-        return f"input {_by(part.out_shape)}<extra></extra>"
-    whole = architecture.cost
+def _hover(group: _BlockGroup, architecture: Architecture) -> str:
+    """Return the text that appears when the pointer is over a bar: block, output shape, costs and their share."""
+    if group.kind == "input":
+        return f"input {_shape_text(group.out_shape)}<extra></extra>"
+    total = architecture.cost
     shares = (
-        f"{name} {getattr(part, name):,} ({getattr(part, name) / (getattr(whole, name) or 1):.0%})"
+        f"{name} {getattr(group, name):,} ({getattr(group, name) / (getattr(total, name) or 1):.0%})"
         for name in ("params", "macs")
     )
-    times = f"{part.times} x " if part.times > 1 else ""
-    told = (f"{times}{escape(part.words)}", f"output {_by(part.out_shape)}", *shares)
-    return "<br>".join(told) + "<extra></extra>"
+    times = f"{group.times} x " if group.times > 1 else ""
+    lines = (f"{times}{escape(group.description)}", f"output {_shape_text(group.out_shape)}", *shares)
+    return "<br>".join(lines) + "<extra></extra>"
 
 
 def caption(architecture: Architecture) -> str:
-    """What the picture is of, in a line."""
-    price = architecture.cost
-    return f"{architecture} ({format_count(price.params)} params, {format_count(price.macs)} macs)"
+    """Return the caption of the figure: the architecture and its costs in one line."""
+    cost = architecture.cost
+    return f"{architecture} ({format_count(cost.params)} params, {format_count(cost.macs)} macs)"

@@ -1,4 +1,4 @@
-"""The report's sections on the best trials: the table, their networks as pictures, their curves and layers."""
+"""Sections of the report on the best trials: the table, drawings of the networks, learning curves and layers."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,91 +9,100 @@ from markupsafe import Markup
 from ..query.best import why_none
 from . import plots
 from .architecture_figure import caption, draw
-from .html import code, folded, heading, paragraph, picture, section, side_by_side, table
-from .run_data import Told, architecture_of
+from .page_parts import code, collapsible, figure_part, heading, paragraph, section, side_by_side, table
+from .run_data import RunData, architecture_of
 from .summary_section import UNITS
 
-DRAWN = 3
+MAX_DRAWINGS = 3
 
 
-def winners_sections(told: Told) -> Iterator[Markup]:
-    """The best trials; where there is none, why."""
-    if not told.best:
-        reason = why_none(told.store, told.budget, told.run.name)
-        yield section("The best trials", paragraph(f"No trial to show: {reason}."))
+def best_trials_sections(data: RunData) -> Iterator[Markup]:
+    """Yield the sections on the best trials, or one section with the reason if there is no best trial."""
+    if not data.best:
+        reason = why_none(data.store, data.budget, data.run.name)
+        yield section("Best trials", paragraph(f"There is no best trial: {reason}."))
         return
-    yield _table(told)
-    yield from _networks(told)
-    yield _costs(told)
-    yield from _curves(told)
-    yield from _layers(told)
+    yield _table(data)
+    yield from _networks(data)
+    yield _costs(data)
+    yield from _curves(data)
+    yield from _layers(data)
 
 
-def _table(told: Told) -> Markup:
+def _table(data: RunData) -> Markup:
     columns = ("trial", "val_accuracy", "params", "macs", "activations", "memory_bytes", "latency_ms", "epochs_done")
-    shown = [name for name in columns if any(getattr(trial, name) is not None for trial in told.best)]
-    rows = [[*(getattr(trial, name) for name in shown), _pairs(trial.recipe, told)] for trial in told.best]
-    note = f"Chosen by {told.selected_by} alone; equal ones by fewer params, then fewer macs. {UNITS}"
-    winner = told.best[0]
-    recorded = {"fingerprint": winner.fingerprint, "architecture": winner.architecture, "recipe": dict(winner.recipe)}
-    whole = folded(f"Trial {winner.trial} as it is recorded", code(json.dumps(recorded, indent=1, ensure_ascii=False)))
-    return section("The best trials", table((*shown, "recipe"), rows, first=True), paragraph(note, soft=True), whole)
+    # A column without any value, such as the latency of a run that did not measure it, is left out.
+    shown = [name for name in columns if any(getattr(trial, name) is not None for trial in data.best)]
+    rows = [[*(getattr(trial, name) for name in shown), _recipe_text(trial.recipe, data)] for trial in data.best]
+    note = f"Ranked by {data.selected_by} only; ties are broken by fewer params, then by fewer macs. {UNITS}"
+    winner = data.best[0]
+    record = {"fingerprint": winner.fingerprint, "architecture": winner.architecture, "recipe": dict(winner.recipe)}
+    record_json = code(json.dumps(record, indent=1, ensure_ascii=False))
+    details = collapsible(f"Fingerprint, architecture and recipe of trial {winner.trial}", record_json)
+    best_table = table((*shown, "recipe"), rows, highlight_first=True)
+    return section("Best trials", best_table, paragraph(note, muted=True), details)
 
 
-def _pairs(recipe: Mapping[str, Any], told: Told) -> str:
-    """The entries of a recipe in which the trials of the run differ; all of them where there is one trial."""
-    trials = told.history.trials
+def _recipe_text(recipe: Mapping[str, Any], data: RunData) -> str:
+    """Return the entries of a recipe that differ between the trials of the run; all entries if it has one trial."""
+    trials = data.history.trials
     varied = {name: value for name, value in recipe.items() if any(t.recipe.get(name) != value for t in trials)}
     entries = varied if len(trials) > 1 else recipe
     return ", ".join(f"{name}={f'{v:.3g}' if isinstance(v, float) else v}" for name, v in entries.items())
 
 
-def _networks(told: Told) -> Iterator[Markup]:
-    """The best networks drawn, the equal ones once."""
-    distinct = {trial.fingerprint: trial for trial in reversed(told.best)}
-    chosen = sorted(distinct.values(), key=told.best.index)[:DRAWN]
-    drawn = [(trial, architecture) for trial in chosen if (architecture := architecture_of(trial)) is not None]
-    if not drawn:
+def _networks(data: RunData) -> Iterator[Markup]:
+    """Yield a section with drawings of the best networks, each network once."""
+    # Reversed, so that of trials with the same network the best one stays in the dict.
+    distinct = {trial.fingerprint: trial for trial in reversed(data.best)}
+    chosen = sorted(distinct.values(), key=data.best.index)[:MAX_DRAWINGS]
+    readable = [(trial, architecture) for trial in chosen if (architecture := architecture_of(trial)) is not None]
+    if not readable:
         return
     parts = [
-        heading(f"Trial {trial.trial}, {told.selected_by} {trial.val_accuracy:.4f}")
-        + picture(draw(architecture), f"network-{place}", caption(architecture))
-        for place, (trial, architecture) in enumerate(drawn)
+        heading(f"Trial {trial.trial}, {data.selected_by} {trial.val_accuracy:.4f}")
+        + figure_part(draw(architecture), f"network-{index}", caption(architecture))
+        for index, (trial, architecture) in enumerate(readable)
     ]
     note = (
-        "From left to right, a bar for each block: as high as the side of the picture it puts out, as broad as it has "
-        "channels (both by square roots). Under it what it is, and its output as channels x height x width."
+        "The data flows from left to right, with one bar per block. The height of a bar shows the side of the block's "
+        "output image, its width shows the number of channels, both as square roots. The label names the block and its "
+        "output shape as channels x height x width."
     )
-    yield section("The best architectures", paragraph(note, soft=True), *parts)
+    yield section("Best architectures", paragraph(note, muted=True), *parts)
 
 
-def _costs(told: Told) -> Markup:
+def _costs(data: RunData) -> Markup:
     figures = [
-        plots.accuracy_against(c, told.history.trials, getattr(told.budget, c), told.selected_by)
+        plots.accuracy_against(c, data.history.trials, getattr(data.budget, c), data.selected_by)
         for c in ("params", "macs")
     ]
     note = (
-        "Each point is a trained trial. The line is the Pareto front: the trials that no other one beats in both. "
-        "A dashed line is the budget."
-    ) + (" It limits image networks with their heads; the points are image networks alone." * told.is_zero_shot)
-    pictures = [picture(figure, f"cost-{place}") for place, figure in enumerate(figures)]
-    return section("Accuracy against cost", paragraph(note, soft=True), side_by_side(*pictures))
+        "Each point is a finished trial. The line is the Pareto front: the trials that no other trial beats in both "
+        "accuracy and cost. A dashed line is the budget."
+    )
+    if data.is_zero_shot:
+        note += " The budget limits the image network together with its head; the points show the image network alone."
+    parts = [figure_part(figure, f"cost-{index}") for index, figure in enumerate(figures)]
+    return section("Accuracy versus cost", paragraph(note, muted=True), side_by_side(*parts))
 
 
-def _curves(told: Told) -> Iterator[Markup]:
-    curves = {f"trial {trial.trial}": told.store.curve(trial.trial) for trial in told.best}
-    names, drawn = {"val_accuracy": told.selected_by, "val_roc_auc": "ROC-AUC of validation classes"}, []
+def _curves(data: RunData) -> Iterator[Markup]:
+    curves = {f"trial {trial.trial}": data.store.curve(trial.trial) for trial in data.best}
+    titles, parts = {"val_accuracy": data.selected_by, "val_roc_auc": "ROC-AUC of validation classes"}, []
     for metric in ("val_accuracy", "val_loss", "val_roc_auc"):
         points = {name: curve[metric] for name, curve in curves.items() if metric in curve}
         if points:
-            drawn.append(picture(plots.learning_curves(points, metric, names.get(metric, "")), f"curves-{metric}"))
-    if drawn:
-        yield section("Learning curves of the best trials", side_by_side(*drawn))
+            figure = plots.learning_curves(points, metric, titles.get(metric, ""))
+            parts.append(figure_part(figure, f"curves-{metric}"))
+    if parts:
+        yield section("Learning curves of the best trials", side_by_side(*parts))
 
 
-def _layers(told: Told) -> Iterator[Markup]:
-    winner = told.best[0]
-    layers = [layer for layer in told.store.layers(winner.fingerprint) if layer["params"] or layer["macs"]]
+def _layers(data: RunData) -> Iterator[Markup]:
+    winner = data.best[0]
+    # Layers without costs, such as pooling, would only add empty bars.
+    layers = [layer for layer in data.store.layers(winner.fingerprint) if layer["params"] or layer["macs"]]
     if layers:
-        bars = [picture(plots.layer_bars(layers, cost), f"layers-{cost}") for cost in ("params", "macs")]
-        yield section(f"Layers of the best (trial {winner.trial})", side_by_side(*bars))
+        parts = [figure_part(plots.layer_bars(layers, cost), f"layers-{cost}") for cost in ("params", "macs")]
+        yield section(f"Layers of the best network (trial {winner.trial})", side_by_side(*parts))

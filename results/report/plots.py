@@ -1,4 +1,4 @@
-"""Figures: the pictures of a report."""
+"""Plotly figures of the report."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,15 @@ from ..query.pareto import pareto
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-# Seen as well on white as on black; the page colours text and grid to suit the reader's screen.
-_COLOURS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444")
-_CLEAR = "rgba(0,0,0,0)"
-WIDE = 20  # the factor above which an axis is logarithmic
-MOST = 5000  # points of a figure; more would make the page larger, not clearer
+# Readable on a white and on a black background. Text and grid get their colors from the style sheet.
+_COLORS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444")
+_TRANSPARENT = "rgba(0,0,0,0)"
+LOG_SCALE_RATIO = 20  # an axis is logarithmic if its largest value is more than this multiple of its smallest one
+MAX_POINTS = 5000  # of a figure; more would make the page larger, but not clearer
 
 
 def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
+    """Return an empty figure with the titles of its axes and the style that all figures share."""
     from plotly.graph_objects import Figure
 
     grid = {"gridcolor": "rgba(128,128,128,0.3)", "zeroline": False, "automargin": True}
@@ -32,9 +33,9 @@ def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
             "xaxis": {"title": {"text": x}, **grid},
             "yaxis": {"title": {"text": y}, **grid},
             "font": {"family": "system-ui, 'DejaVu Sans', sans-serif", "size": 13},
-            "colorway": _COLOURS,
-            "paper_bgcolor": _CLEAR,
-            "plot_bgcolor": _CLEAR,
+            "colorway": _COLORS,
+            "paper_bgcolor": _TRANSPARENT,
+            "plot_bgcolor": _TRANSPARENT,
             "height": height,
             "margin": {"l": 60, "r": 20, "t": 40, "b": 100},
             "legend": {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0},
@@ -43,33 +44,36 @@ def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
 
 
 def accuracy_against(
-    cost: str, trials: Sequence[Trial], limit: int | None, what: str = "validation accuracy"
+    cost: str, trials: Sequence[Trial], limit: int | None, accuracy_name: str = "validation accuracy"
 ) -> "Figure":
-    """Validation accuracy (``what`` it is in this run) of finished trials against ``cost``, their front, the limit.
+    """Return a scatter plot of accuracy versus ``cost`` for the finished trials, with Pareto front and budget.
 
-    The axis is logarithmic where the costs spread over more than a factor of ``WIDE``. Of very many trials the best
-    ``MOST`` are drawn, and the front is that of all.
+    ``limit`` is the budget of the cost, None if it is not limited. ``accuracy_name`` is what the run stores as
+    validation accuracy. The x axis is logarithmic if the costs differ by more than ``LOG_SCALE_RATIO``. At most
+    ``MAX_POINTS`` trials, the best ones, are drawn; the front is that of all trials.
     """
-    figure = _figure(f"{what[0].upper()}{what[1:]} against {cost}", cost, what)
+    figure = _figure(f"{accuracy_name[0].upper()}{accuracy_name[1:]} versus {cost}", cost, accuracy_name)
     scored = sorted((t for t in trials if t.state.finished and t.val_accuracy is not None), key=rank)
     front = sorted(pareto(scored, ("val_accuracy", cost)), key=lambda trial: getattr(trial, cost))
-    name = "trials" if len(scored) <= MOST else f"the best {MOST:,} of {len(scored):,} trials"
-    _add_points(figure, scored[:MOST], cost, name, mode="markers", marker={"size": 8, "opacity": 0.6})
+    name = "trials" if len(scored) <= MAX_POINTS else f"the best {MAX_POINTS:,} of {len(scored):,} trials"
+    _add_points(figure, scored[:MAX_POINTS], cost, name, mode="markers", marker={"size": 8, "opacity": 0.6})
+    # A step line: between two trials on the front, the cheaper one is the best within the budget.
     _add_points(figure, front, cost, "Pareto front", mode="lines+markers", line={"shape": "hv"}, marker={"size": 10})
     costs = [getattr(trial, cost) for trial in scored]
-    if _wide(costs):
+    if _needs_log_scale(costs):
         figure.update_xaxes(type="log")
     if limit is not None:
-        figure.add_vline(x=limit, line_dash="dash", line_color=_COLOURS[4])
-        at = math.log10(limit) if figure.layout.xaxis.type == "log" and limit else limit
+        figure.add_vline(x=limit, line_dash="dash", line_color=_COLORS[4])
+        # On a logarithmic axis, the position of an annotation is the exponent of 10.
+        position = math.log10(limit) if figure.layout.xaxis.type == "log" and limit else limit
         text = f"budget {format_count(limit)}"
-        figure.add_annotation(x=at, y=1, yref="paper", text=text, showarrow=False, xanchor="right", xshift=-4)
+        figure.add_annotation(x=position, y=1, yref="paper", text=text, showarrow=False, xanchor="right", xshift=-4)
     return figure
 
 
-def _wide(values: Sequence[float]) -> bool:
-    """Whether figures spread so far that only logarithms tell them apart."""
-    return min(values, default=0) > 0 and max(values) > WIDE * min(values)
+def _needs_log_scale(values: Sequence[float]) -> bool:
+    """Return whether positive ``values`` differ by more than ``LOG_SCALE_RATIO``."""
+    return min(values, default=0) > 0 and max(values) > LOG_SCALE_RATIO * min(values)
 
 
 def _add_points(figure: "Figure", trials: Sequence[Trial], cost: str, name: str, **style: Any) -> None:
@@ -79,23 +83,28 @@ def _add_points(figure: "Figure", trials: Sequence[Trial], cost: str, name: str,
     figure.add_scatter(x=x, y=y, name=name, text=text, hovertemplate=hover, **style)
 
 
-def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], metric: str, what: str = "") -> "Figure":
-    """One line per entry of ``curves``: ``metric`` by epoch, called ``what``; what is not finite leaves gaps."""
-    figure = _figure(what or metric.replace("val_", "validation "), "epoch", "")
+def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], metric: str, title: str = "") -> "Figure":
+    """Return a figure of ``metric`` by epoch, with one line per entry of ``curves``.
+
+    Values that are not finite leave gaps. Without ``title``, the title is the name of the metric.
+    """
+    figure = _figure(title or metric.replace("val_", "validation "), "epoch", "")
     for name, points in curves.items():
+        # Plotly leaves a gap in the line where a value is None.
         values = [value if math.isfinite(value) else None for _, value in points]
         hover = f"{escape(name)}, epoch %{{x}}: %{{y:.4f}}<extra></extra>"
         epochs = [step for step, _ in points]
         figure.add_scatter(
             x=epochs, y=values, name=escape(name), mode="lines+markers", marker={"size": 5}, hovertemplate=hover
         )
-    if metric.endswith("loss") and _wide([v for points in curves.values() for _, v in points if math.isfinite(v)]):
+    finite = [v for points in curves.values() for _, v in points if math.isfinite(v)]
+    if metric.endswith("loss") and _needs_log_scale(finite):
         figure.update_yaxes(type="log")
     return figure
 
 
 def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
-    """``cost`` of each layer, the first layer on top."""
+    """Return a bar chart of ``cost`` for each layer, with the first layer at the top."""
     figure = _figure(f"{cost} per layer", cost, "", height=150 + 22 * len(layers))
     labels = [f"{number} {escape(str(layer['name']))}" for number, layer in enumerate(layers, 1)]
     kinds = [escape(f"{layer['kind']} {'x'.join(map(str, layer['out_shape']))}") for layer in layers]
@@ -111,18 +120,20 @@ def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
         textposition="none",
         hovertemplate=hover,
     )
+    # dtick=1: without it, Plotly leaves out labels of a long axis.
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_layout(margin={"b": 60})
     return figure
 
 
 def importance_bars(choices: Sequence[Importance]) -> "Figure":
-    """How much each choice mattered, the one that mattered most on top."""
-    figure = _figure("", "points of validation accuracy lost when it is shuffled", "", height=130 + 28 * len(choices))
+    """Return a bar chart of the importances with error bars of one standard deviation, in the order of ``choices``."""
+    title = "increase of the prediction error when shuffled, in points of accuracy"
+    figure = _figure("", title, "", height=130 + 28 * len(choices))
     figure.add_bar(
         x=[100 * choice.mean for choice in choices],
         y=[escape(choice.name.removeprefix("recipe.")) for choice in choices],
-        error_x={"type": "data", "array": [100 * choice.spread for choice in choices], "color": "#888"},
+        error_x={"type": "data", "array": [100 * choice.std for choice in choices], "color": "#888"},
         orientation="h",
         hovertemplate="%{y}: %{x:.3f} points<extra></extra>",
     )
@@ -132,25 +143,26 @@ def importance_bars(choices: Sequence[Importance]) -> "Figure":
 
 
 def failures(counts: Mapping[str, int]) -> "Figure":
-    """How many trials failed, by kind."""
-    figure = _figure("Failures by kind", "", "trials", height=300)
-    figure.add_bar(x=list(counts), y=list(counts.values()), marker_color=_COLOURS[4], name="failed")
+    """Return a bar chart of the number of failed trials by kind of failure."""
+    figure = _figure("Failed trials by kind of failure", "", "trials", height=300)
+    figure.add_bar(x=list(counts), y=list(counts.values()), marker_color=_COLORS[4], name="failed")
     figure.update_xaxes(type="category")
     return figure
 
 
 def predicted_against_measured(rows: Sequence[LatencyRecord]) -> "Figure":
-    """Predicted latency against the measured one, the networks of the calibration apart from the trained ones."""
-    figure = _figure("Latency: predicted against measured", "measured, ms", "predicted, ms")
-    for name, trained in (("calibration, each left out", False), ("trained", True)):
-        shown = [row for row in rows if (row.trial_id is not None) == trained and row.predicted_ms is not None]
+    """Return a scatter plot of predicted versus measured latency, for calibration networks and for trained networks."""
+    figure = _figure("Predicted versus measured latency", "measured, ms", "predicted, ms")
+    for name, is_trained in (("calibration, leave-one-out", False), ("trained", True)):
+        shown = [row for row in rows if (row.trial_id is not None) == is_trained and row.predicted_ms is not None]
         figure.add_scatter(
             x=[row.latency_ms_p50 for row in shown],
             y=[row.predicted_ms for row in shown],
-            text=[f"trial {row.trial_id}" if trained else "untrained" for row in shown],
+            text=[f"trial {row.trial_id}" if is_trained else "untrained" for row in shown],
             name=name,
             mode="markers",
         )
-    most = max(max(row.latency_ms_p50, row.predicted_ms or 0.0) for row in rows)
-    figure.add_scatter(x=[0, most], y=[0, most], name="as predicted", mode="lines", line={"dash": "dash"})
+    largest = max(max(row.latency_ms_p50, row.predicted_ms or 0.0) for row in rows)
+    diagonal = [0, largest]
+    figure.add_scatter(x=diagonal, y=diagonal, name="predicted = measured", mode="lines", line={"dash": "dash"})
     return figure

@@ -1,4 +1,4 @@
-"""The report: one run as one offline page."""
+"""Report of one run: a single HTML page that works offline."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,47 +10,53 @@ from ..database.atomic_file import whole
 from ..database.reader import Reading
 from . import plots
 from .analysis_sections import health_section, importance_section, latency_section, proxy_section
-from .best_trials_section import winners_sections
-from .html import page, paragraph, picture, section, table
-from .run_data import Told
-from .summary_section import opening_section, provenance_section
+from .best_trials_section import best_trials_sections
+from .page_parts import figure_part, page, paragraph, section, table
+from .run_data import RunData
+from .summary_section import provenance_section, summary_section
 from .zero_shot_section import zero_shot_section
 
-_FAILURES = 50  # rows of the table
+_MAX_FAILURES = 50  # rows of the table of failed trials
 
 
 def write_report(store: Reading, run: str | int, path: str | Path) -> Path:
-    """Write the page on ``run`` to ``path`` and return it; an older page is replaced only by a whole one."""
+    """Write the report of ``run`` to ``path`` and return the path.
+
+    An older report is replaced only when the new one is complete. Raises ``ValueError`` if ``path`` is a folder or the
+    run is unknown.
+    """
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"a report is a file, but {path} is a folder; write to {path / 'report.html'}")
-    told = Told(store, store.run(run))
-    html = page(f"archsieve: {told.run.name}", _sections(told), plotly=True)
+        raise ValueError(f"the report must be a file, but {path} is a folder; write to {path / 'report.html'}")
+    data = RunData(store, store.run(run))
+    # The page is rendered before the folder is created, so that an error leaves nothing behind.
+    html = page(f"archsieve: {data.run.name}", _sections(data), plotly=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as draft:
         draft.write_text(html, encoding="utf-8")
     return path
 
 
-def _sections(told: Told) -> Iterator[Markup]:
-    """In the order of the questions that a reader has."""
-    yield opening_section(told)
-    yield from winners_sections(told)
-    yield from zero_shot_section(told)
-    if told.best:
-        yield from importance_section(told)
-    yield from latency_section(told.store, told.run.run_id, told.history, told.budget)
-    yield from proxy_section(told.store, told.run.run_id, told.history, told.budget)
-    yield from health_section(told.store, told.run.run_id, len(told.history))
-    if told.failed:
-        yield _failures(told)
-    yield provenance_section(told)
+def _sections(data: RunData) -> Iterator[Markup]:
+    """Yield the sections: the result first, then what explains it, then problems, then how to reproduce the run."""
+    yield summary_section(data)
+    yield from best_trials_sections(data)
+    yield from zero_shot_section(data)
+    if data.best:
+        yield from importance_section(data)
+    yield from latency_section(data.store, data.run.run_id, data.history, data.budget)
+    yield from proxy_section(data.store, data.run.run_id, data.history, data.budget)
+    yield from health_section(data.store, data.run.run_id, len(data.history))
+    if data.failed:
+        yield _failures(data)
+    yield provenance_section(data)
 
 
-def _failures(told: Told) -> Markup:
-    counts = Counter(str(trial.fail_kind) for trial in told.failed)
-    rows = [(trial.trial, trial.fail_kind, trial.epochs_done, trial.reason) for trial in told.failed[:_FAILURES]]
-    drawn = picture(plots.failures(dict(counts.most_common())), "failures")
-    more = f"The first {_FAILURES} of {len(told.failed)} are listed." if len(told.failed) > _FAILURES else ""
-    listed = table(("trial", "kind", "epochs_done", "reason"), rows)
-    return section("Failures", drawn, listed, *([paragraph(more, soft=True)] if more else []))
+def _failures(data: RunData) -> Markup:
+    counts = Counter(str(trial.fail_kind) for trial in data.failed)
+    rows = [(trial.trial, trial.fail_kind, trial.epochs_done, trial.reason) for trial in data.failed[:_MAX_FAILURES]]
+    figure = figure_part(plots.failures(dict(counts.most_common())), "failures")
+    n_failed = len(data.failed)
+    note = f"The first {_MAX_FAILURES} of {n_failed} failed trials are listed." if n_failed > _MAX_FAILURES else ""
+    failed_table = table(("trial", "kind", "epochs_done", "reason"), rows)
+    return section("Failed trials", figure, failed_table, *([paragraph(note, muted=True)] if note else []))

@@ -1,4 +1,4 @@
-"""What a report tells of: one run, read once."""
+"""Data of one run for its report, read from the database once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,59 +14,59 @@ from ..database.zero_shot_records import CALIBRATED_H
 from ..query.best import best
 from ..query.budget_filter import budget_in
 
-TOP = 5
+N_BEST = 5
 
 
 @dataclass(frozen=True)
-class Told:
-    """A run and what belongs to it."""
+class RunData:
+    """A run with its trials, data set and budget, read from ``store`` on first use."""
 
     store: Reading
     run: RunRecord
 
     @cached_property
     def history(self) -> History:
-        """All trials."""
+        """All trials of the run."""
         return self.store.history(self.run.run_id)
 
     @cached_property
     def budget(self) -> Budget:
-        """What the run had to keep to."""
+        """The budget of the run."""
         return budget_in(self.run.config)
 
     @cached_property
     def best(self) -> list[Trial]:
-        """The best trials inside the budget."""
-        return best(self.store, budget=self.budget, run=self.run.run_id, top=TOP)
+        """The best trials inside the budget, at most ``N_BEST``."""
+        return best(self.store, budget=self.budget, run=self.run.run_id, top=N_BEST)
 
     @cached_property
     def is_zero_shot(self) -> bool:
-        """Whether classes are recognised by their texts."""
+        """Whether the networks recognize classes by texts that describe them."""
         return task_name(self.run.config.get("data", {})) == ZERO_SHOT
 
     @property
     def selected_by(self) -> str:
-        """What ``val_accuracy`` is in this run."""
+        """What the column ``val_accuracy`` holds in this run."""
         return CALIBRATED_H if self.is_zero_shot else "validation accuracy"
 
     @cached_property
     def failed(self) -> list[Trial]:
-        """The trials that failed."""
+        """The failed trials."""
         return [trial for trial in self.history if trial.state is TrialState.FAILED]
 
     @cached_property
-    def data(self) -> DatasetRecord:
-        """The data set."""
+    def dataset(self) -> DatasetRecord:
+        """The data set of the run."""
         return self.store.dataset(self.run.dataset_hash)
 
     @cached_property
     def driver(self) -> Mapping[str, Any]:
-        """The process that drove the run first."""
+        """The provenance of the process that started the run; empty if it was not recorded."""
         return next(iter(self.store.provenance(self.run.run_id)), {})
 
 
 def architecture_of(trial: Trial) -> Architecture | None:
-    """The trial's network; None where another program wrote what cannot be read."""
+    """Return the architecture of ``trial``, or None if it is not readable, for example in an imported run."""
     try:
         return Architecture.from_json(trial.architecture)
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -1,4 +1,4 @@
-"""The report's opening and its provenance: what was searched, where it comes from, how to run it again."""
+"""First and last section of the report: the summary, and how to reproduce the run."""
 
 import json
 import shlex
@@ -11,71 +11,77 @@ from markupsafe import Markup
 from ...spaces.architectures.budget import format_count
 from ..database.zero_shot_records import SELECTED_BY
 from ..query.best import why_none
-from .html import code, facts, folded, heading, paragraph, section, table, tiles
-from .run_data import Told
+from .page_parts import code, collapsible, facts, heading, paragraph, section, table, tiles
+from .run_data import RunData
 
-_SHOWN = ("host", "devices", "git_commit", "git_dirty", "started_at", "ended_at", "end_reason")
+_DRIVER_FACTS = ("host", "devices", "git_commit", "git_dirty", "started_at", "ended_at", "end_reason")
 
-UNITS = "macs are multiply-accumulates of convolutions and linear layers at batch 1; flops are 2 * macs."
-
-
-def opening_section(told: Told) -> Markup:
-    """What was looked for, what was found, and the settings in short."""
-    texts = [_question(told), *_answer(told)]
-    return section("What was searched", *map(paragraph, texts), tiles(_tiles(told)), facts(_facts(told)))
+UNITS = "macs are multiply-accumulates of convolutions and linear layers at batch size 1; flops are 2 * macs."
 
 
-def _question(told: Told) -> str:
-    limited = f" among those with {told.budget}" if str(told.budget) != "no limit" else ""
-    sizes = {"to train": told.data.n_train, "for validation": told.data.n_val, "for the test": told.data.n_test}
-    counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items() if count is not None)
-    linked = sum(trial.source is not None for trial in told.history)
-    known = f" {linked} of them were not trained again: their figures come from earlier runs." if linked else ""
+def summary_section(data: RunData) -> Markup:
+    """Return the goal of the search, its result and the most important settings."""
+    texts = [_goal(data), *_result(data)]
+    return section("Summary", *map(paragraph, texts), tiles(_tiles(data)), facts(_facts(data)))
+
+
+def _goal(data: RunData) -> str:
+    limited = f" within the budget {data.budget}" if str(data.budget) != "no limit" else ""
+    sizes = {"training": data.dataset.n_train, "validation": data.dataset.n_val, "testing": data.dataset.n_test}
+    counts = ", ".join(f"{count:,} for {purpose}" for purpose, count in sizes.items() if count is not None)
+    n_reused = sum(trial.source is not None for trial in data.history)
+    reused = f" {n_reused} of them were not trained again: their metrics come from earlier runs." if n_reused else ""
     return (
-        f"Looked for: the network with the highest {told.selected_by} on {told.data.name}"
-        f"{f' (images: {counts})' if counts else ''}{limited}. The searcher {told.run.searcher} (seed {told.run.seed}) "
-        f"proposed {told.run.trials} trials: each is an architecture with a recipe, trained once.{known}"
+        f"Goal: find the network with the highest {data.selected_by} on {data.dataset.name}"
+        f"{f' (images: {counts})' if counts else ''}{limited}. The searcher {data.run.searcher} (seed {data.run.seed}) "
+        f"proposed {data.run.trials} trials. Each trial is an architecture with a recipe and is trained once.{reused}"
     )
 
 
-def _answer(told: Told) -> Iterator[str]:
-    if not told.best:
-        yield f"No trial to show: {why_none(told.store, told.budget, told.run.name)}."
+def _result(data: RunData) -> Iterator[str]:
+    if not data.best:
+        yield f"There is no best trial: {why_none(data.store, data.budget, data.run.name)}."
         return
-    winner = told.best[0]
+    winner = data.best[0]
     yield (
-        f"Found: trial {winner.trial}, with a {told.selected_by} of {winner.val_accuracy:.4f}, "
+        f"Result: trial {winner.trial} has the highest {data.selected_by}, {winner.val_accuracy:.4f}, with "
         f"{winner.params:,} parameters and {winner.macs:,} multiply-accumulates."
     )
     if winner.test_accuracy is not None:
-        yield f"Trial {winner.trial} has a test accuracy of {winner.test_accuracy:.4f}: measured, never used to choose."
-    if told.is_zero_shot:
+        yield f"Its test accuracy is {winner.test_accuracy:.4f}. Test accuracy is never used to select a trial."
+    if data.is_zero_shot:
         yield SELECTED_BY
-    elif told.data.n_val and winner.val_accuracy is not None:
-        yield _chance(told.data.n_val, winner.val_accuracy)
+    elif data.dataset.n_val and winner.val_accuracy is not None:
+        yield _uncertainty(data.dataset.n_val, winner.val_accuracy)
 
 
-def _chance(images: int, accuracy: float) -> str:
-    margin = max(1.96 * (accuracy * (1 - accuracy) / images) ** 0.5, 1 / images)
+def _uncertainty(n_images: int, accuracy: float) -> str:
+    """Describe the 95% confidence interval of ``accuracy``, measured on ``n_images``.
+
+    The interval is the normal approximation of the binomial distribution. Each side is at least one image wide, because
+    the approximation is 0 at an accuracy of 0 or 1.
+    """
+    margin = max(1.96 * (accuracy * (1 - accuracy) / n_images) ** 0.5, 1 / n_images)
     return (
-        f"How sure: on {images:,} validation images an accuracy of {accuracy:.4f} is known to about ±"
-        f"{margin:.4f} (95%), and the best of many trials is a little luckier than it is good."
+        f"Uncertainty: on {n_images:,} validation images, an accuracy of {accuracy:.4f} has a 95% confidence interval "
+        f"of about ±{margin:.4f}. The best of many trials was selected for its high accuracy, so its true accuracy is "
+        "probably a little lower."
     )
 
 
-def _tiles(told: Told) -> dict[str, str]:
-    seconds = sum(trial.duration_s or 0 for trial in told.history)
-    counts = {"trials": f"{told.run.trials:,}", "of training, all trials added": _duration(seconds)}
-    if told.failed:
-        counts["trials failed"] = f"{len(told.failed):,}"
-    if not told.best:
+def _tiles(data: RunData) -> dict[str, str]:
+    seconds = sum(trial.duration_s or 0 for trial in data.history)
+    counts = {"trials": f"{data.run.trials:,}", "total training time of all trials": _duration(seconds)}
+    if data.failed:
+        counts["failed trials"] = f"{len(data.failed):,}"
+    if not data.best:
         return counts
-    winner = told.best[0]
-    best = {f"best {told.selected_by}": f"{winner.val_accuracy:.4f}"}
+    winner = data.best[0]
+    best = {f"best {data.selected_by}": f"{winner.val_accuracy:.4f}"}
     for cost, words in (("params", "parameters"), ("macs", "multiply-accumulates")):
-        high = getattr(told.budget, cost)
-        limit = f", of {format_count(high)} allowed" if high is not None else ""
-        best[f"{words} of the best{limit}"] = format_count(getattr(winner, cost))
+        high = getattr(data.budget, cost)
+        limit = f" (limit {format_count(high)})" if high is not None else ""
+        best[f"{words} of the best trial{limit}"] = format_count(getattr(winner, cost))
     return best | counts
 
 
@@ -85,61 +91,65 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _facts(told: Told) -> dict[str, object]:
-    run = told.run
-    versions = told.driver.get("versions") or {}
-    shape = told.data.input_shape
+def _facts(data: RunData) -> dict[str, object]:
+    run = data.run
+    versions = data.driver.get("versions") or {}
+    shape = data.dataset.input_shape
     return {
         "run": f"{run.name} ({run.status})",
-        "data set": told.data.name,
-        "pictures": None if shape is None else f"{' x '.join(map(str, shape))}, {told.data.n_classes} classes",
-        "budget": told.budget,
+        "data set": data.dataset.name,
+        "image shape": None if shape is None else f"{' x '.join(map(str, shape))}, {data.dataset.n_classes} classes",
+        "budget": data.budget,
         "searcher": f"{run.searcher}, seed {run.seed}",
         "trials": ", ".join(f"{count} {state}" for state, count in sorted(run.counts.items())) or "none",
-        "began": moment(run.created_at),
-        "ended": moment(run.finished_at),
+        "started": format_time(run.created_at),
+        "ended": format_time(run.finished_at),
         "archsieve": versions.get("archsieve"),
     }
 
 
-def moment(at: datetime | None) -> str:
-    """A moment in words, in UTC."""
-    return "not yet" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+def format_time(time: datetime | None) -> str:
+    """Return a UTC time as text, or "not yet" for None."""
+    return "not yet" if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def provenance_section(told: Told) -> Markup:
-    """The command, the commit, the versions, the settings."""
-    drivers = told.store.provenance(told.run.run_id)
-    shown = {name: _words(told.driver[name]) for name in _SHOWN if told.driver.get(name) is not None}
-    others = {name: _words(value) for name, value in (told.driver.get("other") or {}).items()}
-    versions = {"versions": ", ".join(" ".join(pair) for pair in (told.driver.get("versions") or {}).items())}
-    again = (
-        [paragraph("To run it again:"), code(_again(told))]
-        if told.driver.get("argv")
+def provenance_section(data: RunData) -> Markup:
+    """Return the commands that repeat the run, its git commit, package versions, settings and driver processes."""
+    drivers = data.store.provenance(data.run.run_id)
+    known = {name: _text(data.driver[name]) for name in _DRIVER_FACTS if data.driver.get(name) is not None}
+    others = {name: _text(value) for name, value in (data.driver.get("other") or {}).items()}
+    versions = {"versions": ", ".join(" ".join(pair) for pair in (data.driver.get("versions") or {}).items())}
+    commands = (
+        [paragraph("Commands that run it again:"), code(_commands(data))]
+        if data.driver.get("argv")
         else [paragraph("The command was not recorded.")]
     )
     rows = [
-        [d["host"], d["pid"], moment(d["started_at"]), d["end_reason"], shlex.join(d["argv"] or [])] for d in drivers
+        [d["host"], d["pid"], format_time(d["started_at"]), d["end_reason"], shlex.join(d["argv"] or [])]
+        for d in drivers
     ]
-    resumed = [heading("Driven by"), table(("host", "pid", "began", "ended", "command"), rows)] if len(rows) > 1 else []
-    config = folded("The settings of the run", code(json.dumps(told.run.config, indent=1, ensure_ascii=False)))
-    return section("Where it comes from", *again, facts(shown | versions | others), *resumed, config)
+    columns = ("host", "pid", "started", "end reason", "command")
+    # A run has several driver processes if it was resumed.
+    processes = [heading("Driver processes"), table(columns, rows)] if len(rows) > 1 else []
+    config = collapsible("Settings of the run", code(json.dumps(data.run.config, indent=1, ensure_ascii=False)))
+    return section("How to reproduce this run", *commands, facts(known | versions | others), *processes, config)
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, datetime):
-        return moment(value)
+        return format_time(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _again(told: Told) -> str:
-    """The commands, with the commit before them."""
-    driver = told.driver
+def _commands(data: RunData) -> str:
+    """Return shell commands: check out the commit, install the package versions, start the search."""
+    driver = data.driver
     lines = []
     if driver.get("git_commit"):
-        dirty = "  # the folder had changes that were not committed" if driver.get("git_dirty") else ""
+        dirty = "  # the working tree had uncommitted changes" if driver.get("git_dirty") else ""
         lines.append(f"git checkout {shlex.quote(driver['git_commit'])}{dirty}")
     versions = driver.get("versions") or {}
+    # archsieve itself comes from the commit, and pip cannot install Python.
     pins = [f"{name}=={version}" for name, version in versions.items() if name not in ("archsieve", "python")]
     if pins:
         lines.append(shlex.join(["pip", "install", *pins]))

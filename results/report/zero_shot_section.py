@@ -1,4 +1,4 @@
-"""The report's section on a zero-shot run: the one test, beside the baselines; and what the chosen model goes by."""
+"""Section of the report on a zero-shot run: its single test next to the baselines, and what explains the model."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,69 +7,73 @@ from typing import Any
 from markupsafe import Markup
 
 from ..database.zero_shot_records import MEASURES, SELECTED_BY, SHOWN, explanation_of, table_of
-from .html import folded, heading, images, paragraph, section, table
-from .run_data import Told
+from .page_parts import collapsible, heading, images, paragraph, section, table
+from .run_data import RunData
 
-IMAGE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")  # a store may come from anywhere
-HOW_WORDS = (
-    "A word matters as much as the class's PR-AUC falls without it: its entry in the text's vector is set to 0, the "
-    "vector scaled back to its old length. The negatives are test images of the other unseen classes."
+# Only such data URLs are written into the page: a database from another person could contain any text.
+DATA_URL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
+WORD_DROP_NOTE = (
+    "The drop of a word is the decrease of the class's PR-AUC without the word: its entry in the text vector is set to "
+    "0, and the vector is scaled back to its original length. Negatives are test images of the other unseen classes."
 )
 
 
-def zero_shot_section(told: Told) -> Iterator[Markup]:
-    """Nothing where the run is of another kind, or has not been tested."""
-    found = table_of(told.store, told.run.run_id)
-    if found is None:
+def zero_shot_section(data: RunData) -> Iterator[Markup]:
+    """Yield the results of the zero-shot test and the explanations; nothing for other runs and untested ones."""
+    test = table_of(data.store, data.run.run_id)
+    if test is None:
         return
-    rows = [[row["method"], *(row.get(name) for name in SHOWN)] for row in found["rows"]]
-    settings = [[row["method"], row["source"], row["setting"]] for row in found["rows"]]
-    said = (
-        f"Trial {found['trial']} was trained anew on all {found['seen']:,} seen classes ({found['train']:,} images) "
-        f"and tested once: on {found['test_unseen']:,} images of {found['unseen']:,} classes that nothing had looked "
-        f"at, and on {found['test_seen']:,} other images of the seen ones. The baselines were given the same images, "
-        "as principal components of their pixels, and chose their settings on the same validation classes."
+    rows = [[row["method"], *(row.get(name) for name in SHOWN)] for row in test["rows"]]
+    settings = [[row["method"], row["source"], row["setting"]] for row in test["rows"]]
+    text = (
+        f"Trial {test['trial']} was trained again on all {test['seen']:,} seen classes ({test['train']:,} images) and "
+        f"tested once: on {test['test_unseen']:,} images of {test['unseen']:,} classes that were not used before, and "
+        f"on {test['test_seen']:,} further images of the seen classes. The baselines used the principal components of "
+        "the same images' pixels, and their settings were selected on the same validation classes."
     )
-    if found["earlier"]:
-        earlier = ", ".join(map(str, found["earlier"]))
-        said += f" When the run had fewer trials it chose otherwise, and tested before: {earlier}."
-    costs = [[part["part"], part["params"], part["macs"], part["runs"]] for part in found["costs"]]
+    if test["earlier"]:
+        earlier = ", ".join(map(str, test["earlier"]))
+        text += f" With fewer trials, the run selected and tested other trials before: {earlier}."
+    costs = [[part["part"], part["params"], part["macs"], part["runs"]] for part in test["costs"]]
     yield section(
-        "Classes known by their text alone",
-        paragraph(said),
-        table(("method", *SHOWN), rows, first=True),
-        paragraph(MEASURES, soft=True),
-        paragraph(SELECTED_BY, soft=True),
-        folded("What the methods are, and how they are set", table(("method", "what it is", "setting"), settings)),
-        heading(f"What its parts cost, for texts of {found['words']:,} words"),
+        "Zero-shot test on unseen classes",
+        paragraph(text),
+        table(("method", *SHOWN), rows, highlight_first=True),
+        paragraph(MEASURES, muted=True),
+        paragraph(SELECTED_BY, muted=True),
+        collapsible("Methods and their settings", table(("method", "what it is", "setting"), settings)),
+        heading(f"Cost of the parts of the model, for texts of {test['words']:,} words"),
         table(("part", "params", "macs", "runs"), costs),
-        paragraph("The budget limits the image network and its head together.", soft=True),
+        paragraph("The budget limits the image network and its head together.", muted=True),
     )
-    explained = explanation_of(told.store, told.run.run_id)
-    if explained is not None and explained["classes"]:
-        chosen = "Unseen classes from the best recognised to the worst, in even steps of their rank by PR-AUC."
-        parts = explanation_parts(explained["classes"])
-        yield section(f"What trial {explained['trial']} goes by", paragraph(chosen, soft=True), *parts)
+    explanation = explanation_of(data.store, data.run.run_id)
+    if explanation is not None and explanation["classes"]:
+        note = "Unseen classes, sorted by PR-AUC from best to worst and selected at even steps of this ranking."
+        parts = explanation_parts(explanation["classes"])
+        title = f"Explanation of trial {explanation['trial']}: most important words and nearest images"
+        yield section(title, paragraph(note, muted=True), *parts)
 
 
 def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[Markup]:
-    """Each class: its text, the words that matter most, the nearest images of it and of others."""
-    parts = [paragraph(HOW_WORDS, soft=True)]
-    for one in classes:
-        words = [[word["word"], word["drop"]] for word in one["words"]]
+    """Return the parts that explain each class: its text, its most important words, and the nearest images."""
+    parts = [paragraph(WORD_DROP_NOTE, muted=True)]
+    for entry in classes:
+        words = [[word["word"], word["drop"]] for word in entry["words"]]
         parts += [
-            heading(f"{one['class']}, PR-AUC {one['pr_auc']:.4f}"),
-            *([] if one["text"] == one["class"] else [paragraph(_short(one["text"]), soft=True)]),
-            table(("word", "drop"), words) if words else paragraph("Its text has no words of its own.", soft=True),
-            _images("nearest of the class", one["right"]),
-            _images("nearest of others", one["wrong"]),
+            heading(f"{entry['class']}, PR-AUC {entry['pr_auc']:.4f}"),
+            *([] if entry["text"] == entry["class"] else [paragraph(_shortened(entry["text"]), muted=True)]),
+            table(("word", "drop"), words)
+            if words
+            else paragraph("Drops of single words are not available for this text.", muted=True),
+            _safe_images("nearest images of this class", entry["right"]),
+            _safe_images("nearest images of other classes", entry["wrong"]),
         ]
     return parts
 
 
-def _images(title: str, entries: Sequence[Mapping[str, str]]) -> Markup:
-    return images(title, [entry for entry in entries if IMAGE.fullmatch(entry["image"])])
+def _safe_images(title: str, entries: Sequence[Mapping[str, str]]) -> Markup:
+    return images(title, [entry for entry in entries if DATA_URL.fullmatch(entry["image"])])
 
 
-def _short(text: str, most: int = 400) -> str:
-    return text if len(text) <= most else f"{text[:most].rstrip()} ..."
+def _shortened(text: str, max_characters: int = 400) -> str:
+    return text if len(text) <= max_characters else f"{text[:max_characters].rstrip()} ..."

@@ -1,1 +1,1 @@
-"""Runs as files, and back."""
+"""Export of runs to files, and import of runs."""

@@ -1,4 +1,4 @@
-"""Transfer: runs as files of JSON, CSV or Parquet, and back."""
+"""Export of runs to JSON, CSV or Parquet files, and reading of such files."""
 
 import csv
 import json
@@ -12,63 +12,68 @@ from ..database.atomic_file import whole
 from ..database.reader import Reading
 from ..database.schema import APPLICATION
 from ..database.store import open_store
-from .flat_rows import gathered, spread
+from .flat_rows import flatten, unflatten
 from .run_document import FORMAT, Document, Row, documents
 
 _DATABASES = (".db", ".sqlite", ".sqlite3")
-_CELL = 10**9  # characters of a cell; csv's own limit is smaller than the table of a large run
+_MAX_CELL_CHARACTERS = 10**9  # of a CSV cell; the default of the csv module is too small for the tables of a large run
 
 
 def export_runs(store: Reading, path: str | Path, runs: Iterable[str | int] = (), *, force: bool = False) -> list[str]:
-    """Write the named runs, or all, to a ``.json``, ``.csv`` or ``.parquet`` file; return their names.
+    """Write ``runs``, or all runs, to a ``.json``, ``.csv`` or ``.parquet`` file; return the names of the runs.
 
-    The file appears whole or not at all; one that exists is replaced only with ``force``. All of a run is in it but
-    the files of its artifacts. CSV and Parquet have a row for each trial, and in the row ``archsieve_run`` of the
-    first trial what belongs to the run.
+    The file contains everything about a run except the files of its artifacts. CSV and Parquet files have one row per
+    trial. In the first row of a run, the column ``archsieve_run`` has the tables that belong to the run as a whole. The
+    file is written completely or not at all.
+
+    Raises ``ValueError`` for an unknown run or file type, if the folder does not exist, and if the file exists and
+    ``force`` is not set.
     """
     path = Path(path)
     write, _ = _format(path)
     if path.is_dir():
-        raise ValueError(f"runs are exported to a file, but {path} is a folder; write to {path / 'runs.json'}")
+        raise ValueError(f"an export must be a file, but {path} is a folder; write to {path / 'runs.json'}")
     if path.exists() and not force:
-        raise ValueError(f"{path} exists and is left as it is; name another file, or overwrite it with --force")
+        raise ValueError(f"{path} already exists and was not changed; name another file, or overwrite it with --force")
     if not path.parent.is_dir():
-        raise ValueError(f"the folder {path.parent} does not exist; make it, or name another")
-    found = documents(store, runs)
+        raise ValueError(f"the folder {path.parent} does not exist; create it, or name another folder")
+    exported = documents(store, runs)
     with whole(path) as draft:
-        write(draft, found)
-    return [document.name for document in found]
+        write(draft, exported)
+    return [document.name for document in exported]
 
 
 def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[Document]:
-    """The runs in a file that :func:`export_runs` wrote, or in another store; a ``ValueError`` says what else is there.
+    """Read ``runs``, or all runs, from a file that :func:`export_runs` wrote or from another results database.
 
-    Of another store only the named ``runs``, or all.
+    Raises ``ValueError`` if the file does not exist, is not an export, is damaged, or does not have one of ``runs``.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"no file {path} to import (looked in {Path.cwd()})")
+        raise ValueError(f"the file {path} does not exist (current folder: {Path.cwd()}); name an exported file")
     if path.suffix.lower() in _DATABASES:
         with open_store(path, read_only=True) as other:
-            found = documents(other, runs)
+            read = documents(other, runs)
     else:
-        found = _named(_read(path), list(runs))
-    if not found:
-        raise ValueError(f"{path} holds no runs; export it again")
-    names = [document.name for document in found]
+        read = _selected(_read(path), list(runs))
+    if not read:
+        raise ValueError(f"an export must have at least one run, but {path} has none; export it again")
+    names = [document.name for document in read]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"{path} has the run {name!r} twice; export it again")
-    return found
+            raise ValueError(
+                f"the runs of an export must have different names, but {path} has {name!r} twice; export it again"
+            )
+    return read
 
 
-def _named(found: list[Document], runs: list[str | int]) -> list[Document]:
-    """The documents of ``runs``, or all where none is named."""
-    there = [document.name for document in found]
+def _selected(read: list[Document], runs: list[str | int]) -> list[Document]:
+    """Return the documents of ``runs``, or all documents if ``runs`` is empty."""
+    names = [document.name for document in read]
     for run in runs:
-        if run not in there:
-            raise ValueError(unknown("run", str(run), there))
-    return [document for document in found if not runs or document.name in runs]
+        if run not in names:
+            raise ValueError(unknown("run", str(run), names))
+    return [document for document in read if not runs or document.name in runs]
 
 
 def _read(path: Path) -> list[Document]:
@@ -76,29 +81,33 @@ def _read(path: Path) -> list[Document]:
     try:
         return list(read(path))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: byte {error.start}; export it again") from None
+        raise ValueError(
+            f"an export must be UTF-8 text, but {path} has an invalid byte at {error.start}; export it again"
+        ) from None
+    # A file from elsewhere can have any structure, so every error of reading it means that it is not an export.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
-        raise ValueError(f"{path} is no export of archsieve: {error or type(error).__name__}") from None
+        raise ValueError(f"{path} is not an export of archsieve: {error or type(error).__name__}") from None
 
 
-def _write_json(path: Path, found: Sequence[Document]) -> None:
+def _write_json(path: Path, exported: Sequence[Document]) -> None:
     head = {"application": APPLICATION, "format": FORMAT, "exported_at": datetime.now(UTC).isoformat()}
-    told = {**head, "runs": [document.packed() for document in found]}
-    path.write_text(json.dumps(told, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    content = {**head, "runs": [document.to_json() for document in exported]}
+    path.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 def _read_json(path: Path) -> Iterator[Document]:
-    told = json.loads(path.read_text(encoding="utf-8-sig"))
-    if not isinstance(told, Mapping) or told.get("application") != APPLICATION:
-        raise ValueError("it does not say application: archsieve")
-    if told.get("format") != FORMAT:
-        raise ValueError(f"it has the format {told.get('format')}, and {FORMAT} is known here; upgrade archsieve")
-    for packed in told.get("runs", ()):
-        yield Document.of(packed)
+    # utf-8-sig: other programs can add a byte order mark
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(content, Mapping) or content.get("application") != APPLICATION:
+        raise ValueError(f"its application must be {APPLICATION}")
+    if content.get("format") != FORMAT:
+        raise ValueError(f"its format must be {FORMAT}, got {content.get('format')}; upgrade archsieve")
+    for packed in content.get("runs", ()):
+        yield Document.from_json(packed)
 
 
-def _write_csv(path: Path, found: Sequence[Document]) -> None:
-    rows = list(spread(found))
+def _write_csv(path: Path, exported: Sequence[Document]) -> None:
+    rows = list(flatten(exported))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row))
         writer.writeheader()
@@ -106,27 +115,31 @@ def _write_csv(path: Path, found: Sequence[Document]) -> None:
 
 
 def _read_csv(path: Path) -> Iterator[Document]:
-    csv.field_size_limit(_CELL)
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return gathered([{name: value or None for name, value in row.items()} for row in csv.DictReader(file)])
+        # CSV cannot distinguish None from an empty text.
+        return unflatten([{name: value or None for name, value in row.items()} for row in csv.DictReader(file)])
 
 
-def _write_parquet(path: Path, found: Sequence[Document]) -> None:
+def _write_parquet(path: Path, exported: Sequence[Document]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    rows = list(spread(found))
+    rows = list(flatten(exported))
     names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: _of_one_type([row.get(name) for row in rows]) for name in names}
+    columns = {name: _with_one_type([row.get(name) for row in rows]) for name in names}
     pyarrow.parquet.write_table(pyarrow.table(columns), path, compression="zstd")
 
 
-def _of_one_type(values: list[Any]) -> list[Any]:
-    """Numbers as numbers, but texts where numbers, texts and truths are mixed."""
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) < 2:
+def _with_one_type(values: list[Any]) -> list[Any]:
+    """Return the values of a Parquet column, which must have one type: mixed types are converted to JSON texts.
+
+    Integers and floats together become floats.
+    """
+    types = {type(value) for value in values if value is not None}
+    if len(types) < 2:
         return values
-    if kinds == {int, float}:
+    if types == {int, float}:
         return [None if value is None else float(value) for value in values]
     return [None if value is None else json.dumps(value) for value in values]
 
@@ -139,7 +152,7 @@ def _read_parquet(path: Path) -> Iterator[Document]:
         rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from None
-    return gathered(rows)
+    return unflatten(rows)
 
 
 _Format = tuple[Callable[[Path, Sequence[Document]], None], Callable[[Path], Iterator[Document]]]

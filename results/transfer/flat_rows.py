@@ -1,4 +1,4 @@
-"""Spreadsheets: a run as rows of trials, for tools that know nothing of runs."""
+"""Flat rows: runs as a table with one row per trial, for spreadsheets, pandas and other tools."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,25 +9,31 @@ from sqlalchemy import JSON, BigInteger, Float, Integer
 from .run_document import TABLES, Document, Row, as_table
 
 RUN, TRIAL = "archsieve_run", "archsieve_trial"
-_OF_TRIAL = ("attempt", "metric")  # tables whose rows belong to one trial and to nothing else
+_TRIAL_TABLES = ("attempt", "metric")  # each of their rows belongs to exactly one trial
 _TRIAL = TABLES["trial"]
 
 
-def spread(found: Sequence[Document]) -> Iterator[Row]:
-    """A row for each trial: its columns, the recipe's values as ``recipe.lr``, and as JSON what cannot be a column.
+def flatten(exported: Sequence[Document]) -> Iterator[Row]:
+    """Yield one row per trial: the columns of the table ``trial``, and the recipe as columns such as ``recipe.lr``.
 
-    The first row of a run holds, in ``archsieve_run``, the run's other tables; a run without trials is that one row.
+    Lists and tables are JSON texts. The column ``archsieve_trial`` has the trial's rows of other tables, as JSON. The
+    column ``archsieve_run`` of a run's first row has the run's other tables, as JSON. A run without trials has a single
+    row.
     """
-    for document in found:
-        rest = {name: as_table(rows) for name, rows in document.tables.items() if name not in ("trial", *_OF_TRIAL)}
-        whole = _json({name: table for name, table in rest.items() if table["rows"]})
+    for document in exported:
+        run_tables = {
+            name: as_table(rows) for name, rows in document.tables.items() if name not in ("trial", *_TRIAL_TABLES)
+        }
+        run_json = _json({name: table for name, table in run_tables.items() if table["rows"]})
         trials = document.tables["trial"] or [{}]
-        children = {name: _by_trial(document.tables[name]) for name in _OF_TRIAL}
-        for place, row in enumerate(trials):
-            own = {name: as_table(rows.get(row.get("trial_id"), [])) for name, rows in children.items()}
+        children = {name: _by_trial(document.tables[name]) for name in _TRIAL_TABLES}
+        for index, row in enumerate(trials):
+            trial_tables = {name: as_table(rows.get(row.get("trial_id"), [])) for name, rows in children.items()}
             flat = {f"recipe.{key}": value for key, value in row.get("recipe", {}).items() if not _nested(value)}
             cells = {column.name: _cell(column.type, row.get(column.name)) for column in _TRIAL.c}
-            yield {"run": document.name, **cells, **flat, TRIAL: _json(own), RUN: whole if place == 0 else None}
+            # Only in the first row: repeating the tables of the run in every row would multiply the size of the file.
+            run_cell = run_json if index == 0 else None
+            yield {"run": document.name, **cells, **flat, TRIAL: _json(trial_tables), RUN: run_cell}
 
 
 def _by_trial(rows: Sequence[Row]) -> dict[Any, list[Row]]:
@@ -49,39 +55,46 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def gathered(rows: Sequence[Mapping[str, Any]]) -> Iterator[Document]:
-    """The documents that :func:`spread` spread; the ``recipe.`` columns are for the reader and are not read back."""
+def unflatten(rows: Sequence[Mapping[str, Any]]) -> Iterator[Document]:
+    """Return the documents of rows from :func:`flatten`; raise ``ValueError`` if a required column is missing.
+
+    The ``recipe.`` columns are not read: they repeat the column ``recipe``, which has the whole recipe as JSON.
+    """
     by_run: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         for name in ("run", "trial_id", RUN, TRIAL):
             if name not in row:
-                raise ValueError(f"it has no column {name}")
+                raise ValueError(f"the column {name} is missing")
         by_run.setdefault(str(row["run"]), []).append(row)
-    return (_gather(name, own) for name, own in by_run.items())
+    return (_document(name, run_rows) for name, run_rows in by_run.items())
 
 
-def _gather(name: str, rows: Sequence[Mapping[str, Any]]) -> Document:
-    wholes = [row[RUN] for row in rows if row[RUN]]
-    if len(wholes) != 1:
-        raise ValueError(f"one row of run {name!r} holds {RUN}, but {len(wholes)} do; keep the rows of the export")
+def _document(name: str, rows: Sequence[Mapping[str, Any]]) -> Document:
+    run_cells = [row[RUN] for row in rows if row[RUN]]
+    if len(run_cells) != 1:
+        raise ValueError(
+            f"exactly one row of run {name!r} must have a value in {RUN}, got {len(run_cells)}; "
+            "import the exported rows unchanged"
+        )
     trials = [row for row in rows if row["trial_id"] is not None]
-    packed = {**_parsed(name, wholes[0]), "trial": as_table([_trial(row) for row in trials])}
+    packed = {**_parsed(name, run_cells[0]), "trial": as_table([_trial(row) for row in trials])}
     for row in trials:
-        for table, own in _parsed(name, row[TRIAL]).items():
-            known = packed.setdefault(table, {"columns": own["columns"], "rows": []})
-            known["rows"] += own["rows"]
-    return Document.of({table: told for table, told in packed.items() if told["rows"]})
+        for name_of_table, content in _parsed(name, row[TRIAL]).items():
+            merged = packed.setdefault(name_of_table, {"columns": content["columns"], "rows": []})
+            merged["rows"] += content["rows"]
+    return Document.from_json({name_of_table: content for name_of_table, content in packed.items() if content["rows"]})
 
 
 def _parsed(name: str, text: Any) -> dict[str, Any]:
-    told = json.loads(text)
-    if not isinstance(told, dict):
-        raise ValueError(f"run {name!r}: {RUN} and {TRIAL} hold tables, but got {str(text)[:60]!r}")
-    return {table: own for table, own in told.items() if own["rows"]}
+    """Return the tables in a cell of the column ``RUN`` or ``TRIAL`` of the run ``name``, without empty ones."""
+    tables = json.loads(text)
+    if not isinstance(tables, dict):
+        raise ValueError(f"run {name!r}: {RUN} and {TRIAL} must be JSON objects of tables, got {str(text)[:60]!r}")
+    return {table: content for table, content in tables.items() if content["rows"]}
 
 
 def _trial(row: Mapping[str, Any]) -> Row:
-    """The columns of the trial; CSV has only texts for them."""
+    """Return the row of the table ``trial``; the cells of a CSV file are texts and are converted."""
     return {
         column.name: _value(column.name, column.type, row[column.name]) for column in _TRIAL.c if column.name in row
     }
@@ -97,4 +110,4 @@ def _value(name: str, kind: Any, cell: Any) -> Any:
             return int(cell)
         return float(cell) if isinstance(kind, Float) else cell
     except ValueError:
-        raise ValueError(f"the column {name} cannot hold {str(cell)[:60]!r}") from None
+        raise ValueError(f"the column {name} has an invalid value: {str(cell)[:60]!r}") from None

@@ -1,4 +1,4 @@
-"""Arrival: documents checked, and written into a store whole or not at all."""
+"""Import of runs: check run documents, then write all of them or none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,34 +17,46 @@ from ..database.store import Store
 from ..database.trial_statements import inserted
 from .run_document import TABLES, Document, Row, typed
 
-Ids = dict[tuple[str, str], dict[Any, int]]  # (table, its key) -> the id that a row had -> the one it has here
-_SHARED = ("dataset", "architecture", "layer")  # identified by content: the same row is the same thing
+# (table, primary key) -> old id in the document -> new id in this database
+Ids = dict[tuple[str, str], dict[Any, int]]
+# Rows of these tables are identified by their content and shared by runs: an existing equal row is used.
+_SHARED_TABLES = ("dataset", "architecture", "layer")
+_EXPORT_AGAIN = "export the run again"
 _ACCURACIES = ("val_accuracy", "train_accuracy", "test_accuracy")
 
 
-def bring_in(store: Store, arriving: Sequence[Document], *, name: str | None = None) -> list[str]:
-    """Write the runs of ``arriving`` into ``store`` and return their names; ``name`` renames the only one.
+def bring_in(store: Store, documents: Sequence[Document], *, name: str | None = None) -> list[str]:
+    """Write the runs of ``documents`` into ``store`` and return their names.
 
-    Fingerprints, costs, numbers and states are checked first: a ``ValueError`` says what contradicts itself, a
-    ``RunExistsError`` which run is here already, and nothing is written. What was running is interrupted here.
+    ``name`` is a new name for the run if there is exactly one. A running run is stopped by the import, and a running
+    trial is interrupted: no process drives them in this database.
+
+    Raises ``ValueError`` for documents with contradictions in fingerprints, costs, numbers or states, and for a run
+    that is already in the database. Raises ``RunExistsError`` if another run has the same name. Nothing is written
+    then.
     """
     if name is not None:
-        if len(arriving) != 1:
-            raise ValueError(f"one run can be renamed, but the file has {len(arriving)}; bring them in as they are")
-        arriving = [_renamed(arriving[0], check_run_name(name))]
-    for document in arriving:
+        if len(documents) != 1:
+            raise ValueError(
+                f"a new name needs exactly one run, but the file has {len(documents)}; import them without a name, or "
+                "select one run"
+            )
+        documents = [_renamed(documents[0], check_run_name(name))]
+    for document in documents:
         _check(document)
-    ids: Ids = {}  # of all runs together: a trial may point at one of an earlier run
+    # The ids of all runs together: the source of a trial can be a trial of another run in the file.
+    ids: Ids = {}
     with store.writing() as connection:
-        for document in sorted(arriving, key=lambda document: typed(schema.run, document.run)["created_at"]):
+        # Oldest first: a source trial has to exist before the trials that refer to it.
+        for document in sorted(documents, key=lambda document: typed(schema.run, document.run)["created_at"]):
             _check_new(connection, document)
             try:
                 _write(connection, document, ids)
             except IntegrityError as error:
                 raise ValueError(
-                    f"run {document.name!r} contradicts itself: {error.orig}; nothing was written"
+                    f"run {document.name!r} has contradictory rows: {error.orig}; nothing was written; {_EXPORT_AGAIN}"
                 ) from None
-    return [document.name for document in arriving]
+    return [document.name for document in documents]
 
 
 def _renamed(document: Document, name: str) -> Document:
@@ -52,7 +64,7 @@ def _renamed(document: Document, name: str) -> Document:
 
 
 def _check(document: Document) -> None:
-    """Raise where a document contradicts itself."""
+    """Raise ``ValueError`` if the rows of a document contradict each other."""
     for name, rows in document.tables.items():
         for row in rows:
             typed(TABLES[name], row)
@@ -65,102 +77,122 @@ def _check(document: Document) -> None:
     numbers = [row["number"] for row in trials]
     if sorted(numbers) != list(range(len(numbers))):
         raise ValueError(
-            f"the trials of {document.name!r} are numbered 0 to {len(numbers) - 1}, but got {numbers[:20]}"
+            f"the trials of {document.name!r} must have the numbers 0 to {len(numbers) - 1}, got {numbers[:20]}; "
+            f"{_EXPORT_AGAIN}"
         )
     for row in trials:
         _check_trial(row, costs)
 
 
 def _check_architecture(row: Row) -> None:
-    said = str(row["fingerprint"])
+    """Raise ``ValueError`` if the fingerprint or a cost differs from the one computed from the architecture itself."""
+    fingerprint = str(row["fingerprint"])
     try:
         architecture = Architecture.from_json(row["json"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the architecture {said[:12]} cannot be read: {error}") from None
-    if architecture.fingerprint != said:
+        raise ValueError(f"the architecture {fingerprint[:12]} cannot be read: {error}; {_EXPORT_AGAIN}") from None
+    if architecture.fingerprint != fingerprint:
         raise ValueError(
-            f"an architecture has the fingerprint {architecture.fingerprint[:12]}, but {said[:12]} is said"
+            f"an architecture must have the fingerprint {architecture.fingerprint[:12]}, got {fingerprint[:12]}; "
+            f"{_EXPORT_AGAIN}"
         )
     for cost in OWN_COSTS:
-        if getattr(architecture.cost, cost) != row[cost]:
-            true = getattr(architecture.cost, cost)
-            raise ValueError(f"the architecture {said[:12]} has {true:,} {cost}, but {row[cost]:,} are said")
+        if (computed := getattr(architecture.cost, cost)) != row[cost]:
+            raise ValueError(
+                f"the architecture {fingerprint[:12]} must have {computed:,} {cost}, got {row[cost]:,}; {_EXPORT_AGAIN}"
+            )
 
 
 def _check_trial(row: Row, costs: Mapping[str, Row]) -> None:
-    where = f"trial number {row['number']}"
+    label = f"trial number {row['number']}"
     state = TrialState(row["state"])
     if (state is TrialState.FAILED) != (row.get("fail_kind") is not None):
-        raise ValueError(f"{where}: a failed trial, and no other, has a fail_kind, but this one is {state}")
+        raise ValueError(
+            f"{label}: only a failed trial, and every failed trial, must have a fail_kind, got the state {state}; "
+            f"{_EXPORT_AGAIN}"
+        )
     if row.get("fail_kind") is not None:
         FailKind(row["fail_kind"])
     if row["fingerprint"] not in costs:
-        raise ValueError(f"{where}: its architecture {row['fingerprint'][:12]} is not in the file")
+        raise ValueError(f"{label}: its architecture {row['fingerprint'][:12]} is not in the file; {_EXPORT_AGAIN}")
     for cost in COSTS:
         if row[cost] != costs[row["fingerprint"]][cost]:
-            raise ValueError(f"{where}: its {cost} are {row[cost]:,}, but its architecture has another number")
+            raise ValueError(
+                f"{label}: its {cost} must be those of its architecture, got {row[cost]:,}; {_EXPORT_AGAIN}"
+            )
     for name in _ACCURACIES:
         if row.get(name) is not None and not 0 <= row[name] <= 1:
-            raise ValueError(f"{where}: {name} must be a fraction in [0, 1], but got {row[name]}")
+            raise ValueError(f"{label}: {name} must be a fraction in [0, 1], got {row[name]}; {_EXPORT_AGAIN}")
 
 
 def _check_new(connection: Connection, document: Document) -> None:
-    """Raise where the run is in the store already, under its name or another."""
+    """Raise an error if the run is already in the database under any name, or if its name is in use.
+
+    Two runs are the same if they agree in time of creation, seed and settings.
+    """
     r = schema.run.c
     run = typed(schema.run, document.run)
     names = set(connection.scalars(select(r.name)))
-    twins = connection.execute(select(r.name, r.config).where(r.created_at == run["created_at"], r.seed == run["seed"]))
-    for twin in twins:
-        if twin.config == run["config"]:
-            known = "" if twin.name == document.name else f", as {twin.name!r}"
-            raise ValueError(f"run {document.name!r} is in this store already{known}; nothing was written")
+    # The settings are compared in Python: PostgreSQL has no equality for its JSON type.
+    candidates = connection.execute(
+        select(r.name, r.config).where(r.created_at == run["created_at"], r.seed == run["seed"])
+    )
+    for existing in candidates:
+        if existing.config == run["config"]:
+            name = "" if existing.name == document.name else f" as {existing.name!r}"
+            raise ValueError(f"run {document.name!r} is already in this results database{name}; nothing was written")
     if document.name in names:
         raise RunExistsError(document.name, free_name(document.name, names))
 
 
 def _write(connection: Connection, document: Document, ids: Ids) -> None:
     for name, table in TABLES.items():
-        rows = [_at_rest(table, typed(table, row)) for row in document.tables.get(name, ())]
-        if name in _SHARED:
+        rows = [_ended(table, typed(table, row)) for row in document.tables.get(name, ())]
+        if name in _SHARED_TABLES:
             upsert(connection, table, rows)
         else:
             _insert(connection, table, rows, ids)
 
 
-def _at_rest(table: Table, row: Row) -> Row:
-    """The row as it is where nobody drives the run: a lease or a running trial would wait for ever."""
+def _ended(table: Table, row: Row) -> Row:
+    """Return the row without a running state: a run has no driver process after its import.
+
+    A running trial would otherwise stay in this state indefinitely, and the lease of the exporting process would block
+    a resume.
+    """
     if table is schema.run and row["status"] == RunStatus.RUNNING:
         return {**row, "status": RunStatus.STOPPED.value}
     if table is schema.trial and row["state"] == TrialState.RUNNING:
         return {**row, "state": TrialState.INTERRUPTED.value, "reason": "it was running when its run was exported"}
     if table in (schema.process, schema.attempt) and row.get("ended_at") is None:
-        reason = "end_reason" if table is schema.process else "outcome"
-        return {**row, "ended_at": row["heartbeat_at"], reason: "exported"}
+        reason_column = "end_reason" if table is schema.process else "outcome"
+        return {**row, "ended_at": row["heartbeat_at"], reason_column: "exported"}
     return row
 
 
-def _pointed(table: Table, row: Row, renumbered: Ids) -> Row:
-    """The row with the ids that its neighbours have here; what stayed behind is no longer pointed at.
+def _with_new_ids(table: Table, row: Row, renumbered: Ids) -> Row:
+    """Return the row with the new ids of the rows that it refers to; None for a row that was not imported.
 
-    Where the run that a trial's figures come from has not come along, the trial's reason still tells.
+    For example, a trial whose metrics come from a run that was not imported loses its ``source_trial_id``, but its
+    reason still has the information.
     """
-    pointed = dict(row)
+    updated = dict(row)
     for column in table.c:
         for key in column.foreign_keys:
             target = (key.column.table.name, key.column.name)
             if target in renumbered and row.get(column.name) is not None:
-                pointed[column.name] = renumbered[target].get(row[column.name])
-    return pointed
+                updated[column.name] = renumbered[target].get(row[column.name])
+    return updated
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Row], renumbered: Ids) -> None:
-    """Insert ``rows``; where the database counts them itself, note the ids that they get."""
+    """Insert ``rows``; record the new ids in ``renumbered`` if the database assigns them."""
     key = table.autoincrement_column
     if key is None:
         if rows:
-            connection.execute(insert(table), [_pointed(table, row, renumbered) for row in rows])
+            connection.execute(insert(table), [_with_new_ids(table, row, renumbered) for row in rows])
         return
     ids = renumbered.setdefault((table.name, key.name), {})
     for row in rows:
-        values = {name: value for name, value in _pointed(table, row, renumbered).items() if name != key.name}
+        values = {name: value for name, value in _with_new_ids(table, row, renumbered).items() if name != key.name}
         ids[row[key.name]] = inserted(connection, table, values)

@@ -1,4 +1,4 @@
-"""TensorBoard: learning curves and recipes as event files."""
+"""Export of learning curves and recipes as TensorBoard event files."""
 
 import math
 from collections.abc import Iterable
@@ -10,16 +10,19 @@ from ..database.records import Trial
 
 
 def write_events(store: Reading, folder: str | Path, runs: Iterable[str | int] = ()) -> int:
-    """Write ``folder/RUN/trial-ID`` for each trial of the named runs, or of all, and return how many trials.
+    """Write the folder ``folder/RUN/trial-ID`` for each trial of ``runs``, or of all runs; return the number of trials.
 
-    Each has its curves, its costs and its final figures. A folder that holds anything already is refused: TensorBoard
-    would draw both writings on top of each other. Figures that are not finite are left out.
+    The event files have the learning curves, the final metrics and costs, and the recipe as hyperparameters. Values of
+    curves that are not finite are left out.
+
+    Raises ``ValueError`` for an unknown run, and if ``folder`` is a file or not empty: TensorBoard would draw old and
+    new event files on top of each other.
     """
     from tensorboardX import SummaryWriter
 
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"event files go into a new or empty folder, but {folder} has something in it; name another")
+        raise ValueError(f"event files need a new or empty folder, but {folder} is not empty; name another folder")
     names = [store.run(run).name for run in runs] or [run.name for run in store.runs()]
     count = 0
     for name in names:
@@ -37,11 +40,12 @@ def _write(writer: Any, trial: Trial, curves: dict[str, list[tuple[int, float]]]
         for epoch, value in points:
             if math.isfinite(value):
                 writer.add_scalar(name, value, epoch)
-    figures = {f"final/{name}": getattr(trial, name) for name in ("val_accuracy", "val_loss", "params", "macs")}
-    told = {name: float(value) for name, value in figures.items() if value is not None}
+    final = {f"final/{name}": getattr(trial, name) for name in ("val_accuracy", "val_loss", "params", "macs")}
+    final_values = {name: float(value) for name, value in final.items() if value is not None}
+    # TensorBoard's hyperparameters can only have these types.
     recipe = {name: value for name, value in trial.recipe.items() if isinstance(value, bool | int | float | str)}
-    # not writer.add_hparams: it opens a second file of the same name in the same second, and both are lost
-    for summary in hparams(recipe, told):
+    # Not writer.add_hparams(): within the same second, it opens a second file with the same name, and both are lost.
+    for summary in hparams(recipe, final_values):
         writer.file_writer.add_summary(summary)
-    for name, value in told.items():
+    for name, value in final_values.items():
         writer.add_scalar(name, value)

@@ -59,7 +59,7 @@ def finished_model(store: Reading, trial: Trial, runs: Path) -> "ZeroShotModel":
 def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> Path:
     """A page with pictures, and the path it was written to."""
     from ...results.database.atomic_file import whole
-    from ...results.report.html import page, section
+    from ...results.report.page_parts import page, section
     from ...results.report.zero_shot_section import explanation_parts
 
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Stores on disk, and runs to fill them with."""
+"""Fixtures for tests of the results database: stores in SQLite and PostgreSQL, runs and trials."""
 
 import itertools
 import shutil
@@ -30,10 +30,10 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
-    """A PostgreSQL of this session's own; the test is skipped where there is none."""
+    """A PostgreSQL server for the whole test session; tests are skipped if none can be started."""
     if (reason := why_not()) is not None:
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="archsieve-pg-"))  # not below pytest's own: the server is another user
+    folder = Path(tempfile.mkdtemp(prefix="archsieve-pg-"))  # pytest's folder is not readable by the server's user
     server = Server(folder)
     try:
         server.start()
@@ -45,7 +45,7 @@ def postgresql() -> Iterator[Server]:
 
 @pytest.fixture
 def empty_database(postgresql: Server) -> Iterator[str]:
-    """The URL of a fresh database."""
+    """The URL of a new, empty PostgreSQL database."""
     name = f"t{next(_NUMBERS)}"
     postgresql.execute(f"CREATE DATABASE {name}")
     yield postgresql.url(name)
@@ -54,14 +54,14 @@ def empty_database(postgresql: Server) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str | Path:
-    """Where the store is: the contract holds for every engine."""
+    """The location of a store: a test runs once per database engine, because all must behave in the same way."""
     return request.getfixturevalue("path" if request.param == "sqlite" else "empty_database")
 
 
 @pytest.fixture
 def store(database: str | Path) -> Iterator[Store]:
-    with open_store(database, create=True) as opened:
-        yield opened
+    with open_store(database, create=True) as store:
+        yield store
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def propose(store: Store) -> Callable[..., Trial]:
 
 @pytest.fixture
 def complete(store: Store, propose: Callable[..., Trial]) -> Callable[..., Trial]:
-    """Propose a trial and end it: with an accuracy as completed, without one as failed."""
+    """Propose and end a trial: completed if it has an accuracy, else failed."""
 
     def make(run_id: int, fingerprint: str, accuracy: float | None, **cost: int) -> Trial:
         trial = propose(run_id, fingerprint, **cost)

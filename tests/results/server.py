@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: on loopback, in a temporary folder, gone afterwards."""
+"""A PostgreSQL server for tests: it listens on the loopback address only and stores its data in a temporary folder."""
 
 import contextlib
 import os
@@ -16,27 +16,27 @@ import psutil
 from archsieve.results.database.lease import started
 
 LOOPBACK = "127.0.0.1"
-USER, PASSWORD = "archsieve", "s3cr:t/%"  # the marks that a URL has to quote
+USER, PASSWORD = "archsieve", "s3cr:t/%"  # with characters that must be quoted in a URL
 
 
 def binaries() -> Path | None:
-    """The folder of ``initdb`` and ``postgres``: on the path, or where Debian's packages put them."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
+    """Return the folder of ``initdb`` and ``postgres``: from the PATH, or the folder of Debian's packages."""
+    on_path = shutil.which("initdb")
+    folders = [Path(on_path).resolve().parent] if on_path else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in folders if {"initdb", "postgres"} <= {p.name for p in folder.glob("*")}), None)
 
 
 def why_not() -> str | None:
-    """Why no server can be started here, or None where one can."""
+    """Return why no server can be started on this machine, or None if one can."""
     if binaries() is None:
-        return "no PostgreSQL here: initdb and postgres are missing (Debian: apt-get install postgresql)"
+        return "initdb and postgres of PostgreSQL are missing (Debian: apt-get install postgresql)"
     if os.getuid() == 0 and _other_user() is None:
-        return "PostgreSQL does not run as root, and there is neither a user postgres nor nobody"
+        return "PostgreSQL does not run as root, and there is no user postgres and no user nobody"
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        return "no driver for PostgreSQL: pip install 'archsieve[postgresql]'"
+        return "the driver of PostgreSQL is missing: pip install 'archsieve[postgresql]'"
     return None
 
 
@@ -50,19 +50,19 @@ def _other_user() -> pwd.struct_passwd | None:
 
 
 class Server:
-    """A PostgreSQL that can be killed and started again at the same port; passwords are asked for."""
+    """A PostgreSQL server that requires a password and can be killed and started again at the same port."""
 
     def __init__(self, folder: Path) -> None:
-        found = binaries()
-        assert found is not None
-        self.binaries, self.folder, self.data = found, folder, folder / "data"
+        binaries_folder = binaries()
+        assert binaries_folder is not None
+        self.binaries, self.folder, self.data = binaries_folder, folder, folder / "data"
         self.port = _free_port()
         self.process: subprocess.Popen[bytes] | None = None
         folder.chmod(0o755)
-        self._as = _as_other(folder)
+        self._user_options = _user_options(folder)
         (folder / "password").write_text(PASSWORD)
         (folder / "password").chmod(0o644)
-        asked = [
+        options = [
             "-D",
             self.data,
             "-U",
@@ -74,25 +74,29 @@ class Server:
             "-E",
             "UTF8",
         ]
-        subprocess.run([found / "initdb", *asked], check=True, capture_output=True, timeout=120, **self._as)
+        initdb = [self.binaries / "initdb", *options]
+        subprocess.run(initdb, check=True, capture_output=True, timeout=120, **self._user_options)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
-        options = {"listen_addresses": LOOPBACK, "port": self.port, "unix_socket_directories": "", "fsync": "off"}
-        told = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        """Start the server and wait until it accepts connections."""
+        settings = {"listen_addresses": LOOPBACK, "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
-            command = [self.binaries / "postgres", "-D", self.data, *told]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as)
-        until = time.monotonic() + 60
-        while not self._answers():
+            command = [self.binaries / "postgres", "-D", self.data, *options]
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, **self._user_options
+            )
+        deadline = time.monotonic() + 60
+        while not self._accepts_connections():
             assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < until, "PostgreSQL did not start"
+            assert time.monotonic() < deadline, "PostgreSQL did not start"
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End it at once, without a farewell to anyone: as a machine without power does.
+        """Kill the server without a shutdown, like a power failure.
 
-        Its backends too: each outlives the server until it looks up, and may answer one statement more.
+        Its backend processes are killed too: each of them runs on until it notices that the server is gone, and can
+        answer one more statement.
         """
         assert self.process is not None
         backends = psutil.Process(self.process.pid).children(recursive=True)
@@ -101,23 +105,23 @@ class Server:
         for backend in backends:
             with contextlib.suppress(psutil.NoSuchProcess):
                 backend.kill()
-        until = time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while any(started(backend.pid) is not None for backend in backends):
-            assert time.monotonic() < until, "PostgreSQL's processes do not end"
+            assert time.monotonic() < deadline, "PostgreSQL's processes do not end"
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it: whoever is connected is put out."""
+        """Shut the server down; open connections are closed."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(60)
 
     def url(self, database: str = "postgres", password: str = PASSWORD) -> str:
-        """The URL of a database, password included."""
+        """Return the URL of a database, with the password."""
         return f"postgresql+psycopg://{USER}:{quote(password, safe='')}@{LOOPBACK}:{self.port}/{database}"
 
     def execute(self, *statements: str, database: str = "postgres") -> None:
-        """Run statements, each in a transaction of its own."""
+        """Run statements, each in a separate transaction."""
         with self.connect(database) as connection:
             for statement in statements:
                 connection.execute(statement)
@@ -129,7 +133,7 @@ class Server:
             host=LOOPBACK, port=self.port, user=USER, password=PASSWORD, dbname=database, autocommit=True
         )
 
-    def _answers(self) -> bool:
+    def _accepts_connections(self) -> bool:
         import psycopg
 
         try:
@@ -139,8 +143,11 @@ class Server:
             return False
 
 
-def _as_other(folder: Path) -> dict:
-    """How to start a process as somebody else where this one is root; the folder then belongs to him."""
+def _user_options(folder: Path) -> dict:
+    """Return the options of ``Popen`` that start a process as another user if this process is root.
+
+    PostgreSQL refuses to run as root. The other user becomes the owner of ``folder``.
+    """
     if os.getuid() != 0:
         return {}
     user = _other_user()

@@ -1,4 +1,4 @@
-"""Health: each planted case is named, a healthy curve is not, and what was found is shown once."""
+"""Health: each problem is found in its curve and no other one; a stored finding is shown once."""
 
 import math
 
@@ -10,13 +10,13 @@ from archsieve.results.report.analysis_sections import health_section
 
 
 def curve(train_loss, train_accuracy, val_loss, val_accuracy):
-    figures = {
+    metrics = {
         "train_loss": train_loss,
         "train_accuracy": train_accuracy,
         "val_loss": val_loss,
         "val_accuracy": val_accuracy,
     }
-    return {name: list(enumerate(values, start=1)) for name, values in figures.items()}
+    return {name: list(enumerate(values, start=1)) for name, values in metrics.items()}
 
 
 HEALTHY = curve([2.0, 0.8, 0.3], [0.4, 0.8, 0.95], [1.9, 0.7, 0.4], [0.5, 0.8, 0.92])
@@ -31,71 +31,72 @@ CASES = {
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_each_planted_case_is_named_and_nothing_else(kind):
+def test_a_curve_with_one_problem_has_one_finding(kind):
     (finding,) = findings(CASES[kind], 10)
     assert finding.kind == kind
-    assert ";" in finding.said  # the facts, then the cure
+    assert ";" in finding.said  # the facts, then what to do
 
 
-def test_a_healthy_curve_shows_nothing():
+def test_a_healthy_curve_has_no_findings():
     assert findings(HEALTHY, 10, predicted={"classes": 10, "top_share": 0.12}) == []
 
 
-def test_a_validation_loss_that_turns_is_an_overfit():
-    turned = curve([2.0, 0.5, 0.1], [0.4, 0.9, 0.97], [1.0, 0.5, 0.9], [0.5, 0.9, 0.9])
-    assert [finding.kind for finding in findings(turned, 10)] == ["overfit"]
+def test_a_rising_validation_loss_is_an_overfit():
+    overfitted = curve([2.0, 0.5, 0.1], [0.4, 0.9, 0.97], [1.0, 0.5, 0.9], [0.5, 0.9, 0.9])
+    assert [finding.kind for finding in findings(overfitted, 10)] == ["overfit"]
 
 
-def test_predictions_of_one_class_are_a_collapse_whatever_the_accuracy():
+def test_predictions_of_a_single_class_are_a_collapse_at_any_accuracy():
     skewed = curve([0.5, 0.4, 0.4], [0.9, 0.9, 0.9], [0.4, 0.4, 0.4], [0.9, 0.9, 0.9])
     assert findings(skewed, 2) == []
     (finding,) = findings(skewed, 2, predicted={"classes": 1, "top_share": 1.0})
     assert finding.kind == "collapse"
-    assert "100.0% of predictions are one class, 1 of 2" in finding.said
+    assert "100.0%" in finding.said
+    assert "1 of 2 classes" in finding.said
 
 
-def test_a_trial_that_diverged_in_its_first_epoch_has_no_curve_and_says_so():
+def test_a_trial_that_diverged_in_its_first_epoch_has_a_finding_without_a_curve():
     assert [finding.kind for finding in findings({}, 10, diverged=True)] == ["diverged"]
     assert findings({}, 10) == []
 
 
-def test_what_was_found_is_kept_and_shown_once(store, new_run, propose):
+def test_a_finding_that_was_stored_twice_is_shown_once(store, new_run, propose):
     run = new_run()
     first, second = propose(run, "f0"), propose(run, "f1")
     assert list(health_section(store, run, 2)) == []
-    for detail in [*details(findings(CASES["overfit"], 10))] * 2:  # as of a driver that died and said it again
+    # twice, as after a driver was killed and resumed
+    for detail in [*details(findings(CASES["overfit"], 10))] * 2:
         store.add_event(run, "info", FINDING, detail, second.trial)
-    found = findings_of(store, run)
-    assert found == {second.trial: findings(CASES["overfit"], 10)}
+    assert findings_of(store, run) == {second.trial: findings(CASES["overfit"], 10)}
     (section,) = health_section(store, run, 2)
-    assert "Found in 1 of 2 trials: overfit 1." in section
+    assert "1 of 2 trials" in section
+    assert "overfit 1" in section
     assert section.count("<td>overfit</td>") == 1
     store.add_event(run, "info", "lr_found", {"lr": 0.5, "tries": []}, first.trial)
     assert lrs_found(store, run, first.trial) == [{"lr": 0.5, "tries": []}]
     assert lrs_found(store, run, second.trial) == []
 
 
-RIGHT = {"worst": 2e-9, "wrong": []}
-WRONG = {"worst": 0.9, "wrong": ["0.weight", "1.weight", "2.weight", "3.weight"]}
+CORRECT_GRADIENTS = {"worst": 2e-9, "wrong": []}
+WRONG_GRADIENTS = {"worst": 0.9, "wrong": ["0.weight", "1.weight", "2.weight", "3.weight"]}
 
 
 @pytest.mark.parametrize("kind", ["diverged", "rising"])
 @pytest.mark.parametrize(
-    ("examined", "cure"),
+    ("examined", "facts"),
     [
-        (None, 'lower recipe.lr, warm up, or take lr = "auto"'),
-        (
-            {"gradients": RIGHT, "lr": 0.25},
-            "recipe.lr = 0.25 trains on a subset; backward is right, to a relative error of 2.0e-09",
-        ),
-        ({"gradients": None, "lr": 0.25}, "recipe.lr = 0.25 trains on a subset"),
-        ({"gradients": RIGHT, "lr": None}, "no rate trains, lower recipe.lr"),
-        (
-            {"gradients": WRONG, "lr": None},
-            "mend backward first: it disagrees with differences at 0.weight, 1.weight, 2.weight, relative",
-        ),
+        (None, ["lower recipe.lr", 'recipe.lr = "auto"']),
+        ({"gradients": CORRECT_GRADIENTS, "lr": 0.25}, ["recipe.lr = 0.25", "correct", "2.0e-09"]),
+        ({"gradients": None, "lr": 0.25}, ["recipe.lr = 0.25"]),
+        ({"gradients": CORRECT_GRADIENTS, "lr": None}, ["no tried learning rate", "lower recipe.lr", "2.0e-09"]),
+        ({"gradients": WRONG_GRADIENTS, "lr": None}, ["0.weight, 1.weight, 2.weight ", "wrong", "9.0e-01"]),
     ],
 )
-def test_the_cure_of_a_divergence_is_what_was_found_on_the_spot(kind, examined, cure):
+def test_a_finding_of_divergence_includes_the_results_of_the_diagnosis(kind, examined, facts):
     (finding,) = findings(CASES[kind], 10, examined=examined)
-    assert cure in finding.said
+    assert [fact for fact in facts if fact not in finding.said] == []
+    # The gradients are mentioned exactly if they were checked, and wrong ones leave out the learning rate.
+    gradients = examined and examined["gradients"]
+    assert ("relative error" in finding.said) == (gradients is not None)
+    if gradients is WRONG_GRADIENTS:
+        assert "recipe.lr" not in finding.said

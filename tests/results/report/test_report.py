@@ -1,3 +1,5 @@
+"""The HTML report: what the page contains, its figures, and how it treats incomplete and hostile data."""
+
 import math
 import random
 import re
@@ -18,32 +20,32 @@ from archsieve.spaces.blocks.standard import Conv, Residual
 
 
 class Page(HTMLParser):
-    """Tags, what they load, and the text that a reader sees."""
+    """The tags of a page, the URLs that they load, the titles, and the visible text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.loads: list[str] = []
+        self.loaded_urls: list[str] = []
         self.titles: list[str] = []
         self.text = ""
-        self._open = [""]
+        self._open_tags = [""]
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.loads += [value for name, value in attrs if name in ("src", "href", "data", "poster", "srcset")]
+        self.loaded_urls += [value for name, value in attrs if name in ("src", "href", "data", "poster", "srcset")]
         if tag not in ("meta", "br", "link", "img"):
-            self._open.append(tag)
+            self._open_tags.append(tag)
 
     def handle_endtag(self, tag):
-        if tag in self._open:
-            while self._open.pop() != tag:
+        if tag in self._open_tags:
+            while self._open_tags.pop() != tag:
                 pass
 
     def handle_data(self, data):
-        if self._open[-1] in ("h1", "h2"):
+        if self._open_tags[-1] in ("h1", "h2"):
             self.titles.append(data)
-        if self._open[-1] not in ("script", "style"):
+        if self._open_tags[-1] not in ("script", "style"):
             self.text += data
 
 
@@ -52,7 +54,7 @@ def read(store, tmp_path):
     def write(run: str = "digits") -> tuple[Page, str]:
         html = write_report(store, run, tmp_path / "out" / "report.html").read_text(encoding="utf-8")
         page = Page(html)
-        assert page.loads == []
+        assert page.loaded_urls == []
         assert "default-src 'unsafe-inline'" in html
         assert "@import" not in html.split("<script>")[0]
         assert html.count("* plotly.js v") == 1
@@ -61,27 +63,27 @@ def read(store, tmp_path):
     return write
 
 
-def drawn(html: str) -> set[str]:
+def figure_ids(html: str) -> set[str]:
     return set(re.findall(r'Plotly\.newPlot\(\s*"([^"]+)"', html))
 
 
 def test_a_run_without_trials(read, new_run):
     new_run()
     page, html = read()
-    assert page.titles == ["archsieve: digits", "What was searched", "The best trials", "Where it comes from"]
-    assert "run 'digits' has no trials yet" in page.text
+    assert page.titles == ["archsieve: digits", "Summary", "Best trials", "How to reproduce this run"]
+    assert "run 'digits' has no trials" in page.text
     assert "archsieve search 'my file.toml'" in page.text
-    assert drawn(html) == set()
+    assert figure_ids(html) == set()
 
 
-def test_what_is_not_known_is_left_out(read, new_run, complete):
-    """As of a run that another tool searched."""
+def test_unknown_facts_are_left_out(read, new_run, complete):
+    """An imported run has no image shape and no counts of images."""
     data = {"content_hash": "d1", "name": "elsewhere"}
     complete(new_run(dataset=data, provenance={"argv": ["import"]}), "f0", 0.9)
     page, _ = read()
     assert "elsewhere" in page.text
     assert "None" not in page.text
-    assert "pictures" not in page.text
+    assert "image shape" not in page.text
 
 
 def test_a_run_that_only_failed(read, new_run, complete):
@@ -89,9 +91,9 @@ def test_a_run_that_only_failed(read, new_run, complete):
     complete(run_id, "f0", None)
     complete(run_id, "f1", None)
     page, html = read()
-    assert "none has a validation accuracy: 2 failed" in page.text
-    assert "Failures" in page.titles
-    assert drawn(html) == {"failures"}
+    assert re.search("no best trial.* 2 failed", page.text)
+    assert "Failed trials" in page.titles
+    assert figure_ids(html) == {"failures"}
     assert "<b>no memory</b>" in page.text
     assert "<b>no memory" not in html
 
@@ -104,7 +106,7 @@ def test_a_run_with_results(read, new_run, complete, store):
     store.finish(7, TrialState.COMPLETED, summary={"test_accuracy": 0.9375})
     store.finish_run(run_id, "finished")
     page, html = read()
-    assert drawn(html) == {
+    assert figure_ids(html) == {
         *("cost-0", "cost-1", "curves-val_accuracy", "curves-val_loss"),
         *("layers-params", "layers-macs", "failures"),
     }
@@ -116,40 +118,41 @@ def test_a_run_with_results(read, new_run, complete, store):
         "0.9600",
     ):
         assert fact in page.text
-    assert "test accuracy of 0.9375: measured, never used to choose" in page.text
+    assert re.search(r"test accuracy is 0\.9375\. .*never used to select", page.text)
     assert "best validation accuracy" in page.text
-    assert "{" not in page.text.partition("The best trials")[0]
+    assert "{" not in page.text.partition("Best trials")[0]
     assert "budget 60.0k" in html
     assert html.count("trial 7") > 0
     assert "7 completed, 1 failed" in page.text
 
 
 def test_figures_that_are_no_numbers_do_not_stop_the_report(read, new_run, complete, propose, store):
-    """One trial is complete, one left the numbers half way and failed, one ended with a loss that is none."""
+    """One trial is complete, one diverged and failed, and one completed with a loss that is not finite."""
     run_id = new_run()
     complete(run_id, "f0", 0.9)
-    lost = propose(run_id, "f1")
-    store.record_epoch(lost.trial, 1, {"train_loss": math.nan, "val_loss": math.inf, "val_accuracy": math.nan})
-    store.finish(lost.trial, TrialState.FAILED, fail_kind=FailKind.DIVERGED, reason="Diverged: loss is nan")
+    diverged = propose(run_id, "f1")
+    store.record_epoch(diverged.trial, 1, {"train_loss": math.nan, "val_loss": math.inf, "val_accuracy": math.nan})
+    store.finish(diverged.trial, TrialState.FAILED, fail_kind=FailKind.DIVERGED, reason="Diverged: loss is nan")
     odd = complete(run_id, "f2", 0.8)
     store.record_epoch(odd.trial, 3, {"train_loss": math.nan, "val_loss": -math.inf, "val_accuracy": 0.8})
     page, html = read()
     assert "0.9000" in page.text
     assert "2 completed, 1 failed" in page.text
-    assert "curves-val_loss" in drawn(html)
+    assert "curves-val_loss" in figure_ids(html)
     assert "Diverged: loss is nan" in page.text
 
 
-def test_a_reader_who_was_not_there_is_told(read, new_run, complete, store):
+def test_the_summary_states_goal_result_uncertainty_and_command(read, new_run, complete):
     run_id = new_run()
     complete(run_id, "f0", 0.9)
     complete(run_id, "f1", 0.8, params=2_000_000)
     page, _ = read()
     for fact in (
-        "the network with the highest validation accuracy on digits (images: 1,000 to train, 300 for validation",
-        "among those with params <= 60.0k and macs <= 6.00M",
-        "Found: trial 1, with a validation accuracy of 0.9000, 1,370 parameters",
-        "on 300 validation images an accuracy of 0.9000 is known to about ±0.0339",
+        "highest validation accuracy on digits (images: 1,000 for training, 300 for validation",
+        "the budget params <= 60.0k and macs <= 6.00M",
+        "trial 1 has the highest validation accuracy, 0.9000, with 1,370 parameters",
+        "300 validation images",
+        "±0.0339",
         "archsieve search 'my file.toml'",
     ):
         assert fact in page.text
@@ -159,12 +162,12 @@ def test_the_best_networks_are_drawn(read, new_run, store):
     run_id = new_run()
     for width, accuracy in ((8, 0.7), (16, 0.9), (16, 0.8)):
         architecture = Architecture((1, 8, 8), (Conv(width), Conv(width), Residual(2 * width)), 10)
-        price = cost(architecture)
+        costs = cost(architecture)
         trial = store.propose(
             run_id,
             architecture=architecture.to_json(),
             fingerprint=architecture.fingerprint,
-            cost={name: getattr(price, name) for name in ("params", "macs", "activations", "memory_bytes")},
+            cost={name: getattr(costs, name) for name in ("params", "macs", "activations", "memory_bytes")},
             choices={},
             recipe={"lr": 0.1},
             seed=1,
@@ -172,8 +175,8 @@ def test_the_best_networks_are_drawn(read, new_run, store):
         store.start(trial)
         store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": accuracy})
     page, html = read()
-    assert {"network-0", "network-1"} <= drawn(html)  # the same network is drawn once
-    assert "network-2" not in drawn(html)
+    assert {"network-0", "network-1"} <= figure_ids(html)  # equal networks are drawn once
+    assert "network-2" not in figure_ids(html)
     assert "2 x conv 16 > residual 32" in page.text
 
 
@@ -192,56 +195,58 @@ def test_every_classic_network_can_be_drawn(name):
     assert sum(params) == architecture.cost.params
 
 
-def test_importance_finds_what_mattered_and_says_so(read, new_run, store):
+def test_importance_ranks_the_choices_that_affect_accuracy(read, new_run, store):
     rng, run_id = random.Random(0), new_run()
     for _ in range(40):
         lr, width, noise = rng.choice([0.01, 0.1, 1.0]), rng.randint(0, 2), rng.random()
-        trial = planted(store, run_id, {"lr": lr, "noise": noise, "always": 1}, {"2.conv.width": width})
+        trial = proposed(store, run_id, {"lr": lr, "noise": noise, "always": 1}, {"2.conv.width": width})
         store.start(trial)
         accuracy = {0.01: 0.9, 0.1: 0.7, 1.0: 0.2}[lr] + 0.02 * width
         store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": accuracy})
-    found = importances(store.trials())
-    assert found.choices[0].name == "recipe.lr"
-    assert {choice.name for choice in found.choices} == {"recipe.lr", "recipe.noise", "choices.2.conv.width"}
-    assert found.choices[0].mean > 10 * abs(found.choices[-1].mean)
-    assert found.n == 40
-    assert found.r2 > 0.9
-    assert importances(store.trials()) == found  # the same trials, the same answer
+    result = importances(store.trials())
+    assert result.choices[0].name == "recipe.lr"
+    assert {choice.name for choice in result.choices} == {"recipe.lr", "recipe.noise", "choices.2.conv.width"}
+    assert result.choices[0].mean > 10 * abs(result.choices[-1].mean)
+    assert result.n == 40
+    assert result.r2 > 0.9
+    assert importances(store.trials()) == result  # deterministic
     page, html = read()
-    assert "importance" in drawn(html)
+    assert "importance" in figure_ids(html)
     assert "(n = 40)" in page.text
 
 
-def test_importance_is_silent_where_the_trials_are(read, new_run, store):
+def test_importance_is_not_reported_for_few_trials_or_random_accuracies(read, new_run, store):
     rng, run_id = random.Random(0), new_run()
     assert importances(store.trials()) is None
     for number in range(30):
-        trial = planted(store, run_id, {"noise": rng.random()}, {})
+        trial = proposed(store, run_id, {"noise": rng.random()}, {})
         store.start(trial)
         store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": rng.random()})
         if number == 5:
             assert importances(store.trials()) is None
-            assert "it takes at least 12 finished trials" in read()[0].text
-    assert not importances(store.trials()).telling
+            assert "at least 12 finished trials" in read()[0].text
+    assert not importances(store.trials()).is_informative
     page, html = read()
-    assert "The 30 trials do not tell" in page.text
-    assert "importance" not in drawn(html)
+    assert re.search("30 trials.*R² = ", page.text)
+    assert "importance" not in figure_ids(html)
 
 
-def planted(store, run_id, recipe, choices):
+def proposed(store, run_id, recipe, choices):
     costs = dict.fromkeys(("params", "macs", "activations", "memory_bytes"), 1)
     return store.propose(
         run_id, architecture={}, fingerprint="f", cost=costs, choices=choices, recipe=recipe, seed=1
     ).trial
 
 
-def test_of_very_many_trials_the_best_are_drawn_and_the_front_is_that_of_all(new_run, complete):
+def test_a_large_run_is_drawn_with_its_best_trials_and_the_front_of_all_trials(new_run, complete):
     trial = complete(new_run(), "f0", 0.5)
     cheap = replace(trial, trial=9000, val_accuracy=0.01, params=1)
-    many = [replace(trial, trial=i, val_accuracy=0.5 + i / 20_000, params=1000 + i) for i in range(plots.MOST + 500)]
+    many = [
+        replace(trial, trial=i, val_accuracy=0.5 + i / 20_000, params=1000 + i) for i in range(plots.MAX_POINTS + 500)
+    ]
     figure = plots.accuracy_against("params", [*many, cheap], 2000)
     points, front, *_ = figure.data
-    assert len(points.x) == plots.MOST
+    assert len(points.x) == plots.MAX_POINTS
     assert min(points.y) > cheap.val_accuracy
     assert front.x[0] == 1
     assert "5,000 of 5,501" in points.name
@@ -259,14 +264,14 @@ def test_hostile_names_are_escaped(read, new_run, complete):
     assert "img" not in page.tags
 
 
-def test_a_foreign_config_does_not_stop_the_report(read, new_run, complete):
+def test_unreadable_settings_do_not_stop_the_report(read, new_run, complete):
     complete(new_run(config={"budget": "as small as you like"}, provenance={}), "f0", 0.9)
     page, _ = read()
     assert "no limit" in page.text
     assert "The command was not recorded." in page.text
 
 
-def test_where_a_report_may_go(store, new_run, tmp_path):
+def test_a_report_replaces_a_file_but_not_a_folder(store, new_run, tmp_path):
     new_run()
     with pytest.raises(ValueError, match="is a folder"):
         write_report(store, "digits", tmp_path)

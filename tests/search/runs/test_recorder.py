@@ -1,6 +1,7 @@
 """The recorder without Ray: what workers say, what they leave, and what the database cannot take."""
 
 import json
+import re
 import shutil
 import sqlite3
 import time
@@ -233,7 +234,7 @@ def test_a_spool_of_version_0_1_0_gives_the_rows_that_0_1_0_wrote(path, driven, 
             store.start(number)
         recorder.replay()
         for trial, rows in json.loads((stored / "rows.json").read_text()).items():
-            assert rows_of(store, int(trial)) == rows
+            assert with_finding_numbers(rows_of(store, int(trial))) == with_finding_numbers(rows)
 
 
 def propose(store, run_id, told):
@@ -267,6 +268,17 @@ def rows_of(store, trial):
         "measurements": [dict(row) for row in rows["measurements"]],
         "proxies": [list(row.values()) for row in rows["proxies"]],
     }
+
+
+def with_finding_numbers(rows):
+    """``rows`` with the numbers of each finding instead of its sentence, which may be improved."""
+    events = [
+        [level, kind, {**detail, "reason": re.findall(r"\d[\d.]*(?:e[+-]?\d+)?", detail["reason"])}]
+        if kind == "finding"
+        else [level, kind, detail]
+        for level, kind, detail in rows["events"]
+    ]
+    return {**rows, "events": events}
 
 
 def test_a_report_is_the_same_after_tune_and_after_the_spool(tmp_path):

@@ -124,7 +124,7 @@ def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
 
 def test_the_report_has_the_table_and_the_pictures_that_explain(outcome):
     page = outcome.report.read_text(encoding="utf-8")
-    assert "Classes known by their text alone" in page
+    assert "Zero-shot test on unseen classes" in page
     assert "calibrated H on validation classes" in page
     assert SELECTED_BY in html.unescape(page)
     assert MEASURES in html.unescape(page)

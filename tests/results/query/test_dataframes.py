@@ -1,3 +1,5 @@
+"""Data frames of trials, learning curves and layers."""
+
 import math
 
 import pytest

@@ -1,4 +1,4 @@
-"""Foreign trials: what another tool has finished, as a run that the database takes in."""
+"""Imported runs: finished trials of another tool, converted to a run document for the database."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,33 +16,34 @@ from ...spaces.architectures.cost import cost, layer_costs
 from ...spaces.parameters.lookup import unknown
 from ...spaces.recipes.recipe import Recipe
 
-UNKNOWN_SEED = -1
+UNKNOWN_SEED = -1  # other tools have no seed for each trial, and no search file has a negative one
 Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class ForeignTrial:
-    """A trial of another tool: what it was given, what it came to, and its curve, step by step.
+class ImportedTrial:
+    """A trial of another tool: its parameters, its metrics, and its learning curve as (step, metrics).
 
-    ``figures`` and the figures of ``curve`` are named as the database does: see ``FIGURES``.
+    The names in ``metrics`` and in the metrics of ``curve`` are those of the database: see ``FIGURES``.
     """
 
     params: Params
     state: TrialState
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     curve: Sequence[tuple[int, Mapping[str, float]]] = ()
     started_at: datetime | None = None
     ended_at: datetime | None = None
     reason: str | None = None
-    architecture: Any = field(default=None, hash=False)  # JSON, where the trial itself says it
+    architecture: Any = field(default=None, hash=False)  # JSON, if the trial has it
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where foreign trials come from: the tool, how it searched, and on what data.
+    """The origin of imported trials: the tool, its searcher, and the name of the data set.
 
-    ``architecture`` makes a trial's network of what it was given; left out, the trial has to say it itself, as JSON
-    under ``architecture``. Data are known by their name alone, so nothing trained elsewhere is linked to these trials.
+    ``architecture`` is a function that returns the architecture for a trial's parameters; without it, each trial must
+    have its architecture as JSON. Only the name of the data is known, not their content, so other runs neither reuse
+    nor learn from these trials.
     """
 
     tool: str
@@ -51,99 +52,112 @@ class Origin:
     architecture: Callable[[Params], Architecture] | None = None
 
 
-def document_of(name: str, trials: Sequence[ForeignTrial], origin: Origin) -> Document:
-    """The run ``name`` of ``trials``, to be brought in by :func:`~archsieve.results.transfer.importer.bring_in`.
+def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> Document:
+    """Return ``trials`` as the run document ``name``.
 
-    Raises ``ValueError`` where there are no trials, or one has no architecture that can be read.
+    :func:`~archsieve.results.transfer.importer.bring_in` writes it to a database. Raises ``ValueError`` if there are no
+    trials, or the architecture of a trial is missing or cannot be read.
     """
     if not trials:
-        raise ValueError(f"{origin.tool} has no finished trial to bring in; let it finish one first")
+        raise ValueError(f"an import needs at least one trial, but {origin.tool} has none; finish a trial first")
     tables: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
+    # a hash of the name with a prefix, so that it never equals the content hash of real data
     content_hash = sha256(f"known by name: {origin.dataset}".encode()).hexdigest()
     tables["dataset"].append({"content_hash": content_hash, "name": origin.dataset})
-    began = min((trial.started_at for trial in trials if trial.started_at), default=datetime.now(UTC))
+    run_start = min((trial.started_at for trial in trials if trial.started_at), default=datetime.now(UTC))
     tables["run"].append(
         {
             **{"run_id": 1, "name": check_run_name(name), "status": RunStatus.FINISHED.value, "seed": UNKNOWN_SEED},
             **{"config": {IMPORTED: origin.tool}, "searcher": origin.searcher, "dataset_hash": content_hash},
-            **{"version": __version__, "created_at": plain(began), "finished_at": plain(_last(trials) or began)},
+            **{
+                "version": __version__,
+                "created_at": plain(run_start),
+                "finished_at": plain(_last(trials) or run_start),
+            },
         }
     )
-    known: set[str] = set()
+    fingerprints: set[str] = set()
     for number, trial in enumerate(trials):
-        found = _architecture(trial, number, origin)
-        if found.fingerprint not in known:
-            known.add(found.fingerprint)
-            _add_architecture(tables, found)
-        _add_trial(tables, number, trial, found, began)
+        architecture = _architecture(trial, number, origin)
+        # several trials may share an architecture, which has one row
+        if architecture.fingerprint not in fingerprints:
+            fingerprints.add(architecture.fingerprint)
+            _add_architecture(tables, architecture)
+        _add_trial(tables, number, trial, architecture, run_start)
     return Document(tables)
 
 
-def _last(trials: Sequence[ForeignTrial]) -> datetime | None:
+def _last(trials: Sequence[ImportedTrial]) -> datetime | None:
+    """Return the end of the last trial."""
     return max((trial.ended_at for trial in trials if trial.ended_at), default=None)
 
 
-def _architecture(trial: ForeignTrial, number: int, origin: Origin) -> Architecture:
+def _architecture(trial: ImportedTrial, number: int, origin: Origin) -> Architecture:
+    """Return the architecture of a trial; ``number`` is only for the error message."""
     if origin.architecture is not None:
         return origin.architecture(trial.params)
     if trial.architecture is None:
         raise ValueError(
-            f"trial {number} does not say its architecture; give architecture=, a function that makes it of the "
-            f"trial's parameters ({', '.join(map(str, trial.params)) or 'it has none'})"
+            f"each trial must have its architecture as JSON, but trial {number} has none; pass architecture=, a "
+            "function that returns the architecture for the trial's parameters "
+            f"({', '.join(map(str, trial.params)) or 'it has none'})"
         )
     return Architecture.from_json(trial.architecture)
 
 
-def _prices(architecture: Architecture) -> dict[str, int]:
-    price = cost(architecture, Recipe().batch_size)
-    return {name: getattr(price, name) for name in COSTS}
+def _costs(architecture: Architecture) -> dict[str, int]:
+    """Return the costs by name; memory is for the default batch size, because that of the other tool is unknown."""
+    costs = cost(architecture, Recipe().batch_size)
+    return {name: getattr(costs, name) for name in COSTS}
 
 
 def _add_architecture(tables: dict[str, list[dict[str, Any]]], architecture: Architecture) -> None:
     layers = [layer.to_json() for layer in layer_costs(architecture)]
     tables["architecture"].append(
         {
-            **{"fingerprint": architecture.fingerprint, "json": architecture.to_json(), **_prices(architecture)},
+            **{"fingerprint": architecture.fingerprint, "json": architecture.to_json(), **_costs(architecture)},
             **{"depth": sum(layer["macs"] > 0 for layer in layers), "input_shape": list(architecture.input_shape)},
         }
     )
     for idx, layer in enumerate(layers):
         columns = ("name", "kind", "out_shape", "params", "macs", "activations")
-        told = {name: layer[name] for name in columns}
-        tables["layer"].append({"fingerprint": architecture.fingerprint, "idx": idx, **told})
+        row = {name: layer[name] for name in columns}
+        tables["layer"].append({"fingerprint": architecture.fingerprint, "idx": idx, **row})
 
 
 def _add_trial(
     tables: dict[str, list[dict[str, Any]]],
     number: int,
-    trial: ForeignTrial,
+    trial: ImportedTrial,
     architecture: Architecture,
-    began: datetime,
+    run_start: datetime,
 ) -> None:
-    for name in (*trial.figures, *(name for _, figures in trial.curve for name in figures)):
+    for name in (*trial.metrics, *(name for _, metrics in trial.curve for name in metrics)):
         if name not in FIGURES:
-            raise ValueError(unknown("figure", name, FIGURES))
+            raise ValueError(unknown("metric", name, FIGURES))
     failed = trial.state is TrialState.FAILED
-    spent = (trial.ended_at - trial.started_at).total_seconds() if trial.ended_at and trial.started_at else None
+    duration = (trial.ended_at - trial.started_at).total_seconds() if trial.ended_at and trial.started_at else None
     tables["trial"].append(
         {
             **{"trial_id": number, "run_id": 1, "number": number, "state": trial.state.value, "choices": {}},
+            # the architecture has its own table; all other parameters count as the recipe, so that queries find them
             **{"recipe": {key: value for key, value in trial.params.items() if key != "architecture"}},
-            **{"fingerprint": architecture.fingerprint, "seed": UNKNOWN_SEED, **_prices(architecture)},
-            **{"epochs_done": len(trial.curve), "best_epoch": _best_epoch(trial), **trial.figures},
+            **{"fingerprint": architecture.fingerprint, "seed": UNKNOWN_SEED, **_costs(architecture)},
+            **{"epochs_done": len(trial.curve), "best_epoch": _best_epoch(trial), **trial.metrics},
+            # the other tool does not classify failures, and all of them were raised by the user's objective
             **{"fail_kind": FailKind.USER_ERROR.value if failed else None, "reason": trial.reason},
-            **{"created_at": plain(trial.started_at or began), "started_at": plain(trial.started_at)},
-            **{"ended_at": plain(trial.ended_at), "duration_s": spent},
+            **{"created_at": plain(trial.started_at or run_start), "started_at": plain(trial.started_at)},
+            **{"ended_at": plain(trial.ended_at), "duration_s": duration},
         }
     )
-    for step, figures in trial.curve:
-        rows = ({"trial_id": number, "name": name, "step": step, **stored(value)} for name, value in figures.items())
+    for step, metrics in trial.curve:
+        rows = ({"trial_id": number, "name": name, "step": step, **stored(value)} for name, value in metrics.items())
         tables["metric"].extend(rows)
 
 
-def _best_epoch(trial: ForeignTrial) -> int | None:
-    """The step whose validation accuracy is the trial's."""
-    wanted = trial.figures.get("val_accuracy")
-    if wanted is None:
+def _best_epoch(trial: ImportedTrial) -> int | None:
+    """Return the first step whose validation accuracy equals that of the trial, or None."""
+    accuracy = trial.metrics.get("val_accuracy")
+    if accuracy is None:
         return None
-    return next((step for step, figures in trial.curve if figures.get("val_accuracy") == wanted), None)
+    return next((step for step, metrics in trial.curve if metrics.get("val_accuracy") == accuracy), None)

@@ -1,4 +1,4 @@
-"""The dashboard: a run copied to a scratch Optuna storage, and shown by optuna-dashboard on loopback."""
+"""The dashboard: copy a run to a temporary Optuna storage, and serve it with optuna-dashboard on this machine."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-LOOPBACK = "127.0.0.1"
-WIDE = 20  # the factor above which a range is shown logarithmically
-_TOLD = ("trial", "fingerprint", "params", "macs", "activations", "memory_bytes", "latency_ms", "seed", "reason")
+LOOPBACK = "127.0.0.1"  # the dashboard has no login, so no other machine may reach it
+LOG_RANGE_FACTOR = 20  # a range is shown on a logarithmic scale if its ends differ by more than this factor
+_USER_ATTRS = ("trial", "fingerprint", "params", "macs", "activations", "memory_bytes", "latency_ms", "seed", "reason")
+# Optuna has no state for an interrupted trial; WAITING is one that runs again later
 _STATES = {
     TrialState.QUEUED: "WAITING",
     TrialState.RUNNING: "RUNNING",
@@ -30,19 +31,19 @@ _STATES = {
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+    daemon_threads = True  # an open request does not delay the end of the program
 
 
-class _Quiet(WSGIRequestHandler):
+class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a page makes dozens of requests."""
+        """Log nothing: one page makes dozens of requests."""
 
 
 def scratch_copy(store: Reading, run: str | int) -> "BaseStorage":
-    """An Optuna storage in memory with the run as its only study; nothing done to it comes back.
+    """Return an Optuna storage in memory with ``run`` as its only study; changes of it never reach the database.
 
-    Parameters are the parts of the recipe and the choices that varied. Costs are attributes of a trial, test accuracy
-    is left out: a dashboard sorts by whatever it is given.
+    Parameters are the keys of the recipe and the choices that vary between trials. Costs are user attributes of a
+    trial. Test accuracy is left out, because the dashboard can sort by every value, and no trial may be selected by it.
     """
     import optuna
 
@@ -55,21 +56,22 @@ def scratch_copy(store: Reading, run: str | int) -> "BaseStorage":
         study.set_metric_names(["val_accuracy"])
     distributions = _distributions(trials)
     for trial in trials:
-        copied = _copied(trial, store.curve(trial.trial).get("val_accuracy", []), distributions)
-        storage.create_new_trial(study._study_id, template_trial=copied)
+        frozen = _frozen_trial(trial, store.curve(trial.trial).get("val_accuracy", []), distributions)
+        storage.create_new_trial(study._study_id, template_trial=frozen)
     return storage
 
 
-def _copied(
+def _frozen_trial(
     trial: Trial, curve: Sequence[tuple[int, float]], distributions: Mapping[str, "BaseDistribution"]
 ) -> "FrozenTrial":
+    """Convert a trial to an Optuna trial; ``curve`` is (epoch, val_accuracy)."""
     from optuna.trial import FrozenTrial
     from optuna.trial import TrialState as OptunaState
 
     state = OptunaState[_STATES[trial.state]]
     if state is OptunaState.COMPLETE and trial.val_accuracy is None:
-        state = OptunaState.FAIL  # Optuna's complete trials have a value
-    chosen = {name: value for name, value in _choices(trial).items() if name in distributions}
+        state = OptunaState.FAIL  # Optuna requires a value for a complete trial
+    params = {name: value for name, value in _params(trial).items() if name in distributions}
     return FrozenTrial(
         number=trial.number,
         trial_id=trial.number,
@@ -77,21 +79,22 @@ def _copied(
         value=trial.val_accuracy if state in (OptunaState.COMPLETE, OptunaState.PRUNED) else None,
         datetime_start=_local(trial.started_at),
         datetime_complete=_local(trial.ended_at) if state.is_finished() else None,
-        params=chosen,
-        distributions={name: distributions[name] for name in chosen},
-        user_attrs={name: value for name in _TOLD if (value := getattr(trial, name)) is not None},
+        params=params,
+        distributions={name: distributions[name] for name in params},
+        user_attrs={name: value for name in _USER_ATTRS if (value := getattr(trial, name)) is not None},
         system_attrs={},
         intermediate_values=dict(curve),
     )
 
 
 def _local(at: datetime | None) -> datetime | None:
-    """Optuna's moments are local and know no zone."""
+    """Return a UTC time as local time without a time zone, as Optuna stores it."""
     return None if at is None else at.astimezone().replace(tzinfo=None)
 
 
-def _choices(trial: Trial) -> dict[str, Any]:
-    """Recipe and choices under one roof, lists and tables as the words that write them."""
+def _params(trial: Trial) -> dict[str, Any]:
+    """Return the recipe and the choices as parameters of Optuna; lists and tables become strings."""
+    # the prefix keeps a choice apart from a key of the recipe with the same name
     entries = {**trial.recipe, **{f"choice {key}": value for key, value in trial.choices.items()}}
     plain = (bool, int, float, str)
     return {
@@ -100,41 +103,44 @@ def _choices(trial: Trial) -> dict[str, Any]:
 
 
 def _distributions(trials: Sequence[Trial]) -> dict[str, "BaseDistribution"]:
-    """For each parameter that varied, the smallest distribution that holds what the trials had."""
-    values: dict[str, list[Any]] = {}
+    """Return, for each parameter that varies, the smallest distribution that contains the values of all trials."""
+    values_of: dict[str, list[Any]] = {}
     for trial in trials:
-        for name, value in _choices(trial).items():
-            values.setdefault(name, []).append(value)
-    return {name: _distribution(found) for name, found in values.items() if len(set(map(repr, found))) > 1}
+        for name, value in _params(trial).items():
+            values_of.setdefault(name, []).append(value)
+    # compared as text: in Python 1, 1.0 and True are equal, but they are different options
+    return {name: _distribution(values) for name, values in values_of.items() if len(set(map(repr, values))) > 1}
 
 
-def _distribution(found: Sequence[Any]) -> "BaseDistribution":
+def _distribution(values: Sequence[Any]) -> "BaseDistribution":
+    """Return the smallest distribution that contains ``values``."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    kinds = set(map(type, found))
+    kinds = set(map(type, values))  # not isinstance, because bool is a subclass of int
     if kinds == {int}:
-        return IntDistribution(min(found), max(found))
+        return IntDistribution(min(values), max(values))
     if kinds <= {int, float}:
-        low, high = float(min(found)), float(max(found))
-        return FloatDistribution(low, high, log=0 < low * WIDE < high)
-    return CategoricalDistribution(sorted(set(found), key=repr))
+        low, high = float(min(values)), float(max(values))
+        return FloatDistribution(low, high, log=0 < low * LOG_RANGE_FACTOR < high)
+    return CategoricalDistribution(sorted(set(values), key=repr))
 
 
 def server(store: Reading, run: str | int, port: int) -> WSGIServer:
-    """A server of the run's dashboard on loopback, not yet started; port 0 takes a free one.
+    """Return a server of the run's dashboard on the loopback address, not yet started; port 0 selects a free port.
 
-    ``ResourceError`` where optuna-dashboard is not installed or the port is taken.
+    Raises ``ResourceError`` if optuna-dashboard is not installed or the port is in use.
     """
     try:
         from optuna_dashboard import wsgi
     except ImportError as error:
         raise ResourceError(
-            f"the dashboard needs optuna-dashboard, but: {error}; install it: pip install 'archsieve[dashboard]'"
+            f"the dashboard needs the package optuna-dashboard, but its import failed with {error}; "
+            "run pip install 'archsieve[dashboard]'"
         ) from None
     storage = scratch_copy(store, run)
     try:
-        return make_server(LOOPBACK, port, wsgi(storage), server_class=_Server, handler_class=_Quiet)
+        return make_server(LOOPBACK, port, wsgi(storage), server_class=_Server, handler_class=_QuietHandler)
     except OSError as error:
         raise ResourceError(
-            f"the dashboard needs port {port} of {LOOPBACK}, but: {error.strerror}; name another with --port"
+            f"the dashboard needs port {port} of {LOOPBACK}, but got {error.strerror}; choose another with --port"
         ) from None

@@ -1,4 +1,4 @@
-"""Optuna studies: a finished one as a run of the database."""
+"""Import of Optuna studies: convert a finished study to a run document for the database."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from ...results.database.records import FIGURES, TrialState
 from ...results.transfer.run_document import Document
 from ...spaces.architectures.architecture import Architecture
-from .imported_run import ForeignTrial, Origin, Params, document_of
+from .imported_run import ImportedTrial, Origin, Params, document_of
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
+# waiting trials are left out: they have no parameters
 _STATES = {
     "COMPLETE": TrialState.COMPLETED,
     "PRUNED": TrialState.STOPPED_EARLY,
@@ -30,33 +31,51 @@ def document_of_study(
     figure: str = "val_accuracy",
     architecture: Callable[[Params], Architecture] | None = None,
 ) -> Document:
-    """``study`` as a run, to be brought in by :func:`~archsieve.results.transfer.importer.bring_in`.
+    """Return ``study`` as a run document.
 
-    ``figure`` says what the study's one objective is: ``val_accuracy``, a fraction, or ``val_loss``. A value that was
-    computed on test data is ``test_accuracy``: it is kept, and nothing is ever chosen by it.
-    ``architecture`` makes a trial's network of its parameters; left out, each trial has to have it as JSON under the
-    user attribute ``architecture``. The trials' other parameters become their recipe, ``recipe.NAME`` in a question.
-    Raises ``ValueError`` where the study has several objectives or another direction, or no trial.
+    :func:`~archsieve.results.transfer.importer.bring_in` writes it to a database.
+
+    Args:
+        study: The study, with a single objective.
+        dataset: Name of the data set.
+        name: Name of the run; by default that of the study.
+        figure: The metric that the objective is: ``val_accuracy`` (a fraction) or ``val_loss``. For a value that was
+            computed on test data use ``test_accuracy``: it is stored, but never selects a trial.
+        architecture: A function that returns the architecture for a trial's parameters. Without it, each trial must
+            have its architecture as JSON in the user attribute ``architecture``.
+
+    The other parameters of a trial become its recipe: ``recipe.NAME`` in a filter expression. Raises ``ValueError`` if
+    the study has several objectives, a direction that does not fit ``figure``, or no trial.
     """
     if len(study.directions) != 1:
-        raise ValueError(f"a run is chosen by one figure, but the study has {len(study.directions)} objectives")
+        raise ValueError(
+            f"the study must have one objective, but it has {len(study.directions)}; import a study with one objective"
+        )
     direction = study.direction.name.lower()
+    # a loss stored as an accuracy would select the worst trial as the best one
     if figure not in _LARGER_IS_BETTER or (direction == "maximize") != _LARGER_IS_BETTER[figure]:
-        raise ValueError(f"the study would {direction} its value, so it is no {figure}; say what it is: figure=...")
-    trials = [_foreign(trial, figure) for trial in study.get_trials(deepcopy=False) if trial.state.name in _STATES]
+        example = "val_accuracy" if direction == "maximize" else "val_loss"
+        raise ValueError(
+            f"figure must be a metric that fits the direction of the study, but got {figure!r} and {direction}; pass "
+            f"the metric of the study's values, as in figure={example!r}"
+        )
+    trials = [_imported(trial, figure) for trial in study.get_trials(deepcopy=False) if trial.state.name in _STATES]
     origin = Origin("optuna", type(study.sampler).__name__, dataset, architecture)
     return document_of(name or study.study_name, trials, origin)
 
 
-def _foreign(trial: "FrozenTrial", figure: str) -> ForeignTrial:
-    first = min(trial.intermediate_values, default=1)  # Optuna counts steps as it is told; epochs begin at 1
+def _imported(trial: "FrozenTrial", figure: str) -> ImportedTrial:
+    """Convert one trial of the study."""
+    # an Optuna objective may number its steps from 0; epochs of the database start at 1
+    first = min(trial.intermediate_values, default=1)
     curve = [(step - min(first, 1) + 1, {figure: value}) for step, value in sorted(trial.intermediate_values.items())]
     state = _STATES[trial.state.name]
+    # a pruned trial may have no final value: then the value of its last step counts
     value = trial.value if trial.value is not None or not curve else curve[-1][1][figure]
-    return ForeignTrial(
+    return ImportedTrial(
         params=trial.params,
         state=state,
-        figures={} if value is None or not state.finished else {figure: value},
+        metrics={} if value is None or not state.finished else {figure: value},
         curve=curve,
         started_at=_utc(trial.datetime_start),
         ended_at=_utc(trial.datetime_complete),
@@ -65,6 +84,6 @@ def _foreign(trial: "FrozenTrial", figure: str) -> ForeignTrial:
     )
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    """Optuna's moments are of the local zone and do not say so."""
-    return None if moment is None else moment.astimezone(UTC)
+def _utc(time: datetime | None) -> datetime | None:
+    """Return a time of Optuna, which is local time without a time zone, in UTC."""
+    return None if time is None else time.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Ray Tune results: a finished ``ResultGrid`` as a run of the database."""
+"""Import of Ray Tune results: convert a finished ``ResultGrid`` to a run document for the database."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.database.records import TrialState
 from ...results.transfer.run_document import Document
 from ...spaces.architectures.architecture import Architecture
-from .imported_run import ForeignTrial, Origin, Params, document_of
+from .imported_run import ImportedTrial, Origin, Params, document_of
 
 if TYPE_CHECKING:
     from ray.tune import Result, ResultGrid
@@ -23,47 +23,66 @@ def document_of_results(
     searcher: str = "ray tune",
     architecture: Callable[[Params], Architecture] | None = None,
 ) -> Document:
-    """``results`` as a run, to be brought in by :func:`~archsieve.results.transfer.importer.bring_in`.
+    """Return ``results`` as a run document.
 
-    ``figures`` names what the trials reported, as in ``{"val_accuracy": "acc"}``; left out, they reported
-    ``val_accuracy``, a fraction. A trial's figures are those of its best step by validation accuracy, or of its last.
-    ``architecture`` makes a trial's network of its configuration; left out, the configuration has it as JSON under
-    ``architecture``. The rest of the configuration becomes the recipe, ``recipe.NAME`` in a question. Tune does not
-    say whether a scheduler stopped a trial: such a one counts as completed, with fewer epochs.
+    :func:`~archsieve.results.transfer.importer.bring_in` writes it to a database.
+
+    Args:
+        results: The results of ``Tuner.fit``.
+        dataset: Name of the data set.
+        name: Name of the run.
+        figures: For each metric of the database the name that the trials reported, as in ``{"val_accuracy": "acc"}``.
+            By default they reported ``val_accuracy``, a fraction.
+        searcher: Name of the searcher for the record of the run.
+        architecture: A function that returns the architecture for a trial's configuration. Without it, the
+            configuration must have the architecture as JSON in ``architecture``.
+
+    The metrics of a trial are those of its step with the best validation accuracy, or else of its last step. The other
+    keys of the configuration become its recipe: ``recipe.NAME`` in a filter expression. Tune does not record whether a
+    scheduler stopped a trial: such a trial counts as completed, with fewer epochs. Raises ``ValueError`` if there is no
+    trial, a metric is unknown, or an architecture is missing.
     """
-    named = dict(figures or {"val_accuracy": "val_accuracy"})
-    trials = [_foreign(results[place], named) for place in range(len(results))]
+    reported_names = dict(figures or {"val_accuracy": "val_accuracy"})
+    trials = [_imported(results[index], reported_names) for index in range(len(results))]
     return document_of(name, trials, Origin("ray tune", searcher, dataset, architecture))
 
 
-def _foreign(result: "Result", named: Mapping[str, str]) -> ForeignTrial:
+def _imported(result: "Result", reported_names: Mapping[str, str]) -> ImportedTrial:
+    """Convert the result of one trial."""
     config: dict[str, Any] = dict(result.config or {})
-    table = result.metrics_dataframe  # None where Tune's loggers were off: then only the last report is known
+    # None if the loggers of Tune were turned off: then only the last report is available
+    table = result.metrics_dataframe
     rows: list[dict[str, Any]] = [dict(result.metrics or {})] if table is None else table.to_dict("records")
-    curve = [(int(row["training_iteration"]), _figures(row, named)) for row in rows if "training_iteration" in row]
-    spans = [(float(row["timestamp"]), float(row["time_total_s"])) for row in rows if "time_total_s" in row]
-    ended = max((at for at, _ in spans), default=None)
-    return ForeignTrial(
+    curve = [
+        (int(row["training_iteration"]), _metrics(row, reported_names)) for row in rows if "training_iteration" in row
+    ]
+    # (time of the report, seconds since the start of the trial): the start is not recorded
+    reports = [(float(row["timestamp"]), float(row["time_total_s"])) for row in rows if "time_total_s" in row]
+    end = max((time for time, _ in reports), default=None)
+    return ImportedTrial(
         params=config,
         state=TrialState.COMPLETED if result.error is None else TrialState.FAILED,
-        figures=_best([told for _, told in curve]),
+        metrics=_best([metrics for _, metrics in curve]),
         curve=curve,
-        started_at=None if ended is None else _moment(ended - max(spent for _, spent in spans)),
-        ended_at=None if ended is None else _moment(ended),
+        started_at=None if end is None else _utc(end - max(seconds for _, seconds in reports)),
+        ended_at=None if end is None else _utc(end),
+        # the last line of a traceback is the exception itself
         reason=None if result.error is None else str(result.error).strip().splitlines()[-1][:500],
         architecture=config.get("architecture"),
     )
 
 
 def _best(curve: list[dict[str, float]]) -> dict[str, float]:
-    """The figures of the first step with the highest validation accuracy; of the last where none has one."""
-    scored = [told for told in curve if "val_accuracy" in told]
-    return max(scored, key=lambda told: told["val_accuracy"]) if scored else curve[-1] if curve else {}
+    """Return the metrics of the first step with the highest validation accuracy, or of the last if none has one."""
+    scored = [metrics for metrics in curve if "val_accuracy" in metrics]
+    return max(scored, key=lambda metrics: metrics["val_accuracy"]) if scored else curve[-1] if curve else {}
 
 
-def _figures(row: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, float]:
-    return {ours: float(row[theirs]) for ours, theirs in named.items() if isfinite(row.get(theirs, nan))}
+def _metrics(row: Mapping[str, Any], reported_names: Mapping[str, str]) -> dict[str, float]:
+    """Return the finite metrics of a report by their names in the database."""
+    return {ours: float(row[theirs]) for ours, theirs in reported_names.items() if isfinite(row.get(theirs, nan))}
 
 
-def _moment(seconds: float) -> datetime:
+def _utc(seconds: float) -> datetime:
+    """Return the UTC time of ``seconds`` since the epoch."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -1,4 +1,4 @@
-"""Consulting: a trial, or the first proposal of a search file, brought before the doctor."""
+"""Diagnosis of a trial, or of the first proposal of a search file, for ``archsieve doctor``."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -16,19 +16,19 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..experiment.experiment import Experiment
-from .retrain import best_model, loaded
+from .retrain import experiment_and_data, find_best_model
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.diagnostics.context import Finding
     from ...results.database.reader import Reading
 
-SMALLER = 256  # draws among which the largest network that is quick enough is sought
+N_DRAWS = 256  # draws from which the largest fast enough network is selected
 
 
 @dataclass(frozen=True)
-class Case:
-    """A network with its recipe, and what its experiment knows; ``trained`` is its kept network, where there is one."""
+class DiagnosisTarget:
+    """A network to diagnose, with its recipe, experiment and data; ``trained`` is its retrained network or None."""
 
     architecture: Architecture
     recipe: Recipe
@@ -38,54 +38,67 @@ class Case:
     trained: Any = None
 
 
-def case_of_file(experiment: Experiment) -> Case:
-    """What the search would try first."""
+def case_of_file(experiment: Experiment) -> DiagnosisTarget:
+    """Return the first proposal of the search.
+
+    Raises ``ValueError`` if the task is not classification.
+    """
     if experiment.task.name != CLASSIFICATION:
         raise ValueError(
-            f"the doctor examines classifiers, but {experiment.file.data.name!r} is zero-shot; leave out data.texts"
+            f"archsieve doctor needs a classification task, but the data {experiment.file.data.name!r} are zero-shot; "
+            "leave out data.texts"
         )
     seed = experiment.file.search.seed
+    # the same random numbers as for trial 0 of a run, so that the search would propose the diagnosed network
     proposal = experiment.plan(experiment.sieve).ask(History(), random.Random(f"{seed}/0"))
-    assert proposal is not None  # an empty sieve was refused before
+    assert proposal is not None  # the check of the search file rejects an empty constrained space
     data, _ = experiment.task.load(experiment.file)
-    return Case(proposal.architecture, proposal.recipe, seed, experiment, data)
+    return DiagnosisTarget(proposal.architecture, proposal.recipe, seed, experiment, data)
 
 
-def case_of_trial(store: "Reading", trial: Trial, folder: Path) -> Case:
-    """The trial's network, with its kept weights where it was trained anew."""
-    experiment, data = loaded(store, trial)
-    model = best_model(store, trial, folder)
+def case_of_trial(store: "Reading", trial: Trial, folder: Path) -> DiagnosisTarget:
+    """Return the network of ``trial``, with its weights if it was retrained.
+
+    ``folder`` is the folder of the runs. Raises ``ValueError`` if the trial is not a classifier or its data changed.
+    """
+    experiment, data = experiment_and_data(store, trial)
+    model = find_best_model(store, trial, folder)
     recipe = recorded_recipe(trial.recipe)
     trained = None if model is None else model.network
-    return Case(Architecture.from_json(trial.architecture), recipe, trial.seed, experiment, data, trained)
+    return DiagnosisTarget(Architecture.from_json(trial.architecture), recipe, trial.seed, experiment, data, trained)
 
 
 def findings(
-    case: Case, checks: Sequence[str] | None = None, *, on_check: Callable[[str], None] = lambda name: None
+    target: DiagnosisTarget,
+    checks: Sequence[str] | None = None,
+    *,
+    on_check: Callable[[str], None] = lambda name: None,
 ) -> Iterator["Finding"]:
-    """What each check finds."""
+    """Yield the finding of each of ``checks``, by default of all; ``on_check`` is called before each with its name."""
     from ...models.diagnostics.run_checks import CHECKS, Patient, diagnose
     from ...models.networks.build import build_for
 
     def make(seed: int) -> Any:
-        return build_for(case.architecture, case.recipe, seed=seed)
+        return build_for(target.architecture, target.recipe, seed=seed)
 
-    patient = Patient(make, case.data, case.recipe, case.seed, trained=case.trained)
-    yield from diagnose(patient, checks or list(CHECKS), on_check=on_check)
+    context = Patient(make, target.data, target.recipe, target.seed, trained=target.trained)
+    yield from diagnose(context, checks or list(CHECKS), on_check=on_check)
 
 
-def smaller(case: Case, step_ms: float, wanted_ms: float) -> Architecture | None:
-    """The largest network of the space, of some draws, that is predicted to take ``wanted_ms`` a step at most.
+def smaller(target: DiagnosisTarget, step_ms: float, max_step_ms: float) -> Architecture | None:
+    """Return the largest of ``N_DRAWS`` random networks whose predicted training step takes at most ``max_step_ms``.
 
-    By its multiply-accumulates: those of ``case`` take ``step_ms``. None where nothing in the space is so small.
+    The prediction assumes that the time is proportional to the multiply-accumulates, and that a step of ``target``
+    takes ``step_ms`` (both in milliseconds). Returns None if no network of the space is small enough.
     """
-    plain = case.experiment.sieve
-    macs = int(case.architecture.cost.macs * wanted_ms / step_ms)
-    limits = {**dict(case.experiment.file.budget), "macs": min(macs, plain.budget.macs or macs)}
-    sieve = ConstrainedSpace(plain.space, Budget.of(limits), plain.batch_size)
+    original = target.experiment.sieve
+    macs = int(target.architecture.cost.macs * max_step_ms / step_ms)
+    limits = {**dict(target.experiment.file.budget), "macs": min(macs, original.budget.macs or macs)}
+    sieve = ConstrainedSpace(original.space, Budget.of(limits), original.batch_size)
     try:
         check_feasible(sieve)
     except BudgetError:
         return None
-    rng = random.Random(case.seed)
-    return max((sample_one(sieve, rng) for _ in range(SMALLER)), key=lambda one: (one.cost.macs, one.fingerprint))
+    # the fingerprint breaks ties, so that one seed gives one answer
+    rng = random.Random(target.seed)
+    return max((sample_one(sieve, rng) for _ in range(N_DRAWS)), key=lambda one: (one.cost.macs, one.fingerprint))

@@ -1,4 +1,4 @@
-"""Ensembling: the best trials of a run together, chosen on validation images and tested once."""
+"""Ensembles: average the best trials of a run, selected on validation images and tested once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +10,12 @@ from ...results.database.store import Store
 from ...results.query.best import best as query_best
 from ...spaces.architectures.budget import Budget
 from ..experiment.experiment import file_of
-from .retrain import Heard, best_model, kept_model, loaded, retrain_trial
+from .retrain import OnEpoch, experiment_and_data, find_best_model, kept_model, retrain_trial
 
 if TYPE_CHECKING:
     from ...models.export.classifier import ImageModel
 
-ENSEMBLE = "ensemble"  # the event that tells of it
+ENSEMBLE = "ensemble"  # kind of the event with the result
 
 
 def ensemble_run(
@@ -25,12 +25,15 @@ def ensemble_run(
     *,
     top: int = 5,
     device: str = "cpu",
-    on_trial: Callable[[Trial], Heard] = lambda trial: lambda place, epochs, result: None,
+    on_trial: Callable[[Trial], OnEpoch] = lambda trial: lambda seed_index, epochs, result: None,
 ) -> dict[str, Any]:
-    """Choose among the ``top`` best trials of ``run`` under its budget, and return what was found.
+    """Select an ensemble from the ``top`` best trials of ``run`` under its budget; return and record its metrics.
 
-    A trial without kept weights is trained anew by its own seed. The ensemble is the mean of probabilities; its
-    members are chosen on the validation images, and the test images are looked at once, when they are.
+    A trial without saved weights is retrained with its own seed; ``on_trial`` returns the callback for its epochs.
+    ``folder`` is the folder of the runs. The output of the ensemble is the mean of the members' probabilities. Members
+    are selected on the validation images; the test images are used once, after the selection.
+
+    Raises ``ValueError`` if the run has fewer than two finished trials.
     """
     import torch
 
@@ -40,33 +43,37 @@ def ensemble_run(
     record = store.run(run)
     trials = query_best(store, budget=Budget.of(file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
-        raise ValueError(f"an ensemble takes 2 finished trials at least, but run {run!r} has {len(trials)}")
-    _, data = loaded(store, trials[0])
+        raise ValueError(
+            f"an ensemble needs at least 2 finished trials, but run {run!r} has {len(trials)}; train more trials"
+        )
+    _, data = experiment_and_data(store, trials[0])  # all trials of a run have the same data
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
 
-    def said(split: Any) -> torch.Tensor:
+    def probabilities_of(split: Any) -> torch.Tensor:
         return torch.stack([model.probabilities(split.images) for model in models])
 
-    val = said(data.val)
+    val = probabilities_of(data.val)
+    # twice as many rounds as models: the selection may add a model several times, which gives it more weight
     counts = select(val, data.val.labels, 2 * top)
     members = [
-        {"trial": trial.trial, "count": count, "val_accuracy": accuracy(own, data.val.labels)}
-        for trial, count, own in zip(trials, counts, val, strict=True)
+        {"trial": trial.trial, "count": count, "val_accuracy": accuracy(probabilities, data.val.labels)}
+        for trial, count, probabilities in zip(trials, counts, val, strict=True)
     ]
     detail = {"members": members, "val_accuracy": accuracy(averaged(val, counts), data.val.labels)}
     if data.test is not None:
-        test, labels = said(data.test), data.test.labels
-        for member, own in zip(members, test, strict=True):
-            member["test_accuracy"] = accuracy(own, labels)
+        test, labels = probabilities_of(data.test), data.test.labels
+        for member, probabilities in zip(members, test, strict=True):
+            member["test_accuracy"] = accuracy(probabilities, labels)
         detail["test_accuracy"] = accuracy(averaged(test, counts), labels)
-        inside = [member["test_accuracy"] for member in members if member["count"]]
-        detail["mean_member_test_accuracy"] = fmean(inside)
+        # a count of 0 means that the trial was a candidate but is not in the ensemble
+        member_accuracies = [member["test_accuracy"] for member in members if member["count"]]
+        detail["mean_member_test_accuracy"] = fmean(member_accuracies)
     store.add_event(record.run_id, "info", ENSEMBLE, detail)
     return detail
 
 
-def _model(store: Store, trial: Trial, folder: Path, device: str, on_epoch: Heard) -> "ImageModel":
-    """The trial's kept network, trained anew where there is none."""
-    if best_model(store, trial, folder) is None:
+def _model(store: Store, trial: Trial, folder: Path, device: str, on_epoch: OnEpoch) -> "ImageModel":
+    """Return the saved model of ``trial``; retrain the trial first if it has none."""
+    if find_best_model(store, trial, folder) is None:
         retrain_trial(store, trial, folder, device=device, on_epoch=on_epoch)
     return kept_model(store, trial, folder)

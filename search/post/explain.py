@@ -1,4 +1,4 @@
-"""Explaining: a run's finished zero-shot model read back from its file, and what it goes by on the test images."""
+"""Explanations of a run's final zero-shot model: the words and test images behind its predictions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,59 +19,65 @@ if TYPE_CHECKING:
 
 
 def explained_classes(store: Reading, trial: Trial, runs: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """An entry for each of the unseen ``classes``, or for all of them; see :mod:`~archsieve.search.runs.explanations`.
+    """Return one entry for each of the unseen ``classes``; without ``classes``, for all unseen classes.
 
-    Raises ``ValueError`` where the trial has no model, its data have changed, or a class is not an unseen one.
+    The entries are those of :mod:`~archsieve.search.runs.explanations`. Raises ``ValueError`` if the trial has no
+    model, its data have changed, or a class is not an unseen one.
     """
     import torch
 
-    model = finished_model(store, trial, runs)
+    model = load_final_model(store, trial, runs)
     data = _same_data(store, trial)
     unseen = [data.classes[k] for k in data.unseen.tolist()]
     for name in classes:
         if name not in unseen:
             raise ValueError(unknown("unseen class", name, unseen))
-    chosen = data.unseen if not classes else torch.tensor([data.classes.index(name) for name in classes])
-    return explanations(model, data, chosen)
+    selected = data.unseen if not classes else torch.tensor([data.classes.index(name) for name in classes])
+    return explanations(model, data, selected)
 
 
-def finished_model(store: Reading, trial: Trial, runs: Path) -> "ZeroShotModel":
-    """The model that was trained on all seen classes at the end of the trial's run, its file checked by size and sum.
+def load_final_model(store: Reading, trial: Trial, runs: Path) -> "ZeroShotModel":
+    """Load the model that was trained on all seen classes at the end of the trial's run.
 
-    Only the chosen trial of a zero-shot run has one: to look at the test with others would be to choose by it.
+    Checks the size and the sha256 of its file. Only the selected trial of a zero-shot run has a model: with models of
+    other trials, a user could select by test results. Raises ``ValueError`` if the trial has none.
     """
     from ...models.zero_shot.saved_model import ZeroShotModel
 
     if not is_zero_shot(trial):
-        raise ValueError(f"what is explained is a zero-shot model, but trial {trial.trial} is a classifier of images")
+        raise ValueError(
+            f"only a zero-shot model can be explained, but trial {trial.trial} is an image classifier; choose the "
+            "selected trial of a zero-shot run"
+        )
     files = [row for row in store.artifacts(trial.trial) if row["kind"] == MODEL]
     if not files:
         table = table_of(store, trial.run)
-        cure = (
-            f"explain trial {table['trial']}, the chosen one"
+        fix = (
+            f"explain trial {table['trial']}, the selected one"
             if table is not None
-            else f"its run was stopped before its end: archsieve resume {trial.run}"
+            else f"its run was stopped before its test, so continue it: archsieve resume {trial.run}"
         )
-        raise ValueError(f"the model of a run's chosen trial is kept, but trial {trial.trial} has none; {cure}")
-    return ZeroShotModel.load(checked(runs, files[-1]))
+        raise ValueError(f"only the selected trial of a run has a saved model, but trial {trial.trial} has none; {fix}")
+    return ZeroShotModel.load(checked(runs, files[-1]))  # the newest, if a resumed run was tested again
 
 
 def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> Path:
-    """A page with pictures, and the path it was written to."""
+    """Write an HTML page with the explanations of ``classes`` and their images; return its path."""
     from ...results.database.atomic_file import whole
     from ...results.report.page_parts import page, section
     from ...results.report.zero_shot_section import explanation_parts
 
     if path.is_dir():
-        raise ValueError(f"a page is a file, but {path} is a folder; write to {path / 'explain.html'}")
-    title = f"archsieve: what trial {trial.trial} of {trial.run} goes by"
+        raise ValueError(f"the output must be a file, but {path} is a folder; write to {path / 'explain.html'}")
+    title = f"archsieve: explanation of trial {trial.trial} of {trial.run}"
+    # a temporary file that replaces the target at the end: a crash leaves no half-written page
     with whole(path) as draft:
         draft.write_text(page(title, [section("Unseen classes", *explanation_parts(classes))], plotly=False), "utf-8")
     return path
 
 
 def _same_data(store: Reading, trial: Trial) -> "ZeroShotData":
-    """The data of the trial's run, loaded again."""
+    """Load the data of the trial's run again; ``data_of`` raises ``ValueError`` if they have changed."""
     run = store.run(trial.run)
     data: ZeroShotData
     data, _ = data_of(run, make_experiment(file_of(run)))

@@ -1,4 +1,7 @@
-"""Checking a run beyond its rows: the files in its folder, and the searcher that its history must lead back to."""
+"""Integrity check of runs beyond the database: the files of a run, and the searcher rebuilt from its history.
+
+The invariants I1 to I6 are those of :data:`~archsieve.results.maintenance.integrity.INVARIANTS`.
+"""
 
 import random
 from collections.abc import Callable, Iterator
@@ -18,108 +21,116 @@ from ..runs.warm_start import fits
 from ..trials.checkpoint_files import BrokenCheckpointError, CheckpointDir, checkpoints_of
 from ..trials.spool import Spool
 
-Seen = dict[tuple[str, Recipe], int]  # (fingerprint, recipe) -> the first trial of it
+Seen = dict[tuple[str, Recipe], int]  # (fingerprint, recipe) -> id of its first trial
 
 
 def check_runs(
-    store: Reading, runs: Path, *, deep: bool = False, note: Callable[[str], None] = lambda said: None
+    store: Reading, runs: Path, *, deep: bool = False, note: Callable[[str], None] = lambda message: None
 ) -> list[Broken]:
-    """What is broken in the store, and in the runs' folders below ``runs``; searchers are rebuilt where ``deep``.
+    """Return the broken invariants of the store and of the run folders in ``runs``.
 
-    ``note`` hears of what could not be checked.
+    ``deep`` also rebuilds the searcher of each run. ``note`` is called with a message for each check that is skipped.
     """
-    found = check_store(store, runs, deep=deep)
-    if any(broken.invariant == "file" for broken in found):
-        return found
+    problems = check_store(store, runs, deep=deep)
+    if any(broken.invariant == "file" for broken in problems):  # the rows of a damaged file cannot be trusted
+        return problems
     for run in store.runs():
         history = store.history(run.run_id)
-        if run.status is RunStatus.RUNNING and not any(b.invariant == "I3" and b.run == run.name for b in found):
-            note(f"run {run.name}: it is being driven, and its checkpoints change while they are read: not checked")
+        # a run that is marked running breaks I3 if its driver is dead: then its files do not change
+        if run.status is RunStatus.RUNNING and not any(b.invariant == "I3" and b.run == run.name for b in problems):
+            note(f"run {run.name}: its files are not checked, because it is running and changes them")
         else:
-            found += _checkpoints(run, history, runs / run.name)
-            found += _spooled(run, runs / run.name)
+            problems += _checkpoints(run, history, runs / run.name)
+            problems += _spooled(run, runs / run.name)
         if deep:
-            found += _searcher(run, history, note)
-    return found
+            problems += _searcher(run, history, note)
+    return problems
 
 
 def _checkpoints(run: RunRecord, history: History, folder: Path) -> Iterator[Broken]:
-    """I4 and I5: unfinished trials have whole checkpoints of what they have done, the others have none."""
+    """Check I4 and I5: unfinished trials have complete checkpoints of their finished epochs, other trials have none."""
     checkpoints = checkpoints_of(folder, run.config.get("resources", {}).get("checkpoints"))
     unfinished = {trial.trial for trial in history.unfinished}
-    for left in sorted({*checkpoints.trials()} - unfinished):
-        yield Broken("I5", run.name, f"{checkpoints.of_trial(left).url} is no unfinished trial's; a resume removes it")
+    for trial_id in sorted({*checkpoints.trials()} - unfinished):
+        url = checkpoints.of_trial(trial_id).url
+        yield Broken("I5", run.name, f"{url} belongs to no unfinished trial; archsieve resume {run.name} removes it")
     for trial in history.unfinished:
         yield from _checkpoint_dir(run, trial, checkpoints.of_trial(trial.trial))
 
 
 def _checkpoint_dir(run: RunRecord, trial: Trial, checkpoint_dir: CheckpointDir) -> Iterator[Broken]:
-    go_on = f"archsieve resume {run.name} goes on from what is whole"
-    epochs = [0]
+    """Check the checkpoint directory of an unfinished trial."""
+    fix = f"archsieve resume {run.name} continues from the newest complete checkpoint"
+    epochs = [0]  # epoch 0 needs no checkpoint
     for name in checkpoint_dir.names():
-        if not name.endswith(".pt"):
-            yield Broken("I5", run.name, f"{checkpoint_dir.url}/{name} was cut short while it was written; {go_on}")
+        if not name.endswith(".pt"):  # a checkpoint gets its final name after it is written
+            yield Broken("I5", run.name, f"{checkpoint_dir.url}/{name} is incomplete; {fix}")
     for epoch in checkpoint_dir.epochs():
         try:
             epochs.append(checkpoint_dir.read(epoch)[0].epoch)
         except BrokenCheckpointError as error:
-            yield Broken("I5", run.name, f"{error}; {go_on}")
+            yield Broken("I5", run.name, f"{error}; {fix}")
     if max(epochs) < trial.epochs_done:
-        said = f"trial {trial.trial} has done {trial.epochs_done} epochs, its newest checkpoint is of {max(epochs)}"
-        yield Broken("I4", run.name, f"{said}; {go_on}")
+        fact = f"trial {trial.trial} has {trial.epochs_done} finished epochs, its newest checkpoint has {max(epochs)}"
+        yield Broken("I4", run.name, f"{fact}; {fix}")
 
 
 def _spooled(run: RunRecord, folder: Path) -> Iterator[Broken]:
+    """Check I5: no results are left in files of the spool."""
     for path in Spool(folder / "spool").files():
-        yield Broken("I5", run.name, f"{path} holds results; bring them in with: archsieve resume {run.name}")
+        fix = f"archsieve resume {run.name} writes them"
+        yield Broken("I5", run.name, f"{path} holds results that are not in the database; {fix}")
 
 
 def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> Iterator[Broken]:
-    """I6: each trial as the space, the prices and the budget have it, and the searcher's view of them all."""
+    """Check I6: each trial fits the space, costs and budget of its run, and the searcher works with the history."""
     try:
         experiment = make_experiment(file_of(run))
-    except ValueError as error:
-        note(f"run {run.name}: its searcher cannot be rebuilt here: {error}")
+    except ValueError as error:  # such as an imported run, which has no search file
+        note(f"run {run.name}: its searcher is not checked, because it cannot be rebuilt: {error}")
         return
     seen: Seen = {}
     for trial in history:
         try:
-            for said in _wrong_trial(experiment, trial, seen):
-                yield Broken("I6", run.name, f"trial {trial.trial} {said}; do not use its figures")
+            for fact in _wrong_trial(experiment, trial, seen):
+                yield Broken("I6", run.name, f"trial {trial.trial} {fact}; do not use its metrics")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            said = f"trial {trial.trial} cannot be read: {type(error).__name__}: {error}"
-            yield Broken("I6", run.name, f"{said}; bring back a backup (archsieve db backup makes them)")
-            return
+            fact = f"trial {trial.trial} cannot be read: {type(error).__name__}: {error}"
+            yield Broken("I6", run.name, f"{fact}; restore a backup (archsieve db backup creates them)")
+            return  # the searcher reads all trials, so it would fail with the same error
     if history.trials:
         yield from _rebuilt(experiment, run, history, seen)
 
 
 def _wrong_trial(experiment: Experiment, trial: Trial, seen: Seen) -> Iterator[str]:
+    """Yield each fact about ``trial`` that contradicts its run; add the trial to ``seen``."""
     architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
     if (first := seen.setdefault((trial.fingerprint, recipe), trial.trial)) != trial.trial:
-        yield f"is trial {first} again"
+        yield f"repeats trial {first}"
     if not fits(experiment.recipes, recipe):
-        yield "has a recipe that its run does not have"
+        yield "has a recipe outside the recipes of its run"
     if trial.state is TrialState.COMPLETED and trial.epochs_done != recipe.epochs:
-        yield f"is said to be complete after {trial.epochs_done} of {recipe.epochs} epochs"
-    price = cost(architecture, experiment.sieve.batch_size)
+        yield f"is marked completed after {trial.epochs_done} of {recipe.epochs} epochs"
+    # these columns are derived from the architecture, so they are computed again and compared
+    costs = cost(architecture, experiment.sieve.batch_size)
     if architecture.fingerprint != trial.fingerprint:
-        yield f"is said to be {trial.fingerprint[:12]}, but is {architecture.fingerprint[:12]}"
-    if differ := [name for name, value in price.to_json().items() if getattr(trial, name, value) != value]:
-        yield f"has other {', '.join(differ)} than its architecture"
-    if broken := experiment.budget.broken(price):
-        yield f"breaks the budget: {', '.join(broken)}"
+        recorded, computed = trial.fingerprint[:12], architecture.fingerprint[:12]
+        yield f"has the recorded fingerprint {recorded}, but its architecture has {computed}"
+    if differ := [name for name, value in costs.to_json().items() if getattr(trial, name, value) != value]:
+        yield f"has recorded {', '.join(differ)} that differ from those of its architecture"
+    if broken := experiment.budget.broken(costs):
+        yield f"is outside the budget: {', '.join(broken)}"
     if decisions_of(experiment.space, architecture) != dict(trial.choices):
-        yield "has other choices than its architecture"
+        yield "has recorded choices that differ from those of its architecture"
 
 
 def _rebuilt(experiment: Experiment, run: RunRecord, history: History, seen: Seen) -> Iterator[Broken]:
-    """What the searcher would propose after this history is asked for; that it can be is what is checked."""
+    """Check that the rebuilt searcher can make a proposal after this history, and that the proposal is new."""
     plan = experiment.plan(experiment.sieve)
     try:
         proposal = plan.ask(history, random.Random(0))
-    except Exception as error:
+    except Exception as error:  # a broken history can make a searcher raise any exception, and the check reports it
         yield Broken("I6", run.name, f"its searcher fails on its history: {type(error).__name__}: {error}")
         return
     if proposal is not None and proposal.key in seen:
-        yield Broken("I6", run.name, f"its searcher proposes again what was tried: {proposal.architecture}")
+        yield Broken("I6", run.name, f"its searcher proposes an old trial again: {proposal.architecture}")

@@ -1,4 +1,4 @@
-"""Retraining: a trial's network trained again by several seeds; the store keeps the figures, a file the weights."""
+"""Retraining: train a trial's network again with several seeds; save its metrics in the store, its weights in files."""
 
 import random
 from collections.abc import Callable
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ...models.export.classifier import ImageModel
     from ...results.database.reader import Reading
 
-WEIGHTS = "weights"  # the kind of artifact
-RETRAINED = "retrained"  # the event that tells of it
-Heard = Callable[[int, int, Any], None]  # place of the seed, its number of epochs, what the last one did
+WEIGHTS = "weights"  # kind of the artifacts
+RETRAINED = "retrained"  # kind of the event with the result
+OnEpoch = Callable[[int, int, Any], None]  # (index of the seed, number of epochs, result of the last epoch)
 
 
 def retrain_trial(
@@ -35,65 +35,75 @@ def retrain_trial(
     seeds: int = 1,
     epochs: int | None = None,
     device: str = "cpu",
-    on_epoch: Heard = lambda place, epochs, result: None,
+    on_epoch: OnEpoch = lambda seed_index, epochs, result: None,
 ) -> dict[str, Any]:
-    """Train the network of ``trial`` anew by ``seeds`` seeds, the trial's own first, and return what was found.
+    """Train the network of ``trial`` again with ``seeds`` seeds, first its own; return and record the metrics.
 
-    On the data as the run split them, by the trial's recipe, for ``epochs`` where they are given, with as many threads
-    as a trial has. Each network keeps the weights of its best validation epoch, and is tested once. Files go below
-    ``folder``, which the store is relative to. Raises ``ValueError`` where the data have changed, or the trial is no
-    classifier.
+    Data, split, recipe and number of threads are those of the trial; ``epochs`` replaces the epochs of the recipe.
+    Each network gets the weights of its best validation epoch and is tested once. The weights are saved below
+    ``folder``, the folder of the runs. ``on_epoch`` is called after each epoch.
+
+    Raises ``ValueError`` if the data have changed, the trial did not finish, or it is not a classifier.
     """
     from ...models.export.classifier import ImageModel
     from ...models.training.retrain import retrain
 
-    experiment, data = loaded(store, trial)
+    experiment, data = experiment_and_data(store, trial)
     recipe = _recipe(trial, epochs)
     architecture = Architecture.from_json(trial.architecture)
     rows: list[dict[str, Any]] = []
-    for place, seed in enumerate(seeds_of(trial, seeds)):
+    for seed_index, seed in enumerate(seeds_of(trial, seeds)):
+        # torch adds in another order with another number of threads, so only an equal number reproduces the trial
         with threads_of(experiment.file.resources):
-            found = retrain(
+            retrained = retrain(
                 architecture,
                 recipe,
                 data,
                 seed=seed,
                 device=device,
                 precision=experiment.file.resources.precision,
-                on_epoch=lambda result, place=place: on_epoch(place, recipe.epochs, result),  # type: ignore[misc]
+                on_epoch=lambda result, index=seed_index: on_epoch(index, recipe.epochs, result),  # type: ignore[misc]
             )
+        # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file
         uri = f"{trial.run}/weights-{trial.trial}-{seed}-{recipe.epochs}.safetensors"
-        best = found.best
+        best = retrained.best
         about = {"seed": seed, "recipe": recipe.to_json(), "val_accuracy": best.val_accuracy, "epoch": best.epoch}
-        model = ImageModel.of(architecture, found.weights, data, about)
+        model = ImageModel.of(architecture, retrained.weights, data, about)
         keep_file(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
-        figures = {"val_accuracy": best.val_accuracy, "val_loss": best.val_loss, "best_epoch": best.epoch}
-        rows.append({"seed": seed, **figures, "test_accuracy": found.test_accuracy, "weights": uri})
+        metrics = {"val_accuracy": best.val_accuracy, "val_loss": best.val_loss, "best_epoch": best.epoch}
+        rows.append({"seed": seed, **metrics, "test_accuracy": retrained.test_accuracy, "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
     store.add_event(store.run(trial.run).run_id, "info", RETRAINED, detail, trial.trial)
     return detail
 
 
-def loaded(store: "Reading", trial: Trial) -> tuple[Experiment, "ImageData"]:
-    """The experiment of the trial's run and its data; ``ValueError`` where they are not what they were."""
+def experiment_and_data(store: "Reading", trial: Trial) -> tuple[Experiment, "ImageData"]:
+    """Load the experiment of the trial's run and its data.
+
+    Raises ``ValueError`` if the data have changed since the run, or the trial is not a classifier.
+    """
     run = store.run(trial.run)
     experiment = make_experiment(file_of(run))
     if experiment.task.name != CLASSIFICATION:
         raise ValueError(
-            f"trial {trial.trial} is zero-shot: its search trains the chosen one anew and keeps the model; "
-            f"archsieve results show {trial.trial} says where"
+            f"the trial must be an image classifier, but trial {trial.trial} is zero-shot; its search saves the model "
+            f"of the selected trial: see archsieve results show {trial.trial}"
         )
     return experiment, data_of(run, experiment)
 
 
 def seeds_of(trial: Trial, count: int) -> list[int]:
-    """The trial's own seed and others that follow from it; below 2**31, the same on every machine."""
+    """Return ``count`` seeds below 2**31: the trial's own, and others derived from it, the same on every machine."""
+    # a string as the seed: Python hashes it with sha512, so these numbers are unrelated to those of the search
     rng = random.Random(f"retrain {trial.seed}")
     return [trial.seed, *(rng.getrandbits(31) for _ in range(count - 1))]
 
 
-def best_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel | None":
-    """The kept network of ``trial`` with the highest validation accuracy, checked to be what was written; or None."""
+def find_best_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel | None":
+    """Return the saved model of ``trial`` with the highest validation accuracy, or None if it has none.
+
+    Raises ``ValueError`` if the size or the sha256 of a file differs from its record.
+    """
     from ...models.export.classifier import ImageModel
 
     load_recorded_plugins(store.run(trial.run))
@@ -103,18 +113,21 @@ def best_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel | No
 
 
 def kept_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel":
-    """:func:`best_model`; ``ValueError`` where no weights were kept."""
-    model = best_model(store, trial, folder)
+    """Return the result of :func:`find_best_model`; raise ``ValueError`` if the trial has no saved weights."""
+    model = find_best_model(store, trial, folder)
     if model is None:
         raise ValueError(
-            f"trial {trial.trial} has no weights: a search keeps figures alone; train it again first: "
+            f"trial {trial.trial} has no weights, because a search saves metrics alone; train it again first: "
             f"archsieve train {trial.trial}"
         )
     return model
 
 
 def _recipe(trial: Trial, epochs: int | None) -> Recipe:
+    """Return the recipe of a finished trial, with ``epochs`` if they are given."""
     if not trial.state.finished:
-        raise ValueError(f"a trial that finished is trained again, but trial {trial.trial} is {trial.state.value}")
+        raise ValueError(
+            f"only a finished trial can be trained again, but trial {trial.trial} is {trial.state.value}; name another"
+        )
     recipe = recorded_recipe(trial.recipe)
     return recipe if epochs is None else replace(recipe, epochs=epochs)

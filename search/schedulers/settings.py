@@ -1,4 +1,7 @@
-"""Settings of schedulers: checked, and the trials of an earlier driver that schedulers learn from. Imports no Ray."""
+"""Scheduler settings: their checks, and the earlier trials of a resumed run. Imports no Ray.
+
+The check of a search file and the command line use this module, and importing Ray is slow.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,50 +10,55 @@ from typing import Any, NamedTuple
 from ...results.database.store import Store
 from ..config.schema import SearchSection
 
-Curve = Sequence[tuple[int, float]]  # (epoch, val_accuracy), epochs rising
+Curve = Sequence[tuple[int, float]]  # (epoch, val_accuracy) in increasing order of epochs
 
 
-class Earlier(NamedTuple):
-    """A trial of an earlier driver of this run: its place in the run, and how it did."""
+class EarlierTrial(NamedTuple):
+    """A trial from before the run was resumed: its number in the run, and its learning curve."""
 
     number: int
     curve: Curve
 
 
-def earlier_trials(store: Store, run_id: int) -> list[Earlier]:
-    """The trials of a run that have been trained for an epoch at least."""
+def earlier_trials(store: Store, run_id: int) -> list[EarlierTrial]:
+    """Return the trials of a run that were trained for at least one epoch."""
     return [
-        Earlier(trial.number, store.curve(trial.trial).get("val_accuracy", []))
+        EarlierTrial(trial.number, store.curve(trial.trial).get("val_accuracy", []))
         for trial in store.history(run_id)
         if trial.epochs_done
     ]
 
 
-def brackets_that_fit(search: SearchSection, epochs: int) -> int:
-    """How many brackets Hyperband can have: each lets a trial train ``reduction_factor`` times as long as the last.
+def max_brackets(search: SearchSection, epochs: int) -> int:
+    """Return how many brackets Hyperband can have for trials of at most ``epochs`` epochs.
 
-    A bracket whose first mark is the last epoch stops nothing; it is Hyperband's hedge against curves that cross.
+    Each bracket lets its trials train ``reduction_factor`` times as long as the previous one before it may stop them.
+    A bracket whose first milestone is the last epoch stops no trial; it protects Hyperband against crossing curves.
     """
+    # a loop, not a logarithm: rounding of floats could lose the bracket that ends exactly at the last epoch
     count, grace = 0, search.grace_epochs
     while grace <= epochs:
         count, grace = count + 1, grace * search.reduction_factor
     return count
 
 
-def shares(brackets: int, factor: int) -> list[int]:
-    """Trials of each bracket in one round, the one that stops most first: n of Hyperband's algorithm 1.
+def bracket_sizes(brackets: int, factor: int) -> list[int]:
+    """Return the number of trials of each bracket in one round: n of Hyperband's algorithm 1.
 
-    >>> shares(3, 3)
+    The first bracket stops most trials, the last one none or few.
+
+    >>> bracket_sizes(3, 3)
     [9, 5, 3]
     """
     return [math.ceil(brackets / (s + 1) * factor**s) for s in reversed(range(brackets))]
 
 
 def check_scheduler(search: SearchSection, epochs: int) -> None:
-    """Raise ``ValueError`` where the settings of ``[search]`` cannot work for trials of at most ``epochs`` epochs."""
+    """Raise ``ValueError`` if the scheduler settings of ``[search]`` cannot work for at most ``epochs`` epochs."""
+    # an ignored setting would mislead: the user expects brackets that no other scheduler has
     if search.brackets is not None and search.scheduler != "hyperband":
         raise ValueError(
-            f"search.brackets are hyperband's, but the scheduler is {search.scheduler!r}; leave brackets out"
+            f'search.brackets needs search.scheduler = "hyperband", but got {search.scheduler!r}; leave brackets out'
         )
     if search.scheduler == "none":
         return
@@ -58,26 +66,26 @@ def check_scheduler(search: SearchSection, epochs: int) -> None:
         _check_brackets(search, epochs)
     elif search.grace_epochs > epochs:
         raise ValueError(
-            f"search.grace_epochs must be at most recipe.epochs, but got {search.grace_epochs} and {epochs}; lower it, "
-            "train for longer, or leave search.scheduler out"
+            f"search.grace_epochs must be at most recipe.epochs, but got {search.grace_epochs} and {epochs}; lower "
+            "grace_epochs, raise recipe.epochs, or leave search.scheduler out"
         )
 
 
 def _check_brackets(search: SearchSection, epochs: int) -> None:
-    fit = brackets_that_fit(search, epochs)
+    most = max_brackets(search, epochs)
     facts: Mapping[str, Any] = {
         "grace_epochs": search.grace_epochs,
         "reduction_factor": search.reduction_factor,
         "recipe.epochs": epochs,
     }
-    said = ", ".join(f"{name} {value}" for name, value in facts.items())
-    if fit < 2:
+    values = ", ".join(f"{name} {value}" for name, value in facts.items())
+    # with one bracket Hyperband equals asynchronous successive halving, which is the scheduler asha
+    if most < 2:
         raise ValueError(
-            "search.scheduler: hyperband needs two brackets, grace_epochs * reduction_factor <= recipe.epochs, but got "
-            f"{said}; lower reduction_factor, train for longer, or take asha"
+            "search.scheduler: hyperband needs at least two brackets (grace_epochs * reduction_factor <= "
+            f"recipe.epochs), but got {values}; lower reduction_factor, raise recipe.epochs, or use asha"
         )
-    if search.brackets is not None and not 2 <= search.brackets <= fit:
+    if search.brackets is not None and not 2 <= search.brackets <= most:
         raise ValueError(
-            f"search.brackets must be from 2 to the {fit} that fit, but got {search.brackets} ({said}); "
-            "leave it out to have all"
+            f"search.brackets must be from 2 to {most}, but got {search.brackets} ({values}); leave it out to use all"
         )

@@ -1,6 +1,7 @@
-"""Stopping rules: Ray Tune's, told what happened under an earlier driver. Imports Ray, so it is imported late.
+"""Stopping rules: the schedulers of Ray Tune, with a state that survives a resume. Import it late: it imports Ray.
 
-Tune keeps its schedulers' marks in its own snapshots; here they are rebuilt from the store's curves.
+Tune saves the state of its schedulers in its own snapshots. Here the state is computed again from the curves in the
+store.
 """
 
 import json
@@ -14,146 +15,161 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from ...results.database.store import Store
 from ..config.schema import SearchSection
-from .settings import Earlier, brackets_that_fit, earlier_trials, shares
+from .settings import EarlierTrial, bracket_sizes, earlier_trials, max_brackets
 
-TOLD: dict[str, Any] = {"time_attr": "epoch", "metric": "val_accuracy", "mode": "max"}
+RULE_ARGUMENTS: dict[str, Any] = {"time_attr": "epoch", "metric": "val_accuracy", "mode": "max"}
 
 
-class Known(NamedTuple):
-    """A trial as Tune's rules see one: by its place in the run, the same when it comes again after a worker's death."""
+class RuleTrial(NamedTuple):
+    """A trial as the rules of Tune see it, identified by its number in the run.
+
+    After the death of its worker a trial gets a new object and a new id in Tune. The number stays the same, and tuples
+    with equal numbers are equal keys, so that a rule counts the trial only once.
+    """
 
     trial_id: str
 
     @classmethod
     def of(cls, trial: Any) -> tuple[int, Any]:
-        """The number of one of Tune's trials, and the trial for its rule."""
+        """Return the number of a trial of Tune, and the trial for its rule."""
         number = int(json.loads(trial.config["trial"])["number"])
         return number, cls(str(number))
 
 
-class InOrder(FIFOScheduler):
-    """First in, first out, and no worker started in vain.
+class OfferOnceFIFO(FIFOScheduler):
+    """A first-in-first-out scheduler that offers each trial to Tune only once, so that every started worker is used.
 
-    Tune asks which trial is to run whenever it looks. Told of one for which a worker is being started, it ends that
-    worker where another one is free; where trials take less time than workers take to start, a single worker would do
-    all of them. So each trial is named once: a new one takes the free worker.
+    Tune asks for the next trial in every iteration of its loop. If the answer is a trial whose worker is still
+    starting, and another worker is free, Tune ends the starting worker and uses the free one. If trials take less time
+    than the start of a worker, one worker would then train all trials. Here a free worker gets a new trial instead.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._named: set[str] = set()
+        self._offered: set[str] = set()
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         pending = (trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING)
-        new = min((trial for trial in pending if trial.trial_id not in self._named), key=Known.of, default=None)
+        new = min((trial for trial in pending if trial.trial_id not in self._offered), key=RuleTrial.of, default=None)
         if new is not None:
-            self._named.add(new.trial_id)
+            self._offered.add(new.trial_id)
         return new
 
 
-class Rule(InOrder, ABC):
-    """A scheduler that passes trials on to Tune's rule for them; failures, which have no epoch, stay out of it."""
+class StoppingRule(OfferOnceFIFO, ABC):
+    """A scheduler that passes each trial to its rule of Tune.
 
-    def __init__(self, earlier: Sequence[Earlier]) -> None:
+    The result of a failed trial has no epoch, so failures do not influence the rules.
+    """
+
+    def __init__(self, earlier: Sequence[EarlierTrial]) -> None:
         super().__init__()
+        # in the order of the trials' numbers, as an uninterrupted run with one worker would add them
         for number, curve in earlier:
             rule: Any = self._rule(number)
-            rule.on_trial_add(None, Known(str(number)))
+            rule.on_trial_add(None, RuleTrial(str(number)))
             for epoch, accuracy in curve:
-                self._recall(rule, Known(str(number)), {"epoch": epoch, "val_accuracy": accuracy})
+                self._replay(rule, RuleTrial(str(number)), {"epoch": epoch, "val_accuracy": accuracy})
 
     @abstractmethod
     def _rule(self, number: int) -> TrialScheduler:
-        """The rule for the trial of this number."""
+        """Return the rule for the trial with this number."""
 
     @abstractmethod
-    def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Tell ``rule`` of an epoch that a trial has behind it; what the rule would do about it is done already."""
+    def _replay(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Add the result of an earlier epoch to ``rule``; its decision is ignored, because the epoch is over."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        number, known = Known.of(trial)
-        self._rule(number).on_trial_add(tune_controller, known)
+        number, rule_trial = RuleTrial.of(trial)
+        self._rule(number).on_trial_add(tune_controller, rule_trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        number, known = Known.of(trial)
-        return str(self._rule(number).on_trial_result(tune_controller, known, result))
+        number, rule_trial = RuleTrial.of(trial)
+        return str(self._rule(number).on_trial_result(tune_controller, rule_trial, result))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        number, known = Known.of(trial)
-        if "epoch" in result:
-            self._rule(number).on_trial_complete(tune_controller, known, result)
+        number, rule_trial = RuleTrial.of(trial)
+        if "epoch" in result:  # a failure has none
+            self._rule(number).on_trial_complete(tune_controller, rule_trial, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        number, known = Known.of(trial)
-        self._rule(number).on_trial_error(tune_controller, known)
+        number, rule_trial = RuleTrial.of(trial)
+        self._rule(number).on_trial_error(tune_controller, rule_trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        number, known = Known.of(trial)
-        self._rule(number).on_trial_remove(tune_controller, known)
+        number, rule_trial = RuleTrial.of(trial)
+        self._rule(number).on_trial_remove(tune_controller, rule_trial)
 
 
-class Halving(Rule):
-    """Asynchronous successive halving in one bracket or several, a trial's bracket told by its number.
+class SuccessiveHalving(StoppingRule):
+    """Asynchronous successive halving in one or several brackets; the number of a trial decides its bracket.
 
-    ``grace`` are the epochs before a trial of each bracket may be stopped, ``shares`` how many trials in a row go to
-    each; then it begins again with the first.
+    ``grace`` is, for each bracket, the number of epochs before it may stop a trial. ``sizes`` is the number of
+    consecutive trials of each bracket; after the last bracket the first one continues.
     """
 
     def __init__(
-        self, grace: Sequence[int], shares: Sequence[int], epochs: int, factor: int, earlier: Sequence[Earlier]
+        self, grace: Sequence[int], sizes: Sequence[int], epochs: int, factor: int, earlier: Sequence[EarlierTrial]
     ) -> None:
+        # one scheduler for each bracket, because Tune's own brackets are drawn at random (see make_scheduler)
         self._brackets = [
-            ASHAScheduler(**TOLD, max_t=epochs, grace_period=first, reduction_factor=factor) for first in grace
+            ASHAScheduler(**RULE_ARGUMENTS, max_t=epochs, grace_period=first, reduction_factor=factor)
+            for first in grace
         ]
-        self._ends = list(accumulate(shares))
-        super().__init__(earlier)
+        self._ends = list(accumulate(sizes))
+        super().__init__(earlier)  # last, because it uses the brackets
 
     def bracket(self, number: int) -> int:
-        """The bracket of the trial of this number."""
-        place = number % self._ends[-1]
-        return next(bracket for bracket, end in enumerate(self._ends) if place < end)
+        """Return the bracket of the trial with this number."""
+        index = number % self._ends[-1]
+        return next(bracket for bracket, end in enumerate(self._ends) if index < end)
 
     def _rule(self, number: int) -> TrialScheduler:
         return self._brackets[self.bracket(number)]
 
-    def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
+    def _replay(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
         rule.on_trial_result(None, trial, result)
 
 
-class Median(Rule):
-    """Tune's median stopping rule."""
+class MedianStopping(StoppingRule):
+    """The median stopping rule of Tune."""
 
-    def __init__(self, grace: int, earlier: Sequence[Earlier]) -> None:
-        # an endless slice: with too few trials to compare it would pause one, for checkpoints of Tune's own
+    def __init__(self, grace: int, earlier: Sequence[EarlierTrial]) -> None:
+        # an infinite time slice: with too few trials to compare, the rule would else pause a trial, and a paused trial
+        # needs a checkpoint of Tune, which these runs do not write
         slice_: Any = math.inf
-        self._median = MedianStoppingRule(**TOLD, grace_period=grace, min_time_slice=slice_)
+        self._median = MedianStoppingRule(**RULE_ARGUMENTS, grace_period=grace, min_time_slice=slice_)
         super().__init__(earlier)
 
     def _rule(self, number: int) -> TrialScheduler:
         return self._median
 
-    def _recall(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
-        rule.on_trial_complete(None, trial, result)  # as a result it might be stopped twice, which the rule refuses
+    def _replay(self, rule: Any, trial: Any, result: dict[str, Any]) -> None:
+        # on_trial_result could stop the trial a second time, which the rule rejects with an assertion
+        rule.on_trial_complete(None, trial, result)
 
 
 def make_scheduler(search: SearchSection, epochs: int, store: Store, run_id: int) -> Any:
-    """Tune's scheduler, told of the run's earlier trials: a resumed run stops by the marks of an unbroken one.
+    """Return the scheduler for Tune; it knows the run's earlier trials and decides as in an uninterrupted run.
 
-    ``epochs`` is the most epochs that a trial of the run can have.
+    ``epochs`` is the largest number of epochs of any trial of the run.
 
     * ``none``: first in, first out.
     * ``asha``: asynchronous successive halving (Li et al. 2020, arXiv 1810.05934).
     * ``hyperband``: the brackets of Hyperband (Li et al. 2018, arXiv 1603.06560), each halved asynchronously as section
-      3 of the former paper proposes. Tune's synchronous Hyperband pauses trials until a bracket is full, and a searcher
-      that proposes one at a time would wait for trials that wait for it; Tune's asynchronous one draws a trial's
-      bracket from numpy's global generator. Here the trial's number tells its bracket, after a resume too.
-    * ``median``: stopped, and never paused, below the median of the running means (Golovin et al. 2017, section 3.2).
+      3 of the former paper proposes. Tune's synchronous Hyperband pauses trials until a bracket is full: a searcher
+      that makes one proposal at a time would wait for these trials, and they for it. Tune's asynchronous Hyperband
+      draws the bracket of a trial from the global generator of numpy. Here the trial's number decides the bracket,
+      also after a resume.
+    * ``median``: stops a trial below the median of the running means and never pauses one (Golovin et al. 2017,
+      section 3.2).
     """
     if search.scheduler == "none":
-        return InOrder()
+        return OfferOnceFIFO()
     earlier = earlier_trials(store, run_id)
     if search.scheduler == "median":
-        return Median(search.grace_epochs, earlier)
-    count = 1 if search.scheduler == "asha" else search.brackets or brackets_that_fit(search, epochs)
+        return MedianStopping(search.grace_epochs, earlier)
+    count = 1 if search.scheduler == "asha" else search.brackets or max_brackets(search, epochs)
     grace = [search.grace_epochs * search.reduction_factor**bracket for bracket in range(count)]
-    return Halving(grace, shares(count, search.reduction_factor), epochs, search.reduction_factor, earlier)
+    sizes = bracket_sizes(count, search.reduction_factor)
+    return SuccessiveHalving(grace, sizes, epochs, search.reduction_factor, earlier)

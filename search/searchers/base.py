@@ -15,10 +15,10 @@ from .unexplored import Unexplored
 
 @dataclass(frozen=True)
 class Proposal:
-    """What to try next: an architecture inside the budget, the recipe to train it with, and its decisions.
+    """The next trial to run: an architecture inside the budget, its training recipe and its decisions.
 
-    ``choices`` maps the path of each choice of the space to the index of the option taken. Raises ``TypeError`` where
-    a field has another type, ``ValueError`` for a negative index.
+    ``choices`` maps the path of each choice of the space to the index of the selected option. Raises ``TypeError`` if
+    a field has the wrong type, ``ValueError`` if an index is negative.
     """
 
     architecture: Architecture
@@ -39,17 +39,18 @@ class Proposal:
 
     @property
     def key(self) -> tuple[str, Recipe]:
-        """What makes two proposals the same trial."""
+        """The identity of the trial: two proposals with equal keys are the same trial."""
         return self.architecture.fingerprint, self.recipe
 
 
 class Searcher(ABC):
-    """Proposes what to try next, from history alone.
+    """Base class of searchers: proposes the next trial from the history alone.
 
-    A resumed search builds a new searcher, passes it the same history and gets the same proposals: a searcher may keep
-    between two calls only what it could compute again from the history, to save time. It never proposes an
-    architecture outside the constrained space, never an (architecture, recipe) pair that is in the history, and no
-    architecture twice before each one that fits has been tried.
+    A resumed search builds a new searcher, passes it the same history and gets the same proposals. A searcher may
+    therefore keep only caches between two calls: values that it can compute again from the history.
+
+    A searcher never proposes an architecture outside the constrained space, and never an (architecture, recipe) pair
+    that is in the history. It proposes no architecture twice before it has proposed every feasible one.
     """
 
     def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
@@ -59,13 +60,14 @@ class Searcher(ABC):
 
     @abstractmethod
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
-        """Return the next proposal, or None where nothing new is left; ``rng`` is the only source of randomness."""
+        """Return the next proposal, or None if no new trial is left; ``rng`` is the only source of randomness."""
 
     def propose(self, architecture: Architecture, recipe: Recipe) -> Proposal:
-        """Return a proposal with the decisions read back from ``architecture``.
+        """Return a proposal whose decisions are decoded from ``architecture``.
 
-        Raises ``ValueError`` where the architecture is not a point of the space.
+        Raises ``ValueError`` if the architecture is not a point of the space.
         """
+        # decoding gives one architecture the same choices, no matter which searcher built it and how
         decisions = decisions_of(self.sieve.space, architecture)
         if decisions is None:
             raise ValueError(
@@ -74,6 +76,6 @@ class Searcher(ABC):
         return Proposal(architecture, recipe, decisions)
 
     def random_proposal(self, history: History, rng: random.Random) -> Proposal | None:
-        """Return what random search would propose: uniform over what is unexplored; None where nothing is."""
-        drawn = self.unexplored.draw(history, rng)
-        return None if drawn is None else self.propose(*drawn)
+        """Return the proposal of random search: uniform over the unexplored trials; None if none is left."""
+        trial = self.unexplored.draw(history, rng)
+        return None if trial is None else self.propose(*trial)

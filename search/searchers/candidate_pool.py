@@ -1,4 +1,7 @@
-"""A pool of candidates: thousands of architectures inside a budget, as codes."""
+"""The candidate pool: thousands of architectures inside a budget, as codes.
+
+A code is a row of edge numbers: the path of one architecture through the graph of the space (see ``Codes``).
+"""
 
 import itertools
 import random
@@ -15,20 +18,21 @@ from ...spaces.constrained.sampling import Draw
 from ...spaces.constrained.vectorized import Batch, Codes
 from ...spaces.search_space.space import Decisions
 
-MAX_REJECTION_DRAWS = 500_000  # from the whole space
-POOL_SIZE = 20_000  # codes kept of those that fit
-SMALL_POOL_SIZE = 2_000  # codes kept where draws from the whole space hardly ever fit
-MAX_TABLE_DRAWS = 20  # for each code of the pool; a table in buckets overshoots at times
+MAX_REJECTION_DRAWS = 500_000  # draws from the whole space, before those outside the budget are rejected
+POOL_SIZE = 20_000  # feasible codes in the pool
+SMALL_POOL_SIZE = 2_000  # feasible codes in the pool if draws from the whole space almost never fit
+MAX_TABLE_DRAWS = 20  # attempts for each code of the small pool: a bucket count table also draws infeasible paths
 
 
 class CandidatePool:
-    """Codes of the architectures that fit: drawn, or neighbours of one. Rows are as long as the longest path."""
+    """Codes of feasible architectures: random ones, or the neighbours of one. Rows are as long as the longest path."""
 
     def __init__(self, sieve: ConstrainedSpace) -> None:
         self.sieve = sieve
         self._draws = Draw(sieve)
+        # bytes, because arrays cannot be keys of a dictionary
         self._code_of: dict[str, bytes] = {}  # fingerprint -> code
-        self._fingerprint_of: dict[bytes, str] = {}  # and back
+        self._fingerprint_of: dict[bytes, str] = {}  # code -> fingerprint
 
     @property
     def batch(self) -> Batch:
@@ -36,20 +40,23 @@ class CandidatePool:
         return self._draws.batch
 
     def draw(self, n: int, rng: random.Random) -> Codes:
-        """Draw up to ``n`` different codes of what fits, in random order."""
+        """Draw up to ``n`` different codes from the pool, in random order; returns (n, steps)."""
         return self._pool[rng.sample(range(len(self._pool)), min(n, len(self._pool)))]
 
     def neighbours(self, code: Codes, rng: random.Random) -> Codes:
-        """Return all that fits and differs from ``code`` in one edge; the edges after it stay where they still can."""
+        """Return all feasible codes that differ from ``code`` (steps,) in one edge; returns (n, steps).
+
+        The edges after the changed one stay the same where they still exist; the others are drawn by ``rng``.
+        """
         rows, node, row = list[list[int]](), 0, code.tolist()
-        for step, taken in enumerate(code[code >= 0].tolist()):
+        for step, current_edge in enumerate(code[code >= 0].tolist()):
             prefix = row[:step]
             rows += [
-                self._completed([*prefix, edge], self._targets[self._starts[node] + edge], row, rng)
+                self._complete([*prefix, edge], self._targets[self._starts[node] + edge], row, rng)
                 for edge in range(self._n_edges[node])
-                if edge != taken
+                if edge != current_edge
             ]
-            node = self._targets[self._starts[node] + taken]
+            node = self._targets[self._starts[node] + current_edge]
         codes = np.array(rows, dtype=np.int32).reshape(len(rows), self._n_steps)
         return _unique(codes[self.batch.fits(codes)]) if rows else codes
 
@@ -58,8 +65,9 @@ class CandidatePool:
         return np.frombuffer(self._bytes(fingerprint, choices), dtype=np.int32)
 
     def unexplored(self, codes: Codes, history: History) -> Codes:
-        """Return the codes of which ``history`` has no trial."""
+        """Return the ``codes`` (n, steps) that have no trial in ``history``."""
         explored = history.fingerprints
+        # the code of a trial is computed once; later calls only look it up
         if not explored <= self._code_of.keys():
             for trial in history:
                 self._bytes(trial.fingerprint, trial.choices)
@@ -79,20 +87,25 @@ class CandidatePool:
 
     @cached_property
     def _pool(self) -> Codes:
-        """Codes drawn once, the same in every process: uniform over what fits, or walked where draws find nothing."""
+        """The codes of the pool: a uniform sample of the feasible ones, or the first of a walk if draws find none.
+
+        The seed is fixed, so that every process, and a resumed run, has the same pool.
+        """
         if self._draws.plain:
+            # 10 % more draws than needed on average, because the feasible share is an estimate
             n = int(min(MAX_REJECTION_DRAWS, 1.1 * POOL_SIZE / self._draws.share))
             codes = self.batch.draw(n, np.random.default_rng(0))
             return _unique(self._padded(codes[self.batch.fits(codes)][:POOL_SIZE]))
         rng, table = random.Random(0), self._draws.from_table
+        # the table is empty if no architecture is inside its limits: then no attempt can succeed
         attempts = (table.attempt(rng) for _ in range(MAX_TABLE_DRAWS * SMALL_POOL_SIZE if table.cumulated else 0))
         paths = list(itertools.islice((path for path in attempts if path is not None), SMALL_POOL_SIZE))
         if not paths:
             paths = [path_at(self.sieve, index) for index, _ in itertools.islice(walk(self.sieve), SMALL_POOL_SIZE)]
         return _unique(np.stack([self._row(self.batch.code(path)) for path in paths]))
 
-    def _completed(self, numbers: list[int], node: int, row: list[int], rng: random.Random) -> list[int]:
-        """Extend ``numbers``, which lead to ``node``, to a whole path: as in ``row`` where it can, else at random."""
+    def _complete(self, numbers: list[int], node: int, row: list[int], rng: random.Random) -> list[int]:
+        """Extend ``numbers``, a path to ``node``, to a complete path: with the edges of ``row``, else random ones."""
         starts, n_edges, targets = self._starts, self._n_edges, self._targets
         while node >= 0:
             number, count = row[len(numbers)], n_edges[node]
@@ -104,25 +117,26 @@ class CandidatePool:
 
     @cached_property
     def _starts(self) -> list[int]:
-        """The position of each node's first edge among all edges."""
+        """The position of each node's first edge among all edges; a list, because single look-ups are faster in it."""
         starts: list[int] = self.batch.first.tolist()
         return starts
 
     @cached_property
     def _n_edges(self) -> list[int]:
-        """The number of edges from each node, the one that ends the path included."""
+        """The number of edges of each node, including the one that ends the path."""
         return [end - start for start, end in zip(self._starts, [*self._starts[1:], len(self._targets)], strict=True)]
 
     @cached_property
     def _targets(self) -> list[int]:
+        """The node that each edge leads to; -1 if the edge ends the path."""
         targets: list[int] = self.batch.targets.tolist()
         return targets
 
     @cached_property
     def _n_steps(self) -> int:
-        """The number of edges of the longest path, the one that ends it included."""
+        """The number of edges of the longest path, including the one that ends it."""
         longest: dict[Node, int] = {}
-        for node in self.sieve.graph.order:
+        for node in self.sieve.graph.order:  # the targets of a node come before it
             longest[node] = 1 + max((longest[edge.target] for edge in node.edges), default=0)
         return longest[self.sieve.graph.start]
 
@@ -134,6 +148,9 @@ class CandidatePool:
 
 
 def _unique(codes: Codes) -> Codes:
-    """Drop repeated codes and keep the order: the pool is cut off, and sorted codes would favour the first options."""
+    """Drop repeated codes and keep the order: the pool is truncated, and sorted codes would favour the first options.
+
+    ``np.unique`` alone would sort the codes.
+    """
     _, first = np.unique(codes, axis=0, return_index=True)
     return codes[np.sort(first)]

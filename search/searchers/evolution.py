@@ -1,4 +1,4 @@
-"""Evolutionary searchers: regularised evolution and NSGA-II, with the crossover and mutation that they share."""
+"""Evolutionary searchers: regularised evolution and NSGA-II, with their common crossover and mutation."""
 
 import math
 import random
@@ -15,21 +15,21 @@ from .ranking import score
 from .recipe_sampling import Values, cross_values, mutate_values, recipe_of, values_of
 from .unexplored import IsNew
 
-POPULATION = 20  # the papers' 100 is more than most searches here train
-N_INITIAL = 10  # scored trials before the first crossover; until then, uniform over what fits
-TOURNAMENT = 5  # of the population, of which the best is a parent: a quarter of it, as in the paper
+POPULATION = 20  # the papers use 100, which is more trials than most searches here train
+N_INITIAL = 10  # scored trials before the first crossover; until then, proposals are uniform over the feasible ones
+TOURNAMENT = 5  # trials drawn from the population, the best is a parent: a quarter of the population, as in the paper
 CROSSOVER_PROBABILITY = 0.5
 RECIPE_MUTATION_PROBABILITY = 0.5
-MAX_TRIES = 20  # results that are not new, before one is drawn at random
+MAX_TRIES = 20  # children that are not new, before a random proposal replaces them
 DEFAULT_OBJECTIVES = ("val_accuracy", "macs")
 
 
 class Evolution(Searcher):
-    """Regularised evolution (Real et al. 2019, arXiv 1802.01548): parents come from the youngest trials, good or not.
+    """Regularised evolution (Real et al. 2019, arXiv 1802.01548): the population is the youngest scored trials.
 
-    A parent is the best of a sample of the population. Unlike in the paper, half of the proposals have two parents,
-    each is repaired into the budget, and none is made twice. Age is the trial's number, so that the order in which
-    workers finish hardly matters.
+    A parent is the best trial of a sample of the population. Three things differ from the paper: half of the proposals
+    have two parents, each proposal is repaired into the budget, and no trial is proposed twice. The age of a trial is
+    its number, so that the order in which workers finish has little influence.
     """
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
@@ -46,11 +46,14 @@ def _best_of_sample(alive: Sequence[Trial], rng: random.Random) -> Trial:
 
 
 class NSGA2(Searcher):
-    """NSGA-II (Deb et al. 2002): several objectives at once, such as accuracy against multiply-accumulates.
+    """NSGA-II (Deb et al. 2002): several objectives together, such as accuracy against multiply-accumulates.
 
-    The parents are the first fronts of all trials, thinned where they crowd; the nearer the front, the likelier.
-    A trial without one of the objectives (one that failed, or whose latency was not measured) is no parent. Unlike in
-    the paper, a proposal is made when it is asked for, not a generation at a time: no worker waits.
+    The population is the first fronts of all trials; the last front is cut by crowding distance. A parent is the
+    better of two random members, so trials of the first front are parents more often. A trial without a value for an
+    objective (it failed, or its latency was not measured) is never a parent.
+
+    Unlike in the paper, each call of :meth:`ask` makes one proposal, not a whole generation: no worker has to wait for
+    the end of a generation.
     """
 
     def __init__(
@@ -61,7 +64,10 @@ class NSGA2(Searcher):
             if name not in OBJECTIVES:
                 raise ValueError(f"search.objectives: {unknown('objective', name, OBJECTIVES)}")
         if not objectives or len(set(objectives)) < len(objectives):
-            raise ValueError(f"search.objectives must be different ones, at least one, but got {list(objectives)}")
+            raise ValueError(
+                f"search.objectives must be at least one name, each only once, but got {list(objectives)}; "
+                "leave out the repeated names, or leave the key out for the defaults"
+            )
         self.objectives = tuple(objectives)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
@@ -73,14 +79,16 @@ class NSGA2(Searcher):
 
 
 def _better_of_two(ranked: Sequence[Trial], rng: random.Random) -> Trial:
+    # binary tournament selection, as in the paper: the smaller index is the better rank
     return ranked[min(rng.randrange(len(ranked)) for _ in range(2))]
 
 
 def survivors(trials: Sequence[Trial], objectives: Sequence[str], most: int = POPULATION) -> list[Trial]:
-    """Return the ``most`` best, in order: front by front, and inside a front by falling crowding distance."""
+    """Return the ``most`` best trials in order: front by front, in a front by decreasing crowding distance."""
     chosen: list[Trial] = []
     for front in fronts(trials, objectives):
         distance = crowding(front, objectives)
+        # the id breaks ties, so that a resumed run selects the same survivors
         chosen += sorted(front, key=lambda trial: (-distance[trial.trial], trial.trial))
         if len(chosen) >= most:
             break
@@ -88,10 +96,10 @@ def survivors(trials: Sequence[Trial], objectives: Sequence[str], most: int = PO
 
 
 def crowding(front: Sequence[Trial], objectives: Sequence[str]) -> dict[int, float]:
-    """Return the crowding distance of each trial of a front, by its id.
+    """Return the crowding distance of each trial of a front, by trial id.
 
-    It is the sum over the objectives of the gap between the trial's two neighbours, as a fraction of the front's whole
-    range; the ends of the front have an infinite distance.
+    It is the sum over the objectives of the gap between the trial's two neighbours, as a fraction of the front's
+    range in this objective. The ends of the front have an infinite distance, so that they always survive.
     """
     distance = dict.fromkeys((trial.trial for trial in front), 0.0)
     for name in objectives:
@@ -106,27 +114,28 @@ def crowding(front: Sequence[Trial], objectives: Sequence[str]) -> dict[int, flo
 def cross_and_mutate(
     searcher: Searcher, history: History, mother: Trial, father: Trial, rng: random.Random
 ) -> Proposal | None:
-    """Return a new proposal made from the two trials, always inside the budget.
+    """Return a new proposal derived from the two trials, always inside the budget.
 
-    After ``MAX_TRIES`` results that are not new it is uniform over what is left; None where nothing is.
+    After ``MAX_TRIES`` children that are not new, return a random proposal instead; None if no new trial is left.
     """
     is_new = searcher.unexplored.is_new(history)
     for _ in range(MAX_TRIES):
-        proposal = _varied(searcher, mother, father, is_new, rng)
+        proposal = _child(searcher, mother, father, is_new, rng)
         if proposal is not None:
             return proposal
     return searcher.random_proposal(history, rng)
 
 
-def _varied(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: random.Random) -> Proposal | None:
-    """Return the result of the crossover where it is new, else with one decision mutated; None where neither is new."""
+def _child(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: random.Random) -> Proposal | None:
+    """Return the result of the crossover if it is new, else a mutation of it; None if neither is new."""
     sieve, recipes = searcher.sieve, searcher.recipes
     decisions, values = None, _values(searcher, mother)
-    crossed = mother.trial != father.trial and rng.random() < CROSSOVER_PROBABILITY
-    if crossed:
+    has_two_parents = mother.trial != father.trial and rng.random() < CROSSOVER_PROBABILITY
+    if has_two_parents:
         values = cross_values(values, _values(searcher, father), rng)
         decisions = crossover(sieve, mother.choices, father.choices, rng)
-    # a parent may lie outside: trials have run out of memory since, or an earlier run had a wider budget
+    # a parent may be outside the budget: out-of-memory failures have lowered the limit since then, or the trial comes
+    # from an earlier run with a wider budget
     decisions = decisions or repair(sieve, mother.choices, rng)
     if decisions is None:
         return None
@@ -134,6 +143,7 @@ def _varied(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng
         values = mutate_values(recipes, values, rng)
     architecture, recipe = sieve.space.architecture(decisions), recipes.fill(values)
     if not is_new(architecture.fingerprint, recipe):
+        # without a crossover the child equals its parent, so this mutates most children of one parent
         mutated = mutate(sieve, decisions, rng)
         if mutated is None:
             return None

@@ -1,8 +1,8 @@
-"""Features of architectures and recipes for the Gaussian process, for thousands of codes at a time.
+"""Features of architectures and recipes for the Gaussian process, computed for thousands of codes together.
 
-For each choice which option was taken, how often each option was taken anywhere in the network, the logarithms of
-parameters and multiply-accumulates, and the number of layers. All are sums over the edges of a path through the
-space's graph, so two encodings of one network have the same features.
+The features of an architecture are: the option selected at each choice, how often each option is selected anywhere in
+the network, and the logarithms of its parameters, multiply-accumulates and number of layers. All are sums over the
+edges of a path through the graph of the space, so two encodings of one network have the same features.
 """
 
 import random
@@ -23,21 +23,22 @@ from .candidate_pool import CandidatePool
 from .recipe_sampling import Values
 
 Floats = NDArray[np.float64]
-Columns = list[tuple[int, Floats]]  # the number of a group, and the value of one of its columns for each option
+Columns = list[tuple[int, Floats]]  # (group number, value of the column for each option (n_options,))
 Positions = dict[tuple[str, int], int]  # (path of a choice, index of an option) -> its position among all options
 
 COSTS = ("params", "macs", "layers")
-COUNT_SCALE = 0.5  # of one more use of an option, where a step from one option to another is 1
+# the unit of all scales is the distance between two options of one choice
+COUNT_SCALE = 0.5  # distance of one more use of an option
 COST_SAMPLES = 1024  # draws that estimate the range of a cost
-RANGE_SCALE = 2.0  # the range of a cost, where a step from one option to another is 1
-ONE_HOT = 0.5**0.5  # of the option taken: two options without order are one step apart
+RANGE_SCALE = 2.0  # length of the range of a cost or of a recipe's range
+ONE_HOT = 0.5**0.5  # value of the selected option in one-hot columns: the distance of two options is then 1
 
 
 class ScaledFeatures:
-    """Features of architectures with recipes, scaled so that a step from one option to another is 1.
+    """Scaled features of architectures with recipes: the distance of two options of one choice is 1.
 
-    ``groups[column]`` is the number of the column's group: those of :class:`Features`, then one for each free
-    parameter of the recipe.
+    ``groups`` (d,) is the group number of each column: first the groups of :class:`Features`, then one group for each
+    free parameter of the recipe.
     """
 
     def __init__(self, pool: CandidatePool, recipes: RecipeSpace) -> None:
@@ -49,18 +50,22 @@ class ScaledFeatures:
         self.groups = np.concatenate([self._features.groups, np.repeat(np.arange(len(widths)) + first, widths)])
         logs = self._features.of(pool.draw(COST_SAMPLES, random.Random(0)))[:, -len(COSTS) :]
         self._low, high = logs.min(axis=0), logs.max(axis=0)
+        # dividing by infinity sets the scale of a cost that never varies to 0
         self._scale = RANGE_SCALE / np.where(high > self._low, high - self._low, np.inf)
         limited = [column for column, name in enumerate(COSTS) if name in pool.sieve.limited]
         self._limited = limited or [COSTS.index("params"), COSTS.index("macs")]
 
     def of(self, codes: Codes, recipes: Sequence[Values]) -> Floats:
-        """Return one row for each code with its recipe; the recipes are repeated where there are fewer than codes."""
+        """Return the features (n, d) of ``codes`` (n, steps) with ``recipes``, repeated if they are fewer than n."""
         encoded = [[part for name, encode in self._encoders.items() for part in encode(one[name])] for one in recipes]
         rows = np.array(encoded, dtype=float).reshape(len(recipes), -1)
         return np.concatenate([self._scaled(codes), rows[np.arange(len(codes)) % len(recipes)]], axis=1)
 
     def size(self, codes: Codes) -> Floats:
-        """Return how large each is: the mean of its scaled log costs, only of the limited ones where any is limited."""
+        """Return the size (n,) of each architecture: the mean of its scaled log costs.
+
+        Only limited costs count; without a limited one, parameters and multiply-accumulates do.
+        """
         return np.asarray(self._scaled(codes)[:, -len(COSTS) :][:, self._limited].mean(axis=1))
 
     def _scaled(self, codes: Codes) -> Floats:
@@ -74,11 +79,12 @@ def _any_value(parameter: Choice | Range) -> Any:
 
 
 def _encoder(parameter: Choice | Range) -> Callable[[Any], list[float]]:
-    """Return the function that encodes a value: its position on the range or among rising options, else one-hot."""
+    """Return a function that encodes a value: its position in the range or among rising options, else one-hot."""
     if isinstance(parameter, Range):
         return lambda value: [RANGE_SCALE * parameter.fraction(value)]
     options = parameter.options
     if rising(options):
+        # the rank, not the value: options such as 8, 16, 64 are evenly spaced
         positions = {option: position / max(len(options) - 1, 1) for position, option in enumerate(options)}
         return lambda value: [positions[value]]
     one_hot = {option: [ONE_HOT * (option == other) for other in options] for option in options}
@@ -86,10 +92,11 @@ def _encoder(parameter: Choice | Range) -> Callable[[Any], list[float]]:
 
 
 class Features:
-    """The features of a batch's codes. ``groups[column]`` is the number of the column's group, from 0 on.
+    """Unscaled features of the codes of a batch; ``groups`` (d,) is the group number of each column, from 0.
 
-    Each choice is a group, all counts are one, and so is each cost. Options that are rising numbers lie on a line,
-    others all lie one step apart.
+    Each choice is one group, all counts together are one group, and each cost is one group. The Gaussian process has
+    one weight for each group. Options that are rising numbers share one column; any two other options of a choice have
+    the same distance.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -104,21 +111,24 @@ class Features:
         self.groups = np.array([*kinds, *range(first, first + len(COSTS))])
 
     def of(self, codes: Codes) -> Floats:
-        """Return one row for each code; costs as logarithms."""
-        taken, costs = self._sums(codes)
-        return np.concatenate([np.minimum(taken, 1.0) @ self._columns, np.log(np.maximum(costs, 1.0))], axis=1)
+        """Return the features (n, d) of ``codes`` (n, steps); the last columns are the logarithms of the costs."""
+        selected, costs = self._sums(codes)
+        # a repeated block selects an option several times, which still counts as selected once
+        return np.concatenate([np.minimum(selected, 1.0) @ self._columns, np.log(np.maximum(costs, 1.0))], axis=1)
 
     def _sums(self, codes: Codes) -> tuple[Floats, Floats]:
-        taken = np.zeros((len(codes), len(self._positions)))
+        """Return how often each code selects each option (n, n_options), and its costs (n, 3)."""
+        selected = np.zeros((len(codes), len(self._positions)))
         costs = np.tile(self._first_cost, (len(codes), 1))
         rows, node = np.arange(len(codes)), np.zeros(len(codes), dtype=np.int64)
+        # all codes take one step together; ``rows`` are those whose path has not ended
         for column in codes.T:
             edge = self.batch.first[node] + column[rows]
-            taken[rows] += self._edge_table[0][edge]
+            selected[rows] += self._edge_table[0][edge]
             costs[rows] += self._edge_table[1][edge]
             node = self.batch.targets[edge]
             rows, node = rows[node >= 0], node[node >= 0]
-        return taken, costs
+        return selected, costs
 
     @property
     def _first_cost(self) -> Floats:
@@ -127,17 +137,17 @@ class Features:
 
     @cached_property
     def _edge_table(self) -> tuple[Floats, Floats]:
-        """For each edge of the batch, which options it takes (1 or 0), and its costs."""
-        nodes = list(reversed(self.batch.constrained.graph.order))
-        taken = np.zeros((len(self.batch.targets), len(self._positions)))
+        """For each edge of the batch: the options that it selects (1 or 0), and its costs."""
+        nodes = list(reversed(self.batch.constrained.graph.order))  # the order of ``Batch``
+        selected = np.zeros((len(self.batch.targets), len(self._positions)))
         costs = np.zeros((len(self.batch.targets), len(COSTS)))
         for first, node in zip(self.batch.first, nodes, strict=True):
             for position, edge in enumerate(node.edges, start=int(first)):
-                taken[position, [self._positions[pair] for pair in edge.choices if pair in self._positions]] = 1
+                selected[position, [self._positions[pair] for pair in edge.choices if pair in self._positions]] = 1
                 costs[position] = [*edge.cost[:2], len(edge.layers)]
             if node.last is not None:
                 costs[int(first) + len(node.edges)] = [*node.last[:2], 0]
-        return taken, costs
+        return selected, costs
 
 
 def _pairs(graph: Graph) -> list[tuple[str, int]]:
@@ -145,40 +155,48 @@ def _pairs(graph: Graph) -> list[tuple[str, int]]:
 
 
 def _choice_columns(options_at: dict[str, tuple[Any, ...]], positions: Positions) -> Columns:
-    """Return for rising numbers a mark that there is a choice and a line, for other options a mark each."""
+    """Return the columns of each choice: two for options that are rising numbers, else one for each option."""
     columns: Columns = []
     for group, (path, options) in enumerate(sorted(options_at.items())):
-        own = [positions[path, index] for index in range(len(options))]
+        option_positions = [positions[path, index] for index in range(len(options))]
         if rising(options):
-            columns.append((group, _column(positions, own, [1.0] * len(own))))
-            columns.append((group, _column(positions, own, np.linspace(0, 1, len(own)).tolist())))
+            # the first column shows that the choice applies: without it the first option, 0 in the second column,
+            # would equal a choice that does not apply
+            columns.append((group, _column(positions, option_positions, [1.0] * len(option_positions))))
+            scale = np.linspace(0, 1, len(option_positions)).tolist()
+            columns.append((group, _column(positions, option_positions, scale)))
         else:
-            columns += [(group, _column(positions, [position], [ONE_HOT])) for position in own]
+            columns += [(group, _column(positions, [position], [ONE_HOT])) for position in option_positions]
     return columns
 
 
 def _count_columns(group: int, options_at: dict[str, tuple[Any, ...]], positions: Positions) -> Columns:
-    """Return how often each option is taken at any choice of its name; an option of a single choice adds nothing."""
-    alike: dict[tuple[str, str], list[int]] = {}
+    """Return a column for each option that several choices of one name have: how often any of them selects it.
+
+    An option of a single choice gets no column, because its column would repeat that of the choice.
+    """
+    equal_options: dict[tuple[str, str], list[int]] = {}
     for path, options in sorted(options_at.items()):
         field = path.rpartition(".")[2].rstrip("'0123456789")
         for index, option in enumerate(options):
-            alike.setdefault((field, _text(option)), []).append(positions[path, index])
-    return [(group, _column(positions, own, [COUNT_SCALE] * len(own))) for own in alike.values() if len(own) > 1]
+            equal_options.setdefault((field, _text(option)), []).append(positions[path, index])
+    groups = [equal for equal in equal_options.values() if len(equal) > 1]
+    return [(group, _column(positions, equal, [COUNT_SCALE] * len(equal))) for equal in groups]
 
 
 def _text(option: Any) -> str:
-    """Return an option as text: a block, or a sequence of blocks, by its kind, a value as it is."""
+    """Return an option as text: the label of a block or of a sequence of blocks, the ``repr`` of a value."""
     block = isinstance(option, Block | Repeat | Choice) or (isinstance(option, tuple) and not _plain(option))
     return label(option) if block else repr(option)
 
 
 def _plain(values: tuple[Any, ...]) -> bool:
-    """Return whether a sequence holds values, as the widths of an inception block's branches do."""
+    """Return whether a sequence holds plain values, such as the widths of an inception block's branches."""
     return bool(values) and not any(isinstance(value, Block | Repeat | Choice | tuple) for value in values)
 
 
-def _column(positions: Positions, own: Sequence[int], values: Sequence[float]) -> Floats:
+def _column(positions: Positions, option_positions: Sequence[int], values: Sequence[float]) -> Floats:
+    """Return a column (n_options,) with ``values`` at ``option_positions`` and 0 elsewhere."""
     column = np.zeros(len(positions))
-    column[list(own)] = values
+    column[list(option_positions)] = values
     return column

@@ -1,8 +1,8 @@
-"""Gaussian process regression: exact, over grouped features (Rasmussen and Williams 2006, algorithm 2.1).
+"""Exact Gaussian process regression over grouped features (Rasmussen and Williams 2006, algorithm 2.1).
 
-Matern 5/2 with a weight for each group of features, a scale and noise, fitted by maximum a posteriori. It is written
-here because no library has all that a searcher needs: one weight for all features of a choice, priors on the weights,
-and a fit of 200 trials in tens of milliseconds.
+The kernel is Matern 5/2 with a weight for each group of features, a scale and noise, fitted by maximum a posteriori.
+It is implemented here because no library has everything that the searcher needs: one weight for all features of a
+choice, priors on the weights, and a fit of 200 trials in tens of milliseconds.
 
 Shapes: n trials, m candidates, d features, g groups.
 """
@@ -19,15 +19,15 @@ from scipy.special import ndtr, ndtri
 Floats = NDArray[np.float64]
 Groups = NDArray[np.int64]  # (d,): the group of each feature, 0 to g - 1
 
-# log-normal priors: median, standard deviation of the logarithm
+# log-normal priors: (median, standard deviation of the logarithm)
 WEIGHT_PRIOR, SCALE_PRIOR, NOISE_PRIOR = (0.3, 1.2), (1.0, 0.7), (0.02, 1.5)
-MIN_NOISE = 1e-4  # of targets with unit variance
-MAX_ITERATIONS = 40  # of the fit
+MIN_NOISE = 1e-4  # noise variance of targets with unit variance; keeps the kernel matrix positive definite
+MAX_ITERATIONS = 40  # L-BFGS iterations of one fit
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The fitted values: a weight for each group (g,), the variance of the process and that of the noise."""
+    """The fitted hyperparameters: a weight for each group (g,), the variances of the process and of the noise."""
 
     groups: Floats
     scale: float
@@ -35,8 +35,9 @@ class Weights:
 
 
 def fit_weights(x: Floats, z: Floats, groups: Groups) -> Weights:
-    """Fit the weights to ``z`` (n,) at ``x`` (n, d) by maximum a posteriori."""
+    """Fit the weights to the targets ``z`` (n,) at ``x`` (n, d) by maximum a posteriori."""
     g = int(groups.max()) + 1
+    # squared distances in each group (g, n, n): they do not depend on the weights, so they are computed once
     distances = np.stack([cdist(x[:, groups == i], x[:, groups == i], "sqeuclidean") for i in range(g)])
     medians = np.log([WEIGHT_PRIOR[0]] * g + [SCALE_PRIOR[0], NOISE_PRIOR[0]])
     stds = np.array([WEIGHT_PRIOR[1]] * g + [SCALE_PRIOR[1], NOISE_PRIOR[1]])
@@ -46,6 +47,7 @@ def fit_weights(x: Floats, z: Floats, groups: Groups) -> Weights:
         deviation = (t - medians) / stds
         return value + 0.5 * float(deviation @ deviation), gradient + deviation / stds
 
+    # the logarithms are optimised, which keeps all values positive; the bounds keep their exponentials finite
     bounds, options = [(-9, 4)] * (g + 2), {"maxiter": MAX_ITERATIONS}
     result = minimize(loss, medians, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     fitted = np.exp(result.x)
@@ -53,7 +55,11 @@ def fit_weights(x: Floats, z: Floats, groups: Groups) -> Weights:
 
 
 def _loss(values: Floats, distances: Floats, z: Floats) -> tuple[float, Floats]:
-    """Return -log likelihood of ``z`` and its gradient in the logarithms of ``values`` (weights, scale, noise)."""
+    """Return the negative log likelihood of ``z`` and its gradient by the logarithms of ``values``.
+
+    ``values`` (g + 2,) are the weights, the scale and the noise; ``distances`` (g, n, n) are squared. The constant of
+    the likelihood is left out.
+    """
     g, n = len(distances), len(z)
     weights, scale, noise = values[:g], values[g], values[g + 1]
     root = np.sqrt(5 * (weights @ distances.reshape(g, -1)).reshape(n, n))
@@ -74,20 +80,22 @@ def _loss(values: Floats, distances: Floats, z: Floats) -> tuple[float, Floats]:
 
 
 class Posterior:
-    """The posterior of the function, given ``z`` (n,) at ``x`` (n, d)."""
+    """The posterior of the function, given the targets ``z`` (n,) at ``x`` (n, d)."""
 
     def __init__(self, weights: Weights, groups: Groups, x: Floats, z: Floats) -> None:
-        self._weights, self._stretch = weights, np.sqrt(weights.groups[groups])
-        self._x = x * self._stretch
+        # a weight of a squared distance is the square of a factor of the features
+        self._weights, self._feature_scale = weights, np.sqrt(weights.groups[groups])
+        self._x = x * self._feature_scale
         kernel = self._kernel(self._x) + weights.noise * np.eye(len(x))
         self._lower = np.linalg.cholesky(kernel)
         self._solved = cho_solve((self._lower, True), z)
 
     def at(self, x: Floats) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation at ``x`` (m, d): (m,) each."""
-        kernel = self._kernel(x * self._stretch)
-        spread = solve_triangular(self._lower, kernel.T, lower=True)
-        variance = np.maximum(self._weights.scale - (spread**2).sum(axis=0), 1e-12)
+        """Return the mean (m,) and the standard deviation (m,) at ``x`` (m, d)."""
+        kernel = self._kernel(x * self._feature_scale)
+        whitened = solve_triangular(self._lower, kernel.T, lower=True)
+        # rounding can make the variance at an observed point slightly negative
+        variance = np.maximum(self._weights.scale - (whitened**2).sum(axis=0), 1e-12)
         return np.asarray(kernel @ self._solved), np.sqrt(variance)
 
     def _kernel(self, x: Floats) -> Floats:
@@ -96,14 +104,17 @@ class Posterior:
 
 
 def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """Return the expected improvement over ``best`` (Jones et al. 1998): what is below it counts as zero."""
+    """Return the expected improvement (m,) over ``best`` (Jones et al. 1998); values below ``best`` count as zero."""
     u = (mean - best) / deviation
     density = np.exp(-0.5 * u**2) / np.sqrt(2 * np.pi)
     return np.asarray(deviation * (u * ndtr(u) + density))
 
 
 def normal_scores(values: Floats) -> Floats:
-    """Return the ranks of ``values`` as quantiles of the standard normal, equal ones averaged: outliers lose weight."""
+    """Return the ranks of ``values`` (n,) as quantiles of the standard normal; ties get their mean rank.
+
+    Ranks reduce the influence of outliers, such as failed trials.
+    """
     _, rank, count = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(count)
     middle = ends - (count - 1) / 2

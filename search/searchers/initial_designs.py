@@ -1,4 +1,4 @@
-"""Initial designs: the networks and the recipe that a run tries first."""
+"""Initial designs: the networks, and the recipe, of a run's first trials."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,22 @@ from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpac
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 
-# "SGD with momentum, batch norm and dropout usually works very well": the defaults of Recipe are all but the dropout,
-# and the blocks have the batch norm
+# "SGD with momentum, batch norm and dropout usually works very well": Recipe has SGD with momentum by default, the
+# blocks have batch norm, so only the dropout differs from the defaults of Recipe
 DEFAULTS: Mapping[str, Any] = {"dropout": 0.1}
 
 
 def default_recipe(recipes: RecipeSpace) -> Recipe:
-    """Return the recipe of ``recipes`` nearest to the default: each free parameter at its default or the next to it."""
+    """Return the recipe of ``recipes`` nearest to the default recipe.
+
+    Each free parameter has its default value, or the nearest value that the space allows.
+    """
     defaults = {name: DEFAULTS.get(name, getattr(recipes.kind, name)) for name in recipes.holes}
     return recipes.fill({name: _nearest(parameter, defaults[name]) for name, parameter in recipes.holes.items()})
 
 
 def _nearest(parameter: Choice | Range, default: Any) -> Any:
-    """Return the value nearest to ``default``; the first option where options are words and none is the default."""
+    """Return the value nearest to ``default``; the first option if no option is a number or the default."""
     if isinstance(parameter, Range):
         return min(max(default, parameter.low), parameter.high)
     if default in parameter.options:
@@ -34,10 +37,10 @@ def _nearest(parameter: Choice | Range, default: Any) -> Any:
 
 
 def designs_of(start_from: Sequence[str | Mapping[str, Any]], sieve: ConstrainedSpace) -> list[Architecture]:
-    """Return the designs that ``search.start_from`` lists, by name, from a file or as an architecture's JSON.
+    """Return the designs of ``search.start_from``: names, paths of JSON files, or architectures as JSON.
 
-    Raises ``ValueError`` for one that cannot be read or is no point of the space, :class:`BudgetError` for one outside
-    the budget.
+    Raises ``ValueError`` if a design cannot be read or is not a point of the space, :class:`BudgetError` if it is
+    outside the budget.
     """
     designs = []
     for entry in start_from:
@@ -52,15 +55,19 @@ def designs_of(start_from: Sequence[str | Mapping[str, Any]], sieve: Constrained
 
 
 def check_design(design: Architecture, sieve: ConstrainedSpace, name: str | None = None) -> None:
-    """Raise ``ValueError`` for a design that is no point of the space, ``BudgetError`` for one outside the budget."""
+    """Check that a run can start from ``design``; ``name`` is its name in the search file, for the message.
+
+    Raises ``ValueError`` if the design is not a point of the space, ``BudgetError`` if it is outside the budget.
+    """
     prefix = f"search.start_from: {name or design}"
     space = sieve.space
     if sieve.graph.path(design) is None:
         raise ValueError(
-            f"{prefix} is no point of the space {space.name!r}, which goes from {space.input_shape} to {space.classes} "
-            "classes; leave it out, or add its options to the space"
+            f"{prefix} is not a point of the space {space.name!r}, which maps images {space.input_shape} to "
+            f"{space.classes} classes; leave it out, or add its options to the space"
         )
     if not sieve.allows(design):
+        # broken() compares exact costs only: if it finds none, the predicted latency is above its limit
         broken = ", ".join(sieve.budget.broken(cost(design, sieve.batch_size))) or "its predicted latency is too long"
         raise BudgetError(f"{prefix} is outside the budget: {broken}; leave it out, or raise the limits")
 
@@ -77,10 +84,15 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"there is no such file in {Path.cwd()}; write an architecture's JSON there") from None
+        raise ValueError(
+            f"the file must exist, but there is none in {Path.cwd()}; write the JSON of an architecture to it, or "
+            "correct the path"
+        ) from None
     except OSError as error:
-        raise ValueError(f"it cannot be read: {error.strerror}") from None
-    except RecursionError:
-        raise ValueError("it nests too deeply for an architecture") from None
+        raise ValueError(
+            f"the file must be readable, but got {error.strerror}; check its path and permissions"
+        ) from None
+    except RecursionError:  # json.loads recurses into nested lists
+        raise ValueError("the JSON is nested too deeply for an architecture; write the file again") from None
     except ValueError as error:
-        raise ValueError(f"it is no JSON: {error}") from None
+        raise ValueError(f"the file must hold JSON, but got {error}; write the file again") from None

@@ -1,4 +1,4 @@
-"""Recipes drawn, enumerated, crossed and mutated."""
+"""Operations on recipes: draw, enumerate, cross and mutate."""
 
 import itertools
 import random
@@ -13,21 +13,24 @@ from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 
 MUTATION_STD = 0.2  # standard deviation of a mutation, as a fraction of the range's own scale
 
-Values = Mapping[str, Any]  # free parameter -> value: all that distinguishes the recipes of one space
+Values = Mapping[str, Any]  # free parameter -> value; recipes of one space differ in nothing else
 
 
 def draw_recipe(recipes: RecipeSpace, rng: random.Random) -> Recipe:
-    """Draw a recipe, each free parameter on its own: options uniformly, ranges uniformly on their own scale."""
+    """Draw a recipe, each free parameter independently: uniform over its options, or over its range.
+
+    A range is uniform on its own scale: linear or logarithmic.
+    """
     return recipes.fill(draw_values(recipes, rng))
 
 
 def draw_values(recipes: RecipeSpace, rng: random.Random) -> Values:
-    """Draw the values of one recipe."""
+    """Draw the values of one recipe; see :func:`draw_recipe`."""
     return {name: _draw(parameter, rng) for name, parameter in recipes.holes.items()}
 
 
 def values_of(recipes: RecipeSpace, recipe: Recipe) -> Values:
-    """Return the values of ``recipe``."""
+    """Return the values of the free parameters of ``recipe``."""
     return {name: getattr(recipe, name) for name in recipes.holes}
 
 
@@ -36,18 +39,19 @@ def _draw(parameter: Choice | Range, rng: random.Random) -> Any:
 
 
 def all_recipes(recipes: RecipeSpace) -> Iterator[Recipe]:
-    """Yield every recipe of a finite space, in the order of the options."""
+    """Yield every recipe of a finite space once, in the order of the options."""
     parameters = recipes.holes
     seen: set[Recipe] = set()
     for values in itertools.product(*map(_options, parameters.values())):
         recipe = recipes.fill(dict(zip(parameters, values, strict=True)))
-        if recipe not in seen:  # a choice that does not apply makes no other recipe
+        # two rows of values give one recipe if they differ only in a parameter that does not apply to it
+        if recipe not in seen:
             seen.add(recipe)
             yield recipe
 
 
 def finite(recipes: RecipeSpace) -> bool:
-    """Return whether the recipes can be listed: every free parameter has options, or a range of whole numbers."""
+    """Return whether the recipes can be enumerated: every free parameter has options or an integer range."""
     return all(isinstance(parameter, Choice) or parameter.integer for parameter in recipes.holes.values())
 
 
@@ -56,7 +60,7 @@ def _options(parameter: Choice | Range) -> Sequence[Any]:
 
 
 def mutate_values(recipes: RecipeSpace, values: Values, rng: random.Random) -> Values:
-    """Return ``values`` with one of them changed: another option, or a step along the range's own scale."""
+    """Return ``values`` with one of them mutated: another option, or a Gaussian step on the range's own scale."""
     parameters = recipes.holes
     if not parameters:
         return values
@@ -72,20 +76,21 @@ def _mutate(parameter: Choice | Range, value: Any, rng: random.Random) -> Any:
 
 
 def cross_values(mother: Values, father: Values, rng: random.Random) -> Values:
-    """Take each value from one of the two."""
+    """Return the crossover of two recipes: each value is that of one parent, with equal probability."""
     return {name: rng.choice((mother, father))[name] for name in mother}
 
 
 def recipe_of(recipe: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a trial's record; equal records are parsed once."""
-    return _parsed(tuple(recipe.items()))
+    # searchers parse the whole history at each proposal; a tuple, because a cache needs hashable arguments
+    return _parse(tuple(recipe.items()))
 
 
 @lru_cache(maxsize=65_536)
-def _parsed(items: tuple[tuple[str, Any], ...]) -> Recipe:
+def _parse(items: tuple[tuple[str, Any], ...]) -> Recipe:
     return recorded_recipe(dict(items))
 
 
 def explored_pairs(history: History) -> set[tuple[str, Recipe]]:
-    """Return the (fingerprint, recipe) of every trial in ``history``, whatever its state."""
+    """Return the (fingerprint, recipe) of every trial in ``history``, in any state."""
     return {(trial.fingerprint, recipe_of(trial.recipe)) for trial in history}

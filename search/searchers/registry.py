@@ -1,4 +1,4 @@
-"""The table of searchers by name."""
+"""Registry of the searchers: the names of ``search.searcher`` and their classes."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -51,12 +51,15 @@ def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
 def make_searcher(
     name: str, sieve: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] | None = None
 ) -> Searcher:
-    """Build the searcher of that name; raise ``ValueError`` for an unknown name or objectives it does not support."""
+    """Build the searcher called ``name``; without ``objectives`` it has its defaults.
+
+    Raises ``ValueError`` for an unknown name, and for objectives that the searcher does not support.
+    """
     build = look_up(SEARCHERS, name, "searcher")
     if objectives is not None and build is not NSGA2 and list(objectives) != ["val_accuracy"]:
         raise ValueError(
-            f"search.objectives: {name} maximises val_accuracy alone, but got {list(objectives)}; "
-            'take searcher = "nsga2", or leave the objectives out'
+            f'search.objectives must be ["val_accuracy"] for the searcher {name}, but got {list(objectives)}; '
+            'use searcher = "nsga2", or leave the objectives out'
         )
     if objectives is not None and build is NSGA2:
         return NSGA2(sieve, recipes, objectives)

@@ -1,4 +1,4 @@
-"""What a run proposes: initial designs first, then its searcher, both below the memory that has run out."""
+"""The search plan of a run: initial designs first, then its searcher, both below the smallest out-of-memory failure."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -15,21 +15,21 @@ from .recipe_sampling import draw_recipe
 
 
 class SearchPlan(Searcher):
-    """The source of a run's proposals: a searcher, and what comes before it.
+    """The source of a run's proposals: a searcher, and the initial designs that precede it.
 
     :meth:`ask` applies these steps in order:
 
-    1. After an out-of-memory failure everything is restricted to architectures with less predicted memory than the
-       smallest that failed: such a trial failed because of its size and would fail again.
+    1. After an out-of-memory failure, all proposals need less predicted memory than the smallest trial that failed.
+       Such a trial failed because of its size, and a larger one would fail again.
     2. The first of ``designs`` that is not in the history is proposed, with a random recipe.
-    3. Without one, the searcher is asked. It sees the ``earlier`` trials of other runs before those of its own: it
-       learns from them and repeats none; they do not count as trials of the run.
-    4. The first trial of the run gets the default recipe where ``default_recipe_first``: a baseline for the others.
+    3. If no such design is left, the searcher is asked. It sees the ``earlier`` trials of other runs before those of
+       this run: it learns from them and repeats none, but they do not count as trials of this run.
+    4. If ``default_recipe_first``, the first trial of the run gets the default recipe: a baseline for the others.
 
-    ``build`` makes the searcher for a constrained space: once for ``sieve``, and once more whenever a failure lowers
-    the memory limit. All state follows from the history, so that a resumed run makes the same proposals.
+    ``build`` makes the searcher for a constrained space: once for ``sieve``, and again whenever a failure lowers the
+    memory limit. All state can be computed from the history, so that a resumed run makes the same proposals.
 
-    Raises ``ValueError`` for a design that is no point of the space, ``BudgetError`` for one outside the budget.
+    Raises ``ValueError`` if a design is not a point of the space, ``BudgetError`` if it is outside the budget.
     """
 
     def __init__(
@@ -63,14 +63,18 @@ class SearchPlan(Searcher):
         return proposal
 
     def _searcher_below(self, limit: int | None) -> Searcher:
-        """Return the searcher over what needs fewer than ``limit`` bytes; ``BudgetError`` where nothing does."""
+        """Return the searcher over the architectures with less than ``limit`` bytes of predicted training memory.
+
+        Raises ``BudgetError`` if no architecture needs less.
+        """
+        # a searcher caches what it computed for its space, so it is built again only when the limit changes
         if limit != self._limit:
             sieve = self.sieve if limit is None else limit_memory(self.sieve, limit - 1)
             self._searcher, self._limit = self._build(sieve), limit
         return self._searcher
 
     def _initial(self, sieve: ConstrainedSpace, history: History, rng: random.Random) -> Proposal | None:
-        """Return the next of the designs inside ``sieve``, or None where each of them was tried."""
+        """Return the next design inside ``sieve``, or None if each of them is in the history."""
         new = (design for design in self.designs if design.fingerprint not in history.fingerprints)
         design = next(filter(sieve.allows, new), None)
         return None if design is None else self.propose(design, draw_recipe(self.recipes, rng))
@@ -79,29 +83,32 @@ class SearchPlan(Searcher):
         if not self._earlier:
             return history
         if history.trials and self._earlier[0].run != history.trials[0].run:
-            # only once: searchers recognise trials by identity
+            # only once: searchers cache by the identity of trial objects, so these must stay the same objects
             self._earlier = _renumbered(self._earlier, history.trials[0].run)
         return History((*self._earlier, *history.trials))
 
 
 def _renumbered(trials: Sequence[Trial], run: str) -> tuple[Trial, ...]:
-    """Return ``trials`` as trials of ``run`` before all of its own: the last one has number -1."""
+    """Return ``trials`` as trials of ``run`` that precede its own: they have negative numbers, the last one has -1."""
     return tuple(replace(trial, run=run, number=index - len(trials)) for index, trial in enumerate(trials))
 
 
 def oom_bytes(history: History) -> int | None:
-    """Return the least predicted training memory of the trials that ran out of memory, in bytes; None without one."""
+    """Return the smallest predicted training memory in bytes of the trials that ran out of memory; None if none did."""
     return min((trial.memory_bytes for trial in history if trial.fail_kind is FailKind.OOM), default=None)
 
 
 def limit_memory(sieve: ConstrainedSpace, most: int) -> ConstrainedSpace:
-    """Return ``sieve`` with at most ``most`` bytes of predicted training memory; an existing lower limit stays.
+    """Return ``sieve`` with an upper limit of ``most`` bytes of predicted training memory.
 
-    Raises ``BudgetError`` where nothing is left.
+    An existing upper limit stays if it is lower. Raises ``BudgetError`` if no architecture fits.
     """
     budget = sieve.budget
     if most < (budget.min_memory_bytes or 0):
-        raise BudgetError(f"nothing fits: memory_bytes must be at most {most:,}, at least {budget.min_memory_bytes:,}")
+        raise BudgetError(
+            f"no architecture fits: memory_bytes must be at most {most:,}, because a trial ran out of memory or the "
+            f"device has no more, but budget.min_memory_bytes is {budget.min_memory_bytes:,}; lower it"
+        )
     limit = most if budget.memory_bytes is None else min(most, budget.memory_bytes)
     limited = ConstrainedSpace(sieve.space, replace(budget, memory_bytes=limit), sieve.batch_size, sieve.latency_model)
     check_feasible(limited)

@@ -1,4 +1,4 @@
-"""Bayesian search by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), kept inside the budget."""
+"""Bayesian search with Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), repaired into the budget."""
 
 import random
 import warnings
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-N_INITIAL = 10  # finished trials before the estimator is asked; until then, uniform over what fits
-MAX_DRAWS = 4  # draws of the estimator, each repaired and mutated, before a uniform sample is taken instead
-MAX_MUTATIONS = 8  # mutations of a draw that was tried already
-MAX_TRIALS = 200  # trials that the estimator sees, and up to WINDOW_STEP more: its time grows with them
-WINDOW_STEP = 50
+N_INITIAL = 10  # finished trials before the estimator is used; until then, proposals are uniform over the feasible ones
+MAX_DRAWS = 4  # draws of the estimator, each repaired and mutated, before a random proposal replaces them
+MAX_MUTATIONS = 8  # mutations of a draw that is not new
+MAX_TRIALS = 200  # trials that the estimator sees, plus up to WINDOW_STEP more: its time grows with their number
+WINDOW_STEP = 50  # new trials after which the window moves and the study is built again
 
-Distributions = Callable[[Mapping[str, Any]], "dict[str, BaseDistribution]"]  # of a trial's choices, by path
+# a trial's choices -> the distribution of each of its parameters, by path
+Distributions = Callable[[Mapping[str, Any]], "dict[str, BaseDistribution]"]
 
 
 class TPE(Searcher):
-    """Optuna proposes, the constrained space repairs.
+    """Propose draws of Optuna's estimator, repaired into the budget.
 
-    A draw outside the budget is moved inside by as few decisions as possible, one already tried to a neighbour that is
-    new. Trials that a scheduler stopped rank behind those that completed, failed trials behind all others, so that the
-    estimator does not return to what diverged or ran out of memory.
+    A draw outside the budget is repaired greedily, one decision after another; a draw that is not new is mutated until
+    it is. Trials that a scheduler stopped rank below completed ones, failed trials below all others, so that the
+    estimator avoids regions where trials diverged or ran out of memory.
     """
 
     def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
@@ -43,7 +44,7 @@ class TPE(Searcher):
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         if len(history.finished) < N_INITIAL:
             return self.random_proposal(history, rng)
-        self._study.follow(history)
+        self._study.update(history)
         is_new = self.unexplored.is_new(history)
         for _ in range(MAX_DRAWS):
             draw = self._study.draw(rng)
@@ -54,7 +55,7 @@ class TPE(Searcher):
         return self.random_proposal(history, rng)
 
     def _decisions(self, draw: "Draw") -> dict[str, int]:
-        """Return the estimator's decisions, inside the budget or not."""
+        """Return the decisions that the estimator draws; they may break the budget."""
         decisions: dict[str, int] = {}
 
         def pick(path: str, options: tuple[Any, ...]) -> int:
@@ -65,13 +66,14 @@ class TPE(Searcher):
         return decisions
 
     def _recipe(self, draw: "Draw") -> Recipe:
+        """Return the recipe that the estimator draws."""
         parameters = self.recipes.holes.items()
         return self.recipes.fill({name: draw.take(_path(name), _distribution(one)) for name, one in parameters})
 
     def _repaired(
         self, decisions: Decisions, recipe: Recipe, is_new: IsNew, rng: random.Random
     ) -> dict[str, int] | None:
-        """Return ``decisions`` moved into the budget and, where tried already, on to a neighbour that is new."""
+        """Return ``decisions`` repaired into the budget and mutated until they are new; None if that fails."""
         inside = repair(self.sieve, decisions, rng)
         for _ in range(MAX_MUTATIONS):
             if inside is None:
@@ -82,7 +84,7 @@ class TPE(Searcher):
         return None
 
     def _distributions(self, choices: Decisions) -> "dict[str, BaseDistribution]":
-        """Return the distribution of each of a trial's choices and of each value of its recipe."""
+        """Return the distributions of a trial's choices and of the free parameters of its recipe, by path."""
         distributions = {_path(name): _distribution(one) for name, one in self.recipes.holes.items()}
 
         def replay(path: str, options: tuple[Any, ...]) -> int:
@@ -94,13 +96,13 @@ class TPE(Searcher):
 
 
 def _path(name: str) -> str:
-    """Return the name of a recipe's value among a trial's parameters."""
+    """Return the path of a recipe's parameter in the study; the prefix separates it from the choices of the space."""
     return f"recipe.{name}"
 
 
 def _index_distribution(options: tuple[Any, ...]) -> "BaseDistribution":
-    """Return the distribution of an index of ``options``: ordered where they are rising numbers, else categorical."""
-    import optuna
+    """Return the distribution of an index of ``options``: integers if they are rising numbers, else categories."""
+    import optuna  # here and below: importing Optuna is slow, and other searchers do not need it
 
     if rising(options):
         return optuna.distributions.IntDistribution(0, len(options) - 1)
@@ -108,6 +110,7 @@ def _index_distribution(options: tuple[Any, ...]) -> "BaseDistribution":
 
 
 def _distribution(parameter: Choice | Range) -> "BaseDistribution":
+    """Return the distribution of a free parameter of the recipe."""
     import optuna
 
     if isinstance(parameter, Choice):
@@ -118,20 +121,21 @@ def _distribution(parameter: Choice | Range) -> "BaseDistribution":
 
 
 def window(history: History) -> list[Trial]:
-    """Return what the estimator sees: all of a short history, of a long one the best, the latest and the unfinished.
+    """Return the trials that the estimator sees: all of a short history; the best, latest and unfinished of a long one.
 
-    The trials left out change only each ``WINDOW_STEP`` trials, so that the study is rebuilt only then.
+    The selection changes only every ``WINDOW_STEP`` trials. Between two changes the window only grows, so that the
+    study is extended and not built again.
     """
-    settled = len(history) // WINDOW_STEP * WINDOW_STEP if len(history) > MAX_TRIALS else 0
-    return [*latest_and_best(history.trials[:settled], MAX_TRIALS), *history.trials[settled:]]
+    n_thinned = len(history) // WINDOW_STEP * WINDOW_STEP if len(history) > MAX_TRIALS else 0
+    return [*latest_and_best(history.trials[:n_thinned], MAX_TRIALS), *history.trials[n_thinned:]]
 
 
 class Study:
-    """Optuna's study of one history, extended as the history grows. :meth:`follow` can rebuild it at any time.
+    """An Optuna study of one history, extended as the history grows; :meth:`update` can build it again at any time.
 
-    Paths that always occur together are drawn together (what Optuna calls groups), and only those that are asked for:
-    a choice inside an option that was not taken costs nothing. Optuna's own ``group=True`` computes them again from
-    every trial at every ask.
+    Paths that always occur together form a group, as in Optuna, and are drawn together. A group is drawn only when one
+    of its paths is needed, so a choice inside an unselected option costs no time. Optuna's own ``group=True`` is not
+    used, because it computes the groups again from every trial at every ask.
     """
 
     def __init__(self, distributions: Distributions) -> None:
@@ -139,40 +143,41 @@ class Study:
         self._start()
 
     def _start(self) -> None:
-        self._study: optuna.Study | None = None
-        self._trials: list[Trial] = []
+        self._study: optuna.Study | None = None  # created by the first update, which imports Optuna
+        self._trials: list[Trial] = []  # the trials of the study, in its order
         self._groups: list[dict[str, BaseDistribution]] = []
-        self._shapes: set[frozenset[str]] = set()
+        self._path_sets: set[frozenset[str]] = set()  # sets of paths that the groups already respect
 
-    def follow(self, history: History) -> None:
-        """Add what is new in ``history``; start again where it does not continue the one added before."""
+    def update(self, history: History) -> None:
+        """Add the new trials of ``history`` to the study; start again if it does not continue the last history."""
         trials = window(history)
         if not self._continued_by(trials):
             self._start()
         if self._study is None:
-            self._study = _empty()
+            self._study = _empty_study()
         for position, trial in enumerate(trials):
             if position >= len(self._trials):
                 self._study.add_trial(self._frozen(trial))
                 self._trials.append(trial)
             elif trial is not self._trials[position]:
                 if trial.state.final and not self._trials[position].state.final:
-                    self._study.tell(position + 1, score(trial))  # the study's first trial is the one being drawn
+                    self._study.tell(position + 1, score(trial))  # + 1: trial 0 of the study is the one being drawn
                 self._trials[position] = trial
             else:
                 continue
+            # like Optuna, only ended trials define groups
             if trial.state.final:
-                self._split(trial)
+                self._split_groups(trial)
 
     def _continued_by(self, trials: Sequence[Trial]) -> bool:
-        """Return whether ``trials`` agree with the trials added before, except that some have ended since."""
+        """Return whether ``trials`` begin with the trials of the study, except that some have ended since then."""
         return len(trials) >= len(self._trials) and all(
             new is old or (_observed(new) == _observed(old) if old.state.final else _fixed(new) == _fixed(old))
             for new, old in zip(trials, self._trials, strict=False)
         )
 
     def _frozen(self, trial: Trial) -> "optuna.trial.FrozenTrial":
-        """Convert a trial to Optuna's: complete, with its score as its value, or still running."""
+        """Convert a trial to an Optuna trial: complete with its score as the value, or still running."""
         import optuna
 
         distributions = self._distributions(trial.choices)
@@ -185,12 +190,12 @@ class Study:
             distributions=distributions,
         )
 
-    def _split(self, trial: Trial) -> None:
-        """Divide the groups so that the trial has all of each or nothing of it."""
+    def _split_groups(self, trial: Trial) -> None:
+        """Split the groups so that the trial has either all paths of a group or none."""
         distributions = self._distributions(trial.choices)
-        if frozenset(distributions) in self._shapes:
+        if frozenset(distributions) in self._path_sets:
             return
-        self._shapes.add(frozenset(distributions))
+        self._path_sets.add(frozenset(distributions))
         rest, groups = dict(distributions), []
         for group in self._groups:
             inside = {path: rest.pop(path) for path in group if path in rest}
@@ -199,13 +204,13 @@ class Study:
         self._groups = [*groups, rest] if rest else groups
 
     def draw(self, rng: random.Random) -> "Draw":
-        """Start a draw of the estimator; values are sampled when they are asked for."""
-        assert self._study is not None, "follow a history first"
+        """Start a draw of the estimator; its values are sampled when they are requested."""
+        assert self._study is not None, "call update() before draw()"
         return Draw(self._study, self._groups, rng)
 
 
 class Draw:
-    """One draw: a path's whole group is sampled when the first of its paths is asked for."""
+    """One draw of the estimator: a group is sampled when the first of its paths is requested."""
 
     def __init__(
         self, study: "optuna.Study", groups: "Iterable[dict[str, BaseDistribution]]", rng: random.Random
@@ -217,20 +222,22 @@ class Draw:
         self._drawn: dict[str, Any] = {}
 
     def take(self, path: str, distribution: "BaseDistribution") -> Any:
-        """Return the value at ``path``; one that no finished trial has is drawn by Optuna's prior."""
+        """Return the value at ``path``; a path that no ended trial has is drawn from Optuna's prior."""
         if path not in self._drawn:
             group = self._group.get(path, {path: distribution})
+            # sorted, because the order decides which random numbers a path gets; Optuna never draws single values
             several = {name: one for name, one in sorted(group.items()) if not one.single()}
             self._drawn |= self._sampler.sample_relative(self._study, self._trial, several)
-        if path not in self._drawn:  # a single value, which Optuna never draws
+        if path not in self._drawn:  # a distribution with a single value
             self._drawn[path] = self._sampler.sample_independent(self._study, self._trial, path, distribution)
         return self._drawn[path]
 
 
-def _empty() -> "optuna.Study":
-    """Return a study with one running trial: the one being drawn, which the estimator leaves out."""
+def _empty_study() -> "optuna.Study":
+    """Return a study with one running trial: the one being drawn, which the estimator ignores."""
     import optuna
 
+    # Optuna logs a line for each study and trial, which would mix with the output of the run
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize")
     study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.RUNNING))
@@ -238,18 +245,23 @@ def _empty() -> "optuna.Study":
 
 
 def _sampler(seed: int) -> "optuna.samplers.TPESampler":
+    """Return a sampler with its own seed: a draw depends on ``ask``'s random numbers alone, also after a resume.
+
+    ``constant_liar`` counts running trials as bad ones, so that parallel workers get different proposals.
+    """
     import optuna
 
+    # Optuna warns at each construction, because some of these arguments are experimental
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True)
 
 
 def _fixed(trial: Trial) -> tuple[Any, ...]:
-    """Return what never changes of a trial."""
+    """Return the attributes of a trial that never change."""
     return trial.trial, trial.fingerprint, trial.choices, trial.recipe
 
 
 def _observed(trial: Trial) -> tuple[Any, ...]:
-    """Return all that the estimator sees of a trial that has ended."""
+    """Return everything that the estimator sees of an ended trial."""
     return *_fixed(trial), trial.state.final, score(trial)

@@ -1,4 +1,4 @@
-"""What a history has left unexplored of a constrained space: drawn uniformly, or listed to the last one."""
+"""The unexplored part of a constrained space: what a history has not tried, sampled uniformly or enumerated."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -12,15 +12,15 @@ from ...spaces.constrained.sampling import sample_one
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .recipe_sampling import all_recipes, draw_recipe, explored_pairs, finite
 
-MAX_ARCHITECTURE_DRAWS = 100  # before the unexplored architectures are listed
-MAX_PAIR_DRAWS = 1000  # of an architecture with a recipe, before the unexplored pairs are listed
-IsNew = Callable[[str, Recipe], bool]
+MAX_ARCHITECTURE_DRAWS = 100  # draws of architectures before the unexplored ones are enumerated
+MAX_PAIR_DRAWS = 1000  # draws of (architecture, recipe) pairs before the unexplored ones are enumerated
+IsNew = Callable[[str, Recipe], bool]  # (fingerprint, recipe) -> whether a searcher may propose the pair
 
 T = TypeVar("T")
 
 
 class CachedIterator(Generic[T]):
-    """``items`` from the first, any number of times; each is computed once, when it is first reached."""
+    """An iterable over ``items`` that can be iterated several times; each item is computed once, on first access."""
 
     def __init__(self, items: Iterable[T]) -> None:
         self._cache: list[T] = []
@@ -40,27 +40,32 @@ class CachedIterator(Generic[T]):
 
 
 class Unexplored:
-    """What is left to try: architectures, and once all that fit have been tried, new recipes for them.
+    """The trials that are left: unexplored architectures, and after the last of them new recipes for explored ones.
 
-    The walk over the space is cached as far as it has come, so that it is made once and not at every proposal.
+    The walk over the space is cached, so that each architecture is enumerated once and not at every proposal.
     """
 
     def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
         self.sieve, self.recipes = sieve, recipes
-        # (index, fingerprint) of all that fits, in the order of the indices
+        # (index, fingerprint) of the feasible architectures, in the order of the indices; not the architectures
+        # themselves, which take far more memory
         self.walked = CachedIterator((index, architecture.fingerprint) for index, architecture in walk(sieve))
 
     def indices(self, history: History) -> Iterator[int]:
-        """Yield the indices of the architectures that fit and are not in ``history``."""
+        """Yield the indices of the feasible architectures that are not in ``history``."""
         explored = history.fingerprints
         return (index for index, fingerprint in self.walked if fingerprint not in explored)
 
     def none_left(self, history: History) -> bool:
-        """Return whether every architecture that fits is in ``history``."""
+        """Return whether every feasible architecture is in ``history``."""
+        # fast while much is unexplored: the walk stops at the first new architecture
         return next(self.indices(history), None) is None
 
     def is_new(self, history: History) -> IsNew:
-        """Return whether an architecture (by fingerprint) with a recipe may be proposed, as a function."""
+        """Return a function that decides whether an architecture (by fingerprint) with a recipe may be proposed.
+
+        While unexplored architectures are left, an explored one is not new with any recipe.
+        """
         explored = history.fingerprints
         if not self.none_left(history):
             return lambda fingerprint, recipe: fingerprint not in explored
@@ -68,32 +73,34 @@ class Unexplored:
         return lambda fingerprint, recipe: (fingerprint, recipe) not in pairs
 
     def draw(self, history: History, rng: random.Random) -> tuple[Architecture, Recipe] | None:
-        """Draw one of what is left, each architecture equally likely; None where nothing is."""
+        """Draw one of the unexplored trials, each architecture equally likely; None if none is left."""
         architecture = self._architecture(history, rng)
         if architecture is not None:
             return architecture, draw_recipe(self.recipes, rng)
         return self._pair(history, rng) if self.recipes.holes else None
 
     def _architecture(self, history: History, rng: random.Random) -> Architecture | None:
+        """Draw an unexplored architecture, or None if none is left."""
+        # rejection is cheap while few are explored; near the end it would almost always fail
         for _ in range(MAX_ARCHITECTURE_DRAWS):
             architecture = sample_one(self.sieve, rng)
             if architecture.fingerprint not in history.fingerprints:
                 return architecture
-        left = list(self.indices(history))
-        return architecture_at(self.sieve, rng.choice(left)) if left else None
+        unexplored = list(self.indices(history))
+        return architecture_at(self.sieve, rng.choice(unexplored)) if unexplored else None
 
     def _pair(self, history: History, rng: random.Random) -> tuple[Architecture, Recipe] | None:
-        """Draw a new recipe for an architecture that was tried already."""
+        """Draw an explored architecture with a new recipe, or None if there is none."""
         explored = explored_pairs(history)
         for _ in range(MAX_PAIR_DRAWS):
             architecture, recipe = sample_one(self.sieve, rng), draw_recipe(self.recipes, rng)
             if (architecture.fingerprint, recipe) not in explored:
                 return architecture, recipe
-        if not finite(self.recipes):
+        if not finite(self.recipes):  # continuous ranges cannot be enumerated
             return None
         recipes = list(all_recipes(self.recipes))
-        left = [(index, recipe) for index, name in self.walked for recipe in recipes if (name, recipe) not in explored]
-        if not left:
+        pairs = [(index, recipe) for index, name in self.walked for recipe in recipes if (name, recipe) not in explored]
+        if not pairs:
             return None
-        index, recipe = rng.choice(left)
+        index, recipe = rng.choice(pairs)
         return architecture_at(self.sieve, index), recipe

@@ -1,4 +1,4 @@
-"""Uninformed searchers: random search and grid search, which only look at what was proposed, not at results."""
+"""Uninformed searchers: random search and grid search, which use the proposed trials but not their results."""
 
 import random
 
@@ -13,10 +13,10 @@ from .unexplored import CachedIterator
 
 
 class RandomSearch(Searcher):
-    """Uniform over the architectures that fit, none twice (Bergstra and Bengio 2012).
+    """Random search (Bergstra and Bengio 2012): uniform over the feasible architectures, none twice.
 
-    Each free parameter of the recipe is drawn on its own. Results do not count, only which trials were proposed, so
-    the proposals are the same with one worker or many.
+    Each free parameter of the recipe is drawn independently. Proposals depend only on the trials proposed before, not
+    on their results, so they are the same with one worker or many.
     """
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
@@ -24,10 +24,10 @@ class RandomSearch(Searcher):
 
 
 class Grid(Searcher):
-    """Every architecture that fits with every recipe of the grid, in the order of their indices.
+    """Grid search: every feasible architecture with every recipe of the grid, in the order of their indices.
 
-    Conditional choices count only where they apply, and no point is proposed twice. Raises ``ValueError`` for a recipe
-    with a range, which has no grid.
+    Conditional choices count only where they apply, and no pair is proposed twice. Raises ``ValueError`` if the recipe
+    has a range, because a range has no grid.
     """
 
     def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
@@ -36,13 +36,14 @@ class Grid(Searcher):
             if isinstance(parameter, Range):
                 low, high = parameter.low, parameter.high
                 raise ValueError(
-                    f"a grid needs options to walk through, but recipe.{name} is the range {low} to {high}; "
-                    f"list its values, as in {name} = [{low}, {high}], or take another searcher"
+                    f"the grid searcher needs lists of options, but recipe.{name} is the range {low} to {high}; "
+                    f"list its values, as in {name} = [{low}, {high}], or use another searcher"
                 )
         self._recipes = CachedIterator(all_recipes(recipes))
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         explored = explored_pairs(history)
+        # from the first pair each time: proposals depend on the history alone, so the searcher stores no position
         for index, fingerprint in self.unexplored.walked:
             for recipe in self._recipes:
                 if (fingerprint, recipe) not in explored:

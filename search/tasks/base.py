@@ -1,4 +1,4 @@
-"""The task's contract: what is learned, from what data, and how a trial of it is trained and tested."""
+"""Base classes of tasks: what networks learn, from which data, and how a trial is trained and tested."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,41 +20,43 @@ if TYPE_CHECKING:
 
 
 class TrialFit(Protocol):
-    """A fit as a trial sees it: an epoch per :meth:`step`, resumable; ``history`` holds dataclasses of figures."""
+    """The training of one trial: one epoch per :meth:`step`; it can be saved and resumed."""
+
+    # a protocol, because the fits of models/ cannot import from search/
 
     @property
     def recipe(self) -> Recipe:
-        """How it is trained."""
+        """The training recipe."""
 
     @property
     def history(self) -> Sequence[Any]:
-        """What each epoch did."""
+        """The metrics of each finished epoch, as dataclasses."""
 
     @property
     def module(self) -> "nn.Module":
-        """The network, the first one where there are several."""
+        """The network; with several folds, the network of the first one."""
 
     @property
     def epoch(self) -> int:
-        """Epochs done."""
+        """Number of finished epochs."""
 
     @property
     def done(self) -> bool:
-        """Whether all epochs are done."""
+        """Whether all epochs are finished."""
 
     def step(self) -> Any:
-        """Train for one epoch, then validate."""
+        """Train for one epoch, then validate; return the metrics of the epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed fit needs."""
+        """Return everything that a resumed fit needs."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Continue from ``state``, the result of an earlier :meth:`state_dict`."""
 
 
 @dataclass(frozen=True)
 class StartMetrics:
-    """What a worker measures once, when a fit begins; the values are kept in the store as they are.
+    """Metrics that a worker measures once, at the start of a fit; the store saves the values unchanged.
 
     ``augmentation_cost`` is None for a recipe without augmentation. ``lrs_found`` has an entry for each learning rate
     that ``lr = "auto"`` found: one, or one for each fold.
@@ -66,10 +68,11 @@ class StartMetrics:
 
 @dataclass(frozen=True)
 class FinalMetrics:
-    """What a worker measures once, when a fit is done.
+    """Metrics that a worker measures once, at the end of a fit.
 
-    ``test_accuracy`` is that of the best validation epoch, None where trials are not tested; nothing is selected by it.
-    ``predicted`` says how the validation predictions fall over the classes: ``classes`` and ``top_share``.
+    ``test_accuracy`` is the fraction of correct test predictions with the weights of the best validation epoch, or None
+    if the trial is not tested; it never selects a trial. ``predicted`` describes the distribution of the validation
+    predictions over the classes: ``classes`` and ``top_share``.
     """
 
     test_accuracy: float | None = None
@@ -78,9 +81,9 @@ class FinalMetrics:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why a loss diverged or rose: the metrics of the gradient check, and the first lower rate that trains.
+    """Why a loss diverged or rose: the metrics of the gradient check, and the first lower learning rate that works.
 
-    ``gradients`` is None where the network was too large to check, ``lr`` where no rate trains.
+    ``gradients`` is None if the network was too large to check, ``lr`` is None if no learning rate works.
     """
 
     gradients: Mapping[str, Any] | None
@@ -88,9 +91,9 @@ class Diagnosis:
 
 
 class TrialContext(ABC):
-    """What a worker keeps from trial to trial: the data, ready for fits on its device.
+    """The state that a worker reuses for all its trials: the data on its device.
 
-    ``data.train`` holds the images that trials learn from.
+    ``data.train`` holds the training images; ``input_shape`` is (channels, height, width).
     """
 
     data: Any
@@ -99,10 +102,10 @@ class TrialContext(ABC):
 
     @abstractmethod
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
-        """Return a trial's networks before the first epoch."""
+        """Return the fit of a trial before its first epoch; ``seed`` initialises the weights."""
 
     def start_metrics(self, fit: TrialFit) -> StartMetrics:
-        """Measure what is reported with the first epoch."""
+        """Measure the metrics that are reported with the first epoch."""
         from ...models.training.augmentation import augmentation_cost
 
         cost = augmentation_cost(self.data.train.images, fit.recipe, self.device)
@@ -110,48 +113,51 @@ class TrialContext(ABC):
 
     @abstractmethod
     def final_metrics(self, fit: TrialFit) -> FinalMetrics:
-        """Measure what is reported with the last epoch."""
+        """Measure the metrics that are reported with the last epoch."""
 
     def diagnose(self, fit: TrialFit, architecture: "Architecture", seed: int) -> Diagnosis | None:
-        """Look for the reason why a fit diverged or its loss rose; None where the task has no such check."""
-        return None
+        """Search for the reason why a fit diverged or its loss rose; None if the task has no such check."""
+        return None  # not abstract: the check is optional
 
     @abstractmethod
     def timed_module(self, fit: TrialFit) -> "nn.Module":
-        """Return the module whose latency counts; it takes images (B, C, H, W)."""
+        """Return the module whose latency is measured; its input is images (B, C, H, W)."""
 
 
 class Task(ABC):
-    """What a search's networks are to learn. It has no state: one of a kind serves every search."""
+    """What the networks of a search learn. A task has no state, so all searches share one instance."""
 
     name: ClassVar[str]
     recipe: ClassVar[type[Recipe]]
 
     @abstractmethod
     def check(self, file: "SearchFile") -> None:
-        """Raise where the file asks for what this task does not know."""
+        """Raise ``ValueError`` if the search file has settings that this task does not support."""
 
     @abstractmethod
     def describe(self, file: "SearchFile") -> "DataShape":
-        """The shape of a picture, and how many numbers the image network puts out. Nothing is loaded."""
+        """Return the shape of an image and the number of outputs of the image network, without loading the data."""
 
     @abstractmethod
     def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
-        """Return the architecture's part of the budget; the rest is reserved for the head that the recipe adds."""
+        """Return the architecture's part of ``budget``; the rest is reserved for the head that the recipe adds."""
 
     @abstractmethod
     def load(self, file: "SearchFile") -> "tuple[Any, DatasetRecord]":
-        """The data, and what the store keeps of them; raises where they cannot be used as the file says."""
+        """Load the data; return them and their record for the store.
+
+        Raises ``ValueError`` if the data do not fit the search file.
+        """
 
     @abstractmethod
     def for_trials(self, data: Any) -> Any:
-        """The part of the data that is handed to workers before the search has ended."""
+        """Return the part of ``data`` that workers receive during the search."""
 
     @abstractmethod
     def trial_context(
         self, data: Any, device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
     ) -> TrialContext:
-        """Return a worker's context for ``data``, what :meth:`for_trials` returned.
+        """Return a worker's context for ``data``, the result of :meth:`for_trials`.
 
-        Where there are ``folds``, drawn by ``fold_seed``, a trial is a network in each.
+        With ``folds``, which ``fold_seed`` draws, a trial trains one network in each fold.
         """

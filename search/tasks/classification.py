@@ -1,4 +1,4 @@
-"""The task of classification: a network learns the classes of pictures, and is tested on other pictures of them."""
+"""The classification task: a network learns the classes of images, and is tested on other images of these classes."""
 
 from dataclasses import asdict, replace
 from statistics import fmean
@@ -24,28 +24,35 @@ ZERO_SHOT_KEYS = ("texts", "unseen_fraction", "seen", "unseen")
 
 
 class ImageTask(Task):
-    """Classification of pictures."""
+    """Classification of images."""
 
     name = CLASSIFICATION
     recipe = Recipe
 
     def check(self, file: "SearchFile") -> None:
+        # an error, not a warning: an ignored key would give a search that the user did not ask for
         for key in ZERO_SHOT_KEYS:
             if getattr(file.data, key) != type(file.data).model_fields[key].default:
                 raise ValueError(
-                    f"data.{key} is for classes with texts, but {file.data.name!r} has none; leave it out, or set "
-                    "data.texts to a folder of CLASS.txt"
+                    f"data.{key} needs classes with texts, but {file.data.name!r} has none; leave it out, or set "
+                    "data.texts to a folder with a file CLASS.txt for each class"
                 )
         for key in ("features", "backbone", "weights"):
             if getattr(file.space, key) is not None:
-                raise ValueError(f"space.{key} is for zero-shot data: data with texts; leave it out")
+                raise ValueError(
+                    f"space.{key} needs zero-shot data, but {file.data.name!r} has no texts; leave it out, or set "
+                    "data.texts"
+                )
         if file.data.name == "digits" and (file.data.path is not None or file.data.download):
             raise ValueError(
                 "data.path and data.download are for data in files, but the digits come with "
                 "scikit-learn; leave them out"
             )
         if file.zero_shot != type(file.zero_shot)():
-            raise ValueError("[zero_shot] is for zero-shot data: data with texts; leave it out")
+            raise ValueError(
+                f"[zero_shot] needs zero-shot data, but {file.data.name!r} has no texts; leave it out, or set "
+                "data.texts"
+            )
 
     def describe(self, file: "SearchFile") -> "DataShape":
         from ...models.data.shapes import describe_data
@@ -53,15 +60,16 @@ class ImageTask(Task):
         return describe_data(file.data.name, path=file.data.path, image_size=file.data.image_size)
 
     def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
-        return budget
+        return budget  # the classifier's head is a part of the architecture
 
     def load(self, file: "SearchFile") -> "tuple[ImageData, DatasetRecord]":
+        # imported here and below, because torch takes seconds to import and the check of a search file needs none
         from ...models.data.folds import check_folds
         from ...models.data.registry import load_data
 
         section: DataSection = file.data
         data = load_data(section.name, **section.model_dump(exclude={"name", *ZERO_SHOT_KEYS}))
-        if file.search.folds is not None:
+        if file.search.folds is not None:  # before Ray starts: in a worker each trial would fail
             check_folds(data, file.search.folds, seed=section.seed)
         return data, DatasetRecord(
             content_hash=data.content_hash,
@@ -85,7 +93,7 @@ class ImageTask(Task):
 
 
 class ImageTrialContext(TrialContext):
-    """Images on a worker's device, in folds where there are any."""
+    """The images on a worker's device; with folds, each fold too."""
 
     def __init__(
         self, data: "ImageData", device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
@@ -94,12 +102,12 @@ class ImageTrialContext(TrialContext):
         from ...models.networks.compute import Compute
 
         self.device = device
-        # channels last is the layout that convolutions on a GPU are fast in; on a CPU it gains little
+        # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
         self.compute = Compute(device, precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
         self.input_shape = data.input_shape
-        drawn = cross_folds(data, folds, seed=fold_seed) if folds else []
-        self.folds = [fold.to(device) for fold in drawn]
+        cpu_folds = cross_folds(data, folds, seed=fold_seed) if folds else []
+        self.folds = [fold.to(device) for fold in cpu_folds]
 
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
@@ -119,23 +127,25 @@ class ImageTrialContext(TrialContext):
                 keep_best=keep_best,
             )
 
+        # only the test needs the weights of the best epoch
         keep_best = self.data.test is not None
         if not self.folds:
             return fit(self.data, seed, keep_best=keep_best)
+        # FoldedFit keeps the best weights: the best epoch is that of the mean over folds
         folds = [fit(data, fold_seed(seed, fold)) for fold, data in enumerate(self.folds)]
         return FoldedFit(folds, FoldedResult, keep_best=keep_best)
 
     def start_metrics(self, fit: Any) -> StartMetrics:
-        """Add the learning rates that were found, where the recipe asks for it."""
-        return replace(super().start_metrics(fit), lrs_found=tuple(asdict(found) for found in fit.lrs_found))
+        """Add the learning rates that the finder found, if the recipe has ``lr = "auto"``."""
+        return replace(super().start_metrics(fit), lrs_found=tuple(asdict(result) for result in fit.lrs_found))
 
     def diagnose(self, fit: Any, architecture: "Architecture", seed: int) -> Diagnosis:
-        """Check whether backward is right, and which learning rate trains."""
+        """Check the gradients of the backward pass, and search for a learning rate that works."""
         from ...models.diagnostics.divergence import examine_divergence
         from ...models.networks.build import build_for
 
         recipe = fit.recipe
-        found = examine_divergence(
+        report = examine_divergence(
             lambda seed: build_for(architecture, recipe, seed=seed),
             self.data,
             recipe,
@@ -143,17 +153,18 @@ class ImageTrialContext(TrialContext):
             macs=architecture.cost.macs,
             compute=self.compute,
         )
-        return Diagnosis(found.gradients, found.lr)
+        return Diagnosis(report.gradients, report.lr)
 
     def final_metrics(self, fit: Any) -> FinalMetrics:
         from ...models.training.evaluate import worst_spread
 
-        # before the test, which loads the weights of the best epoch
+        # first the predictions, then the test: the test loads the weights of the best epoch into the networks.
+        # Twice the batch size of training, because evaluation stores no activations for a backward pass.
         spread = worst_spread(fit.kept_networks(), self.compute, 2 * fit.recipe.batch_size)
         return FinalMetrics(self._test_accuracy(fit), asdict(spread))
 
     def _test_accuracy(self, fit: Any) -> float | None:
-        """Return the mean over folds."""
+        """Return the test accuracy, with folds their mean; None without test data."""
         from ...models.training.evaluate import evaluate
 
         if self.data.test is None or fit.best_weights is None:

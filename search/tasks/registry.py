@@ -1,4 +1,4 @@
-"""The table of tasks. A new one is one file and one row."""
+"""Registry of the tasks. A new task needs one file and one row."""
 
 from ...spaces.parameters.task_kinds import task_name
 from ..config.schema import SearchFile
@@ -10,5 +10,5 @@ TASKS: dict[str, Task] = {task.name: task for task in (ImageTask(), ZeroShotTask
 
 
 def task_of(file: SearchFile) -> Task:
-    """The task that the data of a search file ask for."""
+    """Return the task for the data of a search file: data with texts are zero-shot, others are for classification."""
     return TASKS[task_name({"name": file.data.name, "texts": file.data.texts})]

@@ -1,4 +1,7 @@
-"""The zero-shot task: classes are recognised by their texts alone; validated and tested on classes never trained on."""
+"""The zero-shot task: recognise classes from their texts alone.
+
+Validation and test use classes that no network is trained on.
+"""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -23,12 +26,12 @@ if TYPE_CHECKING:
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import SearchFile
 
-FEATURES = 128  # of an image network, where the file does not say
-LABELLED = "grad_norm"  # the proxy that reads labels
+DEFAULT_FEATURES = 128  # outputs of an image network if the search file has no space.features
+LABEL_PROXY = "grad_norm"  # the zero-cost proxy that needs labels
 
 
 class ZeroShotTask(Task):
-    """Pictures of seen classes are trained on; the text of any class predicts what recognises it."""
+    """Zero-shot classification: train on images of seen classes; predict a classifier for any class from its text."""
 
     name = ZERO_SHOT
     recipe = ZeroShotRecipe
@@ -36,9 +39,15 @@ class ZeroShotTask(Task):
     def check(self, file: "SearchFile") -> None:
         data = file.data
         if data.test_fraction != type(data).model_fields["test_fraction"].default:
-            raise ValueError("data.test_fraction: zero-shot data are tested on classes; set data.unseen_fraction")
+            raise ValueError(
+                "data.test_fraction must be left out for zero-shot data, which are tested on unseen classes, but got "
+                f"{data.test_fraction}; set data.unseen_fraction"
+            )
         if data.limit is not None and data.name != "glyphs":
-            raise ValueError("data.limit: of zero-shot data only glyphs can be limited; leave it out")
+            raise ValueError(
+                f"data.limit must be left out for zero-shot data other than glyphs, but got {data.limit} for "
+                f"{data.name!r}; leave it out"
+            )
         _check_proxies(file)
         _check_recipe(file.recipe)
         _check_backbone(file)
@@ -50,13 +59,15 @@ class ZeroShotTask(Task):
 
         data = file.data
         shape = describe_zero_shot(data.name, path=data.path, texts=data.texts, image_size=data.image_size)
-        return shape._replace(n_classes=file.space.features or FEATURES)
+        # the image network ends in features, not in classes: the head compares them with the text of each class
+        return shape._replace(n_classes=file.space.features or DEFAULT_FEATURES)
 
     def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
-        """The head goes with the image network: of each limit the largest head that the recipe allows is kept."""
+        """Return ``budget`` less the largest head that the recipe allows, because the head runs with each image."""
         from ...spaces.constrained.graph import Graph
         from ...spaces.constrained.zero_shot_head import largest_head, left_for_image_network
 
+        # without limits nothing has to be reserved, and building the graph takes time
         return left_for_image_network(budget, largest_head(Graph(space), recipes)) if budget.limits() else budget
 
     def load(self, file: "SearchFile") -> "tuple[Any, DatasetRecord]":
@@ -65,15 +76,16 @@ class ZeroShotTask(Task):
         from ...models.networks.feature_extractors import BackboneBody
 
         section = file.data
-        asked = section.model_dump(exclude={"name", "val_fraction", "test_fraction"})
-        data = load_zero_shot(section.name, **asked)
+        options = section.model_dump(exclude={"name", "val_fraction", "test_fraction"})
+        data = load_zero_shot(section.name, **options)
+        # frozen is true by default, but without a backbone there is nothing to freeze
         start = Start(file.space.weights, file.space.frozen and file.space.backbone is not None)
         if isinstance(file.space.backbone, str):
-            BackboneBody(
-                file.space.backbone, data.input_shape[0], weights=start.weights
-            )  # raises where they do not fit
+            # only for its error: weights that do not fit the backbone must fail before Ray starts
+            BackboneBody(file.space.backbone, data.input_shape[0], weights=start.weights)
         folds = ClassFolds.of(data, file.search.folds, section.val_fraction, seed=section.seed, start=start)
         return (data, folds), DatasetRecord(
+            # the folds are a part of the hash: other validation classes are other data for warm starts and the cache
             content_hash=sha256("".join(part.content_hash for part in (data, *folds.folds)).encode()).hexdigest(),
             name=data.name,
             n_train=len(folds.train),
@@ -86,18 +98,18 @@ class ZeroShotTask(Task):
         )
 
     def for_trials(self, data: "tuple[ZeroShotData, ClassFolds]") -> "ClassFolds":
-        """The folds: nothing of an unseen class, nor any test picture, reaches a worker while a search goes on."""
+        """Return the folds alone: no unseen class and no test image may reach a worker during the search."""
         return data[1]
 
     def trial_context(
         self, data: "ClassFolds", device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
     ) -> TrialContext:
-        """The data are in folds by class already."""
+        """Return a worker's context; ``folds`` and ``fold_seed`` are unused, because ``data`` already has its folds."""
         return ZeroShotTrialContext(data, precision, device)
 
 
 class ZeroShotTrialContext(TrialContext):
-    """Folds by class; a trial is validated on the classes of one, or of each."""
+    """Folds by class on a worker; a trial is validated on the classes of the first fold, or of each fold."""
 
     def __init__(self, data: "ClassFolds", precision: str, device: "torch.device") -> None:
         self.data, self.precision, self.device = data, precision, device
@@ -110,20 +122,21 @@ class ZeroShotTrialContext(TrialContext):
 
         assert isinstance(recipe, ZeroShotRecipe)
 
-        def one(data: "ZeroShotData", seed: int) -> "ZeroShotFit":
+        def fit_fold(data: "ZeroShotData", seed: int) -> "ZeroShotFit":
             return zero_shot_fit(architecture, recipe, data, seed, self.device, self.precision, self.data.start)
 
         if self.data.single:
-            return one(self.data.folds[0], seed)
-        fits = [one(data, fold_seed(seed, fold)) for fold, data in enumerate(self.data.folds)]
+            return fit_fold(self.data.folds[0], seed)
+        # a seed for each fold: with the same seed all folds would start with the same weights
+        fits = [fit_fold(data, fold_seed(seed, fold)) for fold, data in enumerate(self.data.folds)]
         return FoldedFit(fits, ZeroShotFoldedResult)
 
     def final_metrics(self, fit: TrialFit) -> FinalMetrics:
-        """Measure nothing: unseen classes are not looked at while searching."""
+        """Return no metrics: unseen classes are tested once, after the search, with the chosen trial only."""
         return FinalMetrics()
 
     def timed_module(self, fit: TrialFit) -> "nn.Module":
-        """The image network with its head: the text network runs once for a class, never for a picture."""
+        """Return the image network with its head; the text network runs once for each class, not for each image."""
         from ...models.zero_shot.network import ImageSide, ZeroShotNetwork
 
         return ImageSide(cast(ZeroShotNetwork, fit.module))
@@ -140,7 +153,11 @@ def zero_shot_fit(
     *,
     validate: bool = True,
 ) -> "ZeroShotFit":
-    """The fit of one network on the seen classes of ``data``, from scratch or from a backbone's weights."""
+    """Return the fit of one network on the seen classes of ``data``.
+
+    ``start`` decides whether it begins with random weights or with the weights of a backbone, and whether these are
+    frozen. ``precision`` is ``"fp32"`` or ``"bf16"``. ``validate`` is False for the final training on all seen classes.
+    """
     from ...models.networks.feature_extractors import ArchitectureBody, FrozenStartBody
     from ...models.zero_shot.trainer import ZeroShotFit
 
@@ -152,59 +169,74 @@ def zero_shot_fit(
         seed=seed,
         device=device,
         precision=precision,
-        channels_last=device.type == "cuda",
+        channels_last=device.type == "cuda",  # the fastest layout for convolutions on a GPU
         validate=validate,
     )
 
 
 def _check_recipe(recipe: Mapping[str, Any]) -> None:
-    """Raise for what only a worker would run into."""
-    if isinstance(recipe.get("filter_size"), Mapping):
-        raise ValueError("recipe.filter_size must be odd, which a range is not; give a list, as in [1, 3, 5]")
+    """Raise ``ValueError`` for recipes that would fail only in a worker."""
+    if isinstance(recipe.get("filter_size"), Mapping):  # a range is a table in the search file
+        raise ValueError(
+            "recipe.filter_size must be odd, but got a range, which has even numbers too; give a list, as in [1, 3, 5]"
+        )
     texts = recipe.get("text", "")
     if any(str(text).startswith(SENTENCE) for text in (texts if isinstance(texts, list) else [texts])):
         try:
             import sentence_transformers  # noqa: F401
         except ModuleNotFoundError:
             raise ValueError(
-                "recipe.text: a sentence encoder needs sentence-transformers, but it is not installed; "
-                "pip install 'archsieve[sentence]'"
+                "recipe.text: a sentence encoder needs the package sentence-transformers, but it is not installed; "
+                "run pip install 'archsieve[sentence]'"
             ) from None
 
 
 def _check_backbone(file: "SearchFile") -> None:
-    """Raise where a backbone is asked for what it cannot do."""
+    """Raise ``ValueError`` if the search file has settings that its backbone does not support."""
     space, recipe = file.space, file.recipe
     if space.backbone is None:
         if space.weights is not None:
-            raise ValueError("space.weights are a backbone's, but there is no space.backbone; name it")
+            raise ValueError(
+                f"space.weights needs space.backbone, but got weights {space.weights!r} alone; name their backbone, or "
+                "leave space.weights out"
+            )
         return
     if space.name is not None or space.stages is not None:
-        raise ValueError("a space is a backbone, a name or stages, but space.backbone is not alone; leave the rest out")
+        raise ValueError(
+            "a space must have only one of backbone, name and stages, but space.backbone is not alone; leave the other "
+            "keys out"
+        )
+    # a file of weights has the shapes of one network
     if space.weights is not None and not isinstance(space.backbone, str):
-        raise ValueError("space.weights fit one network, but space.backbone lists several; name one")
+        raise ValueError(
+            f"space.weights needs a single space.backbone, but got {space.backbone}; name the backbone of the weights"
+        )
     forms = recipe.get("form", "fc")
     if forms not in ("fc", ["fc"]):
         raise ValueError(
-            f'recipe.form must be "fc" with a backbone, whose map is not known beforehand, but got {forms!r}'
+            'recipe.form must be "fc" with a backbone, because the size of its feature map is not known in advance, '
+            f"but got {forms!r}; leave it out"
         )
+    # a frozen backbone computes the features of each image once, before the first epoch
     if space.frozen and recipe.get("augmentation", "none") != "none":
         raise ValueError(
-            "recipe.augmentation changes nothing that a frozen backbone has seen once; leave it out, or set "
-            "space.frozen = false"
+            'recipe.augmentation must be "none" with a frozen backbone, which reads each image only once, but got '
+            f"{recipe['augmentation']!r}; leave it out, or set space.frozen = false"
         )
 
 
 def _check_proxies(file: "SearchFile") -> None:
+    """Raise ``ValueError`` if a proxy needs labels: an image network of this task has features, not classes."""
     warmup = file.search.warmup
-    if LABELLED in (*file.search.proxies, warmup.proxy if warmup else ""):
+    if LABEL_PROXY in (*file.search.proxies, warmup.proxy if warmup else ""):
         raise ValueError(
-            f"search.proxies: {LABELLED} scores a classifier by its labels, and an image network has none here; "
-            "take synflow, naswot or jacob_cov"
+            "search.proxies and search.warmup.proxy must not need labels, because the image networks of zero-shot data "
+            f"output no classes, but got {LABEL_PROXY}; use synflow, naswot or jacob_cov"
         )
 
 
 def _check_baselines(names: list[str]) -> None:
+    """Raise ``ValueError`` for an unknown baseline, with the nearest name."""
     from ...models.zero_shot.baselines import BASELINES
     from ...spaces.parameters.lookup import unknown
 

@@ -1,4 +1,4 @@
-"""A run in optuna-dashboard: copied whole, served on loopback, ended by Ctrl-C."""
+"""A run in optuna-dashboard: a complete copy, served on the loopback address, stopped with Ctrl-C."""
 
 import json
 import os
@@ -21,25 +21,26 @@ COST = dict.fromkeys(("params", "macs", "activations", "memory_bytes"), 10)
 
 @pytest.fixture
 def database(tmp_path):
-    """A run with a trial in every state."""
+    """Create a run with a trial in every state; return the path of its database."""
     path = tmp_path / "archsieve.db"
     with open_store(path, create=True) as store:
         run_id = store.create_run("digits", {}, "random", 1, {"content_hash": "d", "name": "digits"}, {})
-        ends = [*(state for state in TrialState if state not in (TrialState.QUEUED, TrialState.RUNNING)), None, None]
-        for number, end in enumerate(ends):
+        # the last two trials do not end: one is running, one is queued
+        states = [*(state for state in TrialState if state not in (TrialState.QUEUED, TrialState.RUNNING)), None, None]
+        for number, state in enumerate(states):
             recipe = {"lr": 10.0**-number, "epochs": 3 + number, "optimizer": "sgd" if number else "adam", "same": 1}
             choices = {"2": number % 2} | ({"2.conv.width": 8} if number else {"2.pool": [1, 2]})
             trial = store.propose(
                 run_id, architecture={}, fingerprint=f"f{number}", cost=COST, choices=choices, recipe=recipe, seed=1
             ).trial
-            if number == len(ends) - 1:
-                continue  # stays queued
+            if number == len(states) - 1:
+                continue
             store.start(trial)
             store.record_epoch(trial, 1, {"val_accuracy": 0.1 * number})
-            if end is not None:
-                failed = {"fail_kind": FailKind.OOM} if end is TrialState.FAILED else {}
-                figures = {} if failed else {"val_accuracy": 0.1 * number, "test_accuracy": 0.987}
-                store.finish(trial, end, summary=figures, **failed)
+            if state is not None:
+                failed = {"fail_kind": FailKind.OOM} if state is TrialState.FAILED else {}
+                metrics = {} if failed else {"val_accuracy": 0.1 * number, "test_accuracy": 0.987}
+                store.finish(trial, state, summary=metrics, **failed)
     return path
 
 
@@ -68,10 +69,10 @@ def test_the_copy_has_every_trial_and_no_test_accuracy(database):
     assert "0.987" not in repr(study.trials)
 
 
-def test_it_is_served_on_loopback_and_a_taken_port_is_told(database):
+def test_the_server_listens_on_loopback_and_a_used_port_is_an_error(database):
     with open_store(database, read_only=True) as store:
         running = server(store, "digits", 0)
-        with pytest.raises(ResourceError, match=r"Address already in use; name another with --port"):
+        with pytest.raises(ResourceError, match=rf"port {running.server_port} .*Address already in use.*--port"):
             server(store, "digits", running.server_port)
         with pytest.raises(ValueError, match="did you mean 'digits'"):
             server(store, "digit", 0)
@@ -91,7 +92,7 @@ def test_it_is_served_on_loopback_and_a_taken_port_is_told(database):
         running.server_close()
 
 
-def test_ctrl_c_ends_it(database, tmp_path):
+def test_ctrl_c_stops_the_server(database, tmp_path):
     command = [sys.executable, "-m", "archsieve", "dashboard", "digits", "--port", "0", "--db", str(database)]
     process = subprocess.Popen(
         command,
@@ -99,11 +100,12 @@ def test_ctrl_c_ends_it(database, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell started us with &
+        # a process that a shell starts in the background inherits an ignored SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         line = process.stdout.readline()
-        assert "shows digits, a copy" in line
+        assert "digits" in line
         port = int(line.split(":")[2].split("/")[0])
         assert urlopen(f"http://127.0.0.1:{port}/api/studies").status == 200
         os.kill(process.pid, signal.SIGINT)

@@ -282,7 +282,7 @@ def test_the_database_is_checked_and_told_of_from_the_command_line(paused, tmp_p
     told = ask(tmp_path / "runs", "db", "check")
     assert told.returncode == 5
     assert "I5 is broken in run run: the checkpoint" in told.stdout
-    assert "archsieve resume run goes on from what is whole" in told.stdout
+    assert "archsieve resume run" in told.stdout
     assert ask(runs, "db", "info", "--json").stdout.count('"runs": 1') == 1
     told = ask(runs, "db", "backup", str(tmp_path / "copy.db"))
     assert told.returncode == 0

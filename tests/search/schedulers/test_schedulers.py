@@ -1,4 +1,4 @@
-"""Schedulers: Tune's rules stop weak trials, a resume remembers their marks, the searcher learns from the stopped."""
+"""Schedulers: rules of Tune stop weak trials, a resume restores their state, searchers learn from stopped trials."""
 
 import json
 import random
@@ -11,8 +11,8 @@ from archsieve.results.database.records import FailKind, History, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import SearchSection
 from archsieve.search.runs.tuner import run_trials
-from archsieve.search.schedulers.settings import Earlier, brackets_that_fit, earlier_trials, shares
-from archsieve.search.schedulers.tune_rules import Halving, Median
+from archsieve.search.schedulers.settings import EarlierTrial, bracket_sizes, earlier_trials, max_brackets
+from archsieve.search.schedulers.tune_rules import MedianStopping, SuccessiveHalving
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
 
@@ -21,8 +21,8 @@ from ..conftest import begun, small
 EPOCHS = 9
 
 
-class Recalled(tune.Trainable):
-    """A trial whose curve is known beforehand: the higher its learning rate, the better, at every epoch."""
+class LinearCurve(tune.Trainable):
+    """A trial with a known curve: a higher learning rate gives a higher accuracy at every epoch."""
 
     def setup(self, config, data, conditions):
         self.reset_config(config)
@@ -34,51 +34,51 @@ class Recalled(tune.Trainable):
     def step(self):
         self.epoch += 1
         accuracy = self.lr * self.epoch / EPOCHS
-        figures = {"train_loss": 1.0, "train_accuracy": accuracy, "val_loss": 1 - accuracy, "val_accuracy": accuracy}
-        return TrialReport((EpochMetrics(self.epoch, figures),), done=self.epoch == EPOCHS).to_tune()
+        metrics = {"train_loss": 1.0, "train_accuracy": accuracy, "val_loss": 1 - accuracy, "val_accuracy": accuracy}
+        return TrialReport((EpochMetrics(self.epoch, metrics),), done=self.epoch == EPOCHS).to_tune()
 
 
-def driven(folder, *totals, **search):
-    """The trials of a run on one core whose driver is replaced whenever a total of ``totals`` has ended."""
+def run_with_resumes(folder, *totals, **search):
+    """Run trials on one core up to each of ``totals``, with a resume between them; return trials and curves."""
     with open_store(folder / "archsieve.db", create=True) as store:
         for total in totals:
             settings = {"seed": 4, "trials": total, "searcher": "random", **search}
-            found = small(
+            experiment = small(
                 search=settings,
                 recipe={"epochs": EPOCHS, "lr": {"low": 0.1, "high": 1.0}},
                 resources={"max_concurrent": 1},
             )
             if total == totals[0]:
-                run_id = begun(store, found)
+                run_id = begun(store, experiment)
             else:
-                store.resume_run(run_id, {}, found.to_json())
-            run_trials(found, None, store, run_id, folder, trainable=Recalled)
+                store.resume_run(run_id, {}, experiment.to_json())
+            run_trials(experiment, None, store, run_id, folder, trainable=LinearCurve)
         return store.history(run_id).trials, earlier_trials(store, run_id)
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_weak_trials_are_stopped(ray_running, tmp_path, scheduler):
-    trials, curves = driven(tmp_path, 16, scheduler=scheduler)
+    trials, curves = run_with_resumes(tmp_path, 16, scheduler=scheduler)
     stopped = [trial for trial in trials if trial.state is TrialState.STOPPED_EARLY]
     finished = [trial for trial in trials if trial.state is TrialState.COMPLETED]
     assert len(stopped) >= 2
     assert len(stopped) + len(finished) == 16
     assert all(trial.epochs_done == EPOCHS for trial in finished)
-    for trial in stopped:  # with what it had reached, and never at the cost of a better one
+    for trial in stopped:  # its metrics are those of its last epoch, and a better trial was running before it
         assert 1 <= trial.epochs_done < EPOCHS
         assert trial.val_accuracy == pytest.approx(trial.recipe["lr"] * trial.epochs_done / EPOCHS)
         assert any(other.recipe["lr"] > trial.recipe["lr"] for other in trials[: trial.number])
     assert [len(trial.curve) for trial in curves] == [trial.epochs_done for trial in trials]
     if scheduler == "hyperband":
-        broken, _ = driven(tmp_path / "broken", 7, 16, scheduler=scheduler)
-        assert [(t.recipe["lr"], t.state, t.epochs_done) for t in broken] == [
+        resumed, _ = run_with_resumes(tmp_path / "resumed", 7, 16, scheduler=scheduler)
+        assert [(t.recipe["lr"], t.state, t.epochs_done) for t in resumed] == [
             (t.recipe["lr"], t.state, t.epochs_done) for t in trials
         ]
 
 
 @dataclass(frozen=True)
-class Told:
-    """As much of Tune's trial as a rule looks at."""
+class TuneTrial:
+    """The attributes of a trial of Tune that a rule uses."""
 
     trial_id: str
     config: dict
@@ -92,8 +92,8 @@ class Told:
 
 
 def feed(rule, number, curve):
-    """Let a trial report ``curve`` until ``rule`` stops it; the epochs it had."""
-    trial = Told.of(number)
+    """Report ``curve`` as a trial until ``rule`` stops it; return its number of epochs."""
+    trial = TuneTrial.of(number)
     rule.on_trial_add(None, trial)
     for epoch, accuracy in curve:
         if rule.on_trial_result(None, trial, {"epoch": epoch, "val_accuracy": accuracy}) == "STOP":
@@ -103,109 +103,106 @@ def feed(rule, number, curve):
 
 
 RULES = {
-    "asha": lambda earlier: Halving([1], [1], EPOCHS, 3, earlier),
-    "hyperband": lambda earlier: Halving([1, 3, 9], [9, 5, 3], EPOCHS, 3, earlier),
-    "median": lambda earlier: Median(1, earlier),
+    "asha": lambda earlier: SuccessiveHalving([1], [1], EPOCHS, 3, earlier),
+    "hyperband": lambda earlier: SuccessiveHalving([1, 3, 9], [9, 5, 3], EPOCHS, 3, earlier),
+    "median": lambda earlier: MedianStopping(1, earlier),
 }
 
 
 @pytest.mark.parametrize("name", sorted(RULES))
-def test_a_rule_rebuilt_from_curves_decides_as_the_one_that_lived(name):
-    """Also where a trial was under way: it comes again and goes on from where it was."""
+def test_a_rule_rebuilt_from_curves_decides_as_the_original(name):
+    """Also after an interruption in the middle of a trial, which then continues from its last epoch."""
     rng = random.Random(name)
     curves = [[(epoch, rng.random()) for epoch in range(1, EPOCHS + 1)] for _ in range(60)]
-    lived = RULES[name](())
-    epochs = [feed(lived, number, curve) for number, curve in enumerate(curves)]
+    original = RULES[name](())
+    epochs = [feed(original, number, curve) for number, curve in enumerate(curves)]
     assert len(set(epochs)) > 1
-    earlier = [Earlier(n, curve[:done]) for n, (curve, done) in enumerate(zip(curves, epochs, strict=True))]
+    earlier = [EarlierTrial(n, curve[:done]) for n, (curve, done) in enumerate(zip(curves, epochs, strict=True))]
     for cut in range(0, 60, 7):
-        under_way = curves[cut][: epochs[cut] - 1]
-        rebuilt = RULES[name]([*earlier[:cut], Earlier(cut, under_way)])
-        assert feed(rebuilt, cut, curves[cut][len(under_way) :]) == epochs[cut]
+        before_cut = curves[cut][: epochs[cut] - 1]
+        rebuilt = RULES[name]([*earlier[:cut], EarlierTrial(cut, before_cut)])
+        assert feed(rebuilt, cut, curves[cut][len(before_cut) :]) == epochs[cut]
         assert [feed(rebuilt, n, curves[n]) for n in range(cut + 1, 60)] == epochs[cut + 1 :]
 
 
-def test_a_trial_that_lost_its_worker_is_the_same_trial_when_it_comes_again():
-    """It counts once among those that it is compared with, and goes on from its checkpoint."""
+def test_a_trial_that_lost_its_worker_counts_once():
+    """It continues from its checkpoint under a new id of Tune, and the rule decides as without the loss."""
     curve = [(epoch, 0.3) for epoch in range(1, EPOCHS + 1)]
     for name in ("asha", "median"):
-        rule, twin = RULES[name](()), RULES[name](())
-        for each in (rule, twin):
+        rule, reference = RULES[name](()), RULES[name](())
+        for each in (rule, reference):
             assert [feed(each, n, [(e, 0.1 + 0.1 * n) for e, _ in curve]) for n in range(4)] == [EPOCHS] * 4
-            each.on_trial_add(None, Told.of(4))
-            each.on_trial_result(None, Told.of(4), {"epoch": 1, "val_accuracy": 0.9})
-        again = Told("another key", Told.of(4).config)
-        rule.on_trial_error(None, Told.of(4))
-        rule.on_trial_add(None, again)
-        rule.on_trial_result(None, again, {"epoch": 2, "val_accuracy": 0.9})
-        twin.on_trial_result(None, Told.of(4), {"epoch": 2, "val_accuracy": 0.9})
-        assert [feed(rule, n, curve) for n in range(5, 9)] == [feed(twin, n, curve) for n in range(5, 9)]
+            each.on_trial_add(None, TuneTrial.of(4))
+            each.on_trial_result(None, TuneTrial.of(4), {"epoch": 1, "val_accuracy": 0.9})
+        restarted = TuneTrial("another id", TuneTrial.of(4).config)
+        rule.on_trial_error(None, TuneTrial.of(4))
+        rule.on_trial_add(None, restarted)
+        rule.on_trial_result(None, restarted, {"epoch": 2, "val_accuracy": 0.9})
+        reference.on_trial_result(None, TuneTrial.of(4), {"epoch": 2, "val_accuracy": 0.9})
+        assert [feed(rule, n, curve) for n in range(5, 9)] == [feed(reference, n, curve) for n in range(5, 9)]
 
 
-def test_a_failed_trial_stays_out_of_the_rules():
+def test_a_failed_trial_does_not_influence_the_rules():
     for make in RULES.values():
-        rule, broken = make(()), Told.of(0)
-        rule.on_trial_add(None, broken)
+        rule, failed = make(()), TuneTrial.of(0)
+        rule.on_trial_add(None, failed)
         failure = TrialReport(done=True, failure=Failure(FailKind.DIVERGED, "nan")).to_tune()
-        assert rule.on_trial_result(None, broken, failure) == "CONTINUE"
-        rule.on_trial_complete(None, broken, failure)
+        assert rule.on_trial_result(None, failed, failure) == "CONTINUE"
+        rule.on_trial_complete(None, failed, failure)
         done = [feed(rule, n, [(epoch, 0.5) for epoch in range(1, EPOCHS + 1)]) for n in range(1, 6)]
         assert done == [EPOCHS] * 5
 
 
-def test_hyperbands_brackets_are_those_of_the_paper():
+def test_the_brackets_of_hyperband_are_those_of_the_paper():
     """Table 1 of Li et al. 2018: R = 81, eta = 3."""
-    assert brackets_that_fit(SearchSection(scheduler="hyperband"), 81) == 5
-    assert shares(5, 3) == [81, 34, 15, 8, 5]
-    rule = Halving([1, 3, 9, 27, 81], shares(5, 3), 81, 3, ())
-    places = [rule.bracket(number) for number in range(2 * 143)]
-    assert [places.count(bracket) for bracket in range(5)] == [2 * n for n in shares(5, 3)]
-    assert places[:143] == sorted(places[:143]) == places[143:]
+    assert max_brackets(SearchSection(scheduler="hyperband"), 81) == 5
+    assert bracket_sizes(5, 3) == [81, 34, 15, 8, 5]
+    rule = SuccessiveHalving([1, 3, 9, 27, 81], bracket_sizes(5, 3), 81, 3, ())
+    brackets = [rule.bracket(number) for number in range(2 * 143)]
+    assert [brackets.count(bracket) for bracket in range(5)] == [2 * n for n in bracket_sizes(5, 3)]
+    assert brackets[:143] == sorted(brackets[:143]) == brackets[143:]
 
 
 @pytest.mark.parametrize(
-    ("search", "epochs", "said"),
+    ("search", "epochs", "message"),
     [
         (
             {"scheduler": "asha", "grace_epochs": 3},
             2,
-            r"grace_epochs must be at most recipe.epochs, but got 3 and 2; lower it",
+            r"search.grace_epochs.*recipe.epochs.*3 and 2",
         ),
-        ({"scheduler": "median", "grace_epochs": 3}, 2, r"grace_epochs must be at most recipe.epochs"),
-        ({"scheduler": "hyperband", "grace_epochs": 3}, 2, r"hyperband needs two brackets"),
-        ({"scheduler": "hyperband"}, 2, r"two brackets.*reduction_factor 3, recipe.epochs 2; lower reduction_factor"),
-        ({"scheduler": "hyperband", "brackets": 4}, 12, r"from 2 to the 3 that fit, but got 4"),
-        ({"scheduler": "hyperband", "brackets": 1}, 12, r"from 2 to the 3 that fit, but got 1"),
-        ({"scheduler": "asha", "brackets": 2}, 12, r"brackets are hyperband's, but the scheduler is 'asha'"),
-        ({"scheduler": "asha", "reduction_factor": 1}, 12, r"search.reduction_factor should be greater than or equal"),
+        ({"scheduler": "median", "grace_epochs": 3}, 2, r"search.grace_epochs.*recipe.epochs.*3 and 2"),
+        ({"scheduler": "hyperband", "grace_epochs": 3}, 2, r"search.scheduler.*hyperband.*grace_epochs 3"),
+        ({"scheduler": "hyperband"}, 2, r"search.scheduler.*hyperband.*reduction_factor 3, recipe.epochs 2"),
+        ({"scheduler": "hyperband", "brackets": 4}, 12, r"search.brackets.*from 2 to 3, but got 4"),
+        ({"scheduler": "hyperband", "brackets": 1}, 12, r"search.brackets.*from 2 to 3, but got 1"),
+        ({"scheduler": "asha", "brackets": 2}, 12, r"search.brackets.*hyperband.*'asha'"),
+        ({"scheduler": "asha", "reduction_factor": 1}, 12, r"search.reduction_factor .*2"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(search, epochs, said):
-    with pytest.raises(ValueError, match=said):
+def test_settings_that_cannot_work_are_refused(search, epochs, message):
+    with pytest.raises(ValueError, match=message):
         small(search=search, recipe={"epochs": epochs})
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
-def test_a_model_takes_a_short_trial_neither_for_a_bad_one_nor_for_a_good_one(name):
-    """Stopped trials rank behind completed ones and among themselves by how far they came, failed ones last.
-
-    Their accuracies are of epoch 1, those of the completed of epoch 9: compared as numbers, the stopped would win.
-    """
+def test_model_based_searchers_prefer_completed_trials_to_stopped_ones(name):
+    """The stopped trials have the higher accuracies, but after one epoch; the completed ones have nine epochs."""
     from ..searchers.test_searchers import OPEN_RECIPES, SPACE, ConstrainedSpace, trial_of
 
-    found = SEARCHERS[name](ConstrainedSpace(SPACE), OPEN_RECIPES)
+    searcher = SEARCHERS[name](ConstrainedSpace(SPACE), OPEN_RECIPES)
     history = History()
     for number in range(30):
         proposal = SEARCHERS["random"](ConstrainedSpace(SPACE), OPEN_RECIPES).ask(history, random.Random(number))
-        weak = proposal.recipe.dropout == 0.0
-        state = TrialState.STOPPED_EARLY if weak else TrialState.COMPLETED
-        trial = trial_of(proposal, number, state, 0.6 if weak else 0.4)
-        history = History((*history.trials, replace(trial, epochs_done=1 if weak else 9)))
-    asked = [found.ask(history, random.Random(f"ask {i}")).recipe.dropout for i in range(12)]
-    assert asked.count(0.1) >= 9
+        stopped = proposal.recipe.dropout == 0.0
+        state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
+        trial = trial_of(proposal, number, state, 0.6 if stopped else 0.4)
+        history = History((*history.trials, replace(trial, epochs_done=1 if stopped else 9)))
+    dropouts = [searcher.ask(history, random.Random(f"ask {i}")).recipe.dropout for i in range(12)]
+    assert dropouts.count(0.1) >= 9
 
 
-def test_the_score_orders_the_completed_before_the_stopped_and_the_failed_last():
+def test_scores_rank_completed_before_stopped_before_failed_trials():
     from archsieve.search.searchers.ranking import score
 
     from ..searchers.test_searchers import OPEN_RECIPES, SPACE, ConstrainedSpace, trial_of

@@ -1,4 +1,4 @@
-"""Grid and random propose the same set with one worker or eight, and across a resume, on a real Ray."""
+"""Grid and random search propose the same trials with one or eight workers and after a resume, on a real Ray."""
 
 import pytest
 
@@ -11,7 +11,7 @@ RECIPE = {"epochs": 1, "lr": [0.1, 0.2]}
 
 
 @pytest.mark.parametrize("name", ["grid", "random"])
-def test_the_set_does_not_depend_on_workers_or_on_a_resume(name, tmp_path):
+def test_proposals_do_not_depend_on_workers_or_on_a_resume(name, tmp_path):
     def experiment(trials, **resources):
         return small(recipe=RECIPE, search={"searcher": name, "trials": trials, "cache": False}, resources=resources)
 
@@ -20,7 +20,7 @@ def test_the_set_does_not_depend_on_workers_or_on_a_resume(name, tmp_path):
 
     one = search(experiment(12, max_concurrent=1), name="one", runs=tmp_path)
     eight = search(experiment(12, cpus_per_trial=0.25, max_concurrent=8), name="eight", runs=tmp_path)
-    search(experiment(5, max_concurrent=1), name="broken", runs=tmp_path)
-    resumed = resume("broken", trials=12, runs=tmp_path)
+    search(experiment(5, max_concurrent=1), name="short", runs=tmp_path)
+    resumed = resume("short", trials=12, runs=tmp_path)
     assert len(one.trials) == 12
     assert tried(one) == tried(eight) == tried(resumed)

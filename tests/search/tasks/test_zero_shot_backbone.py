@@ -1,4 +1,4 @@
-"""A backbone as the image network of a zero-shot search: frozen and read once, or fine-tuned; weights of a file."""
+"""A backbone with weights from a file as the image network of a zero-shot search: frozen or fine-tuned."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def weights(tmp_path):
     return tmp_path / "weights.pt"
 
 
-def with_backbone(weights):
+def experiment_with_backbone(weights):
     tables = {
         "data": {"name": "glyphs", "image_size": 32, "limit": 240},
         "space": {"backbone": SMALL, "features": 16, "weights": str(weights)},
@@ -42,21 +42,21 @@ def with_backbone(weights):
 
 @pytest.mark.slow
 def test_a_frozen_backbone_is_searched_and_saved_with_its_weights(weights, tmp_path, ray_running):
-    outcome = search(with_backbone(weights), name="frozen", runs=tmp_path / "runs")
+    outcome = search(experiment_with_backbone(weights), name="frozen", runs=tmp_path / "runs")
     (trial,) = outcome.trials
     assert trial.val_accuracy is not None
     model = ZeroShotModel.load(outcome.database.parent / outcome.zero_shot["model"])
-    given, kept = torch.load(weights, weights_only=True), model.network.body.network[0][0].state_dict()
-    assert given.keys() == kept.keys()
-    assert all(torch.equal(given[name], kept[name]) for name in given)
+    original, saved = torch.load(weights, weights_only=True), model.network.body.network[0][0].state_dict()
+    assert original.keys() == saved.keys()
+    assert all(torch.equal(original[name], saved[name]) for name in original)
     with open_store(outcome.database, read_only=True) as store:
         assert conditions(store.run("frozen").config)[-1] == (str(weights), True)
 
 
-def test_what_is_frozen_is_read_once_and_what_follows_is_trained(weights):
-    found = with_backbone(weights)
-    (_, folds), _ = found.task.load(found.file)
-    _, architecture = next(walk(found.sieve))
+def test_a_frozen_backbone_is_computed_once_and_only_later_layers_train(weights):
+    experiment = experiment_with_backbone(weights)
+    (_, folds), _ = experiment.task.load(experiment.file)
+    _, architecture = next(walk(experiment.sieve))
     assert cost(architecture).params > 100_000
     recipe = ZeroShotRecipe(**RECIPE)
     fits = {
@@ -66,41 +66,42 @@ def test_what_is_frozen_is_read_once_and_what_follows_is_trained(weights):
         )
         for frozen in (True, False)
     }  # fmt: skip
-    start = {name: tensor.clone() for name, tensor in torch.load(weights, weights_only=True).items()}
+    original = {name: tensor.clone() for name, tensor in torch.load(weights, weights_only=True).items()}
     linear = {frozen: fit.module.body.network[1][-1].weight.clone() for frozen, fit in fits.items()}
     calls = []
     fits[True].module.body.network[0].register_forward_hook(lambda *_: calls.append(1))
     for frozen, fit in fits.items():
         fit.step()
-        same = [torch.equal(start[name], now) for name, now in fit.module.body.network[0][0].state_dict().items()]
-        assert all(same) == frozen
+        current = fit.module.body.network[0][0].state_dict()
+        assert all(torch.equal(original[name], current[name]) for name in current) == frozen
         assert not torch.equal(linear[frozen], fit.module.body.network[1][-1].weight)
     assert isinstance(fits[True].module.body, FrozenStartBody)
     assert calls == []
 
 
 @pytest.mark.parametrize(
-    ("space", "recipe", "said"),
+    ("space", "recipe", "message"),
     [
-        ({"weights": "none.pt"}, {}, "there is no none.pt"),
+        ({"weights": "none.pt"}, {}, r"none\.pt"),
         ({"name": "mixed"}, {}, "space.backbone is not alone"),
-        ({"backbone": None, "weights": "w.pt"}, {}, "there is no space.backbone"),
-        ({"backbone": [SMALL, "timm:resnet10t"], "weights": "w.pt"}, {}, "lists several; name one"),
-        ({}, {"form": ["fc", "conv"]}, 'recipe.form must be "fc" with a backbone'),
-        ({}, {"augmentation": "shift"}, "a frozen backbone has seen once"),
-        ({"backbone": "timm:resnet1"}, {}, "unknown timm network"),
+        ({"backbone": None, "weights": "w.pt"}, {}, r"space.weights needs space.backbone.*'w\.pt'"),
+        ({"backbone": [SMALL, "timm:resnet10t"], "weights": "w.pt"}, {}, "space.weights.*single.*timm:resnet10t"),
+        ({}, {"form": ["fc", "conv"]}, r'recipe.form.*"fc".*\[\'fc\', \'conv\'\]'),
+        ({}, {"augmentation": "shift"}, "recipe.augmentation.*frozen.*'shift'"),
+        ({"backbone": "timm:resnet1"}, {}, "timm.*'resnet1'"),
     ],
 )
-def test_what_a_backbone_cannot_do(space, recipe, said):
-    with pytest.raises(ValueError, match=said):
-        loaded_with(space, recipe)
+def test_settings_that_a_backbone_does_not_support(space, recipe, message):
+    with pytest.raises(ValueError, match=message):
+        load_with(space, recipe)
 
 
-def loaded_with(space, recipe):
+def load_with(space, recipe):
+    """Load the data of an experiment with a backbone, with some keys of its tables replaced."""
     tables = {
         "data": {"name": "glyphs", "image_size": 32, "limit": 60},
         "space": {"backbone": SMALL, "features": 8, **space},
         "recipe": {**RECIPE, **recipe},
     }
-    found = experiment(parse(tables))
-    return found.task.load(found.file)
+    checked = experiment(parse(tables))
+    return checked.task.load(checked.file)

@@ -1,4 +1,4 @@
-"""A zero-shot search from the file to the answer: the same command, the same store, and no test class looked at."""
+"""A complete zero-shot search: the usual command and database, and no test class before the search has ended."""
 
 import html
 import json
@@ -11,7 +11,7 @@ from archsieve.models.zero_shot.saved_model import ZeroShotModel
 from archsieve.results.database.artifacts import checked
 from archsieve.results.database.records import History, TrialState
 from archsieve.results.database.store import open_store
-from archsieve.results.database.zero_shot_records import MEASURES, SELECTED_BY, TESTED, table_of
+from archsieve.results.database.zero_shot_records import CALIBRATED_H, MEASURES, SELECTED_BY, TESTED, table_of
 from archsieve.results.maintenance.backup import back_up
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
@@ -51,7 +51,7 @@ TINY = {
 
 
 def tiny(**tables):
-    """The tiny zero-shot search with keys of tables overridden."""
+    """Return the tiny zero-shot experiment, with some keys of its tables replaced."""
     return experiment(parse({name: {**TINY.get(name, {}), **tables.get(name, {})} for name in {*TINY, *tables}}))
 
 
@@ -60,7 +60,7 @@ def outcome(tmp_path_factory, ray_running):
     return search(tiny(), name="first", runs=tmp_path_factory.mktemp("runs"))
 
 
-def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcome):
+def test_every_trial_with_its_head_is_inside_the_budget(outcome):
     assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
     for trial in outcome.trials:
         recipe = recorded_recipe(trial.recipe)
@@ -74,11 +74,11 @@ def test_every_trial_is_a_zero_shot_model_inside_the_budget_with_its_head(outcom
 
 
 @pytest.mark.parametrize("kind", ["none", "shift"])
-def test_what_augmentation_costs_is_told_with_the_first_epoch(kind):
-    found = tiny(recipe={"augmentation": kind})
-    data, _ = found.task.load(found.file)
-    context = ZeroShotTrialContext(found.task.for_trials(data), "fp32", torch.device("cpu"))
-    proposal = found.searcher(found.sieve).ask(History(), random.Random(0))
+def test_the_cost_of_augmentation_is_a_start_metric(kind):
+    experiment = tiny(recipe={"augmentation": kind})
+    data, _ = experiment.task.load(experiment.file)
+    context = ZeroShotTrialContext(experiment.task.for_trials(data), "fp32", torch.device("cpu"))
+    proposal = experiment.searcher(experiment.sieve).ask(History(), random.Random(0))
     metrics = context.start_metrics(context.fit(proposal.architecture, proposal.recipe, seed=0))
     assert metrics.lrs_found == ()
     assert (metrics.augmentation_cost is None) == (kind == "none")
@@ -87,7 +87,7 @@ def test_what_augmentation_costs_is_told_with_the_first_epoch(kind):
         assert (metrics.augmentation_cost["batch_size"], metrics.augmentation_cost["device"]) == (64, "cpu")
 
 
-def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):
+def test_the_store_has_h_and_roc_auc_of_every_epoch(outcome):
     with open_store(outcome.database, read_only=True) as store:
         for trial in outcome.trials:
             curve = store.curve(trial.trial)
@@ -97,7 +97,7 @@ def test_the_store_holds_h_and_roc_auc_of_every_epoch(outcome):
             assert trial.val_accuracy == max(value for _, value in curve["val_accuracy"])
 
 
-def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
+def test_the_selected_trial_is_tested_once_with_the_baselines(outcome):
     with open_store(outcome.database, read_only=True) as store:
         (event,) = [event for event in store.events("first") if event["kind"] == TESTED]
         table = table_of(store, "first")
@@ -110,29 +110,29 @@ def test_the_chosen_one_is_tested_once_beside_the_baselines(outcome):
         assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
     assert [part["part"] for part in table["costs"]] == ["image network", "image head", "text network", "a class"]
     model = ZeroShotModel.load(checked(outcome.report.parent.parent, row))
-    assert (len(model.seen), model.gamma) == (
-        table["seen"],
-        table["rows"][0]["gamma"],
-    )  # all seen classes, none held back
-    counted = [
+    # the final model is trained on all seen classes, without validation classes
+    assert (len(model.seen), model.gamma) == (table["seen"], table["rows"][0]["gamma"])
+    expected_params = [
         sum(p.numel() for p in model.network.body.parameters()),
         sum(p.numel() for p in model.network.image_head.parameters()) + 2 * (model.network.recipe.loss != "euclidean"),
         sum(p.numel() for p in model.network.text_head.parameters()),
     ]
-    assert [part["params"] for part in table["costs"][:3]] == counted
+    assert [part["params"] for part in table["costs"][:3]] == expected_params
 
 
-def test_the_report_has_the_table_and_the_pictures_that_explain(outcome):
+def test_the_report_has_the_test_table_and_the_explanations(outcome):
     page = outcome.report.read_text(encoding="utf-8")
+    assert CALIBRATED_H in page
     assert "Zero-shot test on unseen classes" in page
-    assert "calibrated H on validation classes" in page
+    assert "image head" in page  # a row of the table of costs
     assert SELECTED_BY in html.unescape(page)
     assert MEASURES in html.unescape(page)
     assert page.count('<img src="data:image/png;base64,') >= 2 * 4
-    assert "an accuracy of" not in page  # which says how sure a share of images is: H is none
+    # the confidence interval of an accuracy is wrong for H, which is not a fraction of images
+    assert "an accuracy of" not in page
 
 
-def test_the_chosen_trial_is_explained_and_no_other(outcome, command, tmp_path):
+def test_only_the_selected_trial_can_be_explained(outcome, command, tmp_path):
     with open_store(outcome.database, read_only=True) as store:
         table = table_of(store, "first")
     database = ("--db", str(outcome.database))
@@ -145,33 +145,34 @@ def test_the_chosen_trial_is_explained_and_no_other(outcome, command, tmp_path):
     other = next(trial.trial for trial in outcome.trials if trial.trial != table["trial"])
     code, out, err = command("explain", str(other), *database)
     assert (code, out) == (2, "")
-    assert f"trial {other} has none; explain trial {table['trial']}, the chosen one" in err
+    assert f"trial {other}" in err
+    assert f"explain trial {table['trial']}" in err
     code, out, err = command("explain", str(table["trial"]), *database, "--class", "LATIN SMALL LETTR")
     assert code == 2
-    assert "unknown unseen class 'LATIN SMALL LETTR'" in err
+    assert "'LATIN SMALL LETTR'" in err
 
 
-def test_what_a_trial_says_of_itself_is_named(outcome, command):
+def test_results_show_names_the_zero_shot_metrics(outcome, command):
     database = ("--db", str(outcome.database))
-    chosen, other = outcome.best[0], outcome.best[-1]
-    _, out, _ = command("results", "show", str(chosen.trial), *database)
-    for said in ("val_roc_auc: ", "val_h: ", "gamma: ", "the two, which the budget limits", MEASURES, SELECTED_BY):
-        assert said in out
-    assert f"the model: first/model-{chosen.trial}.safetensors" in out
+    selected, other = outcome.best[0], outcome.best[-1]
+    _, out, _ = command("results", "show", str(selected.trial), *database)
+    for text in ("val_roc_auc: ", "val_h: ", "gamma: ", MEASURES, SELECTED_BY):
+        assert text in out
+    assert f"first/model-{selected.trial}.safetensors" in out
     _, out, _ = command("results", "show", str(other.trial), *database)
-    for said in ("val_roc_auc: ", "which the budget limits", SELECTED_BY):
-        assert said in out
+    for text in ("val_roc_auc: ", SELECTED_BY):
+        assert text in out
     assert MEASURES not in out
     with open_store(outcome.database, read_only=True) as store:
-        value = dict(store.curve(chosen.trial)["val_roc_auc"])[chosen.best_epoch]
+        value = dict(store.curve(selected.trial)["val_roc_auc"])[selected.best_epoch]
     code, out, _ = command("results", "query", f"val_roc_auc >= {value - 1e-9} and val_h >= 0", *database, "--json")
     assert code == 0
-    assert chosen.trial in [row["trial"] for row in json.loads(out)]
+    assert selected.trial in [row["trial"] for row in json.loads(out)]
 
 
-def test_what_an_earlier_run_has_trained_is_taken_over_with_its_calibration(outcome):
-    found = tiny(search={"cache": True, "trials": 1}, zero_shot={"baselines": [], "explained": 0})
-    again = search(found, name="again", runs=outcome.database.parent)
+def test_the_trial_cache_copies_the_calibration_too(outcome):
+    experiment = tiny(search={"cache": True, "trials": 1}, zero_shot={"baselines": [], "explained": 0})
+    again = search(experiment, name="again", runs=outcome.database.parent)
     (trial,) = again.trials
     assert trial.source == outcome.trials[0].trial
     assert again.zero_shot["trial"] == trial.trial
@@ -180,27 +181,27 @@ def test_what_an_earlier_run_has_trained_is_taken_over_with_its_calibration(outc
     assert again.zero_shot["rows"][0]["gamma"] == gammas[0] == gammas[1]
 
 
-def test_what_is_left_to_be_done_is_told_of_the_best_inside_the_budget(outcome, tmp_path):
-    """A table of an earlier best is not enough; where no trial is inside the budget there is nothing to do."""
+def test_a_run_is_finalized_if_its_best_trial_inside_the_budget_was_tested(outcome, tmp_path):
+    """A test of an earlier best trial is not enough. Without a trial inside the budget there is nothing to test."""
     copy = tmp_path / "archsieve.db"
     back_up(outcome.database, copy)
-    found = tiny()
+    experiment = tiny()
     best = outcome.best[0]
     with open_store(copy) as store:
         run_id = store.run("first").run_id
-        assert is_finalized(found, store, run_id)
-        with store.writing() as connection:  # as where a resumed run with more trials finds a better one
-            better = f"UPDATE trial SET val_accuracy = {best.val_accuracy + 0.01} WHERE trial_id = "
-            connection.exec_driver_sql(f"{better}{next(t.trial for t in outcome.trials if t.trial != best.trial)}")
-        assert not is_finalized(found, store, run_id)
-        nothing = tiny(budget={"latency_ms": 1e-6})  # no trial was timed
-        assert is_finalized(nothing, store, run_id)
+        assert is_finalized(experiment, store, run_id)
+        with store.writing() as connection:  # a resumed run with more trials can find a better one
+            statement = f"UPDATE trial SET val_accuracy = {best.val_accuracy + 0.01} WHERE trial_id = "
+            connection.exec_driver_sql(f"{statement}{next(t.trial for t in outcome.trials if t.trial != best.trial)}")
+        assert not is_finalized(experiment, store, run_id)
+        no_trial_fits = tiny(budget={"latency_ms": 1e-6})  # the latency of no trial was measured
+        assert is_finalized(no_trial_fits, store, run_id)
 
 
-def test_other_validation_classes_are_other_data():
+def test_the_content_hash_depends_on_the_validation_classes():
     hashes = {
-        name: found.task.load(found.file)[1].content_hash
-        for name, found in (
+        name: experiment.task.load(experiment.file)[1].content_hash
+        for name, experiment in (
             ("one", tiny()),
             ("same", tiny(recipe={"epochs": 9})),
             ("share", tiny(data={"val_fraction": 0.5})),
@@ -212,19 +213,20 @@ def test_other_validation_classes_are_other_data():
     assert len(set(hashes.values())) == 4
 
 
-def test_what_must_hold_of_a_run_holds(outcome):
+def test_the_invariants_of_the_run_hold(outcome):
     with open_store(outcome.database, read_only=True) as store:
         assert check_runs(store, outcome.database.parent, deep=True) == []
 
 
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_every_searcher_proposes_zero_shot_models_inside_the_budget(outcome, name):
-    found = tiny(search={"searcher": name}, recipe={"lr": [1e-3, 1e-2]} if name == "grid" else {})
+    experiment = tiny(search={"searcher": name}, recipe={"lr": [1e-3, 1e-2]} if name == "grid" else {})
     with open_store(outcome.database, read_only=True) as store:
         history = store.history("first")
-    first, then = (found.searcher(found.sieve).ask(seen, random.Random(0)) for seen in (History(), history))
-    for proposal in (first, then):
+    first = experiment.searcher(experiment.sieve).ask(History(), random.Random(0))
+    later = experiment.searcher(experiment.sieve).ask(history, random.Random(0))
+    for proposal in (first, later):
         assert isinstance(proposal.recipe, ZeroShotRecipe)
         head = zero_shot_cost(proposal.recipe, 0, 24, last_map(proposal.architecture))
         assert proposal.architecture.cost.params + head.image.params <= 20_000
-    assert then.key not in {(t.fingerprint, recorded_recipe(t.recipe)) for t in history}
+    assert later.key not in {(t.fingerprint, recorded_recipe(t.recipe)) for t in history}

@@ -1,4 +1,4 @@
-"""The first trial of a run has the usual recipe, whoever searches; nothing else changes."""
+"""The first trial of a run has the default recipe, with every searcher; nothing else changes."""
 
 from pathlib import Path
 
@@ -16,30 +16,34 @@ from ..conftest import small
 from .test_searchers import BUDGET, OPEN_RECIPES, SPACE, keys, run
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-SIEVE = ConstrainedSpace(SPACE, BUDGET)
+CONSTRAINED = ConstrainedSpace(SPACE, BUDGET)
 
 
 def plan(name, recipes):
-    """The searcher of that name behind a first trial with the default recipe."""
-    return SearchPlan(lambda sieve: make_searcher(name, sieve, recipes), SIEVE, recipes, default_recipe_first=True)
+    """Return a plan of the searcher called ``name`` whose first trial has the default recipe."""
+    return SearchPlan(
+        lambda sieve: make_searcher(name, sieve, recipes), CONSTRAINED, recipes, default_recipe_first=True
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(SEARCHERS) if name != "grid"])
-def test_only_the_first_trial_has_the_usual_recipe_and_the_searcher_learns_from_it(name):
+def test_only_the_first_trial_has_the_default_recipe(name):
     history = run(plan(name, OPEN_RECIPES), 20)
     first, *others = (recipe for _, recipe in keys(history))
     assert (first.lr, first.dropout, first.momentum) == (0.1, 0.1, 0.9)
     assert len({recipe.lr for recipe in others} - {0.1}) > 5
-    plain = run(make_searcher(name, SIEVE, OPEN_RECIPES), 1)
-    assert history.trials[0].fingerprint == plain.trials[0].fingerprint
+    without_plan = run(make_searcher(name, CONSTRAINED, OPEN_RECIPES), 1)
+    assert history.trials[0].fingerprint == without_plan.trials[0].fingerprint
     assert len(history.fingerprints) == 20
 
 
-def test_a_grid_is_still_the_whole_grid():
+def test_a_grid_after_the_default_recipe_is_complete():
     recipes = RecipeSpace.of(epochs=2, lr=[0.3, 0.1])
     history = run(plan("grid", recipes), 10_000)
     assert history.trials[0].recipe["lr"] == 0.1
-    assert sorted(keys(history), key=str) == sorted(keys(run(make_searcher("grid", SIEVE, recipes), 10_000)), key=str)
+    assert sorted(keys(history), key=str) == sorted(
+        keys(run(make_searcher("grid", CONSTRAINED, recipes), 10_000)), key=str
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,26 +61,23 @@ def test_a_grid_is_still_the_whole_grid():
     ],
     ids=str,
 )
-def test_the_usual_recipe_is_the_nearest_that_may_be_tried(entries, expected):
+def test_the_default_recipe_has_the_nearest_values_of_the_space(entries, expected):
     recipe = default_recipe(RecipeSpace.of(**entries))
     assert {name: getattr(recipe, name) for name in expected} == expected
     assert all(getattr(recipe, name) == getattr(Recipe(), name) for name in Recipe().to_json() if name not in entries)
 
 
-def test_a_zero_shot_run_opens_as_its_searcher_says():
-    plain = load_experiment(EXAMPLES / "glyphs.toml")
-    assert not plain.starts_with_default_recipe
-    opened, own = (run(one, 1) for one in (plain.plan(plain.sieve), plain.searcher(plain.sieve)))
-    assert opened.trials[0].recipe == own.trials[0].recipe
+def test_a_zero_shot_run_starts_with_the_proposal_of_its_searcher():
+    experiment = load_experiment(EXAMPLES / "glyphs.toml")
+    assert not experiment.starts_with_default_recipe
+    of_plan = run(experiment.plan(experiment.sieve), 1)
+    of_searcher = run(experiment.searcher(experiment.sieve), 1)
+    assert of_plan.trials[0].recipe == of_searcher.trials[0].recipe
 
 
-def test_every_run_opens_with_it_but_one_that_learns_from_earlier_runs():
-    plain = small(recipe={"epochs": 1, "lr": {"low": 1e-3, "high": 1.0, "log": True}})
-    opened = run(plain.plan(plain.sieve), 3)
-    assert [recipe.lr == 0.1 for _, recipe in keys(opened)] == [True, False, False]
-    informed = small(recipe=plain.file.recipe, search={"warm_start": ["before"]})
-    assert [recipe.lr == 0.1 for _, recipe in keys(run(informed.plan(informed.sieve), 3))] == [
-        False,
-        False,
-        False,
-    ]
+def test_a_run_with_a_warm_start_has_no_default_recipe():
+    cold = small(recipe={"epochs": 1, "lr": {"low": 1e-3, "high": 1.0, "log": True}})
+    history = run(cold.plan(cold.sieve), 3)
+    assert [recipe.lr == 0.1 for _, recipe in keys(history)] == [True, False, False]
+    warm = small(recipe=cold.file.recipe, search={"warm_start": ["before"]})
+    assert [recipe.lr == 0.1 for _, recipe in keys(run(warm.plan(warm.sieve), 3))] == [False, False, False]

@@ -1,0 +1,75 @@
+"""``archsieve doctor`` on the command line, and the faster network that it proposes."""
+
+import json
+import random
+
+import pytest
+
+from archsieve.results.database.records import History
+from archsieve.search.post.diagnose import case_of_file, smaller
+from archsieve.spaces.constrained.indexing import walk
+
+from ..conftest import small
+
+FILE = """
+[data]
+limit = 200
+[budget]
+params = "20k"
+macs = "1M"
+[space]
+stem = 8
+[[space.stages]]
+block = ["conv-pool", "residual"]
+width = [8, 16]
+[recipe]
+epochs = 2
+lr = [0.1, 0.3]
+[search]
+searcher = "random"
+"""
+
+
+def test_the_first_proposal_of_a_search_file_is_diagnosed(command, tmp_path):
+    (tmp_path / "search.toml").write_text(FILE)
+    options = ("--check", "gradients", "--check", "filters", "--check", "speed", "--step-ms", "1000")
+    code, out, err = command("doctor", "search.toml", "--json", "--filters", "filters.png", *options)
+    assert code == 0, err
+    report = json.loads(out)
+    assert [finding["check"] for finding in report["findings"]] == ["gradients", "filters", "speed"]
+    assert report["verdict"].startswith("healthy")
+    assert " ms " in report["smaller"]  # the diagnosed network is fast enough: its time, and no other network
+    assert "params" not in report["smaller"]
+    assert (tmp_path / "filters.png").read_bytes().startswith(b"\x89PNG")
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_faster_network_is_the_largest_of_the_space_that_is_fast_enough():
+    experiment = small()
+    target = case_of_file(experiment)
+    first = experiment.searcher(experiment.sieve).ask(History(), random.Random("0/0"))
+    assert target.architecture == first.architecture
+    largest = max((one for _, one in walk(experiment.sieve)), key=lambda one: one.cost.macs)
+    target = type(target)(largest, target.recipe, target.seed, target.experiment, target.data)
+    half = smaller(target, step_ms=10.0, max_step_ms=5.0)
+    fast_enough = [one.cost.macs for _, one in walk(experiment.sieve) if one.cost.macs <= largest.cost.macs // 2]
+    assert half.cost.macs == max(fast_enough)
+    assert experiment.sieve.allows(half)
+    assert smaller(target, step_ms=10.0, max_step_ms=1e-6) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (("none.toml",), ("none.toml",)),
+        (("search.toml", "--check", "gradient"), ("'gradient'", "did you mean 'gradients'")),
+        (("search.toml", "--step-ms", "-1"), ("--step-ms", "-1")),
+    ],
+)
+def test_bad_input_is_one_clear_error(command, tmp_path, arguments, facts):
+    (tmp_path / "search.toml").write_text(FILE)
+    code, out, err = command("doctor", *arguments)
+    assert (code, out) == (2, "")
+    assert [fact for fact in facts if fact not in err] == [], err
+    assert "Traceback" not in err

@@ -1,14 +1,15 @@
-"""Trials per hour on one GPU, archsieve beside Ray Tune's defaults with DataLoader workers; and seconds to 94 %.
+"""Compare trials per hour on one GPU with Ray Tune's defaults and DataLoader workers; measure the seconds to 94 %.
 
 Part one trains the same networks (20-125M multiply-accumulates, drawn from a space of 32-pixel ResNets) for 10 epochs
-on 50,000 pictures of CIFAR-10's shape, on both sides in bfloat16 with the same recipe. Ours: shares of the GPU by
-predicted memory, workers reused, the pictures and their augmentation on the GPU, all of it recorded in a database. The
-peer: a plain ``Tuner(...)``, a GPU for each trial, torchvision's transforms in DataLoader workers. Each side runs in
-processes of its own; starting Ray is not counted.
+on 50,000 images of CIFAR-10's shape. Both sides use bfloat16 and the same recipe. Ours: trials share the GPU by
+predicted memory, workers are reused, images and augmentation are on the GPU, and everything is recorded in a database.
+The peer: a plain ``Tuner(...)``, one GPU per trial, torchvision's transforms in DataLoader workers. Each measurement
+runs in its own process; the start of Ray does not count.
 
-Part two trains one network of ours on CIFAR-10 itself (``--cifar FOLDER``, in torchvision's layout) and says how many
-of the runs reach 94 % on the test pictures, and their seconds, beside airbench's published 2.59 s on one A100. The
-test decides nothing here: the recipe is fixed. As there, a first epoch that warms the GPU up is not counted.
+Part two trains one network of ours on CIFAR-10 itself (``--cifar FOLDER``, in torchvision's layout). It reports how
+many runs reach 94 % on the test images and how long they take, against airbench's published 2.59 s on one A100. The
+recipe is fixed, so the test accuracy selects nothing. As in airbench, a first epoch that warms up the GPU does not
+count.
 
     python benchmarks/gpu.py [--trials 8] [--rounds 3] [--cifar FOLDER] [--runs 5]
 """
@@ -31,7 +32,7 @@ RECIPE = {"epochs": 10, "batch_size": 512, "lr": 0.4, "schedule": "one-cycle", "
 
 
 class Size(NamedTuple):
-    """How much is trained: ``smoke`` is for a machine without a GPU, to see that the benchmark itself runs."""
+    """The size of the training; ``smoke`` makes it tiny, to test the benchmark on a machine without a GPU."""
 
     smoke: bool
 
@@ -40,7 +41,7 @@ class Size(NamedTuple):
         return 0.0 if self.smoke else "auto"
 
     @property
-    def pictures(self) -> int:
+    def n_images(self) -> int:
         return 512 if self.smoke else 50_000
 
     @property
@@ -49,7 +50,7 @@ class Size(NamedTuple):
 
 
 def networks(trials: int) -> list[dict[str, Any]]:
-    """The networks that both sides train, as JSON."""
+    """Return ``trials`` different networks as JSON; both sides train the same ones."""
     import random
 
     from archsieve.spaces.architectures.budget import Budget
@@ -58,11 +59,11 @@ def networks(trials: int) -> list[dict[str, Any]]:
     from archsieve.spaces.search_space.named import named_space
 
     sieve, rng = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(**BUDGET)), random.Random(0)
-    found: dict[str, dict[str, Any]] = {}
-    while len(found) < trials:
-        one = sample_one(sieve, rng)
-        found[one.fingerprint] = one.to_json()
-    return list(found.values())
+    by_fingerprint: dict[str, dict[str, Any]] = {}
+    while len(by_fingerprint) < trials:  # a network can be drawn twice
+        architecture = sample_one(sieve, rng)
+        by_fingerprint[architecture.fingerprint] = architecture.to_json()
+    return list(by_fingerprint.values())
 
 
 def experiment_of(trials: int, size: Size) -> Any:
@@ -83,8 +84,8 @@ def experiment_of(trials: int, size: Size) -> Any:
     )
 
 
-def pictures(size: Size) -> Any:
-    """Noise of CIFAR-10's shape: what is learned does not matter here."""
+def noise_data(size: Size) -> Any:
+    """Return random images of CIFAR-10's shape: the speed does not depend on the content."""
     import torch
 
     from archsieve.models.data.dataset import ImageData, Split
@@ -96,24 +97,24 @@ def pictures(size: Size) -> Any:
         return Split(images, torch.randint(0, 10, (n,), generator=draw))
 
     names = tuple(str(label) for label in range(10))
-    return ImageData.of("noise", names, train=split(size.pictures), val=split(size.pictures // 10))
+    return ImageData.of("noise", names, train=split(size.n_images), val=split(size.n_images // 10))
 
 
 def ours(trials: int, size: Size) -> float:
-    """Seconds of a whole search of ours."""
+    """Return the seconds of a complete search of archsieve."""
     import ray
 
     from archsieve.results.database.store import open_store
     from archsieve.search.runs import tuner
 
-    found, data = experiment_of(trials, size), pictures(size)
+    search, data = experiment_of(trials, size), noise_data(size)
     with tempfile.TemporaryDirectory() as folder, tuner.quiet(Path(folder) / "log"):
         ray.init("local", include_dashboard=False, log_to_driver=False)
         with open_store(Path(folder) / "archsieve.db", create=True) as store:
             dataset = {"content_hash": data.content_hash, "name": "noise"}
-            run_id = store.create_run("gpu", found.to_json(), "random", 0, dataset, {})
+            run_id = store.create_run("gpu", search.to_json(), "random", 0, dataset, {})
             started = time.perf_counter()
-            tuner.run_trials(found, data, store, run_id, Path(folder))
+            tuner.run_trials(search, data, store, run_id, Path(folder))
             seconds = time.perf_counter() - started
             states = [trial.state.value for trial in store.history(run_id)]
         ray.shutdown()
@@ -122,7 +123,7 @@ def ours(trials: int, size: Size) -> float:
 
 
 def train_plainly(config: dict[str, Any], data: Any, size: Size) -> None:
-    """The usual trainable: pictures come through a DataLoader, augmented by torchvision on its workers."""
+    """Train as Ray Tune's users usually do: a DataLoader whose workers augment the images with torchvision."""
     import torch
     from ray import tune
     from torch.utils.data import DataLoader
@@ -136,28 +137,29 @@ def train_plainly(config: dict[str, Any], data: Any, size: Size) -> None:
     device, recipe = torch.device("cpu" if size.smoke else "cuda"), Recipe(**size.recipe)
     module = build(Architecture.from_json(config["architecture"])).to(device)
     optimizer = make_optimizer(module, recipe)
-    spread = v2.Normalize(data.mean.tolist(), data.std.tolist())
-    plain = v2.Compose([v2.ToDtype(torch.float32, scale=True), spread])
-    change = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip(), plain])
+    normalise = v2.Normalize(data.mean.tolist(), data.std.tolist())
+    plain = v2.Compose([v2.ToDtype(torch.float32, scale=True), normalise])
+    augmented = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip(), plain])
 
-    class Pictures(torch.utils.data.Dataset):
+    class TransformedSplit(torch.utils.data.Dataset):
         def __init__(self, split, transform):
             self.split, self.transform = split, transform
 
         def __len__(self):
             return len(self.split)
 
-        def __getitem__(self, place):
-            return self.transform(self.split.images[place]), self.split.labels[place]
+        def __getitem__(self, index):
+            return self.transform(self.split.images[index]), self.split.labels[index]
 
     workers = {"num_workers": 1 if size.smoke else 4, "persistent_workers": True, "pin_memory": not size.smoke}
-    train = DataLoader(Pictures(data.train, change), recipe.batch_size, shuffle=True, **workers)
-    val = DataLoader(Pictures(data.val, plain), 2 * recipe.batch_size, **workers)
+    train = DataLoader(TransformedSplit(data.train, augmented), recipe.batch_size, shuffle=True, **workers)
+    val = DataLoader(TransformedSplit(data.val, plain), 2 * recipe.batch_size, **workers)
     steps = recipe.epochs * len(train)
     for epoch in range(recipe.epochs):
         module.train()
-        for place, (images, labels) in enumerate(train):
-            set_lr(optimizer, lr_at(recipe, epoch * len(train) + place, steps))
+        for index, (images, labels) in enumerate(train):
+            # the same schedule as ours
+            set_lr(optimizer, lr_at(recipe, epoch * len(train) + index, steps))
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 loss = torch.nn.functional.cross_entropy(module(images.to(device)), labels.to(device))
             optimizer.zero_grad()
@@ -170,16 +172,16 @@ def train_plainly(config: dict[str, Any], data: Any, size: Size) -> None:
 
 
 def peer(trials: int, size: Size) -> float:
-    """Seconds of a plain ``Tuner(...)`` with defaults over the same networks."""
+    """Return the seconds of a plain ``Tuner(...)`` with defaults over the same networks."""
     import ray
     from ray import tune
 
-    data = pictures(size)
+    data = noise_data(size)
     with tempfile.TemporaryDirectory() as folder:
         ray.init("local", include_dashboard=False, log_to_driver=False)
-        ready = tune.with_parameters(train_plainly, data=data, size=size)
+        trainable = tune.with_parameters(train_plainly, data=data, size=size)
         search = tune.Tuner(
-            ready if size.smoke else tune.with_resources(ready, {"cpu": 1, "gpu": 1}),
+            trainable if size.smoke else tune.with_resources(trainable, {"cpu": 1, "gpu": 1}),
             param_space={"architecture": tune.grid_search(networks(trials))},
             run_config=tune.RunConfig(storage_path=folder),
         )
@@ -193,7 +195,7 @@ def peer(trials: int, size: Size) -> float:
 
 
 def to_94(folder: str, runs: int) -> list[tuple[float, float]]:
-    """(seconds, test accuracy) of each of ``runs`` fits of one network on CIFAR-10."""
+    """Return (seconds, test accuracy) of each of ``runs`` fits of one network on CIFAR-10."""
     import torch
 
     from archsieve.models.data.registry import load_data
@@ -218,23 +220,23 @@ def to_94(folder: str, runs: int) -> list[tuple[float, float]]:
         settings: dict[str, Any] = {"device": "cuda", "precision": "bf16", "channels_last": True}
         return Fit(build(network, seed=seed), data, recipe, seed=seed, **settings)
 
-    fit(0).step()
-    found = []
+    fit(0).step()  # warms up the GPU
+    results = []
     for seed in range(1, runs + 1):
         run = fit(seed)
-        torch.cuda.synchronize()
+        torch.cuda.synchronize()  # CUDA runs asynchronously
         started = time.perf_counter()
         while not run.done:
             run.step()
         torch.cuda.synchronize()
         seconds = time.perf_counter() - started
         accuracy = evaluate(run.module, data.test, data, compute, 1024).accuracy
-        found.append((seconds, accuracy))
-    return found
+        results.append((seconds, accuracy))
+    return results
 
 
-def in_a_process(side: str, trials: int, smoke: bool) -> float:
-    """Trials per hour of ``side``, in a process of its own."""
+def trials_per_hour(side: str, trials: int, smoke: bool) -> float:
+    """Return the trials per hour of ``side``, measured in a new process."""
     command = [sys.executable, __file__, "--side", side, "--trials", str(trials), *(["--smoke"] if smoke else [])]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
     if result.returncode:
@@ -244,7 +246,7 @@ def in_a_process(side: str, trials: int, smoke: bool) -> float:
     return rate
 
 
-def say(name: str, rates: list[float], trials: int) -> None:
+def print_rates(name: str, rates: list[float], trials: int) -> None:
     print(
         f"{name:38} {statistics.median(rates):9.1f} trials per hour "
         f"(min {min(rates):.1f}, max {max(rates):.1f}; {len(rates)} rounds of n = {trials})"
@@ -257,7 +259,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cifar", help="the folder of CIFAR-10, in torchvision's layout")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--smoke", action="store_true", help="tiny and on a CPU: the figures mean nothing")
+    parser.add_argument(
+        "--smoke", action="store_true", help="tiny and on a CPU, to test the script; the results mean nothing"
+    )
     parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -265,31 +269,34 @@ def options() -> argparse.Namespace:
 def main() -> None:
     import torch
 
-    asked = options()
-    if asked.side:
-        print(json.dumps({"ours": ours, "peer": peer}[asked.side](asked.trials, Size(asked.smoke))))
+    args = options()
+    if args.side:
+        print(json.dumps({"ours": ours, "peer": peer}[args.side](args.trials, Size(args.smoke))))
         return
-    if not asked.smoke and not torch.cuda.is_available():
-        print("this benchmark needs a GPU that torch can use, and there is none here", file=sys.stderr)
+    if not args.smoke and not torch.cuda.is_available():
+        print(
+            "this benchmark needs a CUDA GPU, but torch finds none; use --smoke to test the script on a CPU",
+            file=sys.stderr,
+        )
         raise SystemExit(4)
-    device = "a CPU, for smoke: the figures mean nothing" if asked.smoke else torch.cuda.get_device_name()
+    device = "a CPU with --smoke: the results mean nothing" if args.smoke else torch.cuda.get_device_name()
     print(f"{device}, {os.cpu_count()} cores, torch {torch.__version__}, ray {version('ray')}")
     sides = ("ours", "peer")
-    rates = [[in_a_process(side, asked.trials, asked.smoke) for side in sides] for _ in range(asked.rounds)]
-    say("archsieve", [mine for mine, _ in rates], asked.trials)
-    say("Tuner defaults with DataLoader workers", [theirs for _, theirs in rates], asked.trials)
-    ratios = sorted(mine / theirs for mine, theirs in rates)
+    rates = [[trials_per_hour(side, args.trials, args.smoke) for side in sides] for _ in range(args.rounds)]
+    print_rates("archsieve", [our_rate for our_rate, _ in rates], args.trials)
+    print_rates("Tuner defaults with DataLoader workers", [peer_rate for _, peer_rate in rates], args.trials)
+    ratios = sorted(our_rate / peer_rate for our_rate, peer_rate in rates)
     print(f"ratio {statistics.median(ratios):.2f} (min {ratios[0]:.2f}, max {ratios[-1]:.2f})")
-    if asked.cifar is None or asked.smoke:
-        print("seconds to 94 %: not measured; name the folder of CIFAR-10 with --cifar")
+    if args.cifar is None or args.smoke:
+        print("seconds to 94 %: not measured; pass the folder of CIFAR-10 with --cifar")
         return
-    found = to_94(asked.cifar, asked.runs)
-    seconds, accuracies = zip(*found, strict=True)
+    results = to_94(args.cifar, args.runs)
+    seconds, accuracies = zip(*results, strict=True)
     reached = sum(accuracy >= 0.94 for accuracy in accuracies)
     print(
         f"CIFAR-10: {statistics.median(seconds):.2f} s (min {min(seconds):.2f}, max {max(seconds):.2f}), "
         f"test accuracy {statistics.median(accuracies):.4f} (min {min(accuracies):.4f}, max {max(accuracies):.4f}), "
-        f"n = {len(found)}, of which {reached} reach 94 %; airbench: 94 % in {AIRBENCH_S} s on one A100"
+        f"n = {len(results)}, of which {reached} reach 94 %; airbench: 94 % in {AIRBENCH_S} s on one A100"
     )
 
 

@@ -1,7 +1,7 @@
-"""Milliseconds per no-op trial: archsieve, recorded in its database, beside Ray Tune with its defaults.
+"""Compare milliseconds per no-op trial: archsieve with its database against Ray Tune with its defaults.
 
-Each side runs in processes of its own, one after the other in turn, so that a drift of the machine meets both. Starting
-Ray is not counted; the clock runs from the first trial's proposal to the end of the run.
+Each measurement runs in its own process. The sides alternate, so that a drift of the machine's speed affects both. The
+time is from the proposal of the first trial to the end of the run; the start of Ray does not count.
 
     python benchmarks/overhead.py [--trials 200] [--peer-trials 20] [--rounds 3]
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def ours(trials: int) -> float:
-    """Seconds for ``trials`` no-op trials through the whole of our driver: proposed, recorded, finished."""
+    """Return the seconds for ``trials`` no-op trials with archsieve: propose, record and finish each trial."""
     from ray import tune
 
     class NoOp(tune.Trainable):
@@ -43,21 +43,22 @@ def ours(trials: int) -> float:
     return drive(NoOp, trials, cpus=2)
 
 
+# a constant report: the trial itself must take no time
 METRICS = {"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
 DONE = TrialReport((EpochMetrics(1, METRICS),), done=True).to_tune()
 
 
 def drive(trainable: type, trials: int, cpus: int) -> float:
-    """Seconds of a run of ``trials`` by ``trainable``, each on one of ``cpus`` cores that Ray is told of."""
+    """Return the seconds of a run of ``trials`` trials of ``trainable``; Ray gets ``cpus`` cores, a trial uses one."""
     import ray
 
     from archsieve.results.database.store import open_store
     from archsieve.search.experiment.experiment import experiment
     from archsieve.search.experiment.search_file import parse
     from archsieve.search.runs import tuner
-    from archsieve.search.trials import trainable as _  # noqa: F401 - importing torch is no trial's overhead
+    from archsieve.search.trials import trainable as _  # noqa: F401 - import torch before the time starts
 
-    found = experiment(
+    search_experiment = experiment(
         parse(
             {"recipe": {"epochs": 1}, "search": {"trials": trials, "searcher": "random"}, "budget": {"params": "60k"}}
         )
@@ -66,18 +67,19 @@ def drive(trainable: type, trials: int, cpus: int) -> float:
         ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
         with open_store(Path(folder) / "archsieve.db", create=True) as store:
             dataset = {"content_hash": "none", "name": "none"}
-            run_id = store.create_run("overhead", found.to_json(), "random", 0, dataset, {})
+            run_id = store.create_run("overhead", search_experiment.to_json(), "random", 0, dataset, {})
             started = time.perf_counter()
-            tuner.run_trials(found, None, store, run_id, Path(folder), trainable=trainable)
+            tuner.run_trials(search_experiment, None, store, run_id, Path(folder), trainable=trainable)
             seconds = time.perf_counter() - started
             states = [trial.state.value for trial in store.history(run_id)]
         ray.shutdown()
+    # a failed trial is fast and would distort the result
     assert states == ["completed"] * trials, states
     return seconds
 
 
 def peer(trials: int) -> float:
-    """Seconds for ``trials`` no-op trials of a plain ``Tuner(...)`` with defaults."""
+    """Return the seconds for ``trials`` no-op trials of a plain ``Tuner(...)`` with defaults."""
     from ray import tune
 
     def no_op(config):
@@ -87,11 +89,12 @@ def peer(trials: int) -> float:
 
 
 def fit(trainable: Callable | type, config: "TuneConfig", trials: int, cpus: int, **run: Any) -> float:
-    """Seconds of a plain ``Tuner(...)`` for as many ``trials`` as ``config`` says; ``run`` is for its ``RunConfig``."""
+    """Return the seconds of a plain ``Tuner(...)`` with ``trials`` samples; ``run`` are arguments of ``RunConfig``."""
     import ray
     from ray import tune
 
     with tempfile.TemporaryDirectory() as folder:
+        # no dashboard and no log forwarding on both sides
         ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
         search = tune.Tuner(
             trainable,
@@ -109,7 +112,8 @@ def fit(trainable: Callable | type, config: "TuneConfig", trials: int, cpus: int
 
 
 def seconds_of(script: str, side: str, *arguments: str) -> float:
-    """What ``script`` prints last for ``side``, in a process of its own."""
+    """Run ``script`` for ``side`` in a new process, and return the seconds that it prints in its last line."""
+    # a new process has no Ray, no imports and no caches of an earlier measurement
     command = [sys.executable, script, "--side", side, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
     if result.returncode:
@@ -118,7 +122,7 @@ def seconds_of(script: str, side: str, *arguments: str) -> float:
 
 
 def measure(side: str, trials: int) -> float:
-    """Milliseconds per trial of ``side``."""
+    """Return the milliseconds per trial of ``side``."""
     return 1000 * seconds_of(__file__, side, "--trials", str(trials)) / trials
 
 
@@ -128,22 +132,20 @@ def main() -> None:
     parser.add_argument("--peer-trials", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps({"ours": ours, "peer": peer}[asked.side](asked.trials)))
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps({"ours": ours, "peer": peer}[args.side](args.trials)))
         return
-    rows = [(measure("ours", asked.trials), measure("peer", asked.peer_trials)) for _ in range(asked.rounds)]
+    rows = [(measure("ours", args.trials), measure("peer", args.peer_trials)) for _ in range(args.rounds)]
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, ray {version('ray')}")
-    for name, place, n in (("archsieve", 0, asked.trials), ("Tuner defaults", 1, asked.peer_trials)):
-        values = [row[place] for row in rows]
+    for name, column, n in (("archsieve", 0, args.trials), ("Tuner defaults", 1, args.peer_trials)):
+        values = [row[column] for row in rows]
         print(
             f"{name:15} {statistics.median(values):8.1f} ms per trial "
-            f"(min {min(values):.1f}, max {max(values):.1f}; {asked.rounds} rounds of n = {n})"
+            f"(min {min(values):.1f}, max {max(values):.1f}; {args.rounds} rounds of n = {n})"
         )
     ratios = [a / b for a, b in rows]
-    print(
-        f"ratio {statistics.median(ratios):.4f} (min {min(ratios):.4f}, max {max(ratios):.4f}); the aim is at most 0.05"
-    )
+    print(f"ratio {statistics.median(ratios):.4f} (min {min(ratios):.4f}, max {max(ratios):.4f}); target: at most 0.05")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""How fast a network is priced: the closed form beside torch's FLOP counter, fvcore, thop, ptflops and torchinfo.
+"""Compare the time to compute a network's cost: the closed form against torch, fvcore, thop, ptflops and torchinfo.
 
-Peers build the network and count it: torch's counter and torchinfo on the meta device, the others on a CPU, as they
-must. Ours never builds it. Four figures of ours, each of the same network:
+Peers build the network and count it: torch's FLOP counter and torchinfo on the meta device, the others on a CPU, as
+they require. Ours never builds it. Ours is measured in four ways, each on the same network:
 
-    total, warm   Architecture(...) made anew from its blocks, checked and priced; the blocks' prices are remembered
-    total, cold   the same with every cache of the package emptied before
-    table, warm   one row a layer of that architecture, named and priced; the blocks' rows are remembered
-    table, cold   the same with every cache emptied before
+    total, warm   create Architecture(...) from its blocks, check it, compute its cost; costs of blocks are cached
+    total, cold   the same with all caches of the package cleared before
+    table, warm   one row per layer of that architecture with name and cost; the rows of blocks are cached
+    table, cold   the same with all caches cleared before
 
-"resnet-space" stands for what a search does: each time another network, drawn from that space, none twice. There
-"warm" begins with empty caches and remembers only what the networks before it had in common with this one.
+"resnet-space" simulates a search: each repetition uses a new network from that space. There "warm" starts with empty
+caches, so only the blocks shared with earlier networks are cached.
 
-Each side runs in processes of its own, one after the other in turn, so that a drift of the machine meets all.
+Each side runs in its own process. The sides alternate, so that a drift of the machine's speed affects all.
 
     python benchmarks/profiler.py [--rounds 5] [--n 5] [--networks resnet18,resnet50,googlenet,vgg16,resnet-space]
 """
@@ -37,12 +37,12 @@ NETWORKS = ("resnet18", "resnet50", "googlenet", "vgg16", "resnet-space")
 SPACES = ("resnet-space",)
 OURS = ("total, warm", "total, cold", "table, warm", "table, cold")
 PEERS = ("torch", "fvcore", "thop", "ptflops", "torchinfo")
-AIMS = {("total, warm", "torch"): 1000, ("total, warm", "fvcore"): 2000, ("table, warm", "torch"): 300}
+TARGETS = {("total, warm", "torch"): 1000, ("total, warm", "fvcore"): 2000, ("table, warm", "torch"): 300}
 Count = Callable[[], int]
 
 
-def described(name: str, n: int) -> list:
-    """The network ``name``, or ``n`` + 1 networks of that space: one before the clock starts."""
+def architectures_of(name: str, n: int) -> list:
+    """Return the network ``name``, or ``n`` + 1 networks of that space: the first one is not timed."""
     from archsieve.spaces.architectures.budget import Budget
     from archsieve.spaces.architectures.catalogue import named
     from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
@@ -52,43 +52,47 @@ def described(name: str, n: int) -> list:
     if name not in SPACES:
         return [named(name)]
     sieve, rng = ConstrainedSpace(named_space(name), Budget()), random.Random(0)
+    # twice as many as needed, because equal networks are dropped
     drawn = (sample_one(sieve, rng) for _ in range(2 * n + 2))
-    return list({each.fingerprint: each for each in drawn}.values())[: n + 1]
+    return list({architecture.fingerprint: architecture for architecture in drawn}.values())[: n + 1]
 
 
 def ours(side: str, name: str, n: int) -> tuple[Count, Callable[[], None]]:
-    """What is timed, and what is done before each time."""
+    """Return the function that is timed, and the function that runs before each call."""
     from archsieve.spaces.architectures.architecture import Architecture
     from archsieve.spaces.architectures.cost import cost, layer_costs
 
-    parts = [(each.input_shape, each.blocks, each.classes) for each in described(name, n)]
-    following = itertools.cycle(parts)
+    parts = [
+        (architecture.input_shape, architecture.blocks, architecture.classes)
+        for architecture in architectures_of(name, n)
+    ]
+    next_architectures = itertools.cycle(parts)
     empty_caches()
 
     def total() -> int:
-        return cost(Architecture(*next(following))).macs
+        return cost(Architecture(*next(next_architectures))).macs
 
     def table() -> int:
-        return sum(row.macs for row in layer_costs(Architecture(*next(following))))
+        return sum(row.macs for row in layer_costs(Architecture(*next(next_architectures))))
 
-    what, heat = side.split(", ")
-    return {"total": total, "table": table}[what], empty_caches if heat == "cold" else lambda: None
+    output, cache_state = side.split(", ")
+    return {"total": total, "table": table}[output], empty_caches if cache_state == "cold" else lambda: None
 
 
 def empty_caches() -> None:
-    """Forget everything that ``archsieve.spaces`` remembers."""
+    """Clear all caches of ``archsieve.spaces``."""
     for name, module in list(sys.modules.items()):
         if name.startswith("archsieve.spaces."):
-            for thing in vars(module).values():
-                if hasattr(thing, "cache_clear"):
-                    thing.cache_clear()
+            for member in vars(module).values():
+                if hasattr(member, "cache_clear"):
+                    member.cache_clear()
 
 
 def peer(side: str, name: str, n: int) -> tuple[Count, Callable[[], None]]:
-    """Build ``name`` and count its multiply-accumulates as ``side`` does, and nothing to do before."""
+    """Return a function that builds ``name`` and counts its MACs by ``side``, and a preparation that does nothing."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # ours uses one thread too
     device = "meta" if side in ("torch", "torchinfo") else "cpu"
     count, make = COUNTERS[side](), maker(name, n, device)
 
@@ -100,14 +104,15 @@ def peer(side: str, name: str, n: int) -> tuple[Count, Callable[[], None]]:
 
 
 def maker(name: str, n: int, device: str) -> Callable:
-    """What builds torchvision's network ``name``, or the next network of that space."""
+    """Return a function that builds torchvision's network ``name``, or the next network of that space."""
     import torchvision
 
     from archsieve.models.networks.build import build
 
     if name in SPACES:
-        following = itertools.cycle(described(name, n))
-        return lambda: build(next(following), device=device)
+        next_architectures = itertools.cycle(architectures_of(name, n))
+        return lambda: build(next(next_architectures), device=device)
+    # without auxiliary heads and without the slow random initialisation
     extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     return lambda: torchvision.models.get_model(name, weights=None, **extra)
 
@@ -118,7 +123,7 @@ def by_torch():
     def count(network, batch):
         with FlopCounterMode(display=False) as counter:
             network(batch)
-        return counter.get_total_flops() // 2
+        return counter.get_total_flops() // 2  # two FLOPs per multiply-accumulate
 
     return count
 
@@ -141,10 +146,10 @@ def by_ptflops():
     from ptflops import get_model_complexity_info
 
     def count(network, batch):
-        found = get_model_complexity_info(
+        complexity = get_model_complexity_info(
             network, tuple(batch.shape[1:]), as_strings=False, print_per_layer_stat=False, verbose=False
         )
-        return found[0]
+        return complexity[0]
 
     return count
 
@@ -159,7 +164,7 @@ COUNTERS = {"torch": by_torch, "fvcore": by_fvcore, "thop": by_thop, "ptflops": 
 
 
 def timed(side: str, name: str, n: int) -> dict:
-    """Seconds of each of ``n`` runs, after one that is not timed, and the MACs that came out."""
+    """Return the seconds of each of ``n`` runs after one untimed run, and the computed MACs."""
     with redirect_stdout(io.StringIO()):
         run, before = (ours if side in OURS else peer)(side, name, n)
         macs, seconds = run(), []
@@ -172,7 +177,7 @@ def timed(side: str, name: str, n: int) -> dict:
 
 
 def measure(side: str, name: str, n: int) -> dict:
-    """The same in a process of its own."""
+    """Return the result of ``timed`` in a new process."""
     command = [sys.executable, "-W", "ignore", __file__, "--side", side, "--networks", name, "--n", str(n)]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
@@ -189,21 +194,21 @@ def installed(side: str) -> bool:
     return True
 
 
-def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} (min {min(values):{form}}, max {max(values):{form}})"
+def spread(values: list[float], spec: str) -> str:
+    return f"{statistics.median(values):{spec}} (min {min(values):{spec}}, max {max(values):{spec}})"
 
 
 def report(name: str, sides: list[str], rounds: list[dict[str, dict]], n: int) -> None:
     print(f"\n{name}: milliseconds, median over {len(rounds)} rounds of the median of n = {n} (ours: n = {20 * n})")
-    times = {side: [1000 * statistics.median(found[side]["seconds"]) for found in rounds] for side in sides}
+    times = {side: [1000 * statistics.median(round_[side]["seconds"]) for round_ in rounds] for side in sides}
     for side in sides:
         print(f"  {side:12} {spread(times[side], '10.4f')}  macs {rounds[0][side]['macs']:,}")
-    print("  how many times slower than ours, by round:")
-    for mine in OURS:
-        for other in (side for side in sides if side not in OURS):
-            ratios = [b / a for a, b in zip(times[mine], times[other], strict=True)]
-            aim = f"; the aim is {AIMS[mine, other]:,}" if (mine, other) in AIMS else ""
-            print(f"  {other:10} / {mine:12} {spread(ratios, '10,.0f')}{aim}")
+    print("  time relative to ours, by round:")
+    for our_side in OURS:
+        for peer_side in (side for side in sides if side not in OURS):
+            ratios = [b / a for a, b in zip(times[our_side], times[peer_side], strict=True)]
+            target = f"; target: {TARGETS[our_side, peer_side]:,}" if (our_side, peer_side) in TARGETS else ""
+            print(f"  {peer_side:10} / {our_side:12} {spread(ratios, '10,.0f')}{target}")
 
 
 def main() -> None:
@@ -212,23 +217,24 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=5)
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--side", choices=[*OURS, *PEERS], help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps(timed(asked.side, asked.networks, asked.n)))
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps(timed(args.side, args.networks, args.n)))
         return
-    warnings.simplefilter("ignore")  # of libraries, about torch.jit
+    warnings.simplefilter("ignore")  # deprecation warnings of libraries about torch.jit
     sides = [*OURS, *(side for side in PEERS if installed(side))]
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, one thread")
-    print(", ".join(f"{side} {released(side)}" for side in ("torchvision", *sides[len(OURS) :])))
-    for name in asked.networks.split(","):
+    print(", ".join(f"{side} {version_of(side)}" for side in ("torchvision", *sides[len(OURS) :])))
+    for name in args.networks.split(","):
         rounds = [
-            {side: measure(side, name, asked.n * (20 if side in OURS else 1)) for side in sides}
-            for _ in range(asked.rounds)
+            # ours takes microseconds, so it needs more repetitions
+            {side: measure(side, name, args.n * (20 if side in OURS else 1)) for side in sides}
+            for _ in range(args.rounds)
         ]
-        report(name, sides, rounds, asked.n)
+        report(name, sides, rounds, args.n)
 
 
-def released(name: str) -> str:
+def version_of(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,15 +1,15 @@
-"""Milliseconds per proposal after many trials: ours beside Optuna's estimator and Optuna's Gaussian process.
+"""Compare milliseconds per proposal after many trials with Optuna's TPE and Optuna's Gaussian process.
 
-The space is `cifar-resnet-space` inside 1M parameters and 150M multiply-accumulates, with learning rate, weight decay
-and label smoothing searched too: 13 parameters without conditions, which suits Optuna's samplers best. Every side knows
-the same past trials, drawn at random and scored by the same made-up function, and is asked for one proposal after
-another; each ends before the next is asked for. A peer asks its study, in memory, for a trial and its 13 values. Ours
-go through the recorder as in a run: what is new of the history is read from the database and the searcher is asked;
-that is compared. `written` is the same with what no peer does: pricing the proposal and writing it to the database.
+The space is `cifar-resnet-space` inside 1M parameters and 150M multiply-accumulates. Learning rate, weight decay and
+label smoothing are searched too. This gives 13 parameters without conditions, the best case for Optuna's samplers. All
+sides have the same past trials, which are drawn at random and scored by the same artificial function. Each side makes
+one proposal after another, and each trial ends before the next proposal. A peer asks its study in memory for a trial
+and its 13 values. Ours use the recorder as in a run: read the new history from the database and ask the searcher. This
+time is compared. `written` also includes what no peer does: compute the cost and write the proposal to the database.
 
-`first` is the first proposal after the past trials have been read, as when a run is resumed; `then` is the median of
-those after it, `worst` the slowest of them. Processor time, not the clock's, so that other programs do not count. Each
-side runs in a process of its own, with one thread, one after the other in turn, so that a drift meets all.
+`first` is the first proposal after the past trials are read, as after a resume. `then` is the median of the later
+proposals, `worst` the slowest of them. The time is processor time, so that other programs do not count. Each side runs
+in its own process with one thread. The sides alternate, so that a drift of the machine's speed affects all.
 
     python benchmarks/proposals.py [--rounds 3] [--asks 40] [--past 1000] [--gp-past 200]
 """
@@ -34,8 +34,8 @@ OURS = ("tpe", "gp", "evolution", "nsga2", "random")
 PEERS = ("optuna tpe", "optuna gp")
 
 
-def searched() -> tuple[Any, Any]:
-    """The sieve and the recipes."""
+def make_space() -> tuple[Any, Any]:
+    """Return the constrained space and the recipe space."""
     from archsieve.spaces.architectures.budget import Budget
     from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
     from archsieve.spaces.parameters.domains import Range
@@ -48,30 +48,30 @@ def searched() -> tuple[Any, Any]:
 
 
 def score(macs: int, lr: float) -> float:
-    """A made-up accuracy: more multiply-accumulates are better, and so is one learning rate."""
+    """Return an artificial accuracy that rises with multiply-accumulates and has one best learning rate."""
     return 0.9 - 0.05 * abs(math.log10(macs) - 8.2) - 0.1 * abs(math.log10(lr) + 0.5)
 
 
-def drawn(past: int) -> list[Any]:
-    """The past proposals, all different."""
+def past_proposals(past: int) -> list[Any]:
+    """Return the past proposals, all different."""
     from archsieve.search.searchers.recipe_sampling import draw_recipe
     from archsieve.search.searchers.uninformed import RandomSearch
     from archsieve.spaces.constrained.sampling import sample_one
 
-    sieve, recipes = searched()
+    sieve, recipes = make_space()
     rng, searcher = random.Random(0), RandomSearch(sieve, recipes)
-    found: dict[str, Any] = {}
-    while len(found) < past:
+    by_fingerprint: dict[str, Any] = {}
+    while len(by_fingerprint) < past:
         proposal = searcher.propose(sample_one(sieve, rng), draw_recipe(recipes, rng))
-        found.setdefault(proposal.architecture.fingerprint, proposal)
-    return list(found.values())
+        by_fingerprint.setdefault(proposal.architecture.fingerprint, proposal)
+    return list(by_fingerprint.values())
 
 
-Pair = tuple[float, float]  # seconds until the answer, and until it was written down
+Pair = tuple[float, float]  # seconds until the searcher answers, and until the proposal is in the database
 
 
 def ours(side: str, past: int, asks: int) -> list[Pair]:
-    """Each proposal through the recorder."""
+    """Return the times of each proposal through the recorder."""
     from archsieve.results.database.records import TrialState
     from archsieve.results.database.store import open_store
     from archsieve.search.runs.recorder import Recorder
@@ -81,7 +81,7 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
     from archsieve.search.trials.spool import Spool
     from archsieve.spaces.architectures.cost import cost
 
-    sieve, recipes = searched()
+    sieve, recipes = make_space()
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "archsieve.db", create=True) as store:
         run_id = store.create_run("proposals", {}, side, 0, {"content_hash": "none", "name": "none"}, {})
 
@@ -89,7 +89,7 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
             summary = {"epochs_done": 30, "best_epoch": 30, "val_accuracy": score(trial.macs, trial.recipe["lr"])}
             store.finish(trial.trial, TrialState.COMPLETED, summary=summary)
 
-        for proposal in drawn(past):
+        for proposal in past_proposals(past):
             end(
                 store.propose(
                     run_id,
@@ -102,7 +102,7 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
                 )
             )
         files = checkpoints_of(Path(folder), None), Spool(Path(folder) / "spool")
-        searcher = clocked(make_searcher(side, sieve, recipes))
+        searcher = with_answer_time(make_searcher(side, sieve, recipes))
         recorder = Recorder(RunControl(store, run_id), searcher, 0, past + asks, *files)
         seconds = []
         for key in range(asks):
@@ -113,11 +113,11 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
         return seconds
 
 
-def clocked(searcher: Any) -> Any:
-    """``searcher``, with the time of its last answer."""
+def with_answer_time(searcher: Any) -> Any:
+    """Return ``searcher`` with an attribute for the time of its last answer."""
     from archsieve.search.searchers.base import Searcher
 
-    class Clocked(Searcher):
+    class TimedSearcher(Searcher):
         answered = 0.0
 
         def ask(self, history: Any, rng: random.Random) -> Any:
@@ -125,11 +125,11 @@ def clocked(searcher: Any) -> Any:
             self.answered = time.process_time()
             return proposal
 
-    return Clocked(searcher.sieve, searcher.recipes)
+    return TimedSearcher(searcher.sieve, searcher.recipes)
 
 
 def peer(side: str, past: int, asks: int) -> list[Pair]:
-    """Each ask with its suggestions; the past trials as a study's own."""
+    """Return the times of each ``study.ask`` with its values; the past trials are added to the study."""
     import optuna
 
     from archsieve.spaces.architectures.cost import cost
@@ -139,73 +139,78 @@ def peer(side: str, past: int, asks: int) -> list[Pair]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = {"optuna tpe": optuna.samplers.TPESampler, "optuna gp": optuna.samplers.GPSampler}[side](seed=0)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    sieve, recipes = searched()
-    spreads = parameters(sieve, recipes)
-    for proposal in drawn(past):
+    sieve, recipes = make_space()
+    distributions = optuna_distributions(sieve, recipes)
+    for proposal in past_proposals(past):
         values = {**proposal.choices, **{name: getattr(proposal.recipe, name) for name in recipes.holes}}
         value = score(cost(proposal.architecture).macs, proposal.recipe.lr)
-        study.add_trial(optuna.create_trial(value=value, params=values, distributions=spreads))
+        study.add_trial(optuna.create_trial(value=value, params=values, distributions=distributions))
 
     def end(trial: Any) -> None:
         decisions = {path: trial.params[path] for path in sieve.graph.options}
         try:
             macs = cost(sieve.space.architecture(decisions)).macs
-        except ShapeError:  # a shortcut A where channels become fewer
-            macs = 1
+        except ShapeError:  # shortcut A does not support fewer channels
+            macs = 1  # the lowest score
         study.tell(trial, score(macs, trial.params["lr"]))
 
     seconds = []
     for _ in range(asks):
         started = time.process_time()
-        trial = study.ask(fixed_distributions=spreads)
-        seconds.append((time.process_time() - started,) * 2)
+        trial = study.ask(fixed_distributions=distributions)
+        seconds.append((time.process_time() - started,) * 2)  # an in-memory study writes nothing
         end(trial)
     return seconds
 
 
-def parameters(sieve: Any, recipes: Any) -> dict[str, Any]:
-    """Every choice and every hole of the recipe as Optuna's: rising numbers in order, options without."""
+def optuna_distributions(sieve: Any, recipes: Any) -> dict[str, Any]:
+    """Return Optuna's distributions: ordered integers for rising numbers, categories for other options."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     from archsieve.spaces.parameters.domains import Range, rising
 
-    found: dict[str, Any] = {}
+    distributions: dict[str, Any] = {}
     for path, options in sieve.graph.options.items():
         count = len(options)
-        found[path] = IntDistribution(0, count - 1) if rising(options) else CategoricalDistribution(range(count))
-    for name, hole in recipes.holes.items():
-        ranged = isinstance(hole, Range)
-        found[name] = (
-            FloatDistribution(hole.low, hole.high, log=hole.log) if ranged else CategoricalDistribution(hole.options)
+        ordered = rising(options)  # numbers in ascending order
+        distributions[path] = IntDistribution(0, count - 1) if ordered else CategoricalDistribution(range(count))
+    for name, domain in recipes.holes.items():
+        ranged = isinstance(domain, Range)
+        distributions[name] = (
+            FloatDistribution(domain.low, domain.high, log=domain.log)
+            if ranged
+            else CategoricalDistribution(domain.options)
         )
-    return found
+    return distributions
 
 
 def measure(side: str, past: int, asks: int) -> list[Pair]:
-    """Milliseconds of each proposal of ``side``, in a process of its own."""
+    """Return the milliseconds of each proposal of ``side``, measured in a new process."""
     command = [sys.executable, "-W", "ignore", __file__, "--side", side, "--past", str(past), "--asks", str(asks)]
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **one})
+    # more threads would make the processor time depend on the number of cores
+    single_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **single_thread})
     if result.returncode:
         raise SystemExit(f"{side} failed:\n{result.stderr[-3000:]}")
     return [(1000 * answered, 1000 * written) for answered, written in json.loads(result.stdout.splitlines()[-1])]
 
 
-def compare(sides: tuple[str, ...], peer_side: str, past: int, aim: float, asked: argparse.Namespace) -> None:
-    """Measure and print: each side's times, and how many times those of the peer ours take."""
-    rounds = [{side: measure(side, past, asked.asks) for side in (*sides, peer_side)} for _ in range(asked.rounds)]
-    print(f"\n{past:,} past trials: milliseconds per proposal, median (least to most) of {asked.rounds} rounds of")
-    print(f"n = {asked.asks} proposals; `then` of ours is to be at most {aim} of that of {peer_side}")
+def compare(sides: tuple[str, ...], peer_side: str, past: int, target: float, args: argparse.Namespace) -> None:
+    """Measure and print the times of each side, and their ratio to those of the peer."""
+    rounds = [{side: measure(side, past, args.asks) for side in (*sides, peer_side)} for _ in range(args.rounds)]
+    print(f"\n{past:,} past trials: milliseconds per proposal, median (min to max) of {args.rounds} rounds of")
+    print(f"n = {args.asks} proposals; `then` of ours should be at most {target} times that of {peer_side}")
     for side in (*sides, peer_side):
-        columns = {"first": [found[side][0][0] for found in rounds]}
-        columns["then"] = [statistics.median(answered for answered, _ in found[side][1:]) for found in rounds]
-        columns["worst"] = [max(answered for answered, _ in found[side][1:]) for found in rounds]
+        # the first proposal includes reading the history, so it is not part of the median
+        columns = {"first": [results[side][0][0] for results in rounds]}
+        columns["then"] = [statistics.median(answered for answered, _ in results[side][1:]) for results in rounds]
+        columns["worst"] = [max(answered for answered, _ in results[side][1:]) for results in rounds]
         if side in OURS:
-            columns["written"] = [statistics.median(written for _, written in found[side][1:]) for found in rounds]
-        peers = [statistics.median(answered for answered, _ in found[peer_side][1:]) for found in rounds]
-        shown = "  ".join(f"{name} {spread(values)}" for name, values in columns.items())
-        ratios = [mine / other for mine, other in zip(columns["then"], peers, strict=True)]
-        print(f"  {side:10}  {shown}; ratio {spread(ratios, '.2f')}")
+            columns["written"] = [statistics.median(written for _, written in results[side][1:]) for results in rounds]
+        peers = [statistics.median(answered for answered, _ in results[peer_side][1:]) for results in rounds]
+        cells = "  ".join(f"{name} {spread(values)}" for name, values in columns.items())
+        ratios = [our_ms / peer_ms for our_ms, peer_ms in zip(columns["then"], peers, strict=True)]
+        print(f"  {side:10}  {cells}; ratio {spread(ratios, '.2f')}")
 
 
 def spread(values: list[float], form: str = ".1f") -> str:
@@ -219,14 +224,14 @@ def main() -> None:
     parser.add_argument("--past", type=int, default=1000)
     parser.add_argument("--gp-past", type=int, default=200)
     parser.add_argument("--side", choices=[*OURS, *PEERS], help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps((peer if asked.side in PEERS else ours)(asked.side, asked.past, asked.asks)))
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps((peer if args.side in PEERS else ours)(args.side, args.past, args.asks)))
         return
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, one thread")
     print(", ".join(f"{name} {version(name)}" for name in ("optuna", "numpy", "scipy", "torch", "sqlalchemy")))
-    compare(OURS, "optuna tpe", asked.past, 1.0, asked)
-    compare(("gp",), "optuna gp", asked.gp_past, 0.5, asked)
+    compare(OURS, "optuna tpe", args.past, 1.0, args)
+    compare(("gp",), "optuna gp", args.gp_past, 0.5, args)
 
 
 if __name__ == "__main__":

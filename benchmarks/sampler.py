@@ -1,7 +1,7 @@
-"""Counting and drawing inside a budget: table times, acceptance and milliseconds per architecture, beside rejection.
+"""Compare sampling inside a budget by count tables with rejection: build time, acceptance, time per architecture.
 
-The peer is plain rejection, what every other toolkit does: draw from the whole space, price, throw away. It is given
-our own closed-form prices and our own vectorised draw, so the ratio is what the tables are worth, nothing else.
+The peer is rejection sampling, as other toolkits do: draw from the whole space, compute the cost, discard what does not
+fit. It uses our closed-form costs and our vectorised draw, so the ratio measures only the effect of the tables.
 
     python benchmarks/sampler.py [--rounds 3] [--seconds 5]
 """
@@ -30,7 +30,7 @@ WIDTHS = ((16, 24, 32, 40, 48, 64), (32, 48, 64, 80, 96, 128), (64, 96, 128, 160
 
 
 def huge() -> Space:
-    """A CIFAR-shaped space of 2e31 architectures: three stages of seven blocks of four kinds, each chosen anew."""
+    """Return a space of 2e31 architectures for CIFAR: three stages of seven blocks, each of one of four kinds."""
     blocks: list = []
     for w in WIDTHS:
         kinds = (Residual(choice(*w)), Residual(choice(*w), "bottleneck"), Conv(choice(*w), choice(3, 5)))
@@ -48,27 +48,27 @@ CASES = {
 }
 
 
-def timed(work) -> tuple[float, object]:
+def run_timed(work) -> tuple[float, object]:
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result
 
 
 def ours(make, seconds: float) -> dict:
-    """Seconds for the graph and the bucket table, acceptance, and milliseconds per architecture drawn."""
-    graph_s, sieve = timed(make)
-    table_s, table = timed(lambda: BucketCountTable(cost_arrays(sieve, sieve.limited)))
+    """Return the seconds to build graph and bucket table, the acceptance, and the milliseconds per architecture."""
+    graph_s, sieve = run_timed(make)
+    table_s, table = run_timed(lambda: BucketCountTable(cost_arrays(sieve, sieve.limited)))
     draw, rng = TableDraw(sieve, table), random.Random(0)
     attempts = hits = 0
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline:
         attempts += 1
         hits += draw.attempt(rng) is not None
     return {"table_s": table_s, "graph_s": graph_s, "acceptance": hits / attempts, "ms": 1000 * seconds / max(hits, 1)}
 
 
 def peer(make, seconds: float) -> dict:
-    """Acceptance and milliseconds per architecture of vectorised rejection."""
+    """Return the acceptance and the milliseconds per architecture of vectorised rejection."""
     import numpy as np
 
     batch, rng = Draw(make()).batch, np.random.default_rng(0)
@@ -76,9 +76,9 @@ def peer(make, seconds: float) -> dict:
     pruning = 0.0
     started = time.perf_counter()
     while time.perf_counter() < started + seconds:
-        codes = batch.draw(20_000, rng)
-        spent, fits = timed(lambda codes=codes: int(batch.fits(codes).sum()))
-        attempts, hits, pruning = attempts + len(codes), hits + fits, pruning + spent
+        codes = batch.draw(20_000, rng)  # a large batch, so that the overhead of a call does not count
+        fit_s, fits = run_timed(lambda codes=codes: int(batch.fits(codes).sum()))
+        attempts, hits, pruning = attempts + len(codes), hits + fits, pruning + fit_s
     elapsed = time.perf_counter() - started
     return {
         "acceptance": hits / attempts,
@@ -92,10 +92,10 @@ def measure(side: str, case: str, seconds: float) -> dict:
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 
-def middle(rows: list[dict], key: str) -> str:
+def median_text(rows: list[dict], key: str) -> str:
     values = [row[key] for row in rows if row[key] is not None]
     if not values:
-        return "none found"
+        return "none"
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
@@ -105,28 +105,29 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps({"ours": ours, "peer": peer}[asked.side](CASES[asked.case], asked.seconds)))
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps({"ours": ours, "peer": peer}[args.side](CASES[args.case], args.seconds)))
         return
-    print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}; ")
+    print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}")
     print(
-        f"median (min to max) of {asked.rounds} rounds of {asked.seconds:g} s a side, each in its own process, in turn"
+        f"median (min to max) of {args.rounds} rounds of {args.seconds:g} s per side, each in its own process; "
+        "the sides alternate"
     )
     for case, make in CASES.items():
-        rows = [
-            (measure("ours", case, asked.seconds), measure("peer", case, asked.seconds)) for _ in range(asked.rounds)
-        ]
-        tables, plain = [row[0] for row in rows], [row[1] for row in rows]
+        rows = [(measure("ours", case, args.seconds), measure("peer", case, args.seconds)) for _ in range(args.rounds)]
+        tables, rejections = [row[0] for row in rows], [row[1] for row in rows]
         print(f"\n{case}: {make().size:.2g} architectures")
         print(
-            f"  table:     {middle(tables, 'table_s')} s to build (graph {middle(tables, 'graph_s')} s), acceptance "
-            f"{middle(tables, 'acceptance')}, {middle(tables, 'ms')} ms per architecture"
+            f"  table:     {median_text(tables, 'table_s')} s to build (graph {median_text(tables, 'graph_s')} s), "
+            f"acceptance {median_text(tables, 'acceptance')}, {median_text(tables, 'ms')} ms per architecture"
         )
         print(
-            f"  rejection: acceptance {middle(plain, 'acceptance')}, {middle(plain, 'ms')} ms per architecture; "
-            f"{middle(plain, 'pruned_per_s')} encoded candidates pruned per second"
+            f"  rejection: acceptance {median_text(rejections, 'acceptance')}, "
+            f"{median_text(rejections, 'ms')} ms per architecture; "
+            f"{median_text(rejections, 'pruned_per_s')} encoded candidates checked per second"
         )
+        # rejection can find nothing in its time; such rounds have no ratio
         ratios = [p["ms"] / o["ms"] for o, p in rows if p["ms"]]
         print(
             f"  rejection takes {statistics.median(ratios):.3g} times as long" if ratios else "  rejection found none"

@@ -1,8 +1,8 @@
-"""Milliseconds of one training step on the CPU, beside a loop written by hand, and the share of the data path.
+"""Compare milliseconds of one training step on the CPU with a hand-written loop, and measure the data path's share.
 
-The same network, batches, optimizer and data; one thread. Each side runs in processes of its own, the two taking turns,
-so that a drift of the machine meets both; the clock is the processor's, so that other work on the machine counts least.
-The data path is the gather of a batch, its augmentation and its normalisation, timed alone.
+Both sides use the same network, batches, optimizer and data, and one thread. Each measurement runs in its own process.
+The sides alternate, so that a drift of the machine's speed affects both. The time is processor time, because it depends
+least on other processes. The data path gathers, augments and normalises a batch; it is timed separately.
 
     python benchmarks/training.py [--rounds 5] [--steps 40]
 """
@@ -22,8 +22,8 @@ BATCH = 64
 AUGMENTATION = "shift-flip"
 
 
-def prepared(name: str, steps: int):
-    """Random images of the data set's shape, a network for them, and a recipe of one epoch."""
+def prepare(name: str, steps: int):
+    """Return random images of the data set's shape, a network for them, and a recipe of one epoch."""
     import torch
 
     from archsieve.models.data.registry import ImageData, Split
@@ -43,11 +43,11 @@ def prepared(name: str, steps: int):
 
 
 def ours(name: str, steps: int) -> float:
-    """Seconds of an epoch of :class:`Fit`, its validation of one batch included."""
+    """Return the seconds of an epoch of :class:`Fit`, including the validation on one batch."""
     from archsieve.models.training.trainer import Fit
 
-    data, network, recipe = prepared(name, steps)
-    Fit(network, data, recipe, seed=0).step()
+    data, network, recipe = prepare(name, steps)
+    Fit(network, data, recipe, seed=0).step()  # warm-up, not timed
     fit = Fit(network, data, recipe, seed=1)
     started = time.process_time()
     fit.step()
@@ -55,14 +55,15 @@ def ours(name: str, steps: int) -> float:
 
 
 def by_hand(name: str, steps: int) -> float:
-    """Seconds of the same epoch as one would write it, augmentation and validation included."""
+    """Return the seconds of the same epoch in a hand-written loop, including augmentation and validation."""
     import torch
     import torch.nn.functional as F
 
     from archsieve.models.training.augmentation import augment
 
-    data, network, _ = prepared(name, steps)
+    data, network, _ = prepare(name, steps)
     mean, std = data.mean.view(-1, 1, 1), data.std.view(-1, 1, 1)
+    # weight decay on weights only, as the recipe does
     weights = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
     groups = [{"params": weights, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0.0}]
@@ -82,22 +83,22 @@ def by_hand(name: str, steps: int) -> float:
         with torch.inference_mode():
             F.cross_entropy(network((data.val.images.float() / 255 - mean) / std), data.val.labels)
 
-    epoch()
+    epoch()  # warm-up, not timed
     started = time.process_time()
     epoch()
     return time.process_time() - started
 
 
 def data_path(name: str, steps: int) -> float:
-    """Seconds of an epoch's batches without a network."""
+    """Return the seconds for the batches of an epoch without a network."""
     import torch
 
     from archsieve.models.data.dataset import in_unit_range
     from archsieve.models.training.augmentation import distort
 
-    data, _, recipe = prepared(name, steps)
+    data, _, recipe = prepare(name, steps)
     rng = torch.Generator().manual_seed(0)
-    for counted in (False, True):
+    for counted in (False, True):  # the first pass warms up caches and is not counted
         started = time.process_time()
         for index in torch.randperm(len(data.train), generator=rng).split(BATCH):
             data.normalise(distort(in_unit_range(data.train.take(index).images), recipe, rng))
@@ -110,7 +111,7 @@ SIDES = {"ours": ours, "by_hand": by_hand, "data_path": data_path}
 
 
 def measure(side: str, name: str, steps: int) -> float:
-    """Milliseconds per step of ``side``, in a process of its own."""
+    """Return the milliseconds per step of ``side``, measured in a new process."""
     command = [sys.executable, __file__, "--side", side, "--data", name, "--steps", str(steps)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
@@ -128,20 +129,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--side", choices=[*SIDES], help=argparse.SUPPRESS)
     parser.add_argument("--data", choices=[*SHAPES], help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps(SIDES[asked.side](asked.data, asked.steps)))
+    args = parser.parse_args()
+    if args.side:
+        print(json.dumps(SIDES[args.side](args.data, args.steps)))
         return
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}")
-    print(f"median (least to most) of {asked.rounds} rounds of n = {asked.steps} steps of {BATCH} images, one thread")
-    print("\n| pictures | archsieve, ms per step | by hand, ms | ratio | data path, share |\n|---|---|---|---|---|")
+    print(f"median (min to max) of {args.rounds} rounds of n = {args.steps} steps of {BATCH} images, one thread")
+    print("\n| images | archsieve, ms per step | by hand, ms | ratio | data path, share |\n|---|---|---|---|---|")
     for name, shape in SHAPES.items():
-        rows = [[measure(side, name, asked.steps) for side in SIDES] for _ in range(asked.rounds)]
-        mine, theirs, path = (list(column) for column in zip(*rows, strict=True))
-        ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
-        shares = [p / a for p, a in zip(path, mine, strict=True)]
-        cells = [f"{name}, {'x'.join(map(str, shape))}", *map(spread, (mine, theirs, ratios, shares))]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        rows = [[measure(side, name, args.steps) for side in SIDES] for _ in range(args.rounds)]
+        our_ms, by_hand_ms, data_path_ms = (list(column) for column in zip(*rows, strict=True))
+        ratios = [a / b for a, b in zip(our_ms, by_hand_ms, strict=True)]
+        shares = [p / a for p, a in zip(data_path_ms, our_ms, strict=True)]
+        row = [f"{name}, {'x'.join(map(str, shape))}", *map(spread, (our_ms, by_hand_ms, ratios, shares))]
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

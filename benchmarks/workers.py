@@ -1,8 +1,8 @@
-"""How much of its workers' time a search uses where trials take less time than workers take to start.
+"""Measure the share of the workers' time that trials use, with trials that are shorter than the start of a worker.
 
-Each trial sleeps for a moment, so that two cores stand for many; its worker first imports torch, as all that train do.
-Beside ours stands Ray Tune with a searcher of its own (Optuna's) and ``reuse_actors=True``. A share of 1 would be every
-worker busy from the first moment to the last; the time that the first workers take to start is counted.
+Each trial sleeps, so that two cores can simulate many. Each worker first imports torch, as real training does. The peer
+is Ray Tune with Optuna's searcher and ``reuse_actors=True``. A share of 1 means that every worker is busy from the
+start of the run to its end; the start of the first workers counts.
 
     python benchmarks/workers.py [--workers 8] [--seconds 2] [--trials 48] [--rounds 3]
 """
@@ -31,17 +31,18 @@ def sleeper(seconds: float) -> type:
             return True
 
         def step(self):
-            time.sleep(seconds)
+            time.sleep(seconds)  # uses no core, so more workers than cores run at full speed
             return DONE
 
     return Sleeper
 
 
 def peer(trainable: type, trials: int, cpus: int) -> float:
-    """Seconds of as many trials under Tune with Optuna's searcher, workers going from trial to trial."""
+    """Return the seconds of ``trials`` trials under Tune with Optuna's searcher and reused workers."""
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
+    # loggers and checkpoints off: only the use of workers is compared
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     searcher = OptunaSearch(metric="val_accuracy", mode="max")
     config = tune.TuneConfig(num_samples=trials, search_alg=searcher, reuse_actors=True)
@@ -49,10 +50,17 @@ def peer(trainable: type, trials: int, cpus: int) -> float:
     return fit(trainable, config, trials, cpus, verbose=0, checkpoint_config=no_checkpoint)
 
 
-def measure(side: str, asked: argparse.Namespace) -> float:
-    """The share of ``side``."""
-    told = ["--workers", str(asked.workers), "--seconds", str(asked.seconds), "--trials", str(asked.trials)]
-    return asked.trials * asked.seconds / asked.workers / seconds_of(__file__, side, *told)
+def measure(side: str, args: argparse.Namespace) -> float:
+    """Return the share of the workers' time that trials of ``side`` use."""
+    options = [
+        "--workers",
+        str(args.workers),
+        "--seconds",
+        str(args.seconds),
+        "--trials",
+        str(args.trials),
+    ]
+    return args.trials * args.seconds / args.workers / seconds_of(__file__, side, *options)
 
 
 def main() -> None:
@@ -62,21 +70,21 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.side:
-        run = {"ours": drive, "peer": peer}[asked.side]
-        print(json.dumps(run(sleeper(asked.seconds), asked.trials, asked.workers)))
+    args = parser.parse_args()
+    if args.side:
+        run = {"ours": drive, "peer": peer}[args.side]
+        print(json.dumps(run(sleeper(args.seconds), args.trials, args.workers)))
         return
-    rows = [(measure("ours", asked), measure("peer", asked)) for _ in range(asked.rounds)]
+    rows = [(measure("ours", args), measure("peer", args)) for _ in range(args.rounds)]
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, ray {version('ray')}")
     print(
-        f"{asked.trials} trials of {asked.seconds:g} s, {asked.workers} workers; share of their time that trials took"
+        f"{args.trials} trials of {args.seconds:g} s, {args.workers} workers; share of the workers' time used by trials"
     )
-    for place, name in enumerate(("archsieve", "Tune, Optuna's searcher, workers reused")):
-        values = [row[place] for row in rows]
+    for column, name in enumerate(("archsieve", "Tune, Optuna's searcher, workers reused")):
+        values = [row[column] for row in rows]
         print(f"{name:40} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
     ratios = [ours / theirs for ours, theirs in rows]
-    print(f"ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}), {asked.rounds} rounds")
+    print(f"ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}), {args.rounds} rounds")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A plain Optuna study over a space of archsieve: the study keeps the loop, the space and the budget are ours.
+"""A plain Optuna study over a search space of archsieve: Optuna runs the trials, archsieve defines space and budget.
 
     python examples/optuna_objective.py [trials]
 
-Each parameter of a trial is a place in the space. A network outside the budget is pruned before it is trained. In the
-end the study is brought into a results database, to be asked like any other run.
+Each choice in the space is one categorical parameter of the trial. A network outside the budget is pruned before
+training. At the end the study is imported into a results database, where it can be queried like any other run.
 """
 
 import sys
@@ -30,12 +30,12 @@ SPACE = Space(
     (ConvPool(choice(8, 16, 32)), repeat(Residual(choice(16, 32, 64)), times=choice(1, 2)), GlobalAverage()),
     10,
 )
-SIEVE = ConstrainedSpace(SPACE, Budget(params=60_000, macs=2_000_000))
+CONSTRAINED = ConstrainedSpace(SPACE, Budget(params=60_000, macs=2_000_000))
 DATA = load_data("digits")
 
 
 def suggest(trial: optuna.Trial) -> Architecture:
-    """The network that ``trial`` stands for: one categorical parameter for each choice that it meets."""
+    """Return the network of ``trial``, with one categorical parameter for each choice that the network has."""
     decisions: dict[str, int] = {}
 
     def pick(path: str, options: tuple[object, ...]) -> int:
@@ -47,10 +47,10 @@ def suggest(trial: optuna.Trial) -> Architecture:
 
 
 def objective(trial: optuna.Trial) -> float:
-    """Validation accuracy of one network after three epochs."""
+    """Return the best validation accuracy of one network in three epochs."""
     architecture = suggest(trial)
     trial.set_user_attr("architecture", architecture.to_json())
-    if not SIEVE.allows(architecture):
+    if not CONSTRAINED.allows(architecture):  # the cost has a closed form, so nothing is built or trained
         raise optuna.TrialPruned
     recipe = Recipe(epochs=3, lr=trial.suggest_float("lr", 0.01, 0.5, log=True))
     run = Fit(build(architecture, seed=0), DATA, recipe, seed=0)
@@ -61,12 +61,12 @@ def objective(trial: optuna.Trial) -> float:
 
 
 def main(trials: int = 12) -> None:
-    """Run the study, and ask the database what it found."""
+    """Run the study, import it into the database, and print the best trials inside the budget."""
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     study.optimize(objective, n_trials=trials)
     with open_store("runs/archsieve.db", create=True) as store:
         (run,) = bring_in(store, [document_of_study(study, dataset="digits", name="from-optuna")])
-        for trial in best(store, budget=SIEVE.budget, run=run, top=3):
+        for trial in best(store, budget=CONSTRAINED.budget, run=run, top=3):
             print(
                 f"{trial.val_accuracy:.4f}  {trial.params:,} params  {trial.macs:,} MACs  lr {trial.recipe['lr']:.3g}"
             )

@@ -1,9 +1,10 @@
-"""A plain Ray Tune run over networks of archsieve: Tune keeps the loop, the space and the budget are ours.
+"""A plain Ray Tune run over networks of archsieve: Tune runs the trials, archsieve defines space and budget.
 
     python examples/ray_tune.py [trials]
 
-Tune is given networks that were drawn uniformly from inside the budget, so it trains no other and none twice. In the
-end its results are brought into a results database, to be asked like any other run.
+The networks are drawn uniformly from the architectures inside the budget and passed to Tune as a grid, so Tune trains
+each once and no other. At the end the results are imported into a results database, where they can be queried like any
+other run.
 """
 
 import random
@@ -34,7 +35,8 @@ BUDGET = Budget(params=60_000, macs=2_000_000)
 
 
 def train(config: dict[str, Any]) -> None:
-    """Train one network for three epochs, and report its accuracy on the validation set after each."""
+    """Train one network for three epochs, and report validation accuracy and loss after each epoch."""
+    # imported here, because the function runs in another process
     from archsieve.models.data.registry import load_data
     from archsieve.models.networks.build import build
     from archsieve.models.training.trainer import Fit
@@ -49,7 +51,7 @@ def train(config: dict[str, Any]) -> None:
 
 
 def main(trials: int = 6) -> None:
-    """Run Tune, and ask the database what it found."""
+    """Run Tune, import its results into the database, and print the best trials inside the budget."""
     networks = sample(ConstrainedSpace(SPACE, BUDGET), trials, random.Random(0))
     if not ray.is_initialized():
         ray.init("local", include_dashboard=False, log_to_driver=False)

@@ -1,9 +1,10 @@
-"""Studies: what the lecture says of depth, reductions and search, tried on scikit-learn's digits.
+"""Studies: statements of the lecture about depth, 1x1 reductions and search, tested on scikit-learn's digits.
 
     python examples/studies.py [depth] [residual] [inception] [search] [--seeds 5] [--first-seed 0]
 
-Each prints a table: mean and sample deviation over seeds, each seed its own weights and batches on one split. Figures
-are of the validation pictures, never of the test pictures. Minutes on two cores; `docs/studies.md` has them.
+Each study prints a table with mean and sample standard deviation over seeds. A seed determines weights and batches; the
+split is the same for all seeds. All metrics are on validation images, none on test images. A study takes minutes on two
+cores. `docs/studies.md` shows the results.
 """
 
 import argparse
@@ -33,8 +34,8 @@ def network(*blocks: object) -> Architecture:
     return Architecture(DATA.input_shape, blocks, DATA.n_classes)  # type: ignore[arg-type]
 
 
-def trained(architecture: Architecture, seeds: range, recipe: Recipe = RECIPE) -> dict[str, list[float]]:
-    """Errors in per cent of the last epoch, one for each seed."""
+def train(architecture: Architecture, seeds: range, recipe: Recipe = RECIPE) -> dict[str, list[float]]:
+    """Train once per seed, and return the training and validation errors of the last epoch in percent."""
     errors: dict[str, list[float]] = {"training": [], "validation": []}
     for seed in seeds:
         last = fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1]
@@ -54,20 +55,20 @@ def table(title: str, columns: Sequence[str], rows: Iterator[Sequence[object]]) 
 
 
 def depth(seeds: range) -> None:
-    """Taking layers out of a small AlexNet: what removals cost together, beside the sum of what each part costs."""
+    """Remove layers from a small AlexNet: the error increase of a combined removal against the sum of its parts."""
     removals = {"nothing": (0, 0), "one fc": (0, 1), "both fc": (0, 2), "one conv": (1, 0), "both conv": (2, 0),
                 "both conv and both fc": (2, 2)}  # fmt: skip
     errors: dict[tuple[int, int], float] = {}
 
     def rows() -> Iterator[Sequence[object]]:
         for name, (convs, dense) in removals.items():
-            kept = (Conv(16, norm=False),) * (2 - convs)
-            architecture = network(Conv(4, stride=2, norm=False), *kept, Pool(2), *(Linear(48),) * (2 - dense))
-            told = trained(architecture, seeds)
-            errors[convs, dense] = fmean(told["validation"])
+            convs_left = (Conv(16, norm=False),) * (2 - convs)
+            architecture = network(Conv(4, stride=2, norm=False), *convs_left, Pool(2), *(Linear(48),) * (2 - dense))
+            errors_of = train(architecture, seeds)
+            errors[convs, dense] = fmean(errors_of["validation"])
             drop = errors[convs, dense] - errors[0, 0]
             parts = errors[convs, 0] + errors[0, dense] - 2 * errors[0, 0] if convs and dense else None
-            yield (name, f"{cost(architecture).params:,}", spread(told["validation"]), f"{drop:+.2f}",
+            yield (name, f"{cost(architecture).params:,}", spread(errors_of["validation"]), f"{drop:+.2f}",
                    "" if parts is None else f"{parts:+.2f}")  # fmt: skip
 
     columns = ("removed", "params", "validation error, %", "drop, points", "sum of the drops of its parts")
@@ -75,59 +76,66 @@ def depth(seeds: range) -> None:
 
 
 def residual(seeds: range) -> None:
-    """Depth with and without shortcuts: plain = residual with the shortcut off, at equal parameters (He 2015)."""
+    """Compare depth with and without shortcuts at equal parameters; plain is residual without shortcut (He 2015)."""
     recipe = Recipe(epochs=12, batch_size=64, lr=0.05)
 
     def rows() -> Iterator[Sequence[object]]:
         for blocks in (3, 30):
             for shortcut in ("none", "A"):
                 architecture = network(Conv(12), Pool(2), *(Residual(12, shortcut=shortcut),) * blocks, GlobalAverage())
-                told = trained(architecture, seeds, recipe)
+                errors_of = train(architecture, seeds, recipe)
                 kind, params = "plain" if shortcut == "none" else "residual", cost(architecture).params
-                yield kind, 2 * blocks + 2, f"{params:,}", spread(told["training"]), spread(told["validation"])
+                yield (
+                    kind,
+                    2 * blocks + 2,
+                    f"{params:,}",
+                    spread(errors_of["training"]),
+                    spread(errors_of["validation"]),
+                )
 
     columns = ("network", "layers", "params", "training error, %", "validation error, %")
     table(f"Depth without and with shortcuts, n = {len(seeds)} seeds, batch norm everywhere", columns, rows())
 
 
 def inception(seeds: range) -> None:
-    """GoogLeNet's 1x1 reductions: the same widths with and without."""
+    """Compare GoogLeNet's inception modules of the same width with and without 1x1 reductions."""
     recipe = Recipe(epochs=30, batch_size=64, lr=0.1, label_smoothing=0.1, augmentation="shift")
     errors: dict[bool, list[float]] = {}
 
     def rows() -> Iterator[Sequence[object]]:
         for reduce in (True, False):
             architecture = network(Conv(16), Pool(2), *(Inception(width=32, reduce=reduce),) * 3, GlobalAverage())
-            errors[reduce], price = trained(architecture, seeds, recipe)["validation"], cost(architecture)
-            yield "with" if reduce else "without", f"{price.params:,}", f"{price.macs:,}", spread(errors[reduce])
+            errors[reduce], network_cost = train(architecture, seeds, recipe)["validation"], cost(architecture)
+            params, macs = f"{network_cost.params:,}", f"{network_cost.macs:,}"
+            yield "with" if reduce else "without", params, macs, spread(errors[reduce])
 
     columns = ("1x1 reductions", "params", "macs", "validation error, %")
     table(f"Reductions before the large windows, n = {len(seeds)} seeds", columns, rows())
-    apart = [mine - other for mine, other in zip(errors[True], errors[False], strict=True)]
-    low, high = t.interval(0.95, len(apart) - 1, fmean(apart), stdev(apart) / len(apart) ** 0.5)
-    print(f"\nwith less without, by seed: {fmean(apart):+.2f} points, 95 % of its mean {low:+.2f} to {high:+.2f}")
+    differences = [mine - other for mine, other in zip(errors[True], errors[False], strict=True)]
+    low, high = t.interval(0.95, len(differences) - 1, fmean(differences), stdev(differences) / len(differences) ** 0.5)
+    print(f"\nwith minus without, paired by seed: {fmean(differences):+.2f} points, 95 % CI {low:+.2f} to {high:+.2f}")
 
 
 def search(seeds: range) -> None:
-    """Bergstra and Bengio 2012: 27 trials on three axes, of which one matters: lr, over six decades.
+    """Compare grid and random search with 27 trials on three axes, of which only lr matters (Bergstra and Bengio 2012).
 
-    The grid has three places on each axis, moved by chance within their thirds with each seed, so that no seed's grid
-    lies well or badly by our choice.
+    lr covers six decades. The grid has three points on each axis, one in each third. Each seed shifts them randomly
+    within their thirds, so that the result does not depend on our choice of the points.
     """
-    architecture, places = network(Conv(8), Pool(2), Conv(12), GlobalAverage()), range(3)
+    architecture, thirds = network(Conv(8), Pool(2), Conv(12), GlobalAverage()), range(3)
 
-    def error(at: Sequence[float], seed: int) -> float:
-        lr, decay, smoothing = 10 ** (6 * at[0] - 5), 10 ** (3 * at[1] - 8), 0.02 * at[2]
+    def error(point: Sequence[float], seed: int) -> float:
+        lr, decay, smoothing = 10 ** (6 * point[0] - 5), 10 ** (3 * point[1] - 8), 0.02 * point[2]
         recipe = Recipe(epochs=3, batch_size=64, lr=lr, weight_decay=decay, label_smoothing=smoothing)
         try:
             return 100 * (1 - fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1].val_accuracy)
         except Diverged:
-            return 100.0
+            return 100.0  # a diverged trial is as bad as possible
 
     def grid(seed: int) -> list[tuple[float, ...]]:
         rng = random.Random(seed)
-        moved = [rng.random() for _ in range(3)]
-        return [tuple((n + m) / 3 for n, m in zip(at, moved, strict=True)) for at in product(places, repeat=3)]
+        offsets = [rng.random() for _ in range(3)]
+        return [tuple((n + m) / 3 for n, m in zip(point, offsets, strict=True)) for point in product(thirds, repeat=3)]
 
     def at_random(seed: int) -> list[tuple[float, ...]]:
         rng = random.Random(1000 + seed)
@@ -135,12 +143,12 @@ def search(seeds: range) -> None:
 
     def rows() -> Iterator[Sequence[object]]:
         best: dict[str, list[float]] = {}
-        for name, drawn in (("grid", grid), ("random", at_random)):
-            best[name] = [min(error(at, seed) for at in drawn(seed)) for seed in seeds]
+        for name, points_of in (("grid", grid), ("random", at_random)):
+            best[name] = [min(error(point, seed) for point in points_of(seed)) for seed in seeds]
             better = sum(mine < theirs for mine, theirs in zip(best[name], best["grid"], strict=True))
             yield name, 27, spread(best[name]), f"better in {better} of {len(seeds)}" if name == "random" else ""
 
-    columns = ("search", "trials", "best validation error, %", "beside grid, by seed")
+    columns = ("search", "trials", "best validation error, %", "paired with grid, by seed")
     table(f"Grid and random search, n = {len(seeds)} seeds", columns, rows())
 
 
@@ -154,14 +162,14 @@ STUDIES: dict[str, Callable[[range], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(STUDIES)}; all by default")
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"any of {', '.join(STUDIES)} (default: all)")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = [look_up(STUDIES, name, "study") for name in asked.studies or STUDIES]
-    for study in chosen:
-        study(range(asked.first_seed, asked.first_seed + asked.seeds))
+    selected = [look_up(STUDIES, name, "study") for name in args.studies or STUDIES]
+    for study in selected:
+        study(range(args.first_seed, args.first_seed + args.seeds))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""One network: built, trained, examined."""
+"""Build, train, diagnose and export one network."""

@@ -1,4 +1,4 @@
-"""The patient: a network with its recipe, loss and data, as the doctor's checks see it.
+"""The diagnostic context: the network, recipe, loss and data that every check of ``archsieve doctor`` reads.
 
 Shapes: B images of a batch, N of a subset, K classes.
 """
@@ -23,29 +23,30 @@ from ..training.optimizers import lr_at, make_optimizer
 from ..training.random_state import Streams
 from ..training.steps import train_steps
 
-HOLD_BACK = (
+# fields of the recipe that make fitting the training images harder; 0 disables each
+REGULARISERS = (
     *("dropout", "dropconnect", "weight_decay", "label_smoothing"),
     *("rotation_degrees", "jitter", "noise_std", "elastic_alpha_px"),
 )
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Verdict = Literal["good", "watch", "bad"]
+Rating = Literal["good", "watch", "bad"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: a verdict, the evidence in words, what to do where it is not good, and the figures."""
+    """The result of one check: a rating, the evidence as text, advice unless the rating is good, and the figures."""
 
     check: str
-    verdict: Verdict
+    verdict: Rating
     evidence: str
     advice: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Training:
-    """A short training: the module, the loss of each step, accuracies at its end, and whether it came to an end."""
+class TrainingRun:
+    """The result of a training run: the module, the loss of each step, and the final accuracies (0 if it diverged)."""
 
     module: nn.Module
     losses: tuple[float, ...]
@@ -54,15 +55,17 @@ class Training:
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss left the numbers."""
+        """Whether a loss is not finite."""
         return not all(map(math.isfinite, self.losses))
 
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """``make`` builds the network anew, its weights drawn by a seed; ``loss`` is of (scores (B, K), labels (B,)).
+    """The network to diagnose, with its data, recipe and loss.
 
-    ``trained`` are the weights of a finished network, where there are any: else a short training stands for it.
+    ``make(seed)`` builds a new network with initial weights drawn from the seed. ``loss`` maps scores (B, K) and labels
+    (B,) to a scalar. ``trained`` is the trained network if there is one; otherwise the checks train a new network on
+    ``short_images`` images for ``short_epochs`` epochs.
     """
 
     make: Callable[[int], nn.Module]
@@ -76,27 +79,27 @@ class Patient:
 
     @property
     def chance(self) -> float:
-        """The accuracy of saying the most frequent class of the training images."""
+        """The accuracy of always predicting the most frequent class of the training images."""
         counts = torch.bincount(self.data.train.labels, minlength=self.data.n_classes)
         return float(counts.max()) / len(self.data.train)
 
     def subset(self, n: int) -> Split:
-        """Up to ``n`` training images, drawn by the seed."""
+        """Return up to ``n`` training images, drawn with the seed."""
         order = torch.randperm(len(self.data.train), generator=torch.Generator().manual_seed(self.seed))
         return self.data.train.take(order[:n])
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Images as the network takes them."""
+        """Return the images scaled and normalised as the network expects them."""
         return self.data.normalise(in_unit_range(images))
 
     @property
-    def bare(self) -> Recipe:
-        """The recipe without anything that holds a network back."""
-        nothing = dict.fromkeys(HOLD_BACK, 0.0)
-        return replace(self.recipe, **nothing, augmentation="none")  # type: ignore[arg-type]
+    def unregularised_recipe(self) -> Recipe:
+        """The recipe without regularisation and augmentation: the network can memorise its training images."""
+        disabled = dict.fromkeys(REGULARISERS, 0.0)
+        return replace(self.recipe, **disabled, augmentation="none")  # type: ignore[arg-type]
 
-    def bare_network(self) -> nn.Module:
-        """A new network that loses no inputs and no weights while it trains."""
+    def unregularised_network(self) -> nn.Module:
+        """Return a new network with dropout and drop-connect switched off."""
         module = self.make(self.seed)
         for layer in module.modules():
             if isinstance(layer, nn.Dropout):
@@ -106,16 +109,16 @@ class Patient:
         return module
 
     @cached_property
-    def short(self) -> Training:
-        """A short training by the recipe on some of the training images, less penalties, averages and other tasks."""
+    def short_training(self) -> TrainingRun:
+        """A short training run by the recipe on a subset, without penalties, weight averages and auxiliary tasks."""
         split, batch = self.subset(self.short_images), self.recipe.batch_size
         steps = self.short_epochs * math.ceil(len(split) / batch)
         return self.train(self.make(self.seed), split, self.recipe, steps)
 
     @property
-    def grown(self) -> nn.Module:
-        """The finished network, or the one of the short training."""
-        return self.short.module if self.trained is None else self.trained
+    def trained_network(self) -> nn.Module:
+        """The trained network, or the network of the short training run if there is none."""
+        return self.short_training.module if self.trained is None else self.trained
 
     def train(
         self,
@@ -124,15 +127,18 @@ class Patient:
         recipe: Recipe,
         steps: int,
         until: Callable[[nn.Module], bool] = lambda module: False,
-    ) -> Training:
-        """Train ``module`` for ``steps`` batches of ``split``, or until ``until`` holds after a pass over it."""
+    ) -> TrainingRun:
+        """Train ``module`` for ``steps`` batches of ``split``, or until ``until(module)`` is true after an epoch.
+
+        A loss that is not finite ends the run early.
+        """
         streams, losses = Streams(self.seed, torch.device("cpu")), list[float]()
         optimizer, batch = make_optimizer(module.train(), recipe), min(recipe.batch_size, len(split))
 
         def batches() -> Iterator[Tensor]:
             while True:
                 for index in torch.split(torch.randperm(len(split), generator=streams.shuffle), batch):
-                    if len(index) >= min(batch, 2):
+                    if len(index) >= min(batch, 2):  # batch norm cannot train on a last batch of one image
                         yield index
                 if until(module):
                     return
@@ -148,9 +154,9 @@ class Patient:
             for loss in trained:
                 losses.append(loss.item())
                 if not math.isfinite(losses[-1]):
-                    return Training(module, tuple(losses), 0.0, 0.0)
-        return Training(module, tuple(losses), self.accuracy(module, split), self.accuracy(module, self.data.val))
+                    return TrainingRun(module, tuple(losses), 0.0, 0.0)
+        return TrainingRun(module, tuple(losses), self.accuracy(module, split), self.accuracy(module, self.data.val))
 
     def accuracy(self, module: nn.Module, split: Split) -> float:
-        """The share of images that ``module`` is right about."""
+        """Return the share of images that ``module`` classifies correctly."""
         return accuracy(predict(module, split.images, self.data), split.labels)

@@ -1,4 +1,4 @@
-"""The examination of a training that diverged: are the gradients right, and which learning rate trains (lecture)."""
+"""Diagnosis of a diverged training run: are the gradients correct, and which learning rate works (lecture)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +13,17 @@ from ..training.lr_finder import START_LR, NoLearningRate, find_lr
 from .context import Patient
 from .gradients import gradients
 
-LARGEST_MACS = 100_000_000  # of a network whose gradients are checked on the spot: differences take float64 on the CPU
+# Central differences run in float64 on the CPU, which takes too long for larger networks.
+MAX_CHECKED_MACS = 100_000_000
 
 
 @dataclass(frozen=True)
 class DivergenceReport:
-    """``gradients``: the figures of the gradient check, None for a network above ``LARGEST_MACS``.
+    """The cause of a divergence, as far as it can be measured.
 
-    ``lr``: the first rate below the recipe's, half by half, at which the loss on a subset falls; None where there is
-    none, or where backward is wrong.
+    ``gradients``: the figures of the gradient check, None for a network above ``MAX_CHECKED_MACS``. ``lr``: the first
+    learning rate, halving from below the recipe's, at which the loss on a subset falls; None if there is none or if
+    the backward pass is wrong.
     """
 
     gradients: dict[str, Any] | None
@@ -37,14 +39,18 @@ def examine_divergence(
     macs: int,
     compute: Compute = CPU,
 ) -> DivergenceReport:
-    """Check the gradients of the network that ``make`` builds by a seed, and search for a learning rate."""
+    """Check the gradients of the network that ``make(seed)`` builds, and search for a learning rate that works.
+
+    ``macs`` are the network's multiply-accumulates; ``compute`` is the device and precision of the search.
+    """
     figures = None
-    if macs <= LARGEST_MACS:
+    if macs <= MAX_CHECKED_MACS:
         figures = gradients(Patient(make, data.to("cpu"), recipe, seed)).figures
-        if figures["wrong"]:
+        if figures["wrong"]:  # no learning rate repairs a wrong gradient
             return DivergenceReport(figures, None)
     try:
-        found = find_lr(make(seed), data, recipe, start_lr=min(recipe.lr / 2, START_LR), seed=seed, compute=compute)
+        # the recipe's own rate is known to diverge, so start below it
+        search = find_lr(make(seed), data, recipe, start_lr=min(recipe.lr / 2, START_LR), seed=seed, compute=compute)
     except NoLearningRate:
         return DivergenceReport(figures, None)
-    return DivergenceReport(figures, found.lr)
+    return DivergenceReport(figures, search.lr)

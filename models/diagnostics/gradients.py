@@ -1,6 +1,6 @@
-"""The gradient check: what backward says against central differences, in float64 (Ranzato's rule; lecture).
+"""Gradient check: the backward pass against central differences in float64 (Ranzato's rule; lecture).
 
-A random direction inside each parameter tensor: (f(w + h d) - f(w - h d)) / 2h against the gradient along d.
+For a random direction d in each parameter tensor: (f(w + h d) - f(w - h d)) / 2h against the gradient along d.
 """
 
 import torch
@@ -8,66 +8,69 @@ from torch import Tensor, nn
 
 from .context import Finding, Patient
 
-STEP = 1e-6  # the first; each further try takes a tenth
+FIRST_STEP = 1e-6  # each retry divides the step by ten
 TRIES = 4
-IMAGES = 8
-BAD = 1e-3  # relative error
-SMALL = 1e-7  # of the steepest slope: below it both sides are rounding
+N_IMAGES = 8
+MAX_ERROR = 1e-3  # relative
+MIN_SLOPE_RATIO = 1e-7  # of the largest gradient norm: smaller slopes are rounding errors on both sides
 
 
-def gradients(patient: Patient) -> Finding:
-    """Bad where the two disagree by more than a thousandth at any parameter; its names are told."""
-    errors = relative_errors(patient)
-    wrong = sorted((name for name, error in errors.items() if error > BAD), key=lambda name: -errors[name])
+def gradients(context: Patient) -> Finding:
+    """Check that both gradients agree within a thousandth for every parameter tensor; name those that do not."""
+    errors = relative_errors(context)
+    wrong = sorted((name for name, error in errors.items() if error > MAX_ERROR), key=lambda name: -errors[name])
     worst = max(errors.values(), default=0.0)
     figures = {"worst": worst, "tensors": len(errors), "wrong": wrong}
     if not wrong:
-        return Finding(
-            "gradients", "good", f"backward agrees with differences: worst relative error {worst:.1e}", "", figures
-        )
-    return Finding(
-        "gradients",
-        "bad",
-        f"backward is wrong at {len(wrong)} of {len(errors)} parameter tensors: {', '.join(wrong[:3])} "
-        f"(relative error {worst:.1e})",
-        "look at the backward of that layer and of those after it; torch.autograd.gradcheck takes one apart",
-        figures,
+        evidence = f"the backward pass agrees with central differences: worst relative error {worst:.1e}"
+        return Finding("gradients", "good", evidence, "", figures)
+    evidence = (
+        f"the backward pass is wrong at {len(wrong)} of {len(errors)} parameter tensors: {', '.join(wrong[:3])} "
+        f"(relative error {worst:.1e})"
     )
+    advice = (
+        "check the backward pass of that layer and of the layers after it; torch.autograd.gradcheck tests one layer"
+    )
+    return Finding("gradients", "bad", evidence, advice, figures)
 
 
-def relative_errors(patient: Patient) -> dict[str, float]:
-    """By parameter tensor |a - n| / max(|a|, |n|), a by backward and n by differences, on a batch in float64."""
-    module = patient.make(patient.seed).double().train()
+def relative_errors(context: Patient) -> dict[str, float]:
+    """Return |a - n| / max(|a|, |n|) for each parameter tensor on one batch in float64.
+
+    a is the slope by the backward pass, n the slope by central differences.
+    """
+    module = context.make(context.seed).double().train()
     for layer in module.modules():
         if isinstance(layer, nn.Dropout):
-            layer.eval()  # it would draw anew
-    split = patient.subset(IMAGES)
-    images, generator = patient.inputs(split.images).double(), torch.Generator().manual_seed(patient.seed)
+            layer.eval()  # a new mask at each call would change the loss between the two evaluations
+    split = context.subset(N_IMAGES)
+    images, generator = context.inputs(split.images).double(), torch.Generator().manual_seed(context.seed)
 
     def loss() -> Tensor:
-        return patient.loss(module(images), split.labels)
+        return context.loss(module(images), split.labels)
 
     named = {name: weights for name, weights in module.named_parameters() if weights.requires_grad}
-    slopes = torch.autograd.grad(loss(), list(named.values()), allow_unused=True)
-    steepest = max((float(slope.norm()) for slope in slopes if slope is not None), default=1.0)
+    gradients_by_backward = torch.autograd.grad(loss(), list(named.values()), allow_unused=True)
+    steepest = max((float(slope.norm()) for slope in gradients_by_backward if slope is not None), default=1.0)
 
-    def apart(weights: Tensor, slope: Tensor | None, step: float) -> float:
-        along = torch.randn(weights.shape, generator=generator, dtype=torch.float64)
-        a = 0.0 if slope is None else float((slope * along).sum())
+    def relative_error(weights: Tensor, slope: Tensor | None, step: float) -> float:
+        direction = torch.randn(weights.shape, generator=generator, dtype=torch.float64)
+        a = 0.0 if slope is None else float((slope * direction).sum())
         with torch.no_grad():
-            weights += step * along
+            weights += step * direction
             above = float(loss())
-            weights -= 2 * step * along
+            weights -= 2 * step * direction
             below = float(loss())
-            weights += step * along
+            weights += step * direction
         n = (above - below) / (2 * step)
-        return abs(a - n) / max(abs(a), abs(n), SMALL * steepest, step)
+        return abs(a - n) / max(abs(a), abs(n), MIN_SLOPE_RATIO * steepest, step)
 
     errors: dict[str, float] = {}
-    for (name, weights), slope in zip(named.items(), slopes, strict=True):
-        # a step across a kink is wrong by chance, a backward in every direction: the best of some tries counts
-        errors[name] = apart(weights, slope, STEP)
-        for n in range(1, TRIES):
-            if errors[name] > BAD / 10:
-                errors[name] = min(errors[name], apart(weights, slope, STEP / 10**n))
+    for (name, weights), slope in zip(named.items(), gradients_by_backward, strict=True):
+        # A step across a kink of relu gives a wrong difference, but a wrong backward pass is wrong in every direction.
+        # So the smallest error of a few random directions and steps decides.
+        errors[name] = relative_error(weights, slope, FIRST_STEP)
+        for n in range(1, TRIES):  # stop as soon as the error is clearly below the limit
+            if errors[name] > MAX_ERROR / 10:
+                errors[name] = min(errors[name], relative_error(weights, slope, FIRST_STEP / 10**n))
     return errors

@@ -1,24 +1,24 @@
-"""The check of invariances: accuracy on moved, turned, scaled and darker images.
+"""Check of invariance: accuracy on shifted, rotated, scaled and darker images.
 
-Convolution and pooling bring some invariance to shifts, normalisation to brightness; to turns and scales they bring
-none (lecture).
+Convolution and pooling give some invariance to shifts, normalisation gives some to brightness. None of them gives
+invariance to rotation or scale (lecture).
 """
 
 from collections.abc import Callable
 
 from torch import Tensor
-from torchvision.transforms.v2 import functional as moves
+from torchvision.transforms.v2 import functional as transforms
 
 from ..data.dataset import Split, in_unit_range
 from .context import Finding, Patient
 
-IMAGES = 512
+N_IMAGES = 512
 
 
 def _affine(images: Tensor, angle: float = 0.0, shift: int = 0, scale: float = 1.0) -> Tensor:
-    how = moves.InterpolationMode.BILINEAR
-    moved: Tensor = moves.affine(
-        images, angle=angle, translate=[shift, 0], scale=scale, shear=[0.0, 0.0], interpolation=how
+    bilinear = transforms.InterpolationMode.BILINEAR
+    moved: Tensor = transforms.affine(
+        images, angle=angle, translate=[shift, 0], scale=scale, shear=[0.0, 0.0], interpolation=bilinear
     )
     return moved
 
@@ -35,15 +35,18 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def invariance(patient: Patient) -> Finding:
-    """How accuracy on validation images falls under each change; it tells what augmentation would teach."""
-    split = Split(in_unit_range(patient.data.val.images[:IMAGES]), patient.data.val.labels[:IMAGES])
-    plain = patient.accuracy(patient.grown, split)
+def invariance(context: Patient) -> Finding:
+    """Measure the accuracy on validation images under each change; a large drop suggests an augmentation.
+
+    The rating is always "good", because which changes occur in new images depends on the application.
+    """
+    split = Split(in_unit_range(context.data.val.images[:N_IMAGES]), context.data.val.labels[:N_IMAGES])
+    plain = context.accuracy(context.trained_network, split)
     changed = {
-        name: patient.accuracy(patient.grown, Split(change(split.images).clamp(0, 1), split.labels))
+        name: context.accuracy(context.trained_network, Split(change(split.images).clamp(0, 1), split.labels))
         for name, change in CHANGES.items()
     }
-    told = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in changed.items())
+    listed = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in changed.items())
     worst = min(changed, key=changed.__getitem__)
-    advice = f"if new images differ so ({worst}), augment the training images in that way"
-    return Finding("invariance", "good", f"accuracy {plain:.0%}; {told}", advice, {"plain": plain, **changed})
+    advice = f"if new images can differ like this ({worst}), augment the training images in the same way"
+    return Finding("invariance", "good", f"accuracy {plain:.0%}; {listed}", advice, {"plain": plain, **changed})

@@ -1,4 +1,4 @@
-"""Checks of learning: the rate, a small subset learned by heart, and what labels say about pictures (lecture)."""
+"""Checks of learning: the learning rate, memorising a small subset, and whether labels match images (lecture)."""
 
 import math
 from collections import Counter
@@ -10,128 +10,137 @@ from ...spaces.recipes.recipe import ENOUGH_DECAY
 from ..data.dataset import Split
 from ..training.evaluate import predict
 from ..training.lr_finder import NoLearningRate, find_lr
-from .context import Finding, Patient, Training
+from .context import Finding, Patient, TrainingRun
 
-SMALL = 128  # images to be learned by heart
-STEPS = 600  # for that, at most
-ABSURD = 8.0  # times the rate that the rule finds
-TIMID = 1000.0
-FALLEN = 0.8  # of the first loss: it falls
-SAME = 0.95  # of all images in one class: a constant prediction
-SIGMAS = 3.0  # above chance
+N_MEMORISED = 128  # images
+MAX_STEPS = 600  # to memorise them
+MAX_LR_RATIO = 8.0  # times the learning rate that the rule finds; larger ones are too large
+MIN_LR_DIVISOR = 1000.0  # learning rates below that of the rule divided by this are too small
+MAX_LOSS_RATIO = 0.8  # the loss falls if it ends below this fraction of the first loss
+COLLAPSED_SHARE = 0.95  # of all images in one class: the prediction is constant
+SIGMAS = 3.0  # standard deviations above chance that guessing almost never reaches
 
 
-def rate(patient: Patient) -> Finding:
-    """The recipe's learning rate against the rule's: the first of 1, 1/2, 1/4, ... at which the loss falls."""
-    lr = patient.recipe.lr
+def rate(context: Patient) -> Finding:
+    """Compare the recipe's learning rate with the rule's: the first of 1, 1/2, 1/4, ... at which the loss falls."""
+    lr = context.recipe.lr
     try:
-        found = find_lr(patient.make(patient.seed), patient.data, patient.recipe, seed=patient.seed)
+        search = find_lr(context.make(context.seed), context.data, context.recipe, seed=context.seed)
     except NoLearningRate as error:
         return Finding("rate", "bad", str(error), "check the gradients, the loss and the labels first")
-    figures = {"lr": lr, "found": found.lr, "tries": len(found.tries)}
-    evidence = f"lr {lr:g}; by the rule (start large, halve until the loss falls) {found.lr:g}"
-    if lr > ABSURD * found.lr:
-        return Finding(
-            "rate", "bad", f"the learning rate is absurdly large: {evidence}", f"set lr = {found.lr:g}", figures
-        )
-    if lr < found.lr / TIMID:
-        return Finding(
-            "rate", "watch", f"the learning rate is very small: {evidence}", f"try lr = {found.lr:g}", figures
-        )
-    left = 1.0 if patient.recipe.schedule == "constant" else patient.recipe.lr_end
-    if left > ENOUGH_DECAY:
-        told = f"the learning rate ends at {left:g} of its start, above a hundredth; {evidence}"
-        return Finding("rate", "watch", told, 'set schedule = "cosine" and lr_end = 0.01', figures)
+    figures = {"lr": lr, "found": search.lr, "tries": len(search.tries)}
+    evidence = f"lr {lr:g}; the rule (start large, halve until the loss falls) gives {search.lr:g}"
+    if lr > MAX_LR_RATIO * search.lr:
+        message = f"the learning rate is far too large: {evidence}"
+        return Finding("rate", "bad", message, f"set lr = {search.lr:g}", figures)
+    if lr < search.lr / MIN_LR_DIVISOR:
+        message = f"the learning rate is very small: {evidence}"
+        return Finding("rate", "watch", message, f"try lr = {search.lr:g}", figures)
+    end = 1.0 if context.recipe.schedule == "constant" else context.recipe.lr_end
+    if end > ENOUGH_DECAY:
+        message = f"the learning rate ends at {end:g} of its initial value, which is above a hundredth; {evidence}"
+        return Finding("rate", "watch", message, 'set schedule = "cosine" and lr_end = 0.01', figures)
     return Finding("rate", "good", evidence, "", figures)
 
 
-def overfit(patient: Patient) -> Finding:
-    """A small subset, nothing held back: the training error must come to zero, with any labels."""
-    split = patient.subset(SMALL)
-    own, params = _by_heart(patient, split), sum(p.numel() for p in patient.make(patient.seed).parameters())
-    error, count = 1 - own.train_accuracy, len(split)
-    first, last = own.losses[0], _end(own.losses)
-    figures = {"error": error, "images": count, "steps": len(own.losses), "params": params, "losses": [first, last]}
+def overfit(context: Patient) -> Finding:
+    """Check that the network can memorise a small subset without regularisation, also with shuffled labels.
+
+    An error above zero means a wrong loss, too few parameters, or a failing optimisation.
+    """
+    split = context.subset(N_MEMORISED)
+    run, params = _memorise(context, split), sum(p.numel() for p in context.make(context.seed).parameters())
+    error, count = 1 - run.train_accuracy, len(split)
+    first, last = run.losses[0], _mean_of_last(run.losses)
+    figures = {"error": error, "images": count, "steps": len(run.losses), "params": params, "losses": [first, last]}
     evidence = (
-        f"training error {error:.1%} on {count} images after {len(own.losses)} steps, loss {first:.3g} to {last:.3g}"
+        f"training error {error:.1%} on {count} images after {len(run.losses)} steps, loss {first:.3g} to {last:.3g}"
     )
     if error == 0:
-        shuffled = _by_heart(patient, Split(split.images, split.labels[_order(patient, count)]))
-        left = figures["shuffled_error"] = 1 - shuffled.train_accuracy
-        evidence += f"; with shuffled labels {left:.1%}"
-        if left > 0:
-            advice = "it learns what is alike and not by heart: put shortcuts or norms in, or raise its width"
+        shuffled = _memorise(context, Split(split.images, split.labels[_permutation(context, count)]))
+        shuffled_error = figures["shuffled_error"] = 1 - shuffled.train_accuracy
+        evidence += f"; with shuffled labels {shuffled_error:.1%}"
+        if shuffled_error > 0:
+            advice = "the network generalises but cannot memorise: add shortcuts or norms, or increase its width"
             return Finding("overfit", "watch", f"shuffled labels are not learned: {evidence}", advice, figures)
         return Finding("overfit", "good", evidence, "", figures)
-    if last < FALLEN * first and own.train_accuracy < _above_chance(patient, count):
-        advice = "the loss is not the one that you want to be small: compare it with cross-entropy on the same scores"
-        return Finding(
-            "overfit", "bad", f"the loss is wrong: it falls, and accuracy stays at chance; {evidence}", advice, figures
-        )
-    if params < count * math.log2(patient.data.n_classes):
-        advice = "raise its width or depth: more params and macs"
-        told = f"the network is too small: {params:,} parameters for {count} images; {evidence}"
-        return Finding("overfit", "bad", told, advice, figures)
-    advice = "it is badly optimised: look at rate and gradients, then at the initialisation"
-    return Finding(
-        "overfit", "bad", f"the network is large enough and does not learn them; {evidence}", advice, figures
-    )
+    if last < MAX_LOSS_RATIO * first and run.train_accuracy < _significant_accuracy(context, count):
+        advice = "the loss does not measure the classification error: compare it with cross-entropy on the same scores"
+        message = f"the loss is wrong: it falls, but the accuracy stays at chance; {evidence}"
+        return Finding("overfit", "bad", message, advice, figures)
+    # a label is log2(K) bits, and a parameter is counted as one bit
+    if params < count * math.log2(context.data.n_classes):
+        advice = "increase its width or depth: more params and macs"
+        message = f"the network is too small: {params:,} parameters for {count} images; {evidence}"
+        return Finding("overfit", "bad", message, advice, figures)
+    advice = "the optimisation fails: see the checks rate and gradients, then check the initialisation"
+    message = f"the network is large enough but does not memorise the images; {evidence}"
+    return Finding("overfit", "bad", message, advice, figures)
 
 
-def labels(patient: Patient) -> Finding:
-    """What a short training by the recipe predicts: more than one class, and better than chance on new images."""
-    short = patient.short
-    if short.diverged:
-        told = f"training by the recipe diverged at step {len(short.losses)}"
-        return Finding("labels", "bad", told, "lower the learning rate; if it is low, check the gradients")
-    said = predict(short.module, patient.data.val.images, patient.data).argmax(1).tolist()
-    share = Counter(said).most_common(1)[0][1] / len(said)
-    limit = _above_chance(patient, len(said))
-    figures = {"train": short.train_accuracy, "val": short.val_accuracy, "chance": patient.chance, "same": share}
+def labels(context: Patient) -> Finding:
+    """Check the predictions after a short training run: more than one class, and above chance on new images."""
+    short_run = context.short_training
+    if short_run.diverged:
+        message = f"training by the recipe diverged at step {len(short_run.losses)}"
+        return Finding("labels", "bad", message, "lower the learning rate; if it is already low, check the gradients")
+    predictions = predict(short_run.module, context.data.val.images, context.data).argmax(1).tolist()
+    share = Counter(predictions).most_common(1)[0][1] / len(predictions)
+    limit = _significant_accuracy(context, len(predictions))
+    figures = {
+        "train": short_run.train_accuracy,
+        "val": short_run.val_accuracy,
+        "chance": context.chance,
+        "same": share,
+    }
     evidence = (
-        f"after {len(short.losses)} steps training accuracy {short.train_accuracy:.1%}, validation "
-        f"{short.val_accuracy:.1%}, chance {patient.chance:.1%}"
+        f"after {len(short_run.losses)} steps training accuracy {short_run.train_accuracy:.1%}, validation "
+        f"{short_run.val_accuracy:.1%}, chance {context.chance:.1%}"
     )
-    if share > SAME and patient.chance < SAME:
-        told = f"the prediction has collapsed: {share:.0%} of the images in one class; {evidence}"
-        return Finding("labels", "bad", told, "lower the learning rate; look for dead layers and a wrong loss", figures)
-    if short.val_accuracy < limit and short.train_accuracy > _above_chance(patient, len(patient.data.train)) + 0.05:
-        told = f"labels say nothing about new images, as if they were shuffled; {evidence}"
-        return Finding("labels", "bad", told, "check that pictures and labels are in the same order", figures)
-    if short.val_accuracy < limit:
-        return Finding(
-            "labels", "watch", f"nothing is learned yet; {evidence}", "train longer, or look at rate", figures
-        )
+    if share > COLLAPSED_SHARE and context.chance < COLLAPSED_SHARE:
+        message = f"the prediction has collapsed: {share:.0%} of the images are in one class; {evidence}"
+        advice = "lower the learning rate; check for dead layers and a wrong loss"
+        return Finding("labels", "bad", message, advice, figures)
+    learned = short_run.train_accuracy > _significant_accuracy(context, len(context.data.train)) + 0.05
+    if short_run.val_accuracy < limit and learned:
+        message = f"the labels do not match the images, as if they were shuffled; {evidence}"
+        return Finding("labels", "bad", message, "check that images and labels are in the same order", figures)
+    if short_run.val_accuracy < limit:
+        message = f"the network has learned nothing yet; {evidence}"
+        return Finding("labels", "watch", message, "train longer, or see the check rate", figures)
     return Finding("labels", "good", evidence, "", figures)
 
 
-def _by_heart(patient: Patient, split: Split) -> Training:
-    """A training on ``split`` at a rate that the rule allows, until there is no error."""
-    recipe = replace(patient.bare, batch_size=min(patient.recipe.batch_size, 32), schedule="constant")
+def _memorise(context: Patient, split: Split) -> TrainingRun:
+    """Train on ``split`` without regularisation until there is no error, or for ``MAX_STEPS`` steps.
+
+    The learning rate is a quarter of the one that the rule finds, or the recipe's if the rule finds none.
+    """
+    recipe = replace(context.unregularised_recipe, batch_size=min(context.recipe.batch_size, 32), schedule="constant")
     try:
-        data = replace(patient.data, train=split)
-        lr = find_lr(patient.bare_network(), data, recipe, seed=patient.seed, n_images=len(split)).lr / 4
+        data = replace(context.data, train=split)
+        lr = find_lr(context.unregularised_network(), data, recipe, seed=context.seed, n_images=len(split)).lr / 4
     except NoLearningRate:
         lr = recipe.lr
-    return patient.train(
-        patient.bare_network(),
+    return context.train(
+        context.unregularised_network(),
         split,
         replace(recipe, lr=lr),
-        STEPS,
-        until=lambda module: patient.accuracy(module, split) == 1,
+        MAX_STEPS,
+        until=lambda module: context.accuracy(module, split) == 1,
     )
 
 
-def _order(patient: Patient, n: int) -> torch.Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(patient.seed + 1))
+def _permutation(context: Patient, n: int) -> torch.Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(context.seed + 1))
 
 
-def _end(losses: tuple[float, ...]) -> float:
+def _mean_of_last(losses: tuple[float, ...]) -> float:
     tail = losses[-max(1, len(losses) // 10) :]
     return sum(tail) / len(tail)
 
 
-def _above_chance(patient: Patient, n: int) -> float:
-    """An accuracy on ``n`` images that guessing hardly ever has."""
-    chance = patient.chance
+def _significant_accuracy(context: Patient, n: int) -> float:
+    """Return an accuracy on ``n`` images that guessing almost never reaches."""
+    chance = context.chance
     return chance + SIGMAS * math.sqrt(chance * (1 - chance) / n)

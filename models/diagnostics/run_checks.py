@@ -1,4 +1,4 @@
-"""The doctor: every check of a network in turn. To add one, write a function and a row of the table."""
+"""Diagnose a network with every check in turn. To add a check, write a function and a row of ``CHECKS``."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,6 +13,7 @@ from .speed import speed
 
 __all__ = ["CHECKS", "Finding", "Patient", "diagnose", "verdict"]
 
+# The order is the order in which faults should be repaired: the summary reports the first bad finding.
 CHECKS: dict[str, Callable[[Patient], Finding]] = {
     "gradients": gradients,
     "start": start,
@@ -28,19 +29,22 @@ CHECKS: dict[str, Callable[[Patient], Finding]] = {
 
 
 def diagnose(
-    patient: Patient, checks: Sequence[str] = tuple(CHECKS), *, on_check: Callable[[str], None] = lambda name: None
+    context: Patient, checks: Sequence[str] = tuple(CHECKS), *, on_check: Callable[[str], None] = lambda name: None
 ) -> Iterator[Finding]:
-    """The finding of each check, as it is made; ``on_check`` hears which one begins."""
-    chosen = {name: look_up(CHECKS, name, "check") for name in checks}
-    for name, check in chosen.items():
+    """Yield the finding of each check when it is done; call ``on_check`` with its name before it starts.
+
+    Raises ``ValueError`` for an unknown name in ``checks``, before any check runs.
+    """
+    selected = {name: look_up(CHECKS, name, "check") for name in checks}
+    for name, check in selected.items():
         on_check(name)
-        yield check(patient)
+        yield check(context)
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """The findings in one sentence: the first bad one, in the order in which they should be mended."""
+    """Summarise the findings in one sentence: the first bad finding with its advice, or "healthy"."""
     bad = [finding for finding in findings if finding.verdict == "bad"]
     if bad:
         return f"{bad[0].evidence.partition(';')[0]}; {bad[0].advice}"
-    watched = sum(finding.verdict == "watch" for finding in findings)
-    return "healthy" if not watched else f"healthy, with {watched} things to watch"
+    n_watch = sum(finding.verdict == "watch" for finding in findings)
+    return "healthy" if not n_watch else f"healthy, with {n_watch} findings to watch"

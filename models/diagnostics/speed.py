@@ -1,4 +1,4 @@
-"""The check of speed: seconds a training step, and where they go."""
+"""Check of speed: the duration of a training step and of its phases."""
 
 import math
 import os
@@ -16,16 +16,17 @@ from ..training.optimizers import make_optimizer
 from ..training.steps import train_steps
 from .context import Finding, Patient
 
-WARM, TIMED = 2, 8  # steps
-PARTS = ("data", "forward", "backward", "update")
-DATA_SHARE = 0.3  # of a step, above which data are the bottleneck
-TOP = 3  # operators named
+# The first steps include one-time costs such as memory allocation, so they are not timed.
+WARMUP_STEPS, TIMED_STEPS = 2, 8
+PHASES = ("data", "forward", "backward", "update")
+MAX_DATA_SHARE = 0.3  # of a step; above it the data are the bottleneck
+MAX_OPERATORS = 3  # named in the evidence
 
 
-def speed(patient: Patient) -> Finding:
-    """Milliseconds of data, forward, backward and update of a step, the medians of some; the dearest operators."""
-    module, batch = patient.make(patient.seed).train(), patient.recipe.batch_size
-    optimizer, split = make_optimizer(module, patient.recipe), patient.subset(batch)
+def speed(context: Patient) -> Finding:
+    """Measure the median milliseconds of data, forward, backward and update, and name the slowest operators."""
+    module, batch = context.make(context.seed).train(), context.recipe.batch_size
+    optimizer, split = make_optimizer(module, context.recipe), context.subset(batch)
     marks: list[float] = []
 
     def mark(*_: object) -> None:
@@ -33,9 +34,9 @@ def speed(patient: Patient) -> Finding:
 
     def loss_of(index: Tensor) -> Tensor:
         mark()
-        images = patient.inputs(split.take(index).images)
+        images = context.inputs(split.take(index).images)
         mark()
-        loss = patient.loss(module(images), split.labels)
+        loss = context.loss(module(images), split.labels)
         mark()
         return loss
 
@@ -43,42 +44,52 @@ def speed(patient: Patient) -> Finding:
         for _ in train_steps(repeat(torch.arange(len(split)), steps), loss_of, optimizer):
             pass
 
+    # five marks per step: before data, before forward, before backward, before and after the update
     optimizer.register_step_pre_hook(mark)
     optimizer.register_step_post_hook(mark)
-    train(WARM + TIMED)
-    times = torch.tensor(marks, dtype=torch.float64).view(-1, len(PARTS) + 1).diff(dim=1)[WARM:]
-    spent = {name: 1e3 * median(seconds.tolist()) for name, seconds in zip(PARTS, times.T, strict=True)}
-    whole = sum(spent.values())
-    epoch_s = whole * math.ceil(len(patient.data.train) / batch) / 1e3
-    told = ", ".join(f"{name} {ms / whole:.0%}" for name, ms in spent.items())
-    dearest = _dearest(partial(train, 1))
-    evidence = f"{whole:.1f} ms a step of {batch} images ({told}), {epoch_s:.1f} s an epoch; dearest: {dearest}"
-    figures = {"step_ms": whole, **{f"{name}_ms": ms for name, ms in spent.items()}, "epoch_s": epoch_s}
-    if spent["data"] > DATA_SHARE * whole:
+    train(WARMUP_STEPS + TIMED_STEPS)
+    times = torch.tensor(marks, dtype=torch.float64).view(-1, len(PHASES) + 1).diff(dim=1)[WARMUP_STEPS:]
+    phase_ms = {name: 1e3 * median(seconds.tolist()) for name, seconds in zip(PHASES, times.T, strict=True)}
+    step_ms = sum(phase_ms.values())
+    epoch_s = step_ms * math.ceil(len(context.data.train) / batch) / 1e3
+    shares = ", ".join(f"{name} {ms / step_ms:.0%}" for name, ms in phase_ms.items())
+    slowest = _slowest_operators(partial(train, 1))
+    evidence = (
+        f"{step_ms:.1f} ms per step of {batch} images ({shares}), {epoch_s:.1f} s per epoch; "
+        f"slowest operators: {slowest}"
+    )
+    figures = {"step_ms": step_ms, **{f"{name}_ms": ms for name, ms in phase_ms.items()}, "epoch_s": epoch_s}
+    if phase_ms["data"] > MAX_DATA_SHARE * step_ms:
         return Finding("speed", "watch", f"the data are the bottleneck: {evidence}", "use smaller images", figures)
     return Finding("speed", "good", evidence, "", figures)
 
 
-def _dearest(step: Callable[[], None]) -> str:
-    """The operators with most time of their own in one step, by torch's profiler."""
+def _slowest_operators(step: Callable[[], None]) -> str:
+    """Return the operators with the most self time in one step, by torch's profiler, as text."""
     from torch.profiler import ProfilerActivity, profile
 
-    with _silent(), profile(activities=[ProfilerActivity.CPU], acc_events=True) as found:
+    with _stderr_to_null(), profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         step()
-    rows = [row for row in found.key_averages() if row.key.startswith("aten::")]
+    rows = [row for row in profiler.key_averages() if row.key.startswith("aten::")]
     rows.sort(key=lambda row: -row.self_cpu_time_total)
     total = sum(row.self_cpu_time_total for row in rows) or 1.0
-    return ", ".join(f"{row.key.removeprefix('aten::')} {row.self_cpu_time_total / total:.0%}" for row in rows[:TOP])
+    return ", ".join(
+        f"{row.key.removeprefix('aten::')} {row.self_cpu_time_total / total:.0%}" for row in rows[:MAX_OPERATORS]
+    )
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Nothing on stderr: a profiler built for CUDA complains there, past Python, that it finds no driver."""
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
+def _stderr_to_null() -> Iterator[None]:
+    """Redirect stderr to the null device.
+
+    A profiler built for CUDA warns there about a missing driver. The warning comes from C++, so Python's
+    ``contextlib.redirect_stderr`` does not catch it.
+    """
+    saved_fd, null_fd = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_fd, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
+        os.dup2(saved_fd, 2)
+        os.close(saved_fd)
+        os.close(null_fd)

@@ -1,6 +1,6 @@
-"""Exports of a trained network: a model's file, a torch.export program, an ONNX graph; each checked before it is kept.
+"""Export a trained network as a model file, a torch.export program or an ONNX graph, and check the result.
 
-Shapes: as in the table of forms.
+Shapes: see ``variants.py``.
 """
 
 import io
@@ -16,18 +16,19 @@ from ...spaces.parameters.lookup import look_up
 from .classifier import ImageModel
 from .variants import FORMS
 
-SEED = 0  # of the images that an export is checked on
-CHECKED = 8  # images
-LARGER = 2  # times the training size
+CHECK_SEED = 0  # of the random images on which an export is checked
+N_CHECK_IMAGES = 8
+CHECK_SCALE = 2  # side of the check images of the fully convolutional form, relative to the training size
 
 Run = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The content of the file; the largest difference of its outputs from torch's, on images drawn in [0, 1].
+    """The content of the exported file, and how it differs from torch.
 
-    ``in_shape`` is that of an image it was checked on, ``out_shape`` what comes out of it.
+    ``largest_difference`` is the largest absolute difference of its outputs from torch's, on random images in [0, 1].
+    ``in_shape`` is the shape of one check image, ``out_shape`` the shape of its output.
     """
 
     content: bytes
@@ -38,7 +39,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Format:
-    """The file's suffix, and how a module is written: (module, images that show the shape, what may vary) -> bytes."""
+    """A file format: its suffix, a writer (module, example images, dynamic shapes) -> bytes, and a reader."""
 
     suffix: str
     write: Callable[[nn.Module, Tensor, dict[int, Any]], bytes]
@@ -46,39 +47,43 @@ class Format:
 
 
 def export(model: ImageModel, format: str = "safetensors", form: str = "classifier") -> Exported:
-    """``model`` in the given format and form, read back and compared.
+    """Export ``model`` in the given format and form, read the result back and compare its outputs.
 
-    Programs and graphs take images (N, C, H, W), float32 in [0, 1], any N, and of the fully convolutional form any
-    height and width above the training size. Raises ``ValueError`` for an unknown format or form, or for a package
-    that is not installed.
+    Programs and graphs take images (N, C, H, W), float32 in [0, 1], with any N. The fully convolutional form also takes
+    any height and width above the training size. Raises ``ValueError`` for an unknown format or form, and for a
+    package that is not installed.
     """
-    wanted, shape = look_up(FORMATS, format, "format"), look_up(FORMS, form, "form")
+    file_format, variant = look_up(FORMATS, format, "format"), look_up(FORMS, form, "form")
     if format == "safetensors" and form != "classifier":
-        raise ValueError(f"safetensors hold the model itself, but got the form {form!r}; take onnx or torch-export")
-    # larger than the training size where any size is taken: a map of side 1 would be taken for a constant
-    module, images = shape(model), _images(model, LARGER if form == "fully-convolutional" else 1)
-    content = model.to_bytes() if format == "safetensors" else wanted.write(module, images, _varying(form))
+        raise ValueError(f"safetensors holds only the form 'classifier', but got {form!r}; use onnx or torch-export")
+    # Larger than the training size: torch.export treats a dimension of size 1, such as the side of the output map
+    # at the training size, as a constant.
+    module, images = variant(model), _images(model, CHECK_SCALE if form == "fully-convolutional" else 1)
+    content = model.to_bytes() if format == "safetensors" else file_format.write(module, images, _dynamic_shapes(form))
     with torch.inference_mode():
-        expected, found = module(images), wanted.read(content)(images)
-    return Exported(content, float((expected - found).abs().max()), tuple(images.shape[1:]), tuple(expected.shape[1:]))
+        expected, outputs = module(images), file_format.read(content)(images)
+    return Exported(
+        content, float((expected - outputs).abs().max()), tuple(images.shape[1:]), tuple(expected.shape[1:])
+    )
 
 
-def _images(model: ImageModel, times: int) -> Tensor:
+def _images(model: ImageModel, scale: int) -> Tensor:
+    """Return the random check images, ``scale`` times the training size."""
     channels, height, width = model.architecture.input_shape
-    generator = torch.Generator().manual_seed(SEED)
-    return torch.rand(CHECKED, channels, times * height, times * width, generator=generator)
+    generator = torch.Generator().manual_seed(CHECK_SEED)
+    return torch.rand(N_CHECK_IMAGES, channels, scale * height, scale * width, generator=generator)
 
 
-def _varying(form: str) -> dict[int, Any]:
-    """The dimensions of the images that may vary."""
+def _dynamic_shapes(form: str) -> dict[int, Any]:
+    """Return the dimensions of the images that may vary, for torch.export."""
     batch: dict[int, Any] = {0: torch.export.Dim("batch")}
     return (
         {**batch, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC} if form == "fully-convolutional" else batch
     )
 
 
-def _safetensors(module: nn.Module, images: Tensor, varying: dict[int, Any]) -> bytes:
-    raise AssertionError("a model writes itself")
+def _safetensors(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any]) -> bytes:
+    raise AssertionError("safetensors files are written by ImageModel.to_bytes")
 
 
 def _read_model(content: bytes) -> Run:
@@ -90,9 +95,9 @@ def _read_model(content: bytes) -> Run:
         return ImageModel.load(path).scores
 
 
-def _program(module: nn.Module, images: Tensor, varying: dict[int, Any]) -> bytes:
+def _program(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any]) -> bytes:
     file = io.BytesIO()
-    torch.export.save(torch.export.export(module, (images,), dynamic_shapes=(varying,)), file)
+    torch.export.save(torch.export.export(module, (images,), dynamic_shapes=(dynamic_shapes,)), file)
     return file.getvalue()
 
 
@@ -101,13 +106,13 @@ def _read_program(content: bytes) -> Run:
     return lambda images: module(images)
 
 
-def _graph(module: nn.Module, images: Tensor, varying: dict[int, Any]) -> bytes:
-    _need("onnx", "onnxscript", "onnxruntime")
+def _onnx(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any]) -> bytes:
+    _require("onnx", "onnxscript", "onnxruntime")
     program = torch.onnx.export(
         module,
         (images,),
         dynamo=True,
-        dynamic_shapes=(varying,),
+        dynamic_shapes=(dynamic_shapes,),
         verbose=False,
         input_names=["images"],
         output_names=["outputs"],
@@ -116,25 +121,26 @@ def _graph(module: nn.Module, images: Tensor, varying: dict[int, Any]) -> bytes:
     return bytes(program.model_proto.SerializeToString())
 
 
-def _read_graph(content: bytes) -> Run:
+def _read_onnx(content: bytes) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
-def _need(*packages: str) -> None:
+def _require(*packages: str) -> None:
     from importlib.util import find_spec
 
     if missing := [name for name in packages if find_spec(name) is None]:
         raise ValueError(
-            f"ONNX needs {', '.join(packages)}, but {', '.join(missing)} is not installed; "
-            "pip install 'archsieve[export]'"
+            f"ONNX needs the packages {', '.join(packages)}, but {', '.join(missing)} is not installed; "
+            "run pip install 'archsieve[export]'"
         )
 
 
+# the options of ``archsieve export --format``
 FORMATS = {
     "safetensors": Format(".safetensors", _safetensors, _read_model),
     "torch-export": Format(".pt2", _program, _read_program),
-    "onnx": Format(".onnx", _graph, _read_graph),
+    "onnx": Format(".onnx", _onnx, _read_onnx),
 }

@@ -1,6 +1,6 @@
-"""Model files: a finished model in one safetensors file, with all that is no tensor as JSON in its header.
+"""Read and write model files: tensors in one safetensors file, all other data as JSON in its header.
 
-Such a file holds numbers and text, and nothing that is run when it is read.
+Such a file holds only numbers and text, so reading it executes no code.
 """
 
 import json
@@ -10,36 +10,47 @@ from typing import Any
 
 from torch import Tensor
 
-HEADER = "archsieve"  # the entry of the file's header that has the JSON
-NETWORK = "network."  # what the names of the network's tensors begin with
+HEADER = "archsieve"  # key of the JSON in the metadata of the file
+NETWORK = "network."  # prefix of the names of the network's tensors
 
 
-def model_bytes(told: Mapping[str, Any], network: Mapping[str, Tensor], **others: Tensor) -> bytes:
-    """The content of a model's file: ``told`` is JSON, ``network`` a state dict, ``others`` tensors beside it."""
+def model_bytes(header: Mapping[str, Any], network: Mapping[str, Tensor], **other_tensors: Tensor) -> bytes:
+    """Return the content of a model file.
+
+    ``header`` is JSON-serialisable, ``network`` is a state dict, ``other_tensors`` are tensors outside the network.
+    """
     from safetensors.torch import save
 
-    tensors = {**{f"{NETWORK}{name}": tensor for name, tensor in network.items()}, **others}
+    tensors = {**{f"{NETWORK}{name}": tensor for name, tensor in network.items()}, **other_tensors}
     return save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {HEADER: json.dumps(dict(told))}
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        {HEADER: json.dumps(dict(header))},
     )
 
 
-def read_model(path: Path, kind: str, number: int | str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
-    """What the file says in JSON, the state dict of its network, and its other tensors.
+def read_model(
+    path: Path, kind: str, file_format: int | str
+) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
+    """Return the JSON header of the file, the state dict of its network, and its other tensors.
 
-    ``kind`` names the model in errors, ``number`` is the format that is known here. ``ValueError`` where it is none.
+    ``kind`` names the model in error messages, ``file_format`` is the supported format. Raises ``ValueError`` if the
+    file does not exist or is not a model of this format.
     """
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ValueError(f"{kind} is one file, but there is no {path}; train one first")
+        raise ValueError(f"{kind} must be an existing file, but there is no {path}; train one first")
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is no model of {kind}: {error}; train it again") from None
-    if not isinstance(told, dict) or told.get("format") != number:
-        raise ValueError(f"{path} is no model of {kind} that this version knows; train it again")
+        raise ValueError(
+            f"{path} must hold the model of {kind}, but it cannot be read: {error}; train it again"
+        ) from None
+    if not isinstance(header, dict) or header.get("format") != file_format:
+        raise ValueError(
+            f"{path} must hold the model of {kind} in the format {file_format}, but has another one; train it again"
+        )
     network = {name.removeprefix(NETWORK): tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
-    return told, network, {name: tensor for name, tensor in tensors.items() if not name.startswith(NETWORK)}
+    return header, network, {name: tensor for name, tensor in tensors.items() if not name.startswith(NETWORK)}

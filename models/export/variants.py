@@ -1,4 +1,4 @@
-"""Forms of a trained network: what it puts out for images in [0, 1], normalised inside.
+"""Export variants of a trained network: modules that take images in [0, 1] and normalise them inside.
 
 Shapes: N images (N, C, H, W), K classes, F features.
 """
@@ -13,7 +13,7 @@ from .classifier import ImageModel
 
 
 class Normalised(nn.Module):
-    """``network`` behind the subtraction of the mean and the division by the deviation of the training pixels."""
+    """``network`` after normalisation: subtract the training pixels' mean and divide by their standard deviation."""
 
     mean: Tensor
     std: Tensor
@@ -21,35 +21,38 @@ class Normalised(nn.Module):
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.network = network
+        # buffers, so that they are part of the exported program
         self.register_buffer("mean", mean.view(-1, 1, 1).clone())
         self.register_buffer("std", std.view(-1, 1, 1).clone())
 
     def forward(self, images: Tensor) -> Tensor:
-        found: Tensor = self.network((images - self.mean) / self.std)
-        return found
+        outputs: Tensor = self.network((images - self.mean) / self.std)
+        return outputs
 
 
 def classifier(model: ImageModel) -> nn.Module:
-    """Scores (N, K)."""
+    """Return the network itself: scores (N, K)."""
     return _normalised(model, model.network)
 
 
 def features(model: ImageModel) -> nn.Module:
-    """What the last linear layer reads: (N, F)."""
-    *blocks, head = model.network
+    """Return the network without its last linear layer: features (N, F)."""
+    *blocks, head = model.network  # the last block is the classifier head, which ends with a linear layer
     assert isinstance(head, nn.Sequential)
     return _normalised(model, nn.Sequential(*blocks, *list(head)[:-1]))
 
 
 def fully_convolutional(model: ImageModel) -> nn.Module:
-    """A map of scores (N, K, H', W'): 1 x 1 at the training size, with the classifier's scores; more on larger images.
+    """Return a network that outputs a map of scores (N, K, H', W').
 
-    Linear layers become convolutions with the same weights, the first one as large as its input, and a global average
-    one over windows of the size that it averaged (Sermanet et al. 2014, arXiv 1312.6229).
+    At the training size the map is 1 x 1 and equals the classifier's scores; it grows with the image. Linear layers
+    become convolutions with the same weights, the kernel of the first one as large as its input map. Global average
+    pooling becomes pooling over a window of the size that it averaged (Sermanet et al. 2014, arXiv 1312.6229).
     """
-    return _normalised(model, nn.Sequential(*_convolved(model)))
+    return _normalised(model, nn.Sequential(*_convolutional_layers(model)))
 
 
+# the options of ``archsieve export --form``
 FORMS: dict[str, Callable[[ImageModel], nn.Module]] = {
     "classifier": classifier,
     "features": features,
@@ -61,11 +64,12 @@ def _normalised(model: ImageModel, network: nn.Module) -> nn.Module:
     return Normalised(network, model.mean, model.std).eval()
 
 
-def _convolved(model: ImageModel) -> Iterator[nn.Module]:
-    window = (1, 1)  # of the picture behind what is flat already
+def _convolutional_layers(model: ImageModel) -> Iterator[nn.Module]:
+    window = (1, 1)  # kernel of the next linear layer: the side of the map that a Flatten removed, else 1 x 1
     for placed, chain in zip(model.architecture.walk(), model.network, strict=True):
         shape = placed.in_shape
         assert isinstance(chain, nn.Sequential)
+        # layers know the shapes that modules do not: the window of a linear layer is the shape before Flatten
         for layer, module in zip(placed.layers, chain, strict=True):
             if isinstance(layer, layers.GlobalPooling):
                 yield nn.AvgPool2d((shape[1], shape[2]), stride=1)
@@ -75,24 +79,24 @@ def _convolved(model: ImageModel) -> Iterator[nn.Module]:
                 yield _as_convolution(module, window)
                 window = (1, 1)
             elif isinstance(module, nn.BatchNorm1d):
-                yield _in_two_dimensions(module)
+                yield _as_batch_norm_2d(module)
             else:
                 yield module
             shape = layer.out_shape(shape)
 
 
 def _as_convolution(linear: nn.Linear, window: tuple[int, int]) -> nn.Conv2d:
-    """The linear layer as a convolution over a window of its input."""
+    """Return the linear layer as a convolution with kernel size ``window``."""
     channels = linear.in_features // (window[0] * window[1])
-    found = nn.Conv2d(channels, linear.out_features, window, bias=linear.bias is not None)
+    converted = nn.Conv2d(channels, linear.out_features, window, bias=linear.bias is not None)
     with torch.no_grad():
-        found.weight.copy_(linear.weight.view(linear.out_features, channels, *window))
-        if linear.bias is not None and found.bias is not None:
-            found.bias.copy_(linear.bias)
-    return found
+        converted.weight.copy_(linear.weight.view(linear.out_features, channels, *window))
+        if linear.bias is not None and converted.bias is not None:
+            converted.bias.copy_(linear.bias)
+    return converted
 
 
-def _in_two_dimensions(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
-    found = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-    found.load_state_dict(norm.state_dict())
-    return found
+def _as_batch_norm_2d(norm: nn.BatchNorm1d) -> nn.BatchNorm2d:
+    converted = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    converted.load_state_dict(norm.state_dict())
+    return converted

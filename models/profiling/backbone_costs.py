@@ -1,4 +1,4 @@
-"""Prices of backbones: measured on the meta device, written into the block, kept in a file."""
+"""Costs of backbones: measured on the meta device, stored in the block, cached in a file."""
 
 import json
 import os
@@ -15,62 +15,74 @@ from ...spaces.blocks.backbone import Backbone
 from ...spaces.blocks.cost import FLOAT_BYTES
 from ...spaces.blocks.standard import block_from_json
 from ..networks.backbones import DEFAULT_INPUT, backbone
-from .meta_copy import meta_twin
+from .meta_copy import meta_copy
 from .profiler import profile_module
 
 
 def priced_backbone(
     name: str, input_shape: Sequence[int] = DEFAULT_INPUT, *, cache: str | Path | None = None
 ) -> Backbone:
-    """The network ``name`` without its classifier as a block with its price, to be a choice in a space.
+    """Return the network ``name`` without its classifier as a block with its cost, for use as a choice in a space.
 
-    The price is measured on the meta device. ``cache`` is a JSON file that keeps prices from one call to the next; it
-    knows the library's version, so an update measures anew.
+    The cost is measured on the meta device. ``cache`` is a JSON file that keeps the costs between calls. Its keys
+    include the version of the library, so an update of the library triggers a new measurement.
     """
     shape = check_input_shape(input_shape)
     path = None if cache is None else Path(cache)
-    known = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
+    cached = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
     library = name.partition(":")[0]
     key = f"{name} of {library} {version(library)} on {'x'.join(map(str, shape))}"
-    if key not in known:
+    if key not in cached:
         block = _price(name, shape)
         if path:
-            _write(path, {**known, key: block.to_json()})
+            _write(path, {**cached, key: block.to_json()})
         return block
-    found = block_from_json(known[key])
-    assert isinstance(found, Backbone)
-    return found
+    restored = block_from_json(cached[key])
+    assert isinstance(restored, Backbone)
+    return restored
 
 
 def _price(name: str, shape: tuple[int, int, int]) -> Backbone:
+    # without a classifier: the search space adds its own head
     network = backbone(name, classes=0, in_channels=shape[0], device="meta")
-    found = profile_module(network, shape)
-    out = meta_twin(network)(torch.empty(2, *shape, device="meta"))
+    profile = profile_module(network, shape)
+    out = meta_copy(network)(torch.empty(2, *shape, device="meta"))
     if not isinstance(out, Tensor) or out.dim() != 2:
-        raise ValueError(f"a backbone puts out one vector (N, features), but {name} does not; choose a classifier")
-    return Backbone(name, shape, out.shape[1], found.params, found.macs, found.activations, kept_bytes(network, shape))
+        raise ValueError(
+            f"a backbone must output one vector per image (N, features), but {name} does not; choose a classifier"
+        )
+    return Backbone(
+        name, shape, out.shape[1], profile.params, profile.macs, profile.activations, kept_bytes(network, shape)
+    )
 
 
 def kept_bytes(network: nn.Module, shape: Sequence[int]) -> int:
-    """Bytes that training keeps of one picture for the backward pass: distinct storages, parameters left out."""
-    twin = meta_twin(network).train().requires_grad_()
-    own = {tensor.untyped_storage()._cdata for tensor in (*twin.parameters(), *twin.buffers())}
-    kept: dict[int, Tensor] = {}
+    """Return the bytes that training saves of one image for the backward pass.
+
+    Each storage counts once. Parameters, buffers and the image itself do not count.
+    """
+    copy = meta_copy(network).train().requires_grad_()
+    module_storages = {tensor.untyped_storage()._cdata for tensor in (*copy.parameters(), *copy.buffers())}
+    saved: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor  # held, so that no other storage takes its place
+        saved[tensor.untyped_storage()._cdata] = tensor  # the reference keeps the address from being reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        twin(torch.empty(2, *shape, device="meta"))  # batch normalisation wants two
-    picture = FLOAT_BYTES * torch.Size(shape).numel()
-    total = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
-    return max(0, total // 2 - picture)  # an architecture counts its picture itself
+        copy(torch.empty(2, *shape, device="meta"))  # batch norm in training mode needs two
+    image_bytes = FLOAT_BYTES * torch.Size(shape).numel()
+    total = sum(
+        tensor.untyped_storage().nbytes() for storage, tensor in saved.items() if storage not in module_storages
+    )
+    # half, because the batch has two images
+    return max(0, total // 2 - image_bytes)  # the architecture counts the image itself
 
 
 def _write(path: Path, table: dict[str, Any]) -> None:
-    """Replace the file at once, so that no reader meets half of it."""
+    """Replace the file atomically, so that no reader sees a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(table, indent=1, sort_keys=True), encoding="utf-8")
-    part.replace(path)
+    # the process id keeps concurrent processes from writing to the same draft
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(table, indent=1, sort_keys=True), encoding="utf-8")
+    draft.replace(path)

@@ -1,4 +1,4 @@
-"""The second witness: fvcore's count of a module, and why it differs from ours."""
+"""Cross-check of a profile: the count of fvcore, and the reason for each difference from ours."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -14,58 +14,70 @@ Count = Callable[[nn.Module, tuple[int, ...], Mapping[str, int]], Witness]
 
 
 def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -> Witness:
-    """The count of fvcore, which traces real tensors; ``ours`` are our multiply-accumulates by family."""
+    """Count ``module`` with fvcore, on one input of ``shape`` without the batch dimension.
+
+    fvcore traces real tensors, so ``module`` must have values. ``ours`` are our multiply-accumulates by family. Raises
+    ``ValueError`` if fvcore is not installed or cannot trace the module.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch.jit, which fvcore is made of and torch retires
+        warnings.simplefilter("ignore")  # fvcore uses torch.jit, which torch deprecates
         try:
             from fvcore.nn import FlopCountAnalysis
         except ModuleNotFoundError:
             raise ValueError(
-                "the witness fvcore is a package of its own, but it is not installed; pip install 'archsieve[witness]'"
+                "the witness fvcore needs the package fvcore, but it is not installed; "
+                "run pip install 'archsieve[witness]'"
             ) from None
         device = next((p.device for p in module.parameters()), "cpu")
         counter = FlopCountAnalysis(module, torch.zeros(1, *shape, device=device))
+        # no warnings: uncounted operators are part of the result
         counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         try:
             total, counted, unsupported = counter.total(), counter.by_operator(), counter.unsupported_ops()
         except Exception as error:
             raise ValueError(
                 f"fvcore must trace the network, but could not: {type(error).__name__}: {error}; "
-                "use the witness torch, which runs it instead"
+                "use the witness torch, which runs the network without tracing it"
             ) from error
     rows = tuple(OperatorRow(name, 0, int(macs)) for name, macs in counted.most_common() if macs)
     left_out = not_counted(unsupported)
     return Witness("fvcore", version("fvcore"), int(total), rows, left_out, differences(ours, rows, left_out))
 
 
-WITNESSES: dict[str, Count | None] = {"torch": None, "fvcore": fvcore}
+# The values of ``archsieve profile --witness``. The profile itself is the count of torch, so torch needs no second one.
+CROSS_CHECKS: dict[str, Count | None] = {"torch": None, "fvcore": fvcore}
 
 
 def torch_witness(profile: ModuleProfile) -> Witness:
-    """What torch's counter said of a built module, to be held against a closed form."""
+    """Return the count of torch's counter for a built module, for comparison with a closed form."""
     return Witness("torch", torch.__version__, profile.total_macs, profile.operators, profile.not_counted, ())
 
 
 def differences(
     ours: Mapping[str, int], theirs: Iterable[OperatorRow], left_out: Iterable[NotCounted]
 ) -> tuple[Difference, ...]:
-    """Where ``theirs`` differ from ``ours``: by family what both count, by operator what only they count."""
+    """Return the differences between two counts.
+
+    Convolutions and matrix products are compared by family, because the counters name operators differently. All other
+    operators that ``theirs`` counts are listed one by one.
+    """
     theirs, left_out = list(theirs), list(left_out)
-    found = by_family(theirs)
+    by_their_family = by_family(theirs)
     rows = [
-        Difference(family, ours.get(family, 0), found.get(family, 0), _why(family, left_out))
+        Difference(family, ours.get(family, 0), by_their_family.get(family, 0), _why(family, left_out))
         for family in (CONVOLUTION, PRODUCT)
-        if ours.get(family, 0) != found.get(family, 0)
+        if ours.get(family, 0) != by_their_family.get(family, 0)
     ]
     extra = (row for row in theirs if row.family not in (CONVOLUTION, PRODUCT))
-    return (*rows, *(Difference(r.operator, 0, r.macs, f"{r.family}: nought by our convention") for r in extra))
+    return (*rows, *(Difference(r.operator, 0, r.macs, f"{r.family}: zero by our convention") for r in extra))
 
 
 def _why(family: str, left_out: Iterable[NotCounted]) -> str:
-    """The operators of ``family`` that the witness met and did not count."""
+    """Explain the difference of a family by the operators that the other counter does not count."""
     missed = [row for row in left_out if family_of(row.operator) == family]
     if not missed:
-        return "not explained by an operator that the witness leaves out; compare the operators of both"
-    said = ", ".join(f"{row.calls} {row.operator}" for row in missed)
-    hint = '; that is padding given as a word, as in padding="same"' if "_convolution_mode" in said else ""
-    return f"the witness leaves out {said}{hint}"
+        return "no uncounted operator explains it; compare the operators of both counters"
+    missed_operators = ", ".join(f"{row.calls} {row.operator}" for row in missed)
+    string_padding = ', a convolution with padding given as a string, as in padding="same"'
+    hint = string_padding if "_convolution_mode" in missed_operators else ""
+    return f"the witness does not count {missed_operators}{hint}"

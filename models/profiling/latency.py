@@ -1,4 +1,4 @@
-"""Measurements: how long a forward pass takes and how much memory it needs, on the device at hand."""
+"""Measure the latency and the peak memory of a forward pass on a device of this machine."""
 
 import platform
 import statistics
@@ -21,10 +21,10 @@ Forward = Callable[[Tensor], Tensor]
 class Measurement:
     """Latency and peak memory of a forward pass in evaluation mode, without gradients.
 
-    ``precision`` is fp32, or bf16 by autocast. ``latency_ms_p50`` and ``latency_ms_p90`` are over ``n`` passes after
-    ``warmup`` ones. ``peak_memory_bytes`` is the weights and the most that a pass allocates beside them: on CUDA as
-    torch's allocator counts it, on a CPU by how far the process grows during the first pass; None where the operating
-    system does not tell (not Linux).
+    ``precision`` is fp32, or bf16 by autocast. ``latency_ms_p50`` and ``latency_ms_p90`` are percentiles over ``n``
+    passes after ``warmup`` passes. ``peak_memory_bytes`` is the weights plus the most that a pass allocates:
+    on CUDA as counted by torch's allocator, on a CPU as the growth of the process during the first pass. It is None
+    where the operating system does not report it (all except Linux).
     """
 
     device: str
@@ -40,7 +40,7 @@ class Measurement:
     peak_memory_bytes: int | None
 
     def to_json(self) -> dict[str, Any]:
-        """The measurement as JSON's own types."""
+        """Return the measurement as JSON-serialisable types."""
         return asdict(self)
 
 
@@ -55,32 +55,35 @@ def measure_latency(
     warmup: int = 3,
     n: int = 20,
 ) -> Measurement:
-    """Time ``module`` on ``device`` with one random batch; the module is moved there and put in evaluation mode.
+    """Time ``module`` on ``device`` with one random batch of images of ``input_shape``.
 
-    Torch's global generators are left as they were.
+    The module is moved to the device and put into evaluation mode. Torch's global random generators do not change.
+    Raises ``ValueError`` for cuda without a GPU, and for fewer than 1 warm-up or 2 timed passes.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("the device cuda needs a CUDA GPU, but torch sees none; use cpu")
+        raise ValueError("the device cuda needs a CUDA GPU, but torch finds none; use cpu")
     if warmup < 1 or n < 2:
         raise ValueError(f"latency needs at least 1 warm-up and 2 timed passes, but got warmup {warmup} and n {n}")
     compute = Compute(torch.device(device), precision, channels_last)
-    place = compute.device
+    target = compute.device
     module = compute.place(module).eval()
-    batch = torch.rand(batch_size, *input_shape, generator=torch.Generator().manual_seed(0)).to(place)
+    # an own generator: the global one must not change
+    batch = torch.rand(batch_size, *input_shape, generator=torch.Generator().manual_seed(0)).to(target)
     forward = partial(compute.logits, module)
     with torch.inference_mode():
-        peak = _weights_bytes(module) + grown if (grown := _grown_bytes(forward, batch)) is not None else None
-        for _ in range(warmup - 1):
+        # measured in the first pass: later passes reuse memory that the process already holds
+        peak = _weights_bytes(module) + growth if (growth := _peak_growth(forward, batch)) is not None else None
+        for _ in range(warmup - 1):  # the pass that measures the memory is the first warm-up
             forward(batch)
         times = [_milliseconds(forward, batch) for _ in range(n)]
-    machine = torch.cuda.get_device_name(place) if place.type == "cuda" else f"{platform.machine()} CPU"
+    machine = torch.cuda.get_device_name(target) if target.type == "cuda" else f"{platform.machine()} CPU"
     p50, p90 = statistics.median(times), statistics.quantiles(times, n=10, method="inclusive")[-1]
     threads = torch.get_num_threads()
     return Measurement(device, machine, torch.__version__, precision, batch_size, threads, warmup, n, p50, p90, peak)
 
 
 def _milliseconds(forward: Forward, batch: Tensor) -> float:
-    synchronize(batch.device)
+    synchronize(batch.device)  # CUDA runs asynchronously: without it only the launch is timed
     started = time.perf_counter()
     forward(batch)
     synchronize(batch.device)
@@ -91,8 +94,8 @@ def _weights_bytes(module: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
-def _grown_bytes(forward: Forward, batch: Tensor) -> int | None:
-    """By how much a first pass grows the memory in use, at its peak."""
+def _peak_growth(forward: Forward, batch: Tensor) -> int | None:
+    """Return the bytes by which the first pass increases the peak memory, None if unknown."""
     return (_cuda_growth if batch.is_cuda else _cpu_growth)(forward, batch)
 
 
@@ -106,9 +109,9 @@ def _cuda_growth(forward: Forward, batch: Tensor) -> int:
 
 
 def _cpu_growth(forward: Forward, batch: Tensor) -> int | None:
-    """Linux forgets a process's highest memory on request, and tells the new one."""
+    """Measure the growth of the process on Linux: reset its memory peak, run, and read the new peak."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")  # 5 resets VmHWM, the peak of the resident memory
         before = _status_bytes("VmRSS")
         forward(batch)
         return max(0, _status_bytes("VmHWM") - before)

@@ -1,9 +1,9 @@
-"""The latency predictor: the milliseconds of a forward pass, told from its layers after a few were measured.
+"""Latency predictor: the milliseconds of a forward pass, predicted from the layers after a few measurements.
 
-A layer's time is linear in three figures, each with a weight of its own for every kind of layer: that there is one more
-of it, the numbers it moves (input, output and parameters), and its multiply-accumulates. No weight is negative. The
-times of the layers add up, so a sieve can count and draw by them (``spaces/constrained/constrained_space.py``).
-Predicting needs no torch.
+The time of a layer is linear in three features, with separate weights for every kind of layer: a constant per layer,
+the numbers it moves (input, output and parameters), and its multiply-accumulates. No weight is negative. The times of
+the layers add up, so a constrained space can count and sample by latency
+(``spaces/constrained/constrained_space.py``). Prediction does not import torch.
 """
 
 import math
@@ -20,93 +20,102 @@ from ...spaces.blocks.layers import Layer, own_cost
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PENALTY = 1e-3  # of the squared weights, each feature scaled to at most 1 and each time to exactly 1
-START, OTHER = "start", "layer of a kind never measured"
+PENALTY = 1e-3  # factor of the squared weights, with each feature scaled to at most 1 and each time to exactly 1
+BASE, UNKNOWN_KIND = "start", "layer of a kind never measured"
 
 
 @dataclass(frozen=True)
 class LatencyPredictor:
-    """Predicted latency; ``weights`` are nanoseconds for one unit of a feature (see :func:`features`).
+    """A predictor of latency; ``weights`` are nanoseconds for one unit of a feature (see :func:`features`).
 
-    It holds for the device, precision, batch size and number of threads of the measurements it was fitted on.
+    It is valid for the device, precision, batch size and number of threads of the measurements that it was fitted on.
     """
 
     weights: Mapping[str, float]
 
     @property
     def start_ns(self) -> int:
-        """Nanoseconds of a forward pass that are there before the first layer."""
-        return round(self.weights.get(START, 0.0))
+        """The base latency in nanoseconds: the part of a forward pass that no layer causes."""
+        return round(self.weights.get(BASE, 0.0))
 
     def nanoseconds(self, layers: tuple[Layer, ...], shape: Shape) -> int:
-        """What ``layers``, one after another on an input of ``shape``, take."""
+        """Return the nanoseconds that ``layers`` take one after another on an input of ``shape``."""
         return sum(self._layer_ns(layer, inner) for layer, inner in leaves(layers, shape))
 
     def _layer_ns(self, layer: Layer, shape: Shape) -> int:
-        if f"{layer.kind} layers" not in self.weights:
-            return round(self.weights.get(OTHER, 0.0))
+        if f"{layer.kind} layers" not in self.weights:  # a kind that was not measured
+            return round(self.weights.get(UNKNOWN_KIND, 0.0))
         return round(sum(self.weights[name] * value for name, value in features(layer, shape).items()))
 
     def latency_ms(self, architecture: Architecture) -> float:
-        """The predicted milliseconds of ``architecture``."""
+        """Return the predicted milliseconds of ``architecture``."""
         placed = architecture.walk()
         return (self.start_ns + sum(self.nanoseconds(one.layers, one.in_shape) for one in placed)) / 1e6
 
     def to_json(self) -> dict[str, float]:
-        """The weights as JSON's own types."""
+        """Return the weights as JSON-serialisable types."""
         return dict(self.weights)
 
     @classmethod
     def from_json(cls, weights: Mapping[str, float]) -> "LatencyPredictor":
-        """The predictor that ``to_json`` wrote."""
+        """Restore a predictor from the result of ``to_json``."""
         return cls(dict(weights))
 
 
 @lru_cache(maxsize=16_384)
 def features(layer: Layer, shape: Shape) -> Mapping[str, float]:
-    """What one layer on an input of ``shape`` is timed by: its kind's count, numbers moved and multiply-accumulates.
+    """Return the features of one layer on an input of ``shape``: layer count, numbers moved, multiply-accumulates.
 
-    Branches stand for their join alone; the layers in them are timed by themselves.
+    The features of branches cover only the join; the layers inside the branches are counted separately.
     """
     out_shape, cost = own_cost(layer, shape)
     moved = math.prod(shape) + math.prod(out_shape) + cost.params
-    figures = {"layers": 1.0, "numbers": float(moved), "macs": float(cost.macs)}
-    return {f"{layer.kind} {name}": value for name, value in figures.items() if value}
+    values = {"layers": 1.0, "numbers": float(moved), "macs": float(cost.macs)}
+    return {f"{layer.kind} {name}": value for name, value in values.items() if value}
 
 
 def fit_latency(architectures: Sequence[Architecture], latencies_ms: Sequence[float]) -> LatencyPredictor:
-    """The predictor with the least squared relative error on what was measured, its weights held small and positive.
+    """Fit a predictor with the least squared relative error on the measured networks.
 
-    A ridge regression with no negative weight: with a dozen networks there are more weights than measurements.
+    It is a ridge regression with non-negative weights, because a dozen networks give fewer measurements than weights.
+    A layer of a kind that was not measured gets the mean time of a measured layer. Raises ``ValueError`` without
+    networks or if a latency is not above 0.
     """
     if not architectures or min(latencies_ms) <= 0:
-        raise ValueError(f"a predictor needs networks with latencies above 0, but got {list(latencies_ms)}")
+        raise ValueError(
+            f"a latency predictor needs at least one network and latencies above 0, but got {list(latencies_ms)}; "
+            "measure the networks again"
+        )
     names, rows = _table(architectures)
     weights = {name: 1e6 * value for name, value in zip(names, _solve(rows, latencies_ms), strict=True)}
     layers = sum(value for name, value in zip(names, rows.sum(axis=0), strict=True) if name.endswith(" layers"))
-    spent = 1e6 * sum(latencies_ms) - weights[START] * len(architectures)
-    return LatencyPredictor({**weights, OTHER: max(0.0, spent / layers)})
+    # mean time per layer without the base latency, for kinds of layers that were not measured
+    layers_ns = 1e6 * sum(latencies_ms) - weights[BASE] * len(architectures)
+    return LatencyPredictor({**weights, UNKNOWN_KIND: max(0.0, layers_ns / layers)})
 
 
 def left_out_ms(architectures: Sequence[Architecture], latencies_ms: Sequence[float]) -> list[float | None]:
-    """For each network what a predictor says that was fitted on all the others; None where there are no others."""
+    """Return leave-one-out predictions: for each network the prediction of a predictor fitted on all the others.
+
+    A single network has no others, so its prediction is None.
+    """
     if len(architectures) < 2:
         return [None for _ in architectures]
-    found: list[float | None] = []
-    for place, architecture in enumerate(architectures):
-        others = [*architectures[:place], *architectures[place + 1 :]]
-        times = [*latencies_ms[:place], *latencies_ms[place + 1 :]]
-        found.append(fit_latency(others, times).latency_ms(architecture))
-    return found
+    predictions: list[float | None] = []
+    for index, architecture in enumerate(architectures):
+        others = [*architectures[:index], *architectures[index + 1 :]]
+        times = [*latencies_ms[:index], *latencies_ms[index + 1 :]]
+        predictions.append(fit_latency(others, times).latency_ms(architecture))
+    return predictions
 
 
 def _table(architectures: Sequence[Architecture]) -> tuple[list[str], "NDArray[Any]"]:
-    """Names of the features, and a row of them for each architecture."""
+    """Return the names of the features, and a matrix with a row of feature sums for each architecture."""
     import numpy as np
 
     sums = []
     for architecture in architectures:
-        row: dict[str, float] = {START: 1.0}
+        row: dict[str, float] = {BASE: 1.0}
         for _, shape, layers, *_ in architecture.walk():
             for layer, inner in leaves(layers, shape):
                 for name, value in features(layer, inner).items():
@@ -117,11 +126,12 @@ def _table(architectures: Sequence[Architecture]) -> tuple[list[str], "NDArray[A
 
 
 def _solve(rows: "NDArray[Any]", latencies_ms: Sequence[float]) -> list[float]:
-    """Milliseconds for one unit of each feature."""
+    """Return the milliseconds for one unit of each feature."""
     import numpy as np
     from sklearn.linear_model import Ridge
 
-    scale = rows.max(axis=0)
+    scale = rows.max(axis=0)  # features differ by many orders of magnitude; the penalty needs comparable weights
+    # divided by the measured time, so that every network has the target 1 and errors are relative
     relative = rows / scale / np.array(latencies_ms)[:, None]
     ridge = Ridge(alpha=PENALTY, fit_intercept=False, positive=True, tol=1e-10, max_iter=10_000)
     ridge.fit(relative, np.ones(len(rows)))

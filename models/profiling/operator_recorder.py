@@ -1,4 +1,4 @@
-"""The recorder: every operator of one forward pass, with its module and what torch's counter says of it."""
+"""Record every operator of one forward pass, with its module and its count by torch's FLOP counter."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,13 +15,11 @@ from .operators import CONVOLUTION, PRODUCT, family_of
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts while it is active: ``calls`` and ``macs`` by operator, ``module_macs``, ``module_calls``, ``out_shapes``.
+    """Dispatch mode that counts operators: ``calls`` and ``macs`` by operator, ``module_macs`` and others by module.
 
-    ``unread`` are the parameters that no operator has read, the storage of each and its name.
-
-    ``macs`` of one operator are half of the FLOPs that torch's own formula gives; operators without a formula are in
-    ``uncounted``. A matrix product is that of a linear layer where one side is a weight, or a view or copy of one, and
-    attention where neither is.
+    ``macs`` of an operator are half of the FLOPs by torch's own formula. ``uncounted`` are the calls of operators
+    without a formula. ``unread`` maps the storage of each parameter that no operator has read to its name. A matrix
+    product belongs to a linear layer if one factor is a weight, or a view or copy of one, else to attention.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -34,8 +32,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.out_shapes: dict[str, tuple[int, ...]] = {}
         self.layer_macs = self.attention_macs = self.activations = 0
         self.unread = {_storage(p): name for name, p in module.named_parameters()}
-        self._inside = [""]
-        # held, so that no storage of a later tensor is taken for one of these
+        self._module_stack = [""]  # names of the modules being run, the innermost last; "" is the root
+        # the references keep the tensors alive, so that no later tensor reuses the address of one of them
         self._weights = {_storage(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
         for name, child in module.named_modules():
             child.register_forward_pre_hook(self._enter(name))
@@ -43,40 +41,44 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _enter(self, name: str) -> Any:
         def enter(module: nn.Module, args: Any) -> None:
-            self._inside.append(name)
+            self._module_stack.append(name)
             self.module_calls[name] += 1
 
         return enter
 
     def _leave(self, name: str) -> Any:
         def leave(module: nn.Module, args: Any, out: Any) -> None:
-            self._inside.pop()
+            self._module_stack.pop()
             if isinstance(out, Tensor):
-                self.out_shapes[name] = tuple(out.shape[1:])
+                self.out_shapes[name] = tuple(out.shape[1:])  # without the batch
 
         return leave
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        operator = str(func._overloadpacket)
-        given = list(_tensors((args, kwargs)))
-        for tensor in given:
+        operator = str(func._overloadpacket)  # "aten.add" for all overloads, such as aten.add.Tensor
+        inputs = list(_tensors((args, kwargs)))
+        # compared by storage, because modules often read a view of a parameter
+        for tensor in inputs:
             self.unread.pop(_storage(tensor), None)
         formula = flop_registry.get(func._overloadpacket)
         if formula is None:
             self.uncounted[operator] += 1
-            if len(given) == 1 and _storage(given[0]) in self._weights:
+            # the only input is a weight, so the output is a view or a copy of the weight
+            if len(inputs) == 1 and _storage(inputs[0]) in self._weights:
                 self._weights.update((_storage(tensor), tensor) for tensor in _tensors(out))
         else:
-            self._count(operator, formula(*args, **(kwargs or {}), out_val=out) // 2, given, out)
+            # the formula counts FLOPs, two per multiply-accumulate
+            self._count(operator, formula(*args, **(kwargs or {}), out_val=out) // 2, inputs, out)
         return out
 
-    def _count(self, operator: str, macs: int, given: list[Tensor], out: Any) -> None:
+    def _count(self, operator: str, macs: int, inputs: list[Tensor], out: Any) -> None:
         self.calls[operator] += 1
         self.macs[operator] += macs
-        self.module_macs[self._inside[-1]] += macs
+        self.module_macs[self._module_stack[-1]] += macs
         family = family_of(operator)
-        weighted = any(_storage(tensor) in self._weights for tensor in given[-2:])
+        # the last two inputs are the factors: addmm has the bias as its first input
+        weighted = any(_storage(tensor) in self._weights for tensor in inputs[-2:])
         if family == CONVOLUTION or (family == PRODUCT and weighted):
             self.layer_macs += macs
             self.activations += sum(tensor.numel() for tensor in _tensors(out))
@@ -84,12 +86,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.attention_macs += macs
 
 
-def record(twin: nn.Module, batch: Tensor) -> tuple[Recorder, int]:
-    """The operators of ``twin(batch)``, and the whole of what torch's counter counts, halved."""
-    recorder = Recorder(twin)
-    # fused attention has kernels that torch's counter does not know; spelled out, it is two products
+def record(module: nn.Module, batch: Tensor) -> tuple[Recorder, int]:
+    """Record the operators of ``module(batch)``; also return half of the FLOPs that torch's counter counts in total.
+
+    The recorder adds hooks to ``module``, so pass a copy.
+    """
+    recorder = Recorder(module)
+    # torch's counter has no formula for some fused attention kernels; the math backend runs two matrix products
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, recorder:
-        twin(batch)
+        module(batch)
     return recorder, counter.get_total_flops() // 2
 
 
@@ -98,5 +103,5 @@ def _tensors(values: Any) -> Iterator[Tensor]:
 
 
 def _storage(tensor: Tensor) -> int:
-    place: int = tensor.untyped_storage()._cdata
-    return place
+    address: int = tensor.untyped_storage()._cdata
+    return address

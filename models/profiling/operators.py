@@ -1,13 +1,13 @@
-"""Operators: the families of work in a forward pass, and which of them cost nothing by convention.
+"""Families of operators in a forward pass, and which of them have zero cost by convention.
 
-Convolutions and matrix products are counted. What the table below names besides is nought by convention, as in papers;
-an operator of neither kind is *unknown*, and is reported as such, never as a silent zero.
+Convolutions and matrix products are counted. All other operators in the tables below have zero cost by convention, as
+in papers. An operator in neither table is *unknown* and is reported, because a silent zero would be wrong.
 """
 
 CONVOLUTION, PRODUCT = "convolution", "matrix product"
 UNKNOWN = "unknown"
 
-# Operators of torch's dispatcher and of fvcore's traces, without a namespace or the "_" of those in place.
+# Operator names of torch's dispatcher and of fvcore's traces, without the namespace and the "_" of in-place variants.
 _COUNTED = {
     CONVOLUTION: "convolution _convolution conv _convolution_mode conv1d conv2d conv3d conv_transpose2d "
     "cudnn_convolution mkldnn_convolution _slow_conv2d_forward convolution_overrideable",
@@ -15,6 +15,7 @@ _COUNTED = {
     "_scaled_dot_product_flash_attention _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
     "_flash_attention_forward _efficient_attention_forward",
 }
+# Families with zero cost by convention.
 _FREE = {
     "activation": "relu relu6 leaky_relu prelu _prelu_kernel elu celu selu gelu silu mish hardswish hardsigmoid "
     "hardtanh sigmoid tanh softplus log_sigmoid log_sigmoid_forward softmax _softmax _safe_softmax log_softmax "
@@ -48,7 +49,7 @@ FAMILY = {name: family for family, names in (_COUNTED | _FREE).items() for name 
 
 
 def family_of(operator: str) -> str:
-    """The family of ``operator``, as in "aten.relu_" or "aten::conv2d"; :data:`UNKNOWN` where it has none.
+    """Return the family of ``operator``, such as "aten.relu_" or "aten::conv2d", or :data:`UNKNOWN`.
 
     >>> family_of("aten::add_"), family_of("aten.bmm"), family_of("aten::fft_fft2")
     ('element by element', 'matrix product', 'unknown')
@@ -58,5 +59,5 @@ def family_of(operator: str) -> str:
 
 
 def is_free(operator: str) -> bool:
-    """Whether ``operator`` costs nothing by convention."""
+    """Return whether ``operator`` has zero cost by convention."""
     return family_of(operator) not in (CONVOLUTION, PRODUCT, UNKNOWN)

@@ -1,4 +1,4 @@
-"""Records of a profile: modules, operators, what is not counted, and where two witnesses differ."""
+"""Records of a profile: modules, operators, uncounted operators, and differences between two counters."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from .operators import UNKNOWN, family_of, is_free
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """An operator that is counted: how often it ran and its multiply-accumulates."""
+    """A counted operator: the number of its calls and its multiply-accumulates."""
 
     operator: str
     calls: int
@@ -17,13 +17,13 @@ class OperatorRow:
 
     @property
     def family(self) -> str:
-        """What kind of work it is."""
+        """The family of the operator."""
         return family_of(self.operator)
 
 
 @dataclass(frozen=True)
 class NotCounted:
-    """An operator without a count: ``why`` is the family that costs nothing by convention, or that it is unknown."""
+    """An operator without a count; ``why`` is its family with zero cost by convention, or "unknown"."""
 
     operator: str
     calls: int
@@ -32,7 +32,7 @@ class NotCounted:
 
 @dataclass(frozen=True)
 class ModuleRow:
-    """A module with parameters or work of its own; ``calls`` 0 says that the forward pass never runs it."""
+    """A module with its own parameters or operators; ``calls`` is 0 if the forward pass does not run it."""
 
     name: str
     kind: str
@@ -44,7 +44,7 @@ class ModuleRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where a witness counts otherwise than we do, and why."""
+    """A difference between the other counter's multiply-accumulates and ours, with the reason."""
 
     operator: str
     ours: int
@@ -54,7 +54,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Witness:
-    """What another counter says: its total, its operators, what it leaves out, and how that differs from ours."""
+    """The count of another counter: total, operators, uncounted operators, and differences from ours."""
 
     name: str
     version: str
@@ -66,13 +66,13 @@ class Witness:
 
 @dataclass(frozen=True)
 class ModuleProfile:
-    """What a module costs on one input of ``input_shape``.
+    """The cost of a module on one input of ``input_shape``.
 
-    ``params`` are trainable parameters, ``params_total`` all. ``macs`` are the multiply-accumulates of convolutions and
-    linear layers, the number papers print; ``attention_macs`` those of products of two activations, as attention has
-    them; ``other_macs`` whatever else torch's counter counts. The three make ``total_macs``, exactly half of
-    ``torch.utils.flop_counter``. ``activations``: elements in the outputs of what ``macs`` counts. ``device`` says
-    where the forward pass ran; ``notes`` what to know about the numbers.
+    ``params`` counts trainable parameters, ``params_total`` all parameters. ``macs`` are the multiply-accumulates of
+    convolutions and linear layers, as reported in papers. ``attention_macs`` are those of products of two activations,
+    as in attention. ``other_macs`` are all others that torch's counter counts. The sum of the three is ``total_macs``,
+    exactly half of ``torch.utils.flop_counter``. ``activations`` is the number of output elements of the operators that
+    ``macs`` counts. ``device`` is where the forward pass ran. ``notes`` explain how far the numbers can be trusted.
     """
 
     input_shape: tuple[int, ...]
@@ -91,34 +91,35 @@ class ModuleProfile:
 
     @property
     def total_macs(self) -> int:
-        """All that torch's counter counts."""
+        """All multiply-accumulates that torch's counter counts."""
         return self.macs + self.attention_macs + self.other_macs
 
     @property
     def unknown(self) -> tuple[NotCounted, ...]:
-        """The operators that nobody counts and no convention calls free."""
+        """The operators without a formula that do not have zero cost by convention."""
         return tuple(row for row in self.not_counted if not is_free(row.operator))
 
     def to_json(self) -> dict[str, Any]:
-        """The profile as JSON's own types; the modules are its ``layers``."""
-        told = asdict(self)
-        return {**told, "total_macs": self.total_macs, "flops": 2 * self.macs, "layers": told.pop("modules")}
+        """Return the profile as JSON-serialisable types; the modules are named ``layers``."""
+        fields = asdict(self)
+        # two FLOPs per multiply-accumulate
+        return {**fields, "total_macs": self.total_macs, "flops": 2 * self.macs, "layers": fields.pop("modules")}
 
 
 def not_counted(calls: Mapping[str, int]) -> tuple[NotCounted, ...]:
-    """The rows of operators without a count, the unknown first, then the most frequent."""
+    """Return a row for each operator without a count: unknown operators first, then by descending calls."""
     rows = (NotCounted(name, times, _why(name)) for name, times in calls.items())
     return tuple(sorted(rows, key=lambda row: (is_free(row.operator), -row.calls, row.operator)))
 
 
 def _why(operator: str) -> str:
     family = family_of(operator)
-    return family if is_free(operator) or family == UNKNOWN else f"a {family} that this counter leaves out"
+    return family if is_free(operator) or family == UNKNOWN else f"a {family} that this counter does not count"
 
 
 def by_family(rows: Iterable[OperatorRow]) -> dict[str, int]:
-    """Multiply-accumulates by family."""
-    found: dict[str, int] = {}
+    """Return the multiply-accumulates by family."""
+    macs: dict[str, int] = {}
     for row in rows:
-        found[row.family] = found.get(row.family, 0) + row.macs
-    return found
+        macs[row.family] = macs.get(row.family, 0) + row.macs
+    return macs

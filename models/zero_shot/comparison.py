@@ -1,6 +1,6 @@
-"""The table of zero-shot methods: every baseline tuned on validation classes, fitted on all seen ones, then tested.
+"""Comparison of zero-shot methods: tune each baseline on validation classes, fit it on all seen classes, test it.
 
-Shapes: as in the table of baselines.
+Shapes: as in ``baselines.py``.
 """
 
 import itertools
@@ -17,20 +17,22 @@ from ...spaces.recipes.zero_shot_recipe import CALIBRATIONS
 from ..data.dataset import Split, in_unit_range
 from ..data.text_features import fit_text
 from ..data.zero_shot import ZeroShotData
-from .baselines import BASELINES, Array, Scorer, Training
+from .baselines import BASELINES, Array, Scorer, TrainingData
 from .metrics import ZeroShotScores, roc_aucs, seen_unseen_curve, zero_shot_scores
 from .trainer import calibrated
 
-COMPONENTS = 128  # of the pixels, for baselines
+COMPONENTS = 128  # principal components of the pixels, the image vectors of the baselines
 
 Vectors = Callable[[Split], Array]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What validation classes chose for a baseline: hyper-parameters, and how its scores are calibrated.
+    """The setting of a baseline that is best on the validation classes.
 
-    ``scale`` makes the deviation of its scores 1. ``h`` and ``roc_unseen`` are those on the validation classes.
+    ``values`` are hyper-parameters. ``scale`` is the standard deviation of the scores, by which they are divided.
+    ``calibration`` and ``gamma`` are applied to the scaled scores. ``h`` and ``roc_unseen`` are the metrics on the
+    validation classes.
     """
 
     values: Mapping[str, Any]
@@ -42,54 +44,58 @@ class Setting:
 
 
 def pixel_vectors(data: ZeroShotData) -> Vectors:
-    """Principal components of the training pictures' pixels: what baselines see of the same images."""
+    """Return a function that maps a split to image vectors (N, d): principal components fitted on training pixels."""
     from sklearn.decomposition import PCA
 
-    pixels = _flat(data.train)
+    pixels = _pixels(data.train)
+    # fitted on the training images only; a fixed seed and an exact solver make the vectors reproducible
     pca = PCA(min(COMPONENTS, *pixels.shape), random_state=0, svd_solver="covariance_eigh").fit(pixels)
-    return lambda split: np.asarray(pca.transform(_flat(split)), dtype=np.float64)
+    return lambda split: np.asarray(pca.transform(_pixels(split)), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """What baselines see of ``data``: a training, the texts of all classes (K, p), the vectors of both tests (M, d)."""
+    """The baselines' view of ``data``: training data, texts of all classes (K, p), vectors of both test splits (M, d).
+
+    ``tests`` has the vectors of seen classes first, then those of unseen classes.
+    """
 
     data: ZeroShotData
-    training: Training
+    training: TrainingData
     texts: Array
     tests: tuple[Array, Array]
 
     @classmethod
     def of(cls, data: ZeroShotData, vectors: Vectors, *, text: str = "tfidf", seed: int = 0) -> "Entrant":
-        """``data`` by its ``vectors``; the text encoder knows the seen classes alone."""
+        """Create the view with image vectors by ``vectors``; the text encoder is fitted on the seen classes only."""
         encoder = fit_text(text, [data.classes[k] for k in data.seen.tolist()], data.texts_of(data.seen))
         texts = encoder(data.classes, data.texts).double().numpy()
-        place = torch.searchsorted(data.seen, data.train.labels)
-        training = Training(vectors(data.train), place.numpy(), texts[data.seen.numpy()], seed)
+        class_index = torch.searchsorted(data.seen, data.train.labels)
+        training = TrainingData(vectors(data.train), class_index.numpy(), texts[data.seen.numpy()], seed)
         return cls(data, training, texts, (vectors(data.test_seen), vectors(data.test_unseen)))
 
 
 def choose_setting(name: str, fold: Entrant, **fixed: Any) -> Setting:
-    """The setting of baseline ``name`` with the highest calibrated H on the validation classes of ``fold``.
+    """Return the setting of baseline ``name`` with the highest calibrated H on the validation classes of ``fold``.
 
-    Gamma is that of highest H; the calibration of highest unseen ROC-AUC, which H does not depend on. ``fixed`` are
-    values that are not chosen.
+    Gamma maximises H. The calibration maximises the ROC-AUC of unseen classes, because H does not depend on it.
+    ``fixed`` are hyper-parameters that are set and not searched.
     """
     baseline = look_up(BASELINES, name, "baseline")
-    values = [{**chosen, **fixed} for chosen in _grid(baseline.grid)]
-    tried = (_tried(baseline.fit(fold.training, **each), each, fold) for each in values)
-    return max(tried, key=lambda setting: (setting.h, setting.roc_unseen))
+    candidates = [{**values, **fixed} for values in _grid(baseline.grid)]
+    settings = (_setting_for(baseline.fit(fold.training, **values), values, fold) for values in candidates)
+    return max(settings, key=lambda setting: (setting.h, setting.roc_unseen))
 
 
 def evaluated(name: str, entrant: Entrant, setting: Setting) -> ZeroShotScores:
-    """Baseline ``name`` fitted on all seen classes, with a setting chosen before, on the test pictures."""
+    """Fit baseline ``name`` with ``setting`` on all seen classes, and return its metrics on the test images."""
     scorer = look_up(BASELINES, name, "baseline").fit(entrant.training, **setting.values)
     seen, unseen = (torch.from_numpy(scorer(part, entrant.texts) / setting.scale) for part in entrant.tests)
     return scored(entrant.data, seen, unseen, setting.calibration, setting.gamma)
 
 
 def scored(data: ZeroShotData, seen: Tensor, unseen: Tensor, calibration: str, gamma: float) -> ZeroShotScores:
-    """All metrics of scores (N, K) on the test pictures of seen and of unseen classes."""
+    """Return all metrics of calibrated scores (N, K) on the test images of seen and of unseen classes."""
     return zero_shot_scores(
         (calibrated(seen, calibration), calibrated(unseen, calibration)),
         (data.test_seen.labels, data.test_unseen.labels),
@@ -99,9 +105,11 @@ def scored(data: ZeroShotData, seen: Tensor, unseen: Tensor, calibration: str, g
     )
 
 
-def _tried(scorer: Scorer, values: Mapping[str, Any], fold: Entrant) -> Setting:
+def _setting_for(scorer: Scorer, values: Mapping[str, Any], fold: Entrant) -> Setting:
+    """Return the setting with ``values``, and the scale, gamma and calibration that are best for ``scorer``."""
     data = fold.data
     seen, unseen = (torch.from_numpy(scorer(part, fold.texts)) for part in fold.tests)
+    # baselines have scores of very different size, and the posterior calibration depends on the size
     scale = float(unseen.std()) or 1.0
     both, labels = torch.cat([seen, unseen]) / scale, torch.cat([data.test_seen.labels, data.test_unseen.labels])
     gamma, h = seen_unseen_curve(both, labels, data.seen, data.unseen).best
@@ -116,9 +124,11 @@ def _tried(scorer: Scorer, values: Mapping[str, Any], fold: Entrant) -> Setting:
 
 
 def _grid(grid: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Yield every combination of the hyper-parameter values."""
     for values in itertools.product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
 
 
-def _flat(split: Split) -> Array:
+def _pixels(split: Split) -> Array:
+    """Return the pixels (N, C * H * W) in [0, 1]."""
     return np.asarray(in_unit_range(split.images).flatten(1).numpy(), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The finished zero-shot model: it recognises images by any set of texts, and is one file."""
+"""The trained zero-shot model: recognises images by any set of texts, and is saved as one file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from ..networks.feature_extractors import ArchitectureBody
 from .network import ZeroShotNetwork
 from .trainer import ZeroShotFit, calibrated
 
-FORMAT = 2
+FORMAT = 2  # version of the file format; files of other versions are refused
 
 
 @dataclass(frozen=True, eq=False)
 class ZeroShotModel:
-    """A trained network, its text encoder, and the pixels' ``mean`` and ``std`` (C,).
+    """A trained network, its text encoder, and ``mean`` and ``std`` (C,) of the training pixels.
 
-    ``seen`` are the names of the classes it was trained on; ``gamma`` is subtracted from their scores where classes
-    are predicted among seen and unseen ones.
+    ``seen`` are the names of the classes of the training images. ``gamma`` is subtracted from their scores when
+    predictions are among seen and unseen classes.
     """
 
     network: ZeroShotNetwork
@@ -38,16 +38,16 @@ class ZeroShotModel:
 
     @classmethod
     def of(cls, fit: ZeroShotFit, architecture: Architecture, gamma: float) -> "ZeroShotModel":
-        """The model that ``fit`` has trained."""
+        """Create the model from a finished ``fit``; its network moves to the CPU."""
         names = tuple(fit.data.classes[k] for k in fit.data.seen.tolist())
         network = fit.network.to("cpu").eval()
         return cls(network, fit.encoder, architecture, fit.data.mean, fit.data.std, names, gamma)
 
     @torch.inference_mode()
     def scores(self, images: Tensor, class_texts: dict[str, str], batch_size: int = 512) -> Tensor:
-        """Scores (N, C) of images (N, C, H, W), uint8 or float32 in [0, 1], against the texts, in their order.
+        """Return scores (N, K) of images (N, C, H, W), uint8 or float32 in [0, 1], for K texts in their order.
 
-        A class is added by its text alone. Raises :class:`DataError` where a text has no word that the model knows.
+        A text is enough to add a class. Raises :class:`DataError` if a text has no word that the model knows.
         """
         classifiers = self.network.classifiers(self.encode(list(class_texts), list(class_texts.values())))
         return torch.cat(
@@ -55,38 +55,41 @@ class ZeroShotModel:
         )
 
     def predict(self, images: Tensor, class_texts: dict[str, str], *, calibrate: bool = True) -> list[str]:
-        """The class of each image among ``class_texts``, a text by each name.
+        """Return the class name of each image; ``class_texts`` maps class names to texts.
 
-        ``calibrate`` subtracts ``gamma`` from the scores of classes trained on, where others are asked about too.
+        ``calibrate`` subtracts ``gamma`` from the scores of seen classes if there are unseen classes too.
         """
         scores = calibrated(self.scores(images, class_texts), self.network.recipe.calibration)
-        known = torch.tensor([name in self.seen for name in class_texts])
-        if calibrate and not known.all():
-            scores = scores - self.gamma * known
+        is_seen = torch.tensor([name in self.seen for name in class_texts])
+        if calibrate and not is_seen.all():
+            scores = scores - self.gamma * is_seen
         names = list(class_texts)
         return [names[k] for k in scores.argmax(1).tolist()]
 
     def embed(self, images: Tensor) -> Tensor:
-        """g_v (N, E)."""
+        """Return the embeddings g_v (N, E) of images (N, C, H, W), uint8 or float32 in [0, 1]."""
         pixels = (in_unit_range(images) - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
         return self.network.embed(pixels)
 
     def encode(self, names: Sequence[str], texts: Sequence[str]) -> Tensor:
-        """Text vectors (C, p); each must have a word that the model knows."""
+        """Return text vectors (K, p).
+
+        Raises :class:`DataError` without classes, or if a text has no word that the model knows.
+        """
         if not names:
-            raise DataError("images are recognised among classes, but there are none; give a text for each class")
+            raise DataError("recognition needs at least one class, but there are none; give a text for each class")
         vectors = self.encoder(names, texts)
         for name, vector in zip(names, vectors, strict=True):
-            if not vector.any():
+            if not vector.any():  # a zero vector gives the same classifier for every such text
                 raise DataError(
-                    f"a class is recognised by words that the model was trained on, but the text of {name!r} has "
-                    "none; write more about it"
+                    f"a text needs words that the model was trained on, but the text of {name!r} has none; "
+                    "describe the class in more words"
                 )
         return vectors
 
     def to_bytes(self) -> bytes:
-        """The model as one safetensors file: tensors, and all else as JSON in its header."""
-        told = {
+        """Return the model as one safetensors file: tensors, and all other data as JSON in the header."""
+        header = {
             "format": FORMAT,
             "architecture": self.architecture.to_json(),
             "recipe": self.network.recipe.to_json(),
@@ -94,19 +97,25 @@ class ZeroShotModel:
             "seen": list(self.seen),
             "gamma": self.gamma,
         }
-        return model_bytes(told, self.network.state_dict(), mean=self.mean, std=self.std)
+        return model_bytes(header, self.network.state_dict(), mean=self.mean, std=self.std)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to one file: safetensors, which holds numbers and no code."""
+        """Write the model to one safetensors file, a format that holds numbers and no code."""
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> "ZeroShotModel":
-        """The model in ``path``; nothing in the file is run. ``ValueError`` where it is none."""
-        told, weights, others = read_model(Path(path), "a zero-shot recogniser", FORMAT)
-        architecture, recipe = Architecture.from_json(told["architecture"]), ZeroShotRecipe.from_json(told["recipe"])
-        encoder = encoder_of(told["encoder"])
+        """Read the model from ``path`` without executing anything in the file.
+
+        Raises ``ValueError`` if the file is not a zero-shot model of this format.
+        """
+        header, weights, others = read_model(Path(path), "a zero-shot recogniser", FORMAT)
+        architecture = Architecture.from_json(header["architecture"])
+        recipe = ZeroShotRecipe.from_json(header["recipe"])
+        encoder = encoder_of(header["encoder"])
         network = ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), encoder.width, recipe)
         network.load_state_dict(weights)
         network = network.eval()
-        return cls(network, encoder, architecture, others["mean"], others["std"], tuple(told["seen"]), told["gamma"])
+        return cls(
+            network, encoder, architecture, others["mean"], others["std"], tuple(header["seen"]), header["gamma"]
+        )

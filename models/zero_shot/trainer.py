@@ -1,4 +1,4 @@
-"""The fit of one zero-shot model: trained on seen classes, validated on classes that it is not trained on."""
+"""Train one zero-shot model on seen classes, and validate it on classes without training images."""
 
 import math
 from dataclasses import dataclass
@@ -23,11 +23,12 @@ from .network import ZeroShotNetwork, batch_loss
 
 @dataclass(frozen=True)
 class ZeroShotResult(EpochResult):
-    """One epoch. ``val_accuracy`` is H at the calibration ``gamma`` that is best on the validation classes.
+    """The result of one epoch.
 
-    ``val_loss`` is the mean of -log p(own class) among all classes, seen and unseen pictures weighing the same.
-    ``val_roc_auc``: the unseen classes' mean, other unseen classes' pictures the negatives. ``val_h``: without gamma.
-    ``train_accuracy`` counts among the classes of the minibatch.
+    ``val_accuracy`` is H with the calibration ``gamma`` that is best on the validation classes; ``val_h`` is H without
+    gamma. ``val_loss`` is the mean of -log p(own class) among all classes, with equal weight for images of seen and of
+    unseen classes. ``val_roc_auc`` is the mean over unseen classes, with images of the other unseen classes as
+    negatives. ``train_accuracy`` counts predictions among the classes of the minibatch.
     """
 
     val_roc_auc: float
@@ -37,9 +38,9 @@ class ZeroShotResult(EpochResult):
 
 @dataclass(frozen=True)
 class ZeroShotFoldedResult(ZeroShotResult):
-    """The means over all folds after one epoch of each; ``seconds`` are their sum.
+    """The means over all folds after one epoch in each fold; ``seconds`` is the sum.
 
-    ``val_accuracy_std`` is the sample deviation of the folds' calibrated H.
+    ``val_accuracy_std`` is the sample standard deviation of the folds' calibrated H.
     """
 
     val_accuracy_std: float
@@ -47,7 +48,7 @@ class ZeroShotFoldedResult(ZeroShotResult):
 
 @dataclass(frozen=True)
 class ZeroShotValidation(Validation):
-    """The validation fields of :class:`ZeroShotResult`; not numbers where nothing is validated."""
+    """The validation fields of :class:`ZeroShotResult`; NaN without validation."""
 
     val_loss: float = math.nan
     val_accuracy: float = math.nan
@@ -57,9 +58,9 @@ class ZeroShotValidation(Validation):
 
 
 class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
-    """Seen classes learned from images and texts; see :class:`~..training.loop.TrainingTask`.
+    """Training of a network on images and texts of seen classes; see :class:`~..training.loop.TrainingTask`.
 
-    The text encoder is fitted on the seen classes alone.
+    The text encoder is fitted on the seen classes only, so that no text of an unseen class influences the model.
     """
 
     module: ZeroShotNetwork
@@ -70,23 +71,26 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
     ) -> None:
         self.recipe, self.data, self.compute, self.validated = recipe, data, compute, validated
         self.encoder: Encoder = fit_text(recipe.text, *_named_texts(data, data.seen))
+        # initial weights depend on the seed only, and the global random state does not change
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = ZeroShotNetwork(body, self.encoder.width, recipe)
         self.module = compute.place(network)
         self.train = data.train.to(compute.device)
+        # text vectors of all classes, indexed by label; those of unseen classes stay zero and are never used
         texts = torch.zeros(len(data.classes), self.encoder.width)
         texts[data.seen] = self.encoder(*_named_texts(data, data.seen))
         self._texts = texts.to(compute.device)
+        # a frozen body gives the same outputs in every epoch, so they are computed once
         self._cached = self._body_outputs(data.train.images) if body.fixed else None
 
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
-        embedded = self._embedded(index, augmentation)
+        embedded = self._embed_batch(index, augmentation)
         loss, hits = batch_loss(self.module, embedded, self.train.labels[index], self._texts)
         return BatchLoss(loss, loss.detach(), hits)
 
     def validate(self, network: nn.Module) -> ZeroShotValidation:
-        assert network is self.module  # zero-shot recipes have no averaging
+        assert network is self.module  # zero-shot recipes have no weight averaging
         if not self.validated:
             return ZeroShotValidation()
         data, encoded = self.data, self.encoder(self.data.classes, self.data.texts)
@@ -95,26 +99,28 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
             for split in (data.test_seen, data.test_unseen)
         )
         labels = data.test_seen.labels, data.test_unseen.labels
-        every = torch.cat([data.seen, data.unseen])
+        all_classes = torch.cat([data.seen, data.unseen])
         curve = seen_unseen_curve(torch.cat([seen, unseen]), torch.cat(labels), data.seen, data.unseen)
         gamma, best_h = curve.best
-        u, s = class_accuracy(unseen, labels[1], every), class_accuracy(seen, labels[0], every)
-        losses = [F.cross_entropy(scores, own) for scores, own in zip((seen, unseen), labels, strict=True)]
+        u, s = class_accuracy(unseen, labels[1], all_classes), class_accuracy(seen, labels[0], all_classes)
+        losses = [F.cross_entropy(scores, targets) for scores, targets in zip((seen, unseen), labels, strict=True)]
         posterior = calibrated(unseen, self.recipe.calibration)
         roc_auc = float(roc_aucs(posterior, labels[1], data.unseen).mean())
+        # the mean of both parts, so that seen and unseen images have the same weight
         return ZeroShotValidation(float(sum(losses)) / 2, best_h, roc_auc, harmonic(u, s), gamma)
 
-    def _embedded(self, index: Tensor, augmentation: Generator) -> Tensor:
-        """g_v of training images: augmented, or from the outputs of a frozen body, which are computed once."""
+    def _embed_batch(self, index: Tensor, augmentation: Generator) -> Tensor:
+        """Return g_v (B, E) of training images: augmented, or from the cached outputs of a frozen body."""
         if self._cached is not None:
             features, feature_map = self._cached
-            chosen = features[index], feature_map[index] if feature_map is not None else None
-            return self.module.from_body(*self.module.body.finish(*chosen))
+            batch_outputs = features[index], feature_map[index] if feature_map is not None else None
+            return self.module.from_body(*self.module.body.finish(*batch_outputs))
         images = training_images(self.train.images[index], self.data, self.recipe, augmentation)
         return self.compute.logits(self.module.embed, images)
 
     @torch.no_grad()
     def _body_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the features and feature maps of a frozen body for all training images."""
         parts = [
             self.module.body.fixed_outputs(self.data.normalise(in_unit_range(part.to(self.compute.device))))
             for part in torch.split(images, 2 * self.recipe.batch_size)
@@ -124,10 +130,11 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
 
 
 class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
-    """One model being trained by a recipe on the seen classes of ``data``, an epoch per :meth:`step`.
+    """Training of one model by a recipe on the seen classes of ``data``, one epoch per :meth:`step`.
 
-    The text encoder is fitted on the seen classes alone. ``validate`` False leaves the other classes unread, and gives
-    epochs without a score: for the last fit, on all seen classes. A frozen body sees each training image once.
+    The text encoder is fitted on the seen classes only. With ``validate`` False the other classes are not read and the
+    epochs have no score; this is for the final fit on all seen classes. A frozen body processes each training image
+    once.
     """
 
     task: ZeroShotTraining
@@ -149,7 +156,7 @@ class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
 
     @property
     def network(self) -> ZeroShotNetwork:
-        """The network that is trained."""
+        """The network in training."""
         return self.task.module
 
     @property
@@ -161,7 +168,10 @@ class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
 def score_images(
     network: ZeroShotNetwork, data: ZeroShotData, split: Split, encoded: Tensor, compute: Compute, batch_size: int = 512
 ) -> Tensor:
-    """Scores (N, C) of a split's images against encoded texts (C, p), on the CPU; the network is left in its mode."""
+    """Return scores (N, C) of a split's images against encoded texts (C, p), on the CPU.
+
+    The network keeps its training or evaluation mode.
+    """
     with evaluating(network), torch.inference_mode():
         classifiers = network.classifiers(encoded.to(compute.device))
 
@@ -172,10 +182,10 @@ def score_images(
 
 
 def calibrated(scores: Tensor, calibration: str) -> Tensor:
-    """Scores (N, C) as the recipe's calibration has them: ``posterior`` is log p(class | image) among the C."""
+    """Return scores (N, C) with the recipe's calibration; ``posterior`` is log p(class | image) among the C classes."""
     return scores.log_softmax(1) if calibration == "posterior" else scores
 
 
 def _named_texts(data: ZeroShotData, classes: Tensor) -> tuple[list[str], list[str]]:
-    """Names and texts of ``classes``."""
+    """Return the names and texts of ``classes``."""
     return [data.classes[k] for k in classes.tolist()], data.texts_of(classes)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of models: one thread, the digits, a small network, an image folder."""
+"""Fixtures for the tests of ``models``: one thread, the digits, a small network, an image folder."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from archsieve.models.data.registry import ImageData, load_data
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
+    n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +55,10 @@ def small_net() -> Callable[..., nn.Sequential]:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Write ``n`` noisy images of each class, the class told by the colour, and return the folder."""
+    """Write ``n`` noisy images per class, with the class visible in the brightness, and return the folder."""
 
     def write(classes: Sequence[str] = ("cat", "dog"), n: int = 10, within: str = ".") -> Path:
-        rng = np.random.default_rng(list(within.encode()))  # no two splits share a picture
+        rng = np.random.default_rng(list(within.encode()))  # a seed per subfolder, so that no two splits share an image
         for i, name in enumerate(classes):
             folder = tmp_path / "images" / within / name
             folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Proxies: each against its formula computed another way, what must not change them, and why there may be none."""
+"""Zero-cost proxies: each against its formula computed in another way, their invariances, and reasons for no score."""
 
 import math
 from dataclasses import replace
@@ -21,7 +21,7 @@ LINEAR = Architecture((1, 8, 8), (Conv(4, norm=False, act="none"),), 10)
 
 @pytest.fixture(scope="module")
 def batch(few_digits) -> Probe:
-    return probe(few_digits, seed=3, pictures=16)
+    return probe(few_digits, seed=3, n_images=16)
 
 
 def score(name: str, architecture: Architecture, batch: Probe) -> float | str:
@@ -30,7 +30,7 @@ def score(name: str, architecture: Architecture, batch: Probe) -> float | str:
 
 @pytest.mark.parametrize("architecture", [PLAIN, NORMED], ids=["plain", "normed"])
 @pytest.mark.parametrize("name", PROXIES)
-def test_every_proxy_is_a_number_and_the_same_each_time(name, architecture, batch):
+def test_every_proxy_is_finite_and_reproducible(name, architecture, batch):
     before = torch.get_rng_state()
     value = score(name, architecture, batch)
     assert isinstance(value, float)
@@ -39,7 +39,7 @@ def test_every_proxy_is_a_number_and_the_same_each_time(name, architecture, batc
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_grad_norm_adds_up_the_norms_layer_by_layer(batch):
+def test_grad_norm_is_the_sum_of_the_layers_norms(batch):
     network = build(PLAIN, seed=batch.seed)
     weights = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     loss = F.cross_entropy(network(batch.images), batch.labels)
@@ -50,9 +50,9 @@ def test_grad_norm_adds_up_the_norms_layer_by_layer(batch):
 
 @pytest.mark.parametrize("norm", [False, True], ids=["plain", "normed"])
 def test_synflow_is_layers_times_the_sum_of_all_paths(norm, batch):
-    """Without biases R is linear in each layer's weights, so theta * dR/dtheta adds up to R in each of the layers.
+    """Without biases R is linear in each layer's weights, so theta * dR/dtheta sums to R in each layer.
 
-    That holds with batch norm too, which is left out.
+    This also holds with batch norm, because synflow removes it.
     """
     architecture = Architecture((1, 8, 8), (Conv(4, norm=norm), Conv(6, norm=norm), GlobalAverage()), 10)
     network = build(architecture, seed=batch.seed).double()
@@ -71,12 +71,12 @@ def test_synflow_is_layers_times_the_sum_of_all_paths(norm, batch):
     ],
     ids=["contrast", "preactivation"],
 )
-def test_what_is_left_out_breaks_no_flow(blocks, batch):
-    """A plain picture less its neighbourhood is nothing; and a ReLU behind a norm overwrites its input."""
+def test_synflow_removes_norms_without_an_error(blocks, batch):
+    """Contrast normalisation maps a constant image to zero, and a ReLU after a norm works in place."""
     assert isinstance(score("synflow", Architecture((1, 8, 8), blocks, 10), batch), float)
 
 
-def test_synflow_sees_no_data(batch):
+def test_synflow_uses_no_data(batch):
     other = replace(batch, images=torch.rand_like(batch.images), labels=batch.labels.flip(0))
     assert score("synflow", NORMED, other) == score("synflow", NORMED, batch)
 
@@ -101,18 +101,18 @@ def test_naswot_counts_agreeing_units_pair_by_pair(batch):
     assert score("naswot", PLAIN, few) == pytest.approx(float(torch.logdet(kernel)), rel=1e-9)
 
 
-def test_naswot_does_not_mind_the_order_or_the_labels(batch):
-    turned = replace(batch, images=batch.images.flip(0), labels=batch.labels * 0)
-    assert score("naswot", PLAIN, turned) == pytest.approx(score("naswot", PLAIN, batch), rel=1e-6)
+def test_naswot_ignores_order_and_labels(batch):
+    reversed_batch = replace(batch, images=batch.images.flip(0), labels=batch.labels * 0)
+    assert score("naswot", PLAIN, reversed_batch) == pytest.approx(score("naswot", PLAIN, batch), rel=1e-6)
 
 
-def test_naswot_of_a_picture_twice_says_why_there_is_no_score(batch):
+def test_naswot_without_a_score_gives_the_reason(batch):
     twice = replace(batch, images=torch.cat([batch.images, batch.images[:1]]), labels=batch.labels.repeat(2)[:17])
     assert "same code" in score("naswot", PLAIN, twice)
-    assert score("naswot", LINEAR, batch) == "the network has no nonlinearity"
+    assert "no nonlinearity" in score("naswot", LINEAR, batch)
 
 
-def test_jacob_cov_from_gradients_taken_one_by_one(batch):
+def test_jacob_cov_equals_gradients_computed_one_by_one(batch):
     few = Probe(batch.images[:6], batch.labels[:6], batch.seed)
     network = build(PLAIN, seed=few.seed)
     rows = []
@@ -120,27 +120,29 @@ def test_jacob_cov_from_gradients_taken_one_by_one(batch):
         one = image[None].clone().requires_grad_()
         rows.append(torch.autograd.grad(network(one).sum(), one)[0].flatten().double())
     centred = torch.stack([(row - row.mean()) / (row - row.mean()).norm() for row in rows])
-    values = torch.linalg.svdvals(centred).square() + 1e-5  # of the correlations: the squares of these
+    values = (
+        torch.linalg.svdvals(centred).square() + 1e-5
+    )  # eigenvalues of the correlations are squared singular values
     assert score("jacob_cov", PLAIN, few) == pytest.approx(-float((values.log() + 1 / values).sum()), rel=1e-4)
 
 
 def test_jacob_cov_is_lowest_where_all_gradients_are_the_same(batch):
-    """A linear network has one gradient for every picture: the correlations are all 1, one eigenvalue is N."""
+    """A linear network has the same gradient for every image: all correlations are 1, so one eigenvalue is N."""
     n, k = len(batch.images), 1e-5
     expected = -(math.log(n + k) + 1 / (n + k) + (n - 1) * (math.log(k) + 1 / k))
     assert score("jacob_cov", LINEAR, batch) == pytest.approx(expected, rel=1e-3)
     assert score("jacob_cov", PLAIN, batch) > expected
 
 
-def test_the_free_ones_are_the_closed_form(batch):
+def test_params_and_macs_equal_the_closed_form(batch):
     built = build(NORMED)
     assert score("params", NORMED, batch) == sum(p.numel() for p in built.parameters())
     assert score("macs", NORMED, batch) == NORMED.cost.macs
 
 
-def test_a_probe_is_of_training_pictures_alone(few_digits):
-    found = probe(few_digits, seed=0, pictures=10_000)
-    assert len(found.images) == len(few_digits.train)
+def test_probe_has_training_images_only(few_digits):
+    whole = probe(few_digits, seed=0, n_images=10_000)
+    assert len(whole.images) == len(few_digits.train)
     first = probe(few_digits, seed=1)
     assert first.images.shape == (64, 1, 8, 8)
     train = few_digits.normalise(in_unit_range(few_digits.train.images))
@@ -150,14 +152,14 @@ def test_a_probe_is_of_training_pictures_alone(few_digits):
     assert not torch.equal(first.images, probe(few_digits, seed=2).images)
 
 
-def test_what_cannot_be_scored_has_a_reason(batch):
+def test_reason_replaces_a_score_that_cannot_be_computed(batch):
     one = Probe(batch.images[:1], batch.labels[:1], 0)
     with_vector_norm = Architecture((1, 8, 8), (Conv(4), GlobalAverage()), 10)
     assert isinstance(score("jacob_cov", with_vector_norm, one), str)
-    wrong = replace(batch, images=batch.images[:, :, :3, :3])  # whatever torch has to say of it
+    wrong = replace(batch, images=batch.images[:, :, :3, :3])  # too small: torch raises
     assert "RuntimeError" not in score("grad_norm", LINEAR, wrong)
     assert isinstance(score("grad_norm", LINEAR, wrong), str)
     broken = replace(batch, images=batch.images * math.nan)
-    assert score("grad_norm", PLAIN, broken) == "the score is nan"
-    with pytest.raises(ValueError, match="unknown proxy 'synflo'; did you mean 'synflow'"):
+    assert "nan" in score("grad_norm", PLAIN, broken)
+    with pytest.raises(ValueError, match=r"'synflo'.*'synflow'"):
         proxy_scores(["synflo"], PLAIN, batch)

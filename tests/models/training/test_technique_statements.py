@@ -153,13 +153,13 @@ def test_the_advice_for_underfitting_depends_on_the_size(data):
 
     finding = finding_of(Patient(stuck, data, RECIPE), "overfit")
     assert finding.figures["error"] > 0.5
-    assert finding.evidence.startswith("the network is large enough and does not learn them")
-    assert finding.advice.startswith("it is badly optimised")
+    assert "large enough" in finding.evidence
+    assert "optimisation" in finding.advice
     small = Architecture((1, 8, 8), (Conv(2), GlobalAverage()), 10)
     finding = finding_of(context_of(small, data), "overfit")
     assert finding.figures["error"] > 0.2
     assert finding.evidence.startswith("the network is too small")
-    assert finding.advice == "raise its width or depth: more params and macs"
+    assert "more params and macs" in finding.advice
 
 
 def test_convolution_and_pooling_are_invariant_to_shifts_but_not_to_rotations(data):
@@ -188,7 +188,7 @@ def test_a_rate_that_hardly_falls_is_flagged(data, decay, left):
     recipe = replace(RECIPE, **decay)
     finding = finding_of(context_of(Architecture((1, 8, 8), (Linear(16),), 10), data, recipe=recipe), "rate")
     assert finding.verdict == ("watch" if left else "good")
-    assert (f"ends at {left} of its start, above a hundredth" in finding.evidence) == bool(left)
+    assert (f"ends at {left} of" in finding.evidence) == bool(left)
 
 
 def identity(channels):
@@ -231,7 +231,7 @@ def test_the_evidence_names_the_units(data):
     context = Patient(lambda seed: network, data, RECIPE, trained=network)
     assert "0.1 (1 dead: 7, 0 constant, " in finding_of(context, "units").evidence
     maps = finding_of(context, "maps")
-    assert maps.evidence.startswith("maps that say the same (0.1: 1 pairs: 2 and 5)")
+    assert "(0.1: 1 pairs: 2 and 5)" in maps.evidence
 
 
 def test_equal_filters_and_noisy_filters_are_named(data):
@@ -244,7 +244,7 @@ def test_equal_filters_and_noisy_filters_are_named(data):
     finding = finding_of(Patient(lambda seed: network, data, RECIPE, trained=network), "filters")
     assert finding.figures["alike_pairs"] == [[1, 5]]
     assert finding.figures["noisy_filters"] == [4]
-    assert "1 pairs alike (1 and 5), 1 like noise (4)" in finding.evidence
+    assert "pairs (1 and 5), 1 noisy (4)" in finding.evidence
     with torch.no_grad():
         network[0][0].weight.copy_(ramp.expand(6, 1, 7, 7))
     again = finding_of(Patient(lambda seed: network, data, RECIPE, trained=network), "filters")

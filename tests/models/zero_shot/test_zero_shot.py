@@ -1,4 +1,4 @@
-"""The zero-shot model: forms, losses, fits, and classes added by text."""
+"""Zero-shot training: forms, losses, costs, resuming, and frozen bodies."""
 
 from dataclasses import replace
 
@@ -31,49 +31,49 @@ def fold() -> ZeroShotData:
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_the_average_of_a_convolution_is_a_product(size):
-    """Section 3.3 written out: each class's filters convolved with the map, then averaged."""
+def test_average_of_a_convolution_is_a_product(size):
+    """Section 3.3 computed directly: convolve the map with the filters of each class, then average."""
     rng = torch.Generator().manual_seed(0)
     feature_map = torch.rand(2, 3, 6, 7, generator=rng)
     filters = torch.randn(4, 3, size, size, generator=rng)
-    whole = F.conv2d(feature_map, filters, padding=size // 2).mean((2, 3))
-    assert torch.allclose(shifted_means(feature_map, size) @ filters.flatten(1).T, whole, atol=1e-5)
+    expected = F.conv2d(feature_map, filters, padding=size // 2).mean((2, 3))
+    assert torch.allclose(shifted_means(feature_map, size) @ filters.flatten(1).T, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
 @pytest.mark.parametrize("form", FORMS)
-def test_forms_add_up_and_cost_what_is_said(form, similarity):
+def test_forms_have_the_predicted_parameters(form, similarity):
     recipe = replace(QUICK, form=form, similarity=similarity, loss="bce")
     body = ArchitectureBody(NET, seed=0)
     network = ZeroShotNetwork(body, 40, recipe).eval()
     scores = network(torch.rand(3, 1, SIDE, SIDE), torch.rand(5, 40))
     assert scores.shape == (3, 5)
-    said = zero_shot_cost(recipe, 40, 24, (16, 4, 4))
-    assert sum(p.numel() for p in network.text_head.parameters()) == said.text.params
-    total = cost(NET).params + said.image.params + said.text.params
+    head_cost = zero_shot_cost(recipe, 40, 24, (16, 4, 4))
+    assert sum(p.numel() for p in network.text_head.parameters()) == head_cost.text.params
+    total = cost(NET).params + head_cost.image.params + head_cost.text.params
     assert sum(p.numel() for p in network.parameters()) == total
-    assert network.classifiers(torch.rand(1, 40)).numel() == said.per_class.params
+    assert network.classifiers(torch.rand(1, 40)).numel() == head_cost.per_class.params
 
 
-def test_macs_of_the_heads_are_those_of_torchs_counter():
+def test_macs_of_the_heads_equal_torchs_counter():
     from torch.utils.flop_counter import FlopCounterMode
 
     recipe = replace(QUICK, form="fc+conv")
     network = ZeroShotNetwork(ArchitectureBody(NET, seed=0), 40, recipe).eval()
-    said = zero_shot_cost(recipe, 40, 24, (16, 4, 4))
+    head_cost = zero_shot_cost(recipe, 40, 24, (16, 4, 4))
     images, texts = torch.rand(1, 1, SIDE, SIDE), torch.rand(1, 40)
-    with FlopCounterMode(display=False) as whole:
+    with FlopCounterMode(display=False) as image:
         embedded = network.embed(images)
     with FlopCounterMode(display=False) as text:
         classifiers = network.classifiers(texts)
-    with FlopCounterMode(display=False) as a_class:
+    with FlopCounterMode(display=False) as per_class:
         network.compare(embedded, classifiers)
-    assert whole.get_total_flops() // 2 == cost(NET).macs + said.image.macs
-    assert text.get_total_flops() // 2 == said.text.macs
-    assert a_class.get_total_flops() // 2 == said.per_class.macs
+    assert image.get_total_flops() // 2 == cost(NET).macs + head_cost.image.macs
+    assert text.get_total_flops() // 2 == head_cost.text.macs
+    assert per_class.get_total_flops() // 2 == head_cost.per_class.macs
 
 
-def test_fc_and_conv_are_the_parts_of_their_sum():
+def test_fc_conv_scores_are_the_sum_of_both_parts():
     recipe = replace(QUICK, form="fc+conv", similarity="dot")
     network = ZeroShotNetwork(ArchitectureBody(NET, seed=0), 40, recipe).eval()
     images, texts = torch.rand(3, 1, SIDE, SIDE), torch.rand(5, 40)
@@ -84,7 +84,7 @@ def test_fc_and_conv_are_the_parts_of_their_sum():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_goes_down(loss, fold):
+def test_every_loss_decreases(loss, fold):
     recipe = replace(QUICK, epochs=4, loss=loss, similarity="dot" if loss != "softmax" else "cosine")
     fit = ZeroShotFit(ArchitectureBody(NET, seed=0), fold, recipe, seed=0)
     while not fit.done:
@@ -92,7 +92,7 @@ def test_every_loss_goes_down(loss, fold):
     assert fit.history[-1].train_loss < fit.history[0].train_loss
 
 
-def test_unseen_characters_are_recognised_better_than_by_chance(fold):
+def test_unseen_characters_are_recognised_above_chance(fold):
     recipe = replace(QUICK, epochs=8, k=32, hidden=64)
     fit = ZeroShotFit(ArchitectureBody(NET, seed=0), fold, recipe, seed=0)
     while not fit.done:
@@ -101,21 +101,21 @@ def test_unseen_characters_are_recognised_better_than_by_chance(fold):
     assert fit.history[-1].val_accuracy > 3 / len(fold.classes)
 
 
-def test_a_fit_resumes_to_the_bit(fold):
-    whole, first, second = (ZeroShotFit(ArchitectureBody(NET, seed=0), fold, QUICK, seed=3) for _ in range(3))
-    whole.step(), whole.step()
+def test_resumed_fit_is_bit_identical(fold):
+    uninterrupted, first, second = (ZeroShotFit(ArchitectureBody(NET, seed=0), fold, QUICK, seed=3) for _ in range(3))
+    uninterrupted.step(), uninterrupted.step()
     first.step()
     second.load_state_dict(first.state_dict())
     second.step()
-    assert second.history == whole.history
-    with pytest.raises(ValueError, match="the recipe it was saved with"):
+    assert second.history == uninterrupted.history
+    with pytest.raises(ValueError, match="recipe"):
         ZeroShotFit(ArchitectureBody(NET, seed=0), fold, replace(QUICK, k=8), seed=3).load_state_dict(
             first.state_dict()
         )
 
 
-def test_the_texts_of_unseen_classes_change_no_weight(fold):
-    """Nothing of a class that is not trained on reaches the model, not even its text."""
+def test_texts_of_unseen_classes_change_no_weight(fold):
+    """No data of an unseen class reaches the model, not even its text."""
     changed = list(fold.texts)
     for k in fold.unseen.tolist():
         changed[k] = "QUITE OTHER WORDS"
@@ -125,7 +125,7 @@ def test_the_texts_of_unseen_classes_change_no_weight(fold):
     assert all(torch.equal(a, b) for a, b in zip(one.module.parameters(), two.module.parameters(), strict=True))
 
 
-def test_a_frozen_body_keeps_its_weights_and_is_read_once(fold):
+def test_frozen_body_keeps_its_weights_and_runs_once(fold):
     body = BackboneBody("timm:resnet10t", 1)
     before = {name: tensor.clone() for name, tensor in body.state_dict().items()}
     calls = []
@@ -138,21 +138,21 @@ def test_a_frozen_body_keeps_its_weights_and_is_read_once(fold):
     assert fit.history[1].train_loss < fit.history[0].train_loss
 
 
-def test_weights_of_a_backbone_come_from_a_file(tmp_path):
+def test_backbone_loads_weights_from_a_file(tmp_path):
     body = BackboneBody("timm:resnet10t", 1)
     torch.save(body.network.state_dict(), tmp_path / "weights.pt")
-    again = BackboneBody("timm:resnet10t", 1, weights=tmp_path / "weights.pt")
-    assert torch.equal(next(again.parameters()), next(body.parameters()))
+    loaded = BackboneBody("timm:resnet10t", 1, weights=tmp_path / "weights.pt")
+    assert torch.equal(next(loaded.parameters()), next(body.parameters()))
     torch.save({}, tmp_path / "nothing.pt")
-    with pytest.raises(ValueError, match="lacks"):
+    with pytest.raises(ValueError, match=r"nothing\.pt"):
         BackboneBody("timm:resnet10t", 1, weights=tmp_path / "nothing.pt")
-    with pytest.raises(ValueError, match="there is no"):
+    with pytest.raises(ValueError, match=r"none\.pt"):
         BackboneBody("timm:resnet10t", 1, weights=tmp_path / "none.pt")
 
 
-def test_a_map_is_needed_for_filters():
-    before_the_average = ArchitectureBody(Architecture((1, SIDE, SIDE), (Conv(8), GlobalAverage()), 24), seed=0)
-    assert before_the_average.map_channels == 8
+def test_filters_need_a_feature_map():
+    body = ArchitectureBody(Architecture((1, SIDE, SIDE), (Conv(8), GlobalAverage()), 24), seed=0)
+    assert body.map_channels == 8
     without = BackboneBody("torchvision:resnet18", 3)
-    with pytest.raises(ValueError, match="reads a feature map"):
+    with pytest.raises(ValueError, match=r"'conv'.*feature map.*'fc'"):
         ZeroShotNetwork(without, 40, replace(QUICK, form="conv"))

@@ -1,9 +1,9 @@
-"""Baselines: closed forms against direct solves, and what every one of the table must do."""
+"""Baselines: closed forms against direct solutions, and requirements on every baseline."""
 
 import numpy as np
 import pytest
 
-from archsieve.models.zero_shot.baselines import BASELINES, Training
+from archsieve.models.zero_shot.baselines import BASELINES, TrainingData
 from archsieve.models.zero_shot.baselines_closed_form import eszsl, ridge_to_centroid
 from archsieve.models.zero_shot.baselines_domain_transfer import domain_adaptation, gpr_with_adaptation
 
@@ -11,29 +11,29 @@ SEEN, UNSEEN, WIDTH, TEXT = 20, 5, 12, 8
 
 
 @pytest.fixture(scope="module")
-def world() -> tuple[Training, np.ndarray, np.ndarray, np.ndarray]:
-    """Vectors that are a noisy linear map of their class's text; test vectors of the unseen classes and all texts."""
+def linear_data() -> tuple[TrainingData, np.ndarray, np.ndarray, np.ndarray]:
+    """Training vectors that are a noisy linear map of their class's text, test vectors of unseen classes, all texts."""
     rng = np.random.default_rng(0)
     texts, transform = rng.normal(size=(SEEN + UNSEEN, TEXT)), rng.normal(size=(TEXT, WIDTH))
     y, unseen = np.repeat(np.arange(SEEN), 15), np.repeat(np.arange(SEEN, SEEN + UNSEEN), 15)
     x, test = (texts[labels] @ transform + 0.5 * rng.normal(size=(len(labels), WIDTH)) for labels in (y, unseen))
-    return Training(x, y, texts[:SEEN]), test, unseen, texts
+    return TrainingData(x, y, texts[:SEEN]), test, unseen, texts
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_all_but_chance_know_classes_by_their_texts(name, world):
-    training, test, labels, texts = world
+def test_all_but_random_recognise_classes_by_their_texts(name, linear_data):
+    training, test, labels, texts = linear_data
     scores = BASELINES[name].fit(training)(test, texts)
     assert scores.shape == (len(test), len(texts))
     accuracy = (scores[:, SEEN:].argmax(1) + SEEN == labels).mean()
     assert accuracy > 0.55 if name != "random" else accuracy < 0.45
-    # a class at a time, or all together: the scores of a text do not depend on the others
+    # the scores of a text do not depend on the other texts
     if name != "random":
         assert BASELINES[name].fit(training)(test, texts[-1:]) == pytest.approx(scores[:, -1:])
 
 
-def test_eszsl_solves_its_normal_equations(world):
-    training, test, _, texts = world
+def test_eszsl_solves_its_normal_equations(linear_data):
+    training, test, _, texts = linear_data
     gamma, strength = 3.0, 0.5
     centre = training.x.mean(0)
     x, s = training.x - centre, training.texts
@@ -41,12 +41,12 @@ def test_eszsl_solves_its_normal_equations(world):
     # (X X' + g I) W (S S' + l I) = X Y S' as one linear system in the entries of W
     left, right = x.T @ x + gamma * np.eye(WIDTH), s.T @ s + strength * np.eye(TEXT)
     w = np.linalg.solve(np.kron(left, right), (x.T @ signs @ s).ravel()).reshape(WIDTH, TEXT)
-    found = eszsl(training, gamma, strength)(test, texts)
-    assert found == pytest.approx((test - centre) @ w @ texts.T)
+    scores = eszsl(training, gamma, strength)(test, texts)
+    assert scores == pytest.approx((test - centre) @ w @ texts.T)
 
 
-def test_ridge_is_least_squares_when_the_strength_is_nothing(world):
-    training, test, _, texts = world
+def test_ridge_without_regularisation_is_least_squares(linear_data):
+    training, test, _, texts = linear_data
     t = training.texts - training.texts.mean(0)
     centre = training.x.mean(0)
     a = np.linalg.lstsq(t, training.centroids - centre, rcond=None)[0]
@@ -59,23 +59,23 @@ def test_ridge_is_least_squares_when_the_strength_is_nothing(world):
     assert ridge_to_centroid(training, 1e-10)(test, texts) == pytest.approx(cosines)
 
 
-def test_adaptation_descends_to_a_minimum(world):
-    """At the minimum no nearby transform is better: scores change little between two strengths that are alike."""
-    training, test, _, texts = world
+def test_adaptation_converges_to_a_minimum(linear_data):
+    """The optimum is smooth in the strength: a small change of the strength changes the scores little."""
+    training, test, _, texts = linear_data
     one, two = (domain_adaptation(training, strength)(test, texts) for strength in (0.1, 0.1001))
     assert np.abs(one - two).max() < 0.05 * np.abs(one).max()
     strong = domain_adaptation(training, 1e6)(test, texts)
     assert np.abs(strong).max() < 1e-3
 
 
-def test_the_quadratic_programme_is_an_option(world):
-    training, test, labels, texts = world
+def test_quadratic_programme_recognises_classes(linear_data):
+    training, test, labels, texts = linear_data
     scores = gpr_with_adaptation(training, programme=True)(test, texts)
     accuracy = (scores[:, SEEN:].argmax(1) + SEEN == labels).mean()
     assert accuracy > 2 / UNSEEN
 
 
-def test_the_same_seed_draws_the_same_chance(world):
-    training, test, _, texts = world
+def test_random_scores_are_reproducible(linear_data):
+    training, test, _, texts = linear_data
     one, two = (BASELINES["random"].fit(training)(test, texts) for _ in range(2))
     assert np.array_equal(one, two)

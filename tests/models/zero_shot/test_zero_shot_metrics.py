@@ -1,4 +1,4 @@
-"""Metrics against other ways to compute them."""
+"""Metrics of zero-shot recognition against independent computations."""
 
 import numpy as np
 import pytest
@@ -15,48 +15,48 @@ from archsieve.models.zero_shot.metrics import (
 )
 
 
-def drawn(seed: int, n: int = 60, k: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
+def random_scores(seed: int, n: int = 60, k: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
     rng = torch.Generator().manual_seed(seed)
     labels = torch.cat([torch.arange(k), torch.randint(k, (n - k,), generator=rng)])
-    # few distinct values: ties
+    # few distinct values, so that there are ties
     return torch.randint(6, (n, k), generator=rng).float() + 2 * torch.nn.functional.one_hot(labels, k), labels
 
 
-def swept(scores, labels, seen, unseen, gamma):
-    """Seen and unseen accuracy at one gamma, by the definition."""
-    lowered = scores.clone()
-    lowered[:, seen] -= gamma
-    every = torch.cat([seen, unseen])
+def accuracies_at(scores, labels, seen, unseen, gamma):
+    """Unseen and seen accuracy at one gamma, by the definition."""
+    shifted = scores.clone()
+    shifted[:, seen] -= gamma
+    all_classes = torch.cat([seen, unseen])
     of_unseen = torch.isin(labels, unseen)
-    return tuple(class_accuracy(lowered[rows], labels[rows], every) for rows in (of_unseen, ~of_unseen))
+    return tuple(class_accuracy(shifted[rows], labels[rows], all_classes) for rows in (of_unseen, ~of_unseen))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ausuc_equals_a_sweep_of_every_gamma(seed):
-    scores, labels = drawn(seed)
+def test_ausuc_equals_a_sweep_over_gamma(seed):
+    scores, labels = random_scores(seed)
     seen, unseen = torch.arange(4), torch.arange(4, 7)
     curve = seen_unseen_curve(scores, labels, seen, unseen)
-    gammas = np.arange(-12, 12.01, 0.5) + 0.25  # between the whole gaps
-    points = [swept(scores, labels, seen, unseen, gamma) for gamma in gammas]
+    gammas = np.arange(-12, 12.01, 0.5) + 0.25  # between the gaps, which are integers
+    points = [accuracies_at(scores, labels, seen, unseen, gamma) for gamma in gammas]
     u, s = (np.array(side) for side in zip(*points, strict=True))
     assert curve.ausuc == pytest.approx(np.trapezoid(s, u))
     best = max(harmonic(*point) for point in points)
     gamma, h = curve.best
     assert h == pytest.approx(best)
-    assert harmonic(*swept(scores, labels, seen, unseen, gamma)) == pytest.approx(best)
+    assert harmonic(*accuracies_at(scores, labels, seen, unseen, gamma)) == pytest.approx(best)
 
 
-def test_the_curve_reaches_both_axes():
-    scores, labels = drawn(0)
+def test_curve_reaches_both_axes():
+    scores, labels = random_scores(0)
     curve = seen_unseen_curve(scores, labels, torch.arange(4), torch.arange(4, 7))
     assert curve.u[0] == 0
     assert curve.s[-1] == pytest.approx(0)
 
 
-def test_roc_areas_are_those_of_scikit_learn_ties_included():
-    scores, labels = drawn(1)
-    found = roc_aucs(scores, labels, torch.arange(7))
-    assert found == pytest.approx([roc_auc_score(labels == k, scores[:, k]) for k in range(7)])
+def test_roc_areas_equal_scikit_learn_with_ties():
+    scores, labels = random_scores(1)
+    metrics = roc_aucs(scores, labels, torch.arange(7))
+    assert metrics == pytest.approx([roc_auc_score(labels == k, scores[:, k]) for k in range(7)])
 
 
 def test_average_precision_by_hand():
@@ -69,24 +69,24 @@ def test_accuracy_weighs_classes_not_pictures():
     assert class_accuracy(scores, torch.tensor([0, 0, 0, 1]), torch.arange(2)) == 0.5
 
 
-def test_the_negatives_and_the_weights_are_as_named():
-    scores, labels = drawn(3, n=90)
+def test_negatives_and_weights_are_as_documented():
+    scores, labels = random_scores(3, n=90)
     seen, unseen = torch.arange(5), torch.arange(5, 7)
     of_unseen = torch.isin(labels, unseen)
-    found = zero_shot_scores(
+    metrics = zero_shot_scores(
         (scores[~of_unseen], scores[of_unseen]), (labels[~of_unseen], labels[of_unseen]), seen, unseen, gamma=1.5
     )
-    assert found.roc_unseen == pytest.approx(
+    assert metrics.roc_unseen == pytest.approx(
         np.mean([roc_auc_score(labels[of_unseen] == k, scores[of_unseen, k]) for k in (5, 6)])
     )
-    assert found.roc_unseen_all == pytest.approx(np.mean([roc_auc_score(labels == k, scores[:, k]) for k in (5, 6)]))
-    assert found.roc_mean == pytest.approx((2 * found.roc_unseen + 5 * found.roc_seen) / 7)
-    assert found.h == pytest.approx(2 * found.u * found.s / (found.u + found.s))
-    u, s = swept(scores, labels, seen, unseen, 1.5)
-    assert (found.u_calibrated, found.s_calibrated) == pytest.approx((u, s))
+    assert metrics.roc_unseen_all == pytest.approx(np.mean([roc_auc_score(labels == k, scores[:, k]) for k in (5, 6)]))
+    assert metrics.roc_mean == pytest.approx((2 * metrics.roc_unseen + 5 * metrics.roc_seen) / 7)
+    assert metrics.h == pytest.approx(2 * metrics.u * metrics.s / (metrics.u + metrics.s))
+    u, s = accuracies_at(scores, labels, seen, unseen, 1.5)
+    assert (metrics.u_calibrated, metrics.s_calibrated) == pytest.approx((u, s))
 
 
-def test_average_precision_is_scikit_learns_ties_included():
+def test_average_precision_equals_scikit_learn_with_ties():
     from sklearn.metrics import average_precision_score
 
     rng = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""The order of zero-shot methods: chance, domain adaptation, its fusion with GPR, classifiers predicted from text."""
+"""Ranking of zero-shot methods: random, domain adaptation, its fusion with GPR, classifiers predicted from text."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from archsieve.models.data.dataset import Request
 from archsieve.models.data.glyphs import load_glyphs
 from archsieve.models.data.zero_shot import ZeroShotData, draw_unseen, validation_folds
 from archsieve.models.networks.feature_extractors import ArchitectureBody
-from archsieve.models.zero_shot.baselines import BASELINES, Training
+from archsieve.models.zero_shot.baselines import BASELINES, TrainingData
 from archsieve.models.zero_shot.comparison import Entrant, choose_setting, evaluated, pixel_vectors, scored
 from archsieve.models.zero_shot.metrics import ZeroShotScores, zero_shot_scores
 from archsieve.models.zero_shot.trainer import ZeroShotFit, score_images
@@ -26,8 +26,8 @@ def glyphs(limit: int | None, seed: int = 0) -> ZeroShotData:
     return ZeroShotData.of("glyphs", source, draw_unseen(source.classes, seed=seed))
 
 
-def by_both(data: ZeroShotData, epochs: int) -> ZeroShotScores:
-    """The fc+conv model, trained on the seen classes, on the test pictures; nothing is chosen by them."""
+def fc_conv_metrics(data: ZeroShotData, epochs: int) -> ZeroShotScores:
+    """Metrics on the test images of the fc+conv model trained on the seen classes; they select nothing."""
     recipe = ZeroShotRecipe(
         epochs=epochs, batch_size=64, lr=5e-3, k=64, hidden=128, form="fc+conv", loss="softmax", similarity="cosine"
     )
@@ -41,35 +41,35 @@ def by_both(data: ZeroShotData, epochs: int) -> ZeroShotScores:
     return scored(data, seen, unseen, "posterior", 0.0)
 
 
-def by_baseline(name: str, data: ZeroShotData) -> ZeroShotScores:
-    """A baseline on the same pictures, its settings chosen on validation classes."""
+def baseline_metrics(name: str, data: ZeroShotData) -> ZeroShotScores:
+    """Metrics of a baseline on the same test images, with its setting selected on validation classes."""
     fold = validation_folds(data, 4, seed=0, used=1)[0]
     setting = choose_setting(name, Entrant.of(fold, pixel_vectors(fold)))
     return evaluated(name, Entrant.of(data, pixel_vectors(data)), setting)
 
 
-def test_classifiers_predicted_from_text_know_unseen_glyphs() -> None:
-    found = by_both(glyphs(1200), epochs=6)
-    assert found.roc_unseen > 0.7
-    assert found.roc_seen > 0.7
+def test_classifiers_predicted_from_text_recognise_unseen_glyphs() -> None:
+    metrics = fc_conv_metrics(glyphs(1200), epochs=6)
+    assert metrics.roc_unseen > 0.7
+    assert metrics.roc_seen > 0.7
 
 
 @pytest.mark.slow
-def test_on_all_glyphs_they_are_above_domain_adaptation() -> None:
+def test_predicted_classifiers_beat_domain_adaptation_on_all_glyphs() -> None:
     data = glyphs(None)
-    ours, adapted = by_both(data, epochs=9), by_baseline("da", data)
-    assert ours.roc_unseen > 0.9
-    assert ours.roc_unseen > adapted.roc_unseen + 0.02
-    assert ours.h > adapted.h
+    model, adapted = fc_conv_metrics(data, epochs=9), baseline_metrics("da", data)
+    assert model.roc_unseen > 0.9
+    assert model.roc_unseen > adapted.roc_unseen + 0.02
+    assert model.h > adapted.h
 
 
-def planted(seed: int) -> dict[str, ZeroShotScores]:
-    """200 classes; text tells 64 % of their attributes' variance, and image vectors are rectified mixtures of these."""
+def planted_metrics(seed: int) -> dict[str, ZeroShotScores]:
+    """Metrics on 200 classes: texts explain 64 % of the attributes' variance, vectors are rectified mixtures."""
     rng, classes = np.random.default_rng(seed), SEEN + UNSEEN
     texts = rng.normal(size=(classes, TEXT)) / np.sqrt(np.arange(1, TEXT + 1))
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    told = texts @ rng.normal(size=(TEXT, HIDDEN))
-    attributes = 0.8 * told / told.std(0) + 0.6 * rng.normal(size=(classes, HIDDEN))
+    predictable = texts @ rng.normal(size=(TEXT, HIDDEN))
+    attributes = 0.8 * predictable / predictable.std(0) + 0.6 * rng.normal(size=(classes, HIDDEN))
     mixture = rng.normal(size=(HIDDEN, WIDTH)) / np.sqrt(HIDDEN)
 
     def vectors(labels: np.ndarray) -> np.ndarray:
@@ -77,12 +77,12 @@ def planted(seed: int) -> dict[str, ZeroShotScores]:
 
     y = np.repeat(np.arange(SEEN), TRAINED)
     tests = np.repeat(np.arange(SEEN), TESTED), np.repeat(np.arange(SEEN, classes), TRAINED)
-    training, pictures = Training(vectors(y), y, texts[:SEEN]), [vectors(labels) for labels in tests]
+    training, test_vectors = TrainingData(vectors(y), y, texts[:SEEN]), [vectors(labels) for labels in tests]
     parts = torch.arange(SEEN), torch.arange(SEEN, classes)
 
     def scores(name: str) -> ZeroShotScores:
         scorer = BASELINES[name].fit(training)
-        seen, unseen = (torch.from_numpy(scorer(x, texts)) for x in pictures)
+        seen, unseen = (torch.from_numpy(scorer(x, texts)) for x in test_vectors)
         labels = torch.from_numpy(tests[0]), torch.from_numpy(tests[1])
         return zero_shot_scores((seen, unseen), labels, *parts, gamma=0.0)
 
@@ -90,14 +90,14 @@ def planted(seed: int) -> dict[str, ZeroShotScores]:
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
-def test_hyperplanes_from_text_add_to_domain_adaptation(seed: int) -> None:
-    """Over all classes and among all labels the fusion is above; of unseen classes apart its ROC-AUC is the same."""
-    found = planted(seed)
-    adapted, fused = found["da"], found["gpr+da"]
-    assert 0.45 < found["random"].roc_unseen < 0.55 < found["gpr"].roc_unseen < adapted.roc_unseen
+def test_fusion_with_hyperplanes_improves_domain_adaptation(seed: int) -> None:
+    """The fusion is better over all classes and all labels; for unseen classes alone its ROC-AUC is the same."""
+    metrics = planted_metrics(seed)
+    adapted, fused = metrics["da"], metrics["gpr+da"]
+    assert 0.45 < metrics["random"].roc_unseen < 0.55 < metrics["gpr"].roc_unseen < adapted.roc_unseen
     assert fused.roc_mean > adapted.roc_mean > 0.8
     assert fused.roc_seen > adapted.roc_seen
     assert fused.pr_mean > adapted.pr_mean
     assert fused.ausuc > adapted.ausuc
-    assert fused.roc_unseen > found["gpr"].roc_unseen
+    assert fused.roc_unseen > metrics["gpr"].roc_unseen
     assert abs(fused.roc_unseen - adapted.roc_unseen) < 0.015

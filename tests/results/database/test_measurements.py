@@ -2,8 +2,6 @@
 
 import re
 
-import re
-
 import pytest
 
 from archsieve.results.database.latency_records import (

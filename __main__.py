@@ -1,4 +1,4 @@
-"""``python -m archsieve``: the command line."""
+"""Run the command line with ``python -m archsieve``."""
 
 from .search.cli.main import main
 

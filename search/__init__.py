@@ -1,1 +1,1 @@
-"""Many networks: which to try next."""
+"""Search over many networks: propose, train and record trials."""

@@ -1,4 +1,4 @@
-"""What contributors are told: hooks and workflow are the checks of .ci/run, and the recipes name what is there."""
+"""CONTRIBUTING.md: hooks and workflow run the checks of .ci/run, and the files and tables that it names exist."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,9 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def commands(target):
-    """The lines of a target of the Makefile, and of no other."""
-    found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    return [line.strip().replace("$(BIN)", ".venv/bin") for line in found[1].splitlines()]
+    """Return the command lines of one target of the Makefile."""
+    match = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return [line.strip().replace("$(BIN)", ".venv/bin") for line in match[1].splitlines()]
 
 
 def test_the_hooks_run_what_make_check_runs_and_fetch_nothing():
@@ -32,19 +32,19 @@ def test_the_workflow_runs_the_same_script_and_pins_what_it_uses():
     assert all(re.search(r"@[0-9a-f]{40}$", step["uses"]) for step in job["steps"] if "uses" in step)
 
 
-def test_what_must_pass_is_what_contributors_are_told():
+def test_the_checks_of_ci_are_those_of_contributing_md():
     script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert [line for line in script if line.startswith("make ")] == ["make check", "make docs", "make test"]
     assert "`make check`,\n`make docs`, `make test`" in CONTRIBUTING
 
 
-def test_every_file_that_is_named_is_there():
+def test_every_named_file_exists():
     named = re.findall(r"`([a-z_.]+/[a-z_/]*(?:\.\w+)?)`", CONTRIBUTING)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_every_table_that_is_named_is_there():
+def test_every_named_table_exists():
     tables = re.findall(r"`([A-Z]+)` in `([a-z_/]+\.py)`", CONTRIBUTING)
     assert tables
     assert [
@@ -57,18 +57,21 @@ def test_the_changelog_begins_with_this_version():
     assert first == archsieve.__version__
 
 
-def holders(test, texts):
-    """The files of ``texts`` (by path below ``tests/``) that have ``test``, written ``name`` or ``file::name``."""
+def files_with(test, texts):
+    """Return the files with the function ``test``, written ``name`` or ``file::name``.
+
+    ``texts`` maps paths below ``tests/`` to file contents.
+    """
     file, _, name = test.rpartition("::")
     return [path for path, text in texts.items() if f"\ndef {name}(" in text and file in ("", path)]
 
 
-def test_every_mistake_is_held_by_one_test_that_is_there():
+def test_every_mistake_has_one_existing_test():
     folder = ROOT / "tests"
     texts = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("test_*.py")}
     named = set(re.findall(r"`((?:\S+::)?test_\w+)`", (ROOT / "docs/mistakes.md").read_text()))
     assert named
-    assert {test: found for test in named if len(found := holders(test, texts)) != 1} == {}
-    assert holders("a/test_x.py::test_y", {"a/test_x.py": "\ndef test_y(", "test_x.py": "\ndef test_y("}) == [
+    assert {test: files for test in named if len(files := files_with(test, texts)) != 1} == {}
+    assert files_with("a/test_x.py::test_y", {"a/test_x.py": "\ndef test_y(", "test_x.py": "\ndef test_y("}) == [
         "a/test_x.py"
     ]

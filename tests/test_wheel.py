@@ -1,4 +1,4 @@
-"""The wheel: built, installed alone, used from a folder that has a models/ and a search/ of its own."""
+"""The wheel: built, installed without the sources, used in a folder with other packages models and search."""
 
 import subprocess
 import sys
@@ -30,13 +30,13 @@ searcher = "random"
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    told = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", *told], check=True)
-    (found,) = folder.glob("archsieve-*.whl")
-    return found
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", *options], check=True)
+    (path,) = folder.glob("archsieve-*.whl")
+    return path
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+def test_the_wheel_contains_only_the_package(wheel):
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
         (metadata,) = (packed.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
@@ -51,10 +51,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         for path in (ROOT / name).rglob(kind)
     }
     assert source <= set(names)
-    said = Parser().parsestr(metadata)
-    needed = [line for line in said.get_all("Requires-Dist") if "extra ==" not in line]
-    assert not any(line.startswith(("pytest", "psycopg", "onnx", "timm", "fvcore", "mlflow")) for line in needed)
-    assert said["License-Expression"] == "Apache-2.0"
+    headers = Parser().parsestr(metadata)
+    requirements = [line for line in headers.get_all("Requires-Dist") if "extra ==" not in line]
+    assert not any(line.startswith(("pytest", "psycopg", "onnx", "timm", "fvcore", "mlflow")) for line in requirements)
+    assert headers["License-Expression"] == "Apache-2.0"
 
 
 @pytest.mark.slow
@@ -62,12 +62,12 @@ def test_an_installed_wheel_searches_from_a_folder_with_packages_of_the_same_nam
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     (site,) = venv.glob("lib/python*/site-packages")
-    (site / "needed.pth").write_text(sysconfig.get_path("purelib"))  # what it needs, but not archsieve itself:
+    (site / "needed.pth").write_text(sysconfig.get_path("purelib"))  # the dependencies, but not archsieve itself
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel], check=True)
     work = tmp_path / "work"
     for name in ("models", "search", "results", "spaces"):
         (work / name).mkdir(parents=True)
-        (work / name / "__init__.py").write_text("raise RuntimeError('this is the user\\'s own')\n")
+        (work / name / "__init__.py").write_text("raise RuntimeError('a package of the user')\n")
     (work / "tiny.toml").write_text(SEARCH)
 
     def archsieve(*arguments):

@@ -1,4 +1,4 @@
-"""Commands that look after the database: db info, check, backup, upgrade."""
+"""Commands that maintain the results database: db info, check, backup, upgrade."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,96 +6,127 @@ from typing import Annotated
 
 import typer
 
-from .options import DATABASE, Database, Json, reading, show, show_json
+from .options import DATABASE, Database, Json, open_read_only, show, show_json
 
-BROKEN = 5
+BROKEN = 5  # exit code of `db check` for a problem; the same as for other errors of the database
 
-db = typer.Typer(help="Look after the results database.", no_args_is_help=True)
+db = typer.Typer(help="Inspect and maintain the results database.", no_args_is_help=True)
 
 
 @db.command()
 def info(database: Database = DATABASE, as_json: Json = False) -> None:
-    """Say what the database holds."""
+    """Show the number of runs and trials, and the size.
+
+    Example: archsieve db info --db runs/archsieve.db
+    """
     from ...results.database.schema import SCHEMA_VERSION
 
-    with reading(database) as store:
+    with open_read_only(database) as store:
         runs = store.runs()
     trials = Counter(state.value for run in runs for state in Counter(run.counts).elements())
-    told = {
+    summary = {
         "database": store.name,
         "schema": SCHEMA_VERSION,
+        # the size of a database on a server is not known to the client
         "bytes": database.stat().st_size if isinstance(database, Path) else None,
         "runs": len(runs),
         "trials": trials.total(),
         **trials,
     }
     if as_json:
-        show_json(told)
+        show_json(summary)
         return
-    show(*(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}" for name, value in told.items()))
+    show(*(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}" for name, value in summary.items()))
 
 
 @db.command()
 def backup(
-    target: Annotated[Path | None, typer.Argument(help="Where to; beside it, named by the time, by default.")] = None,
+    target: Annotated[
+        Path | None,
+        typer.Argument(help="The backup file. Default: a new file next to the database, with the time in its name."),
+    ] = None,
     database: Database = DATABASE,
 ) -> None:
-    """Copy the database while others may write to it; the copy is checked."""
+    """Copy the database and check the copy.
+
+    Other processes may write to the database during the copy.
+
+    Example: archsieve db backup backup.db
+    """
     from ...results.maintenance.backup import back_up
 
-    show(f"{database} is copied to {back_up(database, target)}")
+    show(f"copied {database} to {back_up(database, target)}")
 
 
 @db.command()
 def upgrade(
     backup: Annotated[
-        Path | None, typer.Option(help="Where the old one is kept; beside it, named by its schema, by default.")
+        Path | None,
+        typer.Option(
+            help="Where to keep the old database. Default: next to the new one, with the schema number in its name."
+        ),
     ] = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Bring the database of an older archsieve up to date; the old one is kept."""
+    """Upgrade the database of an older archsieve; keep a backup.
+
+    Example: archsieve db upgrade --db runs/archsieve.db
+    """
+    # renamed: this function has the name of its command
     from ...results.maintenance.upgrade import upgrade as upgrade_store
 
-    done = upgrade_store(database, backup)
+    result = upgrade_store(database, backup)
     if as_json:
-        kept = None if done.backup is None else str(done.backup)
-        show_json({"database": str(database), "before": done.before, "after": done.after, "backup": kept})
-    elif done.backup is None:
-        show(f"{database} has schema {done.after} already; nothing was changed")
+        backup_path = None if result.backup is None else str(result.backup)
+        show_json({"database": str(database), "before": result.before, "after": result.after, "backup": backup_path})
+    elif result.backup is None:
+        show(f"{database} already has schema {result.after}; nothing was changed")
     else:
-        show(f"{database} has schema {done.after} now; with schema {done.before} it is kept as {done.backup}")
+        show(
+            f"upgraded {database} from schema {result.before} to schema {result.after}; "
+            f"the old database is in {result.backup}"
+        )
 
 
 @db.command()
 def check(
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every page and file too, and rebuild the searchers.")
+        bool,
+        typer.Option("--deep", help="Also read every database page and every file, and rebuild the searchers."),
     ] = False,
     runs: Annotated[
-        Path | None, typer.Option(help="The folder of the runs; the one that the database lies in by default.")
+        Path | None, typer.Option(help="The folder of the runs. Default: the folder of the database file.")
     ] = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Check what must hold of every run; exit code 5 where something is broken, each named with its cure."""
+    """Check that the database and the files of runs are intact.
+
+    Each problem is printed with a way to fix it. The exit code is 5 if there is a problem.
+
+    Example: archsieve db check --deep
+    """
     from ...results.maintenance.integrity import INVARIANTS
     from ..post.integrity import check_runs
 
-    with reading(database) as store:
+    with open_read_only(database) as store:
         notes: list[str] = []
+        # a database on a server has no folder: the runs are then where they are written by default
         folder = runs or (database.parent if isinstance(database, Path) else DATABASE.parent)
-        found = check_runs(store, folder, deep=deep, note=notes.append)
+        problems = check_runs(store, folder, deep=deep, note=notes.append)
+    # notes go to stderr, so that stdout has valid JSON with --json
     for note in notes:
         typer.echo(note, err=True)
     if as_json:
-        show_json([{**broken._asdict(), "law": INVARIANTS[broken.invariant]} for broken in found])
+        show_json([{**problem._asdict(), "law": INVARIANTS[problem.invariant]} for problem in problems])
     else:
-        show(*(f"{b.invariant} is broken{f' in run {b.run}' if b.run else ''}: {b.said}" for b in found))
-    if found:
-        names = sorted({broken.invariant for broken in found})
-        laws = "; ".join(f"{name}: {INVARIANTS[name]}" for name in names)
-        typer.echo(f"archsieve: {database} breaks {', '.join(names)} ({laws})", err=True)
+        show(*(f"{p.invariant} is violated{f' in run {p.run}' if p.run else ''}: {p.said}" for p in problems))
+    if problems:
+        names = sorted({problem.invariant for problem in problems})
+        rules = "; ".join(f"{name}: {INVARIANTS[name]}" for name in names)
+        typer.echo(f"archsieve: {database} violates {', '.join(names)} ({rules})", err=True)
         raise typer.Exit(BROKEN)
     if not as_json:
-        show(f"{database}: all that was checked holds ({', '.join(INVARIANTS)})" if deep else f"{database}: all holds")
+        checked = f" ({', '.join(INVARIANTS)})" if deep else ""
+        show(f"{database}: all checks passed{checked}")

@@ -1,4 +1,4 @@
-"""The command that examines a network: doctor."""
+"""The command that diagnoses a network: doctor."""
 
 import gc
 from pathlib import Path
@@ -6,26 +6,41 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, is_file, reading, runs_beside, show, show_json
+from .options import DATABASE, Database, Json, Runs, is_file, open_read_only, runs_folder, show, show_json
 
 MARKS = {"good": "ok", "watch": "watch", "bad": "BAD"}
 
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE|TRIAL",
+        help="A search file, whose first proposal is checked; or a trial: its id, RUN:NUMBER or a fingerprint.",
+    ),
+]
+Checks = Annotated[list[str] | None, typer.Option("--check", help="Run only this check. Can be given several times.")]
+StepMs = Annotated[
+    float | None,
+    typer.Option("--step-ms", help="Time limit of a training step; a smaller network that meets it is suggested."),
+]
+Filters = Annotated[Path | None, typer.Option(help="Write an image of the first filters to this PNG file.")]
+
 
 def doctor(
-    case: Annotated[str, typer.Argument(help="A search file (its first proposal), or a trial.")],
-    checks: Annotated[
-        list[str] | None, typer.Option("--check", help="Only this check; may be said several times.")
-    ] = None,
-    step_ms: Annotated[
-        float | None,
-        typer.Option("--step-ms", help="How long a training step may take; a quicker network is named."),
-    ] = None,
-    filters: Annotated[Path | None, typer.Option(help="Write a picture of the first filters (PNG).")] = None,
+    target: Target,
+    checks: Checks = None,
+    step_ms: StepMs = None,
+    filters: Filters = None,
     database: Database = DATABASE,
-    runs: Annotated[Path | None, typer.Option(help="The folder of the runs; beside the database by default.")] = None,
+    runs: Runs = None,
     as_json: Json = False,
 ) -> None:
-    """Examine a network: gradients, start, learning rate, overfitting on purpose, units, maps, filters, speed."""
+    """Diagnose why a network trains badly or slowly.
+
+    The checks cover gradients, the start of training, the learning rate, overfitting on a small subset, labels, units,
+    feature maps, filters, invariance and speed.
+
+    Example: archsieve doctor examples/digits.toml --check gradients
+    """
     gc.enable()
     from dataclasses import asdict
 
@@ -37,77 +52,88 @@ def doctor(
     from ..post.diagnose import findings
 
     if step_ms is not None and not step_ms > 0:
-        raise ValueError(f"--step-ms must be a number of milliseconds above 0, but got {step_ms:g}")
+        raise ValueError(f"--step-ms must be above 0 milliseconds, but got {step_ms:g}; use a number such as 20")
+    # a misspelled check is an error before data are loaded and networks are built
     for name in checks or ():
         look_up(CHECKS, name, "check")
-    examined = _case(case, database, runs)
-    columns = (SpinnerColumn(), *Progress.get_default_columns(), TextColumn("{task.fields[doing]}"))
+    context = _context(target, database, runs)
+    columns = (SpinnerColumn(), *Progress.get_default_columns(), TextColumn("{task.fields[check]}"))
+    # the progress is on stderr, so that stdout has only the result
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("doctor", total=len(checks or CHECKS), doing="")
-        found = []
-        for finding in findings(examined, checks, on_check=lambda name: progress.update(bar, doing=name)):
-            found.append(finding)
+        bar = progress.add_task("doctor", total=len(checks or CHECKS), check="")
+        results = []
+        for finding in findings(context, checks, on_check=lambda name: progress.update(bar, check=name)):
+            results.append(finding)
             progress.advance(bar)
-    quicker = _quicker(examined, found, step_ms)
+    suggestion = _smaller_network(context, results, step_ms)
     if filters is not None:
-        _draw(found, filters)
+        _write_filters(results, filters)
     if as_json:
-        told = [{**asdict(finding), "figures": _plain(finding.figures)} for finding in found]
-        show_json({"verdict": verdict(found), "findings": told, "smaller": quicker})
+        rows = [{**asdict(finding), "figures": _without_image(finding.figures)} for finding in results]
+        show_json({"verdict": verdict(results), "findings": rows, "smaller": suggestion})
         return
-    _show(examined.architecture, verdict(found), found)
+    _show(context.architecture, verdict(results), results)
     if step_ms is not None:
-        show(f"\nfor a step of {step_ms:g} ms: {quicker or 'nothing in the space is so quick'}")
+        show(f"\nfor a step of {step_ms:g} ms: {suggestion or 'no network of the space is fast enough'}")
 
 
-def _show(architecture: Any, verdict: str, found: list[Any]) -> None:
-    show(f"{architecture}\nverdict: {verdict}\n")
-    for finding in found:
+def _show(architecture: Any, summary: str, results: list[Any]) -> None:
+    show(f"{architecture}\nresult: {summary}\n")
+    for finding in results:
         show(f"{MARKS[finding.verdict]:5}  {finding.check}: {finding.evidence}")
         if finding.advice and finding.verdict != "good":
             show(f"       -> {finding.advice}")
 
 
-def _case(case: str, database: Any, runs: Path | None) -> Any:
+def _context(target: str, database: Any, runs: Path | None) -> Any:
+    """Return the network to diagnose, with its recipe and data, from a search file or a trial."""
     from ..post.diagnose import case_of_file, case_of_trial
 
-    if is_file(case):
+    if is_file(target):
         from ..experiment.search_file import load_experiment
 
-        return case_of_file(load_experiment(Path(case)))
+        return case_of_file(load_experiment(Path(target)))
     from ...results.query.trial_name import trial_named
 
-    with reading(database) as store:
-        return case_of_trial(store, trial_named(store, case), runs or runs_beside(database))
+    with open_read_only(database) as store:
+        return case_of_trial(store, trial_named(store, target), runs or runs_folder(database))
 
 
-def _quicker(case: Any, found: list[Any], step_ms: float | None) -> str | None:
-    """The smaller network that would meet the time, in words."""
+def _smaller_network(context: Any, results: list[Any], step_ms: float | None) -> str | None:
+    """Describe a smaller network that is predicted to meet ``step_ms``.
+
+    Returns None without a limit, without the check ``speed``, and where no network of the space is small enough.
+    """
     from ..post.diagnose import smaller
 
-    measured = next((finding.figures["step_ms"] for finding in found if finding.check == "speed"), None)
+    measured = next((finding.figures["step_ms"] for finding in results if finding.check == "speed"), None)
     if step_ms is None or measured is None:
         return None
+    # the prediction scales this measurement by multiply-accumulates, so it needs a network that is too slow
     if measured <= step_ms:
-        return f"it takes {measured:.1f} ms already"
-    architecture = smaller(case, measured, step_ms)
+        return f"this network takes {measured:.1f} ms already"
+    architecture = smaller(context, measured, step_ms)
     if architecture is None:
         return None
-    price = architecture.cost
-    return f"{architecture} (params {price.params:,}, macs {price.macs:,}; predicted by macs alone)"
+    cost = architecture.cost
+    return f"{architecture} (params {cost.params:,}, macs {cost.macs:,}; predicted from macs alone)"
 
 
-def _draw(found: list[Any], path: Path) -> None:
+def _write_filters(results: list[Any], path: Path) -> None:
     import base64
 
     from ...results.database.atomic_file import whole
 
-    pictures = [finding.figures["picture"] for finding in found if "picture" in finding.figures]
-    if not pictures:
-        raise ValueError(f"{path}: no filter was examined; leave out --check, or add --check filters")
+    images = [finding.figures["picture"] for finding in results if "picture" in finding.figures]
+    if not images:
+        raise ValueError(
+            f"--filters needs the check filters, but it did not run; leave out --check or add --check filters, "
+            f"so that {path} can be written"
+        )
     with whole(path) as draft:
-        draft.write_bytes(base64.b64decode(pictures[0]))
+        draft.write_bytes(base64.b64decode(images[0]))
 
 
-def _plain(figures: dict[str, Any]) -> dict[str, Any]:
+def _without_image(figures: dict[str, Any]) -> dict[str, Any]:
+    """Drop the image: base64 text would fill the JSON output, and --filters writes it to a file."""
     return {name: value for name, value in figures.items() if name != "picture"}

@@ -1,4 +1,10 @@
-"""The command line: ``archsieve COMMAND``; results on stdout, progress and messages on stderr."""
+"""The command line ``archsieve COMMAND``: results go to stdout, progress and messages to stderr.
+
+The docstring of a command is its help. It has a first sentence of at most 60 characters (the list of commands cuts
+longer ones at 80 columns), details where needed, and as its last paragraph ``Example: archsieve COMMAND ...``.
+
+Commands import what they need inside their functions, so that ``--help`` and queries do not wait for torch and Ray.
+"""
 
 import gc
 import sys
@@ -20,22 +26,23 @@ from . import (
     transfer_commands,
 )
 
-# 0 ok, 2 usage or bad input, 3 nothing usable, 4 environment, 5 database, 6 refused for safety, 75 stopped, resumable
+# further exit codes: 0 success, 3 no usable result, 75 stopped but resumable (EX_TEMPFAIL of sysexits.h)
+# 2 is what typer uses for a wrong option; 130 is 128 + SIGINT, as in shells
 USAGE, ENVIRONMENT, DATABASE_ERROR, REFUSED, INTERRUPTED = 2, 4, 5, 6, 130
 
 app = typer.Typer(
-    help="Sieve convolutional architectures through a budget, train the ones that pass, ask which is best.",
+    help="Search convolutional architectures under a budget, train the best and query the results.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # an unexpected error shows a plain traceback that can be pasted into a report
+    rich_markup_mode=None,  # plain help without boxes; rich is not imported, so that commands start fast
 )
 app.command()(search_commands.search)
 app.command()(search_commands.resume)
 app.command()(space_command.space)
 app.command()(profile_command.profile)
-for _question in (results_commands.query, results_commands.sql, results_commands.compare, results_commands.curve):
-    results_commands.results.command()(_question)
+for _command in (results_commands.query, results_commands.sql, results_commands.compare, results_commands.curve):
+    results_commands.results.command()(_command)
 results_commands.results.command()(transfer_commands.export)
 results_commands.results.command("import")(transfer_commands.import_runs)
 app.add_typer(results_commands.results, name="results")
@@ -43,15 +50,15 @@ app.command()(report_commands.report)
 app.command()(report_commands.dashboard)
 app.command()(report_commands.explain)
 app.command()(doctor_command.doctor)
-for _use in (train_commands.train, train_commands.ensemble, train_commands.export):
-    app.command()(_use)
+for _command in (train_commands.train, train_commands.ensemble, train_commands.export):
+    app.command()(_command)
 app.add_typer(db_commands.db, name="db")
 app.command()(search_commands.status)
 app.command()(search_commands.init)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"archsieve {__version__}")
         raise typer.Exit
 
@@ -59,41 +66,48 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Run the command line; a known mistake is one message on stderr and an exit code, never a traceback."""
+    """Run the command line.
+
+    An expected error is one message on stderr and an exit code. Only an unexpected one shows a traceback.
+    """
     if enabled():
         watch_exports()
-    gc.disable()  # a fifth of the start-up of a question; the commands that run for long turn it on again
+    # Garbage collection takes a fifth of the start-up of a query; commands that run for long enable it again.
+    gc.disable()
     try:
         app()
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of a pipe ended, as in `archsieve results list | head`
+        # without this, Python prints a second error when it flushes stdout at exit
         sys.stderr.close()
         raise SystemExit(0) from None
     except Exception as error:
         code = exit_code(error)
         if code is None:
             raise
-        _fail(_said(error), code)
+        _fail(_message(error), code)
 
 
-def _said(error: Exception) -> str:
-    """The error's own words; of what the system refuses, the file and why."""
+def _message(error: Exception) -> str:
+    """Return the message of ``error``; for an error of the operating system its file, the reason and a fix."""
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; make it readable and writable, or name another place"
+        return f"{error.filename}: {error.strerror}; make it readable and writable, or use another path"
     return str(error)
 
 
 def exit_code(error: Exception) -> int | None:
-    """The exit code for a known mistake; None for one of our own."""
+    """Return the exit code of an expected error; None for an unexpected one, which is a bug."""
+    # compared by name: importing the classes would load SQLAlchemy for every command
     names = {cls.__name__ for cls in type(error).__mro__}
+    # a full disk is a StoreError as well, but the user must fix the machine and not the database
     if "DiskFullError" in names:
         return ENVIRONMENT
     if "StoreError" in names:

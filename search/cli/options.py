@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and functions that read them."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def _place(text: str) -> Any:
-    """A path, or a URL whose own text hides its password."""
+def _database_url(text: str) -> Any:
+    """Return a path, or a URL that hides its password when it is printed."""
     if "://" not in str(text):
         return Path(text)
     from ...results.database.url import place_of
@@ -28,23 +28,25 @@ Database = Annotated[
     typer.Option(
         "--db",
         metavar="PATH|URL",
-        parser=_place,
+        parser=_database_url,
         envvar="ARCHSIEVE_DB",
-        help="The results database: a file, or postgresql://USER@HOST/NAME.",
+        help="The results database: a file or postgresql://USER@HOST/NAME.",
         show_default=True,
     ),
 ]
-DATABASE = Path("runs/archsieve.db")
-MaxParams = Annotated[str | None, typer.Option(help="At most so many parameters, as in 60k or 5M.")]
-MaxMacs = Annotated[str | None, typer.Option(help="At most so many multiply-accumulates, as in 6M or 300M.")]
-MaxActivations = Annotated[str | None, typer.Option(help="At most so many activations.")]
-MaxMemory = Annotated[str | None, typer.Option(help="At most so much training memory, as in 2GB.")]
+DATABASE = Path("runs/archsieve.db")  # in the folder where searches write by default
+MaxParams = Annotated[str | None, typer.Option(help="Limit of parameters, such as 60k or 5M.")]
+MaxMacs = Annotated[str | None, typer.Option(help="Limit of multiply-accumulates, such as 6M or 300M.")]
+MaxActivations = Annotated[str | None, typer.Option(help="Limit of activations, such as 500k.")]
+MaxMemory = Annotated[str | None, typer.Option(help="Limit of training memory, such as 2GB.")]
 MaxLatency = Annotated[
-    float | None, typer.Option("--max-latency-ms", help="At most so many milliseconds a forward pass, as measured.")
+    float | None, typer.Option("--max-latency-ms", help="Limit of the measured milliseconds of a forward pass.")
 ]
-Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of a picture, as in 3x224x224.")]
+Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of an image, such as 3x224x224.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
-Run = Annotated[str | None, typer.Option("--run", help="Only this run.")]
+Runs = Annotated[Path | None, typer.Option(help="The folder of the runs. Default: the folder of the database file.")]
+TrialName = Annotated[str, typer.Argument(metavar="TRIAL", help="The trial: its id, RUN:NUMBER, or a fingerprint.")]
+Run = Annotated[str | None, typer.Option("--run", help="Use only this run.")]
 
 
 def budget_of(
@@ -54,7 +56,10 @@ def budget_of(
     max_memory: str | None = None,
     max_latency_ms: float | None = None,
 ) -> "Budget":
-    """The budget that the options spell; errors name the option."""
+    """Return the budget of the command line's limits.
+
+    Raises ``ValueError`` that names the option whose value is not valid.
+    """
     from ...spaces.architectures.budget import Budget, check_latency, parse_count
 
     check_latency(max_latency_ms, "--max-latency-ms")
@@ -72,45 +77,48 @@ def budget_of(
 
 
 def input_shape_of(text: str | None) -> tuple[int, int, int] | None:
-    """The shape that ``3x224x224`` spells."""
+    """Return (channels, height, width) from text such as ``3x224x224``; None for None."""
     if text is None:
         return None
     try:
         channels, height, width = (int(side) for side in text.split("x"))
     except ValueError:
-        raise ValueError(f"--input is channels x height x width, as in 3x224x224, but got {text!r}") from None
+        raise ValueError(
+            f"--input must be channels x height x width, but got {text!r}; use a shape such as 3x224x224"
+        ) from None
     from ...spaces.architectures.architecture import check_input_shape
 
     return check_input_shape((channels, height, width))
 
 
 def is_file(name: str) -> bool:
-    """Whether ``name`` is a file rather than a name of the catalogue."""
+    """Return whether ``name`` is a file and not a name of the catalogue."""
+    # a missing search.toml is a wrong path and not an unknown name: the error must mention the file
     return Path(name).suffix in (".toml", ".json") or Path(name).exists()
 
 
 def check_device(device: str) -> None:
-    """Refuse what is no device of torch's, and a GPU where there is none."""
-    import torch
+    """Raise ``ValueError`` for an unknown device and ``ResourceError`` for a GPU that torch cannot use."""
+    import torch  # takes seconds, so only commands with a device import it
 
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise ValueError(f"--device is cpu, cuda or cuda:1, but got {device!r}")
-    found = torch.cuda.device_count() if kind == "cuda" else 0
-    if kind == "cuda" and int(index or 0) >= found:
+        raise ValueError(f"--device must be cpu, cuda or cuda:INDEX, but got {device!r}; use a device such as cuda:1")
+    gpus = torch.cuda.device_count() if kind == "cuda" else 0
+    if kind == "cuda" and int(index or 0) >= gpus:
         from ..cluster.ray_runtime import ResourceError
 
-        there = f"of {found} GPUs here" if found else "torch can use no GPU here"
-        raise ResourceError(f"--device {device}: {there}; leave it out, or name cpu")
+        available = f"this machine has {gpus} GPUs" if gpus else "torch cannot use a GPU on this machine"
+        raise ResourceError(f"--device {device}: {available}; leave the option out or use cpu")
 
 
-def runs_beside(database: Any) -> Path:
-    """The folder of the runs of a database: where its file lies."""
+def runs_folder(database: Any) -> Path:
+    """Return the folder of the runs of ``database``: its own folder, or ``runs`` for a database on a server."""
     return database.parent if isinstance(database, Path) else Path("runs")
 
 
-def reading(database: "Place") -> "Store":
-    """The database at ``database``, to be read."""
+def open_read_only(database: "Place") -> "Store":
+    """Open the database for queries; it is never created or changed."""
     from ...results.database.store import open_store
 
     return open_store(database, read_only=True)
@@ -118,10 +126,11 @@ def reading(database: "Place") -> "Store":
 
 def show_json(value: Any) -> None:
     """Print ``value`` as JSON on stdout."""
+    # NaN is not JSON: an error here is better than output that other parsers reject
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show(*parts: str) -> None:
-    """Print texts on stdout, one below the other."""
+    """Print each text on stdout, followed by a line break."""
     for part in parts:
         typer.echo(part)

@@ -1,4 +1,4 @@
-"""The command that prices one network: of the catalogue, of a file, of timm or of torchvision."""
+"""The command that computes the costs of one network: of the catalogue, a file, timm or torchvision."""
 
 import json
 from pathlib import Path
@@ -15,41 +15,52 @@ if TYPE_CHECKING:
     from ...spaces.blocks.base import Shape
     from ...spaces.blocks.cost import Cost
 
-Part = tuple[dict[str, Any], list[str]]  # what is said, as JSON and as text
+Output = tuple[dict[str, Any], list[str]]  # the same content as JSON and as lines of text
 
 
 def profile(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|FILE", help="A network of the catalogue, an ARCH.json, timm:NAME or torchvision:NAME."
+            metavar="NAME|FILE",
+            help="A network of the catalogue, an architecture file (JSON), timm:NAME or torchvision:NAME.",
         ),
     ],
     shape: Input = None,
     classes: Classes = None,
-    remove: Annotated[str, typer.Option(help="Leave out weighted layers by number, as in 3,4,6,7.")] = "",
+    remove: Annotated[str, typer.Option(help="Remove weighted layers by number, such as 3,4,6,7.")] = "",
     witness: Annotated[
-        str | None, typer.Option(help="Build it and count again: torch or fvcore; differences are explained.")
+        str | None, typer.Option(help="Also count the built network with torch or fvcore, and explain differences.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Build it and measure latency and memory: cpu or cuda.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Batch for the predicted training memory.")] = 128,
+    device: Annotated[
+        str | None, typer.Option(help="Also build the network and measure latency and memory: cpu or cuda.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Batch size for the predicted training memory.")] = 128,
     as_json: Json = False,
 ) -> None:
-    """Price a network layer by layer: parameters, multiply-accumulates, activations, training memory."""
-    given = input_shape_of(shape)
+    """Show what a network costs, layer by layer.
+
+    The costs are parameters, multiply-accumulates, activations and training memory.
+
+    Example: archsieve profile resnet20-cifar --witness torch
+    """
+    input_shape = input_shape_of(shape)
+    # timm:NAME and torchvision:NAME; a file name may contain a colon, too
     if not is_file(name) and ":" in name:
         if remove:
-            raise ValueError(f"--remove takes layers out of a network of the catalogue, but {name} is none")
-        told, texts = _foreign(name, given, classes, witness, device)
+            raise ValueError(
+                f"--remove needs a network of the catalogue or of a file, but got {name}; leave --remove out"
+            )
+        values, texts = _library_network(name, input_shape, classes, witness, device)
     else:
-        told, texts = _described(name, given, classes, _numbers(remove), witness, device, batch_size)
+        values, texts = _architecture_costs(name, input_shape, classes, _numbers(remove), witness, device, batch_size)
     if as_json:
-        show_json({"name": name, **told})
+        show_json({"name": name, **values})
     else:
         show(*texts)
 
 
-def _described(
+def _architecture_costs(
     name: str,
     shape: tuple[int, int, int] | None,
     classes: int | None,
@@ -57,64 +68,68 @@ def _described(
     witness: str | None,
     device: str | None,
     batch_size: int,
-) -> Part:
-    """The closed form of an architecture; only a witness or a device builds it."""
+) -> Output:
+    """Return the closed-form costs of an architecture.
+
+    The network is built only for a ``witness`` or a ``device``, because that loads torch.
+    """
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.catalogue import without
     from ...spaces.architectures.cost import cost, layer_costs, shared_weights
-    from .tables import UNITS, cost_words, layers_table, shared_words
+    from .tables import UNITS, cost_line, layers_table, shared_weights_line
 
     whole = _architecture(name, shape, classes)
-    left = Architecture(whole.input_shape, without(whole, remove, name), whole.classes) if remove else whole
-    price, rows = cost(left, batch_size), layer_costs(left)
-    title = f"{name}, input {'x'.join(map(str, left.input_shape))}, {left.classes} classes"
-    head = {"input_shape": list(left.input_shape), "fingerprint": left.fingerprint}
+    network = Architecture(whole.input_shape, without(whole, remove, name), whole.classes) if remove else whole
+    total, rows = cost(network, batch_size), layer_costs(network)
+    title = f"{name}, input {'x'.join(map(str, network.input_shape))}, {network.classes} classes"
+    head = {"input_shape": list(network.input_shape), "fingerprint": network.fingerprint}
     shared = shared_weights(rows)
-    costs = {**price.to_json(), "flops": price.flops, **shared._asdict()}
-    told = {**head, **costs, "layers": [row.to_json() for row in rows]}
-    texts = [layers_table(rows, price, title), cost_words(price), *shared_words(shared)]
-    parts = [_saved(cost(whole), price, remove)] if remove else []
-    parts += [_second(left, witness)] if witness else []
+    costs = {**total.to_json(), "flops": total.flops, **shared._asdict()}
+    values = {**head, **costs, "layers": [row.to_json() for row in rows]}
+    texts = [layers_table(rows, total, title), cost_line(total), *shared_weights_line(shared)]
+    outputs = [_saved(cost(whole), total, remove)] if remove else []
+    outputs += [_counted_again(network, witness)] if witness else []
     if device:
         from ...models.networks.build import build
 
-        parts.append(_measured(build(left), left.input_shape, device))
-    for also, lines in parts:
-        told |= also
+        outputs.append(_measured(build(network), network.input_shape, device))
+    for more_values, lines in outputs:
+        values |= more_values
         texts += lines
-    return told, [*texts, UNITS]
+    return values, [*texts, UNITS]
 
 
-def _foreign(
+def _library_network(
     name: str, shape: tuple[int, int, int] | None, classes: int | None, witness: str | None, device: str | None
-) -> Part:
-    """The profile of a network of timm or torchvision, built on the meta device."""
+) -> Output:
+    """Return the profile of a network of timm or torchvision, built on the meta device without memory for weights."""
     from ...models.networks.backbones import backbone, published_input
     from ...models.profiling.profiler import profile_module
     from .profile_tables import profile_texts
 
     network = backbone(name, classes=classes, in_channels=shape[0] if shape else 3, device="meta")
     in_shape = shape or published_input(network)
-    found = profile_module(network, in_shape, witness=witness or "torch")
-    told, texts = found.to_json(), profile_texts(found, f"{name}, input {'x'.join(map(str, in_shape))}")
+    profile = profile_module(network, in_shape, witness=witness or "torch")
+    values, texts = profile.to_json(), profile_texts(profile, f"{name}, input {'x'.join(map(str, in_shape))}")
     if device:
+        # built a second time: tensors on the meta device have no values, so they cannot be run
         built = backbone(name, classes=classes, in_channels=in_shape[0])
-        also, lines = _measured(built, in_shape, device)
-        told, texts = told | also, texts + lines
-    return told, texts
+        more_values, lines = _measured(built, in_shape, device)
+        values, texts = values | more_values, texts + lines
+    return values, texts
 
 
-def _saved(whole: "Cost", left: "Cost", remove: tuple[int, ...]) -> Part:
-    from .profile_tables import saved_words
+def _saved(whole: "Cost", remaining: "Cost", remove: tuple[int, ...]) -> Output:
+    from .profile_tables import saved_line
 
-    params, macs = whole.params - left.params, whole.macs - left.macs
+    params, macs = whole.params - remaining.params, whole.macs - remaining.macs
     shares = {"params_share": params / whole.params, "macs_share": macs / whole.macs}
     saved = {"params": params, "macs": macs, **shares}
-    return {"removed": list(remove), "saved": saved}, [saved_words(remove, saved, whole)]
+    return {"removed": list(remove), "saved": saved}, [saved_line(remove, saved, whole)]
 
 
-def _second(architecture: "Architecture", witness: str) -> Part:
-    """The closed form held against the built network, counted by ``witness``."""
+def _counted_again(architecture: "Architecture", witness: str) -> Output:
+    """Compare the closed-form costs with the count of the built network by the library ``witness``."""
     from dataclasses import asdict, replace
 
     from ...models.networks.build import build
@@ -124,23 +139,24 @@ def _second(architecture: "Architecture", witness: str) -> Part:
     from .profile_tables import witness_texts
 
     built = profile_module(build(architecture, device="meta"), architecture.input_shape, witness=witness)
+    # layers are compared by family: libraries give their operators other names than our layers
     families = {"convolution": "convolution", "fully-connected": "matrix product"}
     ours = dict.fromkeys(families.values(), 0)
     for row in layer_costs(architecture):
         if row.kind in families:
             ours[families[row.kind]] += row.macs
-    said = built.witness or torch_witness(built)
-    said = replace(said, differences=differences(ours, said.operators, said.not_counted))
-    return {"witness": {**asdict(said), "params": built.params}}, witness_texts(said, sum(ours.values()))
+    counts = built.witness or torch_witness(built)
+    counts = replace(counts, differences=differences(ours, counts.operators, counts.not_counted))
+    return {"witness": {**asdict(counts), "params": built.params}}, witness_texts(counts, sum(ours.values()))
 
 
-def _measured(network: "nn.Module", shape: "Shape", device: str) -> Part:
+def _measured(network: "nn.Module", shape: "Shape", device: str) -> Output:
     from ...models.profiling.latency import measure_latency
-    from .profile_tables import measured_words
+    from .profile_tables import measurement_line
 
     check_device(device)
-    found = measure_latency(network, shape, device=device)
-    return {"measured": found.to_json()}, [measured_words(found)]
+    measurement = measure_latency(network, shape, device=device)
+    return {"measured": measurement.to_json()}, [measurement_line(measurement)]
 
 
 def _architecture(name: str, shape: tuple[int, int, int] | None, classes: int | None) -> "Architecture":
@@ -158,21 +174,27 @@ def _stored(path: Path) -> "Architecture":
     from ...spaces.architectures.architecture import Architecture
 
     if not path.is_file():
-        raise ValueError(f"there is no architecture file {path} in {Path.cwd()}")
+        raise ValueError(
+            f"there is no architecture file {path} in {Path.cwd()}; check the path, or use a name of the catalogue"
+        )
     try:
         return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"{path} is no JSON: {error}; an architecture file has input_shape, blocks and classes"
+            f"an architecture file must be JSON, but {path} is not: {error}; write input_shape, blocks and classes"
         ) from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no architecture file: byte {error.start} is not UTF-8 text") from None
+        raise ValueError(
+            f"an architecture file must be UTF-8 text, but byte {error.start} of {path} is not; save it as UTF-8"
+        ) from None
     except RecursionError:
-        raise ValueError(f"{path} nests too deeply for an architecture") from None
+        raise ValueError(
+            f"{path} nests lists or objects too deeply for an architecture; write input_shape, blocks and classes"
+        ) from None
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part)
     except ValueError:
-        raise ValueError(f"--remove takes layer numbers, as in 3,4,6,7, but got {text!r}") from None
+        raise ValueError(f"--remove must be layer numbers, but got {text!r}; use numbers such as 3,4,6,7") from None

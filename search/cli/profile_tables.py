@@ -1,4 +1,4 @@
-"""Tables of profiles: the modules of a network, what counters say of it, what it took to run."""
+"""Tables of profiles: the modules of a network, the counts of other libraries, measured latency and memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,9 +13,9 @@ if TYPE_CHECKING:  # records of models/, which loads torch
 
 
 def profile_texts(profile: "ModuleProfile", title: str) -> list[str]:
-    """The profile of a built network: a row a module, the totals by their names, what is not counted."""
+    """Return texts on a built network: a table with a row for each module, totals, operators that are not counted."""
     headers = ("module", "kind", "calls", "out_shape", "params", "share", "macs", "share")
-    whole = profile.total_macs
+    total = profile.total_macs
     rows = [
         (
             row.name,
@@ -25,32 +25,35 @@ def profile_texts(profile: "ModuleProfile", title: str) -> list[str]:
             f"{row.params:,}",
             share(row.params, profile.params),
             f"{row.macs:,}",
-            share(row.macs, whole),
+            share(row.macs, total),
         )
         for row in profile.modules
     ]
-    frozen = profile.params_total - profile.params
+    frozen = profile.params_total - profile.params  # params counts the trainable ones
     totals = [
         f"params {profile.params:,}" + (f" and {frozen:,} frozen" if frozen else ""),
         f"macs {profile.macs:,}: convolutions and linear layers",
         f"attention_macs {profile.attention_macs:,}: products of two activations",
         f"other_macs {profile.other_macs:,}",
-        f"total_macs {whole:,}: half of torch's FLOP counter (on {profile.device})",
+        f"total_macs {total:,}: half of torch's FLOP counter (on {profile.device})",
         f"activations {profile.activations:,}",
     ]
     texts = [table(title, headers, rows, left=("module", "kind")), *totals, *_not_counted(profile.not_counted, "torch")]
     texts += [f"note: {note}" for note in profile.notes]
     if profile.witness:
-        texts += witness_texts(profile.witness, whole)
+        texts += witness_texts(profile.witness, total)
     return [*texts, UNITS]
 
 
 def witness_texts(witness: "Witness", ours: int) -> list[str]:
-    """What a witness says beside ``ours``, and each difference with its reason."""
-    said = f"witness {witness.name} {witness.version}: macs {witness.total_macs:,}, ours {ours:,}"
+    """Return the count of another library next to ours, and the reason of each difference.
+
+    ``ours`` are our multiply-accumulates.
+    """
+    counts = f"counted by {witness.name} {witness.version}: macs {witness.total_macs:,}, ours {ours:,}"
     if not witness.differences:
-        return [f"{said}: the same"]
-    differences = _differences(witness.differences, f"{said}, apart {witness.total_macs - ours:+,}")
+        return [f"{counts}: equal"]
+    differences = _differences(witness.differences, f"{counts}, difference {witness.total_macs - ours:+,}")
     return ["", differences, *_not_counted(witness.not_counted, witness.name)]
 
 
@@ -61,27 +64,30 @@ def _differences(rows: Sequence["Difference"], title: str) -> str:
 
 
 def _not_counted(rows: Iterable["NotCounted"], counter: str) -> list[str]:
-    """One line a reason, as in "not counted by torch (activation): 17 aten.relu_"."""
-    found: dict[str, list[str]] = {}
+    """Return one line for each reason, such as "not counted by torch (activation): 17 aten.relu_"."""
+    operators: dict[str, list[str]] = {}
     for row in rows:
-        found.setdefault(row.why, []).append(f"{row.calls} {row.operator}")
-    return [f"not counted by {counter} ({why}): {', '.join(names)}" for why, names in found.items()]
+        operators.setdefault(row.why, []).append(f"{row.calls} {row.operator}")
+    return [f"not counted by {counter} ({why}): {', '.join(names)}" for why, names in operators.items()]
 
 
-def saved_words(remove: Sequence[int], saved: Mapping[str, float], whole: "Cost") -> str:
-    """What the removed layers cost, as a share of the whole network."""
+def saved_line(remove: Sequence[int], saved: Mapping[str, float], whole: "Cost") -> str:
+    """Return the costs of the removed layers, also as shares of the whole network."""
     return (
         f"without layers {', '.join(map(str, remove))}: saved params {saved['params']:,} of {whole.params:,} "
         f"({saved['params_share']:.1%}), macs {saved['macs']:,} of {whole.macs:,} ({saved['macs_share']:.1%})"
     )
 
 
-def measured_words(found: "Measurement") -> str:
-    """The measurement in a line, with what it was measured on."""
-    peak = "" if found.peak_memory_bytes is None else f", peak memory {format_count(found.peak_memory_bytes)}B"
-    threads = f", {found.threads} threads" if found.device == "cpu" else ""
+def measurement_line(measurement: "Measurement") -> str:
+    """Return a measurement in one line, with the machine and the settings."""
+    peak = (
+        "" if measurement.peak_memory_bytes is None else f", peak memory {format_count(measurement.peak_memory_bytes)}B"
+    )
+    threads = f", {measurement.threads} threads" if measurement.device == "cpu" else ""
     return (
-        f"latency_ms p50 {found.latency_ms_p50:.2f}, p90 {found.latency_ms_p90:.2f}{peak} "
-        f"(batch {found.batch_size}, {found.precision}, n = {found.n} after {found.warmup} to warm up, "
-        f"{found.machine}{threads}, torch {found.torch})"
+        f"latency_ms p50 {measurement.latency_ms_p50:.2f}, p90 {measurement.latency_ms_p90:.2f}{peak} "
+        f"(batch {measurement.batch_size}, {measurement.precision}, n = {measurement.n} after "
+        f"{measurement.warmup} warm-up passes, "
+        f"{measurement.machine}{threads}, torch {measurement.torch})"
     )

@@ -1,4 +1,4 @@
-"""The progress of a search: a live bar on a terminal, a line a trial elsewhere; always on stderr."""
+"""The progress of a search on stderr: a live bar on a terminal, else one line for each trial."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """What the bar shows: trials done, failures, the best so far, time left."""
+    """A progress bar with the number of final trials, failures, the best trial and the remaining time."""
 
     def __init__(self, console: "Console", trials: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -24,7 +24,7 @@ class Progress:
         self.console = console
         self.total = trials
         self.started = time.monotonic()
-        self.said: set[int] = set()
+        self.printed: set[int] = set()  # ids of the trials that have a line already
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -34,32 +34,32 @@ class Progress:
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal,  # control sequences of a bar would fill a log file
         )
         self.task = self.bar.add_task("trials", total=trials, note="")
 
     def update(self, recorder: "Recorder") -> None:
-        """Show where the run stands."""
+        """Show the current state of the run."""
         history = recorder.history
-        done = [trial for trial in history if trial.state.final]
+        final = [trial for trial in history if trial.state.final]
         note = recorder.doing or _note(history, recorder.searcher.sieve.budget)
-        self.bar.update(self.task, completed=len(done), note=note)
+        self.bar.update(self.task, completed=len(final), note=note)
         if not self.console.is_terminal:
-            for trial in done:
-                self._say(trial, len(done), recorder.searcher.sieve.budget)
+            for trial in final:
+                self._print(trial, len(final), recorder.searcher.sieve.budget)
             if recorder.doing:
                 self.console.print(recorder.doing, highlight=False, markup=False)
 
-    def _say(self, trial: Trial, done: int, budget: Budget) -> None:
-        if trial.trial in self.said:
+    def _print(self, trial: Trial, n_final: int, budget: Budget) -> None:
+        if trial.trial in self.printed:
             return
-        self.said.add(trial.trial)
-        self.console.print(f"[{done}/{self.total}] {_line(trial, budget)}", highlight=False, markup=False)
+        self.printed.add(trial.trial)
+        self.console.print(f"[{n_final}/{self.total}] {_line(trial, budget)}", highlight=False, markup=False)
 
 
 @contextmanager
-def shown(console: "Console", trials: int) -> Iterator[Progress]:
-    """The progress of a run of ``trials`` on ``console`` while the block lasts."""
+def show_progress(console: "Console", trials: int) -> Iterator[Progress]:
+    """Show the progress of a run of ``trials`` trials on ``console`` inside a ``with`` block."""
     progress = Progress(console, trials)
     with progress.bar:
         yield progress
@@ -75,14 +75,15 @@ def _note(history: History, budget: Budget) -> str:
 
 
 def _line(trial: Trial, budget: Budget) -> str:
-    price = f"params {trial.params:,}, macs {trial.macs:,}"
+    cost = f"params {trial.params:,}, macs {trial.macs:,}"
     if trial.state is TrialState.FAILED:
-        return f"trial {trial.trial}: failed ({trial.fail_kind}): {trial.reason}; {price}"
-    late = "" if budget.in_time(trial.latency_ms) else f"; measured too slow: {_measured(trial)}"
-    if trial.source is not None:
-        return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}, {trial.reason}; {price}"
-    return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}; {price}; {trial.epochs_done} epochs{late}"
+        return f"trial {trial.trial}: failed ({trial.fail_kind}): {trial.reason}; {cost}"
+    # the budget limits the predicted latency before training; the measured one can still exceed it
+    too_slow = "" if budget.in_time(trial.latency_ms) else f"; measured too slow: {_measured(trial)}"
+    if trial.source is not None:  # copied from an earlier run; the reason names that run
+        return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}, {trial.reason}; {cost}"
+    return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}; {cost}; {trial.epochs_done} epochs{too_slow}"
 
 
 def _measured(trial: Trial) -> str:
-    return "not at all" if trial.latency_ms is None else f"latency_ms {trial.latency_ms:.3g}"
+    return "no latency was measured" if trial.latency_ms is None else f"latency_ms {trial.latency_ms:.3g}"

@@ -1,4 +1,4 @@
-"""Commands that show a run: report, dashboard, explain."""
+"""Commands that show a run in the browser: report, dashboard, explain."""
 
 import gc
 from pathlib import Path
@@ -6,72 +6,93 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, reading, runs_beside, show, show_json
+from .options import DATABASE, Database, Json, Runs, open_read_only, runs_folder, show, show_json
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="The run.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")] = Path("report.html"),
+    run: Annotated[str, typer.Argument(help="The name of the run.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")] = Path("report.html"),
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Write one offline page on a run: what was searched and found, with pictures."""
+    """Write a report of a run as one HTML page with figures.
+
+    The page needs no network connection.
+
+    Example: archsieve report digits -o report.html
+    """
     from ...results.report.report import write_report
 
-    with reading(database) as store:
+    with open_read_only(database) as store:
         path = write_report(store, run, output)
     if as_json:
         show_json({"run": run, "report": str(path)})
     else:
-        show(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB); it opens in any browser, without a network")
+        show(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser; it needs no network connection")
 
 
 def dashboard(
-    run: Annotated[str, typer.Argument(help="The run.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="A port of this machine; 0 takes a free one.")] = 8080,
+    run: Annotated[str, typer.Argument(help="The name of the run.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 selects a free one.")] = 8080,
     database: Database = DATABASE,
 ) -> None:
-    """Show a run in optuna-dashboard, on this machine only, until Ctrl-C."""
+    """Show a run in optuna-dashboard until Ctrl-C.
+
+    Only this machine can connect. The dashboard shows a copy: changes in it do not reach the results database.
+
+    Example: archsieve dashboard digits --port 8080
+    """
     gc.enable()
     from ..integrations.optuna_dashboard import server
 
-    with reading(database) as store:
-        running = server(store, run, port)
-    show(f"http://127.0.0.1:{running.server_port}/ shows {run}, a copy: what is done there changes nothing here")
-    typer.echo("stop it with Ctrl-C", err=True)
+    with open_read_only(database) as store:
+        http_server = server(store, run, port)
+    show(f"http://127.0.0.1:{http_server.server_port}/ shows a copy of {run}; changes there do not reach the database")
+    typer.echo("press Ctrl-C to stop", err=True)
     try:
-        running.serve_forever()
+        http_server.serve_forever()
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
     finally:
-        running.server_close()
+        http_server.server_close()
 
 
 def explain(
-    trial: Annotated[str, typer.Argument(help="The chosen trial of a zero-shot run: its id, or RUN:NUMBER.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The page: explain-TRIAL.html.")] = None,
+    trial: Annotated[str, typer.Argument(help="The selected trial of a zero-shot run: its id or RUN:NUMBER.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The HTML file to write. Default: explain-TRIAL.html.")
+    ] = None,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", help="Only this unseen class; may be said several times.")
+        list[str] | None, typer.Option("--class", help="Explain only this unseen class. Can be given several times.")
     ] = None,
     database: Database = DATABASE,
-    runs: Annotated[Path | None, typer.Option(help="The folder of the runs; beside the database by default.")] = None,
+    runs: Runs = None,
     as_json: Json = False,
 ) -> None:
-    """Show by which words a model knows each unseen class, and the nearest test images, as a page with pictures."""
+    """Show which words identify each unseen class.
+
+    The page also has the test images nearest to each class.
+
+    Example: archsieve explain glyphs:3 -o glyphs.html
+    """
     gc.enable()
     from ...results.query.trial_name import trial_named
     from ..post.explain import explained_classes, write_page
 
-    with reading(database) as store:
-        found = trial_named(store, trial)
-        told = explained_classes(store, found, runs or runs_beside(database), classes or [])
+    with open_read_only(database) as store:
+        record = trial_named(store, trial)
+        explanations = explained_classes(store, record, runs or runs_folder(database), classes or [])
     if as_json:
-        show_json({"trial": found.trial, "classes": told})
+        show_json({"trial": record.trial, "classes": explanations})
         return
-    path = write_page(output or Path(f"explain-{found.trial}.html"), found, told)
-    show(*(_line(one) for one in told), f"wrote {path}; it opens in any browser, without a network")
+    path = write_page(output or Path(f"explain-{record.trial}.html"), record, explanations)
+    lines = [_line(explanation) for explanation in explanations]
+    show(*lines, f"wrote {path}; open it in a browser; it needs no network connection")
 
 
-def _line(one: dict[str, Any]) -> str:
-    words = ", ".join(f"{word['word']} {word['drop']:+.3f}" for word in one["words"]) or "no words of its own"
-    return f"{one['class']}: PR-AUC {one['pr_auc']:.3f}; without a word it falls by: {words}"
+def _line(explanation: dict[str, Any]) -> str:
+    drops = (
+        ", ".join(f"{word['word']} {word['drop']:+.3f}" for word in explanation["words"])
+        or "the text encoder uses no single words"
+    )
+    return f"{explanation['class']}: PR-AUC {explanation['pr_auc']:.3f}; drop without each word: {drops}"

@@ -1,4 +1,4 @@
-"""Commands that ask the database: results best, list, show, pareto, query, sql, compare, curve."""
+"""Commands that query the database: results best, list, show, pareto, query, sql, compare, curve."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,9 @@ from .options import (
     MaxMemory,
     MaxParams,
     Run,
+    TrialName,
     budget_of,
-    reading,
+    open_read_only,
     show,
     show_json,
 )
@@ -23,20 +24,22 @@ from .options import (
 if TYPE_CHECKING:
     from ...results.database.records import Trial
 
-WIDEST = 36  # characters of an architecture on one line, side by side with others
-Trials = Annotated[list[str], typer.Argument(metavar="TRIAL...", help="Ids, as in 17; or RUN:NUMBER; or fingerprints.")]
+MAX_COLUMN_WIDTH = 36  # characters of an architecture on one line; narrow, because compare has a column per trial
+Trials = Annotated[
+    list[str], typer.Argument(metavar="TRIAL...", help="Trials: ids such as 17, RUN:NUMBER, or fingerprints.")
+]
 
 
 NOTHING_USABLE = 3
 
-results = typer.Typer(help="Ask the results database.", no_args_is_help=True)
+results = typer.Typer(help="Query the results database.", no_args_is_help=True)
 
 
 @results.command()
 def best(
-    top: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="The number of networks to show.")] = 1,
     run: Run = None,
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Use only runs on this data set.")] = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
@@ -45,23 +48,30 @@ def best(
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Show the best networks inside a budget, by validation accuracy."""
+    """Show the best networks within a budget.
+
+    They are ranked by validation accuracy.
+
+    Example: archsieve results best --max-params 60k --top 3
+    """
     from ...results.query.best import best as query_best
     from ...results.query.best import why_none
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
-    with reading(database) as store:
+    with open_read_only(database) as store:
         trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top)
         why = "" if trials else why_none(store, budget, run, dataset)
-    answer(trials, as_json, f"best under {budget}, by validation accuracy", why)
+    print_trials(trials, as_json, f"best under {budget}, by validation accuracy", why)
 
 
 @results.command("list")
 def list_trials(
     run: Run = None,
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this data set.")] = None,
-    sort: Annotated[str, typer.Option(help="Sort key; a leading - turns it round.")] = "-val_accuracy",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Use only runs on this data set.")] = None,
+    sort: Annotated[
+        str, typer.Option(help="The column to sort by; a leading - puts the largest first.")
+    ] = "-val_accuracy",
+    limit: Annotated[int | None, typer.Option(min=1, help="The largest number of trials to show.")] = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
@@ -70,19 +80,22 @@ def list_trials(
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """List trials in any state."""
+    """List trials in any state, failed ones included.
+
+    Example: archsieve results list --sort params --limit 10
+    """
     from ...results.query.best import listing, why_none
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
-    with reading(database) as store:
+    with open_read_only(database) as store:
         trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
         why = "" if trials else why_none(store, budget, run, dataset)
-    answer(trials, as_json, f"{len(trials)} trials, sorted by {sort}", why)
+    print_trials(trials, as_json, f"{len(trials)} trials, sorted by {sort}", why)
 
 
 @results.command()
 def pareto(
-    objectives: Annotated[str, typer.Option(help="What to trade off.")] = "val_accuracy,macs",
+    objectives: Annotated[str, typer.Option(help="The objectives, separated by commas.")] = "val_accuracy,macs",
     run: Run = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
@@ -92,24 +105,32 @@ def pareto(
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Show the trials that no other one beats in all objectives."""
+    """Show the Pareto front: trials that no other trial dominates.
+
+    Example: archsieve results pareto --objectives val_accuracy,params
+    """
     from ...results.query.best import why_none
     from ...results.query.pareto_sql import front
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
-    with reading(database) as store:
+    with open_read_only(database) as store:
         trials = front(store, objectives.split(","), budget=budget, run=run)
         why = "" if trials else why_none(store, budget, run)
-    answer(trials, as_json, f"Pareto front of {objectives}", why)
+    print_trials(trials, as_json, f"Pareto front of {objectives}", why)
 
 
 @results.command("show")
 def show_trial(
-    trial: Annotated[str, typer.Argument(help="The trial's id, RUN:NUMBER, or a fingerprint.")],
+    trial: TrialName,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Show one trial: its figures, recipe, layers and findings; with --json its curve too."""
+    """Show one trial: metrics, recipe, layers and findings.
+
+    With --json the learning curve is included.
+
+    Example: archsieve results show digits:0
+    """
     from ...results.analysis.health import findings_of
     from ...results.database.latency_records import measurements
     from ...results.database.proxy_records import scores_of
@@ -118,43 +139,43 @@ def show_trial(
     from ...results.query.trial_name import trial_named
     from ...spaces.architectures.cost import cost, layer_costs
     from ...spaces.architectures.recorded import architecture_or_none
-    from .tables import latency_words, layers_table, trials_table
+    from .tables import latency_line, layers_table, trials_table
     from .trial_json import json_curve, json_row, trial_json
-    from .zero_shot_tables import zero_shot_words
+    from .zero_shot_tables import zero_shot_trial_texts
 
-    with reading(database) as store:
-        found = trial_named(store, trial)
-        curve = store.curve(found.trial)
-        measured = measurements(store, found.run, trial_id=found.trial)
-        proxies = scores_of(store, found.run, found.fingerprint)
-        table = table_of(store, found.run)
-        health = findings_of(store, found.run, trial_id=found.trial).get(found.trial, [])
-        lrs = lrs_found(store, found.run, found.trial)
-        augmented = augmentation_cost(store, found.run, found.trial)
-        layers = store.layers(found.fingerprint)
-    architecture = architecture_or_none(found.architecture)
+    with open_read_only(database) as store:
+        record = trial_named(store, trial)
+        curve = store.curve(record.trial)
+        measured = measurements(store, record.run, trial_id=record.trial)
+        proxies = scores_of(store, record.run, record.fingerprint)
+        table = table_of(store, record.run)
+        health = findings_of(store, record.run, trial_id=record.trial).get(record.trial, [])
+        lrs = lrs_found(store, record.run, record.trial)
+        augmented = augmentation_cost(store, record.run, record.trial)
+        layers = store.layers(record.fingerprint)
+    architecture = architecture_or_none(record.architecture)
     if as_json:
         more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
         more["findings"] = [vars(finding) for finding in health]
         more |= {"lrs_found": lrs, "augmentation_cost": augmented}
-        show_json({**trial_json(found), "layers": layers, "curve": json_curve(curve), **more})
+        show_json({**trial_json(record), "layers": layers, "curve": json_curve(curve), **more})
         return
-    facts = (f"{name}: {value}" for name, value in trial_json(found).items() if not isinstance(value, dict | None))
-    recipe = (f"recipe.{name}: {value}" for name, value in found.recipe.items() if value is not None)
-    show(trials_table([found]))
+    facts = (f"{name}: {value}" for name, value in trial_json(record).items() if not isinstance(value, dict | None))
+    recipe = (f"recipe.{name}: {value}" for name, value in record.recipe.items() if value is not None)
+    show(trials_table([record]))
     if architecture is not None:  # the code of its own blocks may not be here
         show(layers_table(layer_costs(architecture), cost(architecture), "layers"))
     show(*facts, *recipe)
-    show(*zero_shot_words(found, curve, table))
-    show(*map(latency_words, measured), *(f"proxy {name}: {said}" for name, said in proxies.items()))
-    show(*(f"lr found: {told['lr']:g}, the first of {len(told['tries'])} tried that trains" for told in lrs))
+    show(*zero_shot_trial_texts(record, curve, table))
+    show(*map(latency_line, measured), *(f"proxy {name}: {score}" for name, score in proxies.items()))
+    show(*(f"lr found: {entry['lr']:g}, the first of {len(entry['tries'])} tried that trains" for entry in lrs))
     if augmented is not None:
         show("augmentation: {batch_ms:.3g} ms a batch of {batch_size} on {device}".format(**augmented))
     show(*(f"finding {finding.kind}: {finding.said}" for finding in health))
 
 
-def answer(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
-    """Print ``trials``; without one, say why on stderr and end with exit code 3."""
+def print_trials(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
+    """Print ``trials``; where there are none, print ``why_none`` on stderr and exit with code 3."""
     if as_json:
         from .trial_json import trial_json
 
@@ -163,60 +184,76 @@ def answer(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
         from .tables import trials_table
 
         show(trials_table(trials, title))
+    # printed after the JSON: scripts get an empty list on stdout and the reason on stderr
     if not trials:
         typer.echo(why_none, err=True)
         raise typer.Exit(NOTHING_USABLE)
 
 
 def query(
-    question: Annotated[str, typer.Argument(help='A condition, as in "val_accuracy > 0.9 and params < 5M".')],
+    condition: Annotated[str, typer.Argument(help='A condition such as "val_accuracy > 0.9 and params < 5M".')],
     run: Run = None,
-    sort: Annotated[str, typer.Option(help="A column; a leading - puts the largest first.")] = "-val_accuracy",
-    top: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    sort: Annotated[
+        str, typer.Option(help="The column to sort by; a leading - puts the largest first.")
+    ] = "-val_accuracy",
+    top: Annotated[int, typer.Option(min=1, help="The largest number of trials to show.")] = 20,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Show the trials that a condition holds for, in any state.
+    """Show the trials that match a condition, in any state.
 
-    Columns: those of results list, and recipe.lr, choices.KEY, run, dataset, searcher, depth, flops. Numbers take k, M,
-    G and T; texts stand in quotes. Conditions: = != < <= > >=, in (...), like "digits%", is null, and, or, not, ( ).
+    Columns: those of results list, and recipe.KEY, choices.KEY, run, dataset, searcher, depth, flops. Numbers can end
+    in k, M, G or T; text is written in quotes. Operators: = != < <= > >=, in (...), like "digits%", is null, and, or,
+    not, ( ).
+
+    Example: archsieve results query "params < 45k" --sort macs
     """
     from ...results.query.expression_query import ask
 
-    with reading(database) as store:
-        found = ask(store, question, run=run, sort=sort, top=top)
-    answer(list(found.trials), as_json, f"{found.matching} trials match, sorted by {sort}", found.why_none)
-    if found.matching > len(found.trials):
-        typer.echo(f"the first {len(found.trials)} of {found.matching} are shown; for more: --top", err=True)
+    with open_read_only(database) as store:
+        answer = ask(store, condition, run=run, sort=sort, top=top)
+    print_trials(list(answer.trials), as_json, f"{answer.matching} trials match, sorted by {sort}", answer.why_none)
+    if answer.matching > len(answer.trials):
+        typer.echo(
+            f"showing the first {len(answer.trials)} of {answer.matching} trials; use --top to show more", err=True
+        )
 
 
 def sql(
     statement: Annotated[
-        str, typer.Argument(help='One statement, as in "SELECT state, count(*) FROM trial GROUP BY 1".')
+        str, typer.Argument(help='One statement such as "SELECT state, count(*) FROM trial GROUP BY 1".')
     ],
-    rows: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many rows.")] = 1000,
-    timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds that it may take.")] = 5,
+    rows: Annotated[int, typer.Option(min=1, max=100_000, help="The largest number of rows to show.")] = 1000,
+    timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="The time limit in seconds.")] = 5,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Ask in SQL: one statement that only reads. The tables are described in docs/database.md."""
+    """Run one read-only SQL statement.
+
+    The tables are described in docs/database.md.
+
+    Example: archsieve results sql "SELECT count(*) FROM trial WHERE params < 50000"
+    """
     from ...results.query.read_only_sql import ask_sql
     from .tables import table
 
-    with reading(database) as store:
-        found = ask_sql(store, statement, timeout_s=timeout, rows=rows)
+    with open_read_only(database) as store:
+        answer = ask_sql(store, statement, timeout_s=timeout, rows=rows)
     if as_json:
-        show_json([dict(zip(found.columns, map(_plain, row), strict=True)) for row in found.rows])
+        show_json([dict(zip(answer.columns, map(_plain, row), strict=True)) for row in answer.rows])
     else:
-        cells = [["" if value is None else str(_plain(value)) for value in row] for row in found.rows]
-        words = [name for i, name in enumerate(found.columns) if any(isinstance(row[i], str) for row in found.rows)]
-        show(table("", found.columns, cells, left=words))
-    if found.more:
-        typer.echo(f"the first {rows} rows are shown; for more: --rows", err=True)
+        cells = [["" if value is None else str(_plain(value)) for value in row] for row in answer.rows]
+        text = [name for i, name in enumerate(answer.columns) if any(isinstance(row[i], str) for row in answer.rows)]
+        show(table("", answer.columns, cells, left=text))
+    if answer.more:
+        typer.echo(f"showing the first {rows} rows; use --rows to show more", err=True)
 
 
 def compare(names: Trials, database: Database = DATABASE, as_json: Json = False) -> None:
-    """Set trials side by side: figures, costs, and the recipe and choices in which they differ."""
+    """Compare trials: metrics, costs, recipe and choices.
+
+    Example: archsieve results compare digits:0 digits:1
+    """
     from ...results.query.comparison import compare as side_by_side
 
     trials = _named(names, database)
@@ -231,36 +268,40 @@ def compare(names: Trials, database: Database = DATABASE, as_json: Json = False)
     from .tables import table
 
     headers = ("", *(f"trial {trial.trial}" for trial in trials), "")
-    networks = ("architecture", *(fill(_words(trial), WIDEST) for trial in trials), "")
-    seeds_plain = [(row, str if row.name == "seed" else _cell) for row in rows]
-    cells = [(_label(row), *map(shown, row.values), "differs" if row.differs else "") for row, shown in seeds_plain]
+    networks = ("architecture", *(fill(_architecture_text(trial), MAX_COLUMN_WIDTH) for trial in trials), "")
+    # a seed is a name, not a quantity: it has no thousands separators
+    formats = [(row, str if row.name == "seed" else _cell) for row in rows]
+    cells = [(_label(row), *map(cell, row.values), "differs" if row.differs else "") for row, cell in formats]
     show(table("", headers, [networks, *cells], left=("",)))
 
 
 def curve(
     names: Trials,
-    metric: Annotated[str, typer.Option(help="Which figure.")] = "val_accuracy",
+    metric: Annotated[str, typer.Option(help="The metric to show.")] = "val_accuracy",
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Show a figure of trials, epoch by epoch."""
+    """Show a metric of trials for each epoch.
+
+    Example: archsieve results curve digits:0 digits:1 --metric val_loss
+    """
     from ...spaces.parameters.lookup import unknown
     from .tables import table
     from .trial_json import json_curve
 
     trials = _named(names, database)
-    with reading(database) as store:
+    with open_read_only(database) as store:
         curves = {trial.trial: store.curve(trial.trial) for trial in trials}
     if as_json:
         show_json([{**_entry(t), "curve": json_curve(curves[t.trial])} for t in trials])
         return
-    recorded = sorted({name for found in curves.values() for name in found})
+    recorded = sorted({name for curve in curves.values() for name in curve})
     if not recorded:
-        typer.echo("no epoch of these trials is recorded", err=True)
+        typer.echo("these trials have no recorded epoch", err=True)
         raise typer.Exit(NOTHING_USABLE)
     if metric not in recorded:
         raise ValueError(unknown("metric", metric, recorded))
-    columns = {trial_id: dict(found.get(metric, [])) for trial_id, found in curves.items()}
+    columns = {trial_id: dict(curve.get(metric, [])) for trial_id, curve in curves.items()}
     epochs = sorted({epoch for values in columns.values() for epoch in values})
     cells = [[str(epoch), *(_cell(values.get(epoch)) for values in columns.values())] for epoch in epochs]
     show(table(metric, ("epoch", *(f"trial {trial_id}" for trial_id in columns)), cells, left=()))
@@ -269,7 +310,7 @@ def curve(
 def _named(names: list[str], database: Any) -> list["Trial"]:
     from ...results.query.trial_name import trial_named
 
-    with reading(database) as store:
+    with open_read_only(database) as store:
         return [trial_named(store, name) for name in names]
 
 
@@ -281,7 +322,7 @@ def _by(ids: list[str], values: tuple[Any, ...]) -> dict[str, Any]:
     return {"values": dict(zip(ids, values, strict=True))}
 
 
-def _words(trial: "Trial") -> str:
+def _architecture_text(trial: "Trial") -> str:
     from ...spaces.architectures.recorded import describe_recorded
 
     return describe_recorded(trial.architecture)
@@ -292,12 +333,14 @@ def _label(row: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, bool | None):
+    if isinstance(value, bool | None):  # before int, because a bool is an int, too
         return "" if value is None else str(value).lower()
     if isinstance(value, float):
+        # four decimals would show a small learning rate as 0.0000
         return f"{value:.4g}" if abs(value) < 0.01 else f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _plain(value: Any) -> Any:
+    """Return a value of SQL as one that JSON can encode; PostgreSQL also returns dates and decimal numbers."""
     return value if value is None or isinstance(value, int | float | str) else str(value)

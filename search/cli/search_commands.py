@@ -1,4 +1,4 @@
-"""Commands that search: search, status, init."""
+"""Commands that run searches: search, resume, status, init."""
 
 import gc
 from pathlib import Path
@@ -9,27 +9,44 @@ import typer
 from .options import DATABASE, Database, Json, show, show_json
 
 NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
-EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by why a run was stopped
+EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by the reason why a run stopped
+
+
+SearchFilePath = Annotated[Path, typer.Argument(metavar="FILE", help="The search file (TOML).")]
+Cache = Annotated[
+    bool,
+    typer.Option("--cache/--no-cache", help="Reuse results that an earlier run trained, or train everything again."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key of the file, such as -s recipe.epochs=5."),
+]
+Name = Annotated[str | None, typer.Option(help="The name of the run. Default: the name in the search file.")]
+OutputFolder = Annotated[Path, typer.Option(help="The folder for all output of runs.")]
+Address = Annotated[str | None, typer.Option(help="The address of a Ray cluster: auto or HOST:PORT.")]
+Top = Annotated[int, typer.Option(min=1, help="The number of best networks to show.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the search would do; start and write nothing.")]
 
 
 def search(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The search file (TOML).")],
-    cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Take over what an earlier run has trained, or train all again.")
-    ] = True,
-    settings: Annotated[
-        list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key: -s recipe.epochs=5")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run; the file's own by default.")] = None,
+    file: SearchFilePath,
+    cache: Cache = True,
+    settings: Settings = None,
+    name: Name = None,
     database: Database = DATABASE,
-    runs: Annotated[Path, typer.Option(help="The folder that everything is written to.")] = Path("runs"),
-    address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, or host:port.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the best to show.")] = 5,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen: start and write nothing.")] = False,
+    runs: OutputFolder = Path("runs"),
+    address: Address = None,
+    top: Top = 5,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Run the search that FILE describes, and show the best networks under its budget."""
+    """Run the search of a search file and show the best networks.
+
+    Ctrl-C stops the search; `archsieve resume` continues it.
+
+    Example: archsieve search examples/digits.toml -s search.trials=4
+    """
     gc.enable()
     from rich.console import Console
 
@@ -37,112 +54,122 @@ def search(
     from ..experiment.dry_run import notes
     from ..experiment.search_file import load_experiment, overridden_twice
     from ..runs.session import search as run_search
-    from .progress import shown
+    from .progress import show_progress
 
-    for said in overridden_twice(settings or ()):
-        typer.echo(f"note: {said}", err=True)
+    for note in overridden_twice(settings or ()):
+        typer.echo(f"note: {note}", err=True)
     experiment = load_experiment(file, [*(settings or ()), *([] if cache else ["search.cache=false"])])
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
     if dry_run:
-        _forecast(experiment, run, _beside(runs, database, context), address, as_json)
+        _show_forecast(experiment, run, _database(runs, database, context), address, as_json)
         return
     console = Console(stderr=True)
-    trials = experiment.file.search.trials
-    console.print(_opening(experiment), highlight=False, markup=False)
-    for said in notes(experiment):
-        typer.echo(f"note: {said}", err=True)
-    with shown(console, trials) as progress:
+    console.print(_introduction(experiment), highlight=False, markup=False)
+    for note in notes(experiment):
+        typer.echo(f"note: {note}", err=True)
+    with show_progress(console, experiment.file.search.trials) as progress:
         outcome = run_search(
             experiment,
             name=run,
-            database=_beside(runs, database, context),
+            database=_database(runs, database, context),
             runs=runs,
             address=address,
             top=top,
             on_change=progress.update,
         )
-    _close(outcome, as_json)
+    _show_outcome(outcome, as_json)
 
 
 def resume(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="The run to go on with.")],
-    trials: Annotated[str | None, typer.Option(help="A new total, as in 48, or more, as in +24.")] = None,
+    run: Annotated[str, typer.Argument(help="The name of the run.")],
+    trials: Annotated[
+        str | None, typer.Option(help="The new total, such as 48, or additional trials, such as +24.")
+    ] = None,
     database: Database = DATABASE,
-    runs: Annotated[Path, typer.Option(help="The folder that everything is written to.")] = Path("runs"),
-    address: Annotated[str | None, typer.Option(help="A Ray cluster: auto, or host:port.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the best to show.")] = 5,
+    runs: OutputFolder = Path("runs"),
+    address: Address = None,
+    top: Top = 5,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was stopped or killed; nothing that ended is trained again."""
-    gc.enable()
+    """Continue a run that was stopped or killed, or add trials.
+
+    Finished trials are not trained again.
+
+    Example: archsieve resume digits --trials +24
+    """
+    gc.enable()  # main() disables it for a fast start; a run lasts too long for that
     from rich.console import Console
 
     from ..experiment.experiment import file_of
     from ..runs.session import resume as resume_run
-    from .options import reading
-    from .progress import shown
+    from .options import open_read_only
+    from .progress import show_progress
 
-    database = _beside(runs, database, context)
-    with reading(database) as store:
+    database = _database(runs, database, context)
+    with open_read_only(database) as store:
         total = _total(trials, file_of(store.run(run)).search.trials)
-    with shown(Console(stderr=True), total) as progress:
+    with show_progress(Console(stderr=True), total) as progress:
         outcome = resume_run(
             run, trials=total, database=database, runs=runs, address=address, top=top, on_change=progress.update
         )
-    _close(outcome, as_json)
+    _show_outcome(outcome, as_json)
 
 
-def _forecast(experiment: Any, run: str, database: Any, address: str | None, as_json: bool) -> None:
-    """Say what a search would do; a name that is taken is refused as the search would refuse it."""
+def _show_forecast(experiment: Any, run: str, database: Any, address: str | None, as_json: bool) -> None:
+    """Print what a search would do; raise ``ValueError`` for the name of an existing run, as the search would."""
     from contextlib import suppress
 
     from ...results.database.errors import NoStoreError
     from ..experiment.dry_run import forecast, forecast_lines
     from ..runs.session import check_free
 
-    with suppress(NoStoreError):
+    with suppress(NoStoreError):  # a first search has no database yet, so its name is free
         check_free(database, run, experiment)
-    told = forecast(experiment, run, elsewhere=address is not None)
+    report = forecast(experiment, run, elsewhere=address is not None)
     if as_json:
-        show_json(told)
+        show_json(report)
     else:
-        show(*forecast_lines(told))
+        show(*forecast_lines(report))
 
 
-def _beside(runs: Path, database: Any, context: typer.Context) -> Any:
-    """The database; where none was named, that of the folder of the runs."""
+def _database(runs: Path, database: Any, context: typer.Context) -> Any:
+    """Return the database that --db or ARCHSIEVE_DB names; without either, the one in the folder of the runs."""
+    # --runs alone moves the database as well: a run and its files stay together
     source = context.get_parameter_source("database")
     return runs / DATABASE.name if source is not None and source.name == "DEFAULT" else database
 
 
 def _total(trials: str | None, before: int) -> int:
-    """The total that ``48`` or ``+24`` asks for."""
+    """Return the new number of trials from ``48`` (a total) or ``+24`` (in addition to ``before``)."""
     try:
-        asked = int(trials or "+0")
+        number = int(trials or "+0")  # int accepts a leading +
     except ValueError:
-        raise ValueError(f"--trials is a total or an addition, as in 48 or +24, but got {trials!r}") from None
-    return before + asked if trials is None or trials.startswith("+") else asked
+        raise ValueError(
+            f"--trials must be a total such as 48 or an addition such as +24, but got {trials!r}"
+        ) from None
+    return before + number if trials is None or trials.startswith("+") else number
 
 
-def _opening(experiment: Any) -> str:
-    """What is about to happen, in two lines."""
+def _introduction(experiment: Any) -> str:
+    """Return what the search is about to do: the space, the budget, the trials."""
     file, sieve = experiment.file, experiment.sieve
     return (
         f"{sieve.size:,} distinct architectures in the space {sieve.space.name!r}; budget: {experiment.budget}\n"
         f"{file.search.trials} trials by {file.search.searcher} on {file.data.name}, "
-        f"seed {file.search.seed}; starting Ray{_afterwards(experiment)}"
+        f"seed {file.search.seed}; starting Ray{_final_step(experiment)}"
     )
 
 
-def _afterwards(experiment: Any) -> str:
-    """What comes when the trials have ended."""
+def _final_step(experiment: Any) -> str:
+    """Return what a zero-shot search does after its trials; an empty text for other searches."""
     if experiment.task.name != "zero-shot":
         return ""
-    return "\nthen the best is trained on all seen classes and tested once, beside the baselines: another while"
+    return "\nafter the trials the best model is trained on all seen classes and tested once with the baselines"
 
 
-def _close(outcome: Any, as_json: bool) -> None:
+def _show_outcome(outcome: Any, as_json: bool) -> None:
+    """Print the result of a run; exit with a code other than 0 where it stopped early or has no usable trial."""
     from .trial_json import trial_json
 
     if as_json:
@@ -164,43 +191,46 @@ def _close(outcome: Any, as_json: bool) -> None:
         )
     elif outcome.best:
         _show_best(outcome)
+    # after the result: what was found before the stop is printed in any case
     if not outcome.complete:
-        _close_early(outcome)
+        _exit_early(outcome)
     if not outcome.best:
-        typer.echo(f"no network was found: {_why_none(outcome)}", err=True)
+        typer.echo(f"no usable network: {_why_none(outcome)}", err=True)
         raise typer.Exit(NOTHING_USABLE)
 
 
-def _close_early(outcome: Any) -> None:
-    """Say why a run ended before its last trial and how to go on, and exit by it."""
+def _exit_early(outcome: Any) -> None:
+    """Print why a run ended before its last trial and how to continue it, and exit with the matching code."""
     stop = outcome.stop
     why = f"{stop.reason}\n{stop.detail}".rstrip() if stop is not None else "stopped"
-    typer.echo(f"{why}\nthe run ended before its last trial; go on with: archsieve resume {outcome.run}", err=True)
+    typer.echo(
+        f"{why}\nthe run ended before its last trial; continue it with: archsieve resume {outcome.run}", err=True
+    )
     raise typer.Exit(EXIT_CODES.get(stop.kind, RESUMABLE) if stop is not None else RESUMABLE)
 
 
 def _why_none(outcome: Any) -> str:
     total = len(outcome.trials)
     if not outcome.failed:
-        return f"0 of {total} trials have a result under the budget{_slow(outcome)}; they are all in {outcome.report}"
+        return f"0 of {total} trials have a result within the budget{_too_slow(outcome)}; see {outcome.report}"
     return (
-        f"{len(outcome.failed)} of {total} trials failed, most often because of: {outcome.common_reason}"
-        f"{_slow(outcome)}\nthe failures are in {outcome.report}"
+        f"{len(outcome.failed)} of {total} trials failed; the most frequent reason is: {outcome.common_reason}"
+        f"{_too_slow(outcome)}\nthe failures are listed in {outcome.report}"
     )
 
 
-def _slow(outcome: Any) -> str:
-    """How many trials met the latency as predicted and broke it as measured."""
+def _too_slow(outcome: Any) -> str:
+    """Return how many trials exceeded the latency limit when measured, although their prediction met it."""
     return f", {len(outcome.too_slow)} measured too slow" if outcome.too_slow else ""
 
 
 def _exhausted(outcome: Any) -> str:
-    """Why the searcher had nothing more to propose."""
+    """Return why the searcher had no further proposal."""
     from ...results.database.records import FailKind
 
     if any(trial.fail_kind is FailKind.OOM for trial in outcome.trials):
-        return "every architecture inside the budget and below what ran out of memory has been tried"
-    return "every architecture inside the budget has been tried"
+        return "every architecture within the budget that needs less memory than the failed ones has been tried"
+    return "every architecture within the budget has been tried"
 
 
 def _show_best(outcome: Any) -> None:
@@ -212,8 +242,8 @@ def _show_best(outcome: Any) -> None:
 
     best = outcome.best[0]
     architecture = Architecture.from_json(best.architecture)
-    tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used to choose)"
-    failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + _slow(outcome)
+    tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used for selection)"
+    failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + _too_slow(outcome)
     ended = f"; {_exhausted(outcome)}" if outcome.exhausted else ""
     limit_ms = outcome.budget.latency_ms
     timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"
@@ -225,22 +255,26 @@ def _show_best(outcome: Any) -> None:
         UNITS,
         *(zero_shot_texts(outcome.zero_shot) if outcome.zero_shot else filter(None, [outcome.not_tested])),
         f"report:   {outcome.report}\ndatabase: {outcome.database}\n"
-        f"ask it:   archsieve results best --run {outcome.run} --max-params {best.params}{timed}",
+        f"query:    archsieve results best --run {outcome.run} --max-params {best.params}{timed}",
     )
 
 
 def status(
-    run: Annotated[str | None, typer.Argument(help="One run; all of them where left out.")] = None,
+    run: Annotated[str | None, typer.Argument(help="The name of a run. Default: all runs.")] = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
-    """Say how far the runs have come."""
+    """Show the progress of runs.
+
+    Example: archsieve status digits
+    """
     from ...results.query.best import best
     from ...results.query.budget_filter import budget_in
-    from .options import reading
+    from .options import open_read_only
 
-    with reading(database) as store:
+    with open_read_only(database) as store:
         records = [store.run(run)] if run is not None else store.runs()
+        # each run has its own budget, so its best trial is looked up within that budget
         bests = {r.name: next(iter(best(store, budget=budget_in(r.config), run=r.name)), None) for r in records}
     rows = [
         {
@@ -250,8 +284,8 @@ def status(
             "trials": record.trials,
             "of": record.config.get("search", {}).get("trials", record.trials),
             **{state.value: count for state, count in record.counts.items()},
-            "val_accuracy": found.val_accuracy if (found := bests[record.name]) else None,
-            "trial": found.trial if found else None,
+            "val_accuracy": top.val_accuracy if (top := bests[record.name]) else None,
+            "trial": top.trial if top else None,
         }
         for record in records
     ]
@@ -260,27 +294,37 @@ def status(
         return
     for row in rows:
         states = ", ".join(f"{row[s]} {s}" for s in ("completed", "stopped_early", "failed", "running") if row.get(s))
-        best_words = "" if row["trial"] is None else f"; best {row['val_accuracy']:.4f} (trial {row['trial']})"
-        show(f"{row['run']}: {row['status']}, {row['trials']} of {row['of']} trials ({states or 'none'}){best_words}")
+        best_text = "" if row["trial"] is None else f"; best {row['val_accuracy']:.4f} (trial {row['trial']})"
+        show(f"{row['run']}: {row['status']}, {row['trials']} of {row['of']} trials ({states or 'none'}){best_text}")
 
 
 def init(
-    data: Annotated[str, typer.Argument(help="A data set of the table, or imagefolder.")] = "digits",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it.")] = None,
-    path: Annotated[str | None, typer.Option(help="Where the data lie.")] = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="Side in pixels, for an image folder.")] = None,
-    texts: Annotated[str | None, typer.Option(help="A folder of CLASS.txt, for zero-shot learning.")] = None,
+    data: Annotated[str, typer.Argument(help="The name of a data set, or imagefolder.")] = "digits",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: DATA.toml.")
+    ] = None,
+    path: Annotated[str | None, typer.Option(help="The folder of the data.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="The side of images in pixels, for an image folder.")
+    ] = None,
+    texts: Annotated[
+        str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")
+    ] = None,
 ) -> None:
-    """Write a commented search file for a data set."""
+    """Write a search file that explains each key.
+
+    Example: archsieve init cifar10 --path data -o cifar10.toml
+    """
     from ..experiment.template import search_file_text
 
     target = output or Path(f"{data}.toml")
     text = search_file_text(data, path=path, image_size=image_size, texts=texts)
     try:
+        # mode x fails for an existing file, which may have changes of the user
         with target.open("x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise ValueError(f"{target} exists and is left as it is; name another file with -o") from None
+        raise ValueError(f"{target} exists already and was not changed; use another file with -o") from None
     except FileNotFoundError:
-        raise ValueError(f"there is no folder {target.parent} for {target.name}; make it first") from None
+        raise ValueError(f"the folder {target.parent} of {target.name} does not exist; create it first") from None
     show(f"wrote {target}; run it with: archsieve search {target}")

@@ -1,4 +1,4 @@
-"""The command that looks at a space: its size, what fits a budget, samples. It trains nothing."""
+"""The command that describes a search space: its size, how much fits a budget, samples. It trains nothing."""
 
 import random
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,33 +27,41 @@ if TYPE_CHECKING:
 
 
 def space(
-    name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A search file, or a space of the catalogue.")],
-    count: Annotated[bool, typer.Option("--count", help="Count what fits, and show how its cost is spread.")] = False,
-    sample: Annotated[int, typer.Option(min=0, help="Draw so many architectures from inside the budget.")] = 0,
-    by: Annotated[str, typer.Option(help="How to draw: uniform, or log-macs.")] = "uniform",
+    name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A search file, or the name of a space.")],
+    count: Annotated[
+        bool, typer.Option("--count", help="Count what fits the budget and show a histogram of its costs.")
+    ] = False,
+    sample: Annotated[int, typer.Option(min=0, help="Draw this many architectures inside the budget.")] = 0,
+    by: Annotated[str, typer.Option(help="The distribution of the sample: uniform or log-macs.")] = "uniform",
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
     shape: Input = None,
     classes: Classes = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the sample.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Say how large a space is, how much of it fits a budget, and what its cheapest and dearest cost."""
+    """Show the size of a search space and how much fits a budget.
+
+    The cheapest and the most expensive architectures are shown as well.
+
+    Example: archsieve space mixed --max-params 60k --sample 3
+    """
     from ...spaces.constrained.feasibility import check_feasible
 
-    given = budget_of(max_params, max_macs, max_activations, max_memory)
-    sieve, note = _sieve(name, given, input_shape_of(shape), classes)
-    check_feasible(sieve)
-    told = _told(sieve, count or bool(given.limits()), sample, seed, by)
+    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    sieve, note = _constrained_space(name, budget, input_shape_of(shape), classes)
+    check_feasible(sieve)  # an impossible budget is an error that names the cheapest architecture
+    # with limits the question is how much fits them, so the space is counted without --count, too
+    values = _values(sieve, count or bool(budget.limits()), sample, seed, by)
     if as_json:
-        show_json(told)
+        show_json(values)
     else:
-        show(*_lines(sieve, told), *note)
+        show(*_lines(sieve, values), *note)
 
 
-def _told(sieve: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
+def _values(sieve: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
     from ...spaces.constrained.feasibility import cheapest, most_expensive
     from ...spaces.constrained.sampling import sample_one
 
@@ -66,13 +74,14 @@ def _told(sieve: "ConstrainedSpace", count: bool, sample: int, seed: int, by: st
         "budget": {name: high for name, (_, high) in sieve.budget.limits().items()},
         "size": sieve.size,
         **(_counted(sieve) if count else {}),
-        "cheapest": {by: _one(*cheapest(sieve, by)) for by in costs},
-        "dearest": {by: _one(*most_expensive(sieve, by)) for by in costs},
-        "sample": [_one(sample_one(sieve, rng, by)) for _ in range(sample)],
+        "cheapest": {by: _entry(*cheapest(sieve, by)) for by in costs},
+        "dearest": {by: _entry(*most_expensive(sieve, by)) for by in costs},
+        "sample": [_entry(sample_one(sieve, rng, by)) for _ in range(sample)],
     }
 
 
 def _counted(sieve: "ConstrainedSpace") -> dict[str, Any]:
+    """Return how much of the space fits, the options that never fit, and the histogram of multiply-accumulates."""
     from ...spaces.constrained.feasibility import dead_choices
     from ...spaces.constrained.sampling import count, histogram
 
@@ -88,64 +97,69 @@ def _counted(sieve: "ConstrainedSpace") -> dict[str, Any]:
     }
 
 
-def _lines(sieve: "ConstrainedSpace", told: dict[str, Any]) -> list[str]:
+def _lines(sieve: "ConstrainedSpace", values: dict[str, Any]) -> list[str]:
     from ...spaces.constrained.sampling import count
 
     lines = [f"space {sieve.space.name!r}: {sieve.size:,} distinct architectures; budget: {sieve.budget}"]
-    if "feasible" in told:
-        lines.append(f"inside the budget: {count(sieve)}, a share of {told['feasible_share']:.3g}")
-    for word in ("cheapest", "dearest"):
-        for by, found in told[word].items():
-            lines.append(f"{word} by {by}: params {found['params']:,}, macs {found['macs']:,}: {found['text']}")
+    if "feasible" in values:
+        lines.append(f"inside the budget: {count(sieve)}, a share of {values['feasible_share']:.3g}")
+    for key, label in (("cheapest", "cheapest"), ("dearest", "most expensive")):
+        for by, extreme in values[key].items():
+            lines.append(f"{label} by {by}: params {extreme['params']:,}, macs {extreme['macs']:,}: {extreme['text']}")
     dead: dict[str, list[str]] = {}
-    for choice in told.get("dead_choices", ()):
+    for choice in values.get("dead_choices", ()):
         dead.setdefault(choice["choice"], []).append(str(choice["option"]))
     lines += [f"never fits at {path}: {', '.join(options)}" for path, options in dead.items()]
-    lines += _bars(told.get("histogram", []))
-    return lines + [f"sample: params {s['params']:,}, macs {s['macs']:,}: {s['text']}" for s in told["sample"]]
+    lines += _bars(values.get("histogram", []))
+    return lines + [f"sample: params {s['params']:,}, macs {s['macs']:,}: {s['text']}" for s in values["sample"]]
 
 
 def _bars(rows: list[dict[str, Any]]) -> list[str]:
-    """The histogram as text: macs, a bar, how many architectures."""
+    """Return the histogram as text: a range of macs, a bar, the number of architectures."""
     from ...spaces.architectures.budget import format_count
 
-    most = max((row["architectures"] for row in rows), default=0)
+    largest = max((row["architectures"] for row in rows), default=0)
     return [
         f"macs {format_count(row['from']):>6} to {format_count(row['to']):<6} "
-        f"{'#' * round(40 * row['architectures'] / most):40} {_many(row['architectures'])}"
+        f"{'#' * round(40 * row['architectures'] / largest):40} {_count(row['architectures'])}"
         for row in rows
     ]
 
 
-def _many(architectures: int | float) -> str:
+def _count(architectures: int | float) -> str:
     return f"{architectures:,}" if isinstance(architectures, int) else f"about {architectures:.3g}"
 
 
-def _one(architecture: "Architecture", price: "Cost | None" = None) -> dict[str, Any]:
+def _entry(architecture: "Architecture", known_cost: "Cost | None" = None) -> dict[str, Any]:
     from ...spaces.architectures.cost import cost
 
     return {
         "text": str(architecture),
         "fingerprint": architecture.fingerprint,
-        **(price or cost(architecture)).to_json(),
+        **(known_cost or cost(architecture)).to_json(),
         "architecture": architecture.to_json(),
     }
 
 
-def _sieve(
-    name: str, given: Any, shape: tuple[int, int, int] | None, classes: int | None
+def _constrained_space(
+    name: str, budget: Any, shape: tuple[int, int, int] | None, classes: int | None
 ) -> "tuple[ConstrainedSpace, list[str]]":
-    """The sieve of a search file (its own budget where no option gives one) or of a named space; what to add to it."""
+    """Return the space of a search file or a named space under ``budget``, and notes to print.
+
+    The budget of the search file holds where the options set no limit.
+    """
     from ...spaces.constrained.constrained_space import ConstrainedSpace
 
     if is_file(name):
         from ..experiment.search_file import load_experiment
 
-        found = load_experiment(name)
-        whole = given if given.limits() else found.budget
-        left = found.task.remaining_budget(whole, found.space, found.recipes)
-        note = [] if left == whole else [f"this budget is what the recipe's largest head leaves of {whole}"]
-        return ConstrainedSpace(found.space, left, found.sieve.batch_size), note
+        experiment = load_experiment(name)
+        whole = budget if budget.limits() else experiment.budget
+        # the head of a zero-shot model counts towards the budget: reserve the largest head that the recipe allows
+        remaining = experiment.task.remaining_budget(whole, experiment.space, experiment.recipes)
+        note = f"this budget is {whole} without the largest head that the recipe allows"
+        notes = [] if remaining == whole else [note]
+        return ConstrainedSpace(experiment.space, remaining, experiment.sieve.batch_size), notes
     from ...spaces.search_space.named import named_space
 
-    return ConstrainedSpace(named_space(name, input_shape=shape, classes=classes), given), []
+    return ConstrainedSpace(named_space(name, input_shape=shape, classes=classes), budget), []

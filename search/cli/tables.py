@@ -1,4 +1,4 @@
-"""Tables: how trials, layers and costs are shown on the command line."""
+"""Tables of trials, layers and costs for the command line."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,16 +13,16 @@ from ...spaces.blocks.cost import Cost
 
 if TYPE_CHECKING:
     from ...results.database.latency_records import (
-        LatencyRecord,  # loads SQLAlchemy, which archsieve space does without
+        LatencyRecord,  # its module loads SQLAlchemy, which `archsieve space` does not need
     )
 
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
 ZERO_SHOT = ("form", "text", "k", "hidden", "loss", "calibration")
-WIDEST = 48  # characters of an architecture or a recipe on one line
+MAX_COLUMN_WIDTH = 48  # characters; longer architectures and recipes are wrapped
 
 
 def trials_table(trials: Iterable[Trial], title: str = "", without: Container[str] = ()) -> str:
-    """One row a trial: accuracy, costs, what it is; ``without`` the columns that say nothing here."""
+    """Return a table with one row for each trial; the columns named in ``without`` are left out."""
     rows = [
         {
             "trial": trial.trial,
@@ -33,18 +33,19 @@ def trials_table(trials: Iterable[Trial], title: str = "", without: Container[st
             "macs": f"{trial.macs:,}",
             "latency_ms": "" if trial.latency_ms is None else f"{trial.latency_ms:.3g}",
             "architecture": describe_recorded(trial.architecture),
-            "recipe": recipe_words(trial.recipe),
+            "recipe": recipe_line(trial.recipe),
         }
         for trial in trials
     ]
-    untimed = () if any(row["latency_ms"] for row in rows) else ("latency_ms",)
-    headers = [name for name in (rows[0] if rows else ()) if name not in without and name not in untimed]
+    # most searches have no latency limit: a column of empty cells would only make the table wider
+    empty = () if any(row["latency_ms"] for row in rows) else ("latency_ms",)
+    headers = [name for name in (rows[0] if rows else ()) if name not in without and name not in empty]
     cells = [[row[name] for name in headers] for row in rows]
     return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
 
 
-def shared_words(shared: Shared) -> list[str]:
-    """What the convolutions save by sharing their weights; nothing where there are none."""
+def shared_weights_line(shared: Shared) -> list[str]:
+    """Return a line on what convolutions save by sharing weights; an empty list for a network without convolutions."""
     weights, local = shared
     if not weights:
         return []
@@ -54,25 +55,25 @@ def shared_words(shared: Shared) -> list[str]:
     ]
 
 
-def recipe_words(recipe: Mapping[str, Any]) -> str:
-    """The parts of a recipe that are usually searched."""
+def recipe_line(recipe: Mapping[str, Any]) -> str:
+    """Return the recipe keys that are usually searched, as ``key=value`` pairs."""
     names = ("lr", "weight_decay", "dropout", "epochs", *(ZERO_SHOT if "form" in recipe else ()))
     values = {name: recipe[name] for name in names if name in recipe}
     return " ".join(f"{name}={value if isinstance(value, str) else f'{value:.3g}'}" for name, value in values.items())
 
 
-def latency_words(row: "LatencyRecord") -> str:
-    """A trial's measurement in a line: what was measured, what had been predicted, and on what."""
+def latency_line(row: "LatencyRecord") -> str:
+    """Return a trial's latency measurement in one line: measured and predicted milliseconds, machine and settings."""
     predicted = "" if row.predicted_ms is None else f", predicted {row.predicted_ms:.3g}"
     return (
         f"measured latency_ms: p50 {row.latency_ms_p50:.3g}, p90 {row.latency_ms_p90:.3g}{predicted} (batch "
-        f"{row.batch_size}, {row.precision}, {row.threads} threads, n = {row.n} after {row.warmup} to "
-        f"warm up, {row.machine}, torch {row.torch})"
+        f"{row.batch_size}, {row.precision}, {row.threads} threads, n = {row.n} after {row.warmup} "
+        f"warm-up passes, {row.machine}, torch {row.torch})"
     )
 
 
 def layers_table(layers: Sequence[LayerRow], total: Cost, title: str = "") -> str:
-    """One row for each layer that has parameters or multiply-accumulates, with its share of the whole."""
+    """Return a table with one row for each layer that has parameters or multiply-accumulates, and its share of them."""
     headers = ("layer", "block", "out_shape", "params", "share", "macs", "share", "activations")
     rows = [
         (
@@ -93,25 +94,27 @@ def layers_table(layers: Sequence[LayerRow], total: Cost, title: str = "") -> st
 
 
 def share(part: int, whole: int) -> str:
-    """``part`` of ``whole`` in per cent."""
+    """Return ``part`` of ``whole`` in percent; an empty text where ``whole`` is 0."""
     return f"{part / whole:.1%}" if whole else ""
 
 
-def cost_words(price: Cost) -> str:
-    """The costs in a line."""
-    memory = f"{format_count(price.memory_bytes)}B of training memory at batch {price.batch_size}"
-    return f"params {price.params:,}, macs {price.macs:,}, activations {price.activations:,}, {memory}"
+def cost_line(cost: Cost) -> str:
+    """Return the costs in one line."""
+    memory = f"{format_count(cost.memory_bytes)}B of training memory at batch {cost.batch_size}"
+    return f"params {cost.params:,}, macs {cost.macs:,}, activations {cost.activations:,}, {memory}"
 
 
 def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[Any]], left: Sequence[str]) -> str:
-    """``rows`` under ``headers`` in plain text, the columns named in ``left`` flush left, numbers flush right."""
-    long = ("architecture", "recipe")
+    """Return ``rows`` under ``headers`` as plain text; columns in ``left`` are left-aligned, others right-aligned."""
+    wrapped = ("architecture", "recipe")
     text = tabulate(
         rows,
         headers=headers,
         tablefmt="simple",
         colalign=["left" if name in left else "right" for name in headers] if rows else None,
-        maxcolwidths=[WIDEST if name in long else None for name in headers] if set(long) & set(headers) else None,
-        disable_numparse=True,
+        maxcolwidths=[MAX_COLUMN_WIDTH if name in wrapped else None for name in headers]
+        if set(wrapped) & set(headers)
+        else None,
+        disable_numparse=True,  # cells are formatted already; tabulate would remove their digits and commas
     )
     return f"{title}\n\n{text}\n" if title else f"{text}\n"

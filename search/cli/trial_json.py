@@ -1,4 +1,4 @@
-"""Trials as JSON, by the names used everywhere."""
+"""Trials as JSON, with the field names of the results database."""
 
 import math
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from ...results.database.records import Trial
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:
-    """A trial as JSON's own types, by the names used everywhere."""
+    """Return a trial as values that JSON can encode, with the field names of :class:`Trial` and ``val_error``."""
     values = {f.name: getattr(trial, f.name) for f in fields(trial)}
     return json_row({**values, "val_error": trial.val_error})
 
 
 def json_curve(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str, list[list[float | None]]]:
-    """A curve as JSON's own types: JSON has no NaN, so what is not finite is null."""
+    """Return a learning curve as values that JSON can encode; NaN and infinity, which JSON lacks, become null."""
     return {
         name: [[step, value if math.isfinite(value) else None] for step, value in points]
         for name, points in curve.items()
@@ -24,5 +24,5 @@ def json_curve(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str, list[l
 
 
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as JSON's own types: moments as texts."""
+    """Return a row as values that JSON can encode; dates become ISO 8601 text."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

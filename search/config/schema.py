@@ -1,4 +1,7 @@
-"""Sections: the tables of a search file, as pydantic models; each key has its default and its sentence."""
+"""The tables of a search file as pydantic models: each key with its type, default and description.
+
+``archsieve init`` and the reference page print the descriptions, so each is one sentence.
+"""
 
 from typing import Any, Literal
 
@@ -10,171 +13,224 @@ from ...spaces.search_space.space import Space
 MAX_TRIALS = 1_000_000
 MAX_SCORED = 100_000
 MAX_TIMED = 10_000
-MAX_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1  # the largest random_state that scikit-learn and NumPy accept
 
-WholeOrList = int | list[int]
+IntOrList = int | list[int]
 
 
 class Section(BaseModel):
-    """A table of the search file: strict types, unknown keys refused."""
+    """A table of the search file. Types are strict and unknown keys are errors, so that no typing error is ignored."""
 
+    # frozen: an experiment caches what it derives from the file
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class DataSection(Section):
-    """``[data]``: which pictures, and how they are split."""
+    """``[data]``: the images and their splits."""
 
-    name: str = Field(default="digits", description="a data set of the table, or imagefolder")
-    path: str | None = Field(default=None, description="where the files are, for all but digits")
-    image_size: int | None = Field(default=None, ge=1, description="side in pixels, for an image folder")
+    name: str = Field(default="digits", description="Name of a data set, or imagefolder for your own images.")
+    path: str | None = Field(default=None, description="Folder of the files; every data set except digits needs it.")
+    image_size: int | None = Field(
+        default=None, ge=1, description="Side of the square images in pixels; an image folder needs it."
+    )
     val_fraction: float = Field(
-        default=0.2, gt=0, lt=1, description="share of the training pictures kept for validation"
+        default=0.2, gt=0, lt=1, description="Fraction of the training images used for validation."
     )
-    test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share kept for the test where none is given")
-    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="seed of the split")
-    download: bool = Field(default=False, description="whether torchvision may fetch its own data sets into path")
-    limit: int | None = Field(default=None, ge=1, description="use only so many pictures, to try things out")
-    texts: str | None = Field(default=None, description="zero-shot: a folder with an article CLASS.txt for each class")
+    test_fraction: float = Field(
+        default=0.2, ge=0, lt=1, description="Fraction of the images used for the test, if the data have no test split."
+    )
+    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="Seed of the random splits.")
+    download: bool = Field(default=False, description="Whether torchvision may download the data set into path.")
+    limit: int | None = Field(default=None, ge=1, description="Largest number of images to use, for a quick trial.")
+    texts: str | None = Field(default=None, description="Zero-shot: folder with a text file CLASS.txt for each class.")
     unseen_fraction: float = Field(
-        default=0.2, gt=0, lt=1, description="zero-shot: share of the classes that are never trained on"
+        default=0.2, gt=0, lt=1, description="Zero-shot: fraction of the classes that are not used in training."
     )
-    seen: list[str] | None = Field(default=None, description="zero-shot: the classes to train on, instead of a share")
-    unseen: list[str] | None = Field(default=None, description="zero-shot: the others, instead of a share")
+    seen: list[str] | None = Field(
+        default=None, description="Zero-shot: names of the training classes, instead of unseen_fraction."
+    )
+    unseen: list[str] | None = Field(
+        default=None, description="Zero-shot: names of the classes not used in training, instead of unseen_fraction."
+    )
 
 
 class StageSection(Section):
-    """``[[space.stages]]``: several blocks of one width; a list is a choice."""
+    """``[[space.stages]]``: blocks of the same width. The search chooses from a list."""
 
-    block: str | list[str] = Field(description="conv-pool, residual, inception")
-    width: WholeOrList = Field(description="output channels")
-    depth: WholeOrList = Field(default=1, description="blocks, or convolutions before the pool")
-    kernel: WholeOrList = Field(default=3, description="kernel of conv-pool, odd")
-    halve: bool = Field(default=True, description="whether the stage halves the picture")
+    block: str | list[str] = Field(description="Type of the blocks: conv-pool, residual, bottleneck or inception.")
+    width: IntOrList = Field(description="Number of output channels.")
+    depth: IntOrList = Field(
+        default=1, description="Number of blocks; for conv-pool, convolutions before the pooling layer."
+    )
+    kernel: IntOrList = Field(default=3, description="Kernel size of conv-pool; an odd number.")
+    halve: bool = Field(default=True, description="Whether the stage halves the height and width of the image.")
 
 
 class SpaceSection(Section):
-    """``[space]``: a named space, or stages written out."""
+    """``[space]``: a named space, a list of stages, or backbones."""
 
-    name: str | None = Field(default=None, description="mixed, resnet-space, ..., or one network: resnet20-cifar, ...")
-    stages: list[StageSection] | None = Field(default=None, min_length=1, description="stages, instead of a name")
-    contrast: bool | list[bool] = Field(
-        default=False, description="stages: local contrast normalisation of the picture, before all else"
+    name: str | None = Field(
+        default=None, description="A named space such as mixed or resnet-space, or one network such as resnet20-cifar."
     )
-    stem: WholeOrList | None = Field(default=None, description="channels of a first 3x3 convolution before the stages")
+    stages: list[StageSection] | None = Field(
+        default=None, min_length=1, description="Stages of blocks, instead of a name."
+    )
+    contrast: bool | list[bool] = Field(
+        default=False, description="With stages: whether local contrast normalisation is the first layer."
+    )
+    stem: IntOrList | None = Field(default=None, description="With stages: channels of a 3x3 convolution before them.")
     backbone: str | list[str] | None = Field(
-        default=None, description='zero-shot: "timm:NAME" or "torchvision:NAME" instead of a space'
+        default=None,
+        description='Zero-shot: a pretrained network "timm:NAME" or "torchvision:NAME", instead of a space.',
     )
     written: dict[str, Any] | None = Field(
-        default=None, description="from Python: any space, itself or as its to_json() writes it, instead of a name"
+        default=None, description="From Python: a Space, or the result of its to_json(), instead of a name."
     )
-    weights: str | None = Field(default=None, description="weights of the backbone, a state dict of torch.save")
-    frozen: bool = Field(default=True, description="whether the backbone keeps its weights; false fine-tunes them")
+    weights: str | None = Field(
+        default=None, description="File with the weights of the backbone: a state dict saved by torch.save."
+    )
+    frozen: bool = Field(
+        default=True, description="Whether the weights of the backbone stay fixed; false fine-tunes them."
+    )
     features: int | None = Field(
-        default=None, ge=1, description="zero-shot: what the image network puts out for the head, 128 where left out"
+        default=None, ge=1, description="Zero-shot: number of outputs of the image network; the default is 128."
     )
 
+    # mode "before": the strict type of the field would refuse the object itself
     @field_validator("written", mode="before")
     @classmethod
     def _space(cls, entry: Any) -> Any:
-        """A space itself is as good as its JSON."""
+        """Accept a Space object as well as its JSON."""
         return entry.to_json() if isinstance(entry, Space) else entry
 
 
 class WarmupSection(Section):
-    """``search.warmup``: untrained candidates ranked by a proxy; the best are trained before the searcher begins."""
+    """``search.warmup``: rank untrained candidates by a proxy and train the best before the searcher starts."""
 
-    proxy: str = Field(default="synflow", description="what ranks them")
+    proxy: str = Field(default="synflow", description="Zero-cost proxy that ranks the candidates.")
     candidates: int = Field(
-        default=200, ge=1, le=MAX_SCORED, description="architectures inside the budget that are scored"
+        default=200, ge=1, le=MAX_SCORED, description="Number of architectures within the budget to score."
     )
-    train: int = Field(default=8, ge=1, description="how many of the best are trained")
+    train: int = Field(default=8, ge=1, description="Number of the best candidates to train.")
 
 
 class SearchSection(Section):
-    """``[search]``: who proposes, who stops early, how many trials."""
+    """``[search]``: the searcher, the scheduler and the number of trials."""
 
-    searcher: str = Field(default="gp", description="gp, tpe, evolution, nsga2, random, grid")
+    searcher: str = Field(default="gp", description="Search algorithm: gp, tpe, evolution, nsga2, random or grid.")
     objectives: list[str] | None = Field(
-        default=None, description="nsga2: val_accuracy, macs, params, latency_ms; the first two where left out"
+        default=None,
+        description="Objectives of nsga2 from val_accuracy, macs, params, latency_ms; the default is the first two.",
     )
     start_from: list[str | dict[str, Any]] = Field(
-        default=[], description='tried first: networks by name, or files, as in ["resnet20-cifar", "net.json"]'
+        default=[], description='Networks to train first: names or files, such as ["resnet20-cifar", "net.json"].'
     )
     scheduler: Literal["none", "asha", "hyperband", "median"] = Field(
-        default="none", description="who stops weak trials early: none, asha, hyperband, median"
+        default="none", description="Rule that stops weak trials early: none, asha, hyperband or median."
     )
-    trials: int = Field(default=24, ge=1, le=MAX_TRIALS, description="networks to train")
-    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="the same seed proposes the same networks")
-    grace_epochs: int = Field(default=1, ge=1, description="schedulers: epochs before a trial may be stopped")
-    reduction_factor: int = Field(default=3, ge=2, description="asha, hyperband: one in so many goes on")
-    brackets: int | None = Field(default=None, ge=1, description="hyperband: as many as fit where left out")
-    folds: int | None = Field(default=None, ge=2, description="cross-validation: a trial is a network in each fold")
-    cache: bool = Field(default=True, description="take over what an earlier run has trained under the same conditions")
-    warm_start: list[str] = Field(default=[], description="earlier runs that the searcher learns from, by name")
-    trial_timeout_s: float | None = Field(default=None, gt=0, description="a worker longer at one trial ends itself")
-    proxies: list[str] = Field(default=[], description="scored before training: grad_norm, synflow, naswot, jacob_cov")
+    trials: int = Field(default=24, ge=1, le=MAX_TRIALS, description="Number of networks to train.")
+    seed: int = Field(
+        default=0, ge=0, le=MAX_SEED, description="Seed of the searcher; the same seed proposes the same networks."
+    )
+    grace_epochs: int = Field(
+        default=1, ge=1, description="Epochs that every trial trains before a scheduler may stop it."
+    )
+    reduction_factor: int = Field(
+        default=3, ge=2, description="For asha and hyperband: one trial in this many continues after each rung."
+    )
+    brackets: int | None = Field(
+        default=None, ge=1, description="For hyperband: number of brackets; the default is as many as fit."
+    )
+    folds: int | None = Field(
+        default=None, ge=2, description="Number of cross-validation folds; a trial trains one network per fold."
+    )
+    cache: bool = Field(
+        default=True, description="Whether to reuse the results of earlier runs with the same settings."
+    )
+    warm_start: list[str] = Field(default=[], description="Names of earlier runs that the searcher learns from.")
+    trial_timeout_s: float | None = Field(
+        default=None, gt=0, description="Time limit of one trial in seconds; the default is no limit."
+    )
+    proxies: list[str] = Field(
+        default=[], description="Scores computed before training: grad_norm, synflow, naswot, jacob_cov."
+    )
     warmup: WarmupSection | None = Field(
-        default=None, description='as in { proxy = "synflow", candidates = 200, train = 8 }: train the best by it first'
+        default=None,
+        description='Train the best candidates of a proxy first: { proxy = "synflow", candidates = 200, train = 8 }.',
     )
 
+    # mode "before": the strict type of the field would refuse the objects themselves
     @field_validator("start_from", mode="before")
     @classmethod
     def _architectures(cls, entries: Any) -> Any:
-        """Architectures themselves, as Python hands them over, are as good as their JSON."""
+        """Accept Architecture objects, which Python code passes, as well as their JSON."""
         if not isinstance(entries, list | tuple):
             return entries
         return [entry.to_json() if isinstance(entry, Architecture) else entry for entry in entries]
 
 
 class ZeroShotSection(Section):
-    """``[zero_shot]``: what the final table compares with, and what is explained."""
+    """``[zero_shot]``: the baselines of the final test and the explained classes."""
 
-    baselines: list[str] | None = Field(default=None, description="beside the model; all ten where left out")
-    programme: bool = Field(default=False, description="gpr+da by its quadratic programme instead of late fusion")
-    explained: int = Field(default=6, ge=0, description="unseen classes explained in the report")
+    baselines: list[str] | None = Field(
+        default=None, description="Baselines to test with the model; the default is all ten."
+    )
+    programme: bool = Field(
+        default=False, description="Whether gpr+da solves its quadratic programme instead of adding the two scores."
+    )
+    explained: int = Field(default=6, ge=0, description="Number of unseen classes to explain in the report.")
 
 
 class LatencySection(Section):
-    """``[latency]``: how long a forward pass takes, measured on the worker that trained the network."""
+    """``[latency]``: how the worker that trained a network measures its forward pass."""
 
-    batch_size: int = Field(default=1, ge=1, description="pictures of the timed batch")
-    warmup: int = Field(default=3, ge=1, description="passes before the timed ones")
-    n: int = Field(default=50, ge=2, description="timed passes; the median counts")
+    batch_size: int = Field(default=1, ge=1, description="Number of images in a timed batch.")
+    warmup: int = Field(default=3, ge=1, description="Number of warm-up passes before the timed ones.")
+    n: int = Field(default=50, ge=2, description="Number of timed passes; the result is their median.")
     calibration: int = Field(
-        default=16, ge=2, le=MAX_TIMED, description="untrained networks timed first, where budget.latency_ms is set"
+        default=16,
+        ge=2,
+        le=MAX_TIMED,
+        description="Number of untrained networks to time first, if budget.latency_ms is set.",
     )
 
 
 class ResourcesSection(Section):
-    """``[resources]``: what one trial takes."""
+    """``[resources]``: CPUs, GPUs and storage of the trials."""
 
-    cpus_per_trial: float = Field(default=1, gt=0, description="cores of one trial")
+    cpus_per_trial: float = Field(default=1, gt=0, description="CPU cores of one trial.")
     gpus_per_trial: float | Literal["auto"] = Field(
         default=0.0,
         union_mode="left_to_right",
-        description='a fraction shares a GPU, "auto" by predicted memory',
+        description='GPUs of one trial; a fraction shares a GPU, "auto" chooses it from the predicted memory.',
     )
     max_concurrent: int | None = Field(
-        default=None, ge=1, description="trials at a time, as many as fit where left out; of more than fit, one waits"
+        default=None,
+        ge=1,
+        description="Largest number of trials at a time, one of which may wait; the default is as many as fit.",
     )
     checkpoints: str | None = Field(
-        default=None, description="where checkpoints go: a folder all machines see, or a URL such as s3://bucket/runs"
+        default=None,
+        description="Checkpoint directory: a folder that all machines share, or a URL such as s3://bucket/runs.",
     )
     node_timeout_s: float = Field(
-        default=600, gt=0, description="how long a cluster without a node for a trial is waited for"
+        default=600, gt=0, description="Seconds to wait when no node of the cluster can run a trial."
     )
-    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16 halves memory on a GPU")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="Precision of training: fp32, or bf16 for half of the memory on a GPU."
+    )
 
     @field_validator("gpus_per_trial")
     @classmethod
     def _whole_above_one(cls, value: float | Literal["auto"]) -> float | Literal["auto"]:
+        # Ray assigns a fraction of one GPU or several whole GPUs, but not 1.5
         if value != "auto" and (value < 0 or (value > 1 and value != int(value))):
             raise ValueError('must be a fraction of one GPU or a whole number of GPUs, or "auto"')
         return value
 
     @property
     def gpus(self) -> float:
-        """GPUs of whatever is no trial with a network of known size: a whole one where trials take their share."""
+        """Return the GPUs of a job other than a trial: a whole GPU where the share of a trial is "auto"."""
         return 1.0 if self.gpus_per_trial == "auto" else self.gpus_per_trial
 
 
@@ -194,13 +250,17 @@ class PluginsSection(Section):
 
 
 class SearchFile(Section):
-    """The whole search file."""
+    """A complete search file."""
 
-    name: str | None = Field(default=None, description="name of the run")
+    name: str | None = Field(default=None, description="Name of the run.")
     data: DataSection = DataSection()
-    budget: dict[str, Any] = Field(default={}, description="limits; nothing outside is ever proposed")
+    budget: dict[str, Any] = Field(
+        default={}, description="Limits of the architectures; no architecture outside them is proposed."
+    )
     space: SpaceSection = SpaceSection()
-    recipe: dict[str, Any] = Field(default={}, description="how networks are trained; a list or a range is searched")
+    recipe: dict[str, Any] = Field(
+        default={}, description="Training settings; the search chooses from a list or a range."
+    )
     search: SearchSection = SearchSection()
     zero_shot: ZeroShotSection = ZeroShotSection()
     latency: LatencySection = LatencySection()

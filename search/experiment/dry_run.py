@@ -1,4 +1,4 @@
-"""The forecast: what a search will do, told before it starts. It starts no Ray and writes nothing."""
+"""The forecast of a search before it starts (``--dry-run``). It does not start Ray and writes nothing."""
 
 import os
 import random
@@ -24,40 +24,48 @@ if TYPE_CHECKING:
     from ...results.database.records import DatasetRecord
     from ...spaces.recipes.recipe import Recipe
 
-DRAWN = 64  # architectures whose memory is predicted
+N_MEMORY_SAMPLES = 64  # architectures whose memory is predicted
 ALWAYS_UNKNOWN = (
-    "how much trials that share this machine slow each other down",
-    "starting Ray and its workers, some seconds",
+    "how much trials on the same machine slow each other down",
+    "the start of Ray and its workers, a few seconds",
 )
-NETWORKS = 3
-TIMED_IMAGES = 1_024
-ENOUGH_S = 15.0  # no other network is timed after that
+N_TIMED_NETWORKS = 3
+TIMED_IMAGES = 1_024  # training images of a timed epoch; larger data sets are extrapolated
+MAX_TIMING_S = 15.0  # no further network is timed after this
 
 
 def notes(experiment: Experiment) -> list[str]:
-    """Of ``experiment``: choices that are none, learning rates that hardly fall."""
-    holes = experiment.recipes.holes
-    found = [f"recipe.{name} is a list of one and so fixed" for name, hole in holes.items() if _single(hole)]
+    """Return warnings: lists of one value, learning rates that hardly fall, schedulers without effect."""
+    parameters = experiment.recipes.holes
+    texts = [
+        f"recipe.{name} is a list with one value, so it is fixed"
+        for name, parameter in parameters.items()
+        if _single(parameter)
+    ]
     entries = dict(experiment.recipes.entries)
-    if "lr_end" in entries and _most(entries["lr_end"]) > ENOUGH_DECAY and "constant" not in _options(entries):
-        found.append(
-            f"recipe.lr_end may be {_most(entries['lr_end']):g}: a schedule that ends above a hundredth of its start "
-            "leaves accuracy on the table more often than not; 0.01 or less is usual"
+    if "lr_end" in entries and _largest(entries["lr_end"]) > ENOUGH_DECAY and "constant" not in _options(entries):
+        texts.append(
+            f"recipe.lr_end may be {_largest(entries['lr_end']):g}: a schedule that ends above a hundredth of its "
+            "start often costs accuracy; use 0.01 or less"
         )
     if "constant" in _options(entries):
-        found.append('recipe.schedule may be "constant": the learning rate does not fall; "cosine" ends at a hundredth')
+        texts.append(
+            'recipe.schedule may be "constant": then the learning rate does not fall; "cosine" ends at a hundredth'
+        )
     search = experiment.file.search
     if search.scheduler in ("asha", "median") and search.grace_epochs == experiment.recipes.largest("epochs"):
-        found.append(f"{search.scheduler} stops nobody: search.grace_epochs is the last epoch; lower it")
-    return found
+        texts.append(
+            f"{search.scheduler} stops no trial, because search.grace_epochs is the last epoch; use a smaller number"
+        )
+    return texts
 
 
-def _single(hole: object) -> bool:
-    return isinstance(hole, Choice) and len(hole.options) == 1
+def _single(parameter: object) -> bool:
+    return isinstance(parameter, Choice) and len(parameter.options) == 1
 
 
-def _most(entry: object) -> float:
-    """The largest value that ``entry`` can take."""
+def _largest(entry: object) -> float:
+    """Return the largest value of a recipe entry: a number, a choice or a range."""
     match entry:
         case Choice(options=options):
             return max(map(float, options))
@@ -67,22 +75,23 @@ def _most(entry: object) -> float:
 
 
 def _options(entries: dict[str, object]) -> tuple[object, ...]:
+    """Return the schedules that the search can choose."""
     schedule = entries.get("schedule")
     return schedule.options if isinstance(schedule, Choice) else (schedule,)
 
 
 def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> dict[str, Any]:
-    """What the search ``experiment`` will do under ``name``, as JSON; its data are loaded and a few networks timed.
+    """Return what the search ``experiment`` will do under the run name ``name``, as values that JSON can encode.
 
-    ``seconds`` are None, and ``unknown`` says why, where the trials run on GPUs or ``elsewhere``, on a cluster.
-    Raises what the search itself would raise before it starts Ray.
+    Loads the data and times a few networks. Where the trials run on GPUs or ``elsewhere`` (on a cluster), ``seconds``
+    is None and ``unknown`` has the reason. Raises the errors that the search itself raises before it starts Ray.
     """
     file, sieve = experiment.file, experiment.sieve
     data, record = experiment.task.load(file)
     counted = count(sieve)
-    memory = sorted(cost(one, sieve.batch_size).memory_bytes for one in _drawn(experiment, DRAWN))
-    concurrent, why = _concurrent(experiment, elsewhere)
-    told = {
+    memory = sorted(cost(one, sieve.batch_size).memory_bytes for one in _samples(experiment, N_MEMORY_SAMPLES))
+    concurrent, reason = _concurrent(experiment, elsewhere)
+    report = {
         "run": name,
         "space": sieve.space.name,
         "size": sieve.size,
@@ -102,70 +111,79 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "concurrent": concurrent,
         "notes": _notes(experiment, counted.high),
     }
-    return {**told, **_time(experiment, data, record, concurrent, why)}
+    return {**report, **_time(experiment, data, record, concurrent, reason)}
 
 
 def _default_recipe(experiment: Experiment) -> dict[str, Any]:
-    """What of the recipe is searched, as the first trial has it."""
+    """Return the searched recipe keys with the values of the first trial."""
     from ..searchers.initial_designs import default_recipe
 
     recipe = default_recipe(experiment.recipes)
     return {name: getattr(recipe, name) for name in experiment.recipes.holes}
 
 
-def _drawn(experiment: Experiment, n: int) -> list[Any]:
+def _samples(experiment: Experiment, n: int) -> list[Any]:
     rng = random.Random(experiment.file.search.seed)
     return [sample_one(experiment.sieve, rng) for _ in range(n)]
 
 
 def _cores() -> int:
+    # the cores that this process may use: a container or taskset may allow fewer than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _concurrent(experiment: Experiment, elsewhere: bool) -> tuple[int | None, str]:
-    """How many trials run at a time on this machine's cores; None with the reason where that cannot be said."""
-    asked = experiment.file.resources
+    """Return how many trials run at a time on the cores of this machine; None and the reason where it is unknown."""
+    resources = experiment.file.resources
     if elsewhere:
-        return None, "the time: the trials run on a cluster that is not asked"
-    if asked.gpus:
-        return None, "the time: the trials run on GPUs, and none is tried"
-    most = int(_cores() / asked.cpus_per_trial)
-    if most == 0:
-        return None, f"the time: a trial asks for {asked.cpus_per_trial:g} cores, and here are {_cores()}"
-    return min(most, asked.max_concurrent or most, experiment.file.search.trials), ""
+        return None, "the time: the trials run on a cluster, which a dry run does not contact"
+    if resources.gpus:
+        return None, "the time: the trials run on GPUs, which a dry run does not use"
+    n_fitting = int(_cores() / resources.cpus_per_trial)
+    if n_fitting == 0:
+        return None, f"the time: a trial needs {resources.cpus_per_trial:g} cores, but this machine has {_cores()}"
+    return min(n_fitting, resources.max_concurrent or n_fitting, experiment.file.search.trials), ""
 
 
 def _notes(experiment: Experiment, feasible: int) -> list[str]:
-    """What is worth knowing before one starts."""
+    """Return the warnings of :func:`notes`, and one where the space has fewer candidates than the search has trials."""
     from ..searchers.recipe_sampling import all_recipes, finite
 
-    search, found = experiment.file.search, notes(experiment)
+    search, texts = experiment.file.search, notes(experiment)
     if finite(experiment.recipes):
-        most = feasible * sum(1 for _ in islice(all_recipes(experiment.recipes), search.trials))
-        if most < search.trials:
-            found.append(f"there are {most:,} networks and recipes for {search.trials:,} trials: the search ends early")
-    return found
+        # no more recipes than trials are counted: their number is a product that can be very large
+        candidates = feasible * sum(1 for _ in islice(all_recipes(experiment.recipes), search.trials))
+        if candidates < search.trials:
+            texts.append(
+                f"the search ends early: there are only {candidates:,} pairs of network and recipe for "
+                f"{search.trials:,} trials"
+            )
+    return texts
 
 
 def _time(
-    experiment: Experiment, data: Any, record: "DatasetRecord", concurrent: int | None, why: str
+    experiment: Experiment, data: Any, record: "DatasetRecord", concurrent: int | None, reason: str
 ) -> dict[str, Any]:
-    """``seconds`` of the whole search, how they were found, and what they leave out."""
+    """Return the ``seconds`` of the whole search, how they were estimated, and what they do not include."""
     if experiment.task.name != CLASSIFICATION:
-        why = why or "the time: networks for zero-shot data are not timed"
-    if why or concurrent is None:
-        return {"seconds": None, "seconds_from": None, "unknown": [why]}
+        reason = reason or "the time: networks for zero-shot data are not timed"
+    if reason or concurrent is None:
+        return {"seconds": None, "seconds_from": None, "unknown": [reason]}
 
     search = experiment.file.search
     seconds = epoch_seconds(experiment, data)
     if not seconds:
-        return {"seconds": None, "seconds_from": None, "unknown": ["the time: no network that was drawn could train"]}
+        return {
+            "seconds": None,
+            "seconds_from": None,
+            "unknown": ["the time: training diverged for every sampled network"],
+        }
     scale = experiment.recipes.largest("epochs") * search.trials * (search.folds or 1) / concurrent
     spread = {"least": min(seconds), "median": median(seconds), "most": max(seconds)}
     return {
         "seconds": {name: value * scale for name, value in spread.items()},
         "seconds_from": (
-            f"an epoch of {len(seconds)} networks drawn from inside the budget, timed on at most {TIMED_IMAGES:,} of "
+            f"an epoch of {len(seconds)} networks sampled within the budget, timed on at most {TIMED_IMAGES:,} of "
             f"{record.n_train:,} training images, times {experiment.recipes.largest('epochs')} epochs and "
             f"{search.trials:,} trials, {concurrent} at a time"
         ),
@@ -175,48 +193,50 @@ def _time(
 
 def _unknown(experiment: Experiment) -> list[str]:
     search = experiment.file.search
-    asked = {
+    parts = {
         f"how many trials {search.scheduler} stops early": search.scheduler != "none",
-        "how many trials are taken over from earlier runs": search.cache,
-        "scoring by proxies": bool(search.proxies or search.warmup),
-        "timing networks for the limit on latency": experiment.budget.latency_ms is not None,
+        "how many results are reused from earlier runs": search.cache,
+        "the time to compute proxies": bool(search.proxies or search.warmup),
+        "the time to measure networks for the latency limit": experiment.budget.latency_ms is not None,
     }
-    return [said for said, holds in asked.items() if holds]
+    return [part for part, applies in parts.items() if applies]
 
 
-def forecast_lines(told: dict[str, Any]) -> Sequence[str]:
-    """The forecast in words."""
-    exact = "" if told["feasible_low"] == told["feasible_high"] else "about "
-    data, memory, seconds = told["data"], told["memory_bytes"], told["seconds"]
-    searched = ", ".join(told["searched"]) or "nothing, the recipe is fixed"
-    usual = ", ".join(f"{name} {value}" for name, value in told["first"].items())
-    first = f"; the first trial has the usual {usual}" if usual else ""
+def forecast_lines(report: dict[str, Any]) -> Sequence[str]:
+    """Return the lines of text for a forecast."""
+    # large spaces are counted by sampling, with an interval
+    exact = "" if report["feasible_low"] == report["feasible_high"] else "about "
+    data, memory, seconds = report["data"], report["memory_bytes"], report["seconds"]
+    searched = ", ".join(report["searched"]) or "nothing, because the recipe is fixed"
+    default = ", ".join(f"{name} {value}" for name, value in report["first"].items())
+    first = f"; the first trial has the default {default}" if default else ""
     lines = [
-        f"run {told['run']!r}: {told['trials']:,} trials of at most {told['epochs']} epochs by {told['searcher']}, "
-        f"scheduler {told['scheduler']}",
+        f"run {report['run']!r}: {report['trials']:,} trials of at most {report['epochs']} epochs "
+        f"by {report['searcher']}, scheduler {report['scheduler']}",
         f"data:   {data['name']}, {data['n_train']:,} images to train, {data['n_val']:,} to validate, "
         f"{data['n_test'] or 0:,} to test",
-        f"space:  {told['space']}, {told['size']:,} distinct architectures; budget: {told['budget']}",
-        f"inside: {exact}{told['feasible']:,}, a share of {told['feasible_share']:.3g}",
-        f"recipe: searched are {searched}{first}",
+        f"space:  {report['space']}, {report['size']:,} distinct architectures; budget: {report['budget']}",
+        f"inside: {exact}{report['feasible']:,}, a share of {report['feasible_share']:.3g}",
+        f"recipe: the search varies {searched}{first}",
         f"memory: {_bytes(memory['least'])} to {_bytes(memory['most'])} to train a network, median "
-        f"{_bytes(memory['median'])}: predicted, tensors alone, of {memory['n']} drawn from inside the budget",
+        f"{_bytes(memory['median'])}: predicted for the tensors of {memory['n']} networks sampled within the budget",
     ]
     if seconds:
         lines += [
-            f"time:   about {_spell(seconds['median'])} ({_spell(seconds['least'])} to {_spell(seconds['most'])})",
-            f"        {told['seconds_from']}",
+            f"time:   about {_duration(seconds['median'])} "
+            f"({_duration(seconds['least'])} to {_duration(seconds['most'])})",
+            f"        {report['seconds_from']}",
         ]
-    lines += [f"unknown: {said}" for said in told["unknown"]] + [f"note: {said}" for said in told["notes"]]
-    return [*lines, "nothing was started or written; leave out --dry-run to begin"]
+    lines += [f"unknown: {part}" for part in report["unknown"]] + [f"note: {note}" for note in report["notes"]]
+    return [*lines, "nothing was started or written; run the command without --dry-run to start the search"]
 
 
 def _bytes(value: int) -> str:
     return f"{format_count(value)}B"
 
 
-def _spell(seconds: float) -> str:
-    """Seconds in the unit that a person would use."""
+def _duration(seconds: float) -> str:
+    """Return seconds in days, hours, minutes or seconds."""
     for unit, factor in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * factor:
             return f"{seconds / factor:.1f} {unit}"
@@ -224,23 +244,24 @@ def _spell(seconds: float) -> str:
 
 
 def epoch_seconds(experiment: Experiment, data: "ImageData") -> list[float]:
-    """The seconds that an epoch over all of ``data`` would take, for each of a few networks inside the budget.
+    """Return the seconds of an epoch over all of ``data`` for each of a few networks within the budget.
 
-    Measured on at most :data:`TIMED_IMAGES` training images and as large a share of the validation images, with a
-    trial's number of threads.
+    Measured with the number of threads of a trial, on at most :data:`TIMED_IMAGES` training images and the same
+    fraction of the validation images, and scaled to all images. Networks whose training diverges are left out.
     """
-    rng, few, started, seconds = random.Random(0), _few(data), perf_counter(), list[float]()
+    rng, subset, started, seconds = random.Random(0), _subset(data), perf_counter(), list[float]()
+    # the number of threads of a trial: more threads would make the estimate too small
     with threads_of(experiment.file.resources):
-        for _ in range(NETWORKS):
-            timed = _timed(experiment, few, draw_recipe(experiment.recipes, rng), rng)
-            if timed is not None:
-                seconds.append(timed * len(data.train) / len(few.train))
-            if perf_counter() - started > ENOUGH_S:
+        for _ in range(N_TIMED_NETWORKS):
+            elapsed = _epoch_seconds(experiment, subset, draw_recipe(experiment.recipes, rng), rng)
+            if elapsed is not None:
+                seconds.append(elapsed * len(data.train) / len(subset.train))
+            if perf_counter() - started > MAX_TIMING_S:
                 break
     return seconds
 
 
-def _few(data: "ImageData") -> "ImageData":
+def _subset(data: "ImageData") -> "ImageData":
     import torch
 
     n = min(TIMED_IMAGES, len(data.train))
@@ -248,8 +269,11 @@ def _few(data: "ImageData") -> "ImageData":
     return replace(data, train=data.train.take(torch.arange(n)), val=data.val.take(torch.arange(n_val)))
 
 
-def _timed(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: random.Random) -> float | None:
-    """Seconds of the second epoch, else of the first; None where the network diverges in its first."""
+def _epoch_seconds(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: random.Random) -> float | None:
+    """Return the seconds of the second epoch, else of the first; None where the network diverges in its first.
+
+    Where there are two epochs, the first one is a warm-up.
+    """
     from ...models.networks.build import build_for
     from ...models.training.epoch import Diverged
     from ...models.training.trainer import Fit

@@ -1,4 +1,4 @@
-"""The experiment: one search, described by a search file and checked before anything starts."""
+"""The experiment: one search, defined by a search file and checked before it starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked search: every part of it exists, fits together and is worth starting.
+    """A search whose parts exist and fit together; :func:`experiment` makes and checks one.
 
-    Raises ``ValueError`` with the law, the facts and the cure for anything that cannot work, impossible budgets
-    included.
+    Attributes:
+        file: The search file.
+        input_shape: Channels, height and width of the images.
+        classes: Number of classes; for zero-shot data the number of outputs of the image network.
     """
 
     file: SearchFile
@@ -40,7 +42,7 @@ class Experiment:
 
     @property
     def task(self) -> "Task":
-        """What the networks are to learn."""
+        """The task that the networks learn: classification or zero-shot."""
         from ..tasks.registry import task_of
 
         return task_of(self.file)
@@ -54,29 +56,33 @@ class Experiment:
 
     @cached_property
     def budget(self) -> Budget:
-        """The limits."""
+        """The limits of ``[budget]``."""
         return Budget.of(self.file.budget)
 
     @cached_property
     def recipes(self) -> RecipeSpace:
-        """The recipe space."""
+        """The recipes that the search can choose from."""
         return RecipeSpace.of(
-            self.task.recipe, **{name: _hole(name, value) for name, value in self.file.recipe.items()}
+            self.task.recipe, **{name: _recipe_entry(name, value) for name, value in self.file.recipe.items()}
         )
 
     @cached_property
     def space(self) -> Space:
-        """The space for this data's pictures and classes."""
+        """The search space for the images and classes of the data."""
         return build_space(self.file.space, self.input_shape, self.classes)
 
     @cached_property
     def sieve(self) -> ConstrainedSpace:
-        """The space through what of the budget is the architecture's; memory at the largest batch allowed."""
+        """The space under the budget of its architectures.
+
+        A task may reserve a part of the budget, such as the head of a zero-shot model. Memory is predicted for the
+        largest batch size of the recipe, so that a trial with any batch size is within the budget.
+        """
         budget = self.task.remaining_budget(self.budget, self.space, self.recipes)
         return ConstrainedSpace(self.space, budget, self.recipes.largest("batch_size"))
 
     def check(self) -> None:
-        """Raise where any part cannot work."""
+        """Raise ``ValueError`` with the rule, the value and a fix for anything that cannot work."""
         from ..schedulers.settings import check_scheduler
         from ..searchers.registry import SEARCHERS
 
@@ -86,29 +92,31 @@ class Experiment:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
         self._check_budget()
-        self.plan(self.sieve)
+        self.plan(self.sieve)  # raises for a searcher that does not support the recipes or objectives
 
     def _check_budget(self) -> None:
-        """Raise where nothing fits; where the task keeps a part of the budget, with how much that is."""
+        """Raise ``BudgetError`` where no architecture fits; the message has the part that the task reserves."""
         try:
             check_feasible(self.sieve)
         except BudgetError as error:
             left, whole = self.sieve.budget.limits(), self.budget.limits()
-            kept = {name: high - (left[name][1] or 0) for name, (_, high) in whole.items() if high is not None}
-            if not any(kept.values()):
+            reserved = {name: high - (left[name][1] or 0) for name, (_, high) in whole.items() if high is not None}
+            if not any(reserved.values()):
                 raise
-            told = ", ".join(f"{name} {count:,}" for name, count in kept.items())
-            raise BudgetError(f"{error}; these figures are without the largest head of the recipe: {told}") from None
+            head = ", ".join(f"{name} {count:,}" for name, count in reserved.items())
+            raise BudgetError(
+                f"{error}; these limits are the budget without the largest head of the recipe, which takes {head}"
+            ) from None
 
     @cached_property
     def designs(self) -> "list[Architecture]":
-        """The networks of ``search.start_from``: points of the space, inside the budget."""
+        """The networks of ``search.start_from``; each is in the space and within the budget."""
         from ..searchers.initial_designs import designs_of
 
         return designs_of(self.file.search.start_from, self.sieve)
 
     def searcher(self, sieve: ConstrainedSpace) -> "Searcher":
-        """The searcher that the file names, over ``sieve``."""
+        """Return the searcher that the file selects, for the space ``sieve``."""
         from ..searchers.registry import make_searcher
 
         search = self.file.search
@@ -116,19 +124,19 @@ class Experiment:
 
     @property
     def starts_with_default_recipe(self) -> bool:
-        """Whether the first trial has the default recipe.
+        """Whether the first trial has the default recipe, as a baseline.
 
-        A run that learns from earlier ones has its baseline in them, and zero-shot models have no default recipe.
+        A run that learns from earlier runs has a baseline in them. Zero-shot models have no default recipe.
         """
         return self.task.name == CLASSIFICATION and not self.file.search.warm_start
 
     def plan(
         self, sieve: ConstrainedSpace, *, designs: "Sequence[Architecture]" = (), earlier: "Sequence[Trial]" = ()
     ) -> "SearchPlan":
-        """The proposals of a run over ``sieve``: its start_from, ``designs``, then what the searcher proposes.
+        """Return the plan of a run over ``sieve``: the networks of start_from, ``designs``, then those of the searcher.
 
-        The searcher sees the ``earlier`` trials of other runs. Raises ``ValueError`` for a searcher that cannot have
-        these recipes or objectives.
+        The searcher also learns from ``earlier``, the trials of other runs. Raises ``ValueError`` for a searcher that
+        does not support these recipes or objectives.
         """
         from ..searchers.search_plan import SearchPlan
 
@@ -142,23 +150,27 @@ class Experiment:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The search file with every default filled in; of designs in files what they say, not where they lie."""
-        said = self.file.model_dump()
-        if not said["plugins"]["modules"]:
-            del said["plugins"]  # runs without plug-ins have the same settings as those of version 0.1.0
+        """Return the search file with all defaults; designs that are given as files are inlined.
+
+        The result is stored with the run, which must not change when such a file is edited or deleted.
+        """
+        settings = self.file.model_dump()
+        if not settings["plugins"]["modules"]:
+            del settings["plugins"]  # runs without plug-ins have the same settings as those of version 0.1.0
         else:
-            said["plugins"]["recorded"] = {plugin.module: plugin.to_json() for plugin in self.plugins}
-        if said["search"]["start_from"]:
-            said["search"]["start_from"] = [design.to_json() for design in self.designs]
-        return said
+            settings["plugins"]["recorded"] = {plugin.module: plugin.to_json() for plugin in self.plugins}
+        if settings["search"]["start_from"]:
+            settings["search"]["start_from"] = [design.to_json() for design in self.designs]
+        return settings
 
 
 def file_of(run: "RunRecord") -> SearchFile:
-    """The search file of ``run``; ``ValueError`` where another tool made the run and there is none."""
+    """Return the search file of ``run``; raise ``ValueError`` for a run of another tool, which has none."""
     if IMPORTED in run.config:
         raise ValueError(
-            f"run {run.name!r} was brought in from {run.config[IMPORTED]}: what it found can be asked and shown, but "
-            "there is no search file to train by; write one with archsieve init, and start_from its best"
+            f"run {run.name!r} was imported from {run.config[IMPORTED]} and has no search file: its results can be "
+            "queried, but its networks cannot be trained; write a search file with archsieve init and list the best "
+            "networks in search.start_from"
         )
     return SearchFile.model_validate(dict(run.config))
 
@@ -173,32 +185,33 @@ def load_recorded_plugins(run: "RunRecord") -> None:
 
 
 def data_of(run: "RunRecord", experiment: Experiment) -> Any:
-    """The data of ``run``, loaded again as its ``experiment`` says; ``ValueError`` where they are others now."""
+    """Load the data of ``run`` again from its ``experiment``; raise ``ValueError`` where the data have changed."""
     data, record = experiment.task.load(experiment.file)
     if record.content_hash != run.dataset_hash:
         raise ValueError(
-            f"run {run.name!r} was made on other data: {run.dataset!r} had the hash {run.dataset_hash[:12]}, and now "
-            f"has {record.content_hash[:12]}; bring the old files back, or start a new run"
+            f"the data {run.dataset!r} must be those of run {run.name!r}, with the hash {run.dataset_hash[:12]}, but "
+            f"their hash is now {record.content_hash[:12]}; restore the old files, or start a new run"
         )
     return data
 
 
 def experiment(file: SearchFile) -> Experiment:
-    """Return the checked experiment that ``file`` describes, after loading the plug-ins that it names."""
+    """Return the checked experiment of ``file``, after loading its plug-ins; ``ValueError`` for what cannot work."""
     from ..plugins.loading import load_plugins
     from ..tasks.registry import task_of
 
     load_plugins(file.plugins.modules, recorded=file.plugins.recorded)
     task = task_of(file)
+    # the task checks the keys of its data first: the shape of wrong data cannot be described
     task.check(file)
     shape = task.describe(file)
-    found = Experiment(file, shape.input_shape, shape.n_classes)
-    found.check()
-    return found
+    result = Experiment(file, shape.input_shape, shape.n_classes)
+    result.check()
+    return result
 
 
 def _check_proxies(search: SearchSection) -> None:
-    """Raise for a proxy that does not exist, or a warm-up that trains more than there is to train."""
+    """Raise ``ValueError`` for an unknown proxy, or a warm-up that trains more networks than there are."""
     warmup = search.warmup
     if not search.proxies and warmup is None:
         return
@@ -208,59 +221,69 @@ def _check_proxies(search: SearchSection) -> None:
     for key, name in [*named, *([("search.warmup.proxy", warmup.proxy)] if warmup else [])]:
         if name not in PROXIES:
             raise ValueError(f"{key}: {unknown('proxy', name, PROXIES)}")
-    most = min(search.trials, warmup.candidates) if warmup else 0
-    if warmup and warmup.train > most:
+    limit = min(search.trials, warmup.candidates) if warmup else 0
+    if warmup and warmup.train > limit:
         raise ValueError(
             f"search.warmup.train must be at most search.trials and search.warmup.candidates, but got {warmup.train} "
-            f"with {search.trials} trials and {warmup.candidates} candidates; lower it to {most}"
+            f"with {search.trials} trials and {warmup.candidates} candidates; lower it to {limit}"
         )
 
 
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
-    """The named space, the one written out, backbones, or stages with a global average behind them."""
+    """Return the space of ``[space]``: a named one, one from Python, backbones, or stages."""
     from ...spaces.blocks.standard import Conv, GlobalAverage, LocalContrast
     from ...spaces.search_space.named import named_space
 
     if section.written is not None:
-        return _written(section, input_shape, classes)
+        return _python_space(section, input_shape, classes)
     if section.backbone is not None:
         return _backbones(section.backbone, input_shape, classes)
     if section.stages is None:
         if section.contrast is not False:
-            raise ValueError("space.contrast goes with stages, but here the space is a name; write the stages out")
+            raise ValueError(
+                "space.contrast needs stages, but the space is a name; write the stages out or remove contrast"
+            )
         return named_space(section.name or "mixed", input_shape=input_shape, classes=classes)
     if section.name is not None:
-        raise ValueError(f"a space is a name or stages, but space.name is {section.name!r} and there are stages too")
+        raise ValueError(
+            f"a space is a name or stages, but both are set: space.name is {section.name!r}; remove one of them"
+        )
     stages = [_stage(number, s) for number, s in enumerate(section.stages)]
     width = choice(*section.stem) if isinstance(section.stem, list) else section.stem
     stem = (Conv(width),) if width is not None else ()
     normalised: dict[bool, tuple[Any, ...]] = {True: (LocalContrast(),), False: ()}
-    asked = section.contrast
-    contrast = (choice(*map(normalised.__getitem__, asked)),) if isinstance(asked, list) else normalised[asked]
+    contrast_options = section.contrast
+    contrast = (
+        (choice(*map(normalised.__getitem__, contrast_options)),)
+        if isinstance(contrast_options, list)
+        else normalised[contrast_options]
+    )
     return Space(input_shape, (*contrast, *stem, *stages, GlobalAverage()), classes, "stages")
 
 
-def _written(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
-    """The space that Python handed over; it must take these pictures and tell these classes apart."""
+def _python_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
+    """Return the space of ``space.written``; raise ``ValueError`` where it does not fit the images and classes."""
     others = [key for key in ("name", "stages", "stem", "backbone") if getattr(section, key) is not None]
     if others or section.contrast is not False:
-        raise ValueError(f"space.written is all of a space, but space.{[*others, 'contrast'][0]} is set too; drop one")
+        raise ValueError(
+            f"space.written is a complete space, but space.{[*others, 'contrast'][0]} is also set; remove one of them"
+        )
     try:
         space = Space.from_json(section.written or {})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"space.written holds what Space.to_json() writes, but it cannot be read: {type(error).__name__}: {error}"
+            f"space.written must be the result of Space.to_json(), but it is not valid: {type(error).__name__}: {error}"
         ) from None
     if (space.input_shape, space.classes) != (input_shape, classes):
         raise ValueError(
-            f"space.written must take the pictures of the data, {input_shape} and {classes} classes, but it takes "
-            f"{space.input_shape} and {space.classes}; write the space for these"
+            f"space.written must fit the data, with images of {input_shape} and {classes} classes, but it has "
+            f"{space.input_shape} and {space.classes}; create the space with the shape and classes of the data"
         )
     return space
 
 
 def _stage(number: int, section: StageSection) -> "Template":
-    """The stage of one table; an error names it."""
+    """Return the stage of one table; an error has its number."""
     from ...spaces.search_space.stages import stage
 
     try:
@@ -272,26 +295,32 @@ def _stage(number: int, section: StageSection) -> "Template":
 
 
 def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:
-    """Whole networks of timm or torchvision, each with a linear layer behind it; built on no device to be priced."""
+    """Return a space of networks of timm or torchvision, each followed by a linear layer.
+
+    The networks are built on the meta device, without memory for weights, to compute their costs.
+    """
     from ...models.profiling.backbone_costs import priced_backbone
 
     blocks = [priced_backbone(name, input_shape) for name in ([names] if isinstance(names, str) else names)]
     return Space(input_shape, (choice(*blocks) if len(blocks) > 1 else blocks[0],), classes, "backbones")
 
 
-def _hole(name: str, value: Any) -> Any:
+def _recipe_entry(name: str, value: Any) -> Any:
+    """Return a range for a table with low and high; other values unchanged."""
     if not isinstance(value, Mapping):
         return value
-    known = ("low", "high", "log")
+    keys = ("low", "high", "log")
     for key in value:
-        if key not in known:
-            raise ValueError(unknown(f"key of recipe.{name}", key, known))
+        if key not in keys:
+            raise ValueError(unknown(f"key of recipe.{name}", key, keys))
     if "low" not in value or "high" not in value:
         raise ValueError(
-            f"recipe.{name} is a range and needs low and high, as in {{ low = 0.01, high = 1.0, log = true }}"
+            f"recipe.{name} is a range and needs low and high; write it like {{ low = 0.01, high = 1.0, log = true }}"
         )
     if type(value.get("log", False)) is not bool:
-        raise ValueError(f"recipe.{name}.log must be true or false, but got {value['log']!r}")
+        raise ValueError(
+            f"recipe.{name}.log must be true or false, but got {value['log']!r}; use true for a logarithmic range"
+        )
     try:
         return Range(value["low"], value["high"], value.get("log", False))
     except ValueError as error:

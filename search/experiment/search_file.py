@@ -1,4 +1,4 @@
-"""Search files: TOML read, overridden and checked; every mistake names its place and its cure."""
+"""Read, override and check search files (TOML); every error names the place of the mistake and a fix."""
 
 import re
 import tomllib
@@ -13,11 +13,11 @@ from ..config.schema import SearchFile
 from ..plugins.loading import load_plugins
 from .experiment import Experiment, experiment
 
-LARGEST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000  # a larger file is a wrong path, such as a data file
 
 
 class SearchFileError(ValueError):
-    """A search file that cannot be used."""
+    """A search file is missing, cannot be read, or has a wrong key or value."""
 
 
 def load_experiment(
@@ -29,19 +29,22 @@ def load_experiment(
 ) -> Experiment:
     """Return the checked experiment of the search file at ``path``.
 
-    ``change`` may edit the tables of the file; then each ``key=value`` of ``overrides`` replaces a key. The modules
-    ``plugins`` are loaded besides those that the file names; both are looked for in the file's folder too.
+    ``change`` may edit the tables of the file. Then ``overrides`` such as ``recipe.epochs=5`` replace keys; a later
+    one replaces an earlier one. The modules ``plugins`` are loaded besides those that the file names; both are looked
+    for in the file's folder too. Raises :class:`SearchFileError` with the line of the file, or the override, that is
+    wrong.
     """
     path = Path(path)
     text = _read(path)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        place = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
-        raise SearchFileError(f"{path} is no TOML: {place}") from None
+        reason = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
+        raise SearchFileError(f"{path} is not valid TOML: {reason}; correct that line") from None
     except RecursionError:
-        raise SearchFileError(f"{path} nests lists or tables too deeply; a search file needs three levels") from None
+        raise SearchFileError(f"{path} nests lists or tables too deeply; use at most three levels") from None
     change(data)
+    # overrides change the TOML data before validation, so they are checked like the file itself
     for override in overrides:
         _override(data, override)
     _add_plugins(data, plugins)
@@ -50,7 +53,7 @@ def load_experiment(
         load_plugins(file.plugins.modules, folders=[path.parent.resolve()])
         return experiment(file)
     except ValueError as error:
-        raise SearchFileError(f"{_place(path, text, overrides, str(error))}: {error}") from None
+        raise SearchFileError(f"{_location(path, text, overrides, str(error))}: {error}") from None
 
 
 def _add_plugins(data: dict[str, Any], modules: Sequence[str]) -> None:
@@ -61,20 +64,21 @@ def _add_plugins(data: dict[str, Any], modules: Sequence[str]) -> None:
 
 
 def overridden_twice(overrides: Sequence[str]) -> list[str]:
-    """A sentence for each key that ``overrides`` set more than once, with different values: the last one holds."""
-    given: dict[str, list[str]] = {}
+    """Return a text for each key that ``overrides`` set several times to different values; the last value is used."""
+    values_of: dict[str, list[str]] = {}
     for override in overrides:
         key, _, value = override.partition("=")
-        given.setdefault(key.strip(), []).append(value.strip())
+        values_of.setdefault(key.strip(), []).append(value.strip())
     return [
-        f"{key} is set {len(values)} times, to {', '.join(values)}; the last holds"
-        for key, values in given.items()
+        f"{key} is set {len(values)} times, to {', '.join(values)}; the last value is used"
+        for key, values in values_of.items()
         if len(set(values)) > 1
     ]
 
 
-def _place(path: Path, text: str, overrides: Sequence[str], message: str) -> str:
-    """Where what ``message`` is about was said: an override, or the file with its line."""
+def _location(path: Path, text: str, overrides: Sequence[str], message: str) -> str:
+    """Return the source of the key that ``message`` begins with: an override, or the file with its line number."""
+    # the last override of a key is the one whose value was used
     for override in reversed(overrides):
         key = override.partition("=")[0].strip()
         if re.match(rf"{re.escape(key)}(?![\w])", message):
@@ -83,58 +87,64 @@ def _place(path: Path, text: str, overrides: Sequence[str], message: str) -> str
 
 
 def parse(data: dict[str, Any]) -> SearchFile:
-    """The search file that ``data`` holds; a ``ValueError`` names the key that is wrong."""
+    """Return the search file with the content ``data``; raise ``SearchFileError`` that names a wrong key."""
     try:
         return SearchFile.model_validate(data)
     except ValidationError as error:
-        raise SearchFileError(_explain(_nearest(error.errors()))) from None
+        raise SearchFileError(_explain(_most_specific(error.errors()))) from None
 
 
 def _read(path: Path) -> str:
     if not path.exists():
-        raise SearchFileError(f"there is no search file {path} in {Path.cwd()}; `archsieve init` writes one")
-    if path.is_dir():
-        raise SearchFileError(f"{path} is a folder; name the search file in it")
-    if (size := path.stat().st_size) > LARGEST_BYTES:
         raise SearchFileError(
-            f"a search file has at most {LARGEST_BYTES:,} bytes, but {path} has {size:,}; name the search file"
+            f"there is no search file {path} in {Path.cwd()}; check the path, or write a file with `archsieve init`"
         )
+    if path.is_dir():
+        raise SearchFileError(f"{path} is a folder; give the path of the search file in it")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise SearchFileError(f"a search file has at most {MAX_BYTES:,} bytes, but {path} has {size:,}; check the path")
     raw = path.read_bytes()
     if not raw.strip():
-        raise SearchFileError(f"{path} is empty; `archsieve init` writes a search file")
+        raise SearchFileError(f"{path} is empty; write a search file with `archsieve init`")
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")  # accepts the byte order mark that editors on Windows write
     except UnicodeDecodeError as error:
         raise SearchFileError(
-            f"{path} is not UTF-8 text: byte {error.start} cannot be read; save it as UTF-8"
+            f"{path} is not UTF-8 text: byte {error.start} cannot be decoded; save it as UTF-8"
         ) from None
 
 
 def _override(data: dict[str, Any], override: str) -> None:
-    """Set the dotted key of ``key=value`` in ``data``; the value is TOML, or a bare word."""
+    """Set the dotted key of ``key=value`` in ``data``; the value is TOML, or text without quotes."""
     key, equals, value = override.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise SearchFileError(f"an override is written key=value, as in recipe.epochs=5, but got {override!r}")
+        raise SearchFileError(f"an override must be key=value, but got {override!r}; write it like recipe.epochs=5")
+    # a missing table is created; validation reports it if the table does not exist
     *tables, last = key.split(".")
     for name in tables:
         data = data.setdefault(name, {})
         if not isinstance(data, dict):
-            raise SearchFileError(f"{override!r}: {name} is a value, not a table; leave out what follows it")
+            raise SearchFileError(f"{override!r}: {name} is a value, not a table; remove the part after {name}")
     data[last] = _value(value.strip())
 
 
 def _value(text: str) -> Any:
+    """Return the value of TOML text; other text is returned unchanged, so that the shell needs no extra quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
 
-def _nearest(errors: Sequence[Any]) -> Any:
-    """The first error; where a key may be of several types and a list was given, the one that names the item."""
+def _most_specific(errors: Sequence[Any]) -> Any:
+    """Return the first error of pydantic, or a more specific one for a list.
+
+    A key with the type ``int | list[int]`` has one error for each type. For a list the error that has the index of the
+    wrong item is more useful than "should be a valid integer".
+    """
     first = errors[0]
-    if not isinstance(first["input"], list):
+    if not isinstance(first["input"], list):  # for other values the first type is the usual one
         return first
     parent = first["loc"][:-1]
     deeper = [error for error in errors if error["loc"][: len(parent)] == parent and type(error["loc"][-1]) is int]
@@ -142,14 +152,15 @@ def _nearest(errors: Sequence[Any]) -> Any:
 
 
 def _explain(error: Any) -> str:
-    """One sentence for one of pydantic's errors: the key, the law, the facts, the cure."""
+    """Return one sentence for an error of pydantic: the key, the rule, the value and, where possible, a fix."""
+    # pydantic adds the member of a union, such as "list[int]", to the path; the user did not write it
     loc = [part for part in error["loc"] if not (isinstance(part, str) and part in _UNION_PARTS)]
     key = ".".join(str(part) for part in loc)
     if error["type"] == "extra_forbidden":
         known = list(_model_at(loc[:-1]).model_fields)
         return f"{key}: {unknown('key', str(loc[-1]), known)}"
     if error["type"] == "missing":
-        return f"{key} is missing; add it, as in {loc[-1]} = ..."
+        return f"{key} is missing; add it to the file: {loc[-1]} = ..."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{key} {message[0].lower()}{message[1:]}, but got {error['input']!r}"
 
@@ -158,7 +169,7 @@ _UNION_PARTS = ("int", "str", "list[int]", "list[str]", "float")
 
 
 def _model_at(loc: Sequence[Any]) -> type[BaseModel]:
-    """The section that a key path leads to."""
+    """Return the section at the key path ``loc``."""
     model: type[BaseModel] = SearchFile
     for part in loc:
         if isinstance(part, str):
@@ -167,6 +178,7 @@ def _model_at(loc: Sequence[Any]) -> type[BaseModel]:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the sections inside a type such as ``list[StageSection] | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
@@ -174,13 +186,13 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _line(text: str, message: str) -> str:
-    """``:12`` where the key that ``message`` begins with stands in ``text``."""
+    """Return the line of the key that ``message`` begins with, as ``:12``; an empty text where it is missing."""
     match = re.match(r"([a-z_]+)\.([\w.]+)", message)
     table, key = (match[1], match[2].split(".")[-1]) if match else (None, None)
-    here = None
+    current_table = None
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*\[+\s*([\w.]+)", line)
-        here = header[1].split(".")[0] if header else here
-        if key and here == table and re.match(rf"\s*{re.escape(key)}\s*=", line):
+        current_table = header[1].split(".")[0] if header else current_table
+        if key and current_table == table and re.match(rf"\s*{re.escape(key)}\s*=", line):
             return f":{number}"
     return ""

@@ -1,4 +1,4 @@
-"""The template: a commented search file for a data set, every key with its default and its meaning."""
+"""The search file that ``archsieve init`` writes: every key with its default and one sentence that explains it."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from ..config.schema import (
 from ..tasks.base import Task
 from ..tasks.registry import task_of
 
-# What is searched by default.
+# Recipe keys that a new search file sets or searches; the other keys are commented out with their defaults.
 SEARCHED_ZERO_SHOT = {
     "epochs": "12",
     "form": '["fc", "conv", "fc+conv"]',
@@ -37,42 +37,94 @@ SEARCHED_ZERO_SHOT = {
 }
 SEARCHED = {
     "epochs": "12",
-    "lr": '{ low = 1e-2, high = 1.0, log = true }  # "auto": the first of 1, 1/2, 1/4, ... that trains',
+    "lr": "{ low = 1e-2, high = 1.0, log = true }",
     "weight_decay": "{ low = 1e-5, high = 1e-2, log = true }",
     "dropout": "[0.0, 0.1, 0.3]",
 }
-# More data carry more layers and kernels. The classics have 4 (GoogLeNet) to 20 (ResNet-50) parameters a picture of
-# ImageNet, ResNet-20 and -56 have 5 to 17 a picture of CIFAR-10.
+RECIPE_COMMENTS = {
+    "epochs": "Number of passes over the training images.",
+    "batch_size": "Number of images in a training step.",
+    "optimizer": "Optimizer: sgd, adam or adamw.",
+    "lr": 'Largest learning rate; "auto" uses the first of 1, 1/2, 1/4, ... that trains.',
+    "momentum": "Momentum of sgd; the first beta of adam and adamw.",
+    "nesterov": "Whether sgd uses Nesterov momentum.",
+    "weight_decay": "Weight decay of the optimizer: L2 for sgd and adam, decoupled for adamw.",
+    "decay_norms": "Whether biases and normalisation layers have weight decay, too.",
+    "schedule": "Learning rate schedule: cosine, step, one-cycle or constant.",
+    "lr_end": "Learning rate of the last step, as a fraction of lr; not for constant.",
+    "warmup_epochs": "Number of epochs in which the learning rate rises linearly to lr.",
+    "dropout": "Probability that an input of a fully connected layer is set to 0.",
+    "label_smoothing": "Fraction of the label that is spread over all classes.",
+    "augmentation": "Augmentation: none, shift, shift-flip or standard (shift, flip, rotation, jitter).",
+    "rotation_degrees": "Largest rotation of an image in degrees, in both directions.",
+    "jitter": "Largest relative change of brightness, contrast and saturation.",
+    "noise_std": "Standard deviation of Gaussian noise, as a fraction of the full range of pixel values.",
+    "elastic_alpha_px": "Strength of the elastic distortion in pixels.",
+    "elastic_sigma_px": "Smoothness of the elastic distortion in pixels; used with elastic_alpha_px.",
+    "dropconnect": "Probability that a weight of a fully connected layer is set to 0.",
+    "l1": "Strength of the L1 penalty on weights (proximal step, times the learning rate).",
+    "activation_l1": "Weight of the mean absolute activation in the loss.",
+    "init": "Initialisation of weights: he or glorot.",
+    "averaging": "Weight averaging: none, ema or swa.",
+    "ema_decay": "Decay of the average per step; used with averaging = ema.",
+    "swa_start": "Fraction of the epochs before averaging starts; used with averaging = swa.",
+    "auxiliary": "Auxiliary task during training: none, rotation or reconstruction.",
+    "auxiliary_weight": "Weight of the auxiliary loss; used with an auxiliary task.",
+    "find_lr": "Whether training uses the first of lr, lr/2, lr/4, ... at which the loss falls.",
+    "form": "What the text network predicts for a class: a vector (fc), filters (conv) or both (fc+conv).",
+    "text": "Text features: tfidf, tfidf-stop, tfidf-stem, tfidf-stem-stop, names or sentence:NAME.",
+    "k": "Number of entries of the predicted vector; used with fc.",
+    "hidden": "Width of the hidden layer of the text network.",
+    "filters": "Number of predicted filters; used with conv.",
+    "filter_size": "Height and width of a predicted filter; an odd number.",
+    "loss": "Loss: bce, hinge, euclidean or softmax.",
+    "similarity": "Score of an image for a class: dot or cosine.",
+    "calibration": "Scaling of scores: none, or posterior to make scores of different images comparable.",
+}
+# A larger data set supports a larger network. Well-known networks have 4 (GoogLeNet) to 20 (ResNet-50) parameters per
+# image of ImageNet; ResNet-20 and ResNet-56 have 5 to 17 parameters per image of CIFAR-10.
 PARAMS_PER_IMAGE, MACS_PER_PARAM = 10, 100
-LEAST_PARAMS = 60_000  # fewer leave a space too little to choose from
-LEAST_MACS_PER_PIXEL = 20_000  # of ``mixed`` with so few parameters, nine networks of ten take fewer
-# Zero-shot networks by the side of a picture: how many pictures are seen depends on the classes that are.
+MIN_PARAMS = 60_000  # with fewer, a space has too few architectures to choose from
+MIN_MACS_PER_PIXEL = 20_000  # nine of ten networks of ``mixed`` with so few parameters need less
+# Budgets of zero-shot networks by the largest side of an image. The number of training images is not known here: it
+# depends on which classes are drawn for training.
 BUDGETS = ((16, "60k", "6M"), (32, "500k", "50M"), (64, "2M", "200M"))
-LARGEST = ("5M", "600M")
+LARGEST_BUDGET = ("5M", "600M")
 
 
 def search_file_text(
     data: str, *, path: str | None = None, image_size: int | None = None, texts: str | None = None
 ) -> str:
-    """A search file for ``data`` as text; ``ValueError`` where there is no such data set."""
+    """Return the text of a search file for the data set ``data``.
+
+    Args:
+        data: Name of a data set, or ``imagefolder``.
+        path: Folder of the data. An image folder is listed to recommend a budget; its images are not read.
+        image_size: Side of the images in pixels, for an image folder.
+        texts: Folder of the class texts; makes the search zero-shot.
+
+    Raises:
+        ValueError: The data set is unknown or an argument that it needs is missing.
+    """
     section = DataSection(name=data, path=path, image_size=image_size, texts=texts)
     file = SearchFile(data=section)
     task = task_of(file)
     shape = task.describe(file)
     zero_shot = task.name == ZERO_SHOT
-    told = "zero-shot" if zero_shot else f"{shape.n_classes} classes"
-    sized = "" if zero_shot else SIZED
+    kind = "zero-shot" if zero_shot else f"{shape.n_classes} classes"
+    recommendation = "" if zero_shot else RECOMMENDATION
     if zero_shot:
-        params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST)
+        params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST_BUDGET)
     else:
         n_train = count_training(data, path=path) * (1 - section.val_fraction)
-        params, macs = recommended(n_train, math.prod(shape.input_shape[1:]))
+        params, macs = recommended_budget(n_train, math.prod(shape.input_shape[1:]))
     parts = [
-        f'# {data}: pictures {"x".join(map(str, shape.input_shape))}, {told}\nname = "{data}"  # name of the run',
+        f'# {data}: images of {"x".join(map(str, shape.input_shape))}, {kind}\nname = "{data}"  # Name of the run.',
         _table("data", section, ("test_fraction",) if zero_shot else ("texts", "unseen_fraction", "seen", "unseen")),
-        "[budget]  # a sieve: nothing outside is ever proposed\n"
-        f'params = "{params}"  # trainable parameters{sized}; also activations, memory_bytes, min_params, latency_ms\n'
-        f'macs = "{macs}"  # multiply-accumulates of convolutions and linear layers, batch 1',
+        "[budget]  # No architecture outside these limits is proposed; docs/budgets.md explains each limit.\n"
+        f'params = "{params}"  # Largest number of trainable parameters{recommendation}.\n'
+        f'macs = "{macs}"  # Largest number of multiply-accumulates of convolutions and linear layers for one image.\n'
+        + BUDGET,
         SPACE.replace("# stem", f"{_line('features', shape.n_classes, _FEATURES)}\n# stem") if zero_shot else SPACE,
         _recipe(task),
         _table("search", SearchSection()),
@@ -84,43 +136,49 @@ def search_file_text(
 
 
 _FEATURES = SpaceSection.model_fields["features"]
+BUDGET = """# activations = ...  # Largest number of elements in the outputs of those layers.
+# memory_bytes = ...  # Largest predicted memory of training, such as "2GB".
+# latency_ms = ...  # Largest median time of a forward pass in milliseconds.
+# min_params = ...  # Smallest number of trainable parameters; also min_macs, min_activations, min_memory_bytes."""
 SPACE = """[space]
-name = "mixed"  # a space of the catalogue, or the stages written out:
-# contrast = [false, true]  # local contrast normalisation of the picture
-# stem = [8, 16]  # channels of a first 3x3 convolution
+name = "mixed"  # Named space; remove it to write the stages out with the keys below.
+# contrast = [false, true]  # Whether local contrast normalisation is the first layer.
+# stem = [8, 16]  # Channels of a 3x3 convolution before the stages.
 # [[space.stages]]
-# block = ["conv-pool", "residual", "inception"]
-# depth = [1, 2, 3]
-# width = [16, 24, 32, 48, 64]
-# kernel = [3, 5]
-# halve = true"""
+# block = ["conv-pool", "residual", "inception"]  # Type of the blocks.
+# depth = [1, 2, 3]  # Number of blocks; for conv-pool, convolutions before the pooling layer.
+# width = [16, 24, 32, 48, 64]  # Number of output channels.
+# kernel = [3, 5]  # Kernel size of conv-pool; an odd number.
+# halve = true  # Whether the stage halves the height and width of the image."""
 
 
-SIZED = f", {PARAMS_PER_IMAGE} a training picture and {LEAST_PARAMS // 1000}k at least"
+RECOMMENDATION = f": {PARAMS_PER_IMAGE} per training image, at least {MIN_PARAMS // 1000}k"
 
 
-def recommended(n_train: float, pixels: int) -> tuple[str, str]:
-    """The budget of parameters and multiply-accumulates for ``n_train`` pictures of ``pixels``, as a file says it.
+def recommended_budget(n_train: float, pixels: int) -> tuple[str, str]:
+    """Return the recommended budget of parameters and multiply-accumulates, as text for a search file.
 
-    >>> recommended(1_150, 8 * 8), recommended(40_000, 32 * 32), recommended(1_280_000, 224 * 224)
+    ``n_train`` is the number of training images and ``pixels`` the pixels of one image.
+
+    >>> recommended_budget(1_150, 8 * 8), recommended_budget(40_000, 32 * 32), recommended_budget(1_280_000, 224 * 224)
     (('60k', '6M'), ('400k', '40M'), ('13M', '1.3G'))
-    >>> recommended(600, 64 * 64)  # few pictures, but large ones: the first layers see every pixel
+    >>> recommended_budget(600, 64 * 64)  # few but large images: the first layers work on every pixel
     ('60k', '82M')
     """
-    params = max(LEAST_PARAMS, PARAMS_PER_IMAGE * n_train)
-    macs = max(MACS_PER_PARAM * params, LEAST_MACS_PER_PIXEL * pixels)
-    return _written(params), _written(macs)
+    params = max(MIN_PARAMS, PARAMS_PER_IMAGE * n_train)
+    macs = max(MACS_PER_PARAM * params, MIN_MACS_PER_PIXEL * pixels)
+    return _rounded(params), _rounded(macs)
 
 
-def _written(count: float) -> str:
-    """A count to two digits, with its unit."""
-    rounded = float(f"{count:.1e}")
-    unit, factor = next((unit, factor) for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if rounded >= factor)
-    return f"{rounded / factor:g}{unit}"
+def _rounded(count: float) -> str:
+    """Return a count with two significant digits and a unit."""
+    value = float(f"{count:.1e}")
+    unit, factor = next((unit, factor) for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if value >= factor)
+    return f"{value / factor:g}{unit}"
 
 
 def _table(name: str, section: Section, without: Container[str] = ()) -> str:
-    """One table: keys with a value are set, keys without are commented out."""
+    """Return a table of the search file: keys with a default are set, keys without one are commented out."""
     keys = {key: field for key, field in type(section).model_fields.items() if key not in without}
     return "\n".join([f"[{name}]", *(_line(key, getattr(section, key), field) for key, field in keys.items())])
 
@@ -132,9 +190,11 @@ def _line(key: str, value: Any, field: FieldInfo) -> str:
 
 
 def _recipe(task: Task) -> str:
+    """Return the table of recipe keys for a task."""
     searched = SEARCHED_ZERO_SHOT if task.name == ZERO_SHOT else SEARCHED
     page = "docs/zero_shot.md" if task.name == ZERO_SHOT else "docs/recipe.md"
-    lines = [f"[recipe]  # a value is fixed, a list or a range is searched; each key is explained in {page}"]
-    lines += [f"{key} = {value}" for key, value in searched.items()]
-    lines += [f"# {key} = {json.dumps(value)}" for key, value in task.recipe().to_json().items() if key not in searched]
+    lines = [f"[recipe]  # A value is fixed; a list or a range is searched. More on each key: {page}"]
+    lines += [f"{key} = {value}  # {RECIPE_COMMENTS[key]}" for key, value in searched.items()]
+    defaults = {key: value for key, value in task.recipe().to_json().items() if key not in searched}
+    lines += [f"# {key} = {json.dumps(value)}  # {RECIPE_COMMENTS[key]}" for key, value in defaults.items()]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""One Ray for the whole session, and small experiments."""
+"""Fixtures of the search tests: small experiments, the command line, Python programs in their own processes."""
 
 import os
 import subprocess
@@ -21,21 +21,21 @@ SMALL = {
 
 
 def small(**tables: dict) -> Experiment:
-    """The small experiment with tables overridden."""
+    """Return the small experiment; keys in ``tables`` replace those of :data:`SMALL`."""
     merged = {name: {**SMALL.get(name, {}), **tables.get(name, {})} for name in {*SMALL, *tables}}
     if "space" in tables:
         merged["space"] = tables["space"]
     return experiment(parse(merged))
 
 
-def begun(store: Store, found: Experiment) -> int:
-    """The id of a run of ``found`` on no data, for trainables that stand in for networks."""
-    return store.create_run("r", found.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
+def begun(store: Store, experiment: Experiment) -> int:
+    """Create a run of ``experiment`` without data and return its id, for trainables that replace networks."""
+    return store.create_run("r", experiment.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
 
 
 def python(program: str, folder: Path) -> str:
-    """What a program in a process of its own prints, in ``folder``, with none of this one's settings of Ray."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    """Run a Python program in ``folder`` in a new process, without the Ray settings of this one; return its stdout."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     result = subprocess.run(
         [sys.executable, "-c", program],
         check=True,
@@ -43,14 +43,14 @@ def python(program: str, folder: Path) -> str:
         text=True,
         timeout=120,
         cwd=folder,
-        env={**kept, "HOME": str(folder)},
+        env={**environment, "HOME": str(folder)},
     )
     return result.stdout
 
 
 @pytest.fixture
 def command(tmp_path):
-    """Run ``archsieve ...`` in a folder of its own: (exit code, stdout, stderr)."""
+    """Run ``archsieve ...`` in a temporary folder, in a new process; return exit code, stdout, stderr."""
 
     def run(*arguments: str, **variables: str) -> tuple[int, str, str]:
         result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Drivers in processes of their own, to be killed and stopped, and what they leave behind."""
+"""Start drivers in separate processes, kill or stop them, and find the processes that they leave."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ RESUMABLE = (75, 130, -signal.SIGKILL)
 
 
 class Drivers:
-    """Starts ``archsieve ...`` in ``folder``; each process and its children carry a mark in their environment."""
+    """Start ``archsieve ...`` in ``folder``; each process and its children have a mark in their environment."""
 
     def __init__(self, folder):
         self.folder, self.mark = folder, uuid.uuid4().hex
@@ -37,32 +37,33 @@ class Drivers:
         return process
 
     def run(self, *arguments, **variables):
-        """(exit code, stdout, stderr) of a driver that ends by itself."""
+        """Run a driver to its end; return exit code, stdout, stderr."""
         process = self(*arguments, **variables)
         out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
     def until_done(self, name):
-        """Resume the run until that ends well."""
+        """Resume the run until a driver exits with code 0."""
         for _ in range(5):
             code, _, err = self.run("resume", name)
             if code == 0:
                 return
             assert code in RESUMABLE, err
-        raise AssertionError("the run does not come to its end")
+        raise AssertionError("the run did not finish after 5 resumes")
 
     def alive(self):
-        """The processes that have not ended and carry the mark or serve a driver's Ray, by id: their command lines.
+        """Return the running processes that have the mark or serve a driver's Ray: process id to command line.
 
-        Ray's agents write their title over their environment; they have files of the driver's session open.
+        Ray's agents overwrite their environment with their title. They are processes by the open files of the driver's
+        session.
         """
         sessions = tuple(f"_{process.pid}" for process in self.started)
-        found = {}
+        processes = {}
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if folder.name.isdigit() and (self._marked(folder) or self._serving(folder, sessions)):
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().strip(b"\0").decode()
-        return found
+                    processes[int(folder.name)] = (folder / "cmdline").read_bytes().strip(b"\0").decode()
+        return processes
 
     def _marked(self, folder):
         return f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
@@ -74,14 +75,14 @@ class Drivers:
         return any(part.startswith("session_") and part.endswith(sessions) for part in opened)
 
     def orphans(self, seconds=30):
-        """What is still alive after so long."""
+        """Return the processes that are still alive after ``seconds``; return early when there are none."""
         until = time.monotonic() + seconds
         while self.alive() and time.monotonic() < until:
             time.sleep(0.2)
         return self.alive()
 
     def end(self):
-        """End whatever is left."""
+        """Kill all processes that are still alive."""
         for process in self.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -91,23 +92,23 @@ class Drivers:
                 os.kill(pid, signal.SIGKILL)
 
     def history(self, run):
-        """The trials of a run."""
+        """Return the trials of a run."""
         with open_store(self.folder / "runs" / "archsieve.db", read_only=True) as store:
             return store.history(run).trials
 
     def wait_for(self, run, ready, process):
-        """Wait until ``ready(trials)`` holds, while ``process`` lives."""
+        """Wait until ``ready(trials)`` is true and return the trials; fail where ``process`` ends before."""
         until = time.monotonic() + 240
         while time.monotonic() < until:
             assert process.poll() is None, process.communicate()
-            with contextlib.suppress(StoreError, ValueError):  # there is no database, or no such run in it, yet
+            with contextlib.suppress(StoreError, ValueError):  # the database or the run does not exist yet
                 trials = self.history(run)
                 if ready(trials):
                     return trials
             time.sleep(0.05)
-        raise AssertionError("the run did not come so far")
+        raise AssertionError("the run was not ready after 240 s")
 
 
 def finished(trials):
-    """What may not depend on whether a run was broken."""
+    """Return the results that must not depend on whether a run was interrupted."""
     return [(t.number, t.fingerprint, t.recipe, t.seed, t.state, t.val_accuracy, t.best_epoch) for t in trials]

@@ -1,4 +1,6 @@
-"""Bad input on the command line: one error, the right exit code, nothing written and no Ray started."""
+"""Bad input on the command line: one error, the right exit code, nothing is written and Ray is not started."""
+
+import re
 
 import pytest
 
@@ -8,7 +10,7 @@ SET = ("search", "tiny.toml", "-s")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a search file and files that are none; Ray must not start."""
+    """A folder with a search file and with files that are not valid; Ray must not start."""
     import ray
 
     monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
@@ -23,21 +25,21 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "pattern"),
     [
-        (("search", "binary.toml"), 2, "binary.toml is not UTF-8 text: byte 128"),
-        (("search", "zero.toml"), 2, "zero.toml is no TOML"),
-        (("search", "."), 2, ". is a folder; name the search file in it"),
-        ((*SET, "data.limit=5"), 2, "class '0' has 0; add images, raise `limit`"),
-        ((*SET, "data.name=cifar10", "-s", "data.path=none"), 2, "data set CIFAR10 must be in none"),
+        (("search", "binary.toml"), 2, "binary.toml .*byte 128"),
+        (("search", "zero.toml"), 2, "zero.toml .*TOML"),
+        (("search", "."), 2, r"\. is a folder"),
+        ((*SET, "data.limit=5"), 2, "class '0' .*0.*`limit`"),
+        ((*SET, "data.name=cifar10", "-s", "data.path=none"), 2, "none.*torchvision"),
         ((*SET, 'search.warm_start=["nope"]'), 5, "archsieve.db"),
         ((*SET, "search.folds=1000"), 2, "fold"),
-        (("search", "tiny.toml", "--name", ""), 2, "1 to 100 letters"),
-        (("search", "tiny.toml", "--name", "a b"), 2, "but got 'a b'"),
-        (("search", "tiny.toml", "--name", "x" * 300), 2, "1 to 100 letters"),
+        (("search", "tiny.toml", "--name", ""), 2, "run name .*1 to 100.*''"),
+        (("search", "tiny.toml", "--name", "a b"), 2, "run name .*'a b'"),
+        (("search", "tiny.toml", "--name", "x" * 300), 2, "run name .*1 to 100"),
         (("search", "tiny.toml", "--name", "a/b"), 6, "'a/b'"),
-        (("search", "tiny.toml", "--db", "mysql://u:pw@h/d"), 5, "mysql://u:***@h/d"),
-        (("search", "tiny.toml", "--db", "."), 5, "a results database is a file, but . is a folder"),
+        (("search", "tiny.toml", "--db", "mysql://u:pw@h/d"), 5, r"mysql://u:\*\*\*@h/d.*postgresql://"),
+        (("search", "tiny.toml", "--db", "."), 5, r"\. is a folder"),
         (("search", "tiny.toml", "--runs", "tiny.toml"), 4, "tiny.toml/tiny: Not a directory"),
         (("search", "tiny.toml", "--top", "0"), 2, "0 is not in the range x>=1"),
         (("search",), 2, "Missing argument"),
@@ -46,40 +48,40 @@ def folder(tmp_path, monkeypatch):
         (("search", "tiny.toml", "--nam", "x"), 2, "Possible options: --name"),
         (("serch", "tiny.toml"), 2, "Did you mean 'search'?"),
         (("results", "bst"), 2, "Did you mean 'best'?"),
-        (("results", "best", "--max-params", "5 M"), 2, "--max-params must be a whole number of at least 0"),
+        (("results", "best", "--max-params", "5 M"), 2, "--max-params .*'5 M'"),
         (("profile",), 2, "Missing argument"),
-        (("profile", "."), 2, "there is no architecture file ."),
-        (("profile", "binary.toml"), 2, "binary.toml is no architecture file: byte 128 is not UTF-8 text"),
-        (("profile", "deep.json"), 2, "deep.json nests too deeply"),
-        (("profile", "empty.json"), 2, "empty.json is no JSON"),
-        (("profile", "wrong.json"), 2, "needs input_shape, blocks and classes, but input_shape, blocks, classes is"),
-        (("profile", "block.json"), 2, "unknown block 'conw'; did you mean 'conv'"),
-        (("profile", "resnet50", "--input", "0x1x1"), 2, "all at least 1"),
-        (("profile", "resnet50", "--input", "3x-1x4"), 2, "all at least 1"),
-        (("profile", "resnet50", "--classes", "0"), 2, "classes must be a whole number of at least 2"),
-        (("profile", "resnet20-cifar", "--device", "tpu"), 2, "--device is cpu, cuda or cuda:1, but got 'tpu'"),
+        (("profile", "."), 2, r"no architecture file \. "),
+        (("profile", "binary.toml"), 2, "byte 128 of binary.toml"),
+        (("profile", "deep.json"), 2, "deep.json nests"),
+        (("profile", "empty.json"), 2, "JSON.* empty.json"),
+        (("profile", "wrong.json"), 2, "input_shape, blocks, classes is"),
+        (("profile", "block.json"), 2, "'conw'.*'conv'"),
+        (("profile", "resnet50", "--input", "0x1x1"), 2, "at least 1"),
+        (("profile", "resnet50", "--input", "3x-1x4"), 2, "at least 1"),
+        (("profile", "resnet50", "--classes", "0"), 2, "classes .*at least 2"),
+        (("profile", "resnet20-cifar", "--device", "tpu"), 2, "--device .*cpu, cuda.*'tpu'"),
         (("profile", "resnet20-cifar", "--device", "cuda:999"), 4, "--device cuda:999: "),
-        (("profile", "resnet50", "--remove", "99"), 2, "has no such layer 99"),
+        (("profile", "resnet50", "--remove", "99"), 2, "layer 99"),
         (("space", "tiny.toml", "--sample", "-1"), 2, "-1 is not in the range x>=0"),
-        (("init", "imagefolder"), 2, "needs a path"),
-        (("init", "imagefolder", "--path", "none", "--image-size", "8"), 2, "none does not; check the path"),
-        (("init", "cifar10", "-o", "none/x.toml"), 2, "there is no folder none for x.toml; make it first"),
+        (("init", "imagefolder"), 2, "path"),
+        (("init", "imagefolder", "--path", "none", "--image-size", "8"), 2, "none .*path"),
+        (("init", "cifar10", "-o", "none/x.toml"), 2, "folder none .*x.toml"),
         (("init", "--image-size", "0"), 2, "0 is not in the range x>=1"),
     ],
 )
-def test_each_is_one_error_and_nothing_is_written(folder, line, arguments, code, said):
+def test_each_is_one_error_and_nothing_is_written(folder, line, arguments, code, pattern):
     before = sorted(folder.rglob("*"))
-    got, out, err = line(*arguments)
-    assert said in err
-    assert (got, out) == (code, "")
+    exit_code, out, err = line(*arguments)
+    assert re.search(pattern, err), err
+    assert (exit_code, out) == (code, "")
     assert err.count("archsieve: ") + err.count("Error: ") == 1
     assert sorted(folder.rglob("*")) == before
 
 
 def test_the_last_of_two_overrides_holds_and_a_note_says_so(folder, line):
     _, _, err = line(*SET, "recipe.epochs=3", "-s", "recipe.epochs=0")
-    assert "note: recipe.epochs is set 2 times, to 3, 0; the last holds" in err
-    assert "archsieve: -s recipe.epochs=0: recipe.epochs must be" in err
+    assert re.search(r"^note: recipe\.epochs .*2 times.* 3, 0", err, re.MULTILINE)
+    assert "archsieve: -s recipe.epochs=0: recipe.epochs " in err
 
 
 def test_what_the_system_refuses_names_the_file_and_why(folder, line, monkeypatch):

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line as users run it: in a separate process."""
 
 import json
 import re
@@ -28,29 +28,29 @@ searcher = "random"
 """
 
 
-def test_a_search_from_the_command_line_and_every_question_after_it(command, tmp_path):
+def test_a_search_and_all_queries_of_its_results(command, tmp_path):
     (tmp_path / "tiny.toml").write_text(SEARCH)
-    # the folder's own models/ and search/ must not get in the way
+    # folders of the user with the names of our sub-packages must not be imported instead of ours
     for name in ("models", "search"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise ImportError('the wrong package')")
 
     code, out, err = command("search", "tiny.toml", "--json", "-s", "recipe.lr_end=0.5")
     assert code == 0, err
-    assert "note: recipe.lr_end may be 0.5: a schedule that ends above a hundredth of its start" in err
-    told = json.loads(out)
-    assert told["run"] == "tiny"
-    assert told["trials"] == 3
+    assert "note: recipe.lr_end may be 0.5" in err
+    report = json.loads(out)
+    assert report["run"] == "tiny"
+    assert report["trials"] == 3
     assert "[3/3]" in err
     assert "Traceback" not in err
     assert "WARNING" not in err
-    assert (tmp_path / told["report"]).exists()
+    assert (tmp_path / report["report"]).exists()
     assert list((tmp_path / "home").iterdir()) == []
 
     code, out, err = command("results", "best", "--max-params", "20k", "--json")
     assert code == 0, err
     (winner,) = json.loads(out)
-    assert winner["trial"] == told["best"][0]["trial"]
+    assert winner["trial"] == report["best"][0]["trial"]
     assert winner["params"] <= 20_000
     assert winner["val_error"] == pytest.approx(1 - winner["val_accuracy"])
 
@@ -65,7 +65,7 @@ def test_a_search_from_the_command_line_and_every_question_after_it(command, tmp
 
     code, out, err = command("results", "best", "--max-params", "10", "--json")
     assert (code, json.loads(out)) == (3, [])
-    assert re.search(r"0 of 3 trials have params <= 10; the smallest has .* \(trial \d\)", err)
+    assert re.search(r"0 of 3 trials .*params <= 10.*trial \d", err)
 
     code, _, err = command("search", "tiny.toml")
     assert code == 2
@@ -77,34 +77,34 @@ def test_if_all_trials_fail_the_exit_code_and_the_reason_say_so(command, tmp_pat
     (tmp_path / "tiny.toml").write_text(SEARCH)
     code, _, err = command("search", "tiny.toml", "-s", "recipe.lr=1e30", "-s", "search.trials=2")
     assert code == 3
-    assert "2 of 2 trials failed, most often because of: Diverged: losses must stay finite" in err
+    assert re.search("2 of 2 trials failed.*Diverged", err)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "pattern"),
     [
-        (["search", "none.toml"], 2, "there is no search file none.toml"),
-        (["search", "tiny.toml", "-s", "budget.params=100"], 2, r"fits params <= 100: the cheapest"),
-        (["search", "tiny.toml", "-s", "search.trails=3"], 2, "did you mean 'trials'"),
+        (["search", "none.toml"], 2, "no search file none.toml .*archsieve init"),
+        (["search", "tiny.toml", "-s", "budget.params=100"], 2, r"params <= 100.* cheapest"),
+        (["search", "tiny.toml", "-s", "search.trails=3"], 2, "search.trails.*'trials'"),
         (["search", "tiny.toml", "--name", "../x"], 6, "'../x'"),
-        (["search", "tiny.toml", "--name", ".hidden"], 2, "a run name is"),
-        (["search", "tiny.toml", "-s", "resources.gpus_per_trial=64"], 4, "asks for 64 GPUs, but there are"),
-        (["space", "mixd"], 2, "unknown space 'mixd'; did you mean 'mixed'"),
-        (["space", "mixed", "--max-params", "5MM"], 2, "--max-params must be a whole number"),
-        (["space", "mixed", "--max-params", "100"], 2, "the cheapest architecture has params"),
-        (["profile", "resnet5"], 2, "unknown network 'resnet5'; did you mean 'resnet50'"),
-        (["profile", "resnet50", "--input", "224"], 2, "--input is channels x height x width"),
-        (["profile", "none.json"], 2, "there is no architecture file none.json"),
+        (["search", "tiny.toml", "--name", ".hidden"], 2, "run name .*'.hidden'"),
+        (["search", "tiny.toml", "-s", "resources.gpus_per_trial=64"], 4, "64 GPUs"),
+        (["space", "mixd"], 2, "unknown space 'mixd'.*'mixed'"),
+        (["space", "mixed", "--max-params", "5MM"], 2, "--max-params .*'5MM'"),
+        (["space", "mixed", "--max-params", "100"], 2, "cheapest architecture .*params"),
+        (["profile", "resnet5"], 2, "unknown network 'resnet5'.*'resnet50'"),
+        (["profile", "resnet50", "--input", "224"], 2, "--input .*channels x height x width.*'224'"),
+        (["profile", "none.json"], 2, "no architecture file none.json"),
         (["results", "best"], 5, "archsieve.db"),
-        (["init", "digit"], 2, "did you mean 'digits'"),
-        (["frob"], 2, "No such command 'frob'"),
+        (["init", "digit"], 2, "'digit'.*'digits'"),
+        (["frob"], 2, "'frob'"),
     ],
 )
-def test_a_mistake_is_one_message_an_exit_code_and_nothing_written(command, tmp_path, arguments, code, said):
+def test_a_mistake_is_one_message_an_exit_code_and_nothing_written(command, tmp_path, arguments, code, pattern):
     (tmp_path / "tiny.toml").write_text(SEARCH)
-    got, out, err = command(*arguments)
-    assert got == code, err
-    assert re.search(said, err), err
+    exit_code, out, err = command(*arguments)
+    assert exit_code == code, err
+    assert re.search(pattern, err), err
     assert "Traceback" not in err
     assert out == ""
     if code == 2:
@@ -118,27 +118,28 @@ def test_init_writes_a_file_once(command, tmp_path):
     before = (tmp_path / "digits.toml").read_text()
     code, _, err = command("init")
     assert code == 2
-    assert "exists and is left as it is" in err
+    assert "digits.toml" in err
+    assert "-o" in err
     assert (tmp_path / "digits.toml").read_text() == before
 
 
 def test_profile_prints_the_published_counts(command):
     _, out, _ = command("profile", "alexnet-2012", "--json")
-    told = json.loads(out)
-    assert (told["params"], told["macs"], told["flops"]) == (60_965_224, 724_406_816, 1_448_813_632)
-    weighted = {layer["name"]: layer for layer in told["layers"] if layer["params"]}
+    report = json.loads(out)
+    assert (report["params"], report["macs"], report["flops"]) == (60_965_224, 724_406_816, 1_448_813_632)
+    weighted = {layer["name"]: layer for layer in report["layers"] if layer["params"]}
     assert weighted["fc6"]["params"] == 37_752_832
     assert weighted["conv2"]["macs"] == 223_948_800
     convolutions = [layer for name, layer in weighted.items() if name.startswith("conv")]
     biases = sum(layer["out_shape"][0] for layer in convolutions)
-    assert told["convolution_weights"] == sum(layer["params"] for layer in convolutions) - biases
-    assert told["locally_connected_weights"] == sum(layer["macs"] for layer in convolutions)
+    assert report["convolution_weights"] == sum(layer["params"] for layer in convolutions) - biases
+    assert report["locally_connected_weights"] == sum(layer["macs"] for layer in convolutions)
     _, out, _ = command("profile", "alexnet-2012", "--remove", "7")
     assert "weight sharing: the convolutions have 2,332,704 weights" in out
     assert f"{60_965_224 - 16_781_312:,}" in out
 
 
-def test_a_stored_architecture_is_priced(command, tmp_path):
+def test_profile_reads_a_stored_architecture(command, tmp_path):
     from archsieve.spaces.architectures.catalogue import named
 
     (tmp_path / "net.json").write_text(json.dumps(named("resnet20-cifar").to_json()))
@@ -150,17 +151,17 @@ def test_space_counts_and_samples_inside_the_budget(command):
     code, out, _ = command(
         "space", "mixed", "--max-params", "60k", "--max-macs", "6M", "--sample", "5", "--count", "--json"
     )
-    told = json.loads(out)
+    report = json.loads(out)
     assert code == 0
-    assert 0 < told["feasible"] < told["size"]
-    assert all(s["params"] <= 60_000 and s["macs"] <= 6_000_000 for s in told["sample"])
+    assert 0 < report["feasible"] < report["size"]
+    assert all(s["params"] <= 60_000 and s["macs"] <= 6_000_000 for s in report["sample"])
 
 
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["profile", "resnet50"], ["space", "mixed"], ["results", "list"], ["init", "-o", "x.toml"]],
 )
-def test_what_trains_nothing_imports_neither_torch_nor_ray(tmp_path, arguments):
+def test_commands_without_training_do_not_import_torch_or_ray(tmp_path, arguments):
     script = (
         "import sys\n"
         f"sys.argv = ['archsieve', *{arguments!r}]\n"
@@ -173,24 +174,24 @@ def test_what_trains_nothing_imports_neither_torch_nor_ray(tmp_path, arguments):
     assert result.returncode == 0, result.stderr
 
 
-def test_the_version(command):
+def test_version_is_printed(command):
     code, out, _ = command("--version")
     assert (code, out.split()[0]) == (0, "archsieve")
 
 
-def test_a_removal_says_what_it_saved(command):
+def test_removed_layers_are_reported_with_what_they_saved(command):
     _, out, _ = command("profile", "alexnet-2012", "--remove", "3,4,6,7", "--json")
-    told = json.loads(out)
-    assert told["removed"] == [3, 4, 6, 7]
-    assert (told["saved"]["params"], round(told["saved"]["macs_share"], 3)) == (51_110_656, 0.464)
-    assert told["saved"]["macs"] == 724_406_816 - told["macs"]
-    assert told["saved"]["params_share"] == 51_110_656 / 60_965_224
+    report = json.loads(out)
+    assert report["removed"] == [3, 4, 6, 7]
+    assert (report["saved"]["params"], round(report["saved"]["macs_share"], 3)) == (51_110_656, 0.464)
+    assert report["saved"]["macs"] == 724_406_816 - report["macs"]
+    assert report["saved"]["params_share"] == 51_110_656 / 60_965_224
     _, out, _ = command("profile", "alexnet-2012", "--remove", "3,4,6,7")
     assert "saved params 51,110,656 of 60,965,224 (83.8%)" in out
     assert "(46.4%)" in out
 
 
-def test_a_stored_architecture_loses_layers_too(command, tmp_path):
+def test_layers_of_a_stored_architecture_can_be_removed(command, tmp_path):
     from archsieve.spaces.architectures.catalogue import named
 
     (tmp_path / "net.json").write_text(json.dumps(named("alexnet").to_json()))
@@ -198,17 +199,19 @@ def test_a_stored_architecture_loses_layers_too(command, tmp_path):
     assert json.loads(out)["saved"]["params"] == 16_781_312
 
 
-@pytest.mark.parametrize(("witness", "apart"), [("torch", {}), ("fvcore", {"batch_norm", "adaptive_avg_pool2d"})])
-def test_a_witness_counts_the_built_network(command, witness, apart):
+@pytest.mark.parametrize(
+    ("witness", "extra_operators"), [("torch", set()), ("fvcore", {"batch_norm", "adaptive_avg_pool2d"})]
+)
+def test_the_built_network_is_counted_by_another_library(command, witness, extra_operators):
     code, out, err = command("profile", "resnet20-cifar", "--witness", witness, "--json")
     assert code == 0, err
-    told = json.loads(out)
-    rows = told["witness"]["differences"]
-    assert told["witness"]["params"] == told["params"]
-    assert told["witness"]["total_macs"] - told["macs"] == sum(row["theirs"] - row["ours"] for row in rows)
-    assert {row["operator"] for row in rows} <= set(apart)
+    report = json.loads(out)
+    rows = report["witness"]["differences"]
+    assert report["witness"]["params"] == report["params"]
+    assert report["witness"]["total_macs"] - report["macs"] == sum(row["theirs"] - row["ours"] for row in rows)
+    assert {row["operator"] for row in rows} <= extra_operators
     _, out, _ = command("profile", "resnet20-cifar", "--witness", witness)
-    assert f"witness {witness} " in out
+    assert f"counted by {witness} " in out
 
 
 def test_a_network_of_timm_is_profiled_and_measured(command):
@@ -216,31 +219,31 @@ def test_a_network_of_timm_is_profiled_and_measured(command):
         "profile", "timm:resnet18", "--input", "3x64x64", "--witness", "fvcore", "--device", "cpu", "--json"
     )
     assert code == 0, err
-    told = json.loads(out)
-    assert (told["params"], told["attention_macs"]) == (11_689_512, 0)
-    assert told["macs"] == sum(layer["macs"] for layer in told["layers"]) == told["total_macs"]
-    assert {row["operator"] for row in told["witness"]["differences"]} == {"batch_norm", "adaptive_avg_pool2d"}
-    assert 0 < told["measured"]["latency_ms_p50"] <= told["measured"]["latency_ms_p90"]
+    report = json.loads(out)
+    assert (report["params"], report["attention_macs"]) == (11_689_512, 0)
+    assert report["macs"] == sum(layer["macs"] for layer in report["layers"]) == report["total_macs"]
+    assert {row["operator"] for row in report["witness"]["differences"]} == {"batch_norm", "adaptive_avg_pool2d"}
+    assert 0 < report["measured"]["latency_ms_p50"] <= report["measured"]["latency_ms_p90"]
 
 
 def test_a_network_of_torchvision_is_profiled(command):
     code, out, err = command("profile", "torchvision:vgg16")
     assert code == 0, err
-    assert "macs 15,470,264,320: convolutions and linear layers" in out
+    assert "macs 15,470,264,320" in out
     assert "params 138,357,544" in out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "pattern"),
     [
-        (["timm:resnet81"], "unknown timm network 'resnet81'; did you mean"),
-        (["torchvision:vgg16", "--remove", "3"], "--remove takes layers out of a network of the catalogue"),
-        (["resnet18", "--witness", "fvcor"], "unknown witness 'fvcor'; did you mean 'fvcore'"),
-        (["timm:resnet18", "--input", "5x8x8x8"], "--input is channels x height x width"),
+        (["timm:resnet81"], "unknown timm network 'resnet81'"),
+        (["torchvision:vgg16", "--remove", "3"], "--remove .*torchvision:vgg16"),
+        (["resnet18", "--witness", "fvcor"], "'fvcor'.*'fvcore'"),
+        (["timm:resnet18", "--input", "5x8x8x8"], "--input .*channels x height x width.*'5x8x8x8'"),
     ],
 )
-def test_a_profile_that_cannot_be_says_why(command, arguments, said):
+def test_a_profile_that_cannot_be_says_why(command, arguments, pattern):
     code, out, err = command("profile", *arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert re.search(pattern, err), err
     assert "Traceback" not in err

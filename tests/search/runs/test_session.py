@@ -186,13 +186,13 @@ def test_a_space_written_in_python_is_searched_and_kept_with_the_run(tmp_path):
     [
         (
             {"written": {"blocks": []}},
-            "what Space.to_json.. writes, but it cannot be read: KeyError",
+            r"space.written .*Space.to_json.*KeyError",
         ),
         (
             {"written": Space((1, 8, 8), (GlobalAverage(),), 7)},
-            r"and 10 classes, but it takes .* and 7; write",
+            r"space.written .* 10 classes, .* 7;",
         ),
-        ({"written": Space((1, 8, 8), (GlobalAverage(),), 10), "name": "mixed"}, "but space.name is set too; drop one"),
+        ({"written": Space((1, 8, 8), (GlobalAverage(),), 10), "name": "mixed"}, "space.written .*space.name"),
     ],
 )
 def test_a_space_that_does_not_belong_to_the_data_is_refused(space, said):

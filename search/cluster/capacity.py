@@ -1,4 +1,4 @@
-"""Cluster capacity: how many trials fit, and how long a cluster without a node for one is waited for."""
+"""Cluster capacity: how many trials fit. Waits up to ``node_timeout_s`` when no node is left."""
 
 import logging
 import time
@@ -8,8 +8,8 @@ from typing import Any
 
 from ...results.database.records import Trial
 from ..config.schema import ResourcesSection
-from .gpu_sharing import SMALLEST
-from .ray_runtime import alive, fitting
+from .gpu_sharing import MIN_SHARE
+from .ray_runtime import count_trial_slots, live_nodes
 
 REFRESH_S = 1.0  # between two queries to the cluster
 log = logging.getLogger("archsieve")
@@ -17,34 +17,40 @@ log = logging.getLogger("archsieve")
 
 @dataclass
 class ClusterCapacity:
-    """The capacity of the cluster for trials of ``resources``; ``list_nodes`` returns Ray's records of live nodes.
+    """The capacity of the cluster for trials of ``resources``.
 
-    ``share`` returns a trial's share of a GPU, for runs whose trials take different shares.
+    Args:
+        resources: what one trial takes.
+        share: returns a trial's share of a GPU, for runs whose trials take different shares.
+        list_nodes: returns Ray's records of the live nodes.
     """
 
     resources: ResourcesSection
     share: Callable[[Trial], float] | None = None
-    list_nodes: Callable[[], list[dict[str, Any]]] = alive
+    list_nodes: Callable[[], list[dict[str, Any]]] = live_nodes
     _shares: dict[int, float] = field(default_factory=dict)  # of the trials seen so far, by id
     _nodes: list[dict[str, Any]] = field(default_factory=list)
     _refreshed_at: float = float("-inf")
     _without_nodes_since: float | None = None
 
     def is_full(self, running: Collection[Trial]) -> bool:
-        """Whether no node could run another trial beside the ``running`` ones."""
+        """Return whether no node can run another trial in addition to the ``running`` ones."""
         self._refresh()
         if self.share is None:
-            return len(running) >= fitting(self.resources, self._nodes)
+            return len(running) >= count_trial_slots(self.resources, self._nodes)
+        # A share needs the costs of the trial's network; they never change, so compute them once per trial.
         self._shares |= {trial.trial: self.share(trial) for trial in running if trial.trial not in self._shares}
-        taken = sum(self._shares[trial.trial] for trial in running)
+        used = sum(self._shares[trial.trial] for trial in running)
         gpus = sum(node["Resources"].get("GPU", 0) for node in self._nodes)
-        smallest = self.resources.model_copy(update={"gpus_per_trial": SMALLEST})
-        return taken >= gpus or len(running) >= fitting(smallest, self._nodes)
+        # The share of the next trial is unknown until it is proposed. Assume the smallest one: if it turns out larger,
+        # Tune keeps the trial pending until it fits.
+        smallest = self.resources.model_copy(update={"gpus_per_trial": MIN_SHARE})
+        return used >= gpus or len(running) >= count_trial_slots(smallest, self._nodes)
 
     def why_unavailable(self, *, busy: bool) -> str | None:
         """Return why the run must stop: no node has had room for a trial for ``node_timeout_s``; else None.
 
-        ``busy`` says that a trial is running.
+        ``busy`` means that a trial is running.
         """
         if busy or not self.is_full(()):
             self._without_nodes_since = None
@@ -52,12 +58,13 @@ class ClusterCapacity:
         now = time.monotonic()
         if self._without_nodes_since is None:
             self._without_nodes_since = now
-            log.warning("%s; waiting %.0f s for one to come", self._message(), self.resources.node_timeout_s)
+            log.warning("%s; waiting up to %.0f s for a node", self._message(), self.resources.node_timeout_s)
         if now - self._without_nodes_since < self.resources.node_timeout_s:
             return None
-        return f"{self._message()}, and none came in {self.resources.node_timeout_s:g} s"
+        return f"{self._message()}, and none joined within {self.resources.node_timeout_s:g} s"
 
     def _refresh(self) -> None:
+        # Tune's loop asks for the capacity at every step, many times a second; do not query the cluster each time.
         if time.monotonic() - self._refreshed_at >= REFRESH_S:
             self._refreshed_at, self._nodes = time.monotonic(), self.list_nodes()
 

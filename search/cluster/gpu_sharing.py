@@ -1,4 +1,4 @@
-"""GPUs: what there is, and what share of one a trial needs by its predicted training memory."""
+"""GPU sharing: which GPUs exist, and which share of one a trial needs for its predicted training memory."""
 
 import json
 from collections.abc import Mapping
@@ -11,24 +11,33 @@ from ...spaces.architectures.cost import cost
 from ...spaces.blocks.cost import FLOAT_BYTES, STATES
 from ...spaces.recipes.recipe import RecipeSpace
 from ..config.schema import ResourcesSection
-from .ray_runtime import ResourceError, ask_machines
+from .ray_runtime import ResourceError, run_on_nodes
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
 
-# what a process takes of a GPU before its first tensor: the CUDA context, the kernels and workspaces of the libraries
+# A process takes this much of a GPU before its first tensor: the CUDA context, and the kernels and workspaces of the
+# libraries.
 CONTEXT_BYTES = 1 << 30
-# predicted training memory knows tensors alone: room for workspaces, a larger batch in evaluation, fragmentation
+# The predicted training memory counts tensors only. This factor adds room for workspaces, for the larger batch of
+# evaluation and for fragmentation.
 SAFETY = 1.5
-SMALLEST = 1 / 64
+MIN_SHARE = 1 / 64
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What share of a GPU of ``gpu_bytes`` a trial takes, with ``data_bytes`` of pictures, in as many ``folds``.
+    """The rule that gives each trial its share of a GPU.
 
-    Shares are halves of halves: whatever trials come, they fill a GPU, and a worker serves every trial of its share.
-    ``copies`` of the parameters are kept beside weights, gradients and momentum: Adam's second moment, an average.
+    A share is 1, 1/2, 1/4 and so on. Powers of two fill a GPU in every combination, and a worker can serve all trials
+    of its share.
+
+    Args:
+        gpu_bytes: memory of the smallest GPU.
+        data_bytes: memory of the images and labels.
+        folds: networks that a trial trains, one per fold.
+        copies: copies of the parameters in addition to weights, gradients and momentum: Adam's second moment, an
+            average of the weights.
     """
 
     gpu_bytes: int
@@ -37,84 +46,100 @@ class Shares:
     copies: int = 0
 
     @property
-    def most_memory_bytes(self) -> int:
-        """The largest predicted training memory that fits on a whole GPU; negative where not even the data do.
+    def max_memory_bytes(self) -> int:
+        """The largest predicted training memory that fits on a whole GPU; negative when even the data do not fit.
 
-        As if all of it were parameters, of which there are ``copies`` more.
+        Assumes that all of this memory belongs to parameters, which exist ``copies`` more times: the worst case.
         """
         return int((self.gpu_bytes - CONTEXT_BYTES - self.data_bytes) / SAFETY / (1 + self.copies / STATES))
 
     def share(self, architecture: Architecture, batch_size: int) -> float:
-        """The share for ``architecture``, trained with batches of ``batch_size``: 1, 1/2, 1/4 and so on to 1/64."""
-        price = cost(architecture, batch_size)
-        # the networks of other folds wait with all that is kept of parameters; activations belong to one at a time
+        """Return the share for ``architecture`` trained with ``batch_size``: 1, 1/2, 1/4 and so on to 1/64."""
+        network_cost = cost(architecture, batch_size)
+        # The folds train in turn. A waiting network keeps its parameters and their states, but no activations.
         waiting = (self.folds - 1) * STATES + self.folds * self.copies
-        needed = CONTEXT_BYTES + self.data_bytes + SAFETY * (price.memory_bytes + waiting * FLOAT_BYTES * price.params)
+        tensor_bytes = network_cost.memory_bytes + waiting * FLOAT_BYTES * network_cost.params
+        needed = CONTEXT_BYTES + self.data_bytes + SAFETY * tensor_bytes
         share = 1.0
-        while share / 2 >= SMALLEST and needed <= self.gpu_bytes * share / 2:
+        while share / 2 >= MIN_SHARE and needed <= self.gpu_bytes * share / 2:
             share /= 2
         return share
 
-    def of(self, trial: Trial) -> float:
-        """The share of a trial of the run."""
-        return self._told(trial.architecture, trial.recipe)
+    def of_trial(self, trial: Trial) -> float:
+        """Return the share of a trial of the run."""
+        return self._of_design(trial.architecture, trial.recipe)
 
-    def _told(self, architecture: Mapping[str, Any], recipe: Mapping[str, Any]) -> float:
+    def _of_design(self, architecture: Mapping[str, Any], recipe: Mapping[str, Any]) -> float:
         return self.share(Architecture.from_json(architecture), recipe["batch_size"])
 
     def resources(self, cpus: float) -> Any:
-        """For Tune: what the trial of a configuration takes, ``cpus`` cores and its share of a GPU."""
+        """Return a function for Tune: from a trial's configuration to its ``cpus`` cores and its share of a GPU."""
         from ray.tune import PlacementGroupFactory
 
-        def asked(config: dict[str, Any]) -> PlacementGroupFactory:
+        def trial_resources(config: dict[str, Any]) -> PlacementGroupFactory:
             trial = json.loads(config["trial"])
-            return PlacementGroupFactory([{"CPU": cpus, "GPU": self._told(trial["architecture"], trial["recipe"])}])
+            return PlacementGroupFactory(
+                [{"CPU": cpus, "GPU": self._of_design(trial["architecture"], trial["recipe"])}]
+            )
 
-        return asked
+        return trial_resources
 
 
-def check_gpus(asked: ResourcesSection, data: "ImageData", folds: int | None, recipes: RecipeSpace) -> Shares | None:
-    """The shares that trials take of a GPU where ``gpus_per_trial`` is "auto"; None where it is a number.
+def check_gpus(
+    resources: ResourcesSection, data: "ImageData", folds: int | None, recipes: RecipeSpace
+) -> Shares | None:
+    """Return the GPU shares of trials when ``gpus_per_trial`` is "auto"; None when it is a number.
 
-    Raises :class:`ResourceError` where torch cannot use a GPU that is asked for.
+    Raises :class:`ResourceError` when the run asks for a GPU that torch cannot use.
     """
-    if not asked.gpus:
+    if not resources.gpus:
         return None
-    size = gpu_bytes()
-    if asked.gpus_per_trial != "auto":
+    size = gpu_bytes()  # before the return below: a fixed number of GPUs must be usable, too
+    if resources.gpus_per_trial != "auto":
         return None
-    pictures = sum(tensor.nbytes for split in data.splits for tensor in (split.images, split.labels))
-    # every fold has pictures of its own, as many as the pool, beside the pool itself
-    return Shares(size, pictures * (1 + (folds or 0)), folds or 1, copies(recipes))
+    image_bytes = sum(tensor.nbytes for split in data.splits for tensor in (split.images, split.labels))
+    # Each fold holds its own copy of the images, as large as the pool, and the pool itself stays in memory.
+    return Shares(size, image_bytes * (1 + (folds or 0)), folds or 1, copies(recipes))
 
 
 def copies(recipes: RecipeSpace) -> int:
-    """The most copies of its parameters that a recipe of ``recipes`` keeps beside weights, gradients and momentum."""
+    """Return the most extra copies of the parameters that a recipe of ``recipes`` keeps in memory.
+
+    Weights, gradients and momentum are not counted. One copy is the second moment of Adam, one the averaged weights.
+    """
     second_moment = set(recipes.ends("optimizer")) != {"sgd"}
     return second_moment + (set(recipes.ends("averaging")) != {"none"})
 
 
 def gpu_bytes() -> int:
-    """The memory of the smallest GPU of the running Ray, as torch sees it on each machine that has one."""
-    found = ask_machines(smallest_gpu, "GPU", num_gpus=0.01)
-    for host, size in found:
+    """Return the memory of the smallest GPU in the Ray cluster, as torch reports it on each node with a GPU.
+
+    Raises :class:`ResourceError` when torch cannot use the GPU of a node.
+    """
+    # A small part of a GPU is enough to read its size, and leaves the rest to other users of the cluster.
+    sizes = run_on_nodes(smallest_gpu, "GPU", num_gpus=0.01)
+    for host, size in sizes:
         if not isinstance(size, int):
             raise ResourceError(
-                f"Ray says that {host} has a GPU, but torch cannot use one there; install its driver and a torch with "
-                "CUDA, or set resources.gpus_per_trial to 0"
+                f"Ray reports a GPU on {host}, but torch cannot use it; install its driver and a torch with CUDA, or "
+                "set resources.gpus_per_trial to 0"
             )
-    return min((size for _, size in found), default=0)
+    return min((size for _, size in sizes), default=0)
 
 
 def smallest_gpu() -> int | None:
-    """The memory in bytes of the smallest GPU that this process sees; None where torch can use none."""
+    """Return the memory in bytes of the smallest GPU that this process sees; None when torch can use none."""
     import torch
 
     if not torch.cuda.is_available():
         return None
-    return min(torch.cuda.get_device_properties(place).total_memory for place in range(torch.cuda.device_count()))
+    return min(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
 
 
-def cap(share: float, total_bytes: int) -> float:
-    """The part of a GPU's memory that torch may take within ``share``: what the context takes is not torch's."""
+def memory_fraction(share: float, total_bytes: int) -> float:
+    """Return the fraction of a GPU's memory that torch may allocate within ``share``.
+
+    The CUDA context is part of the share, but torch does not allocate it, so it is subtracted.
+    """
+    # Keep the fraction above zero even when the context is as large as the share.
     return max(share - CONTEXT_BYTES / total_bytes, share / 4)

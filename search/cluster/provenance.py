@@ -1,4 +1,4 @@
-"""Provenance: who ran what, where, with which versions; what it takes to run it again."""
+"""Provenance: who ran what, where and with which versions, so that a run can be repeated."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "s
 
 
 def provenance() -> dict[str, Any]:
-    """Host, process, command line, versions, git commit of the working folder, processors and GPUs.
+    """Return host, process, command line, versions, git commit of the working folder, processors and GPUs.
 
-    Passwords are masked, and nothing of the environment's variables is kept: they are full of secrets.
+    Passwords are masked. No environment variable is stored, because many of them hold secrets.
     """
-    changes = _git("status", "--porcelain")  # None where there is no repository, or no git
+    changes = _git("status", "--porcelain")  # None without a repository or without git
     return {
         **this_process(),
         "argv": [Path(sys.argv[0]).name, *map(masked, sys.argv[1:])],
@@ -33,11 +33,11 @@ def provenance() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+        with contextlib.suppress(PackageNotFoundError):  # a package that is not installed has no version
+            versions[package] = version(package)
+    return versions
 
 
 def _devices() -> list[str]:
@@ -48,6 +48,7 @@ def _devices() -> list[str]:
 
 
 def _git(*arguments: str) -> str | None:
+    """Return the output of a git command; None when git is missing, fails, or takes longer than 10 s."""
     try:
         result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

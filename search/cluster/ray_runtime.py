@@ -1,4 +1,4 @@
-"""Ray's runtime: started quietly, or joined; what it must have, and nothing of it under the home folder."""
+"""Ray's runtime: start or join it, check its resources, and keep its files out of the home folder."""
 
 import contextlib
 import logging
@@ -13,198 +13,226 @@ from typing import Any
 
 from ... import __version__
 from ..config.schema import ResourcesSection
-from .reaper import MARK, reaped
-from .signals import held_back
+from .reaper import MARK, reap_on_exit
+from .signals import defer_signals
 
-REACH_S = 10
-WORKER_BYTES = 1 << 29  # what a worker takes of a machine's memory, torch and CUDA's libraries above all
-ROUNDING = 1e-6  # three trials of a third of a GPU fit on it
-ASK_S = 300  # for a worker to start on a machine, and for what else runs there to make room
+CONNECT_TIMEOUT_S = 10
+WORKER_BYTES = 1 << 29  # memory that one worker takes, most of it for torch and the libraries of CUDA
+ROUNDING = 1e-6  # three trials with a third of a GPU each fit on one GPU
+NODE_TIMEOUT_S = 300  # a worker must start on the node, and running tasks must make room for it
 
 
 class ResourceError(RuntimeError):
-    """The machines do not have what the experiment asks for."""
+    """The machines do not have the resources that the experiment needs."""
 
 
-# A trial must start in milliseconds: Tune's own loggers off, its snapshots rare (the store is the only truth), and
-# nothing of Ray's under the home folder.
+# Tune's own loggers are off and its snapshots are rare, so that a trial starts in milliseconds. Nothing is lost: the
+# store holds the results. Nothing of Ray goes below the home folder. A variable that the user has set stays.
 TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "86400",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # how many trials may wait for their workers is for StoreSearch to say
+    "TUNE_MAX_PENDING_TRIALS_PG": "10000",  # no limit here: StoreSearch decides how many trials may wait for workers
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # Ray prints the death of a worker on stdout, whatever log_to_driver says
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # Ray prints the death of a worker to stdout even with log_to_driver=False
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
 
-def check_resources(asked: ResourcesSection) -> None:
-    """Refuse what no machine of the running Ray can ever give, naming what there is."""
-    machines = alive()
-    wanted = {"cpus": ("CPU", asked.cpus_per_trial), "gpus": ("GPU", asked.gpus)}
-    cure = f"Ray has {spelled_resources()}; lower it, or start Ray where there are more and pass --address"
+def check_resources(resources: ResourcesSection) -> None:
+    """Raise :class:`ResourceError` when no node of the running Ray is large enough for a trial of ``resources``."""
+    nodes = live_nodes()
+    wanted = {"cpus": ("CPU", resources.cpus_per_trial), "gpus": ("GPU", resources.gpus)}
+    fix = f"Ray has {describe_resources()}; lower it, or start Ray with more and pass --address"
     for key, (name, amount) in wanted.items():
-        most = max((machine["Resources"].get(name, 0) for machine in machines), default=0)
-        if amount > most:
-            said = "a share of" if key == "gpus" and asked.gpus_per_trial == "auto" else f"{amount:g}"
+        available = max((node["Resources"].get(name, 0) for node in nodes), default=0)
+        if amount > available:
+            auto = key == "gpus" and resources.gpus_per_trial == "auto"
+            spelled = "a share of a GPU" if auto else f"{amount:g} {name}s"
             raise ResourceError(
-                f"resources.{key}_per_trial asks for {said} {name}s, but there are {most:g} on one machine: {cure}"
+                f"resources.{key}_per_trial needs {spelled}, but no node has more than {available:g} {name}s: {fix}"
             )
-    if not fitting(asked, machines):
+    if not count_trial_slots(resources, nodes):
         raise ResourceError(
-            f"a trial takes {asked.cpus_per_trial:g} CPUs and {asked.gpus:g} GPUs of one machine, but none has both: "
-            f"{cure}"
+            f"a trial needs {resources.cpus_per_trial:g} CPUs and {resources.gpus:g} GPUs on one node, but no node has "
+            f"both: {fix}"
         )
 
 
-def fitting(asked: ResourcesSection, machines: Sequence[Mapping[str, Any]]) -> int:
-    """How many trials run at a time on ``machines``: what one takes is together on one of them, its memory too."""
-    return sum(_slots(asked, machine["Resources"]) for machine in machines)
+def count_trial_slots(resources: ResourcesSection, nodes: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many trials can run on ``nodes`` at the same time.
+
+    A trial runs on a single node, so its cores, GPUs and memory must be available there together.
+    """
+    return sum(_slots(resources, node["Resources"]) for node in nodes)
 
 
-def _slots(asked: ResourcesSection, there: Mapping[str, float]) -> int:
-    cores, gpus, memory = there.get("CPU", 0), there.get("GPU", 0), there.get("memory", math.inf)
-    most = int(min(cores / asked.cpus_per_trial + ROUNDING, max(1, memory / WORKER_BYTES)))
-    if not asked.gpus:
-        return most
-    of_each = max(1, int(1 / asked.gpus + ROUNDING))  # a fraction is one of a single GPU
-    return min(most, int(gpus / max(1, asked.gpus)) * of_each)
+def _slots(resources: ResourcesSection, available: Mapping[str, float]) -> int:
+    cores, gpus, memory = available.get("CPU", 0), available.get("GPU", 0), available.get("memory", math.inf)
+    # At least one trial: WORKER_BYTES is an estimate, and must not exclude a small node that may do.
+    slots = int(min(cores / resources.cpus_per_trial + ROUNDING, max(1, memory / WORKER_BYTES)))
+    if not resources.gpus:
+        return slots
+    # Ray takes a fraction from a single GPU: 0.6 fits once on each GPU, not three times on two of them.
+    per_gpu = max(1, int(1 / resources.gpus + ROUNDING))
+    return min(slots, int(gpus / max(1, resources.gpus)) * per_gpu)
 
 
-def alive() -> list[dict[str, Any]]:
-    """The machines of the running Ray, as it tells of them."""
+def live_nodes() -> list[dict[str, Any]]:
+    """Return Ray's records of the nodes that are alive."""
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def spelled_resources() -> str:
-    """What the machines of the running Ray have, in words."""
-    machines = alive()
-    totals = (f"{sum(m['Resources'].get(name, 0) for m in machines):g} {name}s" for name in ("CPU", "GPU"))
-    return f"{' and '.join(totals)} on {len(machines)} machine{'' if len(machines) == 1 else 's'}"
+def describe_resources() -> str:
+    """Return the total resources of the running Ray as text, such as "8 CPUs and 1 GPUs on 2 nodes"."""
+    nodes = live_nodes()
+    totals = (f"{sum(n['Resources'].get(name, 0) for n in nodes):g} {name}s" for name in ("CPU", "GPU"))
+    return f"{' and '.join(totals)} on {len(nodes)} node{'' if len(nodes) == 1 else 's'}"
 
 
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """A running Ray: the one that is there already, the cluster at ``address``, or one of our own, ended afterwards."""
+    """Provide a running Ray: the one of this process if there is one, the cluster at ``address``, or a local one.
+
+    A local Ray ends with the block, and a cluster is left.
+    """
     if address is None:
-        guard()  # before the import, which reads the environment
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # 0: Ray listens on the loopback alone
+        set_auth_token()  # before the import of ray, which reads the environment
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # 0: Ray listens on the loopback only
     import ray
 
     if ray.is_initialized():
         yield
         return
-    with reaped() if address is None else contextlib.nullcontext():
+    with reap_on_exit() if address is None else contextlib.nullcontext():
         start(address)
-        os.environ.pop(MARK, None)  # Ray carries the mark, and not what else this process starts
+        os.environ.pop(MARK, None)  # only Ray's processes carry the mark, not what else this process starts
         try:
             if address is not None:
                 check_workers()
             yield
         finally:
-            # interrupted half-way, Ray's library ends this process when Python ends: without a message, or by a crash
-            with held_back():
+            # A shutdown that a signal interrupts half-way makes Ray's library end this process when Python exits,
+            # without a message or by a crash.
+            with defer_signals():
                 ray.shutdown()
 
 
 def start(address: str | None) -> None:
-    """Start a Ray of our own, or join the cluster at ``address``."""
+    """Start a local Ray, or join the cluster at ``address``. Raises :class:`ResourceError` if no cluster answers."""
     import ray
 
     try:
         if address is not None:
-            reach(address)
-        # local: without an address Ray would join any cluster that RAY_ADDRESS or a file of an earlier one tells of
+            check_reachable(address)
+        # "local", because without an address Ray joins any cluster that RAY_ADDRESS or a file of an earlier one names.
         ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except OSError as error:  # Ray's ConnectionError is one
+    except OSError as error:  # includes Ray's ConnectionError
         raise ResourceError(
-            f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`, name the host and port "
-            f"that it says, and set RAY_AUTH_MODE and RAY_AUTH_TOKEN as they are there"
+            f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`, pass the host and port "
+            f"that it prints, and set RAY_AUTH_MODE and RAY_AUTH_TOKEN to the cluster's values"
         ) from None
 
 
-def reach(address: str) -> None:
-    """Raise ``OSError`` where nobody listens at a host:port: Ray itself would try for two minutes."""
+def check_reachable(address: str) -> None:
+    """Raise ``OSError`` when no process listens at a host:port. Ray itself would try for two minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit() and "://" not in address:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
 def check_workers() -> None:
-    """Refuse a cluster with a machine that has no archsieve, or one of another version, naming the machine."""
-    cure = "install the same version of it on every machine, into the Python that runs `ray start`"
-    for host, found in ask_machines(installed, "CPU"):
-        if isinstance(found, Exception):
-            said = str(found).strip().splitlines()[-1]
-            raise ResourceError(f"{host} cannot run archsieve: {said}; {cure}")
-        if found != installed():
-            raise ResourceError(f"{host} has archsieve {found}, but this is {installed()}; {cure}")
+    """Raise :class:`ResourceError` when a node has no archsieve or another version; the message names the node."""
+    fix = "install the same version on every node, into the Python that runs `ray start`"
+    for host, answer in run_on_nodes(installed_version, "CPU"):
+        if isinstance(answer, Exception):
+            message = str(answer).strip().splitlines()[-1]
+            raise ResourceError(f"{host} cannot run archsieve: {message}; {fix}")
+        if answer != installed_version():
+            raise ResourceError(f"{host} has archsieve {answer}, but this process has {installed_version()}; {fix}")
 
 
-def ask_machines(function: Callable[[], Any], having: str, **amounts: float) -> list[tuple[str, Any]]:
-    """The name of each machine ``having`` a resource, with what ``function`` says there, or runs into.
+def run_on_nodes(function: Callable[[], Any], having: str, **amounts: float) -> list[tuple[str, Any]]:
+    """Run ``function`` once on each node that has the resource ``having``.
 
-    ``amounts`` are what it takes there, as in ``num_gpus=0.01``. A machine that has just gone is left out.
+    Args:
+        function: takes no arguments.
+        having: Ray's name of a resource, such as "CPU" or "GPU".
+        amounts: what the function takes on a node, as in ``num_gpus=0.01``.
+
+    Returns:
+        (host name, result) of each node; the result is an exception when the function raised one. A node that has just
+        left the cluster is missing.
+
+    Raises:
+        ResourceError: when a node does not answer within ``NODE_TIMEOUT_S`` seconds.
     """
     import ray
     from ray.exceptions import GetTimeoutError, RayError, RaySystemError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    asked, told = [], []
-    for machine in alive():
-        if machine["Resources"].get(having):
-            there = NodeAffinitySchedulingStrategy(machine["NodeID"], soft=False)
-            options = {"num_cpus": 0, **amounts, "scheduling_strategy": there}
-            job = once(function, amounts.get("num_gpus", 0)).options(**options)
-            asked.append((machine["NodeManagerHostname"], job.remote()))
-    for host, answer in asked:
+    # Submit all tasks before waiting for the first one, so that the nodes start their workers at the same time.
+    submitted, results = [], []
+    for node in live_nodes():
+        if node["Resources"].get(having):
+            affinity = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            options = {"num_cpus": 0, **amounts, "scheduling_strategy": affinity}
+            job = remote_function(function, amounts.get("num_gpus", 0)).options(**options)
+            submitted.append((node["NodeManagerHostname"], job.remote()))
+    for host, reference in submitted:
         try:
-            told.append((host, ray.get(answer, timeout=ASK_S)))
+            results.append((host, ray.get(reference, timeout=NODE_TIMEOUT_S)))
         except GetTimeoutError:
-            raise ResourceError(f"{host} did not answer in {ASK_S} s; wait for what else runs there") from None
+            raise ResourceError(
+                f"{host} did not answer within {NODE_TIMEOUT_S} s; wait until other tasks on it have ended"
+            ) from None
         except (RayTaskError, RaySystemError) as error:
-            told.append((host, error))
+            results.append((host, error))
         except RayError:
             continue
-    return told
+    return results
 
 
-def once(function: Callable[..., Any], gpus: float) -> Any:
-    """``function`` for workers; one with a GPU ends afterwards, and leaves its memory there and its choice of GPU.
+def remote_function(function: Callable[..., Any], gpus: float) -> Any:
+    """Return ``function`` as a Ray remote function. With a GPU, its worker ends after one call and frees the memory.
 
-    Ray sees to that by itself only where it is told of GPUs when it is told of the function, and not by its options.
+    Ray does so by itself only when the decorator gives ``num_gpus``. Here the amount comes later, with ``options``, so
+    ``max_calls`` must be set explicitly. Otherwise the worker would keep its memory and its choice of GPU.
     """
     import ray
 
     return ray.remote(max_calls=1)(function) if gpus else ray.remote(function)
 
 
-def installed() -> str:
-    """The version of archsieve here."""
+def installed_version() -> str:
+    """Return the version of archsieve in this process."""
     return __version__
 
 
-def guard() -> None:
-    """A token for a Ray of our own, where the user has none: without it Ray would write one under the home folder."""
+def set_auth_token() -> None:
+    """Set a random token for a local Ray unless the user has chosen one. Ray would write one below the home folder.
+
+    Raises :class:`ResourceError` when Ray was imported earlier: it has then read its settings already.
+    """
     chosen = any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if not chosen and not (Path.home() / ".ray" / "auth_token").exists():
         if "ray" in sys.modules and not sys.modules["ray"].is_initialized():
             raise ResourceError(
-                "Ray reads when it is imported whether it asks for a token, and was imported before the search began, "
-                'without one; import ray later, set os.environ["RAY_AUTH_MODE"] before it, or call ray.init() yourself'
+                "ray was imported before the search started, without an authentication token, and reads this setting "
+                'only on import; import ray later, set os.environ["RAY_AUTH_MODE"] before the import, or call '
+                "ray.init() yourself"
             )
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 
 @contextlib.contextmanager
 def quiet(log: Path) -> Iterator[None]:
-    """Send the chatter of Ray and Optuna to the file ``log`` instead of the screen."""
+    """Send the messages of Ray and Optuna to the file ``log`` instead of the screen."""
     os.environ.update({name: value for name, value in TUNE_SETTINGS.items() if name not in os.environ})
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, delay=True)

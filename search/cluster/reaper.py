@@ -1,9 +1,13 @@
-"""The reaper: a small process that ends what a killed driver leaves of its own Ray.
+"""The reaper: a small process that kills the remaining processes of a dead driver's Ray.
 
-Ray's daemons end with the driver, but its agents hold on for a minute more. They all inherit a mark from the driver,
-and those that write their title over their environment, and the mark with it, have files of the driver's Ray session
-open, which is named by when it began and by the driver's process id. When the driver is gone, however it went, its pipe
-to the reaper closes, and what is left of either is ended.
+Ray's daemons end with the driver, but its agents stay for another minute. The reaper finds both kinds in two ways:
+
+- All of them inherit a mark in their environment from the driver.
+- Some overwrite their environment, and so the mark, with their title. Those have files of the driver's Ray session
+  open. The session folder is named after its start time and the driver's process id.
+
+The driver holds a pipe to the reaper. When the driver ends, for any reason, the pipe closes, and the reaper kills the
+remaining processes.
 """
 
 # Only the standard library, so /proc is read by hand: the process runs this file alone with -I -S,
@@ -20,20 +24,23 @@ from datetime import datetime
 from pathlib import Path
 
 MARK = "ARCHSIEVE_RAY_OF"
-BETWEEN_S = 0.3  # a process that was just being started is seen in the next scan
-AT_MOST_S = 60
+SCAN_INTERVAL_S = 0.3  # a process that was just starting during one scan is found by the next one
+TIMEOUT_S = 60
 
 
 @contextlib.contextmanager
-def reaped() -> Iterator[None]:
-    """What is started inside, and its children, end at the latest with this process; needs Linux's /proc."""
+def reap_on_exit() -> Iterator[None]:
+    """Kill what starts inside the block, and its children, at the latest when this process ends.
+
+    Needs Linux's /proc; without it, nothing is killed.
+    """
     if not Path("/proc/self/environ").exists():
         yield
         return
     mark, since = uuid.uuid4().hex, f"{datetime.now():session_%Y-%m-%d_%H-%M-%S}"
     command = [sys.executable, "-I", "-S", __file__, mark, since, str(os.getpid())]
     null = subprocess.DEVNULL
-    # a session of its own: Ctrl-C in a terminal is not for it
+    # A new session, so that Ctrl-C in a terminal does not end the reaper together with the driver.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True):
         os.environ[MARK] = mark
         try:
@@ -42,23 +49,24 @@ def reaped() -> Iterator[None]:
             os.environ.pop(MARK, None)
 
 
-def left_of(mark: str, since: str, driver: int) -> list[int]:
-    """The ids of the living processes that carry the mark, or are workers and agents of the Ray ``driver`` started."""
-    found = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    return [pid for pid in found if pid != os.getpid() and (carries(pid, mark) or serves(pid, since, driver))]
+def remaining_processes(mark: str, since: str, driver: int) -> list[int]:
+    """Return the ids of the processes that carry the mark, or work for the Ray that process ``driver`` started."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and (has_mark(pid, mark) or serves_ray(pid, since, driver))]
 
 
-def carries(pid: int, mark: str) -> bool:
-    """Whether the process has the mark in its environment."""
-    with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+def has_mark(pid: int, mark: str) -> bool:
+    """Return whether the process has the mark in its environment."""
+    with contextlib.suppress(OSError):  # it has ended in the meantime, or belongs to another user
         return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
     return False
 
 
-def serves(pid: int, since: str, driver: int) -> bool:
-    """Whether the process has a title of Ray's, and a file open in the folder of a session that the driver began.
+def serves_ray(pid: int, since: str, driver: int) -> bool:
+    """Return whether the process has a title of Ray and an open file in a session folder of the driver.
 
-    A Ray that somebody started earlier, by a process that had the driver's id, has an earlier name than ``since``.
+    Session names start with the start time. A Ray that an earlier process with the same id started has a name earlier
+    than ``since`` and does not match.
     """
     with contextlib.suppress(OSError):
         process = Path(f"/proc/{pid}")
@@ -71,15 +79,15 @@ def serves(pid: int, since: str, driver: int) -> bool:
 
 
 def reap(mark: str, since: str, driver: int) -> None:
-    """End what is left of the driver's Ray, until nothing is."""
-    until = time.monotonic() + AT_MOST_S
-    while (left := left_of(mark, since, driver)) and time.monotonic() < until:
-        for pid in left:
+    """Kill the remaining processes of the driver's Ray until none is left, for at most ``TIMEOUT_S`` seconds."""
+    until = time.monotonic() + TIMEOUT_S
+    while (pids := remaining_processes(mark, since, driver)) and time.monotonic() < until:
+        for pid in pids:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(BETWEEN_S)
+        time.sleep(SCAN_INTERVAL_S)
 
 
 if __name__ == "__main__":
-    sys.stdin.read()  # until the driver closes its end, or is no more
+    sys.stdin.read()  # returns when the driver closes its end of the pipe, or dies
     reap(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -5,9 +5,9 @@ from typing import Any
 
 from ..config.schema import ResourcesSection
 from ..plugins.shipping import Shipment, shipment
-from .ray_runtime import ResourceError, once
+from .ray_runtime import ResourceError, remote_function
 
-POLL_S = 0.2  # between two calls of go_on
+POLL_S = 0.2  # between two calls of should_continue
 
 
 def run_remote_jobs(
@@ -16,25 +16,35 @@ def run_remote_jobs(
     shared: Any,
     resources: ResourcesSection,
     *,
-    go_on: Callable[[], bool],
+    should_continue: Callable[[], bool],
 ) -> list[Any] | None:
     """Return ``[function(part, shared) for part in parts]``, computed on as many workers as fit.
 
-    ``go_on`` is called several times a second; when it returns False the jobs are cancelled and None is returned.
-    Raises what a job raises, and :class:`ResourceError` when a worker is lost.
+    Args:
+        function: the job; it must be picklable.
+        parts: one argument per job.
+        shared: the second argument of all jobs, sent to each node once.
+        resources: what one job takes: as much as a trial.
+        should_continue: called several times a second. When it returns False, the jobs are cancelled and None is
+            returned.
+
+    Raises:
+        ResourceError: when a worker is lost. An exception of a job is raised as it is.
     """
     import ray
 
     shared_ref, plugins_ref = ray.put(shared), ray.put(shipment())
-    job = once(with_plugins, resources.gpus).options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
+    job = remote_function(with_plugins, resources.gpus)
+    job = job.options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
     runs = [job.remote(plugins_ref, function, part, shared_ref) for part in parts]
-    waiting = runs
-    while waiting:
-        if not go_on():
+    pending = runs
+    while pending:
+        # Not a plain ray.get: it blocks, and the driver must send heartbeats and react to signals in the meantime.
+        if not should_continue():
             for run in runs:
                 ray.cancel(run)
             return None
-        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_S)
+        _, pending = ray.wait(pending, num_returns=len(pending), timeout=POLL_S)
     try:
         return list(ray.get(runs))
     except ray.exceptions.RayTaskError as error:
@@ -42,7 +52,8 @@ def run_remote_jobs(
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[0]
         raise ResourceError(
-            f"a worker was lost during a remote job: {reason}; give workers less to do at once"
+            f"a worker was lost during a remote job: {reason}; run fewer workers at the same time, for example with a "
+            "higher resources.cpus_per_trial"
         ) from None
 
 
@@ -52,10 +63,10 @@ def with_plugins(plugins: Shipment, function: Callable[..., Any], part: Any, sha
     return function(part, shared)
 
 
-def check_plugins(resources: ResourcesSection, go_on: Callable[[], bool]) -> None:
+def check_plugins(resources: ResourcesSection, should_continue: Callable[[], bool]) -> None:
     """Raise ``PluginError`` where a worker cannot import the plug-ins of this process; nothing to do without any."""
     if shipment() != Shipment():
-        run_remote_jobs(_nothing, [None], None, resources, go_on=go_on)
+        run_remote_jobs(_nothing, [None], None, resources, should_continue=should_continue)
 
 
 def _nothing(part: Any, shared: Any) -> None:

@@ -1,4 +1,4 @@
-"""Signals that stop a run resumably: handled for a while, in the main thread, where Python lets one."""
+"""Signals that stop a run resumably. Python allows signal handlers in the main thread only."""
 
 import signal
 import threading
@@ -6,28 +6,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOPPED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @contextmanager
-def handled(by: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Let ``by`` hear them inside; in another thread than the main one nothing changes."""
+def handle_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Handle the stop signals with ``handler`` inside the block; do nothing in a thread other than the main one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, by) for number in STOPPED_BY}
+    previous = {number: signal.signal(number, handler) for number in STOP_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous_handler in previous.items():
+            signal.signal(number, previous_handler)
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """One that comes inside is heard afterwards."""
-    came: list[int] = []
-    with handled(lambda number, frame: came.append(number)):
+def defer_signals() -> Iterator[None]:
+    """Defer a signal that arrives inside the block until its end."""
+    deferred: list[int] = []
+    with handle_signals(lambda number, frame: deferred.append(number)):
         yield
-    if came:
-        signal.raise_signal(came[0])
+    if deferred:
+        signal.raise_signal(deferred[0])

@@ -1,4 +1,4 @@
-"""Threads: as many here as a trial has, so that a network trained here equals one trained by a worker."""
+"""Thread counts: give this process as many threads as a trial, so that it trains the same network as a worker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,10 @@ def set_up_worker(cpus: float, gpus: float) -> "torch.device":
 
 @contextmanager
 def threads_of(resources: ResourcesSection) -> Iterator[None]:
-    """Let torch take a trial's number of threads until the block ends: sums come out by how they are shared out."""
+    """Give torch a trial's number of threads until the block ends.
+
+    The rounding of a sum depends on how torch divides it among threads, so the same thread count gives the same result.
+    """
     import torch
 
     before = torch.get_num_threads()

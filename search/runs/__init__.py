@@ -1,1 +1,1 @@
-"""One run driven: recorder, tuner, warm start, session."""
+"""One run from start to end: session, preparation, tuner, recorder, warm start."""

@@ -1,4 +1,4 @@
-"""Explanations of a finished zero-shot model as JSON: words that matter, and the nearest test images as pictures."""
+"""Explanations of a finished zero-shot model as JSON: the words that matter, and the nearest test images."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,22 @@ if TYPE_CHECKING:
 
 
 def explanations(model: "ZeroShotModel", data: "ZeroShotData", classes: "Tensor") -> list[dict[str, Any]]:
-    """One entry for each of the unseen ``classes``: name, text, PR-AUC, words, nearest images right and wrong."""
+    """Return one entry per class of ``classes``.
+
+    An entry has the class name, its text, its PR-AUC, the words with their effect, and the nearest images of this class
+    ("right") and of other classes ("wrong").
+
+    Args:
+        model: the finished model.
+        data: its data; only the test images of unseen classes are used.
+        classes: indices of unseen classes (K,).
+    """
     from ...models.zero_shot.explain import data_uri, explain
 
     images, labels = data.test_unseen.images, data.test_unseen.labels
 
-    def shown(places: tuple[int, ...]) -> list[dict[str, str]]:
-        return [{"class": data.classes[int(labels[place])], "image": data_uri(images[place])} for place in places]
+    def image_entries(indices: tuple[int, ...]) -> list[dict[str, str]]:
+        return [{"class": data.classes[int(labels[index])], "image": data_uri(images[index])} for index in indices]
 
     return [
         {
@@ -24,18 +33,19 @@ def explanations(model: "ZeroShotModel", data: "ZeroShotData", classes: "Tensor"
             "text": one.text,
             "pr_auc": one.pr_auc,
             "words": [{"word": word.word, "drop": word.drop} for word in one.words],
-            "right": shown(one.right),
-            "wrong": shown(one.wrong),
+            "right": image_entries(one.right),
+            "wrong": image_entries(one.wrong),
         }
         for one in explain(model, data, classes)
     ]
 
 
-def spread_classes(model: "ZeroShotModel", data: "ZeroShotData", count: int) -> "Tensor":
-    """``count`` unseen classes from the best recognised to the worst, in even steps of their rank by PR-AUC."""
+def evenly_ranked_classes(model: "ZeroShotModel", data: "ZeroShotData", count: int) -> "Tensor":
+    """Return up to ``count`` unseen classes (K,), from the best PR-AUC to the worst in even steps of rank."""
     from ...models.zero_shot.explain import class_areas
 
     order = class_areas(model, data).argsort(descending=True, stable=True)
-    most = min(count, len(order))
-    places = sorted({round(place * (len(order) - 1) / max(most - 1, 1)) for place in range(most)})
-    return data.unseen[order[places]]
+    n = min(count, len(order))
+    # Even steps of rank show failures as well as successes; the n best classes would show successes only.
+    ranks = sorted({round(index * (len(order) - 1) / max(n - 1, 1)) for index in range(n)})
+    return data.unseen[order[ranks]]

@@ -1,4 +1,4 @@
-"""Calibration: a few untrained networks timed on a worker, so that latency can be predicted before training."""
+"""Latency calibration: measure a few untrained networks on a worker, to predict latency before training."""
 
 import random
 from collections.abc import Callable
@@ -14,42 +14,51 @@ from ..cluster.remote_jobs import run_remote_jobs
 from ..experiment.experiment import Experiment
 from ..trials.latency import Timing, time_networks
 
-DRAWN = 16  # architectures drawn for each one that is timed
+DRAWS_PER_NETWORK = 16  # architectures drawn for each one that is measured
 
 
-def calibrated(
-    experiment: Experiment, store: Store, run_id: int, *, go_on: Callable[[], bool]
+def add_latency_model(
+    experiment: Experiment, store: Store, run_id: int, *, should_continue: Callable[[], bool]
 ) -> ConstrainedSpace | None:
-    """The experiment's sieve, with a clock where the budget limits latency; None where ``go_on`` said no meanwhile.
+    """Return the experiment's constrained space, with a latency model if the budget limits latency.
 
-    The clock is fitted once in a run, before its first proposal, and kept in the store: a resumed run sieves by the
-    same one. Raises ``BudgetError`` where nothing is predicted to be in time.
+    The model is fitted once per run, before the first proposal, and stored, so that a resumed run uses the same one.
+
+    Returns None when ``should_continue`` returned False during the measurements. Raises ``BudgetError`` when no
+    architecture has a predicted latency within the budget.
     """
     if experiment.budget.latency_ms is None:
         return experiment.sieve
-    kept = calibration(store, run_id) or _calibrate(experiment, store, run_id, go_on)
-    if kept is None:
+    model = calibration(store, run_id) or _calibrate(experiment, store, run_id, should_continue)
+    if model is None:
         return None
     from ...models.profiling.latency_predictor import LatencyPredictor
 
-    plain = experiment.sieve
-    sieve = ConstrainedSpace(plain.space, plain.budget, plain.batch_size, LatencyPredictor.from_json(kept["weights"]))
+    base = experiment.sieve
+    sieve = ConstrainedSpace(base.space, base.budget, base.batch_size, LatencyPredictor.from_json(model["weights"]))
     check_feasible(sieve)
     return sieve
 
 
 def _calibrate(
-    experiment: Experiment, store: Store, run_id: int, go_on: Callable[[], bool]
+    experiment: Experiment, store: Store, run_id: int, should_continue: Callable[[], bool]
 ) -> dict[str, dict[str, float]] | None:
     from ...models.profiling.latency_predictor import fit_latency, left_out_ms
 
-    networks = spread(experiment.sieve, experiment.file.latency.calibration, experiment.file.search.seed)
-    told = [network.to_json() for network in networks]
-    # one worker, one after another: networks that are timed side by side slow each other down
-    found = run_remote_jobs(time_networks, [told], Timing.of(experiment.file), experiment.file.resources, go_on=go_on)
-    if found is None:
+    networks = evenly_spaced(experiment.sieve, experiment.file.latency.calibration, experiment.file.search.seed)
+    # A single job measures all networks one after another: networks measured in parallel slow each other down.
+    results = run_remote_jobs(
+        time_networks,
+        [[network.to_json() for network in networks]],
+        Timing.of(experiment.file),
+        experiment.file.resources,
+        should_continue=should_continue,
+    )
+    if results is None:
         return None
-    times = [measured["latency_ms_p50"] for measured in found[0]]
+    measurements = results[0]
+    times = [measured["latency_ms_p50"] for measured in measurements]
+    # Each prediction comes from a fit without that network; otherwise the stored errors would be too small.
     predicted = left_out_ms(networks, times)
     rows = [
         Untrained(
@@ -60,21 +69,22 @@ def _calibrate(
             measured=measured,
             predicted_ms=ms,
         )
-        for network, measured, ms in zip(networks, found[0], predicted, strict=True)
+        for network, measured, ms in zip(networks, measurements, predicted, strict=True)
     ]
     detail = {
         "weights": fit_latency(networks, times).to_json(),
         "n": len(networks),
-        "machine": found[0][0]["machine"],
+        "machine": measurements[0]["machine"],
     }
     record_calibration(store, run_id, rows, detail)
     return detail
 
 
-def spread(sieve: ConstrainedSpace, n: int, seed: int) -> list[Architecture]:
-    """Up to ``n`` architectures inside the budget, from few multiply-accumulates to many in even steps of rank."""
+def evenly_spaced(sieve: ConstrainedSpace, n: int, seed: int) -> list[Architecture]:
+    """Return up to ``n`` architectures within the budget, from few multiply-accumulates to many in even ranks."""
+    # The seed has its own prefix, so that these draws are independent of other draws from the same number.
     rng = random.Random(f"calibration {seed}")
-    drawn = {one.fingerprint: one for one in (sample_one(sieve, rng, "log-macs") for _ in range(DRAWN * n))}
+    drawn = {one.fingerprint: one for one in (sample_one(sieve, rng, "log-macs") for _ in range(DRAWS_PER_NETWORK * n))}
     ordered = sorted(drawn.values(), key=lambda one: (one.cost.macs, one.fingerprint))
-    places = {round(place * (len(ordered) - 1) / max(n - 1, 1)) for place in range(n)}
-    return [ordered[place] for place in sorted(places)]
+    ranks = {round(index * (len(ordered) - 1) / max(n - 1, 1)) for index in range(n)}
+    return [ordered[rank] for rank in sorted(ranks)]

@@ -1,4 +1,4 @@
-"""Preparation of a run: what its workers measure before the first proposal, and the plan of proposals."""
+"""Preparation of a run: the measurements that its workers make before the first proposal, and the search plan."""
 
 from typing import Any
 
@@ -9,44 +9,54 @@ from ..cluster.ray_runtime import ResourceError
 from ..experiment.experiment import Experiment
 from ..searchers.initial_designs import check_design
 from ..searchers.search_plan import SearchPlan, limit_memory
-from .latency_calibration import calibrated
+from .latency_calibration import add_latency_model
 from .proxy_warmup import warm_up
 from .run_control import RunControl
 from .warm_start import earlier_trials
 
 
 def prepare(experiment: Experiment, data: Any, control: RunControl, shares: Shares | None) -> SearchPlan:
-    """Return the plan of the run's proposals, with all that the workers have to measure for it.
+    """Return the search plan of the run, after the measurements that it needs.
 
-    That is a latency model where latency is limited, and proxy scores where there is a warm-up. A signal to stop ends
-    the measurements early; the plan then lacks them, and nothing is proposed any more. ``shares`` are the parts of a
-    GPU that trials get, None without.
+    These are a latency model when the budget limits latency, and proxy scores when the search has a warm-up. A signal
+    to stop ends the measurements early. The plan is then incomplete, but the run makes no more proposals.
 
-    Raises ``BudgetError`` where nothing or not every initial design is inside the budget, :class:`ResourceError` where
-    nothing fits on a GPU, ``ValueError`` where an earlier run cannot be learned from.
+    Args:
+        experiment: what to search.
+        data: the data for trials.
+        control: the run in the store.
+        shares: the rule for shares of a GPU; None when trials do not share GPUs by predicted memory.
+
+    Raises:
+        BudgetError: when no architecture, or not every initial design, is within the budget.
+        ResourceError: when no architecture fits on a GPU.
+        ValueError: when the search cannot learn from an earlier run.
     """
     store, run_id = control.store, control.run_id
-    sieve = calibrated(experiment, store, run_id, go_on=control.go_on)
+    sieve = add_latency_model(experiment, store, run_id, should_continue=control.should_continue)
     if sieve is None:
         return experiment.plan(experiment.sieve)
-    sieve = on_gpus(sieve, shares)
-    for design in experiment.designs:  # before the warm-up, which takes long
+    sieve = limit_to_gpus(sieve, shares)
+    for design in experiment.designs:  # before the warm-up, which takes a long time
         check_design(design, sieve)
     run = store.run(run_id)
     earlier = earlier_trials(store, experiment, run.dataset_hash, run.created_at)
-    best = warm_up(experiment, sieve, data, store, run_id, go_on=control.go_on)
+    best = warm_up(experiment, sieve, data, store, run_id, should_continue=control.should_continue)
     return experiment.plan(sieve, designs=best, earlier=earlier)
 
 
-def on_gpus(sieve: ConstrainedSpace, shares: Shares | None) -> ConstrainedSpace:
-    """Return ``sieve`` with what fits on a GPU of ``shares``; :class:`ResourceError` where nothing does."""
+def limit_to_gpus(sieve: ConstrainedSpace, shares: Shares | None) -> ConstrainedSpace:
+    """Return ``sieve`` limited to networks that fit on a GPU of ``shares``; it is unchanged without ``shares``.
+
+    Raises :class:`ResourceError` when no network fits.
+    """
     if shares is None:
         return sieve
     try:
-        return limit_memory(sieve, shares.most_memory_bytes)
+        return limit_memory(sieve, shares.max_memory_bytes)
     except BudgetError as error:
         raise ResourceError(
-            f"a GPU here has {format_count(shares.gpu_bytes)}B, of which a trial's network may be predicted to take "
-            f"{format_count(max(0, shares.most_memory_bytes))}B beside its pictures, but {error}; lower "
-            "recipe.batch_size, or start Ray where GPUs have more memory"
+            f"the smallest GPU has {format_count(shares.gpu_bytes)}B and leaves a network "
+            f"{format_count(max(0, shares.max_memory_bytes))}B of predicted training memory, but {error}; "
+            "lower recipe.batch_size, or use GPUs with more memory"
         ) from None

@@ -1,4 +1,4 @@
-"""The warm-up: many untrained candidates ranked by a proxy, the best of which are initial designs of the run."""
+"""The warm-up: rank many untrained candidates by a zero-cost proxy; the best become initial designs of the run."""
 
 import logging
 import random
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
 
 log = logging.getLogger("archsieve")
-JOB_SIZE = 16  # candidates of one remote job
-MAX_DRAWS = 20  # draws for each candidate before fewer have to do
+JOB_SIZE = 16  # candidates per remote job
+MAX_DRAWS_PER_CANDIDATE = 20  # then the warm-up continues with fewer candidates
 
 
 def warm_up(
@@ -30,41 +30,43 @@ def warm_up(
     store: Store,
     run_id: int,
     *,
-    go_on: Callable[[], bool],
+    should_continue: Callable[[], bool],
 ) -> list[Architecture]:
-    """Return the designs of the warm-up that the experiment asks for, best first; none where ``go_on`` returned False.
+    """Return the best candidates of the experiment's warm-up, best first; none if it has no warm-up.
 
-    Candidates are scored once in a run, on its workers, and kept in the store: a resumed run trains the same ones.
+    The candidates are scored once per run, on its workers, and stored, so that a resumed run trains the same ones. The
+    result is also empty when ``should_continue`` returned False in the meantime.
     """
     settings = experiment.file.search.warmup
     if settings is None:
         return []
     best = warmed_up(store, run_id)
     if best is None:
-        scored = _scored(sieve, experiment, data, go_on)
+        scored = _score_candidates(sieve, experiment, data, should_continue)
         if scored is None:
             return []
-        warn_of_none(settings.proxy, scored)
+        warn_if_unscored(settings.proxy, scored)
         best = record_warm_up(store, run_id, settings.proxy, scored, settings.train)
-    # fewer where a resumed run is on GPUs with less memory than those that the candidates were drawn for
+    # A resumed run may have GPUs with less memory than the run had when the candidates were drawn.
     return [one for one in map(Architecture.from_json, best) if sieve.allows(one)]
 
 
-def _scored(
-    sieve: ConstrainedSpace, experiment: Experiment, data: "ImageData", go_on: Callable[[], bool]
+def _score_candidates(
+    sieve: ConstrainedSpace, experiment: Experiment, data: "ImageData", should_continue: Callable[[], bool]
 ) -> list[Scored] | None:
     from ...models.diagnostics.zero_cost_proxies import probe
 
     search, resources = experiment.file.search, experiment.file.resources
     assert search.warmup is not None
-    found = candidates(sieve, search.warmup.candidates, search.seed, go_on)
-    if found is None:
+    architectures = candidates(sieve, search.warmup.candidates, search.seed, should_continue)
+    if architectures is None:
         return None
-    parts = [[one.to_json() for one in found[place : place + JOB_SIZE]] for place in range(0, len(found), JOB_SIZE)]
+    starts = range(0, len(architectures), JOB_SIZE)
+    parts = [[one.to_json() for one in architectures[start : start + JOB_SIZE]] for start in starts]
     names = sorted({search.warmup.proxy, *search.proxies})
     shared = (names, probe(data, search.seed), resources.cpus_per_trial, resources.gpus)
-    told = run_remote_jobs(score_networks, parts, shared, resources, go_on=go_on)
-    if told is None:
+    results = run_remote_jobs(score_networks, parts, shared, resources, should_continue=should_continue)
+    if results is None:
         return None
     return [
         Scored(
@@ -74,41 +76,56 @@ def _scored(
             layers=[row.to_json() for row in layer_costs(one)],
             scores=scores,
         )
-        for one, scores in zip(found, (scores for part in told for scores in part), strict=True)
+        for one, scores in zip(architectures, (scores for part in results for scores in part), strict=True)
     ]
 
 
-def candidates(sieve: ConstrainedSpace, n: int, seed: int, go_on: Callable[[], bool]) -> list[Architecture] | None:
-    """``n`` different architectures inside the budget, drawn by ``seed``, or all; None where ``go_on`` says no."""
+def candidates(
+    sieve: ConstrainedSpace, n: int, seed: int, should_continue: Callable[[], bool]
+) -> list[Architecture] | None:
+    """Draw ``n`` different architectures within the budget, by ``seed``; a smaller space is returned whole.
+
+    Returns None when ``should_continue`` returns False.
+    """
+    # Drawing without repetition from a space that is hardly larger than n would need a huge number of draws.
     if count(sieve).high <= n:
         return [architecture for _, architecture in walk(sieve)]
     rng = random.Random(f"warm-up {seed}")
-    found: dict[str, Architecture] = {}
-    for _ in range(MAX_DRAWS * n):
-        if len(found) == n:
+    drawn: dict[str, Architecture] = {}
+    for _ in range(MAX_DRAWS_PER_CANDIDATE * n):
+        if len(drawn) == n:
             break
-        if not go_on():
+        if not should_continue():
             return None
         one = sample_one(sieve, rng)
-        found.setdefault(one.fingerprint, one)
-    return list(found.values())
+        drawn.setdefault(one.fingerprint, one)
+    return list(drawn.values())
 
 
-def warn_of_none(proxy: str, scored: Sequence[Scored]) -> None:
-    """Say so where the proxy has a score for none: the searcher begins as if there were no warm-up."""
-    said = [one.scores[proxy] for one in scored]
-    if said and not any(isinstance(score, float) for score in said):
+def warn_if_unscored(proxy: str, scored: Sequence[Scored]) -> None:
+    """Warn when the proxy has no score for any candidate: the search then runs as without a warm-up."""
+    scores = [one.scores[proxy] for one in scored]  # a reason as text in place of a missing score
+    if scores and not any(isinstance(score, float) for score in scores):
         log.warning(
-            "search.warmup: %s scores none of the %d candidates (%s), so none is trained first; take another proxy",
-            *(proxy, len(said), said[0]),
+            "search.warmup: %s has no score for any of the %d candidates (%s), so no candidate is trained first; use "
+            "another proxy",
+            *(proxy, len(scores), scores[0]),
         )
 
 
 def score_networks(architectures: list[dict[str, Any]], shared: Any) -> list[dict[str, float | str]]:
-    """What proxies say of untrained networks, on the worker that runs this."""
+    """Score untrained networks with zero-cost proxies on this worker.
+
+    Args:
+        architectures: the networks as JSON.
+        shared: names of the proxies, the probe batch, cores and GPUs of this worker.
+
+    Returns:
+        For each network a score per proxy, or the reason why there is none.
+    """
     from ...models.diagnostics.zero_cost_proxies import proxy_scores
     from ..cluster.threads import set_up_worker
 
     names, probe, cpus, gpus = shared
-    there = probe.to(set_up_worker(cpus, gpus))
-    return [proxy_scores(names, Architecture.from_json(one), there) for one in architectures]
+    probe = probe.to(set_up_worker(cpus, gpus))
+    return [proxy_scores(names, Architecture.from_json(one), probe) for one in architectures]

@@ -1,4 +1,4 @@
-"""The recorder: what Tune asks for and what it reports, through the store; only the driver writes."""
+"""The recorder: gives Tune the proposed trials, and writes their reports to the store. Only the driver writes."""
 
 import math
 import random
@@ -16,7 +16,7 @@ from ..cluster.fault_injection import fault
 from ..searchers.base import Proposal, Searcher
 from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints
-from ..trials.failure_policy import ATTEMPTS, ConsecutiveFailures, Stop, StopKind
+from ..trials.failure_policy import MAX_ATTEMPTS, ConsecutiveFailures, Stop, StopKind
 from ..trials.metrics import summary, write_metrics
 from ..trials.report import Failure, TrialReport, TrialStart
 from ..trials.spool import Spool, Spooled
@@ -26,11 +26,21 @@ from .run_control import RunControl
 
 @dataclass
 class Recorder:
-    """The run of ``control``: proposals and results pass through here on their way to the store and to Tune.
+    """Passes proposals and reports of one run between the searcher, the store and Tune.
 
-    ``searcher`` makes the proposals; one that ``cache`` finds in an earlier run is not trained again. ``on_change`` is
-    called whenever a trial starts, reports or ends. ``exhausted`` means that the searcher had nothing new to propose,
-    ``doing`` is what is done when all trials have ended. A worker ends itself after ``timeout_s`` seconds of one trial.
+    Args:
+        control: the run in the store.
+        searcher: makes the proposals.
+        seed: the run's seed.
+        trials: the number of trials of the run.
+        checkpoints: the checkpoints of the run's trials.
+        spool: takes the reports that cannot be written to the store.
+        timeout_s: a worker ends itself after this many seconds of one trial; None for no limit.
+        on_change: called whenever a trial starts, reports or ends.
+        cache: finds trials of earlier runs, which are not trained again; None for no cache.
+        exhausted: whether the searcher had nothing new to propose.
+        doing: what the run does after all trials have ended, as text for the progress display.
+        running: the trials that Tune runs, by Tune's trial id ("key" in the methods below).
     """
 
     control: RunControl
@@ -45,16 +55,16 @@ class Recorder:
     exhausted: bool = False
     doing: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
-    _began: dict[str, float] = field(default_factory=dict)
+    _started_at: dict[str, float] = field(default_factory=dict)
     _failures: ConsecutiveFailures = field(default_factory=ConsecutiveFailures)
-    _handed: set[int] = field(default_factory=set)
-    _aside: list[Trial] = field(default_factory=list)
-    _all_proposed: bool = False
+    _assigned: set[int] = field(default_factory=set)  # ids of the trials that Tune has got from this driver
+    _retries: list[Trial] = field(default_factory=list)  # trials that lost their worker and wait for another one
+    _all_proposed: bool = False  # then a question of Tune needs no query of the store
     _history: History = field(default_factory=History)
 
     @property
     def store(self) -> Store:
-        """Where everything is written."""
+        """The results database."""
         return self.control.store
 
     @property
@@ -69,83 +79,90 @@ class Recorder:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do: every trial has ended, and no new one will come."""
+        """Whether every trial has ended and no new one will be proposed."""
         history = self.history
         return not history.unfinished and (self.exhausted or len(history) >= self.trials)
 
     @property
     def history(self) -> History:
-        """The run's trials, as the store has them now; those that have ended are read once."""
+        """The run's trials as they are in the store now. Trials that have ended are read only once."""
         self._history = self.store.history(self.run_id, self._history)
         return self._history
 
     def propose(self, key: str) -> Trial | None:
-        """The next trial, written down before it is handed out; None where there is none.
+        """Return the next trial to train, already in the store; None if there is none now.
 
-        What an earlier driver or a dead worker left unfinished comes first. Chance comes from the run's seed and the
-        trial's number alone, so a resumed run goes on as an unbroken one.
+        Trials that an earlier driver or a lost worker left unfinished come first. Random numbers depend only on the
+        run's seed and the trial's number, so a resumed run proposes the same trials as an uninterrupted one.
         """
         trial = self._next()
         if trial is not None:
-            self._handed.add(trial.trial)
+            # A running trial is unfinished in the store; without this set it would be proposed a second time.
+            self._assigned.add(trial.trial)
             self.running[key] = trial
         return trial
 
     @property
-    def more_may_come(self) -> bool:
-        """Whether a trial under way may lose its worker and be handed out again."""
-        return self.stopping is None and bool(self.running or self._aside)
+    def may_propose_more(self) -> bool:
+        """Whether an unfinished trial may lose its worker, so that :meth:`propose` returns it once more."""
+        return self.stopping is None and bool(self.running or self._retries)
 
     @property
-    def waiting(self) -> bool:
-        """Whether a trial was handed out that no worker has begun."""
-        return any(key not in self._began for key in self.running)
+    def has_pending(self) -> bool:
+        """Whether Tune has a trial that no worker has started yet."""
+        return any(key not in self._started_at for key in self.running)
 
     def _next(self) -> Trial | None:
         self.tick()
         if self.stopping is not None:
             return None
-        if self._aside:
-            return self._aside.pop(0)
+        if self._retries:
+            return self._retries.pop(0)
         if self._all_proposed:
             return None
         history = self.history
-        left = next((trial for trial in history.unfinished if trial.trial not in self._handed), None)
-        return left or self._untrained(history)
+        unfinished = next((trial for trial in history.unfinished if trial.trial not in self._assigned), None)
+        return unfinished or self._next_untrained(history)
 
-    def _untrained(self, history: History) -> Trial | None:
-        """The next new trial that has to be trained; one that an earlier run has trained is linked to it and counts."""
-        trial = self._new(history)
+    def _next_untrained(self, history: History) -> Trial | None:
+        """Propose trials until one has to be trained, and return it.
+
+        A trial that the cache finds in an earlier run is stored with a link to that trial. It counts as a trial of this
+        run.
+        """
+        trial = self._propose_new(history)
         while trial is not None and trial.source is not None:
             self._changed()
-            trial = None if self.stopping is not None else self._new(self.history)
+            trial = None if self.stopping is not None else self._propose_new(self.history)
         return trial
 
-    def _new(self, history: History) -> Trial | None:
+    def _propose_new(self, history: History) -> Trial | None:
         number = len(history)
         self._all_proposed = number >= self.trials
         if self._all_proposed:
             return None
+        # A new generator per trial: the state of a single one for the run would be lost in an interruption.
         proposal = self.searcher.ask(history, random.Random(f"{self.seed}/{number}"))
         fault("after_suggest")
         if proposal is None:
             self.exhausted = self._all_proposed = True
             return None
-        same = None if self.cache is None else self.cache.find(proposal)
-        seed = random.Random(f"trial {self.seed}/{number}").getrandbits(31)  # of the trial's weights and batches
-        return self._write(proposal, seed, source=None if same is None else same.trial)
+        cached = None if self.cache is None else self.cache.find(proposal)
+        seed = random.Random(f"trial {self.seed}/{number}").getrandbits(31)  # for weights and batches
+        return self._insert(proposal, seed, source=None if cached is None else cached.trial)
 
-    def _write(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
+    def _insert(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture
-        price = cost(architecture, self.searcher.sieve.batch_size)
+        network_cost = cost(architecture, self.searcher.sieve.batch_size)
+        # The budget is a hard limit for every searcher, also for one that a user has written.
         if not self.searcher.sieve.allows(architecture):
-            raise AssertionError(f"the searcher proposed {architecture}, which breaks {self.searcher.sieve.budget}")
+            raise AssertionError(f"the searcher proposed {architecture}, which violates {self.searcher.sieve.budget}")
         fault("before_insert")
         trial = self.store.propose(
             self.run_id,
             architecture=architecture.to_json(),
             fingerprint=architecture.fingerprint,
-            cost=price.to_json(),
+            cost=network_cost.to_json(),
             layers=[row.to_json() for row in layer_costs(architecture)],
             choices=proposal.choices,
             recipe=proposal.recipe.to_json(),
@@ -156,45 +173,49 @@ class Recorder:
         return trial
 
     def started(self, key: str) -> None:
-        """A worker begins with the trial."""
-        self._began[key] = time.monotonic()
+        """Record that a worker has started the trial."""
+        self._started_at[key] = time.monotonic()
         self.store.start(self.running[key].trial)
         self._changed()
 
     def reported(self, key: str, report: TrialReport) -> None:
-        """An epoch is done, or the trial has failed; after a resume its epochs come again and replace themselves."""
-        self.tick()  # a driver that slept must find out first whether the run is still its own
+        """Record an epoch or a failure of the trial. After a resume, repeated epochs replace the stored ones."""
+        self.tick()  # raises if this process was suspended and another one drives the run now
         fault("before_report")
-        self._keep("record", self.running[key], report)
+        self._write_or_spool("record", self.running[key], report)
         fault("after_report")
         self._changed()
 
     def completed(self, key: str, report: TrialReport) -> None:
-        """The trial ended by itself, or a scheduler stopped it."""
+        """Record that the trial has ended by itself, or that a scheduler has stopped it."""
         self.tick()
         fault("before_complete")
-        self._keep("end", self.running.pop(key), report)
+        self._write_or_spool("end", self.running.pop(key), report)
         fault("after_complete")
         self._changed()
 
     def lost(self, key: str, failure: Failure) -> None:
-        """The worker died, or Tune could not run the trial: it is handed out again, but not for ever."""
+        """Record that the worker died, or that Tune could not run the trial.
+
+        The trial is proposed again, until it has lost ``MAX_ATTEMPTS`` workers.
+        """
         if key not in self.running:
             return
         trial = self.running.pop(key)
-        if key not in self._began:  # its worker died before it could begin: that is an attempt too
+        if key not in self._started_at:  # the worker died before it started the trial; this counts as an attempt, too
             self.store.start(trial.trial)
-        took_s = time.monotonic() - self._began.get(key, math.inf)
-        if failure.kind is FailKind.WORKER_LOST and self.timeout_s is not None and took_s >= self.timeout_s:
-            reason = f"it took longer than search.trial_timeout_s = {self.timeout_s:g} s"
+        elapsed_s = time.monotonic() - self._started_at.get(key, math.inf)
+        if failure.kind is FailKind.WORKER_LOST and self.timeout_s is not None and elapsed_s >= self.timeout_s:
+            reason = f"the trial took longer than search.trial_timeout_s = {self.timeout_s:g} s"
             failure = Failure(FailKind.TIMEOUT, reason, failure.traceback)
-        if failure.kind is not FailKind.WORKER_LOST or self._lost_again(trial, failure.reason) >= ATTEMPTS:
+        if failure.kind is not FailKind.WORKER_LOST or self._retry(trial, failure.reason) >= MAX_ATTEMPTS:
             self._failed(trial, failure)
         self._changed()
 
-    def _keep(self, verb: str, trial: Trial, report: TrialReport) -> None:
-        """Call ``record`` or ``end``; what the database cannot take is spooled, and the run stopped."""
+    def _write_or_spool(self, verb: str, trial: Trial, report: TrialReport) -> None:
+        """Call ``record`` or ``end``, as ``verb`` names. If the database fails, spool the report and stop the run."""
         entry = Spooled(verb, trial.trial, report)
+        # After the first failure everything goes to the spool, so that a resume writes the reports in their order.
         if self.spool.file is not None:
             self.spool.add(entry)
             return
@@ -202,19 +223,20 @@ class Recorder:
             getattr(self, verb)(trial, report)
         except StoreError as error:
             file = self.spool.add(entry)
-            said = f"{error}; what was reported since lies in {file}, and a resume takes it up"
-            self.stop(Stop(StopKind.ERROR, said, error=type(error)(said)))
+            message = f"{error}; later reports are saved in {file}, and a resume of the run writes them to the database"
+            self.stop(Stop(StopKind.ERROR, message, error=type(error)(message)))
 
     def replay(self) -> None:
-        """Bring in what an earlier driver spooled; said twice, it changes nothing."""
+        """Write the reports that an earlier driver spooled. Writing a report twice changes nothing."""
         for verb, trial_id, report in self.spool.entries():
             trial = self.store.trial(trial_id)
+            # A driver that died between writing and clearing the spool leaves reports of ended trials.
             if not trial.state.final:
                 getattr(self, verb)(trial, report)
         self.spool.clear()
 
     def record(self, trial: Trial, report: TrialReport) -> None:
-        """Write down where a worker began and its metrics; one that failed may not have reported before."""
+        """Write the start of a worker and its metrics. Also called for a failure, which may be the first report."""
         if report.start is not None:
             self._resumed(trial, report.start)
         for problem in report.problems:
@@ -224,63 +246,69 @@ class Recorder:
             self._event("not_measured", report.latency_error, trial)
 
     def end(self, trial: Trial, report: TrialReport) -> None:
-        """Write down how a trial ended."""
+        """Write how a trial ended."""
         if report.diagnosis_error is not None:
             self._event("not_examined", report.diagnosis_error, trial)
         if report.failure is not None:
             self._failed(trial, report.failure, report.diagnosis)
             return
+        # A scheduler stops a trial without a failure; the trial then has fewer epochs than its recipe.
         stopped = report.epoch < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
         curve, final = self.store.curve(trial.trial), report.final_metrics
-        self._examine(trial, curve, report.diagnosis, predicted=final.predicted)
+        self._record_findings(trial, curve, report.diagnosis, predicted=final.predicted)
         self.store.finish(trial.trial, state, summary=summary(curve, final.test_accuracy))
         self._failures.reset()
+        # Only after the store has the end: a driver that dies here leaves files that sweep() removes, not an unfinished
+        # trial without its checkpoint.
         self.checkpoints.of_trial(trial.trial).clear()
 
     def stop(self, stop: Stop) -> None:
-        """End the run before its last trial; the first reason is the one that counts."""
+        """Stop the run before its last trial. The first reason is kept; later ones are ignored."""
         self.control.stop(stop)
 
     def _resumed(self, trial: Trial, start: TrialStart) -> None:
-        """Write down where the worker is, and remove epochs after the one that it resumed from."""
+        """Write where the worker runs, and remove the epochs after the one that it resumed from."""
         self.store.locate(trial.trial, device=start.device, node=start.host, pid=start.pid)
-        if gone := self.store.rewind(trial.trial, start.epoch):
-            reason = f"no checkpoint of the last {gone} epochs could be used; goes on after epoch {start.epoch}"
+        if removed := self.store.rewind(trial.trial, start.epoch):
+            reason = f"no checkpoint of the last {removed} epochs could be used; resuming after epoch {start.epoch}"
             self._event("rewound", reason, trial)
 
-    def _lost_again(self, trial: Trial, reason: str) -> int:
-        """Set a trial aside whose worker died, to be handed out again; return how many workers it has lost."""
+    def _retry(self, trial: Trial, reason: str) -> int:
+        """Queue a trial whose worker died for another attempt; return how many workers it has lost."""
         lost = self.store.interrupt(
             trial.trial, FailKind.WORKER_LOST.value, fail_kind=FailKind.WORKER_LOST, reason=reason
         )
-        self._event("worker_lost", f"attempt {lost} of {ATTEMPTS}: {reason}", trial)
-        if lost < ATTEMPTS:
-            self._aside.append(trial)
+        self._event("worker_lost", f"attempt {lost} of {MAX_ATTEMPTS}: {reason}", trial)
+        if lost < MAX_ATTEMPTS:
+            self._retries.append(trial)
         return lost
 
     def _failed(self, trial: Trial, failure: Failure, diagnosis: Diagnosis | None = None) -> None:
         kind, reason = failure.kind, failure.reason
         if kind is FailKind.DISK_FULL:
-            self._paused(trial, reason)
+            self._pause(trial, reason)  # not a failure of the trial: it continues when there is space again
             return
         curve = self.store.curve(trial.trial)
         if kind is FailKind.DIVERGED:
-            self._examine(trial, curve, diagnosis, diverged=True)
+            self._record_findings(trial, curve, diagnosis, diverged=True)
         self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary(curve))
         self._event(kind.value, reason, trial, **({"traceback": failure.traceback} if failure.traceback else {}))
         if stop := self._failures.add(failure):
             self.stop(stop)
         self.checkpoints.of_trial(trial.trial).clear()
 
-    def _paused(self, trial: Trial, reason: str) -> None:
-        """The disk is full: the trial waits at its checkpoint, and so does the run."""
+    def _pause(self, trial: Trial, reason: str) -> None:
+        """Interrupt the trial at its checkpoint and stop the run, because the disk is full."""
         self.store.interrupt(trial.trial, FailKind.DISK_FULL.value, fail_kind=FailKind.DISK_FULL, reason=reason)
         self._event(FailKind.DISK_FULL.value, reason, trial)
-        self.stop(Stop(StopKind.DISK_FULL, f"the disk with {self.checkpoints.url} is full: {reason}"))
+        self.stop(Stop(StopKind.DISK_FULL, f"the disk of {self.checkpoints.url} is full: {reason}"))
 
-    def _examine(self, trial: Trial, curve: Curve, diagnosis: Diagnosis | None, **facts: Any) -> None:
-        """Write down what the trial shows of its health, before it has ended: a driver that dies here does it again."""
+    def _record_findings(self, trial: Trial, curve: Curve, diagnosis: Diagnosis | None, **facts: Any) -> None:
+        """Write the health findings of the trial.
+
+        Called before the trial is marked as ended, so that a driver that dies here repeats it after a resume.
+        """
         examined = None if diagnosis is None else asdict(diagnosis)
         for detail in details(findings(curve, self.searcher.sieve.space.classes, examined=examined, **facts)):
             self.store.add_event(self.run_id, "info", FINDING, detail, trial.trial)
@@ -289,16 +317,16 @@ class Recorder:
         self.store.add_event(self.run_id, "warning", kind, {"reason": reason, **more}, trial.trial)
 
     def tick(self) -> None:
-        """Send a heartbeat when one is due."""
+        """Send a heartbeat if one is due."""
         self.control.tick()
 
-    def say(self, doing: str) -> None:
-        """Tell whoever watches what is being done now that all trials have ended."""
+    def show_activity(self, doing: str) -> None:
+        """Show in the progress display what the run does after all trials have ended."""
         self.doing = doing
         self._changed()
 
     def sweep(self) -> None:
-        """Remove what a driver that was killed between two writes left of trials that have ended."""
+        """Remove the checkpoints of ended trials. A driver that is killed between two writes leaves them."""
         ended = {trial.trial for trial in self.history if trial.state.final}
         for trial in set(self.checkpoints.trials()) & ended:
             self.checkpoints.of_trial(trial).clear()

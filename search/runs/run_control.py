@@ -1,4 +1,4 @@
-"""The control of a run by this process: its heartbeat, and why it ends before its last trial."""
+"""Run control: the heartbeat of a run that this process drives, and the reason to stop it early."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from ...results.database.store import Store
 from ..trials.failure_policy import Stop
 
-HEARTBEAT_S = 20
+HEARTBEAT_S = 20  # another host takes a run over after two minutes without a heartbeat
 
 
 @dataclass
 class RunControl:
-    """A run of ``store`` that this process drives, from before its first proposal to its end.
+    """A run that this process drives, from before its first proposal to its end.
 
-    ``stopping`` is why the run ends before its last trial; None while it continues.
+    Args:
+        store: the results database.
+        run_id: the run's id in ``store``.
+        stopping: why the run ends before its last trial; None while it continues.
     """
 
     store: Store
@@ -22,16 +25,19 @@ class RunControl:
     _heartbeat_at: float = field(default_factory=time.monotonic)
 
     def tick(self) -> None:
-        """Send a heartbeat when one is due; called several times a second. Raises ``StoreError`` for a lost run."""
+        """Send a heartbeat if one is due. Called several times a second.
+
+        Raises ``StoreError`` when another process has taken the run over.
+        """
         if time.monotonic() - self._heartbeat_at > HEARTBEAT_S:
             self._heartbeat_at = time.monotonic()
             self.store.heartbeat(self.run_id)
 
     def stop(self, stop: Stop) -> None:
-        """End the run before its last trial; the first reason is the one that counts."""
+        """Stop the run before its last trial. The first reason is kept; later ones are ignored."""
         self.stopping = self.stopping or stop
 
-    def go_on(self) -> bool:
-        """Tick, and return whether the run continues: asked again and again while workers prepare it."""
+    def should_continue(self) -> bool:
+        """Send a due heartbeat and return whether the run continues. Polled while workers prepare the run."""
         self.tick()
         return self.stopping is None

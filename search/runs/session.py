@@ -1,4 +1,4 @@
-"""A session: one experiment from its start to its answer. What ``archsieve search`` does, as functions."""
+"""Sessions: run one experiment from start to result. ``archsieve search`` and ``archsieve resume`` as functions."""
 
 import errno
 import logging
@@ -41,25 +41,38 @@ log = logging.getLogger("archsieve")
 
 
 class FinalStep(NamedTuple):
-    """What a task does once, on the workers, when all trials have ended; ``done`` tells whether the store has it."""
+    """A task's step after all trials have ended: ``run`` does it once, on the workers.
+
+    ``done`` returns whether the store has its result.
+    """
 
     run: Callable[[Experiment, Any, Recorder, Path], None]
     done: Callable[[Experiment, Reading, int], bool]
 
 
-FINAL_STEPS = {ZERO_SHOT: FinalStep(finalize_zero_shot, is_zero_shot_final)}  # by task; the others have none
+FINAL_STEPS = {ZERO_SHOT: FinalStep(finalize_zero_shot, is_zero_shot_final)}  # by task; other tasks have no final step
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search came to: its best trials under the budget, all it trained, and where everything lies.
+    """The result of a search.
 
-    ``too_slow`` are finished trials that were predicted inside the budget's latency and measured above it, or not at
-    all: they are never among the best.
-    ``zero_shot`` is the table of a zero-shot search's one test
-    (see :func:`~archsieve.results.database.zero_shot_records.table_of`);
-    without one ``not_tested`` may say why.
-    ``complete`` is False where it was stopped before its last trial, ``stop`` says why; ``archsieve resume`` goes on.
+    Args:
+        run: name of the run.
+        best: the best trials within the budget, best first.
+        trials: all trials.
+        exhausted: whether the searcher had nothing new to propose.
+        complete: False when the run was stopped before its last trial; ``archsieve resume`` continues it.
+        seconds: duration of this session.
+        database: path or URL of the results database.
+        report: path of the HTML report.
+        budget: the budget of the run.
+        too_slow: finished trials whose latency was predicted within the budget, but measured above it or not at all;
+            they are never among the best.
+        stop: why the run was stopped; None otherwise.
+        zero_shot: the table of a zero-shot search's test
+            (see :func:`~archsieve.results.database.zero_shot_records.table_of`); None without a test.
+        not_tested: why a zero-shot search has no test, if known.
     """
 
     run: str
@@ -83,7 +96,7 @@ class Outcome:
 
     @property
     def common_reason(self) -> str | None:
-        """Why most of the failed trials failed."""
+        """The most frequent reason of the failed trials; None without failures."""
         reasons = [trial.reason or "no reason given" for trial in self.failed]
         return max(reasons, key=reasons.count, default=None)
 
@@ -98,34 +111,47 @@ def search(
     top: int = 5,
     on_change: Callable[[Recorder], None] = lambda recorder: None,
 ) -> Outcome:
-    """Run ``experiment`` under ``name`` and return what it came to.
+    """Run ``experiment`` and return its result.
 
-    Everything is written below the folder ``runs``; the database is ``runs/archsieve.db`` unless another path or
-    URL is named.
-    Raises ``RunExistsError`` where the store has a run of that name, and ``ValueError`` where one in another database
-    has left unfinished trials in its folder, before anything is trained.
+    Args:
+        experiment: what to search.
+        name: name of the run; by default the name in the search file, or "run".
+        database: path or URL of the results database; by default ``archsieve.db`` in ``runs``.
+        runs: the folder below which everything is written.
+        address: host:port of a Ray cluster; None starts Ray on this machine.
+        top: number of best trials in the result.
+        on_change: called whenever a trial starts, reports or ends.
+
+    Raises:
+        RunExistsError: when the database has a run of this name.
+        ValueError: when a run of another database has left unfinished trials in the folder of this name.
+
+    Both are raised before anything is trained.
     """
     started = time.monotonic()
     name = check_run_name(name or experiment.file.name or "run")
-    place = place_of(database or Path(runs) / "archsieve.db")
+    database_url = place_of(database or Path(runs) / "archsieve.db")
     _check_folder(Path(runs) / name)
     check_machine(Path(runs), elsewhere=address is not None)
+    # The checks come before the data are loaded, which may take long. A database that is missing is created below.
     with suppress(NoStoreError):
-        check_free(place, name, experiment)
+        check_free(database_url, name, experiment)
     _check_unclaimed(Path(runs) / name, experiment.file.resources.checkpoints)
     data, record = load(experiment)
-    known = experiment.file.search.warm_start
-    with open_store(place, create=not known) as store:
-        if known:
+    warm_start = experiment.file.search.warm_start
+    # A new database has no earlier runs, so a search with a warm start must not create one.
+    with open_store(database_url, create=not warm_start) as store:
+        if warm_start:
+            # Check the earlier runs before this run is created, so that a mistake leaves no run.
             earlier_trials(store, experiment, record.content_hash, now())
         settings = experiment.file.search
         run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, provenance())
-        session = Session(experiment, data, store, run_id, Path(runs) / name, place, started)
+        session = Session(experiment, data, store, run_id, Path(runs) / name, database_url, started)
         try:
             return session.drive(address, top, on_change)
         except Exception:
-            with suppress(StoreError):  # what stopped the run is to be said, not what follows from it
-                store.forget_unbegun(run_id)  # refused before its first trial, it takes no name
+            with suppress(StoreError):  # the first error is the one to report, not a consequence of it
+                store.forget_unbegun(run_id)  # a run that fails before its first trial leaves its name free
             raise
 
 
@@ -139,64 +165,76 @@ def resume(
     top: int = 5,
     on_change: Callable[[Recorder], None] = lambda recorder: None,
 ) -> Outcome:
-    """Go on with the run ``name``: what was under way goes on from its last epoch, then what is still to come.
+    """Resume the run ``name``.
 
-    ``trials`` is a new total. Everything else is as it was when the run began; nothing that ended is trained again.
-    Raises ``ValueError`` where the data have changed or all is done, ``StoreError`` where another process drives it.
+    Unfinished trials continue after their last checkpoint, then the remaining trials follow. All settings are those of
+    the run's start, except ``trials``. Trials that have ended are not trained again.
+
+    Args:
+        name: name of the run.
+        trials: a new total number of trials; None keeps the old one.
+        database, runs, address, top, on_change: as in :func:`search`.
+
+    Raises:
+        ValueError: when the data have changed, or the run is complete.
+        StoreError: when another process drives the run.
     """
     started = time.monotonic()
-    place = place_of(database or Path(runs) / "archsieve.db")
+    database_url = place_of(database or Path(runs) / "archsieve.db")
     check_machine(Path(runs), elsewhere=address is not None)
-    with open_store(place) as store:
-        run = store.run(check_run_name(name))  # a folder is named by it, whatever the store may say
+    with open_store(database_url) as store:
+        run = store.run(check_run_name(name))  # it becomes a folder name, so check it even if the store has such a run
         experiment = restored(run, trials, store)
-        data = data_of(run, experiment)
-        here = provenance()
-        before = store.provenance(name)
-        changed = code_changes(before[-1], here) if before else []
-        run_id = store.resume_run(name, here, experiment.to_json())
+        data = data_of(run, experiment)  # raises when the data have changed
+        current = provenance()
+        earlier = store.provenance(name)
+        changed = code_changes(earlier[-1], current) if earlier else []
+        run_id = store.resume_run(name, current, experiment.to_json())
         if changed:
-            log.warning("the code has changed since this run was last driven: %s", "; ".join(changed))
+            log.warning("the code has changed since the last session of this run: %s", "; ".join(changed))
             store.add_event(run_id, "warning", "code_changed", changed)
-        return Session(experiment, data, store, run_id, Path(runs) / name, place, started).drive(
+        return Session(experiment, data, store, run_id, Path(runs) / name, database_url, started).drive(
             address, top, on_change
         )
 
 
 def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
-    """The experiment of a run in the store, with a new total of trials where one is given."""
+    """Return the experiment of a stored run, with a new total number of trials if ``trials`` is given.
+
+    Raises ``ValueError`` when the run is complete and its final step is done.
+    """
     total = file_of(run).search.trials if trials is None else trials
     config = dict(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
-    found = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
-    if ended >= total and is_finalized(found, store, run.run_id):
+    experiment = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
+    if ended >= total and is_finalized(experiment, store, run.run_id):
         raise ValueError(
             f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
-            f"ask for more, as in archsieve resume {run.name} --trials +24"
+            f"add trials, for example with archsieve resume {run.name} --trials +24"
         )
-    return found
+    return experiment
 
 
 def load(experiment: Experiment) -> tuple[Any, DatasetRecord]:
-    """The experiment's data, and what the store keeps of them."""
+    """Load the experiment's data; return the data and their record for the store."""
     return experiment.task.load(experiment.file)
 
 
 def finalize(experiment: Experiment, data: Any, recorder: Recorder, folder: Path) -> None:
-    """Run the final step of the experiment's task, where it has one."""
+    """Run the final step of the experiment's task, if it has one."""
     if step := FINAL_STEPS.get(experiment.task.name):
         step.run(experiment, data, recorder, folder)
 
 
 def is_finalized(experiment: Experiment, store: Reading, run_id: int) -> bool:
-    """Whether the final step of the experiment's task has been done, or it has none."""
+    """Return whether the final step of the experiment's task is done; True for a task without one."""
     step = FINAL_STEPS.get(experiment.task.name)
     return step is None or step.done(experiment, store, run_id)
 
 
 @dataclass(frozen=True)
 class Session:
-    """A run that this process drives."""
+    """A run that this process drives, with what it needs until its result."""
 
     experiment: Experiment
     data: Any
@@ -207,10 +245,10 @@ class Session:
     started: float
 
     def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
-        """Train to the end, or to the first signal to stop, and say what it came to."""
+        """Train until the run is complete or stopped, write the report, and return the result."""
         recorder = run_trials(
             self.experiment,
-            self.experiment.task.for_trials(self.data),
+            self.experiment.task.for_trials(self.data),  # without the data that only the final step may use
             self.store,
             self.run_id,
             self.folder,
@@ -227,6 +265,7 @@ class Session:
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
             exhausted=recorder.exhausted,
+            # A run whose final step was interrupted is not complete, so that a resume repeats that step.
             complete=recorder.complete and is_finalized(self.experiment, self.store, self.run_id),
             zero_shot=table_of(self.store, self.run_id),
             not_tested=why_not_tested(self.store, self.run_id),
@@ -238,25 +277,28 @@ class Session:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise ``OSError`` where ``folder`` could not be made, before anything is."""
+    """Raise ``OSError`` when ``folder`` cannot be created, before anything is written."""
     nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def _check_unclaimed(folder: Path, url: str | None) -> None:
-    """Raise where a run that is not in this store left what only a resume of it may use, or remove."""
+    """Raise ``ValueError`` when a run that is not in this store has left checkpoints or spooled reports.
+
+    Only a resume of that run may use or remove them.
+    """
     checkpoints = checkpoints_of(folder, url)
-    left = [*(checkpoints.of_trial(trial).url for trial in checkpoints.trials()), *Spool(folder / "spool").files()]
-    if left:
+    leftovers = [*(checkpoints.of_trial(trial).url for trial in checkpoints.trials()), *Spool(folder / "spool").files()]
+    if leftovers:
         raise ValueError(
-            f"a new run starts with nothing of another's, but {left[0]} is of a run {folder.name!r} that is not in "
-            "this database; take another --name, or remove it where that run will never be resumed"
+            f"a new run needs an empty folder, but {leftovers[0]} belongs to a run {folder.name!r} that is not in this "
+            "database; choose another --name, or remove it if that run will not be resumed"
         )
 
 
 def check_free(database: Place, name: str, experiment: Experiment) -> None:
-    """Raise where a run of that name is in the store already, with what it does otherwise than ``experiment``."""
+    """Raise ``RunExistsError`` when the store has a run of this name; the error lists how the settings differ."""
     from ...results.database.errors import RunExistsError
     from ...results.database.run_name import free_name
 

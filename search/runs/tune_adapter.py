@@ -1,4 +1,7 @@
-"""The Tune adapter: what Tune asks for and reports, passed on to the recorder. Imports Ray, so it is imported late."""
+"""The Tune adapter: connects Tune's searcher, callback and stopper to the recorder.
+
+Imports Ray, so the driver imports it only when Ray is running.
+"""
 
 import json
 import pickle
@@ -24,14 +27,17 @@ T = TypeVar("T")
 
 
 class _Unpickled:
-    """Tune pickles what it is given, for a restore of its own that is never used: there is nothing to keep."""
+    """Pickles as an empty object. Tune pickles its components for a restore, which archsieve never uses."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 def guarded(recorder: Recorder, call: Callable[..., T], *arguments: Any) -> T | None:
-    """Call the recorder; what it raises ends the run. Raised here, Tune would bury it, or blame the trial for it."""
+    """Call the recorder; if it raises, stop the run with this error and return None.
+
+    If the error reached Tune, Tune would hide it or count it as a failure of the trial.
+    """
     try:
         return call(*arguments)
     except Exception as error:
@@ -40,51 +46,52 @@ def guarded(recorder: Recorder, call: Callable[..., T], *arguments: Any) -> T | 
 
 
 class StoreSearch(_Unpickled, TuneSearcher):
-    """Tune's searcher: it asks the recorder, when there is room for one more trial and no sooner.
+    """Tune's searcher: asks the recorder for a trial when the cluster has room for one.
 
-    A trial that only waits was chosen without the results that come meanwhile. ``one_waits`` lets one wait all the
-    same: a cluster that grows by demand sees it.
+    A trial that waits in a queue was chosen without the results that arrive in the meantime. With ``keep_one_pending``
+    one trial waits all the same, because an autoscaling cluster grows only when it sees unmet demand.
     """
 
-    def __init__(self, recorder: Recorder, capacity: ClusterCapacity, *, one_waits: bool = False) -> None:
+    def __init__(self, recorder: Recorder, capacity: ClusterCapacity, *, keep_one_pending: bool = False) -> None:
         super().__init__(metric="val_accuracy", mode="max")
-        self.recorder, self.capacity, self.one_waits = recorder, capacity, one_waits
+        self.recorder, self.capacity, self.keep_one_pending = recorder, capacity, keep_one_pending
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        if not self._room():
+        if not self._has_room():
             return None
         trial = guarded(self.recorder, self.recorder.propose, trial_id)
         if trial is None:
-            return None if self.recorder.more_may_come else str(TuneSearcher.FINISHED)
-        # one string: Tune flattens, copies and prints whatever structure it finds in a configuration
-        told = {name: getattr(trial, name) for name in ("trial", "number", "architecture", "recipe", "seed")}
-        return {"trial": json.dumps(told)}
+            return None if self.recorder.may_propose_more else str(TuneSearcher.FINISHED)
+        # One string, because Tune flattens, copies and prints every structure in a configuration.
+        config = {name: getattr(trial, name) for name in ("trial", "number", "architecture", "recipe", "seed")}
+        return {"trial": json.dumps(config)}
 
-    def _room(self) -> bool:
+    def _has_room(self) -> bool:
         running = self.recorder.running.values()
-        if not running or (self.one_waits and not self.recorder.waiting):
+        if not running or (self.keep_one_pending and not self.recorder.has_pending):
             return True
         return not self.capacity.is_full(running)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing to keep: the recorder hears of it through the callback."""
+        """Do nothing: the callback informs the recorder."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the store is the only truth."""
+        """Do nothing: the store holds the state of the search."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+        """Do nothing: a resume reads the store."""
 
 
 class StoreCallback(_Unpickled, Callback):
-    """Tune's callback: it tells the recorder."""
+    """Tune's callback: passes the events of trials to the recorder."""
 
     def __init__(self, recorder: Recorder, capacity: ClusterCapacity) -> None:
         self.recorder, self.capacity = recorder, capacity
+        # Read the handler here: Tune replaces it when the run starts, just before it calls setup().
         self._on_usr1 = signal.getsignal(signal.SIGUSR1)
 
     def setup(self, *args: Any, **info: Any) -> None:
-        """Take SIGUSR1 back: Tune has just put a handler over ours that ends the run without a reason."""
+        """Restore our SIGUSR1 handler: Tune has just replaced it by one that ends the run without a reason."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, self._on_usr1)
 
@@ -116,20 +123,20 @@ class StoreCallback(_Unpickled, Callback):
 
 
 class StoreStopper(_Unpickled, Stopper):
-    """Tune's stopper: it ends the run when the recorder says so."""
+    """Tune's stopper: ends the run when the recorder is stopping."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        return False  # schedulers stop single trials; this class stops only the whole run
 
     def stop_all(self) -> bool:
         return self.recorder.stopping is not None
 
 
 def _error(trial: Any) -> Exception | None:
-    """What ended the trial's worker, from the file that Tune has just written for a restore of its own."""
+    """Return the error that ended the trial's worker, from the file that Tune has just written; None without one."""
     path = trial.pickled_error_file
     if path is None or not Path(path).exists():
         return None
@@ -138,11 +145,12 @@ def _error(trial: Any) -> Exception | None:
 
 
 def _failure_of(error: Exception | None) -> Failure:
-    """Why the worker that ``error`` ended was lost."""
+    """Return the failure of a trial whose worker ended with ``error``."""
     if isinstance(error, RayTaskError):
         from ..trials.trainable import failure_of
 
         return replace(failure_of(error.cause), traceback=str(error))
+    # The last line of Ray's message has the cause; general advice follows it on the same line.
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     kind = FailKind.OOM if isinstance(error, OutOfMemoryError) else FailKind.WORKER_LOST
     return Failure(kind, lines[-1].partition(" Some common causes")[0] if lines else "the worker was lost")

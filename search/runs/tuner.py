@@ -1,4 +1,4 @@
-"""The tuner: Ray Tune runs the trials of one experiment; the store keeps what they found."""
+"""The tuner: run the trials of one experiment with Ray Tune, and write their results to the store."""
 
 import contextlib
 import shutil
@@ -14,11 +14,11 @@ from ...results.database.records import RunStatus
 from ...results.database.store import Store
 from ...spaces.constrained.constrained_space import BudgetError
 from ..cluster.capacity import ClusterCapacity
-from ..cluster.fault_injection import told
+from ..cluster.fault_injection import worker_environment
 from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
 from ..cluster.remote_jobs import check_plugins
-from ..cluster.signals import handled
+from ..cluster.signals import handle_signals
 from ..experiment.experiment import Experiment
 from ..plugins.shipping import shipment
 from ..searchers.search_plan import SearchPlan
@@ -67,7 +67,7 @@ def run_trials(
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)
-            check_plugins(experiment.file.resources, control.go_on)
+            check_plugins(experiment.file.resources, control.should_continue)
             shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             plan = prepare(experiment, data, control, shares)
             recorder = recorder_of(plan)
@@ -84,10 +84,14 @@ def run_trials(
 
 @contextlib.contextmanager
 def closing(store: Store, run_id: int, folder: Path) -> Iterator[None]:
-    """Close the run in the store where an exception ends it, which counts before an error of the closing itself."""
+    """Close the run in the store when an exception ends the block, then remove Tune's scratch files.
+
+    The exception is raised again. An error while closing the run is suppressed, because the first one is the cause.
+    """
     try:
         yield
     except BaseException as error:
+        # No resume helps when nothing is within the budget. Other errors may be gone after a resume.
         status = RunStatus.FAILED if isinstance(error, BudgetError) else RunStatus.STOPPED
         with contextlib.suppress(StoreError):
             store.finish_run(run_id, status)
@@ -104,7 +108,7 @@ def tune_trials(
     trainable: type | None = None,
     shares: Shares | None = None,
 ) -> None:
-    """Run Tune to its end: the recorder proposes and hears, workers train."""
+    """Run Tune until the recorder has no more trials. Workers train; the recorder proposes and writes the results."""
     from ray import tune
 
     from ..schedulers.tune_rules import make_scheduler
@@ -112,23 +116,24 @@ def tune_trials(
     from .tune_adapter import StoreCallback, StoreSearch, StoreStopper
 
     resources = experiment.file.resources
-    capacity = ClusterCapacity(resources, None if shares is None else shares.of)
+    capacity = ClusterCapacity(resources, None if shares is None else shares.of_trial)
     conditions = conditions_of(experiment, data, recorder, shared=shares is not None)
     fixed = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus}
-    ready = tune.with_resources(
+    # with_parameters puts the data into Ray's object store once; in a configuration they would be copied per trial.
+    configured = tune.with_resources(
         tune.with_parameters(trainable or NetworkTrial, data=data, conditions=conditions),
         fixed if shares is None else shares.resources(resources.cpus_per_trial),
     )
     tuner = tune.Tuner(
-        ready,
+        configured,
         tune_config=tune.TuneConfig(
-            search_alg=StoreSearch(recorder, capacity, one_waits=resources.max_concurrent is not None),
+            search_alg=StoreSearch(recorder, capacity, keep_one_pending=resources.max_concurrent is not None),
             scheduler=make_scheduler(
                 experiment.file.search, experiment.recipes.largest("epochs"), recorder.store, recorder.run_id
             ),
-            num_samples=-1,  # until the recorder has no more; a trial that loses its worker comes again
+            num_samples=-1,  # the recorder ends the search; it proposes a trial again that lost its worker
             max_concurrent_trials=resources.max_concurrent,
-            reuse_actors=True,
+            reuse_actors=True,  # a new worker would import torch and receive the data again
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
@@ -136,7 +141,8 @@ def tune_trials(
             storage_path=str(folder.resolve()),
             callbacks=[StoreCallback(recorder, capacity)],
             stop=StoreStopper(recorder),
-            verbose=0,
+            verbose=0,  # archsieve has its own progress display
+            # Trials write their own checkpoints, which a resume of the run can use.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
@@ -144,7 +150,7 @@ def tune_trials(
 
 
 def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shared: bool) -> "Conditions":
-    """What all trials of the run share; ``shared`` where each gets its own part of a GPU."""
+    """Return the settings that all trials share. ``shared``: trials share GPUs by their predicted memory."""
     from ...models.diagnostics.zero_cost_proxies import probe
     from ..trials.trainable import Conditions
 
@@ -160,7 +166,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         folds=search.folds,
         fold_seed=experiment.file.data.seed,
         timeout_s=recorder.timeout_s,
-        faults=told(),
+        faults=worker_environment(),
         shared=shared,
         task=experiment.task.name,
         plugins=shipment(),
@@ -169,12 +175,12 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
 
 @contextlib.contextmanager
 def graceful(control: RunControl) -> Iterator[None]:
-    """Let the first signal stop the run resumably, after the writes under way; a second one interrupts at once."""
+    """Let the first signal stop the run resumably after pending writes; a second signal interrupts immediately."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         if control.stopping is not None:
             raise KeyboardInterrupt
         control.stop(Stop(StopKind.SIGNAL, f"stopped by {signal.Signals(number).name}"))
 
-    with handled(stop):
+    with handle_signals(stop):
         yield

@@ -15,20 +15,23 @@ from ..experiment.experiment import Experiment
 
 
 def earlier_trials(store: Store, experiment: Experiment, dataset_hash: str, before: datetime) -> list[Trial]:
-    """The trials of ``search.warm_start`` that ended before this run began and that it could propose itself.
+    """Return the trials of the runs in ``search.warm_start`` from which the searcher can learn.
 
-    Raises ``ValueError`` where a run is unknown, was made on other data, or has no such trial.
+    These ended before the time ``before`` and are within the space, budget and recipes of ``experiment``. The time
+    limit makes a resumed run learn from the same trials as before.
+
+    Raises ``ValueError`` when a run is unknown, has other data than ``dataset_hash``, or has no such trial.
     """
-    found: list[Trial] = []
+    trials: list[Trial] = []
     for name in experiment.file.search.warm_start:
         run = store.run(name)
         if run.dataset_hash != dataset_hash:
             raise ValueError(
-                f"search.warm_start: what was learned on other data does not help, but run {name!r} was made on "
-                f"{run.dataset!r} with the hash {run.dataset_hash[:12]}, not {dataset_hash[:12]}; leave it out"
+                f"search.warm_start: earlier runs must use the same data, but run {name!r} used {run.dataset!r} with "
+                f"the hash {run.dataset_hash[:12]}, and this run has {dataset_hash[:12]}; remove {name!r} from the list"
             )
-        found += _usable(store, run, experiment, before)
-    return found
+        trials += _usable(store, run, experiment, before)
+    return trials
 
 
 def _usable(store: Store, run: RunRecord, experiment: Experiment, before: datetime) -> list[Trial]:
@@ -36,30 +39,33 @@ def _usable(store: Store, run: RunRecord, experiment: Experiment, before: dateti
     usable = list(_proposable(ended, experiment))
     if not usable:
         raise ValueError(
-            f"search.warm_start: none of the {len(ended)} trials that run {run.name!r} has ended could be proposed by "
-            "this one: they lie outside its space, budget or recipe, or there are none; leave it out"
+            f"search.warm_start: an earlier run must have ended trials within this run's space, budget and recipe, but "
+            f"run {run.name!r} has 0 of {len(ended)}; remove {run.name!r} from the list"
         )
     return usable
 
 
 def _proposable(trials: Sequence[Trial], experiment: Experiment) -> Iterator[Trial]:
-    """The trials inside the space, the budget and the recipes, with this space's own decisions."""
+    """Yield the trials within the space, the budget and the recipes, with their decisions in this space."""
     for trial in trials:
         try:
             architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
-        except (ValueError, KeyError, TypeError):  # of another version of archsieve
+        except (ValueError, KeyError, TypeError):  # written by another version of archsieve
             continue
         decisions = decisions_of(experiment.space, architecture)
         if decisions is not None and experiment.sieve.allows(architecture) and fits(experiment.recipes, recipe):
-            yield replace(trial, choices=decisions, recipe=recipe.to_json())  # with keys that were not there then
+            # The recipe of an older version gets the keys that were added later, with their defaults.
+            yield replace(trial, choices=decisions, recipe=recipe.to_json())
 
 
 def fits(recipes: RecipeSpace, recipe: Recipe) -> bool:
-    """Whether ``recipe`` is in the space ``recipes``."""
-    told, holes = recipe.to_json(), recipes.holes
-    for name, hole in holes.items():
-        inside = told[name] in hole.options if isinstance(hole, Choice) else hole.low <= told[name] <= hole.high
+    """Return whether ``recipe`` is in the space ``recipes``: every free parameter in its domain, all others equal."""
+    values, holes = recipe.to_json(), recipes.holes
+    for name, domain in holes.items():
+        value = values[name]
+        inside = value in domain.options if isinstance(domain, Choice) else domain.low <= value <= domain.high
         if not inside:
             return False
-    fixed = recipes.fill({name: told[name] for name in holes}).to_json()
-    return fixed == told
+    # Fill the free parameters with the values of the recipe: any remaining difference is in a fixed one.
+    filled = recipes.fill({name: values[name] for name in holes}).to_json()
+    return filled == values

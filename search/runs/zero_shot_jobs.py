@@ -1,4 +1,4 @@
-"""Remote jobs of a finished zero-shot search: the chosen design on all seen classes, and the baselines."""
+"""Remote jobs of the zero-shot final step: train the chosen design on all seen classes, and evaluate baselines."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What all jobs share. ``texts`` are the kinds that baselines choose among; ``explained`` how many classes."""
+class JobContext:
+    """The inputs that all jobs share.
+
+    Args:
+        data: all classes.
+        folds: the folds of the seen classes.
+        texts: the kinds of text vectors from which each baseline chooses.
+        cpus: cores of one job.
+        gpus: GPUs of one job, or a fraction of one.
+        precision: fp32 or bf16.
+        explained: number of unseen classes to explain.
+        programme: solve gpr+da by its quadratic programme instead of late fusion.
+    """
 
     data: "ZeroShotData"
     folds: "ClassFolds"
@@ -25,13 +36,16 @@ class Work:
     programme: bool
 
 
-def run_part(part: dict[str, Any], work: Work) -> Any:
+def run_part(part: dict[str, Any], context: JobContext) -> Any:
     """Run one remote job: ``{"trial": ...}`` or ``{"baselines": [...]}``."""
-    return _model(part["trial"], work) if "trial" in part else _baselines(part["baselines"], work)
+    return _model(part["trial"], context) if "trial" in part else _baselines(part["baselines"], context)
 
 
-def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
-    """The trial's design trained anew on all seen classes for ``epochs``, tested, saved and explained."""
+def _model(trial: dict[str, Any], context: JobContext) -> dict[str, Any]:
+    """Train the trial's design again on all seen classes for ``epochs``; return its scores, file and explanations.
+
+    Returns ``{"failed": reason}`` when the training diverges.
+    """
     from ...models.training.epoch import Diverged
     from ...models.zero_shot.comparison import scored
     from ...models.zero_shot.saved_model import ZeroShotModel
@@ -39,12 +53,13 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
     from ..tasks.zero_shot import zero_shot_fit
-    from .explanations import explanations, spread_classes
+    from .explanations import evenly_ranked_classes, explanations
 
-    data, device = work.data, set_up_worker(work.cpus, work.gpus)
+    data, device = context.data, set_up_worker(context.cpus, context.gpus)
     architecture, recipe = Architecture.from_json(trial["architecture"]), ZeroShotRecipe.from_json(trial["recipe"])
+    # No validation: all seen classes are used for training, so none is left to validate on.
     fit = zero_shot_fit(
-        architecture, recipe, data, trial["seed"], device, work.precision, work.folds.start, validate=False
+        architecture, recipe, data, trial["seed"], device, context.precision, context.folds.start, validate=False
     )
     try:
         while fit.epoch < trial["epochs"]:
@@ -55,26 +70,30 @@ def _model(trial: dict[str, Any], work: Work) -> dict[str, Any]:
     seen, unseen = (
         score_images(fit.network, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen)
     )
-    figures = scored(data, seen, unseen, recipe.calibration, trial["gamma"])
+    scores = scored(data, seen, unseen, recipe.calibration, trial["gamma"])
     model = ZeroShotModel.of(fit, architecture, trial["gamma"])
-    explained = explanations(model, data, spread_classes(model, data, work.explained)) if work.explained else []
+    explained = (
+        explanations(model, data, evenly_ranked_classes(model, data, context.explained)) if context.explained else []
+    )
     return {
-        "scores": asdict(figures),
+        "scores": asdict(scores),
         "model": model.to_bytes(),
         "words": fit.encoder.width,
         "explained": explained,
     }
 
 
-def _baselines(names: list[str], work: Work) -> list[dict[str, Any]]:
-    """A row for each baseline: its setting chosen on the validation classes of the first fold, then tested."""
+def _baselines(names: list[str], context: JobContext) -> list[dict[str, Any]]:
+    """Return a table row per baseline: choose its setting on the validation classes of the first fold, then test it."""
     from ...models.zero_shot.comparison import pixel_vectors
 
-    set_up_worker(work.cpus, work.gpus)
-    fold = work.folds.folds[0]
-    vectors, whole_vectors = pixel_vectors(fold), pixel_vectors(work.data)
-    entrants = {text: (_entrant(fold, vectors, text), _entrant(work.data, whole_vectors, text)) for text in work.texts}
-    return [_row(name, entrants, work.programme) for name in names]
+    set_up_worker(context.cpus, context.gpus)
+    fold = context.folds.folds[0]
+    vectors, whole_vectors = pixel_vectors(fold), pixel_vectors(context.data)
+    entrants = {
+        text: (_entrant(fold, vectors, text), _entrant(context.data, whole_vectors, text)) for text in context.texts
+    }
+    return [_row(name, entrants, context.programme) for name in names]
 
 
 def _entrant(data: "ZeroShotData", vectors: "Vectors", text: str) -> "Entrant":
@@ -88,19 +107,20 @@ def _row(name: str, entrants: "dict[str, tuple[Entrant, Entrant]]", programme: b
     from ...models.zero_shot.comparison import choose_setting, evaluated
 
     fixed = {"programme": True} if programme and name == "gpr+da" else {}
+    # The kind of text is a part of the setting: the best one on validation classes, by harmonic mean, then ROC AUC.
     settings = {text: choose_setting(name, fold, **fixed) for text, (fold, _) in entrants.items()}
     text = max(settings, key=lambda kind: (settings[kind].h, settings[kind].roc_unseen))
-    figures = evaluated(name, entrants[text][1], settings[text])
+    scores = evaluated(name, entrants[text][1], settings[text])
     return {
         "method": name,
         "source": BASELINES[name].source,
-        "setting": _words(settings[text], text),
+        "setting": _describe_setting(settings[text], text),
         "val_h": settings[text].h,
         "val_roc_auc": settings[text].roc_unseen,
-        **asdict(figures),
+        **asdict(scores),
     }
 
 
-def _words(setting: "Setting", text: str) -> str:
+def _describe_setting(setting: "Setting", text: str) -> str:
     values = [f"{name}={value:g}" for name, value in setting.values.items()]
     return ", ".join([f"text={text}", *values, f"calibration={setting.calibration}"])

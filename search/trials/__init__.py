@@ -1,1 +1,1 @@
-"""One trial in a worker: trainable, checkpoints, failures, cache."""
+"""One trial in a worker: trainable, reports, checkpoints, failures, cache."""

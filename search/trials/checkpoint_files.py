@@ -1,9 +1,10 @@
-"""Checkpoint files: the last two epochs of a trial, whole or known to be broken.
+"""Checkpoint files: the last two epochs of a trial. A damaged file is always recognised.
 
-Torch is imported when a state is read or written: the driver lists files without it.
+A file has three parts: a line ``archsieve checkpoint 1 SHA256``, a line of JSON (the trial's identity and the epoch),
+and the state. The checksum covers everything after the first line. The previous epoch stays until the next one is
+written completely.
 
-A file is one line (``archsieve checkpoint 1 SHA256``), one line of JSON (whose it is, which epoch), then the state; the
-sum is over all that follows the first line. The previous epoch stays until the next one is whole.
+Torch is imported only to read or write a state, because the driver lists files without it.
 """
 
 import hashlib
@@ -20,16 +21,16 @@ from typing import Any, NamedTuple
 
 from ..cluster.fault_injection import fault
 
-_FIRST = b"archsieve checkpoint 1 "
+_MAGIC = b"archsieve checkpoint 1 "
 
 
 class BrokenCheckpointError(ValueError):
-    """A checkpoint that is not whole, or another trial's; the message names the file."""
+    """Raised for a checkpoint that is damaged or of another trial; the message names the file."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says of itself: ``identity`` is that of the trial, ``epoch`` the last one done."""
+    """The header of a checkpoint: the ``identity`` of the trial, and the last finished ``epoch``."""
 
     identity: str
     epoch: int
@@ -37,12 +38,12 @@ class Header:
 
 @dataclass(frozen=True)
 class CheckpointDir:
-    """The directory of one trial's last epochs, on this machine or behind a URL that fsspec knows."""
+    """The directory with the last checkpoints of one trial, on this machine or at a URL that fsspec supports."""
 
     url: str
 
     @cached_property
-    def _place(self) -> tuple[Any, str]:
+    def _filesystem(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
         files, root = url_to_fs(self.url)
@@ -50,17 +51,18 @@ class CheckpointDir:
 
     @property
     def local(self) -> bool:
-        """Whether it is a folder of this machine (or mounted there)."""
-        return "file" in _protocols(self._place[0])
+        """Whether the directory is on this machine or mounted here."""
+        return "file" in _protocols(self._filesystem[0])
 
     def epochs(self) -> list[int]:
-        """The epochs that have a file, the newest first."""
+        """Return the epochs that have a checkpoint, newest first."""
         stems = (name.removesuffix(".pt") for name in self.names() if name.endswith(".pt"))
         return sorted((int(stem) for stem in stems if stem.isdigit()), reverse=True)
 
     def names(self) -> list[str]:
-        """The names of all files."""
-        files, root = self._place
+        """Return the names of all files."""
+        files, root = self._filesystem
+        # fsspec caches listings; another process may have written since the last one.
         files.invalidate_cache()
         try:
             return [Path(path).name for path in files.ls(root, detail=False)]
@@ -68,43 +70,47 @@ class CheckpointDir:
             return []
 
     def path(self, epoch: int) -> str:
-        """The path of the checkpoint of ``epoch``."""
-        return f"{self._place[1]}/{epoch}.pt"
+        """Return the path of the checkpoint of ``epoch``."""
+        return f"{self._filesystem[1]}/{epoch}.pt"
 
     def write(self, header: Header, state: bytes) -> None:
-        """Put a checkpoint down whole or not at all; then only it and the one before it stay."""
-        told = json.dumps({"identity": header.identity, "epoch": header.epoch}).encode() + b"\n"
-        digest = hashlib.sha256(told)
+        """Write a checkpoint atomically, then remove all but this one and the one before it."""
+        header_line = json.dumps({"identity": header.identity, "epoch": header.epoch}).encode() + b"\n"
+        digest = hashlib.sha256(header_line)
         digest.update(state)
-        parts = (_FIRST + digest.hexdigest().encode() + b"\n", told, state)
+        parts = (_MAGIC + digest.hexdigest().encode() + b"\n", header_line, state)
         if self.local:
             _write_file(Path(self.path(header.epoch)), parts)
-        else:  # an object store shows an object only when all of it has come
-            self._place[0].pipe_file(self.path(header.epoch), b"".join(parts))
-        there = self.epochs()
-        before = [epoch for epoch in there if epoch < header.epoch]
-        for epoch in set(there) - {header.epoch, *before[:1]}:
+        else:  # an object store shows an object only when its upload is complete
+            self._filesystem[0].pipe_file(self.path(header.epoch), b"".join(parts))
+        # Later epochs are removed, too: they are of another trial, or could not be used for this one.
+        epochs = self.epochs()
+        before = [epoch for epoch in epochs if epoch < header.epoch]
+        for epoch in set(epochs) - {header.epoch, *before[:1]}:
             self._remove(self.path(epoch))
 
     def read(self, epoch: int, identity: str | None = None) -> tuple[Header, bytes]:
-        """The checkpoint of ``epoch``; ``BrokenCheckpointError`` where it is not whole or not of ``identity``."""
+        """Read the checkpoint of ``epoch``: its header and its state.
+
+        Raises ``BrokenCheckpointError`` when it cannot be read, is damaged, or is not of the trial ``identity``.
+        """
         path = self.path(epoch)
         try:
-            whole = self._place[0].cat_file(path)
+            content = self._filesystem[0].cat_file(path)
         except OSError as error:
-            raise BrokenCheckpointError(f"the checkpoint {path} cannot be read: {error}") from error
-        first, _, rest = whole.partition(b"\n")
-        if first != _FIRST + hashlib.sha256(rest).hexdigest().encode():
-            raise BrokenCheckpointError(f"the checkpoint {path} is not whole: its sum is not what it says")
-        told, _, state = rest.partition(b"\n")
-        header = Header(**json.loads(told))
+            raise BrokenCheckpointError(f"cannot read the checkpoint {path}: {error}") from error
+        first, _, rest = content.partition(b"\n")
+        if first != _MAGIC + hashlib.sha256(rest).hexdigest().encode():
+            raise BrokenCheckpointError(f"the checkpoint {path} is damaged: its SHA-256 does not match its content")
+        header_line, _, state = rest.partition(b"\n")
+        header = Header(**json.loads(header_line))
         if identity not in (None, header.identity):
-            raise BrokenCheckpointError(f"the checkpoint {path} is another trial's")
+            raise BrokenCheckpointError(f"the checkpoint {path} belongs to another trial")
         return header, state
 
     def clear(self) -> None:
-        """Remove all files: the trial has ended."""
-        root = self._place[1]
+        """Remove all files; a trial that has ended needs none."""
+        root = self._filesystem[1]
         for name in self.names():
             self._remove(f"{root}/{name}")
         if self.local and Path(root).is_dir():
@@ -112,7 +118,7 @@ class CheckpointDir:
 
     def _remove(self, path: str) -> None:
         try:
-            self._place[0].rm_file(path)
+            self._filesystem[0].rm_file(path)
         except FileNotFoundError:
             return
 
@@ -124,29 +130,31 @@ class Checkpoints:
     url: str
 
     def of_trial(self, trial: int) -> CheckpointDir:
-        """The directory of a trial."""
+        """Return the directory of the trial with this id."""
         return CheckpointDir(f"{self.url.rstrip('/')}/{trial}")
 
     def trials(self) -> Iterator[int]:
-        """The trials that have a directory."""
+        """Return the ids of the trials that have a directory."""
         return (int(name) for name in CheckpointDir(self.url).names() if name.isdigit())
 
 
 def checkpoints_of(folder: Path, url: str | None) -> Checkpoints:
-    """The checkpoints of the run whose folder is ``folder``: in it, or under the ``url`` of its settings."""
+    """Return the checkpoints of the run in ``folder``: inside it, or below the ``url`` of ``resources.checkpoints``."""
     if url is None:
         return Checkpoints(str(folder.resolve() / "checkpoints"))
+    # Runs may share one URL, so each gets a directory with the name of its folder.
     return Checkpoints(f"{url if '://' in url else Path(url).resolve()}".rstrip("/") + f"/{folder.name}")
 
 
-def identity_of(told: dict[str, Any]) -> str:
-    """What tells a trial's checkpoints from any other's: its network, its recipe and its seed."""
-    facts = {name: told[name] for name in ("architecture", "recipe", "seed")}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+def identity_of(trial: dict[str, Any]) -> str:
+    """Return the identity of a trial's checkpoints: a hash of its architecture, recipe and seed."""
+    content = {name: trial[name] for name in ("architecture", "recipe", "seed")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _write_file(path: Path, parts: tuple[bytes, ...]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # A complete file under another name, then a rename: a crash at any moment leaves the old or the new checkpoint.
     partial = path.with_suffix(".tmp")
     try:
         with partial.open("wb") as out:
@@ -155,7 +163,7 @@ def _write_file(path: Path, parts: tuple[bytes, ...]) -> None:
             os.fsync(out.fileno())
         fault("ckpt_tmp_written")
         partial.replace(path)
-    except OSError:  # a full disk most of all: give back what was taken
+    except OSError:  # most often a full disk: free the space again
         partial.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
@@ -163,7 +171,7 @@ def _write_file(path: Path, parts: tuple[bytes, ...]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last: without it a loss of power may undo it."""
+    """Flush a rename to the disk; without this, a loss of power may undo it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -177,14 +185,14 @@ def _protocols(files: Any) -> tuple[str, ...]:
 
 
 class LoadedCheckpoint(NamedTuple):
-    """The newest whole state of a directory, or None; and what was wrong with newer ones, in words."""
+    """The newest intact state of a directory, or None, and a description of each problem with newer ones."""
 
     state: dict[str, Any] | None
     problems: list[str]
 
 
 def save(checkpoint_dir: CheckpointDir, identity: str, epoch: int, state: dict[str, Any]) -> None:
-    """Put down the state after ``epoch``; the one before stays until this one is whole."""
+    """Write the state after ``epoch``. The previous checkpoint stays until this one is complete."""
     import torch
 
     buffer = io.BytesIO()
@@ -193,12 +201,16 @@ def save(checkpoint_dir: CheckpointDir, identity: str, epoch: int, state: dict[s
 
 
 def load(checkpoint_dir: CheckpointDir, identity: str) -> LoadedCheckpoint:
-    """The newest state that is whole and of this trial. No code is run from a file."""
+    """Load the newest intact state of the trial ``identity``.
+
+    ``weights_only=True`` makes torch refuse files with code in them.
+    """
     import torch
 
     names, problems = checkpoint_dir.names(), []
+    # A checkpoint is renamed when it is complete, so a file that still ends in .tmp is a partial one.
     if any(name.endswith(".tmp") for name in names):
-        problems.append(f"the writing of a checkpoint in {checkpoint_dir.url} was cut short")
+        problems.append(f"writing a checkpoint in {checkpoint_dir.url} was interrupted")
     for epoch in checkpoint_dir.epochs():
         try:
             _, state = checkpoint_dir.read(epoch, identity)

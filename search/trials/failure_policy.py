@@ -1,4 +1,4 @@
-"""The failure policy: how often a lost trial is retried, and when failures stop a run."""
+"""The failure policy: how often a trial is retried after it lost its worker, and when failures stop a run."""
 
 import re
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from enum import StrEnum
 from ...results.database.records import FailKind
 from .report import Failure
 
-ATTEMPTS = 3  # workers that one trial may lose before it counts as what kills them
-MAX_CONSECUTIVE = 3  # trials that fail in the same way before the run is stopped
+MAX_ATTEMPTS = 3  # a trial that has lost this many workers is taken as the cause, and fails
+MAX_CONSECUTIVE = 3  # consecutive trials that fail in the same way before the run stops
+# Only causes that the next trial will most likely share. Divergence or a lack of memory depend on the single trial.
 _COUNTED = (FailKind.BUG, FailKind.USER_ERROR, FailKind.DATA)
 
 
@@ -24,9 +25,13 @@ class StopKind(StrEnum):
 
 @dataclass(frozen=True)
 class Stop:
-    """The end of a run before its last trial: why, in one sentence, and at more length where there is more to say.
+    """The end of a run before its last trial.
 
-    ``error`` is what the driver itself ran into, to be raised when the workers have ended.
+    Args:
+        kind: why the run ends.
+        reason: the same in one sentence, for the user.
+        detail: more text, such as a traceback; may be empty.
+        error: an exception of the driver itself, to be raised after the workers have ended.
     """
 
     kind: StopKind
@@ -37,27 +42,28 @@ class Stop:
 
 @dataclass
 class ConsecutiveFailures:
-    """Counts consecutive failures of one cause: what fails three networks of three will fail the next ones too."""
+    """Counts consecutive failures with one cause. A cause that fails three trials in a row will fail the next ones."""
 
     cause: tuple[FailKind, str] | None = None
     count: int = 0
 
     def reset(self) -> None:
-        """Forget the failures so far: a trial has ended well."""
+        """Start counting again, after a trial without a failure."""
         self.cause, self.count = None, 0
 
     def add(self, failure: Failure) -> Stop | None:
-        """Count a failed trial; return the stop of the run when it is one too many of its cause."""
+        """Count a failed trial. Return a stop of the run when ``MAX_CONSECUTIVE`` trials failed with this cause."""
+        # The place in the code identifies the cause better than the message, which may contain values of the trial.
         cause = (failure.kind, _innermost_frame(failure.traceback) or failure.reason)
         self.count = self.count + 1 if cause == self.cause else 1
         self.cause = cause
         if failure.kind not in _COUNTED or self.count < MAX_CONSECUTIVE:
             return None
-        reason = f"{self.count} trials in a row failed alike ({failure.kind}): {failure.reason}"
+        reason = f"{self.count} consecutive trials failed in the same way ({failure.kind}): {failure.reason}"
         return Stop(StopKind.SAME_FAILURE, reason, failure.traceback)
 
 
 def _innermost_frame(trace: str) -> str:
-    """The innermost file and line of a traceback; empty where there is none."""
+    """Return file, line and function of the innermost frame of a traceback; empty without a traceback."""
     frames = re.findall(r'^ +File "(.+)", line (\d+), in (.+)$', trace, re.MULTILINE)
     return ":".join(frames[-1]) if frames else ""

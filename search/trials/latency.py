@@ -1,4 +1,4 @@
-"""Timing: how long a network takes on the worker that has it. Imports no torch: the driver needs it too."""
+"""Latency of a network on the worker that trains it. Imports no torch, because the driver uses the settings, too."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Timing:
-    """How networks are timed: one trial's cores and GPUs, precision and batch size, passes to warm up and timed ones.
+    """The settings of a latency measurement.
 
-    ``early`` times a trial after its first epoch, for it may be stopped before its last; else it is timed after that.
+    Args:
+        cpus: cores of one trial.
+        gpus: GPUs of one trial, or a fraction of one.
+        precision: fp32 or bf16.
+        batch_size: images per forward pass.
+        warmup: forward passes before the measurement.
+        n: measured forward passes.
+        early: measure after the first epoch instead of the last one, because a scheduler may stop the trial early.
     """
 
     cpus: float
@@ -28,7 +35,7 @@ class Timing:
 
     @classmethod
     def of(cls, file: SearchFile) -> "Timing":
-        """The timing that a search file asks for."""
+        """Return the settings of a search file."""
         resources, latency = file.resources, file.latency
         return cls(
             resources.cpus_per_trial,
@@ -40,30 +47,34 @@ class Timing:
             early=file.search.scheduler != "none",
         )
 
-    def measured(self, network: "nn.Module", input_shape: tuple[int, ...], device: "torch.device") -> dict[str, Any]:
-        """The measurement of a network on this worker, as JSON's own types; it is left in evaluation mode."""
+    def measure(self, network: "nn.Module", input_shape: tuple[int, ...], device: "torch.device") -> dict[str, Any]:
+        """Measure a network on this worker and return the result as JSON types. The network stays in evaluation mode.
+
+        ``input_shape`` is (channels, height, width).
+        """
         from ...models.profiling.latency import measure_latency
 
-        found = measure_latency(
+        measurement = measure_latency(
             network,
             input_shape,
             device=str(device),
             precision=self.precision,
-            channels_last=device.type == "cuda",
+            channels_last=device.type == "cuda",  # the memory format of training on a GPU
             batch_size=self.batch_size,
             warmup=self.warmup,
             n=self.n,
         )
-        return found.to_json()
+        return measurement.to_json()
 
 
 def time_networks(architectures: list[dict[str, Any]], timing: Timing) -> list[dict[str, Any]]:
-    """The measurements of untrained networks, one after another, on the worker that runs this."""
+    """Measure untrained networks one after another on this worker; return their measurements as JSON types."""
     from ...models.networks.build import build
     from ...spaces.architectures.architecture import Architecture
 
+    # As many threads as a trial has, because latency depends on them.
     device = set_up_worker(timing.cpus, timing.gpus)
-    found = []
-    for place, architecture in enumerate(map(Architecture.from_json, architectures)):
-        found.append(timing.measured(build(architecture, seed=place), architecture.input_shape, device))
-    return found
+    measurements = []
+    for index, architecture in enumerate(map(Architecture.from_json, architectures)):
+        measurements.append(timing.measure(build(architecture, seed=index), architecture.input_shape, device))
+    return measurements

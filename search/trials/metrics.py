@@ -1,4 +1,4 @@
-"""Metrics: what a worker reports of a trial, written to the store, and the summary of its best epoch."""
+"""Metrics: write the reports of a trial to the store, and summarise its best epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,15 @@ SUMMARY_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
 
 def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, sieve: ConstrainedSpace) -> None:
-    """Write the epochs of a report, the learning rates found, augmentation's cost, proxies' scores and latency.
+    """Write the metrics of a report to the store.
 
-    With a latency goes what ``sieve`` had predicted, where it has a latency model.
+    These are the epochs, the learning rates that the finder chose, the cost of augmentation, the proxy scores and the
+    latency in ms. A latency is stored with the prediction of ``sieve`` if that has a latency model.
     """
     for epoch in report.epochs:
         store.record_epoch(trial.trial, epoch.epoch, epoch.values)
-    for found in report.start_metrics.lrs_found:
-        store.add_event(run_id, "info", LR_FOUND, found, trial.trial)
+    for search in report.start_metrics.lrs_found:
+        store.add_event(run_id, "info", LR_FOUND, search, trial.trial)
     if report.start_metrics.augmentation_cost is not None:
         store.add_event(run_id, "info", AUGMENTATION, report.start_metrics.augmentation_cost, trial.trial)
     if report.proxies is not None:
@@ -35,14 +36,19 @@ def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, 
 
 
 def summary(curve: Mapping[str, Sequence[tuple[int, float]]], test_accuracy: float | None = None) -> dict[str, Any]:
-    """The metrics of the best epoch of ``curve``, with the ``test_accuracy`` of the trial where it has one.
+    """Return the metrics of the best epoch, with the trial's ``test_accuracy`` if it has one.
 
-    Of equal accuracies the lower loss counts, then the earlier epoch. The test accuracy selects nothing.
+    Args:
+        curve: (epoch, value) pairs by metric name.
+        test_accuracy: accuracy on the test images, or None.
+
+    The best epoch has the highest validation accuracy, then the lowest loss, then the lowest number. The test accuracy
+    does not influence the choice, because that would bias the test estimate.
     """
     values = {name: dict(points) for name, points in curve.items()}
     accuracies = {epoch: value for epoch, value in values.get("val_accuracy", {}).items() if math.isfinite(value)}
     if not accuracies:
-        return {"epochs_done": 0}
+        return {"epochs_done": 0}  # no epoch was finished, or each one diverged
     losses = values["val_loss"]
     best = max(accuracies, key=lambda epoch: (accuracies[epoch], -losses[epoch], -epoch))
     tests = {} if test_accuracy is None else {"test_accuracy": test_accuracy}

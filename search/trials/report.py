@@ -1,7 +1,8 @@
-"""Trial reports: what a worker sends to the driver after a step, as one record; JSON inside Tune and the spool.
+"""Trial reports: what a worker sends to the driver after each step. A report is JSON inside Tune and in the spool.
 
-The first report of a trial by a worker has ``start`` and all epochs up to now, those of the checkpoint included. Later
-ones have the epochs since. The last one is ``done`` and has the final metrics or the failure.
+The first report of a worker on a trial has ``start`` and all epochs so far, including those before the checkpoint.
+Later reports have the epochs since the previous report. The last one has ``done`` set, and the final metrics or the
+failure.
 """
 
 import json
@@ -15,12 +16,12 @@ from ...results.database.records import FailKind
 from ...results.database.zero_shot_records import OF_ZERO_SHOT
 from ..tasks.base import Diagnosis, FinalMetrics, StartMetrics
 
-# what the store keeps of an epoch, in the order in which it is written
+# The metrics of an epoch that go to the store, in the order in which they are written.
 EPOCH_METRICS = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
     *OF_ZERO_SHOT,
 )
-KEY = "report"  # of the JSON in Tune's result
+KEY = "report"  # the key of the report in Tune's result
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class EpochMetrics:
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> "EpochMetrics":
-        """The metrics in the fields of what a fit's ``step`` returned."""
+        """Take the metrics from the fields of a fit's epoch result; fields without a value are left out."""
         return cls(result["epoch"], {name: result[name] for name in EPOCH_METRICS if name in result})
 
 
 @dataclass(frozen=True)
 class TrialStart:
-    """Where a worker began: after ``epoch`` epochs of a checkpoint, on this device of this process."""
+    """Where a worker started a trial: after ``epoch`` epochs of a checkpoint, on a device of a process on a host."""
 
     epoch: int
     device: str | None = None
@@ -46,14 +47,14 @@ class TrialStart:
     pid: int | None = None
 
     @classmethod
-    def here(cls, epoch: int, device: str = "cpu") -> "TrialStart":
-        """The start in this process."""
+    def in_this_process(cls, epoch: int, device: str = "cpu") -> "TrialStart":
+        """Return a start in this process."""
         return cls(epoch, device, platform.node(), os.getpid())
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial failed: the kind, one sentence, and the traceback where there is one."""
+    """Why a trial failed: the kind, the reason in one sentence, and the traceback, which may be empty."""
 
     kind: FailKind
     reason: str
@@ -62,11 +63,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class TrialReport:
-    """What a worker has to report of its trial since its last report.
+    """What happened in a trial since the worker's previous report.
 
-    ``problems`` are checkpoints that could not be read or written. ``proxies`` are scores of zero-cost proxies, or why
-    one has none. ``latency`` is a measurement as JSON. ``latency_error`` and ``diagnosis_error`` say why there is none
-    where there should be one; neither fails the trial.
+    Args:
+        epochs: the epochs that have ended.
+        done: whether this is the last report of the trial.
+        start: where the worker started; only in its first report.
+        problems: descriptions of checkpoints that could not be read or written.
+        proxies: the score of each zero-cost proxy, or the reason why it has none.
+        start_metrics: measured with the first epoch.
+        final_metrics: measured with the last epoch.
+        latency: a latency measurement as JSON.
+        latency_error: why a due measurement is missing; does not fail the trial.
+        diagnosis: why the loss diverged or rose.
+        diagnosis_error: why a due diagnosis is missing; does not fail the trial.
+        failure: why the trial failed.
     """
 
     epochs: tuple[EpochMetrics, ...] = ()
@@ -84,17 +95,17 @@ class TrialReport:
 
     @property
     def epoch(self) -> int:
-        """The last epoch reported; 0 where there is none."""
+        """The last epoch in this report; 0 without epochs."""
         return self.epochs[-1].epoch if self.epochs else 0
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON's own types, without what is empty."""
+        """Return the report as JSON types, without empty fields."""
         empty = asdict(TrialReport())
         return {name: value for name, value in asdict(self).items() if value != empty[name]}
 
     @classmethod
     def from_json(cls, report: Mapping[str, Any]) -> "TrialReport":
-        """The inverse of :meth:`to_json`, from dictionaries or what JSON makes of them."""
+        """Build a report from the output of :meth:`to_json`, also after a round trip through JSON text."""
         return cls(**{name: _READ[name](value) if name in _READ else value for name, value in report.items()})
 
     def to_tune(self) -> dict[str, Any]:
@@ -110,7 +121,7 @@ class TrialReport:
 
     @classmethod
     def from_tune(cls, result: Mapping[str, Any]) -> "TrialReport":
-        """The report in a result of Tune's; an empty one where the trial has had none."""
+        """Return the report in a result of Tune; an empty report if the result has none."""
         return cls.from_json(json.loads(result[KEY])) if KEY in result else cls()
 
 
@@ -121,7 +132,7 @@ def _as_python(value: Any) -> Any:
     raise TypeError(f"a trial's report must hold numbers, texts, lists and dictionaries, got {type(value).__name__}")
 
 
-# how the fields that JSON cannot tell apart from dictionaries and lists are read
+# JSON turns dataclasses into dictionaries and tuples into lists; these functions turn them back, by field.
 _READ: dict[str, Callable[[Any], Any]] = {
     "epochs": lambda epochs: tuple(EpochMetrics(**one) for one in epochs),
     "start": lambda start: TrialStart(**start),
@@ -134,7 +145,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 
 def report_of_flat_result(result: Mapping[str, Any]) -> TrialReport:
-    """The report in a result as version 0.1.0 spooled it: one flat dictionary, with the keys that Tune adds."""
+    """Convert a result that version 0.1.0 spooled: one flat dictionary that includes the keys of Tune."""
     epochs = result.get("epochs", [result] if "epoch" in result else [])
     start, diagnosis, failure = None, None, None
     if "began" in result:

@@ -1,4 +1,4 @@
-"""The spool: reports that the database could not take, kept in the run's folder until a resume writes them."""
+"""The spool: reports that could not be written to the database. A resume of the run writes them."""
 
 import json
 import logging
@@ -16,19 +16,22 @@ log = logging.getLogger("archsieve")
 
 
 class Spooled(NamedTuple):
-    """A report of a trial: ``verb`` is record or end, as the recorder's methods."""
+    """A spooled report of a trial. ``verb`` is "record" or "end": the recorder's method that takes the report."""
 
     verb: str
     trial: int
     report: TrialReport
 
     def to_json(self) -> dict[str, Any]:
-        """The entry as JSON's own types."""
+        """Return the entry as JSON types."""
         return {"verb": self.verb, "trial": self.trial, "report": self.report.to_json()}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "Spooled":
-        """The inverse of :meth:`to_json`; version 0.1.0 wrote the whole result of Tune instead of a report."""
+        """Build an entry from the output of :meth:`to_json`.
+
+        Version 0.1.0 wrote the whole result of Tune under ``result`` instead of a report.
+        """
         old = "result" in entry
         report = report_of_flat_result(entry["result"]) if old else TrialReport.from_json(entry["report"])
         return cls(entry["verb"], entry["trial"], report)
@@ -36,18 +39,23 @@ class Spooled(NamedTuple):
 
 @dataclass
 class Spool:
-    """Files of one line each report, every line on the disk before the next one; empty as long as all goes well."""
+    """The spool files of a run below ``folder``, with one report per line.
+
+    Each line is flushed to the disk before the next one is written. ``file`` is the file of this process; None until
+    the first report is spooled.
+    """
 
     folder: Path
     file: Path | None = field(default=None, init=False)
 
     def add(self, entry: Spooled) -> Path:
-        """Keep ``entry`` and return its file."""
+        """Append ``entry`` and return the file."""
         if self.file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # The time orders the files; the process id keeps two drivers apart.
             self.file = self.folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
         with self.file.open("a", encoding="utf-8") as out:
-            # a line of its own, whatever a full disk has cut short before it
+            # Start with a line break: a full disk may have cut off the previous line.
             out.write("\n" + json.dumps(entry.to_json(), default=str) + "\n")
             out.flush()
             os.fsync(out.fileno())
@@ -76,11 +84,11 @@ class Spool:
                     ) from error
 
     def files(self) -> list[Path]:
-        """The files that have not been brought in."""
+        """Return the spool files, oldest first."""
         return sorted(self.folder.glob("*.jsonl"))
 
     def clear(self) -> None:
-        """Forget what has been brought in."""
+        """Remove all files and the folder, after their reports have been written to the database."""
         for path in self.files():
             path.unlink()
         if self.folder.is_dir():

@@ -1,4 +1,4 @@
-"""One trial: a network built, trained an epoch per step, and its best epoch tested, inside a Ray worker."""
+"""One trial inside a Ray worker: build a network, train one epoch per step, and test its best epoch."""
 
 import errno
 import faulthandler
@@ -23,7 +23,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.zero_shot_recipe import recorded_recipe
 from ..cluster.fault_injection import enabled, fault
-from ..cluster.gpu_sharing import cap
+from ..cluster.gpu_sharing import memory_fraction
 from ..cluster.threads import set_up_worker
 from ..plugins.shipping import Shipment
 from ..tasks.base import Diagnosis, TrialContext, TrialFit
@@ -32,9 +32,10 @@ from .checkpoint_files import CheckpointDir, Checkpoints, identity_of, load, sav
 from .latency import Timing
 from .report import EpochMetrics, Failure, TrialReport, TrialStart
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-# too little memory as it is said outside of torch's own allocators: by a full GPU that others share, and by the CPU's
-_NO_MEMORY = (
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+# Messages of out-of-memory errors that are not torch.OutOfMemoryError: from the driver and libraries of a shared GPU
+# that is full, and from torch's CPU allocator.
+_OOM_MESSAGES = (
     *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
     *("can't allocate memory", "not enough memory"),
 )
@@ -42,12 +43,23 @@ _NO_MEMORY = (
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all trials of a run share: cores, GPUs and precision of one trial, and where its checkpoints go.
+    """The settings that all trials of a run share.
 
-    ``timing`` says how its network is timed; ``proxies`` are scored on ``probe`` before it is trained. Where there are
-    ``folds``, drawn by ``fold_seed``, a trial is a network in each. Where a GPU is ``shared`` by predicted memory, a
-    trial gets what was predicted for it and no more: one that was predicted too small must not end its neighbours.
-    A worker that is ``timeout_s`` at one trial ends itself. ``faults`` are for tests of what survives.
+    Args:
+        cpus: cores of one trial.
+        gpus: GPUs of one trial, or a fraction of one.
+        precision: fp32 or bf16.
+        checkpoints: where the checkpoints of the run go.
+        timing: settings of the latency measurement.
+        probe: the batch on which proxies are scored before training.
+        proxies: names of the zero-cost proxies to score.
+        folds: networks per trial in a cross-validation; None without.
+        fold_seed: seed that draws the folds.
+        timeout_s: a worker ends itself after this many seconds of one trial; None for no limit.
+        faults: environment variables of fault injection, for tests of recovery.
+        shared: a GPU is shared by predicted memory. A trial may then use its share and no more, so that one whose
+            prediction was too low fails alone instead of taking the memory of other trials.
+        task: name of the task.
     """
 
     cpus: float
@@ -67,10 +79,10 @@ class Conditions:
 
 
 class NetworkTrial(tune.Trainable):
-    """Tune's view of a trial. The data are sent once per worker; workers go from trial to trial.
+    """Tune's trainable. The data are sent once per worker, and a worker runs one trial after another.
 
-    A trial that fails reports it instead of raising: a raise would end the worker, and the next trial would wait for a
-    new one.
+    A failed trial reports its failure instead of raising. An exception would end the worker, and the next trial would
+    have to wait for a new one.
     """
 
     fit: TrialFit | None
@@ -78,56 +90,57 @@ class NetworkTrial(tune.Trainable):
     seed: int
     data: Any
     context: TrialContext | None
-    failed: TrialReport  # of a trial that could not begin
+    failed: TrialReport  # the report of a trial that failed to start
     checkpoint_dir: CheckpointDir
     identity: str
     reported: int  # epochs that this process has reported
     timed: bool  # whether latency has been reported
     probe: Probe | None
-    pending: TrialReport  # for the next report: where the trial began, and what was in the way
+    pending: TrialReport  # fields for the next report: the start of the trial and problems with checkpoints
 
     def setup(self, config: dict[str, Any], data: Any, conditions: Conditions) -> None:  # type: ignore[override]
         os.environ.update(conditions.faults)
         self.conditions, self.device = conditions, set_up_worker(conditions.cpus, conditions.gpus)
         if conditions.shared:
-            self._keep_to_share()
+            self._limit_memory_to_share()
         self.data, self.context, self.probe = data, None, None
-        self._begin(config)
+        self._start_trial(config)
 
-    def _keep_to_share(self) -> None:
-        """Let torch take this trial's share of the GPU; workers go only to trials of the same share."""
+    def _limit_memory_to_share(self) -> None:
+        """Limit torch to this trial's share of the GPU. Tune reuses a worker only for trials with the same share."""
         assert self.trial_resources is not None
         share = self.trial_resources.required_resources["GPU"]
         total = torch.cuda.get_device_properties(self.device).total_memory
-        torch.cuda.set_per_process_memory_fraction(cap(share, total))
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(share, total))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config)
+        self._start_trial(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         if self.fit is None:
             return self.failed.to_tune()
         if self.reported == 0:
-            self._watch()  # again: the driver counts the time from here
+            self._start_timeout()  # restart: the driver measures the time of the trial from here
         try:
             if not self.fit.done:
                 self.fit.step()
+                # No checkpoint after the last epoch: this step's report ends the trial.
                 if not self.fit.done:
                     self._save()
             return self._report().to_tune()
         except Exception as error:
-            diagnosis = self._diagnose() if isinstance(error, Diverged) else Diagnosed()
+            diagnosis = self._diagnose() if isinstance(error, Diverged) else DiagnosisFields()
             return replace(self._failed(error), **diagnosis._asdict()).to_tune()
 
     def _failed(self, error: BaseException) -> TrialReport:
-        """The last report of a trial that raised ``error``; with where it ran, if that was never reported."""
+        """Return the last report of a trial that raised ``error``; includes its start if that was not reported yet."""
         pending = self.pending
         self._release()
         return replace(pending, done=True, failure=failure_of(error))
 
     def _report(self) -> TrialReport:
-        """Every epoch not yet reported, and what is measured at the first and the last one."""
+        """Return a report of all epochs not yet reported, with the measurements of the first and the last epoch."""
         assert self.fit is not None
         history = self.fit.history
         epochs = tuple(EpochMetrics.of(asdict(result)) for result in history[self.reported :])
@@ -140,50 +153,53 @@ class NetworkTrial(tune.Trainable):
             if rose([result.train_loss for result in history]):
                 report = replace(report, **self._diagnose()._asdict())
         if not self.timed and (self.fit.done or self.conditions.timing.early):
-            report = replace(report, **self._time()._asdict())
+            report = replace(report, **self._measure_latency()._asdict())
         return report
 
-    def _diagnose(self) -> "Diagnosed":
-        """Look for why the loss diverged or rose; what breaks here does not change how the trial ends."""
+    def _diagnose(self) -> "DiagnosisFields":
+        """Find out why the loss diverged or rose. An error in the diagnosis does not change how the trial ends."""
         assert self.fit is not None
         try:
-            return Diagnosed(self._trial_context().diagnose(self.fit, self.architecture, self.seed))
+            return DiagnosisFields(self._trial_context().diagnose(self.fit, self.architecture, self.seed))
         except Exception as error:
-            return Diagnosed(diagnosis_error=f"{type(error).__name__}: {error}")
+            return DiagnosisFields(diagnosis_error=f"{type(error).__name__}: {error}")
 
-    def _time(self) -> "Timed":
-        """Measure the network's latency. Too little memory for the timed batch does not fail a trained trial."""
+    def _measure_latency(self) -> "LatencyFields":
+        """Measure the network's latency. Too little memory for the measured batch does not fail a trained trial."""
         assert self.fit is not None
         self.timed = True
         try:
             context = self._trial_context()
             module = context.timed_module(self.fit)
-            return Timed(self.conditions.timing.measured(module, context.input_shape, self.device))
+            return LatencyFields(self.conditions.timing.measure(module, context.input_shape, self.device))
         except torch.OutOfMemoryError as error:
-            return Timed(latency_error=str(error))
+            return LatencyFields(latency_error=str(error))
 
     def _save(self) -> None:
-        """Write a checkpoint. A full disk ends the trial for now; any other trouble is only reported."""
+        """Write a checkpoint. A full disk ends the trial for now; any other error is only reported."""
         assert self.fit is not None
         try:
             save(self.checkpoint_dir, self.identity, self.fit.epoch, self.fit.state_dict())
         except OSError as error:
-            if error.errno in FULL:
+            if error.errno in DISK_FULL_ERRNOS:
                 raise
-            problem = f"epoch {self.fit.epoch} has no checkpoint: {error}"
+            problem = f"no checkpoint was written for epoch {self.fit.epoch}: {error}"
             self.pending = replace(self.pending, problems=(*self.pending.problems, problem))
 
-    def _watch(self) -> None:
-        """End this process when the trial takes too long: by a thread in C, which nothing that hangs can hold up."""
+    def _start_timeout(self) -> None:
+        """Make this process exit when the trial takes longer than ``timeout_s``.
+
+        The timer is a thread in C, so it also works when Python code hangs.
+        """
         if self.conditions.timeout_s is not None:
             faulthandler.dump_traceback_later(self.conditions.timeout_s, exit=True, file=2)
 
     def cleanup(self) -> None:
         self._release()
 
-    def _begin(self, config: dict[str, Any]) -> None:
+    def _start_trial(self, config: dict[str, Any]) -> None:
         self._release()
-        self._watch()
+        self._start_timeout()
         try:
             self.conditions.plugins.install()
             context = self._trial_context()
@@ -203,7 +219,10 @@ class NetworkTrial(tune.Trainable):
             self.failed = self._failed(error)
 
     def _trial_context(self) -> TrialContext:
-        """The context, with the data on the device; made by the first trial, which fails by what breaks there."""
+        """Return the context with the data on the device.
+
+        The first trial creates it, not ``setup``: an error then fails only this trial, and the next one tries again.
+        """
         if self.context is None:
             shared = self.conditions
             self.context = TASKS[shared.task].trial_context(
@@ -213,24 +232,25 @@ class NetworkTrial(tune.Trainable):
         return self.context
 
     def _resumed(self, make: Callable[[], TrialFit]) -> TrialFit:
-        """A fit resumed from the newest whole checkpoint; one that does not fit is reported, and not used."""
-        fit, found = make(), load(self.checkpoint_dir, self.identity)
-        problems = [*found.problems]
-        if found.state is not None:
+        """Return a fit resumed from the newest intact checkpoint. One that cannot be loaded is only reported."""
+        fit, checkpoint = make(), load(self.checkpoint_dir, self.identity)
+        problems = [*checkpoint.problems]
+        if checkpoint.state is not None:
             try:
-                fit.load_state_dict(found.state)
+                fit.load_state_dict(checkpoint.state)
             except torch.OutOfMemoryError:
-                raise
+                raise  # a failure of the trial, not of the checkpoint
             except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-                fit = make()  # half of the state may have been loaded
-                where, why = self.checkpoint_dir.url, f"{type(error).__name__}: {error}"
-                problems.append(f"a checkpoint in {where} does not fit: {why}")
-        start = TrialStart.here(fit.epoch, self._device_name())
+                fit = make()  # part of the state may have been loaded
+                problems.append(
+                    f"cannot load a checkpoint in {self.checkpoint_dir.url}: {type(error).__name__}: {error}"
+                )
+        start = TrialStart.in_this_process(fit.epoch, self._device_name())
         self.pending = TrialReport(start=start, problems=tuple(problems))
         return fit
 
     def _release(self) -> None:
-        """Let go of the network before the next one needs its memory."""
+        """Free the memory of the network before the next one needs it."""
         faulthandler.cancel_dump_traceback_later()
         self.fit = None
         self.failed, self.pending, self.reported, self.timed = TrialReport(), TrialReport(), 0, False
@@ -241,36 +261,36 @@ class NetworkTrial(tune.Trainable):
         return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
 
 
-class Diagnosed(NamedTuple):
-    """The fields of a report that a diagnosis fills."""
+class DiagnosisFields(NamedTuple):
+    """The fields of a report that a diagnosis sets."""
 
     diagnosis: Diagnosis | None = None
     diagnosis_error: str | None = None
 
 
-class Timed(NamedTuple):
-    """The fields of a report that a measurement of latency fills."""
+class LatencyFields(NamedTuple):
+    """The fields of a report that a latency measurement sets."""
 
     latency: Mapping[str, Any] | None = None
     latency_error: str | None = None
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Why a trial that raised ``error`` failed; a bug with the place where it was raised."""
+    """Describe why a trial that raised ``error`` failed. The reason of a bug includes where it was raised."""
     kind = fail_kind(error)
     reason = f"{type(error).__name__}: {error}".strip()
     if kind is FailKind.BUG:
-        reason += f" ({_place(error)})"
+        reason += f" ({_raised_at(error)})"
     return Failure(kind, reason, "".join(traceback.format_exception(error)))
 
 
 def fail_kind(error: BaseException) -> FailKind:
-    """What sort of failure ``error`` is; too little memory is told apart from a bug."""
+    """Return the kind of failure that ``error`` is. Out-of-memory errors without a class are known by their message."""
     if isinstance(error, Diverged):
         return FailKind.DIVERGED
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(said in str(error) for said in _NO_MEMORY):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in _OOM_MESSAGES):
         return FailKind.OOM
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
         return FailKind.DISK_FULL
     if isinstance(error, DataError | OSError):
         return FailKind.DATA
@@ -279,12 +299,12 @@ def fail_kind(error: BaseException) -> FailKind:
     return FailKind.BUG
 
 
-def _place(error: BaseException) -> str:
-    """File, line and function where ``error`` was raised."""
+def _raised_at(error: BaseException) -> str:
+    """Return file, line and function where ``error`` was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else "no trace"
 
 
 def _mid_epoch(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
-    """Break between two batches, where that is planned."""
+    """Inject a planned fault between two batches."""
     return tuple(arg * torch.nan for arg in args) if fault("mid_epoch") == "nan" else None

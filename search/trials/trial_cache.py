@@ -1,4 +1,4 @@
-"""The trial cache: what an earlier run has trained under the same conditions is not trained again."""
+"""The trial cache: a trial that an earlier run has trained under the same conditions is not trained again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,13 @@ from ..searchers.base import Proposal
 
 
 class TrialCache:
-    """Finds the completed trial of another run whose figures a proposal would come to again.
+    """Finds a completed trial of another run that has the metrics a proposal would get.
 
-    It has the same architecture, recipe (epochs included), data as they were split, folds and precision, and its seed
-    was drawn in the same way: one for each trial, by its run's seed and its number. Which seed it was is chance, as
-    it is in any run. Where latency is limited nothing is found: that is a matter of this run's own workers.
+    Such a trial has the same architecture, recipe (including the epochs), data and split, folds and precision. Its seed
+    may differ: each run draws the seed of a trial from the run's seed and the trial's number, so any of them is a fair
+    draw.
+
+    With a latency budget the cache finds nothing, because the latency depends on the workers of this run.
     """
 
     def __init__(self, store: Store, run: RunRecord) -> None:
@@ -24,16 +26,16 @@ class TrialCache:
         self._runs: dict[str, Mapping[str, Any]] = {}
 
     def find(self, proposal: Proposal) -> Trial | None:
-        """The first such trial, or None."""
+        """Return the first equivalent trial for ``proposal``, or None."""
         if self._run.config["budget"].get("latency_ms") is not None:
             return None
         trained = self._store.trained(proposal.architecture.fingerprint, self._run.dataset_hash)
-        return next((trial for trial in trained if self._alike(trial, proposal.recipe)), None)
+        return next((trial for trial in trained if self._is_equivalent(trial, proposal.recipe)), None)
 
-    def _alike(self, trial: Trial, recipe: Recipe) -> bool:
+    def _is_equivalent(self, trial: Trial, recipe: Recipe) -> bool:
         try:
             same = recorded_recipe(trial.recipe) == recipe
-        except (ValueError, TypeError):  # of another version of archsieve
+        except (ValueError, TypeError):  # a recipe of another version of archsieve
             return False
         return same and trial.run != self._run.name and conditions(self._config(trial.run)) == self._conditions
 
@@ -44,11 +46,16 @@ class TrialCache:
 
 
 def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """What decides a trial's figures besides architecture, recipe and data; None for another program's run."""
+    """Return the settings that influence a trial's metrics in addition to architecture, recipe and data.
+
+    None for a run that was imported from another tool: its conditions are unknown.
+    """
     try:
         folds = config["search"].get("folds")
         space = config["space"]
         start = (space["weights"], space["frozen"]) if space.get("backbone") is not None else None
+        # The seed of the data decides the folds. Without folds it only decides the split, which the hash of the data
+        # covers already.
         return folds, None if folds is None else config["data"]["seed"], config["resources"]["precision"], start
     except (KeyError, TypeError, AttributeError):
         return None

@@ -1,4 +1,4 @@
-"""A cluster on one machine: a head and workers with networks, host names and disks of their own."""
+"""A test cluster on one machine: a head and workers, each with its own network, host name and disk."""
 
 import contextlib
 import os
@@ -16,13 +16,14 @@ PORT = 6379
 
 
 class Cluster:
-    """Each machine is a network namespace on one bridge, where `ray start` runs as the documentation says.
+    """A Ray cluster whose machines are network namespaces on one bridge, started with `ray start` as documented.
 
-    ``work`` is the driver's disk: workers find an empty folder there. ``shared`` is the one that all machines see.
+    ``work`` is the driver's disk: workers see an empty folder in its place. ``shared`` is a disk that all machines see.
     """
 
     def __init__(self, workers=("w1", "w2")):
-        self.folder = Path(tempfile.mkdtemp(prefix="as", dir="/tmp"))  # short: sockets lie there
+        # A short path: the folder holds sockets, and the length of their paths is limited.
+        self.folder = Path(tempfile.mkdtemp(prefix="as", dir="/tmp"))
         self.work, self.shared = self.folder / "work", self.folder / "shared"
         for path in (self.work, self.shared, self.folder / "ray"):
             path.mkdir()
@@ -42,14 +43,15 @@ class Cluster:
         return f"10.77.0.1:{PORT}"
 
     def join(self, machine, **variables):
-        """Let a worker with one core join, and wait until it has."""
+        """Start a worker with one core and wait until it has joined."""
         self.start(machine, f"--address={self.address} --num-cpus=1", private=True, **variables)
 
     def start(self, machine, arguments, private=False, **variables):
         self._plug_in(machine)
-        place = f"--node-ip-address={self._host(machine)} --object-store-memory=150000000 --block"
+        node_options = f"--node-ip-address={self._host(machine)} --object-store-memory=150000000 --block"
+        # An empty file system hides the driver's folders from workers, as if they were on another disk.
         hidden = "".join(f"mount -t tmpfs none {self.folder}/{name}; " for name in ("work", "ray") if private)
-        command = f"hostname {machine}; {hidden}exec {RAY} start {arguments} {place}"
+        command = f"hostname {machine}; {hidden}exec {RAY} start {arguments} {node_options}"
         with (self.folder / f"{machine}.log").open("w") as log:
             inside = ["unshare", "--uts", "sh", "-c", command]
             self._started.append(self._inside(machine, inside, log, log, **variables))
@@ -59,14 +61,14 @@ class Cluster:
             time.sleep(0.2)
 
     def drive(self, *arguments, **variables):
-        """An ``archsieve ...`` on the head, in the folder that no worker sees."""
+        """Start ``archsieve ...`` on the head, in the folder that no worker sees."""
         command = [sys.executable, "-m", "archsieve", *arguments]
         return self._inside("head", command, subprocess.PIPE, subprocess.PIPE, self.work, **variables)
 
     def lose(self, machine):
-        """End everything on a machine at once, as when its power fails."""
-        found = subprocess.run(["ip", "netns", "pids", self._of(machine)], capture_output=True, text=True, check=True)
-        for pid in found.stdout.split():
+        """Kill all processes of a machine together, as in a power failure."""
+        pids = subprocess.run(["ip", "netns", "pids", self._of(machine)], capture_output=True, text=True, check=True)
+        for pid in pids.stdout.split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
 
@@ -83,13 +85,13 @@ class Cluster:
         if machine in self.machines:
             return
         self.machines.append(machine)
-        here, switch = self._of(machine), self._of("switch")
-        self._ip("netns", "add", here)
-        self._ip("-n", here, "link", "add", "eth0", "type", "veth", "peer", "name", machine, "netns", switch)
+        namespace, switch = self._of(machine), self._of("switch")
+        self._ip("netns", "add", namespace)
+        self._ip("-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", machine, "netns", switch)
         self._ip("-n", switch, "link", "set", machine, "master", "br0", "up")
-        self._ip("-n", here, "addr", "add", f"{self._host(machine)}/24", "dev", "eth0")
-        self._ip("-n", here, "link", "set", "eth0", "up")
-        self._ip("-n", here, "link", "set", "lo", "up")
+        self._ip("-n", namespace, "addr", "add", f"{self._host(machine)}/24", "dev", "eth0")
+        self._ip("-n", namespace, "link", "set", "eth0", "up")
+        self._ip("-n", namespace, "link", "set", "lo", "up")
 
     def _inside(self, machine, command, out, err, cwd=None, **variables):
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A search on several machines: a head and two workers, each with a network and a disk of its own; and on one alone."""
+"""A search on several machines, a head and two workers with separate networks and disks, and a search on one."""
 
 import contextlib
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from archsieve import __version__
 from archsieve.results.database.errors import StoreError
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
@@ -22,7 +23,7 @@ from .machines import Cluster
 SEARCH = """
 [data]
 name = "imagefolder"
-path = "pictures"
+path = "images"
 image_size = 12
 [budget]
 params = "20k"
@@ -50,15 +51,15 @@ needs_namespaces = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def cluster():
-    found = Cluster()
-    (found.work / "search.toml").write_text(SEARCH)
-    draw(found.work / "pictures")
-    yield found
-    found.end()
+    cluster = Cluster()
+    (cluster.work / "search.toml").write_text(SEARCH)
+    draw(cluster.work / "images")
+    yield cluster
+    cluster.end()
 
 
 def draw(folder):
-    """Pictures of two colours, on the driver's disk alone."""
+    """Write images of two colours, on the driver's disk only."""
     for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
         (folder / name).mkdir(parents=True)
         for i in range(40):
@@ -66,15 +67,15 @@ def draw(folder):
 
 
 def search(cluster, name, *settings, command="search"):
-    where = ["--address", cluster.address]
+    address = ["--address", cluster.address]
     if command == "resume":
-        return cluster.drive("resume", name, *where)
-    told = [part for setting in (f'resources.checkpoints="{cluster.shared}"', *settings) for part in ("-s", setting)]
-    return cluster.drive("search", "search.toml", "--name", name, *told, *where)
+        return cluster.drive("resume", name, *address)
+    options = [part for setting in (f'resources.checkpoints="{cluster.shared}"', *settings) for part in ("-s", setting)]
+    return cluster.drive("search", "search.toml", "--name", name, *options, *address)
 
 
 def attempts(cluster, run):
-    """(trial, node, process id, outcome) of every attempt of the run."""
+    """Return (trial, node, process id, outcome) of every attempt of the run."""
     with contextlib.closing(sqlite3.connect(cluster.work / "runs" / "archsieve.db")) as database:
         return database.execute(
             "select trial_id, node, pid, outcome from attempt join trial using (trial_id) join run using (run_id) "
@@ -93,58 +94,58 @@ def wait_for(cluster, run, process, ready):
             if ready([trial for trial in trials if trial.state is TrialState.RUNNING and trial.epochs_done >= 3]):
                 return
         time.sleep(0.05)
-    raise AssertionError("the run did not come so far")
+    raise AssertionError("the run did not become ready within 180 s")
 
 
-def told(cluster, run):
-    """The run's trials, and the kinds of its events."""
+def trials_and_events(cluster, run):
+    """Return the run's trials and the kinds of its events."""
     with open_store(cluster.work / "runs" / "archsieve.db", read_only=True) as store:
         return store.history(run).trials, [event["kind"] for event in store.events(run)]
 
 
 @pytest.fixture(scope="module")
-def whole(cluster):
-    """What the search finds on both workers, undisturbed."""
+def undisturbed(cluster):
+    """Return the trials of an undisturbed search on both workers."""
     process = search(cluster, "whole")
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    return finished(told(cluster, "whole")[0])
+    return finished(trials_and_events(cluster, "whole")[0])
 
 
 @slow
 @needs_namespaces
-def test_a_search_runs_on_both_workers_and_its_results_come_home(cluster, whole, tmp_path):
-    """Workers have neither the data, nor the run's folder, nor the database."""
+def test_a_search_runs_on_both_workers_and_the_driver_gets_the_results(cluster, undisturbed, tmp_path):
+    """Workers have no access to the data, the run's folder or the database."""
     assert {node for _, node, _, _ in attempts(cluster, "whole")} == {"w1", "w2"}
     assert list(cluster.shared.rglob("*.pt")) == []
-    shutil.copytree(cluster.work / "pictures", tmp_path / "pictures")
+    shutil.copytree(cluster.work / "images", tmp_path / "images")
     (tmp_path / "search.toml").write_text(SEARCH)
     drivers = Drivers(tmp_path)
     code, _, err = drivers.run("search", "search.toml", "--name", "alone")
     drivers.end()
     assert code == 0, err
-    assert finished(drivers.history("alone")) == whole
+    assert finished(drivers.history("alone")) == undisturbed
 
 
 @slow
 @needs_namespaces
-def test_a_worker_that_is_killed_costs_an_epoch(cluster, whole):
+def test_a_killed_worker_costs_one_epoch(cluster, undisturbed):
     process = search(cluster, "killed")
     wait_for(cluster, "killed", process, lambda running: len(running) == 2)
     killed = next(pid for _, _, pid, outcome in attempts(cluster, "killed") if outcome is None)
     os.kill(killed, signal.SIGKILL)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    trials, events = told(cluster, "killed")
+    trials, events = trials_and_events(cluster, "killed")
     assert events.count("worker_lost") == 1
-    assert "rewound" not in events  # no epoch that was reported had to be trained again
+    assert "rewound" not in events  # no reported epoch was trained again
     assert len(attempts(cluster, "killed")) == len(trials) + 1
-    assert finished(trials) == whole
+    assert finished(trials) == undisturbed
 
 
 @slow
 @needs_namespaces
-def test_a_lost_machine_costs_an_epoch_and_with_the_last_one_the_run_waits_and_stops(cluster, whole):
+def test_a_lost_machine_costs_one_epoch_and_a_run_without_nodes_waits_and_stops(cluster, undisturbed):
     process = search(cluster, "lost", "resources.node_timeout_s=5")
     wait_for(cluster, "lost", process, lambda running: len(running) == 2)
     cluster.lose("w2")
@@ -158,14 +159,14 @@ def test_a_lost_machine_costs_an_epoch_and_with_the_last_one_the_run_waits_and_s
     cluster.lose("w1")
     _, err = process.communicate(timeout=120)
     assert process.returncode == 75, err
-    assert "none came in 5 s" in err
+    assert "5 s" in err
     assert "archsieve resume lost" in err
     for worker in ("w1", "w2"):
         cluster.join(worker)
     process = search(cluster, "lost", command="resume")
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert finished(told(cluster, "lost")[0]) == whole
+    assert finished(trials_and_events(cluster, "lost")[0]) == undisturbed
 
 
 @slow
@@ -176,33 +177,33 @@ def test_a_wrong_token_is_refused(cluster):
     )
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (4, ""), err
-    assert f"no Ray cluster answers at {cluster.address}" in err
+    assert cluster.address in err
     assert "RAY_AUTH_TOKEN" in err
 
 
 @slow
 @needs_namespaces
 @pytest.mark.parametrize(
-    ("found", "said"),
-    [('__version__ = "0"', "w3 has archsieve 0, but this is"), ("raise ImportError", "w3 cannot run archsieve: ")],
+    ("package", "named"),
+    [('__version__ = "0"', ("w3", "archsieve 0", __version__)), ("raise ImportError", ("w3",))],
 )
-def test_a_machine_with_another_archsieve_is_refused_by_name(cluster, tmp_path, found, said):
-    """The worker finds another package of that name, or one that does not import."""
+def test_a_machine_with_another_archsieve_is_refused_by_name(cluster, tmp_path, package, named):
+    """The worker imports another version of archsieve, or one that raises."""
     other = tmp_path / "archsieve"
     other.mkdir()
-    (other / "__init__.py").write_text(found + "\n")
+    (other / "__init__.py").write_text(package + "\n")
     cluster.join("w3", PYTHONPATH=str(tmp_path))
-    process = search(cluster, f"other-{len(said)}")
+    process = search(cluster, f"other-{len(named)}")
     out, err = process.communicate(timeout=120)
     cluster.lose("w3")
     assert (process.returncode, out) == (4, ""), err
-    assert said in err
-    assert "install the same version" in err
+    assert all(part in err for part in named)
+    assert "ray start" in err  # the fix
 
 
 @slow
 @needs_namespaces
-def test_a_machine_that_joins_gets_trials(cluster):
+def test_a_node_that_joins_gets_trials(cluster):
     process = search(cluster, "grows", "recipe.epochs=1000000")
     wait_for(cluster, "grows", process, lambda running: len(running) == 2)
     cluster.join("w4")
@@ -220,30 +221,30 @@ def test_where_nobody_listens_is_said_at_once(command, tmp_path):
         port = server.getsockname()[1]
     code, out, err = command("search", "search.toml", "--address", f"127.0.0.1:{port}")
     assert (code, out) == (4, ""), err
-    assert f"no Ray cluster answers at 127.0.0.1:{port}" in err
+    assert f"127.0.0.1:{port}" in err
     assert "ray start --head" in err
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="reads /proc")
-def test_a_ray_of_our_own_listens_on_the_loopback_alone(tmp_path):
-    """It is our own even where Ray is told of a cluster, as by a shell of somebody who uses one."""
+def test_a_local_ray_listens_on_the_loopback_only(tmp_path):
+    """Ray is local even if the environment names a cluster, as in the shell of a user of one."""
     (tmp_path / "search.toml").write_text(
         '[data]\nlimit = 100\n[recipe]\nepochs = 5000\n[search]\nsearcher = "random"\n'
     )
     drivers = Drivers(tmp_path)
-    told = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64, "RAY_ADDRESS": "127.0.0.1:9"}
-    process = drivers("search", "search.toml", "--name", "run", **told)
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64, "RAY_ADDRESS": "127.0.0.1:9"}
+    process = drivers("search", "search.toml", "--name", "run", **environment)
     try:
         drivers.wait_for("run", lambda trials: any(trial.epochs_done for trial in trials), process)
         listening = [address for pid in drivers.alive() for address in addresses(pid)]
-        assert len(listening) >= 4  # the store of Ray's state, its node, its worker, the driver
+        assert len(listening) >= 4  # Ray's state server, its node, its worker, the driver
         assert all(address in ("127.0.0.1", "::1") for address in listening)
     finally:
         drivers.end()
 
 
 def addresses(pid):
-    """The addresses that a process listens on; one of version 4 that is written as version 6 is the former."""
+    """Yield the addresses on which a process listens; an IPv4 address mapped to IPv6 is given as IPv4."""
     sockets = set()
     with contextlib.suppress(OSError):
         links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
@@ -251,6 +252,7 @@ def addresses(pid):
     for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             parts = line.split()
+            # The columns of /proc/net/tcp: 0A is the state LISTEN, column 9 the inode of the socket.
             if parts[3] == "0A" and parts[9] in sockets:
                 words = bytes.fromhex(parts[1].split(":")[0])
                 raw = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))

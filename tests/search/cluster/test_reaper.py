@@ -1,4 +1,4 @@
-"""The reaper ends what a killed process leaves, and nothing else."""
+"""The reaper kills the remaining processes of a dead driver, and no others."""
 
 import os
 import signal
@@ -10,13 +10,16 @@ import pytest
 
 from archsieve.results.database.lease import started
 
-# what it starts: one that carries the mark; one like Ray's agents, which have a title in place of their environment and
-# a log of the driver's session open; a like one of another driver's; one of a Ray that is older, and was started by a
-# process of the same id; and one that is not Ray's at all
+# The driver starts five processes. The reaper must kill the first two:
+# 1. a process with the mark in its environment;
+# 2. a process like Ray's agents: a title instead of an environment, and an open log in the driver's session folder;
+# 3. a process like 2, but of another driver;
+# 4. a process like 2, but in an older session folder of a driver with the same process id;
+# 5. a process without any relation to Ray.
 DRIVER = """
 import os, subprocess, sys
 from datetime import datetime
-from archsieve.search.cluster.reaper import MARK, reaped
+from archsieve.search.cluster.reaper import MARK, reap_on_exit
 
 def start(title, log, **settings):
     code = f"import time; log = open({log!r}, 'w'); print(flush=True); time.sleep(600)"
@@ -25,12 +28,12 @@ def start(title, log, **settings):
     started.stdout.readline()
     return started.pid
 
-def agent(driver, began):
-    folder = f"{sys.argv[1]}/session_{began:%Y-%m-%d_%H-%M-%S_%f}_{driver}"
+def agent(driver, start_time):
+    folder = f"{sys.argv[1]}/session_{start_time:%Y-%m-%d_%H-%M-%S_%f}_{driver}"
     os.makedirs(folder)
     return start("ray::Agent", folder + "/agent.log", env={})
 
-with reaped():
+with reap_on_exit():
     marked = start("python", os.devnull)
     del os.environ[MARK]
     me, now, earlier = os.getpid(), datetime.now(), datetime(2026, 11, 26, 12, 55, 3)
@@ -40,7 +43,7 @@ with reaped():
 
 
 @pytest.mark.parametrize("killed", [True, False])
-def test_what_is_left_of_a_drivers_ray_ends_with_the_driver_however_that_ends(killed, tmp_path):
+def test_remaining_ray_processes_end_with_the_driver(killed, tmp_path):
     command = [sys.executable, "-c", DRIVER, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         marked, agent, *others = map(int, driver.stdout.readline().split())

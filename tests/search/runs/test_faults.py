@@ -1,6 +1,7 @@
-"""What survives when something breaks: searches on a real Ray, and the parts that see to it."""
+"""Recovery from faults: searches on a real Ray, and the parts that make them recover."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,14 @@ import pytest
 from archsieve.results.database.errors import RunExistsError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
-from archsieve.search.cluster.fault_injection import POINTS, InjectedFaultError, Plan, fault, parse, told
+from archsieve.search.cluster.fault_injection import (
+    POINTS,
+    InjectedFaultError,
+    Plan,
+    fault,
+    parse,
+    worker_environment,
+)
 from archsieve.search.config.diff import changes, code_changes
 from archsieve.search.post.integrity import check_runs
 from archsieve.search.runs.session import resume, search
@@ -26,13 +34,13 @@ SPACE = {"stem": 8, "stages": [{"block": ["conv-pool", "residual", "inception"],
 
 
 def tiny(epochs=4, trials=3, **tables):
-    """Three networks of a space of six, one at a time."""
+    """Return an experiment: three networks of a space of six, one at a time."""
     search = {"trials": trials, **tables.pop("search", {})}
     resources = {"max_concurrent": 1}
     return small(space=SPACE, data={"limit": 200}, recipe={"epochs": epochs}, search=search, resources=resources)
 
 
-def broken(runs, deep=True):
+def broken_invariants(runs, deep=True):
     with open_store(runs / "archsieve.db", read_only=True) as store:
         return check_runs(store, runs, deep=deep)
 
@@ -50,7 +58,7 @@ def attempts(runs, trial):
 
 @pytest.fixture
 def planned(monkeypatch):
-    """Plan a fault for this process."""
+    """Return a function that plans a fault for this process."""
     from archsieve.search.cluster import fault_injection
 
     monkeypatch.setattr(fault_injection, "_visits", type(fault_injection._visits)())
@@ -64,58 +72,58 @@ def planned(monkeypatch):
     return plan
 
 
-def test_nothing_breaks_unless_it_is_asked_for(planned, monkeypatch):
+def test_faults_are_off_by_default(planned, monkeypatch):
     planned("after_insert:raise")
     monkeypatch.setenv("ARCHSIEVE_ENABLE_FAULTS", "0")
     assert [fault(point) for point in POINTS] == [None] * len(POINTS)
-    assert told() == {}
+    assert worker_environment() == {}
 
 
-def test_a_fault_comes_at_its_point_on_its_nth_visit(planned):
+def test_a_fault_happens_at_its_point_on_the_nth_visit(planned):
     planned("after_insert:raise:3")
-    assert told() == {"ARCHSIEVE_ENABLE_FAULTS": "1", "ARCHSIEVE_FAULT": "after_insert:raise:3"}
+    assert worker_environment() == {"ARCHSIEVE_ENABLE_FAULTS": "1", "ARCHSIEVE_FAULT": "after_insert:raise:3"}
     for _ in range(2):
         assert fault("before_insert") is None
         assert fault("after_insert") is None
-    with pytest.raises(InjectedFaultError, match="injected at after_insert"):
+    with pytest.raises(InjectedFaultError, match="after_insert"):
         fault("after_insert")
     assert fault("after_insert") is None
 
 
-def test_a_fault_that_is_counted_comes_only_so_often_in_all_processes(planned, tmp_path):
+def test_a_counted_fault_is_limited_across_processes(planned, tmp_path):
     planned("mid_epoch:nan", folder=tmp_path, times=2)
     from archsieve.search.cluster import fault_injection
 
     fired = []
-    for _ in range(4):  # four processes, each at its first visit
+    for _ in range(4):  # as in four processes, each at its first visit
         fault_injection._visits.clear()
         fired.append(fault("mid_epoch"))
     assert fired == ["nan", "nan", None, None]
 
 
-def test_what_is_planned_is_spelled_or_refused():
+def test_a_plan_is_parsed_or_refused():
     assert parse("mid_epoch:kill9") == Plan("mid_epoch", "kill9", 1)
     assert parse("ckpt_renamed:enospc:12") == Plan("ckpt_renamed", "enospc", 12)
-    for wrong, said in {
-        "mid_epok:kill9": "did you mean 'mid_epoch'",
-        "mid_epoch:kill": "did you mean 'kill9'",
-        "after_insert:nan": "a network gives nan mid_epoch",
-        "mid_epoch:kill9:0": "counts visits from 1",
-        "mid_epoch": "unknown action ''",
+    for wrong, fact in {
+        "mid_epok:kill9": "'mid_epoch'",
+        "mid_epoch:kill": "'kill9'",
+        "after_insert:nan": "mid_epoch.*'after_insert'",
+        "mid_epoch:kill9:0": "at least 1, got '0'",
+        "mid_epoch": "action ''",
     }.items():
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=fact):
             parse(wrong)
 
 
 @pytest.fixture(scope="module")
-def whole(ray_running, tmp_path_factory):
-    """The trials of a run that nothing happened to."""
+def unbroken(ray_running, tmp_path_factory):
+    """Return the trials of a run without a fault."""
     return finished(search(tiny(), name="run", runs=tmp_path_factory.mktemp("whole")).trials)
 
 
 @pytest.fixture(scope="module")
 def paused(ray_running, tmp_path_factory):
-    """The folder and outcome of a run whose disk was full at the third checkpoint."""
+    """Return the folder and outcome of a run whose disk was full at the third checkpoint."""
     runs = tmp_path_factory.mktemp("paused")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARCHSIEVE_ENABLE_FAULTS", "1")
@@ -125,7 +133,7 @@ def paused(ray_running, tmp_path_factory):
 
 @pytest.fixture
 def copied(paused, tmp_path):
-    """A copy of that run's folder at another place."""
+    """Return a copy of that run's folder."""
     shutil.copytree(paused[0], tmp_path / "runs")
     return tmp_path / "runs"
 
@@ -139,57 +147,58 @@ def test_a_full_disk_pauses_the_run_and_leaves_the_checkpoint_before(paused):
     assert (trial.state, trial.fail_kind, trial.epochs_done) == (TrialState.INTERRUPTED, FailKind.DISK_FULL, 2)
     assert checkpoints_of(runs / "run", None).of_trial(trial.trial).epochs() == [2, 1]
     assert attempts(runs, trial.trial) == [("disk_full", True)]
-    assert broken(runs) == []
+    assert broken_invariants(runs) == []
 
 
-def test_a_copied_run_goes_on_as_an_unbroken_one(copied, whole):
-    assert finished(resume("run", runs=copied).trials) == whole
+def test_a_copied_run_goes_on_as_an_unbroken_one(copied, unbroken):
+    assert finished(resume("run", runs=copied).trials) == unbroken
     assert attempts(copied, 1) == [("disk_full", True), ("completed", True)]
-    assert broken(copied) == []
+    assert broken_invariants(copied) == []
 
 
 def flip(path):
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    """Flip one bit of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
 
 
 @pytest.mark.parametrize(
-    ("damage", "epoch", "said"),
+    ("damage", "epoch", "problem"),
     [
-        (lambda checkpoint_dir: flip(checkpoint_dir / "2.pt"), 1, "is not whole: its sum is not what it says"),
+        (lambda checkpoint_dir: flip(checkpoint_dir / "2.pt"), 1, "2.pt"),
         pytest.param(shutil.rmtree, 0, None, marks=pytest.mark.slow),
     ],
     ids=["torn", "gone"],
 )
-def test_a_lost_checkpoint_costs_its_epochs_and_is_told(copied, whole, damage, epoch, said):
+def test_a_lost_checkpoint_costs_its_epochs_and_is_told(copied, unbroken, damage, epoch, problem):
     damage(copied / "run" / "checkpoints" / "1")
-    laws = {one.invariant for one in broken(copied)}
-    assert laws == ({"I4", "I5"} if said else {"I4"})
+    invariants = {one.invariant for one in broken_invariants(copied)}
+    assert invariants == ({"I4", "I5"} if problem else {"I4"})
     outcome = resume("run", runs=copied)
-    assert finished(outcome.trials) == whole
-    assert events(copied, "rewound") == [
-        f"no checkpoint of the last {2 - epoch} epochs could be used; goes on after epoch {epoch}"
-    ]
-    assert [said in reason for reason in events(copied, "checkpoint")] == ([True] if said else [])
-    assert broken(copied) == []
+    assert finished(outcome.trials) == unbroken
+    (reason,) = events(copied, "rewound")
+    assert f"last {2 - epoch} epochs" in reason
+    assert f"epoch {epoch}" in reason
+    assert [problem in reason for reason in events(copied, "checkpoint")] == ([True] if problem else [])
+    assert broken_invariants(copied) == []
 
 
 def test_another_search_under_the_name_of_a_run_is_refused_with_the_difference(paused):
     runs, _ = paused
-    with pytest.raises(RunExistsError, match=r"recipe.epochs was 4 and is 5; .*'run-2'"):
+    with pytest.raises(RunExistsError, match=r"recipe.epochs was 4 and is 5.*'run-2'"):
         search(tiny(epochs=5), name="run", runs=runs)
 
 
-def test_a_worker_that_is_killed_costs_an_epoch_and_no_more(ray_running, planned, whole, tmp_path):
+def test_a_worker_that_is_killed_costs_an_epoch_and_no_more(ray_running, planned, unbroken, tmp_path):
     planned("ckpt_renamed:kill9:2", folder=tmp_path)
     outcome = search(tiny(), name="run", runs=tmp_path)
-    assert finished(outcome.trials) == whole
+    assert finished(outcome.trials) == unbroken
     assert attempts(tmp_path, 1) == [("worker_lost", True), ("completed", True)]
     assert [len(attempts(tmp_path, trial)) for trial in (2, 3)] == [1, 1]
     (reason,) = events(tmp_path, "worker_lost")
-    assert reason.startswith("attempt 1 of 3: ")
-    assert events(tmp_path, "rewound") == []  # the checkpoint was newer than the store: its metrics came from it
-    assert broken(tmp_path) == []
+    assert "1 of 3" in reason
+    assert events(tmp_path, "rewound") == []  # the checkpoint was newer than the store, so the metrics came from it
+    assert broken_invariants(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -207,18 +216,18 @@ def test_one_trial_that_breaks_fails_as_what_it_is_and_the_others_finish(ray_run
     )
     first, second = outcome.trials
     assert (first.state, first.fail_kind) == (TrialState.FAILED, kind)
-    assert len(attempts(tmp_path, first.trial)) == 1  # none of these is tried again at the same size
+    assert len(attempts(tmp_path, first.trial)) == 1  # none of these is retried
     assert second.state is TrialState.COMPLETED
     assert outcome.complete
-    assert broken(tmp_path) == []
+    assert broken_invariants(tmp_path) == []
 
 
 def test_three_failures_alike_stop_the_run_with_their_traceback(ray_running, tmp_path):
-    found = small(recipe={"batch_size": 1}, search={"trials": 6}, resources={"max_concurrent": 1})
-    outcome = search(found, name="run", runs=tmp_path)
+    experiment = small(recipe={"batch_size": 1}, search={"trials": 6}, resources={"max_concurrent": 1})
+    outcome = search(experiment, name="run", runs=tmp_path)
     assert [trial.fail_kind for trial in outcome.failed] == [FailKind.USER_ERROR] * 3
     assert outcome.stop.kind is StopKind.SAME_FAILURE
-    assert "3 trials in a row failed alike (user_error): ValueError: batch norm needs" in outcome.stop.reason
+    assert re.search(r"3 .*\(user_error\): ValueError: batch norm", outcome.stop.reason), outcome.stop.reason
     assert outcome.stop.detail.count("Traceback") == 1
     assert not outcome.complete
 
@@ -247,7 +256,7 @@ def test_what_changed_is_named():
 
 
 def ask(runs, *arguments, **variables):
-    """``archsieve ...`` on the run's database, in a process of its own."""
+    """Run ``archsieve ...`` on the run's database in a new process."""
     environment = {**os.environ, "ARCHSIEVE_DB": str(runs / "archsieve.db"), **variables}
     command = [sys.executable, "-m", "archsieve", *arguments]
     return subprocess.run(command, cwd=runs, env=environment, capture_output=True, text=True, timeout=120)
@@ -263,9 +272,9 @@ def test_a_killed_export_leaves_no_half_file(paused, tmp_path):
 
 
 def test_a_narrow_dumb_terminal_and_a_closed_pipe_are_no_trouble(paused):
-    told = ask(paused[0], "results", "list", TERM="dumb", COLUMNS="40")
-    assert told.returncode == 0
-    assert "\x1b" not in told.stdout + told.stderr
+    listing = ask(paused[0], "results", "list", TERM="dumb", COLUMNS="40")
+    assert listing.returncode == 0
+    assert "\x1b" not in listing.stdout + listing.stderr
     script = f"{sys.executable} -m archsieve results list --json | head -1; echo ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "ARCHSIEVE_DB": str(paused[0] / "archsieve.db")}
     piped = subprocess.run(["bash", "-c", script], cwd=paused[0], env=environment, capture_output=True, text=True)
@@ -273,17 +282,17 @@ def test_a_narrow_dumb_terminal_and_a_closed_pipe_are_no_trouble(paused):
     assert piped.stdout.splitlines() == ["[", "0"]
 
 
-def test_the_database_is_checked_and_told_of_from_the_command_line(paused, tmp_path):
+def test_the_database_is_checked_and_described_on_the_command_line(paused, tmp_path):
     runs = paused[0]
-    told = ask(runs, "db", "check", "--deep")
-    assert (told.returncode, told.stderr) == (0, "")
+    check = ask(runs, "db", "check", "--deep")
+    assert (check.returncode, check.stderr) == (0, "")
     shutil.copytree(runs, tmp_path / "runs")
     flip(tmp_path / "runs" / "run" / "checkpoints" / "1" / "2.pt")
-    told = ask(tmp_path / "runs", "db", "check")
-    assert told.returncode == 5
-    assert "I5 is broken in run run: the checkpoint" in told.stdout
-    assert "archsieve resume run" in told.stdout
+    check = ask(tmp_path / "runs", "db", "check")
+    assert check.returncode == 5
+    assert re.search(r"I5 .*2\.pt", check.stdout), check.stdout
+    assert "archsieve resume run" in check.stdout
     assert ask(runs, "db", "info", "--json").stdout.count('"runs": 1') == 1
-    told = ask(runs, "db", "backup", str(tmp_path / "copy.db"))
-    assert told.returncode == 0
+    backup = ask(runs, "db", "backup", str(tmp_path / "copy.db"))
+    assert backup.returncode == 0
     assert (tmp_path / "copy.db").stat().st_size > 10_000

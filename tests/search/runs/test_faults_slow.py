@@ -1,4 +1,4 @@
-"""The storm: drivers and workers killed at every point and at random, nodes lost, databases locked and taken away."""
+"""Stress tests: drivers and workers killed at every point and at random, nodes lost, databases locked and removed."""
 
 import os
 import random
@@ -44,31 +44,32 @@ LONG = ("-s", "recipe.epochs=400", "-s", "search.trials=6")
 @pytest.fixture
 def drivers(tmp_path):
     (tmp_path / "search.toml").write_text(SEARCH)
-    found = Drivers(tmp_path)
-    yield found
-    found.end()
+    drivers = Drivers(tmp_path)
+    yield drivers
+    drivers.end()
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The trials of runs that nothing happened to, by their settings."""
-    folder, known = tmp_path_factory.mktemp("whole"), {}
+def uninterrupted(tmp_path_factory):
+    """Return a function from settings to the trials of an uninterrupted run with them."""
+    folder, results = tmp_path_factory.mktemp("whole"), {}
     (folder / "search.toml").write_text(SEARCH)
     drivers = Drivers(folder)
 
     def trials(*settings):
-        if settings not in known:
-            name = f"whole-{len(known)}"
+        if settings not in results:
+            name = f"whole-{len(results)}"
             code, _, err = drivers.run("search", "search.toml", "--name", name, *settings)
             assert code == 0, err
-            known[settings] = finished(drivers.history(name))
-        return known[settings]
+            results[settings] = finished(drivers.history(name))
+        return results[settings]
 
     yield trials
     drivers.end()
 
 
-def holds(drivers):
+def check_database(drivers):
+    """Assert that all invariants of the database hold."""
     code, out, err = drivers.run("db", "check", "--deep")
     assert code == 0, out + err
 
@@ -78,7 +79,7 @@ def running(trials):
 
 
 @pytest.mark.parametrize("point", DRIVER_POINTS)
-def test_a_driver_killed_at_any_point_is_resumed(drivers, whole, point):
+def test_a_driver_killed_at_any_point_is_resumed(drivers, uninterrupted, point):
     nth = {"export_tmp": 1}.get(point, 3)
     planned = {"ARCHSIEVE_ENABLE_FAULTS": "1", "ARCHSIEVE_FAULT": f"{point}:kill9:{nth}"}
     code, _, _ = drivers.run("search", "search.toml", "--name", "run", **planned)
@@ -86,15 +87,17 @@ def test_a_driver_killed_at_any_point_is_resumed(drivers, whole, point):
     assert drivers.orphans() == {}
     if point == "export_tmp":  # the run had ended before its report was written
         code, _, err = drivers.run("resume", "run")
-        assert (code, "is complete: 4 of 4 trials have ended" in err) == (2, True)
+        assert (code, "4 of 4" in err) == (2, True)
         assert not (drivers.folder / "runs" / "run" / "report.html").exists()
     else:
         drivers.until_done("run")
-    assert finished(drivers.history("run")) == whole()
-    holds(drivers)
+    assert finished(drivers.history("run")) == uninterrupted()
+    check_database(drivers)
 
 
-def test_a_driver_killed_before_a_checkpoint_was_reported_reports_it_from_the_checkpoint(drivers, whole, tmp_path):
+def test_a_driver_killed_before_a_checkpoint_was_reported_reports_it_from_the_checkpoint(
+    drivers, uninterrupted, tmp_path
+):
     planned = {"ARCHSIEVE_ENABLE_FAULTS": "1", "ARCHSIEVE_FAULT": "ckpt_renamed:sleep:2"}
     process = drivers("search", "search.toml", "--name", "run", "-s", "resources.max_concurrent=1", **planned)
     checkpoint_dir = tmp_path / "runs" / "run" / "checkpoints" / "1"
@@ -102,13 +105,13 @@ def test_a_driver_killed_before_a_checkpoint_was_reported_reports_it_from_the_ch
     os.kill(process.pid, signal.SIGKILL)
     assert drivers.orphans() == {}
     drivers.until_done("run")
-    assert finished(drivers.history("run")) == whole()
+    assert finished(drivers.history("run")) == uninterrupted()
     with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
         assert {event["kind"] for event in store.events("run")} <= {"finding"}  # nothing was rewound
-    holds(drivers)
+    check_database(drivers)
 
 
-def test_a_driver_killed_ten_times_at_random_loses_and_repeats_nothing(drivers, whole):
+def test_a_driver_killed_ten_times_at_random_loses_and_repeats_nothing(drivers, uninterrupted):
     rng, ended = random.Random(5), {}
     drivers("search", "search.toml", "--name", "run", *LONG)
     for n in range(10):
@@ -125,18 +128,18 @@ def test_a_driver_killed_ten_times_at_random_loses_and_repeats_nothing(drivers, 
     assert drivers.orphans() == {}
     if len(ended) < 6:
         drivers.until_done("run")
-    assert finished(drivers.history("run")) == whole(*LONG)
-    holds(drivers)
+    assert finished(drivers.history("run")) == uninterrupted(*LONG)
+    check_database(drivers)
 
 
 def workers(folder):
-    """The ids of the processes that have reported an epoch of a trial which they still train."""
+    """Return the ids of the processes that have reported an epoch of a trial and still train it."""
     with open_store(folder / "runs" / "archsieve.db", read_only=True) as store, store.reading() as connection:
         query = "SELECT pid FROM attempt WHERE ended_at IS NULL AND pid IS NOT NULL ORDER BY pid"
         return list(connection.exec_driver_sql(query).scalars())
 
 
-def test_workers_killed_at_random_cost_epochs_and_three_of_one_trial_the_trial(drivers, whole, tmp_path):
+def test_workers_killed_at_random_cost_epochs_and_the_third_loss_fails_the_trial(drivers, uninterrupted, tmp_path):
     rng = random.Random(3)
     process = drivers("search", "search.toml", "--name", "run", *LONG)
     for _ in range(5):
@@ -148,34 +151,35 @@ def test_workers_killed_at_random_cost_epochs_and_three_of_one_trial_the_trial(d
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "Traceback" not in err
-    trials, unbroken = drivers.history("run"), whole(*LONG)
+    trials, expected = drivers.history("run"), uninterrupted(*LONG)
     with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store, store.reading() as connection:
         query = "SELECT trial_id, count(*) FROM attempt WHERE outcome = 'worker_lost' GROUP BY trial_id"
         lost = dict(tuple(row) for row in connection.exec_driver_sql(query))
     assert sum(lost.values()) == 5
-    for trial, unharmed in zip(trials, unbroken, strict=True):
+    for trial, undisturbed in zip(trials, expected, strict=True):
         if lost.get(trial.trial) == 3:
             assert trial.fail_kind is FailKind.WORKER_LOST
         else:
-            assert finished([trial]) == [unharmed]
-    holds(drivers)
+            assert finished([trial]) == [undisturbed]
+    check_database(drivers)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_stops_resumably_and_leaves_no_orphans(drivers, sent):
     process = drivers("search", "search.toml", "--name", "run", *LONG)
     drivers.wait_for("run", running, process)
-    os.killpg(process.pid, sent) if sent is signal.SIGINT else process.send_signal(sent)  # a terminal tells the group
+    # Ctrl-C in a terminal signals the whole process group, so the workers get it, too.
+    os.killpg(process.pid, sent) if sent is signal.SIGINT else process.send_signal(sent)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 75, err
-    assert f"stopped by {sent.name}" in err
+    assert sent.name in err
     assert "Traceback" not in err
     assert drivers.orphans() == {}
     assert TrialState.INTERRUPTED in {trial.state for trial in drivers.history("run")}
-    holds(drivers)
+    check_database(drivers)
 
 
-def test_a_second_signal_interrupts_at_once_and_the_run_is_still_resumable(drivers, whole):
+def test_a_second_signal_interrupts_at_once_and_the_run_is_still_resumable(drivers, uninterrupted):
     process = drivers("search", "search.toml", "--name", "run", *LONG)
     drivers.wait_for("run", running, process)
     process.send_signal(signal.SIGINT)
@@ -186,28 +190,28 @@ def test_a_second_signal_interrupts_at_once_and_the_run_is_still_resumable(drive
     assert "Traceback" not in err
     assert drivers.orphans() == {}
     drivers.until_done("run")
-    assert finished(drivers.history("run")) == whole(*LONG)
-    holds(drivers)
+    assert finished(drivers.history("run")) == uninterrupted(*LONG)
+    check_database(drivers)
 
 
-def test_a_driver_killed_while_ray_starts_is_no_trap(drivers, whole):
+def test_a_driver_killed_while_ray_starts_is_no_trap(drivers, uninterrupted):
     process = drivers("search", "search.toml", "--name", "run")
-    drivers.wait_for("run", lambda trials: True, process)  # the run is written down; nothing has been proposed
+    drivers.wait_for("run", lambda trials: True, process)  # the run is in the database; nothing has been proposed
     os.kill(process.pid, signal.SIGKILL)
     assert drivers.orphans() == {}
     drivers.until_done("run")
-    assert finished(drivers.history("run")) == whole()
-    holds(drivers)
+    assert finished(drivers.history("run")) == uninterrupted()
+    check_database(drivers)
 
 
 def hold(path):
-    """Hold the database as another program would, until the connection is closed."""
+    """Lock the database as another process would, until the connection is closed."""
     connection = sqlite3.connect(path, timeout=30, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     return connection
 
 
-def test_a_database_locked_for_twenty_seconds_is_waited_for(drivers, whole, tmp_path):
+def test_a_database_locked_for_twenty_seconds_is_waited_for(drivers, uninterrupted, tmp_path):
     process = drivers("search", "search.toml", "--name", "run", *LONG)
     drivers.wait_for("run", running, process)
     holder = hold(tmp_path / "runs" / "archsieve.db")
@@ -215,31 +219,31 @@ def test_a_database_locked_for_twenty_seconds_is_waited_for(drivers, whole, tmp_
     holder.close()
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert err.count("archsieve.db was locked") == 1
-    assert finished(drivers.history("run")) == whole(*LONG)
-    holds(drivers)
+    assert err.count("was locked by another ") == 1
+    assert finished(drivers.history("run")) == uninterrupted(*LONG)
+    check_database(drivers)
 
 
-def test_what_a_locked_database_cannot_take_is_spooled_and_brought_in(drivers, whole, tmp_path):
+def test_what_a_locked_database_cannot_take_is_spooled_and_brought_in(drivers, uninterrupted, tmp_path):
     process = drivers("search", "search.toml", "--name", "run", *LONG, ARCHSIEVE_BUSY_S="1")
     drivers.wait_for("run", running, process)
     holder = hold(tmp_path / "runs" / "archsieve.db")
     _, err = process.communicate(timeout=120)
     holder.close()
     assert process.returncode == 5, err
-    assert "what was reported since lies in" in err
     spool = Spool(tmp_path / "runs" / "run" / "spool")
     (spooled,) = spool.files()
+    assert str(spooled.relative_to(tmp_path)) in err
     assert {entry.verb for entry in spool.entries()} in ({"record"}, {"end"}, {"record", "end"})
     code, out, _ = drivers.run("db", "check")
-    assert (code, f"{spooled.name} holds results" in out) == (5, True)
+    assert (code, spooled.name in out) == (5, True)
     drivers.until_done("run")
     assert not spooled.exists()
-    assert finished(drivers.history("run")) == whole(*LONG)
-    holds(drivers)
+    assert finished(drivers.history("run")) == uninterrupted(*LONG)
+    check_database(drivers)
 
 
-def test_a_database_that_is_removed_under_a_run_is_saved_and_never_begun_anew(drivers, whole, tmp_path):
+def test_a_database_that_is_removed_under_a_run_is_rescued_and_not_recreated(drivers, uninterrupted, tmp_path):
     process = drivers("search", "search.toml", "--name", "run", *LONG)
     drivers.wait_for("run", running, process)
     database, rescued = tmp_path / "runs" / "archsieve.db", tmp_path / "runs" / "archsieve-rescued.db"
@@ -247,14 +251,14 @@ def test_a_database_that_is_removed_under_a_run_is_saved_and_never_begun_anew(dr
         path.unlink()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 5, err
-    assert "was removed or replaced" in err
+    assert str(database.relative_to(tmp_path)) in err
     assert not database.exists()
     code, _, err = drivers.run("resume", "run")
-    assert (code, "no results database at" in err, database.exists()) == (5, True, False)
+    assert (code, database.name in err, database.exists()) == (5, True, False)
     rescued.rename(database)
     drivers.until_done("run")
-    assert finished(drivers.history("run")) == whole(*LONG)
-    holds(drivers)
+    assert finished(drivers.history("run")) == uninterrupted(*LONG)
+    check_database(drivers)
 
 
 NODES = """
@@ -292,17 +296,15 @@ print(outcome.complete, outcome.stop and outcome.stop.kind.value)
 """
 
 
-@pytest.mark.parametrize(("lost", "said"), [(1, "True None"), (2, "False no_nodes")])
-def test_a_lost_node_costs_epochs_and_a_cluster_without_nodes_is_not_waited_for_for_ever(
-    drivers, whole, tmp_path, lost, said
-):
+@pytest.mark.parametrize(("lost", "expected"), [(1, "True None"), (2, "False no_nodes")])
+def test_a_lost_node_costs_epochs_and_a_run_without_nodes_stops(drivers, uninterrupted, tmp_path, lost, expected):
     script = [sys.executable, "-c", NODES, str(lost)]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "HOME": str(tmp_path)}
-    told = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
-    assert told.stdout.splitlines()[-1:] == [said], told.stderr[-3000:]
+    process = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
+    assert process.stdout.splitlines()[-1:] == [expected], process.stderr[-3000:]
     if lost == 2:
         drivers.until_done("run")
     with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
         assert "worker_lost" in {event["kind"] for event in store.events("run")}
-    assert finished(drivers.history("run")) == whole(*LONG)
-    holds(drivers)
+    assert finished(drivers.history("run")) == uninterrupted(*LONG)
+    check_database(drivers)

@@ -11,7 +11,7 @@ from archsieve.results.database.records import RunStatus, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.query.best import best, why_none
 from archsieve.search.cluster.provenance import provenance
-from archsieve.search.runs.latency_calibration import spread
+from archsieve.search.runs.latency_calibration import evenly_spaced
 from archsieve.search.runs.session import load, resume, search
 from archsieve.search.trials.failure_policy import StopKind
 from archsieve.spaces.architectures.budget import Budget
@@ -22,15 +22,15 @@ from ..conftest import small
 
 pytestmark = pytest.mark.usefixtures("ray_running")
 
-ROOMY_MS = 10_000.0  # no network of these tests takes so long on any machine
+ROOMY_MS = 10_000.0  # no network of these tests takes that long on any machine
 SPACE = {"stem": [8, 16], "stages": [{"block": ["conv-pool", "residual"], "width": [8, 12, 16], "depth": [1, 2]}] * 2}
 LATENCY = {"calibration": 5, "n": 5, "warmup": 1}
 
 
 @pytest.fixture(scope="module")
 def roomy(tmp_path_factory, ray_running):
-    found = small(space=SPACE, budget={"latency_ms": ROOMY_MS}, recipe={"epochs": 1}, latency=LATENCY)
-    return search(found, name="roomy", runs=tmp_path_factory.mktemp("runs"))
+    experiment = small(space=SPACE, budget={"latency_ms": ROOMY_MS}, recipe={"epochs": 1}, latency=LATENCY)
+    return search(experiment, name="roomy", runs=tmp_path_factory.mktemp("runs"))
 
 
 def test_every_trained_network_is_timed_on_its_worker(roomy):
@@ -40,10 +40,17 @@ def test_every_trained_network_is_timed_on_its_worker(roomy):
             assert row.latency_ms_p50 == trial.latency_ms
             assert 0 < row.latency_ms_p50 <= row.latency_ms_p90
             assert row.predicted_ms > 0
-            told = {
+            stored = {
                 name: getattr(row, name) for name in ("device", "precision", "batch_size", "threads", "warmup", "n")
             }
-            assert told == {"device": "cpu", "precision": "fp32", "batch_size": 1, "threads": 1, "warmup": 1, "n": 5}
+            assert stored == {
+                "device": "cpu",
+                "precision": "fp32",
+                "batch_size": 1,
+                "threads": 1,
+                "warmup": 1,
+                "n": 5,
+            }
             assert row.machine
             assert row.torch.startswith("2.")
 
@@ -52,23 +59,23 @@ def test_the_predictor_is_calibrated_before_the_first_proposal(roomy):
     with open_store(roomy.database, read_only=True) as store:
         rows = measurements(store, "roomy")
         events = store.events("roomy")
-        kept = calibration(store, "roomy")
+        model = calibration(store, "roomy")
     calibrating = [row for row in rows if row.trial_id is None]
-    assert len(calibrating) == len({row.fingerprint for row in calibrating}) == kept["n"] == 5
+    assert len(calibrating) == len({row.fingerprint for row in calibrating}) == model["n"] == 5
     assert events[0]["kind"] == "latency_calibrated"
     assert all(row.measured_at <= roomy.trials[0].created_at for row in calibrating)
-    assert kept["weights"]["convolution layers"] >= 0
+    assert model["weights"]["convolution layers"] >= 0
     of_calibration, of_trials = prediction_errors(rows)
     assert of_calibration.n == 5
     assert of_trials is None or of_trials.n <= 4
 
 
-def test_the_limit_holds_for_what_was_measured(roomy):
-    """The median of the measured latencies as a limit: predicted by nobody, so it is the measurement that decides."""
+def test_the_limit_applies_to_the_measured_latency(roomy):
+    """The limit is the median of the measured latencies: the measurement decides, not a prediction."""
     times = sorted(trial.latency_ms for trial in roomy.trials)
     with open_store(roomy.database, read_only=True) as store:
-        quick = best(store, budget=Budget(latency_ms=times[1]), top=9)
-        assert {trial.trial for trial in quick} == {t.trial for t in roomy.trials if t.latency_ms <= times[1]}
+        fast = best(store, budget=Budget(latency_ms=times[1]), top=9)
+        assert {trial.trial for trial in fast} == {t.trial for t in roomy.trials if t.latency_ms <= times[1]}
         assert best(store, budget=Budget(latency_ms=times[0] / 2)) == []
         assert f"0 of 4 trials have latency_ms <= {times[0] / 2:.3g}" in why_none(
             store, Budget(latency_ms=times[0] / 2)
@@ -76,9 +83,9 @@ def test_the_limit_holds_for_what_was_measured(roomy):
 
 
 def test_a_limit_that_nothing_is_predicted_to_meet_ends_the_run_before_a_trial(tmp_path):
-    found = small(budget={"latency_ms": 1e-6}, latency=LATENCY)
-    with pytest.raises(BudgetError, match=r"fits predicted latency_ms <= 1e-06.*the nearest budget.*latency_ms = "):
-        search(found, name="none", runs=tmp_path)
+    experiment = small(budget={"latency_ms": 1e-6}, latency=LATENCY)
+    with pytest.raises(BudgetError, match=r"latency_ms <= 1e-06.*latency_ms = "):
+        search(experiment, name="none", runs=tmp_path)
     with open_store(tmp_path / "archsieve.db", read_only=True) as store:
         run = store.run("none")
         assert run.status is RunStatus.FAILED
@@ -86,28 +93,29 @@ def test_a_limit_that_nothing_is_predicted_to_meet_ends_the_run_before_a_trial(t
         assert len(measurements(store, "none")) == 5
 
 
-def test_only_what_is_predicted_in_time_is_proposed_also_after_a_resume(roomy, tmp_path):
-    """A driver was killed once its clock was fitted: about half of the space is too slow by that clock.
+def test_only_networks_with_a_low_predicted_latency_are_proposed_also_after_a_resume(roomy, tmp_path):
+    """The driver was killed after the latency model was fitted; by that model about half of the space is too slow.
 
-    The limit is read off the clock that the run has, not off one that is fitted anew: a machine that is busier than a
-    minute ago would find nothing quick enough.
+    The limit comes from the run's own model, not from a new fit: on a machine that has become busier, a new model might
+    predict that every network is too slow.
     """
     with open_store(roomy.database, read_only=True) as store:
-        kept = calibration(store, "roomy")
-    clock = LatencyPredictor.from_json(kept["weights"])
-    predicted = sorted(clock.latency_ms(one) for _, one in walk(small(space=SPACE).sieve))
+        model = calibration(store, "roomy")
+    predictor = LatencyPredictor.from_json(model["weights"])
+    predicted = sorted(predictor.latency_ms(one) for _, one in walk(small(space=SPACE).sieve))
     limit = predicted[len(predicted) // 2]
-    wanted = {"trials": 3, "searcher": "tpe"}
-    found = small(space=SPACE, budget={"latency_ms": limit}, recipe={"epochs": 1}, latency=LATENCY, search=wanted)
+    settings = {"trials": 3, "searcher": "tpe"}
+    budget = {"latency_ms": limit}
+    experiment = small(space=SPACE, budget=budget, recipe={"epochs": 1}, latency=LATENCY, search=settings)
     with open_store(tmp_path / "archsieve.db", create=True) as store:
-        run_id = store.create_run("tight", found.to_json(), "tpe", 0, load(found)[1], provenance())
-        record_calibration(store, run_id, [], kept)
+        run_id = store.create_run("tight", experiment.to_json(), "tpe", 0, load(experiment)[1], provenance())
+        record_calibration(store, run_id, [], model)
         store.finish_run(run_id, RunStatus.STOPPED)
     first = resume("tight", runs=tmp_path)
     assert len(first.trials) == 3
     more = resume("tight", trials=6, runs=tmp_path)
     with open_store(first.database, read_only=True) as store:
-        assert calibration(store, "tight") == kept
+        assert calibration(store, "tight") == model
         assert sum(event["kind"] == "latency_calibrated" for event in store.events("tight")) == 1
         rows = [row for row in measurements(store, "tight") if row.trial_id is not None]
     assert len(rows) == 6
@@ -118,48 +126,48 @@ def test_only_what_is_predicted_in_time_is_proposed_also_after_a_resume(roomy, t
 
 
 def test_a_trial_that_may_be_stopped_early_is_timed_after_its_first_epoch(tmp_path):
-    found = small(recipe={"epochs": 3}, search={"trials": 5, "scheduler": "asha", "reduction_factor": 2})
-    outcome = search(found, name="asha", runs=tmp_path)
+    experiment = small(recipe={"epochs": 3}, search={"trials": 5, "scheduler": "asha", "reduction_factor": 2})
+    outcome = search(experiment, name="asha", runs=tmp_path)
     assert any(trial.state is TrialState.STOPPED_EARLY for trial in outcome.trials)
     assert all(trial.latency_ms > 0 for trial in outcome.trials)
 
 
-def test_calibration_spreads_over_the_costs_inside_the_budget():
+def test_calibration_covers_the_costs_within_the_budget():
     sieve = small().sieve
-    drawn = spread(sieve, 8, seed=1)
-    assert [one.fingerprint for one in drawn] == [one.fingerprint for one in spread(sieve, 8, seed=1)]
+    drawn = evenly_spaced(sieve, 8, seed=1)
+    assert [one.fingerprint for one in drawn] == [one.fingerprint for one in evenly_spaced(sieve, 8, seed=1)]
     assert len({one.fingerprint for one in drawn}) == 8
     assert all(sieve.allows(one) for one in drawn)
     macs = [one.cost.macs for one in drawn]
     assert macs == sorted(macs)
     assert macs[-1] > 4 * macs[0]
     tiny = small(space={"stages": [{"block": "conv-pool", "width": [4, 8]}]}).sieve
-    assert len(spread(tiny, 8, seed=1)) == 2
+    assert len(evenly_spaced(tiny, 8, seed=1)) == 2
 
 
-def test_the_command_line_asks_by_measured_latency(roomy, command):
+def test_the_command_line_filters_by_measured_latency(roomy, command):
     fastest = min(trial.latency_ms for trial in roomy.trials)
-    asked = ("results", "best", "--db", str(roomy.database), "--json", "--max-latency-ms")
-    code, out, _ = command(*asked, str(fastest))
+    query = ("results", "best", "--db", str(roomy.database), "--json", "--max-latency-ms")
+    code, out, _ = command(*query, str(fastest))
     assert code == 0
     assert [trial["latency_ms"] for trial in json.loads(out)] == [fastest]
-    code, _, err = command(*asked, str(fastest / 2))
+    code, _, err = command(*query, str(fastest / 2))
     assert code == 3
-    assert "trials have latency_ms <= " in err
-    assert "--max-latency-ms must be a number of milliseconds above 0" in command(*asked, "-1")[2]
+    assert "latency_ms <= " in err
+    assert "--max-latency-ms" in command(*query, "-1")[2]
 
 
 def test_a_signal_during_calibration_ends_the_run_resumably(tmp_path, monkeypatch):
-    found = small(budget={"latency_ms": ROOMY_MS}, recipe={"epochs": 1}, latency=LATENCY, search={"trials": 1})
+    experiment = small(budget={"latency_ms": ROOMY_MS}, recipe={"epochs": 1}, latency=LATENCY, search={"trials": 1})
 
-    def interrupted(experiment, store, run_id, go_on):
-        assert go_on()
+    def interrupted(experiment, store, run_id, should_continue):
+        assert should_continue()
         signal.raise_signal(signal.SIGINT)
-        assert not go_on()
+        assert not should_continue()
 
     with monkeypatch.context() as patched:
         patched.setattr("archsieve.search.runs.latency_calibration._calibrate", interrupted)
-        stopped = search(found, name="early", runs=tmp_path)
+        stopped = search(experiment, name="early", runs=tmp_path)
     assert (stopped.trials, stopped.complete, stopped.stop.kind) == ((), False, StopKind.SIGNAL)
     with open_store(tmp_path / "archsieve.db", read_only=True) as store:
         assert store.run("early").status is RunStatus.STOPPED

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped and taken up again."""
+"""Runs that are killed, stopped and resumed."""
 
 import json
 import os
@@ -44,14 +44,14 @@ def driver(tmp_path):
 
 def far_enough(trials):
     done = [trial for trial in trials if trial.state is TrialState.COMPLETED]
-    under_way = [trial for trial in trials if trial.state is TrialState.RUNNING and trial.epochs_done >= 2]
-    return bool(done) and bool(under_way)
+    running = [trial for trial in trials if trial.state is TrialState.RUNNING and trial.epochs_done >= 2]
+    return bool(done) and bool(running)
 
 
 def test_a_killed_driver_is_resumed_without_training_anything_again(driver, tmp_path):
-    whole = driver("search", "search.toml", "--name", "whole")
-    out, err = whole.communicate(timeout=300)
-    assert whole.returncode == 0, err
+    unbroken = driver("search", "search.toml", "--name", "whole")
+    out, err = unbroken.communicate(timeout=300)
+    assert unbroken.returncode == 0, err
 
     broken = driver("search", "search.toml", "--name", "broken")
     trials = driver.wait_for("broken", far_enough, broken)
@@ -59,9 +59,9 @@ def test_a_killed_driver_is_resumed_without_training_anything_again(driver, tmp_
     broken.communicate()
     ended = {trial.trial: trial.ended_at for trial in trials if trial.state is TrialState.COMPLETED}
 
-    again = driver("resume", "broken", "--json")
-    out, err = again.communicate(timeout=300)
-    assert again.returncode == 0, err
+    resume = driver("resume", "broken", "--json")
+    out, err = resume.communicate(timeout=300)
+    assert resume.returncode == 0, err
     assert json.loads(out)["complete"]
     resumed = driver.history("broken")
     assert finished(resumed) == finished(driver.history("whole"))
@@ -77,7 +77,7 @@ def test_a_killed_driver_is_resumed_without_training_anything_again(driver, tmp_
     done = driver("resume", "broken")
     _, err = done.communicate(timeout=60)
     assert done.returncode == 2
-    assert "run 'broken' is complete: 6 of 6 trials have ended" in err
+    assert re.search(r"'broken' .*6 of 6 trials.*--trials", err), err
     more = driver("resume", "broken", "--trials", "+1", "--json")
     out, err = more.communicate(timeout=120)
     assert (more.returncode, json.loads(out)["trials"]) == (0, 7)
@@ -106,7 +106,7 @@ def test_two_drivers_do_not_share_a_run(driver):
     second = driver("resume", "held")
     _, err = second.communicate(timeout=60)
     assert second.returncode == 5
-    assert re.search(rf"is driven by process {first.pid} on .*, heartbeat \d+ s ago", err)
+    assert re.search(rf"process {first.pid} on .* \d+ s", err)
 
 
 INTERRUPTED = """
@@ -116,10 +116,10 @@ from archsieve.search.cluster.ray_runtime import ray_session
 try:
     with ray_session(None):
         import ray
-        leave = ray.shutdown
+        real_shutdown = ray.shutdown
         def shutdown():
-            signal.raise_signal(signal.SIGINT)  # to this thread; os.kill may reach a thread of Ray's, and later
-            leave()
+            signal.raise_signal(signal.SIGINT)  # to this thread; os.kill may reach a thread of Ray, and later
+            real_shutdown()
             print("left", flush=True)
         ray.shutdown = shutdown
 except KeyboardInterrupt:
@@ -127,6 +127,6 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_signal_while_ray_is_being_left_is_heard_when_it_has_been(tmp_path):
-    """Left half-way, its library ended the process when Python ended, by 1 or a crash where 130 was due."""
+def test_a_signal_while_ray_is_being_left_is_handled_afterwards(tmp_path):
+    """Regression: an interrupted shutdown of Ray ended the process with exit code 1 or a crash instead of 130."""
     assert python(INTERRUPTED, tmp_path).split() == ["left", "interrupted"]

@@ -1,6 +1,7 @@
-"""Whole searches: Ray is started, networks are trained, the database is real."""
+"""Complete searches: with a running Ray, training and a real database."""
 
 import json
+import re
 
 import pytest
 
@@ -33,7 +34,7 @@ def outcome(tmp_path_factory, ray_running):
     return search(small(), name="first", runs=tmp_path_factory.mktemp("runs"))
 
 
-def test_a_search_trains_records_and_answers(outcome):
+def test_a_search_trains_records_and_returns_trials(outcome):
     assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
     assert not outcome.exhausted
     for trial in outcome.trials:
@@ -61,98 +62,99 @@ def test_the_database_holds_every_epoch_and_layer(outcome):
         assert driver["versions"]["torch"].startswith("2.")
 
 
-def test_nothing_of_tunes_is_left(outcome):
+def test_the_scratch_files_of_tune_are_removed(outcome):
     assert not (outcome.report.parent / "tune").exists()
 
 
 def test_a_name_that_exists_is_refused_before_anything_is_trained(outcome):
     before = outcome.database.stat().st_mtime_ns
-    with pytest.raises(RunExistsError, match=r"'first' exists.*'first-2'"):
+    with pytest.raises(RunExistsError, match=r"'first'.*'first-2'"):
         search(small(), name="first", runs=outcome.database.parent)
     assert outcome.database.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("left", ["checkpoints/1/3.pt", "spool/1-2.jsonl"])
-def test_what_a_run_of_another_database_needs_to_go_on_is_not_taken(tmp_path, left):
-    (tmp_path / "theirs" / left).parent.mkdir(parents=True)
-    (tmp_path / "theirs" / left).write_bytes(b"theirs")
-    with pytest.raises(ValueError, match=rf"{tmp_path}/theirs/.* is of a run 'theirs' that is not in this database"):
+@pytest.mark.parametrize("leftover", ["checkpoints/1/3.pt", "spool/1-2.jsonl"])
+def test_what_a_run_of_another_database_needs_to_go_on_is_not_taken(tmp_path, leftover):
+    (tmp_path / "theirs" / leftover).parent.mkdir(parents=True)
+    (tmp_path / "theirs" / leftover).write_bytes(b"theirs")
+    with pytest.raises(ValueError, match=rf"{tmp_path}/theirs/.*'theirs'.*--name"):
         search(small(), name="theirs", runs=tmp_path, database=tmp_path / "mine.db")
-    assert (tmp_path / "theirs" / left).read_bytes() == b"theirs"
+    assert (tmp_path / "theirs" / leftover).read_bytes() == b"theirs"
     assert not (tmp_path / "mine.db").exists()
 
 
-def test_the_same_seed_finds_the_same(outcome, tmp_path):
-    again = search(small(resources={"max_concurrent": 1}), name="again", runs=tmp_path)
-    assert [t.fingerprint for t in again.trials] == [t.fingerprint for t in outcome.trials]
-    assert [t.recipe for t in again.trials] == [t.recipe for t in outcome.trials]
-    assert [t.val_accuracy for t in again.trials] == [t.val_accuracy for t in outcome.trials]
+def test_the_same_seed_gives_the_same_trials(outcome, tmp_path):
+    repeated = search(small(resources={"max_concurrent": 1}), name="again", runs=tmp_path)
+    assert [t.fingerprint for t in repeated.trials] == [t.fingerprint for t in outcome.trials]
+    assert [t.recipe for t in repeated.trials] == [t.recipe for t in outcome.trials]
+    assert [t.val_accuracy for t in repeated.trials] == [t.val_accuracy for t in outcome.trials]
 
 
-def spoilt(trial, **values):
-    told = ", ".join(f"{name} = {value}" for name, value in values.items())
-    return f"UPDATE trial SET {told} WHERE trial_id = {trial}"
+def update_trial(trial, **values):
+    assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
+    return f"UPDATE trial SET {assignments} WHERE trial_id = {trial}"
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "facts"),
     [
-        (spoilt(1, recipe="json_set(recipe, '$.lr', 77.0)"), "trial 1 has a recipe outside"),
-        (spoilt(1, recipe="json_set(recipe, '$.epochs', 5)"), "2 of 5 epochs"),
-        ("UPDATE architecture SET json = '{}'", "trial 1 cannot be read: ValueError"),
+        (update_trial(1, recipe="json_set(recipe, '$.lr', 77.0)"), "trial 1 .*recipe"),
+        (update_trial(1, recipe="json_set(recipe, '$.epochs', 5)"), "trial 1 .*2 of 5 epochs"),
+        ("UPDATE architecture SET json = '{}'", "trial 1 .*ValueError"),
     ],
 )
-def test_a_trial_that_its_run_cannot_have_made_is_found(outcome, tmp_path, statement, said):
+def test_the_check_finds_a_trial_that_contradicts_its_run(outcome, tmp_path, statement, facts):
     back_up(outcome.database, tmp_path / "archsieve.db")
     with open_store(tmp_path / "archsieve.db") as store:
         assert check_runs(store, tmp_path, deep=True) == []
         with store.writing() as connection:
             connection.exec_driver_sql(statement)
-        found = check_runs(store, tmp_path, deep=True)
-    assert any(broken.invariant == "I6" and said in broken.said for broken in found), found
+        broken = check_runs(store, tmp_path, deep=True)
+    assert any(one.invariant == "I6" and re.search(facts, one.said) for one in broken), broken
 
 
-def test_the_same_trial_twice_is_found(outcome, tmp_path):
+def test_the_check_finds_a_repeated_trial(outcome, tmp_path):
     back_up(outcome.database, tmp_path / "archsieve.db")
     same = ("fingerprint", "choices", "recipe", "params", "macs", "activations", "memory_bytes")
     with open_store(tmp_path / "archsieve.db") as store:
         with store.writing() as connection:
-            told = ", ".join(f"{name} = (SELECT {name} FROM trial WHERE trial_id = 1)" for name in same)
-            connection.exec_driver_sql(f"UPDATE trial SET {told} WHERE trial_id = 2")
-        found = check_runs(store, tmp_path, deep=True)
-    (broken,) = found
-    assert (broken.invariant, "trial 2 repeats trial 1" in broken.said) == ("I6", True)
+            assignments = ", ".join(f"{name} = (SELECT {name} FROM trial WHERE trial_id = 1)" for name in same)
+            connection.exec_driver_sql(f"UPDATE trial SET {assignments} WHERE trial_id = 2")
+        broken = check_runs(store, tmp_path, deep=True)
+    (repeated,) = broken
+    assert re.search("trial 2 .*trial 1 ", repeated.said)
 
 
-def test_a_run_that_is_being_driven_is_not_held_against_its_moving_checkpoints(outcome, tmp_path):
+def test_the_check_skips_the_checkpoints_of_an_active_run(outcome, tmp_path):
     back_up(outcome.database, tmp_path / "archsieve.db")
-    heard: list[str] = []
+    notes: list[str] = []
     with open_store(tmp_path / "archsieve.db") as store:
         run_id = store.resume_run("first", provenance())
-        half = tmp_path / "first" / "checkpoints" / "1" / "3.tmp"
-        half.parent.mkdir(parents=True)
-        half.touch()
-        assert check_runs(store, tmp_path, note=heard.append) == []
-        assert heard[0].startswith("run first: ")
+        partial = tmp_path / "first" / "checkpoints" / "1" / "3.tmp"
+        partial.parent.mkdir(parents=True)
+        partial.touch()
+        assert check_runs(store, tmp_path, note=notes.append) == []
+        assert "run first" in notes[0]
         store.finish_run(run_id, "finished")
         assert [broken.invariant for broken in check_runs(store, tmp_path)] == ["I5"]
 
 
 def test_trials_that_fail_are_recorded_and_the_search_goes_on(tmp_path):
-    """A third of the learning rates is absurd: those trials diverge, the others finish."""
-    found = small(recipe={"lr": [0.1, 0.2, 1e30], "epochs": 1}, search={"trials": 9, "seed": 2})
-    outcome = search(found, name="some", runs=tmp_path)
+    """One of three learning rates is far too large: those trials diverge, the others finish."""
+    experiment = small(recipe={"lr": [0.1, 0.2, 1e30], "epochs": 1}, search={"trials": 9, "seed": 2})
+    outcome = search(experiment, name="some", runs=tmp_path)
     for trial in outcome.trials:
         diverged = trial.recipe["lr"] == 1e30
         assert trial.state is (TrialState.FAILED if diverged else TrialState.COMPLETED)
         assert (trial.fail_kind is FailKind.DIVERGED) == diverged
     assert 0 < len(outcome.failed) < 9
-    assert "losses must stay finite" in outcome.common_reason
+    assert "Diverged" in outcome.common_reason
     assert len(outcome.best) > 0
     with open_store(outcome.database, read_only=True) as store, store.reading() as connection:
-        where = connection.exec_driver_sql("SELECT node, pid, device FROM attempt").all()
-    assert len(where) == 9
-    assert None not in {value for row in where for value in row}  # of those that failed in their first epoch too
+        attempts = connection.exec_driver_sql("SELECT node, pid, device FROM attempt").all()
+    assert len(attempts) == 9
+    # Trials that fail in their first epoch have a node, process and device, too.
+    assert None not in {value for row in attempts for value in row}
 
 
 def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):
@@ -164,53 +166,53 @@ def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):
 
 
 def test_the_recipe_of_one_network_is_tuned(tmp_path):
-    found = small(space={"name": "plain20-cifar"}, budget={"params": "300k", "macs": "3M"}, recipe={"epochs": 1})
-    outcome = search(found, name="one", runs=tmp_path)
+    experiment = small(space={"name": "plain20-cifar"}, budget={"params": "300k", "macs": "3M"}, recipe={"epochs": 1})
+    outcome = search(experiment, name="one", runs=tmp_path)
     assert len({trial.fingerprint for trial in outcome.trials}) == 1
     assert len({trial.recipe["lr"] for trial in outcome.trials}) == 4
 
 
 def test_a_space_written_in_python_is_searched_and_kept_with_the_run(tmp_path):
     space = Space((1, 8, 8), (Conv(choice(8, 12), groups=1), choice((), ResponseNorm()), GlobalAverage()), 10, "mine")
-    found = small(space={"written": space}, recipe={"epochs": 1}, search={"trials": 2})
-    outcome = search(found, name="mine", runs=tmp_path)
+    experiment = small(space={"written": space}, recipe={"epochs": 1}, search={"trials": 2})
+    outcome = search(experiment, name="mine", runs=tmp_path)
     more = resume("mine", trials=4, runs=tmp_path)
-    points = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, found.budget))}
+    points = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, experiment.budget))}
     assert len(points) == 4
     assert {trial.fingerprint for trial in more.trials} == points
     assert [trial.fingerprint for trial in more.trials[:2]] == [trial.fingerprint for trial in outcome.trials]
 
 
 @pytest.mark.parametrize(
-    ("space", "said"),
+    ("space", "facts"),
     [
         (
             {"written": {"blocks": []}},
-            r"space.written .*Space.to_json.*KeyError",
+            r"Space\.to_json.*KeyError",
         ),
         (
             {"written": Space((1, 8, 8), (GlobalAverage(),), 7)},
-            r"space.written .* 10 classes, .* 7;",
+            r"10 classes.* 7",
         ),
-        ({"written": Space((1, 8, 8), (GlobalAverage(),), 10), "name": "mixed"}, "space.written .*space.name"),
+        ({"written": Space((1, 8, 8), (GlobalAverage(),), 10), "name": "mixed"}, r"space\.name"),
     ],
 )
-def test_a_space_that_does_not_belong_to_the_data_is_refused(space, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_space_that_does_not_belong_to_the_data_is_refused(space, facts):
+    with pytest.raises(ValueError, match=facts):
         small(space=space)
 
 
 def test_a_space_that_runs_out_ends_the_run(tmp_path):
     space = {"stages": [{"block": "conv-pool", "width": [4, 8]}]}
-    found = small(space=space, recipe={"epochs": 1, "lr": 0.1}, search={"trials": 10, "searcher": "grid"})
-    outcome = search(found, name="out", runs=tmp_path)
+    experiment = small(space=space, recipe={"epochs": 1, "lr": 0.1}, search={"trials": 10, "searcher": "grid"})
+    outcome = search(experiment, name="out", runs=tmp_path)
     assert outcome.exhausted
     assert len(outcome.trials) == 2
 
 
 def test_asha_stops_weak_trials_early(tmp_path):
-    found = small(recipe={"epochs": 4}, search={"trials": 8, "scheduler": "asha", "reduction_factor": 2})
-    outcome = search(found, name="asha", runs=tmp_path)
+    experiment = small(recipe={"epochs": 4}, search={"trials": 8, "scheduler": "asha", "reduction_factor": 2})
+    outcome = search(experiment, name="asha", runs=tmp_path)
     stopped = [trial for trial in outcome.trials if trial.state is TrialState.STOPPED_EARLY]
     finished = [trial for trial in outcome.trials if trial.state is TrialState.COMPLETED]
     assert len(stopped) + len(finished) == 8
@@ -223,13 +225,13 @@ def test_an_image_folder_is_searched(tmp_path):
     from PIL import Image
 
     for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
-        folder = tmp_path / "pictures" / name
+        folder = tmp_path / "images" / name
         folder.mkdir(parents=True)
         for i in range(20):
             Image.new("RGB", (20, 16), tuple(c + i for c in colour)).save(folder / f"{i}.png")
-    data = {"name": "imagefolder", "path": str(tmp_path / "pictures"), "image_size": 12, "limit": None}
-    found = small(data=data, search={"trials": 1}, recipe={"epochs": 4, "batch_size": 8, "lr": 0.05})
-    outcome = search(found, name="folder", runs=tmp_path / "runs")
+    data = {"name": "imagefolder", "path": str(tmp_path / "images"), "image_size": 12, "limit": None}
+    experiment = small(data=data, search={"trials": 1}, recipe={"epochs": 4, "batch_size": 8, "lr": 0.05})
+    outcome = search(experiment, name="folder", runs=tmp_path / "runs")
     assert outcome.best[0].val_accuracy == 1.0
     json.dumps(outcome.best[0].architecture)
 
@@ -252,16 +254,16 @@ def test_what_went_wrong_is_told_apart():
     assert fail_kind(KeyError("bug")) is FailKind.BUG
 
 
-def test_a_search_that_is_refused_at_its_start_takes_no_name(ray_running, tmp_path):
+def test_a_search_refused_at_its_start_leaves_its_name_free(ray_running, tmp_path):
     too_much = small(resources={"cpus_per_trial": 10_000})
-    with pytest.raises(ResourceError, match=r"asks for 10,?000 CPUs"):
+    with pytest.raises(ResourceError, match=r"cpus_per_trial.* 10,?000 CPUs"):
         search(too_much, name="r", runs=tmp_path)
     outcome = search(small(search={"trials": 1}, recipe={"epochs": 1}), name="r", runs=tmp_path)
     assert len(outcome.trials) == 1
 
 
 def test_a_ray_that_was_imported_first_is_refused_with_the_cure(tmp_path):
-    """It has read by then that it asks for no token; it took half a minute to say so, in a traceback of its own."""
+    """Ray reads the token setting on import. Regression: a search failed after half a minute with a traceback."""
     program = """
 import ray
 from archsieve.search.experiment.experiment import experiment
@@ -273,6 +275,6 @@ try:
 except ResourceError as error:
     print(error)
 """
-    assert "was imported before the search began, without one; import ray later" in python(program, tmp_path)
+    assert re.search(r"ray was imported.*RAY_AUTH_MODE.*ray\.init", python(program, tmp_path))
     with open_store(tmp_path / "runs" / "archsieve.db") as store:
         assert store.runs() == []

@@ -1,4 +1,4 @@
-"""Workers: as many as there is room for, none started in vain, and a trial chosen when one is free and no sooner."""
+"""Workers: as many as fit, each of them used, and a trial chosen only when a worker is free."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ from archsieve.results.database import schema
 from archsieve.results.database.store import open_store
 from archsieve.search.cluster.capacity import ClusterCapacity
 from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, Shares
-from archsieve.search.cluster.ray_runtime import fitting
+from archsieve.search.cluster.ray_runtime import count_trial_slots
 from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.run_control import RunControl
 from archsieve.search.runs.tuner import run_trials
@@ -27,7 +27,7 @@ EPOCH = (EpochMetrics(1, dict.fromkeys(("train_loss", "train_accuracy", "val_los
 
 
 def wait_for(path):
-    """Wait for what another worker does; a trial that waits in vain fails."""
+    """Wait for a file that another worker creates; fail after 60 s."""
     until = time.monotonic() + 60
     while not path.exists():
         if time.monotonic() > until:
@@ -36,9 +36,10 @@ def wait_for(path):
 
 
 class Uneven(tune.Trainable):
-    """The second worker is being started from the first trial of the first one on, and ready after its third.
+    """A trainable with two workers, of which the second starts slowly.
 
-    The first one waits for it with the fourth.
+    The second worker starts during the first trial of the first worker, and is ready after the third trial. The first
+    worker waits in its fourth trial until the second one has trained.
     """
 
     def setup(self, config, data, conditions):
@@ -65,11 +66,11 @@ class Uneven(tune.Trainable):
             (self.folder / "three").touch()
         elif self.count == 4:
             wait_for(self.folder / "second")
-        return TrialReport(EPOCH, done=True, start=TrialStart.here(0)).to_tune()
+        return TrialReport(EPOCH, done=True, start=TrialStart.in_this_process(0)).to_tune()
 
 
 class Short(tune.Trainable):
-    """A trial that does nothing for a moment."""
+    """A trial that takes 0.3 s."""
 
     def setup(self, config, data, conditions):
         pass
@@ -83,11 +84,11 @@ class Short(tune.Trainable):
 
 
 def drive(folder, trainable, trials, **resources):
-    """(created, began, ended, process id) of each trial of a run."""
-    found = small(search={"trials": trials}, recipe={"epochs": 1}, resources=resources)
+    """Run ``trials`` trials; return (created, started, ended, process id, outcome) of each."""
+    experiment = small(search={"trials": trials}, recipe={"epochs": 1}, resources=resources)
     with open_store(folder / "archsieve.db", create=True) as store:
-        run_id = begun(store, found)
-        run_trials(found, str(folder), store, run_id, folder, trainable=trainable)
+        run_id = begun(store, experiment)
+        run_trials(experiment, str(folder), store, run_id, folder, trainable=trainable)
         trial, attempt = schema.trial.c, schema.attempt.c
         columns = (trial.created_at, attempt.started_at, trial.ended_at, attempt.pid, attempt.outcome)
         with store.reading() as connection:
@@ -95,7 +96,7 @@ def drive(folder, trainable, trials, **resources):
             return connection.execute(query).all()
 
 
-def test_a_worker_that_takes_longer_to_start_than_a_trial_is_not_started_in_vain(ray_running, tmp_path):
+def test_a_worker_that_starts_slowly_still_gets_trials(ray_running, tmp_path):
     rows = drive(tmp_path, Uneven, 8)
     assert [row.outcome for row in rows] == ["completed"] * 8
     started = {int(path.stem) for path in tmp_path.glob("*.started")}
@@ -103,22 +104,22 @@ def test_a_worker_that_takes_longer_to_start_than_a_trial_is_not_started_in_vain
     assert {row.pid for row in rows} == started
 
 
-def test_a_trial_is_chosen_when_those_before_it_have_been_heard(ray_running, tmp_path):
-    """It takes the whole machine, so that nothing is gained by choosing the next one early."""
+def test_a_trial_is_chosen_after_the_earlier_results_have_arrived(ray_running, tmp_path):
+    """A trial takes the whole machine, so there is no reason to choose the next one early."""
     rows = drive(tmp_path, Short, 4, cpus_per_trial=2)
     assert all(later.created_at >= earlier.ended_at for earlier, later in itertools.pairwise(rows))
 
 
-def test_one_trial_waits_for_a_machine_where_more_are_asked_for_than_fit(ray_running, tmp_path):
-    """It is what a cluster that grows by demand grows by."""
+def test_one_trial_is_pending_when_max_concurrent_exceeds_the_capacity(ray_running, tmp_path):
+    """An autoscaling cluster needs the pending trial to grow."""
     rows = drive(tmp_path, Short, 5, cpus_per_trial=2, max_concurrent=4)
-    ahead = [sum(other.created_at < row.ended_at for other in rows[n + 1 :]) for n, row in enumerate(rows)]
-    assert ahead == [1, 1, 1, 1, 0]
+    created_early = [sum(other.created_at < row.ended_at for other in rows[n + 1 :]) for n, row in enumerate(rows)]
+    assert created_early == [1, 1, 1, 1, 0]
     assert [row.started_at for row in rows] == sorted(row.started_at for row in rows)
 
 
 @pytest.mark.parametrize(
-    ("asked", "machines", "trials"),
+    ("resources", "nodes", "trials"),
     [
         ({"cpus_per_trial": 4}, [{"CPU": 1.0}] * 4, 0),
         ({"cpus_per_trial": 4}, [{"CPU": 1.0}, {"CPU": 4.0}, {"CPU": 11.0}], 3),
@@ -132,22 +133,21 @@ def test_one_trial_waits_for_a_machine_where_more_are_asked_for_than_fit(ray_run
         ({"gpus_per_trial": 2}, [{"CPU": 16.0, "GPU": 5.0}, {"CPU": 16.0, "GPU": 1.0}], 2),
     ],
 )
-def test_as_many_trials_fit_as_have_cores_memory_and_gpus_together_on_a_machine(asked, machines, trials):
-    found = small(resources=asked).file.resources
-    assert fitting(found, [{"Resources": there} for there in machines]) == trials
+def test_a_trial_slot_needs_cores_memory_and_gpus_on_one_node(resources, nodes, trials):
+    section = small(resources=resources).file.resources
+    assert count_trial_slots(section, [{"Resources": node} for node in nodes]) == trials
 
 
-def test_where_trials_have_shares_of_their_own_a_gpu_is_full_when_they_add_up(recorded):
-    """Or when there are no cores left for another one."""
+def test_a_gpu_is_full_when_the_shares_of_its_trials_add_up(recorded):
+    """A GPU is also full when no cores are left for another trial."""
     trials = recorded(4)
     shares = Shares(4 * CONTEXT_BYTES, 0)
-    assert [shares.of(trial) for trial in trials] == [0.5] * 4
+    assert [shares.of_trial(trial) for trial in trials] == [0.5] * 4
 
-    def full(n, **there):
-        asked = small(resources={"gpus_per_trial": "auto"}).file.resources
-        return ClusterCapacity(asked, shares.of, lambda: [{"Resources": there}, {"Resources": {"CPU": 64.0}}]).is_full(
-            trials[:n]
-        )
+    def full(n, **node):
+        resources = small(resources={"gpus_per_trial": "auto"}).file.resources
+        nodes = [{"Resources": node}, {"Resources": {"CPU": 64.0}}]
+        return ClusterCapacity(resources, shares.of_trial, lambda: nodes).is_full(trials[:n])
 
     assert [full(n, CPU=8.0, GPU=1.0) for n in range(4)] == [False, False, True, True]
     assert [full(n, CPU=8.0, GPU=2.0) for n in range(5)] == [False, False, False, False, True]
@@ -156,13 +156,13 @@ def test_where_trials_have_shares_of_their_own_a_gpu_is_full_when_they_add_up(re
 
 @pytest.fixture
 def recorded(tmp_path):
-    """The first trials of a run of small networks."""
+    """Return a function for the first ``n`` trials of a run of small networks."""
 
     def trials(n):
-        found = small()
+        experiment = small()
         with open_store(tmp_path / "archsieve.db", create=True) as store:
-            run_id = begun(store, found)
-            searcher = found.searcher(found.sieve)
+            run_id = begun(store, experiment)
+            searcher = experiment.searcher(experiment.sieve)
             files = Checkpoints(str(tmp_path)), Spool(tmp_path / "spool")
             recorder = Recorder(RunControl(store, run_id), searcher, 0, n, *files)
             return [recorder.propose(str(number)) for number in range(n)]

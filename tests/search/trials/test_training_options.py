@@ -1,4 +1,4 @@
-"""A search with the options of a recipe: the found learning rate and the health of each trial are in the database."""
+"""A search with recipe options: the learning rate found and the health of each trial are in the database."""
 
 import json
 import random
@@ -44,20 +44,20 @@ def outcome(runs, ray_running):
     return search(small(recipe=recipe, space=space, search={"trials": 3}), name="auto", runs=runs)
 
 
-def test_the_rate_that_was_used_is_recorded_with_every_try(outcome):
+def test_the_learning_rate_found_is_recorded_with_every_try(outcome):
     data = load_data("digits", limit=300)
     with open_store(outcome.database, read_only=True) as store:
         for trial in outcome.trials:
             assert trial.state is TrialState.COMPLETED
-            (found,) = lrs_found(store, "auto", trial.trial)
+            (recorded,) = lrs_found(store, "auto", trial.trial)
             recipe = Recipe.from_json(trial.recipe)
             network = build_for(Architecture.from_json(trial.architecture), recipe, seed=trial.seed)
-            again = find_lr(network, data, recipe, start_lr=1.0, seed=trial.seed)
-            assert [found["lr"], len(found["tries"])] == [again.lr, len(again.tries)]
-            assert store.curve(trial.trial)["lr"][-1][1] == pytest.approx(found["lr"] * recipe.lr_end)
+            expected = find_lr(network, data, recipe, start_lr=1.0, seed=trial.seed)
+            assert [recorded["lr"], len(recorded["tries"])] == [expected.lr, len(expected.tries)]
+            assert store.curve(trial.trial)["lr"][-1][1] == pytest.approx(recorded["lr"] * recipe.lr_end)
 
 
-def test_what_augmentation_costs_is_recorded_where_there_is_one_and_shown(outcome, command):
+def test_the_cost_of_augmentation_is_recorded_and_shown(outcome, command):
     with open_store(outcome.database, read_only=True) as store:
         costs = {t.trial: augmentation_cost(store, "auto", t.trial) for t in outcome.trials}
     augmented = {t.trial for t in outcome.trials if t.recipe["elastic_alpha_px"]}
@@ -73,16 +73,16 @@ def test_findings_and_rate_are_shown(outcome, runs, command):
     with open_store(outcome.database, read_only=True) as store:
         health = findings_of(store, "auto")
     trial = outcome.trials[0].trial
-    place = ("--db", str(outcome.database))
-    code, out, err = command("results", "show", str(trial), *place)
+    database = ("--db", str(outcome.database))
+    code, out, err = command("results", "show", str(trial), *database)
     assert (code, err) == (0, "")
     assert "lr found: " in out
     assert out.count("finding ") == len(health.get(trial, []))
-    told = json.loads(command("results", "show", str(trial), *place, "--json")[1])
-    assert [finding["kind"] for finding in told["findings"]] == [finding.kind for finding in health.get(trial, [])]
+    shown = json.loads(command("results", "show", str(trial), *database, "--json")[1])
+    assert [finding["kind"] for finding in shown["findings"]] == [finding.kind for finding in health.get(trial, [])]
 
 
-def test_a_rate_that_is_too_large_is_found_as_divergence_with_a_rate_that_trains(runs, ray_running):
+def test_a_learning_rate_too_large_gives_a_finding_with_a_rate_that_trains(runs, ray_running):
     wild = small(
         recipe={"lr": 1e30, "schedule": "constant", "epochs": 1}, search={"trials": 1}, space={"stages": STAGES}
     )
@@ -95,18 +95,18 @@ def test_a_rate_that_is_too_large_is_found_as_divergence_with_a_rate_that_trains
     assert float(facts[2]) < 1e-3
 
 
-def test_contrast_is_a_choice_of_stages_and_of_nothing_else():
+def test_contrast_is_allowed_only_with_stages():
     both = small(space={"contrast": [False, True], "stages": STAGES}).space
     plain = small(space={"stages": STAGES}).space
     always = small(space={"contrast": True, "stages": STAGES}).space
     assert ConstrainedSpace(both).size == 2 * ConstrainedSpace(plain).size == 2 * ConstrainedSpace(always).size
     drawn = sample(ConstrainedSpace(always), 3, random.Random(0))
     assert all(architecture.blocks[0] == LocalContrast() for architecture in drawn)
-    with pytest.raises(ValueError, match=r"space\.contrast goes with stages"):
-        small(space={"name": "mixed", "contrast": True}).space  # noqa: B018 - it is made when it is asked for
+    with pytest.raises(ValueError, match=r"space\.contrast.*stages"):
+        small(space={"name": "mixed", "contrast": True}).space  # noqa: B018 - the attribute is computed on access
 
 
 def test_the_template_lists_every_key_of_a_recipe():
-    told = search_file_text("digits")
+    text = search_file_text("digits")
     for key in Recipe().to_json():
-        assert f"\n{key} = " in told or f"\n# {key} = " in told
+        assert f"\n{key} = " in text or f"\n# {key} = " in text

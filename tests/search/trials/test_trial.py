@@ -1,4 +1,4 @@
-"""A trial inside its worker, step by step and without Ray: what it takes up, and what it tells of what breaks."""
+"""A trial inside its worker, step by step and without Ray: how it resumes, and how it reports errors."""
 
 import json
 import random
@@ -16,12 +16,12 @@ from archsieve.spaces.constrained.sampling import sample_one
 
 from ..conftest import small
 
-FOUND = small(recipe={"epochs": 4})
-TOLD = {
+EXPERIMENT = small(recipe={"epochs": 4})
+TRIAL = {
     "trial": 1,
     "number": 0,
-    "architecture": sample_one(FOUND.sieve, random.Random(0)).to_json(),
-    "recipe": draw_recipe(FOUND.recipes, random.Random(0)).to_json(),
+    "architecture": sample_one(EXPERIMENT.sieve, random.Random(0)).to_json(),
+    "recipe": draw_recipe(EXPERIMENT.recipes, random.Random(0)).to_json(),
     "seed": 7,
 }
 
@@ -32,17 +32,19 @@ def checkpoint_dir(tmp_path):
 
 
 @pytest.fixture
-def begin(tmp_path):
-    """A worker that begins with the trial, on data that were split by ``seed``."""
+def start_worker(tmp_path):
+    """Return a function that starts a worker with the trial, on data split by ``seed``."""
     torch.set_num_threads(1)
     conditions = Conditions(
-        cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(FOUND.file)
+        cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(EXPERIMENT.file)
     )
 
     def make(seed=0, data=None):
-        found = small(recipe={"epochs": 4}, data={"seed": seed})
-        trial = NetworkTrial.__new__(NetworkTrial)  # Tune's own __init__ belongs to an actor
-        trial.setup({"trial": json.dumps(TOLD)}, data=data or found.task.load(found.file)[0], conditions=conditions)
+        experiment = small(recipe={"epochs": 4}, data={"seed": seed})
+        trial = NetworkTrial.__new__(NetworkTrial)  # without __init__, which works only inside an actor of Ray
+        trial.setup(
+            {"trial": json.dumps(TRIAL)}, data=data or experiment.task.load(experiment.file)[0], conditions=conditions
+        )
         return trial
 
     return make
@@ -52,8 +54,8 @@ def step(trial):
     return TrialReport.from_tune(trial.step())
 
 
-def trained(begin, epochs):
-    trial = begin()
+def trained(start_worker, epochs):
+    trial = start_worker()
     return [step(trial) for _ in range(epochs)]
 
 
@@ -61,52 +63,51 @@ def losses(report):
     return [epoch.values["train_loss"] for epoch in report.epochs]
 
 
-def test_a_trial_goes_on_from_its_newest_checkpoint(begin):
-    whole = trained(begin, 3)
-    again = step(begin())
-    assert (again.start.epoch, again.epoch, again.problems) == (3, 4, ())
-    assert losses(again)[:3] == [loss for report in whole for loss in losses(report)]
+def test_a_trial_resumes_from_its_newest_checkpoint(start_worker):
+    reports = trained(start_worker, 3)
+    resumed = step(start_worker())
+    assert (resumed.start.epoch, resumed.epoch, resumed.problems) == (3, 4, ())
+    assert losses(resumed)[:3] == [loss for report in reports for loss in losses(report)]
 
 
-def test_a_checkpoint_that_does_not_fit_is_told_and_nothing_of_it_is_kept(begin, checkpoint_dir):
-    """Its weights were taken up, its history was not, and what broke was not said."""
-    first = trained(begin, 3)[0]
-    state = load(checkpoint_dir, identity_of(TOLD)).state
+def test_a_checkpoint_that_cannot_be_loaded_is_reported_and_not_used(start_worker, checkpoint_dir):
+    """Regression: its weights were loaded but its history was not, and the error was not reported."""
+    first = trained(start_worker, 3)[0]
+    state = load(checkpoint_dir, identity_of(TRIAL)).state
     for epoch in state["history"]:
         epoch["of_a_newer_version"] = 1.0
     for epoch in checkpoint_dir.epochs():
-        save(checkpoint_dir, identity_of(TOLD), epoch, state)
-    report = step(begin())
+        save(checkpoint_dir, identity_of(TRIAL), epoch, state)
+    report = step(start_worker())
     assert (report.start.epoch, report.epoch, losses(report)) == (0, 1, losses(first))
-    assert "does not fit: TypeError" in report.problems[0]
+    assert "TypeError" in report.problems[0]
 
 
-def test_a_checkpoint_of_other_data_is_told(begin):
-    trained(begin, 3)
-    report = step(begin(seed=1))
+def test_a_checkpoint_of_other_data_is_reported(start_worker):
+    trained(start_worker, 3)
+    report = step(start_worker(seed=1))
     assert (report.start.epoch, report.epoch) == (0, 1)
-    assert "does not fit: ValueError" in report.problems[0]
+    assert "ValueError" in report.problems[0]
 
 
-def test_checkpoints_that_cannot_be_listed_fail_the_trial_and_stay(begin, checkpoint_dir, monkeypatch):
-    trained(begin, 3)
-    kept = checkpoint_dir.epochs()
+def test_checkpoints_that_cannot_be_listed_fail_the_trial_and_stay(start_worker, checkpoint_dir, monkeypatch):
+    trained(start_worker, 3)
+    epochs = checkpoint_dir.epochs()
 
     def stale(_):
         raise OSError(116, "Stale file handle")
 
     with monkeypatch.context() as patched:
         patched.setattr("archsieve.search.trials.checkpoint_files.CheckpointDir.names", stale)
-        report = step(begin())
+        report = step(start_worker())
     assert (report.failure.kind, report.done) == (FailKind.DATA, True)
     assert "Stale file handle" in report.failure.reason
-    assert checkpoint_dir.epochs() == kept
+    assert checkpoint_dir.epochs() == epochs
 
 
-def test_what_breaks_while_a_worker_settles_in_is_the_trials_failure_and_the_next_one_tries_again(begin):
-    trial = begin(data="no pictures")
+def test_an_error_while_a_worker_starts_fails_the_trial_and_the_next_one_tries_again(start_worker):
+    trial = start_worker(data="no images")
     assert step(trial).failure.kind is FailKind.BUG
-    good = small(recipe={"epochs": 4})
-    trial.data = good.task.load(good.file)[0]
-    assert trial.reset_config({"trial": json.dumps(TOLD)})
+    trial.data = EXPERIMENT.task.load(EXPERIMENT.file)[0]
+    assert trial.reset_config({"trial": json.dumps(TRIAL)})
     assert step(trial).epoch == 1

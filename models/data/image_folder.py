@@ -61,7 +61,8 @@ def read_images(files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
         return images
     from torchvision.transforms.v2.functional import rgb_to_grayscale
 
-    return rgb_to_grayscale(images)
+    grey: Tensor = rgb_to_grayscale(images)
+    return grey
 
 
 def _n_threads() -> int:

@@ -13,7 +13,7 @@ from .dataset import ImageData, Request, Source, Split
 from .errors import DataError
 from .fashion_mnist import load_fashion_mnist
 from .image_folder import load_image_folder
-from .shapes import IMAGE_FOLDER, SHAPES, TRAINING, DataShape, check_image_size
+from .shapes import IMAGE_FOLDER, N_TRAINING_IMAGES, SHAPES, DataShape, check_image_size
 from .splits import stratified_sample, stratified_split
 from .torchvision_sets import load_cifar10, load_cifar100, load_svhn
 
@@ -68,7 +68,7 @@ def register_dataset(
             )
         DATASETS[name], SHAPES[name] = load, shape
         if n_training is not None:
-            TRAINING[name] = n_training
+            N_TRAINING_IMAGES[name] = n_training
         return load
 
     return register

@@ -30,13 +30,13 @@ def _measured(block: ModuleBlock, shape: Shape) -> tuple[Shape, Cost]:
     import torch
 
     from .backbone_costs import kept_bytes
-    from .meta_copy import meta_twin
+    from .meta_copy import meta_copy
     from .profiler import profile_module
 
     with torch.device("meta"):
         module = _module(block, shape)
     try:
-        out = meta_twin(module)(torch.empty(2, *shape, device="meta"))
+        out = meta_copy(module)(torch.empty(2, *shape, device="meta"))
     except Exception as error:
         raise ShapeError(f"{block.kind} cannot take an input of {shape}: {type(error).__name__}: {error}") from error
     if not isinstance(out, torch.Tensor) or out.dim() not in (2, 4) or out.shape[0] != 2:

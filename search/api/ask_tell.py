@@ -95,7 +95,7 @@ class AskTell:
     def _trial(self, asked: Asked) -> Trial:
         """Return ``asked`` as a running trial of a history, which is what searchers see."""
         architecture = asked.architecture
-        costs = cost(architecture, self.space.batch_size).to_json()
+        costs = cost(architecture, self.space.batch_size)
         return Trial(
             trial=asked.number,
             run="ask_tell",
@@ -106,7 +106,10 @@ class AskTell:
             choices=asked.proposal.choices,
             recipe=asked.recipe.to_json(),
             seed=asked.seed,
-            **costs,
+            params=costs.params,
+            macs=costs.macs,
+            activations=costs.activations,
+            memory_bytes=costs.memory_bytes,
         )
 
     def _ended(self, trial: Trial, value: float | None) -> Trial:

@@ -8,7 +8,7 @@ from ...results.database.records import Trial
 from ...results.database.store import open_store
 from ...results.database.url import Place, place_of
 from ...spaces.architectures.architecture import Architecture
-from ..post.retrain import best_model, retrain_trial
+from ..post.retrain import find_best_model, retrain_trial
 from .results import DATABASE, StoredTrial
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def train(
         found = store.trial(trial.trial) if isinstance(trial, Trial) else trial_named(store, trial)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         retrain_trial(store, found, folder, seeds=seeds, epochs=epochs, device=device)
-        model = best_model(store, found, folder)
+        model = find_best_model(store, found, folder)
     assert model is not None, "retraining keeps the weights"
     return Model(model)
 

@@ -73,7 +73,7 @@ def _pickled(blocks: Mapping[str, type[Block]]) -> bytes:
 
     with _by_value({sys.modules[block.__module__] for block in blocks.values() if block.__module__ in sys.modules}):
         try:
-            return bytes(cloudpickle.dumps(dict(blocks)))
+            return bytes(cloudpickle.dumps(dict(blocks)))  # type: ignore[no-untyped-call]
         except Exception as error:
             raise PluginError(
                 f"the blocks {', '.join(blocks)} cannot be sent to workers: {type(error).__name__}: {error}; put them "
@@ -87,12 +87,12 @@ def _by_value(modules: set[Any]) -> Iterator[None]:
 
     own = [module for module in modules if module.__name__ != "__main__"]
     for module in own:
-        cloudpickle.register_pickle_by_value(module)
+        cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         for module in own:
-            cloudpickle.unregister_pickle_by_value(module)
+            cloudpickle.unregister_pickle_by_value(module)  # type: ignore[no-untyped-call]
 
 
 def _unpacked(sources: Mapping[str, bytes]) -> Path:

@@ -58,10 +58,10 @@ def networks(trials: int) -> list[dict[str, Any]]:
     from archsieve.spaces.constrained.sampling import sample_one
     from archsieve.spaces.search_space.named import named_space
 
-    sieve, rng = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(**BUDGET)), random.Random(0)
+    constrained, rng = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(**BUDGET)), random.Random(0)
     by_fingerprint: dict[str, dict[str, Any]] = {}
     while len(by_fingerprint) < trials:  # a network can be drawn twice
-        architecture = sample_one(sieve, rng)
+        architecture = sample_one(constrained, rng)
         by_fingerprint[architecture.fingerprint] = architecture.to_json()
     return list(by_fingerprint.values())
 

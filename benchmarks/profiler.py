@@ -51,9 +51,9 @@ def architectures_of(name: str, n: int) -> list:
 
     if name not in SPACES:
         return [named(name)]
-    sieve, rng = ConstrainedSpace(named_space(name), Budget()), random.Random(0)
+    constrained, rng = ConstrainedSpace(named_space(name), Budget()), random.Random(0)
     # twice as many as needed, because equal networks are dropped
-    drawn = (sample_one(sieve, rng) for _ in range(2 * n + 2))
+    drawn = (sample_one(constrained, rng) for _ in range(2 * n + 2))
     return list({architecture.fingerprint: architecture for architecture in drawn}.values())[: n + 1]
 
 

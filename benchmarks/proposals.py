@@ -58,11 +58,11 @@ def past_proposals(past: int) -> list[Any]:
     from archsieve.search.searchers.uninformed import RandomSearch
     from archsieve.spaces.constrained.sampling import sample_one
 
-    sieve, recipes = make_space()
-    rng, searcher = random.Random(0), RandomSearch(sieve, recipes)
+    constrained, recipes = make_space()
+    rng, searcher = random.Random(0), RandomSearch(constrained, recipes)
     by_fingerprint: dict[str, Any] = {}
     while len(by_fingerprint) < past:
-        proposal = searcher.propose(sample_one(sieve, rng), draw_recipe(recipes, rng))
+        proposal = searcher.propose(sample_one(constrained, rng), draw_recipe(recipes, rng))
         by_fingerprint.setdefault(proposal.architecture.fingerprint, proposal)
     return list(by_fingerprint.values())
 
@@ -81,7 +81,7 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
     from archsieve.search.trials.spool import Spool
     from archsieve.spaces.architectures.cost import cost
 
-    sieve, recipes = make_space()
+    constrained, recipes = make_space()
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "archsieve.db", create=True) as store:
         run_id = store.create_run("proposals", {}, side, 0, {"content_hash": "none", "name": "none"}, {})
 
@@ -102,7 +102,7 @@ def ours(side: str, past: int, asks: int) -> list[Pair]:
                 )
             )
         files = checkpoints_of(Path(folder), None), Spool(Path(folder) / "spool")
-        searcher = with_answer_time(make_searcher(side, sieve, recipes))
+        searcher = with_answer_time(make_searcher(side, constrained, recipes))
         recorder = Recorder(RunControl(store, run_id), searcher, 0, past + asks, *files)
         seconds = []
         for key in range(asks):
@@ -125,7 +125,7 @@ def with_answer_time(searcher: Any) -> Any:
             self.answered = time.process_time()
             return proposal
 
-    return TimedSearcher(searcher.sieve, searcher.recipes)
+    return TimedSearcher(searcher.constrained, searcher.recipes)
 
 
 def peer(side: str, past: int, asks: int) -> list[Pair]:
@@ -139,17 +139,17 @@ def peer(side: str, past: int, asks: int) -> list[Pair]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = {"optuna tpe": optuna.samplers.TPESampler, "optuna gp": optuna.samplers.GPSampler}[side](seed=0)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    sieve, recipes = make_space()
-    distributions = optuna_distributions(sieve, recipes)
+    constrained, recipes = make_space()
+    distributions = optuna_distributions(constrained, recipes)
     for proposal in past_proposals(past):
-        values = {**proposal.choices, **{name: getattr(proposal.recipe, name) for name in recipes.holes}}
+        values = {**proposal.choices, **{name: getattr(proposal.recipe, name) for name in recipes.free_parameters}}
         value = score(cost(proposal.architecture).macs, proposal.recipe.lr)
         study.add_trial(optuna.create_trial(value=value, params=values, distributions=distributions))
 
     def end(trial: Any) -> None:
-        decisions = {path: trial.params[path] for path in sieve.graph.options}
+        decisions = {path: trial.params[path] for path in constrained.graph.options}
         try:
-            macs = cost(sieve.space.architecture(decisions)).macs
+            macs = cost(constrained.space.architecture(decisions)).macs
         except ShapeError:  # shortcut A does not support fewer channels
             macs = 1  # the lowest score
         study.tell(trial, score(macs, trial.params["lr"]))
@@ -163,18 +163,18 @@ def peer(side: str, past: int, asks: int) -> list[Pair]:
     return seconds
 
 
-def optuna_distributions(sieve: Any, recipes: Any) -> dict[str, Any]:
+def optuna_distributions(constrained: Any, recipes: Any) -> dict[str, Any]:
     """Return Optuna's distributions: ordered integers for rising numbers, categories for other options."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    from archsieve.spaces.parameters.domains import Range, rising
+    from archsieve.spaces.parameters.domains import Range, is_ascending
 
     distributions: dict[str, Any] = {}
-    for path, options in sieve.graph.options.items():
+    for path, options in constrained.graph.options.items():
         count = len(options)
-        ordered = rising(options)  # numbers in ascending order
+        ordered = is_ascending(options)  # numbers in ascending order
         distributions[path] = IntDistribution(0, count - 1) if ordered else CategoricalDistribution(range(count))
-    for name, domain in recipes.holes.items():
+    for name, domain in recipes.free_parameters.items():
         ranged = isinstance(domain, Range)
         distributions[name] = (
             FloatDistribution(domain.low, domain.high, log=domain.log)

@@ -103,11 +103,11 @@ class Table:
         sizes = sorted(params_of.values())
         # one below the quantile: the budget is "fewer parameters than" it
         limit = sizes[int(share * len(sizes))] - 1 if share < 1 else sizes[-1]
-        self.sieve = ConstrainedSpace(space, Budget(params=limit))
+        self.constrained = ConstrainedSpace(space, Budget(params=limit))
         self.recipes = RecipeSpace.of()
         self.runs = {name: [accuracy / 100 for accuracy in result["val_acc"]] for name, result in results.items()}
         self.means = {name: statistics.fmean(runs) for name, runs in self.runs.items()}
-        self.fitting = {operations(one): cost(one).params for _, one in walk(self.sieve)}
+        self.fitting = {operations(one): cost(one).params for _, one in walk(self.constrained)}
         best = max(self.means[name] for name in self.fitting)
         self.good = {name for name in self.fitting if self.means[name] >= best - TOLERANCE}
 
@@ -128,7 +128,7 @@ def ours(arm: str, table: Table, seed: int, rng: random.Random) -> Names:
     """Yield the trials of one of our searchers; ``nsga2`` also minimises parameters, its intended use."""
     build = SEARCHERS[arm]
     second = {"objectives": ("val_accuracy", "params")} if build is NSGA2 else {}
-    searcher, history = build(table.sieve, table.recipes, **second), History()
+    searcher, history = build(table.constrained, table.recipes, **second), History()
     while (proposal := searcher.ask(history, random.Random(f"{seed}/{len(history)}"))) is not None:
         name = operations(proposal.architecture)
         history = History((*history.trials, completed_trial(proposal, len(history), table.draw_accuracy(name, rng))))
@@ -160,7 +160,7 @@ def optuna_tpe(table: Table, seed: int, rng: random.Random) -> Names:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    limit = table.sieve.budget.params
+    limit = table.constrained.budget.params
     sizes = table_sizes(table)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -177,13 +177,13 @@ def optuna_tpe(table: Table, seed: int, rng: random.Random) -> Names:
 @cache
 def table_sizes(table: Table) -> dict[str, int]:
     """Return the parameters of every cell, inside and outside the budget."""
-    return {operations(one): cost(one).params for _, one in walk(ConstrainedSpace(table.sieve.space))}
+    return {operations(one): cost(one).params for _, one in walk(ConstrainedSpace(table.constrained.space))}
 
 
 def local_search(table: Table, seed: int, rng: random.Random) -> Names:
     """Climb: try neighbours inside the budget, move to the first better one; without one, restart at a random cell."""
     tried: dict[str, float] = {}
-    space = table.sieve.space
+    space = table.constrained.space
 
     def score(name: str) -> Names:
         if name not in tried:
@@ -276,7 +276,7 @@ def main() -> None:
     with get_context("spawn").Pool(args.processes) as pool:
         for share_name, share in BUDGETS.items():
             cells = table(args.data, share)
-            print(f"\n{args.data}, budget {share_name}, {cells.sieve.budget}: {len(cells.good)} of", end=" ")
+            print(f"\n{args.data}, budget {share_name}, {cells.constrained.budget}: {len(cells.good)} of", end=" ")
             print(f"{len(cells.fitting):,} are good; trials, median (quartiles) of n = {args.seeds} seeds", end=" ")
             print(f"from seed {args.first_seed}", flush=True)
             jobs = {

@@ -21,7 +21,7 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Pool, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.cost_tables import BucketCountTable, cost_arrays
-from archsieve.spaces.constrained.sampling import Draw, TableDraw
+from archsieve.spaces.constrained.sampling import Sampler, TableSampler
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.named import named_space
 from archsieve.spaces.search_space.space import Space
@@ -56,9 +56,9 @@ def run_timed(work) -> tuple[float, object]:
 
 def ours(make, seconds: float) -> dict:
     """Return the seconds to build graph and bucket table, the acceptance, and the milliseconds per architecture."""
-    graph_s, sieve = run_timed(make)
-    table_s, table = run_timed(lambda: BucketCountTable(cost_arrays(sieve, sieve.limited)))
-    draw, rng = TableDraw(sieve, table), random.Random(0)
+    graph_s, constrained = run_timed(make)
+    table_s, table = run_timed(lambda: BucketCountTable(cost_arrays(constrained, constrained.limited)))
+    draw, rng = TableSampler(constrained, table), random.Random(0)
     attempts = hits = 0
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline:
@@ -71,7 +71,7 @@ def peer(make, seconds: float) -> dict:
     """Return the acceptance and the milliseconds per architecture of vectorised rejection."""
     import numpy as np
 
-    batch, rng = Draw(make()).batch, np.random.default_rng(0)
+    batch, rng = Sampler(make()).batch, np.random.default_rng(0)
     attempts = hits = 0
     pruning = 0.0
     started = time.perf_counter()

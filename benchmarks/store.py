@@ -81,7 +81,7 @@ def record_optuna(folder: Path, trials: int) -> float:
     study = optuna.create_study(storage=f"sqlite:///{folder}/optuna.db", sampler=sampler, direction="maximize")
 
     def record_trial(name: str) -> None:
-        trial = study.ask()
+        trial = study.filter_trials()
         for number in range(PARAMS):
             trial.suggest_float(f"p{number}", 0, 1)
         for epoch in range(1, EPOCHS + 1):
@@ -138,7 +138,7 @@ def fill(path: Path, trials: int) -> None:
                 for number in numbers
                 for step in range(1, 11)
             ]
-            with store.writing() as connection:
+            with store.write_transaction() as connection:
                 connection.execute(insert(schema.architecture), [architecture_row(row) for row in rows])
                 connection.execute(insert(schema.trial), rows)
                 connection.execute(insert(schema.metric), metrics)
@@ -187,7 +187,7 @@ def architecture_row(row: dict[str, object]) -> dict[str, object]:
 def ask_ours(path: Path, n: int) -> dict[str, list[float]]:
     from archsieve.results.database.store import open_store
     from archsieve.results.query.best import best
-    from archsieve.results.query.expression_query import ask
+    from archsieve.results.query.expression_query import filter_trials
     from archsieve.results.query.pareto_sql import front
     from archsieve.spaces.architectures.budget import Budget
 
@@ -195,7 +195,7 @@ def ask_ours(path: Path, n: int) -> dict[str, list[float]]:
     with open_store(path, read_only=True) as store:
 
         def query_action(query: str, sort: str) -> Callable[[], object]:
-            return lambda: ask(store, query, sort=sort, top=10)
+            return lambda: filter_trials(store, query, sort=sort, top=10)
 
         actions: dict[str, Callable[[], object]] = {
             "best under params <= 500k and macs <= 30M": lambda: best(store, budget=budget),

@@ -14,7 +14,7 @@ from typing import Any
 
 from archsieve.results.database.errors import NoStoreError
 from archsieve.results.database.store import open_store
-from archsieve.results.database.zero_shot_records import table_of
+from archsieve.results.database.zero_shot_records import latest_test_table
 from archsieve.search.experiment.search_file import load_experiment
 from archsieve.search.runs.session import resume, search
 
@@ -42,7 +42,7 @@ def run_split(seed: int, runs: Path, settings: list[str]) -> dict[str, Any]:
     try:
         with open_store(runs / "archsieve.db", read_only=True) as store:
             run_exists = name in {run.name for run in store.runs()}
-            table = table_of(store, name) if run_exists else None
+            table = latest_test_table(store, name) if run_exists else None
     except NoStoreError:
         run_exists, table = False, None
     if table is not None:

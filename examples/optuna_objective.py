@@ -15,7 +15,7 @@ from archsieve.models.networks.build import build
 from archsieve.models.training.trainer import Fit
 from archsieve.results.database.store import open_store
 from archsieve.results.query.best import best
-from archsieve.results.transfer.importer import bring_in
+from archsieve.results.transfer.importer import import_documents
 from archsieve.search.integrations.optuna_study import document_of_study
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
@@ -65,7 +65,7 @@ def main(trials: int = 12) -> None:
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
     study.optimize(objective, n_trials=trials)
     with open_store("runs/archsieve.db", create=True) as store:
-        (run,) = bring_in(store, [document_of_study(study, dataset="digits", name="from-optuna")])
+        (run,) = import_documents(store, [document_of_study(study, dataset="digits", name="from-optuna")])
         for trial in best(store, budget=CONSTRAINED.budget, run=run, top=3):
             print(
                 f"{trial.val_accuracy:.4f}  {trial.params:,} params  {trial.macs:,} MACs  lr {trial.recipe['lr']:.3g}"

@@ -17,7 +17,7 @@ from ray import tune
 
 from archsieve.results.database.store import open_store
 from archsieve.results.query.best import best
-from archsieve.results.transfer.importer import bring_in
+from archsieve.results.transfer.importer import import_documents
 from archsieve.search.integrations.ray_tune_results import document_of_results
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import ConvPool, GlobalAverage, Residual
@@ -67,7 +67,9 @@ def main(trials: int = 6) -> None:
         results = tuner.fit()
     figures = {"val_accuracy": "val_accuracy", "val_loss": "val_loss"}
     with open_store("runs/archsieve.db", create=True) as store:
-        (run,) = bring_in(store, [document_of_results(results, dataset="digits", name="from-tune", figures=figures)])
+        (run,) = import_documents(
+            store, [document_of_results(results, dataset="digits", name="from-tune", figures=figures)]
+        )
         for trial in best(store, budget=BUDGET, run=run, top=3):
             print(
                 f"{trial.val_accuracy:.4f}  {trial.params:,} params  {trial.macs:,} MACs  lr {trial.recipe['lr']:.3g}"

@@ -13,10 +13,10 @@ import pytest
 
 import archsieve
 from archsieve.results.database import lease, schema
-from archsieve.results.database.artifacts import checked, path_of
+from archsieve.results.database.artifacts import artifact_path, verified_path
 from archsieve.results.database.errors import RefusedError, StoreError
 from archsieve.results.database.store import open_store
-from archsieve.results.database.url import masked, place_of
+from archsieve.results.database.url import mask_passwords, parse_location
 from archsieve.results.maintenance.integrity import check_store
 from archsieve.search.runs.session import resume
 
@@ -92,10 +92,10 @@ def test_a_file_outside_the_folder_is_refused(store, trial, tmp_path, uri):
     (tmp_path / "secret").write_text(SECRET)
     (folder / "link").symlink_to(tmp_path)
     with pytest.raises(RefusedError, match="read"):
-        path_of(folder, uri)
+        artifact_path(folder, uri)
     row = {"trial_id": trial, "kind": "best", "uri": uri, "bytes": 7, "sha256": "x"}
     if "\0" not in uri:  # a database from another user may contain such a row
-        with store.writing() as connection:
+        with store.write_transaction() as connection:
             connection.execute(schema.artifact.insert().values(**row, created_at=lease.now()))
         (broken,) = [problem for problem in check_store(store, folder, deep=True) if problem.invariant == "I5"]
         assert repr(uri) in broken.said
@@ -106,20 +106,20 @@ def test_an_artifact_is_what_was_written(store, trial, tmp_path):
     (tmp_path / "a" / "best.safetensors").write_bytes(b"weights")
     store.add_artifact(trial, "best", "a/best.safetensors", 7, hashlib.sha256(b"weights").hexdigest())
     (row,) = store.artifacts(trial)
-    assert checked(tmp_path, row).read_bytes() == b"weights"
+    assert verified_path(tmp_path, row).read_bytes() == b"weights"
     for content, pattern in ((b"Weights", "sha256"), (b"weight", "6 bytes.*7")):
         (tmp_path / "a" / "best.safetensors").write_bytes(content)
         with pytest.raises(ValueError, match=pattern):
-            checked(tmp_path, row)
+            verified_path(tmp_path, row)
     (tmp_path / "a" / "best.safetensors").unlink()
     with pytest.raises(ValueError, match=r"best\.safetensors does not exist"):
-        checked(tmp_path, row)
+        verified_path(tmp_path, row)
 
 
 def test_a_run_name_from_another_database_cannot_lead_outside(store, tmp_path):
     run = store.create_run("x", {"search": {"trials": 1}}, "random", 0, {"content_hash": "d", "name": "d"}, {})
     store.finish_run(run, "stopped")
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.exec_driver_sql("UPDATE run SET name = '../outside'")
     (tmp_path / "outside" / "tune").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"run name.*'\.\./outside'"):
@@ -140,14 +140,14 @@ def test_a_run_name_from_another_database_cannot_lead_outside(store, tmp_path):
     ],
 )
 def test_passwords_are_masked(text):
-    assert SECRET not in masked(text)
-    assert "***" in masked(text)
-    assert "host" in masked(text)
+    assert SECRET not in mask_passwords(text)
+    assert "***" in mask_passwords(text)
+    assert "host" in mask_passwords(text)
 
 
 @pytest.mark.parametrize("text", ["runs/a.db", "-s", "recipe.lr=0.1", "postgresql://me@host/db", "a:b@c"])
 def test_text_without_a_password_is_unchanged(text):
-    assert masked(text) == text
+    assert mask_passwords(text) == text
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_refused_url_is_not_printed(url):
 
 
 def test_a_database_url_hides_its_password_when_printed():
-    url = place_of(f"postgresql://me:{SECRET}@host/db")
+    url = parse_location(f"postgresql://me:{SECRET}@host/db")
     assert SECRET not in f"{url} {url!r} {[url]}"
     assert url.password == SECRET
 

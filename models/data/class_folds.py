@@ -9,7 +9,7 @@ from .zero_shot import ZeroShotData, validation_folds
 
 
 @dataclass(frozen=True)
-class Start:
+class BackboneInit:
     """The initial weights of an image network that begins with a backbone.
 
     ``weights`` is the path of a state dict (None: random weights). ``frozen``: whether these weights stay fixed.
@@ -29,11 +29,11 @@ class ClassFolds:
 
     folds: tuple[ZeroShotData, ...]
     single: bool
-    start: Start = Start()
+    start: BackboneInit = BackboneInit()
 
     @classmethod
     def of(
-        cls, data: ZeroShotData, folds: int | None, val_fraction: float, *, seed: int, start: Start | None = None
+        cls, data: ZeroShotData, folds: int | None, val_fraction: float, *, seed: int, start: BackboneInit | None = None
     ) -> "ClassFolds":
         """Split the seen classes of ``data`` into ``folds`` folds.
 
@@ -43,7 +43,9 @@ class ClassFolds:
         # the network needs classes to train on.
         count = folds or max(2, round(1 / val_fraction))
         return cls(
-            tuple(validation_folds(data, count, seed=seed, used=None if folds else 1)), folds is None, start or Start()
+            tuple(validation_folds(data, count, seed=seed, used=None if folds else 1)),
+            folds is None,
+            start or BackboneInit(),
         )
 
     @property

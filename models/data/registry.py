@@ -8,7 +8,7 @@ import torch
 
 from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import look_up
-from ...spaces.parameters.task_kinds import WITH_TEXTS
+from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from .dataset import ImageData, Request, Source, Split
 from .errors import DataError
 from .fashion_mnist import load_fashion_mnist
@@ -60,7 +60,7 @@ def register_dataset(
         raise ValueError(f"data set {name!r} must have at least 2 classes, but got {classes!r}")
 
     def register(load: Loader) -> Loader:
-        other = DATASETS.get(name) or (load if name in WITH_TEXTS else None)
+        other = DATASETS.get(name) or (load if name in DATASETS_WITH_TEXTS else None)
         if other is not None and (other.__module__, other.__qualname__) != (load.__module__, load.__qualname__):
             raise ValueError(
                 f"the name of a data set must be unique, but {name!r} is registered by {other.__module__}."

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...spaces.parameters.lookup import look_up, unknown
-from ...spaces.parameters.task_kinds import WITH_TEXTS
+from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from .errors import DataError
 from .folder_layout import class_names, list_splits, split_folders
 
@@ -37,7 +37,7 @@ def describe_data(name: str, *, path: str | Path | None = None, image_size: int 
     """
     if name not in SHAPES:
         # Data sets with texts have another loader, but the error suggests them too: the user may mean one of them.
-        raise ValueError(unknown("data set", name, (*SHAPES, *WITH_TEXTS)))
+        raise ValueError(unknown("data set", name, (*SHAPES, *DATASETS_WITH_TEXTS)))
     shape = SHAPES[name]
     check_image_size(image_size)
     if shape is None:
@@ -51,7 +51,7 @@ def describe_data(name: str, *, path: str | Path | None = None, image_size: int 
 N_TRAINING_IMAGES = {"digits": 1438, "fashion-mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257}
 
 
-def count_training(name: str, *, path: str | Path | None = None) -> int:
+def count_training_images(name: str, *, path: str | Path | None = None) -> int:
     """Return the number of images of a data set for training and validation together.
 
     An image folder is listed; without a test split all its images count. Raises what :func:`describe_data` raises.

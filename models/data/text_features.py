@@ -48,7 +48,7 @@ class TextEncoder:
         return torch.from_numpy(self._vectorizer.transform(documents).toarray()).float()
 
     def state(self) -> dict[str, Any]:
-        """Return the encoder in plain types, for :func:`encoder_of`."""
+        """Return the encoder in plain types, for :func:`encoder_from_state`."""
         return {"kind": self.kind, "words": list(self.words), "idf": list(self._idf)}
 
 
@@ -109,7 +109,7 @@ def fit_text(kind: str, classes: Sequence[str], texts: Sequence[str]) -> Encoder
     return TextEncoder(kind, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_.tolist())
 
 
-def encoder_of(state: dict[str, Any]) -> Encoder:
+def encoder_from_state(state: dict[str, Any]) -> Encoder:
     """Restore an encoder from its ``state()``."""
     if state["kind"].startswith(SENTENCE):
         return SentenceEncoder(state["kind"])

@@ -11,7 +11,7 @@ from .shapes import ZERO_SHOT_DATASETS, check_image_size
 from .zero_shot import ZeroShotData, ZeroShotSource, draw_unseen
 from .zero_shot_folder import load_cub, load_flowers, load_folder
 
-WITH_TEXTS: dict[str, Callable[[Request, Path], ZeroShotSource]] = {
+DATASETS_WITH_TEXTS: dict[str, Callable[[Request, Path], ZeroShotSource]] = {
     "imagefolder": load_folder,
     "cub-200": load_cub,
     "flowers102": load_flowers,
@@ -47,7 +47,7 @@ def load_zero_shot(
     else:
         if texts is None:
             raise DataError(f"data set {name!r} needs texts, but got none; set texts to a folder of CLASS.txt files")
-        source = WITH_TEXTS[name](request, Path(texts))
+        source = DATASETS_WITH_TEXTS[name](request, Path(texts))
     return ZeroShotData.of(
         name, source, draw_unseen(source.classes, fraction=unseen_fraction, seed=seed, seen=seen, unseen=unseen)
     )

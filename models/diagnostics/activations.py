@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from .activation_statistics import LayerUnits, unit_statistics
-from .context import Finding, Patient
+from .context import DiagnosticContext, Finding
 
 N_IMAGES = 256
 MAX_SPREAD_RATIO = 2.0  # between the largest and the smallest output deviation of an untrained network's layers
@@ -17,7 +17,7 @@ MAX_NAMED = 5  # units of a layer named in the evidence; the figures list all
 MAX_MEAN_CORRELATION = 0.5  # above it the layer carries little information for its width
 
 
-def start(context: Patient) -> Finding:
+def start(context: DiagnosticContext) -> Finding:
     """Check the layers before training: similar output spread in all layers, almost no unit dead or saturated."""
     # training mode: running statistics of batch norm are still at their initial values
     layers = unit_statistics(context.make(context.seed), _images(context), training=True)
@@ -43,7 +43,7 @@ def start(context: Patient) -> Finding:
     return Finding("start", "good", evidence, "", figures)
 
 
-def units(context: Patient) -> Finding:
+def units(context: DiagnosticContext) -> Finding:
     """Check the units of the trained network: not dead, not constant, not saturated.
 
     A useful unit is active for some images only; the evidence reports the mean share of positive outputs.
@@ -71,7 +71,7 @@ def units(context: Patient) -> Finding:
     return Finding("units", "good", evidence, "", figures)
 
 
-def maps(context: Patient) -> Finding:
+def maps(context: DiagnosticContext) -> Finding:
     """Check the feature maps of the trained network: enough variance, low correlation, no two maps the same."""
     layers = [layer for layer in unit_statistics(context.trained_network, _images(context)) if layer.units > 1]
     if not layers:
@@ -102,7 +102,7 @@ def maps(context: Patient) -> Finding:
     return Finding("maps", "good", evidence, "", figures)
 
 
-def _images(context: Patient) -> Tensor:
+def _images(context: DiagnosticContext) -> Tensor:
     return context.inputs(context.data.val.images[:N_IMAGES])
 
 

@@ -60,7 +60,7 @@ class TrainingRun:
 
 
 @dataclass(frozen=True, eq=False)
-class Patient:
+class DiagnosticContext:
     """The network to diagnose, with its data, recipe and loss.
 
     ``make(seed)`` builds a new network with initial weights drawn from the seed. ``loss`` maps scores (B, K) and labels

@@ -10,7 +10,7 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData
 from ..networks.compute import CPU, Compute
 from ..training.lr_finder import START_LR, NoLearningRate, find_lr
-from .context import Patient
+from .context import DiagnosticContext
 from .gradients import gradients
 
 # Central differences run in float64 on the CPU, which takes too long for larger networks.
@@ -30,7 +30,7 @@ class DivergenceReport:
     lr: float | None
 
 
-def examine_divergence(
+def diagnose_divergence(
     make: Callable[[int], nn.Module],
     data: ImageData,
     recipe: Recipe,
@@ -45,7 +45,7 @@ def examine_divergence(
     """
     figures = None
     if macs <= MAX_CHECKED_MACS:
-        figures = gradients(Patient(make, data.to("cpu"), recipe, seed)).figures
+        figures = gradients(DiagnosticContext(make, data.to("cpu"), recipe, seed)).figures
         if figures["wrong"]:  # no learning rate repairs a wrong gradient
             return DivergenceReport(figures, None)
     try:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .context import Finding, Patient
+from .context import DiagnosticContext, Finding
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,7 +20,7 @@ MAX_NAMED = 5  # filters or pairs named in the evidence; the figures list all
 TILE_PX = 24  # side of one filter in the image
 
 
-def filters(context: Patient) -> Finding:
+def filters(context: DiagnosticContext) -> Finding:
     """Check the filters of the first convolution with a kernel larger than 1.
 
     The rating is "watch" if more than a quarter as many pairs as filters are similar.

@@ -6,7 +6,7 @@ For a random direction d in each parameter tensor: (f(w + h d) - f(w - h d)) / 2
 import torch
 from torch import Tensor, nn
 
-from .context import Finding, Patient
+from .context import DiagnosticContext, Finding
 
 FIRST_STEP = 1e-6  # each retry divides the step by ten
 TRIES = 4
@@ -15,7 +15,7 @@ MAX_ERROR = 1e-3  # relative
 MIN_SLOPE_RATIO = 1e-7  # of the largest gradient norm: smaller slopes are rounding errors on both sides
 
 
-def gradients(context: Patient) -> Finding:
+def gradients(context: DiagnosticContext) -> Finding:
     """Check that both gradients agree within a thousandth for every parameter tensor; name those that do not."""
     errors = relative_errors(context)
     wrong = sorted((name for name, error in errors.items() if error > MAX_ERROR), key=lambda name: -errors[name])
@@ -34,7 +34,7 @@ def gradients(context: Patient) -> Finding:
     return Finding("gradients", "bad", evidence, advice, figures)
 
 
-def relative_errors(context: Patient) -> dict[str, float]:
+def relative_errors(context: DiagnosticContext) -> dict[str, float]:
     """Return |a - n| / max(|a|, |n|) for each parameter tensor on one batch in float64.
 
     a is the slope by the backward pass, n the slope by central differences.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from ..data.dataset import Split, in_unit_range
-from .context import Finding, Patient
+from .context import DiagnosticContext, Finding
 
 N_IMAGES = 512
 
@@ -35,7 +35,7 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def invariance(context: Patient) -> Finding:
+def invariance(context: DiagnosticContext) -> Finding:
     """Measure the accuracy on validation images under each change; a large drop suggests an augmentation.
 
     The rating is always "good", because which changes occur in new images depends on the application.

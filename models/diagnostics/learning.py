@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import torch
 
-from ...spaces.recipes.recipe import ENOUGH_DECAY
+from ...spaces.recipes.recipe import SUFFICIENT_LR_DECAY
 from ..data.dataset import Split
 from ..training.evaluate import predict
 from ..training.lr_finder import NoLearningRate, find_lr
-from .context import Finding, Patient, TrainingRun
+from .context import DiagnosticContext, Finding, TrainingRun
 
 N_MEMORISED = 128  # images
 MAX_STEPS = 600  # to memorise them
@@ -21,7 +21,7 @@ COLLAPSED_SHARE = 0.95  # of all images in one class: the prediction is constant
 SIGMAS = 3.0  # standard deviations above chance that guessing almost never reaches
 
 
-def rate(context: Patient) -> Finding:
+def rate(context: DiagnosticContext) -> Finding:
     """Compare the recipe's learning rate with the rule's: the first of 1, 1/2, 1/4, ... at which the loss falls."""
     lr = context.recipe.lr
     try:
@@ -37,13 +37,13 @@ def rate(context: Patient) -> Finding:
         message = f"the learning rate is very small: {evidence}"
         return Finding("rate", "watch", message, f"try lr = {search.lr:g}", figures)
     end = 1.0 if context.recipe.schedule == "constant" else context.recipe.lr_end
-    if end > ENOUGH_DECAY:
+    if end > SUFFICIENT_LR_DECAY:
         message = f"the learning rate ends at {end:g} of its initial value, which is above a hundredth; {evidence}"
         return Finding("rate", "watch", message, 'set schedule = "cosine" and lr_end = 0.01', figures)
     return Finding("rate", "good", evidence, "", figures)
 
 
-def overfit(context: Patient) -> Finding:
+def overfit(context: DiagnosticContext) -> Finding:
     """Check that the network can memorise a small subset without regularisation, also with shuffled labels.
 
     An error above zero means a wrong loss, too few parameters, or a failing optimisation.
@@ -78,7 +78,7 @@ def overfit(context: Patient) -> Finding:
     return Finding("overfit", "bad", message, advice, figures)
 
 
-def labels(context: Patient) -> Finding:
+def labels(context: DiagnosticContext) -> Finding:
     """Check the predictions after a short training run: more than one class, and above chance on new images."""
     short_run = context.short_training
     if short_run.diverged:
@@ -111,7 +111,7 @@ def labels(context: Patient) -> Finding:
     return Finding("labels", "good", evidence, "", figures)
 
 
-def _memorise(context: Patient, split: Split) -> TrainingRun:
+def _memorise(context: DiagnosticContext, split: Split) -> TrainingRun:
     """Train on ``split`` without regularisation until there is no error, or for ``MAX_STEPS`` steps.
 
     The learning rate is a quarter of the one that the rule finds, or the recipe's if the rule finds none.
@@ -131,7 +131,7 @@ def _memorise(context: Patient, split: Split) -> TrainingRun:
     )
 
 
-def _permutation(context: Patient, n: int) -> torch.Tensor:
+def _permutation(context: DiagnosticContext, n: int) -> torch.Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(context.seed + 1))
 
 
@@ -140,7 +140,7 @@ def _mean_of_last(losses: tuple[float, ...]) -> float:
     return sum(tail) / len(tail)
 
 
-def _significant_accuracy(context: Patient, n: int) -> float:
+def _significant_accuracy(context: DiagnosticContext, n: int) -> float:
     """Return an accuracy on ``n`` images that guessing almost never reaches."""
     chance = context.chance
     return chance + SIGMAS * math.sqrt(chance * (1 - chance) / n)

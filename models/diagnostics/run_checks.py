@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...spaces.parameters.lookup import look_up
 from .activations import maps, start, units
-from .context import Finding, Patient
+from .context import DiagnosticContext, Finding
 from .filters import filters
 from .gradients import gradients
 from .invariance import invariance
 from .learning import labels, overfit, rate
 from .speed import speed
 
-__all__ = ["CHECKS", "Finding", "Patient", "diagnose", "verdict"]
+__all__ = ["CHECKS", "DiagnosticContext", "Finding", "diagnose", "summarise"]
 
 # The order is the order in which faults should be repaired: the summary reports the first bad finding.
-CHECKS: dict[str, Callable[[Patient], Finding]] = {
+CHECKS: dict[str, Callable[[DiagnosticContext], Finding]] = {
     "gradients": gradients,
     "start": start,
     "rate": rate,
@@ -29,7 +29,10 @@ CHECKS: dict[str, Callable[[Patient], Finding]] = {
 
 
 def diagnose(
-    context: Patient, checks: Sequence[str] = tuple(CHECKS), *, on_check: Callable[[str], None] = lambda name: None
+    context: DiagnosticContext,
+    checks: Sequence[str] = tuple(CHECKS),
+    *,
+    on_check: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Finding]:
     """Yield the finding of each check when it is done; call ``on_check`` with its name before it starts.
 
@@ -41,7 +44,7 @@ def diagnose(
         yield check(context)
 
 
-def verdict(findings: Sequence[Finding]) -> str:
+def summarise(findings: Sequence[Finding]) -> str:
     """Summarise the findings in one sentence: the first bad finding with its advice, or "healthy"."""
     bad = [finding for finding in findings if finding.verdict == "bad"]
     if bad:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..training.optimizers import make_optimizer
 from ..training.steps import train_steps
-from .context import Finding, Patient
+from .context import DiagnosticContext, Finding
 
 # The first steps include one-time costs such as memory allocation, so they are not timed.
 WARMUP_STEPS, TIMED_STEPS = 2, 8
@@ -23,7 +23,7 @@ MAX_DATA_SHARE = 0.3  # of a step; above it the data are the bottleneck
 MAX_OPERATORS = 3  # named in the evidence
 
 
-def speed(context: Patient) -> Finding:
+def speed(context: DiagnosticContext) -> Finding:
     """Measure the median milliseconds of data, forward, backward and update, and name the slowest operators."""
     module, batch = context.make(context.seed).train(), context.recipe.batch_size
     optimizer, split = make_optimizer(module, context.recipe), context.subset(batch)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...spaces.parameters.lookup import look_up
 from .classifier import ImageModel
-from .variants import FORMS
+from .variants import VARIANTS
 
 CHECK_SEED = 0  # of the random images on which an export is checked
 N_CHECK_IMAGES = 8
@@ -53,7 +53,7 @@ def export(model: ImageModel, format: str = "safetensors", form: str = "classifi
     any height and width above the training size. Raises ``ValueError`` for an unknown format or form, and for a
     package that is not installed.
     """
-    file_format, variant = look_up(FORMATS, format, "format"), look_up(FORMS, form, "form")
+    file_format, variant = look_up(FORMATS, format, "format"), look_up(VARIANTS, form, "form")
     if format == "safetensors" and form != "classifier":
         raise ValueError(f"safetensors holds only the form 'classifier', but got {form!r}; use onnx or torch-export")
     # Larger than the training size: torch.export treats a dimension of size 1, such as the side of the output map

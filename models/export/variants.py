@@ -53,7 +53,7 @@ def fully_convolutional(model: ImageModel) -> nn.Module:
 
 
 # the options of ``archsieve export --form``
-FORMS: dict[str, Callable[[ImageModel], nn.Module]] = {
+VARIANTS: dict[str, Callable[[ImageModel], nn.Module]] = {
     "classifier": classifier,
     "features": features,
     "fully-convolutional": fully_convolutional,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.blocks.backbone import Backbone
-from ...spaces.constrained.zero_shot_head import last_map
+from ...spaces.constrained.zero_shot_head import last_feature_map
 from .backbones import backbone
 from .build import build
 
@@ -29,13 +29,13 @@ class ImageBody(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         raise NotImplementedError
 
-    def fixed_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def frozen_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the outputs of the frozen part; without a frozen part, the outputs of the whole body."""
         outputs: tuple[Tensor, Tensor | None] = self(images)
         return outputs
 
     def finish(self, features: Tensor, feature_map: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute the outputs of the body from those of :meth:`fixed_outputs`."""
+        """Compute the outputs of the body from those of :meth:`frozen_outputs`."""
         return features, feature_map
 
 
@@ -60,7 +60,7 @@ class ArchitectureBody(ImageBody):
         self.n_map_blocks = max((n for n, shape in enumerate(shapes, start=1) if len(shape) == 3), default=0)
         self.network = load_backbone_weights(build(architecture, dropout=dropout, seed=seed), architecture, weights)
         self.features = architecture.classes
-        self.map_channels = last_map(architecture)[0]
+        self.map_channels = last_feature_map(architecture)[0]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         for block in self.network[: self.n_map_blocks]:
@@ -98,7 +98,7 @@ class BackboneBody(ImageBody):
         return vector, feature_map if feature_map.dim() == 4 else None  # transformers give tokens (B, L, C)
 
 
-class FrozenStartBody(ImageBody):
+class FrozenBackboneBody(ImageBody):
     """An architecture that begins with a backbone: the backbone is frozen, the other blocks are trained.
 
     ``weights`` are the backbone's, as in :class:`BackboneBody`. Its children have the same names as those of an
@@ -121,16 +121,16 @@ class FrozenStartBody(ImageBody):
         self.network[0].requires_grad_(False).eval()
         self.features = architecture.classes
 
-    def train(self, mode: bool = True) -> "FrozenStartBody":
+    def train(self, mode: bool = True) -> "FrozenBackboneBody":
         """Set the mode, but keep the backbone in evaluation mode, so that its batch norm keeps its statistics."""
         super().train(mode)
         self.network[0].eval()
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self.finish(*self.fixed_outputs(images))
+        return self.finish(*self.frozen_outputs(images))
 
-    def fixed_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def frozen_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         with torch.no_grad():
             return self.network[0](images), None
 

@@ -19,7 +19,7 @@ from .meta_copy import meta_copy
 from .profiler import profile_module
 
 
-def priced_backbone(
+def measure_backbone(
     name: str, input_shape: Sequence[int] = DEFAULT_INPUT, *, cache: str | Path | None = None
 ) -> Backbone:
     """Return the network ``name`` without its classifier as a block with its cost, for use as a choice in a space.
@@ -33,7 +33,7 @@ def priced_backbone(
     library = name.partition(":")[0]
     key = f"{name} of {library} {version(library)} on {'x'.join(map(str, shape))}"
     if key not in cached:
-        block = _price(name, shape)
+        block = _measure(name, shape)
         if path:
             _write(path, {**cached, key: block.to_json()})
         return block
@@ -42,7 +42,7 @@ def priced_backbone(
     return restored
 
 
-def _price(name: str, shape: tuple[int, int, int]) -> Backbone:
+def _measure(name: str, shape: tuple[int, int, int]) -> Backbone:
     # without a classifier: the search space adds its own head
     network = backbone(name, classes=0, in_channels=shape[0], device="meta")
     profile = profile_module(network, shape)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from .operators import CONVOLUTION, PRODUCT, family_of
-from .records import Difference, ModuleProfile, NotCounted, OperatorRow, Witness, by_family, not_counted
+from .records import CrossCheck, Difference, ModuleProfile, NotCounted, OperatorRow, by_family, not_counted
 
-Count = Callable[[nn.Module, tuple[int, ...], Mapping[str, int]], Witness]
+Count = Callable[[nn.Module, tuple[int, ...], Mapping[str, int]], CrossCheck]
 
 
-def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -> Witness:
+def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -> CrossCheck:
     """Count ``module`` with fvcore, on one input of ``shape`` without the batch dimension.
 
     fvcore traces real tensors, so ``module`` must have values. ``ours`` are our multiply-accumulates by family. Raises
@@ -41,16 +41,16 @@ def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -
             ) from error
     rows = tuple(OperatorRow(name, 0, int(macs)) for name, macs in counted.most_common() if macs)
     left_out = not_counted(unsupported)
-    return Witness("fvcore", version("fvcore"), int(total), rows, left_out, differences(ours, rows, left_out))
+    return CrossCheck("fvcore", version("fvcore"), int(total), rows, left_out, differences(ours, rows, left_out))
 
 
 # The values of ``archsieve profile --witness``. The profile itself is the count of torch, so torch needs no second one.
 CROSS_CHECKS: dict[str, Count | None] = {"torch": None, "fvcore": fvcore}
 
 
-def torch_witness(profile: ModuleProfile) -> Witness:
+def torch_cross_check(profile: ModuleProfile) -> CrossCheck:
     """Return the count of torch's counter for a built module, for comparison with a closed form."""
-    return Witness("torch", torch.__version__, profile.total_macs, profile.operators, profile.not_counted, ())
+    return CrossCheck("torch", torch.__version__, profile.total_macs, profile.operators, profile.not_counted, ())
 
 
 def differences(

@@ -34,7 +34,7 @@ class LatencyPredictor:
     weights: Mapping[str, float]
 
     @property
-    def start_ns(self) -> int:
+    def base_latency_ns(self) -> int:
         """The base latency in nanoseconds: the part of a forward pass that no layer causes."""
         return round(self.weights.get(BASE, 0.0))
 
@@ -50,7 +50,7 @@ class LatencyPredictor:
     def latency_ms(self, architecture: Architecture) -> float:
         """Return the predicted milliseconds of ``architecture``."""
         placed = architecture.walk()
-        return (self.start_ns + sum(self.nanoseconds(one.layers, one.in_shape) for one in placed)) / 1e6
+        return (self.base_latency_ns + sum(self.nanoseconds(one.layers, one.in_shape) for one in placed)) / 1e6
 
     def to_json(self) -> dict[str, float]:
         """Return the weights as JSON-serialisable types."""
@@ -94,7 +94,7 @@ def fit_latency(architectures: Sequence[Architecture], latencies_ms: Sequence[fl
     return LatencyPredictor({**weights, UNKNOWN_KIND: max(0.0, layers_ns / layers)})
 
 
-def left_out_ms(architectures: Sequence[Architecture], latencies_ms: Sequence[float]) -> list[float | None]:
+def leave_one_out_ms(architectures: Sequence[Architecture], latencies_ms: Sequence[float]) -> list[float | None]:
     """Return leave-one-out predictions: for each network the prediction of a predictor fitted on all the others.
 
     A single network has no others, so its prediction is None.

@@ -53,7 +53,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Witness:
+class CrossCheck:
     """The count of another counter: total, operators, uncounted operators, and differences from ours."""
 
     name: str
@@ -87,7 +87,7 @@ class ModuleProfile:
     operators: tuple[OperatorRow, ...]
     not_counted: tuple[NotCounted, ...]
     notes: tuple[str, ...] = ()
-    witness: Witness | None = None
+    witness: CrossCheck | None = None
 
     @property
     def total_macs(self) -> int:

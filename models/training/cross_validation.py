@@ -75,7 +75,7 @@ class FoldedFit(Generic[D, R]):
             self.best_weights = [copy_to_cpu(fit.validated_network.state_dict()) for fit in self.fits]
         return result
 
-    def kept_networks(self) -> list[tuple[nn.Module, D]]:
+    def validated_networks(self) -> list[tuple[nn.Module, D]]:
         """Return the networks that are validated, each with its data."""
         return [(fit.validated_network, fit.data) for fit in self.fits]
 

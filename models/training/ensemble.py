@@ -12,7 +12,7 @@ from torch import Tensor
 from .evaluate import accuracy
 
 
-def select(probabilities: Tensor, labels: Tensor, rounds: int) -> list[int]:
+def select_members(probabilities: Tensor, labels: Tensor, rounds: int) -> list[int]:
     """Return how often each network is in the ensemble: M counts with a sum of at most ``rounds``.
 
     Forward selection with replacement (Caruana et al. 2004), starting with the best network. Each round adds the
@@ -42,7 +42,7 @@ def selection_score(probabilities: Tensor, labels: Tensor) -> tuple[float, float
     return accuracy(probabilities, labels), -float(loss)
 
 
-def averaged(probabilities: Tensor, counts: Sequence[int]) -> Tensor:
+def average_probabilities(probabilities: Tensor, counts: Sequence[int]) -> Tensor:
     """Return the mean (N, K) of ``probabilities`` (M, N, K) over the M networks, weighted by ``counts``."""
     weights = torch.tensor(counts, dtype=probabilities.dtype) / sum(counts)
     return torch.einsum("m,mnk->nk", weights, probabilities)

@@ -56,11 +56,13 @@ def predict(
 def scores(module: nn.Module, images: Tensor, data: ImageData, compute: Compute, batch_size: int) -> Tensor:
     """Return logits (N, K), on the device, of images (N, C, H, W) in the format of a split, in evaluation mode."""
     network, data = compute.place(module), data.to(compute.device)
-    return scores_by(lambda batch: compute.logits(network, data.normalise(batch)), network, images, compute, batch_size)
+    return score_in_batches(
+        lambda batch: compute.logits(network, data.normalise(batch)), network, images, compute, batch_size
+    )
 
 
 @torch.inference_mode()
-def scores_by(
+def score_in_batches(
     score: Callable[[Tensor], Tensor], network: nn.Module, images: Tensor, compute: Compute, batch_size: int
 ) -> Tensor:
     """Apply ``score`` to all images batch by batch, with ``network`` in evaluation mode, and return the results.

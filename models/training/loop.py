@@ -58,7 +58,7 @@ class TrainingTask(ABC, Generic[D, R]):
     """The task of a :class:`TrainingLoop`: a network, its data, the loss of a batch, and the validation.
 
     ``train``: the training images on the device. ``heads``: modules that are trained with the network and exist during
-    training only, by their keys in a checkpoint. ``validated`` is False if :meth:`validate` has no data to measure on:
+    training only, by their keys in a checkpoint. ``has_validation_data`` is False if :meth:`validate` has nothing to measure:
     its loss is then NaN, which is not a divergence.
     """
 
@@ -67,7 +67,7 @@ class TrainingTask(ABC, Generic[D, R]):
     train: Split
     compute: Compute
     heads: Mapping[str, nn.Module] = MappingProxyType({})
-    validated: bool = True
+    has_validation_data: bool = True
     result_type: type[R]
 
     @abstractmethod
@@ -174,7 +174,7 @@ class TrainingLoop(Generic[D, R]):
         self._record(result)
         return result
 
-    def kept_networks(self) -> list[tuple[nn.Module, D]]:
+    def validated_networks(self) -> list[tuple[nn.Module, D]]:
         """Return the network that is validated, with its data, as a list of one: cross-validation returns several."""
         return [(self.validated_network, self.data)]
 
@@ -253,7 +253,7 @@ class TrainingLoop(Generic[D, R]):
 
     def _validate(self) -> Validation:
         validation = self.task.validate(self.validated_network)
-        if self.task.validated and not math.isfinite(validation.val_loss):
+        if self.task.has_validation_data and not math.isfinite(validation.val_loss):
             step = len(self._sizes)
             raise Diverged(self.epoch + 1, step, self._lr(step - 1), f"validation loss is {validation.val_loss}")
         return validation

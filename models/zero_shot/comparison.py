@@ -54,7 +54,7 @@ def pixel_vectors(data: ZeroShotData) -> Vectors:
 
 
 @dataclass(frozen=True, eq=False)
-class Entrant:
+class BaselineInputs:
     """The baselines' view of ``data``: training data, texts of all classes (K, p), vectors of both test splits (M, d).
 
     ``tests`` has the vectors of seen classes first, then those of unseen classes.
@@ -66,7 +66,7 @@ class Entrant:
     tests: tuple[Array, Array]
 
     @classmethod
-    def of(cls, data: ZeroShotData, vectors: Vectors, *, text: str = "tfidf", seed: int = 0) -> "Entrant":
+    def of(cls, data: ZeroShotData, vectors: Vectors, *, text: str = "tfidf", seed: int = 0) -> "BaselineInputs":
         """Create the view with image vectors by ``vectors``; the text encoder is fitted on the seen classes only."""
         encoder = fit_text(text, [data.classes[k] for k in data.seen.tolist()], data.texts_of(data.seen))
         texts = encoder(data.classes, data.texts).double().numpy()
@@ -75,7 +75,7 @@ class Entrant:
         return cls(data, training, texts, (vectors(data.test_seen), vectors(data.test_unseen)))
 
 
-def choose_setting(name: str, fold: Entrant, **fixed: Any) -> Setting:
+def choose_setting(name: str, fold: BaselineInputs, **fixed: Any) -> Setting:
     """Return the setting of baseline ``name`` with the highest calibrated H on the validation classes of ``fold``.
 
     Gamma maximises H. The calibration maximises the ROC-AUC of unseen classes, because H does not depend on it.
@@ -87,14 +87,16 @@ def choose_setting(name: str, fold: Entrant, **fixed: Any) -> Setting:
     return max(settings, key=lambda setting: (setting.h, setting.roc_unseen))
 
 
-def evaluated(name: str, entrant: Entrant, setting: Setting) -> ZeroShotScores:
+def evaluate_baseline(name: str, entrant: BaselineInputs, setting: Setting) -> ZeroShotScores:
     """Fit baseline ``name`` with ``setting`` on all seen classes, and return its metrics on the test images."""
     scorer = look_up(BASELINES, name, "baseline").fit(entrant.training, **setting.values)
     seen, unseen = (torch.from_numpy(scorer(part, entrant.texts) / setting.scale) for part in entrant.tests)
-    return scored(entrant.data, seen, unseen, setting.calibration, setting.gamma)
+    return metrics_of_scores(entrant.data, seen, unseen, setting.calibration, setting.gamma)
 
 
-def scored(data: ZeroShotData, seen: Tensor, unseen: Tensor, calibration: str, gamma: float) -> ZeroShotScores:
+def metrics_of_scores(
+    data: ZeroShotData, seen: Tensor, unseen: Tensor, calibration: str, gamma: float
+) -> ZeroShotScores:
     """Return all metrics of calibrated scores (N, K) on the test images of seen and of unseen classes."""
     return zero_shot_scores(
         (calibrated(seen, calibration), calibrated(unseen, calibration)),
@@ -105,7 +107,7 @@ def scored(data: ZeroShotData, seen: Tensor, unseen: Tensor, calibration: str, g
     )
 
 
-def _setting_for(scorer: Scorer, values: Mapping[str, Any], fold: Entrant) -> Setting:
+def _setting_for(scorer: Scorer, values: Mapping[str, Any], fold: BaselineInputs) -> Setting:
     """Return the setting with ``values``, and the scale, gamma and calibration that are best for ``scorer``."""
     data = fold.data
     seen, unseen = (torch.from_numpy(scorer(part, fold.texts)) for part in fold.tests)

@@ -11,7 +11,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 from ..data.dataset import in_unit_range
 from ..data.errors import DataError
-from ..data.text_features import Encoder, encoder_of
+from ..data.text_features import Encoder, encoder_from_state
 from ..export.safetensors_file import model_bytes, read_model
 from ..networks.feature_extractors import ArchitectureBody
 from .network import ZeroShotNetwork
@@ -112,7 +112,7 @@ class ZeroShotModel:
         header, weights, others = read_model(Path(path), "a zero-shot recogniser", FORMAT)
         architecture = Architecture.from_json(header["architecture"])
         recipe = ZeroShotRecipe.from_json(header["recipe"])
-        encoder = encoder_of(header["encoder"])
+        encoder = encoder_from_state(header["encoder"])
         network = ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), encoder.width, recipe)
         network.load_state_dict(weights)
         network = network.eval()

@@ -15,7 +15,7 @@ from ..networks.compute import Compute
 from ..networks.feature_extractors import ImageBody
 from ..training.augmentation import training_images
 from ..training.epoch import EpochResult, Validation
-from ..training.evaluate import evaluating, scores_by
+from ..training.evaluate import evaluating, score_in_batches
 from ..training.loop import BatchLoss, TrainingLoop, TrainingTask
 from .metrics import class_accuracy, harmonic, roc_aucs, seen_unseen_curve
 from .network import ZeroShotNetwork, batch_loss
@@ -67,9 +67,15 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
     result_type = ZeroShotResult
 
     def __init__(
-        self, body: ImageBody, data: ZeroShotData, recipe: ZeroShotRecipe, compute: Compute, seed: int, validated: bool
+        self,
+        body: ImageBody,
+        data: ZeroShotData,
+        recipe: ZeroShotRecipe,
+        compute: Compute,
+        seed: int,
+        has_validation_data: bool,
     ) -> None:
-        self.recipe, self.data, self.compute, self.validated = recipe, data, compute, validated
+        self.recipe, self.data, self.compute, self.has_validation_data = recipe, data, compute, has_validation_data
         self.encoder: Encoder = fit_text(recipe.text, *_named_texts(data, data.seen))
         # initial weights depend on the seed only, and the global random state does not change
         with torch.random.fork_rng(devices=[]):
@@ -91,7 +97,7 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
 
     def validate(self, network: nn.Module) -> ZeroShotValidation:
         assert network is self.module  # zero-shot recipes have no weight averaging
-        if not self.validated:
+        if not self.has_validation_data:
             return ZeroShotValidation()
         data, encoded = self.data, self.encoder(self.data.classes, self.data.texts)
         seen, unseen = (
@@ -122,7 +128,7 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
     def _body_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the features and feature maps of a frozen body for all training images."""
         parts = [
-            self.module.body.fixed_outputs(self.data.normalise(in_unit_range(part.to(self.compute.device))))
+            self.module.body.frozen_outputs(self.data.normalise(in_unit_range(part.to(self.compute.device))))
             for part in torch.split(images, 2 * self.recipe.batch_size)
         ]
         maps = [part[1] for part in parts if part[1] is not None]
@@ -178,7 +184,7 @@ def score_images(
     def score(images: Tensor) -> Tensor:
         return network.compare(compute.logits(network.embed, data.normalise(images)), classifiers).cpu()
 
-    return scores_by(score, network, split.images, compute, batch_size)
+    return score_in_batches(score, network, split.images, compute, batch_size)
 
 
 def calibrated(scores: Tensor, calibration: str) -> Tensor:

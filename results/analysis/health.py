@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 
 FINDING = "finding"  # the kind of the events that store findings
 
@@ -65,13 +65,13 @@ def findings(
     return severe or [*_chance(values, n_classes)] or [*_underfit(values), *_overfit(values)]
 
 
-def rose(losses: Sequence[float]) -> bool:
+def has_risen(losses: Sequence[float]) -> bool:
     """Return whether the last of the training losses, one per epoch, is clearly above the first."""
     return losses[-1] > RISE_RATIO * losses[0]
 
 
 def _rising(losses: Sequence[float], examined: Mapping[str, Any] | None) -> Iterator[Finding]:
-    if rose(losses):
+    if has_risen(losses):
         yield Finding("rising", f"the training loss rose from {losses[0]:.3g} to {losses[-1]:.3g}; {_cure(examined)}")
 
 
@@ -152,7 +152,7 @@ def _overfit(values: Mapping[str, list[float]]) -> Iterator[Finding]:
         )
 
 
-def findings_of(store: Reading, run: str | int, *, trial_id: int | None = None) -> dict[int, list[Finding]]:
+def findings_of(store: StoreReader, run: str | int, *, trial_id: int | None = None) -> dict[int, list[Finding]]:
     """Return the stored findings of all trials of a run, or of one trial, by trial id.
 
     Equal findings of a trial are returned once: a driver that was killed and resumed can store a finding twice.
@@ -166,6 +166,6 @@ def findings_of(store: Reading, run: str | int, *, trial_id: int | None = None) 
     return {trial: list(distinct) for trial, distinct in by_trial.items()}
 
 
-def details(problems: Iterable[Finding]) -> Iterator[dict[str, str]]:
+def event_details(problems: Iterable[Finding]) -> Iterator[dict[str, str]]:
     """Return an iterator over the details of the events that store ``problems``."""
     return ({FINDING: finding.kind, "reason": finding.said} for finding in problems)

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .atomic_file import whole
+from .atomic_file import atomic_write
 from .errors import RefusedError
 from .schema import check_uri
 from .writer import StoreWriter
 
 
-def path_of(folder: Path, uri: str) -> Path:
+def artifact_path(folder: Path, uri: str) -> Path:
     """Return the path of the artifact ``uri`` in ``folder``.
 
     Raises ``RefusedError`` if the path would be outside ``folder``, because of '..' or of a symbolic link. A database
@@ -45,21 +45,21 @@ def file_problem(path: Path, size: int, sha256: str, *, deep: bool = True) -> st
     return None
 
 
-def keep_file(store: StoreWriter, trial_id: int, kind: str, folder: Path, uri: str, content: bytes) -> None:
+def write_artifact(store: StoreWriter, trial_id: int, kind: str, folder: Path, uri: str, content: bytes) -> None:
     """Write an artifact file of a trial, and its row in the database. A file of the same name is replaced.
 
     The file is written before the row: if the process is killed in between, the database names no missing file.
     """
-    path = path_of(folder, uri)
+    path = artifact_path(folder, uri)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(content)
     store.add_artifact(trial_id, kind, uri, len(content), hashlib.sha256(content).hexdigest())
 
 
-def checked(folder: Path, artifact: Mapping[str, Any]) -> Path:
+def verified_path(folder: Path, artifact: Mapping[str, Any]) -> Path:
     """Return the path of a row of ``store.artifacts``; raise ``ValueError`` if its size or SHA-256 digest differs."""
-    path = path_of(folder, artifact["uri"])
+    path = artifact_path(folder, artifact["uri"])
     if (problem := file_problem(path, artifact["bytes"], artifact["sha256"])) is not None:
         raise ValueError(f"{path} {problem}; train the trial again, or restore the file from a copy")
     return path

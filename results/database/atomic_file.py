@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file to write; if the block raises nothing, the file replaces ``path``.
 
     If the process is killed before that, ``path`` is unchanged, and a temporary file remains whose name starts with

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .errors import NoStoreError, NotStorableError, StoreError, store_error
 from .schema import APPLICATION, SCHEMA_VERSION, enable_postgresql_partial_indexes, identity, meta, metadata
 from .sqlite_file import check_file, connect, make_file
-from .url import Place, place_of
+from .url import DatabaseLocation, parse_location
 
 CONNECT_TIMEOUT_S = 10  # how long a PostgreSQL server may take to accept a connection
 # Key of the PostgreSQL advisory lock under which the tables are created, so that of several processes that open an
@@ -18,12 +18,12 @@ CONNECT_TIMEOUT_S = 10  # how long a PostgreSQL server may take to accept a conn
 _CREATE_LOCK_KEY = 0x41724356
 
 
-def open_engine(url_or_path: str | Place, *, create: bool, read_only: bool) -> tuple[Engine, str]:
+def open_engine(url_or_path: str | DatabaseLocation, *, create: bool, read_only: bool) -> tuple[Engine, str]:
     """Return an engine for the results database at ``url_or_path``, and its name without the password.
 
     Raises ``StoreError`` if there is no results database, or if it has another schema version.
     """
-    location = place_of(url_or_path)
+    location = parse_location(url_or_path)
     if isinstance(location, Path) and create and not location.exists():
         make_file(location)
     engine = sqlite_engine(location, read_only) if isinstance(location, Path) else postgresql_engine(location)

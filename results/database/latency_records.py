@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 
 from . import schema, trial_statements
 from .lease import now
-from .reader import Reading
+from .reader import StoreReader
 from .rows import run_id_of
 from .writer import StoreWriter
 
@@ -56,7 +56,7 @@ class PredictionError:
 
 
 @dataclass(frozen=True)
-class Untrained:
+class CalibrationNetwork:
     """An untrained network that was measured to calibrate a latency predictor, with its costs and its measurement.
 
     ``measured`` has the entries of ``models.profiling.latency.Measurement``. ``predicted_ms`` comes from a predictor
@@ -76,7 +76,7 @@ def record_trial(
 ) -> None:
     """Record a latency measurement of a trial's network; its median becomes the trial's ``latency_ms``."""
     t = schema.trial.c
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         row = connection.execute(select(t.run_id, t.fingerprint).where(t.trial_id == trial_id)).first()
         if row is None:
             raise ValueError(f"no trial has the id {trial_id}; propose it first")
@@ -88,11 +88,11 @@ def record_trial(
 
 
 def record_calibration(
-    store: StoreWriter, run_id: int, networks: Sequence[Untrained], detail: Mapping[str, Any]
+    store: StoreWriter, run_id: int, networks: Sequence[CalibrationNetwork], detail: Mapping[str, Any]
 ) -> None:
     """Record the networks that a run's predictor was fitted on, and the predictor as an event, in one transaction."""
     event = {"run_id": run_id, "level": "info", "kind": CALIBRATED, "detail": dict(detail), "at": now()}
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         for network in networks:
             trial_statements.add_architecture(
                 connection, network.fingerprint, network.architecture, network.cost, network.layers
@@ -102,15 +102,15 @@ def record_calibration(
         connection.execute(insert(schema.event).values(**event))
 
 
-def calibration(store: Reading, run: str | int) -> dict[str, Any] | None:
+def calibration(store: StoreReader, run: str | int) -> dict[str, Any] | None:
     """Return the run's predictor as :func:`record_calibration` recorded it last, or None if there is none."""
     events = store.events(run, CALIBRATED)
     return dict(events[-1]["detail"]) if events else None
 
 
-def measurements(store: Reading, run: str | int, *, trial_id: int | None = None) -> list[LatencyRecord]:
+def measurements(store: StoreReader, run: str | int, *, trial_id: int | None = None) -> list[LatencyRecord]:
     """Return the measurements of a run, or of one of its trials, oldest first."""
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         query = select(schema.measurement).where(_m.run_id == run_id_of(connection, run))
         if trial_id is not None:
             query = query.where(_m.trial_id == trial_id)

@@ -109,8 +109,8 @@ def _differ(one: object, other: object) -> bool:
     return None not in (one, other) and one != other
 
 
-def _is_running(pid: int, start_ticks: int | None) -> bool:
-    """Return whether process ``pid`` runs and started at ``start_ticks``, if that is known."""
+def _is_running(pid: int, recorded_ticks: int | None) -> bool:
+    """Return whether process ``pid`` runs and started at ``recorded_ticks``, if that is known."""
     try:
         os.kill(pid, 0)  # signal 0 sends nothing; it only checks that the process exists
     except ProcessLookupError:
@@ -120,11 +120,11 @@ def _is_running(pid: int, start_ticks: int | None) -> bool:
     if not Path("/proc/self/stat").exists():
         return True  # without /proc the start time is not available
     # A reused process id has another start time.
-    ticks = started(pid)
-    return ticks is not None and start_ticks in (ticks, None)
+    ticks = start_ticks(pid)
+    return ticks is not None and recorded_ticks in (ticks, None)
 
 
-def started(pid: int) -> int | None:
+def start_ticks(pid: int) -> int | None:
     """Return the start time of a process in clock ticks since boot; None if it has ended or /proc is not available.
 
     A zombie (a process that was killed and whose parent has not waited for it) counts as ended, although its id is
@@ -148,7 +148,7 @@ def this_process() -> dict[str, Any]:
         "host": platform.node(),
         "pid": os.getpid(),
         "boot_id": _boot_id(),
-        "process_started": started(os.getpid()),
+        "process_started": start_ticks(os.getpid()),
         "pid_namespace": _pid_namespace(),
     }
 

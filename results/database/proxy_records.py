@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 
 from . import schema, trial_statements
 from .lease import now
-from .reader import Reading
+from .reader import StoreReader
 from .records import Trial, TrialState
 from .rows import run_id_of, upsert
 from .writer import StoreWriter
@@ -16,11 +16,11 @@ from .writer import StoreWriter
 _p = schema.proxy_score.c
 COST_PROXIES = ("params", "macs")  # proxies that every trial has, because its costs are known
 WARMED_UP = "warmed_up"  # kind of the event that holds the candidates that a run selected
-LEAST = 3  # trials that a rank correlation needs
+MIN_TRIALS_FOR_CORRELATION = 3  # trials that a rank correlation needs
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredArchitecture:
     """An untrained network, its costs, and for each proxy its score or the reason why it has none."""
 
     architecture: Mapping[str, Any]
@@ -45,12 +45,12 @@ class RankCorrelation:
 
 def record_scores(store: StoreWriter, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
     """Record, for an architecture in the database, each proxy's score or the reason why it has none."""
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         _write(connection, run_id, fingerprint, scores)
 
 
 def record_warm_up(
-    store: StoreWriter, run_id: int, proxy: str, candidates: Sequence[Scored], train: int
+    store: StoreWriter, run_id: int, proxy: str, candidates: Sequence[ScoredArchitecture], train: int
 ) -> list[dict[str, Any]]:
     """Record the candidates of a run's warm-up with their scores, and select the ``train`` best, in one transaction.
 
@@ -66,7 +66,7 @@ def record_warm_up(
         "chosen": [candidate.fingerprint for candidate in selected],
     }
     event = {"run_id": run_id, "level": "info", "kind": WARMED_UP, "detail": detail, "at": now()}
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         for candidate in candidates:
             trial_statements.add_architecture(
                 connection, candidate.fingerprint, candidate.architecture, candidate.cost, candidate.layers
@@ -76,14 +76,14 @@ def record_warm_up(
     return [dict(candidate.architecture) for candidate in selected]
 
 
-def warmed_up(store: Reading, run: str | int) -> list[dict[str, Any]] | None:
+def selected_candidates(store: StoreReader, run: str | int) -> list[dict[str, Any]] | None:
     """Return the architectures that :func:`record_warm_up` selected, or None if the run had no warm-up yet."""
     a = schema.architecture.c
     events = store.events(run, WARMED_UP)
     if not events:
         return None
     selected = events[-1]["detail"]["chosen"]
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         rows = connection.execute(select(a.fingerprint, a.json).where(a.fingerprint.in_(selected)))
         architectures = {row.fingerprint: row.json for row in rows}
     # The event holds the order of the scores, which the rows of the database do not have.
@@ -102,34 +102,34 @@ def _value(score: float | str) -> dict[str, float | str | None]:
     return {"value": None if missing else score, "reason": score if missing else None}
 
 
-def scores(store: Reading, run: str | int, name: str) -> dict[str, float | None]:
+def scores(store: StoreReader, run: str | int, name: str) -> dict[str, float | None]:
     """Return the score by the proxy ``name`` of each architecture of the run, by fingerprint; None if it has no score.
 
     >>> scores(store, "digits", "synflow")  # doctest: +SKIP
     {'3f2a...': 61.2, '9c01...': None}
     """
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         run_id = run_id_of(connection, run)
         rows = connection.execute(select(_p.fingerprint, _p.value).where(_p.run_id == run_id, _p.name == name))
         return {row.fingerprint: row.value for row in rows}
 
 
-def scores_of(store: Reading, run: str | int, fingerprint: str) -> dict[str, float | str]:
+def scores_of(store: StoreReader, run: str | int, fingerprint: str) -> dict[str, float | str]:
     """Return each proxy's score of one architecture, or the reason why it has none."""
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         where = (_p.run_id == run_id_of(connection, run), _p.fingerprint == fingerprint)
         rows = connection.execute(select(_p.name, _p.value, _p.reason).where(*where).order_by(_p.name))
         return {row.name: row.reason if row.value is None else row.value for row in rows}
 
 
-def rank_correlations(store: Reading, run: str | int, trials: Sequence[Trial]) -> list[RankCorrelation]:
+def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[Trial]) -> list[RankCorrelation]:
     """Return the rank correlation of each proxy of the run with the validation accuracy of the completed ``trials``.
 
     Parameters and multiply-accumulates (MACs) come first: they are the baselines that need no computation.
     """
     # Trials that were stopped early are left out: their accuracies are of different numbers of epochs.
     completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         query = select(_p.name).where(_p.run_id == run_id_of(connection, run)).distinct().order_by(_p.name)
         names = [name for name in connection.scalars(query) if name not in COST_PROXIES]
     correlations = [
@@ -147,7 +147,7 @@ def _correlation(name: str, trials: Sequence[Trial], values: Sequence[float | No
 
     pairs = [(score, trial.val_accuracy) for score, trial in zip(values, trials, strict=True) if score is not None]
     # If all scores or all accuracies are equal, a rank correlation is not defined.
-    if len(pairs) < LEAST or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
+    if len(pairs) < MIN_TRIALS_FOR_CORRELATION or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
         return RankCorrelation(name, len(pairs), None, None)
     ranked, accuracies = zip(*pairs, strict=True)
     spearman, kendall = spearmanr(ranked, accuracies).statistic, kendalltau(ranked, accuracies).statistic

@@ -20,7 +20,7 @@ _EMPTY_HISTORY = History()
 T = TypeVar("T")
 
 
-class Reading:
+class StoreReader:
     """Queries of a results database. Each query is one read transaction and never waits for a writer.
 
     The argument ``run`` is a run's name or its id. An unknown run raises ``ValueError`` with the most similar name.
@@ -39,16 +39,16 @@ class Reading:
         self.engine.dispose()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def read_transaction(self) -> Iterator[Connection]:
         """Yield a connection in a transaction that only reads."""
         with self._transaction(self._read_engine) as connection:
             yield connection
 
-    def ask(self, operation: Callable[[Connection], T]) -> T:
+    def run_read(self, operation: Callable[[Connection], T]) -> T:
         """Run ``operation`` in a read transaction and return its result; run it again if the connection was lost."""
 
         def attempt() -> T:
-            with self.reading() as connection:
+            with self.read_transaction() as connection:
                 return operation(connection)
 
         return self.retry.call(attempt)
@@ -56,7 +56,7 @@ class Reading:
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         """Yield a connection in a new transaction; wait for the server while it cannot be reached."""
-        # Only the connection is retried, because the block of a ``with`` statement cannot run twice; see ``ask``.
+        # Only the connection is retried, because the block of a ``with`` statement cannot run twice; see ``run_read``.
         with self._translated(), self.retry.call(partial(self._connect, engine)) as connection, connection.begin():
             yield connection
 
@@ -80,15 +80,17 @@ class Reading:
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, oldest first."""
-        return self.ask(runs_of)
+        return self.run_read(runs_of)
 
     def run(self, run: str | int) -> RunRecord:
         """Return the run of this name or id."""
-        return self.ask(lambda connection: runs_of(connection, schema.run.c.run_id == run_id_of(connection, run))[0])
+        return self.run_read(
+            lambda connection: runs_of(connection, schema.run.c.run_id == run_id_of(connection, run))[0]
+        )
 
     def trial(self, trial_id: int) -> Trial:
         """Return the trial of this id; raise ``ValueError`` if there is none."""
-        trials = self.ask(lambda connection: trials_of(connection, TRIALS.where(_t.trial_id == trial_id)))
+        trials = self.run_read(lambda connection: trials_of(connection, TRIALS.where(_t.trial_id == trial_id)))
         if not trials:
             raise ValueError(f"no trial has the id {trial_id}; list the trials with: archsieve results list")
         return trials[0]
@@ -105,7 +107,7 @@ class Reading:
         def select_trials(connection: Connection) -> list[Trial]:
             return trials_of(connection, query if run is None else query.where(_t.run_id == run_id_of(connection, run)))
 
-        return self.ask(select_trials)
+        return self.run_read(select_trials)
 
     def trained(self, fingerprint: str, dataset_hash: str) -> list[Trial]:
         """Return the completed trials of this architecture on this dataset, in any run, oldest first.
@@ -115,7 +117,7 @@ class Reading:
         query = TRIALS.where(_t.fingerprint == fingerprint, _t.state == TrialState.COMPLETED.value)
         query = query.where(_t.source_trial_id.is_(None), _t.val_accuracy.is_not(None))
         query = query.where(schema.run.c.dataset_hash == dataset_hash).order_by(_t.trial_id)
-        return self.ask(lambda connection: trials_of(connection, query))
+        return self.run_read(lambda connection: trials_of(connection, query))
 
     def history(self, run: str | int, since: History = _EMPTY_HISTORY) -> History:
         """Return all trials of one run: the input of a searcher.
@@ -132,7 +134,7 @@ class Reading:
                 query = query.where(or_(_t.number > since.trials[-1].number, _t.trial_id.in_(unfinished)))
             return trials_of(connection, query)
 
-        return History(tuple(sorted([*since.ended, *self.ask(select_changed)], key=lambda trial: trial.number)))
+        return History(tuple(sorted([*since.ended, *self.run_read(select_changed)], key=lambda trial: trial.number)))
 
     def curve(self, trial_id: int) -> dict[str, list[tuple[int, float]]]:
         """Return pairs ``(step, value)`` by metric name, ordered by step; values may be NaN or infinite."""
@@ -176,11 +178,11 @@ class Reading:
         return self._dicts(select(schema.artifact).where(c.trial_id == trial_id).order_by(c.artifact_id))
 
     def _dicts_of_run(self, table: Any, order: Any, run: str | int, *conditions: Any) -> list[dict[str, Any]]:
-        run_id = self.ask(lambda connection: run_id_of(connection, run))
+        run_id = self.run_read(lambda connection: run_id_of(connection, run))
         return self._dicts(select(table).where(table.c.run_id == run_id, *conditions).order_by(order))
 
     def _dicts(self, query: Any) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in self._rows(query)]
 
     def _rows(self, query: Any) -> Sequence[Row[Any]]:
-        return self.ask(lambda connection: connection.execute(query).all())
+        return self.run_read(lambda connection: connection.execute(query).all())

@@ -14,7 +14,7 @@ from ...spaces.parameters.lookup import unknown
 OWN_COSTS = ("params", "macs", "activations")  # costs that depend on the architecture alone
 COSTS = (*OWN_COSTS, "memory_bytes")  # the memory in training depends on the batch size too
 IMPORTED = "imported_from"  # key in the settings of a run that another tool made; such settings are no search file
-FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
+FINAL_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 
 
 class TrialState(StrEnum):
@@ -159,7 +159,9 @@ class History:
         the latency is known only after the measurement.
         """
         limits = budget or Budget()
-        candidates = (t for t in self.finished if t.val_accuracy is not None and limits.in_time(t.latency_ms))
+        candidates = (
+            t for t in self.finished if t.val_accuracy is not None and limits.meets_latency_limit(t.latency_ms)
+        )
         return min(candidates, key=rank, default=None)
 
 

@@ -94,7 +94,7 @@ def dataset_of(row: Row[Any]) -> DatasetRecord:
     return DatasetRecord.of(dict(row._mapping))
 
 
-def stored(value: float) -> dict[str, float | str | None]:
+def encode_metric(value: float) -> dict[str, float | str | None]:
     """Return the columns ``value`` and ``special`` of a metric.
 
     NaN and infinite values are stored as a name in ``special``, because SQLite would turn NaN into NULL and PostgreSQL
@@ -107,7 +107,7 @@ def stored(value: float) -> dict[str, float | str | None]:
 
 
 def decode_metric(value: float | None, special: str | None) -> float:
-    """Return the value of a metric from its two columns: the inverse of :func:`stored`."""
+    """Return the value of a metric from its two columns: the inverse of :func:`encode_metric`."""
     return _SPECIALS[special] if special is not None else float(value)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from .records import DatasetRecord, RunStatus
 from .rows import dataset_row, upsert
 from .run_name import check_run_name, free_name
 from .sqlite_file import OpenFile
-from .url import Place
+from .url import DatabaseLocation
 from .writer import StoreWriter
 
 log = logging.getLogger("archsieve")
@@ -27,7 +27,7 @@ _r = schema.run.c
 T = TypeVar("T")
 
 
-def open_store(url_or_path: str | Place, *, create: bool = False, read_only: bool = False) -> "Store":
+def open_store(url_or_path: str | DatabaseLocation, *, create: bool = False, read_only: bool = False) -> "Store":
     """Open the store at a path, ``sqlite:///PATH`` or ``postgresql://USER@HOST/NAME``.
 
     Use the store in a ``with`` statement, or close it. A missing file is created only if ``create``. Raises
@@ -123,7 +123,7 @@ class Store(StoreWriter):
         heartbeat: datetime | None = None
         deadline = time.monotonic() + WATCH_S
         while True:
-            row = self.ask(lambda connection: lease.holder(connection, run_id))
+            row = self.run_read(lambda connection: lease.holder(connection, run_id))
             if row is None or lease.is_alive(row, asker) is not None or heartbeat not in (None, row.heartbeat_at):
                 return None
             if heartbeat is None:
@@ -140,7 +140,7 @@ class Store(StoreWriter):
                 return heartbeat
             time.sleep(1)
 
-    def forget_unbegun(self, run_id: int) -> bool:
+    def delete_empty_run(self, run_id: int) -> bool:
         """Delete a run without results, so that its name is free again; return whether it was deleted.
 
         A run that has a trial, a measurement or a proxy score is not deleted, nor one that a process drives.

@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from .reader import Reading
+from .reader import StoreReader
 
 LR_FOUND = "lr_found"  # kind of the event that holds the learning rate of lr = "auto", with all tries
 AUGMENTATION = "augmentation_cost"  # kind of the event that holds how long the augmentation of a batch takes
 
 
-def lrs_found(store: Reading, run: str | int, trial_id: int) -> list[dict[str, Any]]:
+def lrs_found(store: StoreReader, run: str | int, trial_id: int) -> list[dict[str, Any]]:
     """Return the results of ``lr = "auto"`` in a trial, one per fold: the chosen ``lr`` and all ``tries``."""
     return _details(store, run, trial_id, LR_FOUND)
 
 
-def augmentation_cost(store: Reading, run: str | int, trial_id: int) -> dict[str, Any] | None:
+def augmentation_cost(store: StoreReader, run: str | int, trial_id: int) -> dict[str, Any] | None:
     """Return the last measured ``batch_ms`` of a batch of ``batch_size`` on ``device``; None without augmentation."""
     details = _details(store, run, trial_id, AUGMENTATION)
     return details[-1] if details else None
 
 
-def _details(store: Reading, run: str | int, trial_id: int, kind: str) -> list[dict[str, Any]]:
+def _details(store: StoreReader, run: str | int, trial_id: int, kind: str) -> list[dict[str, Any]]:
     return [event["detail"] for event in store.events(run, kind, trial_id=trial_id)]

@@ -11,8 +11,8 @@ from ...spaces.parameters.lookup import unknown
 from . import schema
 from .fast_sqlite import AnyConnection
 from .lease import lock_run, now
-from .records import COSTS, FIGURES, FailKind, TrialState
-from .rows import stored, upsert
+from .records import COSTS, FINAL_METRICS, FailKind, TrialState
+from .rows import encode_metric, upsert
 
 _EPOCH_COUNTS = ("epochs_done", "best_epoch")
 _t, _a = schema.trial.c, schema.attempt.c
@@ -98,7 +98,7 @@ def reuse_result(connection: Connection, trial_id: int, source_id: int) -> None:
         select(schema.trial, schema.run.c.name).join(schema.run).where(_t.trial_id == source_id)
     )
     row = source.mappings().one()
-    result = {name: row[name] for name in ("seed", "device", "epochs_done", "best_epoch", *FIGURES)}
+    result = {name: row[name] for name in ("seed", "device", "epochs_done", "best_epoch", *FINAL_METRICS)}
     # Nothing is trained: the trial starts and ends now, and its duration is 0 s.
     at = now()
     _update_trial(
@@ -197,7 +197,9 @@ def record(
     """Write the metrics of one epoch, and the heartbeat of its attempt if ``beat``; earlier metrics are replaced."""
     if not connection.execute(_ADVANCE_EPOCHS_DONE, {"where_id": trial_id, "epoch": epoch}).rowcount:
         raise _unknown_trial(trial_id)
-    rows = [{"trial_id": trial_id, "name": name, "step": epoch, **stored(value)} for name, value in metrics.items()]
+    rows = [
+        {"trial_id": trial_id, "name": name, "step": epoch, **encode_metric(value)} for name, value in metrics.items()
+    ]
     upsert(connection, schema.metric, rows, update=("value", "special"))
     if beat:
         connection.execute(_UPDATE_HEARTBEAT, {"where_id": trial_id, "heartbeat": now()})
@@ -261,8 +263,8 @@ def _summary_columns(summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for name, value in summary.items():
-        if name not in _EPOCH_COUNTS + FIGURES:
-            raise ValueError(unknown("summary key", name, _EPOCH_COUNTS + FIGURES))
+        if name not in _EPOCH_COUNTS + FINAL_METRICS:
+            raise ValueError(unknown("summary key", name, _EPOCH_COUNTS + FINAL_METRICS))
         finite = value is not None and math.isfinite(value)
         if finite and name.endswith("_accuracy") and not 0 <= value <= 1:
             raise ValueError(f"{name} must be a fraction in [0, 1], but got {value}; divide percentages by 100")

@@ -8,14 +8,14 @@ from sqlalchemy.exc import ArgumentError
 
 from .errors import StoreError
 
-Place = Path | URL
+DatabaseLocation = Path | URL
 # psycopg 3; SQLAlchemy's default for postgresql:// is psycopg2.
 _DRIVER = "postgresql+psycopg"
 # The password between ':' and the last '@' of a URL, or the value of a parameter whose name ends with "password".
 _PASSWORD = re.compile(r"(?<=://)([^:/?#\s]*):\S*@|(?<=[?&;\s])([^=&;?\s]*password)=[^&;\s]*", re.IGNORECASE)
 
 
-def place_of(url_or_path: str | Place) -> Place:
+def parse_location(url_or_path: str | DatabaseLocation) -> DatabaseLocation:
     """Return the path of an SQLite file, or the URL of a PostgreSQL database.
 
     ``sqlite:///PATH`` becomes the path. The text and the ``repr`` of the URL hide its password. Raises ``StoreError``
@@ -40,7 +40,7 @@ def place_of(url_or_path: str | Place) -> Place:
     return _check_password_hidden(url)
 
 
-def _url(text: str | Place) -> URL:
+def _url(text: str | DatabaseLocation) -> URL:
     try:
         return make_url(text if isinstance(text, URL) else str(text))
     except (ArgumentError, ValueError):
@@ -67,6 +67,6 @@ def _check_password_hidden(url: URL) -> URL:
     return url
 
 
-def masked(text: str) -> str:
+def mask_passwords(text: str) -> str:
     """Return ``text`` with ``***`` in place of the password of each URL in it."""
     return _PASSWORD.sub(lambda match: f"{match[1]}:***@" if match[1] is not None else f"{match[2]}=***", text)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, insert
 from . import lease, schema, trial_statements
 from .errors import StoreError, store_error
 from .fast_sqlite import AnyConnection, RawWriter
-from .reader import Reading
+from .reader import StoreReader
 from .records import COSTS, FailKind, Trial, TrialState
 from .rows import TRIAL, trials_of, upsert
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 HEARTBEAT_INTERVAL_S = 1.0
 
 
-class StoreWriter(Reading):
+class StoreWriter(StoreReader):
     """Writes trials. Each write is one transaction, and repeating a write changes nothing.
 
     The states of a trial are queued -> running -> completed, stopped early or failed. An interrupted trial may start
@@ -40,7 +40,7 @@ class StoreWriter(Reading):
         super().close()
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def write_transaction(self) -> Iterator[Connection]:
         """Yield a connection in a transaction with the write lock; roll back if the block raises."""
         self._check_writable()
         start = time.monotonic()
@@ -61,7 +61,7 @@ class StoreWriter(Reading):
         """
 
         def attempt() -> T:
-            with self.writing() as connection:
+            with self.write_transaction() as connection:
                 return operation(connection)
 
         return self.retry.call(attempt)

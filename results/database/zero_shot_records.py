@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .reader import Reading
+from .reader import StoreReader
 from .records import Trial
 
 TESTED = "zero_shot_tested"  # kind of the event that holds the table of test results
@@ -11,28 +11,28 @@ NOT_TESTED = "zero_shot_not_tested"  # kind of the event that holds the reason w
 EXPLAINED = "zero_shot_explained"  # kind of the event that holds the words and images that explain the model
 MODEL = "zero-shot-model"  # kind of the artifact that holds the final model
 
-OF_ZERO_SHOT = ("val_roc_auc", "val_h", "gamma")  # further metrics of each epoch of a zero-shot trial
+ZERO_SHOT_METRICS = ("val_roc_auc", "val_h", "gamma")  # further metrics of each epoch of a zero-shot trial
 CALIBRATED_H = "calibrated H on validation classes"
-SELECTED_BY = (
+SELECTION_NOTE = (
     "val_accuracy of a zero-shot trial is H = 2us/(u+s) at the best calibration on the validation classes, which are "
     "not used in training. u and s are per-class top-1 accuracies on images of validation classes and of training "
     "classes; the labels are all classes of both kinds. val_h is H without calibration. val_roc_auc is the mean over "
     "the validation classes; its negatives are images of the other validation classes."
 )
-MEASURES = (
+METRIC_NOTES = (
     "Negatives of roc_unseen and pr_unseen are test images of the other unseen classes; negatives of roc_seen and "
     "pr_seen are test images of the other seen classes. roc_mean and pr_mean weight the two by their numbers of "
     "classes. The labels of top1_unseen are the unseen classes; the labels of u, s and all H are all classes, seen and "
     "unseen. Accuracies are means over classes. h_calibrated subtracts from the scores of seen classes the value that "
     "was best on the validation classes. ausuc is the exact area under the curve of s over u."
 )
-SHOWN = (
+TABLE_COLUMNS = (
     *("roc_unseen", "roc_seen", "roc_mean", "pr_unseen", "pr_seen", "pr_mean"),
     *("top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"),
 )
 
 
-def table_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
+def latest_test_table(store: StoreReader, run: str | int) -> Mapping[str, Any] | None:
     """Return the latest test table of the run, or None if there is none.
 
     It names the tested trial and has a row for this trial and for each baseline.
@@ -40,19 +40,19 @@ def table_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
     return _latest(store, run, TESTED)
 
 
-def why_not_tested(store: Reading, run: str | int) -> str | None:
+def failed_test_reason(store: StoreReader, run: str | int) -> str | None:
     """Return why the latest test of the chosen trial failed, or None if no test has failed."""
     failure = _latest(store, run, NOT_TESTED)
     return None if failure is None else f"trial {failure['trial']} could not be tested: {failure['reason']}"
 
 
-def settled(store: Reading, run: str | int, trial: Trial) -> bool:
+def is_tested(store: StoreReader, run: str | int, trial: Trial) -> bool:
     """Return whether ``trial`` is the subject of the latest test table of the run, or of its latest failed test."""
     tests = (_latest(store, run, kind) for kind in (TESTED, NOT_TESTED))
     return any(test is not None and test["trial"] == trial.trial for test in tests)
 
 
-def explanation_of(store: Reading, run: str | int) -> Mapping[str, Any] | None:
+def latest_explanation(store: StoreReader, run: str | int) -> Mapping[str, Any] | None:
     """Return the latest explanation of the run's chosen model, or None if there is none."""
     return _latest(store, run, EXPLAINED)
 
@@ -68,6 +68,6 @@ def selected_by(trial: Trial) -> str:
     return CALIBRATED_H if is_zero_shot(trial) else "validation accuracy"
 
 
-def _latest(store: Reading, run: str | int, kind: str) -> Mapping[str, Any] | None:
+def _latest(store: StoreReader, run: str | int, kind: str) -> Mapping[str, Any] | None:
     events = store.events(run, kind)
     return events[-1]["detail"] if events else None

@@ -9,22 +9,22 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from ..database.atomic_file import whole
+from ..database.atomic_file import atomic_write
 from ..database.errors import StoreError
 from ..database.sqlite_file import check_file, connect
-from ..database.url import Place, place_of
+from ..database.url import DatabaseLocation, parse_location
 
 BACKUP_FOLDER = Path("runs")  # where backups of a server are written by default
 
 
-def back_up(url_or_path: str | Place, target: Path | None = None) -> Path:
+def back_up(url_or_path: str | DatabaseLocation, target: Path | None = None) -> Path:
     """Copy the database to ``target`` and return the path of the copy.
 
     By default, the copy of a file is next to it, with the time in its name. The copy is checked before it gets its
     name. A PostgreSQL database is copied by :func:`dump`. Raises ``StoreError`` if ``target`` exists or if the copy
     fails.
     """
-    path = place_of(url_or_path)
+    path = parse_location(url_or_path)
     if not isinstance(path, Path):
         return dump(path, target)
     check_file(path)
@@ -33,7 +33,7 @@ def back_up(url_or_path: str | Place, target: Path | None = None) -> Path:
         raise StoreError(f"a backup overwrites nothing, but {target} exists; use another name, or remove the file")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with whole(target) as draft:
+        with atomic_write(target) as draft:
             _copy(path, draft)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be copied to {target}: {error}; the original was not changed") from error
@@ -63,7 +63,7 @@ def dump(url: URL, target: Path | None = None) -> Path:
     password = {"PGPASSWORD": url.password} if isinstance(url.password, str) else {}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with whole(target) as draft:
+        with atomic_write(target) as draft:
             command = ["pg_dump", "--format=custom", f"--file={draft}", f"--dbname={address}"]
             subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **password})
     except FileNotFoundError:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from ..database import lease, schema
-from ..database.artifacts import file_problem, path_of
+from ..database.artifacts import artifact_path, file_problem
 from ..database.errors import RefusedError
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import FINISHED, IMPORTED, OWN_COSTS, RunStatus, TrialState
 
 ACCURACY = "val_accuracy"
@@ -29,7 +29,7 @@ _t, _a, _m, _r = schema.trial.c, schema.attempt.c, schema.metric.c, schema.run.c
 _HAS_RESULT = and_(_t.state.in_(sorted(state.value for state in FINISHED)), _t.epochs_done > 0)
 
 
-class Broken(NamedTuple):
+class Violation(NamedTuple):
     """A violated invariant: its key in ``INVARIANTS``, the run's name, and a message with the values and a fix."""
 
     invariant: str
@@ -37,14 +37,14 @@ class Broken(NamedTuple):
     said: str
 
 
-def check_store(store: Reading, folder: Path | None, *, deep: bool = False) -> list[Broken]:
+def check_store(store: StoreReader, folder: Path | None, *, deep: bool = False) -> list[Violation]:
     """Return all violations of the invariants in ``store``.
 
     ``folder`` contains the artifact files; they are not checked if it is None, and their content is read only if
     ``deep``. ``deep`` also makes SQLite check every row.
     """
-    with store.reading() as connection:
-        violations = [Broken("file", "", message) for message in _damage(connection, deep)]
+    with store.read_transaction() as connection:
+        violations = [Violation("file", "", message) for message in _damage(connection, deep)]
         if violations:
             return violations  # the rows of a damaged file are not reliable, so the other checks would mislead
         checks = (
@@ -70,15 +70,17 @@ def _damage(connection: Connection, deep: bool) -> Iterator[str]:
         yield f"row {row} of {table} refers to a missing row; restore a backup (archsieve db backup makes them)"
 
 
-def _check_numbers(connection: Connection) -> Iterator[Broken]:
+def _check_numbers(connection: Connection) -> Iterator[Violation]:
     """Check I1. A unique constraint of the table prevents duplicates, so count, minimum and maximum are sufficient."""
     query = select(_r.name, func.count(), func.min(_t.number), func.max(_t.number)).join(schema.trial)
     for run, count, first, last in connection.execute(query.group_by(_r.name)):
         if (first, last) != (0, count - 1):
-            yield Broken("I1", run, f"{count} trials are numbered from {first} to {last}; export the remaining trials")
+            yield Violation(
+                "I1", run, f"{count} trials are numbered from {first} to {last}; export the remaining trials"
+            )
 
 
-def _check_trained_again(connection: Connection) -> Iterator[Broken]:
+def _check_trained_again(connection: Connection) -> Iterator[Violation]:
     """Check I2: a completed trial has one completed attempt, and no attempt that started after its end."""
     is_completed = _t.state == TrialState.COMPLETED.value
     completed = func.count().filter(_a.outcome == TrialState.COMPLETED.value)
@@ -86,18 +88,18 @@ def _check_trained_again(connection: Connection) -> Iterator[Broken]:
     joined = select(_r.name, _t.trial_id, completed, later).join_from(schema.run, schema.trial).join(schema.attempt)
     query = joined.where(is_completed).group_by(_r.name, _t.trial_id).having(or_(completed > 1, later > 0))
     for run, trial, times, after in connection.execute(query):
-        yield Broken("I2", run, f"trial {trial} completed {times} times and was started {after} times after its end")
+        yield Violation("I2", run, f"trial {trial} completed {times} times and was started {after} times after its end")
 
 
-def _check_open_attempts(connection: Connection) -> Iterator[Broken]:
+def _check_open_attempts(connection: Connection) -> Iterator[Violation]:
     """Check I2: a trial that has ended has no open attempt."""
     final = _t.state.in_([state.value for state in TrialState if state.final])
     query = select(_r.name, _t.trial_id).join_from(schema.run, schema.trial).join(schema.attempt)
     for run, trial in connection.execute(query.where(final, _a.ended_at.is_(None)).distinct()):
-        yield Broken("I2", run, f"trial {trial} has ended, but one of its attempts is open; do not use its times")
+        yield Violation("I2", run, f"trial {trial} has ended, but one of its attempts is open; do not use its times")
 
 
-def _check_drivers(connection: Connection) -> Iterator[Broken]:
+def _check_drivers(connection: Connection) -> Iterator[Violation]:
     """Check I3. A driver on another machine counts as alive unless it is known to be dead (see ``lease.is_alive``)."""
     # pid None: the check may run in the process that drives the run, and that driver is alive.
     asker = {**lease.this_process(), "pid": None}
@@ -110,12 +112,12 @@ def _check_drivers(connection: Connection) -> Iterator[Broken]:
         holder = lease.holder(connection, run_id)
         if holder is None or lease.is_alive(holder, asker) is False:
             driver = "no process" if holder is None else f"process {holder.pid} on {holder.host}, which has ended"
-            yield Broken(
+            yield Violation(
                 "I3", run, f"the run and {count} trials are running, driven by {driver}; use: archsieve resume {run}"
             )
 
 
-def _check_epochs(connection: Connection) -> Iterator[Broken]:
+def _check_epochs(connection: Connection) -> Iterator[Violation]:
     """Check I4 without the checkpoints: each curve has the steps 1, 2, ... up to ``epochs_done``."""
     curves = (
         select(_m.trial_id, _m.name, func.count().label("n"), func.min(_m.step).label("first"))
@@ -130,18 +132,20 @@ def _check_epochs(connection: Connection) -> Iterator[Broken]:
     query = select(_r.name, _t.trial_id, c.name, c.n, c.first, c.last, _t.epochs_done)
     joined = query.join_from(schema.run, schema.trial).join(curves, c.trial_id == _t.trial_id)
     for run, trial, name, n, first, last, done in connection.execute(joined.where(wrong)):
-        yield Broken("I4", run, f"trial {trial} has {n} epochs of {name}, from {first} to {last}, and {done} are done")
+        yield Violation(
+            "I4", run, f"trial {trial} has {n} epochs of {name}, from {first} to {last}, and {done} are done"
+        )
 
 
-def _check_missing_curves(connection: Connection) -> Iterator[Broken]:
+def _check_missing_curves(connection: Connection) -> Iterator[Violation]:
     """Check I4: a trial with completed epochs has recorded metrics."""
     has_curve = exists().where(_m.trial_id == _t.trial_id, _m.name == ACCURACY)
     query = select(_r.name, _t.trial_id, _t.epochs_done).join_from(schema.run, schema.trial)
     for run, trial, done in connection.execute(query.where(_HAS_RESULT, ~has_curve)):
-        yield Broken("I4", run, f"trial {trial} has completed {done} epochs, but has no {ACCURACY} of them")
+        yield Violation("I4", run, f"trial {trial} has completed {done} epochs, but has no {ACCURACY} of them")
 
 
-def _check_results(connection: Connection) -> Iterator[Broken]:
+def _check_results(connection: Connection) -> Iterator[Violation]:
     """Check I4: the result of a trial is that of its best epoch.
 
     Imported runs are skipped, because the other tool defined their results.
@@ -158,10 +162,10 @@ def _check_results(connection: Connection) -> Iterator[Broken]:
     for run, config, trial, accuracy, best, value in connection.execute(query):
         if IMPORTED not in config:
             message = f"trial {trial} has {ACCURACY} {accuracy}, but its best epoch, {best}, has {value}"
-            yield Broken("I4", run, f"{message}; do not use its metrics")
+            yield Violation("I4", run, f"{message}; do not use its metrics")
 
 
-def _check_costs(connection: Connection) -> Iterator[Broken]:
+def _check_costs(connection: Connection) -> Iterator[Violation]:
     """Check I6: a trial has the costs of its architecture."""
     architecture = schema.architecture.c
     # memory_bytes is not compared, because it depends on the batch size too.
@@ -169,19 +173,19 @@ def _check_costs(connection: Connection) -> Iterator[Broken]:
     query = select(_r.name, _t.trial_id).join_from(schema.run, schema.trial)
     joined = query.join(schema.architecture, architecture.fingerprint == _t.fingerprint)
     for run, trial in connection.execute(joined.where(differ)):
-        yield Broken("I6", run, f"trial {trial} has other costs than its architecture; restore a backup")
+        yield Violation("I6", run, f"trial {trial} has other costs than its architecture; restore a backup")
 
 
-def _check_artifacts(connection: Connection, folder: Path, deep: bool) -> Iterator[Broken]:
+def _check_artifacts(connection: Connection, folder: Path, deep: bool) -> Iterator[Violation]:
     """Check I5 for the recorded files: each exists, with the recorded size and, if ``deep``, SHA-256 digest."""
     c = schema.artifact.c
     query = select(_r.name, _t.trial_id, c.uri, c.bytes, c.sha256).join_from(schema.run, schema.trial)
     for run, trial, uri, size, digest in connection.execute(query.join(schema.artifact)):
         try:
-            problem = file_problem(path_of(folder, uri), size, digest, deep=deep)
+            problem = file_problem(artifact_path(folder, uri), size, digest, deep=deep)
         except RefusedError as error:
-            yield Broken("I5", run, f"trial {trial}: {error}")
+            yield Violation("I5", run, f"trial {trial}: {error}")
             continue
         if problem:
             message = f"{folder / uri} of trial {trial} {problem}"
-            yield Broken("I5", run, f"{message}; train the trial again, or restore the file from a copy")
+            yield Violation("I5", run, f"{message}; train the trial again, or restore the file from a copy")

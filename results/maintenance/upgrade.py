@@ -12,12 +12,12 @@ from sqlalchemy import URL, Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..database import schema
-from ..database.atomic_file import whole
+from ..database.atomic_file import atomic_write
 from ..database.engine import check_version, postgresql_engine, schema_version, sqlite_engine
 from ..database.errors import LockedError, StoreError, store_error
 from ..database.lease import HEARTBEAT_TIMEOUT, now
 from ..database.sqlite_file import check_file
-from ..database.url import Place, place_of
+from ..database.url import DatabaseLocation, parse_location
 from .backup import dump
 
 LOCK_TIMEOUT_S = 5.0  # how long to wait until other processes have closed the file
@@ -31,13 +31,13 @@ class UpgradeResult(NamedTuple):
     backup: Path | None
 
 
-def upgrade(url_or_path: str | Place, backup: Path | None = None) -> UpgradeResult:
+def upgrade(url_or_path: str | DatabaseLocation, backup: Path | None = None) -> UpgradeResult:
     """Upgrade the database to this release's schema.
 
     The old database is kept as ``backup``; by default next to the file, with its schema version in its name. Raises
     ``StoreError`` if the upgrade fails or if another process has the database open; the database is then unchanged.
     """
-    location = place_of(url_or_path)
+    location = parse_location(url_or_path)
     return _upgrade_file(location, backup) if isinstance(location, Path) else _upgrade_server(location, backup)
 
 
@@ -145,7 +145,7 @@ def _keep_backup(old: sqlite3.Connection, path: Path, backup_path: Path) -> None
         os.link(path, backup_path)
         return
     # SQLite makes the copy, because to open and close the file in another way would drop the lock of this process.
-    with whole(backup_path) as draft, closing(sqlite3.connect(draft)) as copy:
+    with atomic_write(backup_path) as draft, closing(sqlite3.connect(draft)) as copy:
         old.backup(copy)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.lookup import look_up
 from ..database import schema
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import COSTS, FINISHED, Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
 from .budget_filter import Limit, limits, within_budget
@@ -31,7 +31,7 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
 
 
 def best(
-    store: Reading, *, budget: Budget, run: str | int | None = None, dataset: str | None = None, top: int = 1
+    store: StoreReader, *, budget: Budget, run: str | int | None = None, dataset: str | None = None, top: int = 1
 ) -> list[Trial]:
     """Return the ``top`` best finished trials inside ``budget``.
 
@@ -42,7 +42,7 @@ def best(
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}; use a number such as 5")
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         where = scope(connection, run, dataset)
         # The ids come from the index alone. Only the rows of these few trials are read from the table.
         top_ids = select(_t.trial_id).where(*SELECTABLE, *within_budget(budget), *where).order_by(*_RANKING).limit(top)
@@ -50,7 +50,7 @@ def best(
 
 
 def listing(
-    store: Reading,
+    store: StoreReader,
     *,
     budget: Budget | None = None,
     run: str | int | None = None,
@@ -69,7 +69,7 @@ def listing(
     key = look_up(SORT_KEYS, sort.removeprefix("-"), "sort key")
     # SQLite and PostgreSQL disagree about the position of NULL; with key.is_(None) first it comes last in both.
     order = (key.is_(None), key.desc() if sort.startswith("-") else key, *_RANKING[1:])
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         where = (*scope(connection, run, dataset), *within_budget(budget or Budget()))
         return trials_of(connection, TRIALS.where(*where).order_by(*order).limit(limit))
 
@@ -95,14 +95,16 @@ def _runs_on(connection: Connection, dataset: str) -> Select[tuple[int]]:
     return select(schema.run.c.run_id).where(schema.run.c.dataset_hash.in_(hashes))
 
 
-def why_none(store: Reading, budget: Budget, run: str | int | None = None, dataset: str | None = None) -> str:
+def no_match_reason(
+    store: StoreReader, budget: Budget, run: str | int | None = None, dataset: str | None = None
+) -> str:
     """Explain why :func:`best` returns no trial.
 
     For example: ``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``.
     The first limit that no trial meets is reported with the trial that comes nearest to it. If each limit is met by
     some trial but no trial meets all of them, the counts for each limit are reported.
     """
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         where = scope(connection, run, dataset)
         total = _count(connection, where)
         if total == 0 and dataset is not None:

@@ -54,7 +54,7 @@ def _format_rounded(value: float) -> str:
     return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + unit
 
 
-def budget_in(config: Mapping[str, Any]) -> Budget:
+def budget_from_config(config: Mapping[str, Any]) -> Budget:
     """Return the budget of a run's settings, or a budget without limits if the settings have no readable budget.
 
     Runs imported from another program can have settings in any form.

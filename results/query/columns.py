@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, liter
 
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
-from ..database.zero_shot_records import OF_ZERO_SHOT
+from ..database.zero_shot_records import ZERO_SHOT_METRICS
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c
 NUMBER, TEXT, TIMESTAMP, JSON = "numbers", "texts", "timestamps", "JSON values of any type"
@@ -90,7 +90,7 @@ def _columns() -> dict[str, Column]:
         Column("test_accuracy", NUMBER, _t.test_accuracy),
         Column("source", NUMBER, _t.source_trial_id),
         Column("val_error", NUMBER, 1 - _t.val_accuracy),
-        *(Column(name, NUMBER, _at_best_epoch(name)) for name in OF_ZERO_SHOT),
+        *(Column(name, NUMBER, _at_best_epoch(name)) for name in ZERO_SHOT_METRICS),
         Column("flops", NUMBER, 2 * _t.macs),
         Column("depth", NUMBER, _a.depth, (schema.architecture,)),
         *(Column(name, TEXT, _t[name]) for name in texts),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import Trial
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architect
 _LAYER = ("trial", "layer", "name", "kind", "out_shape", "params", "macs", "activations")
 
 
-def frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
+def frame(store: StoreReader, run: str | int | None = None) -> "pandas.DataFrame":
     """Return :func:`trials_frame` of the trials of ``run``, or of all runs."""
     return trials_frame(store.trials(run))
 
@@ -35,7 +35,7 @@ def _flat(trial: Trial) -> dict[str, Any]:
     return {name: getattr(trial, name) for name in _SCALARS} | nested
 
 
-def metrics_frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
+def metrics_frame(store: StoreReader, run: str | int | None = None) -> "pandas.DataFrame":
     """Return one row per epoch of a trial, indexed by (trial, epoch), with a column per metric such as ``val_loss``.
 
     An epoch without a metric has NaN in its column, like an epoch whose metric was NaN.
@@ -55,7 +55,7 @@ def metrics_frame(store: Reading, run: str | int | None = None) -> "pandas.DataF
     return wide
 
 
-def layers_frame(store: Reading, run: str | int | None = None) -> "pandas.DataFrame":
+def layers_frame(store: StoreReader, run: str | int | None = None) -> "pandas.DataFrame":
     """Return one row per layer of a trial's network, indexed by (trial, layer), layers counted from 0."""
     import pandas
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from ...spaces.architectures.budget import format_count
 from ..database import schema
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
 from .columns import COLUMNS, JSON, NUMBER, Column, check_selectable, column, join_condition
@@ -27,11 +27,11 @@ class QueryResult:
 
     trials: tuple[Trial, ...]
     matching: int
-    why_none: str = ""
+    no_match_reason: str = ""
 
 
-def ask(
-    store: Reading, expression: str, *, run: str | int | None = None, sort: str = "", top: int | None = None
+def filter_trials(
+    store: StoreReader, expression: str, *, run: str | int | None = None, sort: str = "", top: int | None = None
 ) -> QueryResult:
     """Return the trials, in any state, for which the filter expression ``expression`` is true.
 
@@ -46,7 +46,7 @@ def ask(
     if top is not None and top < 1:
         raise ValueError(f"top must be at least 1, got {top}; use a number such as 20")
     tree = parse(expression)
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         query = _Query(connection, expression, run)
         condition = query.compiler.compile(tree)
         order = _order(connection, sort)
@@ -60,7 +60,7 @@ def ask(
         ordered = tuple(sorted(trials, key=lambda trial: position[trial.trial]))
         # Fewer trials than top: these are all matching trials, and there is no need to count again.
         matching = query.count(condition) if len(ids) == top else len(ids)
-        return QueryResult(ordered, matching, "" if ids else query.why_none(tree))
+        return QueryResult(ordered, matching, "" if ids else query.no_match_reason(tree))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class _Query:
         statement = self.narrow(select(*columns).select_from(schema.trial))
         return list(self.connection.execute(statement).one())
 
-    def why_none(self, tree: Node) -> str:
+    def no_match_reason(self, tree: Node) -> str:
         """Explain why no trial matches: ``0 of 212 trials have params <= 5M; the smallest has 5.3M (trial 17)``."""
         parts = tree.parts if isinstance(tree, BooleanOperation) and tree.word == "and" else (tree,)
         total, *part_counts = self.counts(parts)

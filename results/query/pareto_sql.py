@@ -6,7 +6,7 @@ from sqlalchemy import Select, bindparam, select
 
 from ...spaces.architectures.budget import Budget
 from ..database import schema
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import COSTS, Trial
 from ..database.rows import TRIALS, trials_of
 from .best import SELECTABLE, listing, scope
@@ -20,7 +20,7 @@ INDEXED_COSTS = (*COSTS, "latency_ms")  # the costs in the index trial_merit
 
 
 def front(
-    store: Reading,
+    store: StoreReader,
     objectives: Sequence[str] = (ACCURACY, "macs"),
     *,
     budget: Budget | None = None,
@@ -40,7 +40,7 @@ def front(
     costs = [name for name in objectives if name in INDEXED_COSTS]
     if len(objectives) != 2 or len(costs) != 1 or ACCURACY not in objectives:
         return pareto(listing(store, budget=budget, run=run, dataset=dataset), objectives)
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         where = (*SELECTABLE, *within_budget(budget), *scope(connection, run, dataset), _t[costs[0]].is_not(None))
         columns = select(_t.trial_id, _t.val_accuracy, _t[costs[0]].label("cost"))
         most_accurate, next_cheaper = _steps(costs[0], columns.where(*where))

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ...spaces.parameters.lookup import unknown
 from ..database.errors import RefusedError
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.schema import metadata
 from ..database.sqlite_file import connect
 
@@ -38,7 +38,9 @@ class SqlResult:
     more: bool
 
 
-def ask_sql(store: Reading, statement: str, *, timeout_s: float = TIMEOUT_S, rows: int = MAX_ROWS) -> SqlResult:
+def run_read_only_sql(
+    store: StoreReader, statement: str, *, timeout_s: float = TIMEOUT_S, rows: int = MAX_ROWS
+) -> SqlResult:
     """Run one statement that only reads, and return at most ``rows`` rows within ``timeout_s`` seconds.
 
     On SQLite the connection is read-only, and an authorizer allows nothing except reading and functions. On PostgreSQL
@@ -62,7 +64,7 @@ def _first_word(statement: str) -> str:
     return statement[start : start + 20].split(maxsplit=1)[0].lower() if statement[start:].strip() else ""
 
 
-def _run_on_sqlite(store: Reading, statement: str, timeout_s: float, rows: int) -> SqlResult:
+def _run_on_sqlite(store: StoreReader, statement: str, timeout_s: float, rows: int) -> SqlResult:
     deadline = time.monotonic() + timeout_s
     # A separate connection: the authorizer and the limits must not apply to the connections of the engine's pool.
     with closing(connect(Path(str(store.engine.url.database)), read_only=True)) as connection:
@@ -85,7 +87,7 @@ def _authorize(action: int, first: str | None, second: str | None, *_: str | Non
     return sqlite3.SQLITE_OK if action in _ALLOWED_ACTIONS and not loads_code else sqlite3.SQLITE_DENY
 
 
-def _run_on_postgresql(store: Reading, statement: str, timeout_s: float, rows: int) -> SqlResult:
+def _run_on_postgresql(store: StoreReader, statement: str, timeout_s: float, rows: int) -> SqlResult:
     try:
         with store.engine.connect() as connection, connection.begin() as transaction:
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")

@@ -5,7 +5,7 @@ import re
 from sqlalchemy import ColumnElement, and_, func, select
 
 from ..database import schema
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
 
@@ -14,7 +14,7 @@ _MAX_CANDIDATES = 5  # listed in an error message
 _t = schema.trial.c
 
 
-def trial_named(store: Reading, name: str | int) -> Trial:
+def find_trial(store: StoreReader, name: str | int) -> Trial:
     """Return the trial with the name ``name``.
 
     A name is an id (``17``), a run and a number counted from 0 (``digits:4``), or the beginning of a fingerprint
@@ -38,8 +38,8 @@ def trial_named(store: Reading, name: str | int) -> Trial:
     )
 
 
-def _by_number(store: Reading, run: str, number: int) -> Trial:
-    with store.reading() as connection:
+def _by_number(store: StoreReader, run: str, number: int) -> Trial:
+    with store.read_transaction() as connection:
         run_id = run_id_of(connection, run)
         trials = trials_of(connection, TRIALS.where(_t.run_id == run_id, _t.number == number))
         if trials:
@@ -48,7 +48,7 @@ def _by_number(store: Reading, run: str, number: int) -> Trial:
     raise ValueError(f"run {run!r} has {count} trials, numbered from 0, but got the number {number}; use a smaller one")
 
 
-def _by_fingerprint(store: Reading, prefix: str) -> Trial:
+def _by_fingerprint(store: StoreReader, prefix: str) -> Trial:
     # A range of texts instead of LIKE, so that the index of the fingerprints is used. "g" follows the hex digit "f".
     trials = _matching(store, and_(_t.fingerprint >= prefix, _t.fingerprint < f"{prefix}g"))
     if len(trials) == 1:
@@ -64,7 +64,7 @@ def _by_fingerprint(store: Reading, prefix: str) -> Trial:
     )
 
 
-def _matching(store: Reading, condition: ColumnElement[bool]) -> list[Trial]:
+def _matching(store: StoreReader, condition: ColumnElement[bool]) -> list[Trial]:
     """Return the trials that meet ``condition``, at most one more than an error message lists."""
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         return trials_of(connection, TRIALS.where(condition).order_by(_t.trial_id).limit(_MAX_CANDIDATES + 1))

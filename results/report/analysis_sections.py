@@ -9,8 +9,8 @@ from ...spaces.architectures.budget import Budget
 from ..analysis.health import findings_of
 from ..analysis.importance import MIN_TRIALS, Importances, importances
 from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
-from ..database.proxy_records import LEAST, WARMED_UP, rank_correlations
-from ..database.reader import Reading
+from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMED_UP, rank_correlations
+from ..database.reader import StoreReader
 from ..database.records import History, TrialState
 from . import plots
 from .page_parts import figure_part, paragraph, section, table
@@ -21,7 +21,7 @@ MAX_LATENCIES = 20  # rows of the table, fastest trials first
 MAX_FINDINGS = 50  # rows of the table
 
 
-def health_section(store: Reading, run_id: int, n_trials: int) -> Iterator[Markup]:
+def health_section(store: StoreReader, run_id: int, n_trials: int) -> Iterator[Markup]:
     """Yield a section with the problems of the trials of a run; nothing if there are none."""
     findings_by_trial = findings_of(store, run_id)
     if not findings_by_trial:
@@ -79,7 +79,7 @@ def _limitations_text(result: Importances) -> str:
     )
 
 
-def latency_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
+def latency_section(store: StoreReader, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """Yield a section with the latencies of a run; nothing if no latency was measured."""
     rows = measurements(store, run_id)
     trained = sorted((row for row in rows if row.trial_id is not None), key=lambda row: row.latency_ms_p50)
@@ -87,7 +87,7 @@ def latency_section(store: Reading, run_id: int, history: History, budget: Budge
         return
     parts = [paragraph(_measurement_text(rows, trained))]
     if budget.latency_ms is not None:
-        too_slow = [str(trial.trial) for trial in history.finished if not budget.in_time(trial.latency_ms)]
+        too_slow = [str(trial.trial) for trial in history.finished if not budget.meets_latency_limit(trial.latency_ms)]
         parts.append(paragraph(_limit_text(budget.latency_ms, too_slow)))
         parts += [paragraph(text) for text in _error_texts(rows)]
         parts.append(figure_part(plots.predicted_against_measured(rows), "latency"))
@@ -131,19 +131,19 @@ def _error_text(error: PredictionError | None) -> str:
     return "not available" if error is None else f"{error.median_error:.1%} of the measured latency (n = {error.n})"
 
 
-def proxy_section(store: Reading, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
+def proxy_section(store: StoreReader, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """Yield a section with the rank correlations of the proxies; nothing if there are too few completed trials."""
-    inside = [trial for trial in history if budget.in_time(trial.latency_ms)]
+    inside = [trial for trial in history if budget.meets_latency_limit(trial.latency_ms)]
     completed = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
-    if len(completed) < LEAST:
+    if len(completed) < MIN_TRIALS_FOR_CORRELATION:
         return
     correlations = rank_correlations(store, run_id, completed)
     rows = [(row.proxy, row.n, row.spearman, row.kendall) for row in correlations]
     # 1 / sqrt(n - 1) is the standard deviation of Spearman's coefficient for independent rankings.
     text = (
         "Rank correlation of each proxy with validation accuracy, over the completed trials inside the budget "
-        f"{budget}. 1 means the same order, -1 the reverse order. A value is empty if there are fewer than {LEAST} "
-        "scores, or if all scores or all accuracies are equal. The searcher selected the trials, and their recipes "
+        f"{budget}. 1 means the same order, -1 the reverse order. A value is empty if there are fewer "
+        f"than {MIN_TRIALS_FOR_CORRELATION} scores, or if all scores or all accuracies are equal. The searcher selected the trials, and their recipes "
         f"differ. For {len(completed)} trials, a proxy that is unrelated to accuracy has a Spearman correlation of "
         f"about ±{(len(completed) - 1) ** -0.5:.2f} (one standard deviation)."
     )
@@ -151,7 +151,7 @@ def proxy_section(store: Reading, run_id: int, history: History, budget: Budget)
     yield section("Proxies", paragraph(text), table(columns, rows), *_warm_up(store, run_id))
 
 
-def _warm_up(store: Reading, run_id: int) -> Iterator[Markup]:
+def _warm_up(store: StoreReader, run_id: int) -> Iterator[Markup]:
     for event in store.events(run_id, WARMED_UP):
         detail = event["detail"]
         yield paragraph(

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..query.best import why_none
+from ..query.best import no_match_reason
 from . import plots
 from .architecture_figure import caption, draw
 from .page_parts import code, collapsible, figure_part, heading, paragraph, section, side_by_side, table
@@ -19,7 +19,7 @@ MAX_DRAWINGS = 3
 def best_trials_sections(data: RunData) -> Iterator[Markup]:
     """Yield the sections on the best trials, or one section with the reason if there is no best trial."""
     if not data.best:
-        reason = why_none(data.store, data.budget, data.run.name)
+        reason = no_match_reason(data.store, data.budget, data.run.name)
         yield section("Best trials", paragraph(f"There is no best trial: {reason}."))
         return
     yield _table(data)

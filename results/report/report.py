@@ -6,8 +6,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from ..database.atomic_file import whole
-from ..database.reader import Reading
+from ..database.atomic_file import atomic_write
+from ..database.reader import StoreReader
 from . import plots
 from .analysis_sections import health_section, importance_section, latency_section, proxy_section
 from .best_trials_section import best_trials_sections
@@ -19,7 +19,7 @@ from .zero_shot_section import zero_shot_section
 _MAX_FAILURES = 50  # rows of the table of failed trials
 
 
-def write_report(store: Reading, run: str | int, path: str | Path) -> Path:
+def write_report(store: StoreReader, run: str | int, path: str | Path) -> Path:
     """Write the report of ``run`` to ``path`` and return the path.
 
     An older report is replaced only when the new one is complete. Raises ``ValueError`` if ``path`` is a folder or the
@@ -32,7 +32,7 @@ def write_report(store: Reading, run: str | int, path: str | Path) -> Path:
     # The page is rendered before the folder is created, so that an error leaves nothing behind.
     html = page(f"archsieve: {data.run.name}", _sections(data), plotly=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(html, encoding="utf-8")
     return path
 

@@ -8,11 +8,11 @@ from typing import Any
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import ZERO_SHOT, task_name
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import DatasetRecord, History, RunRecord, Trial, TrialState
 from ..database.zero_shot_records import CALIBRATED_H
 from ..query.best import best
-from ..query.budget_filter import budget_in
+from ..query.budget_filter import budget_from_config
 
 N_BEST = 5
 
@@ -21,7 +21,7 @@ N_BEST = 5
 class RunData:
     """A run with its trials, data set and budget, read from ``store`` on first use."""
 
-    store: Reading
+    store: StoreReader
     run: RunRecord
 
     @cached_property
@@ -32,7 +32,7 @@ class RunData:
     @cached_property
     def budget(self) -> Budget:
         """The budget of the run."""
-        return budget_in(self.run.config)
+        return budget_from_config(self.run.config)
 
     @cached_property
     def best(self) -> list[Trial]:

@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from ...spaces.architectures.budget import format_count
-from ..database.zero_shot_records import SELECTED_BY
-from ..query.best import why_none
+from ..database.zero_shot_records import SELECTION_NOTE
+from ..query.best import no_match_reason
 from .page_parts import code, collapsible, facts, heading, paragraph, section, table, tiles
 from .run_data import RunData
 
@@ -40,7 +40,7 @@ def _goal(data: RunData) -> str:
 
 def _result(data: RunData) -> Iterator[str]:
     if not data.best:
-        yield f"There is no best trial: {why_none(data.store, data.budget, data.run.name)}."
+        yield f"There is no best trial: {no_match_reason(data.store, data.budget, data.run.name)}."
         return
     winner = data.best[0]
     yield (
@@ -50,7 +50,7 @@ def _result(data: RunData) -> Iterator[str]:
     if winner.test_accuracy is not None:
         yield f"Its test accuracy is {winner.test_accuracy:.4f}. Test accuracy is never used to select a trial."
     if data.is_zero_shot:
-        yield SELECTED_BY
+        yield SELECTION_NOTE
     elif data.dataset.n_val and winner.val_accuracy is not None:
         yield _uncertainty(data.dataset.n_val, winner.val_accuracy)
 

@@ -6,7 +6,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..database.zero_shot_records import MEASURES, SELECTED_BY, SHOWN, explanation_of, table_of
+from ..database.zero_shot_records import (
+    METRIC_NOTES,
+    SELECTION_NOTE,
+    TABLE_COLUMNS,
+    latest_explanation,
+    latest_test_table,
+)
 from .page_parts import collapsible, heading, images, paragraph, section, table
 from .run_data import RunData
 
@@ -20,10 +26,10 @@ WORD_DROP_NOTE = (
 
 def zero_shot_section(data: RunData) -> Iterator[Markup]:
     """Yield the results of the zero-shot test and the explanations; nothing for other runs and untested ones."""
-    test = table_of(data.store, data.run.run_id)
+    test = latest_test_table(data.store, data.run.run_id)
     if test is None:
         return
-    rows = [[row["method"], *(row.get(name) for name in SHOWN)] for row in test["rows"]]
+    rows = [[row["method"], *(row.get(name) for name in TABLE_COLUMNS)] for row in test["rows"]]
     settings = [[row["method"], row["source"], row["setting"]] for row in test["rows"]]
     text = (
         f"Trial {test['trial']} was trained again on all {test['seen']:,} seen classes ({test['train']:,} images) and "
@@ -38,15 +44,15 @@ def zero_shot_section(data: RunData) -> Iterator[Markup]:
     yield section(
         "Zero-shot test on unseen classes",
         paragraph(text),
-        table(("method", *SHOWN), rows, highlight_first=True),
-        paragraph(MEASURES, muted=True),
-        paragraph(SELECTED_BY, muted=True),
+        table(("method", *TABLE_COLUMNS), rows, highlight_first=True),
+        paragraph(METRIC_NOTES, muted=True),
+        paragraph(SELECTION_NOTE, muted=True),
         collapsible("Methods and their settings", table(("method", "what it is", "setting"), settings)),
         heading(f"Cost of the parts of the model, for texts of {test['words']:,} words"),
         table(("part", "params", "macs", "runs"), costs),
         paragraph("The budget limits the image network and its head together.", muted=True),
     )
-    explanation = explanation_of(data.store, data.run.run_id)
+    explanation = latest_explanation(data.store, data.run.run_id)
     if explanation is not None and explanation["classes"]:
         note = "Unseen classes, sorted by PR-AUC from best to worst and selected at even steps of this ranking."
         parts = explanation_parts(explanation["classes"])

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from ...spaces.parameters.lookup import look_up, unknown
-from ..database.atomic_file import whole
-from ..database.reader import Reading
+from ..database.atomic_file import atomic_write
+from ..database.reader import StoreReader
 from ..database.schema import APPLICATION
 from ..database.store import open_store
 from .flat_rows import flatten, unflatten
-from .run_document import FORMAT, Document, Row, documents
+from .run_document import FORMAT, Row, RunDocument, documents
 
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 _MAX_CELL_CHARACTERS = 10**9  # of a CSV cell; the default of the csv module is too small for the tables of a large run
 
 
-def export_runs(store: Reading, path: str | Path, runs: Iterable[str | int] = (), *, force: bool = False) -> list[str]:
+def export_runs(
+    store: StoreReader, path: str | Path, runs: Iterable[str | int] = (), *, force: bool = False
+) -> list[str]:
     """Write ``runs``, or all runs, to a ``.json``, ``.csv`` or ``.parquet`` file; return the names of the runs.
 
     The file contains everything about a run except the files of its artifacts. CSV and Parquet files have one row per
@@ -38,12 +40,12 @@ def export_runs(store: Reading, path: str | Path, runs: Iterable[str | int] = ()
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist; create it, or name another folder")
     exported = documents(store, runs)
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         write(draft, exported)
     return [document.name for document in exported]
 
 
-def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[Document]:
+def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[RunDocument]:
     """Read ``runs``, or all runs, from a file that :func:`export_runs` wrote or from another results database.
 
     Raises ``ValueError`` if the file does not exist, is not an export, is damaged, or does not have one of ``runs``.
@@ -67,7 +69,7 @@ def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[Document
     return read
 
 
-def _selected(read: list[Document], runs: list[str | int]) -> list[Document]:
+def _selected(read: list[RunDocument], runs: list[str | int]) -> list[RunDocument]:
     """Return the documents of ``runs``, or all documents if ``runs`` is empty."""
     names = [document.name for document in read]
     for run in runs:
@@ -76,7 +78,7 @@ def _selected(read: list[Document], runs: list[str | int]) -> list[Document]:
     return [document for document in read if not runs or document.name in runs]
 
 
-def _read(path: Path) -> list[Document]:
+def _read(path: Path) -> list[RunDocument]:
     _, read = _format(path)
     try:
         return list(read(path))
@@ -89,13 +91,13 @@ def _read(path: Path) -> list[Document]:
         raise ValueError(f"{path} is not an export of archsieve: {error or type(error).__name__}") from None
 
 
-def _write_json(path: Path, exported: Sequence[Document]) -> None:
+def _write_json(path: Path, exported: Sequence[RunDocument]) -> None:
     head = {"application": APPLICATION, "format": FORMAT, "exported_at": datetime.now(UTC).isoformat()}
     content = {**head, "runs": [document.to_json() for document in exported]}
     path.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def _read_json(path: Path) -> Iterator[Document]:
+def _read_json(path: Path) -> Iterator[RunDocument]:
     # utf-8-sig: other programs can add a byte order mark
     content = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, Mapping) or content.get("application") != APPLICATION:
@@ -103,10 +105,10 @@ def _read_json(path: Path) -> Iterator[Document]:
     if content.get("format") != FORMAT:
         raise ValueError(f"its format must be {FORMAT}, got {content.get('format')}; upgrade archsieve")
     for packed in content.get("runs", ()):
-        yield Document.from_json(packed)
+        yield RunDocument.from_json(packed)
 
 
-def _write_csv(path: Path, exported: Sequence[Document]) -> None:
+def _write_csv(path: Path, exported: Sequence[RunDocument]) -> None:
     rows = list(flatten(exported))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row))
@@ -114,14 +116,14 @@ def _write_csv(path: Path, exported: Sequence[Document]) -> None:
         writer.writerows(rows)
 
 
-def _read_csv(path: Path) -> Iterator[Document]:
+def _read_csv(path: Path) -> Iterator[RunDocument]:
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
     with path.open(encoding="utf-8-sig", newline="") as file:
         # CSV cannot distinguish None from an empty text.
         return unflatten([{name: value or None for name, value in row.items()} for row in csv.DictReader(file)])
 
 
-def _write_parquet(path: Path, exported: Sequence[Document]) -> None:
+def _write_parquet(path: Path, exported: Sequence[RunDocument]) -> None:
     import pyarrow
     import pyarrow.parquet
 
@@ -144,7 +146,7 @@ def _with_one_type(values: list[Any]) -> list[Any]:
     return [None if value is None else json.dumps(value) for value in values]
 
 
-def _read_parquet(path: Path) -> Iterator[Document]:
+def _read_parquet(path: Path) -> Iterator[RunDocument]:
     import pyarrow
     import pyarrow.parquet
 
@@ -155,7 +157,7 @@ def _read_parquet(path: Path) -> Iterator[Document]:
     return unflatten(rows)
 
 
-_Format = tuple[Callable[[Path, Sequence[Document]], None], Callable[[Path], Iterator[Document]]]
+_Format = tuple[Callable[[Path, Sequence[RunDocument]], None], Callable[[Path], Iterator[RunDocument]]]
 FORMATS: Mapping[str, _Format] = {
     ".csv": (_write_csv, _read_csv),
     ".json": (_write_json, _read_json),

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Float, Integer
 
-from .run_document import TABLES, Document, Row, as_table
+from .run_document import TABLES, Row, RunDocument, as_table
 
 RUN, TRIAL = "archsieve_run", "archsieve_trial"
 _TRIAL_TABLES = ("attempt", "metric")  # each of their rows belongs to exactly one trial
 _TRIAL = TABLES["trial"]
 
 
-def flatten(exported: Sequence[Document]) -> Iterator[Row]:
+def flatten(exported: Sequence[RunDocument]) -> Iterator[Row]:
     """Yield one row per trial: the columns of the table ``trial``, and the recipe as columns such as ``recipe.lr``.
 
     Lists and tables are JSON texts. The column ``archsieve_trial`` has the trial's rows of other tables, as JSON. The
@@ -55,7 +55,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def unflatten(rows: Sequence[Mapping[str, Any]]) -> Iterator[Document]:
+def unflatten(rows: Sequence[Mapping[str, Any]]) -> Iterator[RunDocument]:
     """Return the documents of rows from :func:`flatten`; raise ``ValueError`` if a required column is missing.
 
     The ``recipe.`` columns are not read: they repeat the column ``recipe``, which has the whole recipe as JSON.
@@ -69,7 +69,7 @@ def unflatten(rows: Sequence[Mapping[str, Any]]) -> Iterator[Document]:
     return (_document(name, run_rows) for name, run_rows in by_run.items())
 
 
-def _document(name: str, rows: Sequence[Mapping[str, Any]]) -> Document:
+def _document(name: str, rows: Sequence[Mapping[str, Any]]) -> RunDocument:
     run_cells = [row[RUN] for row in rows if row[RUN]]
     if len(run_cells) != 1:
         raise ValueError(
@@ -82,7 +82,9 @@ def _document(name: str, rows: Sequence[Mapping[str, Any]]) -> Document:
         for name_of_table, content in _parsed(name, row[TRIAL]).items():
             merged = packed.setdefault(name_of_table, {"columns": content["columns"], "rows": []})
             merged["rows"] += content["rows"]
-    return Document.from_json({name_of_table: content for name_of_table, content in packed.items() if content["rows"]})
+    return RunDocument.from_json(
+        {name_of_table: content for name_of_table, content in packed.items() if content["rows"]}
+    )
 
 
 def _parsed(name: str, text: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ..database.rows import upsert
 from ..database.run_name import check_run_name, free_name
 from ..database.store import Store
 from ..database.trial_statements import inserted
-from .run_document import TABLES, Document, Row, typed
+from .run_document import TABLES, Row, RunDocument, typed
 
 # (table, primary key) -> old id in the document -> new id in this database
 Ids = dict[tuple[str, str], dict[Any, int]]
@@ -25,7 +25,7 @@ _EXPORT_AGAIN = "export the run again"
 _ACCURACIES = ("val_accuracy", "train_accuracy", "test_accuracy")
 
 
-def bring_in(store: Store, documents: Sequence[Document], *, name: str | None = None) -> list[str]:
+def import_documents(store: Store, documents: Sequence[RunDocument], *, name: str | None = None) -> list[str]:
     """Write the runs of ``documents`` into ``store`` and return their names.
 
     ``name`` is a new name for the run if there is exactly one. A running run is stopped by the import, and a running
@@ -46,7 +46,7 @@ def bring_in(store: Store, documents: Sequence[Document], *, name: str | None = 
         _check(document)
     # The ids of all runs together: the source of a trial can be a trial of another run in the file.
     ids: Ids = {}
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         # Oldest first: a source trial has to exist before the trials that refer to it.
         for document in sorted(documents, key=lambda document: typed(schema.run, document.run)["created_at"]):
             _check_new(connection, document)
@@ -59,11 +59,11 @@ def bring_in(store: Store, documents: Sequence[Document], *, name: str | None = 
     return [document.name for document in documents]
 
 
-def _renamed(document: Document, name: str) -> Document:
+def _renamed(document: RunDocument, name: str) -> RunDocument:
     return replace(document, tables={**document.tables, "run": [{**document.run, "name": name}]})
 
 
-def _check(document: Document) -> None:
+def _check(document: RunDocument) -> None:
     """Raise ``ValueError`` if the rows of a document contradict each other."""
     for name, rows in document.tables.items():
         for row in rows:
@@ -125,7 +125,7 @@ def _check_trial(row: Row, costs: Mapping[str, Row]) -> None:
             raise ValueError(f"{label}: {name} must be a fraction in [0, 1], got {row[name]}; {_EXPORT_AGAIN}")
 
 
-def _check_new(connection: Connection, document: Document) -> None:
+def _check_new(connection: Connection, document: RunDocument) -> None:
     """Raise an error if the run is already in the database under any name, or if its name is in use.
 
     Two runs are the same if they agree in time of creation, seed and settings.
@@ -145,7 +145,7 @@ def _check_new(connection: Connection, document: Document) -> None:
         raise RunExistsError(document.name, free_name(document.name, names))
 
 
-def _write(connection: Connection, document: Document, ids: Ids) -> None:
+def _write(connection: Connection, document: RunDocument, ids: Ids) -> None:
     for name, table in TABLES.items():
         rows = [_ended(table, typed(table, row)) for row in document.tables.get(name, ())]
         if name in _SHARED_TABLES:

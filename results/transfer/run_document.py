@@ -9,7 +9,7 @@ from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, Float, Integ
 
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.rows import run_id_of
 
 FORMAT = 1
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Document:
+class RunDocument:
     """A run: its rows by table, with JSON values.
 
     ``tables`` are in an order in which their rows can be inserted without breaking a foreign key.
@@ -32,7 +32,7 @@ class Document:
     tables: Mapping[str, Sequence[Row]]
 
     @classmethod
-    def from_json(cls, data: Any) -> "Document":
+    def from_json(cls, data: Any) -> "RunDocument":
         """Return the document of the JSON value that :meth:`to_json` returned.
 
         Raises ``ValueError`` for missing and unknown tables and columns.
@@ -65,17 +65,17 @@ class Document:
         return str(self.run["name"])
 
 
-def documents(store: Reading, runs: Iterable[str | int] = ()) -> list[Document]:
+def documents(store: StoreReader, runs: Iterable[str | int] = ()) -> list[RunDocument]:
     """Return the documents of ``runs``, or of all runs, read in one transaction."""
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         ids = [run_id_of(connection, run) for run in runs]
         ids = ids or list(connection.scalars(select(schema.run.c.run_id).order_by(schema.run.c.run_id)))
-        return [Document({name: _rows(connection, table, run) for name, table in TABLES.items()}) for run in ids]
+        return [RunDocument({name: _rows(connection, table, run) for name, table in TABLES.items()}) for run in ids]
 
 
 def _rows(connection: Connection, table: Table, run_id: int) -> list[Row]:
     query = select(table).where(_belongs_to_run(table, run_id)).order_by(*table.primary_key.columns)
-    return [{name: plain(value) for name, value in row._mapping.items()} for row in connection.execute(query)]
+    return [{name: to_json_value(value) for name, value in row._mapping.items()} for row in connection.execute(query)]
 
 
 def _belongs_to_run(table: Table, run_id: int) -> ColumnElement[bool]:
@@ -97,7 +97,7 @@ def _fingerprints(run_id: int) -> Select[Any]:
     return select(fingerprints.c.fingerprint)
 
 
-def plain(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """Return ``value`` as a JSON value: a datetime as ISO 8601 text, others unchanged."""
     return value.isoformat() if isinstance(value, datetime) else value
 

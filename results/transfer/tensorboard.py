@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..database.reader import Reading
+from ..database.reader import StoreReader
 from ..database.records import Trial
 
 
-def write_events(store: Reading, folder: str | Path, runs: Iterable[str | int] = ()) -> int:
+def write_events(store: StoreReader, folder: str | Path, runs: Iterable[str | int] = ()) -> int:
     """Write the folder ``folder/RUN/trial-ID`` for each trial of ``runs``, or of all runs; return the number of trials.
 
     The event files have the learning curves, the final metrics and costs, and the recipe as hyperparameters. Values of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import Trial
 from ...results.database.store import open_store
-from ...results.database.url import Place, place_of
+from ...results.database.url import DatabaseLocation, parse_location
 from ...spaces.architectures.architecture import Architecture
 from ..post.retrain import find_best_model, retrain_trial
 from .results import DATABASE, StoredTrial
@@ -77,13 +77,13 @@ class Model:
         "features" or "fully-convolutional".
         """
         from ...models.export.formats import export
-        from ...results.database.atomic_file import whole
+        from ...results.database.atomic_file import atomic_write
 
         path = Path(path)
         if path.suffix not in FORMATS:
             raise ValueError(f"the suffix must be one of {', '.join(FORMATS)}, but got {str(path)!r}; change it")
         made = export(self._trained, FORMATS[path.suffix], form)
-        with whole(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_bytes(made.content)
         return path
 
@@ -139,9 +139,9 @@ def train(
     place = _place(trial, database)
     folder = Path(runs) if runs is not None else (place.parent if isinstance(place, Path) else Path("runs"))
     with open_store(place) as store:
-        from ...results.query.trial_name import trial_named
+        from ...results.query.trial_name import find_trial
 
-        found = store.trial(trial.trial) if isinstance(trial, Trial) else trial_named(store, trial)
+        found = store.trial(trial.trial) if isinstance(trial, Trial) else find_trial(store, trial)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         retrain_trial(store, found, folder, seeds=seeds, epochs=epochs, device=device)
         model = find_best_model(store, found, folder)
@@ -149,7 +149,7 @@ def train(
     return Model(model)
 
 
-def _place(trial: Trial | int | str, database: str | Path | None) -> Place:
+def _place(trial: Trial | int | str, database: str | Path | None) -> DatabaseLocation:
     if database is not None:
-        return place_of(database)
-    return trial.database if isinstance(trial, StoredTrial) else place_of(DATABASE)
+        return parse_location(database)
+    return trial.database if isinstance(trial, StoredTrial) else parse_location(DATABASE)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import open_store
-from ...results.database.url import Place, place_of
-from ...results.query.best import best, why_none
+from ...results.database.url import DatabaseLocation, parse_location
+from ...results.query.best import best, no_match_reason
 from ...results.query.dataframes import layers_frame, metrics_frame, trials_frame
-from ...results.query.expression_query import ask
+from ...results.query.expression_query import filter_trials
 from ...results.query.pareto import pareto
-from ...results.query.trial_name import trial_named
+from ...results.query.trial_name import find_trial
 from ...spaces.architectures.budget import Budget
 
 if TYPE_CHECKING:
@@ -25,22 +25,22 @@ DATABASE = "runs/archsieve.db"
 class StoredTrial(Trial):
     """A trial with the database it was read from, so that :func:`~archsieve.search.api.model.train` finds its run."""
 
-    database: Place = field(compare=False, repr=False)
+    database: DatabaseLocation = field(compare=False, repr=False)
 
 
 class Trials(tuple[Trial, ...]):
     """Trials in order, as a tuple that turns into a data frame.
 
-    Where a query found none, ``why_none`` is a sentence that says which condition no trial meets.
+    Where a query found none, ``no_match_reason`` is a sentence that says which condition no trial meets.
     """
 
-    why_none: str = ""
+    no_match_reason: str = ""
 
     @classmethod
-    def of(cls, trials: Iterable[Trial], database: Place, why_none: str = "") -> "Trials":
+    def of(cls, trials: Iterable[Trial], database: DatabaseLocation, no_match_reason: str = "") -> "Trials":
         """Return ``trials`` as trials of ``database``."""
         made = cls(StoredTrial(**vars(trial), database=database) for trial in trials)
-        made.why_none = "" if made else why_none
+        made.no_match_reason = "" if made else no_match_reason
         return made
 
     def to_pandas(self) -> "pandas.DataFrame":
@@ -51,8 +51,8 @@ class Trials(tuple[Trial, ...]):
 class Results:
     """A results database, open for reading. Use it in a ``with``, or call :meth:`close`."""
 
-    def __init__(self, database: str | Path | Place) -> None:
-        self.database = place_of(database)
+    def __init__(self, database: str | Path | DatabaseLocation) -> None:
+        self.database = parse_location(database)
         self._store = open_store(self.database, read_only=True)
 
     def __enter__(self) -> Self:
@@ -76,7 +76,7 @@ class Results:
 
     def trial(self, name: int | str) -> Trial:
         """Return one trial, named by its id, by RUN:NUMBER, or by the start of a fingerprint."""
-        return self._trials([trial_named(self._store, name)])[0]
+        return self._trials([find_trial(self._store, name)])[0]
 
     def best(
         self,
@@ -96,15 +96,15 @@ class Results:
             raise ValueError(f"best() takes a budget or limits, but got {budget} and {limits}; drop one")
         budget = budget or Budget.of(limits)
         found = best(self._store, budget=budget, run=run, dataset=data, top=top)
-        return self._trials(found, "" if found else why_none(self._store, budget, run, data))
+        return self._trials(found, "" if found else no_match_reason(self._store, budget, run, data))
 
     def query(self, expression: str, *, run: str | None = None, sort: str = "", top: int | None = None) -> Trials:
         """Return the trials for which ``expression`` holds, such as ``val_accuracy > 0.9 and params < 5M``.
 
         ``sort`` is a column; a leading ``-`` puts the largest first. Test accuracy neither sorts nor selects.
         """
-        answer = ask(self._store, expression, run=run, sort=sort, top=top)
-        return self._trials(answer.trials, answer.why_none)
+        answer = filter_trials(self._store, expression, run=run, sort=sort, top=top)
+        return self._trials(answer.trials, answer.no_match_reason)
 
     def pareto(self, objectives: Sequence[str] = ("val_accuracy", "macs"), *, run: str | None = None) -> Trials:
         """Return the finished trials that no other trial equals or beats in all ``objectives``."""
@@ -118,8 +118,8 @@ class Results:
         """Return one row per layer, indexed by (trial, layer), with its output shape and costs."""
         return layers_frame(self._store, run)
 
-    def _trials(self, trials: Iterable[Trial], why_none: str = "") -> Trials:
-        return Trials.of(trials, self.database, why_none)
+    def _trials(self, trials: Iterable[Trial], no_match_reason: str = "") -> Trials:
+        return Trials.of(trials, self.database, no_match_reason)
 
 
 def open_results(database: str | Path = DATABASE) -> Results:

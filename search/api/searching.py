@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ...models.data.shapes import IMAGE_FOLDER, SHAPES
-from ...results.database.url import Place
+from ...results.database.url import DatabaseLocation
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.domains import Choice, Range
-from ...spaces.parameters.task_kinds import WITH_TEXTS
+from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.space import Space
 from ..experiment.experiment import Experiment, experiment
@@ -41,7 +41,7 @@ class SearchResult:
     complete: bool
     exhausted: bool
     seconds: float
-    database: Place
+    database: DatabaseLocation
     report: Path
     reason: str | None = None
 
@@ -198,7 +198,7 @@ def _data_table(data: Any, image_size: int | None) -> dict[str, Any]:
     if isinstance(data, Mapping):
         return {**data, **size}
     name = str(data)
-    if name in SHAPES or name in WITH_TEXTS or not Path(name).is_dir():
+    if name in SHAPES or name in DATASETS_WITH_TEXTS or not Path(name).is_dir():
         return {"name": name, **size}
     return {"name": IMAGE_FOLDER, "path": name, "image_size": FOLDER_IMAGE_SIZE, **size}
 

@@ -47,9 +47,9 @@ def doctor(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from ...models.diagnostics.run_checks import CHECKS, verdict
+    from ...models.diagnostics.run_checks import CHECKS, summarise
     from ...spaces.parameters.lookup import look_up
-    from ..post.diagnose import findings
+    from ..post.diagnose import diagnose_target
 
     if step_ms is not None and not step_ms > 0:
         raise ValueError(f"--step-ms must be above 0 milliseconds, but got {step_ms:g}; use a number such as 20")
@@ -62,7 +62,7 @@ def doctor(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("doctor", total=len(checks or CHECKS), check="")
         results = []
-        for finding in findings(context, checks, on_check=lambda name: progress.update(bar, check=name)):
+        for finding in diagnose_target(context, checks, on_check=lambda name: progress.update(bar, check=name)):
             results.append(finding)
             progress.advance(bar)
     suggestion = _smaller_network(context, results, step_ms)
@@ -70,9 +70,9 @@ def doctor(
         _write_filters(results, filters)
     if as_json:
         rows = [{**asdict(finding), "figures": _without_image(finding.figures)} for finding in results]
-        show_json({"verdict": verdict(results), "findings": rows, "smaller": suggestion})
+        show_json({"verdict": summarise(results), "findings": rows, "smaller": suggestion})
         return
-    _show(context.architecture, verdict(results), results)
+    _show(context.architecture, summarise(results), results)
     if step_ms is not None:
         show(f"\nfor a step of {step_ms:g} ms: {suggestion or 'no network of the space is fast enough'}")
 
@@ -87,16 +87,16 @@ def _show(architecture: Any, summary: str, results: list[Any]) -> None:
 
 def _context(target: str, database: Any, runs: Path | None) -> Any:
     """Return the network to diagnose, with its recipe and data, from a search file or a trial."""
-    from ..post.diagnose import case_of_file, case_of_trial
+    from ..post.diagnose import target_of_file, target_of_trial
 
     if is_file(target):
         from ..experiment.search_file import load_experiment
 
-        return case_of_file(load_experiment(Path(target)))
-    from ...results.query.trial_name import trial_named
+        return target_of_file(load_experiment(Path(target)))
+    from ...results.query.trial_name import find_trial
 
     with open_read_only(database) as store:
-        return case_of_trial(store, trial_named(store, target), runs or runs_folder(database))
+        return target_of_trial(store, find_trial(store, target), runs or runs_folder(database))
 
 
 def _smaller_network(context: Any, results: list[Any], step_ms: float | None) -> str | None:
@@ -104,7 +104,7 @@ def _smaller_network(context: Any, results: list[Any], step_ms: float | None) ->
 
     Returns None without a limit, without the check ``speed``, and where no network of the space is small enough.
     """
-    from ..post.diagnose import smaller
+    from ..post.diagnose import smaller_network
 
     measured = next((finding.figures["step_ms"] for finding in results if finding.check == "speed"), None)
     if step_ms is None or measured is None:
@@ -112,7 +112,7 @@ def _smaller_network(context: Any, results: list[Any], step_ms: float | None) ->
     # the prediction scales this measurement by multiply-accumulates, so it needs a network that is too slow
     if measured <= step_ms:
         return f"this network takes {measured:.1f} ms already"
-    architecture = smaller(context, measured, step_ms)
+    architecture = smaller_network(context, measured, step_ms)
     if architecture is None:
         return None
     cost = architecture.cost
@@ -122,7 +122,7 @@ def _smaller_network(context: Any, results: list[Any], step_ms: float | None) ->
 def _write_filters(results: list[Any], path: Path) -> None:
     import base64
 
-    from ...results.database.atomic_file import whole
+    from ...results.database.atomic_file import atomic_write
 
     images = [finding.figures["picture"] for finding in results if "picture" in finding.figures]
     if not images:
@@ -130,7 +130,7 @@ def _write_filters(results: list[Any], path: Path) -> None:
             f"--filters needs the check filters, but it did not run; leave out --check or add --check filters, "
             f"so that {path} can be written"
         )
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(base64.b64decode(images[0]))
 
 

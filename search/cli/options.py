@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from ...results.database.store import Store
-    from ...results.database.url import Place
+    from ...results.database.url import DatabaseLocation
     from ...spaces.architectures.budget import Budget
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -18,9 +18,9 @@ def _database_url(text: str) -> Any:
     """Return a path, or a URL that hides its password when it is printed."""
     if "://" not in str(text):
         return Path(text)
-    from ...results.database.url import place_of
+    from ...results.database.url import parse_location
 
-    return place_of(text)
+    return parse_location(text)
 
 
 Database = Annotated[
@@ -117,7 +117,7 @@ def runs_folder(database: Any) -> Path:
     return database.parent if isinstance(database, Path) else Path("runs")
 
 
-def open_read_only(database: "Place") -> "Store":
+def open_read_only(database: "DatabaseLocation") -> "Store":
     """Open the database for queries; it is never created or changed."""
     from ...results.database.store import open_store
 

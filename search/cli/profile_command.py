@@ -74,12 +74,12 @@ def _architecture_costs(
     The network is built only for a ``witness`` or a ``device``, because that loads torch.
     """
     from ...spaces.architectures.architecture import Architecture
-    from ...spaces.architectures.catalogue import without
+    from ...spaces.architectures.catalogue import remove_layers
     from ...spaces.architectures.cost import cost, layer_costs, shared_weights
     from .tables import UNITS, cost_line, layers_table, shared_weights_line
 
     whole = _architecture(name, shape, classes)
-    network = Architecture(whole.input_shape, without(whole, remove, name), whole.classes) if remove else whole
+    network = Architecture(whole.input_shape, remove_layers(whole, remove, name), whole.classes) if remove else whole
     total, rows = cost(network, batch_size), layer_costs(network)
     title = f"{name}, input {'x'.join(map(str, network.input_shape))}, {network.classes} classes"
     head = {"input_shape": list(network.input_shape), "fingerprint": network.fingerprint}
@@ -133,7 +133,7 @@ def _counted_again(architecture: "Architecture", witness: str) -> Output:
     from dataclasses import asdict, replace
 
     from ...models.networks.build import build
-    from ...models.profiling.fvcore_check import differences, torch_witness
+    from ...models.profiling.fvcore_check import differences, torch_cross_check
     from ...models.profiling.profiler import profile_module
     from ...spaces.architectures.cost import layer_costs
     from .profile_tables import witness_texts
@@ -145,7 +145,7 @@ def _counted_again(architecture: "Architecture", witness: str) -> Output:
     for row in layer_costs(architecture):
         if row.kind in families:
             ours[families[row.kind]] += row.macs
-    counts = built.witness or torch_witness(built)
+    counts = built.witness or torch_cross_check(built)
     counts = replace(counts, differences=differences(ours, counts.operators, counts.not_counted))
     return {"witness": {**asdict(counts), "params": built.params}}, witness_texts(counts, sum(ours.values()))
 

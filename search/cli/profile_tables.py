@@ -8,7 +8,7 @@ from .tables import UNITS, share, table
 
 if TYPE_CHECKING:  # records of models/, which loads torch
     from ...models.profiling.latency import Measurement
-    from ...models.profiling.records import Difference, ModuleProfile, NotCounted, Witness
+    from ...models.profiling.records import CrossCheck, Difference, ModuleProfile, NotCounted
     from ...spaces.blocks.cost import Cost
 
 
@@ -45,7 +45,7 @@ def profile_texts(profile: "ModuleProfile", title: str) -> list[str]:
     return [*texts, UNITS]
 
 
-def witness_texts(witness: "Witness", ours: int) -> list[str]:
+def witness_texts(witness: "CrossCheck", ours: int) -> list[str]:
     """Return the count of another library next to ours, and the reason of each difference.
 
     ``ours`` are our multiply-accumulates.

@@ -42,13 +42,13 @@ class Progress:
         """Show the current state of the run."""
         history = recorder.history
         final = [trial for trial in history if trial.state.final]
-        note = recorder.doing or _note(history, recorder.searcher.sieve.budget)
+        note = recorder.activity or _note(history, recorder.searcher.constrained.budget)
         self.bar.update(self.task, completed=len(final), note=note)
         if not self.console.is_terminal:
             for trial in final:
-                self._print(trial, len(final), recorder.searcher.sieve.budget)
-            if recorder.doing:
-                self.console.print(recorder.doing, highlight=False, markup=False)
+                self._print(trial, len(final), recorder.searcher.constrained.budget)
+            if recorder.activity:
+                self.console.print(recorder.activity, highlight=False, markup=False)
 
     def _print(self, trial: Trial, n_final: int, budget: Budget) -> None:
         if trial.trial in self.printed:
@@ -79,7 +79,7 @@ def _line(trial: Trial, budget: Budget) -> str:
     if trial.state is TrialState.FAILED:
         return f"trial {trial.trial}: failed ({trial.fail_kind}): {trial.reason}; {cost}"
     # the budget limits the predicted latency before training; the measured one can still exceed it
-    too_slow = "" if budget.in_time(trial.latency_ms) else f"; measured too slow: {_measured(trial)}"
+    too_slow = "" if budget.meets_latency_limit(trial.latency_ms) else f"; measured too slow: {_measured(trial)}"
     if trial.source is not None:  # copied from an earlier run; the reason names that run
         return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}, {trial.reason}; {cost}"
     return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}; {cost}; {trial.epochs_done} epochs{too_slow}"

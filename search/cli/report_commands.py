@@ -76,12 +76,12 @@ def explain(
     Example: archsieve explain glyphs:3 -o glyphs.html
     """
     gc.enable()
-    from ...results.query.trial_name import trial_named
-    from ..post.explain import explained_classes, write_page
+    from ...results.query.trial_name import find_trial
+    from ..post.explain import explain_classes, write_page
 
     with open_read_only(database) as store:
-        record = trial_named(store, trial)
-        explanations = explained_classes(store, record, runs or runs_folder(database), classes or [])
+        record = find_trial(store, trial)
+        explanations = explain_classes(store, record, runs or runs_folder(database), classes or [])
     if as_json:
         show_json({"trial": record.trial, "classes": explanations})
         return

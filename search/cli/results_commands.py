@@ -55,12 +55,12 @@ def best(
     Example: archsieve results best --max-params 60k --top 3
     """
     from ...results.query.best import best as query_best
-    from ...results.query.best import why_none
+    from ...results.query.best import no_match_reason
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top)
-        why = "" if trials else why_none(store, budget, run, dataset)
+        why = "" if trials else no_match_reason(store, budget, run, dataset)
     print_trials(trials, as_json, f"best under {budget}, by validation accuracy", why)
 
 
@@ -84,12 +84,12 @@ def list_trials(
 
     Example: archsieve results list --sort params --limit 10
     """
-    from ...results.query.best import listing, why_none
+    from ...results.query.best import listing, no_match_reason
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
-        why = "" if trials else why_none(store, budget, run, dataset)
+        why = "" if trials else no_match_reason(store, budget, run, dataset)
     print_trials(trials, as_json, f"{len(trials)} trials, sorted by {sort}", why)
 
 
@@ -109,13 +109,13 @@ def pareto(
 
     Example: archsieve results pareto --objectives val_accuracy,params
     """
-    from ...results.query.best import why_none
+    from ...results.query.best import no_match_reason
     from ...results.query.pareto_sql import front
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         trials = front(store, objectives.split(","), budget=budget, run=run)
-        why = "" if trials else why_none(store, budget, run)
+        why = "" if trials else no_match_reason(store, budget, run)
     print_trials(trials, as_json, f"Pareto front of {objectives}", why)
 
 
@@ -135,8 +135,8 @@ def show_trial(
     from ...results.database.latency_records import measurements
     from ...results.database.proxy_records import scores_of
     from ...results.database.training_records import augmentation_cost, lrs_found
-    from ...results.database.zero_shot_records import table_of
-    from ...results.query.trial_name import trial_named
+    from ...results.database.zero_shot_records import latest_test_table
+    from ...results.query.trial_name import find_trial
     from ...spaces.architectures.cost import cost, layer_costs
     from ...spaces.architectures.recorded import architecture_or_none
     from .tables import latency_line, layers_table, trials_table
@@ -144,11 +144,11 @@ def show_trial(
     from .zero_shot_tables import zero_shot_trial_texts
 
     with open_read_only(database) as store:
-        record = trial_named(store, trial)
+        record = find_trial(store, trial)
         curve = store.curve(record.trial)
         measured = measurements(store, record.run, trial_id=record.trial)
         proxies = scores_of(store, record.run, record.fingerprint)
-        table = table_of(store, record.run)
+        table = latest_test_table(store, record.run)
         health = findings_of(store, record.run, trial_id=record.trial).get(record.trial, [])
         lrs = lrs_found(store, record.run, record.trial)
         augmented = augmentation_cost(store, record.run, record.trial)
@@ -174,8 +174,8 @@ def show_trial(
     show(*(f"finding {finding.kind}: {finding.said}" for finding in health))
 
 
-def print_trials(trials: list[Any], as_json: bool, title: str, why_none: str) -> None:
-    """Print ``trials``; where there are none, print ``why_none`` on stderr and exit with code 3."""
+def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: str) -> None:
+    """Print ``trials``; where there are none, print ``no_match_reason`` on stderr and exit with code 3."""
     if as_json:
         from .trial_json import trial_json
 
@@ -186,7 +186,7 @@ def print_trials(trials: list[Any], as_json: bool, title: str, why_none: str) ->
         show(trials_table(trials, title))
     # printed after the JSON: scripts get an empty list on stdout and the reason on stderr
     if not trials:
-        typer.echo(why_none, err=True)
+        typer.echo(no_match_reason, err=True)
         raise typer.Exit(NOTHING_USABLE)
 
 
@@ -208,11 +208,13 @@ def query(
 
     Example: archsieve results query "params < 45k" --sort macs
     """
-    from ...results.query.expression_query import ask
+    from ...results.query.expression_query import filter_trials
 
     with open_read_only(database) as store:
-        answer = ask(store, condition, run=run, sort=sort, top=top)
-    print_trials(list(answer.trials), as_json, f"{answer.matching} trials match, sorted by {sort}", answer.why_none)
+        answer = filter_trials(store, condition, run=run, sort=sort, top=top)
+    print_trials(
+        list(answer.trials), as_json, f"{answer.matching} trials match, sorted by {sort}", answer.no_match_reason
+    )
     if answer.matching > len(answer.trials):
         typer.echo(
             f"showing the first {len(answer.trials)} of {answer.matching} trials; use --top to show more", err=True
@@ -234,11 +236,11 @@ def sql(
 
     Example: archsieve results sql "SELECT count(*) FROM trial WHERE params < 50000"
     """
-    from ...results.query.read_only_sql import ask_sql
+    from ...results.query.read_only_sql import run_read_only_sql
     from .tables import table
 
     with open_read_only(database) as store:
-        answer = ask_sql(store, statement, timeout_s=timeout, rows=rows)
+        answer = run_read_only_sql(store, statement, timeout_s=timeout, rows=rows)
     if as_json:
         show_json([dict(zip(answer.columns, map(_plain, row), strict=True)) for row in answer.rows])
     else:
@@ -308,10 +310,10 @@ def curve(
 
 
 def _named(names: list[str], database: Any) -> list["Trial"]:
-    from ...results.query.trial_name import trial_named
+    from ...results.query.trial_name import find_trial
 
     with open_read_only(database) as store:
-        return [trial_named(store, name) for name in names]
+        return [find_trial(store, name) for name in names]
 
 
 def _entry(trial: "Trial") -> dict[str, Any]:

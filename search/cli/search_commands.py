@@ -101,14 +101,14 @@ def resume(
     gc.enable()  # main() disables it for a fast start; a run lasts too long for that
     from rich.console import Console
 
-    from ..experiment.experiment import file_of
+    from ..experiment.experiment import search_file_of
     from ..runs.session import resume as resume_run
     from .options import open_read_only
     from .progress import show_progress
 
     database = _database(runs, database, context)
     with open_read_only(database) as store:
-        total = _total(trials, file_of(store.run(run)).search.trials)
+        total = _total(trials, search_file_of(store.run(run)).search.trials)
     with show_progress(Console(stderr=True), total) as progress:
         outcome = resume_run(
             run, trials=total, database=database, runs=runs, address=address, top=top, on_change=progress.update
@@ -153,9 +153,10 @@ def _total(trials: str | None, before: int) -> int:
 
 def _introduction(experiment: Any) -> str:
     """Return what the search is about to do: the space, the budget, the trials."""
-    file, sieve = experiment.file, experiment.sieve
+    file, constrained = experiment.file, experiment.constrained
     return (
-        f"{sieve.size:,} distinct architectures in the space {sieve.space.name!r}; budget: {experiment.budget}\n"
+        f"{constrained.size:,} distinct architectures in the space {constrained.space.name!r}; "
+        f"budget: {experiment.budget}\n"
         f"{file.search.trials} trials by {file.search.searcher} on {file.data.name}, "
         f"seed {file.search.seed}; starting Ray{_final_step(experiment)}"
     )
@@ -269,13 +270,15 @@ def status(
     Example: archsieve status digits
     """
     from ...results.query.best import best
-    from ...results.query.budget_filter import budget_in
+    from ...results.query.budget_filter import budget_from_config
     from .options import open_read_only
 
     with open_read_only(database) as store:
         records = [store.run(run)] if run is not None else store.runs()
         # each run has its own budget, so its best trial is looked up within that budget
-        bests = {r.name: next(iter(best(store, budget=budget_in(r.config), run=r.name)), None) for r in records}
+        bests = {
+            r.name: next(iter(best(store, budget=budget_from_config(r.config), run=r.name)), None) for r in records
+        }
     rows = [
         {
             "run": record.name,

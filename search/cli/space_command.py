@@ -51,58 +51,60 @@ def space(
     from ...spaces.constrained.feasibility import check_feasible
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory)
-    sieve, note = _constrained_space(name, budget, input_shape_of(shape), classes)
-    check_feasible(sieve)  # an impossible budget is an error that names the cheapest architecture
+    constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes)
+    check_feasible(constrained)  # an impossible budget is an error that names the cheapest architecture
     # with limits the question is how much fits them, so the space is counted without --count, too
-    values = _values(sieve, count or bool(budget.limits()), sample, seed, by)
+    values = _values(constrained, count or bool(budget.limits()), sample, seed, by)
     if as_json:
         show_json(values)
     else:
-        show(*_lines(sieve, values), *note)
+        show(*_lines(constrained, values), *note)
 
 
-def _values(sieve: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
+def _values(constrained: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
     from ...spaces.constrained.feasibility import cheapest, most_expensive
     from ...spaces.constrained.sampling import sample_one
 
     rng = random.Random(seed)
     costs = ("params", "macs")
     return {
-        "space": sieve.space.name,
-        "input_shape": list(sieve.space.input_shape),
-        "classes": sieve.space.classes,
-        "budget": {name: high for name, (_, high) in sieve.budget.limits().items()},
-        "size": sieve.size,
-        **(_counted(sieve) if count else {}),
-        "cheapest": {by: _entry(*cheapest(sieve, by)) for by in costs},
-        "dearest": {by: _entry(*most_expensive(sieve, by)) for by in costs},
-        "sample": [_entry(sample_one(sieve, rng, by)) for _ in range(sample)],
+        "space": constrained.space.name,
+        "input_shape": list(constrained.space.input_shape),
+        "classes": constrained.space.classes,
+        "budget": {name: high for name, (_, high) in constrained.budget.limits().items()},
+        "size": constrained.size,
+        **(_counted(constrained) if count else {}),
+        "cheapest": {by: _entry(*cheapest(constrained, by)) for by in costs},
+        "dearest": {by: _entry(*most_expensive(constrained, by)) for by in costs},
+        "sample": [_entry(sample_one(constrained, rng, by)) for _ in range(sample)],
     }
 
 
-def _counted(sieve: "ConstrainedSpace") -> dict[str, Any]:
+def _counted(constrained: "ConstrainedSpace") -> dict[str, Any]:
     """Return how much of the space fits, the options that never fit, and the histogram of multiply-accumulates."""
     from ...spaces.constrained.feasibility import dead_choices
     from ...spaces.constrained.sampling import count, histogram
 
-    counted = count(sieve)
+    counted = count(constrained)
     return {
         "feasible": counted.value,
         "feasible_low": counted.low,
         "feasible_high": counted.high,
         "feasible_standard_error": counted.standard_error,
-        "feasible_share": counted.value / sieve.size,
-        "dead_choices": [{"choice": path, "option": option} for path, option in dead_choices(sieve)],
-        "histogram": [{"from": low, "to": high, "architectures": n} for low, high, n in histogram(sieve)],
+        "feasible_share": counted.value / constrained.size,
+        "dead_choices": [{"choice": path, "option": option} for path, option in dead_choices(constrained)],
+        "histogram": [{"from": low, "to": high, "architectures": n} for low, high, n in histogram(constrained)],
     }
 
 
-def _lines(sieve: "ConstrainedSpace", values: dict[str, Any]) -> list[str]:
+def _lines(constrained: "ConstrainedSpace", values: dict[str, Any]) -> list[str]:
     from ...spaces.constrained.sampling import count
 
-    lines = [f"space {sieve.space.name!r}: {sieve.size:,} distinct architectures; budget: {sieve.budget}"]
+    lines = [
+        f"space {constrained.space.name!r}: {constrained.size:,} distinct architectures; budget: {constrained.budget}"
+    ]
     if "feasible" in values:
-        lines.append(f"inside the budget: {count(sieve)}, a share of {values['feasible_share']:.3g}")
+        lines.append(f"inside the budget: {count(constrained)}, a share of {values['feasible_share']:.3g}")
     for key, label in (("cheapest", "cheapest"), ("dearest", "most expensive")):
         for by, extreme in values[key].items():
             lines.append(f"{label} by {by}: params {extreme['params']:,}, macs {extreme['macs']:,}: {extreme['text']}")
@@ -159,7 +161,7 @@ def _constrained_space(
         remaining = experiment.task.remaining_budget(whole, experiment.space, experiment.recipes)
         note = f"this budget is {whole} without the largest head that the recipe allows"
         notes = [] if remaining == whole else [note]
-        return ConstrainedSpace(experiment.space, remaining, experiment.sieve.batch_size), notes
+        return ConstrainedSpace(experiment.space, remaining, experiment.constrained.batch_size), notes
     from ...spaces.search_space.named import named_space
 
     return ConstrainedSpace(named_space(name, input_shape=shape, classes=classes), budget), []

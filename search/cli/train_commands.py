@@ -33,13 +33,13 @@ def train(
     """
     gc.enable()
     from ...results.database.store import open_store
-    from ...results.query.trial_name import trial_named
+    from ...results.query.trial_name import find_trial
     from ..post.retrain import retrain_trial
     from .tables import table
 
     check_device(device)  # before the database is opened for writing
     with open_store(database) as store, _bar() as on_epoch:
-        record = trial_named(store, trial)
+        record = find_trial(store, trial)
         report = retrain_trial(
             store, record, runs or runs_folder(database), seeds=seeds, epochs=epochs, device=device, on_epoch=on_epoch
         )
@@ -116,20 +116,20 @@ def export(
     gc.enable()
     from ...models.export.formats import FORMATS
     from ...models.export.formats import export as export_model
-    from ...results.database.atomic_file import whole
-    from ...results.query.trial_name import trial_named
+    from ...results.database.atomic_file import atomic_write
+    from ...results.query.trial_name import find_trial
     from ...spaces.parameters.lookup import look_up
-    from ..post.retrain import kept_model
+    from ..post.retrain import load_best_model
     from .options import open_read_only
 
     suffix = look_up(FORMATS, format, "format").suffix
     with open_read_only(database) as store:
-        record = trial_named(store, trial)
+        record = find_trial(store, trial)
         path = output or Path(f"trial-{record.trial}{suffix}")
         _check_target(path, force)  # before the export, which takes seconds
-        model = kept_model(store, record, runs or runs_folder(database))
+        model = load_best_model(store, record, runs or runs_folder(database))
     exported = export_model(model, format, form)
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(exported.content)
     in_shape, out_shape = ("x".join(map(str, shape)) for shape in (exported.in_shape, exported.out_shape))
     sizes = ", or any larger size" if form == "fully-convolutional" else ""

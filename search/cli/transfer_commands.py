@@ -68,11 +68,11 @@ def import_runs(
     """
     from ...results.database.store import open_store
     from ...results.transfer.exporter import read_runs
-    from ...results.transfer.importer import bring_in
+    from ...results.transfer.importer import import_documents
 
     records = read_runs(source, run or ())
     with open_store(database, create=True) as store:
-        names = bring_in(store, records, name=name)
+        names = import_documents(store, records, name=name)
     if as_json:
         show_json({"runs": names, "database": str(database)})
         return

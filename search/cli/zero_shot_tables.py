@@ -4,10 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...results.database.records import Trial
-from ...results.database.zero_shot_records import MEASURES, OF_ZERO_SHOT, SELECTED_BY, SHOWN, is_zero_shot
+from ...results.database.zero_shot_records import (
+    METRIC_NOTES,
+    SELECTION_NOTE,
+    TABLE_COLUMNS,
+    ZERO_SHOT_METRICS,
+    is_zero_shot,
+)
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.zero_shot_head import last_map, zero_shot_cost
-from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
+from ...spaces.constrained.zero_shot_head import last_feature_map, zero_shot_cost
+from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
 from .tables import table
 
 # shorter column names: the table has twelve columns
@@ -16,8 +22,8 @@ HEADERS = {"top1_unseen": "top1", "h_calibrated": "h_cal"}
 
 def zero_shot_texts(result: Mapping[str, Any]) -> list[str]:
     """Return the table of methods, the costs of the selected model and what the numbers mean."""
-    columns = [HEADERS.get(name, name) for name in SHOWN]
-    rows = [[row["method"], *(f"{row[name]:.3f}" for name in SHOWN)] for row in result["rows"]]
+    columns = [HEADERS.get(name, name) for name in TABLE_COLUMNS]
+    rows = [[row["method"], *(f"{row[name]:.3f}" for name in TABLE_COLUMNS)] for row in result["rows"]]
     title = (
         f"tested once, on {result['unseen']:,} unseen classes ({result['test_unseen']:,} images) and "
         f"{result['seen']:,} seen ones ({result['test_seen']:,} other images)"
@@ -30,8 +36,8 @@ def zero_shot_texts(result: Mapping[str, Any]) -> list[str]:
         *retested,
         costs_table(result["costs"], result["words"]),
         f"model: {result['model']}, in the folder of the runs",
-        f"h_cal is h_calibrated, top1 is top1_unseen. {MEASURES}",
-        SELECTED_BY,
+        f"h_cal is h_calibrated, top1 is top1_unseen. {METRIC_NOTES}",
+        SELECTION_NOTE,
     ]
 
 
@@ -47,22 +53,22 @@ def zero_shot_trial_texts(
         return [*(f"{name}: {value}" for name, value in _metrics(trial, curve).items()), *zero_shot_texts(result)]
     if not is_zero_shot(trial):
         return []
-    recipe, architecture = recorded_recipe(trial.recipe), Architecture.from_json(trial.architecture)
+    recipe, architecture = recipe_from_json(trial.recipe), Architecture.from_json(trial.architecture)
     assert isinstance(recipe, ZeroShotRecipe)
-    head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
+    head = zero_shot_cost(recipe, 0, architecture.classes, last_feature_map(architecture))
     return [
         *(f"{name}: {value}" for name, value in _metrics(trial, curve).items()),
         f"head: params {head.image.params:,}, macs {head.image.macs:,}; network and head, "
         f"which the budget limits together: params {trial.params + head.image.params:,}, macs "
         f"{trial.macs + head.image.macs:,}; each class adds {head.per_class.params:,} numbers and "
         f"{head.per_class.macs:,} macs per image",
-        SELECTED_BY,
+        SELECTION_NOTE,
     ]
 
 
 def _metrics(trial: Trial, curve: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
     """Return the metrics at the best epoch that only zero-shot trials have."""
-    points = {name: dict(curve.get(name, ())) for name in OF_ZERO_SHOT}
+    points = {name: dict(curve.get(name, ())) for name in ZERO_SHOT_METRICS}
     return {name: by_epoch[trial.best_epoch] for name, by_epoch in points.items() if trial.best_epoch in by_epoch}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.database.records import Trial
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost
-from ...spaces.blocks.cost import FLOAT_BYTES, STATES
+from ...spaces.blocks.cost import FLOAT_BYTES, TENSORS_PER_PARAM
 from ...spaces.recipes.recipe import RecipeSpace
 from ..config.schema import ResourcesSection
 from .ray_runtime import ResourceError, run_on_nodes
@@ -51,13 +51,13 @@ class Shares:
 
         Assumes that all of this memory belongs to parameters, which exist ``copies`` more times: the worst case.
         """
-        return int((self.gpu_bytes - CONTEXT_BYTES - self.data_bytes) / SAFETY / (1 + self.copies / STATES))
+        return int((self.gpu_bytes - CONTEXT_BYTES - self.data_bytes) / SAFETY / (1 + self.copies / TENSORS_PER_PARAM))
 
     def share(self, architecture: Architecture, batch_size: int) -> float:
         """Return the share for ``architecture`` trained with ``batch_size``: 1, 1/2, 1/4 and so on to 1/64."""
         network_cost = cost(architecture, batch_size)
         # The folds train in turn. A waiting network keeps its parameters and their states, but no activations.
-        waiting = (self.folds - 1) * STATES + self.folds * self.copies
+        waiting = (self.folds - 1) * TENSORS_PER_PARAM + self.folds * self.copies
         tensor_bytes = network_cost.memory_bytes + waiting * FLOAT_BYTES * network_cost.params
         needed = CONTEXT_BYTES + self.data_bytes + SAFETY * tensor_bytes
         share = 1.0

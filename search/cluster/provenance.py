@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import __version__
 from ...results.database.lease import this_process
-from ...results.database.url import masked
+from ...results.database.url import mask_passwords
 
 PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "sqlalchemy")
 
@@ -24,7 +24,7 @@ def provenance() -> dict[str, Any]:
     changes = _git("status", "--porcelain")  # None without a repository or without git
     return {
         **this_process(),
-        "argv": [Path(sys.argv[0]).name, *map(masked, sys.argv[1:])],
+        "argv": [Path(sys.argv[0]).name, *map(mask_passwords, sys.argv[1:])],
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": None if changes is None else changes != "",
         "versions": {"archsieve": __version__, "python": platform.python_version(), **_versions()},

@@ -19,7 +19,7 @@ def set_up_worker(cpus: float, gpus: float) -> "torch.device":
 
 
 @contextmanager
-def threads_of(resources: ResourcesSection) -> Iterator[None]:
+def trial_threads(resources: ResourcesSection) -> Iterator[None]:
     """Give torch a trial's number of threads until the block ends.
 
     The rounding of a sum depends on how torch divides it among threads, so the same thread count gives the same result.

@@ -14,8 +14,8 @@ from ...spaces.architectures.cost import cost
 from ...spaces.constrained.sampling import count, sample_one
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.parameters.task_kinds import CLASSIFICATION
-from ...spaces.recipes.recipe import ENOUGH_DECAY
-from ..cluster.threads import threads_of
+from ...spaces.recipes.recipe import SUFFICIENT_LR_DECAY
+from ..cluster.threads import trial_threads
 from ..searchers.recipe_sampling import draw_recipe
 from .experiment import Experiment
 
@@ -36,14 +36,18 @@ MAX_TIMING_S = 15.0  # no further network is timed after this
 
 def notes(experiment: Experiment) -> list[str]:
     """Return warnings: lists of one value, learning rates that hardly fall, schedulers without effect."""
-    parameters = experiment.recipes.holes
+    parameters = experiment.recipes.free_parameters
     texts = [
         f"recipe.{name} is a list with one value, so it is fixed"
         for name, parameter in parameters.items()
         if _single(parameter)
     ]
     entries = dict(experiment.recipes.entries)
-    if "lr_end" in entries and _largest(entries["lr_end"]) > ENOUGH_DECAY and "constant" not in _options(entries):
+    if (
+        "lr_end" in entries
+        and _largest(entries["lr_end"]) > SUFFICIENT_LR_DECAY
+        and "constant" not in _options(entries)
+    ):
         texts.append(
             f"recipe.lr_end may be {_largest(entries['lr_end']):g}: a schedule that ends above a hundredth of its "
             "start often costs accuracy; use 0.01 or less"
@@ -86,25 +90,25 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
     Loads the data and times a few networks. Where the trials run on GPUs or ``elsewhere`` (on a cluster), ``seconds``
     is None and ``unknown`` has the reason. Raises the errors that the search itself raises before it starts Ray.
     """
-    file, sieve = experiment.file, experiment.sieve
+    file, constrained = experiment.file, experiment.constrained
     data, record = experiment.task.load(file)
-    counted = count(sieve)
-    memory = sorted(cost(one, sieve.batch_size).memory_bytes for one in _samples(experiment, N_MEMORY_SAMPLES))
+    counted = count(constrained)
+    memory = sorted(cost(one, constrained.batch_size).memory_bytes for one in _samples(experiment, N_MEMORY_SAMPLES))
     concurrent, reason = _concurrent(experiment, elsewhere)
     report = {
         "run": name,
-        "space": sieve.space.name,
-        "size": sieve.size,
+        "space": constrained.space.name,
+        "size": constrained.size,
         "budget": str(experiment.budget),
         "feasible": counted.value,
         "feasible_low": counted.low,
         "feasible_high": counted.high,
-        "feasible_share": counted.value / sieve.size,
+        "feasible_share": counted.value / constrained.size,
         "trials": file.search.trials,
         "searcher": file.search.searcher,
         "scheduler": file.search.scheduler,
         "epochs": experiment.recipes.largest("epochs"),
-        "searched": list(experiment.recipes.holes),
+        "searched": list(experiment.recipes.free_parameters),
         "first": _default_recipe(experiment) if experiment.starts_with_default_recipe else {},
         "data": {"name": record.name, "n_train": record.n_train, "n_val": record.n_val, "n_test": record.n_test},
         "memory_bytes": {"least": memory[0], "median": memory[len(memory) // 2], "most": memory[-1], "n": len(memory)},
@@ -119,12 +123,12 @@ def _default_recipe(experiment: Experiment) -> dict[str, Any]:
     from ..searchers.initial_designs import default_recipe
 
     recipe = default_recipe(experiment.recipes)
-    return {name: getattr(recipe, name) for name in experiment.recipes.holes}
+    return {name: getattr(recipe, name) for name in experiment.recipes.free_parameters}
 
 
 def _samples(experiment: Experiment, n: int) -> list[Any]:
     rng = random.Random(experiment.file.search.seed)
-    return [sample_one(experiment.sieve, rng) for _ in range(n)]
+    return [sample_one(experiment.constrained, rng) for _ in range(n)]
 
 
 def _cores() -> int:
@@ -251,7 +255,7 @@ def epoch_seconds(experiment: Experiment, data: "ImageData") -> list[float]:
     """
     rng, subset, started, seconds = random.Random(0), _subset(data), perf_counter(), list[float]()
     # the number of threads of a trial: more threads would make the estimate too small
-    with threads_of(experiment.file.resources):
+    with trial_threads(experiment.file.resources):
         for _ in range(N_TIMED_NETWORKS):
             elapsed = _epoch_seconds(experiment, subset, draw_recipe(experiment.recipes, rng), rng)
             if elapsed is not None:
@@ -278,7 +282,7 @@ def _epoch_seconds(experiment: Experiment, data: "ImageData", recipe: "Recipe", 
     from ...models.training.epoch import Diverged
     from ...models.training.trainer import Fit
 
-    fit = Fit(build_for(sample_one(experiment.sieve, rng), recipe, seed=0), data, recipe, seed=0)
+    fit = Fit(build_for(sample_one(experiment.constrained, rng), recipe, seed=0), data, recipe, seed=0)
     elapsed = None
     try:
         for _ in range(min(2, recipe.epochs)):

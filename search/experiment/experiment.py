@@ -72,7 +72,7 @@ class Experiment:
         return build_space(self.file.space, self.input_shape, self.classes)
 
     @cached_property
-    def sieve(self) -> ConstrainedSpace:
+    def constrained(self) -> ConstrainedSpace:
         """The space under the budget of its architectures.
 
         A task may reserve a part of the budget, such as the head of a zero-shot model. Memory is predicted for the
@@ -92,14 +92,14 @@ class Experiment:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
         self._check_budget()
-        self.plan(self.sieve)  # raises for a searcher that does not support the recipes or objectives
+        self.plan(self.constrained)  # raises for a searcher that does not support the recipes or objectives
 
     def _check_budget(self) -> None:
         """Raise ``BudgetError`` where no architecture fits; the message has the part that the task reserves."""
         try:
-            check_feasible(self.sieve)
+            check_feasible(self.constrained)
         except BudgetError as error:
-            left, whole = self.sieve.budget.limits(), self.budget.limits()
+            left, whole = self.constrained.budget.limits(), self.budget.limits()
             reserved = {name: high - (left[name][1] or 0) for name, (_, high) in whole.items() if high is not None}
             if not any(reserved.values()):
                 raise
@@ -113,14 +113,14 @@ class Experiment:
         """The networks of ``search.start_from``; each is in the space and within the budget."""
         from ..searchers.initial_designs import designs_of
 
-        return designs_of(self.file.search.start_from, self.sieve)
+        return designs_of(self.file.search.start_from, self.constrained)
 
-    def searcher(self, sieve: ConstrainedSpace) -> "Searcher":
-        """Return the searcher that the file selects, for the space ``sieve``."""
+    def searcher(self, constrained: ConstrainedSpace) -> "Searcher":
+        """Return the searcher that the file selects, for the space ``constrained``."""
         from ..searchers.registry import make_searcher
 
         search = self.file.search
-        return make_searcher(search.searcher, sieve, self.recipes, search.objectives)
+        return make_searcher(search.searcher, constrained, self.recipes, search.objectives)
 
     @property
     def starts_with_default_recipe(self) -> bool:
@@ -131,9 +131,9 @@ class Experiment:
         return self.task.name == CLASSIFICATION and not self.file.search.warm_start
 
     def plan(
-        self, sieve: ConstrainedSpace, *, designs: "Sequence[Architecture]" = (), earlier: "Sequence[Trial]" = ()
+        self, constrained: ConstrainedSpace, *, designs: "Sequence[Architecture]" = (), earlier: "Sequence[Trial]" = ()
     ) -> "SearchPlan":
-        """Return the plan of a run over ``sieve``: the networks of start_from, ``designs``, then those of the searcher.
+        """Return the plan of a run over ``constrained``: start_from, ``designs``, then what the searcher proposes.
 
         The searcher also learns from ``earlier``, the trials of other runs. Raises ``ValueError`` for a searcher that
         does not support these recipes or objectives.
@@ -142,7 +142,7 @@ class Experiment:
 
         return SearchPlan(
             self.searcher,
-            sieve,
+            constrained,
             self.recipes,
             designs=(*self.designs, *designs),
             earlier=earlier,
@@ -164,7 +164,7 @@ class Experiment:
         return settings
 
 
-def file_of(run: "RunRecord") -> SearchFile:
+def search_file_of(run: "RunRecord") -> SearchFile:
     """Return the search file of ``run``; raise ``ValueError`` for a run of another tool, which has none."""
     if IMPORTED in run.config:
         raise ValueError(
@@ -180,11 +180,11 @@ def load_recorded_plugins(run: "RunRecord") -> None:
     if "plugins" in run.config:
         from ..plugins.loading import load_plugins
 
-        plugins = file_of(run).plugins
+        plugins = search_file_of(run).plugins
         load_plugins(plugins.modules, recorded=plugins.recorded)
 
 
-def data_of(run: "RunRecord", experiment: Experiment) -> Any:
+def load_run_data(run: "RunRecord", experiment: Experiment) -> Any:
     """Load the data of ``run`` again from its ``experiment``; raise ``ValueError`` where the data have changed."""
     data, record = experiment.task.load(experiment.file)
     if record.content_hash != run.dataset_hash:
@@ -299,9 +299,9 @@ def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classe
 
     The networks are built on the meta device, without memory for weights, to compute their costs.
     """
-    from ...models.profiling.backbone_costs import priced_backbone
+    from ...models.profiling.backbone_costs import measure_backbone
 
-    blocks = [priced_backbone(name, input_shape) for name in ([names] if isinstance(names, str) else names)]
+    blocks = [measure_backbone(name, input_shape) for name in ([names] if isinstance(names, str) else names)]
     return Space(input_shape, (choice(*blocks) if len(blocks) > 1 else blocks[0],), classes, "backbones")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ...models.data.shapes import count_training
+from ...models.data.shapes import count_training_images
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ..config.schema import (
     DataSection,
@@ -116,7 +116,7 @@ def search_file_text(
     if zero_shot:
         params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST_BUDGET)
     else:
-        n_train = count_training(data, path=path) * (1 - section.val_fraction)
+        n_train = count_training_images(data, path=path) * (1 - section.val_fraction)
         params, macs = recommended_budget(n_train, math.prod(shape.input_shape[1:]))
     parts = [
         f'# {data}: images of {"x".join(map(str, shape.input_shape))}, {kind}\nname = "{data}"  # Name of the run.',

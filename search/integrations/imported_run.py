@@ -7,10 +7,10 @@ from hashlib import sha256
 from typing import Any
 
 from ... import __version__
-from ...results.database.records import COSTS, FIGURES, IMPORTED, FailKind, RunStatus, TrialState
-from ...results.database.rows import stored
+from ...results.database.records import COSTS, FINAL_METRICS, IMPORTED, FailKind, RunStatus, TrialState
+from ...results.database.rows import encode_metric
 from ...results.database.run_name import check_run_name
-from ...results.transfer.run_document import TABLES, Document, plain
+from ...results.transfer.run_document import TABLES, RunDocument, to_json_value
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
 from ...spaces.parameters.lookup import unknown
@@ -24,7 +24,7 @@ Params = Mapping[str, Any]
 class ImportedTrial:
     """A trial of another tool: its parameters, its metrics, and its learning curve as (step, metrics).
 
-    The names in ``metrics`` and in the metrics of ``curve`` are those of the database: see ``FIGURES``.
+    The names in ``metrics`` and in the metrics of ``curve`` are those of the database: see ``FINAL_METRICS``.
     """
 
     params: Params
@@ -52,11 +52,11 @@ class Origin:
     architecture: Callable[[Params], Architecture] | None = None
 
 
-def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> Document:
+def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> RunDocument:
     """Return ``trials`` as the run document ``name``.
 
-    :func:`~archsieve.results.transfer.importer.bring_in` writes it to a database. Raises ``ValueError`` if there are no
-    trials, or the architecture of a trial is missing or cannot be read.
+    :func:`~archsieve.results.transfer.importer.import_documents` writes it to a database. Raises ``ValueError`` if
+    there are no trials, or the architecture of a trial is missing or cannot be read.
     """
     if not trials:
         raise ValueError(f"an import needs at least one trial, but {origin.tool} has none; finish a trial first")
@@ -71,8 +71,8 @@ def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> D
             **{"config": {IMPORTED: origin.tool}, "searcher": origin.searcher, "dataset_hash": content_hash},
             **{
                 "version": __version__,
-                "created_at": plain(run_start),
-                "finished_at": plain(_last(trials) or run_start),
+                "created_at": to_json_value(run_start),
+                "finished_at": to_json_value(_last(trials) or run_start),
             },
         }
     )
@@ -84,7 +84,7 @@ def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> D
             fingerprints.add(architecture.fingerprint)
             _add_architecture(tables, architecture)
         _add_trial(tables, number, trial, architecture, run_start)
-    return Document(tables)
+    return RunDocument(tables)
 
 
 def _last(trials: Sequence[ImportedTrial]) -> datetime | None:
@@ -133,8 +133,8 @@ def _add_trial(
     run_start: datetime,
 ) -> None:
     for name in (*trial.metrics, *(name for _, metrics in trial.curve for name in metrics)):
-        if name not in FIGURES:
-            raise ValueError(unknown("metric", name, FIGURES))
+        if name not in FINAL_METRICS:
+            raise ValueError(unknown("metric", name, FINAL_METRICS))
     failed = trial.state is TrialState.FAILED
     duration = (trial.ended_at - trial.started_at).total_seconds() if trial.ended_at and trial.started_at else None
     tables["trial"].append(
@@ -146,12 +146,17 @@ def _add_trial(
             **{"epochs_done": len(trial.curve), "best_epoch": _best_epoch(trial), **trial.metrics},
             # the other tool does not classify failures, and all of them were raised by the user's objective
             **{"fail_kind": FailKind.USER_ERROR.value if failed else None, "reason": trial.reason},
-            **{"created_at": plain(trial.started_at or run_start), "started_at": plain(trial.started_at)},
-            **{"ended_at": plain(trial.ended_at), "duration_s": duration},
+            **{
+                "created_at": to_json_value(trial.started_at or run_start),
+                "started_at": to_json_value(trial.started_at),
+            },
+            **{"ended_at": to_json_value(trial.ended_at), "duration_s": duration},
         }
     )
     for step, metrics in trial.curve:
-        rows = ({"trial_id": number, "name": name, "step": step, **stored(value)} for name, value in metrics.items())
+        rows = (
+            {"trial_id": number, "name": name, "step": step, **encode_metric(value)} for name, value in metrics.items()
+        )
         tables["metric"].extend(rows)
 
 

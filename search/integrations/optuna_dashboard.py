@@ -7,7 +7,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from ...results.database.reader import Reading
+from ...results.database.reader import StoreReader
 from ...results.database.records import Trial, TrialState
 from ..cluster.ray_runtime import ResourceError
 
@@ -39,7 +39,7 @@ class _QuietHandler(WSGIRequestHandler):
         """Log nothing: one page makes dozens of requests."""
 
 
-def scratch_copy(store: Reading, run: str | int) -> "BaseStorage":
+def scratch_copy(store: StoreReader, run: str | int) -> "BaseStorage":
     """Return an Optuna storage in memory with ``run`` as its only study; changes of it never reach the database.
 
     Parameters are the keys of the recipe and the choices that vary between trials. Costs are user attributes of a
@@ -125,7 +125,7 @@ def _distribution(values: Sequence[Any]) -> "BaseDistribution":
     return CategoricalDistribution(sorted(set(values), key=repr))
 
 
-def server(store: Reading, run: str | int, port: int) -> WSGIServer:
+def server(store: StoreReader, run: str | int, port: int) -> WSGIServer:
     """Return a server of the run's dashboard on the loopback address, not yet started; port 0 selects a free port.
 
     Raises ``ResourceError`` if optuna-dashboard is not installed or the port is in use.

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ...results.database.records import FIGURES, TrialState
-from ...results.transfer.run_document import Document
+from ...results.database.records import FINAL_METRICS, TrialState
+from ...results.transfer.run_document import RunDocument
 from ...spaces.architectures.architecture import Architecture
 from .imported_run import ImportedTrial, Origin, Params, document_of
 
@@ -20,7 +20,7 @@ _STATES = {
     "FAIL": TrialState.FAILED,
     "RUNNING": TrialState.INTERRUPTED,
 }
-_LARGER_IS_BETTER = {name: name.endswith("accuracy") for name in FIGURES}
+_LARGER_IS_BETTER = {name: name.endswith("accuracy") for name in FINAL_METRICS}
 
 
 def document_of_study(
@@ -30,10 +30,10 @@ def document_of_study(
     name: str | None = None,
     figure: str = "val_accuracy",
     architecture: Callable[[Params], Architecture] | None = None,
-) -> Document:
+) -> RunDocument:
     """Return ``study`` as a run document.
 
-    :func:`~archsieve.results.transfer.importer.bring_in` writes it to a database.
+    :func:`~archsieve.results.transfer.importer.import_documents` writes it to a database.
 
     Args:
         study: The study, with a single objective.

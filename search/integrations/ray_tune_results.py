@@ -6,7 +6,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import TrialState
-from ...results.transfer.run_document import Document
+from ...results.transfer.run_document import RunDocument
 from ...spaces.architectures.architecture import Architecture
 from .imported_run import ImportedTrial, Origin, Params, document_of
 
@@ -22,10 +22,10 @@ def document_of_results(
     figures: Mapping[str, str] | None = None,
     searcher: str = "ray tune",
     architecture: Callable[[Params], Architecture] | None = None,
-) -> Document:
+) -> RunDocument:
     """Return ``results`` as a run document.
 
-    :func:`~archsieve.results.transfer.importer.bring_in` writes it to a database.
+    :func:`~archsieve.results.transfer.importer.import_documents` writes it to a database.
 
     Args:
         results: The results of ``Tuner.fit``.

@@ -14,14 +14,14 @@ from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.constrained.sampling import sample_one
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.zero_shot_recipe import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..experiment.experiment import Experiment
 from .retrain import experiment_and_data, find_best_model
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.diagnostics.context import Finding
-    from ...results.database.reader import Reading
+    from ...results.database.reader import StoreReader
 
 N_DRAWS = 256  # draws from which the largest fast enough network is selected
 
@@ -38,7 +38,7 @@ class DiagnosisTarget:
     trained: Any = None
 
 
-def case_of_file(experiment: Experiment) -> DiagnosisTarget:
+def target_of_file(experiment: Experiment) -> DiagnosisTarget:
     """Return the first proposal of the search.
 
     Raises ``ValueError`` if the task is not classification.
@@ -50,55 +50,55 @@ def case_of_file(experiment: Experiment) -> DiagnosisTarget:
         )
     seed = experiment.file.search.seed
     # the same random numbers as for trial 0 of a run, so that the search would propose the diagnosed network
-    proposal = experiment.plan(experiment.sieve).ask(History(), random.Random(f"{seed}/0"))
+    proposal = experiment.plan(experiment.constrained).ask(History(), random.Random(f"{seed}/0"))
     assert proposal is not None  # the check of the search file rejects an empty constrained space
     data, _ = experiment.task.load(experiment.file)
     return DiagnosisTarget(proposal.architecture, proposal.recipe, seed, experiment, data)
 
 
-def case_of_trial(store: "Reading", trial: Trial, folder: Path) -> DiagnosisTarget:
+def target_of_trial(store: "StoreReader", trial: Trial, folder: Path) -> DiagnosisTarget:
     """Return the network of ``trial``, with its weights if it was retrained.
 
     ``folder`` is the folder of the runs. Raises ``ValueError`` if the trial is not a classifier or its data changed.
     """
     experiment, data = experiment_and_data(store, trial)
     model = find_best_model(store, trial, folder)
-    recipe = recorded_recipe(trial.recipe)
+    recipe = recipe_from_json(trial.recipe)
     trained = None if model is None else model.network
     return DiagnosisTarget(Architecture.from_json(trial.architecture), recipe, trial.seed, experiment, data, trained)
 
 
-def findings(
+def diagnose_target(
     target: DiagnosisTarget,
     checks: Sequence[str] | None = None,
     *,
     on_check: Callable[[str], None] = lambda name: None,
 ) -> Iterator["Finding"]:
     """Yield the finding of each of ``checks``, by default of all; ``on_check`` is called before each with its name."""
-    from ...models.diagnostics.run_checks import CHECKS, Patient, diagnose
+    from ...models.diagnostics.run_checks import CHECKS, DiagnosticContext, diagnose
     from ...models.networks.build import build_for
 
     def make(seed: int) -> Any:
         return build_for(target.architecture, target.recipe, seed=seed)
 
-    context = Patient(make, target.data, target.recipe, target.seed, trained=target.trained)
+    context = DiagnosticContext(make, target.data, target.recipe, target.seed, trained=target.trained)
     yield from diagnose(context, checks or list(CHECKS), on_check=on_check)
 
 
-def smaller(target: DiagnosisTarget, step_ms: float, max_step_ms: float) -> Architecture | None:
+def smaller_network(target: DiagnosisTarget, step_ms: float, max_step_ms: float) -> Architecture | None:
     """Return the largest of ``N_DRAWS`` random networks whose predicted training step takes at most ``max_step_ms``.
 
     The prediction assumes that the time is proportional to the multiply-accumulates, and that a step of ``target``
     takes ``step_ms`` (both in milliseconds). Returns None if no network of the space is small enough.
     """
-    original = target.experiment.sieve
+    original = target.experiment.constrained
     macs = int(target.architecture.cost.macs * max_step_ms / step_ms)
     limits = {**dict(target.experiment.file.budget), "macs": min(macs, original.budget.macs or macs)}
-    sieve = ConstrainedSpace(original.space, Budget.of(limits), original.batch_size)
+    constrained = ConstrainedSpace(original.space, Budget.of(limits), original.batch_size)
     try:
-        check_feasible(sieve)
+        check_feasible(constrained)
     except BudgetError:
         return None
     # the fingerprint breaks ties, so that one seed gives one answer
     rng = random.Random(target.seed)
-    return max((sample_one(sieve, rng) for _ in range(N_DRAWS)), key=lambda one: (one.cost.macs, one.fingerprint))
+    return max((sample_one(constrained, rng) for _ in range(N_DRAWS)), key=lambda one: (one.cost.macs, one.fingerprint))

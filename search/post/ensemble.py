@@ -9,8 +9,8 @@ from ...results.database.records import Trial
 from ...results.database.store import Store
 from ...results.query.best import best as query_best
 from ...spaces.architectures.budget import Budget
-from ..experiment.experiment import file_of
-from .retrain import OnEpoch, experiment_and_data, find_best_model, kept_model, retrain_trial
+from ..experiment.experiment import search_file_of
+from .retrain import OnEpoch, experiment_and_data, find_best_model, load_best_model, retrain_trial
 
 if TYPE_CHECKING:
     from ...models.export.classifier import ImageModel
@@ -37,11 +37,11 @@ def ensemble_run(
     """
     import torch
 
-    from ...models.training.ensemble import averaged, select
+    from ...models.training.ensemble import average_probabilities, select_members
     from ...models.training.evaluate import accuracy
 
     record = store.run(run)
-    trials = query_best(store, budget=Budget.of(file_of(record).budget), run=run, top=top)
+    trials = query_best(store, budget=Budget.of(search_file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
         raise ValueError(
             f"an ensemble needs at least 2 finished trials, but run {run!r} has {len(trials)}; train more trials"
@@ -54,17 +54,17 @@ def ensemble_run(
 
     val = probabilities_of(data.val)
     # twice as many rounds as models: the selection may add a model several times, which gives it more weight
-    counts = select(val, data.val.labels, 2 * top)
+    counts = select_members(val, data.val.labels, 2 * top)
     members = [
         {"trial": trial.trial, "count": count, "val_accuracy": accuracy(probabilities, data.val.labels)}
         for trial, count, probabilities in zip(trials, counts, val, strict=True)
     ]
-    detail = {"members": members, "val_accuracy": accuracy(averaged(val, counts), data.val.labels)}
+    detail = {"members": members, "val_accuracy": accuracy(average_probabilities(val, counts), data.val.labels)}
     if data.test is not None:
         test, labels = probabilities_of(data.test), data.test.labels
         for member, probabilities in zip(members, test, strict=True):
             member["test_accuracy"] = accuracy(probabilities, labels)
-        detail["test_accuracy"] = accuracy(averaged(test, counts), labels)
+        detail["test_accuracy"] = accuracy(average_probabilities(test, counts), labels)
         # a count of 0 means that the trial was a candidate but is not in the ensemble
         member_accuracies = [member["test_accuracy"] for member in members if member["count"]]
         detail["mean_member_test_accuracy"] = fmean(member_accuracies)
@@ -76,4 +76,4 @@ def _model(store: Store, trial: Trial, folder: Path, device: str, on_epoch: OnEp
     """Return the saved model of ``trial``; retrain the trial first if it has none."""
     if find_best_model(store, trial, folder) is None:
         retrain_trial(store, trial, folder, device=device, on_epoch=on_epoch)
-    return kept_model(store, trial, folder)
+    return load_best_model(store, trial, folder)

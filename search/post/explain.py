@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.artifacts import checked
-from ...results.database.reader import Reading
+from ...results.database.artifacts import verified_path
+from ...results.database.reader import StoreReader
 from ...results.database.records import Trial
-from ...results.database.zero_shot_records import MODEL, is_zero_shot, table_of
+from ...results.database.zero_shot_records import MODEL, is_zero_shot, latest_test_table
 from ...spaces.parameters.lookup import unknown
-from ..experiment.experiment import data_of, file_of
 from ..experiment.experiment import experiment as make_experiment
+from ..experiment.experiment import load_run_data, search_file_of
 from ..runs.explanations import explanations
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...models.zero_shot.saved_model import ZeroShotModel
 
 
-def explained_classes(store: Reading, trial: Trial, runs: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
+def explain_classes(store: StoreReader, trial: Trial, runs: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Return one entry for each of the unseen ``classes``; without ``classes``, for all unseen classes.
 
     The entries are those of :mod:`~archsieve.search.runs.explanations`. Raises ``ValueError`` if the trial has no
@@ -36,7 +36,7 @@ def explained_classes(store: Reading, trial: Trial, runs: Path, classes: Sequenc
     return explanations(model, data, selected)
 
 
-def load_final_model(store: Reading, trial: Trial, runs: Path) -> "ZeroShotModel":
+def load_final_model(store: StoreReader, trial: Trial, runs: Path) -> "ZeroShotModel":
     """Load the model that was trained on all seen classes at the end of the trial's run.
 
     Checks the size and the sha256 of its file. Only the selected trial of a zero-shot run has a model: with models of
@@ -51,19 +51,19 @@ def load_final_model(store: Reading, trial: Trial, runs: Path) -> "ZeroShotModel
         )
     files = [row for row in store.artifacts(trial.trial) if row["kind"] == MODEL]
     if not files:
-        table = table_of(store, trial.run)
+        table = latest_test_table(store, trial.run)
         fix = (
             f"explain trial {table['trial']}, the selected one"
             if table is not None
             else f"its run was stopped before its test, so continue it: archsieve resume {trial.run}"
         )
         raise ValueError(f"only the selected trial of a run has a saved model, but trial {trial.trial} has none; {fix}")
-    return ZeroShotModel.load(checked(runs, files[-1]))  # the newest, if a resumed run was tested again
+    return ZeroShotModel.load(verified_path(runs, files[-1]))  # the newest, if a resumed run was tested again
 
 
 def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> Path:
     """Write an HTML page with the explanations of ``classes`` and their images; return its path."""
-    from ...results.database.atomic_file import whole
+    from ...results.database.atomic_file import atomic_write
     from ...results.report.page_parts import page, section
     from ...results.report.zero_shot_section import explanation_parts
 
@@ -71,14 +71,14 @@ def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> P
         raise ValueError(f"the output must be a file, but {path} is a folder; write to {path / 'explain.html'}")
     title = f"archsieve: explanation of trial {trial.trial} of {trial.run}"
     # a temporary file that replaces the target at the end: a crash leaves no half-written page
-    with whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(page(title, [section("Unseen classes", *explanation_parts(classes))], plotly=False), "utf-8")
     return path
 
 
-def _same_data(store: Reading, trial: Trial) -> "ZeroShotData":
-    """Load the data of the trial's run again; ``data_of`` raises ``ValueError`` if they have changed."""
+def _same_data(store: StoreReader, trial: Trial) -> "ZeroShotData":
+    """Load the data of the trial's run again; ``load_run_data`` raises ``ValueError`` if they have changed."""
     run = store.run(trial.run)
     data: ZeroShotData
-    data, _ = data_of(run, make_experiment(file_of(run)))
+    data, _ = load_run_data(run, make_experiment(search_file_of(run)))
     return data

@@ -7,15 +7,15 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ...results.database.reader import Reading
+from ...results.database.reader import StoreReader
 from ...results.database.records import History, RunRecord, RunStatus, Trial, TrialState
-from ...results.maintenance.integrity import Broken, check_store
+from ...results.maintenance.integrity import Violation, check_store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.zero_shot_recipe import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ...spaces.search_space.encoding import decisions_of
-from ..experiment.experiment import Experiment, file_of
+from ..experiment.experiment import Experiment, search_file_of
 from ..experiment.experiment import experiment as make_experiment
 from ..runs.warm_start import fits
 from ..trials.checkpoint_files import BrokenCheckpointError, CheckpointDir, checkpoints_of
@@ -25,8 +25,8 @@ Seen = dict[tuple[str, Recipe], int]  # (fingerprint, recipe) -> id of its first
 
 
 def check_runs(
-    store: Reading, runs: Path, *, deep: bool = False, note: Callable[[str], None] = lambda message: None
-) -> list[Broken]:
+    store: StoreReader, runs: Path, *, deep: bool = False, note: Callable[[str], None] = lambda message: None
+) -> list[Violation]:
     """Return the broken invariants of the store and of the run folders in ``runs``.
 
     ``deep`` also rebuilds the searcher of each run. ``note`` is called with a message for each check that is skipped.
@@ -47,45 +47,45 @@ def check_runs(
     return problems
 
 
-def _checkpoints(run: RunRecord, history: History, folder: Path) -> Iterator[Broken]:
+def _checkpoints(run: RunRecord, history: History, folder: Path) -> Iterator[Violation]:
     """Check I4 and I5: unfinished trials have complete checkpoints of their finished epochs, other trials have none."""
     checkpoints = checkpoints_of(folder, run.config.get("resources", {}).get("checkpoints"))
     unfinished = {trial.trial for trial in history.unfinished}
     for trial_id in sorted({*checkpoints.trials()} - unfinished):
         url = checkpoints.of_trial(trial_id).url
-        yield Broken("I5", run.name, f"{url} belongs to no unfinished trial; archsieve resume {run.name} removes it")
+        yield Violation("I5", run.name, f"{url} belongs to no unfinished trial; archsieve resume {run.name} removes it")
     for trial in history.unfinished:
         yield from _checkpoint_dir(run, trial, checkpoints.of_trial(trial.trial))
 
 
-def _checkpoint_dir(run: RunRecord, trial: Trial, checkpoint_dir: CheckpointDir) -> Iterator[Broken]:
+def _checkpoint_dir(run: RunRecord, trial: Trial, checkpoint_dir: CheckpointDir) -> Iterator[Violation]:
     """Check the checkpoint directory of an unfinished trial."""
     fix = f"archsieve resume {run.name} continues from the newest complete checkpoint"
     epochs = [0]  # epoch 0 needs no checkpoint
     for name in checkpoint_dir.names():
         if not name.endswith(".pt"):  # a checkpoint gets its final name after it is written
-            yield Broken("I5", run.name, f"{checkpoint_dir.url}/{name} is incomplete; {fix}")
+            yield Violation("I5", run.name, f"{checkpoint_dir.url}/{name} is incomplete; {fix}")
     for epoch in checkpoint_dir.epochs():
         try:
             epochs.append(checkpoint_dir.read(epoch)[0].epoch)
         except BrokenCheckpointError as error:
-            yield Broken("I5", run.name, f"{error}; {fix}")
+            yield Violation("I5", run.name, f"{error}; {fix}")
     if max(epochs) < trial.epochs_done:
         fact = f"trial {trial.trial} has {trial.epochs_done} finished epochs, its newest checkpoint has {max(epochs)}"
-        yield Broken("I4", run.name, f"{fact}; {fix}")
+        yield Violation("I4", run.name, f"{fact}; {fix}")
 
 
-def _spooled(run: RunRecord, folder: Path) -> Iterator[Broken]:
+def _spooled(run: RunRecord, folder: Path) -> Iterator[Violation]:
     """Check I5: no results are left in files of the spool."""
     for path in Spool(folder / "spool").files():
         fix = f"archsieve resume {run.name} writes them"
-        yield Broken("I5", run.name, f"{path} holds results that are not in the database; {fix}")
+        yield Violation("I5", run.name, f"{path} holds results that are not in the database; {fix}")
 
 
-def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> Iterator[Broken]:
+def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> Iterator[Violation]:
     """Check I6: each trial fits the space, costs and budget of its run, and the searcher works with the history."""
     try:
-        experiment = make_experiment(file_of(run))
+        experiment = make_experiment(search_file_of(run))
     except ValueError as error:  # such as an imported run, which has no search file
         note(f"run {run.name}: its searcher is not checked, because it cannot be rebuilt: {error}")
         return
@@ -93,10 +93,10 @@ def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> 
     for trial in history:
         try:
             for fact in _wrong_trial(experiment, trial, seen):
-                yield Broken("I6", run.name, f"trial {trial.trial} {fact}; do not use its metrics")
+                yield Violation("I6", run.name, f"trial {trial.trial} {fact}; do not use its metrics")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             fact = f"trial {trial.trial} cannot be read: {type(error).__name__}: {error}"
-            yield Broken("I6", run.name, f"{fact}; restore a backup (archsieve db backup creates them)")
+            yield Violation("I6", run.name, f"{fact}; restore a backup (archsieve db backup creates them)")
             return  # the searcher reads all trials, so it would fail with the same error
     if history.trials:
         yield from _rebuilt(experiment, run, history, seen)
@@ -104,7 +104,7 @@ def _searcher(run: RunRecord, history: History, note: Callable[[str], None]) -> 
 
 def _wrong_trial(experiment: Experiment, trial: Trial, seen: Seen) -> Iterator[str]:
     """Yield each fact about ``trial`` that contradicts its run; add the trial to ``seen``."""
-    architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
+    architecture, recipe = Architecture.from_json(trial.architecture), recipe_from_json(trial.recipe)
     if (first := seen.setdefault((trial.fingerprint, recipe), trial.trial)) != trial.trial:
         yield f"repeats trial {first}"
     if not fits(experiment.recipes, recipe):
@@ -112,7 +112,7 @@ def _wrong_trial(experiment: Experiment, trial: Trial, seen: Seen) -> Iterator[s
     if trial.state is TrialState.COMPLETED and trial.epochs_done != recipe.epochs:
         yield f"is marked completed after {trial.epochs_done} of {recipe.epochs} epochs"
     # these columns are derived from the architecture, so they are computed again and compared
-    costs = cost(architecture, experiment.sieve.batch_size)
+    costs = cost(architecture, experiment.constrained.batch_size)
     if architecture.fingerprint != trial.fingerprint:
         recorded, computed = trial.fingerprint[:12], architecture.fingerprint[:12]
         yield f"has the recorded fingerprint {recorded}, but its architecture has {computed}"
@@ -124,13 +124,13 @@ def _wrong_trial(experiment: Experiment, trial: Trial, seen: Seen) -> Iterator[s
         yield "has recorded choices that differ from those of its architecture"
 
 
-def _rebuilt(experiment: Experiment, run: RunRecord, history: History, seen: Seen) -> Iterator[Broken]:
+def _rebuilt(experiment: Experiment, run: RunRecord, history: History, seen: Seen) -> Iterator[Violation]:
     """Check that the rebuilt searcher can make a proposal after this history, and that the proposal is new."""
-    plan = experiment.plan(experiment.sieve)
+    plan = experiment.plan(experiment.constrained)
     try:
         proposal = plan.ask(history, random.Random(0))
     except Exception as error:  # a broken history can make a searcher raise any exception, and the check reports it
-        yield Broken("I6", run.name, f"its searcher fails on its history: {type(error).__name__}: {error}")
+        yield Violation("I6", run.name, f"its searcher fails on its history: {type(error).__name__}: {error}")
         return
     if proposal is not None and proposal.key in seen:
-        yield Broken("I6", run.name, f"its searcher proposes an old trial again: {proposal.architecture}")
+        yield Violation("I6", run.name, f"its searcher proposes an old trial again: {proposal.architecture}")

@@ -6,21 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.artifacts import checked, keep_file
+from ...results.database.artifacts import verified_path, write_artifact
 from ...results.database.records import Trial
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.zero_shot_recipe import recorded_recipe
-from ..cluster.threads import threads_of
-from ..experiment.experiment import Experiment, data_of, file_of, load_recorded_plugins
+from ...spaces.recipes.zero_shot_recipe import recipe_from_json
+from ..cluster.threads import trial_threads
+from ..experiment.experiment import Experiment, load_recorded_plugins, load_run_data, search_file_of
 from ..experiment.experiment import experiment as make_experiment
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.export.classifier import ImageModel
-    from ...results.database.reader import Reading
+    from ...results.database.reader import StoreReader
 
 WEIGHTS = "weights"  # kind of the artifacts
 RETRAINED = "retrained"  # kind of the event with the result
@@ -54,7 +54,7 @@ def retrain_trial(
     rows: list[dict[str, Any]] = []
     for seed_index, seed in enumerate(seeds_of(trial, seeds)):
         # torch adds in another order with another number of threads, so only an equal number reproduces the trial
-        with threads_of(experiment.file.resources):
+        with trial_threads(experiment.file.resources):
             retrained = retrain(
                 architecture,
                 recipe,
@@ -69,7 +69,7 @@ def retrain_trial(
         best = retrained.best
         about = {"seed": seed, "recipe": recipe.to_json(), "val_accuracy": best.val_accuracy, "epoch": best.epoch}
         model = ImageModel.of(architecture, retrained.weights, data, about)
-        keep_file(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
+        write_artifact(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
         metrics = {"val_accuracy": best.val_accuracy, "val_loss": best.val_loss, "best_epoch": best.epoch}
         rows.append({"seed": seed, **metrics, "test_accuracy": retrained.test_accuracy, "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
@@ -77,19 +77,19 @@ def retrain_trial(
     return detail
 
 
-def experiment_and_data(store: "Reading", trial: Trial) -> tuple[Experiment, "ImageData"]:
+def experiment_and_data(store: "StoreReader", trial: Trial) -> tuple[Experiment, "ImageData"]:
     """Load the experiment of the trial's run and its data.
 
     Raises ``ValueError`` if the data have changed since the run, or the trial is not a classifier.
     """
     run = store.run(trial.run)
-    experiment = make_experiment(file_of(run))
+    experiment = make_experiment(search_file_of(run))
     if experiment.task.name != CLASSIFICATION:
         raise ValueError(
             f"the trial must be an image classifier, but trial {trial.trial} is zero-shot; its search saves the model "
             f"of the selected trial: see archsieve results show {trial.trial}"
         )
-    return experiment, data_of(run, experiment)
+    return experiment, load_run_data(run, experiment)
 
 
 def seeds_of(trial: Trial, count: int) -> list[int]:
@@ -99,7 +99,7 @@ def seeds_of(trial: Trial, count: int) -> list[int]:
     return [trial.seed, *(rng.getrandbits(31) for _ in range(count - 1))]
 
 
-def find_best_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel | None":
+def find_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageModel | None":
     """Return the saved model of ``trial`` with the highest validation accuracy, or None if it has none.
 
     Raises ``ValueError`` if the size or the sha256 of a file differs from its record.
@@ -108,11 +108,11 @@ def find_best_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel
 
     load_recorded_plugins(store.run(trial.run))
     rows = [row for row in store.artifacts(trial.trial) if row["kind"] == WEIGHTS]
-    models = [ImageModel.load(checked(folder, row)) for row in rows]
+    models = [ImageModel.load(verified_path(folder, row)) for row in rows]
     return max(models, key=lambda model: float(model.about["val_accuracy"]), default=None)
 
 
-def kept_model(store: "Reading", trial: Trial, folder: Path) -> "ImageModel":
+def load_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageModel":
     """Return the result of :func:`find_best_model`; raise ``ValueError`` if the trial has no saved weights."""
     model = find_best_model(store, trial, folder)
     if model is None:
@@ -129,5 +129,5 @@ def _recipe(trial: Trial, epochs: int | None) -> Recipe:
         raise ValueError(
             f"only a finished trial can be trained again, but trial {trial.trial} is {trial.state.value}; name another"
         )
-    recipe = recorded_recipe(trial.recipe)
+    recipe = recipe_from_json(trial.recipe)
     return recipe if epochs is None else replace(recipe, epochs=epochs)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from ...results.database.latency_records import Untrained, calibration, record_calibration
+from ...results.database.latency_records import CalibrationNetwork, calibration, record_calibration
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
@@ -28,24 +28,26 @@ def add_latency_model(
     architecture has a predicted latency within the budget.
     """
     if experiment.budget.latency_ms is None:
-        return experiment.sieve
+        return experiment.constrained
     model = calibration(store, run_id) or _calibrate(experiment, store, run_id, should_continue)
     if model is None:
         return None
     from ...models.profiling.latency_predictor import LatencyPredictor
 
-    base = experiment.sieve
-    sieve = ConstrainedSpace(base.space, base.budget, base.batch_size, LatencyPredictor.from_json(model["weights"]))
-    check_feasible(sieve)
-    return sieve
+    base = experiment.constrained
+    constrained = ConstrainedSpace(
+        base.space, base.budget, base.batch_size, LatencyPredictor.from_json(model["weights"])
+    )
+    check_feasible(constrained)
+    return constrained
 
 
 def _calibrate(
     experiment: Experiment, store: Store, run_id: int, should_continue: Callable[[], bool]
 ) -> dict[str, dict[str, float]] | None:
-    from ...models.profiling.latency_predictor import fit_latency, left_out_ms
+    from ...models.profiling.latency_predictor import fit_latency, leave_one_out_ms
 
-    networks = evenly_spaced(experiment.sieve, experiment.file.latency.calibration, experiment.file.search.seed)
+    networks = evenly_spaced(experiment.constrained, experiment.file.latency.calibration, experiment.file.search.seed)
     # A single job measures all networks one after another: networks measured in parallel slow each other down.
     results = run_remote_jobs(
         time_networks,
@@ -59,12 +61,12 @@ def _calibrate(
     measurements = results[0]
     times = [measured["latency_ms_p50"] for measured in measurements]
     # Each prediction comes from a fit without that network; otherwise the stored errors would be too small.
-    predicted = left_out_ms(networks, times)
+    predicted = leave_one_out_ms(networks, times)
     rows = [
-        Untrained(
+        CalibrationNetwork(
             architecture=network.to_json(),
             fingerprint=network.fingerprint,
-            cost=cost(network, experiment.sieve.batch_size).to_json(),
+            cost=cost(network, experiment.constrained.batch_size).to_json(),
             layers=[row.to_json() for row in layer_costs(network)],
             measured=measured,
             predicted_ms=ms,
@@ -80,11 +82,13 @@ def _calibrate(
     return detail
 
 
-def evenly_spaced(sieve: ConstrainedSpace, n: int, seed: int) -> list[Architecture]:
+def evenly_spaced(constrained: ConstrainedSpace, n: int, seed: int) -> list[Architecture]:
     """Return up to ``n`` architectures within the budget, from few multiply-accumulates to many in even ranks."""
     # The seed has its own prefix, so that these draws are independent of other draws from the same number.
     rng = random.Random(f"calibration {seed}")
-    drawn = {one.fingerprint: one for one in (sample_one(sieve, rng, "log-macs") for _ in range(DRAWS_PER_NETWORK * n))}
+    drawn = {
+        one.fingerprint: one for one in (sample_one(constrained, rng, "log-macs") for _ in range(DRAWS_PER_NETWORK * n))
+    }
     ordered = sorted(drawn.values(), key=lambda one: (one.cost.macs, one.fingerprint))
     ranks = {round(index * (len(ordered) - 1) / max(n - 1, 1)) for index in range(n)}
     return [ordered[rank] for rank in sorted(ranks)]

@@ -33,27 +33,27 @@ def prepare(experiment: Experiment, data: Any, control: RunControl, shares: Shar
         ValueError: when the search cannot learn from an earlier run.
     """
     store, run_id = control.store, control.run_id
-    sieve = add_latency_model(experiment, store, run_id, should_continue=control.should_continue)
-    if sieve is None:
-        return experiment.plan(experiment.sieve)
-    sieve = limit_to_gpus(sieve, shares)
+    constrained = add_latency_model(experiment, store, run_id, should_continue=control.should_continue)
+    if constrained is None:
+        return experiment.plan(experiment.constrained)
+    constrained = limit_to_gpus(constrained, shares)
     for design in experiment.designs:  # before the warm-up, which takes a long time
-        check_design(design, sieve)
+        check_design(design, constrained)
     run = store.run(run_id)
     earlier = earlier_trials(store, experiment, run.dataset_hash, run.created_at)
-    best = warm_up(experiment, sieve, data, store, run_id, should_continue=control.should_continue)
-    return experiment.plan(sieve, designs=best, earlier=earlier)
+    best = warm_up(experiment, constrained, data, store, run_id, should_continue=control.should_continue)
+    return experiment.plan(constrained, designs=best, earlier=earlier)
 
 
-def limit_to_gpus(sieve: ConstrainedSpace, shares: Shares | None) -> ConstrainedSpace:
-    """Return ``sieve`` limited to networks that fit on a GPU of ``shares``; it is unchanged without ``shares``.
+def limit_to_gpus(constrained: ConstrainedSpace, shares: Shares | None) -> ConstrainedSpace:
+    """Return ``constrained`` limited to networks that fit on a GPU of ``shares``; it is unchanged without ``shares``.
 
     Raises :class:`ResourceError` when no network fits.
     """
     if shares is None:
-        return sieve
+        return constrained
     try:
-        return limit_memory(sieve, shares.max_memory_bytes)
+        return limit_memory(constrained, shares.max_memory_bytes)
     except BudgetError as error:
         raise ResourceError(
             f"the smallest GPU has {format_count(shares.gpu_bytes)}B and leaves a network "

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.proxy_records import Scored, record_warm_up, warmed_up
+from ...results.database.proxy_records import ScoredArchitecture, record_warm_up, selected_candidates
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
@@ -25,7 +25,7 @@ MAX_DRAWS_PER_CANDIDATE = 20  # then the warm-up continues with fewer candidates
 
 def warm_up(
     experiment: Experiment,
-    sieve: ConstrainedSpace,
+    constrained: ConstrainedSpace,
     data: "ImageData",
     store: Store,
     run_id: int,
@@ -40,25 +40,25 @@ def warm_up(
     settings = experiment.file.search.warmup
     if settings is None:
         return []
-    best = warmed_up(store, run_id)
+    best = selected_candidates(store, run_id)
     if best is None:
-        scored = _score_candidates(sieve, experiment, data, should_continue)
+        scored = _score_candidates(constrained, experiment, data, should_continue)
         if scored is None:
             return []
         warn_if_unscored(settings.proxy, scored)
         best = record_warm_up(store, run_id, settings.proxy, scored, settings.train)
     # A resumed run may have GPUs with less memory than the run had when the candidates were drawn.
-    return [one for one in map(Architecture.from_json, best) if sieve.allows(one)]
+    return [one for one in map(Architecture.from_json, best) if constrained.allows(one)]
 
 
 def _score_candidates(
-    sieve: ConstrainedSpace, experiment: Experiment, data: "ImageData", should_continue: Callable[[], bool]
-) -> list[Scored] | None:
+    constrained: ConstrainedSpace, experiment: Experiment, data: "ImageData", should_continue: Callable[[], bool]
+) -> list[ScoredArchitecture] | None:
     from ...models.diagnostics.zero_cost_proxies import probe
 
     search, resources = experiment.file.search, experiment.file.resources
     assert search.warmup is not None
-    architectures = candidates(sieve, search.warmup.candidates, search.seed, should_continue)
+    architectures = candidates(constrained, search.warmup.candidates, search.seed, should_continue)
     if architectures is None:
         return None
     starts = range(0, len(architectures), JOB_SIZE)
@@ -69,10 +69,10 @@ def _score_candidates(
     if results is None:
         return None
     return [
-        Scored(
+        ScoredArchitecture(
             architecture=one.to_json(),
             fingerprint=one.fingerprint,
-            cost=cost(one, sieve.batch_size).to_json(),
+            cost=cost(one, constrained.batch_size).to_json(),
             layers=[row.to_json() for row in layer_costs(one)],
             scores=scores,
         )
@@ -81,15 +81,15 @@ def _score_candidates(
 
 
 def candidates(
-    sieve: ConstrainedSpace, n: int, seed: int, should_continue: Callable[[], bool]
+    constrained: ConstrainedSpace, n: int, seed: int, should_continue: Callable[[], bool]
 ) -> list[Architecture] | None:
     """Draw ``n`` different architectures within the budget, by ``seed``; a smaller space is returned whole.
 
     Returns None when ``should_continue`` returns False.
     """
     # Drawing without repetition from a space that is hardly larger than n would need a huge number of draws.
-    if count(sieve).high <= n:
-        return [architecture for _, architecture in walk(sieve)]
+    if count(constrained).high <= n:
+        return [architecture for _, architecture in walk(constrained)]
     rng = random.Random(f"warm-up {seed}")
     drawn: dict[str, Architecture] = {}
     for _ in range(MAX_DRAWS_PER_CANDIDATE * n):
@@ -97,12 +97,12 @@ def candidates(
             break
         if not should_continue():
             return None
-        one = sample_one(sieve, rng)
+        one = sample_one(constrained, rng)
         drawn.setdefault(one.fingerprint, one)
     return list(drawn.values())
 
 
-def warn_if_unscored(proxy: str, scored: Sequence[Scored]) -> None:
+def warn_if_unscored(proxy: str, scored: Sequence[ScoredArchitecture]) -> None:
     """Warn when the proxy has no score for any candidate: the search then runs as without a warm-up."""
     scores = [one.scores[proxy] for one in scored]  # a reason as text in place of a missing score
     if scores and not any(isinstance(score, float) for score in scores):

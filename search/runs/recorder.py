@@ -7,7 +7,7 @@ from collections.abc import Callable as Function
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ...results.analysis.health import FINDING, Curve, details, findings
+from ...results.analysis.health import FINDING, Curve, event_details, findings
 from ...results.database.errors import StoreError
 from ...results.database.records import FailKind, History, Trial, TrialState
 from ...results.database.store import Store
@@ -53,7 +53,7 @@ class Recorder:
     on_change: Function[["Recorder"], None] = lambda recorder: None
     cache: TrialCache | None = None
     exhausted: bool = False
-    doing: str = ""
+    activity: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
     _started_at: dict[str, float] = field(default_factory=dict)
     _failures: ConsecutiveFailures = field(default_factory=ConsecutiveFailures)
@@ -153,10 +153,12 @@ class Recorder:
 
     def _insert(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture
-        network_cost = cost(architecture, self.searcher.sieve.batch_size)
+        network_cost = cost(architecture, self.searcher.constrained.batch_size)
         # The budget is a hard limit for every searcher, also for one that a user has written.
-        if not self.searcher.sieve.allows(architecture):
-            raise AssertionError(f"the searcher proposed {architecture}, which violates {self.searcher.sieve.budget}")
+        if not self.searcher.constrained.allows(architecture):
+            raise AssertionError(
+                f"the searcher proposed {architecture}, which violates {self.searcher.constrained.budget}"
+            )
         fault("before_insert")
         trial = self.store.propose(
             self.run_id,
@@ -241,7 +243,7 @@ class Recorder:
             self._resumed(trial, report.start)
         for problem in report.problems:
             self._event("checkpoint", problem, trial)
-        write_metrics(self.store, self.run_id, trial, report, self.searcher.sieve)
+        write_metrics(self.store, self.run_id, trial, report, self.searcher.constrained)
         if report.latency_error is not None:
             self._event("not_measured", report.latency_error, trial)
 
@@ -310,7 +312,9 @@ class Recorder:
         Called before the trial is marked as ended, so that a driver that dies here repeats it after a resume.
         """
         examined = None if diagnosis is None else asdict(diagnosis)
-        for detail in details(findings(curve, self.searcher.sieve.space.classes, examined=examined, **facts)):
+        for detail in event_details(
+            findings(curve, self.searcher.constrained.space.classes, examined=examined, **facts)
+        ):
             self.store.add_event(self.run_id, "info", FINDING, detail, trial.trial)
 
     def _event(self, kind: str, reason: str, trial: Trial, **more: Any) -> None:
@@ -320,9 +324,9 @@ class Recorder:
         """Send a heartbeat if one is due."""
         self.control.tick()
 
-    def show_activity(self, doing: str) -> None:
+    def show_activity(self, activity: str) -> None:
         """Show in the progress display what the run does after all trials have ended."""
-        self.doing = doing
+        self.activity = activity
         self._changed()
 
     def sweep(self) -> None:

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from ...results.database.errors import NoStoreError, StoreError
 from ...results.database.lease import now
-from ...results.database.reader import Reading
+from ...results.database.reader import StoreReader
 from ...results.database.records import DatasetRecord, RunRecord, Trial, TrialState
 from ...results.database.run_name import check_run_name
 from ...results.database.store import Store, open_store
-from ...results.database.url import Place, place_of
-from ...results.database.zero_shot_records import table_of, why_not_tested
+from ...results.database.url import DatabaseLocation, parse_location
+from ...results.database.zero_shot_records import failed_test_reason, latest_test_table
 from ...results.query.best import best
 from ...results.report.report import write_report
 from ...spaces.architectures.budget import Budget
@@ -26,7 +26,7 @@ from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
 from ..config.diff import changes, code_changes
 from ..config.schema import SearchFile
-from ..experiment.experiment import Experiment, data_of, file_of
+from ..experiment.experiment import Experiment, load_run_data, search_file_of
 from ..experiment.experiment import experiment as make_experiment
 from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop
@@ -47,7 +47,7 @@ class FinalStep(NamedTuple):
     """
 
     run: Callable[[Experiment, Any, Recorder, Path], None]
-    done: Callable[[Experiment, Reading, int], bool]
+    done: Callable[[Experiment, StoreReader, int], bool]
 
 
 FINAL_STEPS = {ZERO_SHOT: FinalStep(finalize_zero_shot, is_zero_shot_final)}  # by task; other tasks have no final step
@@ -71,7 +71,7 @@ class Outcome:
             they are never among the best.
         stop: why the run was stopped; None otherwise.
         zero_shot: the table of a zero-shot search's test
-            (see :func:`~archsieve.results.database.zero_shot_records.table_of`); None without a test.
+            (see :func:`~archsieve.results.database.zero_shot_records.latest_test_table`); None without a test.
         not_tested: why a zero-shot search has no test, if known.
     """
 
@@ -81,7 +81,7 @@ class Outcome:
     exhausted: bool
     complete: bool
     seconds: float
-    database: Place
+    database: DatabaseLocation
     report: Path
     budget: Budget = field(default_factory=Budget)
     too_slow: tuple[Trial, ...] = ()
@@ -105,7 +105,7 @@ def search(
     experiment: Experiment,
     *,
     name: str | None = None,
-    database: str | Place | None = None,
+    database: str | DatabaseLocation | None = None,
     runs: str | Path = RUNS,
     address: str | None = None,
     top: int = 5,
@@ -130,7 +130,7 @@ def search(
     """
     started = time.monotonic()
     name = check_run_name(name or experiment.file.name or "run")
-    database_url = place_of(database or Path(runs) / "archsieve.db")
+    database_url = parse_location(database or Path(runs) / "archsieve.db")
     _check_folder(Path(runs) / name)
     check_machine(Path(runs), elsewhere=address is not None)
     # The checks come before the data are loaded, which may take long. A database that is missing is created below.
@@ -151,7 +151,7 @@ def search(
             return session.drive(address, top, on_change)
         except Exception:
             with suppress(StoreError):  # the first error is the one to report, not a consequence of it
-                store.forget_unbegun(run_id)  # a run that fails before its first trial leaves its name free
+                store.delete_empty_run(run_id)  # a run that fails before its first trial leaves its name free
             raise
 
 
@@ -159,7 +159,7 @@ def resume(
     name: str,
     *,
     trials: int | None = None,
-    database: str | Place | None = None,
+    database: str | DatabaseLocation | None = None,
     runs: str | Path = RUNS,
     address: str | None = None,
     top: int = 5,
@@ -180,12 +180,12 @@ def resume(
         StoreError: when another process drives the run.
     """
     started = time.monotonic()
-    database_url = place_of(database or Path(runs) / "archsieve.db")
+    database_url = parse_location(database or Path(runs) / "archsieve.db")
     check_machine(Path(runs), elsewhere=address is not None)
     with open_store(database_url) as store:
         run = store.run(check_run_name(name))  # it becomes a folder name, so check it even if the store has such a run
         experiment = restored(run, trials, store)
-        data = data_of(run, experiment)  # raises when the data have changed
+        data = load_run_data(run, experiment)  # raises when the data have changed
         current = provenance()
         earlier = store.provenance(name)
         changed = code_changes(earlier[-1], current) if earlier else []
@@ -203,7 +203,7 @@ def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
 
     Raises ``ValueError`` when the run is complete and its final step is done.
     """
-    total = file_of(run).search.trials if trials is None else trials
+    total = search_file_of(run).search.trials if trials is None else trials
     config = dict(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
     experiment = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
@@ -226,7 +226,7 @@ def finalize(experiment: Experiment, data: Any, recorder: Recorder, folder: Path
         step.run(experiment, data, recorder, folder)
 
 
-def is_finalized(experiment: Experiment, store: Reading, run_id: int) -> bool:
+def is_finalized(experiment: Experiment, store: StoreReader, run_id: int) -> bool:
     """Return whether the final step of the experiment's task is done; True for a task without one."""
     step = FINAL_STEPS.get(experiment.task.name)
     return step is None or step.done(experiment, store, run_id)
@@ -241,7 +241,7 @@ class Session:
     store: Store
     run_id: int
     folder: Path
-    database: Place
+    database: DatabaseLocation
     started: float
 
     def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
@@ -263,12 +263,12 @@ class Session:
             best=tuple(best(self.store, budget=budget, run=self.run_id, top=top)),
             trials=history.trials,
             budget=budget,
-            too_slow=tuple(trial for trial in history.finished if not budget.in_time(trial.latency_ms)),
+            too_slow=tuple(trial for trial in history.finished if not budget.meets_latency_limit(trial.latency_ms)),
             exhausted=recorder.exhausted,
             # A run whose final step was interrupted is not complete, so that a resume repeats that step.
             complete=recorder.complete and is_finalized(self.experiment, self.store, self.run_id),
-            zero_shot=table_of(self.store, self.run_id),
-            not_tested=why_not_tested(self.store, self.run_id),
+            zero_shot=latest_test_table(self.store, self.run_id),
+            not_tested=failed_test_reason(self.store, self.run_id),
             stop=recorder.stopping,
             seconds=time.monotonic() - self.started,
             database=self.database,
@@ -297,7 +297,7 @@ def _check_unclaimed(folder: Path, url: str | None) -> None:
         )
 
 
-def check_free(database: Place, name: str, experiment: Experiment) -> None:
+def check_free(database: DatabaseLocation, name: str, experiment: Experiment) -> None:
     """Raise ``RunExistsError`` when the store has a run of this name; the error lists how the settings differ."""
     from ...results.database.errors import RunExistsError
     from ...results.database.run_name import free_name

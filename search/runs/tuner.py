@@ -63,7 +63,7 @@ def run_trials(
 
     with closing(store, run_id, folder):
         if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
-            recorder_of(experiment.plan(experiment.sieve)).replay()
+            recorder_of(experiment.plan(experiment.constrained)).replay()
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)

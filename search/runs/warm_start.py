@@ -9,7 +9,7 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.domains import Choice
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
-from ...spaces.recipes.zero_shot_recipe import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ...spaces.search_space.encoding import decisions_of
 from ..experiment.experiment import Experiment
 
@@ -49,23 +49,23 @@ def _proposable(trials: Sequence[Trial], experiment: Experiment) -> Iterator[Tri
     """Yield the trials within the space, the budget and the recipes, with their decisions in this space."""
     for trial in trials:
         try:
-            architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
+            architecture, recipe = Architecture.from_json(trial.architecture), recipe_from_json(trial.recipe)
         except (ValueError, KeyError, TypeError):  # written by another version of archsieve
             continue
         decisions = decisions_of(experiment.space, architecture)
-        if decisions is not None and experiment.sieve.allows(architecture) and fits(experiment.recipes, recipe):
+        if decisions is not None and experiment.constrained.allows(architecture) and fits(experiment.recipes, recipe):
             # The recipe of an older version gets the keys that were added later, with their defaults.
             yield replace(trial, choices=decisions, recipe=recipe.to_json())
 
 
 def fits(recipes: RecipeSpace, recipe: Recipe) -> bool:
     """Return whether ``recipe`` is in the space ``recipes``: every free parameter in its domain, all others equal."""
-    values, holes = recipe.to_json(), recipes.holes
-    for name, domain in holes.items():
+    values, free_parameters = recipe.to_json(), recipes.free_parameters
+    for name, domain in free_parameters.items():
         value = values[name]
         inside = value in domain.options if isinstance(domain, Choice) else domain.low <= value <= domain.high
         if not inside:
             return False
     # Fill the free parameters with the values of the recipe: any remaining difference is in a fixed one.
-    filled = recipes.fill({name: values[name] for name in holes}).to_json()
+    filled = recipes.fill({name: values[name] for name in free_parameters}).to_json()
     return filled == values

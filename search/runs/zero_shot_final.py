@@ -7,19 +7,27 @@ chosen on validation classes, and the baselines choose their settings on the sam
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.artifacts import keep_file
+from ...results.database.artifacts import write_artifact
 from ...results.database.records import Trial
-from ...results.database.zero_shot_records import EXPLAINED, MEASURES, MODEL, NOT_TESTED, TESTED, settled, table_of
+from ...results.database.zero_shot_records import (
+    EXPLAINED,
+    METRIC_NOTES,
+    MODEL,
+    NOT_TESTED,
+    TESTED,
+    is_tested,
+    latest_test_table,
+)
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.zero_shot_head import last_map, zero_shot_cost
-from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
+from ...spaces.constrained.zero_shot_head import last_feature_map, zero_shot_cost
+from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
 from ..cluster.remote_jobs import run_remote_jobs
 from .zero_shot_jobs import JobContext, run_part
 
 if TYPE_CHECKING:
     from ...models.data.class_folds import ClassFolds
     from ...models.data.zero_shot import ZeroShotData
-    from ...results.database.reader import Reading
+    from ...results.database.reader import StoreReader
     from ...results.database.store import Store
     from ..experiment.experiment import Experiment
     from .recorder import Recorder
@@ -38,7 +46,7 @@ def finalize_zero_shot(
     """
     store, run_id, (whole, folds) = recorder.store, recorder.run_id, data
     best = store.history(run_id).best(experiment.budget)
-    table = table_of(store, run_id)
+    table = latest_test_table(store, run_id)
     # A resumed run repeats the step only when its new trials have a better design.
     if best is None or (table is not None and table["trial"] == best.trial):
         return
@@ -54,7 +62,7 @@ def finalize_zero_shot(
         store.add_event(run_id, "warning", NOT_TESTED, {"trial": best.trial, "reason": model["failed"]}, best.trial)
         return
     uri = f"{folder.name}/model-{best.trial}.safetensors"
-    keep_file(store, best.trial, MODEL, folder.parent, uri, model["model"])
+    write_artifact(store, best.trial, MODEL, folder.parent, uri, model["model"])
     order = _names(experiment)
     listed = sorted((row for part in rows for row in part), key=lambda row: order.index(row["method"]))
     # The table comes last: a driver that dies before it repeats the whole step.
@@ -64,10 +72,10 @@ def finalize_zero_shot(
     )
 
 
-def is_zero_shot_final(experiment: "Experiment", store: "Reading", run_id: int) -> bool:
+def is_zero_shot_final(experiment: "Experiment", store: "StoreReader", run_id: int) -> bool:
     """Return whether the best trial of the run has been tested; True for a run without one."""
     best = store.history(run_id).best(experiment.budget)
-    return best is None or settled(store, run_id, best)
+    return best is None or is_tested(store, run_id, best)
 
 
 def _run_jobs(
@@ -111,14 +119,14 @@ def _detail(
     """Return the table for the store: the rows of the model and the baselines, the costs, and the test data's sizes."""
     setting = f"validated H {best.val_accuracy:.4f}, {best.best_epoch} epochs on all seen classes"
     own = {"method": f"trial {best.trial}", "source": "the chosen design", "setting": setting, **model["scores"]}
-    recipe, architecture = recorded_recipe(best.recipe), Architecture.from_json(best.architecture)
+    recipe, architecture = recipe_from_json(best.recipe), Architecture.from_json(best.architecture)
     assert isinstance(recipe, ZeroShotRecipe)
     return {
         "trial": best.trial,
         "model": uri,
         "earlier": earlier,
         "rows": [own, *rows],
-        "measures": MEASURES,
+        "measures": METRIC_NOTES,
         "costs": costs(architecture, recipe, model["words"]),
         "words": model["words"],
         "seen": len(data.seen),
@@ -140,7 +148,7 @@ def costs(architecture: Architecture, recipe: ZeroShotRecipe, words: int) -> lis
     The budget limits the first two parts, the image network and its head.
     """
     network = architecture.cost
-    part = zero_shot_cost(recipe, words, architecture.classes, last_map(architecture))
+    part = zero_shot_cost(recipe, words, architecture.classes, last_feature_map(architecture))
     return [
         {"part": "image network", "params": network.params, "macs": network.macs, "runs": "once for an image"},
         {"part": "image head", "params": part.image.params, "macs": part.image.macs, "runs": "once for an image"},

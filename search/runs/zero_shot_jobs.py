@@ -8,7 +8,7 @@ from ..cluster.threads import set_up_worker
 if TYPE_CHECKING:
     from ...models.data.class_folds import ClassFolds
     from ...models.data.zero_shot import ZeroShotData
-    from ...models.zero_shot.comparison import Entrant, Setting, Vectors
+    from ...models.zero_shot.comparison import BaselineInputs, Setting, Vectors
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def _model(trial: dict[str, Any], context: JobContext) -> dict[str, Any]:
     Returns ``{"failed": reason}`` when the training diverges.
     """
     from ...models.training.epoch import Diverged
-    from ...models.zero_shot.comparison import scored
+    from ...models.zero_shot.comparison import metrics_of_scores
     from ...models.zero_shot.saved_model import ZeroShotModel
     from ...models.zero_shot.trainer import score_images
     from ...spaces.architectures.architecture import Architecture
@@ -70,7 +70,7 @@ def _model(trial: dict[str, Any], context: JobContext) -> dict[str, Any]:
     seen, unseen = (
         score_images(fit.network, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen)
     )
-    scores = scored(data, seen, unseen, recipe.calibration, trial["gamma"])
+    scores = metrics_of_scores(data, seen, unseen, recipe.calibration, trial["gamma"])
     model = ZeroShotModel.of(fit, architecture, trial["gamma"])
     explained = (
         explanations(model, data, evenly_ranked_classes(model, data, context.explained)) if context.explained else []
@@ -96,21 +96,21 @@ def _baselines(names: list[str], context: JobContext) -> list[dict[str, Any]]:
     return [_row(name, entrants, context.programme) for name in names]
 
 
-def _entrant(data: "ZeroShotData", vectors: "Vectors", text: str) -> "Entrant":
-    from ...models.zero_shot.comparison import Entrant
+def _entrant(data: "ZeroShotData", vectors: "Vectors", text: str) -> "BaselineInputs":
+    from ...models.zero_shot.comparison import BaselineInputs
 
-    return Entrant.of(data, vectors, text=text)
+    return BaselineInputs.of(data, vectors, text=text)
 
 
-def _row(name: str, entrants: "dict[str, tuple[Entrant, Entrant]]", programme: bool) -> dict[str, Any]:
+def _row(name: str, entrants: "dict[str, tuple[BaselineInputs, BaselineInputs]]", programme: bool) -> dict[str, Any]:
     from ...models.zero_shot.baselines import BASELINES
-    from ...models.zero_shot.comparison import choose_setting, evaluated
+    from ...models.zero_shot.comparison import choose_setting, evaluate_baseline
 
     fixed = {"programme": True} if programme and name == "gpr+da" else {}
     # The kind of text is a part of the setting: the best one on validation classes, by harmonic mean, then ROC AUC.
     settings = {text: choose_setting(name, fold, **fixed) for text, (fold, _) in entrants.items()}
     text = max(settings, key=lambda kind: (settings[kind].h, settings[kind].roc_unseen))
-    scores = evaluated(name, entrants[text][1], settings[text])
+    scores = evaluate_baseline(name, entrants[text][1], settings[text])
     return {
         "method": name,
         "source": BASELINES[name].source,

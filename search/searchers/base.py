@@ -53,10 +53,10 @@ class Searcher(ABC):
     that is in the history. It proposes no architecture twice before it has proposed every feasible one.
     """
 
-    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
-        self.sieve = sieve
+    def __init__(self, constrained: ConstrainedSpace, recipes: RecipeSpace) -> None:
+        self.constrained = constrained
         self.recipes = recipes
-        self.unexplored = Unexplored(sieve, recipes)
+        self.unexplored = Unexplored(constrained, recipes)
 
     @abstractmethod
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
@@ -68,10 +68,10 @@ class Searcher(ABC):
         Raises ``ValueError`` if the architecture is not a point of the space.
         """
         # decoding gives one architecture the same choices, no matter which searcher built it and how
-        decisions = decisions_of(self.sieve.space, architecture)
+        decisions = decisions_of(self.constrained.space, architecture)
         if decisions is None:
             raise ValueError(
-                f"a proposal must be a point of the space {self.sieve.space.name!r}, but got {architecture}"
+                f"a proposal must be a point of the space {self.constrained.space.name!r}, but got {architecture}"
             )
         return Proposal(architecture, recipe, decisions)
 

@@ -14,8 +14,8 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.graph import Node
 from ...spaces.constrained.indexing import path_at, walk
-from ...spaces.constrained.sampling import Draw
-from ...spaces.constrained.vectorized import Batch, Codes
+from ...spaces.constrained.sampling import Sampler
+from ...spaces.constrained.vectorized import Codes, GraphArrays
 from ...spaces.search_space.space import Decisions
 
 MAX_REJECTION_DRAWS = 500_000  # draws from the whole space, before those outside the budget are rejected
@@ -27,15 +27,15 @@ MAX_TABLE_DRAWS = 20  # attempts for each code of the small pool: a bucket count
 class CandidatePool:
     """Codes of feasible architectures: random ones, or the neighbours of one. Rows are as long as the longest path."""
 
-    def __init__(self, sieve: ConstrainedSpace) -> None:
-        self.sieve = sieve
-        self._draws = Draw(sieve)
+    def __init__(self, constrained: ConstrainedSpace) -> None:
+        self.constrained = constrained
+        self._draws = Sampler(constrained)
         # bytes, because arrays cannot be keys of a dictionary
         self._code_of: dict[str, bytes] = {}  # fingerprint -> code
         self._fingerprint_of: dict[bytes, str] = {}  # code -> fingerprint
 
     @property
-    def batch(self) -> Batch:
+    def batch(self) -> GraphArrays:
         """The vectorized space that the codes belong to."""
         return self._draws.batch
 
@@ -75,7 +75,7 @@ class CandidatePool:
 
     def _bytes(self, fingerprint: str, choices: Decisions) -> bytes:
         if fingerprint not in self._code_of:
-            path = self.sieve.graph.path(self.sieve.space.architecture(choices))
+            path = self.constrained.graph.path(self.constrained.space.architecture(choices))
             assert path is not None, "a trial of this run is a point of its space"
             code = self._code_of[fingerprint] = self._row(self.batch.code(path)).tobytes()
             self._fingerprint_of[code] = fingerprint
@@ -83,7 +83,7 @@ class CandidatePool:
 
     def architecture(self, code: Codes) -> Architecture:
         """Return the architecture of a code."""
-        return self.sieve.graph.architecture(self.batch.path(code))
+        return self.constrained.graph.architecture(self.batch.path(code))
 
     @cached_property
     def _pool(self) -> Codes:
@@ -98,10 +98,15 @@ class CandidatePool:
             return _unique(self._padded(codes[self.batch.fits(codes)][:POOL_SIZE]))
         rng, table = random.Random(0), self._draws.from_table
         # the table is empty if no architecture is inside its limits: then no attempt can succeed
-        attempts = (table.attempt(rng) for _ in range(MAX_TABLE_DRAWS * SMALL_POOL_SIZE if table.cumulated else 0))
+        attempts = (
+            table.attempt(rng) for _ in range(MAX_TABLE_DRAWS * SMALL_POOL_SIZE if table.cumulative_weights else 0)
+        )
         paths = list(itertools.islice((path for path in attempts if path is not None), SMALL_POOL_SIZE))
         if not paths:
-            paths = [path_at(self.sieve, index) for index, _ in itertools.islice(walk(self.sieve), SMALL_POOL_SIZE)]
+            paths = [
+                path_at(self.constrained, index)
+                for index, _ in itertools.islice(walk(self.constrained), SMALL_POOL_SIZE)
+            ]
         return _unique(np.stack([self._row(self.batch.code(path)) for path in paths]))
 
     def _complete(self, numbers: list[int], node: int, row: list[int], rng: random.Random) -> list[int]:
@@ -136,9 +141,9 @@ class CandidatePool:
     def _n_steps(self) -> int:
         """The number of edges of the longest path, including the one that ends it."""
         longest: dict[Node, int] = {}
-        for node in self.sieve.graph.order:  # the targets of a node come before it
+        for node in self.constrained.graph.order:  # the targets of a node come before it
             longest[node] = 1 + max((longest[edge.target] for edge in node.edges), default=0)
-        return longest[self.sieve.graph.start]
+        return longest[self.constrained.graph.start]
 
     def _row(self, numbers: list[int]) -> Codes:
         return np.array(numbers + [-1] * (self._n_steps - len(numbers)), dtype=np.int32)

@@ -57,9 +57,9 @@ class NSGA2(Searcher):
     """
 
     def __init__(
-        self, sieve: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] = DEFAULT_OBJECTIVES
+        self, constrained: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] = DEFAULT_OBJECTIVES
     ) -> None:
-        super().__init__(sieve, recipes)
+        super().__init__(constrained, recipes)
         for name in objectives:
             if name not in OBJECTIVES:
                 raise ValueError(f"search.objectives: {unknown('objective', name, OBJECTIVES)}")
@@ -128,26 +128,26 @@ def cross_and_mutate(
 
 def _child(searcher: Searcher, mother: Trial, father: Trial, is_new: IsNew, rng: random.Random) -> Proposal | None:
     """Return the result of the crossover if it is new, else a mutation of it; None if neither is new."""
-    sieve, recipes = searcher.sieve, searcher.recipes
+    constrained, recipes = searcher.constrained, searcher.recipes
     decisions, values = None, _values(searcher, mother)
     has_two_parents = mother.trial != father.trial and rng.random() < CROSSOVER_PROBABILITY
     if has_two_parents:
         values = cross_values(values, _values(searcher, father), rng)
-        decisions = crossover(sieve, mother.choices, father.choices, rng)
+        decisions = crossover(constrained, mother.choices, father.choices, rng)
     # a parent may be outside the budget: out-of-memory failures have lowered the limit since then, or the trial comes
     # from an earlier run with a wider budget
-    decisions = decisions or repair(sieve, mother.choices, rng)
+    decisions = decisions or repair(constrained, mother.choices, rng)
     if decisions is None:
         return None
     if rng.random() < RECIPE_MUTATION_PROBABILITY:
         values = mutate_values(recipes, values, rng)
-    architecture, recipe = sieve.space.architecture(decisions), recipes.fill(values)
+    architecture, recipe = constrained.space.architecture(decisions), recipes.fill(values)
     if not is_new(architecture.fingerprint, recipe):
         # without a crossover the child equals its parent, so this mutates most children of one parent
-        mutated = mutate(sieve, decisions, rng)
+        mutated = mutate(constrained, decisions, rng)
         if mutated is None:
             return None
-        architecture = sieve.space.architecture(mutated)
+        architecture = constrained.space.architecture(mutated)
     return searcher.propose(architecture, recipe) if is_new(architecture.fingerprint, recipe) else None
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ...spaces.blocks.base import Block
 from ...spaces.constrained.graph import Graph
-from ...spaces.constrained.vectorized import Batch, Codes
-from ...spaces.parameters.domains import Choice, Range, Repeat, rising
+from ...spaces.constrained.vectorized import Codes, GraphArrays
+from ...spaces.parameters.domains import Choice, Range, Repeat, is_ascending
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import label
 from .candidate_pool import CandidatePool
@@ -43,7 +43,7 @@ class ScaledFeatures:
 
     def __init__(self, pool: CandidatePool, recipes: RecipeSpace) -> None:
         self._features = Features(pool.batch)
-        parameters = recipes.holes
+        parameters = recipes.free_parameters
         self._encoders = {name: _encoder(parameter) for name, parameter in parameters.items()}
         widths = [len(self._encoders[name](_any_value(parameter))) for name, parameter in parameters.items()]
         first = int(self._features.groups.max()) + 1
@@ -52,7 +52,7 @@ class ScaledFeatures:
         self._low, high = logs.min(axis=0), logs.max(axis=0)
         # dividing by infinity sets the scale of a cost that never varies to 0
         self._scale = RANGE_SCALE / np.where(high > self._low, high - self._low, np.inf)
-        limited = [column for column, name in enumerate(COSTS) if name in pool.sieve.limited]
+        limited = [column for column, name in enumerate(COSTS) if name in pool.constrained.limited]
         self._limited = limited or [COSTS.index("params"), COSTS.index("macs")]
 
     def of(self, codes: Codes, recipes: Sequence[Values]) -> Floats:
@@ -83,7 +83,7 @@ def _encoder(parameter: Choice | Range) -> Callable[[Any], list[float]]:
     if isinstance(parameter, Range):
         return lambda value: [RANGE_SCALE * parameter.fraction(value)]
     options = parameter.options
-    if rising(options):
+    if is_ascending(options):
         # the rank, not the value: options such as 8, 16, 64 are evenly spaced
         positions = {option: position / max(len(options) - 1, 1) for position, option in enumerate(options)}
         return lambda value: [positions[value]]
@@ -99,7 +99,7 @@ class Features:
     the same distance.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: GraphArrays) -> None:
         self.batch = batch
         graph = batch.constrained.graph
         self._positions = {pair: position for position, pair in enumerate(_pairs(graph))}
@@ -132,13 +132,13 @@ class Features:
 
     @property
     def _first_cost(self) -> Floats:
-        params, macs = self.batch.constrained.graph.first_cost[:2]
+        params, macs = self.batch.constrained.graph.base_cost[:2]
         return np.array([params, macs, 0], dtype=float)
 
     @cached_property
     def _edge_table(self) -> tuple[Floats, Floats]:
         """For each edge of the batch: the options that it selects (1 or 0), and its costs."""
-        nodes = list(reversed(self.batch.constrained.graph.order))  # the order of ``Batch``
+        nodes = list(reversed(self.batch.constrained.graph.order))  # the order of ``GraphArrays``
         selected = np.zeros((len(self.batch.targets), len(self._positions)))
         costs = np.zeros((len(self.batch.targets), len(COSTS)))
         for first, node in zip(self.batch.first, nodes, strict=True):
@@ -159,7 +159,7 @@ def _choice_columns(options_at: dict[str, tuple[Any, ...]], positions: Positions
     columns: Columns = []
     for group, (path, options) in enumerate(sorted(options_at.items())):
         option_positions = [positions[path, index] for index in range(len(options))]
-        if rising(options):
+        if is_ascending(options):
             # the first column shows that the choice applies: without it the first option, 0 in the second column,
             # would equal a choice that does not apply
             columns.append((group, _column(positions, option_positions, [1.0] * len(option_positions))))

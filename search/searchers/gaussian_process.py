@@ -45,9 +45,9 @@ class GaussianProcess(Searcher):
     networks learns soonest whether this holds for the data set.
     """
 
-    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
-        super().__init__(sieve, recipes)
-        self.pool = CandidatePool(sieve)
+    def __init__(self, constrained: ConstrainedSpace, recipes: RecipeSpace) -> None:
+        super().__init__(constrained, recipes)
+        self.pool = CandidatePool(constrained)
         self.surrogate = Surrogate(self.pool, recipes)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
@@ -92,7 +92,7 @@ class GaussianProcess(Searcher):
         self, code: Codes, best: list[Trial], acquisition: Acquisition, rng: random.Random
     ) -> Iterator[Recipe]:
         """Yield recipes for one architecture by decreasing expected improvement."""
-        if not self.recipes.holes:
+        if not self.recipes.free_parameters:
             yield self.recipes.fill({})
             return
         recipes = [self._values(best, rng) for _ in range(N_REFINED_RECIPES)]

@@ -22,8 +22,10 @@ def default_recipe(recipes: RecipeSpace) -> Recipe:
 
     Each free parameter has its default value, or the nearest value that the space allows.
     """
-    defaults = {name: DEFAULTS.get(name, getattr(recipes.kind, name)) for name in recipes.holes}
-    return recipes.fill({name: _nearest(parameter, defaults[name]) for name, parameter in recipes.holes.items()})
+    defaults = {name: DEFAULTS.get(name, getattr(recipes.kind, name)) for name in recipes.free_parameters}
+    return recipes.fill(
+        {name: _nearest(parameter, defaults[name]) for name, parameter in recipes.free_parameters.items()}
+    )
 
 
 def _nearest(parameter: Choice | Range, default: Any) -> Any:
@@ -36,7 +38,7 @@ def _nearest(parameter: Choice | Range, default: Any) -> Any:
     return min(numbers, key=lambda option: abs(option - default), default=parameter.options[0])
 
 
-def designs_of(start_from: Sequence[str | Mapping[str, Any]], sieve: ConstrainedSpace) -> list[Architecture]:
+def designs_of(start_from: Sequence[str | Mapping[str, Any]], constrained: ConstrainedSpace) -> list[Architecture]:
     """Return the designs of ``search.start_from``: names, paths of JSON files, or architectures as JSON.
 
     Raises ``ValueError`` if a design cannot be read or is not a point of the space, :class:`BudgetError` if it is
@@ -46,38 +48,41 @@ def designs_of(start_from: Sequence[str | Mapping[str, Any]], sieve: Constrained
     for entry in start_from:
         name = entry if isinstance(entry, str) else None
         try:
-            design = _design(entry, sieve)
+            design = _design(entry, constrained)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"search.start_from: {name or 'a design'}: {error}") from None
-        check_design(design, sieve, name)
+        check_design(design, constrained, name)
         designs.append(design)
     return designs
 
 
-def check_design(design: Architecture, sieve: ConstrainedSpace, name: str | None = None) -> None:
+def check_design(design: Architecture, constrained: ConstrainedSpace, name: str | None = None) -> None:
     """Check that a run can start from ``design``; ``name`` is its name in the search file, for the message.
 
     Raises ``ValueError`` if the design is not a point of the space, ``BudgetError`` if it is outside the budget.
     """
     prefix = f"search.start_from: {name or design}"
-    space = sieve.space
-    if sieve.graph.path(design) is None:
+    space = constrained.space
+    if constrained.graph.path(design) is None:
         raise ValueError(
             f"{prefix} is not a point of the space {space.name!r}, which maps images {space.input_shape} to "
             f"{space.classes} classes; leave it out, or add its options to the space"
         )
-    if not sieve.allows(design):
+    if not constrained.allows(design):
         # broken() compares exact costs only: if it finds none, the predicted latency is above its limit
-        broken = ", ".join(sieve.budget.broken(cost(design, sieve.batch_size))) or "its predicted latency is too long"
+        broken = (
+            ", ".join(constrained.budget.broken(cost(design, constrained.batch_size)))
+            or "its predicted latency is too long"
+        )
         raise BudgetError(f"{prefix} is outside the budget: {broken}; leave it out, or raise the limits")
 
 
-def _design(entry: str | Mapping[str, Any], sieve: ConstrainedSpace) -> Architecture:
+def _design(entry: str | Mapping[str, Any], constrained: ConstrainedSpace) -> Architecture:
     if not isinstance(entry, str):
         return Architecture.from_json(entry)
     if entry.endswith(".json"):
         return Architecture.from_json(_read(Path(entry)))
-    return named(entry, input_shape=sieve.space.input_shape, classes=sieve.space.classes)
+    return named(entry, input_shape=constrained.space.input_shape, classes=constrained.space.classes)
 
 
 def _read(path: Path) -> Any:

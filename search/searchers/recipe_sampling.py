@@ -9,7 +9,7 @@ from typing import Any
 from ...results.database.records import History
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
-from ...spaces.recipes.zero_shot_recipe import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 
 MUTATION_STD = 0.2  # standard deviation of a mutation, as a fraction of the range's own scale
 
@@ -26,12 +26,12 @@ def draw_recipe(recipes: RecipeSpace, rng: random.Random) -> Recipe:
 
 def draw_values(recipes: RecipeSpace, rng: random.Random) -> Values:
     """Draw the values of one recipe; see :func:`draw_recipe`."""
-    return {name: _draw(parameter, rng) for name, parameter in recipes.holes.items()}
+    return {name: _draw(parameter, rng) for name, parameter in recipes.free_parameters.items()}
 
 
 def values_of(recipes: RecipeSpace, recipe: Recipe) -> Values:
     """Return the values of the free parameters of ``recipe``."""
-    return {name: getattr(recipe, name) for name in recipes.holes}
+    return {name: getattr(recipe, name) for name in recipes.free_parameters}
 
 
 def _draw(parameter: Choice | Range, rng: random.Random) -> Any:
@@ -40,7 +40,7 @@ def _draw(parameter: Choice | Range, rng: random.Random) -> Any:
 
 def all_recipes(recipes: RecipeSpace) -> Iterator[Recipe]:
     """Yield every recipe of a finite space once, in the order of the options."""
-    parameters = recipes.holes
+    parameters = recipes.free_parameters
     seen: set[Recipe] = set()
     for values in itertools.product(*map(_options, parameters.values())):
         recipe = recipes.fill(dict(zip(parameters, values, strict=True)))
@@ -52,7 +52,7 @@ def all_recipes(recipes: RecipeSpace) -> Iterator[Recipe]:
 
 def finite(recipes: RecipeSpace) -> bool:
     """Return whether the recipes can be enumerated: every free parameter has options or an integer range."""
-    return all(isinstance(parameter, Choice) or parameter.integer for parameter in recipes.holes.values())
+    return all(isinstance(parameter, Choice) or parameter.integer for parameter in recipes.free_parameters.values())
 
 
 def _options(parameter: Choice | Range) -> Sequence[Any]:
@@ -61,7 +61,7 @@ def _options(parameter: Choice | Range) -> Sequence[Any]:
 
 def mutate_values(recipes: RecipeSpace, values: Values, rng: random.Random) -> Values:
     """Return ``values`` with one of them mutated: another option, or a Gaussian step on the range's own scale."""
-    parameters = recipes.holes
+    parameters = recipes.free_parameters
     if not parameters:
         return values
     name = rng.choice(list(parameters))
@@ -88,7 +88,7 @@ def recipe_of(recipe: Mapping[str, Any]) -> Recipe:
 
 @lru_cache(maxsize=65_536)
 def _parse(items: tuple[tuple[str, Any], ...]) -> Recipe:
-    return recorded_recipe(dict(items))
+    return recipe_from_json(dict(items))
 
 
 def explored_pairs(history: History) -> set[tuple[str, Recipe]]:

@@ -49,7 +49,7 @@ def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
 
 
 def make_searcher(
-    name: str, sieve: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] | None = None
+    name: str, constrained: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] | None = None
 ) -> Searcher:
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
 
@@ -62,5 +62,5 @@ def make_searcher(
             'use searcher = "nsga2", or leave the objectives out'
         )
     if objectives is not None and build is NSGA2:
-        return NSGA2(sieve, recipes, objectives)
-    return build(sieve, recipes)
+        return NSGA2(constrained, recipes, objectives)
+    return build(constrained, recipes)

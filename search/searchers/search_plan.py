@@ -26,8 +26,8 @@ class SearchPlan(Searcher):
        this run: it learns from them and repeats none, but they do not count as trials of this run.
     4. If ``default_recipe_first``, the first trial of the run gets the default recipe: a baseline for the others.
 
-    ``build`` makes the searcher for a constrained space: once for ``sieve``, and again whenever a failure lowers the
-    memory limit. All state can be computed from the history, so that a resumed run makes the same proposals.
+    ``build`` makes the searcher for a constrained space: once for ``constrained``, and again whenever a failure lowers
+    the memory limit. All state can be computed from the history, so that a resumed run makes the same proposals.
 
     Raises ``ValueError`` if a design is not a point of the space, ``BudgetError`` if it is outside the budget.
     """
@@ -35,27 +35,29 @@ class SearchPlan(Searcher):
     def __init__(
         self,
         build: Callable[[ConstrainedSpace], Searcher],
-        sieve: ConstrainedSpace,
+        constrained: ConstrainedSpace,
         recipes: RecipeSpace,
         *,
         designs: Sequence[Architecture] = (),
         earlier: Sequence[Trial] = (),
         default_recipe_first: bool = False,
     ) -> None:
-        super().__init__(sieve, recipes)
+        super().__init__(constrained, recipes)
         for design in designs:
-            check_design(design, sieve)
+            check_design(design, constrained)
         self.designs = tuple(designs)
         self.default_recipe_first = default_recipe_first
         self._build = build
         self._earlier = _renumbered(earlier, "")
         self._limit: int | None = None
-        self._searcher = build(sieve)
+        self._searcher = build(constrained)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         try:
             searcher = self._searcher_below(oom_bytes(history))
-            proposal = self._initial(searcher.sieve, history, rng) or searcher.ask(self._with_earlier(history), rng)
+            proposal = self._initial(searcher.constrained, history, rng) or searcher.ask(
+                self._with_earlier(history), rng
+            )
         except BudgetError:  # nothing of the space is that small
             return None
         if proposal is not None and self.default_recipe_first and not len(history):
@@ -69,14 +71,14 @@ class SearchPlan(Searcher):
         """
         # a searcher caches what it computed for its space, so it is built again only when the limit changes
         if limit != self._limit:
-            sieve = self.sieve if limit is None else limit_memory(self.sieve, limit - 1)
-            self._searcher, self._limit = self._build(sieve), limit
+            constrained = self.constrained if limit is None else limit_memory(self.constrained, limit - 1)
+            self._searcher, self._limit = self._build(constrained), limit
         return self._searcher
 
-    def _initial(self, sieve: ConstrainedSpace, history: History, rng: random.Random) -> Proposal | None:
-        """Return the next design inside ``sieve``, or None if each of them is in the history."""
+    def _initial(self, constrained: ConstrainedSpace, history: History, rng: random.Random) -> Proposal | None:
+        """Return the next design inside ``constrained``, or None if each of them is in the history."""
         new = (design for design in self.designs if design.fingerprint not in history.fingerprints)
-        design = next(filter(sieve.allows, new), None)
+        design = next(filter(constrained.allows, new), None)
         return None if design is None else self.propose(design, draw_recipe(self.recipes, rng))
 
     def _with_earlier(self, history: History) -> History:
@@ -98,18 +100,20 @@ def oom_bytes(history: History) -> int | None:
     return min((trial.memory_bytes for trial in history if trial.fail_kind is FailKind.OOM), default=None)
 
 
-def limit_memory(sieve: ConstrainedSpace, most: int) -> ConstrainedSpace:
-    """Return ``sieve`` with an upper limit of ``most`` bytes of predicted training memory.
+def limit_memory(constrained: ConstrainedSpace, most: int) -> ConstrainedSpace:
+    """Return ``constrained`` with an upper limit of ``most`` bytes of predicted training memory.
 
     An existing upper limit stays if it is lower. Raises ``BudgetError`` if no architecture fits.
     """
-    budget = sieve.budget
+    budget = constrained.budget
     if most < (budget.min_memory_bytes or 0):
         raise BudgetError(
             f"no architecture fits: memory_bytes must be at most {most:,}, because a trial ran out of memory or the "
             f"device has no more, but budget.min_memory_bytes is {budget.min_memory_bytes:,}; lower it"
         )
     limit = most if budget.memory_bytes is None else min(most, budget.memory_bytes)
-    limited = ConstrainedSpace(sieve.space, replace(budget, memory_bytes=limit), sieve.batch_size, sieve.latency_model)
+    limited = ConstrainedSpace(
+        constrained.space, replace(budget, memory_bytes=limit), constrained.batch_size, constrained.latency_model
+    )
     check_feasible(limited)
     return limited

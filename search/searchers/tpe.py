@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.database.records import History, Trial
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.mutation import mutate, repair
-from ...spaces.parameters.domains import Choice, Range, rising
+from ...spaces.parameters.domains import Choice, Range, is_ascending
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Decisions
 from .base import Proposal, Searcher
@@ -37,8 +37,8 @@ class TPE(Searcher):
     estimator avoids regions where trials diverged or ran out of memory.
     """
 
-    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
-        super().__init__(sieve, recipes)
+    def __init__(self, constrained: ConstrainedSpace, recipes: RecipeSpace) -> None:
+        super().__init__(constrained, recipes)
         self._study = Study(self._distributions)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
@@ -51,7 +51,7 @@ class TPE(Searcher):
             decisions, recipe = self._decisions(draw), self._recipe(draw)
             new = self._repaired(decisions, recipe, is_new, rng)
             if new is not None:
-                return self.propose(self.sieve.space.architecture(new), recipe)
+                return self.propose(self.constrained.space.architecture(new), recipe)
         return self.random_proposal(history, rng)
 
     def _decisions(self, draw: "Draw") -> dict[str, int]:
@@ -62,36 +62,36 @@ class TPE(Searcher):
             decisions[path] = draw.take(path, _index_distribution(options))
             return decisions[path]
 
-        self.sieve.space.fill(pick)
+        self.constrained.space.fill(pick)
         return decisions
 
     def _recipe(self, draw: "Draw") -> Recipe:
         """Return the recipe that the estimator draws."""
-        parameters = self.recipes.holes.items()
+        parameters = self.recipes.free_parameters.items()
         return self.recipes.fill({name: draw.take(_path(name), _distribution(one)) for name, one in parameters})
 
     def _repaired(
         self, decisions: Decisions, recipe: Recipe, is_new: IsNew, rng: random.Random
     ) -> dict[str, int] | None:
         """Return ``decisions`` repaired into the budget and mutated until they are new; None if that fails."""
-        inside = repair(self.sieve, decisions, rng)
+        inside = repair(self.constrained, decisions, rng)
         for _ in range(MAX_MUTATIONS):
             if inside is None:
                 return None
-            if is_new(self.sieve.space.architecture(inside).fingerprint, recipe):
+            if is_new(self.constrained.space.architecture(inside).fingerprint, recipe):
                 return inside
-            inside = mutate(self.sieve, inside, rng)
+            inside = mutate(self.constrained, inside, rng)
         return None
 
     def _distributions(self, choices: Decisions) -> "dict[str, BaseDistribution]":
         """Return the distributions of a trial's choices and of the free parameters of its recipe, by path."""
-        distributions = {_path(name): _distribution(one) for name, one in self.recipes.holes.items()}
+        distributions = {_path(name): _distribution(one) for name, one in self.recipes.free_parameters.items()}
 
         def replay(path: str, options: tuple[Any, ...]) -> int:
             distributions[path] = _index_distribution(options)
             return int(choices[path])
 
-        self.sieve.space.fill(replay)
+        self.constrained.space.fill(replay)
         return distributions
 
 
@@ -104,7 +104,7 @@ def _index_distribution(options: tuple[Any, ...]) -> "BaseDistribution":
     """Return the distribution of an index of ``options``: integers if they are rising numbers, else categories."""
     import optuna  # here and below: importing Optuna is slow, and other searchers do not need it
 
-    if rising(options):
+    if is_ascending(options):
         return optuna.distributions.IntDistribution(0, len(options) - 1)
     return optuna.distributions.CategoricalDistribution(range(len(options)))
 

@@ -45,11 +45,11 @@ class Unexplored:
     The walk over the space is cached, so that each architecture is enumerated once and not at every proposal.
     """
 
-    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
-        self.sieve, self.recipes = sieve, recipes
+    def __init__(self, constrained: ConstrainedSpace, recipes: RecipeSpace) -> None:
+        self.constrained, self.recipes = constrained, recipes
         # (index, fingerprint) of the feasible architectures, in the order of the indices; not the architectures
         # themselves, which take far more memory
-        self.walked = CachedIterator((index, architecture.fingerprint) for index, architecture in walk(sieve))
+        self.walked = CachedIterator((index, architecture.fingerprint) for index, architecture in walk(constrained))
 
     def indices(self, history: History) -> Iterator[int]:
         """Yield the indices of the feasible architectures that are not in ``history``."""
@@ -77,23 +77,23 @@ class Unexplored:
         architecture = self._architecture(history, rng)
         if architecture is not None:
             return architecture, draw_recipe(self.recipes, rng)
-        return self._pair(history, rng) if self.recipes.holes else None
+        return self._pair(history, rng) if self.recipes.free_parameters else None
 
     def _architecture(self, history: History, rng: random.Random) -> Architecture | None:
         """Draw an unexplored architecture, or None if none is left."""
         # rejection is cheap while few are explored; near the end it would almost always fail
         for _ in range(MAX_ARCHITECTURE_DRAWS):
-            architecture = sample_one(self.sieve, rng)
+            architecture = sample_one(self.constrained, rng)
             if architecture.fingerprint not in history.fingerprints:
                 return architecture
         unexplored = list(self.indices(history))
-        return architecture_at(self.sieve, rng.choice(unexplored)) if unexplored else None
+        return architecture_at(self.constrained, rng.choice(unexplored)) if unexplored else None
 
     def _pair(self, history: History, rng: random.Random) -> tuple[Architecture, Recipe] | None:
         """Draw an explored architecture with a new recipe, or None if there is none."""
         explored = explored_pairs(history)
         for _ in range(MAX_PAIR_DRAWS):
-            architecture, recipe = sample_one(self.sieve, rng), draw_recipe(self.recipes, rng)
+            architecture, recipe = sample_one(self.constrained, rng), draw_recipe(self.recipes, rng)
             if (architecture.fingerprint, recipe) not in explored:
                 return architecture, recipe
         if not finite(self.recipes):  # continuous ranges cannot be enumerated
@@ -103,4 +103,4 @@ class Unexplored:
         if not pairs:
             return None
         index, recipe = rng.choice(pairs)
-        return architecture_at(self.sieve, index), recipe
+        return architecture_at(self.constrained, index), recipe

@@ -30,9 +30,9 @@ class Grid(Searcher):
     has a range, because a range has no grid.
     """
 
-    def __init__(self, sieve: ConstrainedSpace, recipes: RecipeSpace) -> None:
-        super().__init__(sieve, recipes)
-        for name, parameter in recipes.holes.items():
+    def __init__(self, constrained: ConstrainedSpace, recipes: RecipeSpace) -> None:
+        super().__init__(constrained, recipes)
+        for name, parameter in recipes.free_parameters.items():
             if isinstance(parameter, Range):
                 low, high = parameter.low, parameter.high
                 raise ValueError(
@@ -47,5 +47,5 @@ class Grid(Searcher):
         for index, fingerprint in self.unexplored.walked:
             for recipe in self._recipes:
                 if (fingerprint, recipe) not in explored:
-                    return self.propose(architecture_at(self.sieve, index), recipe)
+                    return self.propose(architecture_at(self.constrained, index), recipe)
         return None

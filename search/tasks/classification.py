@@ -141,11 +141,11 @@ class ImageTrialContext(TrialContext):
 
     def diagnose(self, fit: Any, architecture: "Architecture", seed: int) -> Diagnosis:
         """Check the gradients of the backward pass, and search for a learning rate that works."""
-        from ...models.diagnostics.divergence import examine_divergence
+        from ...models.diagnostics.divergence import diagnose_divergence
         from ...models.networks.build import build_for
 
         recipe = fit.recipe
-        report = examine_divergence(
+        report = diagnose_divergence(
             lambda seed: build_for(architecture, recipe, seed=seed),
             self.data,
             recipe,
@@ -160,7 +160,7 @@ class ImageTrialContext(TrialContext):
 
         # first the predictions, then the test: the test loads the weights of the best epoch into the networks.
         # Twice the batch size of training, because evaluation stores no activations for a backward pass.
-        spread = worst_spread(fit.kept_networks(), self.compute, 2 * fit.recipe.batch_size)
+        spread = worst_spread(fit.validated_networks(), self.compute, 2 * fit.recipe.batch_size)
         return FinalMetrics(self._test_accuracy(fit), asdict(spread))
 
     def _test_accuracy(self, fit: Any) -> float | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ...models.data.class_folds import ClassFolds, Start
+    from ...models.data.class_folds import BackboneInit, ClassFolds
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
     from ...models.zero_shot.trainer import ZeroShotFit
@@ -65,13 +65,13 @@ class ZeroShotTask(Task):
     def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
         """Return ``budget`` less the largest head that the recipe allows, because the head runs with each image."""
         from ...spaces.constrained.graph import Graph
-        from ...spaces.constrained.zero_shot_head import largest_head, left_for_image_network
+        from ...spaces.constrained.zero_shot_head import image_network_budget, largest_head
 
         # without limits nothing has to be reserved, and building the graph takes time
-        return left_for_image_network(budget, largest_head(Graph(space), recipes)) if budget.limits() else budget
+        return image_network_budget(budget, largest_head(Graph(space), recipes)) if budget.limits() else budget
 
     def load(self, file: "SearchFile") -> "tuple[Any, DatasetRecord]":
-        from ...models.data.class_folds import ClassFolds, Start
+        from ...models.data.class_folds import BackboneInit, ClassFolds
         from ...models.data.zero_shot_registry import load_zero_shot
         from ...models.networks.feature_extractors import BackboneBody
 
@@ -79,7 +79,7 @@ class ZeroShotTask(Task):
         options = section.model_dump(exclude={"name", "val_fraction", "test_fraction"})
         data = load_zero_shot(section.name, **options)
         # frozen is true by default, but without a backbone there is nothing to freeze
-        start = Start(file.space.weights, file.space.frozen and file.space.backbone is not None)
+        start = BackboneInit(file.space.weights, file.space.frozen and file.space.backbone is not None)
         if isinstance(file.space.backbone, str):
             # only for its error: weights that do not fit the backbone must fail before Ray starts
             BackboneBody(file.space.backbone, data.input_shape[0], weights=start.weights)
@@ -149,7 +149,7 @@ def zero_shot_fit(
     seed: int,
     device: "torch.device",
     precision: str,
-    start: "Start",
+    start: "BackboneInit",
     *,
     validate: bool = True,
 ) -> "ZeroShotFit":
@@ -158,10 +158,10 @@ def zero_shot_fit(
     ``start`` decides whether it begins with random weights or with the weights of a backbone, and whether these are
     frozen. ``precision`` is ``"fp32"`` or ``"bf16"``. ``validate`` is False for the final training on all seen classes.
     """
-    from ...models.networks.feature_extractors import ArchitectureBody, FrozenStartBody
+    from ...models.networks.feature_extractors import ArchitectureBody, FrozenBackboneBody
     from ...models.zero_shot.trainer import ZeroShotFit
 
-    body = FrozenStartBody if start.frozen else ArchitectureBody
+    body = FrozenBackboneBody if start.frozen else ArchitectureBody
     return ZeroShotFit(
         body(architecture, weights=start.weights, dropout=recipe.dropout, seed=seed),
         data,

@@ -16,11 +16,11 @@ from .report import TrialReport
 SUMMARY_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 
 
-def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, sieve: ConstrainedSpace) -> None:
+def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, constrained: ConstrainedSpace) -> None:
     """Write the metrics of a report to the store.
 
     These are the epochs, the learning rates that the finder chose, the cost of augmentation, the proxy scores and the
-    latency in ms. A latency is stored with the prediction of ``sieve`` if that has a latency model.
+    latency in ms. A latency is stored with the prediction of ``constrained`` if that has a latency model.
     """
     for epoch in report.epochs:
         store.record_epoch(trial.trial, epoch.epoch, epoch.values)
@@ -31,7 +31,11 @@ def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, 
     if report.proxies is not None:
         record_scores(store, run_id, trial.fingerprint, report.proxies)
     if report.latency is not None:
-        predicted = sieve.latency_ns(Architecture.from_json(trial.architecture)) / 1e6 if sieve.latency_model else None
+        predicted = (
+            constrained.latency_ns(Architecture.from_json(trial.architecture)) / 1e6
+            if constrained.latency_model
+            else None
+        )
         record_trial(store, trial.trial, report.latency, predicted_ms=predicted)
 
 

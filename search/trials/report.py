@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...results.database.records import FailKind
-from ...results.database.zero_shot_records import OF_ZERO_SHOT
+from ...results.database.zero_shot_records import ZERO_SHOT_METRICS
 from ..tasks.base import Diagnosis, FinalMetrics, StartMetrics
 
 # The metrics of an epoch that go to the store, in the order in which they are written.
 EPOCH_METRICS = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
-    *OF_ZERO_SHOT,
+    *ZERO_SHOT_METRICS,
 )
 KEY = "report"  # the key of the report in Tune's result
 

@@ -17,11 +17,11 @@ from ray import tune
 from ...models.data.errors import DataError
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
 from ...models.training.epoch import Diverged
-from ...results.analysis.health import rose
+from ...results.analysis.health import has_risen
 from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.task_kinds import CLASSIFICATION
-from ...spaces.recipes.zero_shot_recipe import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import memory_fraction
 from ..cluster.threads import set_up_worker
@@ -150,7 +150,7 @@ class NetworkTrial(tune.Trainable):
         self.reported, self.pending = len(history), TrialReport()
         if self.fit.done:
             report = replace(report, final_metrics=self._trial_context().final_metrics(self.fit))
-            if rose([result.train_loss for result in history]):
+            if has_risen([result.train_loss for result in history]):
                 report = replace(report, **self._diagnose()._asdict())
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             report = replace(report, **self._measure_latency()._asdict())
@@ -205,7 +205,7 @@ class NetworkTrial(tune.Trainable):
             context = self._trial_context()
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
-            recipe = recorded_recipe(trial["recipe"])
+            recipe = recipe_from_json(trial["recipe"])
             self.architecture, self.seed = architecture, trial["seed"]
             self.checkpoint_dir = self.conditions.checkpoints.of_trial(trial["trial"])
             self.identity = identity_of(trial)

@@ -6,7 +6,7 @@ from typing import Any
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import Store
 from ...spaces.recipes.recipe import Recipe
-from ...spaces.recipes.zero_shot_recipe import recorded_recipe
+from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..searchers.base import Proposal
 
 
@@ -34,7 +34,7 @@ class TrialCache:
 
     def _is_equivalent(self, trial: Trial, recipe: Recipe) -> bool:
         try:
-            same = recorded_recipe(trial.recipe) == recipe
+            same = recipe_from_json(trial.recipe) == recipe
         except (ValueError, TypeError):  # a recipe of another version of archsieve
             return False
         return same and trial.run != self._run.name and conditions(self._config(trial.run)) == self._conditions

@@ -97,7 +97,7 @@ class Budget:
 
     ``latency_ms`` limits the median time of a forward pass. It has no closed form, therefore :meth:`limits` and
     :meth:`allows` ignore it. A search predicts the latency before training and measures it afterwards
-    (:meth:`in_time`).
+    (:meth:`meets_latency_limit`).
     """
 
     params: int | None = None
@@ -170,7 +170,7 @@ class Budget:
         """The limit of the latency in nanoseconds, rounded down; None without a limit."""
         return None if self.latency_ms is None else int(1e6 * self.latency_ms)
 
-    def in_time(self, latency_ms: float | None) -> bool:
+    def meets_latency_limit(self, latency_ms: float | None) -> bool:
         """Return whether a measured latency keeps the limit; None (not measured) breaks any limit."""
         return self.latency_ms is None or (latency_ms is not None and latency_ms <= self.latency_ms)
 

@@ -81,12 +81,12 @@ def named(
         return whole
     return Architecture(
         whole.input_shape if input_shape is None else tuple(input_shape),  # type: ignore[arg-type]
-        without(whole, numbers, name),
+        remove_layers(whole, numbers, name),
         whole.classes if classes is None else classes,
     )
 
 
-def without(architecture: Architecture, remove: Iterable[int], name: str = "the network") -> tuple[Block, ...]:
+def remove_layers(architecture: Architecture, remove: Iterable[int], name: str = "the network") -> tuple[Block, ...]:
     """Return the blocks of ``architecture`` without the layers whose numbers are in ``remove``.
 
     Only a layer that is a separate block can be removed, not one inside a residual or inception block. Raises

@@ -23,7 +23,7 @@ SHAPE = Constraint(
 class Backbone(Layer):
     """The network ``name`` without its classifier: (C, H, W) -> (features,).
 
-    Its cost has no closed form. ``priced_backbone`` of ``models/profiling/backbone_costs.py`` measures the cost on the
+    Its cost has no closed form. ``measure_backbone`` of ``models/profiling/backbone_costs.py`` measures the cost on the
     meta device, for one input shape, and stores it in the fields of this block. Thus the cost is known without timm or
     torchvision.
     """

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 FLOAT_BYTES = 4
-STATES = 3  # weights, gradients and momentum, all in float32
+TENSORS_PER_PARAM = 3  # weights, gradients and momentum, all in float32
 DEFAULT_BATCH = 128  # images: the default batch size of recipes
 
 
@@ -51,7 +51,7 @@ class Cost(NamedTuple):
     @property
     def memory_bytes(self) -> int:
         """Predicted training memory in bytes."""
-        return STATES * FLOAT_BYTES * self.params + self.batch_size * self.kept_bytes
+        return TENSORS_PER_PARAM * FLOAT_BYTES * self.params + self.batch_size * self.kept_bytes
 
     def to_json(self) -> dict[str, int]:
         """Return the four costs that a budget can limit, by name."""

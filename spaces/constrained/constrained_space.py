@@ -6,7 +6,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..architectures.architecture import Architecture
 from ..architectures.budget import LATENCY, Budget
-from ..blocks.cost import DEFAULT_BATCH, FLOAT_BYTES, STATES, Cost
+from ..blocks.cost import DEFAULT_BATCH, FLOAT_BYTES, TENSORS_PER_PARAM, Cost
 from ..search_space.space import Space
 from .graph import Edge, Graph, LatencyModel, Node
 
@@ -87,7 +87,7 @@ class ConstrainedSpace:
     def cost_vector(self, cost: Cost, latency_ns: int) -> Vector:
         """Return the costs in the order of :data:`AXES`; memory is predicted at the batch size of this space."""
         params, macs, activations, kept_bytes, _ = cost
-        memory_bytes = STATES * FLOAT_BYTES * params + self.batch_size * kept_bytes
+        memory_bytes = TENSORS_PER_PARAM * FLOAT_BYTES * params + self.batch_size * kept_bytes
         return params, macs, activations, memory_bytes, latency_ns
 
     def limited_costs(self, cost: Cost, latency_ns: int) -> Vector:
@@ -103,7 +103,7 @@ class ConstrainedSpace:
         """Return whether the architecture of ``path`` is inside the budget."""
         end = path[-1].target if path else self.graph.start
         assert end.last is not None, "a path ends at a node where the network may end"
-        costs = (self.graph.first_cost, *(edge.cost for edge in path), end.last)
+        costs = (self.graph.base_cost, *(edge.cost for edge in path), end.last)
         params, macs, activations, kept_bytes, _ = map(sum, zip(*costs, strict=True))
         latency_ns = self.graph.base_latency_ns + sum(edge.latency_ns for edge in path) + end.head_latency_ns
         return self.fits(self.limited_costs(Cost(params, macs, activations, kept_bytes), latency_ns))
@@ -119,7 +119,9 @@ class ConstrainedSpace:
         model = self.latency_model
         if model is None:
             return 0
-        return model.start_ns + sum(model.nanoseconds(placed.layers, placed.in_shape) for placed in architecture.walk())
+        return model.base_latency_ns + sum(
+            model.nanoseconds(placed.layers, placed.in_shape) for placed in architecture.walk()
+        )
 
 
 def add(a: Vector, b: Vector) -> Vector:

@@ -110,7 +110,7 @@ def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: 
         order,
         {node: np.array([row(edge.cost, edge.latency_ns) for edge in node.edges]) for node in order},
         {node: None if node.last is None else row(node.last, node.head_latency_ns) for node in order},
-        row(graph.first_cost, graph.base_latency_ns),
+        row(graph.base_cost, graph.base_latency_ns),
         [low for low, _ in bounds],
         [float("inf") if high is None else high for _, high in bounds],
     )

@@ -69,7 +69,7 @@ def _check_limit(constrained: ConstrainedSpace, name: str) -> None:
     """Raise :class:`BudgetError` if even the extreme architecture breaks the limit ``name``."""
     axis, (low, high), space = AXES.index(name), constrained.limits[name], constrained.space.name
     graph, start = constrained.graph, constrained.graph.start
-    base = constrained.cost_vector(graph.first_cost, graph.base_latency_ns)[axis]
+    base = constrained.cost_vector(graph.base_cost, graph.base_latency_ns)[axis]
     minimum, maximum = base + constrained.min_costs[start][axis], base + constrained.max_costs[start][axis]
     if high is not None and minimum > high:
         raise BudgetError(

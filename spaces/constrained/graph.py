@@ -69,7 +69,7 @@ class LatencyModel(Protocol):
     """A prediction of latency that is a sum over the layers, like every other cost."""
 
     @property
-    def start_ns(self) -> int:
+    def base_latency_ns(self) -> int:
         """The base latency: nanoseconds of a forward pass without any layer."""
 
     def nanoseconds(self, layers: Chain, shape: Shape) -> int:
@@ -102,7 +102,7 @@ class Graph:
         self.start = start
 
     @cached_property
-    def first_cost(self) -> Cost:
+    def base_cost(self) -> Cost:
         """The cost of every architecture in addition to blocks and head: saved bytes of image and log-softmax."""
         channels, height, width = self.space.input_shape
         return Cost(kept_bytes=FLOAT_BYTES * (channels * height * width + self.space.classes))
@@ -110,7 +110,7 @@ class Graph:
     @property
     def base_latency_ns(self) -> int:
         """The predicted nanoseconds of a forward pass without any layer; 0 without a latency model."""
-        return self.latency_model.start_ns if self.latency_model else 0
+        return self.latency_model.base_latency_ns if self.latency_model else 0
 
     def architecture(self, edges: list[Edge]) -> Architecture:
         """Return the architecture of a path."""

@@ -25,7 +25,7 @@ def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, lis
     graph, limited_costs, completions = constrained.graph, constrained.limited_costs, constrained.completions
     bounds = _lower_bounds(constrained)
     stack: list[tuple[Node, int, Vector, list[Edge]]] = [
-        (graph.start, 0, limited_costs(graph.first_cost, graph.base_latency_ns), [])
+        (graph.start, 0, limited_costs(graph.base_cost, graph.base_latency_ns), [])
     ]
     while stack:
         node, index, spent, path = stack.pop()

@@ -17,7 +17,7 @@ from .cost_tables import BucketCountTable, CountTable, ExactCountTable, Ints, To
 from .feasibility import check_feasible
 from .graph import Edge
 from .indexing import architecture_at, walk
-from .vectorized import Batch
+from .vectorized import GraphArrays
 
 MAX_EXACT_COSTS = 300_000  # maximum number of different costs of an exact table; above, a table has buckets
 N_SHARE_DRAWS = 4_000  # unrestricted draws that estimate the share of the space that fits
@@ -67,7 +67,7 @@ def count(constrained: ConstrainedSpace) -> Count:
     assert isinstance(table, BucketCountTable)  # for the type checker
     low, high = table.bounds
     # the estimate is the upper bound times the share of draws from the table that fit exactly
-    draw = TableDraw(constrained, table)
+    draw = TableSampler(constrained, table)
     hits = sum(draw.attempt(rng) is not None for rng in [random.Random(0)] for _ in range(N_COUNT_DRAWS)) if high else 0
     share = hits / N_COUNT_DRAWS
     # if no draw or every draw fits, the share is still uncertain; therefore the variance has a minimum
@@ -125,12 +125,12 @@ def _weighted_costs(constrained: ConstrainedSpace, by: str) -> tuple[Ints, NDArr
         return table.costs(rows)[:, 0], np.array(counts, dtype=object)
     # from draws, not from buckets, which are too coarse for this
     total = count(constrained).value
-    drawn = Draw(constrained).many(N_HISTOGRAM_DRAWS, random.Random(0)) if total else []
+    drawn = Sampler(constrained).many(N_HISTOGRAM_DRAWS, random.Random(0)) if total else []
     costs = np.array([getattr(cost(one, constrained.batch_size), by) for one in drawn], dtype=np.int64)
     return costs, np.full(len(costs), total / N_HISTOGRAM_DRAWS)
 
 
-class TableDraw:
+class TableSampler:
     """Draws from a count table. With buckets a drawn path may exceed a limit; then the draw is rejected."""
 
     def __init__(self, constrained: ConstrainedSpace, table: CountTable) -> None:
@@ -138,14 +138,16 @@ class TableDraw:
         rows, counts = table.totals
         self.totals = [tuple(row) for row in rows.tolist()]
         self.weights = counts.tolist()
-        self.cumulated = list(itertools.accumulate(self.weights))
+        self.cumulative_weights = list(itertools.accumulate(self.weights))
 
     def attempt(self, rng: random.Random) -> list[Edge] | None:
         """Draw a path, uniform over those that fit; return None if the drawn path exceeds a limit."""
-        if not self.cumulated:
+        if not self.cumulative_weights:
             return None
         # hi: a random number near 1 may be rounded up to the total weight, which is after the last index
-        index = bisect.bisect_right(self.cumulated, rng.random() * self.cumulated[-1], hi=len(self.cumulated) - 1)
+        index = bisect.bisect_right(
+            self.cumulative_weights, rng.random() * self.cumulative_weights[-1], hi=len(self.cumulative_weights) - 1
+        )
         return self._draw_with_total(index, rng)
 
     def _draw_with_total(self, index: int, rng: random.Random) -> list[Edge] | None:
@@ -174,7 +176,7 @@ class TableDraw:
         return None
 
 
-class Draw:
+class Sampler:
     """A sampler of the architectures inside a budget.
 
     ``by`` is "uniform" (every architecture that fits is equally likely) or "log-macs" (uniform in the logarithm of the
@@ -201,16 +203,16 @@ class Draw:
         return float(self.batch.fits(self.batch.draw(N_SHARE_DRAWS, np.random.default_rng(0))).mean())
 
     @cached_property
-    def batch(self) -> Batch:
+    def batch(self) -> GraphArrays:
         """The whole space as arrays, for drawing many architectures at a time."""
-        return Batch(self.constrained)
+        return GraphArrays(self.constrained)
 
     @cached_property
-    def from_table(self) -> TableDraw:
+    def from_table(self) -> TableSampler:
         """Draws from the count table, used instead of plain rejection; for "log-macs" its first axis are the MACs."""
         others = tuple(name for name in self.constrained.limited if name != "macs")
         names = self.constrained.limited if self.by == "uniform" else ("macs", *others)
-        return TableDraw(self.constrained, count_table(self.constrained, names))
+        return TableSampler(self.constrained, count_table(self.constrained, names))
 
     def many(self, n: int, rng: random.Random) -> list[Architecture]:
         """Draw ``n`` architectures independently; raise :class:`BudgetError` if no architecture fits."""
@@ -235,7 +237,7 @@ class Draw:
         draw = self.from_table
         attempt = draw.attempt if self.by == "uniform" else draw.attempt_log
         accepted: list[Architecture] = []
-        for _ in range(MAX_REJECTED_DRAWS * n if draw.cumulated else 0):
+        for _ in range(MAX_REJECTED_DRAWS * n if draw.cumulative_weights else 0):
             path = attempt(rng)
             accepted += [self.constrained.graph.architecture(path)] if path is not None else []
             if len(accepted) == n:
@@ -246,6 +248,6 @@ class Draw:
 
 
 @cached_per_space
-def sampler(constrained: ConstrainedSpace, by: str = "uniform") -> Draw:
+def sampler(constrained: ConstrainedSpace, by: str = "uniform") -> Sampler:
     """Return the sampler of a constrained space, whose share and tables are computed only once."""
-    return Draw(constrained, by)
+    return Sampler(constrained, by)

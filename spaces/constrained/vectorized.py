@@ -11,7 +11,7 @@ from .graph import Edge
 Codes = NDArray[np.int32]
 
 
-class Batch:
+class GraphArrays:
     """The graph of a constrained space as flat arrays.
 
     The edge ``number`` of ``node`` has the position ``first[node] + number`` in the arrays. If the network may end at a

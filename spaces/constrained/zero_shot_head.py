@@ -68,7 +68,7 @@ def largest_head(graph: Graph, recipes: RecipeSpace) -> Cost:
     return Cost(*map(max, zip(*costs, strict=True))).at(recipes.largest("batch_size"))
 
 
-def left_for_image_network(budget: Budget, head: Cost) -> Budget:
+def image_network_budget(budget: Budget, head: Cost) -> Budget:
     """Return ``budget`` minus the cost of ``head``; raise :class:`BudgetError` if nothing remains."""
     limits = {}
     for name in LIMITED_COSTS:
@@ -120,7 +120,7 @@ def _as_map(shape: Shape) -> FeatureMap:
     return channels, height, width
 
 
-def last_map(architecture: Architecture) -> FeatureMap:
+def last_feature_map(architecture: Architecture) -> FeatureMap:
     """Return the shape (C, H, W) of the last feature map of ``architecture``, which filters are applied to."""
     shapes = [placed.out_shape for placed in architecture.walk() if len(placed.out_shape) == 3]
     return _as_map(shapes[-1]) if shapes else architecture.input_shape

@@ -114,7 +114,7 @@ def repeat(block: Any, times: int | Choice, first: Mapping[str, Any] | None = No
     return Repeat(block, times, first or {}, each)
 
 
-def rising(options: tuple[Any, ...]) -> bool:
+def is_ascending(options: tuple[Any, ...]) -> bool:
     """Return whether ``options`` are numbers in ascending order."""
     all_numbers = all(isinstance(option, int | float) and not isinstance(option, bool) for option in options)
     return all_numbers and list(options) == sorted(options)

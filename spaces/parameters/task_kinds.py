@@ -5,9 +5,13 @@ from typing import Any
 
 CLASSIFICATION = "classification"
 ZERO_SHOT = "zero-shot"
-WITH_TEXTS = ("glyphs", "cub-200", "flowers102")  # data sets that always come with texts: only for zero-shot tasks
+DATASETS_WITH_TEXTS = (
+    "glyphs",
+    "cub-200",
+    "flowers102",
+)  # data sets that always come with texts: only for zero-shot tasks
 
 
 def task_name(data: Mapping[str, Any]) -> str:
     """Return the task of the section ``[data]`` of a search file: zero-shot if its classes have texts."""
-    return ZERO_SHOT if data.get("texts") is not None or data.get("name") in WITH_TEXTS else CLASSIFICATION
+    return ZERO_SHOT if data.get("texts") is not None or data.get("name") in DATASETS_WITH_TEXTS else CLASSIFICATION

@@ -14,7 +14,9 @@ AUGMENTATIONS = ("none", "shift", "shift-flip", "standard")
 INITS = ("he", "glorot")
 AVERAGINGS = ("none", "ema", "swa")
 AUXILIARIES = ("none", "rotation", "reconstruction")
-ENOUGH_DECAY = 0.01  # final / initial learning rate of a schedule that decays by the recommended factor of 100 or more
+SUFFICIENT_LR_DECAY = (
+    0.01  # final / initial learning rate of a schedule that decays by the recommended factor of 100 or more
+)
 AUTO = "auto"
 AUTO_START_LR = 1.0  # the first learning rate that is tried if lr is "auto"
 
@@ -169,7 +171,7 @@ class RecipeSpace:
         return cls(tuple((name, _entry(kind, name, value)) for name, value in entries.items()), kind)
 
     @property
-    def holes(self) -> dict[str, Choice | Range]:
+    def free_parameters(self) -> dict[str, Choice | Range]:
         """The free parameters by key; all other keys are fixed."""
         return {name: domain for name, domain in self.entries if isinstance(domain, Choice | Range)}
 
@@ -186,7 +188,7 @@ class RecipeSpace:
 
         A free parameter that has no effect (:data:`CONDITIONS`) gets its first option or its lower bound.
         """
-        domains = self.holes
+        domains = self.free_parameters
         filled = {name: values[name] if name in domains else value for name, value in self.entries}
         recipe = self.kind(**filled)
         unused = [name for name in domains if name in CONDITIONS and not CONDITIONS[name](vars(recipe))]

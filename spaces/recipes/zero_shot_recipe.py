@@ -93,7 +93,7 @@ class ZeroShotRecipe(Recipe):
         return vector + (self.filters * self.filter_size**2 if self.has_filters else 0)
 
 
-def recorded_recipe(data: Mapping[str, Any]) -> Recipe:
+def recipe_from_json(data: Mapping[str, Any]) -> Recipe:
     """Return the :class:`Recipe` or :class:`ZeroShotRecipe` that ``to_json`` wrote.
 
     Raises ``ValueError`` for an unknown key, with the nearest known one.

@@ -30,7 +30,7 @@ PAGES = [
     *sorted(path for path in (ROOT / "docs").rglob("*.md")),
 ]
 RUN = ("sh", "console", "python", "toml")
-SHOWN = ("text", "yaml")  # what is printed, and what only others read
+TABLE_COLUMNS = ("text", "yaml")  # what is printed, and what only others read
 # A page that asks of a run before it has searched asks of the published one.
 ASKS = re.compile(r"archsieve (results|status|report|train|ensemble|export|resume|db|doctor \d)")
 PUBLISHED = "docs/digits.parquet"

@@ -16,7 +16,19 @@ from archsieve.models.data.shapes import SHAPES
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.blocks.standard import BLOCKS
 
-from .pages import PAGES, ROOT, RUN, SHOWN, Fenced, Shell, check_shell, check_spelling, check_toml, fenced, furnish
+from .pages import (
+    PAGES,
+    ROOT,
+    RUN,
+    TABLE_COLUMNS,
+    Fenced,
+    Shell,
+    check_shell,
+    check_spelling,
+    check_toml,
+    fenced,
+    furnish,
+)
 
 # Trains for longer than a quick test may, or needs what such a command has made.
 SLOW = re.compile(r"archsieve (search|train|ensemble|export|doctor|resume|report first)\b")
@@ -30,7 +42,7 @@ NOT_HERE = {
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
     r"archsieve search examples/glyphs.toml": "a quarter of an hour; test_zero_shot_search.py has a smaller one",
-    r"from archsieve.search.integrations.ray_tune_results": "it needs a run of the reader's; test_foreign.py has one",
+    r"from archsieve.search.integrations.ray_tune_results": "needs a run of the reader's; see test_imported_runs.py",
     r"ARCHSIEVE_ENABLE_FAULTS|archsieve resume broken": "it kills its process; test_faults_slow.py does so",
 }
 # Whole pages whose scripts need several machines, SLURM or Kubernetes; that bash can read them is checked.
@@ -144,7 +156,9 @@ def test_every_block_of_the_page_is_true_those_that_train_too(name, shell, ray_r
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_says_what_it_is(name):
     kinds = {block.kind for block in fenced((ROOT / name).read_text(encoding="utf-8"))}
-    assert kinds <= {*RUN, *SHOWN}, "a block without a kind is not run; name it sh, console, python, toml or text"
+    assert kinds <= {*RUN, *TABLE_COLUMNS}, (
+        "a block without a kind is not run; name it sh, console, python, toml or text"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,7 @@ import pytest
 
 import archsieve
 from archsieve.models.zero_shot.metrics import ZeroShotScores
-from archsieve.results.database.zero_shot_records import OF_ZERO_SHOT
+from archsieve.results.database.zero_shot_records import ZERO_SHOT_METRICS
 from archsieve.search.cli.search_commands import init
 from archsieve.search.experiment.search_file import load_experiment
 from archsieve.spaces.recipes.zero_shot_recipe import LOSSES, SIMILARITIES, TEXTS
@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs" / "zero_shot.md").read_text(encoding="utf-8")
 def test_every_number_of_the_table_is_explained():
     named = set(re.findall(r"`(\w+)`", PAGE))
     assert {field.name for field in fields(ZeroShotScores)} <= named
-    assert {*OF_ZERO_SHOT, *LOSSES, *SIMILARITIES, "val_accuracy"} <= named
+    assert {*ZERO_SHOT_METRICS, *LOSSES, *SIMILARITIES, "val_accuracy"} <= named
     assert all(f"`{text}`" in PAGE for text in TEXTS)
 
 
@@ -40,7 +40,7 @@ def test_the_example_is_a_zero_shot_search_under_a_budget():
     found = load_experiment(ROOT / "examples" / "glyphs.toml")
     assert found.task.name == "zero-shot"
     assert found.budget.params == 100_000
-    assert found.sieve.budget.params < found.budget.params
+    assert found.constrained.budget.params < found.budget.params
 
 
 LIGHT = """

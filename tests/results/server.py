@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import psutil
 
-from archsieve.results.database.lease import started
+from archsieve.results.database.lease import start_ticks
 
 LOOPBACK = "127.0.0.1"
 USER, PASSWORD = "archsieve", "s3cr:t/%"  # with characters that must be quoted in a URL
@@ -106,7 +106,7 @@ class Server:
             with contextlib.suppress(psutil.NoSuchProcess):
                 backend.kill()
         deadline = time.monotonic() + 60
-        while any(started(backend.pid) is not None for backend in backends):
+        while any(start_ticks(backend.pid) is not None for backend in backends):
             assert time.monotonic() < deadline, "PostgreSQL's processes do not end"
             time.sleep(0.05)
 

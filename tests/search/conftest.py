@@ -28,7 +28,7 @@ def small(**tables: dict) -> Experiment:
     return experiment(parse(merged))
 
 
-def begun(store: Store, experiment: Experiment) -> int:
+def create_empty_run(store: Store, experiment: Experiment) -> int:
     """Create a run of ``experiment`` without data and return its id, for trainables that replace networks."""
     return store.create_run("r", experiment.to_json(), "random", 0, {"content_hash": "0", "name": "none"}, {})
 

@@ -42,7 +42,7 @@ class Drivers:
         out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
-    def until_done(self, name):
+    def resume_until_done(self, name):
         """Resume the run until a driver exits with code 0."""
         for _ in range(5):
             code, _, err = self.run("resume", name)

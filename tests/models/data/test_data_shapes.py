@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from archsieve.models.data.registry import load_data
-from archsieve.models.data.shapes import count_training
+from archsieve.models.data.shapes import count_training_images
 
 
 def test_describe_data_does_not_import_torch() -> None:
@@ -18,4 +18,4 @@ def test_describe_data_does_not_import_torch() -> None:
 
 def test_count_training_agrees_with_the_loaded_data() -> None:
     data = load_data("digits")
-    assert count_training("digits") == len(data.train) + len(data.val)
+    assert count_training_images("digits") == len(data.train) + len(data.val)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from archsieve.models.data.errors import DataError
-from archsieve.models.data.text_features import encoder_of, fit_text, tokenize
+from archsieve.models.data.text_features import encoder_from_state, fit_text, tokenize
 
 NAMES = ("red_cat", "blue_dog")
 TEXTS = ("The cat is red; a red cat runs", "The dog is blue and running")
@@ -46,7 +46,7 @@ def test_words_outside_the_vocabulary_are_ignored():
 
 def test_an_encoder_is_restored_from_its_state():
     encoder = fit_text("tfidf-stem", NAMES, TEXTS)
-    restored = encoder_of(encoder.state())
+    restored = encoder_from_state(encoder.state())
     assert torch.allclose(restored(NAMES, TEXTS), encoder(NAMES, TEXTS))
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from archsieve.models.data.dataset import Split
 from archsieve.models.data.registry import load_data
 from archsieve.models.diagnostics.activation_statistics import unit_statistics
-from archsieve.models.diagnostics.divergence import MAX_CHECKED_MACS, examine_divergence
+from archsieve.models.diagnostics.divergence import MAX_CHECKED_MACS, diagnose_divergence
 from archsieve.models.diagnostics.filters import filter_grid, smoothness
 from archsieve.models.diagnostics.gradients import relative_errors
-from archsieve.models.diagnostics.run_checks import CHECKS, Patient, diagnose, verdict
+from archsieve.models.diagnostics.run_checks import CHECKS, DiagnosticContext, diagnose, summarise
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
@@ -31,7 +31,7 @@ def data():
 
 @pytest.fixture
 def context(data):
-    return Patient(lambda seed: build(NETWORK, seed=seed), data, RECIPE)
+    return DiagnosticContext(lambda seed: build(NETWORK, seed=seed), data, RECIPE)
 
 
 def run_check(context, check):
@@ -43,7 +43,7 @@ def test_healthy_network_has_no_bad_finding(context):
     findings = list(diagnose(context))
     assert [finding.check for finding in findings] == list(CHECKS)
     assert {finding.check: finding.verdict for finding in findings if finding.verdict == "bad"} == {}
-    assert verdict(findings).startswith("healthy")
+    assert summarise(findings).startswith("healthy")
     figures = {finding.check: finding.figures for finding in findings}
     assert figures["overfit"]["error"] == figures["overfit"]["shuffled_error"] == 0
     assert figures["labels"]["val"] > 0.9
@@ -59,7 +59,7 @@ def test_healthy_network_has_no_bad_finding(context):
 def test_gradients_are_correct_in_every_block(data, block):
     blocks = (Conv(4), block) if isinstance(block, Linear) else (Conv(4), block, GlobalAverage())
     network = Architecture((1, 8, 8), blocks, 10)
-    errors = relative_errors(Patient(lambda seed: build(network, seed=seed), data, RECIPE))
+    errors = relative_errors(DiagnosticContext(lambda seed: build(network, seed=seed), data, RECIPE))
     assert max(errors.values()) < 1e-4
 
 
@@ -104,7 +104,7 @@ def test_divergence_report_has_a_working_rate_or_wrong_gradients(data):
         return nn.Sequential(network[0], WrongLayer(), *network[1:])
 
     def report(make, recipe, macs=NETWORK.cost.macs):
-        return examine_divergence(make, data, recipe, seed=0, macs=macs)
+        return diagnose_divergence(make, data, recipe, seed=0, macs=macs)
 
     too_large = replace(RECIPE, lr=1e30)
     healthy = report(make, too_large)
@@ -149,7 +149,7 @@ def test_dead_layer_is_named_before_and_after_training(data):
             built[1][0].bias.fill_(-1000.0)
         return built
 
-    context = Patient(make, data, RECIPE, short_epochs=1)
+    context = DiagnosticContext(make, data, RECIPE, short_epochs=1)
     at_start, trained = run_check(context, "start"), run_check(context, "units")
     assert at_start.verdict == trained.verdict == "bad"
     for finding in (at_start, trained):
@@ -173,7 +173,7 @@ def test_shuffled_labels_are_identified(context):
 
 def test_too_small_network_is_identified(data):
     network = Architecture((1, 8, 8), (Conv(1), GlobalAverage()), 10)
-    finding = run_check(Patient(lambda seed: build(network, seed=seed), data, RECIPE), "overfit")
+    finding = run_check(DiagnosticContext(lambda seed: build(network, seed=seed), data, RECIPE), "overfit")
     assert finding.verdict == "bad"
     assert "too small" in finding.evidence
     assert finding.figures["params"] < finding.figures["images"] * 4

@@ -9,7 +9,7 @@ from torch import nn
 from archsieve.models.data.dataset import ImageData, Split
 from archsieve.models.export.classifier import ImageModel
 from archsieve.models.export.formats import FORMATS, export
-from archsieve.models.export.variants import FORMS, features, fully_convolutional
+from archsieve.models.export.variants import VARIANTS, features, fully_convolutional
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
@@ -78,7 +78,7 @@ def test_features_are_the_input_of_the_last_linear_layer(model):
 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "safetensors"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", VARIANTS)
 def test_every_format_gives_the_outputs_of_torch(format, form):
     exported = export(model_of(AVERAGED)[0], format, form)
     assert exported.largest_difference < 1e-4

@@ -8,7 +8,7 @@ import torch
 from archsieve.models.networks.backbones import backbone, published_input
 from archsieve.models.networks.build import build
 from archsieve.models.profiling import backbone_costs
-from archsieve.models.profiling.backbone_costs import kept_bytes, priced_backbone
+from archsieve.models.profiling.backbone_costs import kept_bytes, measure_backbone
 from archsieve.models.profiling.profiler import profile_module
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
@@ -86,11 +86,11 @@ def test_torchvision_networks_take_three_channels():
 
 def test_a_backbone_in_a_space_is_built_with_the_measured_cost(tmp_path):
     cache = tmp_path / "costs.json"
-    block = priced_backbone(SMALL, (3, 64, 64), cache=cache)
+    block = measure_backbone(SMALL, (3, 64, 64), cache=cache)
     space = Space((3, 64, 64), (choice(block, (Conv(8), GlobalAverage())),), 10)
-    sieve = ConstrainedSpace(space, Budget(params=cost(Architecture((3, 64, 64), (block,), 10)).params))
-    assert sieve.size == 2
-    largest, _ = most_expensive(sieve)
+    constrained = ConstrainedSpace(space, Budget(params=cost(Architecture((3, 64, 64), (block,), 10)).params))
+    assert constrained.size == 2
+    largest, _ = most_expensive(constrained)
     assert str(largest) == f"backbone name={SMALL}"
     assert Architecture.from_json(json.loads(json.dumps(largest.to_json()))) == largest
     network = build(largest, seed=0)
@@ -102,9 +102,9 @@ def test_a_backbone_in_a_space_is_built_with_the_measured_cost(tmp_path):
 
 def test_a_cost_is_measured_once(tmp_path, monkeypatch):
     cache = tmp_path / "costs" / "backbones.json"
-    first = priced_backbone(SMALL, (3, 64, 64), cache=cache)
-    monkeypatch.setattr(backbone_costs, "_price", lambda name, shape: pytest.fail("measured again"))
-    assert priced_backbone(SMALL, (3, 64, 64), cache=cache) == first
+    first = measure_backbone(SMALL, (3, 64, 64), cache=cache)
+    monkeypatch.setattr(backbone_costs, "_measure", lambda name, shape: pytest.fail("measured again"))
+    assert measure_backbone(SMALL, (3, 64, 64), cache=cache) == first
     assert [path.name for path in cache.parent.iterdir()] == ["backbones.json"]
 
 

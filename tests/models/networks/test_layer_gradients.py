@@ -16,7 +16,7 @@ from archsieve.models.networks.modules import (
     LocalContrastModule,
     PadShortcutModule,
 )
-from archsieve.models.profiling.backbone_costs import priced_backbone
+from archsieve.models.profiling.backbone_costs import measure_backbone
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.base import Block
 from archsieve.spaces.blocks.layers import (
@@ -143,7 +143,7 @@ def test_backward_of_modules(name: str) -> None:
 
 
 def test_backward_of_a_backbone() -> None:
-    network = build(Architecture((3, 32, 32), (priced_backbone(BACKBONE, (3, 32, 32)),), 3), seed=0).double()
+    network = build(Architecture((3, 32, 32), (measure_backbone(BACKBONE, (3, 32, 32)),), 3), seed=0).double()
     for weights in network[0].parameters():
         weights.requires_grad_(False)  # hundreds of tensors take too long; the input and the head are checked
     assert gradients_agree(network.eval(), images(3, 32, 32), fast=True)

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from archsieve.models.networks.build import build
 from archsieve.models.profiling.latency import measure_latency
-from archsieve.models.profiling.latency_predictor import LatencyPredictor, features, fit_latency, left_out_ms
+from archsieve.models.profiling.latency_predictor import LatencyPredictor, features, fit_latency, leave_one_out_ms
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.layers import Act, Branches, Convolution
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
@@ -61,10 +61,10 @@ def test_more_layers_are_never_predicted_to_be_faster(networks):
 
 def test_leave_one_out_predictions_ignore_the_network_itself(networks):
     times = [linear_ms(network) for network in networks[:8]]
-    before = left_out_ms(networks[:8], times)
+    before = leave_one_out_ms(networks[:8], times)
     times[3] *= 100  # an outlier must not influence its own prediction
-    assert left_out_ms(networks[:8], times)[3] == before[3]
-    assert left_out_ms(networks[:1], times[:1]) == [None]
+    assert leave_one_out_ms(networks[:8], times)[3] == before[3]
+    assert leave_one_out_ms(networks[:1], times[:1]) == [None]
 
 
 def test_unmeasured_layer_kind_gets_the_mean_layer_time():
@@ -108,7 +108,7 @@ def test_predictions_rank_measured_networks():
         for blocks in ((), (Residual(width),), (ConvPool(2 * width, convs=2), Inception(max(16, width))))
     ]
     times = [measure_latency(build(network, seed=0), network.input_shape, n=9).latency_ms_p50 for network in networks]
-    assert spearmanr(left_out_ms(networks, times), times).statistic > 0.6
+    assert spearmanr(leave_one_out_ms(networks, times), times).statistic > 0.6
 
 
 def test_measuring_keeps_the_random_state():

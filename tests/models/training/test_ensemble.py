@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from archsieve.models.training.ensemble import averaged, select, selection_score
+from archsieve.models.training.ensemble import average_probabilities, select_members, selection_score
 from archsieve.models.training.evaluate import accuracy
 
 LABELS = torch.tensor([0, 1, 0, 1])
@@ -20,26 +20,26 @@ def test_networks_with_different_errors_are_better_together():
     members = torch.stack(
         [predicting(0, 1, 0, 0, by=0.9), predicting(0, 1, 1, 1, by=0.9), predicting(1, 1, 0, 1, by=0.9)]
     )
-    counts = select(members, LABELS, 6)
-    assert accuracy(averaged(members, counts), LABELS) == 1.0
+    counts = select_members(members, LABELS, 6)
+    assert accuracy(average_probabilities(members, counts), LABELS) == 1.0
     assert all(accuracy(member, LABELS) == 0.75 for member in members)
     assert counts == [1, 1, 1]
 
 
 def test_a_network_that_lowers_the_accuracy_is_left_out():
     good, bad = predicting(0, 1, 0, 1), predicting(1, 0, 1, 0)
-    assert select(torch.stack([bad, good]), LABELS, 4) == [0, 1]
+    assert select_members(torch.stack([bad, good]), LABELS, 4) == [0, 1]
 
 
 def test_a_network_may_be_selected_more_than_once():
     """The best network has one narrow error: a share of the other corrects it, and a larger share does harm."""
     strong = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.55, 0.45]])
     weak = torch.tensor([[0.2, 0.8], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
-    counts = select(torch.stack([strong, weak]), LABELS, 5)
+    counts = select_members(torch.stack([strong, weak]), LABELS, 5)
     assert counts[0] > counts[1] > 0
-    assert selection_score(averaged(torch.stack([strong, weak]), counts), LABELS)[0] == 1.0
+    assert selection_score(average_probabilities(torch.stack([strong, weak]), counts), LABELS)[0] == 1.0
 
 
 def test_the_mean_is_weighted_by_the_counts():
     members = torch.stack([predicting(0, by=1.0), predicting(1, by=1.0)])
-    assert averaged(members, [3, 1]).tolist() == [[pytest.approx(0.75), pytest.approx(0.25)]]
+    assert average_probabilities(members, [3, 1]).tolist() == [[pytest.approx(0.75), pytest.approx(0.25)]]

@@ -11,7 +11,7 @@ from torch import nn
 from archsieve.models.data.dataset import Split, in_unit_range
 from archsieve.models.data.registry import load_data
 from archsieve.models.diagnostics.activation_statistics import unit_statistics
-from archsieve.models.diagnostics.run_checks import Patient, diagnose
+from archsieve.models.diagnostics.run_checks import DiagnosticContext, diagnose
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
@@ -37,7 +37,7 @@ def data():
 
 
 def context_of(architecture, data, **options):
-    return Patient(lambda seed: build(architecture, seed=seed), data, **{"recipe": RECIPE, **options})
+    return DiagnosticContext(lambda seed: build(architecture, seed=seed), data, **{"recipe": RECIPE, **options})
 
 
 def finding_of(context, check):
@@ -74,11 +74,11 @@ def test_default_architectures_start_with_similar_deviations_and_no_lost_unit(da
     [("mixed", 32, Budget(params="500k", macs="50M")), ("inception-space", 64, Budget(params="1M", macs="60M"))],
 )
 def test_normalised_spaces_of_larger_images_start_with_similar_deviations(data, name, side, budget):
-    sieve = ConstrainedSpace(named_space(name, input_shape=(3, side, side), classes=10), budget)
+    constrained = ConstrainedSpace(named_space(name, input_shape=(3, side, side), classes=10), budget)
     small = data.normalise(in_unit_range(data.train.images[:64]))
     images = F.interpolate(small, size=(side, side), mode="bilinear").repeat(1, 3, 1, 1)
     for seed in range(4):
-        architecture = sample_one(sieve, random.Random(seed))
+        architecture = sample_one(constrained, random.Random(seed))
         layers = unit_statistics(build(architecture, seed=0), images, training=True)
         lost = sum(layer.dead + layer.constant + layer.saturated for layer in layers)
         assert lost < 0.01 * sum(layer.units for layer in layers), architecture
@@ -90,14 +90,14 @@ def test_normalised_spaces_of_larger_images_start_with_similar_deviations(data, 
 def test_spaces_without_norms_are_flagged_if_their_start_is_bad(data, name):
     """Some of their units are dead at the start, and the check reports it before training."""
     side = 67
-    sieve = ConstrainedSpace(
+    constrained = ConstrainedSpace(
         named_space(name, input_shape=(3, side, side), classes=10), Budget(params="4M", macs="200M")
     )
     large = F.interpolate(data.val.images[:64].float(), size=(side, side)).repeat(1, 3, 1, 1).to(data.val.images.dtype)
     wide = replace(data, val=Split(large, data.val.labels[:64]), mean=data.mean.repeat(3), std=data.std.repeat(3))
     verdicts = set()
     for seed in range(4):
-        finding = finding_of(context_of(sample_one(sieve, random.Random(seed)), wide), "start")
+        finding = finding_of(context_of(sample_one(constrained, random.Random(seed)), wide), "start")
         within = finding.figures["ratio"] <= 2 and finding.figures["lost"] <= 0.01
         assert finding.verdict == ("good" if within else "watch")
         verdicts.add(finding.verdict)
@@ -151,7 +151,7 @@ def test_the_advice_for_underfitting_depends_on_the_size(data):
             weights.register_hook(torch.zeros_like)  # all gradients are zero, so that no step changes a weight
         return network
 
-    finding = finding_of(Patient(stuck, data, RECIPE), "overfit")
+    finding = finding_of(DiagnosticContext(stuck, data, RECIPE), "overfit")
     assert finding.figures["error"] > 0.5
     assert "large enough" in finding.evidence
     assert "optimisation" in finding.advice
@@ -228,7 +228,7 @@ def test_the_evidence_names_the_units(data):
         network[0][0].weight[5] = network[0][0].weight[2]
         network[0][0].bias[[2, 5]] = 0.5
         network[0][0].bias[7] = -1000.0
-    context = Patient(lambda seed: network, data, RECIPE, trained=network)
+    context = DiagnosticContext(lambda seed: network, data, RECIPE, trained=network)
     assert "0.1 (1 dead: 7, 0 constant, " in finding_of(context, "units").evidence
     maps = finding_of(context, "maps")
     assert "(0.1: 1 pairs: 2 and 5)" in maps.evidence
@@ -241,11 +241,11 @@ def test_equal_filters_and_noisy_filters_are_named(data):
     noise = torch.randn(7, 7, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         network[0][0].weight.copy_(torch.stack([*smooth, noise, 3 * smooth[1]]).unsqueeze(1))
-    finding = finding_of(Patient(lambda seed: network, data, RECIPE, trained=network), "filters")
+    finding = finding_of(DiagnosticContext(lambda seed: network, data, RECIPE, trained=network), "filters")
     assert finding.figures["alike_pairs"] == [[1, 5]]
     assert finding.figures["noisy_filters"] == [4]
     assert "pairs (1 and 5), 1 noisy (4)" in finding.evidence
     with torch.no_grad():
         network[0][0].weight.copy_(ramp.expand(6, 1, 7, 7))
-    again = finding_of(Patient(lambda seed: network, data, RECIPE, trained=network), "filters")
+    again = finding_of(DiagnosticContext(lambda seed: network, data, RECIPE, trained=network), "filters")
     assert (again.verdict, again.figures["alike"]) == ("watch", 15)

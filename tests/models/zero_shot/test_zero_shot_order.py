@@ -9,7 +9,13 @@ from archsieve.models.data.glyphs import load_glyphs
 from archsieve.models.data.zero_shot import ZeroShotData, draw_unseen, validation_folds
 from archsieve.models.networks.feature_extractors import ArchitectureBody
 from archsieve.models.zero_shot.baselines import BASELINES, TrainingData
-from archsieve.models.zero_shot.comparison import Entrant, choose_setting, evaluated, pixel_vectors, scored
+from archsieve.models.zero_shot.comparison import (
+    BaselineInputs,
+    choose_setting,
+    evaluate_baseline,
+    metrics_of_scores,
+    pixel_vectors,
+)
 from archsieve.models.zero_shot.metrics import ZeroShotScores, zero_shot_scores
 from archsieve.models.zero_shot.trainer import ZeroShotFit, score_images
 from archsieve.spaces.architectures.architecture import Architecture
@@ -38,14 +44,14 @@ def fc_conv_metrics(data: ZeroShotData, epochs: int) -> ZeroShotScores:
     seen, unseen = (
         score_images(fit.module, data, split, texts, fit.compute) for split in (data.test_seen, data.test_unseen)
     )
-    return scored(data, seen, unseen, "posterior", 0.0)
+    return metrics_of_scores(data, seen, unseen, "posterior", 0.0)
 
 
 def baseline_metrics(name: str, data: ZeroShotData) -> ZeroShotScores:
     """Metrics of a baseline on the same test images, with its setting selected on validation classes."""
     fold = validation_folds(data, 4, seed=0, used=1)[0]
-    setting = choose_setting(name, Entrant.of(fold, pixel_vectors(fold)))
-    return evaluated(name, Entrant.of(data, pixel_vectors(data)), setting)
+    setting = choose_setting(name, BaselineInputs.of(fold, pixel_vectors(fold)))
+    return evaluate_baseline(name, BaselineInputs.of(data, pixel_vectors(data)), setting)
 
 
 def test_classifiers_predicted_from_text_recognise_unseen_glyphs() -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from archsieve.results.analysis.health import FINDING, details, findings, findings_of
+from archsieve.results.analysis.health import FINDING, event_details, findings, findings_of
 from archsieve.results.database.training_records import lrs_found
 from archsieve.results.report.analysis_sections import health_section
 
@@ -65,7 +65,7 @@ def test_a_finding_that_was_stored_twice_is_shown_once(store, new_run, propose):
     first, second = propose(run, "f0"), propose(run, "f1")
     assert list(health_section(store, run, 2)) == []
     # twice, as after a driver was killed and resumed
-    for detail in [*details(findings(CASES["overfit"], 10))] * 2:
+    for detail in [*event_details(findings(CASES["overfit"], 10))] * 2:
         store.add_event(run, "info", FINDING, detail, second.trial)
     assert findings_of(store, run) == {second.trial: findings(CASES["overfit"], 10)}
     (section,) = health_section(store, run, 2)

@@ -131,7 +131,7 @@ def test_a_broken_foreign_key_is_found(store, new_run, complete, path):
 
 def test_a_backup_is_a_complete_copy_and_overwrites_nothing(store, new_run, complete, path, tmp_path):
     complete(new_run("one"), "f0", 0.5)
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.execute(insert(schema.meta).values(key="open", value="not yet written"))
         copy = back_up(path, tmp_path / "backups" / "copy.db")  # while another connection writes
     with open_store(copy, read_only=True) as copied:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 def contents(store):
     """Return all rows of all tables; times and durations, which differ in each run, become True or False (NULL)."""
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         tables = [table for table in schema.metadata.sorted_tables if table is not schema.process]
         return {table.name: [comparable(row) for row in connection.execute(table.select())] for table in tables}
 
@@ -34,7 +34,7 @@ def test_raw_writes_equal_sqlalchemy_writes(tmp_path, monkeypatch, store, new_ru
 
     fill(new_run)
     raw_contents = contents(store)
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         for table in reversed(schema.metadata.sorted_tables):
             if table is not schema.meta:
                 connection.execute(table.delete())

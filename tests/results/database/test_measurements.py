@@ -6,7 +6,7 @@ import pytest
 
 from archsieve.results.database.latency_records import (
     CALIBRATED,
-    Untrained,
+    CalibrationNetwork,
     calibration,
     measurements,
     prediction_errors,
@@ -15,15 +15,15 @@ from archsieve.results.database.latency_records import (
     record_trial,
 )
 from archsieve.results.database.proxy_records import (
-    Scored,
+    ScoredArchitecture,
     rank_correlations,
     record_scores,
     record_warm_up,
     scores,
     scores_of,
-    warmed_up,
+    selected_candidates,
 )
-from archsieve.results.query.best import best, listing, why_none
+from archsieve.results.query.best import best, listing, no_match_reason
 from archsieve.results.query.pareto import pareto
 from archsieve.results.report.report import write_report
 from archsieve.spaces.architectures.budget import Budget
@@ -39,8 +39,8 @@ def measured(p50: float) -> dict:
     }
 
 
-def untrained(name: str, p50: float, predicted_ms: float | None) -> Untrained:
-    return Untrained({"blocks": [name]}, name, COST, (), measured(p50), predicted_ms)
+def untrained(name: str, p50: float, predicted_ms: float | None) -> CalibrationNetwork:
+    return CalibrationNetwork({"blocks": [name]}, name, COST, (), measured(p50), predicted_ms)
 
 
 @pytest.fixture
@@ -79,10 +79,10 @@ def test_best_under_a_latency_limit_needs_a_measurement(store, timed):
 
 
 def test_no_trial_meets_the_latency_limit(store, timed, new_run, complete):
-    reason = why_none(store, Budget(latency_ms=0.25))
+    reason = no_match_reason(store, Budget(latency_ms=0.25))
     assert re.search(r"^0 of 4 .*latency_ms <= 0\.25; .*0\.5 \(trial 4\)$", reason)
     complete(new_run("other"), "g", 0.9)
-    reason = why_none(store, Budget(latency_ms=1.0), "other")
+    reason = no_match_reason(store, Budget(latency_ms=1.0), "other")
     assert re.search("^0 of 1 .*latency_ms <= 1; no trial.*measured", reason)
 
 
@@ -109,17 +109,21 @@ def test_a_run_without_a_predictor_logs_no_errors(store, run_id, timed):
 def test_a_calibration_is_written_atomically(store, run_id):
     broken = {**measured(1.0), "latency_ms_p90": None}
     with pytest.raises(Exception, match=r"(?i)not.null"):
-        record_calibration(store, run_id, [untrained("a", 1.0, 1.0), Untrained({}, "b", COST, (), broken, 1.0)], {})
+        record_calibration(
+            store, run_id, [untrained("a", 1.0, 1.0), CalibrationNetwork({}, "b", COST, (), broken, 1.0)], {}
+        )
     assert measurements(store, run_id) == []
     assert [event for event in store.events(run_id) if event["kind"] == CALIBRATED] == []
 
 
 def test_a_warm_up_selects_the_best_scores(store, run_id):
     by_name = {"a": 1.0, "b": "two images have the same code", "c": 3.0, "d": 3.0}
-    candidates = [Scored({"blocks": [name]}, name, COST, (), {"naswot": score}) for name, score in by_name.items()]
-    assert warmed_up(store, run_id) is None
+    candidates = [
+        ScoredArchitecture({"blocks": [name]}, name, COST, (), {"naswot": score}) for name, score in by_name.items()
+    ]
+    assert selected_candidates(store, run_id) is None
     chosen = record_warm_up(store, run_id, "naswot", candidates, 3)
-    assert chosen == [{"blocks": ["c"]}, {"blocks": ["d"]}, {"blocks": ["a"]}] == warmed_up(store, run_id)
+    assert chosen == [{"blocks": ["c"]}, {"blocks": ["d"]}, {"blocks": ["a"]}] == selected_candidates(store, run_id)
     assert scores(store, run_id, "naswot") == {"a": 1.0, "b": None, "c": 3.0, "d": 3.0}
     assert scores_of(store, run_id, "b") == {"naswot": by_name["b"]}
 
@@ -159,7 +163,7 @@ def test_the_report_shows_rank_correlations_inside_the_budget(store, new_run, co
     for i in range(5):
         trial = complete(run_id, f"f{i}", 0.6 + i / 10, params=100 - i)
         record_scores(store, run_id, trial.fingerprint, {"synflow": float(i)})
-    candidates = [Scored({"blocks": ["a"]}, "a", COST, (), {"synflow": 1.0})]
+    candidates = [ScoredArchitecture({"blocks": ["a"]}, "a", COST, (), {"synflow": 1.0})]
     record_warm_up(store, run_id, "synflow", candidates, 1)
     page = text_of(store, tmp_path)
     assert "<h2>Proxies</h2>" in page

@@ -136,14 +136,14 @@ def test_read_only_reads_and_refuses_to_write(path, store, new_run):
         assert opened.run("one").name == "one"
         with pytest.raises(StoreError, match="read only"):
             opened.finish_run(1, "finished")
-        with opened.reading() as connection, pytest.raises(Exception, match="readonly"):
+        with opened.read_transaction() as connection, pytest.raises(Exception, match="readonly"):
             connection.exec_driver_sql("DELETE FROM run")
     assert [run.name for run in store.runs()] == ["one"]
 
 
 def test_readers_do_not_wait_for_a_writer(path, store, new_run):
     new_run("one")
-    with open_store(path) as reader, store.writing() as connection:
+    with open_store(path) as reader, store.write_transaction() as connection:
         connection.exec_driver_sql("UPDATE run SET seed = 9")
         assert reader.run("one").seed == 3
     assert store.run("one").seed == 9
@@ -188,7 +188,7 @@ def test_other_connections_of_a_process_do_not_drop_the_locks_of_its_store(path,
 
 def test_a_write_that_raises_is_rolled_back(store, new_run):
     new_run("one")
-    with pytest.raises(StoreError), store.writing() as connection:  # noqa: PT012
+    with pytest.raises(StoreError), store.write_transaction() as connection:  # noqa: PT012
         connection.exec_driver_sql("DELETE FROM process")
         connection.exec_driver_sql("nonsense")
     assert len(store.provenance("one")) == 1

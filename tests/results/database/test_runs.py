@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from archsieve.results.database import schema
 from archsieve.results.database.errors import RunExistsError, StoreError
-from archsieve.results.database.lease import started, this_process
+from archsieve.results.database.lease import start_ticks, this_process
 from archsieve.results.database.records import DatasetRecord, RunStatus, TrialState
 from archsieve.results.database.run_name import check_run_name
 from archsieve.results.database.store import open_store
@@ -131,14 +131,14 @@ def test_resume_interrupts_running_trials(store, new_run, propose):
 
 def age_heartbeat(store, **ago):
     """Set the heartbeat of every process to a time in the past; ``ago`` are arguments of ``timedelta``."""
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.execute(update(schema.process).values(heartbeat_at=datetime.now(UTC) - timedelta(**ago)))
 
 
 @pytest.mark.parametrize("hours", [0, 1, -1])
 def test_one_living_process_drives_a_run_at_any_clock_difference(store, new_run, hours):
     parent = os.getppid()
-    new_run("one", provenance={"pid": parent, "process_started": started(parent)})
+    new_run("one", provenance={"pid": parent, "process_started": start_ticks(parent)})
     age_heartbeat(store, hours=hours)
     with pytest.raises(StoreError, match=rf"driven by process {parent} on .*, heartbeat \d+ s ago"):
         store.resume_run("one", {})
@@ -156,7 +156,7 @@ def test_another_process_with_the_id_of_the_holder_does_not_hold_the_run(store, 
     age_heartbeat(store, hours=hours)
     store.resume_run("one", {"boot_id": "this boot"})
     assert [row["end_reason"] for row in store.provenance(run_id)] == ["lost", None]
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         assert connection.execute(select(schema.attempt.c.outcome)).scalars().all() == ["lost"]
 
 
@@ -181,7 +181,7 @@ def test_a_holder_in_another_container_is_watched_although_its_host_name_is_the_
 
 def test_a_zombie_does_not_hold_its_run(store, new_run):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as holder:
-        new_run("one", provenance={"pid": holder.pid, "process_started": started(holder.pid)})
+        new_run("one", provenance={"pid": holder.pid, "process_started": start_ticks(holder.pid)})
         with pytest.raises(StoreError, match=f"driven by process {holder.pid} on"):
             store.resume_run("one", {})
         holder.kill()
@@ -254,7 +254,7 @@ def test_a_replaced_holder_cannot_write(store, new_run, propose, database):
 def test_a_holder_is_identified_by_start_ticks_as_in_version_0_1_0(store, new_run):
     parent = os.getppid()
     ticks = int(Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19])
-    assert started(parent) == ticks
+    assert start_ticks(parent) == ticks
     new_run("one", provenance={"pid": parent, "process_started": ticks})
     with pytest.raises(StoreError, match=f"driven by process {parent} on"):
         store.resume_run("one", {})
@@ -271,11 +271,11 @@ def test_a_run_without_results_is_deleted_to_free_its_name(store, new_run, propo
     used, empty = new_run("used"), new_run("empty")
     trial = propose(used).trial
     store.add_event(empty, "error", "refused", {"reason": "no GPU"})
-    assert not store.forget_unbegun(empty)  # this process still drives it
+    assert not store.delete_empty_run(empty)  # this process still drives it
     for run in (used, empty):
         store.finish_run(run, RunStatus.FAILED)
-    assert store.forget_unbegun(empty)
-    assert not store.forget_unbegun(used)
+    assert store.delete_empty_run(empty)
+    assert not store.delete_empty_run(used)
     assert [run.name for run in store.runs()] == ["used"]
     assert store.trial(trial).run == "used"
     new_run("empty")

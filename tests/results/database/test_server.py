@@ -175,7 +175,7 @@ def test_many_creators_make_one_store(database):
 
 def test_a_read_transaction_sees_one_snapshot(store, new_run, database):
     new_run("one")
-    with store.reading() as connection, open_store(database) as other:
+    with store.read_transaction() as connection, open_store(database) as other:
         query = "SELECT count(*) FROM event"
         assert connection.exec_driver_sql(query).scalar() == 0
         other.add_event(1, "info", "x", {})
@@ -184,7 +184,7 @@ def test_a_read_transaction_sees_one_snapshot(store, new_run, database):
 
 def test_a_reader_cannot_write(store, new_run):
     new_run("one")
-    with pytest.raises(StoreError, match="read-only"), store.reading() as connection:
+    with pytest.raises(StoreError, match="read-only"), store.read_transaction() as connection:
         connection.exec_driver_sql("DELETE FROM run")
 
 

@@ -67,7 +67,7 @@ def test_repeated_writes_change_nothing(store, new_run, propose):
     assert before.epochs_done == 2
     assert store.curve(trial_id) == {"val_loss": [(1, 1.0), (2, 0.5)]}
     assert [(a["bytes"], a["sha256"]) for a in store.artifacts(trial_id)] == [(12, "bb")]
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM attempt").scalar() == 1
 
 
@@ -134,7 +134,7 @@ def test_missing_trials_are_refused(store, new_run):
 def test_a_proposal_for_a_missing_run_writes_nothing(store, propose):
     with pytest.raises(StoreError):
         propose(9)
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM architecture").scalar() == 0
 
 

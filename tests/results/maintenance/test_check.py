@@ -24,7 +24,7 @@ def run_id(store, new_run, complete, propose):
 
 
 def update_rows(store, table, where, **values):
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.execute(update(table).where(*where).values(**values))
 
 
@@ -37,7 +37,7 @@ def renumber(store):
 
 
 def train_again(store):
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         ended = connection.exec_driver_sql("SELECT ended_at FROM attempt WHERE trial_id = 1").scalar()
         row = "INSERT INTO attempt (trial_id, attempt, started_at, heartbeat_at, ended_at, outcome) VALUES (1, 1"
         connection.exec_driver_sql(f"{row}, '2999-01-01', '2999-01-01', '{ended}', 'completed')")
@@ -56,7 +56,7 @@ def miscount_epochs(store):
 
 
 def delete_the_curve(store):
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.exec_driver_sql("DELETE FROM metric WHERE trial_id = 1")
 
 

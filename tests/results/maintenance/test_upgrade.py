@@ -143,7 +143,7 @@ def test_an_upgrade_is_done_once(old, backup_path):
 
 
 def test_a_newer_store_is_refused_by_its_number(store, database):
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.exec_driver_sql("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     for operation in (open_store, upgrade):
         with pytest.raises(StoreError, match=rf"schema 99\b.*\b{schema.SCHEMA_VERSION}\b.*pip install --upgrade"):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from archsieve.results.query.comparison import compare
-from archsieve.results.query.trial_name import trial_named
+from archsieve.results.query.trial_name import find_trial
 
 
 @pytest.fixture
@@ -62,11 +62,11 @@ def test_a_comparison_needs_two_different_trials(trials):
 
 def test_a_trial_is_found_by_id_by_number_and_by_fingerprint(store, trials):
     first, second, third = trials
-    assert trial_named(store, second.trial) == trial_named(store, str(second.trial)) == second
-    assert trial_named(store, "digits:1") == trial_named(store, "abcd2") == trial_named(store, "ABCD2") == second
-    assert trial_named(store, "b:0") == third
+    assert find_trial(store, second.trial) == find_trial(store, str(second.trial)) == second
+    assert find_trial(store, "digits:1") == find_trial(store, "abcd2") == find_trial(store, "ABCD2") == second
+    assert find_trial(store, "b:0") == third
     with pytest.raises(ValueError, match=rf"several.*{first.trial} \(abcd1 in digits\), {third.trial} \(abcd1"):
-        trial_named(store, "abcd1")
+        find_trial(store, "abcd1")
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_a_trial_is_found_by_id_by_number_and_by_fingerprint(store, trials):
 )
 def test_an_unknown_or_invalid_trial_name_is_an_error(store, trials, name, pattern):
     with pytest.raises(ValueError, match=pattern):
-        trial_named(store, name)
+        find_trial(store, name)

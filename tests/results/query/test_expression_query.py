@@ -10,9 +10,9 @@ from sqlalchemy import event
 
 from archsieve.results.database import schema
 from archsieve.results.database.records import rank
-from archsieve.results.database.zero_shot_records import OF_ZERO_SHOT
+from archsieve.results.database.zero_shot_records import ZERO_SHOT_METRICS
 from archsieve.results.query.columns import COLUMNS, NUMBER
-from archsieve.results.query.expression_query import ask
+from archsieve.results.query.expression_query import filter_trials
 from archsieve.results.query.parser import MAX_CHARACTERS, QueryError
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the engine makes no difference
@@ -52,7 +52,7 @@ def trials(store, new_run, propose):
                 **{name: rng.randint(1, 5) * 1000 for name in ("params", "macs", "activations", "memory_bytes")},
             }
             rows.append({**row, "fail_kind": rng.choice(["oom", "bug"]) if row["state"] == "failed" else None})
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.execute(schema.trial.insert(), rows)
     return store.trials()
 
@@ -116,17 +116,17 @@ def test_random_expressions_return_the_same_trials_as_brute_force(store, trials)
     for _ in range(150):
         text, holds = random_expression(rng, 3)
         expected = {trial.trial for trial in trials if holds(trial) is True}
-        result = ask(store, text)
+        result = filter_trials(store, text)
         assert {trial.trial for trial in result.trials} == expected, text
         assert result.matching == len(expected)
-        assert bool(result.why_none) == (not expected)
+        assert bool(result.no_match_reason) == (not expected)
         counts.add(len(expected))
     assert len(counts) > 30  # the random expressions are not all trivial
 
 
 def test_precedence_is_not_then_and_then_or(store, trials):
     def ids(text):
-        return [trial.trial for trial in ask(store, text).trials]
+        return [trial.trial for trial in filter_trials(store, text).trials]
 
     assert ids("params = 1k or params = 2k and macs = 1k") == ids("params = 1k or (params = 2k and macs = 1k)")
     assert ids("not params = 1k and macs = 1k") == ids("(not params = 1k) and macs = 1k")
@@ -135,7 +135,7 @@ def test_precedence_is_not_then_and_then_or(store, trials):
 
 def test_columns_of_run_dataset_architecture_and_recipe(store, trials):
     def count(text, **more):
-        return ask(store, text, **more).matching
+        return filter_trials(store, text, **more).matching
 
     assert count("run = 'second'") == count("run like 'sec%'") == count("dataset = 'shapes'") == 100
     assert count("searcher = 'tpe' and run = 'first'") == 0
@@ -152,7 +152,7 @@ def test_columns_of_run_dataset_architecture_and_recipe(store, trials):
 @pytest.mark.parametrize("sort", ["-val_accuracy", "params", "-recipe.lr", "recipe.odd", "created_at", "run", ""])
 def test_results_are_sorted_with_a_fixed_order_of_ties_and_top_returns_the_first_ones(store, trials, sort):
     name = sort.removeprefix("-") or "trial"
-    all_trials = ask(store, "params > 0", sort=sort).trials
+    all_trials = filter_trials(store, "params > 0", sort=sort).trials
 
     def sort_key(trial):
         value = value_of(trial, name)
@@ -165,7 +165,7 @@ def test_results_are_sorted_with_a_fixed_order_of_ties_and_top_returns_the_first
         assert list(all_trials) == ordered + [trial for trial in ranked if value_of(trial, name) is None]
     else:
         assert list(all_trials) == sorted(trials, key=rank)
-    first = ask(store, "params > 0", sort=sort, top=7)
+    first = filter_trials(store, "params > 0", sort=sort, top=7)
     assert first.trials == all_trials[:7]
     assert first.matching == len(trials)
 
@@ -174,12 +174,12 @@ def test_test_accuracy_neither_selects_nor_sorts_but_one_may_ask_what_was_measur
     trial = complete(new_run(), "f0", 0.9)
     for expression in ("test_accuracy > 0.9", "params > 1 or not 0.9 < test_accuracy", "test_accuracy in (0.5, 0.6)"):
         with pytest.raises(QueryError, match=r"test_accuracy.*val_accuracy"):
-            ask(store, expression)
+            filter_trials(store, expression)
     with pytest.raises(ValueError, match=r"test_accuracy.*val_accuracy"):
-        ask(store, "params > 1", sort="-test_accuracy")
-    assert ask(store, "test_accuracy is not null").trials == ()
+        filter_trials(store, "params > 1", sort="-test_accuracy")
+    assert filter_trials(store, "test_accuracy is not null").trials == ()
     store.finish(trial.trial, trial.state, summary={"test_accuracy": 0.5})
-    assert ask(store, "test_accuracy is not null").matching == 1
+    assert filter_trials(store, "test_accuracy is not null").matching == 1
 
 
 @sqlite_only
@@ -224,7 +224,7 @@ def test_test_accuracy_neither_selects_nor_sorts_but_one_may_ask_what_was_measur
 def test_a_mistake_is_pointed_at(store, new_run, complete, expression, marked, fact):
     complete(new_run(), "f0", 0.9)
     with pytest.raises(QueryError, match="\n") as error:
-        ask(store, expression)
+        filter_trials(store, expression)
     message, line, carets = str(error.value).split("\n")
     assert fact in message
     assert f"{line} "[carets.index("^") : carets.rindex("^") + 1] == marked
@@ -234,17 +234,17 @@ def test_a_mistake_is_pointed_at(store, new_run, complete, expression, marked, f
 def test_an_expression_of_the_maximum_length_is_accepted(store, trials):
     text = " or ".join(["params = 5k"] * 133)
     assert MAX_CHARACTERS - 20 < len(text) <= MAX_CHARACTERS
-    assert ask(store, text).matching == ask(store, "params = 5k").matching
+    assert filter_trials(store, text).matching == filter_trials(store, "params = 5k").matching
 
 
 def test_an_empty_result_is_explained(store, new_run, complete):
-    assert "no trials" in ask(store, "params < 5M").why_none
+    assert "no trials" in filter_trials(store, "params < 5M").no_match_reason
     run_id = new_run()
     complete(run_id, "f0", 0.9, params=9_000_000, macs=100)
     complete(run_id, "f1", 0.8, params=5_300_000, macs=400)
 
     def why(text, **options):
-        return ask(store, text, **options).why_none
+        return filter_trials(store, text, **options).no_match_reason
 
     def has_facts(reason, *facts):
         return reason.startswith("0 of 2 trials") and all(fact in reason for fact in facts)
@@ -262,7 +262,7 @@ def test_an_empty_result_is_explained(store, new_run, complete):
     with pytest.raises(ValueError, match="did you mean 'empty'"):
         why("params < 1", run="empti")
     with pytest.raises(ValueError, match=r"top.*at least 1.*0"):
-        ask(store, "params < 1", top=0)
+        filter_trials(store, "params < 1", top=0)
 
 
 @sqlite_only
@@ -271,20 +271,20 @@ def test_filtering_and_sorting_by_any_column_reads_only_an_index(store, trials):
     executed = []
     event.listen(store.engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2:4]))
     texts, timestamps = {"state", "fingerprint", "fail_kind", "device"}, {"created_at", "started_at", "ended_at"}
-    not_in_index = {"trial", "number", "depth", "reason", "test_accuracy", *OF_ZERO_SHOT}
+    not_in_index = {"trial", "number", "depth", "reason", "test_accuracy", *ZERO_SHOT_METRICS}
     names = [name for name in COLUMNS if name not in not_in_index]
     assert texts | timestamps | {"run", "dataset", "duration_s"} < set(names)
     for name in names:
         numeric = COLUMNS[name].content == NUMBER
         value = "-7" if numeric else "'2000-01-01'"
-        ask(store, f"{name} = {value}", sort=f"-{name}", top=3)
+        filter_trials(store, f"{name} = {value}", sort=f"-{name}", top=3)
         if numeric:
-            ask(store, f"{name} > {value}", sort=f"-{name}", top=3)
+            filter_trials(store, f"{name} > {value}", sort=f"-{name}", top=3)
     selects = {(statement, tuple(values)) for statement, values in executed if statement.startswith("SELECT")}
     # without the statements that read the rows of the returned trials: these join the architecture
     selects = {entry for entry in selects if "trial" in entry[0] and "architecture" not in entry[0]}
     assert len(selects) > len(names)
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         for statement, values in selects:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
             scans = [row.detail for row in plan if row.detail.split()[1] == "trial"]
@@ -294,8 +294,8 @@ def test_filtering_and_sorting_by_any_column_reads_only_an_index(store, trials):
 
 
 def test_a_result_larger_than_one_statement_is_read_in_chunks(store, trials, monkeypatch):
-    expected = ask(store, "params > 0")
+    expected = filter_trials(store, "params > 0")
     monkeypatch.setattr("archsieve.results.query.expression_query.IDS_PER_STATEMENT", 7)
-    result = ask(store, "params > 0")
+    result = filter_trials(store, "params > 0")
     assert result == expected
     assert len(result.trials) == result.matching > 7

@@ -9,7 +9,7 @@ import pytest
 
 from archsieve.results.database import schema
 from archsieve.results.database.records import History, Trial, TrialState, rank
-from archsieve.results.query.best import best, listing, why_none
+from archsieve.results.query.best import best, listing, no_match_reason
 from archsieve.results.query.pareto import pareto
 from archsieve.results.query.pareto_sql import front
 from archsieve.spaces.architectures.budget import Budget
@@ -37,7 +37,7 @@ def trials(store, new_run, propose):
     propose(runs[0], "f0")
     fixed = {"fingerprint": "f0", "choices": {}, "recipe": {}, "seed": 0, "created_at": datetime.now(UTC)}
     rows = [{"run_id": run, **row, **fixed} for run in runs for row in random_rows(rng, 151) if row["number"]]
-    with store.writing() as connection:
+    with store.write_transaction() as connection:
         connection.execute(schema.trial.insert(), rows)
     return store.trials()
 
@@ -70,7 +70,7 @@ def test_best_agrees_with_brute_force(store, trials, limits, run, dataset):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_best_reads_only_an_index(store, trials):
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         for where, index in (("", "trial_merit"), ("run_id = 1 AND", "trial_merit_in_run")):
             plan = connection.exec_driver_sql(
                 f"EXPLAIN QUERY PLAN SELECT trial_id FROM trial WHERE {where} val_accuracy IS NOT NULL "
@@ -126,9 +126,9 @@ def test_a_misspelt_name_is_an_error_with_the_nearest_name(store, new_run):
 
 
 def test_why_none(store, new_run, complete):
-    assert "no trials" in why_none(store, Budget(params="5M"))
+    assert "no trials" in no_match_reason(store, Budget(params="5M"))
     run_id = new_run()
-    assert re.search("'digits'.*no trials", why_none(store, Budget(), "digits"))
+    assert re.search("'digits'.*no trials", no_match_reason(store, Budget(), "digits"))
     complete(run_id, "f0", 0.9, params=9_000_000, macs=100)
     complete(run_id, "f1", 0.9, params=5_300_000, macs=400)
     third = complete(run_id, "f2", None, params=5_000_001, macs=900)
@@ -139,8 +139,8 @@ def test_why_none(store, new_run, complete):
         (Budget(min_macs="1k"), r"^0 of 3 .*macs >= 1k; .*largest.* 900 \(trial 3\)$"),
         (Budget(params="8M", macs=300), r"^0 of 3 .*2 have params <= 8M, 1 have macs <= 300$"),
     ):
-        assert re.search(pattern, why_none(store, budget))
-    assert re.search("^1 of 3 .*params <= 5.2M.*1 failed$", why_none(store, Budget(params="5.2M"), "digits"))
+        assert re.search(pattern, no_match_reason(store, budget))
+    assert re.search("^1 of 3 .*params <= 5.2M.*1 failed$", no_match_reason(store, Budget(params="5.2M"), "digits"))
 
 
 def dominated(trial: Trial, other: Trial, names: tuple[str, ...]) -> bool:

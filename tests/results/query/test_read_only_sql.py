@@ -4,7 +4,7 @@ import pytest
 
 from archsieve.results.database import schema
 from archsieve.results.database.errors import RefusedError
-from archsieve.results.query.read_only_sql import ask_sql
+from archsieve.results.query.read_only_sql import run_read_only_sql
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 postgresql_only = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -21,7 +21,7 @@ def filled(store, new_run, complete):
 
 def content(store):
     """Every row of every table."""
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         return {
             name: sorted(map(repr, connection.execute(table.select())))
             for name, table in schema.metadata.tables.items()
@@ -29,14 +29,14 @@ def content(store):
 
 
 def test_statements_that_read_return_rows(filled):
-    result = ask_sql(filled, "SELECT trial_id, params FROM trial WHERE params >= 3000 ORDER BY 1;")
+    result = run_read_only_sql(filled, "SELECT trial_id, params FROM trial WHERE params >= 3000 ORDER BY 1;")
     assert (result.columns, result.rows, result.more) == (("trial_id", "params"), ((4, 3000), (5, 4000)), False)
-    result = ask_sql(filled, "/* all */ -- of them\n SELECT trial_id FROM trial ORDER BY 1", rows=2)
+    result = run_read_only_sql(filled, "/* all */ -- of them\n SELECT trial_id FROM trial ORDER BY 1", rows=2)
     assert (result.rows, result.more) == (((1,), (2,)), True)
-    assert ask_sql(filled, "WITH t AS (SELECT * FROM trial) SELECT count(*) FROM t").rows == ((5,),)
-    assert ask_sql(filled, "VALUES (1, NULL)").rows == ((1, None),)
-    assert ask_sql(filled, "EXPLAIN SELECT max(val_accuracy) FROM trial").rows
-    assert ask_sql(
+    assert run_read_only_sql(filled, "WITH t AS (SELECT * FROM trial) SELECT count(*) FROM t").rows == ((5,),)
+    assert run_read_only_sql(filled, "VALUES (1, NULL)").rows == ((1, None),)
+    assert run_read_only_sql(filled, "EXPLAIN SELECT max(val_accuracy) FROM trial").rows
+    assert run_read_only_sql(
         filled, "SELECT trial_id FROM trial WHERE state LIKE 'comp%' AND 5 % 3 = 2 AND trial_id < 2"
     ).rows == ((1,),)
 
@@ -64,7 +64,7 @@ def test_statements_that_read_return_rows(filled):
 def test_what_it_refuses(filled, statement, fact):
     before = content(filled)
     with pytest.raises(RefusedError, match=r"only reads|1,000,000 bytes") as error:
-        ask_sql(filled, statement)
+        run_read_only_sql(filled, statement)
     assert fact in str(error.value)
     assert content(filled) == before
 
@@ -72,8 +72,8 @@ def test_what_it_refuses(filled, statement, fact):
 def test_an_endless_statement_is_stopped_and_the_next_one_is_answered(filled):
     for statement in (ENDLESS, "SELECT count(*) FROM " + ", ".join(f"metric m{i}" for i in range(20))):
         with pytest.raises(RefusedError, match=r"0\.2 s"):
-            ask_sql(filled, statement, timeout_s=0.2)
-    assert ask_sql(filled, "SELECT count(*) FROM trial").rows == ((5,),)
+            run_read_only_sql(filled, statement, timeout_s=0.2)
+    assert run_read_only_sql(filled, "SELECT count(*) FROM trial").rows == ((5,),)
 
 
 @postgresql_only
@@ -94,7 +94,7 @@ def test_an_endless_statement_is_stopped_and_the_next_one_is_answered(filled):
 def test_postgresql_refuses_statements_that_write(filled, statement, fact):
     before = content(filled)
     with pytest.raises(RefusedError, match="only reads") as error:
-        ask_sql(filled, statement)
+        run_read_only_sql(filled, statement)
     assert fact in str(error.value)
     assert content(filled) == before
 
@@ -102,11 +102,11 @@ def test_postgresql_refuses_statements_that_write(filled, statement, fact):
 @postgresql_only
 def test_invalid_sql_on_postgresql_is_an_error(filled):
     with pytest.raises(ValueError, match="did you mean 'trial'"):
-        ask_sql(filled, "SELECT * FROM trail")
+        run_read_only_sql(filled, "SELECT * FROM trail")
     with pytest.raises(ValueError, match='column "trail" does not exist'):
-        ask_sql(filled, "SELECT trail FROM trial")
+        run_read_only_sql(filled, "SELECT trail FROM trial")
     with pytest.raises(ValueError, match="syntax error"):
-        ask_sql(filled, "SELECT (")
+        run_read_only_sql(filled, "SELECT (")
 
 
 @sqlite_only
@@ -121,13 +121,13 @@ def test_invalid_sql_on_postgresql_is_an_error(filled):
 )
 def test_invalid_sql_is_an_error(filled, statement, fact):
     with pytest.raises(ValueError, match=fact):
-        ask_sql(filled, statement)
+        run_read_only_sql(filled, statement)
 
 
 @sqlite_only
 def test_statements_run_while_another_connection_writes(filled):
-    with filled.writing() as connection:
+    with filled.write_transaction() as connection:
         connection.execute(schema.event.delete())
         connection.execute(schema.metric.delete())
-        assert ask_sql(filled, "SELECT count(*) FROM metric").rows == ((20,),)
-    assert ask_sql(filled, "SELECT count(*) FROM metric").rows == ((0,),)
+        assert run_read_only_sql(filled, "SELECT count(*) FROM metric").rows == ((20,),)
+    assert run_read_only_sql(filled, "SELECT count(*) FROM metric").rows == ((0,),)

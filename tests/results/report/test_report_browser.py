@@ -16,7 +16,7 @@ from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Ince
 pytestmark = pytest.mark.slow
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 ARGUMENTS += ["--disable-sync", "--no-first-run"]
-FIGURES = {
+FINAL_METRICS = {
     *("network-0", "network-1", "network-2", "cost-0", "cost-1", "curves-val_accuracy", "curves-val_loss"),
     *("layers-params", "layers-macs", "importance", "failures"),
 }
@@ -91,7 +91,7 @@ def opened(chromium, report):
             lambda request: request.url.startswith(("file:", "data:", "blob:")) or problems.append(request.url),
         )
         page.goto(report.as_uri())
-        page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {len(FIGURES)}")
+        page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {len(FINAL_METRICS)}")
         return page, problems
 
     yield open_
@@ -104,11 +104,11 @@ def opened(chromium, report):
 def test_every_figure_is_drawn_inside_the_page_without_errors(opened, width, scheme):
     page, problems = opened(viewport={"width": width, "height": 900}, color_scheme=scheme)
     ids = page.eval_on_selector_all(".js-plotly-plot", "all => all.map(each => each.id)")
-    assert set(ids) == FIGURES
-    for name in FIGURES:
+    assert set(ids) == FINAL_METRICS
+    for name in FINAL_METRICS:
         n_marks = page.eval_on_selector_all(f"#{name} .point, #{name} .lines path", "all => all.length")
         assert n_marks > 0, name
-    responsive = FIGURES - {"network-0", "network-1", "network-2"}
+    responsive = FINAL_METRICS - {"network-0", "network-1", "network-2"}
     for name in responsive:
         inner, outer = page.evaluate(
             "id => { const e = document.getElementById(id), b = e.querySelector('.main-svg').getBoundingClientRect(),"

@@ -10,7 +10,7 @@ from archsieve.results.database.errors import RunExistsError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.transfer.exporter import FORMATS, export_runs, read_runs
-from archsieve.results.transfer.importer import bring_in
+from archsieve.results.transfer.importer import import_documents
 from archsieve.results.transfer.run_document import documents
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost, layer_costs
@@ -87,7 +87,7 @@ def test_an_imported_run_equals_the_exported_one(store, run, other, tmp_path, ki
     path = tmp_path / f"runs{kind}"
     assert export_runs(store, path) == ["digits", "nothing-tried"]
     store.finish_run(2, "stopped")
-    assert bring_in(other, read_runs(path)) == ["digits", "nothing-tried"]
+    assert import_documents(other, read_runs(path)) == ["digits", "nothing-tried"]
     exported, imported = comparable(store), comparable(other)
     # the second run ended only after its export
     for row in (exported[1]["process"][0], imported[1]["process"][0], exported[1]["run"][0], imported[1]["run"][0]):
@@ -113,7 +113,7 @@ def test_an_imported_run_equals_the_exported_one(store, run, other, tmp_path, ki
 
 def test_a_running_run_is_stopped_by_its_import(store, run, other, tmp_path):
     export_runs(store, tmp_path / "a.json")
-    bring_in(other, read_runs(tmp_path / "a.json"))
+    import_documents(other, read_runs(tmp_path / "a.json"))
     assert store.run("digits").status == "running"
     assert other.run("digits").status == "stopped"
     assert other.trials("digits")[2].state is TrialState.INTERRUPTED
@@ -123,7 +123,7 @@ def test_a_running_run_is_stopped_by_its_import(store, run, other, tmp_path):
 def test_an_imported_run_gets_new_ids(store, run, other, tmp_path):
     other.create_run("first", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
     export_runs(store, tmp_path / "a.csv")
-    assert bring_in(other, read_runs(tmp_path / "a.csv"), name="second") == ["second"]
+    assert import_documents(other, read_runs(tmp_path / "a.csv"), name="second") == ["second"]
     assert other.run("second").run_id == 2
     assert other.curve(other.trials("second")[0].trial)["val_accuracy"] == [(1, 1 / 3), (2, 2 / 3)]
     assert other.events("second")[0]["trial_id"] == other.trials("second")[0].trial
@@ -141,10 +141,10 @@ def test_the_source_trial_of_another_run_is_kept_if_that_run_is_imported(store, 
     path = tmp_path / f"runs{kind}"
     export_runs(store, path, order)
     other.create_run("before", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
-    bring_in(other, read_runs(path))
+    import_documents(other, read_runs(path))
     assert [trial.source for trial in other.trials("second")] == [other.trials("first")[0].trial]
     with open_store(tmp_path / "third.db", create=True) as third:
-        bring_in(third, read_runs(path, ["second"]))
+        import_documents(third, read_runs(path, ["second"]))
         assert [trial.source for trial in third.trials("second")] == [None]
 
 
@@ -166,7 +166,7 @@ def test_a_column_that_can_be_null_can_be_missing(store, run, other, tmp_path, t
     for row in content["runs"][0][table]["rows"]:
         del row[index]
     path.write_text(json.dumps(content))
-    assert bring_in(other, read_runs(path)) == ["digits"]
+    assert import_documents(other, read_runs(path)) == ["digits"]
 
 
 @sqlite_only
@@ -174,14 +174,14 @@ def test_a_run_arrives_once(store, run, other, tmp_path):
     path = tmp_path / "a.json"
     export_runs(store, path)
     with pytest.raises(ValueError, match=r"'another'.*already.*'digits'"):
-        bring_in(store, read_runs(path), name="another")
+        import_documents(store, read_runs(path), name="another")
     with pytest.raises(ValueError, match=r"already.*nothing was written"):
-        bring_in(store, read_runs(tmp_path / "archsieve.db"))
+        import_documents(store, read_runs(tmp_path / "archsieve.db"))
     other.create_run("digits", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
     with pytest.raises(RunExistsError, match=r"'digits'.*'digits-2'"):
-        bring_in(other, read_runs(path))
+        import_documents(other, read_runs(path))
     assert len(other.runs()) == 1
-    assert bring_in(other, read_runs(tmp_path / "archsieve.db"), name="b") == ["b"]
+    assert import_documents(other, read_runs(tmp_path / "archsieve.db"), name="b") == ["b"]
 
 
 def change_cell(path, table, column, value):
@@ -222,7 +222,7 @@ def test_what_contradicts_itself_is_refused_and_nothing_written(
     export_runs(store, path)
     change_cell(path, table, column, value)
     with pytest.raises(ValueError, match=pattern):
-        bring_in(other, read_runs(path))
+        import_documents(other, read_runs(path))
     assert (other.runs(), other.trials()) == ([], [])
 
 
@@ -259,7 +259,7 @@ def test_a_column_of_a_newer_archsieve_is_not_dropped_in_silence(store, run, oth
     content["runs"][0]["trial"]["columns"][0] = "trial_idd"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="trial 'trial_idd'; did you mean 'trial_id'"):
-        bring_in(other, read_runs(path))
+        import_documents(other, read_runs(path))
     assert other.runs() == []
 
 

@@ -12,7 +12,7 @@ import pytest
 import archsieve
 from archsieve.results.database.store import open_store
 from archsieve.results.transfer.exporter import read_runs
-from archsieve.results.transfer.importer import bring_in
+from archsieve.results.transfer.importer import import_documents
 from archsieve.search.cli.main import main
 
 EXPORT = Path(archsieve.__file__).parent / "docs" / "digits.parquet"
@@ -24,7 +24,7 @@ def database(tmp_path_factory):
     """The 24 trials of the documentation."""
     path = tmp_path_factory.mktemp("queries") / "digits.db"
     with open_store(path, create=True) as store:
-        bring_in(store, read_runs(EXPORT))
+        import_documents(store, read_runs(EXPORT))
     return path
 
 
@@ -91,7 +91,7 @@ def test_queries_print_json(call):
         (("query", "params > 1", "--db", "missing.db"), DATABASE, ("missing.db",)),
     ],
 )
-def test_what_is_no_question_is_one_clear_error_and_changes_nothing(call, tmp_path, arguments, code, fragments):
+def test_an_invalid_query_is_one_error_and_changes_nothing(call, tmp_path, arguments, code, fragments):
     def content():
         with sqlite3.connect(tmp_path / "digits.db") as connection:
             return "\n".join(connection.iterdump())

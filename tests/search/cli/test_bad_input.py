@@ -78,13 +78,13 @@ def test_each_is_one_error_and_nothing_is_written(folder, line, arguments, code,
     assert sorted(folder.rglob("*")) == before
 
 
-def test_the_last_of_two_overrides_holds_and_a_note_says_so(folder, line):
+def test_the_last_of_two_overrides_is_used_and_noted(folder, line):
     _, _, err = line(*SET, "recipe.epochs=3", "-s", "recipe.epochs=0")
     assert re.search(r"^note: recipe\.epochs .*2 times.* 3, 0", err, re.MULTILINE)
     assert "archsieve: -s recipe.epochs=0: recipe.epochs " in err
 
 
-def test_what_the_system_refuses_names_the_file_and_why(folder, line, monkeypatch):
+def test_an_error_of_the_operating_system_names_file_and_reason(folder, line, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "runs")
 

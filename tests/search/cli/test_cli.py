@@ -73,7 +73,7 @@ def test_a_search_and_all_queries_of_its_results(command, tmp_path):
     assert "Traceback" not in err
 
 
-def test_if_all_trials_fail_the_exit_code_and_the_reason_say_so(command, tmp_path):
+def test_the_exit_code_and_the_reason_are_reported_if_all_trials_fail(command, tmp_path):
     (tmp_path / "tiny.toml").write_text(SEARCH)
     code, _, err = command("search", "tiny.toml", "-s", "recipe.lr=1e30", "-s", "search.trials=2")
     assert code == 3
@@ -242,7 +242,7 @@ def test_a_network_of_torchvision_is_profiled(command):
         (["timm:resnet18", "--input", "5x8x8x8"], "--input .*channels x height x width.*'5x8x8x8'"),
     ],
 )
-def test_a_profile_that_cannot_be_says_why(command, arguments, pattern):
+def test_an_invalid_profile_is_one_error_with_the_reason(command, arguments, pattern):
     code, out, err = command("profile", *arguments)
     assert (code, out) == (2, "")
     assert re.search(pattern, err), err

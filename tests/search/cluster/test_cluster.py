@@ -187,7 +187,7 @@ def test_a_wrong_token_is_refused(cluster):
     ("package", "named"),
     [('__version__ = "0"', ("w3", "archsieve 0", __version__)), ("raise ImportError", ("w3",))],
 )
-def test_a_machine_with_another_archsieve_is_refused_by_name(cluster, tmp_path, package, named):
+def test_a_node_with_another_archsieve_is_named_and_refused(cluster, tmp_path, package, named):
     """The worker imports another version of archsieve, or one that raises."""
     other = tmp_path / "archsieve"
     other.mkdir()
@@ -215,7 +215,7 @@ def test_a_node_that_joins_gets_trials(cluster):
     assert [node for _, node, _, _ in attempts(cluster, "grows")][2:] == ["w4"]
 
 
-def test_where_nobody_listens_is_said_at_once(command, tmp_path):
+def test_an_address_without_a_cluster_is_refused_quickly(command, tmp_path):
     (tmp_path / "search.toml").write_text("[data]\nlimit = 100\n")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -35,7 +35,7 @@ from archsieve.spaces.constrained.feasibility import cheapest
 from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.recipes.recipe import RecipeSpace
 
-from ..conftest import begun, small
+from ..conftest import create_empty_run, small
 from ..searchers.test_searchers import BUDGET, RECIPES, SPACE, ConstrainedSpace, run, trial_of
 
 GB = 10**9
@@ -74,7 +74,7 @@ def test_copies_match_the_state_of_optimizers_and_averages(recipe, expected):
     """Compare the maximum over the space's recipes with the state that a fit has in memory."""
     recipes = RecipeSpace.of(epochs=1, batch_size=64, momentum=0.9, **recipe)
     assert copies(recipes) == expected
-    worst = recipes.fill({name: hole.options[-1] for name, hole in recipes.holes.items()})
+    worst = recipes.fill({name: hole.options[-1] for name, hole in recipes.free_parameters.items()})
     network = build(named("plain20-cifar", input_shape=(1, 8, 8)), seed=0)
     fit = Fit(network, load_data("digits", limit=200), worst, seed=0)
     fit.step()
@@ -98,7 +98,7 @@ def test_each_trial_asks_for_its_own_share():
     assert len({resources["GPU"] for resources in requests}) == 3
 
 
-def test_no_gpu_is_refused_with_what_there_is(command, tmp_path):
+def test_a_missing_gpu_is_refused_with_the_available_resources(command, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     code, out, err = command("search", "tiny.toml", "-s", 'resources.gpus_per_trial="auto"')
     assert (code, out) == (4, "")
@@ -106,7 +106,7 @@ def test_no_gpu_is_refused_with_what_there_is(command, tmp_path):
     assert "Traceback" not in err
 
 
-def test_a_gpu_that_is_hidden_is_none(command, tmp_path):
+def test_a_hidden_gpu_is_not_counted(command, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     code, out, err = command("search", "tiny.toml", "-s", "resources.gpus_per_trial=1", CUDA_VISIBLE_DEVICES="")
     assert (code, out) == (4, "")
@@ -146,22 +146,24 @@ def test_the_benchmark_needs_a_gpu():
 
 
 def test_networks_too_large_for_a_gpu_are_not_proposed():
-    sieve = ConstrainedSpace(SPACE, BUDGET, 512)
-    sizes = sorted(cost(one, 512).memory_bytes for _, one in walk(sieve))
+    constrained = ConstrainedSpace(SPACE, BUDGET, 512)
+    sizes = sorted(cost(one, 512).memory_bytes for _, one in walk(constrained))
     shares = Shares(CONTEXT_BYTES + int(SAFETY * (sizes[len(sizes) // 2] + 1)), 0)
-    limited = limit_to_gpus(sieve, shares)
+    limited = limit_to_gpus(constrained, shares)
     assert [one for _, one in walk(limited)] == [
-        one for _, one in walk(sieve) if cost(one, 512).memory_bytes <= shares.max_memory_bytes
+        one for _, one in walk(constrained) if cost(one, 512).memory_bytes <= shares.max_memory_bytes
     ]
     with pytest.raises(ResourceError, match=r"1\.07GB.*recipe\.batch_size"):
-        limit_to_gpus(sieve, Shares(CONTEXT_BYTES, 0))
-    assert limit_to_gpus(sieve, None) is sieve
+        limit_to_gpus(constrained, Shares(CONTEXT_BYTES, 0))
+    assert limit_to_gpus(constrained, None) is constrained
 
 
 @pytest.mark.parametrize("name", sorted(SEARCHERS))
 def test_after_an_oom_trial_every_searcher_stays_below_it(name):
     def searcher():
-        return SearchPlan(lambda sieve: SEARCHERS[name](sieve, RECIPES), ConstrainedSpace(SPACE, BUDGET), RECIPES)
+        return SearchPlan(
+            lambda constrained: SEARCHERS[name](constrained, RECIPES), ConstrainedSpace(SPACE, BUDGET), RECIPES
+        )
 
     trials_before = run(searcher(), 6)
     oom_trial = sorted(trials_before, key=lambda trial: trial.memory_bytes)[3]
@@ -178,9 +180,9 @@ def test_after_an_oom_trial_every_searcher_stays_below_it(name):
 
 
 def test_nothing_is_proposed_after_the_smallest_network_ran_out_of_memory():
-    sieve = ConstrainedSpace(SPACE, BUDGET)
-    searcher = SearchPlan(lambda sieve: SEARCHERS["random"](sieve, RECIPES), sieve, RECIPES)
-    smallest, _ = cheapest(sieve, "memory_bytes")
+    constrained = ConstrainedSpace(SPACE, BUDGET)
+    searcher = SearchPlan(lambda constrained: SEARCHERS["random"](constrained, RECIPES), constrained, RECIPES)
+    smallest, _ = cheapest(constrained, "memory_bytes")
     failed = trial_of(searcher.propose(smallest, RECIPES.fill({"lr": 0.1})), 0, TrialState.FAILED)
     assert searcher.ask(History((replace(failed, fail_kind=FailKind.DIVERGED),)), random.Random(0)) is not None
     assert searcher.ask(History((replace(failed, fail_kind=FailKind.OOM),)), random.Random(0)) is None
@@ -215,7 +217,7 @@ class SmallMemory(tune.Trainable):
 def test_a_search_learns_how_much_memory_there_is(ray_running, tmp_path):
     experiment = small(search={"trials": 12}, recipe={"epochs": 1}, resources={"max_concurrent": 1})
     with open_store(tmp_path / "archsieve.db", create=True) as store:
-        run_id = begun(store, experiment)
+        run_id = create_empty_run(store, experiment)
         run_trials(experiment, None, store, run_id, tmp_path, trainable=SmallMemory)
         trials = store.history(run_id).trials
     sizes = [trial.memory_bytes for trial in trials if trial.state is TrialState.FAILED]

@@ -22,7 +22,7 @@ def test_a_sufficient_machine_passes(tmp_path):
     check_machine(tmp_path / "runs" / "not-yet-there")
 
 
-def test_a_full_disk_is_refused_with_what_is_free(tmp_path, monkeypatch, line):
+def test_a_full_disk_is_refused_with_the_free_space(tmp_path, monkeypatch, line):
     (tmp_path / "tiny.toml").write_text(SEARCH)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**40, 2**40, 12 * 2**20))
     code, out, err = line("search", "tiny.toml")
@@ -31,7 +31,7 @@ def test_a_full_disk_is_refused_with_what_is_free(tmp_path, monkeypatch, line):
     assert sorted(tmp_path.iterdir()) == [tmp_path / "tiny.toml"]
 
 
-def test_little_shared_memory_is_refused_here_and_is_nothing_to_a_cluster(tmp_path, monkeypatch):
+def test_too_little_shared_memory_is_refused_except_on_a_cluster(tmp_path, monkeypatch):
     small = {True: Usage(2**20, 0, 2**20), False: Usage(2**40, 0, 2**40)}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: small[Path(path) == Path("/dev/shm")])
     with pytest.raises(ResourceError, match=r"64 MiB.* 1 MiB.*--shm-size=1g"):
@@ -41,7 +41,7 @@ def test_little_shared_memory_is_refused_here_and_is_nothing_to_a_cluster(tmp_pa
 
 
 @pytest.mark.parametrize(("hard", "code", "numbers"), [(200, 4, ("1,024", "200", "ulimit -n 65536")), (None, 0, ())])
-def test_few_open_files_are_refused_where_no_more_may_be_allowed(tmp_path, hard, code, numbers):
+def test_a_low_limit_of_open_files_is_refused(tmp_path, hard, code, numbers):
     _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
     limits = (150, hard if hard is not None else maximum)
     script = (
@@ -59,7 +59,7 @@ def test_few_open_files_are_refused_where_no_more_may_be_allowed(tmp_path, hard,
     assert preflight.FILES > 200
 
 
-def test_a_home_that_is_not_there_is_not_missed(command, tmp_path):
+def test_a_missing_home_folder_is_not_needed(command, tmp_path):
     (tmp_path / "tiny.toml").write_text(SEARCH)
     code, out, err = command("search", "tiny.toml", "--dry-run", HOME="/proc/nowhere")
     assert (code, err) == (0, "")

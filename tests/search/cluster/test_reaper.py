@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from archsieve.results.database.lease import started
+from archsieve.results.database.lease import start_ticks
 
 # The driver starts five processes. The reaper must kill the first two:
 # 1. a process with the mark in its environment;
@@ -47,11 +47,11 @@ def test_remaining_ray_processes_end_with_the_driver(killed, tmp_path):
     command = [sys.executable, "-c", DRIVER, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         marked, agent, *others = map(int, driver.stdout.readline().split())
-        assert all(map(started, (marked, agent, *others)))
+        assert all(map(start_ticks, (marked, agent, *others)))
         driver.kill() if killed else driver.communicate("end\n")
     until = time.monotonic() + 60
-    while (started(marked) or started(agent)) and time.monotonic() < until:
+    while (start_ticks(marked) or start_ticks(agent)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert [started(pid) is not None for pid in (marked, agent, *others)] == [False, False, True, True, True]
+    assert [start_ticks(pid) is not None for pid in (marked, agent, *others)] == [False, False, True, True, True]
     for pid in others:
         os.kill(pid, signal.SIGKILL)

@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_will_happen_is_said_and_nothing_happens(folder, line):
+def test_the_forecast_is_printed_and_nothing_is_written(folder, line):
     code, out, err = line("search", "tiny.toml", "--dry-run")
     assert (code, err) == (0, "")
     assert re.search(r"9 trials .*2 epochs .*gp.*asha", out)
@@ -111,7 +111,7 @@ def test_an_error_in_the_data_is_reported(folder, line):
     assert "`limit`" in err
 
 
-def test_a_name_that_is_taken_is_refused(tmp_path, line):
+def test_an_existing_run_name_is_refused(tmp_path, line):
     from archsieve.results.database.store import open_store
 
     (tmp_path / "tiny.toml").write_text(SEARCH)

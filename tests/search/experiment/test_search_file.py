@@ -35,14 +35,14 @@ def two_classes(tmp_path: Path, each: int) -> str:
 def test_every_example_is_a_search_that_can_start(path):
     loaded = load_experiment(path)
     assert loaded.budget.params
-    assert loaded.sieve.size > 100
+    assert loaded.constrained.size > 100
 
 
 def test_the_template_of_every_data_set_is_a_search_that_can_start(tmp_path):
     for name in ("digits", "fashion-mnist", "cifar10", "cifar100", "svhn"):
         loaded = load_experiment(write(tmp_path, search_file_text(name)))
         assert loaded.file.data.name == name
-        assert set(loaded.recipes.holes) == {"lr", "weight_decay", "dropout"}
+        assert set(loaded.recipes.free_parameters) == {"lr", "weight_decay", "dropout"}
 
 
 def test_more_images_are_recommended_a_larger_budget(tmp_path):
@@ -57,9 +57,9 @@ def test_more_images_are_recommended_a_larger_budget(tmp_path):
 @pytest.mark.parametrize("side", [8, 16, 32, 64, 96, 128, 224])
 def test_few_images_of_any_size_are_recommended_a_budget_that_much_of_the_space_meets(tmp_path, side):
     text = search_file_text("imagefolder", path=two_classes(tmp_path, 1), image_size=side)
-    sieve = load_experiment(write(tmp_path, text)).sieve
-    with_params_limit = count(ConstrainedSpace(sieve.space, Budget(params=sieve.budget.params)))
-    assert count(sieve).low > 0.5 * with_params_limit.high
+    constrained = load_experiment(write(tmp_path, text)).constrained
+    with_params_limit = count(ConstrainedSpace(constrained.space, Budget(params=constrained.budget.params)))
+    assert count(constrained).low > 0.5 * with_params_limit.high
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "glyphs"])
@@ -157,20 +157,20 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         (b"\xff\xfe\x00", r"UTF-8.*byte 0"),
     ],
 )
-def test_a_mistake_is_one_error_that_names_place_and_cure(tmp_path, text, pattern):
+def test_a_mistake_is_one_error_with_place_and_fix(tmp_path, text, pattern):
     with pytest.raises(SearchFileError) as caught:
         load_experiment(write(tmp_path, text))
     assert re.search(pattern, str(caught.value)), caught.value
     assert "\n" not in str(caught.value).strip()
 
 
-def test_stages_that_empty_the_picture_name_the_block(tmp_path):
+def test_too_many_halvings_name_the_block(tmp_path):
     stages = '[[space.stages]]\nblock = "conv-pool"\nwidth = 8\n' * 4
     with pytest.raises(SearchFileError, match=r"block 4 \(conv-pool\)"):
         load_experiment(write(tmp_path, stages))
 
 
-def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
+def test_a_missing_file_and_a_folder_have_different_errors(tmp_path):
     with pytest.raises(SearchFileError, match=r"no search file .*none.toml.*archsieve init"):
         load_experiment(tmp_path / "none.toml")
     with pytest.raises(SearchFileError, match=r"is a folder"):
@@ -200,7 +200,7 @@ def test_overrides_replace_keys_of_the_file(tmp_path):
         ("name.x=1", r"'name.x=1': name is a value"),
     ],
 )
-def test_a_wrong_override_says_which(tmp_path, override, pattern):
+def test_a_wrong_override_is_named(tmp_path, override, pattern):
     with pytest.raises(ValueError, match=pattern):
         load_experiment(write(tmp_path, 'name = "x"'), [override])
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from archsieve.results.database.records import History
-from archsieve.search.post.diagnose import case_of_file, smaller
+from archsieve.search.post.diagnose import smaller_network, target_of_file
 from archsieve.spaces.constrained.indexing import walk
 
 from ..conftest import small
@@ -38,8 +38,8 @@ def test_the_first_proposal_of_a_search_file_is_diagnosed(command, tmp_path):
     report = json.loads(out)
     assert [finding["check"] for finding in report["findings"]] == ["gradients", "filters", "speed"]
     assert report["verdict"].startswith("healthy")
-    assert " ms " in report["smaller"]  # the diagnosed network is fast enough: its time, and no other network
-    assert "params" not in report["smaller"]
+    assert " ms " in report["smaller_network"]  # the diagnosed network is fast enough: its time, and no other network
+    assert "params" not in report["smaller_network"]
     assert (tmp_path / "filters.png").read_bytes().startswith(b"\x89PNG")
     assert "Traceback" not in err
     assert not (tmp_path / "runs").exists()
@@ -47,16 +47,16 @@ def test_the_first_proposal_of_a_search_file_is_diagnosed(command, tmp_path):
 
 def test_the_faster_network_is_the_largest_of_the_space_that_is_fast_enough():
     experiment = small()
-    target = case_of_file(experiment)
-    first = experiment.searcher(experiment.sieve).ask(History(), random.Random("0/0"))
+    target = target_of_file(experiment)
+    first = experiment.searcher(experiment.constrained).ask(History(), random.Random("0/0"))
     assert target.architecture == first.architecture
-    largest = max((one for _, one in walk(experiment.sieve)), key=lambda one: one.cost.macs)
+    largest = max((one for _, one in walk(experiment.constrained)), key=lambda one: one.cost.macs)
     target = type(target)(largest, target.recipe, target.seed, target.experiment, target.data)
-    half = smaller(target, step_ms=10.0, max_step_ms=5.0)
-    fast_enough = [one.cost.macs for _, one in walk(experiment.sieve) if one.cost.macs <= largest.cost.macs // 2]
+    half = smaller_network(target, step_ms=10.0, max_step_ms=5.0)
+    fast_enough = [one.cost.macs for _, one in walk(experiment.constrained) if one.cost.macs <= largest.cost.macs // 2]
     assert half.cost.macs == max(fast_enough)
-    assert experiment.sieve.allows(half)
-    assert smaller(target, step_ms=10.0, max_step_ms=1e-6) is None
+    assert experiment.constrained.allows(half)
+    assert smaller_network(target, step_ms=10.0, max_step_ms=1e-6) is None
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from archsieve.models.export.classifier import ImageModel
-from archsieve.results.database.artifacts import checked
+from archsieve.results.database.artifacts import verified_path
 from archsieve.results.database.store import open_store
 from archsieve.search.post.ensemble import ensemble_run
-from archsieve.search.post.retrain import experiment_and_data, kept_model, retrain_trial, seeds_of
+from archsieve.search.post.retrain import experiment_and_data, load_best_model, retrain_trial, seeds_of
 from archsieve.search.runs.session import search
 
 from ..conftest import small
@@ -50,11 +50,11 @@ def test_the_saved_weights_give_the_recorded_metrics(finished, retrained):
     best = outcome.best[0]
     with open_store(outcome.database, read_only=True) as store:
         rows = store.artifacts(best.trial)
-        models = {row["uri"]: ImageModel.load(checked(runs, row)) for row in rows}
+        models = {row["uri"]: ImageModel.load(verified_path(runs, row)) for row in rows}
         (event,) = [event for event in store.events("run") if event["kind"] == "retrained"]
-        best_model = kept_model(store, best, runs)
+        best_model = load_best_model(store, best, runs)
         with pytest.raises(ValueError, match=rf"trial {outcome.best[-1].trial} .*archsieve train"):
-            kept_model(store, outcome.best[-1], runs)
+            load_best_model(store, outcome.best[-1], runs)
     assert event["detail"] == retrained
     assert [row["uri"] for row in rows] == [row["weights"] for row in retrained["networks"]]
     with open_store(outcome.database, read_only=True) as store:

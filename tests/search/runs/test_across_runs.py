@@ -57,7 +57,7 @@ def test_a_cached_trial_is_linked_and_counts(runs):
             assert re.search(rf"'first'.* trial {old.trial}$", new.reason)
             assert new.duration_s == 0
         joined = "FROM attempt JOIN trial USING (trial_id) JOIN run USING (run_id) WHERE name = 'second'"
-        with store.reading() as connection:
+        with store.read_transaction() as connection:
             trained = {trial for (trial,) in connection.exec_driver_sql(f"SELECT trial_id {joined}")}
     assert trained == {outcome.trials[2].trial}
     assert re.search(r"\b2 of [^.]*not trained again", outcome.report.read_text())
@@ -94,7 +94,7 @@ def test_a_run_in_which_nothing_is_new_trains_nothing(runs):
 )
 def test_the_cache_finds_a_trial_only_under_the_same_conditions(runs, tmp_path, changes, hit):
     experiment = grid(1, **changes)
-    proposal = Grid(grid(1).sieve, experiment.recipes).ask(History(), random.Random(0))
+    proposal = Grid(grid(1).constrained, experiment.recipes).ask(History(), random.Random(0))
     first = resumed_trials(runs, "first")[0]
     assert proposal.architecture.fingerprint == first.fingerprint
     with open_store(shutil.copy(runs / "archsieve.db", tmp_path)) as store:
@@ -145,7 +145,10 @@ def test_earlier_trials_are_in_the_history_below_zero(runs):
     experiment = grid(1)
     own = replace(earlier[0], run="own", number=0)
     plan = SearchPlan(
-        lambda sieve: RecordingSearch(sieve, experiment.recipes), experiment.sieve, experiment.recipes, earlier=earlier
+        lambda constrained: RecordingSearch(constrained, experiment.recipes),
+        experiment.constrained,
+        experiment.recipes,
+        earlier=earlier,
     )
     plan.ask(History((own,)), random.Random(0))
     assert [trial.number for trial in histories[0]] == [-2, -1, 0]

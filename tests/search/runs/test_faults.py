@@ -51,7 +51,7 @@ def events(runs, kind):
 
 
 def attempts(runs, trial):
-    with open_store(runs / "archsieve.db", read_only=True) as store, store.reading() as connection:
+    with open_store(runs / "archsieve.db", read_only=True) as store, store.read_transaction() as connection:
         query = f"SELECT outcome, pid IS NOT NULL FROM attempt WHERE trial_id = {trial} ORDER BY attempt"
         return [tuple(row) for row in connection.exec_driver_sql(query)]
 
@@ -150,7 +150,7 @@ def test_a_full_disk_pauses_the_run_and_leaves_the_checkpoint_before(paused):
     assert broken_invariants(runs) == []
 
 
-def test_a_copied_run_goes_on_as_an_unbroken_one(copied, unbroken):
+def test_a_copied_run_resumes_like_an_uninterrupted_one(copied, unbroken):
     assert finished(resume("run", runs=copied).trials) == unbroken
     assert attempts(copied, 1) == [("disk_full", True), ("completed", True)]
     assert broken_invariants(copied) == []
@@ -170,7 +170,7 @@ def flip(path):
     ],
     ids=["torn", "gone"],
 )
-def test_a_lost_checkpoint_costs_its_epochs_and_is_told(copied, unbroken, damage, epoch, problem):
+def test_a_lost_checkpoint_costs_its_epochs_and_is_reported(copied, unbroken, damage, epoch, problem):
     damage(copied / "run" / "checkpoints" / "1")
     invariants = {one.invariant for one in broken_invariants(copied)}
     assert invariants == ({"I4", "I5"} if problem else {"I4"})
@@ -222,7 +222,7 @@ def test_one_trial_that_breaks_fails_as_what_it_is_and_the_others_finish(ray_run
     assert broken_invariants(tmp_path) == []
 
 
-def test_three_failures_alike_stop_the_run_with_their_traceback(ray_running, tmp_path):
+def test_three_failures_with_one_cause_stop_the_run_with_a_traceback(ray_running, tmp_path):
     experiment = small(recipe={"batch_size": 1}, search={"trials": 6}, resources={"max_concurrent": 1})
     outcome = search(experiment, name="run", runs=tmp_path)
     assert [trial.fail_kind for trial in outcome.failed] == [FailKind.USER_ERROR] * 3
@@ -232,7 +232,7 @@ def test_three_failures_alike_stop_the_run_with_their_traceback(ray_running, tmp
     assert not outcome.complete
 
 
-def test_failures_count_as_alike_by_their_place():
+def test_failures_are_compared_by_where_they_were_raised():
     failures, trace = ConsecutiveFailures(), 'Traceback\n  File "{}.py", line 7, in f\n    x\nKeyError: {}\n'
     for n in range(2):
         assert failures.add(Failure(FailKind.BUG, f"KeyError: {n}", trace.format("a", n))) is None
@@ -244,7 +244,7 @@ def test_failures_count_as_alike_by_their_place():
         assert failures.add(Failure(FailKind.DIVERGED, "nan")) is None
 
 
-def test_what_changed_is_named():
+def test_changed_settings_are_named():
     before = {"name": "a", "budget": {"params": "20k"}, "search": {"trials": 3, "seed": 0}}
     after = {"name": "b", "budget": {"params": "30k", "macs": "1M"}, "search": {"trials": 3, "seed": 0}}
     assert changes(before, after) == ['budget.macs was not set and is "1M"', 'budget.params was "20k" and is "30k"']
@@ -271,7 +271,7 @@ def test_a_killed_export_leaves_no_half_file(paused, tmp_path):
     assert target.stat().st_size > 1000
 
 
-def test_a_narrow_dumb_terminal_and_a_closed_pipe_are_no_trouble(paused):
+def test_a_narrow_dumb_terminal_and_a_closed_pipe_work(paused):
     listing = ask(paused[0], "results", "list", TERM="dumb", COLUMNS="40")
     assert listing.returncode == 0
     assert "\x1b" not in listing.stdout + listing.stderr

@@ -90,7 +90,7 @@ def test_a_driver_killed_at_any_point_is_resumed(drivers, uninterrupted, point):
         assert (code, "4 of 4" in err) == (2, True)
         assert not (drivers.folder / "runs" / "run" / "report.html").exists()
     else:
-        drivers.until_done("run")
+        drivers.resume_until_done("run")
     assert finished(drivers.history("run")) == uninterrupted()
     check_database(drivers)
 
@@ -104,7 +104,7 @@ def test_a_driver_killed_before_a_checkpoint_was_reported_reports_it_from_the_ch
     drivers.wait_for("run", lambda trials: (checkpoint_dir / "2.pt").exists() and trials[0].epochs_done == 1, process)
     os.kill(process.pid, signal.SIGKILL)
     assert drivers.orphans() == {}
-    drivers.until_done("run")
+    drivers.resume_until_done("run")
     assert finished(drivers.history("run")) == uninterrupted()
     with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
         assert {event["kind"] for event in store.events("run")} <= {"finding"}  # nothing was rewound
@@ -127,14 +127,14 @@ def test_a_driver_killed_ten_times_at_random_loses_and_repeats_nothing(drivers, 
     drivers.started[-1].communicate()
     assert drivers.orphans() == {}
     if len(ended) < 6:
-        drivers.until_done("run")
+        drivers.resume_until_done("run")
     assert finished(drivers.history("run")) == uninterrupted(*LONG)
     check_database(drivers)
 
 
 def workers(folder):
     """Return the ids of the processes that have reported an epoch of a trial and still train it."""
-    with open_store(folder / "runs" / "archsieve.db", read_only=True) as store, store.reading() as connection:
+    with open_store(folder / "runs" / "archsieve.db", read_only=True) as store, store.read_transaction() as connection:
         query = "SELECT pid FROM attempt WHERE ended_at IS NULL AND pid IS NOT NULL ORDER BY pid"
         return list(connection.exec_driver_sql(query).scalars())
 
@@ -152,7 +152,10 @@ def test_workers_killed_at_random_cost_epochs_and_the_third_loss_fails_the_trial
     assert process.returncode == 0, err
     assert "Traceback" not in err
     trials, expected = drivers.history("run"), uninterrupted(*LONG)
-    with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store, store.reading() as connection:
+    with (
+        open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store,
+        store.read_transaction() as connection,
+    ):
         query = "SELECT trial_id, count(*) FROM attempt WHERE outcome = 'worker_lost' GROUP BY trial_id"
         lost = dict(tuple(row) for row in connection.exec_driver_sql(query))
     assert sum(lost.values()) == 5
@@ -189,17 +192,17 @@ def test_a_second_signal_interrupts_at_once_and_the_run_is_still_resumable(drive
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert drivers.orphans() == {}
-    drivers.until_done("run")
+    drivers.resume_until_done("run")
     assert finished(drivers.history("run")) == uninterrupted(*LONG)
     check_database(drivers)
 
 
-def test_a_driver_killed_while_ray_starts_is_no_trap(drivers, uninterrupted):
+def test_a_driver_killed_while_ray_starts_can_be_resumed(drivers, uninterrupted):
     process = drivers("search", "search.toml", "--name", "run")
     drivers.wait_for("run", lambda trials: True, process)  # the run is in the database; nothing has been proposed
     os.kill(process.pid, signal.SIGKILL)
     assert drivers.orphans() == {}
-    drivers.until_done("run")
+    drivers.resume_until_done("run")
     assert finished(drivers.history("run")) == uninterrupted()
     check_database(drivers)
 
@@ -211,7 +214,7 @@ def hold(path):
     return connection
 
 
-def test_a_database_locked_for_twenty_seconds_is_waited_for(drivers, uninterrupted, tmp_path):
+def test_a_run_waits_for_a_database_locked_for_twenty_seconds(drivers, uninterrupted, tmp_path):
     process = drivers("search", "search.toml", "--name", "run", *LONG)
     drivers.wait_for("run", running, process)
     holder = hold(tmp_path / "runs" / "archsieve.db")
@@ -224,7 +227,7 @@ def test_a_database_locked_for_twenty_seconds_is_waited_for(drivers, uninterrupt
     check_database(drivers)
 
 
-def test_what_a_locked_database_cannot_take_is_spooled_and_brought_in(drivers, uninterrupted, tmp_path):
+def test_reports_during_a_lock_are_spooled_and_a_resume_writes_them(drivers, uninterrupted, tmp_path):
     process = drivers("search", "search.toml", "--name", "run", *LONG, ARCHSIEVE_BUSY_S="1")
     drivers.wait_for("run", running, process)
     holder = hold(tmp_path / "runs" / "archsieve.db")
@@ -237,7 +240,7 @@ def test_what_a_locked_database_cannot_take_is_spooled_and_brought_in(drivers, u
     assert {entry.verb for entry in spool.entries()} in ({"record"}, {"end"}, {"record", "end"})
     code, out, _ = drivers.run("db", "check")
     assert (code, spooled.name in out) == (5, True)
-    drivers.until_done("run")
+    drivers.resume_until_done("run")
     assert not spooled.exists()
     assert finished(drivers.history("run")) == uninterrupted(*LONG)
     check_database(drivers)
@@ -256,7 +259,7 @@ def test_a_database_that_is_removed_under_a_run_is_rescued_and_not_recreated(dri
     code, _, err = drivers.run("resume", "run")
     assert (code, database.name in err, database.exists()) == (5, True, False)
     rescued.rename(database)
-    drivers.until_done("run")
+    drivers.resume_until_done("run")
     assert finished(drivers.history("run")) == uninterrupted(*LONG)
     check_database(drivers)
 
@@ -303,7 +306,7 @@ def test_a_lost_node_costs_epochs_and_a_run_without_nodes_stops(drivers, uninter
     process = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
     assert process.stdout.splitlines()[-1:] == [expected], process.stderr[-3000:]
     if lost == 2:
-        drivers.until_done("run")
+        drivers.resume_until_done("run")
     with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
         assert "worker_lost" in {event["kind"] for event in store.events("run")}
     assert finished(drivers.history("run")) == uninterrupted(*LONG)

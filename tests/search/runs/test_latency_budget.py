@@ -9,7 +9,7 @@ from archsieve.models.profiling.latency_predictor import LatencyPredictor
 from archsieve.results.database.latency_records import calibration, measurements, prediction_errors, record_calibration
 from archsieve.results.database.records import RunStatus, TrialState
 from archsieve.results.database.store import open_store
-from archsieve.results.query.best import best, why_none
+from archsieve.results.query.best import best, no_match_reason
 from archsieve.search.cluster.provenance import provenance
 from archsieve.search.runs.latency_calibration import evenly_spaced
 from archsieve.search.runs.session import load, resume, search
@@ -77,7 +77,7 @@ def test_the_limit_applies_to_the_measured_latency(roomy):
         fast = best(store, budget=Budget(latency_ms=times[1]), top=9)
         assert {trial.trial for trial in fast} == {t.trial for t in roomy.trials if t.latency_ms <= times[1]}
         assert best(store, budget=Budget(latency_ms=times[0] / 2)) == []
-        assert f"0 of 4 trials have latency_ms <= {times[0] / 2:.3g}" in why_none(
+        assert f"0 of 4 trials have latency_ms <= {times[0] / 2:.3g}" in no_match_reason(
             store, Budget(latency_ms=times[0] / 2)
         )
 
@@ -102,7 +102,7 @@ def test_only_networks_with_a_low_predicted_latency_are_proposed_also_after_a_re
     with open_store(roomy.database, read_only=True) as store:
         model = calibration(store, "roomy")
     predictor = LatencyPredictor.from_json(model["weights"])
-    predicted = sorted(predictor.latency_ms(one) for _, one in walk(small(space=SPACE).sieve))
+    predicted = sorted(predictor.latency_ms(one) for _, one in walk(small(space=SPACE).constrained))
     limit = predicted[len(predicted) // 2]
     settings = {"trials": 3, "searcher": "tpe"}
     budget = {"latency_ms": limit}
@@ -121,8 +121,8 @@ def test_only_networks_with_a_low_predicted_latency_are_proposed_also_after_a_re
     assert len(rows) == 6
     assert all(row.predicted_ms <= limit for row in rows)
     assert all(trial.latency_ms <= limit for trial in more.best)
-    in_time = [trial for trial in more.trials if trial.latency_ms <= limit]
-    assert len(more.best) == min(5, len(in_time))
+    meets_latency_limit = [trial for trial in more.trials if trial.latency_ms <= limit]
+    assert len(more.best) == min(5, len(meets_latency_limit))
 
 
 def test_a_trial_that_may_be_stopped_early_is_timed_after_its_first_epoch(tmp_path):
@@ -133,15 +133,15 @@ def test_a_trial_that_may_be_stopped_early_is_timed_after_its_first_epoch(tmp_pa
 
 
 def test_calibration_covers_the_costs_within_the_budget():
-    sieve = small().sieve
-    drawn = evenly_spaced(sieve, 8, seed=1)
-    assert [one.fingerprint for one in drawn] == [one.fingerprint for one in evenly_spaced(sieve, 8, seed=1)]
+    constrained = small().constrained
+    drawn = evenly_spaced(constrained, 8, seed=1)
+    assert [one.fingerprint for one in drawn] == [one.fingerprint for one in evenly_spaced(constrained, 8, seed=1)]
     assert len({one.fingerprint for one in drawn}) == 8
-    assert all(sieve.allows(one) for one in drawn)
+    assert all(constrained.allows(one) for one in drawn)
     macs = [one.cost.macs for one in drawn]
     assert macs == sorted(macs)
     assert macs[-1] > 4 * macs[0]
-    tiny = small(space={"stages": [{"block": "conv-pool", "width": [4, 8]}]}).sieve
+    tiny = small(space={"stages": [{"block": "conv-pool", "width": [4, 8]}]}).constrained
     assert len(evenly_spaced(tiny, 8, seed=1)) == 2
 
 

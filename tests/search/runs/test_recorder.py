@@ -48,7 +48,7 @@ def driven(path, tmp_path):
             run_id = store.create_run(name, experiment.to_json(), "random", 0, DATA, {})
         else:
             run_id = store.resume_run(name, {})
-        searcher = SEARCHERS["random"](experiment.sieve, experiment.recipes)
+        searcher = SEARCHERS["random"](experiment.constrained, experiment.recipes)
         checkpoints, spool = Checkpoints(str(tmp_path / "checkpoints")), Spool(tmp_path / "spool")
         return Recorder(RunControl(store, run_id), searcher, 0, 4, checkpoints, spool, timeout_s=60)
 
@@ -75,7 +75,7 @@ def restarted(recorder):
     return trial
 
 
-def test_a_trial_is_handed_out_again_until_it_has_lost_three_workers(path, driven):
+def test_a_trial_is_retried_until_it_has_lost_three_workers(path, driven):
     with open_store(path, create=True) as store:
         recorder = driven(store)
         first = recorder.propose("a")
@@ -97,7 +97,7 @@ def test_a_trial_is_handed_out_again_until_it_has_lost_three_workers(path, drive
         for n, reason in zip((1, 2, 3), reasons[:3], strict=True):
             assert f"{n} of 3" in reason
             assert "killed" in reason
-        with store.reading() as connection:
+        with store.read_transaction() as connection:
             (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 0")
         assert tuple(row) == ("node", 7, "cpu")
 
@@ -115,7 +115,7 @@ def test_a_worker_that_timed_out_is_not_retried(path, driven, monkeypatch):
         assert "search.trial_timeout_s = 60 s" in ended.reason
 
 
-def test_epochs_whose_weights_are_lost_are_taken_back(path, driven):
+def test_epochs_without_weights_are_removed(path, driven):
     with open_store(path, create=True) as store:
         recorder = driven(store)
         trial = restarted(recorder)
@@ -145,7 +145,7 @@ def test_a_suspended_driver_writes_nothing_after_another_took_over(path, driven,
         trial = recorder.propose("a").trial
         recorder.started("a")
         recorder.reported("a", epoch(1, start=TrialStart(0)))
-        with store.writing() as connection:  # as another host does after two minutes without a heartbeat
+        with store.write_transaction() as connection:  # as another host does after two minutes without a heartbeat
             connection.exec_driver_sql("UPDATE process SET ended_at = heartbeat_at, end_reason = 'lost'")
         later = time.monotonic() + 200
         monkeypatch.setattr("archsieve.search.runs.recorder.time.monotonic", lambda: later)
@@ -173,12 +173,12 @@ def test_a_failure_before_the_first_report_includes_the_start(path, driven):
         assert [event["kind"] for event in store.events("run")] == ["worker_lost", "rewound", "checkpoint", "oom"]
         assert [event["kind"] for event in store.events("run", "rewound", trial_id=trial)] == ["rewound"]
         assert store.events("run", "oom", trial_id=trial + 1) == []
-        with store.reading() as connection:
+        with store.read_transaction() as connection:
             (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 1")
         assert tuple(row) == ("n", 7, "cpu")
 
 
-def test_what_a_locked_database_cannot_take_is_spooled_and_said_again(path, driven, monkeypatch, tmp_path):
+def test_reports_during_a_lock_are_spooled_and_replayed(path, driven, monkeypatch, tmp_path):
     monkeypatch.setattr("archsieve.results.database.sqlite_file.BUSY_S", 0.2)
     with open_store(path, create=True) as store:
         recorder = driven(store)
@@ -261,7 +261,7 @@ def rows_of(store, trial):
         "proxies": "SELECT name, value, proxy_score.reason FROM proxy_score JOIN trial USING (run_id, fingerprint) "
         f"WHERE trial_id = {trial}",
     }
-    with store.reading() as connection:
+    with store.read_transaction() as connection:
         rows = {name: connection.exec_driver_sql(query).mappings().all() for name, query in queries.items()}
     return {
         "trial": dict(rows["trial"][0]),

@@ -74,7 +74,7 @@ def test_a_name_that_exists_is_refused_before_anything_is_trained(outcome):
 
 
 @pytest.mark.parametrize("leftover", ["checkpoints/1/3.pt", "spool/1-2.jsonl"])
-def test_what_a_run_of_another_database_needs_to_go_on_is_not_taken(tmp_path, leftover):
+def test_files_of_a_run_in_another_database_are_kept(tmp_path, leftover):
     (tmp_path / "theirs" / leftover).parent.mkdir(parents=True)
     (tmp_path / "theirs" / leftover).write_bytes(b"theirs")
     with pytest.raises(ValueError, match=rf"{tmp_path}/theirs/.*'theirs'.*--name"):
@@ -107,7 +107,7 @@ def test_the_check_finds_a_trial_that_contradicts_its_run(outcome, tmp_path, sta
     back_up(outcome.database, tmp_path / "archsieve.db")
     with open_store(tmp_path / "archsieve.db") as store:
         assert check_runs(store, tmp_path, deep=True) == []
-        with store.writing() as connection:
+        with store.write_transaction() as connection:
             connection.exec_driver_sql(statement)
         broken = check_runs(store, tmp_path, deep=True)
     assert any(one.invariant == "I6" and re.search(facts, one.said) for one in broken), broken
@@ -117,7 +117,7 @@ def test_the_check_finds_a_repeated_trial(outcome, tmp_path):
     back_up(outcome.database, tmp_path / "archsieve.db")
     same = ("fingerprint", "choices", "recipe", "params", "macs", "activations", "memory_bytes")
     with open_store(tmp_path / "archsieve.db") as store:
-        with store.writing() as connection:
+        with store.write_transaction() as connection:
             assignments = ", ".join(f"{name} = (SELECT {name} FROM trial WHERE trial_id = 1)" for name in same)
             connection.exec_driver_sql(f"UPDATE trial SET {assignments} WHERE trial_id = 2")
         broken = check_runs(store, tmp_path, deep=True)
@@ -139,7 +139,7 @@ def test_the_check_skips_the_checkpoints_of_an_active_run(outcome, tmp_path):
         assert [broken.invariant for broken in check_runs(store, tmp_path)] == ["I5"]
 
 
-def test_trials_that_fail_are_recorded_and_the_search_goes_on(tmp_path):
+def test_failed_trials_are_recorded_and_the_search_continues(tmp_path):
     """One of three learning rates is far too large: those trials diverge, the others finish."""
     experiment = small(recipe={"lr": [0.1, 0.2, 1e30], "epochs": 1}, search={"trials": 9, "seed": 2})
     outcome = search(experiment, name="some", runs=tmp_path)
@@ -150,7 +150,7 @@ def test_trials_that_fail_are_recorded_and_the_search_goes_on(tmp_path):
     assert 0 < len(outcome.failed) < 9
     assert "Diverged" in outcome.common_reason
     assert len(outcome.best) > 0
-    with open_store(outcome.database, read_only=True) as store, store.reading() as connection:
+    with open_store(outcome.database, read_only=True) as store, store.read_transaction() as connection:
         attempts = connection.exec_driver_sql("SELECT node, pid, device FROM attempt").all()
     assert len(attempts) == 9
     # Trials that fail in their first epoch have a node, process and device, too.
@@ -236,7 +236,7 @@ def test_an_image_folder_is_searched(tmp_path):
     json.dumps(outcome.best[0].architecture)
 
 
-def test_what_went_wrong_is_told_apart():
+def test_errors_have_distinct_failure_kinds():
     import torch
 
     from archsieve.models.data.errors import DataError
@@ -262,7 +262,7 @@ def test_a_search_refused_at_its_start_leaves_its_name_free(ray_running, tmp_pat
     assert len(outcome.trials) == 1
 
 
-def test_a_ray_that_was_imported_first_is_refused_with_the_cure(tmp_path):
+def test_ray_imported_before_the_search_is_refused_with_a_fix(tmp_path):
     """Ray reads the token setting on import. Regression: a search failed after half a minute with a traceback."""
     program = """
 import ray

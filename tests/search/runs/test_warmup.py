@@ -8,7 +8,13 @@ import pytest
 
 from archsieve.models.data.registry import load_data
 from archsieve.models.diagnostics.zero_cost_proxies import probe, proxy_scores
-from archsieve.results.database.proxy_records import Scored, rank_correlations, scores, scores_of, warmed_up
+from archsieve.results.database.proxy_records import (
+    ScoredArchitecture,
+    rank_correlations,
+    scores,
+    scores_of,
+    selected_candidates,
+)
 from archsieve.results.database.records import History
 from archsieve.results.database.store import open_store
 from archsieve.search.runs.proxy_warmup import candidates, warn_if_unscored
@@ -48,7 +54,9 @@ def test_the_best_candidates_are_trained_first(outcome):
 
 
 def test_the_candidates_and_their_scores_come_from_the_seed(outcome):
-    drawn = {one.fingerprint: one for one in candidates(warm(trials=5).sieve, 20, seed=0, should_continue=lambda: True)}
+    drawn = {
+        one.fingerprint: one for one in candidates(warm(trials=5).constrained, 20, seed=0, should_continue=lambda: True)
+    }
     batch = probe(load_data("digits", limit=300), seed=0)
     expected = {name: proxy_scores(["synflow"], one, batch)["synflow"] for name, one in drawn.items()}
     with open_store(outcome.database, read_only=True) as store:
@@ -84,10 +92,10 @@ def _sign(value: float) -> int:
 
 def test_the_searcher_continues_after_the_warm_up(outcome):
     experiment = warm(trials=5)
-    inner = SEARCHERS["random"](experiment.sieve, experiment.recipes)
+    inner = SEARCHERS["random"](experiment.constrained, experiment.recipes)
     with open_store(outcome.database, read_only=True) as store:
-        best = [Architecture.from_json(architecture) for architecture in warmed_up(store, "warm")]
-    searcher = SearchPlan(lambda sieve: inner, experiment.sieve, experiment.recipes, designs=best)
+        best = [Architecture.from_json(architecture) for architecture in selected_candidates(store, "warm")]
+    searcher = SearchPlan(lambda constrained: inner, experiment.constrained, experiment.recipes, designs=best)
     assert searcher.ask(History(), random.Random(1)).architecture == best[0]
     assert searcher.ask(History(outcome.trials[:2]), random.Random(1)).architecture == best[2]
     after = History(outcome.trials)
@@ -95,24 +103,24 @@ def test_the_searcher_continues_after_the_warm_up(outcome):
 
 
 def test_candidates_are_different_and_inside_the_budget():
-    sieve = warm(trials=5).sieve
-    drawn = candidates(sieve, 30, seed=4, should_continue=lambda: True)
+    constrained = warm(trials=5).constrained
+    drawn = candidates(constrained, 30, seed=4, should_continue=lambda: True)
     assert len({one.fingerprint for one in drawn}) == 30
-    assert all(sieve.allows(one) for one in drawn)
-    assert [one.fingerprint for one in candidates(sieve, 30, seed=4, should_continue=lambda: True)] == [
+    assert all(constrained.allows(one) for one in drawn)
+    assert [one.fingerprint for one in candidates(constrained, 30, seed=4, should_continue=lambda: True)] == [
         one.fingerprint for one in drawn
     ]
-    tiny = small(space={"stages": [{"block": "conv-pool", "width": [4, 8]}]}).sieve
+    tiny = small(space={"stages": [{"block": "conv-pool", "width": [4, 8]}]}).constrained
     assert len(candidates(tiny, 100_000, seed=4, should_continue=lambda: True)) == 2  # all are listed; no draws
 
 
 def test_drawing_candidates_can_be_stopped():
     answers = iter([True] * 5 + [False])
-    assert candidates(warm(trials=5).sieve, 30, seed=4, should_continue=lambda: next(answers)) is None
+    assert candidates(warm(trials=5).constrained, 30, seed=4, should_continue=lambda: next(answers)) is None
 
 
 def test_a_proxy_without_any_score_gives_a_warning(caplog):
-    unscored = [Scored({}, "f", {}, [], {"naswot": "the network has no nonlinearity"}) for _ in range(2)]
+    unscored = [ScoredArchitecture({}, "f", {}, [], {"naswot": "the network has no nonlinearity"}) for _ in range(2)]
     scored = replace(unscored[0], scores={"naswot": 1.0})
     with caplog.at_level("WARNING", logger="archsieve"):
         warn_if_unscored("naswot", [*unscored, scored])
@@ -132,6 +140,6 @@ def test_a_proxy_without_any_score_gives_a_warning(caplog):
         ({"warmup": {"first": 3}}, r"search.warmup.first.*'first'"),
     ],
 )
-def test_a_warm_up_that_cannot_be_is_refused(search_table, facts):
+def test_an_invalid_warm_up_is_refused(search_table, facts):
     with pytest.raises(ValueError, match=facts):
         small(search=search_table)

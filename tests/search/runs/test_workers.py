@@ -21,7 +21,7 @@ from archsieve.search.trials.checkpoint_files import Checkpoints
 from archsieve.search.trials.report import EpochMetrics, TrialReport, TrialStart
 from archsieve.search.trials.spool import Spool
 
-from ..conftest import begun, small
+from ..conftest import create_empty_run, small
 
 EPOCH = (EpochMetrics(1, dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.5)),)
 
@@ -87,11 +87,11 @@ def drive(folder, trainable, trials, **resources):
     """Run ``trials`` trials; return (created, started, ended, process id, outcome) of each."""
     experiment = small(search={"trials": trials}, recipe={"epochs": 1}, resources=resources)
     with open_store(folder / "archsieve.db", create=True) as store:
-        run_id = begun(store, experiment)
+        run_id = create_empty_run(store, experiment)
         run_trials(experiment, str(folder), store, run_id, folder, trainable=trainable)
         trial, attempt = schema.trial.c, schema.attempt.c
         columns = (trial.created_at, attempt.started_at, trial.ended_at, attempt.pid, attempt.outcome)
-        with store.reading() as connection:
+        with store.read_transaction() as connection:
             query = select(*columns).join_from(schema.trial, schema.attempt).order_by(trial.number)
             return connection.execute(query).all()
 
@@ -161,8 +161,8 @@ def recorded(tmp_path):
     def trials(n):
         experiment = small()
         with open_store(tmp_path / "archsieve.db", create=True) as store:
-            run_id = begun(store, experiment)
-            searcher = experiment.searcher(experiment.sieve)
+            run_id = create_empty_run(store, experiment)
+            searcher = experiment.searcher(experiment.constrained)
             files = Checkpoints(str(tmp_path)), Spool(tmp_path / "spool")
             recorder = Recorder(RunControl(store, run_id), searcher, 0, n, *files)
             return [recorder.propose(str(number)) for number in range(n)]

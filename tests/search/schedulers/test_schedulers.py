@@ -16,7 +16,7 @@ from archsieve.search.schedulers.tune_rules import MedianStopping, SuccessiveHal
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
 
-from ..conftest import begun, small
+from ..conftest import create_empty_run, small
 
 EPOCHS = 9
 
@@ -49,7 +49,7 @@ def run_with_resumes(folder, *totals, **search):
                 resources={"max_concurrent": 1},
             )
             if total == totals[0]:
-                run_id = begun(store, experiment)
+                run_id = create_empty_run(store, experiment)
             else:
                 store.resume_run(run_id, {}, experiment.to_json())
             run_trials(experiment, None, store, run_id, folder, trainable=LinearCurve)

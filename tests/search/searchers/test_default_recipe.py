@@ -22,7 +22,7 @@ CONSTRAINED = ConstrainedSpace(SPACE, BUDGET)
 def plan(name, recipes):
     """Return a plan of the searcher called ``name`` whose first trial has the default recipe."""
     return SearchPlan(
-        lambda sieve: make_searcher(name, sieve, recipes), CONSTRAINED, recipes, default_recipe_first=True
+        lambda constrained: make_searcher(name, constrained, recipes), CONSTRAINED, recipes, default_recipe_first=True
     )
 
 
@@ -70,14 +70,14 @@ def test_the_default_recipe_has_the_nearest_values_of_the_space(entries, expecte
 def test_a_zero_shot_run_starts_with_the_proposal_of_its_searcher():
     experiment = load_experiment(EXAMPLES / "glyphs.toml")
     assert not experiment.starts_with_default_recipe
-    of_plan = run(experiment.plan(experiment.sieve), 1)
-    of_searcher = run(experiment.searcher(experiment.sieve), 1)
+    of_plan = run(experiment.plan(experiment.constrained), 1)
+    of_searcher = run(experiment.searcher(experiment.constrained), 1)
     assert of_plan.trials[0].recipe == of_searcher.trials[0].recipe
 
 
 def test_a_run_with_a_warm_start_has_no_default_recipe():
     cold = small(recipe={"epochs": 1, "lr": {"low": 1e-3, "high": 1.0, "log": True}})
-    history = run(cold.plan(cold.sieve), 3)
+    history = run(cold.plan(cold.constrained), 3)
     assert [recipe.lr == 0.1 for _, recipe in keys(history)] == [True, False, False]
     warm = small(recipe=cold.file.recipe, search={"warm_start": ["before"]})
-    assert [recipe.lr == 0.1 for _, recipe in keys(run(warm.plan(warm.sieve), 3))] == [False, False, False]
+    assert [recipe.lr == 0.1 for _, recipe in keys(run(warm.plan(warm.constrained), 3))] == [False, False, False]

@@ -40,7 +40,9 @@ def designs(count, seed=1):
 
 def plan(name, initial_designs):
     """Return a search plan of the initial designs and the searcher called ``name``."""
-    return SearchPlan(lambda sieve: make_searcher(name, sieve, RECIPES), CONSTRAINED, RECIPES, designs=initial_designs)
+    return SearchPlan(
+        lambda constrained: make_searcher(name, constrained, RECIPES), CONSTRAINED, RECIPES, designs=initial_designs
+    )
 
 
 @pytest.mark.parametrize("name", ["grid", "random", "tpe", "gp"])
@@ -66,7 +68,7 @@ def test_an_initial_design_outside_the_space_or_budget_is_an_error():
 
 def test_designs_given_as_files_are_inlined(tmp_path):
     default_experiment = small()
-    first, second = (one for _, (_, one) in zip(range(2), walk(default_experiment.sieve), strict=False))
+    first, second = (one for _, (_, one) in zip(range(2), walk(default_experiment.constrained), strict=False))
     path = tmp_path / "net.json"
     path.write_text(json.dumps(first.to_json()))
     experiment = small(search={"start_from": [str(path), second]})

@@ -89,22 +89,22 @@ def test_the_same_seed_gives_the_same_proposals(searcher):
 
 def test_a_new_searcher_continues_a_history_like_the_old_one(searcher):
     uninterrupted = run(searcher, 24)
-    new_searcher = type(searcher)(searcher.sieve, searcher.recipes)
+    new_searcher = type(searcher)(searcher.constrained, searcher.recipes)
     resumed = run(new_searcher, 24, history=History(uninterrupted.trials[:13]))
     assert keys(resumed) == keys(uninterrupted)
 
 
 def test_a_searcher_ends_after_every_pair_was_tried(searcher):
-    pairs = 2 * sum(1 for _ in walk(searcher.sieve))
+    pairs = 2 * sum(1 for _ in walk(searcher.constrained))
     history = run(searcher, 10 * pairs)
     assert len(set(keys(history))) == len(history) == pairs
-    assert history.fingerprints == {architecture.fingerprint for _, architecture in walk(searcher.sieve)}
+    assert history.fingerprints == {architecture.fingerprint for _, architecture in walk(searcher.constrained)}
 
 
 def test_no_architecture_is_repeated_before_each_was_tried(searcher):
     if searcher.__class__.__name__ == "Grid":
         pytest.skip("a grid proposes all recipes of an architecture before the next architecture")
-    feasible = sum(1 for _ in walk(searcher.sieve))
+    feasible = sum(1 for _ in walk(searcher.constrained))
     assert len(run(searcher, feasible).fingerprints) == feasible
 
 
@@ -112,10 +112,10 @@ def test_no_architecture_is_repeated_before_each_was_tried(searcher):
 def test_proposals_stay_inside_a_budget_that_the_history_exceeds(searcher, limit):
     """Out-of-memory failures lower the budget during a run, and an earlier run may have had a wider budget."""
     recipes = RECIPES if searcher.__class__.__name__ == "Grid" else OPEN_RECIPES  # a grid has no ranges
-    wide_history = run(type(searcher)(searcher.sieve, recipes), 50)
+    wide_history = run(type(searcher)(searcher.constrained, recipes), 50)
     tight_searcher = type(searcher)(ConstrainedSpace(SPACE, limit), recipes)
-    feasible = {architecture.fingerprint for _, architecture in walk(tight_searcher.sieve)}
-    assert 0 < len(feasible) < len({architecture.fingerprint for _, architecture in walk(searcher.sieve)})
+    feasible = {architecture.fingerprint for _, architecture in walk(tight_searcher.constrained)}
+    assert 0 < len(feasible) < len({architecture.fingerprint for _, architecture in walk(searcher.constrained)})
     history = run(tight_searcher, len(wide_history) + 30, history=wide_history)
     assert {trial.fingerprint for trial in history.trials[len(wide_history) :]} <= feasible <= history.fingerprints
 
@@ -157,12 +157,12 @@ def test_a_grid_proposes_each_architecture_once_in_order():
 def test_later_proposals_of_tpe_are_better_than_random_ones():
     """The space has thousands of architectures, and wide networks are good."""
     stages = tuple(stage(["conv-pool", "residual"], [1, 2], [8, 16, 24, 32], halve=i < 2) for i in range(3))
-    sieve = ConstrainedSpace(Space((1, 8, 8), (*stages, GlobalAverage()), 10), Budget(params="20k", macs="1M"))
+    constrained = ConstrainedSpace(Space((1, 8, 8), (*stages, GlobalAverage()), 10), Budget(params="20k", macs="1M"))
 
     def sum_of_later_accuracies(name, seed):
         history = History()
         for number in range(40):
-            proposal = SEARCHERS[name](sieve, RECIPES).ask(history, random.Random(f"{seed}/{number}"))
+            proposal = SEARCHERS[name](constrained, RECIPES).ask(history, random.Random(f"{seed}/{number}"))
             accuracy = sum(block.width for block in proposal.architecture.blocks if hasattr(block, "width")) / 1000
             history = History((*history.trials, trial_of(proposal, number, accuracy=accuracy)))
         return sum(trial.val_accuracy for trial in history.trials[20:])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from archsieve.models.data.class_folds import Start
+from archsieve.models.data.class_folds import BackboneInit
 from archsieve.models.networks.backbones import backbone
-from archsieve.models.networks.feature_extractors import FrozenStartBody
+from archsieve.models.networks.feature_extractors import FrozenBackboneBody
 from archsieve.models.zero_shot.saved_model import ZeroShotModel
 from archsieve.results.database.store import open_store
 from archsieve.search.experiment.experiment import experiment
@@ -56,12 +56,12 @@ def test_a_frozen_backbone_is_searched_and_saved_with_its_weights(weights, tmp_p
 def test_a_frozen_backbone_is_computed_once_and_only_later_layers_train(weights):
     experiment = experiment_with_backbone(weights)
     (_, folds), _ = experiment.task.load(experiment.file)
-    _, architecture = next(walk(experiment.sieve))
+    _, architecture = next(walk(experiment.constrained))
     assert cost(architecture).params > 100_000
     recipe = ZeroShotRecipe(**RECIPE)
     fits = {
         frozen: zero_shot_fit(
-            architecture, recipe, folds.folds[0], 0, torch.device("cpu"), "fp32", Start(str(weights), frozen),
+            architecture, recipe, folds.folds[0], 0, torch.device("cpu"), "fp32", BackboneInit(str(weights), frozen),
             validate=False,
         )
         for frozen in (True, False)
@@ -75,7 +75,7 @@ def test_a_frozen_backbone_is_computed_once_and_only_later_layers_train(weights)
         current = fit.module.body.network[0][0].state_dict()
         assert all(torch.equal(original[name], current[name]) for name in current) == frozen
         assert not torch.equal(linear[frozen], fit.module.body.network[1][-1].weight)
-    assert isinstance(fits[True].module.body, FrozenStartBody)
+    assert isinstance(fits[True].module.body, FrozenBackboneBody)
     assert calls == []
 
 

@@ -129,8 +129,8 @@ def test_a_classifier_has_no_zero_shot_keys():
 def test_a_budget_that_only_the_network_without_its_head_would_meet_is_refused():
     space = {"features": 8, "stages": [{"block": "conv-pool", "width": 8}]}
     tables = {"data": {"name": "glyphs", "image_size": 8}, "space": space, "recipe": {"k": 4}}
-    least = cheapest(experiment(parse(tables)).sieve, "params")[1].params
+    least = cheapest(experiment(parse(tables)).constrained, "params")[1].params
     head = 8 * 4 + 4
-    assert experiment(parse({**tables, "budget": {"params": least + head}})).sieve.size == 1
+    assert experiment(parse({**tables, "budget": {"params": least + head}})).constrained.size == 1
     with pytest.raises(BudgetError, match=f"largest head.*params {head}"):
         experiment(parse({**tables, "budget": {"params": least + head - 1}}))

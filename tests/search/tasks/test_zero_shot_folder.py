@@ -12,7 +12,13 @@ from PIL import Image
 
 from archsieve.models.zero_shot.saved_model import ZeroShotModel
 from archsieve.results.database.store import open_store
-from archsieve.results.database.zero_shot_records import CALIBRATED_H, MEASURES, SELECTED_BY, SHOWN, table_of
+from archsieve.results.database.zero_shot_records import (
+    CALIBRATED_H,
+    METRIC_NOTES,
+    SELECTION_NOTE,
+    TABLE_COLUMNS,
+    latest_test_table,
+)
 from archsieve.search.cli.main import main
 
 HALVES = ("left", "right", "top", "bottom")
@@ -90,7 +96,7 @@ def halves(tmp_path_factory, ray_running):
 
 def table(halves):
     with open_store(halves[0] / "runs" / "archsieve.db", read_only=True) as store:
-        return table_of(store, "halves")
+        return latest_test_table(store, "halves")
 
 
 def test_the_command_prints_the_table_and_the_meaning_of_its_metrics(halves):
@@ -99,8 +105,8 @@ def test_the_command_prints_the_table_and_the_meaning_of_its_metrics(halves):
         assert text in out
     rows = [line.split() for line in out.splitlines() if line.startswith(("trial 1 ", "random ", "ridge "))]
     assert [row[0] for row in rows] == ["trial", "random", "ridge"]
-    assert {len(row) for row in rows[1:]} == {1 + len(SHOWN)}
-    for text in (MEASURES, SELECTED_BY, "text network"):
+    assert {len(row) for row in rows[1:]} == {1 + len(TABLE_COLUMNS)}
+    for text in (METRIC_NOTES, SELECTION_NOTE, "text network"):
         assert text in out
 
 

@@ -5,17 +5,17 @@ import random
 import pytest
 import torch
 
-from archsieve.models.data.class_folds import ClassFolds, Start
+from archsieve.models.data.class_folds import BackboneInit, ClassFolds
 from archsieve.models.data.folds import fold_seed
 from archsieve.models.diagnostics.zero_cost_proxies import probe, proxy_scores
 from archsieve.results.database.store import open_store
-from archsieve.results.database.zero_shot_records import TESTED, table_of
+from archsieve.results.database.zero_shot_records import TESTED, latest_test_table
 from archsieve.search.runs.session import resume, search
 from archsieve.search.tasks.zero_shot import zero_shot_fit
 from archsieve.search.trials.failure_policy import Stop, StopKind
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.constrained.sampling import sample_one
-from archsieve.spaces.recipes.zero_shot_recipe import recorded_recipe
+from archsieve.spaces.recipes.zero_shot_recipe import recipe_from_json
 
 from .test_zero_shot_search import tiny
 
@@ -49,7 +49,7 @@ def test_the_data_of_workers_contain_no_test_data():
 def test_zero_cost_proxies_use_training_images():
     experiment = tiny()
     folds = experiment.task.for_trials(experiment.task.load(experiment.file)[0])
-    architecture = sample_one(experiment.sieve, random.Random(0))
+    architecture = sample_one(experiment.constrained, random.Random(0))
     scores = proxy_scores(["synflow", "jacob_cov"], architecture, probe(folds, 0))
     assert isinstance(scores["synflow"], float), scores
     assert isinstance(scores["jacob_cov"], float), scores
@@ -70,9 +70,9 @@ def test_a_resumed_search_continues_its_folds_and_tests_once(tmp_path, ray_runni
     assert outcome.zero_shot["trial"] == outcome.best[0].trial
     trial = outcome.best[0]
     folds = experiment.task.load(experiment.file)[0][1].folds
-    architecture, recipe = Architecture.from_json(trial.architecture), recorded_recipe(trial.recipe)
+    architecture, recipe = Architecture.from_json(trial.architecture), recipe_from_json(trial.recipe)
     fits = [
-        zero_shot_fit(architecture, recipe, fold, fold_seed(trial.seed, k), torch.device("cpu"), "fp32", Start())
+        zero_shot_fit(architecture, recipe, fold, fold_seed(trial.seed, k), torch.device("cpu"), "fp32", BackboneInit())
         for k, fold in enumerate(folds)
     ]
     with open_store(outcome.database, read_only=True) as store:
@@ -110,7 +110,7 @@ def test_a_resumed_run_with_a_new_best_trial_lists_its_earlier_tests(tmp_path, r
     assert len(more.trials) == 4
     with open_store(more.database, read_only=True) as store:
         tests = [event["detail"]["trial"] for event in store.events("more") if event["kind"] == TESTED]
-        table = table_of(store, "more")
+        table = latest_test_table(store, "more")
     assert table["trial"] == more.best[0].trial
     assert tests == list(dict.fromkeys([first.best[0].trial, more.best[0].trial]))  # a design is tested once
     assert table["earlier"] == tests[:-1]

@@ -8,10 +8,16 @@ import pytest
 import torch
 
 from archsieve.models.zero_shot.saved_model import ZeroShotModel
-from archsieve.results.database.artifacts import checked
+from archsieve.results.database.artifacts import verified_path
 from archsieve.results.database.records import History, TrialState
 from archsieve.results.database.store import open_store
-from archsieve.results.database.zero_shot_records import CALIBRATED_H, MEASURES, SELECTED_BY, TESTED, table_of
+from archsieve.results.database.zero_shot_records import (
+    CALIBRATED_H,
+    METRIC_NOTES,
+    SELECTION_NOTE,
+    TESTED,
+    latest_test_table,
+)
 from archsieve.results.maintenance.backup import back_up
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
@@ -21,8 +27,8 @@ from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.tasks.zero_shot import ZeroShotTrialContext
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
-from archsieve.spaces.constrained.zero_shot_head import last_map, zero_shot_cost
-from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
+from archsieve.spaces.constrained.zero_shot_head import last_feature_map, zero_shot_cost
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
 
 pytestmark = pytest.mark.usefixtures("ray_running")
 
@@ -63,11 +69,11 @@ def outcome(tmp_path_factory, ray_running):
 def test_every_trial_with_its_head_is_inside_the_budget(outcome):
     assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
     for trial in outcome.trials:
-        recipe = recorded_recipe(trial.recipe)
+        recipe = recipe_from_json(trial.recipe)
         assert isinstance(recipe, ZeroShotRecipe)
         architecture = Architecture.from_json(trial.architecture)
         assert (trial.params, trial.macs) == (cost(architecture).params, cost(architecture).macs)
-        head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
+        head = zero_shot_cost(recipe, 0, architecture.classes, last_feature_map(architecture))
         assert trial.params + head.image.params <= 20_000
         assert trial.macs + head.image.macs <= 600_000
         assert trial.test_accuracy is None
@@ -78,7 +84,7 @@ def test_the_cost_of_augmentation_is_a_start_metric(kind):
     experiment = tiny(recipe={"augmentation": kind})
     data, _ = experiment.task.load(experiment.file)
     context = ZeroShotTrialContext(experiment.task.for_trials(data), "fp32", torch.device("cpu"))
-    proposal = experiment.searcher(experiment.sieve).ask(History(), random.Random(0))
+    proposal = experiment.searcher(experiment.constrained).ask(History(), random.Random(0))
     metrics = context.start_metrics(context.fit(proposal.architecture, proposal.recipe, seed=0))
     assert metrics.lrs_found == ()
     assert (metrics.augmentation_cost is None) == (kind == "none")
@@ -100,7 +106,7 @@ def test_the_store_has_h_and_roc_auc_of_every_epoch(outcome):
 def test_the_selected_trial_is_tested_once_with_the_baselines(outcome):
     with open_store(outcome.database, read_only=True) as store:
         (event,) = [event for event in store.events("first") if event["kind"] == TESTED]
-        table = table_of(store, "first")
+        table = latest_test_table(store, "first")
         best = store.history("first").best()
         (row,) = store.artifacts(best.trial)
     assert table == event["detail"]
@@ -109,7 +115,7 @@ def test_the_selected_trial_is_tested_once_with_the_baselines(outcome):
         assert {"roc_unseen", "pr_mean", "top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"} <= set(row_of_table)
         assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
     assert [part["part"] for part in table["costs"]] == ["image network", "image head", "text network", "a class"]
-    model = ZeroShotModel.load(checked(outcome.report.parent.parent, row))
+    model = ZeroShotModel.load(verified_path(outcome.report.parent.parent, row))
     # the final model is trained on all seen classes, without validation classes
     assert (len(model.seen), model.gamma) == (table["seen"], table["rows"][0]["gamma"])
     expected_params = [
@@ -125,8 +131,8 @@ def test_the_report_has_the_test_table_and_the_explanations(outcome):
     assert CALIBRATED_H in page
     assert "Zero-shot test on unseen classes" in page
     assert "image head" in page  # a row of the table of costs
-    assert SELECTED_BY in html.unescape(page)
-    assert MEASURES in html.unescape(page)
+    assert SELECTION_NOTE in html.unescape(page)
+    assert METRIC_NOTES in html.unescape(page)
     assert page.count('<img src="data:image/png;base64,') >= 2 * 4
     # the confidence interval of an accuracy is wrong for H, which is not a fraction of images
     assert "an accuracy of" not in page
@@ -134,7 +140,7 @@ def test_the_report_has_the_test_table_and_the_explanations(outcome):
 
 def test_only_the_selected_trial_can_be_explained(outcome, command, tmp_path):
     with open_store(outcome.database, read_only=True) as store:
-        table = table_of(store, "first")
+        table = latest_test_table(store, "first")
     database = ("--db", str(outcome.database))
     code, out, err = command("explain", str(table["trial"]), *database, "-o", "page.html")
     assert (code, err) == (0, "")
@@ -156,13 +162,13 @@ def test_results_show_names_the_zero_shot_metrics(outcome, command):
     database = ("--db", str(outcome.database))
     selected, other = outcome.best[0], outcome.best[-1]
     _, out, _ = command("results", "show", str(selected.trial), *database)
-    for text in ("val_roc_auc: ", "val_h: ", "gamma: ", MEASURES, SELECTED_BY):
+    for text in ("val_roc_auc: ", "val_h: ", "gamma: ", METRIC_NOTES, SELECTION_NOTE):
         assert text in out
     assert f"first/model-{selected.trial}.safetensors" in out
     _, out, _ = command("results", "show", str(other.trial), *database)
-    for text in ("val_roc_auc: ", SELECTED_BY):
+    for text in ("val_roc_auc: ", SELECTION_NOTE):
         assert text in out
-    assert MEASURES not in out
+    assert METRIC_NOTES not in out
     with open_store(outcome.database, read_only=True) as store:
         value = dict(store.curve(selected.trial)["val_roc_auc"])[selected.best_epoch]
     code, out, _ = command("results", "query", f"val_roc_auc >= {value - 1e-9} and val_h >= 0", *database, "--json")
@@ -190,7 +196,7 @@ def test_a_run_is_finalized_if_its_best_trial_inside_the_budget_was_tested(outco
     with open_store(copy) as store:
         run_id = store.run("first").run_id
         assert is_finalized(experiment, store, run_id)
-        with store.writing() as connection:  # a resumed run with more trials can find a better one
+        with store.write_transaction() as connection:  # a resumed run with more trials can find a better one
             statement = f"UPDATE trial SET val_accuracy = {best.val_accuracy + 0.01} WHERE trial_id = "
             connection.exec_driver_sql(f"{statement}{next(t.trial for t in outcome.trials if t.trial != best.trial)}")
         assert not is_finalized(experiment, store, run_id)
@@ -223,10 +229,10 @@ def test_every_searcher_proposes_zero_shot_models_inside_the_budget(outcome, nam
     experiment = tiny(search={"searcher": name}, recipe={"lr": [1e-3, 1e-2]} if name == "grid" else {})
     with open_store(outcome.database, read_only=True) as store:
         history = store.history("first")
-    first = experiment.searcher(experiment.sieve).ask(History(), random.Random(0))
-    later = experiment.searcher(experiment.sieve).ask(history, random.Random(0))
+    first = experiment.searcher(experiment.constrained).ask(History(), random.Random(0))
+    later = experiment.searcher(experiment.constrained).ask(history, random.Random(0))
     for proposal in (first, later):
         assert isinstance(proposal.recipe, ZeroShotRecipe)
-        head = zero_shot_cost(proposal.recipe, 0, 24, last_map(proposal.architecture))
+        head = zero_shot_cost(proposal.recipe, 0, 24, last_feature_map(proposal.architecture))
         assert proposal.architecture.cost.params + head.image.params <= 20_000
-    assert later.key not in {(t.fingerprint, recorded_recipe(t.recipe)) for t in history}
+    assert later.key not in {(t.fingerprint, recipe_from_json(t.recipe)) for t in history}

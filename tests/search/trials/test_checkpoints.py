@@ -56,7 +56,7 @@ def damaged_versions(content):
 
 
 @pytest.mark.parametrize("damage", range(5))
-def test_a_torn_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
+def test_a_damaged_checkpoint_gives_way_to_the_previous_one(tmp_path, damage):
     checkpoint_dir = filled(Checkpoints(str(tmp_path)).of_trial(1))
     last = Path(checkpoint_dir.path(3))
     last.write_bytes(damaged_versions(last.read_bytes())[damage])
@@ -79,7 +79,7 @@ def test_an_interrupted_write_is_reported_and_changes_nothing(tmp_path):
     assert checkpoint_dir.url in problem
 
 
-def test_another_trials_checkpoint_is_not_taken_up_and_does_not_push_out_new_ones(tmp_path):
+def test_a_checkpoint_of_another_trial_is_not_used_and_is_replaced(tmp_path):
     checkpoint_dir = filled(Checkpoints(str(tmp_path)).of_trial(1), epochs=9)
     loaded = load(checkpoint_dir, "b")
     assert loaded.state is None
@@ -98,7 +98,7 @@ def test_a_trial_is_identified_by_network_recipe_and_seed():
 
 
 @pytest.mark.parametrize("point", ["ckpt_tmp_written", "ckpt_renamed"])
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch, point):
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch, point):
     checkpoint_dir = filled(Checkpoints(str(tmp_path)).of_trial(1))
     monkeypatch.setenv("ARCHSIEVE_ENABLE_FAULTS", "1")
     monkeypatch.setenv("ARCHSIEVE_FAULT", f"{point}:enospc")

@@ -20,7 +20,7 @@ EXPERIMENT = small(recipe={"epochs": 4})
 TRIAL = {
     "trial": 1,
     "number": 0,
-    "architecture": sample_one(EXPERIMENT.sieve, random.Random(0)).to_json(),
+    "architecture": sample_one(EXPERIMENT.constrained, random.Random(0)).to_json(),
     "recipe": draw_recipe(EXPERIMENT.recipes, random.Random(0)).to_json(),
     "seed": 7,
 }

@@ -174,7 +174,7 @@ def test_shape_error_names_the_block_and_a_fix(blocks, pattern):
         (lambda: ResponseNorm(0), r"response-norm: size .* 0$"),
     ],
 )
-def test_a_block_refuses_what_it_cannot_mean(make, pattern):
+def test_invalid_block_is_refused(make, pattern):
     with pytest.raises(ValueError, match=pattern):
         make()
 

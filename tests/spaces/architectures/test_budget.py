@@ -38,7 +38,7 @@ def test_parse_count_with_byte_units(value, expected):
     "value",
     ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10", "2.5", "1.2345k"],
 )
-def test_other_words_are_refused_with_the_accepted_forms(value):
+def test_invalid_count_is_refused_with_examples(value):
     with pytest.raises(ValueError, match=r'params .*at least 0.*60000.*"60k"'):
         parse_count(value, "params")
 
@@ -50,7 +50,7 @@ def test_values_that_are_no_count_are_refused(value):
 
 
 @pytest.mark.parametrize(("value", "expected"), [("5m", "5M"), ("60K", "60k"), ("2g", "2G")])
-def test_a_unit_in_the_wrong_case_gets_a_hint(value, expected):
+def test_unit_in_wrong_case_gets_a_suggestion(value, expected):
     with pytest.raises(ValueError, match=f'mean "{expected}"'):
         parse_count(value, "params")
 

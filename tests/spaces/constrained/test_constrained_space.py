@@ -103,27 +103,27 @@ def test_walk_yields_each_architecture_once_in_order(space):
 
 
 def test_walk_can_start_at_any_index(space):
-    sieve = ConstrainedSpace(space)
-    whole = list(walk(sieve))
+    constrained = ConstrainedSpace(space)
+    whole = list(walk(constrained))
     for start in {0, 1, len(whole) // 2, len(whole) - 1, len(whole)}:
-        assert list(walk(sieve, start)) == whole[start:]
+        assert list(walk(constrained, start)) == whole[start:]
 
 
 def test_index_and_architecture_are_inverse(space):
-    sieve = ConstrainedSpace(space)
-    for index, architecture in walk(sieve):
-        assert architecture_at(sieve, index) == architecture
-        assert index_of(sieve, architecture) == index
+    constrained = ConstrainedSpace(space)
+    for index, architecture in walk(constrained):
+        assert architecture_at(constrained, index) == architecture
+        assert index_of(constrained, architecture) == index
 
 
 def test_equivalent_decisions_have_the_same_index(space):
-    sieve = ConstrainedSpace(space)
+    constrained = ConstrainedSpace(space)
     for _, blocks in enumerate_decisions(space.fill):
         try:
             architecture = Architecture(space.input_shape, blocks, space.classes)
         except ShapeError:
             continue
-        assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
+        assert architecture_at(constrained, index_of(constrained, architecture)).fingerprint == architecture.fingerprint
 
 
 def test_walk_yields_exactly_what_the_budget_allows(space):
@@ -137,31 +137,31 @@ def test_walk_yields_exactly_what_the_budget_allows(space):
 
 
 def test_cheapest_and_most_expensive_are_the_extremes(space):
-    sieve = ConstrainedSpace(space)
+    constrained = ConstrainedSpace(space)
     for name in COSTS:
         values = [getattr(cost(architecture), name) for architecture in all_architectures(space).values()]
-        assert getattr(cheapest(sieve, name)[1], name) == min(values)
-        assert getattr(most_expensive(sieve, name)[1], name) == max(values)
+        assert getattr(cheapest(constrained, name)[1], name) == min(values)
+        assert getattr(most_expensive(constrained, name)[1], name) == max(values)
 
 
 def test_samples_are_inside_the_budget(space):
     for budget in budgets(all_architectures(space).values()):
-        sieve = ConstrainedSpace(space, budget)
+        constrained = ConstrainedSpace(space, budget)
         rng = random.Random(0)
-        if next(walk(sieve), None) is None:
+        if next(walk(constrained), None) is None:
             with pytest.raises(BudgetError):
-                sample_one(sieve, rng)
+                sample_one(constrained, rng)
         else:
-            assert all(budget.allows(cost(sample_one(sieve, rng))) for _ in range(20))
+            assert all(budget.allows(cost(sample_one(constrained, rng))) for _ in range(20))
 
 
 def test_samples_are_uniform():
     space = SPACES["overlapping repeats"]
-    sieve = ConstrainedSpace(space, Budget(params=3_000))
-    feasible = [architecture for _, architecture in walk(sieve)]
+    constrained = ConstrainedSpace(space, Budget(params=3_000))
+    feasible = [architecture for _, architecture in walk(constrained)]
     rng = random.Random(0)
     draws = 200 * len(feasible)
-    counts = Counter(sample_one(sieve, rng).fingerprint for _ in range(draws))
+    counts = Counter(sample_one(constrained, rng).fingerprint for _ in range(draws))
     assert set(counts) == {architecture.fingerprint for architecture in feasible}
     chi_square = sum((count - 200) ** 2 / 200 for count in counts.values())
     freedom = len(feasible) - 1
@@ -169,8 +169,8 @@ def test_samples_are_uniform():
 
 
 def test_samples_are_the_same_for_the_same_seed():
-    sieve = ConstrainedSpace(SPACES["mixed"])
-    first, second = ([sample_one(sieve, rng) for _ in range(10)] for rng in (random.Random(7), random.Random(7)))
+    constrained = ConstrainedSpace(SPACES["mixed"])
+    first, second = ([sample_one(constrained, rng) for _ in range(10)] for rng in (random.Random(7), random.Random(7)))
     assert first == second
 
 
@@ -183,9 +183,9 @@ from archsieve.spaces.constrained.indexing import index_of
 from archsieve.spaces.constrained.sampling import sample_one
 from archsieve.spaces.search_space.named import named_space
 for name in ("mixed", "cifar-resnet-space"):
-    sieve = ConstrainedSpace(named_space(name))
-    half = Budget(params=most_expensive(sieve)[1].params // 2)
-    for drawn in (sieve, ConstrainedSpace(named_space(name), half)):
+    constrained = ConstrainedSpace(named_space(name))
+    half = Budget(params=most_expensive(constrained)[1].params // 2)
+    for drawn in (constrained, ConstrainedSpace(named_space(name), half)):
         print(name, *(index_of(drawn, sample_one(drawn, random.Random(seed))) for seed in range(3)))
 """
 
@@ -207,11 +207,11 @@ def test_samples_and_indices_are_the_same_in_every_process():
 
 
 def test_budget_that_one_architecture_fits_is_sampled():
-    sieve = ConstrainedSpace(
+    constrained = ConstrainedSpace(
         SPACES["overlapping repeats"],
         Budget(params=cheapest(ConstrainedSpace(SPACES["overlapping repeats"]))[1].params),
     )
-    assert sample_one(sieve, random.Random(0)) == cheapest(sieve)[0]
+    assert sample_one(constrained, random.Random(0)) == cheapest(constrained)[0]
 
 
 def test_memory_is_predicted_at_the_batch_size_of_the_space():
@@ -227,21 +227,21 @@ def test_feasible_budget_passes_the_check(space):
 
 
 @pytest.mark.parametrize("name", COSTS)
-def test_an_impossible_limit_names_the_cheapest(name):
-    sieve = ConstrainedSpace(SPACES["mixed"])
-    minimum = getattr(cheapest(sieve, name)[1], name)
+def test_infeasible_limit_names_the_cheapest_architecture(name):
+    constrained = ConstrainedSpace(SPACES["mixed"])
+    minimum = getattr(cheapest(constrained, name)[1], name)
     with pytest.raises(BudgetError) as caught:
         check_feasible(ConstrainedSpace(SPACES["mixed"], Budget(**{name: minimum - 1})))
     message = str(caught.value)
     assert "'custom'" in message
     assert f"{name} <= {minimum - 1:,}" in message
-    assert f"{name} {minimum:,} ({cheapest(sieve, name)[0]}; " in message
+    assert f"{name} {minimum:,} ({cheapest(constrained, name)[0]}; " in message
     nearest = re.search(rf"nearest .*{name} = (\d+);", message)[1]
     assert int(nearest) == minimum
     check_feasible(ConstrainedSpace(SPACES["mixed"], Budget(**{name: nearest})))
 
 
-def test_limits_that_only_exclude_each_other_say_so():
+def test_limits_that_exclude_each_other_are_refused():
     space = of(choice((Conv(8), GlobalAverage()), (Conv(64, stride=8), GlobalAverage())))
     light, small = cheapest(ConstrainedSpace(space), "macs")[1], cheapest(ConstrainedSpace(space), "params")[1]
     assert light.params > small.params
@@ -250,10 +250,10 @@ def test_limits_that_only_exclude_each_other_say_so():
 
 
 def test_index_out_of_range_is_refused():
-    sieve = ConstrainedSpace(SPACES["no block"])
+    constrained = ConstrainedSpace(SPACES["no block"])
     for index in (-1, 2):
         with pytest.raises(ValueError, match=rf"index .*\[0, 1\].* {index}$"):
-            architecture_at(sieve, index)
+            architecture_at(constrained, index)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from archsieve.spaces.constrained.feasibility import (
 )
 from archsieve.spaces.constrained.indexing import index_of, path_at, walk
 from archsieve.spaces.constrained.mutation import crossover, mutate, neighbours, repair, violation
-from archsieve.spaces.constrained.sampling import Draw, TableDraw, count, histogram, sample, sample_one
-from archsieve.spaces.constrained.vectorized import Batch
+from archsieve.spaces.constrained.sampling import Sampler, TableSampler, count, histogram, sample, sample_one
+from archsieve.spaces.constrained.vectorized import GraphArrays
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.encoding import decisions_of
 from archsieve.spaces.search_space.named import named_space
@@ -68,33 +68,37 @@ def huge(depth=7):
 
 
 @pytest.fixture(params=sorted(BUDGETS))
-def sieve(request):
+def constrained(request):
     return ConstrainedSpace(OVERLAPPING, BUDGETS[request.param])
 
 
-def feasible(sieve):
+def feasible(constrained):
     """Return the indices of all architectures inside the budget, found by trying every one."""
-    return [i for i, a in walk(ConstrainedSpace(sieve.space)) if sieve.budget.allows(cost(a, sieve.batch_size))]
+    return [
+        i
+        for i, a in walk(ConstrainedSpace(constrained.space))
+        if constrained.budget.allows(cost(a, constrained.batch_size))
+    ]
 
 
-def test_count_is_exact_and_within_the_bounds_of_buckets(sieve):
-    n_feasible = len(feasible(sieve))
+def test_count_is_exact_and_within_the_bounds_of_buckets(constrained):
+    n_feasible = len(feasible(constrained))
     assert n_feasible > 0
-    result = count(sieve)
+    result = count(constrained)
     assert result.exact
     assert (result.value, result.low, result.high) == (n_feasible, n_feasible, n_feasible)
-    low, high = BucketCountTable(cost_arrays(sieve, sieve.limited)).bounds
+    low, high = BucketCountTable(cost_arrays(constrained, constrained.limited)).bounds
     assert low <= n_feasible <= high
 
 
 @pytest.mark.parametrize("table", [ExactCountTable, BucketCountTable])
-def test_draws_from_a_count_table_are_uniform(sieve, table):
+def test_draws_from_a_count_table_are_uniform(constrained, table):
     """Chi-square over every network that fits: per degree of freedom its mean is 1, its deviation sqrt(2 / df)."""
-    draw, rng = TableDraw(sieve, table(cost_arrays(sieve, sieve.limited))), random.Random(0)
+    draw, rng = TableSampler(constrained, table(cost_arrays(constrained, constrained.limited))), random.Random(0)
     paths = [path for path in (draw.attempt(rng) for _ in range(6000)) if path is not None]
     assert len(paths) >= (6000 if table is ExactCountTable else 600)
-    drawn = Counter(index_of(sieve, sieve.graph.architecture(path)) for path in paths)
-    indices = feasible(sieve)
+    drawn = Counter(index_of(constrained, constrained.graph.architecture(path)) for path in paths)
+    indices = feasible(constrained)
     assert set(drawn) <= set(indices)
     expected = len(paths) / len(indices)
     chi_square = sum((drawn[i] - expected) ** 2 / expected for i in indices)
@@ -103,18 +107,18 @@ def test_draws_from_a_count_table_are_uniform(sieve, table):
 
 
 def test_exact_table_refuses_too_many_costs():
-    sieve = ConstrainedSpace(huge(), Budget(params="2M", macs="150M"))
+    constrained = ConstrainedSpace(huge(), Budget(params="2M", macs="150M"))
     with pytest.raises(TooManyCosts):
-        ExactCountTable(cost_arrays(sieve, sieve.limited), limit=10_000)
+        ExactCountTable(cost_arrays(constrained, constrained.limited), limit=10_000)
 
 
 def test_draws_from_the_mixed_space_have_the_right_marginals():
     """50,000 draws under the budget of the digits: first block and kind of the second as often as in a full walk."""
-    sieve = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M"))
-    expected = Counter(str(a.blocks[0]) + a.blocks[1].kind for _, a in walk(sieve))
+    constrained = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M"))
+    expected = Counter(str(a.blocks[0]) + a.blocks[1].kind for _, a in walk(constrained))
     total = sum(expected.values())
-    assert count(sieve).value == total == 62_283
-    draw, rng = Draw(sieve), random.Random(1)
+    assert count(constrained).value == total == 62_283
+    draw, rng = Sampler(constrained), random.Random(1)
     assert draw.plain
     n = 50_000
     drawn = Counter(str(a.blocks[0]) + a.blocks[1].kind for a in draw.many(n, rng))
@@ -125,66 +129,66 @@ def test_draws_from_the_mixed_space_have_the_right_marginals():
 
 
 def test_space_of_1e31_networks_is_counted_and_sampled():
-    sieve = ConstrainedSpace(huge(), Budget(params="250k", macs="22M"))
-    assert sieve.size > 10**31
-    draw, rng = Draw(sieve), random.Random(0)
+    constrained = ConstrainedSpace(huge(), Budget(params="250k", macs="22M"))
+    assert constrained.size > 10**31
+    draw, rng = Sampler(constrained), random.Random(0)
     assert not draw.plain
     hits = [path for path in (draw.from_table.attempt(rng) for _ in range(200)) if path is not None]
     assert len(hits) > 100
     for path in hits:
-        total = cost(sieve.graph.architecture(path))
+        total = cost(constrained.graph.architecture(path))
         assert total.params <= 250_000
         assert total.macs <= 22_000_000
-    result = count(sieve)
+    result = count(constrained)
     assert not result.exact
     assert result.low <= result.value <= result.high
-    assert result.value / sieve.size < 1e-4
+    assert result.value / constrained.size < 1e-4
     assert 0 < result.standard_error < 0.1 * result.value
     # plain rejection would need more than 200 draws for each hit
-    plain_hits = sum(sieve.fits_path(path_at(sieve, rng.randrange(sieve.size))) for _ in range(1000))
+    plain_hits = sum(constrained.fits_path(path_at(constrained, rng.randrange(constrained.size))) for _ in range(1000))
     assert plain_hits <= 5
 
 
 def test_estimated_count_agrees_with_a_sample_of_the_whole_space():
-    sieve = ConstrainedSpace(named_space("resnet-space"), Budget(params="5M", macs="600M"))
-    result, rng, n = count(sieve), random.Random(0), 20_000
-    share = sum(sieve.fits_path(path_at(sieve, rng.randrange(sieve.size))) for _ in range(n)) / n
-    error = (share * (1 - share) / n) ** 0.5 * sieve.size
-    assert abs(result.value - share * sieve.size) < 4 * (error**2 + result.standard_error**2) ** 0.5
+    constrained = ConstrainedSpace(named_space("resnet-space"), Budget(params="5M", macs="600M"))
+    result, rng, n = count(constrained), random.Random(0), 20_000
+    share = sum(constrained.fits_path(path_at(constrained, rng.randrange(constrained.size))) for _ in range(n)) / n
+    error = (share * (1 - share) / n) ** 0.5 * constrained.size
+    assert abs(result.value - share * constrained.size) < 4 * (error**2 + result.standard_error**2) ** 0.5
 
 
 def test_log_macs_draws_cover_small_architectures():
-    sieve, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
-    uniform = [cost(sample_one(sieve, rng)).macs for _ in range(300)]
-    log_uniform = [cost(sample_one(sieve, rng, "log-macs")).macs for _ in range(300)]
+    constrained, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
+    uniform = [cost(sample_one(constrained, rng)).macs for _ in range(300)]
+    log_uniform = [cost(sample_one(constrained, rng, "log-macs")).macs for _ in range(300)]
     assert max(log_uniform) <= 6_000_000
     assert sum(macs < 400_000 for macs in log_uniform) > 5 * max(1, sum(macs < 400_000 for macs in uniform))
     with pytest.raises(ValueError, match=r"'uniform'.*'log-macs'.*'log'"):
-        sample_one(sieve, rng, "log")
+        sample_one(constrained, rng, "log")
 
 
-def test_histogram_counts_everything_that_fits(sieve):
-    rows = histogram(sieve, "macs", bins=7)
-    assert sum(n for _, _, n in rows) == len(feasible(sieve))
+def test_histogram_counts_everything_that_fits(constrained):
+    rows = histogram(constrained, "macs", bins=7)
+    assert sum(n for _, _, n in rows) == len(feasible(constrained))
     assert all(low < high for low, high, _ in rows)
 
 
 def test_histogram_without_exact_table_agrees_with_draws():
     """Regression: with coarse buckets 4 of 5 networks were below 4.44M MACs, where there are almost none."""
-    sieve = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(params="300k"))
-    assert isinstance(sampling.count_table(sieve, ("macs", "params")), BucketCountTable)
-    rows = histogram(sieve)
-    assert sum(n for _, _, n in rows) == pytest.approx(count(sieve).value)
-    sampled = [cost(sample_one(sieve, random.Random(seed))).macs for seed in range(1000)]
+    constrained = ConstrainedSpace(named_space("cifar-resnet-space"), Budget(params="300k"))
+    assert isinstance(sampling.count_table(constrained, ("macs", "params")), BucketCountTable)
+    rows = histogram(constrained)
+    assert sum(n for _, _, n in rows) == pytest.approx(count(constrained).value)
+    sampled = [cost(sample_one(constrained, random.Random(seed))).macs for seed in range(1000)]
     for low, high, n in rows:
-        share, sampled_share = n / count(sieve).value, sum(low <= macs < high for macs in sampled) / len(sampled)
+        share, sampled_share = n / count(constrained).value, sum(low <= macs < high for macs in sampled) / len(sampled)
         assert abs(share - sampled_share) < 4 * (2 * max(share, 0.01) / len(sampled)) ** 0.5
 
 
 def test_nearest_budget_is_feasible_and_minimal():
     space = named_space("mixed")
-    sieve = ConstrainedSpace(space, Budget(params="5.4k", macs="110k"))
-    nearest = nearest_budget(sieve)
+    constrained = ConstrainedSpace(space, Budget(params="5.4k", macs="110k"))
+    nearest = nearest_budget(constrained)
     assert next(walk(ConstrainedSpace(space, Budget(**nearest))), None) is not None
     ratios = [max(cost(a).params / 5400, cost(a).macs / 110_000) for _, a in walk(ConstrainedSpace(OVERLAPPING))]
     assert len(ratios) == 288
@@ -216,13 +220,13 @@ def test_infeasible_budget_of_a_huge_space_is_refused():
     "budget", [Budget(params="8k"), Budget(params="8k", macs="130k"), Budget(params="20k", macs="1M")]
 )
 def test_dead_choices_agree_with_a_walk(budget):
-    sieve = ConstrainedSpace(named_space("mixed"), budget)
-    dead = dead_choices(sieve)
+    constrained = ConstrainedSpace(named_space("mixed"), budget)
+    dead = dead_choices(constrained)
     assert dead
     used = set()
-    for _, architecture in walk(sieve):
-        used |= set(decisions_of(sieve.space, architecture).items())
-    options = sieve.graph.options
+    for _, architecture in walk(constrained):
+        used |= set(decisions_of(constrained.space, architecture).items())
+    options = constrained.graph.options
     used_options = {(path, options[path][index]) for path, index in used if not isinstance(options[path][index], tuple)}
     assert not used_options & {(path, option) for path, option in dead if not isinstance(option, str)}
     # every option of the three stages is either used or listed as dead
@@ -248,75 +252,75 @@ def test_non_dominated_agrees_with_brute_force():
 
 
 def test_neighbours_differ_in_one_decision_and_mutations_fit():
-    sieve, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
+    constrained, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
     for _ in range(10):
-        start = decisions_of(sieve.space, sample_one(sieve, rng))
-        for neighbour in neighbours(sieve.space, start, rng):
+        start = decisions_of(constrained.space, sample_one(constrained, rng))
+        for neighbour in neighbours(constrained.space, start, rng):
             shared = set(neighbour) & set(start)
             assert sum(neighbour[path] != start[path] for path in shared) <= 1
             assert neighbour != start
-        child = mutate(sieve, start, rng)
+        child = mutate(constrained, start, rng)
         assert child is not None
-        assert violation(sieve, child) == 0
-        assert sieve.allows(sieve.space.architecture(child))
+        assert violation(constrained, child) == 0
+        assert constrained.allows(constrained.space.architecture(child))
 
 
 def test_crossover_gives_children_inside_the_budget():
-    sieve, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
+    constrained, rng = ConstrainedSpace(named_space("mixed"), Budget(params="60k", macs="6M")), random.Random(0)
     for _ in range(10):
-        mother, father = (decisions_of(sieve.space, sample_one(sieve, rng)) for _ in range(2))
-        child = crossover(sieve, mother, father, rng)
-        assert child is None or sieve.allows(sieve.space.architecture(child))
+        mother, father = (decisions_of(constrained.space, sample_one(constrained, rng)) for _ in range(2))
+        child = crossover(constrained, mother, father, rng)
+        assert child is None or constrained.allows(constrained.space.architecture(child))
 
 
 def test_repair_ends_inside_the_budget_and_keeps_what_fits():
     space, rng = named_space("mixed"), random.Random(0)
-    sieve, everything = ConstrainedSpace(space, Budget(params="60k", macs="6M")), ConstrainedSpace(space)
+    constrained, everything = ConstrainedSpace(space, Budget(params="60k", macs="6M")), ConstrainedSpace(space)
     repaired = 0
     for _ in range(30):
         start = decisions_of(space, sample_one(everything, rng))
-        end = repair(sieve, start, rng)
+        end = repair(constrained, start, rng)
         if end is not None:
             repaired += 1
-            assert sieve.allows(space.architecture(end))
-            assert (end == start) == sieve.allows(space.architecture(start))
+            assert constrained.allows(space.architecture(end))
+            assert (end == start) == constrained.allows(space.architecture(start))
     assert repaired >= 28
 
 
 def test_walk_can_be_split_and_resumed():
-    sieve = ConstrainedSpace(OVERLAPPING, BUDGETS["joint"])
-    whole = [index for index, _ in walk(sieve)]
-    assert [index for index, _ in walk(sieve, whole[40])] == whole[40:]
-    cuts = [sieve.size * k // 7 for k in range(8)]
-    shards = [list(walk(sieve, a, b)) for a, b in itertools.pairwise(cuts)]
+    constrained = ConstrainedSpace(OVERLAPPING, BUDGETS["joint"])
+    whole = [index for index, _ in walk(constrained)]
+    assert [index for index, _ in walk(constrained, whole[40])] == whole[40:]
+    cuts = [constrained.size * k // 7 for k in range(8)]
+    shards = [list(walk(constrained, a, b)) for a, b in itertools.pairwise(cuts)]
     assert [index for shard in shards for index, _ in shard] == whole
     pools = Space((1, 8, 8), (choice(ConvPool(8), (Conv(8), Pool(2))), GlobalAverage()), 10)
     assert ConstrainedSpace(pools).size == 1
 
 
-def test_batch_costs_and_feasibility_equal_those_of_single_architectures(sieve):
+def test_batch_costs_and_feasibility_equal_those_of_single_architectures(constrained):
     import numpy as np
 
-    batch = Batch(sieve)
+    batch = GraphArrays(constrained)
     codes = batch.draw(4000, np.random.default_rng(0))
     paths = [batch.path(code) for code in codes]
-    costs = [cost(sieve.graph.architecture(path), sieve.batch_size) for path in paths]
-    assert batch.costs_of(codes).tolist() == [[getattr(one, name) for name in sieve.limited] for one in costs]
-    assert batch.fits(codes).tolist() == [sieve.budget.allows(one) for one in costs]
+    costs = [cost(constrained.graph.architecture(path), constrained.batch_size) for path in paths]
+    assert batch.costs_of(codes).tolist() == [[getattr(one, name) for name in constrained.limited] for one in costs]
+    assert batch.fits(codes).tolist() == [constrained.budget.allows(one) for one in costs]
     assert [number for number in codes[0].tolist() if number >= 0] == batch.code(paths[0])
-    drawn = Counter(index_of(sieve, sieve.graph.architecture(path)) for path in paths)
+    drawn = Counter(index_of(constrained, constrained.graph.architecture(path)) for path in paths)
     assert sum((drawn[i] - 4000 / 288) ** 2 / (4000 / 288) for i in range(288)) / 287 < 1 + 5 * (2 / 287) ** 0.5
 
 
-def test_size_count_and_samples_agree_with_brute_force(sieve):
-    indices = feasible(sieve)
+def test_size_count_and_samples_agree_with_brute_force(constrained):
+    indices = feasible(constrained)
     assert ConstrainedSpace(OVERLAPPING).size == 288
-    assert count(sieve).value == len(indices)
+    assert count(constrained).value == len(indices)
     for by in ("uniform", "log-macs"):
-        drawn = sample(sieve, 50, random.Random(0), by)
+        drawn = sample(constrained, 50, random.Random(0), by)
         assert len(drawn) == 50
-        assert {index_of(sieve, architecture) for architecture in drawn} <= set(indices)
-        assert drawn == sample(ConstrainedSpace(OVERLAPPING, sieve.budget), 50, random.Random(0), by)
+        assert {index_of(constrained, architecture) for architecture in drawn} <= set(indices)
+        assert drawn == sample(ConstrainedSpace(OVERLAPPING, constrained.budget), 50, random.Random(0), by)
     with pytest.raises(BudgetError):
         sample(ConstrainedSpace(OVERLAPPING, Budget(params=1)), 1, random.Random(0))
 
@@ -339,11 +343,11 @@ def test_narrow_band_of_a_huge_space_is_sampled(fraction):
         macs=upper.macs,
         min_macs=int(fraction * upper.macs),
     )
-    sieve = ConstrainedSpace(whole.space, budget)
-    check_feasible(sieve)
-    architectures = [next(walk(sieve))[1], *(sample_one(sieve, random.Random(seed)) for seed in range(3))]
+    constrained = ConstrainedSpace(whole.space, budget)
+    check_feasible(constrained)
+    architectures = [next(walk(constrained))[1], *(sample_one(constrained, random.Random(seed)) for seed in range(3))]
     assert all(budget.allows(cost(architecture)) for architecture in architectures)
-    result = count(sieve)
+    result = count(constrained)
     assert result.low <= result.value <= result.high
     assert result.exact or result.standard_error > 0
 

@@ -32,7 +32,7 @@ SPACE = Space(
 class ConstantLatency:
     """A latency model that predicts one microsecond for each layer and a base latency of two microseconds."""
 
-    start_ns = 2_000
+    base_latency_ns = 2_000
 
     def nanoseconds(self, layers, shape):
         return 1_000 * sum(1 for _ in leaves(layers, shape))
@@ -48,12 +48,12 @@ def all_architectures():
     return [architecture for _, architecture in walk(ConstrainedSpace(SPACE))]
 
 
-def sieve(latency_ms: float, **limits: int) -> ConstrainedSpace:
+def constrained(latency_ms: float, **limits: int) -> ConstrainedSpace:
     return ConstrainedSpace(SPACE, Budget(latency_ms=latency_ms, **limits), latency_model=ConstantLatency())
 
 
 def test_predicted_latency_does_not_depend_on_the_spelling():
-    limited = sieve(1.0)
+    limited = constrained(1.0)
     for architecture in all_architectures():
         canonical = architecture.canonical()
         assert limited.latency_ns(architecture) == limited.latency_ns(canonical) == expected_ns(architecture)
@@ -63,7 +63,7 @@ def test_predicted_latency_does_not_depend_on_the_spelling():
 def test_space_has_exactly_the_architectures_below_the_limit(limits):
     times = sorted(expected_ns(architecture) for architecture in all_architectures())
     limit_ns = times[len(times) // 3]
-    limited = sieve(limit_ns / 1e6, **limits)
+    limited = constrained(limit_ns / 1e6, **limits)
     fits = {
         a.fingerprint
         for a in all_architectures()
@@ -80,7 +80,7 @@ def test_space_has_exactly_the_architectures_below_the_limit(limits):
 
 def test_repair_reaches_the_latency_limit():
     times = sorted(expected_ns(architecture) for architecture in all_architectures())
-    limited = sieve(times[len(times) // 4] / 1e6)
+    limited = constrained(times[len(times) // 4] / 1e6)
     rng = random.Random(0)
     drawn = (complete_decisions(SPACE, {}, rng)[0] for _ in range(1000))
     outside = next(decisions for decisions in drawn if violation(limited, decisions) > 0)
@@ -96,8 +96,8 @@ def test_latency_limit_is_ignored_without_a_latency_model():
 def test_infeasible_latency_limit_names_the_nearest_feasible_one():
     fastest_ns = min(expected_ns(architecture) for architecture in all_architectures())
     with pytest.raises(BudgetError, match=rf"nearest .*latency_ms = {re.escape(f'{fastest_ns / 1e6:.4g}')};"):
-        check_feasible(sieve(0.9 * fastest_ns / 1e6))
-    check_feasible(sieve(fastest_ns / 1e6))
+        check_feasible(constrained(0.9 * fastest_ns / 1e6))
+    check_feasible(constrained(fastest_ns / 1e6))
 
 
 def test_latency_and_params_limits_that_exclude_each_other_are_refused():
@@ -105,7 +105,7 @@ def test_latency_and_params_limits_that_exclude_each_other_are_refused():
     fastest = [architecture for architecture in all_architectures() if expected_ns(architecture) == fastest_ns]
     max_params = max(architecture.cost.params for architecture in fastest)
     with pytest.raises(BudgetError, match=r"params >= .*latency_ms <= .*cheapest by params "):
-        check_feasible(sieve(fastest_ns / 1e6, min_params=max_params + 1))
+        check_feasible(constrained(fastest_ns / 1e6, min_params=max_params + 1))
 
 
 @pytest.mark.parametrize("value", [0, -1, "2", True, float("nan"), float("inf")])
@@ -115,8 +115,8 @@ def test_invalid_latency_limit_is_refused(value):
 
 
 def test_latency_that_was_not_measured_breaks_the_limit():
-    assert Budget().in_time(None)
-    assert Budget(latency_ms=2).in_time(2.0)
-    assert not Budget(latency_ms=2).in_time(2.01)
-    assert not Budget(latency_ms=2).in_time(None)
+    assert Budget().meets_latency_limit(None)
+    assert Budget(latency_ms=2).meets_latency_limit(2.0)
+    assert not Budget(latency_ms=2).meets_latency_limit(2.01)
+    assert not Budget(latency_ms=2).meets_latency_limit(None)
     assert str(Budget(params=10, latency_ms=2)) == "params <= 10 and latency_ms <= 2 as measured"

@@ -88,13 +88,13 @@ def all_architectures(space):
 def test_size_walk_and_index_agree_with_brute_force(space):
     architectures = all_architectures(space)
     assume(architectures)
-    sieve = ConstrainedSpace(space)
-    walked = dict(walk(sieve))
-    assert sieve.size == len(architectures)
+    constrained = ConstrainedSpace(space)
+    walked = dict(walk(constrained))
+    assert constrained.size == len(architectures)
     assert {architecture.fingerprint for architecture in walked.values()} == set(architectures)
     for index, architecture in walked.items():
-        assert index_of(sieve, architectures[architecture.fingerprint]) == index
-        assert architecture_at(sieve, index) == architecture
+        assert index_of(constrained, architectures[architecture.fingerprint]) == index
+        assert architecture_at(constrained, index) == architecture
         assert cost(architecture) == cost(architectures[architecture.fingerprint])
 
 

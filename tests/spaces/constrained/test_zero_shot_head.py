@@ -9,11 +9,16 @@ from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear, Pool
 from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from archsieve.spaces.constrained.graph import Graph
 from archsieve.spaces.constrained.indexing import walk
-from archsieve.spaces.constrained.zero_shot_head import largest_head, last_map, left_for_image_network, zero_shot_cost
+from archsieve.spaces.constrained.zero_shot_head import (
+    image_network_budget,
+    largest_head,
+    last_feature_map,
+    zero_shot_cost,
+)
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.parameters.task_kinds import task_name
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
-from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recorded_recipe
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
 from archsieve.spaces.search_space.space import Space
 
 SPACE = Space(
@@ -35,7 +40,7 @@ RECIPE_OPTIONS = {
 
 
 def costs(recipe: ZeroShotRecipe, architecture) -> tuple[int, int, int]:
-    head = zero_shot_cost(recipe, 0, architecture.classes, last_map(architecture))
+    head = zero_shot_cost(recipe, 0, architecture.classes, last_feature_map(architecture))
     network = architecture.cost
     return (
         network.params + head.image.params,
@@ -50,12 +55,12 @@ def test_every_network_with_its_head_is_inside_the_budget():
     all_recipes = [recipes.fill(dict(zip(RECIPE_OPTIONS, values, strict=True))) for values in combinations]
     head = largest_head(Graph(SPACE), recipes)
     architectures = [architecture for _, architecture in walk(ConstrainedSpace(SPACE))]
-    heads = [zero_shot_cost(r, 0, 10, last_map(a)) for r in all_recipes for a in architectures]
+    heads = [zero_shot_cost(r, 0, 10, last_feature_map(a)) for r in all_recipes for a in architectures]
     assert head.params == max(one.image.params for one in heads)
     assert head.macs == max(one.image.macs for one in heads)
     assert head.activations == max(one.image.activations for one in heads)
     budget = Budget(params=1_200, macs=30_000, activations=900)
-    fitting = list(walk(ConstrainedSpace(SPACE, left_for_image_network(budget, head))))
+    fitting = list(walk(ConstrainedSpace(SPACE, image_network_budget(budget, head))))
     assert 0 < len(fitting) < len(architectures)
     for (_, architecture), recipe in itertools.product(fitting, all_recipes):
         params, macs, activations = costs(recipe, architecture)
@@ -67,16 +72,16 @@ def test_every_network_with_its_head_is_inside_the_budget():
 def test_smaller_head_leaves_more_budget():
     small, large = (RecipeSpace.of(ZeroShotRecipe, k=k) for k in (2, [2, 50]))
     budget = Budget(params=2_000)
-    params = [left_for_image_network(budget, largest_head(Graph(SPACE), recipes)).params for recipes in (small, large)]
+    params = [image_network_budget(budget, largest_head(Graph(SPACE), recipes)).params for recipes in (small, large)]
     assert params == [2_000 - (10 * 2 + 2), 2_000 - (10 * 50 + 50)]
     with pytest.raises(BudgetError, match=r"budget\.params .*\b500\b.*\b550\b.*recipe\.k\b"):
-        left_for_image_network(Budget(params=500), largest_head(Graph(SPACE), large))
+        image_network_budget(Budget(params=500), largest_head(Graph(SPACE), large))
 
 
 def test_recorded_recipe_has_its_class():
     for recipe in (Recipe(lr=0.5), ZeroShotRecipe(form="conv", k=7)):
-        assert recorded_recipe(recipe.to_json()) == recipe
-        assert type(recorded_recipe(recipe.to_json())) is type(recipe)
+        assert recipe_from_json(recipe.to_json()) == recipe
+        assert type(recipe_from_json(recipe.to_json())) is type(recipe)
 
 
 def test_data_with_texts_are_a_zero_shot_task():

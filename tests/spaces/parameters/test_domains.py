@@ -34,7 +34,7 @@ def test_one_and_true_are_different_options():
         (lambda: Conv(choice(8, 0)), r"conv: width .*at least 1.*\b0$"),
     ],
 )
-def test_nonsense_is_refused(make, pattern):
+def test_invalid_domain_is_refused(make, pattern):
     with pytest.raises(ValueError, match=pattern):
         make()
 

@@ -69,12 +69,12 @@ def test_unknown_key_suggests_the_nearest():
 
 def test_lists_and_ranges_are_free_parameters():
     space = RecipeSpace.of(epochs=3, lr=Range(0.01, 1.0, log=True), dropout=[0.0, 0.3])
-    assert space.holes == {"lr": Range(0.01, 1.0, log=True), "dropout": Choice((0.0, 0.3))}
+    assert space.free_parameters == {"lr": Range(0.01, 1.0, log=True), "dropout": Choice((0.0, 0.3))}
     assert space.fill({"lr": 0.1, "dropout": 0.3}) == Recipe(epochs=3, lr=0.1, dropout=0.3)
 
 
 def test_range_of_an_integer_key_gives_integers():
-    assert RecipeSpace.of(epochs=Range(3, 12)).holes["epochs"].at(0.45) == 7
+    assert RecipeSpace.of(epochs=Range(3, 12)).free_parameters["epochs"].at(0.45) == 7
 
 
 def test_range_of_a_text_key_is_refused():

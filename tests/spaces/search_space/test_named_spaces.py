@@ -62,29 +62,31 @@ def test_published_network_is_in_its_space(name, network, constrained_spaces):
 @pytest.mark.parametrize("network", ["alexnet-2012", "alexnet-2012-merged"])
 def test_alexnet_with_removed_layers_is_in_its_space(network, remove, constrained_spaces):
     architecture = named(network, remove=remove)
-    sieve = constrained_spaces["alexnet-space"]
-    assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
+    constrained = constrained_spaces["alexnet-space"]
+    assert architecture_at(constrained, index_of(constrained, architecture)).fingerprint == architecture.fingerprint
 
 
 def test_alexnet_of_torchvision_is_in_the_space_at_its_input_shape():
-    sieve = ConstrainedSpace(named_space("alexnet-space", input_shape=(3, 224, 224)))
+    constrained = ConstrainedSpace(named_space("alexnet-space", input_shape=(3, 224, 224)))
     architecture = named("alexnet")
-    assert architecture_at(sieve, index_of(sieve, architecture)).fingerprint == architecture.fingerprint
+    assert architecture_at(constrained, index_of(constrained, architecture)).fingerprint == architecture.fingerprint
 
 
 @pytest.mark.parametrize("name", NAMED_SPACES)
 def test_index_of_inverts_architecture_at(name, constrained_spaces):
-    sieve, rng = constrained_spaces[name], random.Random(name)
-    for index in (0, sieve.size - 1, *(rng.randrange(sieve.size) for _ in range(20))):
-        assert index_of(sieve, architecture_at(sieve, index)) == index
+    constrained, rng = constrained_spaces[name], random.Random(name)
+    for index in (0, constrained.size - 1, *(rng.randrange(constrained.size) for _ in range(20))):
+        assert index_of(constrained, architecture_at(constrained, index)) == index
 
 
 def test_mixed_has_many_networks_within_the_budget_of_the_digits():
-    sieve = ConstrainedSpace(named_space("mixed", input_shape=(1, 8, 8), classes=10), Budget(params="60k", macs="6M"))
+    constrained = ConstrainedSpace(
+        named_space("mixed", input_shape=(1, 8, 8), classes=10), Budget(params="60k", macs="6M")
+    )
     rng = random.Random(0)
-    points = [architecture_at(sieve, rng.randrange(sieve.size)) for _ in range(400)]
-    assert sum(map(sieve.allows, points)) > 20
-    seen = {block.kind for _ in range(100) for block in sample_one(sieve, rng).blocks}
+    points = [architecture_at(constrained, rng.randrange(constrained.size)) for _ in range(400)]
+    assert sum(map(constrained.allows, points)) > 20
+    seen = {block.kind for _ in range(100) for block in sample_one(constrained, rng).blocks}
     assert {"conv-pool", "residual", "inception"} <= seen
 
 
@@ -101,10 +103,10 @@ def test_mixed_has_many_networks_within_the_budget_of_the_digits():
     ],
 )
 def test_mixed_keeps_at_least_4_pixels_unless_the_image_is_smaller(input_shape, side):
-    sieve = ConstrainedSpace(named_space("mixed", input_shape=input_shape))
+    constrained = ConstrainedSpace(named_space("mixed", input_shape=input_shape))
     rng = random.Random(0)
     for _ in range(20):
-        shapes = [shape for block, shape, *_ in architecture_at(sieve, rng.randrange(sieve.size)).walk()]
+        shapes = [shape for block, shape, *_ in architecture_at(constrained, rng.randrange(constrained.size)).walk()]
         assert shapes[-2][1:] == (side, side)
         assert side >= min(MIN_FINAL_SIDE, *input_shape[1:])
 

@@ -96,7 +96,7 @@ def test_name_does_not_change_the_fingerprint():
         (lambda: Space((1, 8, 8), (), 1), r"classes .*at least 2\b.* 1$"),
     ],
 )
-def test_a_space_refuses_what_it_cannot_mean(make, pattern):
+def test_invalid_space_is_refused(make, pattern):
     with pytest.raises(ValueError, match=pattern):
         make()
 
@@ -116,7 +116,7 @@ def test_a_space_refuses_what_it_cannot_mean(make, pattern):
         (of(GlobalAverage(), Conv(8)), r"no architecture: block 2 \(conv\): .*\(C, H, W\)"),
     ],
 )
-def test_a_space_with_no_point_says_why(space, pattern):
+def test_space_without_architectures_gives_the_reason(space, pattern):
     with pytest.raises(ShapeError, match=pattern):
         ConstrainedSpace(space)
 

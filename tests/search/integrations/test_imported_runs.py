@@ -11,8 +11,8 @@ from ray import tune
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.query.best import best
-from archsieve.results.query.expression_query import ask
-from archsieve.results.transfer.importer import bring_in
+from archsieve.results.query.expression_query import filter_trials
+from archsieve.results.transfer.importer import import_documents
 from archsieve.search.integrations.imported_run import UNKNOWN_SEED
 from archsieve.search.integrations.optuna_study import document_of_study
 from archsieve.search.integrations.ray_tune_results import document_of_results
@@ -46,7 +46,7 @@ def study():
         return 0.5 if width == 8 else 0.4
 
     study.optimize(objective, n_trials=4, catch=OSError)
-    study.ask({"width": optuna.distributions.IntDistribution(4, 32)})
+    study.filter_trials({"width": optuna.distributions.IntDistribution(4, 32)})
     return study
 
 
@@ -57,7 +57,7 @@ def store(tmp_path):
 
 
 def test_a_study_becomes_a_run(study, store):
-    assert bring_in(store, [document_of_study(study, dataset="digits", architecture=network)]) == ["theirs"]
+    assert import_documents(store, [document_of_study(study, dataset="digits", architecture=network)]) == ["theirs"]
     trials = store.history("theirs").trials
     states = ["completed", "stopped_early", "failed", "completed", "interrupted"]
     assert [trial.state.value for trial in trials] == states
@@ -71,15 +71,15 @@ def test_a_study_becomes_a_run(study, store):
     assert first.duration_s == pytest.approx((original.datetime_complete - original.datetime_start).total_seconds())
     assert first.started_at.timestamp() == pytest.approx(original.datetime_start.timestamp())
     assert store.curve(first.trial) == {"val_accuracy": [(step + 1, 0.1 * step + 0.3) for step in range(3)]}
-    assert [trial.number for trial in ask(store, "recipe.width = 8").trials] == [0]
+    assert [trial.number for trial in filter_trials(store, "recipe.width = 8").trials] == [0]
     assert best(store, budget=Budget(), run="theirs")[0].number == 0
 
 
 def test_a_study_can_be_imported_only_once(study, store):
     document = document_of_study(study, dataset="digits", architecture=network)
-    bring_in(store, [document])
+    import_documents(store, [document])
     with pytest.raises(ValueError, match="'theirs'"):
-        bring_in(store, [document])
+        import_documents(store, [document])
     assert len(store.runs()) == 1
 
 
@@ -88,13 +88,13 @@ def test_the_metric_must_fit_the_direction_of_the_study(store):
     study.add_trial(optuna.create_trial(value=1.5, user_attrs={"architecture": network({"width": 4}).to_json()}))
     with pytest.raises(ValueError, match=r"figure .*'val_accuracy' and minimize.*val_loss"):
         document_of_study(study, dataset="digits", name="loss")
-    bring_in(store, [document_of_study(study, dataset="digits", name="loss", figure="val_loss")])
+    import_documents(store, [document_of_study(study, dataset="digits", name="loss", figure="val_loss")])
     (trial,) = store.history("loss").trials
     assert (trial.val_loss, trial.val_accuracy) == (1.5, None)
 
 
 def test_test_accuracy_is_stored_but_selects_no_trial(study, store):
-    bring_in(store, [document_of_study(study, dataset="digits", figure="test_accuracy", architecture=network)])
+    import_documents(store, [document_of_study(study, dataset="digits", figure="test_accuracy", architecture=network)])
     assert store.history("theirs").trials[0].test_accuracy == 0.5
     assert best(store, budget=Budget(), run="theirs") == []
 
@@ -120,7 +120,7 @@ def test_a_percentage_is_an_error_and_nothing_is_written(store):
     study = optuna.create_study(direction="maximize")
     study.add_trial(optuna.create_trial(value=93.0, user_attrs={"architecture": network({"width": 4}).to_json()}))
     with pytest.raises(ValueError, match=r"val_accuracy .*\[0, 1\].*93\.0"):
-        bring_in(store, [document_of_study(study, dataset="digits", name="r")])
+        import_documents(store, [document_of_study(study, dataset="digits", name="r")])
     assert store.runs() == []
 
 
@@ -142,7 +142,7 @@ def test_a_result_grid_becomes_a_run(tune_loggers, store, tmp_path):
     results = tune.Tuner(trainable, param_space=grid, run_config=tune.RunConfig(storage_path=str(tmp_path))).fit()
     figures = {"val_accuracy": "acc", "val_loss": "loss"}
     document = document_of_results(results, name="tuned", dataset="digits", figures=figures, architecture=network)
-    bring_in(store, [document])
+    import_documents(store, [document])
     done, failed = sorted(store.history("tuned").trials, key=lambda trial: trial.recipe["width"])
     assert (done.state, done.val_accuracy, done.best_epoch, done.epochs_done) == (TrialState.COMPLETED, 0.5, 2, 3)
     assert done.started_at <= done.ended_at
@@ -169,7 +169,7 @@ def test_a_result_grid_becomes_a_run(tune_loggers, store, tmp_path):
 )
 def test_commands_on_an_imported_run(study, line, arguments, code, facts):
     with open_store("runs/archsieve.db", create=True) as store:
-        bring_in(store, [document_of_study(study, dataset="digits", architecture=network)])
+        import_documents(store, [document_of_study(study, dataset="digits", architecture=network)])
     exit_code, out, err = line(*arguments)
     assert exit_code == code
     assert [fact for fact in facts if fact not in out + err] == [], out + err

@@ -104,8 +104,8 @@ def test_the_four_folders_hold_only_subpackages():
 
 
 def test_the_table_holds_the_docstrings_of_the_subpackages():
-    told = {name: ast.get_docstring(tree(ROOT / name / "__init__.py")).splitlines()[0] for name, _ in SUBPACKAGES}
-    assert dict(SUBPACKAGES) == told
+    docstrings = {name: ast.get_docstring(tree(ROOT / name / "__init__.py")).splitlines()[0] for name, _ in SUBPACKAGES}
+    assert dict(SUBPACKAGES) == docstrings
 
 
 def test_folders_import_only_what_they_may(graph):

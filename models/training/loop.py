@@ -58,8 +58,8 @@ class TrainingTask(ABC, Generic[D, R]):
     """The task of a :class:`TrainingLoop`: a network, its data, the loss of a batch, and the validation.
 
     ``train``: the training images on the device. ``heads``: modules that are trained with the network and exist during
-    training only, by their keys in a checkpoint. ``has_validation_data`` is False if :meth:`validate` has nothing to measure:
-    its loss is then NaN, which is not a divergence.
+    training only, by their keys in a checkpoint. ``has_validation_data`` is False if :meth:`validate` has nothing to
+    measure: its loss is then NaN, which is not a divergence.
     """
 
     module: nn.Module

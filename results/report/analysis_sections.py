@@ -143,8 +143,9 @@ def proxy_section(store: StoreReader, run_id: int, history: History, budget: Bud
     text = (
         "Rank correlation of each proxy with validation accuracy, over the completed trials inside the budget "
         f"{budget}. 1 means the same order, -1 the reverse order. A value is empty if there are fewer "
-        f"than {MIN_TRIALS_FOR_CORRELATION} scores, or if all scores or all accuracies are equal. The searcher selected the trials, and their recipes "
-        f"differ. For {len(completed)} trials, a proxy that is unrelated to accuracy has a Spearman correlation of "
+        f"than {MIN_TRIALS_FOR_CORRELATION} scores, or if all scores or all accuracies are equal. "
+        "The searcher selected the trials, and their recipes differ. "
+        f"For {len(completed)} trials, a proxy that is unrelated to accuracy has a Spearman correlation of "
         f"about ±{(len(completed) - 1) ** -0.5:.2f} (one standard deviation)."
     )
     columns = ("proxy", "n", "Spearman", "Kendall")

@@ -78,12 +78,13 @@ def run_search(
     * ``recipe``: a :class:`Recipe`, or a mapping whose lists and :class:`Range` values are searched.
     * ``settings``: any other key of a search file, as in ``{"search.scheduler": "asha"}``.
     * ``plugins``: modules with own blocks, data sets or searchers, imported here and on every worker.
-    * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine for the search alone.
+    * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine.
     * ``callbacks``: called with the run's recorder whenever a trial starts, reports or ends.
 
-    Everything is written below the folder ``runs``; the database is ``runs/archsieve.db`` unless another path or URL
-    is given. Raises ``ValueError`` for settings that cannot work, before anything is trained, and
-    :class:`SearchFailedError` where no trial has a result.
+    All files are written below the folder ``runs``, the database ``archsieve.db`` too unless it is given.
+
+    Raises ``ValueError`` for settings that cannot work, before anything is trained, and :class:`SearchFailedError`
+    where no trial has a result.
     """
     tables = _tables(data, image_size, space, budget, recipe, {"trials": trials, "searcher": searcher, "seed": seed})
     made = _experiment(file, tables, settings or {}, [plugins] if isinstance(plugins, str) else plugins)

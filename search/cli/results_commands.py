@@ -156,16 +156,14 @@ def show_trial(
     architecture = architecture_or_none(record.architecture)
     if as_json:
         more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
-        more["findings"] = [vars(finding) for finding in health]
-        more |= {"lrs_found": lrs, "augmentation_cost": augmented}
+        more |= {"findings": list(map(vars, health)), "lrs_found": lrs, "augmentation_cost": augmented}
         show_json({**trial_json(record), "layers": layers, "curve": json_curve(curve), **more})
         return
-    facts = (f"{name}: {value}" for name, value in trial_json(record).items() if not isinstance(value, dict | None))
-    recipe = (f"recipe.{name}: {value}" for name, value in record.recipe.items() if value is not None)
     show(trials_table([record]))
     if architecture is not None:  # the code of its own blocks may not be here
         show(layers_table(layer_costs(architecture), cost(architecture), "layers"))
-    show(*facts, *recipe)
+    show(*(f"{name}: {value}" for name, value in trial_json(record).items() if not isinstance(value, dict | None)))
+    show(*(f"recipe.{name}: {value}" for name, value in record.recipe.items() if value is not None))
     show(*zero_shot_trial_texts(record, curve, table))
     show(*map(latency_line, measured), *(f"proxy {name}: {score}" for name, score in proxies.items()))
     show(*(f"lr found: {entry['lr']:g}, the first of {len(entry['tries'])} tried that trains" for entry in lrs))

@@ -21,6 +21,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key of the file, such as -s recipe.epochs=5."),
 ]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE", help="Import a module with own blocks, data sets or searchers."),
+]
 Name = Annotated[str | None, typer.Option(help="The name of the run. Default: the name in the search file.")]
 OutputFolder = Annotated[Path, typer.Option(help="The folder for all output of runs.")]
 Address = Annotated[str | None, typer.Option(help="The address of a Ray cluster: auto or HOST:PORT.")]
@@ -33,6 +37,7 @@ def search(
     file: SearchFilePath,
     cache: Cache = True,
     settings: Settings = None,
+    imports: Imports = None,
     name: Name = None,
     database: Database = DATABASE,
     runs: OutputFolder = Path("runs"),
@@ -51,22 +56,20 @@ def search(
     from rich.console import Console
 
     from ...results.database.run_name import check_run_name
-    from ..experiment.dry_run import notes
     from ..experiment.search_file import load_experiment, overridden_twice
     from ..runs.session import search as run_search
     from .progress import show_progress
 
     for note in overridden_twice(settings or ()):
         typer.echo(f"note: {note}", err=True)
-    experiment = load_experiment(file, [*(settings or ()), *([] if cache else ["search.cache=false"])])
+    overrides = [*(settings or ()), *([] if cache else ["search.cache=false"])]
+    experiment = load_experiment(file, overrides, plugins=imports or ())
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
     if dry_run:
         _show_forecast(experiment, run, _database(runs, database, context), address, as_json)
         return
     console = Console(stderr=True)
-    console.print(_introduction(experiment), highlight=False, markup=False)
-    for note in notes(experiment):
-        typer.echo(f"note: {note}", err=True)
+    _print_introduction(console, experiment)
     with show_progress(console, experiment.file.search.trials) as progress:
         outcome = run_search(
             experiment,
@@ -149,6 +152,14 @@ def _total(trials: str | None, before: int) -> int:
             f"--trials must be a total such as 48 or an addition such as +24, but got {trials!r}"
         ) from None
     return before + number if trials is None or trials.startswith("+") else number
+
+
+def _print_introduction(console: Any, experiment: Any) -> None:
+    from ..experiment.dry_run import notes
+
+    console.print(_introduction(experiment), highlight=False, markup=False)
+    for note in notes(experiment):
+        typer.echo(f"note: {note}", err=True)
 
 
 def _introduction(experiment: Any) -> str:

@@ -43,9 +43,7 @@ def ensemble_run(
     record = store.run(run)
     trials = query_best(store, budget=Budget.of(search_file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
-        raise ValueError(
-            f"an ensemble needs at least 2 finished trials, but run {run!r} has {len(trials)}; train more trials"
-        )
+        raise ValueError(f"an ensemble needs at least 2 finished trials, but {run!r} has {len(trials)}; train more")
     _, data = experiment_and_data(store, trials[0])  # all trials of a run have the same data
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
 
@@ -66,8 +64,7 @@ def ensemble_run(
             member["test_accuracy"] = accuracy(probabilities, labels)
         detail["test_accuracy"] = accuracy(average_probabilities(test, counts), labels)
         # a count of 0 means that the trial was a candidate but is not in the ensemble
-        member_accuracies = [member["test_accuracy"] for member in members if member["count"]]
-        detail["mean_member_test_accuracy"] = fmean(member_accuracies)
+        detail["mean_member_test_accuracy"] = fmean(one["test_accuracy"] for one in members if one["count"])
     store.add_event(record.run_id, "info", ENSEMBLE, detail)
     return detail
 

@@ -131,12 +131,7 @@ def search(
     started = time.monotonic()
     name = check_run_name(name or experiment.file.name or "run")
     database_url = parse_location(database or Path(runs) / "archsieve.db")
-    _check_folder(Path(runs) / name)
-    check_machine(Path(runs), elsewhere=address is not None)
-    # The checks come before the data are loaded, which may take long. A database that is missing is created below.
-    with suppress(NoStoreError):
-        check_free(database_url, name, experiment)
-    _check_unclaimed(Path(runs) / name, experiment.file.resources.checkpoints)
+    _check_before_loading(experiment, name, database_url, Path(runs), address)
     data, record = load(experiment)
     warm_start = experiment.file.search.warm_start
     # A new database has no earlier runs, so a search with a warm start must not create one.
@@ -274,6 +269,17 @@ class Session:
             database=self.database,
             report=report,
         )
+
+
+def _check_before_loading(
+    experiment: Experiment, name: str, database: DatabaseLocation, runs: Path, address: str | None
+) -> None:
+    """Raise for what would stop the run ``name`` later: loading the data may take long."""
+    _check_folder(runs / name)
+    check_machine(runs, elsewhere=address is not None)
+    with suppress(NoStoreError):  # a database that is missing is created later
+        check_free(database, name, experiment)
+    _check_unclaimed(runs / name, experiment.file.resources.checkpoints)
 
 
 def _check_folder(folder: Path) -> None:

@@ -87,17 +87,9 @@ def run_search(
     where no trial has a result.
     """
     tables = _tables(data, image_size, space, budget, recipe, {"trials": trials, "searcher": searcher, "seed": seed})
-    made = _experiment(file, tables, settings or {}, [plugins] if isinstance(plugins, str) else plugins)
-    outcome = search(
-        made,
-        name=name or made.file.name or _default_name(file, data),
-        database=database,
-        runs=runs,
-        address=address,
-        top=top,
-        on_change=_all_of(callbacks),
-    )
-    return _result(outcome)
+    made = _experiment(file, tables, settings or {}, plugins)
+    name, on_change = name or made.file.name or _default_name(file, data), _all_of(callbacks)
+    return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=on_change))
 
 
 def resume_search(
@@ -154,6 +146,7 @@ def _experiment(
             of_file[name] = table if name in REPLACED else {**of_file.get(name, {}), **table}
         _set_keys(of_file, settings)
 
+    plugins = [plugins] if isinstance(plugins, str) else plugins
     if file is not None:
         return load_experiment(file, plugins=plugins, change=change)
     whole: dict[str, Any] = {}

@@ -103,12 +103,36 @@ def ray_session(address: str | None) -> Iterator[None]:
     """
     if address is None:
         set_auth_token()  # before the import of ray, which reads the environment
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # 0: Ray listens on the loopback only
+    with loopback_only() if address is None else contextlib.nullcontext():
+        import ray
+
+        if ray.is_initialized():
+            yield
+            return
+        with _own_or_joined(address):
+            yield
+
+
+@contextlib.contextmanager
+def loopback_only() -> Iterator[None]:
+    """Let a Ray that starts in the block listen on the loopback interface only.
+
+    The variable is removed afterwards: a `ray start` that this process runs later would refuse other nodes.
+    """
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's switch for systems where it does not support several nodes
+    chosen = name in os.environ
+    os.environ.setdefault(name, "0")
+    try:
+        yield
+    finally:
+        if not chosen:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _own_or_joined(address: str | None) -> Iterator[None]:
     import ray
 
-    if ray.is_initialized():
-        yield
-        return
     with reap_on_exit() if address is None else contextlib.nullcontext():
         start(address)
         os.environ.pop(MARK, None)  # only Ray's processes carry the mark, not what else this process starts

@@ -33,10 +33,15 @@ class Cluster:
         token = secrets.token_hex(32)
         self.variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
         self._ip("netns", "add", self._of("switch"))
-        self._ip("-n", self._of("switch"), "link", "add", "br0", "up", "type", "bridge")
-        self.start("head", f"--head --port={PORT} --num-cpus=0 --include-dashboard=false --temp-dir={self.folder}/ray")
-        for worker in workers:
-            self.join(worker)
+        try:
+            self._ip("-n", self._of("switch"), "link", "add", "br0", "up", "type", "bridge")
+            head = f"--head --port={PORT} --num-cpus=0 --include-dashboard=false --temp-dir={self.folder}/ray"
+            self.start("head", head)
+            for worker in workers:
+                self.join(worker)
+        except BaseException:
+            self.end()
+            raise
 
     @property
     def address(self):

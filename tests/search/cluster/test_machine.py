@@ -1,5 +1,6 @@
 """A machine with too few resources is refused before anything is written, and the error has the numbers."""
 
+import os
 import re
 import resource
 import shutil
@@ -12,7 +13,7 @@ import pytest
 
 from archsieve.search.cluster import preflight
 from archsieve.search.cluster.preflight import DISK_BYTES, check_machine
-from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.cluster.ray_runtime import ResourceError, ray_session
 
 SEARCH = "[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n"
 Usage = namedtuple("Usage", "total used free")
@@ -64,3 +65,15 @@ def test_a_missing_home_folder_is_not_needed(command, tmp_path):
     code, out, err = command("search", "tiny.toml", "--dry-run", HOME="/proc/nowhere")
     assert (code, err) == (0, "")
     assert "nothing was started or written" in out
+
+
+def test_the_switch_of_a_local_ray_does_not_outlive_it(ray_running, monkeypatch):
+    """A `ray start` that the process runs later would refuse other nodes."""
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
+    with ray_session(None):
+        assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")
+    with ray_session(None):
+        assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"

@@ -81,7 +81,7 @@ def record_optuna(folder: Path, trials: int) -> float:
     study = optuna.create_study(storage=f"sqlite:///{folder}/optuna.db", sampler=sampler, direction="maximize")
 
     def record_trial(name: str) -> None:
-        trial = study.filter_trials()
+        trial = study.ask()
         for number in range(PARAMS):
             trial.suggest_float(f"p{number}", 0, 1)
         for epoch in range(1, EPOCHS + 1):

@@ -23,7 +23,8 @@ from archsieve.search.runs.session import resume
 ROOT = Path(archsieve.__file__).resolve().parent
 FILES = [path for folder in ("spaces", "models", "results", "search") for path in (ROOT / folder).rglob("*.py")]
 # Ray passes a worker's error to the driver as a pickle in the folder of the run that wrote it; Ray unpickles it, too.
-UNPICKLES = {"search/runs/tune_adapter.py"}
+# Blocks that were written in a script or a notebook go from the driver to its workers as pickled classes, by Ray.
+UNPICKLES = {"search/runs/tune_adapter.py", "search/plugins/shipping.py"}
 SECRET = "hunter2"
 
 

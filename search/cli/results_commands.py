@@ -1,5 +1,6 @@
 """Commands that query the database: results best, list, show, pareto, query, sql, compare, curve."""
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -152,24 +153,32 @@ def show_trial(
         health = findings_of(store, record.run, trial_id=record.trial).get(record.trial, [])
         lrs = lrs_found(store, record.run, record.trial)
         augmented = augmentation_cost(store, record.run, record.trial)
-        layers = store.layers(record.fingerprint)
+        recorded_layers = store.layers(record.fingerprint)
     architecture = architecture_or_none(record.architecture)
+    # the code of own blocks may not be here: the database has their layers, too, in fewer columns
+    layers = [] if architecture is None else layer_costs(architecture)
     if as_json:
         more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
         more |= {"findings": list(map(vars, health)), "lrs_found": lrs, "augmentation_cost": augmented}
-        show_json({**trial_json(record), "layers": layers, "curve": json_curve(curve), **more})
+        rows = [row.to_json() for row in layers] or recorded_layers
+        show_json({**trial_json(record), "layers": rows, "curve": json_curve(curve), **more})
         return
     show(trials_table([record]))
-    if architecture is not None:  # the code of its own blocks may not be here
-        show(layers_table(layer_costs(architecture), cost(architecture), "layers"))
+    if architecture is not None:
+        show(layers_table(layers, cost(architecture), "layers"))
     show(*(f"{name}: {value}" for name, value in trial_json(record).items() if not isinstance(value, dict | None)))
     show(*(f"recipe.{name}: {value}" for name, value in record.recipe.items() if value is not None))
     show(*zero_shot_trial_texts(record, curve, table))
     show(*map(latency_line, measured), *(f"proxy {name}: {score}" for name, score in proxies.items()))
-    show(*(f"lr found: {entry['lr']:g}, the first of {len(entry['tries'])} tried that trains" for entry in lrs))
+    show(*_training_lines(lrs, augmented), *(f"finding {finding.kind}: {finding.said}" for finding in health))
+
+
+def _training_lines(lrs: list[Any], augmented: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what a worker measured at the start of training: learning rates, and the cost of augmentation."""
+    for entry in lrs:
+        yield f"lr found: {entry['lr']:g}, the first of {len(entry['tries'])} tried that trains"
     if augmented is not None:
-        show("augmentation: {batch_ms:.3g} ms a batch of {batch_size} on {device}".format(**augmented))
-    show(*(f"finding {finding.kind}: {finding.said}" for finding in health))
+        yield "augmentation: {batch_ms:.3g} ms a batch of {batch_size} on {device}".format(**augmented)
 
 
 def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: str) -> None:
@@ -232,7 +241,7 @@ def sql(
 
     The tables are described in docs/database.md.
 
-    Example: archsieve results sql "SELECT count(*) FROM trial WHERE params < 50000"
+    Example: archsieve results sql "SELECT count(*) FROM trial"
     """
     from ...results.query.read_only_sql import run_read_only_sql
     from .tables import table

@@ -142,7 +142,7 @@ def test_the_benchmark_needs_a_gpu():
     benchmark = Path(__file__).parents[3] / "benchmarks" / "gpu.py"
     process = subprocess.run([sys.executable, str(benchmark)], capture_output=True, text=True, timeout=100)
     assert (process.returncode, process.stdout) == (4, "")
-    assert "needs a GPU" in process.stderr
+    assert "--smoke" in process.stderr
 
 
 def test_networks_too_large_for_a_gpu_are_not_proposed():

@@ -46,7 +46,7 @@ def study():
         return 0.5 if width == 8 else 0.4
 
     study.optimize(objective, n_trials=4, catch=OSError)
-    study.filter_trials({"width": optuna.distributions.IntDistribution(4, 32)})
+    study.ask({"width": optuna.distributions.IntDistribution(4, 32)})
     return study
 
 

@@ -272,7 +272,7 @@ if __name__ == "__main__":
     with av.open_results() as results:
         assert results.best(params="2k")[0] == more.best[0]
         assert len(results.query("params < 1M and recipe.lr > 0.01", run="script")) == 3
-        assert results.query("params < 1").why_none.startswith("0 of 3")
+        assert results.query("params < 1").no_match_reason.startswith("0 of 3")
         assert len(results.curves("script")) == 3 and len(results.layers()) > 3
         assert results.trial("script:0").number == 0 and results.runs[0].name == "script"
         assert set(results.pareto(["val_accuracy", "params"])) <= set(results.trials())

@@ -122,7 +122,7 @@ def test_the_check_finds_a_repeated_trial(outcome, tmp_path):
             connection.exec_driver_sql(f"UPDATE trial SET {assignments} WHERE trial_id = 2")
         broken = check_runs(store, tmp_path, deep=True)
     (repeated,) = broken
-    assert re.search("trial 2 .*trial 1 ", repeated.said)
+    assert re.search(r"trial 2 .*trial 1\b", repeated.said)
 
 
 def test_the_check_skips_the_checkpoints_of_an_active_run(outcome, tmp_path):

@@ -1,4 +1,4 @@
-# make search: the main job. make zero-shot: characters by their names. make test: the tests. make check: lint, format, types. make slow: the long tests. make docs: the site. make reference: its reference pages.
+# make search: the main job. make zero-shot: characters by their names. make test: the tests. make check: lint, format, spelling, types. make slow: the long tests. make docs: the site. make reference: its reference pages.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,6 +27,7 @@ slow: $(VENV)/installed-test
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	rm -rf build/lib build/wheel build/types # a module that was moved stays in build/lib
 	$(BIN)/pip wheel -q --no-deps --wheel-dir build/wheel .
 	$(BIN)/pip install -q --no-deps --target build/types build/wheel/*.whl

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from .models.data.registry import load_data, register_dataset
     from .models.networks.build import build
     from .models.profiling.module_block import ModuleBlock
+    from .results.database.errors import RunExistsError, StoreError
     from .results.database.records import History, Trial
     from .search.api.ask_tell import ask_tell
     from .search.api.model import Model, load_model, train
     from .search.api.results import Results, Trials, open_results
-    from .search.api.searching import SearchResult, resume_search, run_search
+    from .search.api.searching import SearchFailedError, SearchResult, resume_search, run_search
     from .search.api.spaces import cost, count, profile, sample
+    from .search.cluster.ray_runtime import ResourceError
     from .search.plugins.errors import PluginError
     from .search.searchers.base import Proposal, Searcher
     from .search.searchers.registry import register_searcher
@@ -49,12 +51,14 @@ _PUBLIC = {
     "models.data.registry": ("load_data", "register_dataset"),
     "models.networks.build": ("build",),
     "models.profiling.module_block": ("ModuleBlock",),
+    "results.database.errors": ("RunExistsError", "StoreError"),
     "results.database.records": ("History", "Trial"),
     "search.api.ask_tell": ("ask_tell",),
     "search.api.model": ("Model", "load_model", "train"),
     "search.api.results": ("Results", "Trials", "open_results"),
-    "search.api.searching": ("SearchResult", "resume_search", "run_search"),
+    "search.api.searching": ("SearchFailedError", "SearchResult", "resume_search", "run_search"),
     "search.api.spaces": ("cost", "count", "profile", "sample"),
+    "search.cluster.ray_runtime": ("ResourceError",),
     "search.plugins.errors": ("PluginError",),
     "search.searchers.base": ("Proposal", "Searcher"),
     "search.searchers.registry": ("register_searcher",),
@@ -117,14 +121,18 @@ __all__ = [
     "Recipe",
     "Request",
     "Residual",
+    "ResourceError",
     "ResponseNorm",
     "Results",
+    "RunExistsError",
+    "SearchFailedError",
     "SearchResult",
     "Searcher",
     "ShapeError",
     "Source",
     "Space",
     "Split",
+    "StoreError",
     "Trial",
     "Trials",
     "__version__",

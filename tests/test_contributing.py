@@ -23,7 +23,7 @@ def test_the_hooks_run_what_make_check_runs_and_fetch_nothing():
     hooks = {hook["id"]: hook for hook in config["repos"][0]["hooks"]}
     assert {hook["language"] for hook in hooks.values()} == {"system"}
     assert hooks["check"]["entry"] == "make check"
-    assert {hooks["ruff-check"]["entry"], hooks["ruff-format"]["entry"]} <= set(commands("check"))
+    assert {hooks[name]["entry"] for name in ("ruff-check", "ruff-format", "codespell")} <= set(commands("check"))
 
 
 def test_the_workflow_runs_the_same_script_and_pins_what_it_uses():

@@ -45,20 +45,36 @@ class Asked:
 class AskTell:
     """A searcher for an own loop: :meth:`ask` for a trial, train it, :meth:`tell` its value.
 
-    Nothing outside the budget is asked for, and nothing twice. Several trials may be out at the same time.
+    Nothing outside the budget is asked for, and nothing twice. Several trials may be out at the same time. It can be
+    pickled: a copy continues with the same trials.
     """
 
     space: ConstrainedSpace
-    searcher: Searcher
+    recipes: RecipeSpace
+    searcher: str
     seed: int
     direction: str
     _trials: list[Trial] = field(default_factory=list)
-    _values: dict[int, float] = field(default_factory=dict)  # as they were told, by the number of the trial
+    _values: dict[int, float] = field(default_factory=dict)  # as reported, by the number of the trial
+
+    def __post_init__(self) -> None:
+        self._searcher: Searcher = make_searcher(self.searcher, self.space, self.recipes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the searcher, which holds open iterators; all of its state follows from the trials."""
+        return {name: value for name, value in vars(self).items() if name not in ("_searcher", "space")} | {
+            "space": (self.space.space, self.space.budget, self.space.batch_size)
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.space = ConstrainedSpace(*state["space"])
+        self.__post_init__()
 
     def ask(self) -> Asked | None:
         """Return the next trial, or None where everything inside the budget was tried."""
         number = len(self._trials)
-        proposal = self.searcher.ask(History(tuple(self._trials)), random.Random(f"{self.seed}/{number}"))
+        proposal = self._searcher.ask(History(tuple(self._trials)), random.Random(f"{self.seed}/{number}"))
         if proposal is None:
             return None
         asked = Asked(number, random.Random(f"trial {self.seed}/{number}").getrandbits(31), proposal)
@@ -76,7 +92,7 @@ class AskTell:
                 f"tell() takes a trial of ask(), of which there are {len(self._trials)}, but got {trial!r}"
             )
         if self._trials[number].state.final:
-            raise ValueError(f"a trial is told once, but trial {number} has the value {self._values.get(number)}")
+            raise ValueError(f"a trial takes one value, but trial {number} has the value {self._values.get(number)}")
         self._trials[number] = self._ended(self._trials[number], value)
 
     @property
@@ -143,8 +159,7 @@ def ask_tell(
         raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}")
     constrained = constrained_of(space, budget)
     check_feasible(constrained)
-    recipes = _recipes(recipe)
-    return AskTell(constrained, make_searcher(searcher, constrained, recipes), seed, direction)
+    return AskTell(constrained, _recipes(recipe), searcher, seed, direction)
 
 
 def _recipes(recipe: RecipeSpace | Recipe | Mapping[str, Any] | None) -> RecipeSpace:

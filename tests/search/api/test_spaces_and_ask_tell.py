@@ -1,5 +1,7 @@
 """Spaces from Python, and the searchers in a loop of one's own."""
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -81,6 +83,17 @@ def test_the_same_seed_and_values_give_the_same_trials():
 
     assert asked(0) == asked(0)
     assert asked(0) != asked(1)
+
+
+def test_a_pickled_loop_continues_with_the_same_trials():
+    loop = av.ask_tell(SPACE, BUDGET, {"lr": av.Range(0.01, 1, log=True)}, searcher="gp", seed=2)
+    for _ in range(4):
+        trial = loop.ask()
+        loop.tell(trial, trial.recipe.lr)
+    copy = pickle.loads(pickle.dumps(loop))
+    assert copy.best == loop.best
+    first, second = loop.ask(), copy.ask()
+    assert (first.architecture, first.recipe, first.seed) == (second.architecture, second.recipe, second.seed)
 
 
 def test_values_of_any_size_keep_their_order():

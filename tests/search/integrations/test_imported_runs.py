@@ -1,8 +1,6 @@
-"""Import of finished Optuna studies and Ray Tune results, and the examples that use spaces in their loops."""
+"""Import of finished Optuna studies and Ray Tune results."""
 
 import math
-import runpy
-from pathlib import Path
 
 import optuna
 import pytest
@@ -20,8 +18,6 @@ from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
-
-EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def network(params):
@@ -174,14 +170,3 @@ def test_commands_on_an_imported_run(study, line, arguments, code, facts):
     assert exit_code == code
     assert [fact for fact in facts if fact not in out + err] == [], out + err
     assert "Traceback" not in err
-
-
-@pytest.mark.parametrize(
-    ("example", "run", "trials"), [("optuna_objective", "from-optuna", 3), ("ray_tune", "from-tune", 2)]
-)
-def test_an_example_runs(tune_loggers, example, run, trials, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    runpy.run_path(str(EXAMPLES / f"{example}.py"))["main"](trials)
-    assert "params" in capsys.readouterr().out
-    with open_store("runs/archsieve.db", read_only=True) as store:
-        assert len(store.history(run)) == trials

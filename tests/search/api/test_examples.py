@@ -1,0 +1,96 @@
+"""The examples that use `ask_tell` in other loops: they run all trials, and every network is inside the budget."""
+
+import ast
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import archsieve as av
+
+EXAMPLES = Path(av.__file__).resolve().parent / "examples"
+LOOPS = ("own_loop", "sklearn_style", "keras_tuner_style", "optuna_objective", "ray_tune")
+MAX_PARAMS, MAX_MACS = 60_000, 1_000_000  # the budget of every example
+LINE = re.compile(r"^trial (\d+): accuracy ([01]\.\d{4}), ([\d,]+) params", re.MULTILINE)
+
+
+def run_example(name, trials, folder):
+    """Run ``examples/NAME.py TRIALS`` in ``folder`` and return what it prints."""
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    environment.pop("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", None)  # users have Tune's loggers; runs of archsieve do not
+    process = subprocess.run(
+        [sys.executable, EXAMPLES / f"{name}.py", str(trials)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def imported_modules(nodes):
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_at_most_five_lines_of_a_loop_come_from_archsieve(name):
+    text = (EXAMPLES / f"{name}.py").read_text()
+    assert 1 < sum(line.endswith("  # archsieve") for line in text.splitlines()) <= 5
+    modules = [module for module in imported_modules(ast.parse(text).body) if module.startswith("archsieve")]
+    assert modules == ["archsieve"]
+
+
+@pytest.mark.parametrize("name", ["own_loop", "sklearn_style", "keras_tuner_style"])
+def test_a_loop_trains_each_trial_inside_the_budget_and_prints_the_best(name, tmp_path):
+    out = run_example(name, 2, tmp_path)
+    printed = [
+        (int(number), float(accuracy), int(params.replace(",", ""))) for number, accuracy, params in LINE.findall(out)
+    ]
+    assert [number for number, _, _ in printed] == [0, 1]
+    assert all(0 < params <= MAX_PARAMS for _, _, params in printed)
+    best = re.search(r"^best: .*accuracy ([01]\.\d{4})", out, re.MULTILINE)
+    assert float(best[1]) == max(accuracy for _, accuracy, _ in printed) > 0.1  # a tenth is a guess
+
+
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [("optuna_objective", "from-optuna"), pytest.param("ray_tune", "from-tune", marks=pytest.mark.slow)],
+)
+def test_a_loop_of_another_tool_stores_each_trial_inside_the_budget(name, run, tmp_path):
+    out = run_example(name, 3, tmp_path)
+    assert re.search(r"^3 trials; best: ", out, re.MULTILINE)
+    with av.open_results(tmp_path / "runs" / "archsieve.db") as results:
+        trials = results.trials(run)
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert all(trial.params <= MAX_PARAMS and trial.macs <= MAX_MACS for trial in trials)
+    assert len({trial.fingerprint for trial in trials}) == 3  # no network twice
+    assert all(trial.epochs_done == 3 and 0.01 <= trial.recipe["lr"] <= 0.3 for trial in trials)
+    assert len(LINE.findall(out)) == 3
+
+
+def test_the_searcher_for_tune_limits_trials_reports_values_and_ends():
+    from ray import cloudpickle
+    from ray.tune.search import ConcurrencyLimiter, Searcher
+
+    space = av.Space((1, 8, 8), [av.Conv(av.choice(8, 16, 32)), av.GlobalAverage()], classes=10)
+    loop = av.ask_tell(space, searcher="random")
+    search = runpy.run_path(str(EXAMPLES / "ray_tune.py"))["AskTellSearch"]
+    limited = ConcurrencyLimiter(search(loop, metric="val_accuracy"), max_concurrent=2)
+    first, second = limited.suggest("a"), limited.suggest("b")
+    assert first["architecture"] != second["architecture"]
+    assert av.Architecture.from_json(first["architecture"]).cost.params < 1_000
+    assert limited.suggest("c") is None
+    limited.on_trial_complete("a", {"val_accuracy": 0.5})
+    limited.on_trial_complete("b", {"val_accuracy": 0.9}, error=True)
+    assert loop.best[1] == 0.5
+    assert cloudpickle.dumps(limited)  # a Tuner pickles its searcher
+    assert [limited.suggest("d") == Searcher.FINISHED, limited.suggest("e")] == [False, Searcher.FINISHED]

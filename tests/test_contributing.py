@@ -66,12 +66,19 @@ def files_with(test, texts):
     return [path for path, text in texts.items() if f"\ndef {name}(" in text and file in ("", path)]
 
 
-def test_every_mistake_has_one_existing_test():
-    folder = ROOT / "tests"
+def test_every_tested_claim_has_one_existing_test():
+    folder, page = ROOT / "tests", (ROOT / "docs/contributing/tested_claims.md").read_text()
     texts = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("test_*.py")}
-    named = set(re.findall(r"`((?:\S+::)?test_\w+)`", (ROOT / "docs/mistakes.md").read_text()))
+    named = set(re.findall(r"`((?:\S+::)?test_\w+)`", page))
     assert named
     assert {test: files for test in named if len(files := files_with(test, texts)) != 1} == {}
+    # no name escapes the check above, for example one without backticks or cut short by an ellipsis
+    assert set(re.findall(r"\btest_\w+\b(?!\.py)", page)) == {test.rpartition("::")[2] for test in named}
+    assert [path for path in re.findall(r"`([\w/]+/test_\w+\.py)`", page) if not exists_in_tests(path)] == []
     assert files_with("a/test_x.py::test_y", {"a/test_x.py": "\ndef test_y(", "test_x.py": "\ndef test_y("}) == [
         "a/test_x.py"
     ]
+
+
+def exists_in_tests(path):
+    return (ROOT / "tests" / path.removeprefix("tests/")).is_file()

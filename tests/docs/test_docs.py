@@ -43,7 +43,8 @@ NOT_HERE = {
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
     r"archsieve search examples/glyphs.toml": "a quarter of an hour; test_zero_shot_search.py has a smaller one",
     r"from archsieve.search.integrations.ray_tune_results": "needs a run of the reader's; see test_imported_runs.py",
-    r"ARCHSIEVE_ENABLE_FAULTS|archsieve resume broken": "it kills its process; test_faults_slow.py does so",
+    r'import archsieve as av\n\nresult = av.run_search\(\n    "search.toml"': "needs a cluster; see test_cluster.py",
+    r"ARCHSIEVE_ENABLE_FAULTS|archsieve resume (broken|night)": "needs a killed process; test_faults_slow.py has some",
 }
 # Whole pages whose scripts need several machines, SLURM or Kubernetes; that bash can read them is checked.
 SEVERAL_MACHINES = {"clusters.md": "test_cluster.py has a head and two workers in namespaces of their own"}

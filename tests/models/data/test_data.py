@@ -184,7 +184,7 @@ def test_a_broken_idx_file_is_named(tmp_path: Path, broken: bytes, zipped: bool)
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "cifar100", "svhn"])
-def test_an_absent_set_is_one_error_with_path_and_cure(tmp_path: Path, name: str) -> None:
+def test_a_missing_data_set_is_one_error_with_path_and_fix(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"nowhere(?s:.)*set path(?s:.)*download = true"):
         load_data(name, path=tmp_path / "nowhere")
     assert not list(tmp_path.iterdir())

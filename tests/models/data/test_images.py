@@ -198,7 +198,7 @@ def test_a_folder_next_to_train_must_be_a_split(image_folder: Writer) -> None:
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
-def test_a_picture_that_was_trained_on_is_measured_by_nothing(image_folder: Writer, part: str) -> None:
+def test_splits_must_not_share_images(image_folder: Writer, part: str) -> None:
     root = image_folder(within="train")
     image_folder(within=part)
     for k in range(4):
@@ -215,7 +215,7 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         decode(tmp_path / "huge.png", 4)
 
 
-def test_of_an_animation_the_first_picture_counts(tmp_path: Path) -> None:
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path) -> None:
     frames = [Image.new("L", (6, 6), value) for value in (10, 200, 250)]
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
     assert decode(tmp_path / "film.gif", 4).unique().tolist() == [10]

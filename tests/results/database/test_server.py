@@ -23,7 +23,10 @@ def database(empty_database):
 
 
 def test_writes_wait_while_the_server_restarts(store, new_run, propose, postgresql, caplog):
-    """Row 15 of docs/faults.md: writes are delayed, none is lost or duplicated, and one warning is logged."""
+    """Writes are delayed, none is lost or duplicated, and one warning is logged.
+
+    Row 15 of docs/contributing/tested_claims.md.
+    """
     trial = propose(new_run()).trial
     store.start(trial)
     store.record_epoch(trial, 1, {"val_loss": 1.0})
@@ -138,7 +141,10 @@ with open_store(sys.argv[1]) as store:
 
 
 def test_one_of_four_drivers_acquires_the_run(store, new_run, database):
-    """Row 16 of docs/faults.md: the first process drives the run, and the errors of the others name it."""
+    """The first process drives the run, and the errors of the others name it.
+
+    Row 16 of docs/contributing/tested_claims.md.
+    """
     run_id = new_run()
     store.finish_run(run_id, "stopped")
     with contextlib.ExitStack() as stack:

@@ -164,7 +164,10 @@ with open_store(path) as store:
 
 
 def test_eight_processes_lose_nothing(database, store, new_run):
-    """Rows 16 and 17 of docs/faults.md: all processes write into one run, and read before they write."""
+    """All processes write into one run, and read before they write.
+
+    Rows 16 and 17 of docs/contributing/tested_claims.md.
+    """
     run_id = new_run()
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(database), str(worker)]) for worker in range(8)]
     assert [writer.wait(240) for writer in writers] == [0] * 8

@@ -170,7 +170,7 @@ def test_results_are_sorted_with_a_fixed_order_of_ties_and_top_returns_the_first
     assert first.matching == len(trials)
 
 
-def test_test_accuracy_neither_selects_nor_sorts_but_one_may_ask_what_was_measured(store, new_run, complete):
+def test_test_accuracy_neither_selects_nor_sorts(store, new_run, complete):
     trial = complete(new_run(), "f0", 0.9)
     for expression in ("test_accuracy > 0.9", "params > 1 or not 0.9 < test_accuracy", "test_accuracy in (0.5, 0.6)"):
         with pytest.raises(QueryError, match=r"test_accuracy.*val_accuracy"):
@@ -221,7 +221,7 @@ def test_test_accuracy_neither_selects_nor_sorts_but_one_may_ask_what_was_measur
         ("params = 1 or " * 800, "p", "at most 2,000"),
     ],
 )
-def test_a_mistake_is_pointed_at(store, new_run, complete, expression, marked, fact):
+def test_an_error_in_an_expression_is_marked(store, new_run, complete, expression, marked, fact):
     complete(new_run(), "f0", 0.9)
     with pytest.raises(QueryError, match="\n") as error:
         filter_trials(store, expression)

@@ -61,7 +61,7 @@ def test_statements_that_read_return_rows(filled):
         ("", "''"),
     ],
 )
-def test_what_it_refuses(filled, statement, fact):
+def test_sqlite_refuses_statements_that_write(filled, statement, fact):
     before = content(filled)
     with pytest.raises(RefusedError, match=r"only reads|1,000,000 bytes") as error:
         run_read_only_sql(filled, statement)

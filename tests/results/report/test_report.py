@@ -126,7 +126,7 @@ def test_a_run_with_results(read, new_run, complete, store):
     assert "7 completed, 1 failed" in page.text
 
 
-def test_figures_that_are_no_numbers_do_not_stop_the_report(read, new_run, complete, propose, store):
+def test_values_that_are_not_finite_do_not_stop_the_report(read, new_run, complete, propose, store):
     """One trial is complete, one diverged and failed, and one completed with a loss that is not finite."""
     run_id = new_run()
     complete(run_id, "f0", 0.9)

@@ -170,7 +170,7 @@ def test_a_column_that_can_be_null_can_be_missing(store, run, other, tmp_path, t
 
 
 @sqlite_only
-def test_a_run_arrives_once(store, run, other, tmp_path):
+def test_a_run_is_imported_once(store, run, other, tmp_path):
     path = tmp_path / "a.json"
     export_runs(store, path)
     with pytest.raises(ValueError, match=r"'another'.*already.*'digits'"):
@@ -215,9 +215,7 @@ def change_cell(path, table, column, value):
         ("metric", "trial_id", 99, "'digits'.*nothing was written"),
     ],
 )
-def test_what_contradicts_itself_is_refused_and_nothing_written(
-    store, run, other, tmp_path, table, column, value, pattern
-):
+def test_contradictory_rows_are_refused(store, run, other, tmp_path, table, column, value, pattern):
     path = tmp_path / "a.json"
     export_runs(store, path)
     change_cell(path, table, column, value)
@@ -245,7 +243,7 @@ def test_what_contradicts_itself_is_refused_and_nothing_written(
         ("a.xlsx", b"", "unknown kind of file '.xlsx'"),
     ],
 )
-def test_what_is_no_export(tmp_path, name, content, pattern):
+def test_a_file_that_is_not_an_export_is_an_error(tmp_path, name, content, pattern):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=pattern):
         read_runs(tmp_path / name)

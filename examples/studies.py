@@ -16,29 +16,24 @@ from statistics import fmean, stdev
 import torch
 from scipy.stats import t
 
-from archsieve.models.data.registry import load_data
-from archsieve.models.networks.build import build
+import archsieve as av
 from archsieve.models.training.epoch import Diverged
 from archsieve.models.training.trainer import fit
-from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.architectures.cost import cost
-from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Linear, Pool, Residual
 from archsieve.spaces.parameters.lookup import look_up
-from archsieve.spaces.recipes.recipe import Recipe
 
-DATA = load_data("digits")
-RECIPE = Recipe(epochs=15, batch_size=64, lr=0.05)
-
-
-def network(*blocks: object) -> Architecture:
-    return Architecture(DATA.input_shape, blocks, DATA.n_classes)  # type: ignore[arg-type]
+DATA = av.load_data("digits")
+RECIPE = av.Recipe(epochs=15, batch_size=64, lr=0.05)
 
 
-def train(architecture: Architecture, seeds: range, recipe: Recipe = RECIPE) -> dict[str, list[float]]:
+def network(*blocks: object) -> av.Architecture:
+    return av.Architecture(DATA.input_shape, blocks, DATA.n_classes)  # type: ignore[arg-type]
+
+
+def train(architecture: av.Architecture, seeds: range, recipe: av.Recipe = RECIPE) -> dict[str, list[float]]:
     """Train once per seed, and return the training and validation errors of the last epoch in percent."""
     errors: dict[str, list[float]] = {"training": [], "validation": []}
     for seed in seeds:
-        last = fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1]
+        last = fit(av.build(architecture, seed=seed), DATA, recipe, seed=seed)[-1]
         errors["training"].append(100 * (1 - last.train_accuracy))
         errors["validation"].append(100 * (1 - last.val_accuracy))
     return errors
@@ -62,13 +57,15 @@ def depth(seeds: range) -> None:
 
     def rows() -> Iterator[Sequence[object]]:
         for name, (convs, dense) in removals.items():
-            convs_left = (Conv(16, norm=False),) * (2 - convs)
-            architecture = network(Conv(4, stride=2, norm=False), *convs_left, Pool(2), *(Linear(48),) * (2 - dense))
+            convs_left = (av.Conv(16, norm=False),) * (2 - convs)
+            architecture = network(
+                av.Conv(4, stride=2, norm=False), *convs_left, av.Pool(2), *(av.Linear(48),) * (2 - dense)
+            )
             errors_of = train(architecture, seeds)
             errors[convs, dense] = fmean(errors_of["validation"])
             drop = errors[convs, dense] - errors[0, 0]
             parts = errors[convs, 0] + errors[0, dense] - 2 * errors[0, 0] if convs and dense else None
-            yield (name, f"{cost(architecture).params:,}", spread(errors_of["validation"]), f"{drop:+.2f}",
+            yield (name, f"{av.cost(architecture).params:,}", spread(errors_of["validation"]), f"{drop:+.2f}",
                    "" if parts is None else f"{parts:+.2f}")  # fmt: skip
 
     columns = ("removed", "params", "validation error, %", "drop, points", "sum of the drops of its parts")
@@ -77,14 +74,16 @@ def depth(seeds: range) -> None:
 
 def residual(seeds: range) -> None:
     """Compare depth with and without shortcuts at equal parameters; plain is residual without shortcut (He 2015)."""
-    recipe = Recipe(epochs=12, batch_size=64, lr=0.05)
+    recipe = av.Recipe(epochs=12, batch_size=64, lr=0.05)
 
     def rows() -> Iterator[Sequence[object]]:
         for blocks in (3, 30):
             for shortcut in ("none", "A"):
-                architecture = network(Conv(12), Pool(2), *(Residual(12, shortcut=shortcut),) * blocks, GlobalAverage())
+                architecture = network(
+                    av.Conv(12), av.Pool(2), *(av.Residual(12, shortcut=shortcut),) * blocks, av.GlobalAverage()
+                )
                 errors_of = train(architecture, seeds, recipe)
-                kind, params = "plain" if shortcut == "none" else "residual", cost(architecture).params
+                kind, params = "plain" if shortcut == "none" else "residual", av.cost(architecture).params
                 yield (
                     kind,
                     2 * blocks + 2,
@@ -99,13 +98,15 @@ def residual(seeds: range) -> None:
 
 def inception(seeds: range) -> None:
     """Compare GoogLeNet's inception modules of the same width with and without 1x1 reductions."""
-    recipe = Recipe(epochs=30, batch_size=64, lr=0.1, label_smoothing=0.1, augmentation="shift")
+    recipe = av.Recipe(epochs=30, batch_size=64, lr=0.1, label_smoothing=0.1, augmentation="shift")
     errors: dict[bool, list[float]] = {}
 
     def rows() -> Iterator[Sequence[object]]:
         for reduce in (True, False):
-            architecture = network(Conv(16), Pool(2), *(Inception(width=32, reduce=reduce),) * 3, GlobalAverage())
-            errors[reduce], network_cost = train(architecture, seeds, recipe)["validation"], cost(architecture)
+            architecture = network(
+                av.Conv(16), av.Pool(2), *(av.Inception(width=32, reduce=reduce),) * 3, av.GlobalAverage()
+            )
+            errors[reduce], network_cost = train(architecture, seeds, recipe)["validation"], av.cost(architecture)
             params, macs = f"{network_cost.params:,}", f"{network_cost.macs:,}"
             yield "with" if reduce else "without", params, macs, spread(errors[reduce])
 
@@ -122,13 +123,13 @@ def search(seeds: range) -> None:
     lr covers six decades. The grid has three points on each axis, one in each third. Each seed shifts them randomly
     within their thirds, so that the result does not depend on our choice of the points.
     """
-    architecture, thirds = network(Conv(8), Pool(2), Conv(12), GlobalAverage()), range(3)
+    architecture, thirds = network(av.Conv(8), av.Pool(2), av.Conv(12), av.GlobalAverage()), range(3)
 
     def error(point: Sequence[float], seed: int) -> float:
         lr, decay, smoothing = 10 ** (6 * point[0] - 5), 10 ** (3 * point[1] - 8), 0.02 * point[2]
-        recipe = Recipe(epochs=3, batch_size=64, lr=lr, weight_decay=decay, label_smoothing=smoothing)
+        recipe = av.Recipe(epochs=3, batch_size=64, lr=lr, weight_decay=decay, label_smoothing=smoothing)
         try:
-            return 100 * (1 - fit(build(architecture, seed=seed), DATA, recipe, seed=seed)[-1].val_accuracy)
+            return 100 * (1 - fit(av.build(architecture, seed=seed), DATA, recipe, seed=seed)[-1].val_accuracy)
         except Diverged:
             return 100.0  # a diverged trial is as bad as possible
 

@@ -35,7 +35,7 @@ def filters(context: DiagnosticContext) -> Finding:
     noisy = (smoothness(weights) < MIN_SMOOTHNESS).nonzero().flatten().tolist()
     figures = {
         **{"filters": len(flat), "alike": len(pairs), "noisy": len(noisy)},
-        **{"alike_pairs": pairs, "noisy_filters": noisy, "picture": as_png(weights)},
+        **{"alike_pairs": pairs, "noisy_filters": noisy, "image": as_png(weights)},
     }
     mean = float(cosines.abs().mean()) if len(cosines) else 0.0
     evidence = (

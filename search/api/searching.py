@@ -19,7 +19,7 @@ from ..runs.session import RUNS, Outcome, resume, search
 from .results import Trials
 
 Callback = Callable[[Recorder], None]
-FOLDER_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes can still be told apart
+FOLDER_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes stay recognisable
 
 
 class SearchFailedError(RuntimeError):

@@ -26,7 +26,7 @@ Network = Architecture | Trial | str
 def count(space: Space | ConstrainedSpace | str, budget: Budget | None = None) -> sampling.Count:
     """Count the architectures of ``space`` inside ``budget``; ``int(...)`` of the result is the number.
 
-    ``space`` may be the name of a space, such as "mixed". The count is exact where the costs can be told apart in a
+    ``space`` may be the name of a space, such as "mixed". The count is exact where all costs fit into a
     table. Otherwise it is an estimate with certain bounds ``low`` and ``high`` and a ``standard_error``.
     """
     return sampling.count(constrained_of(space, budget))

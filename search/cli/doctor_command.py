@@ -124,7 +124,7 @@ def _write_filters(results: list[Any], path: Path) -> None:
 
     from ...results.database.atomic_file import atomic_write
 
-    images = [finding.figures["picture"] for finding in results if "picture" in finding.figures]
+    images = [finding.figures["image"] for finding in results if "image" in finding.figures]
     if not images:
         raise ValueError(
             f"--filters needs the check filters, but it did not run; leave out --check or add --check filters, "
@@ -136,4 +136,4 @@ def _write_filters(results: list[Any], path: Path) -> None:
 
 def _without_image(figures: dict[str, Any]) -> dict[str, Any]:
     """Drop the image: base64 text would fill the JSON output, and --filters writes it to a file."""
-    return {name: value for name, value in figures.items() if name != "picture"}
+    return {name: value for name, value in figures.items() if name != "image"}

@@ -106,8 +106,8 @@ def _check_found(name: str, folders: Sequence[Path]) -> None:
     top = name.partition(".")[0]
     spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
     if spec is None:
-        beside = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("[!_]*.py")}
-        near = unknown("module", name, beside) if beside else f"unknown module {name!r}"
+        neighbours = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("[!_]*.py")}
+        near = unknown("module", name, neighbours) if neighbours else f"unknown module {name!r}"
         raise PluginError(
             f"plugins.modules: {near}; looked on the import path and in {', '.join(sorted(set(map(str, folders))))}"
         )
@@ -168,7 +168,7 @@ class _explained:  # noqa: N801 - used as a function
             place = f" at {error.filename}:{error.lineno}"
         sys.modules.pop(self.module, None)
         raise PluginError(
-            f"{self.key}: importing {self.module} raised {type(error).__name__}: {error}{place}; mend it and try again"
+            f"{self.key}: importing {self.module} raised {type(error).__name__}: {error}{place}; correct it and try again"
         ) from error
 
 

@@ -47,12 +47,16 @@ def run_trials(
     trainable: type | None = None,
     at_end: Callable[[Recorder], None] = lambda recorder: None,
 ) -> Recorder:
-    """Train what the searcher proposes until the trials are used up or nothing new is left; return the recorder.
+    """Train the proposals of the searcher until all trials are used or nothing new is left; return the recorder.
 
-    ``data`` is what the experiment's task has for trials, handed to each worker once. ``folder`` is the run's own:
-    Tune's scratch files lie there while it runs, and the log stays. The run is closed in the store whatever happens.
-    ``trainable`` stands in for :class:`~archsieve.search.trials.trainable.NetworkTrial` and takes what it takes.
-    ``at_end`` is called when all trials have ended, while Ray is still there.
+    Args:
+        data: the data of the experiment's task for trials; each worker gets them once.
+        run_id: the run in ``store``, which is closed there even if an exception ends this function.
+        folder: the folder of the run, for its log and, during the run, Tune's scratch files.
+        address: a Ray cluster; None starts Ray on this machine.
+        on_change: called whenever a trial starts, reports or ends.
+        trainable: replaces ``NetworkTrial`` in tests; it takes the same arguments.
+        at_end: called after the last trial, while Ray still runs.
     """
     search, control = experiment.file.search, RunControl(store, run_id)
     files = checkpoints_of(folder, experiment.file.resources.checkpoints), Spool(folder / "spool")

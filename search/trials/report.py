@@ -111,8 +111,8 @@ class TrialReport:
     def to_tune(self) -> dict[str, Any]:
         """The result of a Tune trainable: what Tune's schedulers read, and the report as one string.
 
-        One string, because Tune flattens and copies whatever structure it finds in a result. A failed trial has an
-        accuracy of zero and no epoch: Tune demands its metric of every result.
+        One string, because Tune flattens and copies every structure in a result. A failed trial has the accuracy
+        zero and no epoch: Tune requires its metric in every result.
         """
         metrics: dict[str, Any] = {"val_accuracy": 0.0}
         if self.epochs and self.failure is None:

@@ -66,10 +66,11 @@ def furnish(folder: Path) -> None:
     shutil.copy(ROOT / "docs" / "digits.parquet", folder / "docs")
     rng = np.random.default_rng(0)
     for name in ("cat", "dog", "owl"):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for number in range(12):
-            pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / "pictures" / name / f"{number}.png")
+        for images in (folder / "photos" / name, folder / "pictures" / name):
+            images.mkdir(parents=True)
+            for number in range(12):
+                pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(images / f"{number}.png")
         (folder / "articles").mkdir(exist_ok=True)
         (folder / "articles" / f"{name}.txt").write_text(f"a {name} is an animal")
 

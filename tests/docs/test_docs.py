@@ -1,6 +1,6 @@
 """Every block of the README and the documentation is run, or stands in a short list with the reason why not.
 
-``ARCHSIEVE_WRITE_DOCS=1 pytest tests/docs/test_docs.py`` writes the outputs on the pages anew.
+``ARCHSIEVE_WRITE_DOCS=1 pytest tests/docs/test_docs.py`` writes the outputs on the pages again.
 """
 
 import os
@@ -34,7 +34,7 @@ from .pages import (
 SLOW = re.compile(r"archsieve (search|train|ensemble|export|doctor|resume|report first)\b")
 # Python that trains is slow as well, but for the pages that a reader comes to first.
 TRAINS = re.compile(r"\bsearch\(|\bretrain_trial\(|\bav\.(run_search|resume_search|train)\(")
-SEARCHED = ("python.md", "use_a_network.md", "zero_shot.md")
+SEARCHED = ("README.md", "python.md", "use_a_network.md", "zero_shot.md")
 # Commands, and beginnings of Python blocks, that are not run here, and why; the spelling of commands is checked.
 NOT_HERE = {
     r"pip install": "it would change the environment that runs the tests",
@@ -121,8 +121,8 @@ def typed(block: Fenced, page: Path, shell: Shell, *, slow: bool) -> None:
 
 def shown(block: Fenced, shell: Shell) -> str:
     """The block with what its commands print."""
-    told = [(line, shell.run(line)[1]) for line in block.commands]
-    parts = [f"$ {line}\n{said}\n" if said else f"$ {line}\n" for line, said in told]
+    outputs = [(line, shell.run(line)[1]) for line in block.commands]
+    parts = [f"$ {line}\n{output}\n" if output else f"$ {line}\n" for line, output in outputs]
     return "\n".join(parts).replace("\n\n$ export", "\n$ export")
 
 

@@ -23,7 +23,7 @@ def reference():
 @pytest.mark.parametrize("name", ["commands.md", "search_file.md"])
 def test_the_page_is_what_is_generated(name):
     pages = reference()
-    assert (pages.FOLDER / name).read_text() == pages.PAGES[name](), "write it anew: make reference"
+    assert (pages.FOLDER / name).read_text() == pages.PAGES[name](), "run make reference"
 
 
 def test_every_generated_page_is_committed_and_no_other():

@@ -74,7 +74,7 @@ def test_copies_match_the_state_of_optimizers_and_averages(recipe, expected):
     """Compare the maximum over the space's recipes with the state that a fit has in memory."""
     recipes = RecipeSpace.of(epochs=1, batch_size=64, momentum=0.9, **recipe)
     assert copies(recipes) == expected
-    worst = recipes.fill({name: hole.options[-1] for name, hole in recipes.free_parameters.items()})
+    worst = recipes.fill({name: choice.options[-1] for name, choice in recipes.free_parameters.items()})
     network = build(named("plain20-cifar", input_shape=(1, 8, 8)), seed=0)
     fit = Fit(network, load_data("digits", limit=200), worst, seed=0)
     fit.step()

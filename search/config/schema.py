@@ -246,7 +246,7 @@ class PluginsSection(Section):
     """``[plugins]``: modules with own blocks, data sets and searchers."""
 
     modules: list[str] = Field(default=[], description="modules to import here and on every worker")
-    recorded: dict[str, PluginRecord] = Field(default={}, description="written by a run; not for search files")
+    recorded: dict[str, PluginRecord] = {}  # written by a run; not described, because no search file needs it
 
 
 class SearchFile(Section):

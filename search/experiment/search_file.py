@@ -30,9 +30,9 @@ def load_experiment(
     """Return the checked experiment of the search file at ``path``.
 
     ``change`` may edit the tables of the file. Then ``overrides`` such as ``recipe.epochs=5`` replace keys; a later
-    one replaces an earlier one. The modules ``plugins`` are loaded in addition to those that the file names; both are looked
-    for in the file's folder too. Raises :class:`SearchFileError` with the line of the file, or the override, that is
-    wrong.
+    one replaces an earlier one. The modules ``plugins`` are loaded in addition to those that the file names;
+    both are looked for in the file's folder too. Raises :class:`SearchFileError` with the line of the file, or the
+    override, that is wrong.
     """
     path = Path(path)
     text = _read(path)

@@ -168,7 +168,8 @@ class _explained:  # noqa: N801 - used as a function
             place = f" at {error.filename}:{error.lineno}"
         sys.modules.pop(self.module, None)
         raise PluginError(
-            f"{self.key}: importing {self.module} raised {type(error).__name__}: {error}{place}; correct it and try again"
+            f"{self.key}: importing {self.module} raised {type(error).__name__}: {error}{place}; "
+            "correct it and try again"
         ) from error
 
 

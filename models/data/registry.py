@@ -60,7 +60,9 @@ def register_dataset(
         raise ValueError(f"data set {name!r} must have at least 2 classes, but got {classes!r}")
 
     def register(load: Loader) -> Loader:
-        other = DATASETS.get(name) or (load if name in DATASETS_WITH_TEXTS else None)
+        if name in DATASETS_WITH_TEXTS:
+            raise ValueError(f"the name of a data set must be unique, but {name!r} is one with texts; choose another")
+        other = DATASETS.get(name)
         if other is not None and (other.__module__, other.__qualname__) != (load.__module__, load.__qualname__):
             raise ValueError(
                 f"the name of a data set must be unique, but {name!r} is registered by {other.__module__}."

@@ -54,7 +54,7 @@ def _module(block: ModuleBlock, shape: Shape) -> "nn.Module":
 
     module = block.module(shape)
     if not isinstance(module, nn.Module):
-        raise TypeError(
+        raise ValueError(
             f"module() of block {block.kind!r} must return a torch.nn.Module, but returned {type(module).__name__}"
         )
     return module

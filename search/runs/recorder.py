@@ -156,8 +156,9 @@ class Recorder:
         network_cost = cost(architecture, self.searcher.constrained.batch_size)
         # The budget is a hard limit for every searcher, also for one that a user has written.
         if not self.searcher.constrained.allows(architecture):
-            raise AssertionError(
-                f"the searcher proposed {architecture}, which violates {self.searcher.constrained.budget}"
+            raise ValueError(
+                f"a searcher must propose architectures inside the budget {self.searcher.constrained.budget}, but "
+                f"proposed {architecture}; correct its ask()"
             )
         fault("before_insert")
         trial = self.store.propose(

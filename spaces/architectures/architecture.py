@@ -13,6 +13,7 @@ from ..blocks.base import Block, Shape, ShapeError
 from ..blocks.cost import FLOAT_BYTES, Cost, sum_costs
 from ..blocks.layers import Flatten, Layer
 from ..blocks.standard import Linear, block_from_json
+from ..parameters.domains import Choice
 
 
 class Lowered(NamedTuple):
@@ -43,7 +44,7 @@ def lower(block: Block, shape: Shape) -> Lowered:
     costs = []
     parts = block.expand(shape)
     if not isinstance(parts, tuple) or not all(isinstance(part, Block) for part in parts):
-        raise TypeError(f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}")
+        raise ValueError(f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}")
     for part in parts:
         if isinstance(part, Layer):
             layers.append(part)
@@ -80,7 +81,12 @@ class Architecture:
             if Block not in kind.__mro__:  # issubclass is slow, because Block is an abstract base class
                 wrong = next(block for block in self.blocks if type(block) is kind)
                 raise ValueError(f"blocks must be blocks without choices, but got {wrong!r}; put choices into a Space")
-        _ = self.cost  # raises ShapeError if a block cannot take its input
+        try:
+            _ = self.cost  # raises ShapeError if a block cannot take its input
+        except TypeError:
+            if template := next((block for block in self.blocks if _has_choice(block)), None):
+                raise ValueError(f"an architecture has no choices, but got {template!r}; use them in a Space") from None
+            raise
 
     def walk(self) -> Iterator[PlacedBlock]:
         """Yield each block and then the head, with shapes, layers and costs."""
@@ -153,6 +159,11 @@ class Architecture:
         """Return one line: each block with its fields that are not defaults; equal neighbours are counted."""
         runs = [(text, len(list(run))) for text, run in groupby(map(describe, self.blocks))]
         return " > ".join(text if times == 1 else f"{times} x {text}" for text, times in runs) or "linear"
+
+
+def _has_choice(block: Block) -> bool:
+    """Return whether a field of ``block`` holds a choice instead of a value."""
+    return any(isinstance(value, Choice) for value in vars(block).values())
 
 
 @lru_cache(maxsize=1024)

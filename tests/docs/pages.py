@@ -1,6 +1,7 @@
 """Pages: the fenced blocks of the documentation, and the folder and shell in which they are run."""
 
 import gc
+import importlib
 import os
 import re
 import shlex
@@ -34,6 +35,8 @@ TABLE_COLUMNS = ("text", "yaml")  # what is printed, and what only others read
 # A page that asks of a run before it has searched asks of the published one.
 ASKS = re.compile(r"archsieve (results|status|report|train|ensemble|export|resume|db|doctor \d)")
 PUBLISHED = "docs/digits.parquet"
+# The first line of a block that a reader saves as a file, such as "# my_blocks.py".
+SAVED_AS = re.compile(r"# (\w+\.(?:py|toml))\n")
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -59,6 +62,15 @@ def fenced(text: str) -> list[Fenced]:
     return [Fenced(found["kind"], found["body"], *found.span("body")) for found in FENCE.finditer(text)]
 
 
+def save(block: Fenced) -> bool:
+    """Write a block that begins with the name of a file into the working folder; return whether it does."""
+    name = SAVED_AS.match(block.body)
+    if name:
+        Path(name[1]).write_text(block.body, encoding="utf-8")
+        importlib.invalidate_caches()  # the next block may import it
+    return name is not None
+
+
 def furnish(folder: Path) -> None:
     """What the pages take for granted: the examples, the published run, a folder of pictures and their texts."""
     shutil.copytree(ROOT / "examples", folder / "examples")
@@ -80,7 +92,7 @@ class Shell:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
-        self.names: dict[str, Any] = {}
+        self.names: dict[str, Any] = {"__name__": "__main__"}  # as in a script: own classes can be sent to workers
 
     def run(self, line: str) -> tuple[int, str]:
         """The exit code of a command, and what it printed on stdout and stderr."""

@@ -5,6 +5,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 
 from archsieve.models.data.registry import DATASETS
 from archsieve.models.data.shapes import SHAPES
+from archsieve.search.plugins import loading
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.blocks.standard import BLOCKS
 
@@ -28,6 +30,7 @@ from .pages import (
     check_toml,
     fenced,
     furnish,
+    save,
 )
 
 # Trains for longer than a quick test may, or needs what such a command has made.
@@ -70,11 +73,17 @@ def reason(line: str) -> str | None:
 def shell(tmp_path, monkeypatch, capsys) -> Iterator[Shell]:
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
-    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES)]
+    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES, loading._LOADED)]
+    modules = set(sys.modules)
+    # as for a script in this folder: it may import the modules of its page
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield Shell(monkeypatch, capsys)
     torch.set_num_threads(threads)
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
     for table, rows in before:  # the pages on extending add rows
         table.clear()
         table.update(rows)
@@ -86,7 +95,8 @@ def executed(page: Path, shell: Shell, *, slow: bool) -> str:
     found, pieces, done = fenced(text), [], 0
     for place, block in enumerate(found):
         following = found[place + 1] if place + 1 < len(found) else None
-        if block.kind == "python":
+        saved = save(block)
+        if block.kind == "python" and not saved:
             if reason(block.body) or (not slow and page.name not in SEARCHED and TRAINS.search(block.body)):
                 compile(block.body, page.name, "exec")
                 continue

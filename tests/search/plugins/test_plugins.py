@@ -112,6 +112,10 @@ BROKEN = {
     "bad_kind": (HEAD + "av.register_block('Own Block')\n", r"'Own Block'.*bad_kind\.py:5"),
     "bad_shape": (HEAD + "av.register_dataset('d', input_shape=(8, 8), classes=2)\n", r"\(8, 8\).*bad_shape\.py:5"),
     "one_class": (HEAD + "av.register_dataset('d', input_shape=(1, 8, 8), classes=1)\n", r"2 classes.*one_class\.py:5"),
+    "taken_texts": (
+        HEAD + "@av.register_dataset('glyphs', input_shape=(1, 8, 8), classes=2)\ndef load(request):\n    pass\n",
+        r"'glyphs'.*taken_texts\.py:5",
+    ),
     "taken_data": (
         HEAD + "@av.register_dataset('digits', input_shape=(1, 8, 8), classes=2)\ndef load(request):\n    pass\n",
         r"'digits'.*taken_data\.py:5",

@@ -72,17 +72,17 @@ def save(block: Fenced) -> bool:
 
 
 def furnish(folder: Path) -> None:
-    """What the pages take for granted: the examples, the published run, a folder of pictures and their texts."""
+    """What the pages take for granted: the examples, the published run, a folder of images and their texts."""
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "digits.parquet", folder / "docs")
     rng = np.random.default_rng(0)
     for name in ("cat", "dog", "owl"):
-        for images in (folder / "photos" / name, folder / "pictures" / name):
-            images.mkdir(parents=True)
-            for number in range(12):
-                pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(images / f"{number}.png")
+        images = folder / "photos" / name
+        images.mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(images / f"{number}.png")
         (folder / "articles").mkdir(exist_ok=True)
         (folder / "articles" / f"{name}.txt").write_text(f"a {name} is an animal")
 

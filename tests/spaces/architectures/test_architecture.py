@@ -24,6 +24,7 @@ from archsieve.spaces.blocks.standard import (
     ResponseNorm,
     block_from_json,
 )
+from archsieve.spaces.parameters.domains import choice
 
 SMALL = Architecture((3, 16, 16), (Conv(8), Residual(16, stride=2), Inception(16), Linear(12)), 10)
 SMALL_FINGERPRINT = "e5f03350829d49d9aa4d33da57af294431c5e10aebc6bc4d775c220a3cf8d353"
@@ -196,3 +197,8 @@ def test_invalid_block_is_refused(make, pattern):
 def test_invalid_architecture_is_refused(make, pattern):
     with pytest.raises(ValueError, match=pattern):
         make()
+
+
+def test_a_choice_in_an_architecture_is_refused_with_the_block():
+    with pytest.raises(ValueError, match=r"conv.*Space|Conv.*Space"):
+        Architecture((1, 8, 8), (Conv(choice(8, 16)),), 10)

@@ -5,6 +5,9 @@ from typing import Any
 
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import Store
+from ...spaces.architectures.architecture import Architecture
+from ...spaces.architectures.cost import leaves
+from ...spaces.blocks.layers import ModuleLayer
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..searchers.base import Proposal
@@ -17,7 +20,8 @@ class TrialCache:
     may differ: each run draws the seed of a trial from the run's seed and the trial's number, so any of them is a fair
     draw.
 
-    With a latency budget the cache finds nothing, because the latency depends on the workers of this run.
+    With a latency budget the cache finds nothing, because the latency depends on the workers of this run. An
+    architecture with own modules needs the same plug-ins, by their hashes: its fingerprint does not cover their code.
     """
 
     def __init__(self, store: Store, run: RunRecord) -> None:
@@ -29,8 +33,13 @@ class TrialCache:
         """Return the first equivalent trial for ``proposal``, or None."""
         if self._run.config["budget"].get("latency_ms") is not None:
             return None
+        plugins = plugin_hashes(self._run.config)
+        own_code = _has_own_modules(proposal.architecture)
+        if own_code and not plugins:  # modules of a script or a notebook, of which no hash is recorded
+            return None
         trained = self._store.trained(proposal.architecture.fingerprint, self._run.dataset_hash)
-        return next((trial for trial in trained if self._is_equivalent(trial, proposal.recipe)), None)
+        same = (trial for trial in trained if self._is_equivalent(trial, proposal.recipe))
+        return next((t for t in same if not own_code or plugin_hashes(self._config(t.run)) == plugins), None)
 
     def _is_equivalent(self, trial: Trial, recipe: Recipe) -> bool:
         try:
@@ -43,6 +52,17 @@ class TrialCache:
         if run not in self._runs:
             self._runs[run] = self._store.run(run).config
         return self._runs[run]
+
+
+def _has_own_modules(architecture: Architecture) -> bool:
+    layers = leaves(architecture.body, architecture.input_shape)
+    return any(isinstance(layer, ModuleLayer) for layer, _ in layers)
+
+
+def plugin_hashes(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of each plug-in that a run has recorded, by module."""
+    recorded = config.get("plugins", {}).get("recorded", {})
+    return {module: plugin["sha256"] for module, plugin in recorded.items()}
 
 
 def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:

@@ -1,7 +1,7 @@
-"""Search convolutional networks under a hard budget, and ask a database which is best.
+"""Search convolutional networks under a hard budget, and query the best ones from a database.
 
-``import archsieve as av`` is the public interface: the names of ``__all__``. Each is loaded when it is first used, so
-that the import takes neither torch nor ray. Everything else can be imported but may change between versions.
+The public interface of ``import archsieve as av`` is the names in ``__all__``. Each name is loaded on its first use, so
+that the import loads neither torch nor ray. Other modules can be imported, but may change between versions.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -161,7 +161,7 @@ def __getattr__(name: str) -> Any:
 
     if name in _MODULES:
         value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
-        globals()[name] = value  # the next access does not come here
+        globals()[name] = value  # so that the next access does not call this function
         return value
     if name.startswith("__"):  # asked for by Python itself and by many tools; None of these is a mistake
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -169,7 +169,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _no_such_name(name: str) -> str:
-    """Return the message for a name that is not public: what it is called here, or the nearest name."""
+    """Return the message for a name that is not public: the public name of the same thing, or the nearest name."""
     from difflib import get_close_matches
 
     other = _CALLED_ELSEWHERE.get(name)

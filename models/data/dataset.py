@@ -30,9 +30,14 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or self.images.dtype not in (torch.uint8, torch.float32):
-            raise DataError(f"images must be uint8 or float32 (N, C, H, W), but got {_dtype_and_shape(self.images)}")
+            raise DataError(
+                f"images must be uint8 or float32 (N, C, H, W), but got {_dtype_and_shape(self.images)}; convert them"
+            )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            raise DataError(f"labels must be int64 ({len(self.images)},), but got {_dtype_and_shape(self.labels)}")
+            raise DataError(
+                f"labels must be int64 ({len(self.images)},), but got {_dtype_and_shape(self.labels)}; "
+                "give one class index per image"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)

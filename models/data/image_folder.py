@@ -52,10 +52,13 @@ def read_images(files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
     """
     channels, height, width = shape
     if channels not in (1, 3) or height != width:
-        raise DataError(f"image files are read as square images of 1 or 3 channels, but the network takes {shape}")
+        raise DataError(
+            f"image files are read as square images of 1 or 3 channels, but the network takes {shape}; "
+            "pass the images as a tensor of this shape"
+        )
     for file in files:
         if not file.is_file():
-            raise DataError(f"there is no image file {file}")
+            raise DataError(f"an image file must exist, but {file} does not; check the path")
     images = read_files(files, height)
     if channels == 3:
         return images

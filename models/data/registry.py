@@ -46,7 +46,7 @@ Loader = Callable[[Request], Source]
 def register_dataset(
     name: str, *, input_shape: tuple[int, int, int], classes: int, n_training: int | None = None
 ) -> Callable[[Loader], Loader]:
-    """Register an own data set under ``name``, as a decorator of its loader.
+    """Register a custom data set under ``name``, as a decorator of its loader.
 
     The loader takes a :class:`Request` and returns a :class:`Source`: class names and the splits that there are. A
     missing validation or test split is carved from the training images. ``input_shape`` is (C, H, W) of one image,
@@ -57,11 +57,14 @@ def register_dataset(
     """
     shape = DataShape(check_input_shape(input_shape), classes)
     if type(classes) is not int or classes < 2:
-        raise ValueError(f"data set {name!r} must have at least 2 classes, but got {classes!r}")
+        raise ValueError(f"data set {name!r} must have at least 2 classes, but got {classes!r}; use 10, for example")
 
     def register(load: Loader) -> Loader:
         if name in DATASETS_WITH_TEXTS:
-            raise ValueError(f"the name of a data set must be unique, but {name!r} is one with texts; choose another")
+            raise ValueError(
+                f"the name of a data set must be unique, but {name!r} is a built-in data set with texts; "
+                "choose another name"
+            )
         other = DATASETS.get(name)
         if other is not None and (other.__module__, other.__qualname__) != (load.__module__, load.__qualname__):
             raise ValueError(
@@ -105,7 +108,10 @@ def load_data(
     check_image_size(image_size)
     source = load(Request(Path(path) if path is not None else None, image_size, limit, seed, download))
     if not isinstance(source, Source):
-        raise DataError(f"the loader of data set {name!r} must return a Source, but returned {type(source).__name__}")
+        raise DataError(
+            f"the loader of data set {name!r} must return a Source, but returned {type(source).__name__}; "
+            "return archsieve.Source(...)"
+        )
     # Limit before resizing, so that only the images that are kept are resized.
     source = _map_parts(source, lambda split: split.take(stratified_sample(split.labels, limit, seed=seed)))
     source = _map_parts(source, lambda split: _resize(split, image_size))

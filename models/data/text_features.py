@@ -104,7 +104,10 @@ def fit_text(kind: str, classes: Sequence[str], texts: Sequence[str]) -> Encoder
     vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=look_up(ANALYZERS, kind, "kind of text"))
     documents = classes if kind == "names" else texts
     if not any(ANALYZERS[kind](text) for text in documents):
-        raise DataError(f"texts must contain words, but {kind!r} leaves none; use a kind that keeps the stop words")
+        raise DataError(
+            f"texts must contain words, but the kind of text {kind!r} removes all of them; use a kind that keeps stop "
+            "words"
+        )
     vectorizer.fit(documents)
     return TextEncoder(kind, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_.tolist())
 

@@ -25,7 +25,7 @@ def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -
             from fvcore.nn import FlopCountAnalysis
         except ModuleNotFoundError:
             raise ValueError(
-                "the witness fvcore needs the package fvcore, but it is not installed; "
+                "the cross-check with fvcore needs the package fvcore, but it is not installed; "
                 "run pip install 'archsieve[witness]'"
             ) from None
         device = next((p.device for p in module.parameters()), "cpu")
@@ -37,7 +37,7 @@ def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -
         except Exception as error:
             raise ValueError(
                 f"fvcore must trace the network, but could not: {type(error).__name__}: {error}; "
-                "use the witness torch, which runs the network without tracing it"
+                "cross-check with torch, which runs the network without tracing it"
             ) from error
     rows = tuple(OperatorRow(name, 0, int(macs)) for name, macs in counted.most_common() if macs)
     left_out = not_counted(unsupported)
@@ -80,4 +80,4 @@ def _why(family: str, left_out: Iterable[NotCounted]) -> str:
     missed_operators = ", ".join(f"{row.calls} {row.operator}" for row in missed)
     string_padding = ', a convolution with padding given as a string, as in padding="same"'
     hint = string_padding if "_convolution_mode" in missed_operators else ""
-    return f"the witness does not count {missed_operators}{hint}"
+    return f"the other library does not count {missed_operators}{hint}"

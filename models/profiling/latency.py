@@ -63,7 +63,10 @@ def measure_latency(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("the device cuda needs a CUDA GPU, but torch finds none; use cpu")
     if warmup < 1 or n < 2:
-        raise ValueError(f"latency needs at least 1 warm-up and 2 timed passes, but got warmup {warmup} and n {n}")
+        raise ValueError(
+            f"latency needs at least 1 warm-up and 2 timed passes, but got warmup {warmup} and n {n}; "
+            "use values such as 3 and 50"
+        )
     compute = Compute(torch.device(device), precision, channels_last)
     target = compute.device
     module = compute.place(module).eval()

@@ -43,7 +43,7 @@ def _measured(block: ModuleBlock, shape: Shape) -> tuple[Shape, Cost]:
         got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise ShapeError(
             f"the module of {block.kind} must return a tensor (N, C, H, W) or (N, features), but for a batch of "
-            f"(2, {', '.join(map(str, shape))}) it returned {got}"
+            f"(2, {', '.join(map(str, shape))}) it returned {got}; correct its forward()"
         )
     found = profile_module(module, shape)
     return tuple(out.shape[1:]), Cost(found.params, found.macs, found.activations, kept_bytes(module, shape))
@@ -55,6 +55,7 @@ def _module(block: ModuleBlock, shape: Shape) -> "nn.Module":
     module = block.module(shape)
     if not isinstance(module, nn.Module):
         raise ValueError(
-            f"module() of block {block.kind!r} must return a torch.nn.Module, but returned {type(module).__name__}"
+            f"module() of block {block.kind!r} must return a torch.nn.Module, but returned {type(module).__name__}; "
+            "return the module"
         )
     return module

@@ -86,8 +86,8 @@ def lock_run(connection: AnyConnection, run_id: int) -> None:
 def _held_message(row: Row[Any]) -> str:
     age_s = max(0, round((now() - row.heartbeat_at).total_seconds()))
     return (
-        f"one process drives a run, but run {row.run_id} is driven by process {row.pid} on {row.host}, heartbeat "
-        f"{age_s} s ago; end that process, then use archsieve resume"
+        f"only one process can drive a run, but run {row.run_id} is driven by process {row.pid} on {row.host}, "
+        f"heartbeat {age_s} s ago; end that process, then use archsieve resume"
     )
 
 
@@ -172,8 +172,8 @@ def renew(connection: Connection, run_id: int, process_id: int) -> None:
         row = holder(connection, run_id)
         other = "no process" if row is None else f"process {row.pid} on {row.host}"
         raise StoreError(
-            f"one process drives a run, but this process was silent for too long and run {run_id} is now driven by "
-            f"{other}; leave the run to that process"
+            f"only one process can drive a run, but this process sent no heartbeat for too long, and run {run_id} is "
+            f"now driven by {other}; end this process"
         )
     connection.execute(update(schema.process).where(_p.process_id == process_id).values(heartbeat_at=now()))
 

@@ -16,15 +16,17 @@ CALIBRATED_H = "calibrated H on validation classes"
 SELECTION_NOTE = (
     "val_accuracy of a zero-shot trial is H = 2us/(u+s) at the best calibration on the validation classes, which are "
     "not used in training. u and s are per-class top-1 accuracies on images of validation classes and of training "
-    "classes; the labels are all classes of both kinds. val_h is H without calibration. val_roc_auc is the mean over "
-    "the validation classes; its negatives are images of the other validation classes."
+    "classes; a prediction may be any of these classes. val_h is H without calibration. val_roc_auc is the mean "
+    "ROC-AUC of the validation classes; its negatives are images of the other validation classes."
 )
 METRIC_NOTES = (
-    "Negatives of roc_unseen and pr_unseen are test images of the other unseen classes; negatives of roc_seen and "
-    "pr_seen are test images of the other seen classes. roc_mean and pr_mean weight the two by their numbers of "
-    "classes. The labels of top1_unseen are the unseen classes; the labels of u, s and all H are all classes, seen and "
-    "unseen. Accuracies are means over classes. h_calibrated subtracts from the scores of seen classes the value that "
-    "was best on the validation classes. ausuc is the exact area under the curve of s over u."
+    "roc is the area under the ROC curve, and pr is the area under the precision-recall curve. Negatives of roc_unseen "
+    "and pr_unseen are test images of the other unseen classes; negatives of roc_seen and pr_seen are test images of "
+    "the other seen classes. roc_mean and pr_mean weight the two by their numbers of classes. u and s are the "
+    "accuracies on images of unseen and of seen classes, and h is 2us/(u+s). A prediction may be any unseen class for "
+    "top1_unseen, and any class for u, s, h and h_calibrated. Accuracies are means over classes. h_calibrated "
+    "subtracts from the scores of seen classes the value that was best on the validation classes. ausuc is the exact "
+    "area under the curve of s over u."
 )
 TABLE_COLUMNS = (
     *("roc_unseen", "roc_seen", "roc_mean", "pr_unseen", "pr_seen", "pr_mean"),

@@ -71,7 +71,9 @@ def dump(url: URL, target: Path | None = None) -> Path:
             "a backup of PostgreSQL needs pg_dump, which was not found; install it (package postgresql-client)"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise StoreError(f"{url} was not copied: pg_dump failed: {' '.join(error.stderr.split())}") from None
+        raise StoreError(
+            f"{url} was not copied: pg_dump failed: {' '.join(error.stderr.split())}; correct this"
+        ) from None
     except OSError as error:
-        raise StoreError(f"{url} cannot be copied to {target}: {error}") from error
+        raise StoreError(f"{url} cannot be copied to {target}: {error}; use another path") from error
     return target

@@ -19,7 +19,7 @@ OBJECTIVES: dict[str, Callable[[Trial], float | None]] = {
 
 
 def pareto(trials: Iterable[Trial], objectives: Sequence[str] = ("val_accuracy", "macs")) -> list[Trial]:
-    """Return the Pareto front: the finished trials that no other trial equals or beats in all ``objectives``.
+    """Return the Pareto front: the finished trials that no other trial dominates in ``objectives``.
 
     Accuracy is maximized; costs, errors and losses are minimized. Of trials that are equal in all objectives, only the
     one with the lowest id is on the front. The front is sorted by the first objective, best first.

@@ -66,7 +66,7 @@ def _uninformative_text(result: Importances) -> str:
 def _method_text(result: Importances) -> str:
     return (
         "Random forests predict the accuracy of a trial from its recipe and choices. The importance of a choice is the "
-        "increase of their error, in points of accuracy, when the values of the choice are shuffled among the trials. "
+        "increase of their error, in percentage points of accuracy, when its values are shuffled among the trials. "
         f"The forests explain {result.r2:.0%} of the variance of trials that they were not fitted on (n = {result.n})."
     )
 
@@ -123,7 +123,10 @@ def _limit_text(latency_ms: float, too_slow: Sequence[str]) -> str:
 
 def _error_texts(rows: Sequence[LatencyRecord]) -> Iterator[str]:
     left_out, trained = prediction_errors(rows)
-    yield f"Median prediction error on the calibration networks (leave-one-out): {_error_text(left_out)}."
+    yield (
+        "Median prediction error on the calibration networks, which were timed untrained before the search "
+        f"(leave-one-out): {_error_text(left_out)}."
+    )
     yield f"Median prediction error on trained networks that were not used for calibration: {_error_text(trained)}."
 
 
@@ -141,9 +144,10 @@ def proxy_section(store: StoreReader, run_id: int, history: History, budget: Bud
     rows = [(row.proxy, row.n, row.spearman, row.kendall) for row in correlations]
     # 1 / sqrt(n - 1) is the standard deviation of Spearman's coefficient for independent rankings.
     text = (
-        "Rank correlation of each proxy with validation accuracy, over the completed trials inside the budget "
-        f"{budget}. 1 means the same order, -1 the reverse order. A value is empty if there are fewer "
-        f"than {MIN_TRIALS_FOR_CORRELATION} scores, or if all scores or all accuracies are equal. "
+        "A proxy is a score of the untrained network. The table shows the rank correlation of each proxy with "
+        f"validation accuracy, over the completed trials inside the budget {budget}. 1 means the same order, -1 the "
+        f"reverse order. A value is empty if there are fewer than {MIN_TRIALS_FOR_CORRELATION} scores, or if all "
+        "scores or all accuracies are equal. "
         "The searcher selected the trials, and their recipes differ. "
         f"For {len(completed)} trials, a proxy that is unrelated to accuracy has a Spearman correlation of "
         f"about ±{(len(completed) - 1) ** -0.5:.2f} (one standard deviation)."

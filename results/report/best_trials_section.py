@@ -78,8 +78,9 @@ def _costs(data: RunData) -> Markup:
         for c in ("params", "macs")
     ]
     note = (
-        "Each point is a finished trial. The line is the Pareto front: the trials that no other trial beats in both "
-        "accuracy and cost. A dashed line is the budget."
+        "Each point is a finished trial, completed or stopped early. The line is the Pareto front: no other trial "
+        "is better than one of its trials in accuracy or cost without being worse in the other. "
+        "A dashed line is the budget."
     )
     if data.is_zero_shot:
         note += " The budget limits the image network together with its head; the points show the image network alone."

@@ -128,14 +128,14 @@ def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
 
 def importance_bars(choices: Sequence[Importance]) -> "Figure":
     """Return a bar chart of the importances with error bars of one standard deviation, in the order of ``choices``."""
-    title = "increase of the prediction error when shuffled, in points of accuracy"
+    title = "increase of the prediction error when shuffled, in percentage points of accuracy"
     figure = _figure("", title, "", height=130 + 28 * len(choices))
     figure.add_bar(
         x=[100 * choice.mean for choice in choices],
         y=[escape(choice.name.removeprefix("recipe.")) for choice in choices],
         error_x={"type": "data", "array": [100 * choice.std for choice in choices], "color": "#888"},
         orientation="h",
-        hovertemplate="%{y}: %{x:.3f} points<extra></extra>",
+        hovertemplate="%{y}: %{x:.3f} percentage points<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_layout(margin={"t": 10, "b": 60})

@@ -34,7 +34,8 @@ def _goal(data: RunData) -> str:
     return (
         f"Goal: find the network with the highest {data.selected_by} on {data.dataset.name}"
         f"{f' (images: {counts})' if counts else ''}{limited}. The searcher {data.run.searcher} (seed {data.run.seed}) "
-        f"proposed {data.run.trials} trials. Each trial is an architecture with a recipe and is trained once.{reused}"
+        f"proposed {data.run.trials} trials. Each trial is an architecture with a recipe (the hyperparameters of its "
+        f"training) and is trained once.{reused}"
     )
 
 
@@ -120,7 +121,7 @@ def provenance_section(data: RunData) -> Markup:
     others = {name: _text(value) for name, value in (data.driver.get("other") or {}).items()}
     versions = {"versions": ", ".join(" ".join(pair) for pair in (data.driver.get("versions") or {}).items())}
     commands = (
-        [paragraph("Commands that run it again:"), code(_commands(data))]
+        [paragraph("Commands that repeat this run:"), code(_commands(data))]
         if data.driver.get("argv")
         else [paragraph("The command was not recorded.")]
     )

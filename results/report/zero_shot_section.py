@@ -19,8 +19,9 @@ from .run_data import RunData
 # Only such data URLs are written into the page: a database from another person could contain any text.
 DATA_URL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
 WORD_DROP_NOTE = (
-    "The drop of a word is the decrease of the class's PR-AUC without the word: its entry in the text vector is set to "
-    "0, and the vector is scaled back to its original length. Negatives are test images of the other unseen classes."
+    "PR-AUC is the area under the precision-recall curve of a class; its negatives are test images of the other "
+    "unseen classes. The drop of a word is the decrease of the PR-AUC of its class when the word is removed: its "
+    "entry in the text vector is set to 0, and the vector is scaled to its original length."
 )
 
 
@@ -33,13 +34,13 @@ def zero_shot_section(data: RunData) -> Iterator[Markup]:
     settings = [[row["method"], row["source"], row["setting"]] for row in test["rows"]]
     text = (
         f"Trial {test['trial']} was trained again on all {test['seen']:,} seen classes ({test['train']:,} images) and "
-        f"tested once: on {test['test_unseen']:,} images of {test['unseen']:,} classes that were not used before, and "
-        f"on {test['test_seen']:,} further images of the seen classes. The baselines used the principal components of "
-        "the same images' pixels, and their settings were selected on the same validation classes."
+        f"tested once, on {test['test_unseen']:,} images of {test['unseen']:,} classes that were not used before, and "
+        f"on {test['test_seen']:,} further images of the seen classes. The baselines use the principal components of "
+        "the pixels of the same images. Their settings were selected on the same validation classes."
     )
     if test["earlier"]:
         earlier = ", ".join(map(str, test["earlier"]))
-        text += f" With fewer trials, the run selected and tested other trials before: {earlier}."
+        text += f" Before trials were added, the run selected and tested these trials: {earlier}."
     costs = [[part["part"], part["params"], part["macs"], part["runs"]] for part in test["costs"]]
     yield section(
         "Zero-shot test on unseen classes",
@@ -54,7 +55,7 @@ def zero_shot_section(data: RunData) -> Iterator[Markup]:
     )
     explanation = latest_explanation(data.store, data.run.run_id)
     if explanation is not None and explanation["classes"]:
-        note = "Unseen classes, sorted by PR-AUC from best to worst and selected at even steps of this ranking."
+        note = "A sample of the unseen classes, evenly spaced in the ranking by PR-AUC, from best to worst."
         parts = explanation_parts(explanation["classes"])
         title = f"Explanation of trial {explanation['trial']}: most important words and nearest images"
         yield section(title, paragraph(note, muted=True), *parts)
@@ -70,7 +71,7 @@ def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[Markup]:
             *([] if entry["text"] == entry["class"] else [paragraph(_shortened(entry["text"]), muted=True)]),
             table(("word", "drop"), words)
             if words
-            else paragraph("Drops of single words are not available for this text.", muted=True),
+            else paragraph("The drop of single words is not available for this text.", muted=True),
             _safe_images("nearest images of this class", entry["right"]),
             _safe_images("nearest images of other classes", entry["wrong"]),
         ]

@@ -88,7 +88,9 @@ def _read(path: Path) -> list[RunDocument]:
         ) from None
     # A file from elsewhere can have any structure, so every error of reading it means that it is not an export.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
-        raise ValueError(f"{path} is not an export of archsieve: {error or type(error).__name__}") from None
+        raise ValueError(
+            f"{path} must be a file written by archsieve results export, but: {error or type(error).__name__}"
+        ) from None
 
 
 def _write_json(path: Path, exported: Sequence[RunDocument]) -> None:
@@ -101,7 +103,8 @@ def _read_json(path: Path) -> Iterator[RunDocument]:
     # utf-8-sig: other programs can add a byte order mark
     content = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, Mapping) or content.get("application") != APPLICATION:
-        raise ValueError(f"its application must be {APPLICATION}")
+        application = content.get("application") if isinstance(content, Mapping) else None
+        raise ValueError(f"its application must be {APPLICATION}, got {str(application)[:60]!r}")
     if content.get("format") != FORMAT:
         raise ValueError(f"its format must be {FORMAT}, got {content.get('format')}; upgrade archsieve")
     for packed in content.get("runs", ()):

@@ -140,7 +140,10 @@ def _check_new(connection: Connection, document: RunDocument) -> None:
     for existing in candidates:
         if existing.config == run["config"]:
             name = "" if existing.name == document.name else f" as {existing.name!r}"
-            raise ValueError(f"run {document.name!r} is already in this results database{name}; nothing was written")
+            raise ValueError(
+                f"run {document.name!r} is already in this results database{name}; nothing was written; "
+                "no import is needed"
+            )
     if document.name in names:
         raise RunExistsError(document.name, free_name(document.name, names))
 

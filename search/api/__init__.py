@@ -1,1 +1,1 @@
-"""What `import archsieve` offers: spaces, searches, results, trained models, ask and tell."""
+"""The public interface of `import archsieve`: spaces, searches, results, trained models, ask and tell."""

@@ -1,4 +1,4 @@
-"""Ask and tell: the searchers for a training loop of the user's own, without Ray and without a database."""
+"""Ask and tell: use the searchers in a custom training loop, without Ray and without a database."""
 
 import math
 import random
@@ -23,7 +23,7 @@ from .spaces import constrained_of
 class Asked:
     """A trial to train: an architecture inside the budget and the recipe to train it with.
 
-    ``number`` counts the trials from 0. ``seed`` is for the weights and the order of batches.
+    ``number`` counts the trials from 0. ``seed`` is the seed for the initial weights and the order of batches.
     """
 
     number: int
@@ -43,10 +43,10 @@ class Asked:
 
 @dataclass
 class AskTell:
-    """A searcher for an own loop: :meth:`ask` for a trial, train it, :meth:`tell` its value.
+    """A searcher for a custom training loop: call :meth:`ask`, train the trial, pass its value to :meth:`tell`.
 
-    Nothing outside the budget is asked for, and nothing twice. Several trials may be out at the same time. It can be
-    pickled: a copy continues with the same trials.
+    Every trial is inside the budget, and no trial is proposed twice. Several trials may be in training at the same
+    time. It can be pickled: a copy continues with the same trials.
     """
 
     space: ConstrainedSpace
@@ -72,7 +72,7 @@ class AskTell:
         self.__post_init__()
 
     def ask(self) -> Asked | None:
-        """Return the next trial, or None where everything inside the budget was tried."""
+        """Return the next trial, or None if every architecture inside the budget was tried."""
         number = len(self._trials)
         proposal = self._searcher.ask(History(tuple(self._trials)), random.Random(f"{self.seed}/{number}"))
         if proposal is None:
@@ -82,22 +82,27 @@ class AskTell:
         return asked
 
     def tell(self, trial: Asked | int, value: float | None) -> None:
-        """Report the value of a trial, what ``direction`` says: larger is better unless it is "minimize".
+        """Report the value of a trial; a larger value is better unless ``direction`` is "minimize".
 
-        None means that the trial failed. Raises ``ValueError`` for a trial that was never asked for or has a value.
+        None means that the trial failed. Raises ``ValueError`` if :meth:`ask` did not return the trial, or if the trial
+        already has a value.
         """
         number = trial.number if isinstance(trial, Asked) else trial
         if type(number) is not int or not 0 <= number < len(self._trials):
             raise ValueError(
-                f"tell() takes a trial of ask(), of which there are {len(self._trials)}, but got {trial!r}"
+                f"tell() takes a trial that ask() returned, of which there are {len(self._trials)}, but got {trial!r}; "
+                "pass the trial or its number"
             )
         if self._trials[number].state.final:
-            raise ValueError(f"a trial takes one value, but trial {number} has the value {self._values.get(number)}")
+            raise ValueError(
+                f"a trial takes one value, but trial {number} already has the value {self._values.get(number)}; "
+                "call tell() once for each trial"
+            )
         self._trials[number] = self._ended(self._trials[number], value)
 
     @property
     def best(self) -> tuple[Asked, float] | None:
-        """The trial with the best value, and the value; None before the first one."""
+        """The trial with the best value, and the value; None if no trial has a value."""
         finished = [trial for trial in self._trials if trial.state.finished]
         if not finished:
             return None
@@ -109,7 +114,7 @@ class AskTell:
         return Asked(trial.number, trial.seed, Proposal(architecture, recipe, trial.choices))
 
     def _trial(self, asked: Asked) -> Trial:
-        """Return ``asked`` as a running trial of a history, which is what searchers see."""
+        """Return ``asked`` as a running trial of a history, which searchers read."""
         architecture = asked.architecture
         costs = cost(architecture, self.space.batch_size)
         return Trial(
@@ -147,16 +152,16 @@ def ask_tell(
     seed: int = 0,
     direction: Literal["maximize", "minimize"] = "maximize",
 ) -> AskTell:
-    """Return a searcher for a training loop of one's own, with the methods ``ask()`` and ``tell(trial, value)``.
+    """Return a searcher for a custom training loop, with the methods ``ask()`` and ``tell(trial, value)``.
 
     ``recipe`` is a recipe, or a mapping whose :class:`Range` and ``choice`` values are searched; without it the default
-    recipe is used for every trial. ``direction`` says whether a larger value is better. The same seed and the same
+    recipe is used for every trial. ``direction`` sets whether a larger value is better. The same seed and the same
     values give the same trials.
 
-    Raises :class:`BudgetError` where no architecture of the space is inside the budget.
+    Raises :class:`BudgetError` if no architecture of the space is inside the budget.
     """
     if direction not in ("maximize", "minimize"):
-        raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}")
+        raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}; use one of them")
     constrained = constrained_of(space, budget)
     check_feasible(constrained)
     return AskTell(constrained, _recipes(recipe), searcher, seed, direction)

@@ -25,7 +25,7 @@ FORMATS = {".safetensors": "safetensors", ".pt2": "torch-export", ".onnx": "onnx
 class Model:
     """A trained classifier on the CPU, with its class names and the statistics of its training images.
 
-    ``about`` holds where it comes from: seed, recipe, validation accuracy and epoch.
+    ``about`` describes the training that gave the weights: seed, recipe, validation accuracy and epoch.
     """
 
     def __init__(self, trained: "ImageModel") -> None:
@@ -46,7 +46,7 @@ class Model:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Where the weights come from."""
+        """The training that gave the weights: seed, recipe, validation accuracy and epoch."""
         return dict(self._trained.about)
 
     @property
@@ -66,22 +66,22 @@ class Model:
         return self._trained.probabilities(self._as_tensor(images))
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to one safetensors file, which :func:`load_model` reads; it holds numbers and no code."""
+        """Write the model to one safetensors file, which :func:`load_model` reads; it contains numbers and no code."""
         self._trained.save(path)
         return Path(path)
 
     def export(self, path: str | Path, *, form: str = "classifier") -> Path:
-        """Write the model for another program: .onnx, .pt2 (torch.export) or .safetensors, by the suffix of ``path``.
+        """Export the model for other programs; the suffix of ``path`` is .onnx, .pt2 (torch.export) or .safetensors.
 
-        The file is read back and its outputs are compared with torch's before it is kept. ``form`` is "classifier",
-        "features" or "fully-convolutional".
+        Before the file is written, the exported model is loaded and its outputs are compared with those of torch.
+        ``form`` is "classifier", "features" or "fully-convolutional".
         """
         from ...models.export.formats import export
         from ...results.database.atomic_file import atomic_write
 
         path = Path(path)
         if path.suffix not in FORMATS:
-            raise ValueError(f"the suffix must be one of {', '.join(FORMATS)}, but got {str(path)!r}; change it")
+            raise ValueError(f"the suffix must be one of {', '.join(FORMATS)}, but got {str(path)!r}; use one of them")
         made = export(self._trained, FORMATS[path.suffix], form)
         with atomic_write(path) as draft:
             draft.write_bytes(made.content)
@@ -107,9 +107,9 @@ class Model:
 
 
 def load_model(path: str | Path) -> Model:
-    """Load a model that :func:`train`, ``Model.save`` or ``archsieve train`` wrote. Nothing in the file is run.
+    """Load a model that :func:`train`, ``Model.save`` or ``archsieve train`` wrote. No code in the file is run.
 
-    Raises ``ValueError`` where the file is not a model.
+    Raises ``ValueError`` if the file is not a model.
     """
     from ...models.export.classifier import ImageModel
 
@@ -127,29 +127,30 @@ def train(
 ) -> Model:
     """Train the network of a finished trial from scratch and return the best model by validation accuracy.
 
-    A search keeps no weights. This trains by the trial's recipe on the same split, once for each of ``seeds`` seeds,
-    and keeps each network in the database: figures, and a file of weights in the run's folder. ``epochs`` replaces
-    those of the recipe. ``device`` is "cuda" where there is a GPU, else "cpu".
+    A search stores no weights. This function trains the network with the trial's recipe on the same split, once for
+    each of ``seeds`` seeds. It stores the metrics of each network in the database, and the weights in a file in the
+    folder of the run. ``epochs`` replaces the number of the recipe. The default ``device`` is "cuda" if there is a
+    GPU, else "cpu".
 
     ``trial`` is a trial of :func:`run_search` or :func:`open_results`, or its id or RUN:NUMBER in ``database``.
-    Raises ``ValueError`` where the data have changed since.
+    Raises ``ValueError`` if the data have changed since the search.
     """
     import torch
 
-    place = _place(trial, database)
-    folder = Path(runs) if runs is not None else (place.parent if isinstance(place, Path) else Path("runs"))
-    with open_store(place) as store:
+    location = _location(trial, database)
+    folder = Path(runs) if runs is not None else (location.parent if isinstance(location, Path) else Path("runs"))
+    with open_store(location) as store:
         from ...results.query.trial_name import find_trial
 
-        found = store.trial(trial.trial) if isinstance(trial, Trial) else find_trial(store, trial)
+        record = store.trial(trial.trial) if isinstance(trial, Trial) else find_trial(store, trial)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        retrain_trial(store, found, folder, seeds=seeds, epochs=epochs, device=device)
-        model = find_best_model(store, found, folder)
+        retrain_trial(store, record, folder, seeds=seeds, epochs=epochs, device=device)
+        model = find_best_model(store, record, folder)
     assert model is not None, "retraining keeps the weights"
     return Model(model)
 
 
-def _place(trial: Trial | int | str, database: str | Path | None) -> DatabaseLocation:
+def _location(trial: Trial | int | str, database: str | Path | None) -> DatabaseLocation:
     if database is not None:
         return parse_location(database)
     return trial.database if isinstance(trial, StoredTrial) else parse_location(DATABASE)

@@ -29,9 +29,9 @@ class StoredTrial(Trial):
 
 
 class Trials(tuple[Trial, ...]):
-    """Trials in order, as a tuple that turns into a data frame.
+    """Trials in order, as a tuple that can be converted to a data frame.
 
-    Where a query found none, ``no_match_reason`` is a sentence that says which condition no trial meets.
+    If a query matches no trial, ``no_match_reason`` is a sentence that names the condition that no trial meets.
     """
 
     no_match_reason: str = ""
@@ -49,7 +49,7 @@ class Trials(tuple[Trial, ...]):
 
 
 class Results:
-    """A results database, open for reading. Use it in a ``with``, or call :meth:`close`."""
+    """A results database, open for reading. Use it in a ``with`` statement, or call :meth:`close`."""
 
     def __init__(self, database: str | Path | DatabaseLocation) -> None:
         self.database = parse_location(database)
@@ -93,7 +93,7 @@ class Results:
         its content hash.
         """
         if budget is not None and limits:
-            raise ValueError(f"best() takes a budget or limits, but got {budget} and {limits}; drop one")
+            raise ValueError(f"best() takes a budget or limits, but got {budget} and {limits}; pass only one of them")
         budget = budget or Budget.of(limits)
         found = best(self._store, budget=budget, run=run, dataset=data, top=top)
         return self._trials(found, "" if found else no_match_reason(self._store, budget, run, data))
@@ -101,13 +101,13 @@ class Results:
     def query(self, expression: str, *, run: str | None = None, sort: str = "", top: int | None = None) -> Trials:
         """Return the trials for which ``expression`` holds, such as ``val_accuracy > 0.9 and params < 5M``.
 
-        ``sort`` is a column; a leading ``-`` puts the largest first. Test accuracy neither sorts nor selects.
+        ``sort`` is a column; a leading ``-`` puts the largest first. Test accuracy cannot be used to sort or select.
         """
         answer = filter_trials(self._store, expression, run=run, sort=sort, top=top)
         return self._trials(answer.trials, answer.no_match_reason)
 
     def pareto(self, objectives: Sequence[str] = ("val_accuracy", "macs"), *, run: str | None = None) -> Trials:
-        """Return the finished trials that no other trial equals or beats in all ``objectives``."""
+        """Return the Pareto front: the finished trials that no other trial dominates in ``objectives``."""
         return self._trials(pareto(self._store.trials(run), objectives))
 
     def curves(self, run: str | None = None) -> "pandas.DataFrame":
@@ -125,6 +125,6 @@ class Results:
 def open_results(database: str | Path = DATABASE) -> Results:
     """Open a results database for reading: a file, or ``postgresql://USER@HOST/NAME``.
 
-    Raises ``StoreError`` where there is none.
+    Raises ``StoreError`` if the database does not exist.
     """
     return Results(database)

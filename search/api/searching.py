@@ -1,4 +1,4 @@
-"""Searches from Python: started from a file or from arguments, resumed, and what they found."""
+"""Searches from Python: start a search from a file or from arguments, resume a run, and return the result."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ FOLDER_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most cl
 
 
 class SearchFailedError(RuntimeError):
-    """No trial of a search ended with a result; the message has the most common reason."""
+    """No trial of a search has a result; the message has the most common reason."""
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
-    ``best`` are the best trials inside the budget by validation accuracy, ``trials`` all of the run. ``complete`` is
-    False where the search was stopped before its last trial; ``reason`` says why, and :func:`resume_search` continues
-    it. ``exhausted`` means that every architecture inside the budget was tried.
+    ``best`` are the best trials inside the budget by validation accuracy, ``trials`` are all trials of the run.
+    ``complete`` is False if the search was stopped before its last trial; ``reason`` is then the reason, and
+    :func:`resume_search` continues the run. ``exhausted`` means that every architecture inside the budget was tried.
     """
 
     run: str
@@ -66,25 +66,25 @@ def run_search(
     top: int = 5,
     callbacks: Iterable[Callback] = (),
 ) -> SearchResult:
-    """Search for the best network under a budget, and return what was found.
+    """Search for the best network under a budget, and return the result.
 
-    Either ``file`` is a search file, or the arguments describe the search; arguments override what the file says.
+    Either ``file`` is a search file, or the arguments describe the search. Arguments override the keys of the file.
 
-    * ``data``: the name of a data set ("digits", "cifar10", an own one), a folder of images in class folders, or the
-      table ``[data]`` of a search file as a mapping. ``image_size`` is the side in pixels to which images are resized;
-      images of a folder get 64 where it is left out.
+    * ``data``: the name of a data set ("digits", "cifar10", a registered one), a folder of images in class folders, or
+      the table ``[data]`` of a search file as a mapping. ``image_size`` is the side in pixels to which images are
+      resized; for a folder of images the default is 64.
     * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping such as ``{"params": "60k", "macs": "6M"}``.
     * ``recipe``: a :class:`Recipe`, or a mapping whose lists and :class:`Range` values are searched.
     * ``settings``: any other key of a search file, as in ``{"search.scheduler": "asha"}``.
-    * ``plugins``: modules with own blocks, data sets or searchers, imported here and on every worker.
+    * ``plugins``: modules with custom blocks, data sets or searchers, imported here and on every worker.
     * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine.
     * ``callbacks``: called with the run's recorder whenever a trial starts, reports or ends.
 
-    All files are written below the folder ``runs``, the database ``archsieve.db`` too unless it is given.
+    All files are written to the folder ``runs``, also the database ``archsieve.db`` if ``database`` is left out.
 
-    Raises ``ValueError`` for settings that cannot work, before anything is trained, and :class:`SearchFailedError`
-    where no trial has a result.
+    Raises ``ValueError`` for invalid settings, before any training, and :class:`SearchFailedError` if no trial has a
+    result.
     """
     tables = _tables(data, image_size, space, budget, recipe, {"trials": trials, "searcher": searcher, "seed": seed})
     made = _experiment(file, tables, settings or {}, plugins)
@@ -102,10 +102,10 @@ def resume_search(
     top: int = 5,
     callbacks: Iterable[Callback] = (),
 ) -> SearchResult:
-    """Continue a run that was stopped or killed, from the last epoch of each trial; ``trials`` is a new total.
+    """Continue a stopped or killed run from the last completed epoch of each trial; ``trials`` is the new total.
 
-    Raises ``ValueError`` where the data have changed or nothing is left to do, ``StoreError`` where another process
-    drives the run.
+    Raises ``ValueError`` if the data have changed or the run is complete, and ``StoreError`` if another process drives
+    the run.
     """
     outcome = resume(
         run, trials=trials, database=database, runs=runs, address=address, top=top, on_change=_all_of(callbacks)
@@ -139,7 +139,7 @@ REPLACED = ("data", "space", "budget")  # an argument replaces the whole table: 
 def _experiment(
     file: str | Path | None, tables: dict[str, dict[str, Any]], settings: Mapping[str, Any], plugins: Sequence[str]
 ) -> Experiment:
-    """Return the checked experiment of ``file`` with ``tables`` and the keys of ``settings`` over it."""
+    """Return the checked experiment of ``file`` after ``tables`` and ``settings`` have overridden its keys."""
 
     def change(of_file: dict[str, Any]) -> None:
         for name, table in tables.items():
@@ -157,7 +157,7 @@ def _experiment(
 
 
 def _default_name(file: str | Path | None, data: Any) -> str | None:
-    """Return the name of a run that was given none: that of its search file, else of its data."""
+    """Return the default name of a run: the name of its search file, or else of its data."""
     if file is not None:
         return Path(file).stem
     return Path(data).name if isinstance(data, str | Path) else None

@@ -1,4 +1,4 @@
-"""Spaces from Python: how many architectures fit a budget, samples of them, and what one costs."""
+"""Spaces from Python: count and sample the architectures that fit a budget, and compute the costs of a network."""
 
 import random
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
     from ...models.profiling.records import ModuleProfile
 
-# what a function takes where it needs one network: itself, a trial of a results database, or a name such as "resnet18"
+# a network as an argument: an architecture, a trial of a results database, or a name such as "resnet18"
 Network = Architecture | Trial | str
 
 
 def count(space: Space | ConstrainedSpace | str, budget: Budget | None = None) -> sampling.Count:
     """Count the architectures of ``space`` inside ``budget``; ``int(...)`` of the result is the number.
 
-    ``space`` may be the name of a space, such as "mixed". The count is exact where all costs fit into a
-    table. Otherwise it is an estimate with certain bounds ``low`` and ``high`` and a ``standard_error``.
+    ``space`` may be the name of a space, such as "mixed". The count is exact if a table can hold all
+    different costs. Otherwise it is an estimate with the guaranteed bounds ``low`` and ``high`` and a
+    ``standard_error``.
     """
     return sampling.count(constrained_of(space, budget))
 
@@ -40,10 +41,10 @@ def sample(
     seed: int = 0,
     by: Literal["uniform", "log-macs"] = "uniform",
 ) -> list[Architecture]:
-    """Draw ``n`` architectures of ``space`` inside ``budget``, independently; the same seed draws the same.
+    """Draw ``n`` architectures of ``space`` inside ``budget``, independently; equal seeds give equal architectures.
 
     With ``by="uniform"`` every architecture that fits is equally likely; "log-macs" spreads the draws evenly over the
-    logarithm of the multiply-accumulates. Raises :class:`BudgetError` where nothing fits.
+    logarithm of the multiply-accumulates. Raises :class:`BudgetError` if none fits.
     """
     if type(n) is not int or n < 0:
         raise ValueError(f"n must be a whole number of at least 0, but got {n!r}; pass the number of draws")
@@ -53,13 +54,13 @@ def sample(
 def cost(network: Network, *, batch_size: int = DEFAULT_BATCH) -> Cost:
     """Return the exact cost of ``network``: params, macs, activations, and training memory at ``batch_size``.
 
-    Nothing is built and torch is not imported. ``macs`` are multiply-accumulates at batch 1, half of ``flops``.
+    The network is not built, and torch is not imported. ``macs`` are multiply-accumulates at batch 1, ``flops / 2``.
     """
     return exact_cost(architecture_of(network), batch_size)
 
 
 def profile(network: "Network | nn.Module", input_shape: tuple[int, int, int] | None = None) -> "ModuleProfile":
-    """Count a network on the meta device, operator by operator: params, macs, activations, and what was not counted.
+    """Count params, macs and activations of a network on the meta device, and list the operators not counted.
 
     ``network`` may be an architecture, a trial, a name ("resnet18", "timm:resnet18", "torchvision:vgg16"), or any
     ``torch.nn.Module``, which needs ``input_shape`` (C, H, W). Nothing is downloaded.
@@ -72,7 +73,9 @@ def profile(network: "Network | nn.Module", input_shape: tuple[int, int, int] | 
 
     if isinstance(network, nn.Module):
         if input_shape is None:
-            raise ValueError("profile(module) needs input_shape, as in profile(module, (3, 224, 224)), but got None")
+            raise ValueError(
+                "profile(module) needs input_shape, as in profile(module, (3, 224, 224)), but got None; add it"
+            )
         return profile_module(network, input_shape)
     if isinstance(network, str) and ":" in network:
         shape = input_shape or DEFAULT_INPUT
@@ -82,22 +85,24 @@ def profile(network: "Network | nn.Module", input_shape: tuple[int, int, int] | 
 
 
 def constrained_of(space: Space | ConstrainedSpace | str, budget: Budget | None = None) -> ConstrainedSpace:
-    """Return ``space`` under ``budget``; a constrained space has its own."""
+    """Return ``space`` under ``budget``; a constrained space already has its budget."""
     if isinstance(space, ConstrainedSpace):
         if budget is not None:
             raise ValueError(
-                f"a ConstrainedSpace has a budget of its own, {space.budget}, but got {budget} too; pass its .space"
+                f"a ConstrainedSpace already has the budget {space.budget}, but got {budget} too; pass its .space"
             )
         return space
     if isinstance(space, str):
         space = named_space(space)
     if not isinstance(space, Space):
-        raise TypeError(f"a space must be a Space or the name of one, but got {type(space).__name__}")
+        raise TypeError(
+            f"a space must be a Space or the name of one, but got {type(space).__name__}; use 'mixed', for example"
+        )
     return ConstrainedSpace(space, budget)
 
 
 def architecture_of(network: Any, input_shape: tuple[int, int, int] | None = None) -> Architecture:
-    """Return the architecture that is meant: itself, that of a trial, the one of a name, or from JSON."""
+    """Return the architecture of ``network``: an architecture, a trial, a name, or an architecture as JSON."""
     if isinstance(network, Architecture):
         return network
     if isinstance(network, Trial):
@@ -107,5 +112,6 @@ def architecture_of(network: Any, input_shape: tuple[int, int, int] | None = Non
     if isinstance(network, dict):
         return Architecture.from_json(network)
     raise TypeError(
-        f"a network must be an Architecture, a Trial or a name such as 'resnet18', but got {type(network).__name__}"
+        f"a network must be an Architecture, a Trial or a name such as 'resnet18', but got {type(network).__name__}; "
+        "pass one of these"
     )

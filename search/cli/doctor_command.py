@@ -20,7 +20,9 @@ Target = Annotated[
 Checks = Annotated[list[str] | None, typer.Option("--check", help="Run only this check. Can be given several times.")]
 StepMs = Annotated[
     float | None,
-    typer.Option("--step-ms", help="Time limit of a training step; a smaller network that meets it is suggested."),
+    typer.Option(
+        "--step-ms", help="Suggest a smaller network whose training step takes at most this many milliseconds."
+    ),
 ]
 Filters = Annotated[Path | None, typer.Option(help="Write an image of the first filters to this PNG file.")]
 
@@ -102,7 +104,7 @@ def _context(target: str, database: Any, runs: Path | None) -> Any:
 def _smaller_network(context: Any, results: list[Any], step_ms: float | None) -> str | None:
     """Describe a smaller network that is predicted to meet ``step_ms``.
 
-    Returns None without a limit, without the check ``speed``, and where no network of the space is small enough.
+    Returns None without a limit, without the check ``speed``, and if no network of the space is small enough.
     """
     from ..post.diagnose import smaller_network
 

@@ -118,7 +118,7 @@ def runs_folder(database: Any) -> Path:
 
 
 def open_read_only(database: "DatabaseLocation") -> "Store":
-    """Open the database for queries; it is never created or changed."""
+    """Open the database for queries; the database is not created or changed."""
     from ...results.database.store import open_store
 
     return open_store(database, read_only=True)

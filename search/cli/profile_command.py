@@ -28,7 +28,7 @@ def profile(
     ],
     shape: Input = None,
     classes: Classes = None,
-    remove: Annotated[str, typer.Option(help="Remove weighted layers by number, such as 3,4,6,7.")] = "",
+    remove: Annotated[str, typer.Option(help="Remove convolutions and linear layers by number, such as 3,4,6,7.")] = "",
     witness: Annotated[
         str | None, typer.Option(help="Also count the built network with torch or fvcore, and explain differences.")
     ] = None,

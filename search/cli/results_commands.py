@@ -155,7 +155,7 @@ def show_trial(
         augmented = augmentation_cost(store, record.run, record.trial)
         recorded_layers = store.layers(record.fingerprint)
     architecture = architecture_or_none(record.architecture)
-    # the code of own blocks may not be here: the database has their layers, too, in fewer columns
+    # the code of custom blocks may not be here: the database has their layers, too, in fewer columns
     layers = [] if architecture is None else layer_costs(architecture)
     if as_json:
         more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
@@ -182,7 +182,7 @@ def _training_lines(lrs: list[Any], augmented: Mapping[str, Any] | None) -> Iter
 
 
 def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: str) -> None:
-    """Print ``trials``; where there are none, print ``no_match_reason`` on stderr and exit with code 3."""
+    """Print ``trials``; if there are none, print ``no_match_reason`` on stderr and exit with code 3."""
     if as_json:
         from .trial_json import trial_json
 

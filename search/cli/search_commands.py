@@ -23,7 +23,7 @@ Settings = Annotated[
 ]
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="Import a module with own blocks, data sets or searchers."),
+    typer.Option("--import", metavar="MODULE", help="Import a module with custom blocks, data sets or searchers."),
 ]
 Name = Annotated[str | None, typer.Option(help="The name of the run. Default: the name in the search file.")]
 OutputFolder = Annotated[Path, typer.Option(help="The folder for all output of runs.")]
@@ -181,7 +181,7 @@ def _final_step(experiment: Any) -> str:
 
 
 def _show_outcome(outcome: Any, as_json: bool) -> None:
-    """Print the result of a run; exit with a code other than 0 where it stopped early or has no usable trial."""
+    """Print the result of a run; exit with a code other than 0 if it stopped early or has no usable trial."""
     from .trial_json import trial_json
 
     if as_json:

@@ -1,4 +1,4 @@
-"""The command that describes a search space: its size, how much fits a budget, samples. It trains nothing."""
+"""The command that describes a search space: its size, how many architectures fit a budget, samples."""
 
 import random
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def space(
     name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A search file, or the name of a space.")],
     count: Annotated[
-        bool, typer.Option("--count", help="Count what fits the budget and show a histogram of its costs.")
+        bool,
+        typer.Option("--count", help="Count the architectures inside the budget and show a histogram of their costs."),
     ] = False,
     sample: Annotated[int, typer.Option(min=0, help="Draw this many architectures inside the budget.")] = 0,
     by: Annotated[str, typer.Option(help="The distribution of the sample: uniform or log-macs.")] = "uniform",
@@ -42,7 +43,7 @@ def space(
     seed: Annotated[int, typer.Option(min=0, help="The seed of the sample.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Show the size of a search space and how much fits a budget.
+    """Show the size of a space and how many networks fit a budget.
 
     The cheapest and the most expensive architectures are shown as well.
 
@@ -111,7 +112,7 @@ def _lines(constrained: "ConstrainedSpace", values: dict[str, Any]) -> list[str]
     dead: dict[str, list[str]] = {}
     for choice in values.get("dead_choices", ()):
         dead.setdefault(choice["choice"], []).append(str(choice["option"]))
-    lines += [f"never fits at {path}: {', '.join(options)}" for path, options in dead.items()]
+    lines += [f"never inside the budget at {path}: {', '.join(options)}" for path, options in dead.items()]
     lines += _bars(values.get("histogram", []))
     return lines + [f"sample: params {s['params']:,}, macs {s['macs']:,}: {s['text']}" for s in values["sample"]]
 
@@ -148,7 +149,7 @@ def _constrained_space(
 ) -> "tuple[ConstrainedSpace, list[str]]":
     """Return the space of a search file or a named space under ``budget``, and notes to print.
 
-    The budget of the search file holds where the options set no limit.
+    The budget of the search file is used if the options set no limit.
     """
     from ...spaces.constrained.constrained_space import ConstrainedSpace
 

@@ -94,7 +94,7 @@ def layers_table(layers: Sequence[LayerRow], total: Cost, title: str = "") -> st
 
 
 def share(part: int, whole: int) -> str:
-    """Return ``part`` of ``whole`` in percent; an empty text where ``whole`` is 0."""
+    """Return ``part`` of ``whole`` in percent; an empty text if ``whole`` is 0."""
     return f"{part / whole:.1%}" if whole else ""
 
 

@@ -169,7 +169,7 @@ def _bar() -> Iterator[Any]:
 
 
 def _spread(name: str, rows: list[dict[str, Any]]) -> str:
-    """Return mean and standard deviation over the seeds; an empty text where no seed has a value."""
+    """Return mean and standard deviation over the seeds; an empty text if no seed has a value."""
     values = [row[name] for row in rows if row[name] is not None]
     if not values:
         return ""

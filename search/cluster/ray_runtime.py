@@ -46,7 +46,7 @@ def check_resources(resources: ResourcesSection) -> None:
     """Raise :class:`ResourceError` when no node of the running Ray is large enough for a trial of ``resources``."""
     nodes = live_nodes()
     wanted = {"cpus": ("CPU", resources.cpus_per_trial), "gpus": ("GPU", resources.gpus)}
-    fix = f"Ray has {describe_resources()}; lower it, or start Ray with more and pass --address"
+    fix = f"Ray has {describe_resources()}; lower this request, or start Ray with more and pass --address"
     for key, (name, amount) in wanted.items():
         available = max((node["Resources"].get(name, 0) for node in nodes), default=0)
         if amount > available:
@@ -158,8 +158,8 @@ def start(address: str | None) -> None:
         ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except OSError as error:  # includes Ray's ConnectionError
         raise ResourceError(
-            f"no Ray cluster answers at {address}: {error}; start one with `ray start --head`, pass the host and port "
-            f"that it prints, and set RAY_AUTH_MODE and RAY_AUTH_TOKEN to the cluster's values"
+            f"no Ray cluster can be reached at {address}: {error}; start one with `ray start --head`, pass the host "
+            f"and port that it prints, and set RAY_AUTH_MODE and RAY_AUTH_TOKEN to the cluster's values"
         ) from None
 
 

@@ -243,7 +243,7 @@ class PluginRecord(Section):
 
 
 class PluginsSection(Section):
-    """``[plugins]``: modules with own blocks, data sets and searchers."""
+    """``[plugins]``: modules with custom blocks, data sets and searchers."""
 
     modules: list[str] = Field(default=[], description="modules to import here and on every worker")
     recorded: dict[str, PluginRecord] = {}  # written by a run; not described, because no search file needs it

@@ -1,4 +1,4 @@
-"""Plug-ins: modules with own blocks, data sets and searchers, imported once, with what a run records of them.
+"""Plug-ins: modules with custom blocks, data sets and searchers, imported once, with what a run records of them.
 
 A module registers what it has when it is imported (``register_block``, ``register_dataset``, ``register_searcher``).
 Modules come from ``[plugins] modules`` of a search file, from ``--import``, from the argument ``plugins``, and from the
@@ -109,12 +109,15 @@ def _check_found(name: str, folders: Sequence[Path]) -> None:
         neighbours = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("[!_]*.py")}
         near = unknown("module", name, neighbours) if neighbours else f"unknown module {name!r}"
         raise PluginError(
-            f"plugins.modules: {near}; looked on the import path and in {', '.join(sorted(set(map(str, folders))))}"
+            f"plugins.modules: {near}; searched the import path and {', '.join(sorted(set(map(str, folders))))}; "
+            "correct the name"
         )
     for folder in folders:
         own = folder / f"{top}.py"
         if own.is_file() and spec.origin is not None and Path(spec.origin).resolve() != own.resolve():
-            raise PluginError(f"plugins.modules: {own} is hidden by the module {top!r} of {spec.origin}; rename it")
+            raise PluginError(
+                f"plugins.modules: {own} must be the module {top!r}, but Python imports {spec.origin}; rename the file"
+            )
 
 
 def _plugin(name: str, module: ModuleType) -> Plugin:
@@ -143,7 +146,7 @@ def _check_recorded(plugin: Plugin, record: PluginRecord) -> None:
     if plugin.sha256 != record.sha256:
         now, then = (f"{version or 'no version'}" for version in (plugin.version, record.version))
         raise PluginError(
-            f"plugins.modules: {plugin.module} must be what the run was made with, {record.file} ({then}, SHA-256 "
+            f"plugins.modules: {plugin.module} must be the module that the run used, {record.file} ({then}, SHA-256 "
             f"{record.sha256[:12]}), but is {plugin.file} ({now}, SHA-256 {plugin.sha256[:12]}); "
             "restore that file, or start a new run"
         )
@@ -174,5 +177,5 @@ class _explained:  # noqa: N801 - used as a function
 
 
 def _is_ours(filename: str) -> bool:
-    """Return whether a file is of this package: an own module that calls register_block wrongly is to be named."""
+    """Return whether a file is of this package: errors must name the user's module."""
     return Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[2])

@@ -26,7 +26,7 @@ PACKAGE = __name__.partition(".")[0]
 
 @dataclass(frozen=True)
 class Shipment:
-    """The names of plug-in modules, their source files, and pickled own blocks; empty where there are none."""
+    """The names of plug-in modules, their source files, and pickled custom blocks; empty where there are none."""
 
     modules: tuple[str, ...] = ()
     sources: Mapping[str, bytes] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Shipment:
 
 
 def shipment() -> Shipment:
-    """Return what workers need of this process's plug-ins and own blocks."""
+    """Return what workers need of this process's plug-ins and custom blocks."""
     plugins = all_plugins()
     sources = {path: content for plugin in plugins for path, content in plugin.sources.items()}
     modules = tuple(plugin.module for plugin in plugins)

@@ -39,8 +39,8 @@ def _usable(store: Store, run: RunRecord, experiment: Experiment, before: dateti
     usable = list(_proposable(ended, experiment))
     if not usable:
         raise ValueError(
-            f"search.warm_start: an earlier run must have ended trials within this run's space, budget and recipe, but "
-            f"run {run.name!r} has 0 of {len(ended)}; remove {run.name!r} from the list"
+            f"search.warm_start: an earlier run must have ended trials that fit this run's space, budget and recipe, "
+            f"but run {run.name!r} has 0 of {len(ended)} that fit; remove {run.name!r} from the list"
         )
     return usable
 

@@ -65,13 +65,14 @@ class Searcher(ABC):
     def propose(self, architecture: Architecture, recipe: Recipe) -> Proposal:
         """Return a proposal whose decisions are decoded from ``architecture``.
 
-        Raises ``ValueError`` if the architecture is not a point of the space.
+        Raises ``ValueError`` if the architecture is not in the space.
         """
         # decoding gives one architecture the same choices, no matter which searcher built it and how
         decisions = decisions_of(self.constrained.space, architecture)
         if decisions is None:
             raise ValueError(
-                f"a proposal must be a point of the space {self.constrained.space.name!r}, but got {architecture}"
+                f"a proposal must be in the space {self.constrained.space.name!r}, but got {architecture}; propose an "
+                "architecture of the space"
             )
         return Proposal(architecture, recipe, decisions)
 

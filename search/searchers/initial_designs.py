@@ -41,7 +41,7 @@ def _nearest(parameter: Choice | Range, default: Any) -> Any:
 def designs_of(start_from: Sequence[str | Mapping[str, Any]], constrained: ConstrainedSpace) -> list[Architecture]:
     """Return the designs of ``search.start_from``: names, paths of JSON files, or architectures as JSON.
 
-    Raises ``ValueError`` if a design cannot be read or is not a point of the space, :class:`BudgetError` if it is
+    Raises ``ValueError`` if a design cannot be read or is not in the space, :class:`BudgetError` if it is
     outside the budget.
     """
     designs = []
@@ -59,13 +59,13 @@ def designs_of(start_from: Sequence[str | Mapping[str, Any]], constrained: Const
 def check_design(design: Architecture, constrained: ConstrainedSpace, name: str | None = None) -> None:
     """Check that a run can start from ``design``; ``name`` is its name in the search file, for the message.
 
-    Raises ``ValueError`` if the design is not a point of the space, ``BudgetError`` if it is outside the budget.
+    Raises ``ValueError`` if the design is not in the space, ``BudgetError`` if it is outside the budget.
     """
     prefix = f"search.start_from: {name or design}"
     space = constrained.space
     if constrained.graph.path(design) is None:
         raise ValueError(
-            f"{prefix} is not a point of the space {space.name!r}, which maps images {space.input_shape} to "
+            f"{prefix} is not in the space {space.name!r}, which maps images {space.input_shape} to "
             f"{space.classes} classes; leave it out, or add its options to the space"
         )
     if not constrained.allows(design):

@@ -25,7 +25,7 @@ SEARCHERS: dict[str, Callable[[ConstrainedSpace, RecipeSpace], Searcher]] = {
 
 
 def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
-    """Register an own searcher under ``name``, as a decorator of its class, which is derived from :class:`Searcher`.
+    """Register a custom searcher under ``name``, as a decorator of its class, which is derived from :class:`Searcher`.
 
     Raises ``TypeError`` for a class that is no searcher, ``ValueError`` for a name that is taken by another class.
     """
@@ -33,9 +33,11 @@ def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
     def register(searcher: type[S]) -> type[S]:
         label = getattr(searcher, "__qualname__", repr(searcher))
         if not isinstance(searcher, type) or not issubclass(searcher, Searcher):
-            raise TypeError(f"searcher {name!r} must be a class derived from archsieve.Searcher, but got {label}")
+            raise TypeError(
+                f"searcher {name!r} must be a class derived from archsieve.Searcher, but got {label}; derive it"
+            )
         if searcher.__abstractmethods__:
-            raise TypeError(f"searcher {name!r} must define ask(history, rng), but {label} does not")
+            raise TypeError(f"searcher {name!r} must define ask(history, rng), but {label} does not; add it")
         other = SEARCHERS.get(name)
         if other is not None and (other.__module__, getattr(other, "__qualname__", "")) != (searcher.__module__, label):
             raise ValueError(

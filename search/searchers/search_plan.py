@@ -29,7 +29,7 @@ class SearchPlan(Searcher):
     ``build`` makes the searcher for a constrained space: once for ``constrained``, and again whenever a failure lowers
     the memory limit. All state can be computed from the history, so that a resumed run makes the same proposals.
 
-    Raises ``ValueError`` if a design is not a point of the space, ``BudgetError`` if it is outside the budget.
+    Raises ``ValueError`` if a design is not in the space, ``BudgetError`` if it is outside the budget.
     """
 
     def __init__(

@@ -197,19 +197,20 @@ def _check_backbone(file: "SearchFile") -> None:
     if space.backbone is None:
         if space.weights is not None:
             raise ValueError(
-                f"space.weights needs space.backbone, but got weights {space.weights!r} alone; name their backbone, or "
+                f"space.weights needs space.backbone, but got weights {space.weights!r} alone; add their backbone, or "
                 "leave space.weights out"
             )
         return
     if space.name is not None or space.stages is not None:
         raise ValueError(
-            "a space must have only one of backbone, name and stages, but space.backbone is not alone; leave the other "
-            "keys out"
+            "a space must have only one of backbone, name and stages, but space.backbone is set together with "
+            "another key; leave the other keys out"
         )
     # a file of weights has the shapes of one network
     if space.weights is not None and not isinstance(space.backbone, str):
         raise ValueError(
-            f"space.weights needs a single space.backbone, but got {space.backbone}; name the backbone of the weights"
+            f"space.weights needs a single space.backbone, but got {space.backbone}; "
+            "set only the backbone of these weights"
         )
     forms = recipe.get("form", "fc")
     if forms not in ("fc", ["fc"]):

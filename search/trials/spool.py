@@ -80,7 +80,8 @@ class Spool:
                 except (ValueError, TypeError, KeyError, AttributeError) as error:
                     raise StoreError(
                         f"line {number} of {path} must be a report that this version of archsieve can read, but: "
-                        f"{error}; resume the run with the version that wrote it, or move the file away to lose it"
+                        f"{error}; resume the run with the version that wrote it, or move the file away, which loses "
+                        "its reports"
                     ) from error
 
     def files(self) -> list[Path]:

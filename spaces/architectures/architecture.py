@@ -44,7 +44,10 @@ def lower(block: Block, shape: Shape) -> Lowered:
     costs = []
     parts = block.expand(shape)
     if not isinstance(parts, tuple) or not all(isinstance(part, Block) for part in parts):
-        raise ValueError(f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}")
+        raise ValueError(
+            f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}; "
+            "return a tuple such as (Conv(16),)"
+        )
     for part in parts:
         if isinstance(part, Layer):
             layers.append(part)
@@ -76,7 +79,9 @@ class Architecture:
         object.__setattr__(self, "input_shape", check_input_shape(self.input_shape))
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if type(self.classes) is not int or self.classes < 2:
-            raise ValueError(f"classes must be a whole number of at least 2, but got {self.classes!r}")
+            raise ValueError(
+                f"classes must be a whole number of at least 2, but got {self.classes!r}; use 10, for example"
+            )
         for kind in set(map(type, self.blocks)):
             if Block not in kind.__mro__:  # issubclass is slow, because Block is an abstract base class
                 wrong = next(block for block in self.blocks if type(block) is kind)

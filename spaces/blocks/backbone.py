@@ -49,6 +49,6 @@ class Backbone(Layer):
         if shape != self.in_shape:
             raise ShapeError(
                 f"the cost of a backbone is valid only for the input shape it was measured on, but {self.name} was "
-                f"measured on {self.in_shape} and its input is {shape}; use priced_backbone({self.name!r}, {shape})"
+                f"measured on {self.in_shape} and its input is {shape}; use measure_backbone({self.name!r}, {shape})"
             )
         return (self.features,), Cost(self.params, self.macs, self.activations, self.kept_bytes)

@@ -58,7 +58,8 @@ class Inception(Block):
         super().__post_init__()
         if (self.width is None) == (self.branches is None):
             raise ValueError(
-                f"inception needs either `width` or `branches`, but got width={self.width}, branches={self.branches}"
+                f"inception needs either `width` or `branches`, but got width={self.width}, branches={self.branches}; "
+                "set exactly one of them"
             )
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:

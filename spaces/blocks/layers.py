@@ -263,7 +263,10 @@ class Branches(Layer):
         # a concatenation may join any numbers of channels, an addition needs equal ones
         compared = shapes if self.join == "add" else [shape[1:] for shape in shapes]
         if any(shape != compared[0] for shape in compared):
-            raise ShapeError(f"branches joined by {self.join} must have matching shapes, but they have {shapes}")
+            raise ShapeError(
+                f"branches joined by {self.join} must have matching shapes, but they have {shapes}; "
+                "change their widths or strides"
+            )
         if self.join == "add":
             return first, Cost()
         joined = (sum(shape[0] for shape in shapes), *first[1:])

@@ -102,7 +102,10 @@ class Pool(Block):
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         # refused, because it would be a second way to write the network without it, with another fingerprint
         if self.kernel == 1 and self.stride in (None, 1) and not self.padding:
-            raise ShapeError("a pool of one pixel does nothing; leave it out, as in choice((), Pool(2))")
+            raise ShapeError(
+                "a pool must change its input, but got kernel 1 with stride 1 and padding 0; leave the pool out, as in "
+                "choice((), Pool(2))"
+            )
         return (Pooling(self.mode, self.kernel, self.stride or self.kernel, self.padding, self.ceil),)
 
 
@@ -310,7 +313,7 @@ B = TypeVar("B", bound=Block)
 
 
 def register_block(kind: str) -> Callable[[type[B]], type[B]]:
-    """Register an own block under the name ``kind``, as a class decorator.
+    """Register a custom block under the name ``kind``, as a class decorator.
 
     The class is a frozen dataclass derived from :class:`Block` with a method ``expand``, or from ``ModuleBlock`` with
     a method ``module``. Its fields hold numbers, texts, booleans, blocks or tuples of these. ``kind`` is its name in
@@ -333,7 +336,7 @@ def register_block(kind: str) -> Callable[[type[B]], type[B]]:
 def _check_block_class(kind: str, block: Any) -> None:
     name = getattr(block, "__qualname__", repr(block))
     if not isinstance(block, type) or not issubclass(block, Block):
-        raise TypeError(f"block {kind!r} must be a class derived from archsieve.Block, but got {name}")
+        raise TypeError(f"block {kind!r} must be a class derived from archsieve.Block, but got {name}; derive it")
     parameters = block.__dict__.get("__dataclass_params__")
     if parameters is None or not parameters.frozen:
         raise TypeError(
@@ -364,7 +367,7 @@ def block_from_json(data: Mapping[str, Any]) -> Block:
         # layers as well as blocks: the canonical form of an architecture consists of layers
         kind = look_up({**BLOCKS, **LAYERS}, data["kind"], "block")
     except ValueError as error:
-        raise ValueError(f"{error}; an own block is known after its module was imported: see [plugins]") from None
+        raise ValueError(f"{error}; import the module of a custom block first: see [plugins]") from None
     known = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name in data:
         if name != "kind" and name not in known:

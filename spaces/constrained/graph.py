@@ -98,7 +98,7 @@ class Graph:
         start = self._node(self._automaton.closure({(0, (), NO_CHOICES)}), space.input_shape)
         if start is None:
             reason = max(self.refused, key=lambda text: self.refused[text], default="no sequence of blocks is complete")
-            raise ShapeError(f"the space {space.name!r} holds no architecture: {reason}")
+            raise ShapeError(f"the space {space.name!r} contains no architecture: {reason}")
         self.start = start
 
     @cached_property

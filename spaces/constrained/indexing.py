@@ -75,7 +75,7 @@ def path_at(constrained: ConstrainedSpace, index: int) -> list[Edge]:
     if not 0 <= index < constrained.size:
         raise ValueError(
             f"an index must be in [0, {constrained.size - 1}], because the space {constrained.space.name!r} has "
-            f"{constrained.size:,} architectures, but got {index}"
+            f"{constrained.size:,} architectures, but got {index}; use an index in this range"
         )
     node, completions = constrained.graph.start, constrained.completions
     path: list[Edge] = []

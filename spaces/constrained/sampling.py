@@ -188,7 +188,7 @@ class Sampler:
 
     def __init__(self, constrained: ConstrainedSpace, by: str = "uniform") -> None:
         if by not in ("uniform", "log-macs"):
-            raise ValueError(f"a draw must be by 'uniform' or 'log-macs', but got {by!r}; use one of them")
+            raise ValueError(f"`by` must be 'uniform' or 'log-macs', but got {by!r}; use one of them")
         self.constrained, self.by = constrained, by
 
     @cached_property

@@ -39,9 +39,13 @@ class Range:
         for name in ("low", "high"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"a range needs a finite number as `{name}`, but got {value!r}")
+                raise ValueError(
+                    f"`{name}` of a range must be a finite number, but got {value!r}; use 0.1, for example"
+                )
         if not self.low < self.high:
-            raise ValueError(f"`low < high` must hold, but got (low={self.low}, high={self.high})")
+            raise ValueError(
+                f"`low < high` must hold, but got (low={self.low}, high={self.high}); raise high or lower low"
+            )
         if self.log and self.low <= 0:
             raise ValueError(f"a logarithmic range needs low > 0, but got low={self.low}; raise it or drop `log`")
 
@@ -89,7 +93,9 @@ class Repeat:
         counts = self.times.options if isinstance(self.times, Choice) else (self.times,)
         for count in counts:
             if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-                raise ValueError(f"`times` of a repeat must be whole numbers of at least 0, but got {count!r}")
+                raise ValueError(
+                    f"`times` of a repeat must be whole numbers of at least 0, but got {count!r}; use 2, for example"
+                )
         # read-only, because a frozen dataclass with a dict inside could still be changed
         object.__setattr__(self, "first", MappingProxyType(dict(self.first)))
 

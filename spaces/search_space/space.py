@@ -46,7 +46,9 @@ class Space:
         object.__setattr__(self, "input_shape", check_input_shape(self.input_shape))
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if type(self.classes) is not int or self.classes < 2:
-            raise ValueError(f"classes must be a whole number of at least 2, but got {self.classes!r}")
+            raise ValueError(
+                f"classes must be a whole number of at least 2, but got {self.classes!r}; use 10, for example"
+            )
         for number, template in enumerate(self.blocks, start=1):
             check_template(template, f"block {number}")
 
@@ -203,7 +205,10 @@ def check_template(template: Template, where: str) -> None:
         for part in template:
             check_template(part, where)
     elif not isinstance(template, Block):
-        raise ValueError(f"{where}: a space is made of blocks, choices and repeats, but got {template!r}")
+        raise ValueError(
+            f"{where}: a space must contain only blocks, choices and repeats, but got {template!r}; "
+            "use a block such as Conv(16)"
+        )
 
 
 def _check_repeat(template: Repeat, where: str) -> None:

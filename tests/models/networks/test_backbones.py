@@ -118,7 +118,9 @@ def test_kept_bytes_on_meta_agree_with_the_closed_form(name):
 
 def test_a_cost_is_valid_for_its_input_shape_only():
     block = Backbone("timm:resnet18", (3, 64, 64), 512, 1, 1, 1, 1)
-    with pytest.raises(ShapeError, match=r"measured on \(3, 64, 64\) .* use priced_backbone\('timm:resnet18', \(3, 32"):
+    with pytest.raises(
+        ShapeError, match=r"measured on \(3, 64, 64\) .* use measure_backbone\('timm:resnet18', \(3, 32"
+    ):
         Architecture((3, 32, 32), (block,), 10)
     assert block_from_json(json.loads(json.dumps(block.to_json()))) == block
 

@@ -227,19 +227,19 @@ def test_contradictory_rows_are_refused(store, run, other, tmp_path, table, colu
 @pytest.mark.parametrize(
     ("name", "content", "pattern"),
     [
-        ("a.json", b"", "not an export"),
-        ("a.json", b"[]", "not an export.*application"),
+        ("a.json", b"", "written by archsieve results export"),
+        ("a.json", b"[]", "written by archsieve results export.*application"),
         ("a.json", b'{"application": "archsieve", "format": 2}', "format.* 1, .*2"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": []}', "at least one run"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"runn": 1}]}', "did you mean 'run'"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"run": 1}]}', "columns and rows"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{}]}', "one run, got 0"),
         ("a.json", b"\xff", "UTF-8.* 0"),
-        ("a.json", b"[" * 100_000, "not an export"),
+        ("a.json", b"[" * 100_000, "written by archsieve results export"),
         ("a.csv", b"a,b\n1,2\n", "column run"),
         ("a.csv", b"run,trial_id,archsieve_run,archsieve_trial\nx,1,,\n", "'x'.*archsieve_run.* 0"),
         ("a.csv", b"run,trial_id,archsieve_run,archsieve_trial\nx,1,5,5\n", "'x'.*tables.*5"),
-        ("a.parquet", b"PAR1", "not an export"),
+        ("a.parquet", b"PAR1", "written by archsieve results export"),
         ("a.xlsx", b"", "unknown kind of file '.xlsx'"),
     ],
 )

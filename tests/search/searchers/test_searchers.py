@@ -178,5 +178,5 @@ def test_a_proposal_with_invalid_values_is_an_error():
     with pytest.raises(ValueError, match=r"choices\['1'\].*-1"):
         replace(proposal, choices={"1": -1})
     other = Space((1, 8, 8), (Conv(choice(5, 7)), GlobalAverage()), 10)
-    with pytest.raises(ValueError, match="point of the space 'custom'"):
+    with pytest.raises(ValueError, match="in the space 'custom'"):
         SEARCHERS["random"](ConstrainedSpace(other), RECIPES).propose(proposal.architecture, proposal.recipe)

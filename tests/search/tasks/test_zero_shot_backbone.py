@@ -83,7 +83,7 @@ def test_a_frozen_backbone_is_computed_once_and_only_later_layers_train(weights)
     ("space", "recipe", "message"),
     [
         ({"weights": "none.pt"}, {}, r"none\.pt"),
-        ({"name": "mixed"}, {}, "space.backbone is not alone"),
+        ({"name": "mixed"}, {}, "space.backbone is set together with another key"),
         ({"backbone": None, "weights": "w.pt"}, {}, r"space.weights needs space.backbone.*'w\.pt'"),
         ({"backbone": [SMALL, "timm:resnet10t"], "weights": "w.pt"}, {}, "space.weights.*single.*timm:resnet10t"),
         ({}, {"form": ["fc", "conv"]}, r'recipe.form.*"fc".*\[\'fc\', \'conv\'\]'),

@@ -78,7 +78,7 @@ _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
 # what the same thing is called in Optuna, Ray Tune, KerasTuner, timm, scikit-learn and torchvision
 _CALLED_ELSEWHERE = {
     **dict.fromkeys(("create_study", "optimize", "minimize", "fmin", "fit", "Tuner", "tuner"), "run_search"),
-    **dict.fromkeys(("run", "GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV"), "run_search"),
+    **dict.fromkeys(("search", "run", "GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV"), "run_search"),
     **dict.fromkeys(("RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch"), "run_search"),
     **dict.fromkeys(("load_study", "Study", "ResultGrid", "get_all_study_summaries", "Database"), "open_results"),
     **dict.fromkeys(("suggest_categorical", "suggest_int", "grid_search", "Choice", "randint", "Int"), "choice"),

@@ -59,13 +59,10 @@ def read_images(files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
     for file in files:
         if not file.is_file():
             raise DataError(f"an image file must exist, but {file} does not; check the path")
-    images = read_files(files, height)
     if channels == 3:
-        return images
-    from torchvision.transforms.v2.functional import rgb_to_grayscale
-
-    grey: Tensor = rgb_to_grayscale(images)
-    return grey
+        return read_files(files, height)
+    grey = [np.array(Image.fromarray(decode(file, height).permute(1, 2, 0).numpy()).convert("L")) for file in files]
+    return torch.from_numpy(np.stack(grey)).unsqueeze(1) if grey else torch.empty(0, 1, *shape[1:], dtype=torch.uint8)
 
 
 def _n_threads() -> int:

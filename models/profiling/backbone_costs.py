@@ -57,9 +57,15 @@ def _measure(name: str, shape: tuple[int, int, int]) -> Backbone:
 
 
 def kept_bytes(network: nn.Module, shape: Sequence[int]) -> int:
-    """Return the bytes that training saves of one image for the backward pass.
+    """Return :func:`saved_bytes` without the image itself, which an architecture counts on its own."""
+    return max(0, saved_bytes(network, shape) - FLOAT_BYTES * torch.Size(shape).numel())
 
-    Each storage counts once. Parameters, buffers and the image itself do not count.
+
+def saved_bytes(network: nn.Module, shape: Sequence[int], *, input_grad: bool = False) -> int:
+    """Return the bytes that training saves of one input of ``shape`` for the backward pass.
+
+    Each storage counts once, that of the input too if it is saved. Parameters and buffers do not count. With
+    ``input_grad`` the gradient goes on to layers before ``network``; images need none.
     """
     copy = meta_copy(network).train().requires_grad_()
     module_storages = {tensor.untyped_storage()._cdata for tensor in (*copy.parameters(), *copy.buffers())}
@@ -70,13 +76,11 @@ def kept_bytes(network: nn.Module, shape: Sequence[int]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        copy(torch.empty(2, *shape, device="meta"))  # batch norm in training mode needs two
-    image_bytes = FLOAT_BYTES * torch.Size(shape).numel()
+        copy(torch.empty(2, *shape, device="meta", requires_grad=input_grad))  # batch norm in training mode needs two
     total = sum(
         tensor.untyped_storage().nbytes() for storage, tensor in saved.items() if storage not in module_storages
     )
-    # half, because the batch has two images
-    return max(0, total // 2 - image_bytes)  # the architecture counts the image itself
+    return total // 2  # half, because the batch has two images
 
 
 def _write(path: Path, table: dict[str, Any]) -> None:

@@ -1,10 +1,15 @@
 """Own blocks that are torch modules: their shape and cost are measured on the meta device, once for each input."""
 
+import math
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ...spaces.blocks.base import Shape, ShapeError
-from ...spaces.blocks.cost import Cost
+from ...spaces.blocks.cost import FLOAT_BYTES, Cost
 from ...spaces.blocks.layers import ModuleLayer
 
 if TYPE_CHECKING:
@@ -24,29 +29,33 @@ class ModuleBlock(ModuleLayer):
         return _measured(self, shape)
 
 
+class BlockError(ValueError):
+    """The code of a custom block is wrong; other than a ``ShapeError``, it does not make a block merely unfit."""
+
+
 @lru_cache(maxsize=4096)
 def _measured(block: ModuleBlock, shape: Shape) -> tuple[Shape, Cost]:
     """Return the output shape, without the batch, and the cost of ``block`` on an input of ``shape``."""
     import torch
 
-    from .backbone_costs import kept_bytes
+    from .backbone_costs import saved_bytes
     from .meta_copy import meta_copy
     from .profiler import profile_module
 
-    with torch.device("meta"):
-        module = _module(block, shape)
-    try:
+    with _explained(block, shape):
+        with torch.device("meta"):
+            module = _module(block, shape)
         out = meta_copy(module)(torch.empty(2, *shape, device="meta"))
-    except Exception as error:
-        raise ShapeError(f"{block.kind} cannot take an input of {shape}: {type(error).__name__}: {error}") from error
-    if not isinstance(out, torch.Tensor) or out.dim() not in (2, 4) or out.shape[0] != 2:
-        got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise ShapeError(
-            f"the module of {block.kind} must return a tensor (N, C, H, W) or (N, features), but for a batch of "
-            f"(2, {', '.join(map(str, shape))}) it returned {got}; correct its forward()"
-        )
-    found = profile_module(module, shape)
-    return tuple(out.shape[1:]), Cost(found.params, found.macs, found.activations, kept_bytes(module, shape))
+        out_shape = _out_shape(block, shape, out)
+        profile = profile_module(module, shape)
+        if profile.unknown:
+            names = ", ".join(operator.name for operator in profile.unknown)
+            raise BlockError(f"block {block.kind!r} has operators without a known cost: {names}; use others")
+        # The input may also be saved by the layer before, and the output by the layer after. Both are counted here:
+        # the prediction is an upper bound, because a network must not need more memory than predicted.
+        saved = saved_bytes(module, shape, input_grad=True) + FLOAT_BYTES * math.prod(out_shape)
+    # Frozen parameters and products of activations (attention) count as well: a limit holds for all of a network.
+    return out_shape, Cost(profile.params_total, profile.total_macs, profile.activations, saved)
 
 
 def _module(block: ModuleBlock, shape: Shape) -> "nn.Module":
@@ -54,8 +63,43 @@ def _module(block: ModuleBlock, shape: Shape) -> "nn.Module":
 
     module = block.module(shape)
     if not isinstance(module, nn.Module):
-        raise ValueError(
+        raise BlockError(
             f"module() of block {block.kind!r} must return a torch.nn.Module, but returned {type(module).__name__}; "
             "return the module"
         )
     return module
+
+
+def _out_shape(block: ModuleBlock, shape: Shape, out: Any) -> Shape:
+    import torch
+
+    if not isinstance(out, torch.Tensor) or out.dim() not in (2, 4) or out.shape[0] != 2:
+        got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise BlockError(
+            f"the module of {block.kind} must return a tensor (N, C, H, W) or (N, features), but for a batch of "
+            f"(2, {', '.join(map(str, shape))}) it returned {got}; correct its forward()"
+        )
+    return tuple(out.shape[1:])
+
+
+@contextmanager
+def _explained(block: ModuleBlock, shape: Shape) -> Iterator[None]:
+    """Turn an exception of the block's code into a ``ShapeError`` if torch refuses the shape, else a BlockError."""
+    try:
+        yield
+    except (ShapeError, BlockError):
+        raise
+    except Exception as error:
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _in_library(frame.filename)]
+        place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+        message = f"block {block.kind!r} on an input of {shape}: {type(error).__name__}: {error}{place}"
+        if "meta" in str(error):
+            raise BlockError(f"{message}; a module must not read the values of its tensors") from error
+        if isinstance(error, RuntimeError | ValueError):  # what torch raises for shapes that do not fit
+            raise ShapeError(message) from error
+        raise BlockError(f"{message}; correct the module") from error
+
+
+def _in_library(filename: str) -> bool:
+    models = Path(__file__).resolve().parents[1]
+    return "site-packages" in filename or Path(filename).resolve().is_relative_to(models)

@@ -56,6 +56,7 @@ class AskTell:
     direction: str
     _trials: list[Trial] = field(default_factory=list)
     _values: dict[int, float] = field(default_factory=dict)  # as reported, by the number of the trial
+    _proposed: set[tuple[str, Recipe]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._searcher: Searcher = make_searcher(self.searcher, self.space, self.recipes)
@@ -63,7 +64,7 @@ class AskTell:
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the searcher, which holds open iterators; all of its state follows from the trials."""
         return {name: value for name, value in vars(self).items() if name not in ("_searcher", "space")} | {
-            "space": (self.space.space, self.space.budget, self.space.batch_size)
+            "space": (self.space.space, self.space.budget, self.space.batch_size, self.space.latency_model)
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -77,6 +78,7 @@ class AskTell:
         proposal = self._searcher.ask(History(tuple(self._trials)), random.Random(f"{self.seed}/{number}"))
         if proposal is None:
             return None
+        self._check(proposal)
         asked = Asked(number, random.Random(f"trial {self.seed}/{number}").getrandbits(31), proposal)
         self._trials.append(self._trial(asked))
         return asked
@@ -106,8 +108,22 @@ class AskTell:
         finished = [trial for trial in self._trials if trial.state.finished]
         if not finished:
             return None
-        best = max(finished, key=lambda trial: (trial.val_accuracy or 0.0, -trial.params, -trial.number))
+        best = max(finished, key=lambda one: (self._signed(self._values[one.number]), -one.params, -one.number))
         return self._asked(best), self._values[best.number]
+
+    def _check(self, proposal: Proposal) -> None:
+        """Raise ``ValueError`` if the proposal is outside the budget or repeats a trial: a searcher may be custom."""
+        if not self.space.allows(proposal.architecture):
+            raise ValueError(
+                f"a searcher must propose architectures inside the budget {self.space.budget}, but {self.searcher!r} "
+                f"proposed {proposal.architecture}; correct its ask()"
+            )
+        if proposal.key in self._proposed:
+            raise ValueError(
+                f"a searcher must not repeat a trial, but {self.searcher!r} proposed {proposal.architecture} again "
+                "with the same recipe; correct its ask()"
+            )
+        self._proposed.add(proposal.key)
 
     def _asked(self, trial: Trial) -> Asked:
         architecture, recipe = Architecture.from_json(trial.architecture), Recipe.from_json(trial.recipe)
@@ -137,10 +153,20 @@ class AskTell:
         if value is None or math.isnan(value):
             return replace(trial, state=TrialState.FAILED, fail_kind=FailKind.USER_ERROR)
         self._values[trial.number] = float(value)
-        signed = float(value) if self.direction == "maximize" else -float(value)
-        # a fraction in the order of the values: searchers look at the order of accuracies alone
-        fraction = 0.5 + 0.5 * (math.copysign(1, signed) if math.isinf(signed) else signed / (1 + abs(signed)))
+        fraction = _as_fraction(self._signed(float(value)))
         return replace(trial, state=TrialState.COMPLETED, epochs_done=trial.recipe["epochs"], val_accuracy=fraction)
+
+    def _signed(self, value: float) -> float:
+        return value if self.direction == "maximize" else -value
+
+
+def _as_fraction(value: float) -> float:
+    """Return a number from 0 to 1 in the order of the values: searchers use only the order of accuracies.
+
+    The logarithm keeps neighbours apart that are large, such as sizes in bytes.
+    """
+    size = 1.0 if math.isinf(value) else math.log1p(abs(value)) / (1 + math.log1p(abs(value)))
+    return 0.5 + 0.5 * math.copysign(size, value)
 
 
 def ask_tell(

@@ -8,7 +8,7 @@ from ...results.database.records import Trial
 from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location
 from ...spaces.architectures.architecture import Architecture
-from ..post.retrain import find_best_model, retrain_trial
+from ..post.retrain import retrain_trial
 from .results import DATABASE, StoredTrial
 
 if TYPE_CHECKING:
@@ -137,17 +137,20 @@ def train(
     """
     import torch
 
+    if type(seeds) is not int or seeds < 1:
+        raise ValueError(f"seeds must be a whole number of at least 1, but got {seeds!r}; pass the number of networks")
     location = _location(trial, database)
     folder = Path(runs) if runs is not None else (location.parent if isinstance(location, Path) else Path("runs"))
     with open_store(location) as store:
         from ...results.query.trial_name import find_trial
 
         record = store.trial(trial.trial) if isinstance(trial, Trial) else find_trial(store, trial)
+        if isinstance(trial, Trial) and record.fingerprint != trial.fingerprint:
+            raise ValueError(f"trial {trial.trial} in {location} is another network; pass the database of the trial")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        retrain_trial(store, record, folder, seeds=seeds, epochs=epochs, device=device)
-        model = find_best_model(store, record, folder)
-    assert model is not None, "retraining keeps the weights"
-    return Model(model)
+        trained = retrain_trial(store, record, folder, seeds=seeds, epochs=epochs, device=device)
+    best = max(trained["networks"], key=lambda network: network["val_accuracy"])
+    return load_model(folder / best["weights"])
 
 
 def _location(trial: Trial | int | str, database: str | Path | None) -> DatabaseLocation:

@@ -43,6 +43,11 @@ class Trials(tuple[Trial, ...]):
         made.no_match_reason = "" if made else no_match_reason
         return made
 
+    def __getitem__(self, index: Any) -> Any:
+        """Return a trial, or the trials of a slice."""
+        found = super().__getitem__(index)
+        return type(self)(found) if isinstance(index, slice) else found
+
     def to_pandas(self) -> "pandas.DataFrame":
         """Return one row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
         return trials_frame(self)

@@ -115,11 +115,11 @@ def resume_search(
 
 def _result(outcome: Outcome) -> SearchResult:
     if not outcome.best and outcome.complete:
-        reason = outcome.common_reason or "none has a result inside the budget"
-        raise SearchFailedError(
-            f"run {outcome.run!r}: {len(outcome.failed)} of {len(outcome.trials)} trials failed, most often because "
-            f"of: {reason}; see {outcome.report}"
-        )
+        total, failed = len(outcome.trials), len(outcome.failed)
+        reason = f"{failed} of {total} trials failed, most often because of: {outcome.common_reason}"
+        if not failed:
+            reason = f"0 of {total} trials have a result inside the budget"
+        raise SearchFailedError(f"run {outcome.run!r}: {reason}; see {outcome.report}")
     return SearchResult(
         run=outcome.run,
         best=Trials.of(outcome.best, outcome.database),

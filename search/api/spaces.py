@@ -98,6 +98,11 @@ def constrained_of(space: Space | ConstrainedSpace | str, budget: Budget | None 
         raise TypeError(
             f"a space must be a Space or the name of one, but got {type(space).__name__}; use 'mixed', for example"
         )
+    if budget is not None and budget.latency_ms is not None:
+        raise ValueError(
+            "latency is measured on workers, by run_search alone, but the budget has "
+            f"latency_ms={budget.latency_ms}; leave it out here"
+        )
     return ConstrainedSpace(space, budget)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...spaces.parameters.lookup import unknown
 from ..config.schema import SearchFile
+from ..plugins.errors import PluginError
 from ..plugins.loading import load_plugins
 from .experiment import Experiment, experiment
 
@@ -52,15 +53,18 @@ def load_experiment(
         file = parse(data)
         load_plugins(file.plugins.modules, folders=[path.parent.resolve()])
         return experiment(file)
+    except PluginError:  # it names the module and the line
+        raise
     except ValueError as error:
         raise SearchFileError(f"{_location(path, text, overrides, str(error))}: {error}") from None
 
 
 def _add_plugins(data: dict[str, Any], modules: Sequence[str]) -> None:
     """Add ``modules`` to ``plugins.modules`` of ``data``."""
-    if modules:
-        named = data.setdefault("plugins", {}).get("modules", [])
-        data["plugins"]["modules"] = [*named, *(module for module in modules if module not in named)]
+    table = data.setdefault("plugins", {}) if modules else {}
+    named = table.get("modules", []) if isinstance(table, dict) else None
+    if modules and isinstance(named, list):  # otherwise the check of the file says what is wrong
+        table["modules"] = [*named, *(module for module in modules if module not in named)]
 
 
 def overridden_twice(overrides: Sequence[str]) -> list[str]:

@@ -51,17 +51,23 @@ def load_plugins(
 ) -> None:
     """Import ``modules``, looked for on the import path, in ``folders``, and in the working folder.
 
-    With ``recorded`` they are looked for where they were, too, and must be what they were. Entry points of installed
-    packages are loaded first. Raises :class:`PluginError` for a module that is missing, fails, or has changed.
+    With ``recorded`` they are looked for where they were, too, and must be what they were; that is checked before
+    their code runs. Entry points of installed packages are loaded first. The folders stay on the import path. Raises
+    :class:`PluginError` for a module that is missing, fails, or has changed since it was recorded or imported.
     """
     load_entry_points()
     recorded = recorded or {}
     for name in modules:
-        where = [Path(recorded[name].file).parents[name.count(".")]] if name in recorded else []
+        record = recorded.get(name)
+        where = [] if record is None else [_root(name, Path(record.file))]
         if name not in _LOADED:
-            _LOADED[name] = _load(name, [*folders, Path.cwd(), *where])
-        if name in recorded:
-            _check_recorded(_LOADED[name], recorded[name])
+            _LOADED[name] = _load(name, [*folders, Path.cwd(), *where], record)
+            continue
+        plugin = _LOADED[name]
+        if record is not None:
+            _check_recorded(name, plugin.file, plugin.sha256, plugin.version, record)
+        if not plugin.file.is_file() or _digest(_sources(name, plugin.file)) != plugin.sha256:
+            raise PluginError(f"plugins.modules: {plugin.file} has changed since its import; restart Python")
 
 
 def loaded_plugins(modules: Iterable[str]) -> tuple[Plugin, ...]:
@@ -82,7 +88,7 @@ def load_entry_points() -> None:
             entry.load()
 
 
-def _load(name: str, folders: Sequence[Path]) -> Plugin:
+def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Plugin:
     if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
         raise PluginError(
             f"plugins.modules holds names of modules, as in 'my_blocks', but got {name!r}; write {Path(name).stem!r}"
@@ -91,7 +97,10 @@ def _load(name: str, folders: Sequence[Path]) -> Plugin:
         if folder not in sys.path:
             sys.path.append(folder)  # for good: a function of the plug-in may import its neighbours later
     importlib.invalidate_caches()
-    _check_found(name, folders)
+    origin = _find(name, folders)
+    if record is not None and origin is not None:  # before its code runs
+        sources = _sources(name.partition(".")[0], origin)
+        _check_recorded(name, origin, _digest(sources), None, record)
     return _plugin(name, import_plugin(name))
 
 
@@ -101,8 +110,11 @@ def import_plugin(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-def _check_found(name: str, folders: Sequence[Path]) -> None:
-    """Raise where there is no such module, or another one of its name comes before it on the import path."""
+def _find(name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file of the top-level module of ``name``; None for a built-in one.
+
+    Raises where there is no such module, or another one of its name comes before it on the import path.
+    """
     top = name.partition(".")[0]
     spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
     if spec is None:
@@ -112,43 +124,51 @@ def _check_found(name: str, folders: Sequence[Path]) -> None:
             f"plugins.modules: {near}; searched the import path and {', '.join(sorted(set(map(str, folders))))}; "
             "correct the name"
         )
-    for folder in folders:
-        own = folder / f"{top}.py"
-        if own.is_file() and spec.origin is not None and Path(spec.origin).resolve() != own.resolve():
+    origin = None if spec.origin is None else Path(spec.origin)
+    for own in (path for folder in folders for path in (folder / f"{top}.py", folder / top / "__init__.py")):
+        if own.is_file() and origin is not None and origin.resolve() != own.resolve():
             raise PluginError(
                 f"plugins.modules: {own} must be the module {top!r}, but Python imports {spec.origin}; rename the file"
             )
+    return origin if origin is not None and origin.is_file() else None
 
 
 def _plugin(name: str, module: ModuleType) -> Plugin:
-    if module.__file__ is None:
+    if getattr(module, "__file__", None) is None:
         raise PluginError(f"plugins.modules: {name} must be a module or a package with an __init__.py; add one")
-    file = Path(module.__file__).resolve()
+    file = Path(str(module.__file__)).absolute()  # not resolved: the name of a link is the name of the module
     sources = _sources(name, file)
+    version = getattr(module, "__version__", None)
+    installed = any(file.resolve().is_relative_to(root) for root in INSTALLED)
+    return Plugin(name, file, version and str(version), _digest(sources), {} if installed else sources)
+
+
+def _root(name: str, file: Path) -> Path:
+    """Return the folder on the import path that the module ``name`` in ``file`` is found in."""
+    return file.parents[name.count(".") + (file.name == "__init__.py")]
+
+
+def _digest(sources: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for path, content in sorted(sources.items()):
         digest.update(f"{path} {len(content)} ".encode() + content)
-    version = getattr(module, "__version__", None)
-    installed = any(file.is_relative_to(root) for root in INSTALLED)
-    return Plugin(name, file, version and str(version), digest.hexdigest(), {} if installed else sources)
+    return digest.hexdigest()
 
 
 def _sources(name: str, file: Path) -> dict[str, bytes]:
     """Return the source files of the top-level module or package of ``name``, by their path on the import path."""
-    depth = name.count(".") + (file.name == "__init__.py")
-    root = file.parents[depth]
+    root = _root(name, file)
     top = root / name.partition(".")[0]
     files = sorted(top.rglob("*.py")) if top.is_dir() else [top.with_suffix(".py")]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
-def _check_recorded(plugin: Plugin, record: PluginRecord) -> None:
-    if plugin.sha256 != record.sha256:
-        now, then = (f"{version or 'no version'}" for version in (plugin.version, record.version))
+def _check_recorded(name: str, file: Path, sha256: str, version: str | None, record: PluginRecord) -> None:
+    if sha256 != record.sha256:
+        then, now = (f"version {known}, " if known else "" for known in (record.version, version))
         raise PluginError(
-            f"plugins.modules: {plugin.module} must be the module that the run used, {record.file} ({then}, SHA-256 "
-            f"{record.sha256[:12]}), but is {plugin.file} ({now}, SHA-256 {plugin.sha256[:12]}); "
-            "restore that file, or start a new run"
+            f"plugins.modules: {name} must be the module that the run used, {record.file} ({then}SHA-256 "
+            f"{record.sha256[:12]}), but is {file} ({now}SHA-256 {sha256[:12]}); restore that file, or start a new run"
         )
 
 

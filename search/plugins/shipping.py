@@ -22,6 +22,7 @@ from .errors import PluginError
 from .loading import all_plugins, import_plugin, load_entry_points
 
 PACKAGE = __name__.partition(".")[0]
+_installed: "Shipment | None" = None  # what this process has installed last
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Shipment:
 
         Raises :class:`PluginError` where a module cannot be imported here.
         """
+        global _installed
+        if _installed == self:
+            return
         load_entry_points()
         if self.sources:
             folder = _unpacked(self.sources)
@@ -49,8 +53,8 @@ class Shipment:
             import pickle
 
             for kind, block in pickle.loads(self.blocks).items():
-                if kind not in BLOCKS:
-                    register_block(kind)(block)
+                register_block(kind)(block)  # again, too: a cell of a notebook may have defined another one since
+        _installed = self
 
 
 def shipment() -> Shipment:
@@ -115,19 +119,19 @@ def _unpacked(sources: Mapping[str, bytes]) -> Path:
 
 
 def _forget_others(modules: tuple[str, ...], sources: Mapping[str, bytes]) -> None:
-    """Drop modules of these names that were imported from elsewhere, in a worker that served another run."""
+    """Drop modules of these names with another content: a worker of a longer session of Ray may have old ones."""
     importlib.invalidate_caches()
-    for name in modules:
-        top = name.partition(".")[0]
-        shipped = any(path.partition("/")[0].removesuffix(".py") == top for path in sources)
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if shipped and file is not None and not _same(Path(file), sources):
-            for other in [m for m in sys.modules if m == top or m.startswith(f"{top}.")]:
-                del sys.modules[other]
+    shipped = {path.partition("/")[0].removesuffix(".py") for path in sources}
+    for top in {module.partition(".")[0] for module in modules} & shipped:
+        loaded = [name for name in sys.modules if name == top or name.startswith(f"{top}.")]
+        if not all(_is_shipped(name, sources) for name in loaded):
+            for name in loaded:
+                del sys.modules[name]
 
 
-def _same(file: Path, sources: Mapping[str, bytes]) -> bool:
-    """Return whether ``file`` has the content that was shipped."""
-    return any(
-        file.match(path) and file.is_file() and file.read_bytes() == content for path, content in sources.items()
-    )
+def _is_shipped(name: str, sources: Mapping[str, bytes]) -> bool:
+    """Return whether the loaded module ``name`` has the source that was shipped."""
+    file = getattr(sys.modules[name], "__file__", None)
+    path = name.replace(".", "/")
+    content = sources.get(f"{path}.py", sources.get(f"{path}/__init__.py"))
+    return file is not None and Path(file).is_file() and Path(file).read_bytes() == content

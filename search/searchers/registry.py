@@ -1,5 +1,6 @@
 """Registry of the searchers: the names of ``search.searcher`` and their classes."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -38,6 +39,7 @@ def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
             )
         if searcher.__abstractmethods__:
             raise TypeError(f"searcher {name!r} must define ask(history, rng), but {label} does not; add it")
+        _check_signatures(name, searcher)
         other = SEARCHERS.get(name)
         if other is not None and (other.__module__, getattr(other, "__qualname__", "")) != (searcher.__module__, label):
             raise ValueError(
@@ -48,6 +50,18 @@ def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
         return searcher
 
     return register
+
+
+def _check_signatures(name: str, searcher: type[Searcher]) -> None:
+    """Raise ``TypeError`` if the class cannot be called as a run calls it."""
+    for method, call in (("__init__", "(self, constrained, recipes)"), ("ask", "(self, history, rng)")):
+        try:
+            inspect.signature(getattr(searcher, method)).bind(None, None, None)
+        except TypeError:
+            raise TypeError(
+                f"searcher {name!r} must define {method}{call}, but {searcher.__qualname__} has "
+                f"{method}{inspect.signature(getattr(searcher, method))}; correct its parameters"
+            ) from None
 
 
 def make_searcher(

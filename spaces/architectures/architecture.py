@@ -48,6 +48,8 @@ def lower(block: Block, shape: Shape) -> Lowered:
             f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}; "
             "return a tuple such as (Conv(16),)"
         )
+    if block in parts and not isinstance(block, Layer):
+        raise ValueError(f"expand() of block {block.kind!r} must return smaller blocks, but returned the block itself")
     for part in parts:
         if isinstance(part, Layer):
             layers.append(part)

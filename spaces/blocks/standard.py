@@ -338,7 +338,7 @@ def _check_block_class(kind: str, block: Any) -> None:
     if not isinstance(block, type) or not issubclass(block, Block):
         raise TypeError(f"block {kind!r} must be a class derived from archsieve.Block, but got {name}; derive it")
     parameters = block.__dict__.get("__dataclass_params__")
-    if parameters is None or not parameters.frozen:
+    if parameters is None or not parameters.frozen or not parameters.eq:
         raise TypeError(
             f"block {kind!r} must be a frozen dataclass, but {name} is not; "
             "write @dataclass(frozen=True) below @register_block"
@@ -347,6 +347,8 @@ def _check_block_class(kind: str, block: Any) -> None:
         raise TypeError(
             f"block {kind!r} must define {', '.join(missing)}, but {name} does not; see docs/extend/block.md"
         )
+    if block.__dict__.get("kind", kind) != kind:
+        raise ValueError(f"a block must have one kind, but {name} is {block.kind!r} and {kind!r}; keep one of them")
     other = {**BLOCKS, **LAYERS}.get(kind)
     # the same class again comes from a module that is reloaded, or from a notebook cell that is run again
     if other is not None and (other.__module__, other.__qualname__) != (block.__module__, name):

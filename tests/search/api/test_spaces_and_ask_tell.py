@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import archsieve as av
+from archsieve.search.searchers.registry import SEARCHERS
 
 SPACE = av.Space(
     (3, 32, 32),
@@ -102,6 +103,34 @@ def test_values_of_any_size_keep_their_order():
         loop.tell(loop.ask(), value)
     assert loop.best[1] == 7e5 + 1
     assert loop.best[0].number == 6
+    for direction, best in (("maximize", 1e12 + 1), ("minimize", 1e12)):
+        loop = av.ask_tell(SPACE, BUDGET, searcher="random", direction=direction)
+        for value in (1e12, 1e12 + 1):
+            loop.tell(loop.ask(), value)
+        assert loop.best[1] == best
+
+
+class Careless(av.Searcher):
+    """Proposes the largest network, again and again."""
+
+    def ask(self, history, rng):
+        return self.propose(SPACE.architecture({"1.conv.width": 1, "2.times": 2, "2.residual.width": 1}), av.Recipe())
+
+
+def test_a_careless_searcher_of_a_user_is_stopped(monkeypatch):
+    monkeypatch.setitem(SEARCHERS, "careless", Careless)
+    with pytest.raises(ValueError, match=r"200k.*careless"):
+        av.ask_tell(SPACE, BUDGET, searcher="careless").ask()
+    loop = av.ask_tell(SPACE, searcher="careless")
+    loop.ask()
+    with pytest.raises(ValueError, match=r"repeat.*careless"):
+        loop.ask()
+
+
+def test_a_limit_on_latency_needs_workers():
+    for call in (av.count, av.sample, av.ask_tell):
+        with pytest.raises(ValueError, match=r"latency_ms=0\.5"):
+            call(SPACE, av.Budget(latency_ms=0.5))
 
 
 def test_several_trials_may_be_out_and_each_is_told_once():

@@ -49,7 +49,7 @@ def _measured(block: ModuleBlock, shape: Shape) -> tuple[Shape, Cost]:
         out_shape = _out_shape(block, shape, out)
         profile = profile_module(module, shape)
         if profile.unknown:
-            names = ", ".join(operator.name for operator in profile.unknown)
+            names = ", ".join(row.operator for row in profile.unknown)
             raise BlockError(f"block {block.kind!r} has operators without a known cost: {names}; use others")
         # The input may also be saved by the layer before, and the output by the layer after. Both are counted here:
         # the prediction is an upper bound, because a network must not need more memory than predicted.

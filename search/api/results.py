@@ -81,7 +81,7 @@ class Results:
 
     def trial(self, name: int | str) -> Trial:
         """Return one trial, named by its id, by RUN:NUMBER, or by the start of a fingerprint."""
-        return self._trials([find_trial(self._store, name)])[0]
+        return StoredTrial(**vars(find_trial(self._store, name)), database=self.database)
 
     def best(
         self,

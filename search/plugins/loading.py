@@ -198,4 +198,7 @@ class _explained:  # noqa: N801 - used as a function
 
 def _is_ours(filename: str) -> bool:
     """Return whether a file is of this package: errors must name the user's module."""
-    return Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[2])
+    root = Path(__file__).resolve().parents[2]
+    return any(
+        Path(filename).resolve().is_relative_to(root / name) for name in ("spaces", "models", "results", "search")
+    )

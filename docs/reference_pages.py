@@ -49,7 +49,9 @@ def commands_page() -> str:
     for name, command in walk(typer.main.get_command(app), ()):
         said = [line for line in (command.help or "").split("\n\n") if line]
         parts += [f"## archsieve {name}", *(" ".join(line.split()) for line in said)]
-        parts.append("\n".join([*head("", "value", "default", ""), *map(parameter, command.params)]))
+        # an old name of an option is hidden
+        shown = [given for given in command.params if not getattr(given, "hidden", False)]
+        parts.append("\n".join([*head("", "value", "default", ""), *map(parameter, shown)]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -99,7 +99,7 @@ def test_a_file_outside_the_folder_is_refused(store, trial, tmp_path, uri):
         with store.write_transaction() as connection:
             connection.execute(schema.artifact.insert().values(**row, created_at=lease.now()))
         (broken,) = [problem for problem in check_store(store, folder, deep=True) if problem.invariant == "I5"]
-        assert repr(uri) in broken.said
+        assert repr(uri) in broken.message
 
 
 def test_an_artifact_is_what_was_written(store, trial, tmp_path):

@@ -13,7 +13,7 @@ N_IMAGES = 256
 MAX_SPREAD_RATIO = 2.0  # between the largest and the smallest output deviation of an untrained network's layers
 MAX_LOST_SHARE = 0.01  # of all units before training
 MAX_DEAD_SHARE = 0.1  # of a layer's units after training
-MAX_NAMED = 5  # units of a layer named in the evidence; the figures list all
+MAX_NAMED = 5  # units of a layer named in the evidence; the metrics list all
 MAX_MEAN_CORRELATION = 0.5  # above it the layer carries little information for its width
 
 
@@ -28,7 +28,7 @@ def start(context: DiagnosticContext) -> Finding:
     ratio = spreads[high] / max(spreads[low], 1e-12)
     lost, total = _lost(layers), sum(layer.units for layer in layers)
     dead_layers = _dead_layers(layers)
-    figures = {"ratio": ratio, "lost": lost / total, "layers": _rows(layers)}
+    metrics = {"ratio": ratio, "lost": lost / total, "layers": _rows(layers)}
     evidence = (
         f"output deviation {spreads[low]:.2g} ({low}) to {spreads[high]:.2g} ({high}), {lost} of {total} units dead, "
         "constant or saturated"
@@ -36,11 +36,11 @@ def start(context: DiagnosticContext) -> Finding:
     if dead_layers:
         message = f"the layer {', '.join(dead_layers)} is dead before training; {evidence}"
         advice = "no signal passes this layer, so training cannot help; check its bias and the scale of its input"
-        return Finding("start", "bad", message, advice, figures)
+        return Finding("start", "bad", message, advice, metrics)
     if lost / total > MAX_LOST_SHARE or ratio > MAX_SPREAD_RATIO:
         advice = "use He initialisation for relu, or add a norm after each convolution"
-        return Finding("start", "watch", evidence, advice, figures)
-    return Finding("start", "good", evidence, "", figures)
+        return Finding("start", "watch", evidence, advice, metrics)
+    return Finding("start", "good", evidence, "", metrics)
 
 
 def units(context: DiagnosticContext) -> Finding:
@@ -49,7 +49,7 @@ def units(context: DiagnosticContext) -> Finding:
     A useful unit is active for some images only; the evidence reports the mean share of positive outputs.
     """
     layers = unit_statistics(context.trained_network, _images(context))
-    figures = {"layers": _rows(layers)}
+    metrics = {"layers": _rows(layers)}
     bad = [layer for layer in layers if (layer.dead + layer.constant + layer.saturated) > MAX_DEAD_SHARE * layer.units]
     active = sum(layer.active for layer in layers) / max(len(layers), 1)
     evidence = (
@@ -60,15 +60,15 @@ def units(context: DiagnosticContext) -> Finding:
     if dead_layers:
         message = f"the layer {', '.join(dead_layers)} is dead: its units are constant for every image; {evidence}"
         advice = "lower the learning rate and train again from the start; check the layer's bias"
-        return Finding("units", "bad", message, advice, figures)
+        return Finding("units", "bad", message, advice, metrics)
     if bad:
         named = ", ".join(
             f"{x.name} ({x.dead} dead{_first_of(x.dead_units)}, {x.constant} constant{_first_of(x.constant_units)}, "
             f"{x.saturated} saturated)"
             for x in bad[:3]
         )
-        return Finding("units", "watch", f"{named}; {evidence}", "lower the learning rate, or use leaky-relu", figures)
-    return Finding("units", "good", evidence, "", figures)
+        return Finding("units", "watch", f"{named}; {evidence}", "lower the learning rate, or use leaky-relu", metrics)
+    return Finding("units", "good", evidence, "", metrics)
 
 
 def maps(context: DiagnosticContext) -> Finding:
@@ -83,23 +83,23 @@ def maps(context: DiagnosticContext) -> Finding:
         f"mean |correlation| up to {most.mean_correlation:.2f} ({most.name}, effective rank {most.rank:.1f} of "
         f"{most.units})"
     )
-    figures = {"layers": _rows(layers)}
+    metrics = {"layers": _rows(layers)}
     if same:
         pairs = {layer.name: [f"{one} and {other}" for one, other in layer.same_pairs] for layer in same[:3]}
         named = ", ".join(f"{layer.name}: {layer.same} pairs{_first_of(pairs[layer.name])}" for layer in same[:3])
         message = f"pairs of maps are nearly identical ({named}); {evidence}"
-        return Finding("maps", "watch", message, "make the layer narrower", figures)
+        return Finding("maps", "watch", message, "make the layer narrower", metrics)
     if low_variance:
         named = ", ".join(
             f"{layer.name}: {len(layer.low_variance_units)}{_first_of(layer.low_variance_units)}"
             for layer in low_variance[:3]
         )
         advice = "lower the learning rate, or make the layer narrower"
-        return Finding("maps", "watch", f"maps with very low variance ({named}); {evidence}", advice, figures)
+        return Finding("maps", "watch", f"maps with very low variance ({named}); {evidence}", advice, metrics)
     if most.mean_correlation > MAX_MEAN_CORRELATION:
         advice = "the layer does not use its width: make it narrower, or add dropout"
-        return Finding("maps", "watch", evidence, advice, figures)
-    return Finding("maps", "good", evidence, "", figures)
+        return Finding("maps", "watch", evidence, advice, metrics)
+    return Finding("maps", "good", evidence, "", metrics)
 
 
 def _images(context: DiagnosticContext) -> Tensor:

@@ -35,13 +35,13 @@ Rating = Literal["good", "watch", "bad"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check: a rating, the evidence as text, advice unless the rating is good, and the figures."""
+    """The result of one check: a rating, the evidence as text, advice unless the rating is good, and the metrics."""
 
     check: str
-    verdict: Rating
+    rating: Rating
     evidence: str
     advice: str = ""
-    figures: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

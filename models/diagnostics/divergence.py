@@ -21,7 +21,7 @@ MAX_CHECKED_MACS = 100_000_000
 class DivergenceReport:
     """The cause of a divergence, as far as it can be measured.
 
-    ``gradients``: the figures of the gradient check, None for a network above ``MAX_CHECKED_MACS``. ``lr``: the first
+    ``gradients``: the metrics of the gradient check, None for a network above ``MAX_CHECKED_MACS``. ``lr``: the first
     learning rate, halving from below the recipe's, at which the loss on a subset falls; None if there is none or if
     the backward pass is wrong.
     """
@@ -43,14 +43,14 @@ def diagnose_divergence(
 
     ``macs`` are the network's multiply-accumulates; ``compute`` is the device and precision of the search.
     """
-    figures = None
+    metrics = None
     if macs <= MAX_CHECKED_MACS:
-        figures = gradients(DiagnosticContext(make, data.to("cpu"), recipe, seed)).figures
-        if figures["wrong"]:  # no learning rate repairs a wrong gradient
-            return DivergenceReport(figures, None)
+        metrics = gradients(DiagnosticContext(make, data.to("cpu"), recipe, seed)).metrics
+        if metrics["wrong"]:  # no learning rate repairs a wrong gradient
+            return DivergenceReport(metrics, None)
     try:
         # the recipe's own rate is known to diverge, so start below it
         search = find_lr(make(seed), data, recipe, start_lr=min(recipe.lr / 2, START_LR), seed=seed, compute=compute)
     except NoLearningRate:
-        return DivergenceReport(figures, None)
-    return DivergenceReport(figures, search.lr)
+        return DivergenceReport(metrics, None)
+    return DivergenceReport(metrics, search.lr)

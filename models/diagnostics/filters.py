@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SIMILAR_COSINE = 0.95  # two filters with a larger cosine are similar
 MIN_SMOOTHNESS = 0.15  # a filter with a lower correlation of adjacent weights looks like noise
-MAX_NAMED = 5  # filters or pairs named in the evidence; the figures list all
+MAX_NAMED = 5  # filters or pairs named in the evidence; the metrics list all
 TILE_PX = 24  # side of one filter in the image
 
 
@@ -33,9 +33,9 @@ def filters(context: DiagnosticContext) -> Finding:
     cosines = (flat[first] * flat[second]).sum(1)
     pairs = torch.stack([first, second], dim=1)[cosines > SIMILAR_COSINE].tolist()
     noisy = (smoothness(weights) < MIN_SMOOTHNESS).nonzero().flatten().tolist()
-    figures = {
-        **{"filters": len(flat), "alike": len(pairs), "noisy": len(noisy)},
-        **{"alike_pairs": pairs, "noisy_filters": noisy, "image": as_png(weights)},
+    metrics = {
+        **{"filters": len(flat), "similar": len(pairs), "noisy": len(noisy)},
+        **{"similar_pairs": pairs, "noisy_filters": noisy, "image": as_png(weights)},
     }
     mean = float(cosines.abs().mean()) if len(cosines) else 0.0
     evidence = (
@@ -43,8 +43,8 @@ def filters(context: DiagnosticContext) -> Finding:
         f"{_first_of([f'{one} and {other}' for one, other in pairs])}, {len(noisy)} noisy{_first_of(map(str, noisy))}"
     )
     if len(pairs) > len(flat) / 4:
-        return Finding("filters", "watch", evidence, "make the first layer narrower, or train longer", figures)
-    return Finding("filters", "good", evidence, "", figures)
+        return Finding("filters", "watch", evidence, "make the first layer narrower, or train longer", metrics)
+    return Finding("filters", "good", evidence, "", metrics)
 
 
 def _first_of(names: Iterable[str]) -> str:

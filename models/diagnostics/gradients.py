@@ -20,10 +20,10 @@ def gradients(context: DiagnosticContext) -> Finding:
     errors = relative_errors(context)
     wrong = sorted((name for name, error in errors.items() if error > MAX_ERROR), key=lambda name: -errors[name])
     worst = max(errors.values(), default=0.0)
-    figures = {"worst": worst, "tensors": len(errors), "wrong": wrong}
+    metrics = {"worst": worst, "tensors": len(errors), "wrong": wrong}
     if not wrong:
         evidence = f"the backward pass agrees with central differences: worst relative error {worst:.1e}"
-        return Finding("gradients", "good", evidence, "", figures)
+        return Finding("gradients", "good", evidence, "", metrics)
     evidence = (
         f"the backward pass is wrong at {len(wrong)} of {len(errors)} parameter tensors: {', '.join(wrong[:3])} "
         f"(relative error {worst:.1e})"
@@ -31,7 +31,7 @@ def gradients(context: DiagnosticContext) -> Finding:
     advice = (
         "check the backward pass of that layer and of the layers after it; torch.autograd.gradcheck tests one layer"
     )
-    return Finding("gradients", "bad", evidence, advice, figures)
+    return Finding("gradients", "bad", evidence, advice, metrics)
 
 
 def relative_errors(context: DiagnosticContext) -> dict[str, float]:

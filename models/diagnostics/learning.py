@@ -28,19 +28,19 @@ def rate(context: DiagnosticContext) -> Finding:
         search = find_lr(context.make(context.seed), context.data, context.recipe, seed=context.seed)
     except NoLearningRate as error:
         return Finding("rate", "bad", str(error), "check the gradients, the loss and the labels first")
-    figures = {"lr": lr, "found": search.lr, "tries": len(search.tries)}
+    metrics = {"lr": lr, "found": search.lr, "tries": len(search.tries)}
     evidence = f"lr {lr:g}; the rule (start large, halve until the loss falls) gives {search.lr:g}"
     if lr > MAX_LR_RATIO * search.lr:
         message = f"the learning rate is far too large: {evidence}"
-        return Finding("rate", "bad", message, f"set lr = {search.lr:g}", figures)
+        return Finding("rate", "bad", message, f"set lr = {search.lr:g}", metrics)
     if lr < search.lr / MIN_LR_DIVISOR:
         message = f"the learning rate is very small: {evidence}"
-        return Finding("rate", "watch", message, f"try lr = {search.lr:g}", figures)
+        return Finding("rate", "watch", message, f"try lr = {search.lr:g}", metrics)
     end = 1.0 if context.recipe.schedule == "constant" else context.recipe.lr_end
     if end > SUFFICIENT_LR_DECAY:
         message = f"the learning rate ends at {end:g} of its initial value, which is above a hundredth; {evidence}"
-        return Finding("rate", "watch", message, 'set schedule = "cosine" and lr_end = 0.01', figures)
-    return Finding("rate", "good", evidence, "", figures)
+        return Finding("rate", "watch", message, 'set schedule = "cosine" and lr_end = 0.01', metrics)
+    return Finding("rate", "good", evidence, "", metrics)
 
 
 def overfit(context: DiagnosticContext) -> Finding:
@@ -52,30 +52,30 @@ def overfit(context: DiagnosticContext) -> Finding:
     run, params = _memorise(context, split), sum(p.numel() for p in context.make(context.seed).parameters())
     error, count = 1 - run.train_accuracy, len(split)
     first, last = run.losses[0], _mean_of_last(run.losses)
-    figures = {"error": error, "images": count, "steps": len(run.losses), "params": params, "losses": [first, last]}
+    metrics = {"error": error, "images": count, "steps": len(run.losses), "params": params, "losses": [first, last]}
     evidence = (
         f"training error {error:.1%} on {count} images after {len(run.losses)} steps, loss {first:.3g} to {last:.3g}"
     )
     if error == 0:
         shuffled = _memorise(context, Split(split.images, split.labels[_permutation(context, count)]))
-        shuffled_error = figures["shuffled_error"] = 1 - shuffled.train_accuracy
+        shuffled_error = metrics["shuffled_error"] = 1 - shuffled.train_accuracy
         evidence += f"; with shuffled labels {shuffled_error:.1%}"
         if shuffled_error > 0:
             advice = "the network generalises but cannot memorise: add shortcuts or norms, or increase its width"
-            return Finding("overfit", "watch", f"shuffled labels are not learned: {evidence}", advice, figures)
-        return Finding("overfit", "good", evidence, "", figures)
+            return Finding("overfit", "watch", f"shuffled labels are not learned: {evidence}", advice, metrics)
+        return Finding("overfit", "good", evidence, "", metrics)
     if last < MAX_LOSS_RATIO * first and run.train_accuracy < _significant_accuracy(context, count):
         advice = "the loss does not measure the classification error: compare it with cross-entropy on the same scores"
         message = f"the loss is wrong: it falls, but the accuracy stays at chance; {evidence}"
-        return Finding("overfit", "bad", message, advice, figures)
+        return Finding("overfit", "bad", message, advice, metrics)
     # a label is log2(K) bits, and a parameter is counted as one bit
     if params < count * math.log2(context.data.n_classes):
         advice = "increase its width or depth: more params and macs"
         message = f"the network is too small: {params:,} parameters for {count} images; {evidence}"
-        return Finding("overfit", "bad", message, advice, figures)
+        return Finding("overfit", "bad", message, advice, metrics)
     advice = "the optimisation fails: see the checks rate and gradients, then check the initialisation"
     message = f"the network is large enough but does not memorise the images; {evidence}"
-    return Finding("overfit", "bad", message, advice, figures)
+    return Finding("overfit", "bad", message, advice, metrics)
 
 
 def labels(context: DiagnosticContext) -> Finding:
@@ -87,7 +87,7 @@ def labels(context: DiagnosticContext) -> Finding:
     predictions = predict(short_run.module, context.data.val.images, context.data).argmax(1).tolist()
     share = Counter(predictions).most_common(1)[0][1] / len(predictions)
     limit = _significant_accuracy(context, len(predictions))
-    figures = {
+    metrics = {
         "train": short_run.train_accuracy,
         "val": short_run.val_accuracy,
         "chance": context.chance,
@@ -100,15 +100,15 @@ def labels(context: DiagnosticContext) -> Finding:
     if share > COLLAPSED_SHARE and context.chance < COLLAPSED_SHARE:
         message = f"the prediction has collapsed: {share:.0%} of the images are in one class; {evidence}"
         advice = "lower the learning rate; check for dead layers and a wrong loss"
-        return Finding("labels", "bad", message, advice, figures)
+        return Finding("labels", "bad", message, advice, metrics)
     learned = short_run.train_accuracy > _significant_accuracy(context, len(context.data.train)) + 0.05
     if short_run.val_accuracy < limit and learned:
         message = f"the labels do not match the images, as if they were shuffled; {evidence}"
-        return Finding("labels", "bad", message, "check that images and labels are in the same order", figures)
+        return Finding("labels", "bad", message, "check that images and labels are in the same order", metrics)
     if short_run.val_accuracy < limit:
         message = f"the network has learned nothing yet; {evidence}"
-        return Finding("labels", "watch", message, "train longer, or see the check rate", figures)
-    return Finding("labels", "good", evidence, "", figures)
+        return Finding("labels", "watch", message, "train longer, or see the check rate", metrics)
+    return Finding("labels", "good", evidence, "", metrics)
 
 
 def _memorise(context: DiagnosticContext, split: Split) -> TrainingRun:

@@ -46,8 +46,8 @@ def diagnose(
 
 def summarise(findings: Sequence[Finding]) -> str:
     """Summarise the findings in one sentence: the first bad finding with its advice, or "healthy"."""
-    bad = [finding for finding in findings if finding.verdict == "bad"]
+    bad = [finding for finding in findings if finding.rating == "bad"]
     if bad:
         return f"{bad[0].evidence.partition(';')[0]}; {bad[0].advice}"
-    n_watch = sum(finding.verdict == "watch" for finding in findings)
+    n_watch = sum(finding.rating == "watch" for finding in findings)
     return "healthy" if not n_watch else f"healthy, with {n_watch} findings to watch"

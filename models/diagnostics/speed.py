@@ -58,10 +58,10 @@ def speed(context: DiagnosticContext) -> Finding:
         f"{step_ms:.1f} ms per step of {batch} images ({shares}), {epoch_s:.1f} s per epoch; "
         f"slowest operators: {slowest}"
     )
-    figures = {"step_ms": step_ms, **{f"{name}_ms": ms for name, ms in phase_ms.items()}, "epoch_s": epoch_s}
+    metrics = {"step_ms": step_ms, **{f"{name}_ms": ms for name, ms in phase_ms.items()}, "epoch_s": epoch_s}
     if phase_ms["data"] > MAX_DATA_SHARE * step_ms:
-        return Finding("speed", "watch", f"the data are the bottleneck: {evidence}", "use smaller images", figures)
-    return Finding("speed", "good", evidence, "", figures)
+        return Finding("speed", "watch", f"the data are the bottleneck: {evidence}", "use smaller images", metrics)
+    return Finding("speed", "good", evidence, "", metrics)
 
 
 def _slowest_operators(step: Callable[[], None]) -> str:

@@ -26,7 +26,7 @@ def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -
         except ModuleNotFoundError:
             raise ValueError(
                 "the cross-check with fvcore needs the package fvcore, but it is not installed; "
-                "run pip install 'archsieve[witness]'"
+                "run pip install 'archsieve[cross-check]'"
             ) from None
         device = next((p.device for p in module.parameters()), "cpu")
         counter = FlopCountAnalysis(module, torch.zeros(1, *shape, device=device))
@@ -44,7 +44,7 @@ def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -
     return CrossCheck("fvcore", version("fvcore"), int(total), rows, left_out, differences(ours, rows, left_out))
 
 
-# The values of ``archsieve profile --witness``. The profile itself is the count of torch, so torch needs no second one.
+# The values of ``archsieve profile --cross-check``. The profile itself is torch's count, so torch needs no second one.
 CROSS_CHECKS: dict[str, Count | None] = {"torch": None, "fvcore": fvcore}
 
 

@@ -13,15 +13,15 @@ from .operators import is_free
 from .records import ModuleProfile, ModuleRow, OperatorRow, by_family, not_counted
 
 
-def profile_module(module: nn.Module, input_shape: Sequence[int], *, witness: str = "torch") -> ModuleProfile:
+def profile_module(module: nn.Module, input_shape: Sequence[int], *, cross_check: str = "torch") -> ModuleProfile:
     """Count the operators of ``module`` in evaluation mode on one input of ``input_shape`` (without the batch).
 
     The forward pass runs on the meta device, which computes nothing and needs no memory. If the control flow depends on
-    tensor values, it runs on the module's own device instead, and a note reports this. ``witness`` selects the counter:
-    "torch" is torch's own FLOP counter, "fvcore" adds the count of fvcore and explains each difference. Raises
-    ``ValueError`` for an unknown ``witness`` and for a module that does not accept the input.
+    tensor values, it runs on the module's own device instead, and a note reports this. ``cross_check`` selects the
+    counter: "torch" is torch's own FLOP counter, "fvcore" adds the count of fvcore and explains each difference. Raises
+    ``ValueError`` for an unknown ``cross_check`` and for a module that does not accept the input.
     """
-    cross_check = look_up(CROSS_CHECKS, witness, "witness")
+    count = look_up(CROSS_CHECKS, cross_check, "cross-check")
     shape = tuple(input_shape)
     recorder, total, device, notes = _recorded(module, shape)
     operators = tuple(OperatorRow(name, recorder.calls[name], macs) for name, macs in recorder.macs.most_common())
@@ -38,7 +38,7 @@ def profile_module(module: nn.Module, input_shape: Sequence[int], *, witness: st
         operators,
         not_counted(recorder.uncounted),
         (*notes, *_warnings(module, recorder)),
-        cross_check(value_copy(module), shape, by_family(operators)) if cross_check else None,
+        count(value_copy(module), shape, by_family(operators)) if count else None,
     )
 
 

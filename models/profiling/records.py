@@ -87,7 +87,7 @@ class ModuleProfile:
     operators: tuple[OperatorRow, ...]
     not_counted: tuple[NotCounted, ...]
     notes: tuple[str, ...] = ()
-    witness: CrossCheck | None = None
+    cross_check: CrossCheck | None = None
 
     @property
     def total_macs(self) -> int:

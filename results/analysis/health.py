@@ -31,7 +31,7 @@ class Finding:
     """A problem of a trial: its kind, and a sentence with the metrics that show it and what to do."""
 
     kind: str
-    said: str
+    message: str
 
 
 def findings(
@@ -168,4 +168,4 @@ def findings_of(store: StoreReader, run: str | int, *, trial_id: int | None = No
 
 def event_details(problems: Iterable[Finding]) -> Iterator[dict[str, str]]:
     """Return an iterator over the details of the events that store ``problems``."""
-    return ({FINDING: finding.kind, "reason": finding.said} for finding in problems)
+    return ({FINDING: finding.kind, "reason": finding.message} for finding in problems)

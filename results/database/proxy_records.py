@@ -15,7 +15,7 @@ from .writer import StoreWriter
 
 _p = schema.proxy_score.c
 COST_PROXIES = ("params", "macs")  # proxies that every trial has, because its costs are known
-WARMED_UP = "warmed_up"  # kind of the event that holds the candidates that a run selected
+WARMUP_SELECTED = "warmup_selected"  # kind of the event that holds the candidates that a run selected
 MIN_TRIALS_FOR_CORRELATION = 3  # trials that a rank correlation needs
 
 
@@ -65,7 +65,7 @@ def record_warm_up(
         "scored": len(scored),
         "chosen": [candidate.fingerprint for candidate in selected],
     }
-    event = {"run_id": run_id, "level": "info", "kind": WARMED_UP, "detail": detail, "at": now()}
+    event = {"run_id": run_id, "level": "info", "kind": WARMUP_SELECTED, "detail": detail, "at": now()}
     with store.write_transaction() as connection:
         for candidate in candidates:
             trial_statements.add_architecture(
@@ -79,7 +79,7 @@ def record_warm_up(
 def selected_candidates(store: StoreReader, run: str | int) -> list[dict[str, Any]] | None:
     """Return the architectures that :func:`record_warm_up` selected, or None if the run had no warm-up yet."""
     a = schema.architecture.c
-    events = store.events(run, WARMED_UP)
+    events = store.events(run, WARMUP_SELECTED)
     if not events:
         return None
     selected = events[-1]["detail"]["chosen"]

@@ -17,6 +17,12 @@ from .rows import TRIALS, dataset_of, decode_metric, run_id_of, runs_of, trials_
 
 _t = schema.trial.c
 _EMPTY_HISTORY = History()
+# Kinds of events that version 0.1.0 stored under another name. A database keeps the old name: both names are read.
+OLD_EVENT_KINDS = {
+    "warmup_selected": "warmed_up",
+    "latency_failed": "not_measured",
+    "diagnosis_failed": "not_examined",
+}
 T = TypeVar("T")
 
 
@@ -166,9 +172,12 @@ class StoreReader:
         return self._dicts_of_run(schema.process, schema.process.c.process_id, run)
 
     def events(self, run: str | int, kind: str | None = None, *, trial_id: int | None = None) -> list[dict[str, Any]]:
-        """Return the events of a run, oldest first; only those of ``kind`` or of one trial if given."""
+        """Return the events of a run, oldest first; only those of ``kind`` or of one trial if given.
+
+        ``kind`` also finds the events that version 0.1.0 stored under the old name of the kind.
+        """
         e = schema.event.c
-        conditions = [] if kind is None else [e.kind == kind]
+        conditions = [] if kind is None else [e.kind.in_({kind, OLD_EVENT_KINDS.get(kind, kind)})]
         conditions += [] if trial_id is None else [e.trial_id == trial_id]
         return self._dicts_of_run(schema.event, e.event_id, run, *conditions)
 

@@ -34,7 +34,7 @@ class Violation(NamedTuple):
 
     invariant: str
     run: str
-    said: str
+    message: str
 
 
 def check_store(store: StoreReader, folder: Path | None, *, deep: bool = False) -> list[Violation]:

@@ -38,7 +38,7 @@ def compare(trials: Sequence[Trial]) -> list[Row]:
         raise ValueError(f"a comparison needs two or more different trials, got {ids}; name another trial")
     rows = [
         Row(part, name, tuple(_plain_text(getattr(trial, name)) for trial in trials))
-        for part, names in (("figures", FINAL_METRICS), ("progress", PROGRESS), ("cost", (*COSTS, "latency_ms")))
+        for part, names in (("metrics", FINAL_METRICS), ("progress", PROGRESS), ("cost", (*COSTS, "latency_ms")))
         for name in names
     ]
     nested = [

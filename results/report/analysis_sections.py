@@ -9,7 +9,7 @@ from ...spaces.architectures.budget import Budget
 from ..analysis.health import findings_of
 from ..analysis.importance import MIN_TRIALS, Importances, importances
 from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
-from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMED_UP, rank_correlations
+from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMUP_SELECTED, rank_correlations
 from ..database.reader import StoreReader
 from ..database.records import History, TrialState
 from . import plots
@@ -28,7 +28,7 @@ def health_section(store: StoreReader, run_id: int, n_trials: int) -> Iterator[M
         return
     counts = Counter(finding.kind for findings in findings_by_trial.values() for finding in findings)
     kinds = ", ".join(f"{kind} {n}" for kind, n in counts.most_common())
-    rows = [(trial, finding.kind, finding.said) for trial, found in findings_by_trial.items() for finding in found]
+    rows = [(trial, finding.kind, finding.message) for trial, found in findings_by_trial.items() for finding in found]
     more = f" The first {MAX_FINDINGS} of {len(rows)} problems are listed." if len(rows) > MAX_FINDINGS else ""
     note = paragraph(f"{len(findings_by_trial)} of {n_trials} trials have problems: {kinds}.{more}")
     columns = ("trial", "problem", "facts, and what to do")
@@ -157,7 +157,7 @@ def proxy_section(store: StoreReader, run_id: int, history: History, budget: Bud
 
 
 def _warm_up(store: StoreReader, run_id: int) -> Iterator[Markup]:
-    for event in store.events(run_id, WARMED_UP):
+    for event in store.events(run_id, WARMUP_SELECTED):
         detail = event["detail"]
         yield paragraph(
             f"Warm-up: the proxy {detail['proxy']} scored {detail['scored']} of {detail['candidates']} untrained "

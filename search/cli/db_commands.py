@@ -119,9 +119,9 @@ def check(
     for note in notes:
         typer.echo(note, err=True)
     if as_json:
-        show_json([{**problem._asdict(), "law": INVARIANTS[problem.invariant]} for problem in problems])
+        show_json([{**problem._asdict(), "rule": INVARIANTS[problem.invariant]} for problem in problems])
     else:
-        show(*(f"{p.invariant} is violated{f' in run {p.run}' if p.run else ''}: {p.said}" for p in problems))
+        show(*(f"{p.invariant} is violated{f' in run {p.run}' if p.run else ''}: {p.message}" for p in problems))
     if problems:
         names = sorted({problem.invariant for problem in problems})
         rules = "; ".join(f"{name}: {INVARIANTS[name]}" for name in names)

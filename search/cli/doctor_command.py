@@ -71,8 +71,8 @@ def doctor(
     if filters is not None:
         _write_filters(results, filters)
     if as_json:
-        rows = [{**asdict(finding), "figures": _without_image(finding.figures)} for finding in results]
-        show_json({"verdict": summarise(results), "findings": rows, "smaller": suggestion})
+        rows = [{**asdict(finding), "metrics": _without_image(finding.metrics)} for finding in results]
+        show_json({"summary": summarise(results), "findings": rows, "smaller_network": suggestion})
         return
     _show(context.architecture, summarise(results), results)
     if step_ms is not None:
@@ -82,8 +82,8 @@ def doctor(
 def _show(architecture: Any, summary: str, results: list[Any]) -> None:
     show(f"{architecture}\nresult: {summary}\n")
     for finding in results:
-        show(f"{MARKS[finding.verdict]:5}  {finding.check}: {finding.evidence}")
-        if finding.advice and finding.verdict != "good":
+        show(f"{MARKS[finding.rating]:5}  {finding.check}: {finding.evidence}")
+        if finding.advice and finding.rating != "good":
             show(f"       -> {finding.advice}")
 
 
@@ -108,7 +108,7 @@ def _smaller_network(context: Any, results: list[Any], step_ms: float | None) ->
     """
     from ..post.diagnose import smaller_network
 
-    measured = next((finding.figures["step_ms"] for finding in results if finding.check == "speed"), None)
+    measured = next((finding.metrics["step_ms"] for finding in results if finding.check == "speed"), None)
     if step_ms is None or measured is None:
         return None
     # the prediction scales this measurement by multiply-accumulates, so it needs a network that is too slow
@@ -126,7 +126,7 @@ def _write_filters(results: list[Any], path: Path) -> None:
 
     from ...results.database.atomic_file import atomic_write
 
-    images = [finding.figures["image"] for finding in results if "image" in finding.figures]
+    images = [finding.metrics["image"] for finding in results if "image" in finding.metrics]
     if not images:
         raise ValueError(
             f"--filters needs the check filters, but it did not run; leave out --check or add --check filters, "
@@ -136,6 +136,6 @@ def _write_filters(results: list[Any], path: Path) -> None:
         draft.write_bytes(base64.b64decode(images[0]))
 
 
-def _without_image(figures: dict[str, Any]) -> dict[str, Any]:
+def _without_image(metrics: dict[str, Any]) -> dict[str, Any]:
     """Drop the image: base64 text would fill the JSON output, and --filters writes it to a file."""
-    return {name: value for name, value in figures.items() if name != "image"}
+    return {name: value for name, value in metrics.items() if name != "image"}

@@ -29,9 +29,10 @@ def profile(
     shape: Input = None,
     classes: Classes = None,
     remove: Annotated[str, typer.Option(help="Remove convolutions and linear layers by number, such as 3,4,6,7.")] = "",
-    witness: Annotated[
+    cross_check: Annotated[
         str | None, typer.Option(help="Also count the built network with torch or fvcore, and explain differences.")
     ] = None,
+    old_cross_check: Annotated[str | None, typer.Option("--witness", hidden=True)] = None,  # its name in version 0.1.0
     device: Annotated[
         str | None, typer.Option(help="Also build the network and measure latency and memory: cpu or cuda.")
     ] = None,
@@ -42,18 +43,23 @@ def profile(
 
     The costs are parameters, multiply-accumulates, activations and training memory.
 
-    Example: archsieve profile resnet20-cifar --witness torch
+    Example: archsieve profile resnet20-cifar --cross-check torch
     """
     input_shape = input_shape_of(shape)
+    if old_cross_check is not None:
+        typer.echo("--witness is now called --cross-check", err=True)
+        cross_check = cross_check or old_cross_check
     # timm:NAME and torchvision:NAME; a file name may contain a colon, too
     if not is_file(name) and ":" in name:
         if remove:
             raise ValueError(
                 f"--remove needs a network of the catalogue or of a file, but got {name}; leave --remove out"
             )
-        values, texts = _library_network(name, input_shape, classes, witness, device)
+        values, texts = _library_network(name, input_shape, classes, cross_check, device)
     else:
-        values, texts = _architecture_costs(name, input_shape, classes, _numbers(remove), witness, device, batch_size)
+        values, texts = _architecture_costs(
+            name, input_shape, classes, _numbers(remove), cross_check, device, batch_size
+        )
     if as_json:
         show_json({"name": name, **values})
     else:
@@ -65,13 +71,13 @@ def _architecture_costs(
     shape: tuple[int, int, int] | None,
     classes: int | None,
     remove: tuple[int, ...],
-    witness: str | None,
+    cross_check: str | None,
     device: str | None,
     batch_size: int,
 ) -> Output:
     """Return the closed-form costs of an architecture.
 
-    The network is built only for a ``witness`` or a ``device``, because that loads torch.
+    The network is built only for a ``cross_check`` or a ``device``, because that loads torch.
     """
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.catalogue import remove_layers
@@ -88,7 +94,7 @@ def _architecture_costs(
     values = {**head, **costs, "layers": [row.to_json() for row in rows]}
     texts = [layers_table(rows, total, title), cost_line(total), *shared_weights_line(shared)]
     outputs = [_saved(cost(whole), total, remove)] if remove else []
-    outputs += [_counted_again(network, witness)] if witness else []
+    outputs += [_counted_again(network, cross_check)] if cross_check else []
     if device:
         from ...models.networks.build import build
 
@@ -100,7 +106,7 @@ def _architecture_costs(
 
 
 def _library_network(
-    name: str, shape: tuple[int, int, int] | None, classes: int | None, witness: str | None, device: str | None
+    name: str, shape: tuple[int, int, int] | None, classes: int | None, cross_check: str | None, device: str | None
 ) -> Output:
     """Return the profile of a network of timm or torchvision, built on the meta device without memory for weights."""
     from ...models.networks.backbones import backbone, published_input
@@ -109,7 +115,7 @@ def _library_network(
 
     network = backbone(name, classes=classes, in_channels=shape[0] if shape else 3, device="meta")
     in_shape = shape or published_input(network)
-    profile = profile_module(network, in_shape, witness=witness or "torch")
+    profile = profile_module(network, in_shape, cross_check=cross_check or "torch")
     values, texts = profile.to_json(), profile_texts(profile, f"{name}, input {'x'.join(map(str, in_shape))}")
     if device:
         # built a second time: tensors on the meta device have no values, so they cannot be run
@@ -128,26 +134,26 @@ def _saved(whole: "Cost", remaining: "Cost", remove: tuple[int, ...]) -> Output:
     return {"removed": list(remove), "saved": saved}, [saved_line(remove, saved, whole)]
 
 
-def _counted_again(architecture: "Architecture", witness: str) -> Output:
-    """Compare the closed-form costs with the count of the built network by the library ``witness``."""
+def _counted_again(architecture: "Architecture", cross_check: str) -> Output:
+    """Compare the closed-form costs with the count of the built network by the library ``cross_check``."""
     from dataclasses import asdict, replace
 
     from ...models.networks.build import build
     from ...models.profiling.fvcore_check import differences, torch_cross_check
     from ...models.profiling.profiler import profile_module
     from ...spaces.architectures.cost import layer_costs
-    from .profile_tables import witness_texts
+    from .profile_tables import cross_check_texts
 
-    built = profile_module(build(architecture, device="meta"), architecture.input_shape, witness=witness)
+    built = profile_module(build(architecture, device="meta"), architecture.input_shape, cross_check=cross_check)
     # layers are compared by family: libraries give their operators other names than our layers
     families = {"convolution": "convolution", "fully-connected": "matrix product"}
     ours = dict.fromkeys(families.values(), 0)
     for row in layer_costs(architecture):
         if row.kind in families:
             ours[families[row.kind]] += row.macs
-    counts = built.witness or torch_cross_check(built)
+    counts = built.cross_check or torch_cross_check(built)
     counts = replace(counts, differences=differences(ours, counts.operators, counts.not_counted))
-    return {"witness": {**asdict(counts), "params": built.params}}, witness_texts(counts, sum(ours.values()))
+    return {"cross_check": {**asdict(counts), "params": built.params}}, cross_check_texts(counts, sum(ours.values()))
 
 
 def _measured(network: "nn.Module", shape: "Shape", device: str) -> Output:

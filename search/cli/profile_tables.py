@@ -40,21 +40,21 @@ def profile_texts(profile: "ModuleProfile", title: str) -> list[str]:
     ]
     texts = [table(title, headers, rows, left=("module", "kind")), *totals, *_not_counted(profile.not_counted, "torch")]
     texts += [f"note: {note}" for note in profile.notes]
-    if profile.witness:
-        texts += witness_texts(profile.witness, total)
+    if profile.cross_check:
+        texts += cross_check_texts(profile.cross_check, total)
     return [*texts, UNITS]
 
 
-def witness_texts(witness: "CrossCheck", ours: int) -> list[str]:
+def cross_check_texts(cross_check: "CrossCheck", ours: int) -> list[str]:
     """Return the count of another library next to ours, and the reason of each difference.
 
     ``ours`` are our multiply-accumulates.
     """
-    counts = f"counted by {witness.name} {witness.version}: macs {witness.total_macs:,}, ours {ours:,}"
-    if not witness.differences:
+    counts = f"counted by {cross_check.name} {cross_check.version}: macs {cross_check.total_macs:,}, ours {ours:,}"
+    if not cross_check.differences:
         return [f"{counts}: equal"]
-    differences = _differences(witness.differences, f"{counts}, difference {witness.total_macs - ours:+,}")
-    return ["", differences, *_not_counted(witness.not_counted, witness.name)]
+    differences = _differences(cross_check.differences, f"{counts}, difference {cross_check.total_macs - ours:+,}")
+    return ["", differences, *_not_counted(cross_check.not_counted, cross_check.name)]
 
 
 def _differences(rows: Sequence["Difference"], title: str) -> str:

@@ -170,7 +170,7 @@ def show_trial(
     show(*(f"recipe.{name}: {value}" for name, value in record.recipe.items() if value is not None))
     show(*zero_shot_trial_texts(record, curve, table))
     show(*map(latency_line, measured), *(f"proxy {name}: {score}" for name, score in proxies.items()))
-    show(*_training_lines(lrs, augmented), *(f"finding {finding.kind}: {finding.said}" for finding in health))
+    show(*_training_lines(lrs, augmented), *(f"finding {finding.kind}: {finding.message}" for finding in health))
 
 
 def _training_lines(lrs: list[Any], augmented: Mapping[str, Any] | None) -> Iterator[str]:

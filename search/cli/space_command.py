@@ -76,7 +76,7 @@ def _values(constrained: "ConstrainedSpace", count: bool, sample: int, seed: int
         "size": constrained.size,
         **(_counted(constrained) if count else {}),
         "cheapest": {by: _entry(*cheapest(constrained, by)) for by in costs},
-        "dearest": {by: _entry(*most_expensive(constrained, by)) for by in costs},
+        "most_expensive": {by: _entry(*most_expensive(constrained, by)) for by in costs},
         "sample": [_entry(sample_one(constrained, rng, by)) for _ in range(sample)],
     }
 
@@ -106,7 +106,7 @@ def _lines(constrained: "ConstrainedSpace", values: dict[str, Any]) -> list[str]
     ]
     if "feasible" in values:
         lines.append(f"inside the budget: {count(constrained)}, a share of {values['feasible_share']:.3g}")
-    for key, label in (("cheapest", "cheapest"), ("dearest", "most expensive")):
+    for key, label in (("cheapest", "cheapest"), ("most_expensive", "most expensive")):
         for by, extreme in values[key].items():
             lines.append(f"{label} by {by}: params {extreme['params']:,}, macs {extreme['macs']:,}: {extreme['text']}")
     dead: dict[str, list[str]] = {}

@@ -28,7 +28,7 @@ def document_of_study(
     *,
     dataset: str,
     name: str | None = None,
-    figure: str = "val_accuracy",
+    metric: str = "val_accuracy",
     architecture: Callable[[Params], Architecture] | None = None,
 ) -> RunDocument:
     """Return ``study`` as a run document.
@@ -39,13 +39,13 @@ def document_of_study(
         study: The study, with a single objective.
         dataset: Name of the data set.
         name: Name of the run; by default that of the study.
-        figure: The metric that the objective is: ``val_accuracy`` (a fraction) or ``val_loss``. For a value that was
+        metric: The metric that the objective is: ``val_accuracy`` (a fraction) or ``val_loss``. For a value that was
             computed on test data use ``test_accuracy``: it is stored, but never selects a trial.
         architecture: A function that returns the architecture for a trial's parameters. Without it, each trial must
             have its architecture as JSON in the user attribute ``architecture``.
 
     The other parameters of a trial become its recipe: ``recipe.NAME`` in a filter expression. Raises ``ValueError`` if
-    the study has several objectives, a direction that does not fit ``figure``, or no trial.
+    the study has several objectives, a direction that does not fit ``metric``, or no trial.
     """
     if len(study.directions) != 1:
         raise ValueError(
@@ -53,29 +53,29 @@ def document_of_study(
         )
     direction = study.direction.name.lower()
     # a loss stored as an accuracy would select the worst trial as the best one
-    if figure not in _LARGER_IS_BETTER or (direction == "maximize") != _LARGER_IS_BETTER[figure]:
+    if metric not in _LARGER_IS_BETTER or (direction == "maximize") != _LARGER_IS_BETTER[metric]:
         example = "val_accuracy" if direction == "maximize" else "val_loss"
         raise ValueError(
-            f"figure must be a metric that fits the direction of the study, but got {figure!r} and {direction}; pass "
-            f"the metric of the study's values, as in figure={example!r}"
+            f"metric must fit the direction of the study, but got {metric!r} and {direction}; pass "
+            f"the metric of the study's values, as in metric={example!r}"
         )
-    trials = [_imported(trial, figure) for trial in study.get_trials(deepcopy=False) if trial.state.name in _STATES]
+    trials = [_imported(trial, metric) for trial in study.get_trials(deepcopy=False) if trial.state.name in _STATES]
     origin = Origin("optuna", type(study.sampler).__name__, dataset, architecture)
     return document_of(name or study.study_name, trials, origin)
 
 
-def _imported(trial: "FrozenTrial", figure: str) -> ImportedTrial:
+def _imported(trial: "FrozenTrial", metric: str) -> ImportedTrial:
     """Convert one trial of the study."""
     # an Optuna objective may number its steps from 0; epochs of the database start at 1
     first = min(trial.intermediate_values, default=1)
-    curve = [(step - min(first, 1) + 1, {figure: value}) for step, value in sorted(trial.intermediate_values.items())]
+    curve = [(step - min(first, 1) + 1, {metric: value}) for step, value in sorted(trial.intermediate_values.items())]
     state = _STATES[trial.state.name]
     # a pruned trial may have no final value: then the value of its last step counts
-    value = trial.value if trial.value is not None or not curve else curve[-1][1][figure]
+    value = trial.value if trial.value is not None or not curve else curve[-1][1][metric]
     return ImportedTrial(
         params=trial.params,
         state=state,
-        metrics={} if value is None or not state.finished else {figure: value},
+        metrics={} if value is None or not state.finished else {metric: value},
         curve=curve,
         started_at=_utc(trial.datetime_start),
         ended_at=_utc(trial.datetime_complete),

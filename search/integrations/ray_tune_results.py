@@ -19,7 +19,7 @@ def document_of_results(
     *,
     dataset: str,
     name: str,
-    figures: Mapping[str, str] | None = None,
+    metrics: Mapping[str, str] | None = None,
     searcher: str = "ray tune",
     architecture: Callable[[Params], Architecture] | None = None,
 ) -> RunDocument:
@@ -31,7 +31,7 @@ def document_of_results(
         results: The results of ``Tuner.fit``.
         dataset: Name of the data set.
         name: Name of the run.
-        figures: For each metric of the database the name that the trials reported, as in ``{"val_accuracy": "acc"}``.
+        metrics: For each metric of the database the name that the trials reported, as in ``{"val_accuracy": "acc"}``.
             By default they reported ``val_accuracy``, a fraction.
         searcher: Name of the searcher for the record of the run.
         architecture: A function that returns the architecture for a trial's configuration. Without it, the
@@ -42,7 +42,7 @@ def document_of_results(
     scheduler stopped a trial: such a trial counts as completed, with fewer epochs. Raises ``ValueError`` if there is no
     trial, a metric is unknown, or an architecture is missing.
     """
-    reported_names = dict(figures or {"val_accuracy": "val_accuracy"})
+    reported_names = dict(metrics or {"val_accuracy": "val_accuracy"})
     trials = [_imported(results[index], reported_names) for index in range(len(results))]
     return document_of(name, trials, Origin("ray tune", searcher, dataset, architecture))
 

@@ -246,12 +246,12 @@ class Recorder:
             self._event("checkpoint", problem, trial)
         write_metrics(self.store, self.run_id, trial, report, self.searcher.constrained)
         if report.latency_error is not None:
-            self._event("not_measured", report.latency_error, trial)
+            self._event("latency_failed", report.latency_error, trial)
 
     def end(self, trial: Trial, report: TrialReport) -> None:
         """Write how a trial ended."""
         if report.diagnosis_error is not None:
-            self._event("not_examined", report.diagnosis_error, trial)
+            self._event("diagnosis_failed", report.diagnosis_error, trial)
         if report.failure is not None:
             self._failed(trial, report.failure, report.diagnosis)
             return

@@ -42,14 +42,14 @@ def run_check(context, check):
 def test_healthy_network_has_no_bad_finding(context):
     findings = list(diagnose(context))
     assert [finding.check for finding in findings] == list(CHECKS)
-    assert {finding.check: finding.verdict for finding in findings if finding.verdict == "bad"} == {}
+    assert {finding.check: finding.rating for finding in findings if finding.rating == "bad"} == {}
     assert summarise(findings).startswith("healthy")
-    figures = {finding.check: finding.figures for finding in findings}
-    assert figures["overfit"]["error"] == figures["overfit"]["shuffled_error"] == 0
-    assert figures["labels"]["val"] > 0.9
-    assert figures["invariance"]["shift 1 px"] > figures["invariance"]["turn 30 deg"]
-    assert figures["speed"]["step_ms"] == pytest.approx(
-        sum(figures["speed"][f"{name}_ms"] for name in ("data", "forward", "backward", "update"))
+    metrics = {finding.check: finding.metrics for finding in findings}
+    assert metrics["overfit"]["error"] == metrics["overfit"]["shuffled_error"] == 0
+    assert metrics["labels"]["val"] > 0.9
+    assert metrics["invariance"]["shift 1 px"] > metrics["invariance"]["turn 30 deg"]
+    assert metrics["speed"]["step_ms"] == pytest.approx(
+        sum(metrics["speed"][f"{name}_ms"] for name in ("data", "forward", "backward", "update"))
     )
 
 
@@ -86,13 +86,13 @@ def test_wrong_backward_pass_is_located(context):
         return nn.Sequential(network[0], WrongLayer(), *network[1:])
 
     finding = run_check(replace(context, make=make), "gradients")
-    assert finding.verdict == "bad"
-    assert finding.figures["wrong"]
+    assert finding.rating == "bad"
+    assert finding.metrics["wrong"]
     assert all(
-        name.startswith("0.") for name in finding.figures["wrong"]
+        name.startswith("0.") for name in finding.metrics["wrong"]
     )  # gradients after the faulty layer are correct
-    assert finding.figures["wrong"][0] in finding.evidence
-    assert finding.figures["worst"] == pytest.approx(0.3 / 1.3, rel=0.01)
+    assert finding.metrics["wrong"][0] in finding.evidence
+    assert finding.metrics["worst"] == pytest.approx(0.3 / 1.3, rel=0.01)
 
 
 def test_divergence_report_has_a_working_rate_or_wrong_gradients(data):
@@ -123,21 +123,21 @@ def test_wrong_loss_is_identified(context):
         return scores.square().mean() + 0 * F.cross_entropy(scores, labels)
 
     finding = run_check(replace(context, loss=label_free_loss), "overfit")
-    assert finding.verdict == "bad"
+    assert finding.rating == "bad"
     assert "loss is wrong" in finding.evidence
-    first, last = finding.figures["losses"]
+    first, last = finding.metrics["losses"]
     assert last < first
-    assert finding.figures["error"] > 0.5
+    assert finding.metrics["error"] > 0.5
 
 
 def test_too_large_learning_rate_gets_a_better_one(context):
     finding = run_check(replace(context, recipe=replace(RECIPE, lr=500.0)), "rate")
-    assert finding.verdict == "bad"
+    assert finding.rating == "bad"
     assert "learning rate is far too large" in finding.evidence
-    better = finding.figures["found"]
+    better = finding.metrics["found"]
     assert better < 500 / 8
     assert finding.advice == f"set lr = {better:g}"
-    assert run_check(replace(context, recipe=replace(RECIPE, lr=better / 4)), "rate").verdict == "good"
+    assert run_check(replace(context, recipe=replace(RECIPE, lr=better / 4)), "rate").rating == "good"
 
 
 def test_dead_layer_is_named_before_and_after_training(data):
@@ -151,10 +151,10 @@ def test_dead_layer_is_named_before_and_after_training(data):
 
     context = DiagnosticContext(make, data, RECIPE, short_epochs=1)
     at_start, trained = run_check(context, "start"), run_check(context, "units")
-    assert at_start.verdict == trained.verdict == "bad"
+    assert at_start.rating == trained.rating == "bad"
     for finding in (at_start, trained):
         assert "the layer 1.1 is dead" in finding.evidence
-        (layer,) = [row for row in finding.figures["layers"] if row["name"] == "1.1"]
+        (layer,) = [row for row in finding.metrics["layers"] if row["name"] == "1.1"]
         assert layer["dead"] == layer["units"] == 8
 
 
@@ -166,17 +166,17 @@ def test_shuffled_labels_are_identified(context):
 
     data = replace(context.data, train=shuffled(context.data.train), val=shuffled(context.data.val))
     finding = run_check(replace(context, data=data, short_images=256, short_epochs=30), "labels")
-    assert finding.verdict == "bad"
+    assert finding.rating == "bad"
     assert "shuffled" in finding.evidence
-    assert finding.figures["val"] < finding.figures["train"]
+    assert finding.metrics["val"] < finding.metrics["train"]
 
 
 def test_too_small_network_is_identified(data):
     network = Architecture((1, 8, 8), (Conv(1), GlobalAverage()), 10)
     finding = run_check(DiagnosticContext(lambda seed: build(network, seed=seed), data, RECIPE), "overfit")
-    assert finding.verdict == "bad"
+    assert finding.rating == "bad"
     assert "too small" in finding.evidence
-    assert finding.figures["params"] < finding.figures["images"] * 4
+    assert finding.metrics["params"] < finding.metrics["images"] * 4
     assert "more params and macs" in finding.advice
 
 
@@ -193,8 +193,8 @@ class Constant(nn.Module):
 
 def test_collapsed_prediction_is_identified(context):
     finding = run_check(replace(context, make=lambda seed: Constant(), short_epochs=1), "labels")
-    assert finding.verdict == "bad"
-    assert finding.figures["same"] == 1
+    assert finding.rating == "bad"
+    assert finding.metrics["same"] == 1
     assert "collapsed: 100%" in finding.evidence
 
 

@@ -77,7 +77,7 @@ def test_total_is_half_of_torchs_counter_with_attention_separate():
 def test_profiled_module_is_unchanged():
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout())
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    profile_module(module, (3, 8, 8), witness="fvcore")
+    profile_module(module, (3, 8, 8), cross_check="fvcore")
     assert module.training
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in module.modules())
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
@@ -127,8 +127,8 @@ def test_differences_from_fvcore_are_explained_and_add_up():
     module = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding="same"), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), Attention()
     )
-    profile = profile_module(module, (3, 8, 8), witness="fvcore")
-    other = profile.witness
+    profile = profile_module(module, (3, 8, 8), cross_check="fvcore")
+    other = profile.cross_check
     whys = {row.operator: row.why for row in other.differences}
     assert whys["batch_norm"].startswith("normalisation")
     assert whys["adaptive_avg_pool2d"].startswith("pooling")
@@ -139,8 +139,8 @@ def test_differences_from_fvcore_are_explained_and_add_up():
 
 
 def test_module_on_meta_is_cross_checked_too():
-    profile = profile_module(build(named("resnet20-cifar"), device="meta"), (3, 32, 32), witness="fvcore")
-    assert profile.witness.total_macs - profile.macs == sum(row.theirs for row in profile.witness.differences)
+    profile = profile_module(build(named("resnet20-cifar"), device="meta"), (3, 32, 32), cross_check="fvcore")
+    assert profile.cross_check.total_macs - profile.macs == sum(row.theirs for row in profile.cross_check.differences)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def test_module_that_cannot_run_is_an_error(module, shape, pattern):
         profile_module(module, shape)
 
 
-def test_unknown_witness_gets_the_nearest_name():
+def test_unknown_cross_check_gets_the_nearest_name():
     with pytest.raises(ValueError, match=r"'fvcor'.*'fvcore'"):
-        profile_module(nn.ReLU(), (3, 8, 8), witness="fvcor")
+        profile_module(nn.ReLU(), (3, 8, 8), cross_check="fvcor")
 
 
 def test_profile_is_json_serialisable():
-    report = json.loads(json.dumps(profile_module(Attention(), (8, 4, 4), witness="fvcore").to_json()))
+    report = json.loads(json.dumps(profile_module(Attention(), (8, 4, 4), cross_check="fvcore").to_json()))
     assert report["total_macs"] == report["macs"] + report["attention_macs"] + report["other_macs"]
     assert report["flops"] == 2 * report["macs"]
     assert {"name", "kind", "out_shape", "params", "macs"} <= set(report["layers"][0])

@@ -63,10 +63,10 @@ def test_default_architectures_start_with_similar_deviations_and_no_lost_unit(da
     for seed in range(24):
         architecture = random_architecture(seed)
         finding = finding_of(context_of(architecture, data), "start")
-        assert finding.figures["lost"] < 0.01, architecture
+        assert finding.metrics["lost"] < 0.01, architecture
         if longest_run(architecture) <= MAX_RESIDUAL_RUN:
-            assert finding.figures["ratio"] <= 2, architecture
-        assert finding.verdict == ("good" if finding.figures["ratio"] <= 2 else "watch"), architecture
+            assert finding.metrics["ratio"] <= 2, architecture
+        assert finding.rating == ("good" if finding.metrics["ratio"] <= 2 else "watch"), architecture
 
 
 @pytest.mark.parametrize(
@@ -95,27 +95,27 @@ def test_spaces_without_norms_are_flagged_if_their_start_is_bad(data, name):
     )
     large = F.interpolate(data.val.images[:64].float(), size=(side, side)).repeat(1, 3, 1, 1).to(data.val.images.dtype)
     wide = replace(data, val=Split(large, data.val.labels[:64]), mean=data.mean.repeat(3), std=data.std.repeat(3))
-    verdicts = set()
+    ratings = set()
     for seed in range(4):
         finding = finding_of(context_of(sample_one(constrained, random.Random(seed)), wide), "start")
-        within = finding.figures["ratio"] <= 2 and finding.figures["lost"] <= 0.01
-        assert finding.verdict == ("good" if within else "watch")
-        verdicts.add(finding.verdict)
-    assert "watch" in verdicts
+        within = finding.metrics["ratio"] <= 2 and finding.metrics["lost"] <= 0.01
+        assert finding.rating == ("good" if within else "watch")
+        ratings.add(finding.rating)
+    assert "watch" in ratings
 
 
 def test_a_stack_with_growing_deviations_is_flagged_before_training(data):
     architecture = Architecture((1, 8, 8), (Conv(16), *(Residual(16),) * 8, GlobalAverage()), 10)
     finding = finding_of(context_of(architecture, data), "start")
-    assert finding.figures["ratio"] > 2
-    assert (finding.verdict, finding.figures["lost"]) == ("watch", 0)
+    assert finding.metrics["ratio"] > 2
+    assert (finding.rating, finding.metrics["lost"]) == ("watch", 0)
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
 def test_default_architectures_memorise_a_small_subset(data, seed):
     finding = finding_of(context_of(random_architecture(seed), data, seed=seed), "overfit")
-    assert (finding.verdict, finding.figures["images"]) == ("good", N_OVERFIT_IMAGES)
-    assert finding.figures["error"] == finding.figures["shuffled_error"] == 0
+    assert (finding.rating, finding.metrics["images"]) == ("good", N_OVERFIT_IMAGES)
+    assert finding.metrics["error"] == finding.metrics["shuffled_error"] == 0
 
 
 @pytest.mark.slow
@@ -125,8 +125,8 @@ def test_a_deep_network_memorises_with_shortcuts_only(data):
         finding_of(context_of(named(name, input_shape=(1, 8, 8)), data), "overfit")
         for name in ("resnet20-cifar", "plain20-cifar")
     )
-    assert (residual.verdict, residual.figures["error"], residual.figures["shuffled_error"]) == ("good", 0, 0)
-    assert (plain.verdict, plain.figures["error"]) == ("watch", 0)
+    assert (residual.rating, residual.metrics["error"], residual.metrics["shuffled_error"]) == ("good", 0, 0)
+    assert (plain.rating, plain.metrics["error"]) == ("watch", 0)
     assert plain.evidence.startswith("shuffled labels are not learned")
 
 
@@ -137,8 +137,8 @@ def test_a_default_architecture_with_a_wrong_loss_is_flagged(data):
 
     cheapest = min(map(random_architecture, range(12)), key=lambda architecture: cost(architecture).macs)
     finding = finding_of(context_of(cheapest, data, loss=wrong_loss), "overfit")
-    assert finding.verdict == "bad"
-    assert finding.figures["error"] > 0.9
+    assert finding.rating == "bad"
+    assert finding.metrics["error"] > 0.9
 
 
 def test_the_advice_for_underfitting_depends_on_the_size(data):
@@ -152,12 +152,12 @@ def test_the_advice_for_underfitting_depends_on_the_size(data):
         return network
 
     finding = finding_of(DiagnosticContext(stuck, data, RECIPE), "overfit")
-    assert finding.figures["error"] > 0.5
+    assert finding.metrics["error"] > 0.5
     assert "large enough" in finding.evidence
     assert "optimisation" in finding.advice
     small = Architecture((1, 8, 8), (Conv(2), GlobalAverage()), 10)
     finding = finding_of(context_of(small, data), "overfit")
-    assert finding.figures["error"] > 0.2
+    assert finding.metrics["error"] > 0.2
     assert finding.evidence.startswith("the network is too small")
     assert "more params and macs" in finding.advice
 
@@ -169,7 +169,7 @@ def test_convolution_and_pooling_are_invariant_to_shifts_but_not_to_rotations(da
     gains = []
     for seed in range(2):
         one, other = (
-            finding_of(context_of(architecture, data, seed=seed, short_epochs=12), "invariance").figures
+            finding_of(context_of(architecture, data, seed=seed, short_epochs=12), "invariance").metrics
             for architecture in (convolutional, connected)
         )
         assert min(one["plain"], other["plain"]) > 0.9
@@ -187,7 +187,7 @@ def test_convolution_and_pooling_are_invariant_to_shifts_but_not_to_rotations(da
 def test_a_rate_that_hardly_falls_is_flagged(data, decay, left):
     recipe = replace(RECIPE, **decay)
     finding = finding_of(context_of(Architecture((1, 8, 8), (Linear(16),), 10), data, recipe=recipe), "rate")
-    assert finding.verdict == ("watch" if left else "good")
+    assert finding.rating == ("watch" if left else "good")
     assert (f"ends at {left} of" in finding.evidence) == bool(left)
 
 
@@ -242,10 +242,10 @@ def test_equal_filters_and_noisy_filters_are_named(data):
     with torch.no_grad():
         network[0][0].weight.copy_(torch.stack([*smooth, noise, 3 * smooth[1]]).unsqueeze(1))
     finding = finding_of(DiagnosticContext(lambda seed: network, data, RECIPE, trained=network), "filters")
-    assert finding.figures["alike_pairs"] == [[1, 5]]
-    assert finding.figures["noisy_filters"] == [4]
+    assert finding.metrics["similar_pairs"] == [[1, 5]]
+    assert finding.metrics["noisy_filters"] == [4]
     assert "pairs (1 and 5), 1 noisy (4)" in finding.evidence
     with torch.no_grad():
         network[0][0].weight.copy_(ramp.expand(6, 1, 7, 7))
     again = finding_of(DiagnosticContext(lambda seed: network, data, RECIPE, trained=network), "filters")
-    assert (again.verdict, again.figures["alike"]) == ("watch", 15)
+    assert (again.rating, again.metrics["similar"]) == ("watch", 15)

@@ -34,7 +34,7 @@ CASES = {
 def test_a_curve_with_one_problem_has_one_finding(kind):
     (finding,) = findings(CASES[kind], 10)
     assert finding.kind == kind
-    assert ";" in finding.said  # the facts, then what to do
+    assert ";" in finding.message  # the facts, then what to do
 
 
 def test_a_healthy_curve_has_no_findings():
@@ -51,8 +51,8 @@ def test_predictions_of_a_single_class_are_a_collapse_at_any_accuracy():
     assert findings(skewed, 2) == []
     (finding,) = findings(skewed, 2, predicted={"classes": 1, "top_share": 1.0})
     assert finding.kind == "collapse"
-    assert "100.0%" in finding.said
-    assert "1 of 2 classes" in finding.said
+    assert "100.0%" in finding.message
+    assert "1 of 2 classes" in finding.message
 
 
 def test_a_trial_that_diverged_in_its_first_epoch_has_a_finding_without_a_curve():
@@ -94,9 +94,9 @@ WRONG_GRADIENTS = {"worst": 0.9, "wrong": ["0.weight", "1.weight", "2.weight", "
 )
 def test_a_finding_of_divergence_includes_the_results_of_the_diagnosis(kind, examined, facts):
     (finding,) = findings(CASES[kind], 10, examined=examined)
-    assert [fact for fact in facts if fact not in finding.said] == []
+    assert [fact for fact in facts if fact not in finding.message] == []
     # The gradients are mentioned exactly if they were checked, and wrong ones leave out the learning rate.
     gradients = examined and examined["gradients"]
-    assert ("relative error" in finding.said) == (gradients is not None)
+    assert ("relative error" in finding.message) == (gradients is not None)
     if gradients is WRONG_GRADIENTS:
-        assert "recipe.lr" not in finding.said
+        assert "recipe.lr" not in finding.message

@@ -126,7 +126,7 @@ def test_a_broken_foreign_key_is_found(store, new_run, complete, path):
         connection.execute("INSERT INTO attempt (trial_id, attempt, started_at, heartbeat_at) VALUES (99, 0, '', '')")
     connection.close()
     (broken,) = check_store(store, path.parent)
-    assert (broken.invariant, " of attempt " in broken.said) == ("file", True)
+    assert (broken.invariant, " of attempt " in broken.message) == ("file", True)
 
 
 def test_a_backup_is_a_complete_copy_and_overwrites_nothing(store, new_run, complete, path, tmp_path):

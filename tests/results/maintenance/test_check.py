@@ -90,14 +90,14 @@ def test_a_violation_is_reported_with_its_values(store, run_id, path, damage, in
     damage(store)
     violations = check_store(store, path.parent)
     assert {(broken.invariant, broken.run) for broken in violations} == {(invariant, "one")}
-    assert any(re.search(facts, broken.said) for broken in violations)
+    assert any(re.search(facts, broken.message) for broken in violations)
 
 
 def test_a_run_with_a_dead_driver_is_reported_until_it_is_resumed(store, new_run, path):
     new_run("one", provenance={"pid": 2**22 + 1})
     (broken,) = check_store(store, path.parent)
     assert broken.invariant == "I3"
-    assert re.search(rf"process {2**22 + 1} .*archsieve resume one", broken.said)
+    assert re.search(rf"process {2**22 + 1} .*archsieve resume one", broken.message)
     store.resume_run("one", {})
     assert check_store(store, path.parent) == []
 
@@ -110,8 +110,8 @@ def test_files_are_compared_with_their_records(store, run_id, path):
     assert check_store(store, path.parent, deep=True) == []
     weights.write_bytes(b"Weights")
     assert check_store(store, path.parent) == []
-    assert "sha256" in check_store(store, path.parent, deep=True)[0].said
+    assert "sha256" in check_store(store, path.parent, deep=True)[0].message
     weights.write_bytes(b"we")
-    assert re.search(r"\b2 bytes.*\b7\b", check_store(store, path.parent)[0].said)
+    assert re.search(r"\b2 bytes.*\b7\b", check_store(store, path.parent)[0].message)
     weights.unlink()
-    assert [(b.invariant, str(weights) in b.said) for b in check_store(store, path.parent)] == [("I5", True)]
+    assert [(b.invariant, str(weights) in b.message) for b in check_store(store, path.parent)] == [("I5", True)]

@@ -200,29 +200,38 @@ def test_layers_of_a_stored_architecture_can_be_removed(command, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("witness", "extra_operators"), [("torch", set()), ("fvcore", {"batch_norm", "adaptive_avg_pool2d"})]
+    ("cross_check", "extra_operators"), [("torch", set()), ("fvcore", {"batch_norm", "adaptive_avg_pool2d"})]
 )
-def test_the_built_network_is_counted_by_another_library(command, witness, extra_operators):
-    code, out, err = command("profile", "resnet20-cifar", "--witness", witness, "--json")
+def test_the_built_network_is_counted_by_another_library(command, cross_check, extra_operators):
+    code, out, err = command("profile", "resnet20-cifar", "--cross-check", cross_check, "--json")
     assert code == 0, err
     report = json.loads(out)
-    rows = report["witness"]["differences"]
-    assert report["witness"]["params"] == report["params"]
-    assert report["witness"]["total_macs"] - report["macs"] == sum(row["theirs"] - row["ours"] for row in rows)
+    rows = report["cross_check"]["differences"]
+    assert report["cross_check"]["params"] == report["params"]
+    assert report["cross_check"]["total_macs"] - report["macs"] == sum(row["theirs"] - row["ours"] for row in rows)
     assert {row["operator"] for row in rows} <= extra_operators
-    _, out, _ = command("profile", "resnet20-cifar", "--witness", witness)
-    assert f"counted by {witness} " in out
+    _, out, _ = command("profile", "resnet20-cifar", "--cross-check", cross_check)
+    assert f"counted by {cross_check} " in out
+
+
+def test_the_old_name_of_the_option_works_with_a_notice(command):
+    new, old = (
+        command("profile", "resnet20-cifar", option, "torch", "--json") for option in ("--cross-check", "--witness")
+    )
+    assert old[:2] == new[:2]
+    assert old[2] == f"--witness is now called --cross-check\n{new[2]}"
+    assert "--witness" not in command("profile", "--help")[1]
 
 
 def test_a_network_of_timm_is_profiled_and_measured(command):
     code, out, err = command(
-        "profile", "timm:resnet18", "--input", "3x64x64", "--witness", "fvcore", "--device", "cpu", "--json"
+        "profile", "timm:resnet18", "--input", "3x64x64", "--cross-check", "fvcore", "--device", "cpu", "--json"
     )
     assert code == 0, err
     report = json.loads(out)
     assert (report["params"], report["attention_macs"]) == (11_689_512, 0)
     assert report["macs"] == sum(layer["macs"] for layer in report["layers"]) == report["total_macs"]
-    assert {row["operator"] for row in report["witness"]["differences"]} == {"batch_norm", "adaptive_avg_pool2d"}
+    assert {row["operator"] for row in report["cross_check"]["differences"]} == {"batch_norm", "adaptive_avg_pool2d"}
     assert 0 < report["measured"]["latency_ms_p50"] <= report["measured"]["latency_ms_p90"]
 
 
@@ -238,7 +247,7 @@ def test_a_network_of_torchvision_is_profiled(command):
     [
         (["timm:resnet81"], "unknown timm network 'resnet81'"),
         (["torchvision:vgg16", "--remove", "3"], "--remove .*torchvision:vgg16"),
-        (["resnet18", "--witness", "fvcor"], "'fvcor'.*'fvcore'"),
+        (["resnet18", "--cross-check", "fvcor"], "'fvcor'.*'fvcore'"),
         (["timm:resnet18", "--input", "5x8x8x8"], "--input .*channels x height x width.*'5x8x8x8'"),
     ],
 )

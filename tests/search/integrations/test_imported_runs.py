@@ -82,15 +82,15 @@ def test_a_study_can_be_imported_only_once(study, store):
 def test_the_metric_must_fit_the_direction_of_the_study(store):
     study = optuna.create_study(direction="minimize")
     study.add_trial(optuna.create_trial(value=1.5, user_attrs={"architecture": network({"width": 4}).to_json()}))
-    with pytest.raises(ValueError, match=r"figure .*'val_accuracy' and minimize.*val_loss"):
+    with pytest.raises(ValueError, match=r"metric .*'val_accuracy' and minimize.*val_loss"):
         document_of_study(study, dataset="digits", name="loss")
-    import_documents(store, [document_of_study(study, dataset="digits", name="loss", figure="val_loss")])
+    import_documents(store, [document_of_study(study, dataset="digits", name="loss", metric="val_loss")])
     (trial,) = store.history("loss").trials
     assert (trial.val_loss, trial.val_accuracy) == (1.5, None)
 
 
 def test_test_accuracy_is_stored_but_selects_no_trial(study, store):
-    import_documents(store, [document_of_study(study, dataset="digits", figure="test_accuracy", architecture=network)])
+    import_documents(store, [document_of_study(study, dataset="digits", metric="test_accuracy", architecture=network)])
     assert store.history("theirs").trials[0].test_accuracy == 0.5
     assert best(store, budget=Budget(), run="theirs") == []
 
@@ -136,8 +136,8 @@ def trainable(config):
 def test_a_result_grid_becomes_a_run(tune_loggers, store, tmp_path):
     grid = {"width": tune.grid_search([8, 16]), "lr": 0.1}
     results = tune.Tuner(trainable, param_space=grid, run_config=tune.RunConfig(storage_path=str(tmp_path))).fit()
-    figures = {"val_accuracy": "acc", "val_loss": "loss"}
-    document = document_of_results(results, name="tuned", dataset="digits", figures=figures, architecture=network)
+    metrics = {"val_accuracy": "acc", "val_loss": "loss"}
+    document = document_of_results(results, name="tuned", dataset="digits", metrics=metrics, architecture=network)
     import_documents(store, [document])
     done, failed = sorted(store.history("tuned").trials, key=lambda trial: trial.recipe["width"])
     assert (done.state, done.val_accuracy, done.best_epoch, done.epochs_done) == (TrialState.COMPLETED, 0.5, 2, 3)

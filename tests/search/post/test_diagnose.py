@@ -37,9 +37,9 @@ def test_the_first_proposal_of_a_search_file_is_diagnosed(command, tmp_path):
     assert code == 0, err
     report = json.loads(out)
     assert [finding["check"] for finding in report["findings"]] == ["gradients", "filters", "speed"]
-    assert report["verdict"].startswith("healthy")
-    assert " ms " in report["smaller"]  # the diagnosed network is fast enough: its time, and no other network
-    assert "params" not in report["smaller"]
+    assert report["summary"].startswith("healthy")
+    assert " ms " in report["smaller_network"]  # the diagnosed network is fast enough: its time, and no other network
+    assert "params" not in report["smaller_network"]
     assert (tmp_path / "filters.png").read_bytes().startswith(b"\x89PNG")
     assert "Traceback" not in err
     assert not (tmp_path / "runs").exists()

@@ -110,7 +110,7 @@ def test_the_check_finds_a_trial_that_contradicts_its_run(outcome, tmp_path, sta
         with store.write_transaction() as connection:
             connection.exec_driver_sql(statement)
         broken = check_runs(store, tmp_path, deep=True)
-    assert any(one.invariant == "I6" and re.search(facts, one.said) for one in broken), broken
+    assert any(one.invariant == "I6" and re.search(facts, one.message) for one in broken), broken
 
 
 def test_the_check_finds_a_repeated_trial(outcome, tmp_path):
@@ -122,7 +122,7 @@ def test_the_check_finds_a_repeated_trial(outcome, tmp_path):
             connection.exec_driver_sql(f"UPDATE trial SET {assignments} WHERE trial_id = 2")
         broken = check_runs(store, tmp_path, deep=True)
     (repeated,) = broken
-    assert re.search(r"trial 2 .*trial 1\b", repeated.said)
+    assert re.search(r"trial 2 .*trial 1\b", repeated.message)
 
 
 def test_the_check_skips_the_checkpoints_of_an_active_run(outcome, tmp_path):

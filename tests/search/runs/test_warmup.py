@@ -45,7 +45,7 @@ def outcome(tmp_path_factory, ray_running):
 def test_the_best_candidates_are_trained_first(outcome):
     with open_store(outcome.database, read_only=True) as store:
         scored = scores(store, "warm", "synflow")
-        (event,) = (event for event in store.events("warm") if event["kind"] == "warmed_up")
+        (event,) = (event for event in store.events("warm") if event["kind"] == "warmup_selected")
     assert len(scored) == 20
     assert event["detail"]["candidates"] == event["detail"]["scored"] == 20
     order = sorted(scored, key=lambda fingerprint: -scored[fingerprint])

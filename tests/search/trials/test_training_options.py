@@ -89,8 +89,8 @@ def test_a_learning_rate_too_large_gives_a_finding_with_a_rate_that_trains(runs,
     outcome = search(wild, name="wild", runs=runs)
     with open_store(outcome.database, read_only=True) as store:
         ((finding,),) = findings_of(store, "wild").values()
-    facts = re.search(r"recipe\.lr = ([\d.e+-]+).* relative error of (\S+)$", finding.said)
-    assert facts, finding.said
+    facts = re.search(r"recipe\.lr = ([\d.e+-]+).* relative error of (\S+)$", finding.message)
+    assert facts, finding.message
     assert 0 < float(facts[1]) <= 1
     assert float(facts[2]) < 1e-3
 

@@ -252,7 +252,7 @@ def test_limits_that_exclude_each_other_are_refused():
 def test_index_out_of_range_is_refused():
     constrained = ConstrainedSpace(SPACES["no block"])
     for index in (-1, 2):
-        with pytest.raises(ValueError, match=rf"index .*\[0, 1\].* {index}$"):
+        with pytest.raises(ValueError, match=rf"index .*\[0, 1\].* {index};"):
             architecture_at(constrained, index)
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, or_, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from . import schema
@@ -177,7 +177,9 @@ class StoreReader:
         ``kind`` also finds the events that version 0.1.0 stored under the old name of the kind.
         """
         e = schema.event.c
-        conditions = [] if kind is None else [e.kind.in_({kind, OLD_EVENT_KINDS.get(kind, kind)})]
+        conditions: list[ColumnElement[bool]] = (
+            [] if kind is None else [e.kind.in_({kind, OLD_EVENT_KINDS.get(kind, kind)})]
+        )
         conditions += [] if trial_id is None else [e.trial_id == trial_id]
         return self._dicts_of_run(schema.event, e.event_id, run, *conditions)
 

@@ -59,10 +59,16 @@ def read_images(files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
     for file in files:
         if not file.is_file():
             raise DataError(f"an image file must exist, but {file} does not; check the path")
-    if channels == 3:
-        return read_files(files, height)
-    grey = [np.array(Image.fromarray(decode(file, height).permute(1, 2, 0).numpy()).convert("L")) for file in files]
-    return torch.from_numpy(np.stack(grey)).unsqueeze(1) if grey else torch.empty(0, 1, *shape[1:], dtype=torch.uint8)
+    images = read_files(files, height)
+    return images if channels == 3 else _as_grey(images)
+
+
+def _as_grey(images: Tensor) -> Tensor:
+    """Convert uint8 (N, 3, H, W) to (N, 1, H, W) by Pillow, which keeps every level of a grey image."""
+    grey = images.new_empty(len(images), 1, *images.shape[2:])
+    for i, image in enumerate(images):
+        grey[i, 0] = torch.from_numpy(np.array(Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L")))
+    return grey
 
 
 def _n_threads() -> int:

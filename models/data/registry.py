@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ...spaces.architectures.architecture import check_input_shape
-from ...spaces.parameters.lookup import look_up
+from ...spaces.parameters.lookup import check_unregistered, look_up
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from .dataset import ImageData, Request, Source, Split
 from .errors import DataError
@@ -65,12 +65,7 @@ def register_dataset(
                 f"the name of a data set must be unique, but {name!r} is a built-in data set with texts; "
                 "choose another name"
             )
-        other = DATASETS.get(name)
-        if other is not None and (other.__module__, other.__qualname__) != (load.__module__, load.__qualname__):
-            raise ValueError(
-                f"the name of a data set must be unique, but {name!r} is registered by {other.__module__}."
-                f"{other.__qualname__} and again by {load.__module__}.{load.__qualname__}; choose another name"
-            )
+        check_unregistered(DATASETS.get(name), load, "name of a data set", name)
         DATASETS[name], SHAPES[name] = load, shape
         if n_training is not None:
             N_TRAINING_IMAGES[name] = n_training

@@ -40,6 +40,11 @@ def parse_location(url_or_path: str | DatabaseLocation) -> DatabaseLocation:
     return _check_password_hidden(url)
 
 
+def runs_folder(location: DatabaseLocation) -> Path:
+    """Return the folder of the runs of a database: its own folder, or ``runs`` for a database on a server."""
+    return location.parent if isinstance(location, Path) else Path("runs")
+
+
 def _url(text: str | DatabaseLocation) -> URL:
     try:
         return make_url(text if isinstance(text, URL) else str(text))

@@ -6,11 +6,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ...spaces.architectures.recorded import architecture_or_none
 from ..query.best import no_match_reason
 from . import plots
 from .architecture_figure import caption, draw
 from .page_parts import code, collapsible, figure_part, heading, paragraph, section, side_by_side, table
-from .run_data import RunData, architecture_of
+from .run_data import RunData
 from .summary_section import UNITS
 
 MAX_DRAWINGS = 3
@@ -56,7 +57,8 @@ def _networks(data: RunData) -> Iterator[Markup]:
     # Reversed, so that of trials with the same network the best one stays in the dict.
     distinct = {trial.fingerprint: trial for trial in reversed(data.best)}
     chosen = sorted(distinct.values(), key=data.best.index)[:MAX_DRAWINGS]
-    readable = [(trial, architecture) for trial in chosen if (architecture := architecture_of(trial)) is not None]
+    read = [(trial, architecture_or_none(trial.architecture)) for trial in chosen]
+    readable = [(trial, architecture) for trial, architecture in read if architecture is not None]
     if not readable:
         return
     parts = [

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import ZERO_SHOT, task_name
 from ..database.reader import StoreReader
@@ -63,11 +62,3 @@ class RunData:
     def driver(self) -> Mapping[str, Any]:
         """The provenance of the process that started the run; empty if it was not recorded."""
         return next(iter(self.store.provenance(self.run.run_id)), {})
-
-
-def architecture_of(trial: Trial) -> Architecture | None:
-    """Return the architecture of ``trial``, or None if it is not readable, for example in an imported run."""
-    try:
-        return Architecture.from_json(trial.architecture)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None

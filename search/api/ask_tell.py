@@ -1,7 +1,6 @@
 """Ask and tell: use the searchers in a custom training loop, without Ray and without a database."""
 
 import math
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,7 +13,8 @@ from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
-from ..searchers.base import Proposal, Searcher
+from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
+from ..searchers.recipe_sampling import explored_pairs
 from ..searchers.registry import make_searcher
 from .spaces import constrained_of
 
@@ -56,7 +56,6 @@ class AskTell:
     direction: str
     _trials: list[Trial] = field(default_factory=list)
     _values: dict[int, float] = field(default_factory=dict)  # as reported, by the number of the trial
-    _proposed: set[tuple[str, Recipe]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._searcher: Searcher = make_searcher(self.searcher, self.space, self.recipes)
@@ -75,11 +74,12 @@ class AskTell:
     def ask(self) -> Asked | None:
         """Return the next trial, or None if every architecture inside the budget was tried."""
         number = len(self._trials)
-        proposal = self._searcher.ask(History(tuple(self._trials)), random.Random(f"{self.seed}/{number}"))
+        history = History(tuple(self._trials))
+        proposal = self._searcher.ask(history, proposal_rng(self.seed, number))
         if proposal is None:
             return None
-        self._check(proposal)
-        asked = Asked(number, random.Random(f"trial {self.seed}/{number}").getrandbits(31), proposal)
+        self._check(proposal, history)
+        asked = Asked(number, trial_seed(self.seed, number), proposal)
         self._trials.append(self._trial(asked))
         return asked
 
@@ -111,19 +111,14 @@ class AskTell:
         best = max(finished, key=lambda one: (self._signed(self._values[one.number]), -one.params, -one.number))
         return self._asked(best), self._values[best.number]
 
-    def _check(self, proposal: Proposal) -> None:
+    def _check(self, proposal: Proposal, history: History) -> None:
         """Raise ``ValueError`` if the proposal is outside the budget or repeats a trial: a searcher may be custom."""
-        if not self.space.allows(proposal.architecture):
-            raise ValueError(
-                f"a searcher must propose architectures inside the budget {self.space.budget}, but {self.searcher!r} "
-                f"proposed {proposal.architecture}; correct its ask()"
-            )
-        if proposal.key in self._proposed:
+        check_inside_budget(self.space, proposal.architecture, repr(self.searcher))
+        if proposal.key in explored_pairs(history):
             raise ValueError(
                 f"a searcher must not repeat a trial, but {self.searcher!r} proposed {proposal.architecture} again "
                 "with the same recipe; correct its ask()"
             )
-        self._proposed.add(proposal.key)
 
     def _asked(self, trial: Trial) -> Asked:
         architecture, recipe = Architecture.from_json(trial.architecture), Recipe.from_json(trial.recipe)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import Trial
 from ...results.database.store import open_store
-from ...results.database.url import DatabaseLocation, parse_location
+from ...results.database.url import DatabaseLocation, parse_location, runs_folder
 from ...spaces.architectures.architecture import Architecture
 from ..post.retrain import retrain_trial
 from .results import DATABASE, StoredTrial
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ...models.export.classifier import ImageModel
 
     Images = Tensor | numpy.ndarray | Sequence[str | Path] | str | Path
-
-FORMATS = {".safetensors": "safetensors", ".pt2": "torch-export", ".onnx": "onnx"}  # by the suffix of a file
 
 
 class Model:
@@ -76,13 +74,15 @@ class Model:
         Before the file is written, the exported model is loaded and its outputs are compared with those of torch.
         ``form`` is "classifier", "features" or "fully-convolutional".
         """
-        from ...models.export.formats import export
+        from ...models.export.formats import FORMATS, export
         from ...results.database.atomic_file import atomic_write
 
         path = Path(path)
-        if path.suffix not in FORMATS:
-            raise ValueError(f"the suffix must be one of {', '.join(FORMATS)}, but got {str(path)!r}; use one of them")
-        made = export(self._trained, FORMATS[path.suffix], form)
+        by_suffix = {format.suffix: name for name, format in FORMATS.items()}
+        if path.suffix not in by_suffix:
+            suffixes = ", ".join(by_suffix)
+            raise ValueError(f"the suffix must be one of {suffixes}, but got {str(path)!r}; use one of them")
+        made = export(self._trained, by_suffix[path.suffix], form)
         with atomic_write(path) as draft:
             draft.write_bytes(made.content)
         return path
@@ -140,7 +140,7 @@ def train(
     if type(seeds) is not int or seeds < 1:
         raise ValueError(f"seeds must be a whole number of at least 1, but got {seeds!r}; pass the number of networks")
     location = _location(trial, database)
-    folder = Path(runs) if runs is not None else (location.parent if isinstance(location, Path) else Path("runs"))
+    folder = runs_folder(location) if runs is None else Path(runs)
     with open_store(location) as store:
         from ...results.query.trial_name import find_trial
 

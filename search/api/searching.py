@@ -13,7 +13,7 @@ from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.space import Space
 from ..experiment.experiment import Experiment, experiment
-from ..experiment.search_file import load_experiment, parse
+from ..experiment.search_file import load_experiment, parse, set_key
 from ..runs.recorder import Recorder
 from ..runs.session import RUNS, Outcome, resume, search
 from .results import Trials
@@ -144,7 +144,8 @@ def _experiment(
     def change(of_file: dict[str, Any]) -> None:
         for name, table in tables.items():
             of_file[name] = table if name in REPLACED else {**of_file.get(name, {}), **table}
-        _set_keys(of_file, settings)
+        for key, value in settings.items():
+            set_key(of_file, key, value, key)
 
     plugins = [plugins] if isinstance(plugins, str) else plugins
     if file is not None:
@@ -208,16 +209,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Choice):
         return list(value.options)
     return {"low": value.low, "high": value.high, "log": value.log} if isinstance(value, Range) else value
-
-
-def _set_keys(tables: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """Set the dotted keys of ``settings`` in ``tables``."""
-    for key, value in settings.items():
-        *path, last = key.split(".")
-        table = tables
-        for part in path:
-            table = table.setdefault(part, {})
-        table[last] = value
 
 
 def _all_of(callbacks: Iterable[Callback]) -> Callback:

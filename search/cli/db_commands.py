@@ -107,13 +107,13 @@ def check(
 
     Example: archsieve db check --deep
     """
+    from ...results.database.url import runs_folder
     from ...results.maintenance.integrity import INVARIANTS
     from ..post.integrity import check_runs
 
     with open_read_only(database) as store:
         notes: list[str] = []
-        # a database on a server has no folder: the runs are then where they are written by default
-        folder = runs or (database.parent if isinstance(database, Path) else DATABASE.parent)
+        folder = runs or runs_folder(database)
         problems = check_runs(store, folder, deep=deep, note=notes.append)
     # notes go to stderr, so that stdout has valid JSON with --json
     for note in notes:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, is_file, open_read_only, runs_folder, show, show_json
+from .options import DATABASE, Database, Json, Runs, is_file, open_read_only, show, show_json
 
 MARKS = {"good": "ok", "watch": "watch", "bad": "BAD"}
 
@@ -95,6 +95,7 @@ def _context(target: str, database: Any, runs: Path | None) -> Any:
         from ..experiment.search_file import load_experiment
 
         return target_of_file(load_experiment(Path(target)))
+    from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
 
     with open_read_only(database) as store:

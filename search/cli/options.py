@@ -112,11 +112,6 @@ def check_device(device: str) -> None:
         raise ResourceError(f"--device {device}: {available}; leave the option out or use cpu")
 
 
-def runs_folder(database: Any) -> Path:
-    """Return the folder of the runs of ``database``: its own folder, or ``runs`` for a database on a server."""
-    return database.parent if isinstance(database, Path) else Path("runs")
-
-
 def open_read_only(database: "DatabaseLocation") -> "Store":
     """Open the database for queries; the database is not created or changed."""
     from ...results.database.store import open_store

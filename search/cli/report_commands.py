@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, open_read_only, runs_folder, show, show_json
+from .options import DATABASE, Database, Json, Runs, open_read_only, show, show_json
 
 
 def report(
@@ -76,6 +76,7 @@ def explain(
     Example: archsieve explain glyphs:3 -o glyphs.html
     """
     gc.enable()
+    from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
     from ..post.explain import explain_classes, write_page
 

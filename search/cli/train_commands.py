@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, TrialName, check_device, runs_folder, show, show_json
+from .options import DATABASE, Database, Json, Runs, TrialName, check_device, show, show_json
 
 Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]
 
@@ -33,6 +33,7 @@ def train(
     """
     gc.enable()
     from ...results.database.store import open_store
+    from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
     from ..post.retrain import retrain_trial
     from .tables import table
@@ -70,6 +71,7 @@ def ensemble(
     """
     gc.enable()
     from ...results.database.store import open_store
+    from ...results.database.url import runs_folder
     from ..post.ensemble import ensemble_run
     from .tables import table
 
@@ -117,6 +119,7 @@ def export(
     from ...models.export.formats import FORMATS
     from ...models.export.formats import export as export_model
     from ...results.database.atomic_file import atomic_write
+    from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
     from ...spaces.parameters.lookup import look_up
     from ..post.retrain import load_best_model

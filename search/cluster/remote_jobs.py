@@ -17,6 +17,7 @@ def run_remote_jobs(
     resources: ResourcesSection,
     *,
     should_continue: Callable[[], bool],
+    plugins: Shipment | None = None,
 ) -> list[Any] | None:
     """Return ``[function(part, shared) for part in parts]``, computed on as many workers as fit.
 
@@ -27,13 +28,14 @@ def run_remote_jobs(
         resources: what one job takes: as much as a trial.
         should_continue: called several times a second. When it returns False, the jobs are cancelled and None is
             returned.
+        plugins: what the workers need of the driver's plug-ins; found here if left out.
 
     Raises:
         ResourceError: when a worker is lost. An exception of a job is raised as it is.
     """
     import ray
 
-    shared_ref, plugins_ref = ray.put(shared), ray.put(shipment())
+    shared_ref, plugins_ref = ray.put(shared), ray.put(plugins or shipment())
     job = remote_function(with_plugins, resources.gpus)
     job = job.options(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus)
     runs = [job.remote(plugins_ref, function, part, shared_ref) for part in parts]
@@ -65,8 +67,9 @@ def with_plugins(plugins: Shipment, function: Callable[..., Any], part: Any, sha
 
 def check_plugins(resources: ResourcesSection, should_continue: Callable[[], bool]) -> None:
     """Raise ``PluginError`` where a worker cannot import the plug-ins of this process; nothing to do without any."""
-    if shipment() != Shipment():
-        run_remote_jobs(_nothing, [None], None, resources, should_continue=should_continue)
+    plugins = shipment()
+    if plugins != Shipment():
+        run_remote_jobs(_nothing, [None], None, resources, should_continue=should_continue, plugins=plugins)
 
 
 def _nothing(part: Any, shared: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import IMPORTED
@@ -195,12 +196,15 @@ def load_run_data(run: "RunRecord", experiment: Experiment) -> Any:
     return data
 
 
-def experiment(file: SearchFile) -> Experiment:
-    """Return the checked experiment of ``file``, after loading its plug-ins; ``ValueError`` for what cannot work."""
+def experiment(file: SearchFile, *, folders: Sequence[Path] = ()) -> Experiment:
+    """Load the plug-ins of ``file``, looked for in ``folders`` too, and return its checked experiment.
+
+    Raises ``ValueError`` if a setting cannot work.
+    """
     from ..plugins.loading import load_plugins
     from ..tasks.registry import task_of
 
-    load_plugins(file.plugins.modules, recorded=file.plugins.recorded)
+    load_plugins(file.plugins.modules, folders=folders, recorded=file.plugins.recorded)
     task = task_of(file)
     # the task checks the keys of its data first: the shape of wrong data cannot be described
     task.check(file)

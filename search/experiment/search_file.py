@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from ...spaces.parameters.lookup import unknown
 from ..config.schema import SearchFile
 from ..plugins.errors import PluginError
-from ..plugins.loading import load_plugins
 from .experiment import Experiment, experiment
 
 MAX_BYTES = 1_000_000  # a larger file is a wrong path, such as a data file
@@ -50,9 +49,7 @@ def load_experiment(
         _override(data, override)
     _add_plugins(data, plugins)
     try:
-        file = parse(data)
-        load_plugins(file.plugins.modules, folders=[path.parent.resolve()])
-        return experiment(file)
+        return experiment(parse(data), folders=[path.parent.resolve()])
     except PluginError:  # it names the module and the line
         raise
     except ValueError as error:
@@ -124,13 +121,18 @@ def _override(data: dict[str, Any], override: str) -> None:
     key = key.strip()
     if not equals or not key:
         raise SearchFileError(f"an override must be key=value, but got {override!r}; write it like recipe.epochs=5")
+    set_key(data, key, _value(value.strip()), override)
+
+
+def set_key(data: dict[str, Any], key: str, value: Any, source: str) -> None:
+    """Set the dotted ``key`` in ``data``; an error quotes ``source``, the text that the key was given in."""
     # a missing table is created; validation reports it if the table does not exist
     *tables, last = key.split(".")
     for name in tables:
         data = data.setdefault(name, {})
         if not isinstance(data, dict):
-            raise SearchFileError(f"{override!r}: {name} is a value, not a table; remove the part after {name}")
-    data[last] = _value(value.strip())
+            raise SearchFileError(f"{source!r}: {name} is a value, not a table; remove the part after {name}")
+    data[last] = value
 
 
 def _value(text: str) -> Any:

@@ -66,7 +66,7 @@ def load_plugins(
         plugin = _LOADED[name]
         if record is not None:
             _check_recorded(name, plugin.file, plugin.sha256, plugin.version, record)
-        if not plugin.file.is_file() or _digest(_sources(name, plugin.file)) != plugin.sha256:
+        if not plugin.file.is_file() or digest_of(_sources(name, plugin.file)) != plugin.sha256:
             raise PluginError(f"plugins.modules: {plugin.file} has changed since its import; restart Python")
 
 
@@ -100,7 +100,7 @@ def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Pl
     origin = _find(name, folders)
     if record is not None and origin is not None:  # before its code runs
         sources = _sources(name.partition(".")[0], origin)
-        _check_recorded(name, origin, _digest(sources), None, record)
+        _check_recorded(name, origin, digest_of(sources), None, record)
     return _plugin(name, import_plugin(name))
 
 
@@ -140,7 +140,7 @@ def _plugin(name: str, module: ModuleType) -> Plugin:
     sources = _sources(name, file)
     version = getattr(module, "__version__", None)
     installed = any(file.resolve().is_relative_to(root) for root in INSTALLED)
-    return Plugin(name, file, version and str(version), _digest(sources), {} if installed else sources)
+    return Plugin(name, file, version and str(version), digest_of(sources), {} if installed else sources)
 
 
 def _root(name: str, file: Path) -> Path:
@@ -148,7 +148,8 @@ def _root(name: str, file: Path) -> Path:
     return file.parents[name.count(".") + (file.name == "__init__.py")]
 
 
-def _digest(sources: Mapping[str, bytes]) -> str:
+def digest_of(sources: Mapping[str, bytes]) -> str:
+    """Return the SHA-256 of source files, in hexadecimal digits: of their paths, lengths and contents."""
     digest = hashlib.sha256()
     for path, content in sorted(sources.items()):
         digest.update(f"{path} {len(content)} ".encode() + content)

@@ -5,7 +5,6 @@ notebook, a script, or a module that is not a plug-in travel as pickled classes.
 not in Ray's runtime environment, which belongs to a whole session of Ray and cannot change where one is running.
 """
 
-import hashlib
 import importlib
 import os
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 from ...spaces.blocks.base import Block
 from ...spaces.blocks.standard import BLOCKS, register_block
 from .errors import PluginError
-from .loading import all_plugins, import_plugin, load_entry_points
+from .loading import all_plugins, digest_of, import_plugin, load_entry_points
 
 PACKAGE = __name__.partition(".")[0]
 _installed: "Shipment | None" = None  # what this process has installed last
@@ -101,10 +100,7 @@ def _by_value(modules: set[Any]) -> Iterator[None]:
 
 def _unpacked(sources: Mapping[str, bytes]) -> Path:
     """Return a folder of this machine with the source files; workers of one driver share it."""
-    digest = hashlib.sha256()
-    for path, content in sorted(sources.items()):
-        digest.update(f"{path} {len(content)} ".encode() + content)
-    folder = Path(tempfile.gettempdir()) / f"{PACKAGE}-plugins-{os.getuid()}-{digest.hexdigest()[:16]}"
+    folder = Path(tempfile.gettempdir()) / f"{PACKAGE}-plugins-{os.getuid()}-{digest_of(sources)[:16]}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise PluginError(f"{folder} must belong to the user {os.getuid()}, but does not; remove it")

@@ -16,6 +16,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..experiment.experiment import Experiment
+from ..searchers.base import proposal_rng
 from .retrain import experiment_and_data, find_best_model
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def target_of_file(experiment: Experiment) -> DiagnosisTarget:
         )
     seed = experiment.file.search.seed
     # the same random numbers as for trial 0 of a run, so that the search would propose the diagnosed network
-    proposal = experiment.plan(experiment.constrained).ask(History(), random.Random(f"{seed}/0"))
+    proposal = experiment.plan(experiment.constrained).ask(History(), proposal_rng(seed, 0))
     assert proposal is not None  # the check of the search file rejects an empty constrained space
     data, _ = experiment.task.load(experiment.file)
     return DiagnosisTarget(proposal.architecture, proposal.recipe, seed, experiment, data)

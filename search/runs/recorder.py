@@ -1,7 +1,6 @@
 """The recorder: gives Tune the proposed trials, and writes their reports to the store. Only the driver writes."""
 
 import math
-import random
 import time
 from collections.abc import Callable as Function
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from ...results.database.records import FailKind, History, Trial, TrialState
 from ...results.database.store import Store
 from ...spaces.architectures.cost import cost, layer_costs
 from ..cluster.fault_injection import fault
-from ..searchers.base import Proposal, Searcher
+from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints
 from ..trials.failure_policy import MAX_ATTEMPTS, ConsecutiveFailures, Stop, StopKind
@@ -141,25 +140,18 @@ class Recorder:
         self._all_proposed = number >= self.trials
         if self._all_proposed:
             return None
-        # A new generator per trial: the state of a single one for the run would be lost in an interruption.
-        proposal = self.searcher.ask(history, random.Random(f"{self.seed}/{number}"))
+        proposal = self.searcher.ask(history, proposal_rng(self.seed, number))
         fault("after_suggest")
         if proposal is None:
             self.exhausted = self._all_proposed = True
             return None
         cached = None if self.cache is None else self.cache.find(proposal)
-        seed = random.Random(f"trial {self.seed}/{number}").getrandbits(31)  # for weights and batches
-        return self._insert(proposal, seed, source=None if cached is None else cached.trial)
+        return self._insert(proposal, trial_seed(self.seed, number), source=None if cached is None else cached.trial)
 
     def _insert(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture
         network_cost = cost(architecture, self.searcher.constrained.batch_size)
-        # The budget is a hard limit for every searcher, also for one that a user has written.
-        if not self.searcher.constrained.allows(architecture):
-            raise ValueError(
-                f"a searcher must propose architectures inside the budget {self.searcher.constrained.budget}, but "
-                f"proposed {architecture}; correct its ask()"
-            )
+        check_inside_budget(self.searcher.constrained, architecture, "the searcher of this run")
         fault("before_insert")
         trial = self.store.propose(
             self.run_id,

@@ -274,7 +274,7 @@ class Session:
 def _check_before_loading(
     experiment: Experiment, name: str, database: DatabaseLocation, runs: Path, address: str | None
 ) -> None:
-    """Raise for what would stop the run ``name`` later: loading the data may take long."""
+    """Check what can stop the run ``name`` later, and raise: loading the data may take long."""
     _check_folder(runs / name)
     check_machine(runs, elsewhere=address is not None)
     with suppress(NoStoreError):  # a database that is missing is created later

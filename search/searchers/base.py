@@ -43,6 +43,28 @@ class Proposal:
         return self.architecture.fingerprint, self.recipe
 
 
+def proposal_rng(seed: int, number: int) -> random.Random:
+    """Return the generator for the proposal of trial ``number``.
+
+    It is new for each trial: the state of a single one for the run would be lost in an interruption.
+    """
+    return random.Random(f"{seed}/{number}")
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Return the seed of the weights and batches of trial ``number``: below 2**31, the same on every machine."""
+    return random.Random(f"trial {seed}/{number}").getrandbits(31)
+
+
+def check_inside_budget(constrained: ConstrainedSpace, architecture: Architecture, searcher: str) -> None:
+    """Raise ``ValueError`` for a proposal of ``searcher`` outside the budget, a hard limit for custom searchers too."""
+    if not constrained.allows(architecture):
+        raise ValueError(
+            f"a searcher must propose architectures inside the budget {constrained.budget}, but {searcher} proposed "
+            f"{architecture}; correct its ask()"
+        )
+
+
 class Searcher(ABC):
     """Base class of searchers: proposes the next trial from the history alone.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ...spaces.constrained.constrained_space import ConstrainedSpace
-from ...spaces.parameters.lookup import look_up
+from ...spaces.parameters.lookup import check_unregistered, look_up
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Searcher
 from .evolution import NSGA2, Evolution
@@ -40,12 +40,7 @@ def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
         if searcher.__abstractmethods__:
             raise TypeError(f"searcher {name!r} must define ask(history, rng), but {label} does not; add it")
         _check_signatures(name, searcher)
-        other = SEARCHERS.get(name)
-        if other is not None and (other.__module__, getattr(other, "__qualname__", "")) != (searcher.__module__, label):
-            raise ValueError(
-                f"the name of a searcher must be unique, but {name!r} is registered by {other.__module__} "
-                f"and again by {searcher.__module__}.{label}; choose another name"
-            )
+        check_unregistered(SEARCHERS.get(name), searcher, "name of a searcher", name)
         SEARCHERS[name] = searcher
         return searcher
 

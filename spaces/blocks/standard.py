@@ -14,7 +14,7 @@ from ..parameters.constraints import (
     optional,
     positive_int,
 )
-from ..parameters.lookup import look_up, unknown
+from ..parameters.lookup import check_unregistered, look_up, unknown
 from .backbone import Backbone
 from .base import Block, Shape, ShapeError
 from .inception import Inception
@@ -349,13 +349,7 @@ def _check_block_class(kind: str, block: Any) -> None:
         )
     if block.__dict__.get("kind", kind) != kind:
         raise ValueError(f"a block must have one kind, but {name} is {block.kind!r} and {kind!r}; keep one of them")
-    other = {**BLOCKS, **LAYERS}.get(kind)
-    # the same class again comes from a module that is reloaded, or from a notebook cell that is run again
-    if other is not None and (other.__module__, other.__qualname__) != (block.__module__, name):
-        raise ValueError(
-            f"the kind of a block must be unique, but {kind!r} is registered by "
-            f"{other.__module__}.{other.__qualname__} and again by {block.__module__}.{name}; choose another kind"
-        )
+    check_unregistered({**BLOCKS, **LAYERS}.get(kind), block, "kind of a block", kind)
 
 
 def block_from_json(data: Mapping[str, Any]) -> Block:

@@ -1,7 +1,7 @@
 """Look-ups in tables of names; the error for an unknown name suggests the nearest one and lists all."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -18,6 +18,18 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     matches = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {matches[0]!r}? " if matches else ""
     return f"unknown {what} {name!r}; {hint}choose from {', '.join(names)}"
+
+
+def check_unregistered(other: Any, new: Any, what: str, name: str) -> None:
+    """Raise ``ValueError`` if ``name`` is registered by another class or function than ``new``; ``other`` may be None.
+
+    The same one again comes from a module that is reloaded, or from a notebook cell that is run again.
+    """
+    if other is not None and (other.__module__, other.__qualname__) != (new.__module__, new.__qualname__):
+        raise ValueError(
+            f"the {what} must be unique, but {name!r} is registered by {other.__module__}.{other.__qualname__} and "
+            f"again by {new.__module__}.{new.__qualname__}; choose another {what.split(maxsplit=1)[0]}"
+        )
 
 
 def look_up(table: Mapping[str, T], name: str, what: str) -> T:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .errors import DataError
+from ..image_files.errors import DataError
 
 Device = str | torch.device
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..image_files.errors import DataError
 from .dataset import Request, Source, Split
-from .errors import DataError
 from .torchvision_sets import DEFAULT_PATH, as_data_error
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist

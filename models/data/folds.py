@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ...spaces.parameters.lookup import look_up
+from ..image_files.errors import DataError
 from .dataset import ImageData, Split
-from .errors import DataError
 
 Indices = tuple[Tensor, Tensor]
 

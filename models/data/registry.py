@@ -9,8 +9,8 @@ import torch
 from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import check_unregistered, look_up
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
+from ..image_files.errors import DataError
 from .dataset import ImageData, Request, Source, Split
-from .errors import DataError
 from .fashion_mnist import load_fashion_mnist
 from .image_folder import load_image_folder
 from .shapes import IMAGE_FOLDER, N_TRAINING_IMAGES, SHAPES, DataShape, check_image_size

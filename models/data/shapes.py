@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from ...spaces.parameters.lookup import look_up, unknown
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
-from .errors import DataError
-from .folder_layout import class_names, list_splits, split_folders
+from ..image_files.errors import DataError
+from ..image_files.folder_layout import class_names, list_splits, split_folders
 
 
 class DataShape(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import DataError
+from ..image_files.errors import DataError
 
 
 def stratified_split(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.zero_shot_recipe import SENTENCE
-from .errors import DataError
+from ..image_files.errors import DataError
 
 WORD = re.compile(r"\w+")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from ..image_files.errors import DataError
 from .dataset import Request, Source, Split
-from .errors import DataError
 
 DEFAULT_PATH = Path("data")
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..image_files.errors import DataError
 from .dataset import ImageData, Split
-from .errors import DataError
 from .folds import fold_indices
 
 TEST_FRACTION = 0.2  # of the images, or groups of images, of a seen class

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..image_files.decoding import read_files
+from ..image_files.errors import DataError
+from ..image_files.folder_layout import list_splits
 from .dataset import Request, Split
-from .errors import DataError
-from .folder_layout import list_splits
-from .image_folder import read_files
 from .shapes import require_folder_options
 from .torchvision_sets import as_data_error
 from .zero_shot import ZeroShotSource, draw_test_images

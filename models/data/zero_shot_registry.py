@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...spaces.parameters.lookup import look_up
+from ..image_files.errors import DataError
 from .dataset import Request
-from .errors import DataError
 from .glyphs import load_glyphs
 from .shapes import ZERO_SHOT_DATASETS, check_image_size
 from .zero_shot import ZeroShotData, ZeroShotSource, draw_unseen

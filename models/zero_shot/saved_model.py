@@ -10,9 +10,9 @@ from torch import Tensor
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 from ..data.dataset import in_unit_range
-from ..data.errors import DataError
 from ..data.text_features import Encoder, encoder_from_state
 from ..export.safetensors_file import model_bytes, read_model
+from ..image_files.errors import DataError
 from ..networks.feature_extractors import ArchitectureBody
 from .network import ZeroShotNetwork
 from .trainer import ZeroShotFit, calibrated

@@ -94,7 +94,7 @@ class Model:
         if isinstance(images, str | Path):
             images = [images]
         if isinstance(images, Sequence):
-            from ...models.data.image_folder import read_images
+            from ...models.image_files.decoding import read_images
 
             return read_images([Path(path) for path in images], shape)
         batch = torch.as_tensor(images)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from ray import tune
 
-from ...models.data.errors import DataError
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
+from ...models.image_files.errors import DataError
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import has_risen
 from ...results.database.records import FailKind

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from archsieve.models.data.errors import DataError
 from archsieve.models.data.registry import DATASETS, ImageData, Split, load_data
 from archsieve.models.data.shapes import SHAPES, describe_data
+from archsieve.models.image_files.errors import DataError
 
 GOLDEN_DIGITS = "dd29641b84113334620b044edfa3c3d3011399a39791d221c9b945c7919044f2"
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from archsieve.models.data.dataset import Request, Split
-from archsieve.models.data.errors import DataError
 from archsieve.models.data.glyphs import FACES, MIN_FACES, held_out_faces, load_glyphs
 from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource, draw_unseen, validation_folds
+from archsieve.models.image_files.errors import DataError
 
 
 @pytest.fixture(scope="module")

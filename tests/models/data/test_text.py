@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from archsieve.models.data.errors import DataError
 from archsieve.models.data.text_features import encoder_from_state, fit_text, tokenize
+from archsieve.models.image_files.errors import DataError
 
 NAMES = ("red_cat", "blue_dog")
 TEXTS = ("The cat is red; a red cat runs", "The dog is blue and running")

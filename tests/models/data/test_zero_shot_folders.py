@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from archsieve.models.data.errors import DataError
 from archsieve.models.data.zero_shot_registry import load_zero_shot
+from archsieve.models.image_files.errors import DataError
 
 BIRDS = ("001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Sooty_Albatross")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from archsieve.models.data.dataset import Split
-from archsieve.models.data.errors import DataError
 from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource, draw_unseen
+from archsieve.models.image_files.errors import DataError
 from archsieve.models.networks.feature_extractors import ArchitectureBody
 from archsieve.models.zero_shot.explain import explain, without
 from archsieve.models.zero_shot.saved_model import ZeroShotModel

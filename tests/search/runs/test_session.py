@@ -239,7 +239,7 @@ def test_an_image_folder_is_searched(tmp_path):
 def test_errors_have_distinct_failure_kinds():
     import torch
 
-    from archsieve.models.data.errors import DataError
+    from archsieve.models.image_files.errors import DataError
 
     assert fail_kind(torch.OutOfMemoryError("CUDA out of memory")) is FailKind.OOM
     assert fail_kind(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")) is FailKind.OOM

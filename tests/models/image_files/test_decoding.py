@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from archsieve.models.data.errors import DataError
-from archsieve.models.data.image_folder import decode
 from archsieve.models.data.registry import load_data
 from archsieve.models.data.shapes import describe_data
+from archsieve.models.image_files.decoding import decode
+from archsieve.models.image_files.errors import DataError
 
 Writer = Callable[..., Path]
 

@@ -1,0 +1,1 @@
+"""Image files: listing, checking and decoding them."""

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Four processes on two cores: a test of Ray mostly waits.
+PROCESSES := -n 4 --dist loadgroup --no-loadscope-reorder
 NOW := $(shell date +%Y%m%d-%H%M%S)
 RUN ?= digits-$(NOW)
 GLYPHS ?= glyphs-$(NOW)
@@ -15,10 +17,10 @@ zero-shot: $(VENV)/installed
 	$(BIN)/archsieve search examples/glyphs.toml --name $(GLYPHS)
 
 test: $(VENV)/installed-test
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest $(PROCESSES)
 
 coverage: $(VENV)/installed-test
-	$(BIN)/pytest -n 2 --dist loadfile --cov=archsieve --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest $(PROCESSES) --cov=archsieve --cov-report=term --cov-fail-under=90
 
 slow: $(VENV)/installed-test
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[browser]'

@@ -9,6 +9,24 @@ import pytest
 
 from archsieve.search.cli.main import main
 
+LONGEST_FIRST = ("docs", "search")  # a long file that starts last leaves the other processes idle
+# Files without shared fixtures, with several tests of a minute or more: their tests may run in different processes.
+SPLIT_BY_TEST = {"test_docs.py", "test_plugins.py", "test_resume.py"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Order the tests, and group them for the processes of pytest-xdist: by file, so that fixtures are shared."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
+    for item in items:
+        if item.path.name not in SPLIT_BY_TEST:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
+
 
 @pytest.fixture(scope="session")
 def ray_running():

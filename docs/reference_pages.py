@@ -25,6 +25,7 @@ WORDS: dict[Any, str] = {
     StageSection: "list of tables",
     WarmupSection: "table",
     dict[str, Any]: "table",
+    dict[str, str]: "table of texts",
 }
 EXIT_CODES = {
     0: "done",
@@ -154,7 +155,7 @@ def spelled(annotation: Any) -> str:
         return WORDS[annotation]
     inner = [part for part in get_args(annotation) if part is not type(None)]
     if get_origin(annotation) is Literal:
-        return ", ".join(f'`"{value}"`' for value in inner)
+        return ", ".join(toml(value) for value in inner)
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(spelled(part) for part in inner)
     if get_origin(annotation) is list:

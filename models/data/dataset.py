@@ -4,29 +4,40 @@ Shapes: N images of C channels, H rows and W columns; B images in a batch; K cla
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..image_files.decoding_rules import RULES, WHITE, Decoding, check_background, check_value_range
 from ..image_files.errors import DataError
+from ..storage.choice import DEFAULT_STORAGE, StorageChoice, StorageOptions
+from ..storage.images import Images, RowsOf, StoredImages, batches_of
+from ..storage.sharing import as_array, as_tensor
+from .shapes import check_image_size
+from .splits import check_fractions, check_limit
 
 Device = str | torch.device
+HASHED_AT_A_TIME = 1024  # images or labels
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images with labels.
 
-    ``images`` (N, C, H, W): uint8 in 0..255 or float32 in [0, 1]. ``labels`` (N,): int64 in 0..K-1. Raises
-    :class:`DataError` for other types and shapes.
+    ``images`` (N, C, H, W): uint8 in 0..255 or float32 in [0, 1], as a tensor or in a storage, which gives a tensor for
+    an index. ``labels`` (N,): int64 in 0..K-1. ``groups`` (N,): int64, equal for samples that must stay on one side of
+    a split, such as those of one patient; None if each sample stands alone. Raises :class:`DataError` for other types
+    and shapes. None of them may be changed in place: workers on one machine share their memory.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or self.images.dtype not in (torch.uint8, torch.float32):
@@ -39,16 +50,50 @@ class Split:
                 "give one class index per image"
             )
 
+        if self.groups is not None and (self.groups.dtype, self.groups.shape) != (torch.int64, self.labels.shape):
+            raise DataError(
+                f"groups must be int64 ({len(self.images)},), but got {_dtype_and_shape(self.groups)}; give one number "
+                "per image, or None"
+            )
+
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, index: Tensor) -> "Split":
-        """Return the samples at ``index``, int64 (M,)."""
-        return Split(self.images[index], self.labels[index])
+    def __reduce__(self) -> Any:
+        images = as_array(self.images) if isinstance(self.images, Tensor) else self.images
+        groups = None if self.groups is None else as_array(self.groups)
+        return _unpickled, (images, as_array(self.labels), groups)
+
+    def take(self, index: Tensor) -> "Batch":
+        """Return a copy of the samples at ``index``, int64 (M,)."""
+        return Batch(self.images[index], self.labels[index])
+
+    def subset(self, index: Tensor) -> "Split":
+        """Return the samples at ``index``, int64 (M,): a copy of images in a tensor, and a view of those in a storage.
+
+        The index of a view is on the device of the images.
+        """
+        images = self.images[index] if isinstance(self.images, Tensor) else RowsOf(self.images, index)
+        return Split(images, self.labels[index], None if self.groups is None else self.groups[index])
+
+    def prefetch(self, batches: Sequence[Tensor]) -> None:
+        """Announce the indices of the next calls of :meth:`take`, so that a storage can read ahead."""
+        if isinstance(self.images, StoredImages):
+            self.images.prefetch(batches)
 
     def to(self, device: Device) -> "Split":
         """Return the split on ``device``, without a copy if it is already there."""
         return Split(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Split):
+    """Samples in memory: the images are a tensor."""
+
+    images: Tensor
+
+    def to(self, device: Device) -> "Batch":
+        return Batch(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -56,7 +101,14 @@ class Request:
     """The arguments of a loader.
 
     ``path``: folder of the files, None for the loader's default. ``image_size``: side in pixels. ``limit``: maximum
-    number of images of each part. ``download``: whether missing files may be downloaded.
+    number of images of each part. ``download``: whether missing files may be downloaded. ``on_bad``: "error" or "skip"
+    for images that cannot be decoded. ``resize``, ``background`` and ``value_range`` are those of :class:`Decoding`.
+    ``columns`` and ``nested``: see :func:`~archsieve.models.readers.read_index.read_index`. ``val_fraction`` and
+    ``test_fraction``: of the training images, where these parts were not published. ``decoding_rules``: 1 for the
+    pixels, order, splits and hash of version 0.1.0. ``storage``: where the decoded images are; the name of a kind
+    stands for its defaults.
+
+    Raises :class:`DataError` for values that cannot work.
     """
 
     path: Path | None = None
@@ -64,16 +116,60 @@ class Request:
     limit: int | None = None
     seed: int = 0
     download: bool = False
+    resize: str = "crop"
+    background: tuple[int, int, int] = WHITE
+    value_range: tuple[float, float] | None = None
+    on_bad: str = "error"
+    columns: Mapping[str, str] | None = None
+    nested: bool = False
+    val_fraction: float = 0.2
+    test_fraction: float = 0.2
+    decoding_rules: int = RULES
+    storage: StorageOptions = DEFAULT_STORAGE
+
+    def __post_init__(self) -> None:
+        check_fractions(self.val_fraction, self.test_fraction)
+        check_limit(self.limit)
+        check_image_size(self.image_size)
+        # TOML and JSON have lists and no tuples
+        object.__setattr__(self, "background", check_background(self.background))
+        object.__setattr__(self, "value_range", check_value_range(self.value_range))
+        if isinstance(self.storage, str):  # as in load_data(..., storage="cache")
+            object.__setattr__(self, "storage", StorageOptions(self.storage))
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the image files become pixels of three channels. Raises :class:`DataError` without ``image_size``."""
+        if self.image_size is None:
+            raise DataError(
+                "images of different sizes need image_size, but got none; set it to a side in pixels, such as 64"
+            )
+        return Decoding(
+            self.image_size,
+            resize=self.resize,
+            background=self.background,
+            value_range=self.value_range,
+            rules=self.decoding_rules,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set with the splits that its publisher made; a part that is None may be split off from ``train``."""
+    """A data set with the splits that its publisher made; a part that is None may be split off from ``train``.
+
+    ``notes`` are sentences that a user should read before training on the data. ``skipped`` has a message for each
+    image that was left out because it cannot be decoded. ``storage`` is where the images are; None for arrays.
+    ``content_hash`` identifies images, labels and splits; None for the hash of the pixels.
+    """
 
     classes: tuple[str, ...]
     train: Split
     val: Split | None = None
     test: Split | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    storage: StorageChoice | None = None
+    content_hash: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +178,8 @@ class ImageData:
 
     ``val`` selects networks. ``test`` is measured once, after the selection, and no fit reads it. ``mean`` and ``std``
     (C,) are those of the training images in [0, 1]. ``content_hash`` is the sha256 of class names, pixels and labels
-    in the order of the splits: equal hashes mean equal data.
+    in the order of the splits, or for own images that of their files, labels, splits and decoding: equal hashes mean
+    equal data. ``notes``, ``skipped`` and ``storage`` are those of the :class:`Source`.
     """
 
     name: str
@@ -93,17 +190,32 @@ class ImageData:
     mean: Tensor
     std: Tensor
     content_hash: str
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    storage: StorageChoice | None = None
 
     @classmethod
     def of(
-        cls, name: str, classes: tuple[str, ...], *, train: Split, val: Split, test: Split | None = None
+        cls,
+        name: str,
+        classes: tuple[str, ...],
+        *,
+        train: Split,
+        val: Split,
+        test: Split | None = None,
+        notes: tuple[str, ...] = (),
+        content_hash: str | None = None,
     ) -> "ImageData":
-        """Compute statistics and hash. Raises :class:`DataError` if a split is empty or does not fit the others."""
+        """Compute statistics, and the hash of the pixels if ``content_hash`` is None.
+
+        Raises :class:`DataError` if a split is empty or does not fit the others.
+        """
         splits = {"train": train, "val": val, "test": test}
         for part, split in splits.items():
             _check_split(part, split, train.images.shape[1:], len(classes))
         mean, std = _statistics(train.images)
-        return cls(name, classes, train, val, test, mean, std, _content_hash(classes, splits))
+        digest = _content_hash(classes, splits) if content_hash is None else content_hash
+        return cls(name, classes, train, val, test, mean, std, digest, notes)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -136,7 +248,7 @@ def in_unit_range(images: Tensor) -> Tensor:
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
-def _dtype_and_shape(tensor: Tensor) -> str:
+def _dtype_and_shape(tensor: Images) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
@@ -158,16 +270,16 @@ def _check_split(part: str, split: Split | None, image_shape: torch.Size, n_clas
         )
 
 
-def _statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+def _statistics(images: Images) -> tuple[Tensor, Tensor]:
     """Return mean and deviation (C,) of images as numbers in [0, 1]."""
     # Sums of uint8 values are exact in float64, so the result does not depend on the number of threads.
     total = torch.zeros(2, images.shape[1], dtype=torch.float64)
-    for chunk in torch.split(
-        images, 1024
-    ):  # in chunks, because a float64 copy of uint8 images takes 8 times the memory
+    known = images.channel_sums() if isinstance(images, StoredImages) else None
+    # In chunks, because a float64 copy of uint8 images takes 8 times the memory.
+    for chunk in () if known is not None else batches_of(images, 1024):
         values = chunk.double()
         total += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))]).cpu()
-    mean, mean_square = total / (images.numel() / images.shape[1])
+    mean, mean_square = (total if known is None else known) / (images.shape.numel() / images.shape[1])
     # Rounding can make the variance of a constant float32 channel slightly negative. Such a channel gets deviation 1,
     # so that normalisation does not divide by zero.
     std = (mean_square - mean.square()).clamp(min=0).sqrt()
@@ -181,5 +293,11 @@ def _content_hash(classes: tuple[str, ...], splits: Mapping[str, Split | None]) 
         for tensor in (split.images, split.labels) if split else ():
             # Part, dtype and shape are hashed too: equal bytes in another arrangement are other data.
             digest.update(f"{part} {_dtype_and_shape(tensor)}".encode())
-            digest.update(tensor.cpu().contiguous().numpy().data.cast("B"))
+            for chunk in batches_of(tensor, HASHED_AT_A_TIME):
+                digest.update(chunk.cpu().contiguous().numpy().data.cast("B"))
     return digest.hexdigest()
+
+
+def _unpickled(images: Any, labels: Any, groups: Any = None) -> Split:
+    images = images if isinstance(images, StoredImages) else as_tensor(images)
+    return Split(images, as_tensor(labels), None if groups is None else as_tensor(groups))

@@ -1,31 +1,97 @@
-"""Image folders as data sets."""
+"""Own images as a data set: class folders, a manifest, tar shards, Parquet files or arrays."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import json
+from dataclasses import dataclass
+from hashlib import sha256
 
 import torch
 
-from ..image_files.decoding import read_files
-from ..image_files.folder_layout import list_splits
-from ..image_files.split_overlap import check_no_shared_files
-from .dataset import Request, Source, Split
-from .shapes import require_folder_options
-from .splits import stratified_sample
+from ..image_files.index import SPLITS, Index
+from ..readers.read_index import read_index
+from .dataset import Request, Source
+from .equal_images import EqualImages, check_no_overlap, group_notes, split_groups
+from .shapes import FILES_HASH, require_folder_options
+from .splits import missing_parts, stratified_sample, stratified_split
+from .stored_splits import StoredSplits
+
+PIXEL_HASH_RULES = 1  # of version 0.1.0: rows in the order of the folders, a hash of the pixels
+
+
+@dataclass(frozen=True, eq=False)
+class SplitIndex:
+    """The images of a data set in their final splits, and ``notes`` on them for the user."""
+
+    index: Index
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, request: Request) -> "SplitIndex":
+        """Read the images of ``request.path`` and split them; no image is decoded.
+
+        Published splits are kept, and missing ones are split off from train, with equal images and the images of a
+        group in one part. With ``request.decoding_rules`` 1 the rows have the order of version 0.1.0, otherwise the
+        canonical order of :class:`~archsieve.models.image_files.index.Index`. ``limit`` keeps a sample of each
+        published part.
+        """
+        _, root = require_folder_options(request.path, request.image_size)
+        index = read_index(root, columns=request.columns, nested=request.nested)
+        index = index.with_digests() if request.decoding_rules == PIXEL_HASH_RULES else index.canonical()
+        check_no_overlap(index)
+        # version 0.1.0 split copies of an image like different images
+        is_old = request.decoding_rules == PIXEL_HASH_RULES
+        notes = () if is_old else (*index.notes, *group_notes(index), *EqualImages.of(index).notes())
+        return cls(_split(_limited(index, request), request), notes)
+
+    def content_hash(self, request: Request) -> str | None:
+        """Return the hash of images, splits and everything that decides their pixels.
+
+        None with ``request.decoding_rules`` 1: the hash is then that of the pixels.
+        """
+        if request.decoding_rules == PIXEL_HASH_RULES:
+            return None
+        decoding = json.dumps(request.decoding.to_json(), sort_keys=True)
+        return FILES_HASH + sha256(f"{self.index.content_hash}{decoding}".encode()).hexdigest()
 
 
 def load_image_folder(request: Request) -> Source:
-    """Load the images of ``path/CLASS/*`` or ``path/{train,val,test}/CLASS/*``, uint8 (N, 3, S, S), S = ``image_size``.
+    """Load the images of ``request.path``, uint8 (N, 3, S, S), S = ``image_size``, in their final splits.
 
     Raises :class:`DataError`, which names the folder or file.
     """
-    size, root = require_folder_options(request.path, request.image_size)
-    classes, files = list_splits(root)
-    check_no_shared_files(files)
-    return Source(classes, **{part: _read(entries, size, request) for part, entries in files.items()})
+    split_index = SplitIndex.of(request)
+    stored = StoredSplits.of(split_index.index, request)
+    return Source(
+        split_index.index.classes,
+        **stored.parts,
+        notes=(*split_index.notes, *stored.notes),
+        skipped=stored.skipped,
+        storage=stored.storage,
+        content_hash=split_index.content_hash(request),
+    )
 
 
-def _read(files: Sequence[tuple[Path, int]], size: int, request: Request) -> Split:
-    labels = torch.tensor([label for _, label in files])
-    # The limit is applied before decoding, so that only the selected images are decoded.
-    index = stratified_sample(labels, request.limit, seed=request.seed)
-    return Split(read_files([files[k][0] for k in index.tolist()], size), labels[index])
+def _limited(index: Index, request: Request) -> Index:
+    """Keep at most ``limit`` images of each published part, before any is decoded."""
+    if request.limit is None:
+        return index
+    labels, kept = torch.from_numpy(index.labels), []
+    for rows in map(torch.from_numpy, index.rows.values()):
+        kept.append(rows[stratified_sample(labels[rows], request.limit, seed=request.seed)])
+    return index.take(torch.cat(kept).numpy())
+
+
+def _split(index: Index, request: Request) -> Index:
+    """Return ``index`` with the missing parts split off from train."""
+    published = index.rows
+    fractions = missing_parts(published, request.val_fraction, request.test_fraction)
+    if not fractions:
+        return index
+    train = published["train"]
+    part = index.take(train)
+    groups = None if request.decoding_rules == PIXEL_HASH_RULES else split_groups(part)
+    labels = torch.from_numpy(part.labels)
+    members = stratified_split(labels, fractions, index.classes, seed=request.seed, groups=groups)
+    splits = index.splits.copy()
+    for name, rows in members.items():
+        splits[train[rows.numpy()]] = SPLITS.index(name)
+    return index.with_splits(splits)

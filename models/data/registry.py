@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,11 +11,22 @@ from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import check_unregistered, look_up
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ..image_files.errors import DataError
+from ..storage.choice import AUTO, StorageChoice, StorageOptions
 from .dataset import ImageData, Request, Source, Split
+from .equal_images import numbered
 from .fashion_mnist import load_fashion_mnist
 from .image_folder import load_image_folder
-from .shapes import IMAGE_FOLDER, N_TRAINING_IMAGES, SHAPES, DataShape, check_image_size
-from .splits import stratified_sample, stratified_split
+from .pixel_notes import pixel_notes
+from .shapes import (
+    IMAGE_FOLDER,
+    IMAGES,
+    N_TRAINING_IMAGES,
+    OWN_IMAGES,
+    SHAPES,
+    WITHOUT_FILES,
+    DataShape,
+)
+from .splits import missing_parts, stratified_sample, stratified_split
 from .torchvision_sets import load_cifar10, load_cifar100, load_svhn
 
 __all__ = ["DATASETS", "ImageData", "Split", "load_data", "register_dataset"]
@@ -36,6 +48,7 @@ DATASETS: dict[str, Callable[[Request], Source]] = {
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
     "svhn": load_svhn,
+    IMAGES: load_image_folder,
     IMAGE_FOLDER: load_image_folder,
 }
 
@@ -74,46 +87,55 @@ def register_dataset(
     return register
 
 
-def load_data(
-    name: str,
-    *,
-    path: str | Path | None = None,
-    image_size: int | None = None,
-    val_fraction: float = 0.2,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-    limit: int | None = None,
-    download: bool = False,
-) -> ImageData:
+def load_data(name: str, *, path: str | Path | None = None, **options: Any) -> ImageData:
     """Load the data set ``name`` on the CPU, split into train, val and test.
 
     The publisher's splits are kept. A missing ``val`` is split off from ``train``, stratified by class and drawn by
     ``seed``. ``test`` is split off only if the publisher made neither ``val`` nor ``test``; with ``test_fraction=0``
     it is None. Fractions are relative to the published ``train`` part.
 
-    ``path`` is the folder of the files (``./data`` by default). ``image_size`` is the side in pixels to which images
-    are resized; only ``imagefolder`` requires it. ``limit`` keeps at most so many images of each published part, with
-    the classes in proportion. Files are downloaded only if ``download`` is True.
+    ``path`` is the folder of the files (``./data`` by default); for own images, "images", also a manifest, tar shards,
+    Parquet files or arrays: see :func:`~archsieve.models.readers.read_index.read_index`. The ``options`` are the other
+    fields of :class:`~archsieve.models.data.dataset.Request`, such as ``image_size``, which own images require.
+
+    Own images are split so that equal images and the images of a group are in one part. With ``decoding_rules=1`` they
+    have the pixels, order, splits and hash of version 0.1.0, which its runs need.
 
     Raises ``ValueError`` for an unknown name and :class:`DataError` for data that cannot be used.
     """
     load = look_up(DATASETS, name, "data set")
-    _check_fractions(val_fraction, test_fraction)
-    _check_limit(limit)
-    check_image_size(image_size)
-    source = load(Request(Path(path) if path is not None else None, image_size, limit, seed, download))
+    request = Request(Path(path).expanduser() if path is not None else None, **options)
+    source = load(request)
     if not isinstance(source, Source):
         raise DataError(
             f"the loader of data set {name!r} must return a Source, but returned {type(source).__name__}; "
             "return archsieve.Source(...)"
         )
+    _check_storage(name, source, request.storage)
     # Limit before resizing, so that only the images that are kept are resized.
-    source = _map_parts(source, lambda split: split.take(stratified_sample(split.labels, limit, seed=seed)))
-    source = _map_parts(source, lambda split: _resize(split, image_size))
-    parts = _complete_parts(source, val_fraction, test_fraction, seed)
-    data = ImageData.of(name, source.classes, **parts)
-    _check_shape(data, SHAPES[name], image_size)
+    source = _map_parts(source, lambda split: _limited(split, request.limit, request.seed))
+    source = _map_parts(source, lambda split: _resize(split, request.image_size))
+    parts = _complete_parts(source, request)
+    # the loader of own images has observed them, and those of the built-in data sets are known
+    seen = () if name in (*OWN_IMAGES, *WITHOUT_FILES) else pixel_notes(parts.values())
+    notes = (*source.notes, *seen)
+    data = ImageData.of(name, source.classes, **parts, notes=notes, content_hash=source.content_hash)
+    data = replace(data, skipped=source.skipped, storage=source.storage or _arrays(data))
+    _check_shape(data, SHAPES[name], request.image_size)
     return data
+
+
+def _arrays(data: ImageData) -> StorageChoice:
+    n_bytes = sum(split.images.nbytes for split in data.splits)
+    return StorageChoice("memory", f"the images of {data.name} are arrays", n_bytes)
+
+
+def _check_storage(name: str, source: Source, storage: StorageOptions) -> None:
+    if source.storage is None and storage.kind not in (AUTO, "memory"):
+        raise DataError(
+            f"storage must be auto or memory for {name!r}, whose images are arrays in memory, but got "
+            f"{storage.kind!r}; leave it out"
+        )
 
 
 def _check_shape(data: ImageData, declared: DataShape | None, image_size: int | None) -> None:
@@ -129,19 +151,26 @@ def _check_shape(data: ImageData, declared: DataShape | None, image_size: int | 
         )
 
 
+def _limited(split: Split, limit: int | None, seed: int) -> Split:
+    if limit is None or limit >= len(split):
+        return split  # not a copy
+    return split.subset(stratified_sample(split.labels, limit, seed=seed))
+
+
 def _map_parts(source: Source, change: Callable[[Split], Split]) -> Source:
     val, test = (change(split) if split is not None else None for split in (source.val, source.test))
     return replace(source, train=change(source.train), val=val, test=test)
 
 
-def _complete_parts(source: Source, val_fraction: float, test_fraction: float, seed: int) -> dict[str, Split]:
+def _complete_parts(source: Source, request: Request) -> dict[str, Split]:
     """Return all parts of ``source``; missing ones are split off from ``train``."""
-    fractions = {"val": val_fraction} if source.val is None else {}
-    if source.val is None and source.test is None and test_fraction > 0:
-        fractions["test"] = test_fraction
-    index = stratified_split(source.train.labels, fractions, source.classes, seed=seed)
     published = {part: split for part in ("val", "test") if (split := getattr(source, part)) is not None}
-    return published | {part: source.train.take(members) for part, members in index.items()}
+    fractions = missing_parts(published, request.val_fraction, request.test_fraction)
+    if not fractions:
+        return {"train": source.train, **published}  # not a copy
+    groups = None if source.train.groups is None else numbered(source.train.groups.numpy())
+    index = stratified_split(source.train.labels, fractions, source.classes, seed=request.seed, groups=groups)
+    return published | {part: source.train.subset(members) for part, members in index.items()}
 
 
 def _resize(split: Split, image_size: int | None) -> Split:
@@ -149,23 +178,4 @@ def _resize(split: Split, image_size: int | None) -> Split:
         return split
     from torchvision.transforms.v2.functional import resize
 
-    return Split(resize(split.images, [image_size, image_size], antialias=True), split.labels)
-
-
-def _check_fractions(val_fraction: float, test_fraction: float) -> None:
-    if not 0 < val_fraction < 1:
-        raise DataError(f"`0 < val_fraction < 1` must hold, but got {val_fraction!r}; use a number such as 0.2")
-    if not 0 <= test_fraction < 1:
-        raise DataError(f"`0 <= test_fraction < 1` must hold, but got {test_fraction!r}; use a number such as 0.2")
-    if val_fraction + test_fraction >= 1:
-        raise DataError(
-            f"`val_fraction + test_fraction < 1` must hold, but got {val_fraction} + {test_fraction}; "
-            "lower one of them, so that training images remain"
-        )
-
-
-def _check_limit(limit: int | None) -> None:
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise DataError(
-            f"limit must be a whole number of images of at least 1, but got {limit!r}; use a number such as 1000"
-        )
+    return replace(split, images=resize(split.images[:], [image_size, image_size], antialias=True))

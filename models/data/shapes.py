@@ -1,12 +1,12 @@
 """Shapes of the known data sets, without loading a pixel or importing torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ...spaces.parameters.lookup import look_up, unknown
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ..image_files.errors import DataError
-from ..image_files.folder_layout import class_names, list_splits, split_folders
 
 
 class DataShape(NamedTuple):
@@ -16,8 +16,12 @@ class DataShape(NamedTuple):
     n_classes: int
 
 
-IMAGE_FOLDER = "imagefolder"
-ZERO_SHOT_DATASETS = ("glyphs", IMAGE_FOLDER, "cub-200", "flowers102")
+IMAGES = "images"
+IMAGE_FOLDER = "imagefolder"  # the name of version 0.1.0
+OWN_IMAGES = (IMAGES, IMAGE_FOLDER)
+FILES_HASH = "files-"  # begins the hashes of own images, except those of version 0.1.0
+ZERO_SHOT_DATASETS = ("glyphs", *OWN_IMAGES, "cub-200", "flowers102")
+WITHOUT_FILES = ("digits", "fashion-mnist", "cifar10", "cifar100", "svhn", "glyphs")  # no image file is decoded
 GLYPH_SIDE = 32  # pixels, if the request has no image_size
 SHAPES: dict[str, DataShape | None] = {
     "digits": DataShape((1, 8, 8), 10),
@@ -25,15 +29,22 @@ SHAPES: dict[str, DataShape | None] = {
     "cifar10": DataShape((3, 32, 32), 10),
     "cifar100": DataShape((3, 32, 32), 100),
     "svhn": DataShape((3, 32, 32), 10),
-    IMAGE_FOLDER: None,  # read from its folders
+    **dict.fromkeys(OWN_IMAGES),  # read from the files
 }
 
 
-def describe_data(name: str, *, path: str | Path | None = None, image_size: int | None = None) -> DataShape:
-    """Return input shape and number of classes of ``load_data(name, path=path, image_size=image_size)``.
+def describe_data(
+    name: str,
+    *,
+    path: str | Path | None = None,
+    image_size: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    nested: bool = False,
+) -> DataShape:
+    """Return input shape and number of classes of ``load_data(name, path=path, image_size=image_size, ...)``.
 
-    An image folder is listed, but its images are not opened. Raises ``ValueError`` for an unknown name and
-    :class:`DataError` for a path that is not an image folder.
+    Own images are listed, but not opened. Raises ``ValueError`` for an unknown name and :class:`DataError` for a path
+    that has no labelled images.
     """
     if name not in SHAPES:
         # Data sets with texts have another loader, but the error suggests them too: the user may mean one of them.
@@ -42,9 +53,16 @@ def describe_data(name: str, *, path: str | Path | None = None, image_size: int 
     check_image_size(image_size)
     if shape is None:
         size, root = require_folder_options(path, image_size)
-        return DataShape((3, size, size), len(class_names(split_folders(root)["train"])))
+        from ..readers.read_index import read_classes
+
+        return DataShape((3, size, size), len(read_classes(root, columns=columns, nested=nested)))
     channels, height, width = shape.input_shape
     return DataShape((channels, image_size or height, image_size or width), shape.n_classes)
+
+
+def is_data_name(name: str) -> bool:
+    """Return whether ``name`` is that of a data set, with or without texts."""
+    return name in SHAPES or name in DATASETS_WITH_TEXTS
 
 
 # Images for training and validation together: all but the test images, which are a fifth of the digits.
@@ -54,13 +72,14 @@ N_TRAINING_IMAGES = {"digits": 1438, "fashion-mnist": 60_000, "cifar10": 50_000,
 def count_training_images(name: str, *, path: str | Path | None = None) -> int:
     """Return the number of images of a data set for training and validation together.
 
-    An image folder is listed; without a test split all its images count. Raises what :func:`describe_data` raises.
+    Own images are listed; without a test split all of them count. Raises what :func:`describe_data` raises.
     """
-    if name != IMAGE_FOLDER:
+    if name not in OWN_IMAGES:
         return int(look_up(N_TRAINING_IMAGES, name, "data set"))
+    from ..readers.read_index import read_index
+
     _, root = require_folder_options(path, 1)  # the image size does not change the count
-    files = list_splits(root)[1]
-    return sum(len(files[split]) for split in ("train", "val") if split in files)
+    return sum(len(rows) for split, rows in read_index(root).rows.items() if split != "test")
 
 
 def describe_zero_shot(
@@ -91,12 +110,9 @@ def check_image_size(image_size: int | None) -> None:
 
 def require_folder_options(path: str | Path | None, image_size: int | None) -> tuple[int, Path]:
     """Return side in pixels and path of an image folder. Raises :class:`DataError` if one of them is None."""
+    names = f"own images ({IMAGES!r}, {IMAGE_FOLDER!r})"
     if path is None:
-        raise DataError(
-            f"data set {IMAGE_FOLDER!r} needs a path, but got none; set path to the folder with the class folders"
-        )
+        raise DataError(f"{names} need a path, but got none; set path to a folder of class folders, or to a manifest")
     if image_size is None:
-        raise DataError(
-            f"data set {IMAGE_FOLDER!r} needs image_size, but got none; set it to a side in pixels, such as 64"
-        )
-    return image_size, Path(path)
+        raise DataError(f"{names} need image_size, but got none; set it to a side in pixels, such as 64")
+    return image_size, Path(path).expanduser()

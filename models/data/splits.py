@@ -1,22 +1,32 @@
 """Stratified splits: every part has its share of each class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..image_files.errors import DataError
+from .group_split import grouped_split
 
 
 def stratified_split(
-    labels: Tensor, fractions: Mapping[str, float], classes: Sequence[str], *, seed: int
+    labels: Tensor,
+    fractions: Mapping[str, float],
+    classes: Sequence[str],
+    *,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Tensor]:
     """Return ascending indices of each part: the given fraction of every class, drawn by ``seed``.
 
-    The part ``"train"`` is the rest. ``labels`` is int64 (N,). Every part has at least one sample of every class;
-    otherwise a :class:`DataError` names the class.
+    The part ``"train"`` is the rest. ``labels`` is int64 (N,). ``groups``, int64 (N,), has equal numbers for samples
+    that stay in one part; the fractions are then met as nearly as the groups allow. Every part has at least one sample
+    of every class; otherwise a :class:`DataError` names the class.
     """
+    if groups is not None and fractions:
+        parts_of_groups = grouped_split(labels.numpy(), groups, fractions, classes, seed=seed)
+        return {part: torch.from_numpy(parts_of_groups[part]) for part in (*fractions, "train")}
     rng = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {part: [] for part in (*fractions, "train")}
     for label, name in enumerate(classes):
@@ -42,6 +52,37 @@ def stratified_sample(labels: Tensor, limit: int | None, *, seed: int) -> Tensor
         members = rng.permutation(np.flatnonzero(labels.numpy() == label))
         positions[members] = (np.arange(len(members)) + 0.5) / len(members)
     return torch.from_numpy(np.sort(np.argsort(positions, kind="stable")[:limit]))
+
+
+def missing_parts(published: Container[str], val_fraction: float, test_fraction: float) -> dict[str, float]:
+    """Return the fraction of each part that is split off from ``train``, given which parts were published.
+
+    A test part is split off only where neither ``val`` nor ``test`` was published.
+    """
+    if "val" in published:
+        return {}
+    return {"val": val_fraction} | ({"test": test_fraction} if "test" not in published and test_fraction > 0 else {})
+
+
+def check_fractions(val_fraction: float, test_fraction: float) -> None:
+    """Raise :class:`DataError` if no training images would remain."""
+    if not 0 < val_fraction < 1:
+        raise DataError(f"`0 < val_fraction < 1` must hold, but got {val_fraction!r}; use a number such as 0.2")
+    if not 0 <= test_fraction < 1:
+        raise DataError(f"`0 <= test_fraction < 1` must hold, but got {test_fraction!r}; use a number such as 0.2")
+    if val_fraction + test_fraction >= 1:
+        raise DataError(
+            f"`val_fraction + test_fraction < 1` must hold, but got {val_fraction} + {test_fraction}; "
+            "lower one of them, so that training images remain"
+        )
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise :class:`DataError` if ``limit`` is no number of images."""
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise DataError(
+            f"limit must be a whole number of images of at least 1, but got {limit!r}; use a number such as 1000"
+        )
 
 
 def _sizes(n: int, fractions: Mapping[str, float], name: str) -> list[int]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..image_files.errors import DataError
+from ..storage.images import stored
 from .dataset import ImageData, Split
 from .folds import fold_indices
 
@@ -25,8 +26,9 @@ class ZeroShotSource:
 
     ``test_if_seen`` (N,) bool marks the images that are test images if their class is seen; ``test_if_unseen`` (N,)
     bool those that are test images if their class is unseen. ``groups`` (N,) int64 numbers images that must be in the
-    same part of any split (for glyphs: the images of one face). Raises :class:`DataError` if a class has no image or a
-    text has no word.
+    same part of any split (for glyphs: the images of one face). ``notes`` and ``skipped`` are as in
+    :class:`~archsieve.models.data.dataset.Source`. Raises :class:`DataError` if a class has no image or a text has no
+    word.
     """
 
     classes: tuple[str, ...]
@@ -35,6 +37,8 @@ class ZeroShotSource:
     test_if_seen: Tensor
     test_if_unseen: Tensor
     groups: Tensor | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_texts(self.classes, self.texts)
@@ -53,7 +57,7 @@ class ZeroShotData:
     ``train`` and ``test_seen`` contain images of the ``seen`` classes, ``test_unseen`` those of the ``unseen`` ones.
     Labels are indices in all K ``classes``. ``mean`` and ``std`` (C,) are those of the training images in [0, 1].
     ``content_hash`` covers class names, texts, pixels, labels and the unseen classes. ``groups`` are those of the
-    training images.
+    training images; ``notes`` and ``skipped`` those of the :class:`ZeroShotSource`.
     """
 
     name: str
@@ -68,6 +72,8 @@ class ZeroShotData:
     std: Tensor
     content_hash: str
     groups: Tensor | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, source: ZeroShotSource, unseen: Tensor) -> "ZeroShotData":
@@ -83,7 +89,7 @@ class ZeroShotData:
             "test_unseen": is_unseen & source.test_if_unseen,
         }
         rows = {part: mask.nonzero().squeeze(1) for part, mask in parts.items()}
-        splits = {part: source.samples.take(index) for part, index in rows.items()}
+        splits = {part: source.samples.subset(index) for part, index in rows.items()}
         seen = torch.tensor([k for k in range(len(source.classes)) if k not in set(unseen.tolist())])
         _check_parts(source.classes, splits, {"train": seen, "test_seen": seen, "test_unseen": unseen})
         # ImageData computes the statistics of the training images and a hash of all pixels and labels.
@@ -93,8 +99,8 @@ class ZeroShotData:
         digest = sha256(f"{image_data.content_hash}{json.dumps([source.texts, unseen.tolist()])}".encode()).hexdigest()
         groups = source.groups[rows["train"]] if source.groups is not None else None
         return cls(
-            name, source.classes, source.texts, seen, unseen, **splits, mean=image_data.mean, std=image_data.std,
-            content_hash=digest, groups=groups,
+            name, source.classes, source.texts, seen, unseen, splits["train"], splits["test_seen"],
+            splits["test_unseen"], mean=image_data.mean, std=image_data.std, content_hash=digest, groups=groups,
         )  # fmt: skip
 
     @property
@@ -131,7 +137,7 @@ def validation_folds(data: ZeroShotData, count: int, *, seed: int, used: int | N
     source = ZeroShotSource(
         classes,
         tuple(data.texts_of(data.seen)),
-        Split(data.train.images, labels),
+        Split(stored(data.train.images), labels),  # the folds are views: together they take the memory of one
         test_if_seen,
         test_if_unseen,
         data.groups,

@@ -9,10 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..image_files.decoding import read_files
 from ..image_files.errors import DataError
-from ..image_files.folder_layout import list_splits
+from ..image_files.index import SPLITS
+from ..image_files.observations import Observations
+from ..readers.read_index import read_index
+from ..readers.split_names import normalised
 from .dataset import Request, Split
+from .decoded_files import check_none_emptied, read_files
 from .shapes import require_folder_options
 from .torchvision_sets import as_data_error
 from .zero_shot import ZeroShotSource, draw_test_images
@@ -25,10 +28,13 @@ def load_folder(request: Request, texts: Path) -> ZeroShotSource:
     images of test are.
     """
     _, root = require_folder_options(request.path, request.image_size)
-    classes, files = list_splits(root)
-    entries = [entry for part in files.values() for entry in part]
-    published_test = torch.tensor([part == "test" for part, part_entries in files.items() for _ in part_entries])
-    return _source(classes, entries, published_test if "test" in files else None, request, texts)
+    index = read_index(root, columns=request.columns, nested=request.nested)
+    files = [source for row in range(len(index)) if isinstance(source := index.source(row), Path)]
+    if len(files) < len(index):
+        raise DataError(f"zero-shot images must be files, but {root} has {index.reader} rows; use class folders")
+    entries = list(zip(files, index.labels.tolist(), strict=True))
+    published_test = torch.from_numpy(index.splits == SPLITS.index("test"))
+    return _source(index.classes, entries, published_test if published_test.any() else None, request, texts)
 
 
 def load_cub(request: Request, texts: Path) -> ZeroShotSource:
@@ -84,7 +90,7 @@ def read_texts(folder: Path, classes: Sequence[str]) -> tuple[str, ...]:
     """
     if not folder.is_dir():
         raise DataError(f"texts must be a folder of CLASS.txt files, but there is no folder {folder}; set texts to it")
-    articles = {file.stem: file for file in sorted(folder.glob("*.txt"))}
+    articles = {normalised(file.stem): file for file in sorted(folder.glob("*.txt"))}
     if missing := [name for name in classes if name not in articles]:
         raise DataError(
             f"every class needs a text, but {len(missing)} of {len(classes)} have none, the first is {missing[0]!r}; "
@@ -118,14 +124,20 @@ def _source(
     texts: Path,
 ) -> ZeroShotSource:
     articles = read_texts(texts, classes)  # before the images: it is fast, so that errors in texts appear early
-    if request.image_size is None:
-        raise DataError(
-            "images of different sizes need image_size, but got none; set it to a side in pixels, such as 64"
-        )
-    labels = torch.tensor([label for _, label in entries])
-    images = read_files([file for file, _ in entries], request.image_size)
-    test_if_seen = draw_test_images(labels, request.seed) if test_if_seen is None else test_if_seen
-    return ZeroShotSource(classes, articles, Split(images, labels), test_if_seen, torch.ones_like(test_if_seen))
+    labels, observations = torch.tensor([label for _, label in entries]), Observations()
+    read = read_files([file for file, _ in entries], request, observations)
+    kept = labels[read.positions]
+    check_none_emptied(labels, kept, classes, read.skipped)
+    test_if_seen = draw_test_images(kept, request.seed) if test_if_seen is None else test_if_seen[read.positions]
+    return ZeroShotSource(
+        classes,
+        articles,
+        Split(read.images, kept),
+        test_if_seen,
+        torch.ones_like(test_if_seen),
+        notes=observations.notes(request.decoding),
+        skipped=read.skipped,
+    )
 
 
 def _table(file: Path) -> dict[str, str]:

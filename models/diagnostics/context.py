@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...spaces.recipes.recipe import Recipe
-from ..data.dataset import ImageData, Split, in_unit_range
+from ..data.dataset import Batch, ImageData, Split, in_unit_range
 from ..networks.modules import DropConnectLinear
 from ..training.augmentation import training_images
 from ..training.evaluate import accuracy, predict
@@ -83,7 +83,7 @@ class DiagnosticContext:
         counts = torch.bincount(self.data.train.labels, minlength=self.data.n_classes)
         return float(counts.max()) / len(self.data.train)
 
-    def subset(self, n: int) -> Split:
+    def subset(self, n: int) -> Batch:
         """Return up to ``n`` training images, drawn with the seed."""
         order = torch.randperm(len(self.data.train), generator=torch.Generator().manual_seed(self.seed))
         return self.data.train.take(order[:n])

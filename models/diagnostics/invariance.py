@@ -9,7 +9,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from ..data.dataset import Split, in_unit_range
+from ..data.dataset import Batch, in_unit_range
 from .context import DiagnosticContext, Finding
 
 N_IMAGES = 512
@@ -40,10 +40,10 @@ def invariance(context: DiagnosticContext) -> Finding:
 
     The rating is always "good", because which changes occur in new images depends on the application.
     """
-    split = Split(in_unit_range(context.data.val.images[:N_IMAGES]), context.data.val.labels[:N_IMAGES])
+    split = Batch(in_unit_range(context.data.val.images[:N_IMAGES]), context.data.val.labels[:N_IMAGES])
     plain = context.accuracy(context.trained_network, split)
     changed = {
-        name: context.accuracy(context.trained_network, Split(change(split.images).clamp(0, 1), split.labels))
+        name: context.accuracy(context.trained_network, Batch(change(split.images).clamp(0, 1), split.labels))
         for name, change in CHANGES.items()
     }
     listed = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in changed.items())

@@ -1,1 +1,1 @@
-"""Image files: listing, checking and decoding them."""
+"""Image files: where they are, their content, and decoding them."""

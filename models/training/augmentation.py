@@ -23,6 +23,7 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Device, ImageData, in_unit_range
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import synchronize
+from ..storage.images import Images
 
 TRUNCATE = 3  # the Gaussian that smooths a field is cut off at so many standard deviations
 
@@ -197,7 +198,7 @@ class AugmentationCost:
     device: str
 
 
-def augmentation_cost(images: Tensor, recipe: Recipe, device: Device) -> AugmentationCost | None:
+def augmentation_cost(images: Images, recipe: Recipe, device: Device) -> AugmentationCost | None:
     """Measure how long ``recipe`` takes to change a batch of ``images`` on ``device``; None if it changes nothing.
 
     ``images`` are (N, C, H, W), uint8 or float32 in [0, 1]. The measurement draws from its own generator, so that it

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..data.dataset import ImageData, Split, in_unit_range
 from ..networks.compute import CPU, Compute
+from ..storage.images import Images, batches_of
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ def evaluate(
 
 
 def predict(
-    module: nn.Module, images: Tensor, data: ImageData, compute: Compute = CPU, batch_size: int = 256
+    module: nn.Module, images: Images, data: ImageData, compute: Compute = CPU, batch_size: int = 256
 ) -> Tensor:
     """Return class probabilities, float32 (N, K) on the CPU, of images (N, C, H, W) in the format of a split."""
     return scores(module, images, data, compute, batch_size).softmax(1).cpu()
 
 
-def scores(module: nn.Module, images: Tensor, data: ImageData, compute: Compute, batch_size: int) -> Tensor:
+def scores(module: nn.Module, images: Images, data: ImageData, compute: Compute, batch_size: int) -> Tensor:
     """Return logits (N, K), on the device, of images (N, C, H, W) in the format of a split, in evaluation mode."""
     network, data = compute.place(module), data.to(compute.device)
     return score_in_batches(
@@ -63,14 +64,14 @@ def scores(module: nn.Module, images: Tensor, data: ImageData, compute: Compute,
 
 @torch.inference_mode()
 def score_in_batches(
-    score: Callable[[Tensor], Tensor], network: nn.Module, images: Tensor, compute: Compute, batch_size: int
+    score: Callable[[Tensor], Tensor], network: nn.Module, images: Images, compute: Compute, batch_size: int
 ) -> Tensor:
     """Apply ``score`` to all images batch by batch, with ``network`` in evaluation mode, and return the results.
 
     ``score`` receives images (B, C, H, W), float32 in [0, 1], on the device. ``network`` must already be there.
     """
     with evaluating(network):
-        batches = (batch.to(compute.device, non_blocking=True) for batch in torch.split(images, batch_size))
+        batches = (batch.to(compute.device, non_blocking=True) for batch in batches_of(images, batch_size))
         return torch.cat([score(in_unit_range(batch)) for batch in batches])
 
 
@@ -91,7 +92,7 @@ def accuracy(scores: Tensor, labels: Tensor) -> float:
 
 
 def prediction_spread(
-    module: nn.Module, images: Tensor, data: ImageData, compute: Compute = CPU, batch_size: int = 256
+    module: nn.Module, images: Images, data: ImageData, compute: Compute = CPU, batch_size: int = 256
 ) -> PredictionSpread:
     """Return how the predictions of ``images`` are distributed over the classes."""
     predicted = scores(module, images, data, compute, batch_size).argmax(1)

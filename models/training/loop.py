@@ -231,6 +231,7 @@ class TrainingLoop(Generic[D, R]):
         losses = torch.zeros(len(self._sizes), device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)
         batches = torch.split(order, self._sizes)
+        self.task.train.prefetch(batches)
         steps = train_steps(batches, self._batch_loss, self.optimizer, lr_at=self._lr, after_step=self._after_step)
         for i, batch in enumerate(steps):
             losses[i] = batch.loss

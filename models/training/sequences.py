@@ -74,7 +74,7 @@ def digit_strings(length: int = 3, *, n_train: int = 6_000, n_val: int = 1_000, 
     splits = {
         part: _draw_strings(source, n, length, names, seed) for seed, (part, (source, n)) in enumerate(parts.items())
     }
-    return ImageData.of(f"digit-strings-{length}", names, **splits)
+    return ImageData.of(f"digit-strings-{length}", names, train=splits["train"], val=splits["val"], test=splits["test"])
 
 
 def _draw_strings(source: Split, n: int, length: int, names: tuple[str, ...], seed: int) -> Split:

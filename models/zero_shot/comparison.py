@@ -133,4 +133,4 @@ def _grid(grid: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
 
 def _pixels(split: Split) -> Array:
     """Return the pixels (N, C * H * W) in [0, 1]."""
-    return np.asarray(in_unit_range(split.images).flatten(1).numpy(), dtype=np.float64)
+    return np.asarray(in_unit_range(split.images[:]).flatten(1).numpy(), dtype=np.float64)

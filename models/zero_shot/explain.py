@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.zero_shot import ZeroShotData
+from ..storage.images import batches_of
 from .metrics import pr_aucs
 from .saved_model import ZeroShotModel
 from .trainer import calibrated
@@ -70,7 +71,7 @@ def class_areas(model: ZeroShotModel, data: ZeroShotData) -> Tensor:
 def _scored(model: ZeroShotModel, data: ZeroShotData) -> tuple[Tensor, Tensor, Tensor]:
     """Return embeddings (N, E) of the unseen classes' test images, vectors (U, p) of their texts, and scores (N, U)."""
     # in parts, to limit the memory
-    embedded = torch.cat([model.embed(part) for part in torch.split(data.test_unseen.images, 512)])
+    embedded = torch.cat([model.embed(part) for part in batches_of(data.test_unseen.images, 512)])
     vectors = model.encoder([data.classes[k] for k in data.unseen.tolist()], data.texts_of(data.unseen))
     return embedded, vectors, model.network.compare(embedded, model.network.classifiers(vectors))
 

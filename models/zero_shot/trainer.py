@@ -13,6 +13,7 @@ from ..data.text_features import Encoder, fit_text
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import Compute
 from ..networks.feature_extractors import ImageBody
+from ..storage.images import Images, batches_of
 from ..training.augmentation import training_images
 from ..training.epoch import EpochResult, Validation
 from ..training.evaluate import evaluating, score_in_batches
@@ -125,11 +126,11 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         return self.compute.logits(self.module.embed, images)
 
     @torch.no_grad()
-    def _body_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _body_outputs(self, images: Images) -> tuple[Tensor, Tensor | None]:
         """Return the features and feature maps of a frozen body for all training images."""
         parts = [
             self.module.body.frozen_outputs(self.data.normalise(in_unit_range(part.to(self.compute.device))))
-            for part in torch.split(images, 2 * self.recipe.batch_size)
+            for part in batches_of(images, 2 * self.recipe.batch_size)
         ]
         maps = [part[1] for part in parts if part[1] is not None]
         return torch.cat([part[0] for part in parts]), torch.cat(maps) if maps and self.recipe.has_filters else None

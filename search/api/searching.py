@@ -1,25 +1,26 @@
 """Searches from Python: start a search from a file or from arguments, resume a run, and return the result."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...models.data.shapes import IMAGE_FOLDER, SHAPES
+from ...models.data.shapes import IMAGES, is_data_name
 from ...results.database.url import DatabaseLocation
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.domains import Choice, Range
-from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.space import Space
 from ..experiment.experiment import Experiment, experiment
+from ..experiment.file_paths import resolve_given_paths
 from ..experiment.search_file import load_experiment, parse, set_key
 from ..runs.recorder import Recorder
 from ..runs.session import RUNS, Outcome, resume, search
 from .results import Trials
 
 Callback = Callable[[Recorder], None]
-FOLDER_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes stay recognisable
+DEFAULT_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes stay recognisable
 
 
 class SearchFailedError(RuntimeError):
@@ -70,9 +71,10 @@ def run_search(
 
     Either ``file`` is a search file, or the arguments describe the search. Arguments override the keys of the file.
 
-    * ``data``: the name of a data set ("digits", "cifar10", a registered one), a folder of images in class folders, or
-      the table ``[data]`` of a search file as a mapping. ``image_size`` is the side in pixels to which images are
-      resized; for a folder of images the default is 64.
+    * ``data``: the name of a data set ("digits", "cifar10", a registered one); a path to your own images, relative
+      to the current folder (class folders, a manifest such as "labels.csv", tar shards, Parquet files, arrays); or the
+      table ``[data]`` of a search file as a mapping. ``image_size`` is the side in pixels to which images are resized;
+      for your own images the default is 64.
     * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping such as ``{"params": "60k", "macs": "6M"}``.
     * ``recipe``: a :class:`Recipe`, or a mapping whose lists and :class:`Range` values are searched.
@@ -152,6 +154,7 @@ def _experiment(
         return load_experiment(file, plugins=plugins, change=change)
     whole: dict[str, Any] = {}
     change(whole)
+    resolve_given_paths(whole, Path.cwd())
     if plugins:
         whole["plugins"] = {"modules": list(plugins)}
     return experiment(parse(whole))
@@ -161,7 +164,10 @@ def _default_name(file: str | Path | None, data: Any) -> str | None:
     """Return the default name of a run: the name of its search file, or else of its data."""
     if file is not None:
         return Path(file).stem
-    return Path(data).name if isinstance(data, str | Path) else None
+    if not isinstance(data, str | Path):
+        return None
+    path = Path(data)
+    return re.sub(r"[^A-Za-z0-9._-]", "-", path.stem if path.is_file() else path.name).lstrip("-.") or None
 
 
 def _tables(
@@ -188,14 +194,20 @@ def _tables(
 
 
 def _data_table(data: Any, image_size: int | None) -> dict[str, Any]:
-    """Return the table [data]: a mapping as it is, the name of a data set, or a folder of class folders."""
+    """Return the table [data]: a mapping as it is, the name of a data set, or a path to own images."""
     size = {} if image_size is None else {"image_size": image_size}
     if isinstance(data, Mapping):
         return {**data, **size}
     name = str(data)
-    if name in SHAPES or name in DATASETS_WITH_TEXTS or not Path(name).is_dir():
+    if is_data_name(name) or not _is_path(data):
         return {"name": name, **size}
-    return {"name": IMAGE_FOLDER, "path": name, "image_size": FOLDER_IMAGE_SIZE, **size}
+    return {"name": IMAGES, "path": name, "image_size": DEFAULT_IMAGE_SIZE, **size}
+
+
+def _is_path(data: str | Path) -> bool:
+    """Return whether ``data`` is a path to images, which may be missing or a pattern, and not a misspelled name."""
+    text = str(data)
+    return isinstance(data, Path) or any(mark in text for mark in "/\\.*?{~") or Path(text).exists()
 
 
 def _space_table(space: Any) -> dict[str, Any]:

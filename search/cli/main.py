@@ -15,6 +15,7 @@ import typer
 from ... import __version__
 from ..cluster.fault_injection import enabled, watch_exports
 from . import (
+    data_command,
     db_commands,
     doctor_command,
     profile_command,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command()(search_commands.search)
 app.command()(search_commands.resume)
+app.command()(data_command.data)
 app.command()(space_command.space)
 app.command()(profile_command.profile)
 for _command in (results_commands.query, results_commands.sql, results_commands.compare, results_commands.curve):

@@ -312,14 +312,23 @@ def status(
         show(f"{row['run']}: {row['status']}, {row['trials']} of {row['of']} trials ({states or 'none'}){best_text}")
 
 
+def _looks_like_path(text: str) -> bool:
+    return Path(text).expanduser().exists() or any(mark in text for mark in "/\\.*?{~")
+
+
 def init(
-    data: Annotated[str, typer.Argument(help="The name of a data set, or imagefolder.")] = "digits",
+    data: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="The name of a data set, or a path to your own images.")
+    ] = "digits",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file to write. Default: DATA.toml.")
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: NAME.toml.")
     ] = None,
-    path: Annotated[str | None, typer.Option(help="The folder of the data.")] = None,
+    path: Annotated[str | None, typer.Option(help="The folder of a data set given by its name.")] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="The side of images in pixels, for an image folder.")
+        int | None, typer.Option(min=1, help="The side of your own images in pixels. Default: chosen from the time.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="The time of the search: chooses image size, budget and trials. Default: 10.")
     ] = None,
     texts: Annotated[
         str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")
@@ -327,12 +336,20 @@ def init(
 ) -> None:
     """Write a search file that explains each key.
 
-    Example: archsieve init cifar10 --path data -o cifar10.toml
+    For your own images (class folders, a manifest, tar shards, Parquet files or arrays), two small networks are timed
+    to propose image size, budget and number of trials for a search of --minutes.
+
+    Example: archsieve init photos --minutes 10 -o photos.toml
     """
+    from ...models.data.shapes import IMAGES, is_data_name
     from ..experiment.template import search_file_text
 
-    target = output or Path(f"{data}.toml")
-    text = search_file_text(data, path=path, image_size=image_size, texts=texts)
+    if path is None and not is_data_name(data) and _looks_like_path(data):
+        data, path = IMAGES, data
+    target = output or Path(f"{Path(path or data).stem if data == IMAGES else data}.toml")
+    text = search_file_text(
+        data, path=path, image_size=image_size, texts=texts, minutes=minutes, folder=target.parent.absolute()
+    )
     try:
         # mode x fails for an existing file, which may have changes of the user
         with target.open("x", encoding="utf-8") as out:

@@ -97,9 +97,19 @@ def check_gpus(
     size = gpu_bytes()  # before the return below: a fixed number of GPUs must be usable, too
     if resources.gpus_per_trial != "auto":
         return None
-    image_bytes = sum(tensor.nbytes for split in data.splits for tensor in (split.images, split.labels))
-    # Each fold holds its own copy of the images, as large as the pool, and the pool itself stays in memory.
-    return Shares(size, image_bytes * (1 + (folds or 0)), folds or 1, copies(recipes))
+    image_bytes = _image_bytes(data, size)
+    # The folds share one copy of the images of training and validation, next to the images themselves.
+    return Shares(size, image_bytes * (2 if folds else 1), folds or 1, copies(recipes))
+
+
+def _image_bytes(data: "ImageData", gpu_size: int) -> int:
+    """Return the bytes of images and labels on a GPU: without the images that are moved there batch by batch."""
+    from ...models.storage.images import GPU_FRACTION, StoredImages
+
+    labels = sum(split.labels.nbytes for split in data.splits)
+    images = sum(split.images.nbytes for split in data.splits)
+    stored = isinstance(data.splits[0].images, StoredImages)
+    return labels + (0 if stored and images > GPU_FRACTION * gpu_size else images)
 
 
 def copies(recipes: RecipeSpace) -> int:

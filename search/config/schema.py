@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_value_range
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.search_space.space import Space
 
@@ -15,6 +16,7 @@ MAX_SCORED = 100_000
 MAX_TIMED = 10_000
 MAX_SEED = 2**32 - 1  # the largest random_state that scikit-learn and NumPy accept
 
+DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules")  # of [data]
 IntOrList = int | list[int]
 
 
@@ -28,11 +30,19 @@ class Section(BaseModel):
 class DataSection(Section):
     """``[data]``: the images and their splits."""
 
-    name: str = Field(default="digits", description="Name of a data set, or imagefolder for your own images.")
-    path: str | None = Field(default=None, description="Folder of the files; every data set except digits needs it.")
-    image_size: int | None = Field(
-        default=None, ge=1, description="Side of the square images in pixels; an image folder needs it."
+    name: str = Field(default="digits", description="Name of a data set, or images for your own images.")
+    path: str | None = Field(
+        default=None,
+        description="Folder of the files, relative to this file; for images also a manifest, tar shards or Parquet.",
     )
+    image_size: int | None = Field(
+        default=None, ge=1, description="Side of the square images in pixels; your own images need it."
+    )
+    columns: dict[str, str] | None = Field(
+        default=None,
+        description='Columns of a manifest, such as { path = "file", label = "species", group = "patient" }.',
+    )
+    nested: bool = Field(default=False, description="Whether folders inside class folders are classes, too.")
     val_fraction: float = Field(
         default=0.2, gt=0, lt=1, description="Fraction of the training images used for validation."
     )
@@ -42,6 +52,30 @@ class DataSection(Section):
     seed: int = Field(default=0, ge=0, le=MAX_SEED, description="Seed of the random splits.")
     download: bool = Field(default=False, description="Whether torchvision may download the data set into path.")
     limit: int | None = Field(default=None, ge=1, description="Largest number of images to use, for a quick trial.")
+    storage: Literal["auto", "memory", "cache", "stream"] = Field(
+        default="auto",
+        description="Where decoded images are: auto, memory, cache (one file for all workers) or stream (per batch).",
+    )
+    cache: str | None = Field(
+        default=None, description="Folder of cache files; the default is ARCHSIEVE_CACHE or ~/.cache/archsieve."
+    )
+    resize: Literal["crop", "pad", "stretch"] = Field(
+        default="crop",
+        description="How an image file becomes square: crop its middle, pad it with background, or stretch it.",
+    )
+    background: list[int] = Field(
+        default=list(WHITE), description="RGB colour under transparent pixels and around padded images."
+    )
+    value_range: list[float] | None = Field(
+        default=None,
+        description="Values that become black and white, for float images and integers of more than 8 bits.",
+    )
+    on_bad: Literal["error", "skip"] = Field(
+        default="error", description="Whether an image that cannot be decoded is an error, or is left out and listed."
+    )
+    decoding_rules: Literal[1, 2] = Field(
+        default=RULES, description="Version of the rules of decoding; 1 gives the pixels of version 0.1.0."
+    )
     texts: str | None = Field(default=None, description="Zero-shot: folder with a text file CLASS.txt for each class.")
     unseen_fraction: float = Field(
         default=0.2, gt=0, lt=1, description="Zero-shot: fraction of the classes that are not used in training."
@@ -52,6 +86,17 @@ class DataSection(Section):
     unseen: list[str] | None = Field(
         default=None, description="Zero-shot: names of the classes not used in training, instead of unseen_fraction."
     )
+
+    @field_validator("background")
+    @classmethod
+    def _background(cls, value: list[int]) -> list[int]:
+        return list(check_background(value))
+
+    @field_validator("value_range")
+    @classmethod
+    def _value_range(cls, value: list[float] | None) -> list[float] | None:
+        limits = check_value_range(value)
+        return None if limits is None else list(limits)
 
 
 class StageSection(Section):

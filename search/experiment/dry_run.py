@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from statistics import median
 from time import perf_counter
@@ -17,6 +17,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import SUFFICIENT_LR_DECAY
 from ..cluster.threads import trial_threads
 from ..searchers.recipe_sampling import draw_recipe
+from ..tasks.base import data_notes
 from .experiment import Experiment
 
 if TYPE_CHECKING:
@@ -35,12 +36,15 @@ MAX_TIMING_S = 15.0  # no further network is timed after this
 
 
 def notes(experiment: Experiment) -> list[str]:
-    """Return warnings: lists of one value, learning rates that hardly fall, schedulers without effect."""
+    """Return warnings: paths, lists of one value, learning rates that hardly fall, schedulers without effect."""
     parameters = experiment.recipes.free_parameters
     texts = [
-        f"recipe.{name} is a list with one value, so it is fixed"
-        for name, parameter in parameters.items()
-        if _single(parameter)
+        *experiment.path_notes,
+        *(
+            f"recipe.{name} is a list with one value, so it is fixed"
+            for name, parameter in parameters.items()
+            if _single(parameter)
+        ),
     ]
     entries = dict(experiment.recipes.entries)
     if (
@@ -91,7 +95,8 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
     is None and ``unknown`` has the reason. Raises the errors that the search itself raises before it starts Ray.
     """
     file, constrained = experiment.file, experiment.constrained
-    data, record = experiment.task.load(file)
+    data, record = experiment.task.load(file, write=False)
+    storage = getattr(data, "storage", None)  # zero-shot data are always in memory
     counted = count(constrained)
     memory = sorted(cost(one, constrained.batch_size).memory_bytes for one in _samples(experiment, N_MEMORY_SAMPLES))
     concurrent, reason = _concurrent(experiment, elsewhere)
@@ -110,10 +115,18 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "epochs": experiment.recipes.largest("epochs"),
         "searched": list(experiment.recipes.free_parameters),
         "first": _default_recipe(experiment) if experiment.starts_with_default_recipe else {},
-        "data": {"name": record.name, "n_train": record.n_train, "n_val": record.n_val, "n_test": record.n_test},
+        "data": {
+            "name": record.name,
+            "path": file.data.path,
+            "texts": file.data.texts,
+            "n_train": record.n_train,
+            "n_val": record.n_val,
+            "n_test": record.n_test,
+        },
+        "storage": None if storage is None else asdict(storage),
         "memory_bytes": {"least": memory[0], "median": memory[len(memory) // 2], "most": memory[-1], "n": len(memory)},
         "concurrent": concurrent,
-        "notes": _notes(experiment, counted.high),
+        "notes": [*_notes(experiment, counted.high), *data_notes(experiment.task.images(data))],
     }
     return {**report, **_time(experiment, data, record, concurrent, reason)}
 
@@ -131,8 +144,8 @@ def _samples(experiment: Experiment, n: int) -> list[Any]:
     return [sample_one(experiment.constrained, rng) for _ in range(n)]
 
 
-def _cores() -> int:
-    # the cores that this process may use: a container or taskset may allow fewer than the machine has
+def usable_cores() -> int:
+    """Return the cores that this process may use: a container or taskset may allow fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -143,9 +156,12 @@ def _concurrent(experiment: Experiment, elsewhere: bool) -> tuple[int | None, st
         return None, "the time: the trials run on a cluster, which a dry run does not contact"
     if resources.gpus:
         return None, "the time: the trials run on GPUs, which a dry run does not use"
-    n_fitting = int(_cores() / resources.cpus_per_trial)
+    n_fitting = int(usable_cores() / resources.cpus_per_trial)
     if n_fitting == 0:
-        return None, f"the time: a trial needs {resources.cpus_per_trial:g} cores, but this machine has {_cores()}"
+        return (
+            None,
+            f"the time: a trial needs {resources.cpus_per_trial:g} cores, but this machine has {usable_cores()}",
+        )
     return min(n_fitting, resources.max_concurrent or n_fitting, experiment.file.search.trials), ""
 
 
@@ -191,7 +207,7 @@ def _time(
             f"{record.n_train:,} training images, times {experiment.recipes.largest('epochs')} epochs and "
             f"{search.trials:,} trials, {concurrent} at a time"
         ),
-        "unknown": [*_unknown(experiment), *ALWAYS_UNKNOWN],
+        "unknown": [*_unknown(experiment), *_unknown_decoding(data.storage.kind), *ALWAYS_UNKNOWN],
     }
 
 
@@ -204,6 +220,13 @@ def _unknown(experiment: Experiment) -> list[str]:
         "the time to measure networks for the latency limit": experiment.budget.latency_ms is not None,
     }
     return [part for part, applies in parts.items() if applies]
+
+
+def _unknown_decoding(storage: str) -> list[str]:
+    return {
+        "cache": ["the time to decode the images into the cache, if it does not exist yet"],
+        "stream": ["the time to decode each batch during the training"],
+    }.get(storage, [])
 
 
 def forecast_lines(report: dict[str, Any]) -> Sequence[str]:
@@ -219,6 +242,8 @@ def forecast_lines(report: dict[str, Any]) -> Sequence[str]:
         f"by {report['searcher']}, scheduler {report['scheduler']}",
         f"data:   {data['name']}, {data['n_train']:,} images to train, {data['n_val']:,} to validate, "
         f"{data['n_test'] or 0:,} to test",
+        *(f"        {key}: {data[key]}" for key in ("path", "texts") if data[key] is not None),
+        *_storage_lines(report["storage"]),
         f"space:  {report['space']}, {report['size']:,} distinct architectures; budget: {report['budget']}",
         f"inside: {exact}{report['feasible']:,}, a share of {report['feasible_share']:.3g}",
         f"recipe: the search varies {searched}{first}",
@@ -233,6 +258,10 @@ def forecast_lines(report: dict[str, Any]) -> Sequence[str]:
         ]
     lines += [f"unknown: {part}" for part in report["unknown"]] + [f"note: {note}" for note in report["notes"]]
     return [*lines, "nothing was started or written; run the command without --dry-run to start the search"]
+
+
+def _storage_lines(storage: dict[str, Any] | None) -> list[str]:
+    return [] if storage is None else [f"stored: {storage['kind']}, because {storage['reason']}"]
 
 
 def _bytes(value: int) -> str:

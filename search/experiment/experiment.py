@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...models.data.shapes import WITHOUT_FILES
 from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
@@ -15,7 +16,7 @@ from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
-from ..config.schema import SearchFile, SearchSection, SpaceSection, StageSection
+from ..config.schema import DECODING_KEYS, SearchFile, SearchSection, SpaceSection, StageSection
 
 if TYPE_CHECKING:
     from ...results.database.records import RunRecord, Trial
@@ -35,11 +36,13 @@ class Experiment:
         file: The search file.
         input_shape: Channels, height and width of the images.
         classes: Number of classes; for zero-shot data the number of outputs of the image network.
+        path_notes: Sentences for the user on the paths of the file.
     """
 
     file: SearchFile
     input_shape: tuple[int, int, int]
     classes: int
+    path_notes: tuple[str, ...] = ()
 
     @property
     def task(self) -> "Task":
@@ -160,6 +163,8 @@ class Experiment:
             del settings["plugins"]  # runs without plug-ins have the same settings as those of version 0.1.0
         else:
             settings["plugins"]["recorded"] = {plugin.module: plugin.to_json() for plugin in self.plugins}
+        if self.file.data.name in WITHOUT_FILES:  # nor do these data depend on how image files are decoded
+            settings["data"] = {key: value for key, value in settings["data"].items() if key not in DECODING_KEYS}
         if settings["search"]["start_from"]:
             settings["search"]["start_from"] = [design.to_json() for design in self.designs]
         return settings
@@ -173,7 +178,12 @@ def search_file_of(run: "RunRecord") -> SearchFile:
             "queried, but its networks cannot be trained; write a search file with archsieve init and list the best "
             "networks in search.start_from"
         )
-    return SearchFile.model_validate(dict(run.config))
+    return SearchFile.model_validate(stored_settings(run.config))
+
+
+def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a stored run; a run of version 0.1.0, which recorded no rules of decoding, has rules 1."""
+    return {**config, "data": {"decoding_rules": 1, **config.get("data", {})}}
 
 
 def load_recorded_plugins(run: "RunRecord") -> None:
@@ -196,8 +206,10 @@ def load_run_data(run: "RunRecord", experiment: Experiment) -> Any:
     return data
 
 
-def experiment(file: SearchFile, *, folders: Sequence[Path] = ()) -> Experiment:
+def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequence[str] = ()) -> Experiment:
     """Load the plug-ins of ``file``, looked for in ``folders`` too, and return its checked experiment.
+
+    ``notes`` are sentences for the user on the paths of the file.
 
     Raises ``ValueError`` if a setting cannot work.
     """
@@ -209,7 +221,7 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = ()) -> Experiment:
     # the task checks the keys of its data first: the shape of wrong data cannot be described
     task.check(file)
     shape = task.describe(file)
-    result = Experiment(file, shape.input_shape, shape.n_classes)
+    result = Experiment(file, shape.input_shape, shape.n_classes, tuple(notes))
     result.check()
     return result
 

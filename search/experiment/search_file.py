@@ -12,6 +12,7 @@ from ...spaces.parameters.lookup import unknown
 from ..config.schema import SearchFile
 from ..plugins.errors import PluginError
 from .experiment import Experiment, experiment
+from .file_paths import resolve_file_paths, resolve_given_paths
 
 MAX_BYTES = 1_000_000  # a larger file is a wrong path, such as a data file
 
@@ -31,7 +32,8 @@ def load_experiment(
 
     ``change`` may edit the tables of the file. Then ``overrides`` such as ``recipe.epochs=5`` replace keys; a later
     one replaces an earlier one. The modules ``plugins`` are loaded in addition to those that the file names;
-    both are looked for in the file's folder too. Raises :class:`SearchFileError` with the line of the file, or the
+    both are looked for in the file's folder too. Paths in the file are relative to its folder, and paths in
+    ``overrides`` to the current folder. Raises :class:`SearchFileError` with the line of the file, or the
     override, that is wrong.
     """
     path = Path(path)
@@ -43,13 +45,16 @@ def load_experiment(
         raise SearchFileError(f"{path} is not valid TOML: {reason}; correct that line") from None
     except RecursionError:
         raise SearchFileError(f"{path} nests lists or tables too deeply; use at most three levels") from None
+    folder = path.parent.resolve()
+    path_notes = resolve_file_paths(data, folder)
     change(data)
     # overrides change the TOML data before validation, so they are checked like the file itself
     for override in overrides:
         _override(data, override)
     _add_plugins(data, plugins)
+    resolve_given_paths(data, folder)
     try:
-        return experiment(parse(data), folders=[path.parent.resolve()])
+        return experiment(parse(data), folders=[folder], notes=path_notes)
     except PluginError:  # it names the module and the line
         raise
     except ValueError as error:

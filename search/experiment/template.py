@@ -2,12 +2,16 @@
 
 import json
 import math
+import os
+import re
 from collections.abc import Container
+from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ...models.data.shapes import count_training_images
+from ...models.data.shapes import IMAGES, OWN_IMAGES, count_training_images
+from ...spaces.architectures.budget import parse_count
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ..config.schema import (
     DataSection,
@@ -21,6 +25,8 @@ from ..config.schema import (
 )
 from ..tasks.base import Task
 from ..tasks.registry import task_of
+from .dry_run import usable_cores
+from .timed_budget import Proposal, propose, sides_below, time_steps
 
 # Recipe keys that a new search file sets or searches; the other keys are commented out with their defaults.
 SEARCHED_ZERO_SHOT = {
@@ -93,21 +99,78 @@ LARGEST_BUDGET = ("5M", "600M")
 
 
 def search_file_text(
-    data: str, *, path: str | None = None, image_size: int | None = None, texts: str | None = None
+    data: str,
+    *,
+    path: str | None = None,
+    image_size: int | None = None,
+    texts: str | None = None,
+    minutes: float | None = None,
+    folder: Path | None = None,
 ) -> str:
     """Return the text of a search file for the data set ``data``.
 
     Args:
-        data: Name of a data set, or ``imagefolder``.
-        path: Folder of the data. An image folder is listed to recommend a budget; its images are not read.
-        image_size: Side of the images in pixels, for an image folder.
-        texts: Folder of the class texts; makes the search zero-shot.
+        data: Name of a data set; ``images`` for own images.
+        path: Where the data are, relative to the current folder. Own images are listed to recommend a budget.
+        image_size: Side of own images in pixels; by default chosen from their sizes and the time.
+        texts: Folder of the class texts, relative to the current folder; makes the search zero-shot.
+        minutes: Time of the search, from which image size, budget and trials are chosen; two networks are timed.
+        folder: Folder of the search file, to which the paths in it are relative; None for the current folder.
 
     Raises:
-        ValueError: The data set is unknown or an argument that it needs is missing.
+        ValueError: The data set is unknown, or an argument that it needs is missing or does not apply.
     """
+    name = data if texts is None else f"{data} with texts"
+    if minutes is not None and (data not in OWN_IMAGES or texts is not None):
+        raise ValueError(f"--minutes is for own images, but the data set is {name!r}; leave it out")
+    proposal = None
+    if data in OWN_IMAGES and texts is None and path is not None and (image_size is None or minutes is not None):
+        proposal = _proposal(path, image_size, DEFAULT_MINUTES if minutes is None else minutes)
+        image_size = proposal.image_size
     section = DataSection(name=data, path=path, image_size=image_size, texts=texts)
-    file = SearchFile(data=section)
+    text = _text(SearchFile(data=section), proposal)
+    return _with_paths(text, section, folder)
+
+
+DEFAULT_MINUTES = 10.0
+
+
+def _proposal(path: str, image_size: int | None, minutes: float) -> Proposal:
+    """Return what fits into ``minutes`` for own images; raise :class:`DataError` if they cannot be read."""
+    from ...models.data.inspection import image_sizes
+    from ...models.readers.read_index import read_index
+
+    if not minutes > 0:
+        raise ValueError(f"--minutes must be above 0, but got {minutes:g}; use a number such as 10")
+    index = read_index(path)
+    sides = [image_size] if image_size is not None else sides_below(image_sizes(index))
+    n_images = count_training_images(IMAGES, path=path)
+    pixels = max(sides) ** 2
+    return propose(
+        n_images,
+        time_steps(len(index.classes)),
+        minutes=minutes,
+        sides=sides,
+        largest_macs=parse_count(recommended_budget(n_images, pixels)[1], "macs"),
+        concurrent=usable_cores(),
+    )
+
+
+def _with_paths(text: str, section: DataSection, folder: Path | None) -> str:
+    """Return ``text`` with paths that are relative to ``folder`` instead of the current one."""
+    if folder is None:
+        return text
+    for key in ("path", "texts"):
+        value = getattr(section, key)
+        if value is None or "://" in value or Path(value).expanduser().is_absolute():
+            continue
+        moved = Path(os.path.relpath(Path.cwd() / value, folder)).as_posix()
+        text = text.replace(f"{key} = {json.dumps(value)}  #", f"{key} = {json.dumps(moved)}  #", 1)
+    return text
+
+
+def _text(file: SearchFile, proposal: Proposal | None) -> str:
+    section, data, path = file.data, file.data.name, file.data.path
     task = task_of(file)
     shape = task.describe(file)
     zero_shot = task.name == ZERO_SHOT
@@ -118,8 +181,10 @@ def search_file_text(
     else:
         n_train = count_training_images(data, path=path) * (1 - section.val_fraction)
         params, macs = recommended_budget(n_train, math.prod(shape.input_shape[1:]))
+        macs = macs if proposal is None else _rounded(proposal.macs)
     parts = [
-        f'# {data}: images of {"x".join(map(str, shape.input_shape))}, {kind}\nname = "{data}"  # Name of the run.',
+        f"# {data}: images of {'x'.join(map(str, shape.input_shape))}, {kind}\n{_timing(proposal)}"
+        f'name = "{_run_name(section)}"  # Name of the run.',
         _table("data", section, ("test_fraction",) if zero_shot else ("texts", "unseen_fraction", "seen", "unseen")),
         "[budget]  # No architecture outside these limits is proposed; docs/budgets.md explains each limit.\n"
         f'params = "{params}"  # Largest number of trainable parameters{recommendation}.\n'
@@ -127,12 +192,29 @@ def search_file_text(
         + BUDGET,
         SPACE.replace("# stem", f"{_line('features', shape.n_classes, _FEATURES)}\n# stem") if zero_shot else SPACE,
         _recipe(task),
-        _table("search", SearchSection()),
+        _table("search", SearchSection(trials=SearchSection().trials if proposal is None else proposal.trials)),
         *([_table("zero_shot", ZeroShotSection())] if zero_shot else []),
         _table("latency", LatencySection()),
         _table("resources", ResourcesSection()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _timing(proposal: Proposal | None) -> str:
+    if proposal is None:
+        return ""
+    return (
+        f"# Image size, macs and trials are for a search of about {max(1, round(proposal.seconds / 60))} min on the "
+        "cores of this machine,\n# estimated from two networks that were timed on it.\n"
+    )
+
+
+def _run_name(section: DataSection) -> str:
+    """Return the name of the data set, or for own images that of their file or folder."""
+    if section.name != IMAGES or section.path is None:
+        return section.name
+    path = Path(section.path)
+    return re.sub(r"[^A-Za-z0-9._-]", "-", path.stem if path.suffix else path.name).lstrip("-.") or section.name
 
 
 _FEATURES = SpaceSection.model_fields["features"]

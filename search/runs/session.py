@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...results.database.errors import NoStoreError, StoreError
 from ...results.database.lease import now
@@ -26,8 +26,9 @@ from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
 from ..config.diff import changes, code_changes
 from ..config.schema import SearchFile
-from ..experiment.experiment import Experiment, load_run_data, search_file_of
+from ..experiment.experiment import Experiment, load_run_data, search_file_of, stored_settings
 from ..experiment.experiment import experiment as make_experiment
+from ..tasks.base import data_notes
 from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop
 from ..trials.spool import Spool
@@ -36,7 +37,14 @@ from .tuner import run_trials
 from .warm_start import earlier_trials
 from .zero_shot_final import finalize_zero_shot, is_zero_shot_final
 
+if TYPE_CHECKING:
+    from ...models.data.dataset import ImageData
+    from ...models.data.zero_shot import ZeroShotData
+
 RUNS = Path("runs")
+# Kinds of events of a run.
+DATA_NOTES = "data_notes"
+SKIPPED_IMAGES = "skipped_images"
 log = logging.getLogger("archsieve")
 
 
@@ -139,10 +147,11 @@ def search(
         if warm_start:
             # Check the earlier runs before this run is created, so that a mistake leaves no run.
             earlier_trials(store, experiment, record.content_hash, now())
-        settings = experiment.file.search
+        settings, images = experiment.file.search, experiment.task.images(data)
         run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, provenance())
         session = Session(experiment, data, store, run_id, Path(runs) / name, database_url, started)
         try:
+            _record_notes(store, run_id, images)
             return session.drive(address, top, on_change)
         except Exception:
             with suppress(StoreError):  # the first error is the one to report, not a consequence of it
@@ -199,7 +208,7 @@ def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
     Raises ``ValueError`` when the run is complete and its final step is done.
     """
     total = search_file_of(run).search.trials if trials is None else trials
-    config = dict(run.config)
+    config = stored_settings(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
     experiment = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
     if ended >= total and is_finalized(experiment, store, run.run_id):
@@ -268,6 +277,18 @@ class Session:
             seconds=time.monotonic() - self.started,
             database=self.database,
             report=report,
+        )
+
+
+def _record_notes(store: Store, run_id: int, images: "ImageData | ZeroShotData") -> None:
+    """Log what the user should know about the images, and store it with the list of the images that were skipped."""
+    for note in data_notes(images):
+        log.warning("%s", note)
+    if images.notes:
+        store.add_event(run_id, "info", DATA_NOTES, {"notes": list(images.notes)})
+    if images.skipped:
+        store.add_event(
+            run_id, "warning", SKIPPED_IMAGES, {"count": len(images.skipped), "images": list(images.skipped)}
         )
 
 

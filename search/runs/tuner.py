@@ -16,6 +16,7 @@ from ...spaces.constrained.constrained_space import BudgetError
 from ..cluster.capacity import ClusterCapacity
 from ..cluster.fault_injection import worker_environment
 from ..cluster.gpu_sharing import Shares, check_gpus
+from ..cluster.node_data import prepare_nodes
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
 from ..cluster.remote_jobs import check_plugins
 from ..cluster.signals import handle_signals
@@ -72,6 +73,7 @@ def run_trials(
         with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)
             check_plugins(experiment.file.resources, control.should_continue)
+            prepare_nodes([split.images for split in getattr(data, "splits", ())], control.should_continue)
             shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             plan = prepare(experiment, data, control, shares)
             recorder = recorder_of(plan)

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
+    from ...models.data.zero_shot import ZeroShotData
     from ...results.database.records import DatasetRecord
     from ...spaces.architectures.architecture import Architecture
-    from ..config.schema import SearchFile
+    from ..config.schema import DataSection, SearchFile
 
 
 class TrialFit(Protocol):
@@ -124,6 +126,30 @@ class TrialContext(ABC):
         """Return the module whose latency is measured; its input is images (B, C, H, W)."""
 
 
+def data_notes(images: "ImageData | ZeroShotData") -> list[str]:
+    """Return what a user should know before a search on ``images``: their notes, and how many files were skipped."""
+    notes, skipped = list(images.notes), images.skipped
+    if skipped:
+        what = "1 image was" if len(skipped) == 1 else f"{len(skipped):,} images were"
+        notes.append(f"{what} skipped, because they cannot be decoded; the first error: {skipped[0]}")
+    return notes
+
+
+def check_decoding_keys(data: "DataSection") -> None:
+    """Raise ``ValueError`` if ``data`` has keys for decoding files, but its images are not in files."""
+    from ...models.data.shapes import WITHOUT_FILES
+    from ..config.schema import DECODING_KEYS
+
+    for key in DECODING_KEYS:
+        value, field = getattr(data, key), type(data).model_fields[key]
+        # the rules of a resumed run are those of its start, for any data
+        if data.name in WITHOUT_FILES and value != field.default and key != "decoding_rules":
+            raise ValueError(
+                f"data.{key} is for data sets of image files, but {data.name!r} has none and {key} is {value!r}; "
+                "leave it out"
+            )
+
+
 class Task(ABC):
     """What the networks of a search learn. A task has no state, so all searches share one instance."""
 
@@ -143,11 +169,18 @@ class Task(ABC):
         """Return the architecture's part of ``budget``; the rest is reserved for the head that the recipe adds."""
 
     @abstractmethod
-    def load(self, file: "SearchFile") -> "tuple[Any, DatasetRecord]":
+    def load(self, file: "SearchFile", *, write: bool = True) -> "tuple[Any, DatasetRecord]":
         """Load the data; return them and their record for the store.
+
+        With ``write`` False no cache file is written, and the
+        statistics of images that belong into one are estimated.
 
         Raises ``ValueError`` if the data do not fit the search file.
         """
+
+    @abstractmethod
+    def images(self, data: Any) -> "ImageData | ZeroShotData":
+        """Return the images with their notes, from ``data``, the result of :meth:`load`."""
 
     @abstractmethod
     def for_trials(self, data: Any) -> Any:

@@ -9,7 +9,8 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
-from .base import Diagnosis, FinalMetrics, StartMetrics, Task, TrialContext, TrialFit
+from .base import Diagnosis, FinalMetrics, StartMetrics, Task, TrialContext, TrialFit, check_decoding_keys
+from .decoding_progress import DecodingProgress
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,7 @@ class ImageTask(Task):
                     f"space.{key} needs zero-shot data, but {file.data.name!r} has no texts; leave it out, or set "
                     "data.texts"
                 )
+        check_decoding_keys(file.data)
         if file.data.name == "digits" and (file.data.path is not None or file.data.download):
             raise ValueError(
                 "data.path and data.download are for data in files, but the digits come with "
@@ -57,18 +59,24 @@ class ImageTask(Task):
     def describe(self, file: "SearchFile") -> "DataShape":
         from ...models.data.shapes import describe_data
 
-        return describe_data(file.data.name, path=file.data.path, image_size=file.data.image_size)
+        data = file.data
+        return describe_data(
+            data.name, path=data.path, image_size=data.image_size, columns=data.columns, nested=data.nested
+        )
 
     def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
         return budget  # the classifier's head is a part of the architecture
 
-    def load(self, file: "SearchFile") -> "tuple[ImageData, DatasetRecord]":
+    def load(self, file: "SearchFile", *, write: bool = True) -> "tuple[ImageData, DatasetRecord]":
         # imported here and below, because torch takes seconds to import and the check of a search file needs none
         from ...models.data.folds import check_folds
         from ...models.data.registry import load_data
+        from ...models.storage.choice import StorageOptions
 
         section: DataSection = file.data
-        data = load_data(section.name, **section.model_dump(exclude={"name", *ZERO_SHOT_KEYS}))
+        options = section.model_dump(exclude={"name", "storage", "cache", *ZERO_SHOT_KEYS})
+        storage = StorageOptions(section.storage, section.cache, write, DecodingProgress())
+        data = load_data(section.name, **options, storage=storage)
         if file.search.folds is not None:  # before Ray starts: in a worker each trial would fail
             check_folds(data, file.search.folds, seed=section.seed)
         return data, DatasetRecord(
@@ -82,6 +90,9 @@ class ImageTask(Task):
             input_shape=data.input_shape,
             split_seed=section.seed,
         )
+
+    def images(self, data: "ImageData") -> "ImageData":
+        return data
 
     def for_trials(self, data: Any) -> Any:
         return data

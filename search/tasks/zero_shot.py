@@ -13,7 +13,7 @@ from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import SENTENCE, ZeroShotRecipe
 from ...spaces.search_space.space import Space
-from .base import FinalMetrics, Task, TrialContext, TrialFit
+from .base import FinalMetrics, Task, TrialContext, TrialFit, check_decoding_keys
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +43,16 @@ class ZeroShotTask(Task):
                 "data.test_fraction must be left out for zero-shot data, which are tested on unseen classes, but got "
                 f"{data.test_fraction}; set data.unseen_fraction"
             )
+        if data.storage not in ("auto", "memory"):
+            raise ValueError(
+                f"data.storage must be auto or memory for zero-shot data, but got {data.storage!r}; leave it out"
+            )
         if data.limit is not None and data.name != "glyphs":
             raise ValueError(
                 f"data.limit must be left out for zero-shot data other than glyphs, but got {data.limit} for "
                 f"{data.name!r}; leave it out"
             )
+        check_decoding_keys(data)
         _check_proxies(file)
         _check_recipe(file.recipe)
         _check_backbone(file)
@@ -70,13 +75,13 @@ class ZeroShotTask(Task):
         # without limits nothing has to be reserved, and building the graph takes time
         return image_network_budget(budget, largest_head(Graph(space), recipes)) if budget.limits() else budget
 
-    def load(self, file: "SearchFile") -> "tuple[Any, DatasetRecord]":
+    def load(self, file: "SearchFile", *, write: bool = True) -> "tuple[Any, DatasetRecord]":
         from ...models.data.class_folds import BackboneInit, ClassFolds
         from ...models.data.zero_shot_registry import load_zero_shot
         from ...models.networks.feature_extractors import BackboneBody
 
         section = file.data
-        options = section.model_dump(exclude={"name", "val_fraction", "test_fraction"})
+        options = section.model_dump(exclude={"name", "val_fraction", "test_fraction", "storage", "cache"})
         data = load_zero_shot(section.name, **options)
         # frozen is true by default, but without a backbone there is nothing to freeze
         start = BackboneInit(file.space.weights, file.space.frozen and file.space.backbone is not None)
@@ -96,6 +101,9 @@ class ZeroShotTask(Task):
             input_shape=data.input_shape,
             split_seed=section.seed,
         )
+
+    def images(self, data: "tuple[ZeroShotData, ClassFolds]") -> "ZeroShotData":
+        return data[0]
 
     def for_trials(self, data: "tuple[ZeroShotData, ClassFolds]") -> "ClassFolds":
         """Return the folds alone: no unseen class and no test image may reach a worker during the search."""

@@ -72,7 +72,7 @@ def save(block: Fenced) -> bool:
 
 
 def furnish(folder: Path) -> None:
-    """What the pages take for granted: the examples, the published run, a folder of images and their texts."""
+    """What the pages take for granted: the examples, the published run, images, a table of their labels, and texts."""
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "digits.parquet", folder / "docs")
@@ -85,6 +85,8 @@ def furnish(folder: Path) -> None:
             Image.fromarray(pixels).save(images / f"{number}.png")
         (folder / "articles").mkdir(exist_ok=True)
         (folder / "articles" / f"{name}.txt").write_text(f"a {name} is an animal")
+    rows = [f"photos/{name}/{number}.png,{name}\n" for name in ("cat", "dog", "owl") for number in range(12)]
+    (folder / "labels.csv").write_text("scan,species\n" + "".join(rows))
 
 
 class Shell:

@@ -12,10 +12,15 @@ from PIL import Image
 
 from archsieve.models.data.registry import load_data
 from archsieve.models.data.shapes import describe_data
-from archsieve.models.image_files.decoding import decode
+from archsieve.models.image_files.decoding import Decoding, decode
 from archsieve.models.image_files.errors import DataError
 
 Writer = Callable[..., Path]
+
+
+def pixels(file: Path, **options: object) -> torch.Tensor:
+    """Return ``file`` decoded to 4 x 4 pixels."""
+    return torch.from_numpy(decode(file, Decoding(4, **options)))  # type: ignore[arg-type]
 
 
 def test_class_folders_are_split(image_folder: Writer) -> None:
@@ -68,30 +73,28 @@ def test_hidden_files_are_ignored(image_folder: Writer) -> None:
 
 
 def test_the_middle_is_cropped_after_the_short_side_is_resized(tmp_path: Path) -> None:
-    pixels = np.zeros((4, 12, 3), np.uint8)
-    pixels[:, 4:8] = (10, 20, 30)
-    Image.fromarray(pixels).save(tmp_path / "wide.png")
-    assert torch.equal(
-        decode(tmp_path / "wide.png", 4), torch.tensor([10, 20, 30]).byte().view(3, 1, 1).expand(3, 4, 4)
-    )
+    wide = np.zeros((4, 12, 3), np.uint8)
+    wide[:, 4:8] = (10, 20, 30)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert torch.equal(pixels(tmp_path / "wide.png"), torch.tensor([10, 20, 30]).byte().view(3, 1, 1).expand(3, 4, 4))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F"])
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     file = tmp_path / ("image.tiff" if mode in ("CMYK", "I", "F") else "image.png")
     Image.new("L", (6, 6), 255).convert(mode).save(file)
-    assert decode(file, 4).shape == (3, 4, 4)
+    assert pixels(file, value_range=(0, 255)).shape == (3, 4, 4)
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 65535 // 2, np.uint16)).save(tmp_path / "deep.png")
-    assert decode(tmp_path / "deep.png", 4).unique().tolist() == [127]
+    assert pixels(tmp_path / "deep.png").unique().tolist() == [127]
 
 
 def test_a_transparent_palette_gives_no_warning(tmp_path: Path) -> None:
     image = Image.new("RGB", (4, 4), (255, 0, 0)).quantize(4)
     image.save(tmp_path / "palette.png", transparency=bytes([0, 128, 255]))
-    assert decode(tmp_path / "palette.png", 4)[0].unique().tolist() == [255]
+    assert pixels(tmp_path / "palette.png")[0].unique().tolist() == [255]
 
 
 def empty_class(root: Path) -> None:
@@ -149,7 +152,7 @@ def dangling(root: Path) -> None:
         (dangling, "000.png .*No such file"),
         (empty_class, "emu is empty"),
         (zero_bytes, "zero.png is empty"),
-        (no_image, "notes.txt is not"),
+        (no_image, "notes.txt is text"),
         (truncated, r"000\.png is not: "),
         (nested, "black is a folder"),
         (too_few, "class 'cat' has 2"),
@@ -192,8 +195,8 @@ def test_classes_that_differ_between_splits(image_folder: Writer) -> None:
 
 def test_a_folder_next_to_train_must_be_a_split(image_folder: Writer) -> None:
     image_folder(within="train")
-    root = image_folder(within="valid")
-    with pytest.raises(DataError, match="'valid'"):
+    root = image_folder(within="extra")
+    with pytest.raises(DataError, match="'extra'"):
         load_data("imagefolder", path=root, image_size=8)
 
 
@@ -212,13 +215,13 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     Image.new("RGB", (64, 64)).save(tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
     with pytest.raises(DataError, match=r"huge.png .*4096 pixels"):
-        decode(tmp_path / "huge.png", 4)
+        pixels(tmp_path / "huge.png")
 
 
 def test_the_first_frame_of_an_animation_is_read(tmp_path: Path) -> None:
     frames = [Image.new("L", (6, 6), value) for value in (10, 200, 250)]
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
-    assert decode(tmp_path / "film.gif", 4).unique().tolist() == [10]
+    assert pixels(tmp_path / "film.gif").unique().tolist() == [10]
 
 
 @pytest.mark.parametrize("function", [load_data, describe_data])

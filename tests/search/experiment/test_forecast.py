@@ -121,3 +121,70 @@ def test_an_existing_run_name_is_refused(tmp_path, line):
     code, _, err = line("search", "tiny.toml", "--dry-run")
     assert code == 2
     assert "'tiny' exists" in err
+
+
+@pytest.fixture
+def images(folder):
+    """A search file for a folder with one torn image and a strip."""
+    from PIL import Image
+
+    for name, level in (("a", 50), ("b", 200)):
+        (folder / "images" / name).mkdir(parents=True)
+        for k in range(10):
+            image = Image.new("RGB", (12, 10), (level, k, 0))
+            image.putpixel((6, 5), (0, 0, 0))
+            image.save(folder / "images" / name / f"{k}.png")
+    (folder / "images" / "a" / "torn.png").write_bytes((folder / "images" / "a" / "0.png").read_bytes()[:60])
+    strip = Image.new("RGB", (1000, 20))
+    strip.putpixel((500, 10), (255, 255, 255))
+    strip.save(folder / "images" / "b" / "strip.png")
+    keys = '[data]\nname = "imagefolder"\npath = "images"\nimage_size = 12\n'
+    (folder / "tiny.toml").write_text(SEARCH.replace("[data]\nlimit = 200\n", keys))
+    return folder
+
+
+def test_a_bad_image_is_an_error_or_is_left_out_and_shown(images, line):
+    code, _, err = line("search", "tiny.toml", "--dry-run")
+    assert code == 2
+    assert "torn.png" in err
+    code, out, err = line("search", "tiny.toml", "--dry-run", "--json", "-s", "data.on_bad=skip")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert sum(report["data"][part] for part in ("n_train", "n_val", "n_test")) == 21
+    assert report["data"]["path"] == str(images / "images")
+    strip, skipped = report["notes"][-2:]
+    assert "1 of 21 images" in strip
+    assert "strip.png keeps 2.0%" in strip
+    assert "1 image was skipped" in skipped
+    assert "torn.png" in skipped
+
+
+def test_a_class_of_bad_images_is_an_error(images, line):
+    for file in (images / "images" / "a").iterdir():
+        file.write_bytes(b"torn" + file.name.encode())  # equal files would stay on one side of the split
+    code, _, err = line("search", "tiny.toml", "--dry-run", "-s", "data.on_bad=skip")
+    assert code == 2
+    assert "all 11 of class 'a'" in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("data.resize=squash", "'crop', 'pad' or 'stretch'"),
+        ("data.background=[0, 0, 300]", "data.background"),
+        ("data.value_range=[9, 3]", "data.value_range"),
+        ("data.on_bad=ignore", "'error' or 'skip'"),
+        ("data.decoding_rules=3", "1 or 2"),
+    ],
+)
+def test_keys_of_decoding_that_cannot_work_are_refused(images, line, setting, named):
+    code, _, err = line("search", "tiny.toml", "--dry-run", "-s", setting)
+    assert code == 2
+    assert named in err
+
+
+def test_keys_of_decoding_are_refused_for_data_without_files(folder, line):
+    code, _, err = line("search", "tiny.toml", "--dry-run", "-s", "data.resize=pad")
+    assert code == 2
+    assert "data.resize" in err
+    assert "'digits'" in err

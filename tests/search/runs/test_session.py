@@ -12,8 +12,10 @@ from archsieve.results.maintenance.backup import back_up
 from archsieve.results.query.best import best
 from archsieve.search.cluster.provenance import provenance
 from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.config.schema import DECODING_KEYS
+from archsieve.search.experiment.experiment import load_run_data
 from archsieve.search.post.integrity import check_runs
-from archsieve.search.runs.session import resume, search
+from archsieve.search.runs.session import restored, resume, search
 from archsieve.search.trials.trainable import fail_kind
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
@@ -221,7 +223,7 @@ def test_asha_stops_weak_trials_early(tmp_path):
     assert all(trial.epochs_done == 4 for trial in finished)
 
 
-def test_an_image_folder_is_searched(tmp_path):
+def test_an_image_folder_is_searched(tmp_path, caplog):
     from PIL import Image
 
     for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
@@ -229,11 +231,48 @@ def test_an_image_folder_is_searched(tmp_path):
         folder.mkdir(parents=True)
         for i in range(20):
             Image.new("RGB", (20, 16), tuple(c + i for c in colour)).save(folder / f"{i}.png")
-    data = {"name": "imagefolder", "path": str(tmp_path / "images"), "image_size": 12, "limit": None}
+    (tmp_path / "images" / "blue" / "torn.png").write_bytes(b"\x89PNG")
+    data = {"name": "imagefolder", "path": str(tmp_path / "images"), "image_size": 12, "limit": None, "on_bad": "skip"}
     experiment = small(data=data, search={"trials": 1}, recipe={"epochs": 4, "batch_size": 8, "lr": 0.05})
     outcome = search(experiment, name="folder", runs=tmp_path / "runs")
     assert outcome.best[0].val_accuracy == 1.0
     json.dumps(outcome.best[0].architecture)
+    with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
+        assert store.run("folder").config["data"]["decoding_rules"] == 2
+        (skipped,), (noted,) = (store.events("folder", kind) for kind in ("skipped_images", "data_notes"))
+    assert skipped["detail"]["count"] == 1
+    assert "torn.png" in skipped["detail"]["images"][0]
+    assert "40 of 40 images have a single colour" in noted["detail"]["notes"][0]
+    assert "1 image was skipped" in caplog.text
+    assert "single colour" in caplog.text
+
+
+def test_a_run_without_recorded_rules_of_decoding_has_the_pixels_of_version_0_1_0(tmp_path):
+    from PIL import Image
+
+    from archsieve.models.data.registry import load_data
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(6):  # transparent images, which version 0.1.0 decoded without their alpha
+            Image.new("RGBA", (8, 8), (i, ord(name), 0, 0)).save(tmp_path / name / f"{i}.png")
+    new, old = (
+        load_data("imagefolder", path=tmp_path, image_size=8, decoding_rules=rules).content_hash for rules in (2, 1)
+    )
+    assert new != old
+    data = {"name": "imagefolder", "path": str(tmp_path), "image_size": 8, "limit": None}
+    config = small(data=data).to_json()
+    stored = {**config, "data": {key: value for key, value in config["data"].items() if key not in DECODING_KEYS}}
+    with open_store(tmp_path / "archsieve.db", create=True) as store:
+        for name, settings, content_hash in (("new", config, new), ("old", stored, old)):
+            store.create_run(name, settings, "random", 0, {"content_hash": content_hash, "name": "imagefolder"}, {})
+            restored_run = restored(store.run(name), None, store)
+            assert load_run_data(store.run(name), restored_run).content_hash == content_hash
+            assert restored_run.to_json()["data"]["decoding_rules"] == (2 if name == "new" else 1)
+
+
+def test_data_without_files_record_no_decoding():
+    assert not set(small().to_json()["data"]) & set(DECODING_KEYS)
 
 
 def test_errors_have_distinct_failure_kinds():

@@ -1,0 +1,58 @@
+"""The splits of an index with their images in a storage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..image_files.index import Index
+from ..image_files.observations import Observations
+from ..storage.choice import StorageChoice
+from ..storage.encoded import EncodedImages
+from ..storage.images import RowsOf, StoredImages, TensorImages
+from ..storage.open_images import open_images
+from .dataset import Request, Split
+from .decoded_files import check_none_emptied
+from .equal_images import split_groups
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSplits:
+    """Splits by name, the storage of their images, notes on the images, and a message for each skipped image."""
+
+    parts: Mapping[str, Split]
+    storage: StorageChoice
+    notes: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    @classmethod
+    def of(cls, index: Index, request: Request) -> "StoredSplits":
+        """Open the images of ``index`` in the storage that the request asks for, and skip bad ones if it says so.
+
+        Raises :class:`DataError` for a bad image that is not skipped, a class without a good image, and a storage that
+        does not fit.
+        """
+        opened = open_images(EncodedImages(index, request.decoding, request.on_bad), request.storage)
+        is_good, skipped = np.ones(len(index), bool), tuple(message for _, message in opened.notes.bad)
+        is_good[[row for row, _ in opened.notes.bad]] = False
+        parts, labels, groups = {}, torch.from_numpy(index.labels), _groups(index, request)
+        check_none_emptied(labels, labels[torch.from_numpy(is_good)], index.classes, skipped)
+        for part, rows in index.rows.items():
+            good = torch.from_numpy(rows[is_good[rows]])
+            check_none_emptied(labels[torch.from_numpy(rows)], labels[good], index.classes, skipped)
+            of_part = None if groups is None else groups[good]
+            parts[part] = Split(_images_at(opened.images, good), labels[good], of_part)
+        notes = Observations.from_json(opened.notes.observations).notes(request.decoding)
+        return cls(parts, opened.choice, notes, skipped)
+
+
+def _groups(index: Index, request: Request) -> torch.Tensor | None:
+    """Return the groups of all rows, numbered over all splits; version 0.1.0 had none."""
+    groups = None if request.decoding_rules == 1 else split_groups(index)
+    return None if groups is None else torch.from_numpy(groups)
+
+
+def _images_at(images: StoredImages, rows: torch.Tensor) -> "torch.Tensor | RowsOf":
+    """Return the images of a split: a tensor of those in memory, and a view of others."""
+    return images.tensor[rows] if isinstance(images, TensorImages) else RowsOf(images, rows)

@@ -1,0 +1,167 @@
+"""The encoded bytes of one image: a range of a tar shard, a row of a Parquet file, a row of an array."""
+
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import DataError
+
+MAX_CACHED_BYTES = 1 << 30  # of Parquet row groups a process
+FILE_READERS = ("folder", "manifest")  # their images are whole files
+ARRAY_MEMBER = "::"  # separates an .npz file from the name of the array in it
+
+
+def read_bytes(reader: str, path: Path, offset: int, length: int) -> bytes:
+    """Return the encoded image at ``offset`` of the shard, Parquet file or array at ``path``.
+
+    An image of an array is encoded as PNG, without loss. Raises :class:`DataError` where it cannot be read.
+    """
+    if reader == "tar":
+        return _range(path, offset, length)
+    return parquet_image(path, offset) if reader == "parquet" else _png(array_image(path, offset))
+
+
+def content_digest(reader: str, path: Path, offset: int, length: int) -> bytes:
+    """Return the sha256 of the content of one image.
+
+    For an image of an array it is that of shape and pixels, because the bytes of a PNG depend on the encoder.
+    """
+    if reader == "array":
+        image = array_image(path, offset)
+        return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).digest()
+    if reader in FILE_READERS:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").digest()
+    return hashlib.sha256(read_bytes(reader, path, offset, length)).digest()
+
+
+def _range(path: Path, offset: int, length: int) -> bytes:
+    with path.open("rb") as shard:
+        shard.seek(offset)
+        content = shard.read(length)
+    if len(content) < length:
+        raise DataError(
+            f"a tar shard must be complete, but {path} ends at byte {offset + len(content):,} inside an image of "
+            f"{length:,} bytes; copy or download it again"
+        )
+    return content
+
+
+class _Version(NamedTuple):
+    """A file as it is now: what is cached of it must not be used after it has changed."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_Version":
+        stat = path.stat()
+        return cls(path, stat.st_size, stat.st_mtime_ns)
+
+
+class _RowGroups:
+    """The row groups of Parquet files that were read last, at most :data:`MAX_CACHED_BYTES` of them."""
+
+    def __init__(self) -> None:
+        self._lock, self._groups, self._bytes = threading.Lock(), OrderedDict[tuple[_Version, int], Any](), 0
+
+    def get(self, version: _Version, group: int) -> Any:
+        with self._lock:
+            if (version, group) in self._groups:
+                self._groups.move_to_end((version, group))
+            else:
+                column = _parquet_file(version).read_row_group(group, [_image_column(version)]).column(0)
+                self._groups[version, group], self._bytes = column, self._bytes + column.nbytes
+                while self._bytes > MAX_CACHED_BYTES and len(self._groups) > 1:
+                    self._bytes -= self._groups.popitem(last=False)[1].nbytes
+            return self._groups[version, group]
+
+
+_ROW_GROUPS = _RowGroups()
+
+
+def parquet_image(path: Path, row: int) -> bytes:
+    """Return the bytes of the image in ``row`` of a Parquet file with an image column."""
+    version = _Version.of(path)
+    starts = _row_group_starts(version)
+    group = int(np.searchsorted(starts, row, side="right")) - 1
+    value = _ROW_GROUPS.get(version, group)[row - int(starts[group])].as_py()
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if content is None:
+        raise DataError(f"every row needs the bytes of an image, but row {row} of {path} has none; remove the row")
+    return bytes(content)
+
+
+@lru_cache(maxsize=64)
+def _parquet_file(version: _Version) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(version.path)
+
+
+@lru_cache(maxsize=1024)
+def _row_group_starts(version: _Version) -> np.ndarray:
+    metadata = _parquet_file(version).metadata
+    counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups - 1)]
+    starts: np.ndarray = np.cumsum([0, *counts])
+    return starts
+
+
+def image_column(path: Path) -> str | None:
+    """Return the name of the column with the images of a Parquet file: binary, or a struct with ``bytes``."""
+    return _image_column(_Version.of(path))
+
+
+@lru_cache(maxsize=1024)
+def _image_column(version: _Version) -> str | None:
+    import pyarrow as pa
+
+    binary = (pa.types.is_binary, pa.types.is_large_binary)
+    for field in _parquet_file(version).schema_arrow:
+        value = field.type
+        if pa.types.is_struct(value) and value.get_field_index("bytes") >= 0:
+            value = value.field("bytes").type
+        if any(is_binary(value) for is_binary in binary):
+            return str(field.name)
+    return None
+
+
+def array_image(path: Path, row: int) -> np.ndarray:
+    """Return one image of an array file, uint8 (H, W) or (H, W, C)."""
+    file, _, member = str(path).partition(ARRAY_MEMBER)
+    image = load_array(Path(file), member)[row]
+    if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] not in (1, 3, 4):
+        image = image.transpose(1, 2, 0)
+    return np.asarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+
+
+def load_array(file: Path, member: str) -> np.ndarray:
+    """Return an array of an .npz file, or a memory map of an .npy file. Objects are refused, because they run code."""
+    return _load_array(_Version.of(file), member)
+
+
+@lru_cache(maxsize=8)
+def _load_array(version: _Version, member: str) -> np.ndarray:
+    file = version.path
+    try:
+        if not member:
+            return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+        with np.load(file, allow_pickle=False) as arrays:
+            return np.asarray(arrays[member])
+    except (ValueError, EOFError, KeyError) as error:
+        raise DataError(f"an array file must hold plain arrays, but {file} does not: {error}; save it again") from None
+
+
+def _png(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(out, "PNG", compress_level=1)
+    return out.getvalue()

@@ -1,0 +1,140 @@
+"""Content digests of all images of an index, kept in a cache of this machine where there are many bytes."""
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .byte_access import ARRAY_MEMBER, FILE_READERS, content_digest
+from .errors import DataError
+
+MIN_CACHED_BYTES = 64 << 20  # less is read again faster than it is worth a file
+SETTLED_S = 2.0  # a file that changed later may change again without another time stamp
+CHUNK = 256  # images that a thread reads at a time
+
+
+def file_digests(reader: str, root: str, table: pa.Table) -> np.ndarray:
+    """Return the digest of each row of ``table``, uint8 (N, 32); see ``Index.digests``.
+
+    The digests of at least :data:`MIN_CACHED_BYTES` are kept in the cache folder, under a key of paths, sizes and
+    times of the files: files that are the same since then are not read again.
+    """
+    paths = _Paths(root, table)
+    stats = _stats(reader, paths)
+    cached = _cache_file(reader, root, table, stats)
+    if cached is not None and (known := _load(cached, len(table))) is not None:
+        return known
+    digests = _read(reader, paths, table)
+    if cached is not None:
+        _save(cached, digests)
+    return digests
+
+
+class _Paths:
+    """The path of the file or container of each row, made when it is needed: a list of them would take 300 MB."""
+
+    def __init__(self, root: str, table: pa.Table) -> None:
+        container = table["container"].combine_chunks()
+        self.containers = [Path(root, name) for name in container.dictionary.to_pylist()]
+        self.codes = container.indices.to_numpy(zero_copy_only=False)
+        self.files = table["file"].combine_chunks()
+
+    def of(self, row: int) -> Path:
+        return Path(self.containers[self.codes[row]], self.files[row].as_py())
+
+
+def _stats(reader: str, paths: _Paths) -> np.ndarray:
+    """Return size, times and number of each file, int64 (M, 4): of each row, or of each container."""
+    files: Iterator[Path]
+    if reader in FILE_READERS:
+        files = map(paths.of, range(len(paths.codes)))
+    else:
+        files = (Path(str(path).partition(ARRAY_MEMBER)[0]) for path in paths.containers)
+    return np.array([_stat(file) for file in files], np.int64).reshape(-1, 4)
+
+
+def _stat(file: Path) -> tuple[int, int, int, int]:
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise unreadable(file, error) from None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def unreadable(file: Path, error: OSError) -> DataError:
+    """Return the error for a file that the operating system does not read."""
+    return DataError(f"images must be readable, but {file} is not: {error.strerror}; check its permissions")
+
+
+def _read(reader: str, paths: _Paths, table: pa.Table) -> np.ndarray:
+    offsets, lengths = table["offset"].to_numpy(), table["length"].to_numpy()
+    digests = np.empty((len(table), 32), np.uint8)
+    order = np.lexsort((offsets, paths.codes))
+
+    def read(rows: np.ndarray) -> None:
+        for row in rows.tolist():
+            file = paths.of(row) if reader in FILE_READERS else paths.containers[paths.codes[row]]
+            try:
+                digest = content_digest(reader, file, int(offsets[row]), int(lengths[row]))
+            except OSError as error:
+                raise unreadable(file, error) from None
+            digests[row] = np.frombuffer(digest, np.uint8)
+
+    with ThreadPoolExecutor(_n_threads()) as pool:
+        list(pool.map(read, np.array_split(order, max(1, len(order) // CHUNK))))
+    return digests
+
+
+def _n_threads() -> int:
+    """Return the number of CPUs that this process may use, at most 8. Not every platform reports the affinity."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder for caches of this machine: ``ARCHSIEVE_CACHE``, or ``archsieve`` in the user's cache folder.
+
+    None without a home folder.
+    """
+    if named := os.environ.get("ARCHSIEVE_CACHE"):
+        return Path(named).expanduser()
+    with suppress(RuntimeError):  # a user without a home folder, as in some containers
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "archsieve"
+    return None
+
+
+def _cache_file(reader: str, root: str, table: pa.Table, stats: np.ndarray) -> Path | None:
+    """Return the file that has, or may get, these digests; None where they are not kept."""
+    folder = cache_folder()
+    settled = len(stats) and stats[:, 2].max() < (time.time() - SETTLED_S) * 1e9
+    if folder is None or not settled or stats[:, 0].sum() < MIN_CACHED_BYTES:
+        return None
+    key = sha256(f"{reader} {Path(root).resolve()}".encode() + stats.tobytes())
+    for name in ("container", "file", "offset"):
+        column: Any = table[name].combine_chunks()
+        column = column.cast(pa.string()) if name == "container" else column
+        for buffer in column.buffers():
+            key.update(buffer if buffer is not None else b"-")
+    return folder / "digests" / f"{key.hexdigest()}.bin"
+
+
+def _load(file: Path, n: int) -> np.ndarray | None:
+    with suppress(OSError):
+        content = file.read_bytes()
+        if len(content) == 32 * n + 32 and sha256(content[:-32]).digest() == content[-32:]:
+            return np.frombuffer(content[:-32], np.uint8).reshape(n, 32)
+    return None
+
+
+def _save(file: Path, digests: np.ndarray) -> None:
+    content, draft = digests.tobytes(), file.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):  # a cache that cannot be written costs time and nothing else
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content + sha256(content).digest())
+        draft.replace(file)

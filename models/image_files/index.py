@@ -1,0 +1,194 @@
+"""The index of a data set: where the bytes of each image are, its label, split, group and weight. It has no pixels.
+
+Shapes: N rows, one for each image; K classes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .byte_access import FILE_READERS, read_bytes
+from .digests import file_digests
+from .errors import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """The images of a data set as rows of an Arrow table. It can be pickled and read in another process.
+
+    The columns of ``table``:
+
+    * ``container`` (dictionary of text): folder, tar shard, Parquet or array file, relative to ``root``.
+    * ``file`` (text): name in the folder or shard; empty for Parquet files and arrays.
+    * ``offset``, ``length`` (int64): place in a shard in bytes; ``offset`` is the row of a Parquet file or array.
+    * ``label`` (int32): index into ``classes``. ``split`` (int8): index into :data:`SPLITS`.
+    * optional: ``group`` (dictionary of text), ``weight`` (float32), ``digest`` (32 bytes).
+
+    ``reader`` is the name of the reader: "folder", "manifest", "tar", "parquet" or "array". ``notes`` are sentences for
+    the user. Classes are in the order of their names for every reader, so that equal images have equal labels.
+
+    **Order of the rows.** A reader returns rows in the order of the data: for class folders by split, class and file
+    name. :meth:`canonical` orders them by split, label and content digest, which does not depend on names, containers
+    or the reader. New runs use the canonical order for splits and training, so that a folder, a manifest, a tar shard
+    and a Parquet file with the same images give the same splits and the same training. Version 0.1.0 used the order
+    of the class folders and a hash of the pixels. The key ``data.decoding_rules = 1``, which its resumed runs have,
+    keeps both.
+    """
+
+    classes: tuple[str, ...]
+    reader: str
+    root: str
+    table: pa.Table
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The label of each row, int64 (N,) in 0..K-1."""
+        return np.asarray(self.table["label"].to_numpy(), np.int64)
+
+    @property
+    def splits(self) -> np.ndarray:
+        """The split of each row, int8 (N,): positions in :data:`SPLITS`."""
+        return np.asarray(self.table["split"].to_numpy())
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """A number for the group of each row, int64 (N,), -1 without one; None if no group is known.
+
+        The images of a group, such as one patient, are on one side of a split.
+        """
+        if "group" not in self.table.column_names:
+            return None
+        codes = self.table["group"].combine_chunks().indices
+        return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """The weight of each row, float32 (N,); None without weights."""
+        return np.asarray(self.table["weight"].to_numpy()) if "weight" in self.table.column_names else None
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """The sha256 of the bytes of each image, uint8 (N, 32). Reads every image unless they are in a cache.
+
+        The digest of an image in an array is that of its shape and pixels. Raises :class:`DataError` for a file that
+        cannot be read.
+        """
+        if "digest" in self.table.column_names:
+            column = self.table["digest"].combine_chunks()
+            start = 32 * column.offset
+            return np.frombuffer(column.buffers()[1], np.uint8)[start : start + 32 * len(column)].reshape(-1, 32)
+        return file_digests(self.reader, self.root, self.table)
+
+    @property
+    def rows(self) -> Mapping[str, np.ndarray]:
+        """The row numbers of each split that has rows, in the order of :data:`SPLITS`."""
+        of_row = self.splits
+        rows = {split: np.flatnonzero(of_row == code) for code, split in enumerate(SPLITS)}
+        return {split: numbers for split, numbers in rows.items() if len(numbers)}
+
+    def name(self, row: int) -> str:
+        """Return the path of the image for a message; for a shard or Parquet file with the member or row."""
+        container, file, offset = (self.table[key][row].as_py() for key in ("container", "file", "offset"))
+        place = Path(self.root, container)
+        if self.reader in FILE_READERS:
+            return str(place / file)
+        return f"{place}: {file}" if file else f"{place}, row {offset}"
+
+    def source(self, row: int) -> Path | bytes:
+        """Return the image at ``row`` for the decoder: the path of a file, or the encoded bytes.
+
+        Raises :class:`DataError` where the bytes cannot be read.
+        """
+        container, file = self.table["container"][row].as_py(), self.table["file"][row].as_py()
+        if self.reader in FILE_READERS:
+            return Path(self.root, container, file)
+        offset, length = self.table["offset"][row].as_py(), self.table["length"][row].as_py()
+        return read_bytes(self.reader, Path(self.root, container), offset, length)
+
+    @cached_property
+    def read_order(self) -> np.ndarray:
+        """The rows in the order of their bytes on disk, int64 (N,): the fast order to read many of them."""
+        containers = self.table["container"].combine_chunks().indices.to_numpy(zero_copy_only=False)
+        return np.lexsort((self.table["offset"].to_numpy(), containers))
+
+    def take(self, rows: np.ndarray) -> "Index":
+        """Return the index of the images at ``rows``, int64 (M,), in this order."""
+        return replace(self, table=self.table.take(pa.array(rows)))
+
+    def part(self, split: str) -> "Index":
+        """Return the index of one split, in the order of its rows."""
+        return self.take(np.flatnonzero(self.splits == SPLITS.index(split)))
+
+    def with_splits(self, splits: np.ndarray) -> "Index":
+        """Return the index with other splits, int8 (N,)."""
+        position = self.table.column_names.index("split")
+        return replace(self, table=self.table.set_column(position, "split", pa.array(splits, pa.int8())))
+
+    def with_digests(self) -> "Index":
+        """Return the index with the column ``digest``, which :meth:`take` and pickle keep."""
+        if "digest" in self.table.column_names:
+            return self
+        raw = pa.Array.from_buffers(pa.binary(32), len(self), [None, pa.py_buffer(self.digests.tobytes())])
+        return replace(self, table=self.table.append_column("digest", raw))
+
+    def canonical(self) -> "Index":
+        """Return the index with digests, and its rows ordered by split, label and content digest."""
+        index = self.with_digests()
+        return index.take(_canonical_order(index))
+
+    @cached_property
+    def content_hash(self) -> str:
+        """The sha256 of the class names, and of digest, label and split of the rows in canonical order.
+
+        The same images, labels and splits have the same hash for every reader and order of the rows.
+        """
+        order = _canonical_order(self)
+        digest = sha256(json.dumps(self.classes).encode())
+        digest.update(np.ascontiguousarray(self.digests[order]).data)
+        digest.update(self.labels[order].astype("<i8").tobytes())
+        digest.update(self.splits[order].tobytes())
+        return digest.hexdigest()
+
+
+def _canonical_order(index: Index) -> np.ndarray:
+    words = np.ascontiguousarray(index.digests).view(">u8")  # the order of these four numbers is that of the bytes
+    return np.lexsort((*words.T[::-1], index.labels, index.splits))
+
+
+def index_table(
+    container: Any, file: Any, label: Any, split: Any, *, offset: Any = None, length: Any = None, **optional: Any
+) -> pa.Table:
+    """Return the table of an :class:`Index` from its columns; ``None`` for a column of zeros or an optional one."""
+    zeros = pa.array(np.zeros(len(label), np.int64)) if offset is None or length is None else None
+    columns = {
+        "container": container,
+        "file": file,
+        "offset": zeros if offset is None else pa.array(offset, pa.int64()),
+        "length": zeros if length is None else pa.array(length, pa.int64()),
+        "label": pa.array(label, pa.int32()),
+        "split": pa.array(split, pa.int8()),
+        **{name: column for name, column in optional.items() if column is not None},
+    }
+    return pa.table(columns)
+
+
+def check_classes(classes: tuple[str, ...], where: str) -> None:
+    """Raise :class:`DataError` if there are fewer than two classes."""
+    if len(classes) < 2:
+        present = f"one, {classes[0]!r}" if classes else "none"
+        raise DataError(
+            f"images need labels of at least two classes, but {where} has {present}; add images of another class"
+        )

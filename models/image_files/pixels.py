@@ -1,0 +1,120 @@
+"""From an opened image to the pixels of a square, by the current rules.
+
+Shapes: H x W is the image as it is decoded, h x w the part of the square that it covers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .decoding_rules import Decoding
+from .deep_values import DeepImage
+from .orientation import turn_of
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image goes: its part ``box`` is resized to ``size`` (width, height), then turned by ``turn``."""
+
+    box: Box
+    size: tuple[int, int]
+    turn: Image.Transpose | None
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """Return the resized and turned part of ``image``."""
+        # reducing_gap averages whole blocks down to twice the size first, which is fast, as draft is for JPEG
+        small = image.resize(self.size, Image.Resampling.BILINEAR, self.box, reducing_gap=2.0)
+        return small if self.turn is None else small.transpose(self.turn)
+
+
+def place(image: Image.Image, decoding: Decoding) -> Placement:
+    """Return where ``image`` goes. A JPEG is set to be decoded at a fraction of its size, at least twice the result."""
+    turn = turn_of(image)  # before draft, which needs no pixels either
+    left, top, right, bottom = _draft(image, decoding)
+    width, height, side = right - left, bottom - top, decoding.image_size
+    if decoding.resize == "crop":
+        left, top, edge = (width - min(width, height)) / 2, (height - min(width, height)) / 2, min(width, height)
+        return Placement((left, top, left + edge, top + edge), (side, side), turn)
+    size = (side, side)
+    if decoding.resize == "pad":
+        longer = max(width, height)
+        size = max(1, round(side * width / longer)), max(1, round(side * height / longer))
+    return Placement((left, top, right, bottom), size, turn)
+
+
+def _draft(image: Image.Image, decoding: Decoding) -> Box:
+    """Let the decoder of JPEG reduce the image, if it can; return the box of the whole image in its pixels."""
+    full = (0.0, 0.0, float(image.size[0]), float(image.size[1]))
+    if image.format not in ("JPEG", "MPO"):
+        return full
+    wanted = 2 * decoding.image_size
+    if decoding.resize != "pad":
+        size = (wanted, wanted)
+    else:
+        longer = max(image.size)
+        size = max(1, wanted * image.size[0] // longer), max(1, wanted * image.size[1] // longer)
+    drafted = image.draft("RGB", size)
+    return drafted[1] if drafted else full
+
+
+def square(image: Image.Image, deep: DeepImage | None, placement: Placement, decoding: Decoding) -> Pixels:
+    """Return the pixels of ``image``, uint8 (S, S, 3). ``deep`` are its values if they have more than 8 bits."""
+    if deep is not None:
+        inner = _flatten_deep(deep, placement, decoding.background)
+    elif image.has_transparency_data:
+        inner = _flatten(placement.apply(_convert(_convert(image, "RGBA"), "RGBa")), decoding.background)
+    else:
+        inner = np.asarray(placement.apply(_convert(image, "RGB")))
+    return _pad(inner, decoding)
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    """Return ``image`` in ``mode``, without the copy that Pillow makes of one that has it already."""
+    return image if image.mode in (mode, "RGBa") else image.convert(mode)
+
+
+def _flatten(image: Image.Image, background: Sequence[int]) -> Pixels:
+    """Composite an image with premultiplied alpha, mode RGBa, on ``background``: uint8 (h, w, 3).
+
+    Resizing in this mode weights each pixel by its alpha, so that compositing after it is the same as before it.
+    """
+    pixels = np.asarray(image).astype(np.int32)
+    below = (255 - pixels[..., 3:]) * np.array(background, np.int32)
+    flat: Pixels = (pixels[..., :3] + (below + 127) // 255).clip(0, 255).astype(np.uint8)
+    return flat
+
+
+def _flatten_deep(deep: DeepImage, placement: Placement, background: Sequence[int]) -> Pixels:
+    """Resize each band as float and round at the end: uint8 (h, w, 3)."""
+    bands = [_resize(band, placement) for band in _premultiplied(deep)]
+    values = np.stack(bands if len(bands) == 3 else bands * 3, axis=-1)
+    if deep.alpha is not None:
+        values += (1 - _resize(deep.alpha, placement)[..., None]) * np.array(background, np.float32)
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def _premultiplied(deep: DeepImage) -> Iterator[Floats]:
+    for band in deep.bands:
+        yield band if deep.alpha is None else band * deep.alpha
+
+
+def _resize(band: Floats, placement: Placement) -> Floats:
+    return np.asarray(placement.apply(Image.fromarray(band)), np.float32)
+
+
+def _pad(inner: Pixels, decoding: Decoding) -> Pixels:
+    side, (height, width) = decoding.image_size, inner.shape[:2]
+    if (height, width) == (side, side):
+        return inner
+    canvas = np.empty((side, side, 3), np.uint8)
+    canvas[:] = decoding.background
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas[top : top + height, left : left + width] = inner
+    return canvas

@@ -1,0 +1,146 @@
+"""Labels of any kind as classes, and the checks that every reader makes of labels and splits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...spaces.parameters.lookup import unknown
+from ..image_files.errors import DataError
+from ..image_files.index import SPLITS, Index
+from .split_names import SPLIT_NAMES, normalised, split_of
+
+MAX_NAMED = 3  # examples in an error message
+MAX_FRACTIONAL = 20  # different fractional numbers that may be names of classes
+
+
+def named(values: Sequence[Any]) -> str:
+    """Return the first three values, and how many more there are."""
+    more = f" and {len(values) - MAX_NAMED:,} more" if len(values) > MAX_NAMED else ""
+    return ", ".join(str(value) for value in values[:MAX_NAMED]) + more
+
+
+def as_column(values: Any) -> pa.Array:
+    """Return values as one Arrow array."""
+    values = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def encode_labels(values: Any, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the class names, sorted as text, and the class of each row, int32 (N,).
+
+    ``values`` are N labels, text or whole numbers; ``where`` names their place for errors. Raises :class:`DataError`
+    for missing labels, fewer than two classes, and numbers that are targets of a regression.
+    """
+    texts = _as_text(as_column(values), where)
+    encoded = texts.dictionary_encode()
+    names = [normalised(name.strip()) for name in encoded.dictionary.to_pylist()]
+    if "" in names:
+        empty = pc.equal(pc.utf8_trim_whitespace(texts), "")
+        _refuse_rows(empty, where, "every row needs a label", "have none", "fill or remove them")
+    _check_no_regression(names, len(texts), where)
+    classes = tuple(sorted(set(names)))
+    if len(classes) < 2:
+        raise DataError(
+            f"images need labels of at least two classes, but {where} has {len(classes)}, {named(classes)}; "
+            "add images of another class"
+        )
+    code = {name: label for label, name in enumerate(classes)}
+    of_dictionary = np.array([code[name] for name in names], np.int32)
+    return classes, of_dictionary[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+def _as_text(values: pa.Array, where: str) -> pa.Array:
+    if values.null_count:
+        _refuse_rows(pc.is_null(values), where, "every row needs a label", "have none", "fill or remove them")
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_nested(values.type):
+        raise DataError(f"a label must be text or a number, but {where} has {values.type}; give one class an image")
+    if pa.types.is_floating(values.type):
+        # pandas writes whole numbers as 3.0 where the column had gaps
+        whole = bool(pc.all(pc.equal(pc.floor(values), values)).as_py())
+        values = values.cast(pa.int64()) if whole else values
+    return values.cast(pa.string())
+
+
+def _refuse_rows(mask: Any, where: str, rule: str, fault: str, cure: str) -> None:
+    rows = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
+    found = f"{len(rows):,} of {len(mask):,} rows of {where} {fault}: rows {named((rows + 1).tolist())}"
+    raise DataError(f"{rule}, but {found}; {cure}")
+
+
+def _check_no_regression(names: list[str], n: int, where: str) -> None:
+    if len(names) <= min(MAX_FRACTIONAL, n // 2):
+        return
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return
+    if any(not number.is_integer() for number in numbers):
+        raise DataError(
+            f"labels must be classes, but {where} has {len(names):,} different numbers from {min(numbers):g} to "
+            f"{max(numbers):g}: these are targets of a regression, which archsieve does not learn; "
+            "divide them into ranges with names"
+        )
+
+
+def codes_of_classes(codes: np.ndarray, names: Sequence[str], where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return sorted class names and labels for ``codes``, which are positions in ``names``.
+
+    Raises :class:`DataError` for a code without a name.
+    """
+    outside = np.flatnonzero((codes < 0) | (codes >= len(names)))
+    if len(outside):
+        raise DataError(
+            f"labels must be in 0..{len(names) - 1} for the {len(names)} classes of {where}, but {len(outside):,} are "
+            f"not: {named(sorted(set(codes[outside].tolist())))}; correct or remove these rows"
+        )
+    classes = tuple(sorted({normalised(name) for name in names}))
+    code = {name: label for label, name in enumerate(classes)}
+    return classes, np.array([code[normalised(name)] for name in names], np.int32)[codes]
+
+
+def encode_splits(values: Any, n: int, where: str) -> np.ndarray:
+    """Return the split of each row, int8 (N,); all are "train" where ``values`` is None.
+
+    Raises :class:`DataError` for a name that is no split.
+    """
+    if values is None:
+        return np.zeros(n, np.int8)
+    encoded = as_column(values).cast(pa.string()).fill_null("").dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    if bad := [name for name in names if split_of(name) is None]:
+        raise DataError(f"{where}: {unknown('split', bad[0], SPLIT_NAMES)}; leave the column out to split here")
+    codes = np.array([SPLITS.index(str(split_of(name))) for name in names], np.int8)
+    return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def check_split_classes(index: Index) -> Index:
+    """Return ``index``; raise :class:`DataError` if a split lacks a class, or there is no training split."""
+    if len(index) == 0 or "train" not in index.rows:
+        there = ", ".join(index.rows) or "no images"
+        raise DataError(f"images need a training split, but {index.root} has only {there}; name one 'train'")
+    labels = index.labels
+    for split, rows in index.rows.items():
+        counts = np.bincount(labels[rows], minlength=len(index.classes))
+        missing = [index.classes[label] for label in np.flatnonzero(counts == 0)]
+        if missing:
+            raise DataError(
+                f"every split needs images of every class, but {split} of {index.root} has none of {len(missing)} of "
+                f"{len(index.classes)} classes: {named(missing)}; add images, or remove the class from all splits"
+            )
+    return index
+
+
+def check_paths_exist(shown: Sequence[str], n_missing: int, n: int, where: str, base: Path) -> None:
+    """Raise :class:`DataError` if ``n_missing`` of ``n`` images are missing; ``shown`` are the first."""
+    if n_missing:
+        more = f" and {n_missing - len(shown):,} more" if n_missing > len(shown) else ""
+        raise DataError(
+            f"every image of {where} must exist, but {n_missing:,} of {n:,} do not: {', '.join(shown)}{more}; "
+            f"paths are relative to {base}: correct them, or move the manifest"
+        )

@@ -1,0 +1,227 @@
+"""Manifests: a CSV, TSV, JSON-lines or Parquet file with a path and a label for each image."""
+
+import csv
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...spaces.parameters.lookup import unknown
+from ..image_files.errors import DataError
+from ..image_files.index import Index, index_table
+from .class_folders import is_utf8
+from .labels import MAX_NAMED, as_column, check_paths_exist, check_split_classes, encode_labels, encode_splits
+from .split_names import normalised
+
+# the names under which a column is recognised, in any case; the first that exists is used
+COLUMN_NAMES: dict[str, tuple[str, ...]] = {
+    "path": (
+        *("path", "file_path", "filepath", "image_path", "img_path", "file_name", "filename", "file"),
+        *("image", "img", "image_file", "image_name", "images", "paths", "filenames", "files"),
+    ),
+    "label": ("label", "class", "target", "category", "class_name", "label_name", "labels", "class_id", "y"),
+    "split": ("split", "subset", "partition", "part", "set"),
+    "group": ("group", "group_id", "groups", "patient", "patient_id", "subject", "subject_id", "series", "series_id"),
+    "weight": ("weight", "weights", "sample_weight"),
+}
+REQUIRED = ("path", "label")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+
+
+def read_manifest(file: Path, columns: Mapping[str, str] | None = None) -> Index:
+    """Return the index of a manifest, in the order of its rows.
+
+    ``columns`` names the columns "path", "label", "split", "group" and "weight"; others are recognised by common names.
+    Paths are relative to the folder of the manifest. Raises :class:`DataError` for missing columns, labels or images.
+    """
+    table = read_table(file)
+    use = find_columns(table.column_names, columns or {}, str(file), REQUIRED)
+    if table.num_rows == 0:
+        raise DataError(f"a manifest needs a row for each image, but {file} has none; add rows")
+    classes, labels = encode_labels(table[use["label"]], f"column {use['label']!r} of {file}")
+    container, names = _paths(table[use["path"]], file)
+    split = table[use["split"]] if "split" in use else None
+    return check_split_classes(
+        Index(
+            classes,
+            "manifest",
+            str(file.parent),
+            index_table(
+                container,
+                names,
+                labels,
+                encode_splits(split, len(labels), f"column {use.get('split')!r} of {file}"),
+                **optional_columns(table, use, str(file)),
+            ),
+            column_notes(use),
+        )
+    )
+
+
+def read_table(file: Path) -> pa.Table:
+    """Return the table of a manifest; columns of CSV and TSV files are text. Raises :class:`DataError`."""
+    try:
+        if file.suffix.lower() in (".csv", ".tsv"):
+            return _read_delimited(file)
+        if file.suffix.lower() == ".parquet":
+            from pyarrow import parquet
+
+            return parquet.read_table(file)
+        from pyarrow import json
+
+        return json.read_json(file)
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(f"a manifest must be readable, but {file} is not: {error.strerror}; check it") from None
+        raise DataError(
+            f"a manifest must be CSV, TSV, JSON lines or Parquet as its name says, but {file} is not: {error}; "
+            "save it again, as UTF-8"
+        ) from None
+
+
+def _read_delimited(file: Path) -> pa.Table:
+    from pyarrow import csv as arrow_csv
+
+    with file.open(encoding="utf-8-sig", newline="") as text:
+        first = text.readline()
+    if not first.strip():
+        raise DataError(f"a manifest needs a first line with the names of its columns, but {file} has none; add it")
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else ("," if "," in first or ";" not in first else ";")
+    header = next(csv.reader([first], delimiter=delimiter))
+    return arrow_csv.read_csv(
+        file,
+        parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
+        # text, because a label such as 007 is a name and not a number
+        convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+    )
+
+
+def find_columns(names: Sequence[str], given: Mapping[str, str], where: str, required: Sequence[str]) -> dict[str, str]:
+    """Return the column for each of :data:`COLUMN_NAMES` that there is.
+
+    Raises :class:`DataError` for a required column that is missing, and for a given one that does not exist.
+    """
+    for role, name in given.items():
+        if role not in COLUMN_NAMES:
+            raise DataError(f"data.columns: {unknown('column', role, COLUMN_NAMES)}")
+        if name not in names:
+            raise DataError(f"data.columns.{role}: {where} has no column {name!r}; {unknown('column', name, names)}")
+    by_lower = {name.strip().lower(): name for name in reversed(names)}
+    found = {
+        role: by_lower[spelling]
+        for role, spellings in COLUMN_NAMES.items()
+        for spelling in reversed(spellings)
+        if spelling in by_lower
+    }
+    use = {**found, **given}
+    for name in use.values():
+        if names.count(name) > 1:
+            raise DataError(f"columns must have different names, but {where} has {name!r} twice; rename one")
+    for role in required:
+        if role not in use:
+            raise DataError(
+                f"a manifest needs a column with the {role} of each image, such as {role!r}, but {where} has "
+                f"{', '.join(map(repr, names))}; {_nearest(names, role)}name it with data.columns.{role}"
+            )
+    return use
+
+
+def _nearest(names: Sequence[str], role: str) -> str:
+    """Return a suggestion for a misspelled column; an empty text without a similar one."""
+    lower = {name.lower(): name for name in names}
+    similar = [lower[near[0]] for known in COLUMN_NAMES[role] if (near := get_close_matches(known, lower, 1, 0.75))]
+    return f"is it {similar[0]!r}? " if similar else ""
+
+
+def optional_columns(table: pa.Table, use: Mapping[str, str], where: str) -> dict[str, Any]:
+    """Return the columns ``group`` and ``weight`` of an index, where the table has them."""
+    found: dict[str, Any] = {}
+    if "group" in use:
+        groups = as_column(table[use["group"]]).cast(pa.string())
+        # an empty cell is an image without a group
+        found["group"] = pc.if_else(pc.equal(groups, ""), None, groups).dictionary_encode()
+    if "weight" in use:
+        try:
+            found["weight"] = as_column(table[use["weight"]]).cast(pa.float32())
+        except pa.ArrowInvalid as error:
+            raise DataError(f"weights must be numbers, but column {use['weight']!r} of {where}: {error}") from None
+    return found
+
+
+def column_notes(use: Mapping[str, str]) -> tuple[str, ...]:
+    """Return sentences on the optional columns in use."""
+    notes = []
+    if "group" in use:
+        notes.append(f"images with the same {use['group']!r} stay on one side of a split")
+    if "weight" in use:
+        notes.append(f"the weights in {use['weight']!r} are read, but training does not use them")
+    return tuple(notes)
+
+
+def _paths(values: Any, file: Path) -> tuple[pa.DictionaryArray, pa.Array]:
+    """Return folder and name of each image. Raises :class:`DataError` for images that do not exist."""
+    paths = as_column(values)
+    if not (pa.types.is_string(paths.type) or pa.types.is_large_string(paths.type)):
+        raise DataError(f"paths must be text, but {file} has {paths.type}; name the column with data.columns.path")
+    if missing := int(pc.sum(pc.equal(pc.fill_null(paths, ""), "")).as_py()):
+        raise DataError(
+            f"every row needs a path, but {missing:,} of {len(paths):,} rows of {file} have none; fill or remove them"
+        )
+    paths = pc.replace_substring(paths.cast(pa.string()), "\\", "/")  # manifests written on Windows
+    folders, names = _split_paths(paths)
+    return _existing(folders.dictionary_encode(), names, file)
+
+
+def _split_paths(paths: pa.Array) -> tuple[pa.Array, pa.Array]:
+    parts = pc.extract_regex(paths, r"(?s)^(?P<folder>.*/)?(?P<name>[^/]*)$")
+    folder = pc.fill_null(parts.field("folder"), "")
+    # the last slash goes, but that of the root folder stays
+    return pc.replace_substring_regex(folder, "(.)/+$", r"\1"), parts.field("name")
+
+
+def _existing(folders: pa.DictionaryArray, names: pa.Array, file: Path) -> tuple[pa.DictionaryArray, pa.Array]:
+    """Return folders and names as they are on the disk, which may have another Unicode form of an accent."""
+    codes = folders.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(folders.dictionary) + 1))
+    on_disk, missing, renamed = list[str](), list[int](), dict[int, str]()
+    for code, folder in enumerate(folders.dictionary.to_pylist()):
+        rows = order[bounds[code] : bounds[code + 1]]
+        actual, listed = _listed(file.parent, folder)
+        on_disk.append(actual)
+        absent = rows[~_is_in(names.take(pa.array(rows)), listed)]
+        by_form = {normalised(name): name for name in listed if not name.isascii()} if len(absent) else {}
+        for row in absent.tolist():
+            name = by_form.get(normalised(names[row].as_py()))
+            missing += [row] if name is None else []
+            renamed |= {} if name is None else {row: name}
+    shown = [(Path(folders[row].as_py()) / names[row].as_py()).as_posix() for row in sorted(missing)[:MAX_NAMED]]
+    check_paths_exist(shown, len(missing), len(names), str(file), file.parent)
+    texts = pa.array([renamed.get(row, text) for row, text in enumerate(names.to_pylist())]) if renamed else names
+    return pa.DictionaryArray.from_arrays(folders.indices, pa.array(on_disk, pa.string())), texts
+
+
+def _is_in(names: pa.Array, listed: list[str]) -> np.ndarray:
+    return np.asarray(pc.is_in(names, pa.array(listed, pa.string())).to_numpy(zero_copy_only=False))
+
+
+def _listed(base: Path, folder: str) -> tuple[str, list[str]]:
+    """Return ``folder`` as it is on the disk, and the names in it; no names where there is no such folder."""
+    for form in dict.fromkeys((folder, *(unicodedata.normalize(form, folder) for form in ("NFC", "NFD")))):
+        try:
+            names = os.listdir(base / form)  # noqa: PTH208 - a path for each of a million names is slow
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise DataError(
+                f"the folders of a manifest must be readable, but listing {base / form} failed: {error.strerror}; "
+                "check its permissions"
+            ) from None
+        return form, [name for name in names if is_utf8(name)]
+    return folder, []

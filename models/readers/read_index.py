@@ -1,0 +1,135 @@
+"""Read what a path leads to as an index: class folders, a manifest, tar shards, Parquet files or arrays."""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+from ..image_files.errors import DataError
+from ..image_files.index import Index
+from . import arrays, class_folders, manifest, parquet_files, tar_shards
+from .class_folders import is_utf8, list_folder
+from .split_names import split_of
+
+ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+KINDS = "class folders, or a .csv, .tsv, .jsonl, .parquet, .tar, .npz or .npy file"
+
+
+def read_index(path: str | Path, *, columns: Mapping[str, str] | None = None, nested: bool = False) -> Index:
+    """Return the index of the images at ``path``; no image is decoded.
+
+    ``path`` is a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), tar shards or Parquet files with
+    images (a file, a folder of them, or a pattern such as ``train-{000..009}.tar`` or ``data/*.parquet``), or arrays
+    (.npz, .npy). ``columns`` names the columns ("path", "label", "split", "group", "weight") that are not recognised.
+    ``nested`` makes every folder with images a class. Raises :class:`DataError`.
+    """
+    path = Path(path).expanduser()
+    files = _files(path)
+    if files is None:
+        return class_folders.read_class_folders(path, nested=nested)
+    root = path if path.is_dir() else _common_folder(files)
+    match _suffix(files, path):
+        case ".tar":
+            return tar_shards.read_tar_shards(files, root)
+        case ".npz" | ".npy":
+            return arrays.read_arrays(files[0])
+        case ".parquet" if len(files) > 1 or path.is_dir() or parquet_files.has_images(files[0]):
+            return parquet_files.read_parquet_files(files, root, columns)
+        case suffix if suffix in manifest.SUFFIXES:
+            return manifest.read_manifest(files[0], columns)
+    raise _no_reader(files[0])
+
+
+def read_classes(
+    path: str | Path, *, columns: Mapping[str, str] | None = None, nested: bool = False
+) -> tuple[str, ...]:
+    """Return the class names of the images at ``path``; of class folders without listing the images."""
+    path = Path(path).expanduser()
+    if _files(path) is None:
+        return class_folders.class_names(path, nested=nested)
+    return read_index(path, columns=columns, nested=nested).classes
+
+
+def _files(path: Path) -> list[Path] | None:
+    """Return the files that ``path`` leads to, sorted; None for class folders."""
+    if not is_utf8(str(path)):
+        raise DataError(f"the data path must be UTF-8, but {str(path).encode(errors='replace')!r} is not; rename it")
+    if path.is_dir():
+        return _files_in_folder(path)
+    if path.exists():
+        return [path]
+    if re.search(r"[*?\[{]", str(path)):
+        return _matching(path)
+    raise DataError(f"the data path must exist, but {path} does not; check the path")
+
+
+def _files_in_folder(folder: Path) -> list[Path] | None:
+    """Return the shards or Parquet files of a folder, of its folder "data", or of its splits; None for class folders.
+
+    A folder with other folders has classes, even if a table of features is next to them.
+    """
+    folders, names = list_folder(folder)
+    if {"dataset_dict.json", "state.json"} & set(names):
+        raise DataError(
+            f"Hugging Face data must be Parquet files, but {folder} was written by save_to_disk; "
+            "write each split with to_parquet, as train.parquet"
+        )
+    files = [folder / name for name in names] if not folders else []
+    if folders == ["data"] or (folders and all(map(split_of, folders))):
+        files = [folder / name / file for name in folders for file in list_folder(folder / name)[1]]
+    for suffix in (".tar", ".parquet"):
+        if matching := [file for file in files if file.suffix.lower() == suffix]:
+            return matching
+    return None
+
+
+def _matching(pattern: Path) -> list[Path]:
+    files = []
+    for text in _expand_braces(str(pattern)):
+        expanded = Path(text)
+        anchor = Path(expanded.anchor)
+        found = sorted(anchor.glob(str(expanded.relative_to(anchor)))) if re.search(r"[*?\[]", text) else [expanded]
+        if not found or not all(file.exists() for file in found):
+            raise DataError(f"the files of a pattern must exist, but {text} of {pattern} does not; check the pattern")
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def _expand_braces(text: str) -> list[str]:
+    """Return the texts that a pattern with braces stands for.
+
+    >>> _expand_braces("{train,val}-{08..10}.tar")[:4]
+    ['train-08.tar', 'train-09.tar', 'train-10.tar', 'val-08.tar']
+    """
+    parts = [_options(part) if i % 2 else [part] for i, part in enumerate(re.split(r"\{([^{}]*)\}", text))]
+    return ["".join(chosen) for chosen in product(*parts)]
+
+
+def _options(part: str) -> list[str]:
+    if numbers := re.fullmatch(r"(\d+)\.\.(\d+)", part):
+        first, last = numbers.groups()
+        return [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
+    return part.split(",")
+
+
+def _common_folder(files: Sequence[Path]) -> Path:
+    folder = files[0].parent
+    while not all(file.is_relative_to(folder) for file in files):
+        folder = folder.parent
+    return folder
+
+
+def _suffix(files: Sequence[Path], path: Path) -> str:
+    suffixes = sorted({file.suffix.lower() for file in files})
+    if len(suffixes) > 1 or (len(files) > 1 and suffixes[0] not in (".tar", ".parquet")):
+        raise DataError(
+            f"a pattern must match tar shards or Parquet files of one kind, but {path} matches {len(files)} files with "
+            f"{', '.join(suffixes)}; use a manifest to name images one by one"
+        )
+    return suffixes[0] if suffixes else ""
+
+
+def _no_reader(file: Path) -> DataError:
+    if file.suffix.lower() in ARCHIVES:
+        return DataError(f"the data path must be {KINDS}, but {file} is an archive; unpack it first")
+    return DataError(f"the data path must be {KINDS}, but {file} is a file; use the folder it is in, or a manifest")

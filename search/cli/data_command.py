@@ -1,0 +1,159 @@
+"""The command that shows what is in a data set: data."""
+
+import gc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import Json, show, show_json
+
+if TYPE_CHECKING:
+    from ...models.data.dataset import Request
+    from ...models.data.inspection import Inspection
+    from ...models.image_files.index import Index
+
+DEFAULT_IMAGE_SIZE = 64  # pixels a side
+MAX_SHOWN_CLASSES = 20
+
+
+def data(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|FOLDER",
+            help="Class folders, a manifest, tar shards, Parquet files or arrays; or a search file with own images.",
+        ),
+    ],
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="The side of images in pixels. Default: that of the search file, or 64.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="ROLE=NAME", help="A column of a manifest, such as label=species."),
+    ] = None,
+    nested: Annotated[bool, typer.Option("--nested", help="Every folder with images is a class.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write a contact sheet to this image file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in a data set, and what is wrong with it.
+
+    It shows the classes with their numbers of images, the published splits, sizes, channels, copies of images, equal
+    images with different labels, images of a single colour, files that cannot be decoded, and where a search would
+    store the images.
+
+    Example: archsieve data photos -o sheet.png
+    """
+    gc.enable()
+    from ...models.data.inspection import contact_sheet
+    from ...models.readers.read_index import read_index
+
+    options = _options(target, image_size, _columns(column or ()), nested)
+    assert options.path is not None  # _options sets it
+    index = read_index(options.path, columns=options.columns, nested=options.nested).with_digests()
+    inspection = _inspect(index, options)
+    if output is not None:
+        contact_sheet(index, options.decoding, output)
+    if as_json:
+        show_json({**inspection.to_json(), "sheet": None if output is None else str(output)})
+    else:
+        show(*_lines(inspection), *([] if output is None else [f"sheet:      {output}"]))
+
+
+def _inspect(index: "Index", options: "Request") -> "Inspection":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ...models.data.inspection import inspect_images
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("images", total=None)
+        return inspect_images(
+            index,
+            options.decoding,
+            storage=options.storage,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+
+
+def _columns(columns: "tuple[str, ...] | list[str]") -> dict[str, str]:
+    for entry in columns:
+        if "=" not in entry:
+            raise ValueError(f"--column must be ROLE=NAME, but got {entry!r}; write it like --column label=species")
+    return dict(entry.split("=", 1) for entry in columns)
+
+
+def _options(target: str, image_size: int | None, columns: dict[str, str], nested: bool) -> "Request":
+    """Return the request for the images of a path or of a search file; options replace keys of the file."""
+    from ...models.data.dataset import Request
+    from ...models.storage.choice import StorageOptions
+
+    if not target.endswith(".toml"):
+        size = image_size or DEFAULT_IMAGE_SIZE
+        return Request(Path(target).expanduser(), size, columns=columns or None, nested=nested)
+    section = _data_section(target)
+    return Request(
+        Path(section.path),
+        image_size or section.image_size or DEFAULT_IMAGE_SIZE,
+        resize=section.resize,
+        background=tuple(section.background),
+        value_range=section.value_range,
+        columns={**(section.columns or {}), **columns} or None,
+        nested=nested or section.nested,
+        decoding_rules=section.decoding_rules,
+        storage=StorageOptions(section.storage, section.cache, write=False),
+    )
+
+
+def _data_section(file: str) -> Any:
+    from ...models.data.shapes import OWN_IMAGES
+    from ..experiment.search_file import load_experiment
+
+    section = load_experiment(file).file.data
+    if section.name not in OWN_IMAGES or section.path is None:
+        raise ValueError(
+            f"archsieve data shows own images, but {file} uses the data set {section.name!r}; "
+            'use a file with data.name = "images" and data.path'
+        )
+    return section
+
+
+def _lines(found: "Inspection") -> list[str]:
+    """Return the inspection as text."""
+    from ...models.storage.choice import size_text
+
+    of = "" if found.examined == found.rows else f" of {found.examined:,} examined images"
+    lines = [
+        f"{found.rows:,} images of {len(found.classes)} classes, read as {found.reader}: {found.root}",
+        f"splits:     {_counts(found.splits)}",
+        f"classes:    {_counts(found.classes)}",
+    ]
+    if found.width is not None and found.height is not None:
+        lines += [
+            f"width:      {found.width.min:g} to {found.width.max:g} pixels, median {found.width.median:g}",
+            f"height:     {found.height.min:g} to {found.height.max:g} pixels, median {found.height.median:g}",
+            f"channels:   {_counts(found.channels)}; formats: {_counts(found.formats)}",
+        ]
+    lines += [
+        f"duplicates: {found.duplicates:,} images repeat another one{_example(found, 'duplicates')}",
+        f"conflicts:  {found.conflicts:,} images equal one of another class{_example(found, 'conflicts')}",
+        f"constant:   {found.constant:,} images{of} have a single colour{_example(found, 'constant')}",
+        f"odd files:  {found.odd:,}{of} cannot be decoded{_example(found, 'odd')}",
+        f"storage:    {found.storage.kind}, {size_text(found.storage.bytes)} at {found.image_size} pixels a side, "
+        f"about {found.decode_s:.0f} s to decode: {found.storage.reason}",
+    ]
+    return lines + [f"note: {note}" for note in (*found.notes, *([found.overlap] if found.overlap else []))]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    shown = [f"{name} {count:,}" for name, count in list(counts.items())[:MAX_SHOWN_CLASSES]]
+    more = len(counts) - MAX_SHOWN_CLASSES
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _example(found: "Inspection", key: str) -> str:
+    examples = [one if isinstance(one, str) else " = ".join(one) for one in found.examples[key]]
+    return f", such as {examples[0]}" if examples else ""

@@ -1,0 +1,216 @@
+"""Each kind of unusable data is one error that has the numbers and the first examples."""
+
+import gzip
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from archsieve.models.image_files.errors import DataError
+from archsieve.models.readers.read_index import read_index
+
+from .conftest import Labelled, add_member, as_csv, as_folder, as_hugging_face, as_shards, images
+
+
+def manifest(text: str) -> Callable[[Path], Path]:
+    def write(root: Path) -> Path:
+        as_csv(images(n=2), root)
+        (root / "m.csv").write_text(text)
+        return root / "m.csv"
+
+    return write
+
+
+def no_label_column(root: Path) -> Path:
+    return manifest("path,labl\nflat/0000.bin.png,a\n")(root)
+
+
+def regression(root: Path) -> Path:
+    rows = [f"flat/{k:04}.bin.png,{0.37 * k}" for k in range(6)]
+    return manifest("path,y\n" + "\n".join(rows))(root)
+
+
+def float_column(root: Path) -> Path:
+    as_csv(images(n=2), root)
+    paths = [f"flat/{k:04}.bin.png" for k in range(6)]
+    parquet.write_table(pa.table({"path": paths, "label": np.linspace(0, 1, 6)}), root / "m.parquet")
+    return root / "m.parquet"
+
+
+def split_without_class(root: Path) -> Path:
+    rows = [f"flat/{k:04}.bin.png,{'abb'[k // 2]},{'train' if k % 2 else 'test'}" for k in range(6)]
+    return manifest("path,label,split\n" + "\n".join(row for row in rows if ",a,test" not in row))(root)
+
+
+def cut_shard(n_bytes: int) -> Callable[[Path], Path]:
+    def write(root: Path) -> Path:
+        file = next(as_shards(images(n=3), root).iterdir())
+        raw = file.read_bytes()
+        file.write_bytes(raw[:n_bytes] if n_bytes > 0 else raw.rstrip(b"\0")[: -len(raw) % 512 or None])
+        return file
+
+    return write
+
+
+def cut_between_members(root: Path) -> Path:
+    """Cut a shard where a member ends, so that no read of a member fails."""
+    file = next(as_shards(images(n=3), root).iterdir())
+    with tarfile.open(file) as tar:
+        end = tar.getmembers()[6].offset
+    file.write_bytes(file.read_bytes()[:end])
+    return file
+
+
+def zipped_shard(root: Path) -> Path:
+    file = next(as_shards(images(n=3), root).iterdir())
+    file.write_bytes(gzip.compress(file.read_bytes()))
+    return file
+
+
+def image_without_label(root: Path) -> Path:
+    with tarfile.open(root / "x.tar", "w") as tar:
+        add_member(tar, "0.png", b"0")
+        add_member(tar, "0.cls", b"cat")
+        add_member(tar, "1.png", b"1")
+    return root / "x.tar"
+
+
+def other_schema(root: Path) -> Path:
+    folder = as_hugging_face(images(n=3, splits=("train", "test")), root)
+    table = pa.table({"image": pa.array([b"x"], pa.binary()), "label": ["cat"]})
+    parquet.write_table(table, folder / "data" / "test-00000-of-00001.parquet")
+    return folder
+
+
+def no_image_column(root: Path) -> Path:
+    (root / "p").mkdir()
+    for k in range(2):
+        parquet.write_table(pa.table({"pixels": [[1, 2]], "label": ["cat"]}), root / "p" / f"{k}.parquet")
+    return root / "p"
+
+
+def broken_parquet(root: Path) -> Path:
+    folder = as_hugging_face(images(n=3), root)
+    file = next((folder / "data").iterdir())
+    file.write_bytes(file.read_bytes()[:-40])
+    return folder
+
+
+def label_outside(root: Path) -> Path:
+    folder = as_hugging_face(images(n=3), root)
+    file = next((folder / "data").iterdir())
+    table = parquet.read_table(file)
+    table = table.set_column(1, "label", pa.array([7, -1, *[0, 1, 2] * 2, 0]))
+    parquet.write_table(table, file)
+    return folder
+
+
+def archive(root: Path) -> Path:
+    (root / "photos.zip").write_bytes(b"PK")
+    return root / "photos.zip"
+
+
+def float_arrays(root: Path) -> Path:
+    np.savez(root / "x.npz", images=np.zeros((4, 5, 5)), labels=np.arange(4) % 2)
+    return root / "x.npz"
+
+
+def unlike_arrays(root: Path) -> Path:
+    np.savez(root / "x.npz", images=np.zeros((4, 5, 5), np.uint8), labels=np.arange(3) % 2)
+    return root / "x.npz"
+
+
+def nameless_arrays(root: Path) -> Path:
+    np.savez(root / "x.npz", a=np.zeros(3))
+    return root / "x.npz"
+
+
+def pickled_array(root: Path) -> Path:
+    np.save(root / "images.npy", np.array([{}], object), allow_pickle=True)
+    np.save(root / "labels.npy", np.array([1]))
+    return root / "images.npy"
+
+
+def saved_to_disk(root: Path) -> Path:
+    (root / "hub" / "train").mkdir(parents=True)
+    (root / "hub" / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    return root / "hub"
+
+
+def classes_in_one_folder(root: Path) -> Path:
+    as_csv(images(n=2), root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (no_label_column, r"label .*'path', 'labl'.*is it 'labl'"),
+        (manifest("a,b\n1,2\n"), r"column with the path.*'a', 'b'.*data\.columns\.path"),
+        (manifest(""), "first line"),
+        (manifest("path,label\n"), "has none"),
+        (manifest('path,label\n"x\n'), "m.csv is not"),
+        (manifest("path,label,label\nflat/0000.bin.png,a,b\n"), "'label' twice"),
+        (
+            manifest("path,label\nflat/0000.bin.png,a\n" + "".join(f"gone/{k}.png,b\n" for k in range(5))),
+            r"5 of 6 do not: gone/0\.png, gone/1\.png, gone/2\.png and 2 more.*relative to",
+        ),
+        (manifest("path,label\nflat/0000.bin.png,a\nflat/0001.bin.png,\n"), "1 of 2 rows .* none: rows 2"),
+        (manifest("path,label\nflat/0000.bin.png,a\n,b\n"), "1 of 2 rows of .* have none"),
+        (manifest("path,label\nflat/0000.bin.png,a\n"), "has 1, a"),
+        (manifest("path,label,split\nflat/0000.bin.png,a,tran\nflat/0001.bin.png,b,test\n"), "tran"),
+        (regression, r"6 different numbers from 0 to 1\.85.*regression"),
+        (float_column, "6 different numbers from 0 to 1: .*regression"),
+        (split_without_class, r"test .*1 of 2 classes: a"),
+        (cut_shard(700), "cut off"),
+        (cut_shard(1500), "cut off"),
+        (cut_between_members, "cut off"),
+        (zipped_shard, "compressed"),
+        (image_without_label, r"1\.png of .*x\.tar has none.*1\.cls"),
+        (other_schema, r"label \(string\) and .*label \(int64\)"),
+        (no_image_column, r"'pixels', 'label'"),
+        (broken_parquet, "whole"),
+        (label_outside, r"0\.\.2 .*2 are not: -1, 7"),
+        (archive, "unpack"),
+        (float_arrays, r"uint8.*float64 \(4, 5, 5\)"),
+        (unlike_arrays, r"4 images.*\(3,\)"),
+        (nameless_arrays, "has 'a'"),
+        (pickled_array, "plain arrays"),
+        (saved_to_disk, "to_parquet"),
+        (classes_in_one_folder, r"one, 'flat'.*manifest\.csv"),
+    ],
+)
+def test_bad_data_is_one_error(make: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        read_index(make(tmp_path))
+
+
+def test_a_given_column_that_does_not_exist(tmp_path: Path) -> None:
+    path = as_csv(images(n=2), tmp_path)
+    with pytest.raises(DataError, match=r"columns\.label: .*'Clas'.*Class"):
+        read_index(path, columns={"label": "Clas"})
+    with pytest.raises(DataError, match=r"labl.*label"):
+        read_index(path, columns={"labl": "Class"})
+
+
+def test_shards_of_a_pattern_must_exist(tmp_path: Path) -> None:
+    as_shards(images(n=2), tmp_path)
+    with pytest.raises(DataError, match=r"all-001\.tar"):
+        read_index(tmp_path / "shards" / "all-{000..001}.tar")
+
+
+def test_numbers_with_few_values_are_classes(tmp_path: Path) -> None:
+    path = as_csv([Labelled(one.content, str(k % 2 / 2), None) for k, one in enumerate(images(n=4))], tmp_path)
+    assert read_index(path).classes == ("0.0", "0.5")
+
+
+def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = as_folder(images(n=1), tmp_path)
+    (root / "cat" / "0000.png").unlink()
+    (root / "cat" / "0000.png").symlink_to("0000.png")
+    with pytest.raises(DataError, match=r"0000\.png .*symbolic links"):
+        assert read_index(root).content_hash

@@ -1,0 +1,130 @@
+"""``archsieve data`` and ``archsieve init PATH``: what is in own images, and a search file for them."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from archsieve.search.api.searching import _data_table
+from archsieve.search.experiment.search_file import load_experiment
+from archsieve.search.experiment.timed_budget import StepTime, propose, sides_below
+
+from ...models.readers.conftest import as_csv, as_folder, images
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Class folders with copies, one conflict, one constant image, one odd file."""
+    root = as_folder(images(n_classes=3, n=6, copies=2), tmp_path)
+    (root / "dog" / "also-cat.png").write_bytes((root / "cat" / "0003.png").read_bytes())
+    Image.new("RGB", (20, 10), "red").save(root / "cat" / "red.png")
+    (root / "cat" / "torn.png").write_bytes(b"\x89PNG\r\n")
+    return root
+
+
+def test_data_shows_what_is_wrong(line: Any, photos: Path) -> None:
+    code, out, err = line("data", "folder", "--image-size", "8", "-o", "sheet.png", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["reader"] == "folder"
+    assert report["classes"] == {"cat": 10, "dog": 9, "émeu": 8}
+    assert report["splits"] == {"train": 27}
+    assert (report["rows"], report["constant"], report["odd"]) == (27, 1, 1)
+    assert (report["duplicates"], report["conflicts"]) == (7, 2)
+    assert (report["width"], report["height"]["max"]) == ({"min": 6, "median": 6.0, "max": 20}, 10)
+    assert report["channels"] == {"RGB": 26}
+    assert report["storage"]["kind"] == "memory"
+    assert report["storage"]["bytes"] == 27 * 3 * 8 * 8
+    assert "also-cat.png (dog)" in str(report["examples"]["conflicts"])
+    assert "torn.png" in report["examples"]["odd"][0]
+    with Image.open("sheet.png") as sheet:
+        assert np.asarray(sheet).std() > 10
+    code, out, _ = line("data", "folder")
+    assert code == 0
+    assert "red.png" in out
+
+
+def test_data_of_a_search_file_and_a_manifest(line: Any, tmp_path: Path) -> None:
+    as_csv(images(n=2, splits=("train", "test")), tmp_path)
+    (tmp_path / "s.toml").write_text('[data]\nname = "images"\npath = "manifest.csv"\nimage_size = 16\n')
+    reports = [
+        json.loads(line("data", *arguments, "--json")[1])
+        for arguments in (("s.toml",), ("manifest.csv", "--column", "label=Class", "--image-size", "16"))
+    ]
+    for report in reports:
+        assert (report["reader"], report["splits"], report["image_size"]) == ("manifest", {"train": 6, "test": 6}, 16)
+        assert report["overlap"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("gone",), "gone does not"),
+        (("digits.toml",), "'digits'"),
+        (("folder", "--column", "label"), "ROLE=NAME"),
+        (("folder", "-o", "sheet.unknown"), "sheet.unknown"),
+    ],
+)
+def test_bad_arguments_of_data(line: Any, photos: Path, arguments: tuple[str, ...], message: str) -> None:
+    Path("digits.toml").write_text("")
+    Path("digits.toml").write_text('[data]\nname = "digits"\n')
+    code, _, err = line("data", *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_init_recognises_a_path(line: Any, tmp_path: Path) -> None:
+    as_csv(images(n=20), tmp_path)
+    (tmp_path / "searches").mkdir()
+    code, out, err = line("init", "manifest.csv", "--minutes", "1", "-o", "searches/mine.toml")
+    assert code == 0, err
+    assert "searches/mine.toml" in out
+    text = Path("searches/mine.toml").read_text()
+    tables = tomllib.loads(text)
+    assert (tables["name"], tables["data"]["name"], tables["data"]["path"]) == ("manifest", "images", "../manifest.csv")
+    assert tables["data"]["image_size"] == 16  # the images are smaller than the smallest proposal
+    found = load_experiment("searches/mine.toml")
+    assert found.classes == 3
+
+
+def test_init_with_an_image_size_times_nothing_without_minutes(line: Any, tmp_path: Path) -> None:
+    as_folder(images(n=4), tmp_path)
+    assert line("init", "folder", "--image-size", "24")[0] == 0
+    tables = tomllib.loads(Path("folder.toml").read_text())
+    assert tables["data"]["image_size"] == 24
+    assert tables["search"]["trials"] == 24
+    assert line("init", "digits", "--minutes", "5")[0] == 2
+    assert line("init", "folder", "--minutes", "0", "-o", "x.toml")[0] == 2
+
+
+def test_more_minutes_give_a_larger_search() -> None:
+    step = StepTime(per_image=1e-4, per_mac=1e-10)
+    proposals = [
+        propose(1000, step, minutes=m, sides=[32, 64, 128], largest_macs=10**9, concurrent=2)
+        for m in (1, 10, 100, 1000)
+    ]
+    assert [p.image_size for p in proposals] == sorted(p.image_size for p in proposals)
+    assert proposals[0].image_size < proposals[-1].image_size
+    assert [p.macs for p in proposals] == sorted(p.macs for p in proposals)
+    assert all(p.seconds <= 60 * m for p, m in zip(proposals[1:], (10, 100, 1000), strict=True))
+    few = propose(10**6, step, minutes=1, sides=[64], largest_macs=10**9, concurrent=1)
+    assert (few.image_size, few.trials) == (64, 8)
+    assert few.seconds > 60
+
+
+def test_images_are_not_enlarged() -> None:
+    assert sides_below([(500, 375), (40, 100), (100, 70)]) == [16, 24, 32, 48, 64]
+    assert sides_below([(4, 4)]) == [16]
+
+
+def test_python_takes_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    as_csv(images(n=2), tmp_path)
+    for data in ("manifest.csv", "photos/", Path("photos"), "shards/x-{0..9}.tar"):
+        assert _data_table(data, None) == {"name": "images", "path": str(data), "image_size": 64}
+    assert _data_table("digits", None) == {"name": "digits"}
+    assert _data_table("cifar", 32) == {"name": "cifar", "image_size": 32}

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         register_block,
     )
     from .spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+    from .spaces.metrics.registry import register_metric
     from .spaces.parameters.domains import Range, choice, repeat
     from .spaces.recipes.recipe import Recipe
     from .spaces.search_space.space import Space
@@ -70,6 +71,7 @@ _PUBLIC = {
         *("Residual", "ResponseNorm", "register_block"),
     ),
     "spaces.constrained.constrained_space": ("BudgetError", "ConstrainedSpace"),
+    "spaces.metrics.registry": ("register_metric",),
     "spaces.parameters.domains": ("Range", "choice", "repeat"),
     "spaces.recipes.recipe": ("Recipe",),
     "spaces.search_space.space": ("Space",),
@@ -94,6 +96,7 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(("ask", "tell", "Optimizer"), "ask_tell"),
     **dict.fromkeys(("register_model", "register_module", "register_layer"), "register_block"),
     **dict.fromkeys(("Constraint", "constraints", "limits"), "Budget"),
+    **dict.fromkeys(("make_scorer", "Scorer", "Metric", "Objective", "metric"), "register_metric"),
     "HParams": "Recipe",
     "predict": "load_model",
     "export": "load_model",
@@ -147,6 +150,7 @@ __all__ = [
     "profile",
     "register_block",
     "register_dataset",
+    "register_metric",
     "register_searcher",
     "repeat",
     "resume_search",

@@ -7,11 +7,12 @@ from typing import Any, Generic
 
 from torch import Tensor, nn
 
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from .epoch import EpochResult, best_of
 from .loop import D, R, TrainingLoop, copy_to_cpu
 from .lr_finder import LrFound
 
-NOT_AVERAGED = ("epoch", "lr", "seconds", "val_accuracy_std")  # fields that are not means over the folds
+NOT_AVERAGED = ("epoch", "lr", "seconds", "val_accuracy_std", "metrics")  # fields that are not means over the folds
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,15 @@ class FoldedFit(Generic[D, R]):
     ``keep_best`` the weights of the epoch with the best mean are kept.
     """
 
-    def __init__(self, fits: Sequence[TrainingLoop[D, Any]], result_type: type[R], *, keep_best: bool = False) -> None:
-        self.fits = fits
+    def __init__(
+        self,
+        fits: Sequence[TrainingLoop[D, Any]],
+        result_type: type[R],
+        *,
+        keep_best: bool = False,
+        selection: Selection = BY_ACCURACY,
+    ) -> None:
+        self.fits, self.selection = fits, selection
         self.recipe = fits[0].recipe
         self.history: list[R] = []
         self.best_weights: list[dict[str, Tensor]] | None = None
@@ -68,10 +76,11 @@ class FoldedFit(Generic[D, R]):
             lr=results[0].lr,  # of the first fold: with recipe.find_lr every fold has its own
             seconds=sum(result.seconds for result in results),
             val_accuracy_std=stdev(result.val_accuracy for result in results),  # type: ignore[call-arg]
+            metrics={name: fmean(result.metrics[name] for result in results) for name in results[0].metrics},
             **{name: fmean(getattr(result, name) for result in results) for name in averaged},
         )
         self.history.append(result)
-        if self._keep_best and best_of(self.history) is result:
+        if self._keep_best and best_of(self.history, self.selection) is result:
             self.best_weights = [copy_to_cpu(fit.validated_network.state_dict()) for fit in self.fits]
         return result
 

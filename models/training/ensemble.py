@@ -9,22 +9,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...spaces.metrics.registry import ACCURACY
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
+from ..metrics.compute import compute_of_probabilities
 from .evaluate import accuracy
 
 
-def select_members(probabilities: Tensor, labels: Tensor, rounds: int) -> list[int]:
+def select_members(
+    probabilities: Tensor,
+    labels: Tensor,
+    rounds: int,
+    selection: Selection = BY_ACCURACY,
+) -> list[int]:
     """Return how often each network is in the ensemble: M counts with a sum of at most ``rounds``.
 
     Forward selection with replacement (Caruana et al. 2004), starting with the best network. Each round adds the
-    network that makes the mean of the ensemble best on ``labels`` (N,), by accuracy, then by loss, then by the lower
-    index. The ensemble of the best round is returned, the smallest one of equals. ``probabilities`` is (M, N, K).
+    network that makes the mean of the ensemble best on ``labels`` (N,), by the selecting metric, then by loss, then by
+    the lower index. The ensemble of the best round is returned, the smallest one of equals. ``probabilities`` is
+    (M, N, K).
     """
     chosen: list[int] = []
     best: tuple[tuple[float, float], int] | None = None
     total = torch.zeros_like(probabilities[0])
     for size in range(1, rounds + 1):
         # The sum is kept instead of the mean, so that adding a network needs one addition.
-        scores = [selection_score((total + candidate) / size, labels) for candidate in probabilities]
+        scores = [selection_score((total + candidate) / size, labels, selection) for candidate in probabilities]
         index = max(range(len(scores)), key=lambda k: (scores[k], -k))
         chosen.append(index)
         total = total + probabilities[index]
@@ -35,11 +44,27 @@ def select_members(probabilities: Tensor, labels: Tensor, rounds: int) -> list[i
     return [members.count(k) for k in range(len(probabilities))]
 
 
-def selection_score(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return accuracy and negative mean cross-entropy in nats of probabilities (N, K) for ``labels`` (N,)."""
+def selection_score(
+    probabilities: Tensor,
+    labels: Tensor,
+    selection: Selection = BY_ACCURACY,
+) -> tuple[float, float]:
+    """Return the score, by default the accuracy, and the negative mean cross-entropy in nats for ``labels`` (N,)."""
     # Clamped, because one image with probability 0 would make the loss infinite.
     loss = F.nll_loss(probabilities.clamp(min=1e-12).log(), labels)
-    return accuracy(probabilities, labels), -float(loss)
+    values = metric_values(probabilities, labels, (selection.metric,))
+    score = selection.score(values)
+    assert score is not None
+    return score, -float(loss)
+
+
+def metric_values(probabilities: Tensor, labels: Tensor, metrics: Sequence[str]) -> dict[str, float]:
+    """Return ``val_accuracy`` and ``metrics``, by name, of probabilities (N, K) for ``labels`` (N,)."""
+    others = [name for name in metrics if name != ACCURACY]
+    return {
+        "val_accuracy": accuracy(probabilities, labels),
+        **compute_of_probabilities(others, labels, probabilities),
+    }
 
 
 def average_probabilities(probabilities: Tensor, counts: Sequence[int]) -> Tensor:

@@ -1,16 +1,20 @@
 """The result of one epoch and of its validation, and the error of a diverged epoch."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Loss and accuracy on the validation images after an epoch; the fields have the names of :class:`EpochResult`."""
+    """Loss, accuracy and other metrics on the validation images after an epoch, named as in :class:`EpochResult`."""
 
     val_loss: float
     val_accuracy: float
+    metrics: Mapping[str, float] = field(default_factory=dict, kw_only=True, hash=False)
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class EpochResult:
 
     ``epoch`` counts from 1. ``train_loss`` (with label smoothing) and ``train_accuracy`` are running means over the
     augmented images, measured while the weights change. ``lr`` is the learning rate of the last step. ``seconds``
-    includes the validation.
+    includes the validation. ``metrics`` are the other metrics on the validation images, by name.
     """
 
     epoch: int
@@ -29,14 +33,20 @@ class EpochResult:
     val_accuracy: float
     lr: float
     seconds: float = field(compare=False)
+    metrics: Mapping[str, float] = field(default_factory=dict, kw_only=True, hash=False)
+
+    def score(self, selection: Selection) -> float:
+        """Return the value to maximise; minus infinity if the selecting metric has no value."""
+        score = selection.score({"val_accuracy": self.val_accuracy, **self.metrics})
+        return -math.inf if score is None else score
 
 
 R = TypeVar("R", bound=EpochResult)
 
 
-def best_of(history: Sequence[R]) -> R | None:
-    """Return the epoch with the highest validation accuracy, then the lowest loss, then the first; None if empty."""
-    return max(history, key=lambda result: (result.val_accuracy, -result.val_loss), default=None)
+def best_of(history: Sequence[R], selection: Selection = BY_ACCURACY) -> R | None:
+    """Return the epoch with the best selecting metric, then the lowest loss, then the first; None if empty."""
+    return max(history, key=lambda result: (result.score(selection), -result.val_loss), default=None)
 
 
 class Diverged(RuntimeError):  # noqa: N818 - "diverged" is the word of the database and the reports

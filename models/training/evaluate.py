@@ -3,25 +3,28 @@
 Shapes: N images (N, C, H, W), B of them in a batch, K classes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataset import ImageData, Split, in_unit_range
+from ..metrics.compute import compute_metrics
 from ..networks.compute import CPU, Compute
 from ..storage.images import Images, batches_of
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross-entropy (nats, no label smoothing) and accuracy (0..1) on a split."""
+    """Mean cross-entropy (nats, no label smoothing), accuracy (0..1) and the other metrics by name, on a split."""
 
     loss: float
     accuracy: float
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,23 @@ class PredictionSpread:
 
 
 def evaluate(
-    module: nn.Module, split: Split, data: ImageData, compute: Compute = CPU, batch_size: int = 256
+    module: nn.Module,
+    split: Split,
+    data: ImageData,
+    compute: Compute = CPU,
+    batch_size: int = 256,
+    metrics: Sequence[str] = (),
 ) -> Evaluation:
-    """Evaluate ``module`` on ``split``; ``data`` provides the normalisation.
+    """Evaluate ``module`` on ``split``; ``data`` provides the normalisation, ``metrics`` are the other metrics.
 
     The module is moved to the device and evaluated in evaluation mode; then its previous mode is restored.
     """
     logits = scores(module, split.images, data, compute, batch_size)
     labels = split.labels.to(compute.device)
-    return Evaluation(float(F.cross_entropy(logits, labels)), accuracy(logits, labels))
+    loss = float(F.cross_entropy(logits, labels))
+    # a network that has diverged has no metrics: its loss ends the training
+    others = compute_metrics(metrics, labels, logits) if math.isfinite(loss) else {}
+    return Evaluation(loss, accuracy(logits, labels), others)
 
 
 def predict(

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split
 from ..data.zero_shot import ZeroShotData
@@ -82,8 +83,8 @@ class TrainingTask(ABC, Generic[D, R]):
 class TrainingLoop(Generic[D, R]):
     """Train a network by a recipe, one epoch per :meth:`step`.
 
-    With ``keep_best``, ``best_weights`` is a copy of the weights of the best epoch, on the CPU. ``find_lr``, if given,
-    is called before the first epoch and returns the peak learning rate.
+    With ``keep_best``, ``best_weights`` is a copy of the weights of the best epoch, on the CPU; ``selection`` decides
+    which epoch is the best. ``find_lr``, if given, is called before the first epoch and returns the peak learning rate.
     """
 
     def __init__(
@@ -94,8 +95,9 @@ class TrainingLoop(Generic[D, R]):
         seed: int,
         keep_best: bool = False,
         find_lr: Callable[[], LrFound] | None = None,
+        selection: Selection = BY_ACCURACY,
     ) -> None:
-        self.task, self.recipe = task, recipe
+        self.task, self.recipe, self.selection = task, recipe, selection
         self.averaging = make_averaging(task.module, recipe)
         self.optimizer = make_optimizer(nn.ModuleList([task.module, *task.heads.values()]), recipe)
         self.lr_found: LrFound | None = None
@@ -143,7 +145,7 @@ class TrainingLoop(Generic[D, R]):
     @property
     def best(self) -> R | None:
         """The best epoch so far; None before the first."""
-        return best_of(self.history)
+        return best_of(self.history, self.selection)
 
     def step(self) -> R:
         """Train one epoch, then validate, and return the result.
@@ -167,7 +169,7 @@ class TrainingLoop(Generic[D, R]):
             epoch=self.epoch + 1,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
-            **asdict(self._validate()),
+            **vars(self._validate()),
             lr=self._lr(len(self._sizes) - 1),
             seconds=perf_counter() - started,
         )

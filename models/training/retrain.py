@@ -1,12 +1,13 @@
 """Retraining: train one network from scratch by its recipe, and keep the weights of its best validation epoch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData
 from ..networks.build import build_for
@@ -19,12 +20,13 @@ from .trainer import Fit
 class Retrained:
     """The weights of a network in its best validation epoch, and the result of this epoch.
 
-    ``test_accuracy`` is measured once and selects nothing; None without test images.
+    ``test_accuracy`` and ``test_metrics`` are measured once and select nothing; None and empty without test images.
     """
 
     weights: dict[str, Tensor]
     best: EpochResult
     test_accuracy: float | None
+    test_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def retrain(
@@ -35,11 +37,13 @@ def retrain(
     seed: int,
     device: str = "cpu",
     precision: str = "fp32",
+    selection: Selection = BY_ACCURACY,
     on_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> Retrained:
     """Train the network of ``architecture`` and evaluate it on the test images.
 
-    The same seed on the same kind of machine gives the same result. ``on_epoch`` is called after every epoch.
+    The same seed on the same kind of machine gives the same result. ``selection`` decides which epoch is the best.
+    ``on_epoch`` is called after every epoch.
     """
     # Channels last is the layout in which convolutions on a GPU are fast; on a CPU it gains little.
     network, channels_last = build_for(architecture, recipe, seed=seed), torch.device(device).type == "cuda"
@@ -52,14 +56,15 @@ def retrain(
         precision=precision,
         channels_last=channels_last,
         keep_best=True,
+        selection=selection,
     )
     while not fit.done:
         on_epoch(fit.step())
     assert fit.best is not None
     assert fit.best_weights is not None
-    test_accuracy = None
-    if data.test is not None:
-        ((module, _),) = fit.best_networks()
-        # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
-        test_accuracy = evaluate(module, data.test, data, fit.compute, 2 * recipe.batch_size).accuracy
-    return Retrained(fit.best_weights, fit.best, test_accuracy)
+    if data.test is None:
+        return Retrained(fit.best_weights, fit.best, None)
+    ((module, _),) = fit.best_networks()
+    # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
+    test = evaluate(module, data.test, data, fit.compute, 2 * recipe.batch_size, selection.computed)
+    return Retrained(fit.best_weights, fit.best, test.accuracy, test.metrics)

@@ -1,6 +1,6 @@
 """Train one classifier: cross-entropy on augmented images, with optional penalties and an optional auxiliary task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Device, ImageData
 from ..networks.compute import Compute
@@ -27,8 +28,16 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
 
     result_type = EpochResult
 
-    def __init__(self, module: nn.Module, data: ImageData, recipe: Recipe, compute: Compute, seed: int) -> None:
-        self.recipe, self.compute = recipe, compute
+    def __init__(
+        self,
+        module: nn.Module,
+        data: ImageData,
+        recipe: Recipe,
+        compute: Compute,
+        seed: int,
+        metrics: Sequence[str] = (),
+    ) -> None:
+        self.recipe, self.compute, self.metrics = recipe, compute, metrics
         self.data = data.to(compute.device)
         self.train = self.data.train
         self.module = compute.place(module)
@@ -51,8 +60,9 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
 
     def validate(self, network: nn.Module) -> Validation:
         # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
-        evaluation = evaluate(network, self.data.val, self.data, self.compute, 2 * self.recipe.batch_size)
-        return Validation(evaluation.loss, evaluation.accuracy)
+        batch_size = 2 * self.recipe.batch_size
+        evaluation = evaluate(network, self.data.val, self.data, self.compute, batch_size, self.metrics)
+        return Validation(evaluation.loss, evaluation.accuracy, metrics=evaluation.metrics)
 
     def _predict(self, images: Tensor) -> Tensor:
         return self.compute.logits(self.module, images)
@@ -62,7 +72,8 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
     """Train one classifier by a recipe, one epoch per :meth:`step`.
 
     ``module`` is moved to ``device`` and trained in place. With ``keep_best``, ``best_weights`` is a copy of the
-    weights of the best epoch, on the CPU. Raises ``ValueError`` if the recipe cannot train the module on these data.
+    weights of the best epoch by ``selection``, on the CPU. Raises ``ValueError`` if the recipe cannot train the module
+    on these data.
     """
 
     task: ImageTraining
@@ -78,12 +89,21 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         precision: str = "fp32",
         channels_last: bool = False,
         keep_best: bool = False,
+        selection: Selection = BY_ACCURACY,
     ) -> None:
-        task = ImageTraining(module, data, recipe, Compute(torch.device(device), precision, channels_last), seed)
+        compute = Compute(torch.device(device), precision, channels_last)
+        task = ImageTraining(module, data, recipe, compute, seed, selection.computed)
         search_lr = partial(
             find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=task.compute
         )
-        super().__init__(task, recipe, seed=seed, keep_best=keep_best, find_lr=search_lr if recipe.find_lr else None)
+        super().__init__(
+            task,
+            recipe,
+            seed=seed,
+            keep_best=keep_best,
+            find_lr=search_lr if recipe.find_lr else None,
+            selection=selection,
+        )
         # Checked before training, because torch raises only when it reaches the smallest batch.
         _check_batch_norm(module, min(batch_sizes(len(task.train), recipe.batch_size)))
 

@@ -1,4 +1,4 @@
-"""Importance: how much each entry of the recipe and each choice of the architecture affects the accuracy of trials."""
+"""Importance: how much each entry of the recipe and each choice of the architecture affects the metric of trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ _N_FOLDS, _N_TREES, _N_SHUFFLES = 4, 60, 5
 class Importance:
     """The importance of one choice: the increase of the prediction error when its values are shuffled.
 
-    ``mean`` and ``std`` (one standard deviation) are fractions of accuracy, over all folds and shuffles. The error of a
-    fold is measured on trials that its random forest was not fitted on.
+    ``mean`` and ``std`` (one standard deviation) are in units of the metric, over all folds and shuffles. The error of
+    a fold is measured on trials that its random forest was not fitted on.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Importances:
     """The importances of all choices, from ``n`` trials, most important first.
 
     ``r2`` is the coefficient of determination on trials that the forest was not fitted on: 1 for a perfect prediction,
-    0 for one as good as the mean accuracy. At 0 or below, the importances have no meaning.
+    0 for one as good as the mean. At 0 or below, the importances have no meaning.
     """
 
     n: int
@@ -43,34 +43,34 @@ class Importances:
 
     @property
     def is_informative(self) -> bool:
-        """Whether the forest predicts better than the mean accuracy."""
+        """Whether the forest predicts better than the mean."""
         return self.r2 > 0
 
 
 def importances(trials: Sequence[Trial]) -> Importances | None:
     """Return the importance of each entry of the recipe and each choice that differs between the trials.
 
-    Random forests (Breiman 2001) predict the validation accuracy. The importance of a choice is its permutation
+    Random forests (Breiman 2001) predict the metric that selects. The importance of a choice is its permutation
     importance, scored by the mean absolute error on held-out trials. A choice that a trial does not have, because it
-    belongs to another kind of block, is a missing value. Test accuracy is not used.
+    belongs to another kind of block, is a missing value. Test metrics are not used.
 
-    Returns None for fewer than ``MIN_TRIALS`` finished trials, and if their choices or their accuracies are all equal.
+    Returns None for fewer than ``MIN_TRIALS`` finished trials, and if their choices or their metrics are all equal.
     """
-    scored = [trial for trial in trials if trial.state.finished and trial.val_accuracy is not None]
+    scored = [trial for trial in trials if trial.state.finished and trial.metric_value is not None]
     # -(-a // b) is a / b rounded up; "or 1", because a step of 0 is an error when there are no trials
     scored = scored[:: -(-len(scored) // MAX_TRIALS) or 1]
     names, table = _table(scored)
-    accuracies = [trial.val_accuracy for trial in scored]
-    if len(scored) < MIN_TRIALS or not names or len(set(accuracies)) < 2:
+    values = [trial.metric_value for trial in scored]
+    if len(scored) < MIN_TRIALS or not names or len(set(values)) < 2:
         return None
-    increases, r2 = _held_out(table, accuracies)
+    increases, r2 = _held_out(table, values)
     choices = [
         Importance(name, float(each.mean()), float(each.std())) for name, each in zip(names, increases, strict=True)
     ]
     return Importances(len(scored), r2, tuple(sorted(choices, key=lambda choice: (-choice.mean, choice.name))))
 
 
-def _held_out(table: "Array", accuracies: Sequence[Any]) -> "tuple[Array, float]":
+def _held_out(table: "Array", values: Sequence[Any]) -> "tuple[Array, float]":
     """Return the increases of the error on held-out trials, (columns, folds * shuffles), and R^2 over all folds."""
     import numpy as np
     from sklearn.ensemble import RandomForestRegressor
@@ -79,7 +79,7 @@ def _held_out(table: "Array", accuracies: Sequence[Any]) -> "tuple[Array, float]
 
     # Fixed seeds: the same trials give the same report.
     rng = np.random.default_rng(0)
-    target = np.asarray(accuracies, dtype=float)
+    target = np.asarray(values, dtype=float)
     predicted, increases = np.empty_like(target), []
     for train, held_out in KFold(_N_FOLDS, shuffle=True, random_state=0).split(table):
         forest = RandomForestRegressor(_N_TREES, random_state=0, n_jobs=1).fit(table[train], target[train])

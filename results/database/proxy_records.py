@@ -123,12 +123,12 @@ def scores_of(store: StoreReader, run: str | int, fingerprint: str) -> dict[str,
 
 
 def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[Trial]) -> list[RankCorrelation]:
-    """Return the rank correlation of each proxy of the run with the validation accuracy of the completed ``trials``.
+    """Return the rank correlation of each proxy of the run with the score of the completed ``trials``.
 
     Parameters and multiply-accumulates (MACs) come first: they are the baselines that need no computation.
     """
-    # Trials that were stopped early are left out: their accuracies are of different numbers of epochs.
-    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
+    # Trials that were stopped early are left out: their metrics are of different numbers of epochs.
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.score is not None]
     with store.read_transaction() as connection:
         query = select(_p.name).where(_p.run_id == run_id_of(connection, run)).distinct().order_by(_p.name)
         names = [name for name in connection.scalars(query) if name not in COST_PROXIES]
@@ -145,10 +145,10 @@ def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[Trial
 def _correlation(name: str, trials: Sequence[Trial], values: Sequence[float | None]) -> RankCorrelation:
     from scipy.stats import kendalltau, spearmanr
 
-    pairs = [(score, trial.val_accuracy) for score, trial in zip(values, trials, strict=True) if score is not None]
-    # If all scores or all accuracies are equal, a rank correlation is not defined.
+    pairs = [(score, trial.score) for score, trial in zip(values, trials, strict=True) if score is not None]
+    # If all scores or all metrics are equal, a rank correlation is not defined.
     if len(pairs) < MIN_TRIALS_FOR_CORRELATION or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
         return RankCorrelation(name, len(pairs), None, None)
-    ranked, accuracies = zip(*pairs, strict=True)
-    spearman, kendall = spearmanr(ranked, accuracies).statistic, kendalltau(ranked, accuracies).statistic
+    ranked, metrics = zip(*pairs, strict=True)
+    spearman, kendall = spearmanr(ranked, metrics).statistic, kendalltau(ranked, metrics).statistic
     return RankCorrelation(name, len(pairs), float(spearman), float(kendall))

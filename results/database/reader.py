@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from . import schema
 from .engine import read_only_engine
 from .errors import ConnectionLostError, NotStorableError, store_error
-from .records import DatasetRecord, History, RunRecord, Trial, TrialState
+from .records import TEST_PREFIX, DatasetRecord, History, RunRecord, Trial, TrialState
 from .retry import RetryPolicy, is_transient
 from .rows import TRIALS, dataset_of, decode_metric, run_id_of, runs_of, trials_of
 
@@ -143,13 +143,27 @@ class StoreReader:
         return History(tuple(sorted([*since.ended, *self.run_read(select_changed)], key=lambda trial: trial.number)))
 
     def curve(self, trial_id: int) -> dict[str, list[tuple[int, float]]]:
-        """Return pairs ``(step, value)`` by metric name, ordered by step; values may be NaN or infinite."""
+        """Return pairs ``(step, value)`` by metric name, ordered by step; values may be NaN or infinite.
+
+        The metrics of the test are left out: they have one value, see :meth:`test_metrics`.
+        """
         c = schema.metric.c
         query = select(c.name, c.step, c.value, c.special).where(c.trial_id == trial_id).order_by(c.name, c.step)
         curves: dict[str, list[tuple[int, float]]] = {}
         for row in self._rows(query):
-            curves.setdefault(row.name, []).append((row.step, decode_metric(row.value, row.special)))
+            if not row.name.startswith(TEST_PREFIX):
+                curves.setdefault(row.name, []).append((row.step, decode_metric(row.value, row.special)))
         return curves
+
+    def test_metrics(self, trial_id: int) -> dict[str, float]:
+        """Return the metrics of a trial's test by their names, such as ``test_f1_macro``; they select nothing."""
+        c = schema.metric.c
+        query = select(c.name, c.value, c.special).where(c.trial_id == trial_id).order_by(c.name)
+        return {
+            row.name: decode_metric(row.value, row.special)
+            for row in self._rows(query)
+            if row.name.startswith(TEST_PREFIX)
+        }
 
     def layers(self, fingerprint: str) -> list[dict[str, Any]]:
         """Return the layers of an architecture in order: name, kind, out_shape, params, macs, activations."""

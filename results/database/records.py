@@ -1,5 +1,6 @@
 """Record classes: the contents of the results database as frozen dataclasses."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -8,12 +9,15 @@ from functools import cached_property
 from typing import Any
 
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.registry import ACCURACY, stored_name
+from ...spaces.metrics.selection import is_minimized
 from ...spaces.parameters.lookup import unknown
 
 # Names of costs and metrics. Database columns, attributes and JSON keys all use them.
 OWN_COSTS = ("params", "macs", "activations")  # costs that depend on the architecture alone
 COSTS = (*OWN_COSTS, "memory_bytes")  # the memory in training depends on the batch size too
 IMPORTED = "imported_from"  # key in the settings of a run that another tool made; such settings are no search file
+TEST_PREFIX = "test_"  # of the names of metrics that were measured on test images
 FINAL_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 
 
@@ -62,6 +66,8 @@ class Trial:
     search space (path -> option index or value). Accuracies are fractions in [0, 1] at ``best_epoch``. ``latency_ms``
     is the median latency of a forward pass, measured on the trial's worker. Times are UTC. ``duration_s`` is the sum
     over all attempts. ``source`` is the id of an earlier trial whose result this trial reuses without training.
+    ``metric`` is the metric that selects in the trial's run, ``metrics`` are the values at ``best_epoch`` of this and
+    the other recorded metrics, without the accuracy; ``minimized`` are the metrics of which a lower value is better.
     """
 
     trial: int
@@ -94,6 +100,26 @@ class Trial:
     device: str | None = None
     duration_s: float | None = None
     source: int | None = None
+    metric: str = ACCURACY
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+    minimized: tuple[str, ...] = ()
+
+    @property
+    def metric_value(self) -> float | None:
+        """The value of the selecting metric at the best epoch, as it was measured."""
+        return self.val_accuracy if self.metric == ACCURACY else self.metrics.get(self.metric)
+
+    @property
+    def score(self) -> float | None:
+        """The value to maximise: that of the selecting metric, or its negative if a lower value is better."""
+        return self.score_of(self.metric)
+
+    def score_of(self, metric: str) -> float | None:
+        """Return the value to maximise for ``metric``, a recorded metric; None if the trial has no value."""
+        value = self.val_accuracy if stored_name(metric) == "val_accuracy" else self.metrics.get(metric)
+        if value is None or not math.isfinite(value):
+            return None
+        return -value if is_minimized(metric, self.minimized) else value
 
     @property
     def val_error(self) -> float | None:
@@ -102,13 +128,13 @@ class Trial:
 
 
 def rank(trial: Trial) -> tuple[float, int, int, int]:
-    """Return the ranking key, smallest first: higher validation accuracy, fewer params, fewer macs, lower id.
+    """Return the ranking key, smallest first: better selecting metric, fewer params, fewer macs, lower id.
 
-    A trial without a validation accuracy ranks last.
+    A trial without a value of its metric ranks last.
     """
-    accuracy = float("-inf") if trial.val_accuracy is None else trial.val_accuracy
+    score = float("-inf") if trial.score is None else trial.score
     # The id makes the order total, so that the best trial does not depend on the order of the rows.
-    return (-accuracy, trial.params, trial.macs, trial.trial)
+    return (-score, trial.params, trial.macs, trial.trial)
 
 
 @dataclass(frozen=True)
@@ -153,15 +179,13 @@ class History:
         return frozenset(trial.fingerprint for trial in self.trials)
 
     def best(self, budget: Budget | None = None) -> Trial | None:
-        """Return the best finished trial by :func:`rank`, or ``None`` if no finished trial has a validation accuracy.
+        """Return the best finished trial by :func:`rank`, or ``None`` if no finished trial has a value of its metric.
 
         Of ``budget``, only the latency limit applies: the search proposes no trial that exceeds another limit, but
         the latency is known only after the measurement.
         """
         limits = budget or Budget()
-        candidates = (
-            t for t in self.finished if t.val_accuracy is not None and limits.meets_latency_limit(t.latency_ms)
-        )
+        candidates = (t for t in self.finished if t.score is not None and limits.meets_latency_limit(t.latency_ms))
         return min(candidates, key=rank, default=None)
 
 

@@ -1,23 +1,27 @@
 """Conversions between rows of the database and records, and the ``upsert`` statement."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, UniqueConstraint, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, UniqueConstraint, bindparam, func, not_, select
 
+from ...spaces.metrics.registry import ACCURACY
 from ...spaces.parameters.lookup import unknown
 from . import schema
 from .fast_sqlite import AnyConnection, RawConnection
-from .records import DatasetRecord, FailKind, RunRecord, RunStatus, Trial, TrialState
+from .records import TEST_PREFIX, DatasetRecord, FailKind, RunRecord, RunStatus, Trial, TrialState
 
+IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 MAX_ROWS_PER_STATEMENT = 16  # on a raw connection, up to this many rows are inserted by one statement
 _SPECIALS = {"nan": math.nan, "+inf": math.inf, "-inf": -math.inf}
 _t = schema.trial.c
 # Columns of the table ``trial`` whose attribute in ``Trial`` has another name or type.
 _CONVERTED_COLUMNS = ("trial_id", "run_id", "state", "fail_kind", "source_trial_id")
 _COPIED_COLUMNS = [column for column in schema.trial.c if column.name not in _CONVERTED_COLUMNS]
+_config = schema.run.c.config
 TRIALS = (
     select(
         _t.trial_id.label("trial"),
@@ -27,12 +31,28 @@ TRIALS = (
         _t.source_trial_id.label("source"),
         schema.architecture.c.json.label("architecture"),
         *_COPIED_COLUMNS,
+        # NULL for the runs of version 0.1.0 and of other tools; then the accuracy selects and is all that is recorded
+        _config[("search", "metric")].as_string().label("metric"),
+        _config[("search", "minimized")].as_string().label("minimized"),
     )
     .select_from(schema.trial)
     .join(schema.run)
     .join(schema.architecture)
 )
 TRIAL = TRIALS.where(_t.trial_id == bindparam("where_id"))
+# What every epoch has, and the metrics of zero-shot trials; all others are metrics that a run was asked to record.
+EPOCH_COLUMNS = (
+    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
+    *("val_roc_auc", "val_h", "gamma"),
+)
+_m = schema.metric.c
+_METRICS = select(_m.trial_id, _m.name, _m.value).where(
+    _m.trial_id == _t.trial_id,
+    _m.step == _t.best_epoch,
+    _m.name.not_in(EPOCH_COLUMNS),
+    not_(_m.name.startswith(TEST_PREFIX, autoescape=True)),
+    _m.value.is_not(None),
+)
 _RUNS = select(schema.run, schema.dataset.c.name.label("dataset")).join(schema.dataset)
 
 
@@ -40,11 +60,25 @@ def trials_of(
     connection: AnyConnection, query: Select[Any], parameters: Mapping[str, Any] | None = None
 ) -> list[Trial]:
     """Return the trials that ``query`` selects; it is ``TRIALS`` with conditions, and takes ``parameters``."""
-    return [_trial(row) for row in connection.execute(query, parameters)]
+    rows = [dict(row._mapping) for row in connection.execute(query, parameters)]
+    measured = [row["trial"] for row in rows if row["metric"] is not None and row["best_epoch"] is not None]
+    metrics = _metrics_at_best_epoch(connection, measured)
+    return [_trial(row, metrics.get(row["trial"], {})) for row in rows]
 
 
-def _trial(row: Any) -> Trial:
-    entries = dict(row._mapping)
+def _metrics_at_best_epoch(connection: AnyConnection, trial_ids: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Return the recorded metrics of each trial at its best epoch, by trial id and name."""
+    found: dict[int, dict[str, float]] = {}
+    for start in range(0, len(trial_ids), IDS_PER_STATEMENT):
+        chunk = trial_ids[start : start + IDS_PER_STATEMENT]
+        for trial_id, name, value in connection.execute(_METRICS.where(_t.trial_id.in_(chunk))):
+            found.setdefault(trial_id, {})[name] = value
+    return found
+
+
+def _trial(row: Any, metrics: Mapping[str, float]) -> Trial:
+    entries = {**row, "metrics": metrics, "metric": row["metric"] or ACCURACY}
+    entries["minimized"] = tuple(json.loads(row["minimized"] or "[]"))
     entries["state"] = TrialState(entries["state"])
     if entries["fail_kind"] is not None:
         entries["fail_kind"] = FailKind(entries["fail_kind"])

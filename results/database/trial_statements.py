@@ -11,7 +11,7 @@ from ...spaces.parameters.lookup import unknown
 from . import schema
 from .fast_sqlite import AnyConnection
 from .lease import lock_run, now
-from .records import COSTS, FINAL_METRICS, FailKind, TrialState
+from .records import COSTS, FINAL_METRICS, TEST_PREFIX, FailKind, TrialState
 from .rows import encode_metric, upsert
 
 _EPOCH_COUNTS = ("epochs_done", "best_epoch")
@@ -197,12 +197,21 @@ def record(
     """Write the metrics of one epoch, and the heartbeat of its attempt if ``beat``; earlier metrics are replaced."""
     if not connection.execute(_ADVANCE_EPOCHS_DONE, {"where_id": trial_id, "epoch": epoch}).rowcount:
         raise _unknown_trial(trial_id)
-    rows = [
-        {"trial_id": trial_id, "name": name, "step": epoch, **encode_metric(value)} for name, value in metrics.items()
-    ]
-    upsert(connection, schema.metric, rows, update=("value", "special"))
+    _write_metrics(connection, trial_id, epoch, metrics)
     if beat:
         connection.execute(_UPDATE_HEARTBEAT, {"where_id": trial_id, "heartbeat": now()})
+
+
+def record_test(connection: AnyConnection, trial_id: int, best_epoch: int, metrics: Mapping[str, float]) -> None:
+    """Write the metrics of the test, measured with the weights of ``best_epoch``; earlier ones are replaced."""
+    _write_metrics(connection, trial_id, best_epoch, {TEST_PREFIX + name: value for name, value in metrics.items()})
+
+
+def _write_metrics(connection: AnyConnection, trial_id: int, step: int, metrics: Mapping[str, float]) -> None:
+    rows = [
+        {"trial_id": trial_id, "name": name, "step": step, **encode_metric(value)} for name, value in metrics.items()
+    ]
+    upsert(connection, schema.metric, rows, update=("value", "special"))
 
 
 def end(

@@ -168,6 +168,11 @@ class StoreWriter(StoreReader):
         if beat:  # only after the write: a failed write must not suppress the next heartbeat
             self._heartbeats[trial_id] = time.monotonic()
 
+    def record_test(self, trial_id: int, best_epoch: int, metrics: Mapping[str, float]) -> None:
+        """Write the metrics of the test with the weights of ``best_epoch``, by their names without ``test_``."""
+        if metrics:
+            self.write(lambda connection: trial_statements.record_test(connection, trial_id, best_epoch, metrics))
+
     def finish(
         self,
         trial_id: int,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...spaces.metrics.registry import metric_label
 from .reader import StoreReader
 from .records import Trial
 
@@ -66,8 +67,8 @@ def is_zero_shot(trial: Trial) -> bool:
 
 
 def selected_by(trial: Trial) -> str:
-    """Return what ``val_accuracy`` of ``trial`` measures; the best trial of a run is selected by it."""
-    return CALIBRATED_H if is_zero_shot(trial) else "validation accuracy"
+    """Return what the selecting metric of ``trial`` measures; the best trial of a run is selected by it."""
+    return CALIBRATED_H if is_zero_shot(trial) else f"validation {metric_label(trial.metric)}"
 
 
 def _latest(store: StoreReader, run: str | int, kind: str) -> Mapping[str, Any] | None:

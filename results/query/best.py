@@ -11,14 +11,15 @@ from ..database.reader import StoreReader
 from ..database.records import COSTS, FINISHED, Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
 from .budget_filter import Limit, limits, within_budget
-from .columns import check_selectable
+from .metric_columns import RankedBy, at_best_epoch, check_selectable, ranked_by, recorded_metrics
 
 _t = schema.trial.c
-# Only a trial that finished with a validation accuracy can be selected as a best trial.
-SELECTABLE = (_t.val_accuracy.is_not(None), _t.state.in_(sorted(state.value for state in FINISHED)))
-# The order of the index trial_merit, so that SQLite reads the best trials from the index and sorts nothing. The id
-# comes last: without it, trials with equal metrics would have no defined order.
-_RANKING = (_t.val_accuracy.desc(), _t.params, _t.macs, _t.trial_id)
+# Only a trial that finished with a validation accuracy, which every run records, can be selected as a best trial.
+FINISHED_STATE = _t.state.in_(sorted(state.value for state in FINISHED))
+SELECTABLE = (_t.val_accuracy.is_not(None), FINISHED_STATE)
+# After the metric. By accuracy this is the order of the index trial_merit, so that SQLite reads the best trials from
+# the index and sorts nothing. The id comes last: without it, trials with equal metrics would have no defined order.
+_TIES = (_t.params, _t.macs, _t.trial_id)
 # Test accuracy is not a sort key: selecting trials by it would bias the test estimate.
 SORT_KEYS: dict[str, ColumnElement[Any]] = {
     "trial": _t.trial_id,
@@ -31,22 +32,39 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
 
 
 def best(
-    store: StoreReader, *, budget: Budget, run: str | int | None = None, dataset: str | None = None, top: int = 1
+    store: StoreReader,
+    *,
+    budget: Budget,
+    run: str | int | None = None,
+    dataset: str | None = None,
+    top: int = 1,
+    metric: str | None = None,
 ) -> list[Trial]:
     """Return the ``top`` best finished trials inside ``budget``.
 
-    Trials are ranked by validation accuracy (highest first), then by the fewest params, the fewest macs and the lowest
-    id. ``dataset`` is a name or a content hash. Without ``run``, the trials of all runs are ranked together.
+    Trials are ranked by ``metric``, or else by the metric with which all of the runs select (by the validation accuracy
+    if that differs), then by the fewest params, the fewest macs and the lowest id. ``dataset`` is a name or a content
+    hash. Without ``run``, the trials of all runs are ranked together.
 
-    Raises ``ValueError`` for an unknown run or data set, and for ``top`` below 1.
+    Raises ``ValueError`` for an unknown run or data set, for ``top`` below 1, and for a metric that is not recorded.
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}; use a number such as 5")
     with store.read_transaction() as connection:
         where = scope(connection, run, dataset)
-        # The ids come from the index alone. Only the rows of these few trials are read from the table.
-        top_ids = select(_t.trial_id).where(*SELECTABLE, *within_budget(budget), *where).order_by(*_RANKING).limit(top)
-        return trials_of(connection, TRIALS.where(_t.trial_id.in_(top_ids)).order_by(*_RANKING))
+        by = ranked_by(connection, metric, runs_in(connection, run, dataset))
+        conditions = (FINISHED_STATE, by.expression.is_not(None), *within_budget(budget), *where)
+        # By accuracy the ids come from the index alone. Only the rows of these few trials are read from the table.
+        top_ids = select(_t.trial_id).where(*conditions).order_by(by.best_first, *_TIES).limit(top)
+        return trials_of(connection, TRIALS.where(_t.trial_id.in_(top_ids)).order_by(by.best_first, *_TIES))
+
+
+def ranking(
+    store: StoreReader, run: str | int | None = None, dataset: str | None = None, metric: str | None = None
+) -> RankedBy:
+    """Return how :func:`best` ranks the trials of these runs."""
+    with store.read_transaction() as connection:
+        return ranked_by(connection, metric, runs_in(connection, run, dataset))
 
 
 def listing(
@@ -55,23 +73,48 @@ def listing(
     budget: Budget | None = None,
     run: str | int | None = None,
     dataset: str | None = None,
-    sort: str = "-val_accuracy",
+    sort: str | None = None,
     limit: int | None = None,
 ) -> list[Trial]:
     """Return trials in any state, sorted by ``sort``, at most ``limit`` of them.
 
-    ``sort`` is a key of ``SORT_KEYS``; a leading ``-`` sorts in descending order. Trials without a value for the key
-    come last. Ties are broken by the fewest params, the fewest macs and the lowest id.
+    ``sort`` is a key of ``SORT_KEYS`` or a recorded metric; a leading ``-`` sorts in descending order. Without it, the
+    best trials by the metric of the runs come first. Trials without a value for the key come last. Ties are broken by
+    the fewest params, the fewest macs and the lowest id.
 
-    Raises ``ValueError`` for an unknown run, data set or sort key, and for test accuracy as the sort key.
+    Raises ``ValueError`` for an unknown run, data set or sort key, and for a test metric as the sort key.
     """
-    check_selectable([sort.removeprefix("-")])
-    key = look_up(SORT_KEYS, sort.removeprefix("-"), "sort key")
-    # SQLite and PostgreSQL disagree about the position of NULL; with key.is_(None) first it comes last in both.
-    order = (key.is_(None), key.desc() if sort.startswith("-") else key, *_RANKING[1:])
     with store.read_transaction() as connection:
+        if sort is None:
+            by = ranked_by(connection, None, runs_in(connection, run, dataset))
+            key, first = by.expression, by.best_first
+        else:
+            key = _sort_key(connection, sort.removeprefix("-"))
+            first = key.desc() if sort.startswith("-") else key
+        # SQLite and PostgreSQL disagree about the position of NULL; with key.is_(None) first it comes last in both.
+        order = (key.is_(None), first, *_TIES)
         where = (*scope(connection, run, dataset), *within_budget(budget or Budget()))
         return trials_of(connection, TRIALS.where(*where).order_by(*order).limit(limit))
+
+
+def _sort_key(connection: Connection, name: str) -> ColumnElement[Any]:
+    """Return the expression of a sort key; raise ``ValueError`` for an unknown one and for a test metric."""
+    check_selectable([name])
+    if name in SORT_KEYS:
+        return SORT_KEYS[name]
+    recorded = recorded_metrics(connection)
+    look_up({**SORT_KEYS, **dict.fromkeys(recorded)}, name, "sort key")
+    return at_best_epoch(name)
+
+
+def runs_in(connection: Connection, run: str | int | None, dataset: str | None) -> list[ColumnElement[bool]]:
+    """Return the SQL conditions on the runs that a query is limited to."""
+    where: list[ColumnElement[bool]] = []
+    if run is not None:
+        where.append(schema.run.c.run_id == run_id_of(connection, run))
+    if dataset is not None:
+        where.append(schema.run.c.run_id.in_(_runs_on(connection, dataset)))
+    return where
 
 
 def scope(connection: Connection, run: str | int | None, dataset: str | None) -> list[ColumnElement[bool]]:
@@ -141,9 +184,9 @@ def _nearest_miss(connection: Connection, where: list[ColumnElement[bool]], limi
 
 
 def _missing_results(connection: Connection, where: list[ColumnElement[bool]]) -> str:
-    """Describe why no trial can be selected: ``none has a validation accuracy: 2 failed, 1 running``."""
+    """Describe why no trial can be selected: ``none has a validation metric: 2 failed, 1 running``."""
     if _count(connection, [*where, *SELECTABLE]):
         return "some have a result"
     by_state = select(_t.state, func.count()).where(*where).group_by(_t.state).order_by(_t.state)
     counts = ", ".join(f"{count} {state}" for state, count in connection.execute(by_state))
-    return f"none has a validation accuracy: {counts}"
+    return f"none has a validation metric: {counts}"

@@ -1,6 +1,6 @@
 """The columns that a filter expression can use, with their types and SQL expressions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,21 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, liter
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
 from ..database.zero_shot_records import ZERO_SHOT_METRICS
+from .metric_columns import at_best_epoch, is_test_metric, not_recorded, recorded_metrics
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c
 NUMBER, TEXT, TIMESTAMP, JSON = "numbers", "texts", "timestamps", "JSON values of any type"
 NESTED = ("recipe", "choices")
-UNSELECTABLE = frozenset({"test_accuracy"})
-UNSELECTABLE_MESSAGE = (
-    "test_accuracy cannot select or sort trials, because that would bias the test estimate; use val_accuracy "
-    "(results show prints the test accuracy of a trial)"
-)
-
-
-def check_selectable(names: Iterable[str]) -> None:
-    """Raise ``ValueError`` if one of ``names`` is a column that must neither select nor sort trials."""
-    if UNSELECTABLE.intersection(names):
-        raise ValueError(UNSELECTABLE_MESSAGE)
 
 
 @dataclass(frozen=True)
@@ -70,13 +60,6 @@ def _json_reader(value: float | int | str | bool) -> tuple[tuple[str, ...], Call
     return ("integer", "real", "number"), lambda entry: entry.as_float()
 
 
-def _at_best_epoch(metric: str) -> ColumnElement[Any]:
-    """Return a trial's value of ``metric`` at its best epoch, null if it has none."""
-    m = schema.metric.c
-    matches_trial = (m.trial_id == _t.trial_id, m.name == metric, m.step == _t.best_epoch)
-    return select(m.value).where(*matches_trial).correlate(schema.trial).scalar_subquery()
-
-
 def _columns() -> dict[str, Column]:
     numbers = (
         *("number", "seed", "params", "macs", "activations", "memory_bytes", "epochs_done", "best_epoch"),
@@ -90,7 +73,7 @@ def _columns() -> dict[str, Column]:
         Column("test_accuracy", NUMBER, _t.test_accuracy),
         Column("source", NUMBER, _t.source_trial_id),
         Column("val_error", NUMBER, 1 - _t.val_accuracy),
-        *(Column(name, NUMBER, _at_best_epoch(name)) for name in ZERO_SHOT_METRICS),
+        *(Column(name, NUMBER, at_best_epoch(name)) for name in ZERO_SHOT_METRICS),
         Column("flops", NUMBER, 2 * _t.macs),
         Column("depth", NUMBER, _a.depth, (schema.architecture,)),
         *(Column(name, TEXT, _t[name]) for name in texts),
@@ -112,17 +95,27 @@ def column(connection: Connection, name: str) -> Column:
     """
     part, dot, key = name.partition(".")
     if not dot or part not in NESTED:
+        if name not in COLUMNS and (recorded := _recorded(connection, name)) is not None:
+            return recorded
         if name not in COLUMNS:
             keys = _nested_names(connection, "recipe")
             if f"recipe.{name}" in keys:
                 raise ValueError(f"unknown column {name!r}; did you mean 'recipe.{name}'?")
-            raise ValueError(unknown("column", name, [*COLUMNS, *keys]))
+            raise ValueError(not_recorded("column", name, [*COLUMNS, *recorded_metrics(connection), *keys]))
         return COLUMNS[name]
     json_type = _json_type(connection, part, key)
     # The key is quoted inside a JSON path, so a key with a double quote would end the path early.
     if '"' in key or connection.scalar(select(literal(1)).where(json_type.is_not(None)).limit(1)) is None:
         raise ValueError(unknown("column", name, _nested_names(connection, part) or COLUMNS))
     return Column(name, JSON, _t[part][key], json_type=json_type)
+
+
+def _recorded(connection: Connection, name: str) -> Column | None:
+    """Return the column of a metric that a run has recorded, on validation or on test images; None for another name."""
+    short = name.removeprefix("test_") if is_test_metric(name) else name.removeprefix("val_")
+    if short not in recorded_metrics(connection):
+        return None
+    return Column(name, NUMBER, at_best_epoch(name if is_test_metric(name) else short))
 
 
 def _json_type(connection: Connection, part: str, key: str) -> ColumnElement[Any]:

@@ -41,6 +41,7 @@ def compare(trials: Sequence[Trial]) -> list[Row]:
         for part, names in (("metrics", FINAL_METRICS), ("progress", PROGRESS), ("cost", (*COSTS, "latency_ms")))
         for name in names
     ]
+    rows = _nested_rows("metrics", [trial.metrics for trial in trials]) + rows
     nested = [
         row
         for part in ("recipe", "choices")

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, literal, not_, or_, select
 
 from ..database import schema
-from .columns import JSON, NUMBER, TEXT, TIMESTAMP, UNSELECTABLE, UNSELECTABLE_MESSAGE, Column, column
+from .columns import JSON, NUMBER, TEXT, TIMESTAMP, Column, column
+from .metric_columns import is_test_metric, unselectable
 from .parser import (
     BooleanOperation,
     Comparison,
@@ -125,8 +126,8 @@ class SqlCompiler:
     def _selectable(self, name: Name, hint: str = "") -> Column:
         """Return the column of ``name``; raise :class:`QueryError` if it must not select trials."""
         resolved = self._resolve(name, hint)
-        if resolved.name in UNSELECTABLE:
-            raise QueryError(self.text, name.span, UNSELECTABLE_MESSAGE)
+        if is_test_metric(resolved.name):
+            raise QueryError(self.text, name.span, unselectable(resolved.name))
         return resolved
 
     def _typed(self, name: Name, value: Value, operator: str) -> ColumnElement[Any]:

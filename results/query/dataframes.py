@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 _NESTED = ("recipe", "choices")
 # val_error is a property of Trial, so fields() does not list it.
-_SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture")] + ["val_error"]
+_SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture", "metrics", "minimized")]
+_SCALARS.append("val_error")
 _LAYER = ("trial", "layer", "name", "kind", "out_shape", "params", "macs", "activations")
 
 
@@ -22,7 +23,10 @@ def frame(store: StoreReader, run: str | int | None = None) -> "pandas.DataFrame
 
 
 def trials_frame(trials: Iterable[Trial]) -> "pandas.DataFrame":
-    """Return one row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
+    """Return one row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``.
+
+    Each recorded metric is a column such as ``f1_macro``.
+    """
     import pandas
 
     rows = [_flat(trial) for trial in trials]
@@ -32,7 +36,7 @@ def trials_frame(trials: Iterable[Trial]) -> "pandas.DataFrame":
 
 def _flat(trial: Trial) -> dict[str, Any]:
     nested = {f"{part}.{key}": value for part in _NESTED for key, value in getattr(trial, part).items()}
-    return {name: getattr(trial, name) for name in _SCALARS} | nested
+    return {name: getattr(trial, name) for name in _SCALARS} | dict(trial.metrics) | nested
 
 
 def metrics_frame(store: StoreReader, run: str | int | None = None) -> "pandas.DataFrame":

@@ -10,15 +10,15 @@ from ...spaces.architectures.budget import format_count
 from ..database import schema
 from ..database.reader import StoreReader
 from ..database.records import Trial
-from ..database.rows import TRIALS, run_id_of, trials_of
-from .columns import COLUMNS, JSON, NUMBER, Column, check_selectable, column, join_condition
+from ..database.rows import IDS_PER_STATEMENT, TRIALS, run_id_of, trials_of
+from .columns import JSON, NUMBER, Column, column, join_condition
 from .compiler import SqlCompiler
+from .metric_columns import check_selectable, ranked_by
 from .parser import BooleanOperation, Comparison, Name, Node, Value, parse
 
-IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 _t = schema.trial.c
 # The id comes last, so that the order of trials with equal metrics is always the same.
-_RANKING = (_t.val_accuracy.desc().nulls_last(), _t.params, _t.macs, _t.trial_id)
+_TIES = (_t.params, _t.macs, _t.trial_id)
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def filter_trials(
 
     An example of an expression is ``val_accuracy > 0.9 and params < 5M``. At most ``top`` trials are returned. ``sort``
     is a column; a leading ``-`` sorts in descending order. Trials without a value in that column come last. Ties are
-    broken by the highest validation accuracy, the fewest params, the fewest macs and the lowest id, which is also the
-    order without ``sort``. Test accuracy can neither sort nor select trials.
+    broken by the best selecting metric of the runs, the fewest params, the fewest macs and the lowest id, which is also
+    the order without ``sort``. Test metrics can neither sort nor select trials.
 
     Raises :class:`~archsieve.results.query.parser.QueryError`, which marks the error in the expression, and
     ``ValueError`` for an unknown run or sort column and for ``top`` below 1.
@@ -49,7 +49,7 @@ def filter_trials(
     with store.read_transaction() as connection:
         query = _Query(connection, expression, run)
         condition = query.compiler.compile(tree)
-        order = _order(connection, sort)
+        order = _order(connection, sort, query.scope)
         # Two steps: the first statement selects only ids, so that an index can answer it unless the expression uses the
         # recipe or the choices. Whole rows are then read for the returned trials alone.
         statement = query.narrow(select(_t.trial_id), condition, *order.columns).order_by(*order.keys).limit(top)
@@ -71,17 +71,23 @@ class _Order:
     columns: tuple[Column, ...]
 
 
-def _order(connection: Connection, sort: str) -> _Order:
+def _order(connection: Connection, sort: str, scope: Sequence[ColumnElement[bool]]) -> _Order:
     name = sort.removeprefix("-")
+    ranking = (ranked_by(connection, None, _of_runs(scope)).best_first.nulls_last(), *_TIES)
     if not name:
-        return _Order(_RANKING, ())
+        return _Order(ranking, ())
     check_selectable([name])
     sort_column = column(connection, name)
     # A recipe key can hold numbers and texts: sort by the numbers first, then by the texts.
     samples = (1.0, "") if sort_column.content == JSON else (1.0,)
     expressions = [sort_column.read_as(sample) for sample in samples]
     keys = [(each.desc() if sort.startswith("-") else each.asc()).nulls_last() for each in expressions]
-    return _Order((*keys, *_RANKING), (sort_column,))
+    return _Order((*keys, *ranking), (sort_column,))
+
+
+def _of_runs(scope: Sequence[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
+    """Return conditions on trials as a condition on their runs."""
+    return [schema.run.c.run_id.in_(select(_t.run_id).where(*scope))] if scope else []
 
 
 class _Query:
@@ -145,11 +151,11 @@ class _Query:
         if not isinstance(bounded, Name) or isinstance(part.left, Name) == isinstance(part.right, Name):
             return ""
         name = bounded.name
-        if name not in COLUMNS or COLUMNS[name].content != NUMBER:
+        bounded_column = self.compiler.used[name]
+        if bounded_column.content != NUMBER:
             return ""
         # "params < 5" and "5 > params" both ask for small values
         wants_small = ("<" in part.operator) == (bounded is part.left)
-        bounded_column = COLUMNS[name]
         key = bounded_column.expression.asc() if wants_small else bounded_column.expression.desc()
         has_value = bounded_column.expression.is_not(None)
         statement = self.narrow(select(bounded_column.expression, _t.trial_id), has_value, bounded_column)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 
+from ...spaces.metrics.registry import is_metric, stored_name
 from ...spaces.parameters.lookup import look_up
 from ..database.records import COSTS, Trial
 
@@ -12,6 +13,7 @@ Entry = tuple[Point, int, Trial]
 
 # Each function returns the value to minimize. Test accuracy is not an objective: selecting trials by it would bias the
 # test estimate.
+Objective = Callable[[Trial], float | None]
 OBJECTIVES: dict[str, Callable[[Trial], float | None]] = {
     "val_accuracy": lambda trial: None if trial.val_accuracy is None else -trial.val_accuracy,
     **{name: attrgetter(name) for name in _MINIMIZED},
@@ -21,8 +23,9 @@ OBJECTIVES: dict[str, Callable[[Trial], float | None]] = {
 def pareto(trials: Iterable[Trial], objectives: Sequence[str] = ("val_accuracy", "macs")) -> list[Trial]:
     """Return the Pareto front: the finished trials that no other trial dominates in ``objectives``.
 
-    Accuracy is maximized; costs, errors and losses are minimized. Of trials that are equal in all objectives, only the
-    one with the lowest id is on the front. The front is sorted by the first objective, best first.
+    Accuracy is maximized; costs, errors and losses are minimized; a recorded metric has its own direction. Of trials
+    that are equal in all objectives, only the one with the lowest id is on the front. The front is sorted by the first
+    objective, best first.
 
     The run time is O(n log n) for n trials and up to two objectives, and O(n f) for more objectives and a front of f
     trials.
@@ -40,7 +43,13 @@ def fronts(trials: Iterable[Trial], objectives: Sequence[str]) -> Iterator[list[
     """
     if not objectives:
         raise ValueError(f"a Pareto front needs an objective, got none; choose from {', '.join(sorted(OBJECTIVES))}")
-    getters = [look_up(OBJECTIVES, name, "objective") for name in objectives]
+    trials = tuple(trials)
+    # No trial may have the metric yet although the run records it: then all fronts are empty.
+    recorded = {name for trial in trials for name in (trial.metric, *trial.metrics)}
+    for name in objectives:
+        if objective_name(name) not in {*OBJECTIVES, *recorded} and not is_metric(name):
+            look_up({**OBJECTIVES, **dict.fromkeys(recorded)}, name, "objective")
+    getters = [objective(name) for name in objectives]
     points = [(point, trial.trial, trial) for trial in trials if (point := _point(trial, getters)) is not None]
     # Without the trial itself in the key: trials cannot be compared, and the id is already unique.
     points.sort(key=lambda entry: entry[:2])
@@ -48,6 +57,24 @@ def fronts(trials: Iterable[Trial], objectives: Sequence[str]) -> Iterator[list[
     while points:
         front, points = split(points)
         yield [trial for _, _, trial in front]
+
+
+def objective_name(name: str) -> str:
+    """Return the name under which an objective is recorded: ``accuracy`` is ``val_accuracy``."""
+    return name if name in OBJECTIVES else stored_name(name.removeprefix("val_"))
+
+
+def objective(name: str) -> Objective:
+    """Return the function that returns the value to minimize: a cost, or the negative score of a recorded metric."""
+    name = objective_name(name)
+    if name in OBJECTIVES:
+        return OBJECTIVES[name]
+
+    def negative_score(trial: Trial) -> float | None:
+        score = trial.score_of(name)
+        return None if score is None else -score
+
+    return negative_score
 
 
 def _point(trial: Trial, getters: Sequence[Callable[[Trial], float | None]]) -> Point | None:

@@ -9,10 +9,10 @@ from ..database import schema
 from ..database.reader import StoreReader
 from ..database.records import COSTS, Trial
 from ..database.rows import TRIALS, trials_of
-from .best import SELECTABLE, listing, scope
+from .best import SELECTABLE, listing, runs_in, scope
 from .budget_filter import within_budget
-from .columns import check_selectable
-from .pareto import pareto
+from .metric_columns import check_recorded, check_selectable, ranked_by
+from .pareto import OBJECTIVES, objective_name, pareto
 
 _t = schema.trial.c
 ACCURACY = "val_accuracy"
@@ -21,7 +21,7 @@ INDEXED_COSTS = (*COSTS, "latency_ms")  # the costs in the index trial_merit
 
 def front(
     store: StoreReader,
-    objectives: Sequence[str] = (ACCURACY, "macs"),
+    objectives: Sequence[str] | None = None,
     *,
     budget: Budget | None = None,
     run: str | int | None = None,
@@ -31,11 +31,16 @@ def front(
 
     For accuracy against one cost, the front is found in the index ``trial_merit``: each step of the search returns the
     next trial on the front, so only those trials are read, however many trials there are. Fronts of other objectives
-    are computed in Python from all trials.
+    are computed in Python from all trials. The default objectives are the metric of the runs and the macs.
 
-    Raises ``ValueError`` for an unknown run, data set or objective, and for test accuracy as an objective.
+    Raises ``ValueError`` for an unknown run, data set or objective, and for a test metric as an objective.
     """
-    check_selectable(objectives)
+    with store.read_transaction() as connection:
+        if objectives is None:
+            objectives = (ranked_by(connection, None, runs_in(connection, run, dataset)).metric, "macs")
+        check_selectable(objectives)
+        objectives = [objective_name(name) for name in objectives]
+        check_recorded(connection, "objective", objectives, OBJECTIVES)
     budget = budget or Budget()
     costs = [name for name in objectives if name in INDEXED_COSTS]
     if len(objectives) != 2 or len(costs) != 1 or ACCURACY not in objectives:

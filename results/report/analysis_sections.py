@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.selection import is_minimized
 from ..analysis.health import findings_of
 from ..analysis.importance import MIN_TRIALS, Importances, importances
 from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
 from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMUP_SELECTED, rank_correlations
 from ..database.reader import StoreReader
-from ..database.records import History, TrialState
+from ..database.records import History, Trial, TrialState
+from ..database.zero_shot_records import selected_by
 from . import plots
 from .page_parts import figure_part, paragraph, section, table
 from .run_data import RunData
@@ -44,29 +46,33 @@ def importance_section(data: RunData) -> Iterator[Markup]:
     title = "Importance of choices"
     if result is None:
         if len(data.history.finished) > 1:
-            reason = f"This needs at least {MIN_TRIALS} finished trials that differ in choices and in accuracy."
+            word = data.metric_word
+            reason = f"This needs at least {MIN_TRIALS} finished trials that differ in choices and in {word}."
             yield section(title, paragraph(reason))
         return
     if not result.is_informative:
-        yield section(title, paragraph(_uninformative_text(result)))
+        yield section(title, paragraph(_uninformative_text(result, data.metric_word)))
         return
     # With a mean of 0 or less, shuffling the choice does not increase the error.
     shown = [choice for choice in result.choices if choice.mean > 0][:MAX_CHOICES]
-    figure = figure_part(plots.importance_bars(shown), "importance")
-    yield section(title, paragraph(_method_text(result)), figure, paragraph(_limitations_text(result), muted=True))
+    figure = figure_part(plots.importance_bars(shown, data.metric_points), "importance")
+    yield section(
+        title, paragraph(_method_text(result, data)), figure, paragraph(_limitations_text(result), muted=True)
+    )
 
 
-def _uninformative_text(result: Importances) -> str:
+def _uninformative_text(result: Importances, metric: str) -> str:
     return (
-        f"The choices do not explain the accuracy of these {result.n} trials: random forests predict the accuracy of "
+        f"The choices do not explain the {metric} of these {result.n} trials: random forests predict the {metric} of "
         f"trials that they were not fitted on no better than the mean does (R² = {result.r2:.2f})."
     )
 
 
-def _method_text(result: Importances) -> str:
+def _method_text(result: Importances, data: RunData) -> str:
     return (
-        "Random forests predict the accuracy of a trial from its recipe and choices. The importance of a choice is the "
-        "increase of their error, in percentage points of accuracy, when its values are shuffled among the trials. "
+        f"Random forests predict the {data.metric_word} of a trial from its recipe and choices. The importance of a "
+        f"choice is the increase of their error, in {data.metric_points}, when its values are shuffled among the "
+        "trials. "
         f"The forests explain {result.r2:.0%} of the variance of trials that they were not fitted on (n = {result.n})."
     )
 
@@ -137,7 +143,7 @@ def _error_text(error: PredictionError | None) -> str:
 def proxy_section(store: StoreReader, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
     """Yield a section with the rank correlations of the proxies; nothing if there are too few completed trials."""
     inside = [trial for trial in history if budget.meets_latency_limit(trial.latency_ms)]
-    completed = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.val_accuracy is not None]
+    completed = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.score is not None]
     if len(completed) < MIN_TRIALS_FOR_CORRELATION:
         return
     correlations = rank_correlations(store, run_id, completed)
@@ -145,15 +151,21 @@ def proxy_section(store: StoreReader, run_id: int, history: History, budget: Bud
     # 1 / sqrt(n - 1) is the standard deviation of Spearman's coefficient for independent rankings.
     text = (
         "A proxy is a score of the untrained network. The table shows the rank correlation of each proxy with "
-        f"validation accuracy, over the completed trials inside the budget {budget}. 1 means the same order, -1 the "
-        f"reverse order. A value is empty if there are fewer than {MIN_TRIALS_FOR_CORRELATION} scores, or if all "
-        "scores or all accuracies are equal. "
+        f"{_ranked_text(completed[0])}, over the completed trials inside the budget {budget}. 1 means the same "
+        f"order, -1 the reverse order. A value is empty if there are fewer than {MIN_TRIALS_FOR_CORRELATION} scores, "
+        "or if all scores or all values are equal. "
         "The searcher selected the trials, and their recipes differ. "
-        f"For {len(completed)} trials, a proxy that is unrelated to accuracy has a Spearman correlation of "
+        f"For {len(completed)} trials, a proxy that is unrelated to it has a Spearman correlation of "
         f"about ±{(len(completed) - 1) ** -0.5:.2f} (one standard deviation)."
     )
     columns = ("proxy", "n", "Spearman", "Kendall")
     yield section("Proxies", paragraph(text), table(columns, rows), *_warm_up(store, run_id))
+
+
+def _ranked_text(trial: Trial) -> str:
+    """Return what a higher score of ``trial`` means: a higher metric, or a lower one."""
+    minimized = is_minimized(trial.metric, trial.minimized)
+    return f"the negative {selected_by(trial)}" if minimized else selected_by(trial)
 
 
 def _warm_up(store: StoreReader, run_id: int) -> Iterator[Markup]:

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ...spaces.architectures.recorded import architecture_or_none
+from ..database.records import COSTS, Trial
 from ..query.best import no_match_reason
 from . import plots
 from .architecture_figure import caption, draw
@@ -31,10 +32,10 @@ def best_trials_sections(data: RunData) -> Iterator[Markup]:
 
 
 def _table(data: RunData) -> Markup:
-    columns = ("trial", "val_accuracy", "params", "macs", "activations", "memory_bytes", "latency_ms", "epochs_done")
+    columns = ("trial", *data.selection.computed, "val_accuracy", *COSTS, "latency_ms", "epochs_done")
     # A column without any value, such as the latency of a run that did not measure it, is left out.
-    shown = [name for name in columns if any(getattr(trial, name) is not None for trial in data.best)]
-    rows = [[*(getattr(trial, name) for name in shown), _recipe_text(trial.recipe, data)] for trial in data.best]
+    shown = [name for name in columns if any(_value(trial, name) is not None for trial in data.best)]
+    rows = [[*(_value(trial, name) for name in shown), _recipe_text(trial.recipe, data)] for trial in data.best]
     note = f"Ranked by {data.selected_by} only; ties are broken by fewer params, then by fewer macs. {UNITS}"
     winner = data.best[0]
     record = {"fingerprint": winner.fingerprint, "architecture": winner.architecture, "recipe": dict(winner.recipe)}
@@ -42,6 +43,11 @@ def _table(data: RunData) -> Markup:
     details = collapsible(f"Fingerprint, architecture and recipe of trial {winner.trial}", record_json)
     best_table = table((*shown, "recipe"), rows, highlight_first=True)
     return section("Best trials", best_table, paragraph(note, muted=True), details)
+
+
+def _value(trial: Trial, name: str) -> Any:
+    """Return a recorded metric of the trial, or else its attribute ``name``."""
+    return trial.metrics[name] if name in trial.metrics else getattr(trial, name, None)
 
 
 def _recipe_text(recipe: Mapping[str, Any], data: RunData) -> str:
@@ -62,7 +68,7 @@ def _networks(data: RunData) -> Iterator[Markup]:
     if not readable:
         return
     parts = [
-        heading(f"Trial {trial.trial}, {data.selected_by} {trial.val_accuracy:.4f}")
+        heading(f"Trial {trial.trial}, {data.selected_by} {trial.metric_value:.4f}")
         + figure_part(draw(architecture), f"network-{index}", caption(architecture))
         for index, (trial, architecture) in enumerate(readable)
     ]
@@ -76,24 +82,26 @@ def _networks(data: RunData) -> Iterator[Markup]:
 
 def _costs(data: RunData) -> Markup:
     figures = [
-        plots.accuracy_against(c, data.history.trials, getattr(data.budget, c), data.selected_by)
+        plots.metric_against(c, data.history.trials, getattr(data.budget, c), data.selected_by)
         for c in ("params", "macs")
     ]
     note = (
         "Each point is a finished trial, completed or stopped early. The line is the Pareto front: no other trial "
-        "is better than one of its trials in accuracy or cost without being worse in the other. "
+        f"is better than one of its trials in {data.metric_word} or cost without being worse in the other. "
         "A dashed line is the budget."
     )
     if data.is_zero_shot:
         note += " The budget limits the image network together with its head; the points show the image network alone."
     parts = [figure_part(figure, f"cost-{index}") for index, figure in enumerate(figures)]
-    return section("Accuracy versus cost", paragraph(note, muted=True), side_by_side(*parts))
+    title = f"{data.metric_word[0].upper()}{data.metric_word[1:]} versus cost"
+    return section(title, paragraph(note, muted=True), side_by_side(*parts))
 
 
 def _curves(data: RunData) -> Iterator[Markup]:
     curves = {f"trial {trial.trial}": data.store.curve(trial.trial) for trial in data.best}
-    titles, parts = {"val_accuracy": data.selected_by, "val_roc_auc": "ROC-AUC of validation classes"}, []
-    for metric in ("val_accuracy", "val_loss", "val_roc_auc"):
+    selecting = data.selection.stored_name
+    titles, parts = {selecting: data.selected_by, "val_roc_auc": "ROC-AUC of validation classes"}, []
+    for metric in dict.fromkeys((selecting, "val_accuracy", "val_loss", "val_roc_auc")):
         points = {name: curve[metric] for name, curve in curves.items() if metric in curve}
         if points:
             figure = plots.learning_curves(points, metric, titles.get(metric, ""))

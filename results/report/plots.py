@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...spaces.architectures.budget import format_count
+from ...spaces.metrics.registry import ACCURACY
 from ..analysis.importance import Importance
 from ..database.latency_records import LatencyRecord
 from ..database.records import Trial, rank
@@ -43,18 +44,19 @@ def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
     )
 
 
-def accuracy_against(
-    cost: str, trials: Sequence[Trial], limit: int | None, accuracy_name: str = "validation accuracy"
+def metric_against(
+    cost: str, trials: Sequence[Trial], limit: int | None, metric_name: str = "validation accuracy"
 ) -> "Figure":
-    """Return a scatter plot of accuracy versus ``cost`` for the finished trials, with Pareto front and budget.
+    """Return a scatter plot of the metric versus ``cost`` for the finished trials, with Pareto front and budget.
 
-    ``limit`` is the budget of the cost, None if it is not limited. ``accuracy_name`` is what the run stores as
-    validation accuracy. The x axis is logarithmic if the costs differ by more than ``LOG_SCALE_RATIO``. At most
-    ``MAX_POINTS`` trials, the best ones, are drawn; the front is that of all trials.
+    ``limit`` is the budget of the cost, None if it is not limited. ``metric_name`` is what a text calls the metric.
+    The x axis is logarithmic if the costs differ by more than ``LOG_SCALE_RATIO``. At most ``MAX_POINTS`` trials, the
+    best ones, are drawn; the front is that of all trials.
     """
-    figure = _figure(f"{accuracy_name[0].upper()}{accuracy_name[1:]} versus {cost}", cost, accuracy_name)
-    scored = sorted((t for t in trials if t.state.finished and t.val_accuracy is not None), key=rank)
-    front = sorted(pareto(scored, ("val_accuracy", cost)), key=lambda trial: getattr(trial, cost))
+    figure = _figure(f"{metric_name[0].upper()}{metric_name[1:]} versus {cost}", cost, metric_name)
+    scored = sorted((t for t in trials if t.state.finished and t.score is not None), key=rank)
+    objectives = (scored[0].metric if scored else ACCURACY, cost)
+    front = sorted(pareto(scored, objectives), key=lambda trial: getattr(trial, cost))
     name = "trials" if len(scored) <= MAX_POINTS else f"the best {MAX_POINTS:,} of {len(scored):,} trials"
     _add_points(figure, scored[:MAX_POINTS], cost, name, mode="markers", marker={"size": 8, "opacity": 0.6})
     # A step line: between two trials on the front, the cheaper one is the best within the budget.
@@ -77,8 +79,9 @@ def _needs_log_scale(values: Sequence[float]) -> bool:
 
 
 def _add_points(figure: "Figure", trials: Sequence[Trial], cost: str, name: str, **style: Any) -> None:
-    x, y = [getattr(trial, cost) for trial in trials], [trial.val_accuracy for trial in trials]
-    hover = f"%{{text}}<br>{cost} %{{x:,}}<br>accuracy %{{y:.4f}}<extra></extra>"
+    x, y = [getattr(trial, cost) for trial in trials], [trial.metric_value for trial in trials]
+    metric = escape(trials[0].metric) if trials else ""
+    hover = f"%{{text}}<br>{cost} %{{x:,}}<br>{metric} %{{y:.4f}}<extra></extra>"
     text = [f"trial {trial.trial}" for trial in trials]
     figure.add_scatter(x=x, y=y, name=name, text=text, hovertemplate=hover, **style)
 
@@ -126,16 +129,16 @@ def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
     return figure
 
 
-def importance_bars(choices: Sequence[Importance]) -> "Figure":
+def importance_bars(choices: Sequence[Importance], points: str = "percentage points of accuracy") -> "Figure":
     """Return a bar chart of the importances with error bars of one standard deviation, in the order of ``choices``."""
-    title = "increase of the prediction error when shuffled, in percentage points of accuracy"
+    title = f"increase of the prediction error when shuffled, in {escape(points)}"
     figure = _figure("", title, "", height=130 + 28 * len(choices))
     figure.add_bar(
         x=[100 * choice.mean for choice in choices],
         y=[escape(choice.name.removeprefix("recipe.")) for choice in choices],
         error_x={"type": "data", "array": [100 * choice.std for choice in choices], "color": "#888"},
         orientation="h",
-        hovertemplate="%{y}: %{x:.3f} percentage points<extra></extra>",
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_layout(margin={"t": 10, "b": 60})

@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.registry import ACCURACY, metric_label
+from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.task_kinds import ZERO_SHOT, task_name
 from ..database.reader import StoreReader
 from ..database.records import DatasetRecord, History, RunRecord, Trial, TrialState
@@ -45,8 +47,29 @@ class RunData:
 
     @property
     def selected_by(self) -> str:
-        """What the column ``val_accuracy`` holds in this run."""
-        return CALIBRATED_H if self.is_zero_shot else "validation accuracy"
+        """What the metric that selects in this run measures."""
+        return CALIBRATED_H if self.is_zero_shot else self.selection.label
+
+    @cached_property
+    def selection(self) -> Selection:
+        """The metric that selects in this run, and those that are recorded with it."""
+        return Selection.from_config(self.run.config)
+
+    @property
+    def best_word(self) -> str:
+        """How a text calls the best value of the metric."""
+        return "highest" if self.selection.higher_is_better else "lowest"
+
+    @property
+    def metric_word(self) -> str:
+        """How a text calls the metric where it is clear that it is measured on validation images."""
+        return metric_label(self.selection.metric)
+
+    @property
+    def metric_points(self) -> str:
+        """How a text calls one hundredth of the metric."""
+        share = self.selection.metric == ACCURACY
+        return f"percentage points of {self.metric_word}" if share else f"hundredths of {self.metric_word}"
 
     @cached_property
     def failed(self) -> list[Trial]:

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ...spaces.architectures.budget import format_count
+from ...spaces.metrics.registry import ACCURACY
 from ..database.zero_shot_records import SELECTION_NOTE
 from ..query.best import no_match_reason
 from .page_parts import code, collapsible, facts, heading, paragraph, section, table, tiles
@@ -32,7 +33,7 @@ def _goal(data: RunData) -> str:
     n_reused = sum(trial.source is not None for trial in data.history)
     reused = f" {n_reused} of them were not trained again: their metrics come from earlier runs." if n_reused else ""
     return (
-        f"Goal: find the network with the highest {data.selected_by} on {data.dataset.name}"
+        f"Goal: find the network with the {data.best_word} {data.selected_by} on {data.dataset.name}"
         f"{f' (images: {counts})' if counts else ''}{limited}. The searcher {data.run.searcher} (seed {data.run.seed}) "
         f"proposed {data.run.trials} trials. Each trial is an architecture with a recipe (the hyperparameters of its "
         f"training) and is trained once.{reused}"
@@ -45,14 +46,16 @@ def _result(data: RunData) -> Iterator[str]:
         return
     winner = data.best[0]
     yield (
-        f"Result: trial {winner.trial} has the highest {data.selected_by}, {winner.val_accuracy:.4f}, with "
+        f"Result: trial {winner.trial} has the {data.best_word} {data.selected_by}, {winner.metric_value:.4f}, with "
         f"{winner.params:,} parameters and {winner.macs:,} multiply-accumulates."
     )
     if winner.test_accuracy is not None:
         yield f"Its test accuracy is {winner.test_accuracy:.4f}. Test accuracy is never used to select a trial."
+    if tests := data.store.test_metrics(winner.trial):
+        yield f"Its other test metrics, which select nothing: {', '.join(f'{k} {v:.4f}' for k, v in tests.items())}."
     if data.is_zero_shot:
         yield SELECTION_NOTE
-    elif data.dataset.n_val and winner.val_accuracy is not None:
+    elif data.dataset.n_val and winner.val_accuracy is not None and data.selection.metric == ACCURACY:
         yield _uncertainty(data.dataset.n_val, winner.val_accuracy)
 
 
@@ -78,7 +81,7 @@ def _tiles(data: RunData) -> dict[str, str]:
     if not data.best:
         return counts
     winner = data.best[0]
-    best = {f"best {data.selected_by}": f"{winner.val_accuracy:.4f}"}
+    best = {f"best {data.selected_by}": f"{winner.metric_value:.4f}"}
     for cost, words in (("params", "parameters"), ("macs", "multiply-accumulates")):
         high = getattr(data.budget, cost)
         limit = f" (limit {format_count(high)})" if high is not None else ""

@@ -41,6 +41,7 @@ def _write(writer: Any, trial: Trial, curves: dict[str, list[tuple[int, float]]]
             if math.isfinite(value):
                 writer.add_scalar(name, value, epoch)
     final = {f"final/{name}": getattr(trial, name) for name in ("val_accuracy", "val_loss", "params", "macs")}
+    final |= {f"final/{name}": value for name, value in trial.metrics.items()}
     final_values = {name: float(value) for name, value in final.items() if value is not None}
     # TensorBoard's hyperparameters can only have these types.
     recipe = {name: value for name, value in trial.recipe.items() if isinstance(value, bool | int | float | str)}

@@ -8,7 +8,8 @@ from ...results.database.records import Trial
 from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location, runs_folder
 from ...spaces.architectures.architecture import Architecture
-from ..post.retrain import retrain_trial
+from ...spaces.metrics.selection import Selection
+from ..post.retrain import retrain_trial, score_of
 from .results import DATABASE, StoredTrial
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def train(
     database: str | Path | None = None,
     runs: str | Path | None = None,
 ) -> Model:
-    """Train the network of a finished trial from scratch and return the best model by validation accuracy.
+    """Train the network of a finished trial from scratch and return the best model by the metric of its search.
 
     A search stores no weights. This function trains the network with the trial's recipe on the same split, once for
     each of ``seeds`` seeds. It stores the metrics of each network in the database, and the weights in a file in the
@@ -149,7 +150,8 @@ def train(
             raise ValueError(f"trial {trial.trial} in {location} is another network; pass the database of the trial")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         trained = retrain_trial(store, record, folder, seeds=seeds, epochs=epochs, device=device)
-    best = max(trained["networks"], key=lambda network: network["val_accuracy"])
+        selection = Selection.from_config(store.run(record.run).config)
+    best = max(trained["networks"], key=lambda network: score_of(network, selection))
     return load_model(folder / best["weights"])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location
-from ...results.query.best import best, no_match_reason
+from ...results.query.best import best, no_match_reason, ranking
 from ...results.query.dataframes import layers_frame, metrics_frame, trials_frame
 from ...results.query.expression_query import filter_trials
 from ...results.query.pareto import pareto
@@ -90,30 +90,36 @@ class Results:
         run: str | None = None,
         data: str | None = None,
         top: int = 1,
+        metric: str | None = None,
         **limits: Any,
     ) -> Trials:
-        """Return the ``top`` finished trials inside the budget, by validation accuracy, then by fewer parameters.
+        """Return the ``top`` best finished trials inside the budget; of equal ones those with fewer parameters first.
 
-        The budget may be given as limits: ``best(params="5M", macs="300M")``. ``data`` is the name of a data set or
-        its content hash.
+        They are ranked by ``metric``, a recorded one, or else by the metric with which their runs selected. The budget
+        may be given as limits: ``best(params="5M", macs="300M")``. ``data`` is the name of a data set or its content
+        hash.
         """
         if budget is not None and limits:
             raise ValueError(f"best() takes a budget or limits, but got {budget} and {limits}; pass only one of them")
         budget = budget or Budget.of(limits)
-        found = best(self._store, budget=budget, run=run, dataset=data, top=top)
+        found = best(self._store, budget=budget, run=run, dataset=data, top=top, metric=metric)
         return self._trials(found, "" if found else no_match_reason(self._store, budget, run, data))
 
     def query(self, expression: str, *, run: str | None = None, sort: str = "", top: int | None = None) -> Trials:
         """Return the trials for which ``expression`` holds, such as ``val_accuracy > 0.9 and params < 5M``.
 
-        ``sort`` is a column; a leading ``-`` puts the largest first. Test accuracy cannot be used to sort or select.
+        ``sort`` is a column; a leading ``-`` puts the largest first. Test metrics cannot be used to sort or select.
         """
         answer = filter_trials(self._store, expression, run=run, sort=sort, top=top)
         return self._trials(answer.trials, answer.no_match_reason)
 
-    def pareto(self, objectives: Sequence[str] = ("val_accuracy", "macs"), *, run: str | None = None) -> Trials:
-        """Return the Pareto front: the finished trials that no other trial dominates in ``objectives``."""
-        return self._trials(pareto(self._store.trials(run), objectives))
+    def pareto(self, objectives: Sequence[str] | None = None, *, run: str | None = None) -> Trials:
+        """Return the Pareto front: the finished trials that no other trial dominates in ``objectives``.
+
+        The default objectives are the metric with which the runs selected, and the macs.
+        """
+        chosen = (ranking(self._store, run).stored_name, "macs") if objectives is None else objectives
+        return self._trials(pareto(self._store.trials(run), chosen))
 
     def curves(self, run: str | None = None) -> "pandas.DataFrame":
         """Return one row per epoch, indexed by (trial, epoch), with a column per metric such as ``val_loss``."""

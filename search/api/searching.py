@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ...models.data.shapes import IMAGES, is_data_name
 from ...results.database.url import DatabaseLocation
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.registry import Function as Metric
+from ...spaces.metrics.registry import register_metric
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.space import Space
@@ -31,7 +33,7 @@ class SearchFailedError(RuntimeError):
 class SearchResult:
     """The result of a search.
 
-    ``best`` are the best trials inside the budget by validation accuracy, ``trials`` are all trials of the run.
+    ``best`` are the best trials inside the budget by the metric of the search, ``trials`` are all trials of the run.
     ``complete`` is False if the search was stopped before its last trial; ``reason`` is then the reason, and
     :func:`resume_search` continues the run. ``exhausted`` means that every architecture inside the budget was tried.
     """
@@ -56,6 +58,9 @@ def run_search(
     budget: Budget | Mapping[str, Any] | None = None,
     recipe: Recipe | Mapping[str, Any] | None = None,
     trials: int | None = None,
+    metric: str | Metric | None = None,
+    direction: Literal["maximize", "minimize"] | None = None,
+    record_metrics: Sequence[str] | None = None,
     searcher: str | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -78,8 +83,10 @@ def run_search(
     * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping such as ``{"params": "60k", "macs": "6M"}``.
     * ``recipe``: a :class:`Recipe`, or a mapping whose lists and :class:`Range` values are searched.
+    * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
+      "maximize" (the default) or "minimize". ``record_metrics``: names of other metrics to record.
     * ``settings``: any other key of a search file, as in ``{"search.scheduler": "asha"}``.
-    * ``plugins``: modules with custom blocks, data sets or searchers, imported here and on every worker.
+    * ``plugins``: modules with custom blocks, data sets, metrics or searchers, imported here and on every worker.
     * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine.
     * ``callbacks``: called with the run's recorder whenever a trial starts, reports or ends.
 
@@ -88,7 +95,8 @@ def run_search(
     Raises ``ValueError`` for invalid settings, before any training, and :class:`SearchFailedError` if no trial has a
     result.
     """
-    tables = _tables(data, image_size, space, budget, recipe, {"trials": trials, "searcher": searcher, "seed": seed})
+    keys = {"trials": trials, "searcher": searcher, "seed": seed, **_metric_keys(metric, direction, record_metrics)}
+    tables = _tables(data, image_size, space, budget, recipe, keys)
     made = _experiment(file, tables, settings or {}, plugins)
     name, on_change = name or made.file.name or _default_name(file, data), _all_of(callbacks)
     return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=on_change))
@@ -133,6 +141,29 @@ def _result(outcome: Outcome) -> SearchResult:
         report=outcome.report,
         reason=None if outcome.stop is None else outcome.stop.reason,
     )
+
+
+def _metric_keys(
+    metric: str | Metric | None, direction: str | None, record_metrics: Sequence[str] | None
+) -> dict[str, Any]:
+    others = None if record_metrics is None else list(record_metrics)
+    return {"metric": _metric_name(metric, direction), "record_metrics": others}
+
+
+def _metric_name(metric: str | Metric | None, direction: str | None) -> str | None:
+    """Return the name of a metric; a function is registered under its own name."""
+    if direction not in (None, "maximize", "minimize"):
+        raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}; use one of them")
+    if metric is None or isinstance(metric, str):
+        if direction is not None:
+            raise ValueError(
+                f"direction is for a metric that is a function, but got metric={metric!r} and direction={direction!r}; "
+                "leave it out: the direction of a metric with a name is known"
+            )
+        return metric
+    name = str(getattr(metric, "__name__", metric))
+    register_metric(name, higher_is_better=direction != "minimize")(metric)
+    return name
 
 
 REPLACED = ("data", "space", "budget")  # an argument replaces the whole table: its keys depend on each other

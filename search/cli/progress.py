@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from ...results.database.records import History, Trial, TrialState
 from ...spaces.architectures.budget import Budget, format_count
+from ...spaces.metrics.registry import ACCURACY
+from .tables import selected_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,8 +71,9 @@ def _note(history: History, budget: Budget) -> str:
     best = history.best(budget)
     failed = sum(trial.state is TrialState.FAILED for trial in history)
     parts = [f"{failed} failed"] if failed else []
-    if best is not None and best.val_accuracy is not None:
-        parts.append(f"best {best.val_accuracy:.2%} with {format_count(best.params)} params (trial {best.trial})")
+    if best is not None and best.metric_value is not None:
+        value = f"{best.metric_value:.2%}" if best.metric == ACCURACY else selected_text(best)
+        parts.append(f"best {value} with {format_count(best.params)} params (trial {best.trial})")
     return ", ".join(parts) or "starting"
 
 
@@ -81,8 +84,8 @@ def _line(trial: Trial, budget: Budget) -> str:
     # the budget limits the predicted latency before training; the measured one can still exceed it
     too_slow = "" if budget.meets_latency_limit(trial.latency_ms) else f"; measured too slow: {_measured(trial)}"
     if trial.source is not None:  # copied from an earlier run; the reason names that run
-        return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}, {trial.reason}; {cost}"
-    return f"trial {trial.trial}: val_accuracy {trial.val_accuracy:.4f}; {cost}; {trial.epochs_done} epochs{too_slow}"
+        return f"trial {trial.trial}: {selected_text(trial)}, {trial.reason}; {cost}"
+    return f"trial {trial.trial}: {selected_text(trial)}; {cost}; {trial.epochs_done} epochs{too_slow}"
 
 
 def _measured(trial: Trial) -> str:

@@ -39,6 +39,9 @@ results = typer.Typer(help="Query the results database.", no_args_is_help=True)
 @results.command()
 def best(
     top: Annotated[int, typer.Option(min=1, help="The number of networks to show.")] = 1,
+    metric: Annotated[
+        str | None, typer.Option(help="Rank by this recorded metric. Default: the metric of the runs.")
+    ] = None,
     run: Run = None,
     dataset: Annotated[str | None, typer.Option(help="Use only runs on this data set.")] = None,
     max_params: MaxParams = None,
@@ -51,18 +54,19 @@ def best(
 ) -> None:
     """Show the best networks within a budget.
 
-    They are ranked by validation accuracy.
+    They are ranked by the metric of their runs, or by the accuracy if the runs have different metrics.
 
     Example: archsieve results best --max-params 60k --top 3
     """
     from ...results.query.best import best as query_best
-    from ...results.query.best import no_match_reason
+    from ...results.query.best import no_match_reason, ranking
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
-        trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top)
+        trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top, metric=metric)
         why = "" if trials else no_match_reason(store, budget, run, dataset)
-    print_trials(trials, as_json, f"best under {budget}, by validation accuracy", why)
+        by = ranking(store, run, dataset, metric)
+    print_trials(trials, as_json, f"best under {budget}, by {by.label}", why, by.metric)
 
 
 @results.command("list")
@@ -70,8 +74,9 @@ def list_trials(
     run: Run = None,
     dataset: Annotated[str | None, typer.Option(help="Use only runs on this data set.")] = None,
     sort: Annotated[
-        str, typer.Option(help="The column to sort by; a leading - puts the largest first.")
-    ] = "-val_accuracy",
+        str | None,
+        typer.Option(help="The column to sort by; a leading - puts the largest first. Default: the best first."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The largest number of trials to show.")] = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
@@ -85,18 +90,22 @@ def list_trials(
 
     Example: archsieve results list --sort params --limit 10
     """
-    from ...results.query.best import listing, no_match_reason
+    from ...results.query.best import listing, no_match_reason, ranking
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
+        order = sort or ranking(store, run, dataset).sort
         why = "" if trials else no_match_reason(store, budget, run, dataset)
-    print_trials(trials, as_json, f"{len(trials)} trials, sorted by {sort}", why)
+    print_trials(trials, as_json, f"{len(trials)} trials, sorted by {order}", why)
 
 
 @results.command()
 def pareto(
-    objectives: Annotated[str, typer.Option(help="The objectives, separated by commas.")] = "val_accuracy,macs",
+    objectives: Annotated[
+        str | None,
+        typer.Option(help="The objectives, separated by commas. Default: the metric of the runs, and macs."),
+    ] = None,
     run: Run = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
@@ -110,14 +119,15 @@ def pareto(
 
     Example: archsieve results pareto --objectives val_accuracy,params
     """
-    from ...results.query.best import no_match_reason
+    from ...results.query.best import no_match_reason, ranking
     from ...results.query.pareto_sql import front
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
-        trials = front(store, objectives.split(","), budget=budget, run=run)
+        chosen = objectives.split(",") if objectives is not None else [ranking(store, run).stored_name, "macs"]
+        trials = front(store, chosen, budget=budget, run=run)
         why = "" if trials else no_match_reason(store, budget, run)
-    print_trials(trials, as_json, f"Pareto front of {objectives}", why)
+    print_trials(trials, as_json, f"Pareto front of {','.join(chosen)}", why)
 
 
 @results.command("show")
@@ -154,23 +164,33 @@ def show_trial(
         lrs = lrs_found(store, record.run, record.trial)
         augmented = augmentation_cost(store, record.run, record.trial)
         recorded_layers = store.layers(record.fingerprint)
+        tests = store.test_metrics(record.trial)
     architecture = architecture_or_none(record.architecture)
     # the code of custom blocks may not be here: the database has their layers, too, in fewer columns
     layers = [] if architecture is None else layer_costs(architecture)
     if as_json:
         more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
         more |= {"findings": list(map(vars, health)), "lrs_found": lrs, "augmentation_cost": augmented}
+        more["test_metrics"] = tests
         rows = [row.to_json() for row in layers] or recorded_layers
         show_json({**trial_json(record), "layers": rows, "curve": json_curve(curve), **more})
         return
     show(trials_table([record]))
     if architecture is not None:
         show(layers_table(layers, cost(architecture), "layers"))
-    show(*(f"{name}: {value}" for name, value in trial_json(record).items() if not isinstance(value, dict | None)))
-    show(*(f"recipe.{name}: {value}" for name, value in record.recipe.items() if value is not None))
-    show(*zero_shot_trial_texts(record, curve, table))
+    show(*_value_lines(record, tests), *zero_shot_trial_texts(record, curve, table))
     show(*map(latency_line, measured), *(f"proxy {name}: {score}" for name, score in proxies.items()))
     show(*_training_lines(lrs, augmented), *(f"finding {finding.kind}: {finding.message}" for finding in health))
+
+
+def _value_lines(trial: "Trial", tests: Mapping[str, float]) -> Iterator[str]:
+    """Yield the values of a trial, its recorded metrics, those of the test, and its recipe."""
+    from .trial_json import trial_json
+
+    plain = {name: value for name, value in trial_json(trial).items() if not isinstance(value, dict | None)}
+    recipe = {f"recipe.{name}": value for name, value in trial.recipe.items() if value is not None}
+    for name, value in {**plain, **trial.metrics, **tests, **recipe}.items():
+        yield f"{name}: {value}"
 
 
 def _training_lines(lrs: list[Any], augmented: Mapping[str, Any] | None) -> Iterator[str]:
@@ -181,8 +201,11 @@ def _training_lines(lrs: list[Any], augmented: Mapping[str, Any] | None) -> Iter
         yield "augmentation: {batch_ms:.3g} ms a batch of {batch_size} on {device}".format(**augmented)
 
 
-def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: str) -> None:
-    """Print ``trials``; if there are none, print ``no_match_reason`` on stderr and exit with code 3."""
+def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: str, metric: str | None = None) -> None:
+    """Print ``trials``; if there are none, print ``no_match_reason`` on stderr and exit with code 3.
+
+    ``metric`` is a metric that the table shows in addition to those that select in the runs.
+    """
     if as_json:
         from .trial_json import trial_json
 
@@ -190,7 +213,7 @@ def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: 
     elif trials:
         from .tables import trials_table
 
-        show(trials_table(trials, title))
+        show(trials_table(trials, title, metrics=[metric] if metric else ()))
     # printed after the JSON: scripts get an empty list on stdout and the reason on stderr
     if not trials:
         typer.echo(no_match_reason, err=True)
@@ -201,8 +224,9 @@ def query(
     condition: Annotated[str, typer.Argument(help='A condition such as "val_accuracy > 0.9 and params < 5M".')],
     run: Run = None,
     sort: Annotated[
-        str, typer.Option(help="The column to sort by; a leading - puts the largest first.")
-    ] = "-val_accuracy",
+        str | None,
+        typer.Option(help="The column to sort by; a leading - puts the largest first. Default: the best first."),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="The largest number of trials to show.")] = 20,
     database: Database = DATABASE,
     as_json: Json = False,
@@ -215,12 +239,14 @@ def query(
 
     Example: archsieve results query "params < 45k" --sort macs
     """
+    from ...results.query.best import ranking
     from ...results.query.expression_query import filter_trials
 
     with open_read_only(database) as store:
-        answer = filter_trials(store, condition, run=run, sort=sort, top=top)
+        answer = filter_trials(store, condition, run=run, sort=sort or "", top=top)
+        order = sort or ranking(store, run).sort
     print_trials(
-        list(answer.trials), as_json, f"{answer.matching} trials match, sorted by {sort}", answer.no_match_reason
+        list(answer.trials), as_json, f"{answer.matching} trials match, sorted by {order}", answer.no_match_reason
     )
     if answer.matching > len(answer.trials):
         typer.echo(
@@ -286,7 +312,9 @@ def compare(names: Trials, database: Database = DATABASE, as_json: Json = False)
 
 def curve(
     names: Trials,
-    metric: Annotated[str, typer.Option(help="The metric to show.")] = "val_accuracy",
+    metric: Annotated[
+        str | None, typer.Option(help="The metric to show. Default: that of the first trial's run.")
+    ] = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -294,6 +322,7 @@ def curve(
 
     Example: archsieve results curve digits:0 digits:1 --metric val_loss
     """
+    from ...spaces.metrics.registry import stored_name
     from ...spaces.parameters.lookup import unknown
     from .tables import table
     from .trial_json import json_curve
@@ -308,6 +337,7 @@ def curve(
     if not recorded:
         typer.echo("these trials have no recorded epoch", err=True)
         raise typer.Exit(NOTHING_USABLE)
+    metric = stored_name(trials[0].metric if metric is None else metric)
     if metric not in recorded:
         raise ValueError(unknown("metric", metric, recorded))
     columns = {trial_id: dict(curve.get(metric, [])) for trial_id, curve in curves.items()}

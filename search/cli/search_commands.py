@@ -23,7 +23,12 @@ Settings = Annotated[
 ]
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="Import a module with custom blocks, data sets or searchers."),
+    typer.Option(
+        "--import", metavar="MODULE", help="Import a module with custom blocks, data sets, metrics or searchers."
+    ),
+]
+MetricName = Annotated[
+    str | None, typer.Option(help="The metric that selects, such as balanced_accuracy. Default: that of the file.")
 ]
 Name = Annotated[str | None, typer.Option(help="The name of the run. Default: the name in the search file.")]
 OutputFolder = Annotated[Path, typer.Option(help="The folder for all output of runs.")]
@@ -38,6 +43,7 @@ def search(
     cache: Cache = True,
     settings: Settings = None,
     imports: Imports = None,
+    metric: MetricName = None,
     name: Name = None,
     database: Database = DATABASE,
     runs: OutputFolder = Path("runs"),
@@ -62,7 +68,7 @@ def search(
 
     for note in overridden_twice(settings or ()):
         typer.echo(f"note: {note}", err=True)
-    overrides = [*(settings or ()), *([] if cache else ["search.cache=false"])]
+    overrides = [*(settings or ()), *_overrides(cache, metric)]
     experiment = load_experiment(file, overrides, plugins=imports or ())
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
     if dry_run:
@@ -81,6 +87,11 @@ def search(
             on_change=progress.update,
         )
     _show_outcome(outcome, as_json)
+
+
+def _overrides(cache: bool, metric: str | None) -> list[str]:
+    """Return the options as overrides of keys of the search file."""
+    return [*([] if cache else ["search.cache=false"]), *([] if metric is None else [f"search.metric={metric}"])]
 
 
 def resume(
@@ -282,6 +293,7 @@ def status(
     """
     from ...results.query.best import best
     from ...results.query.budget_filter import budget_from_config
+    from ...spaces.metrics.selection import Selection
     from .options import open_read_only
 
     with open_read_only(database) as store:
@@ -298,7 +310,9 @@ def status(
             "trials": record.trials,
             "of": record.config.get("search", {}).get("trials", record.trials),
             **{state.value: count for state, count in record.counts.items()},
-            "val_accuracy": top.val_accuracy if (top := bests[record.name]) else None,
+            "metric": Selection.from_config(record.config).metric,
+            "value": top.metric_value if (top := bests[record.name]) else None,
+            "val_accuracy": top.val_accuracy if top else None,
             "trial": top.trial if top else None,
         }
         for record in records
@@ -308,12 +322,18 @@ def status(
         return
     for row in rows:
         states = ", ".join(f"{row[s]} {s}" for s in ("completed", "stopped_early", "failed", "running") if row.get(s))
-        best_text = "" if row["trial"] is None else f"; best {row['val_accuracy']:.4f} (trial {row['trial']})"
+        best_text = (
+            "" if row["trial"] is None else f"; best {row['value']:.4f}{_named(row['metric'])} (trial {row['trial']})"
+        )
         show(f"{row['run']}: {row['status']}, {row['trials']} of {row['of']} trials ({states or 'none'}){best_text}")
 
 
 def _looks_like_path(text: str) -> bool:
     return Path(text).expanduser().exists() or any(mark in text for mark in "/\\.*?{~")
+
+
+def _named(metric: str) -> str:
+    return "" if metric == "accuracy" else f" {metric}"
 
 
 def init(

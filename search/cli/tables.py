@@ -10,6 +10,7 @@ from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import LayerRow, Shared
 from ...spaces.architectures.recorded import describe_recorded
 from ...spaces.blocks.cost import Cost
+from ...spaces.metrics.registry import ACCURACY, stored_name
 
 if TYPE_CHECKING:
     from ...results.database.latency_records import (
@@ -21,14 +22,22 @@ ZERO_SHOT = ("form", "text", "k", "hidden", "loss", "calibration")
 MAX_COLUMN_WIDTH = 48  # characters; longer architectures and recipes are wrapped
 
 
-def trials_table(trials: Iterable[Trial], title: str = "", without: Container[str] = ()) -> str:
-    """Return a table with one row for each trial; the columns named in ``without`` are left out."""
+def trials_table(
+    trials: Iterable[Trial], title: str = "", without: Container[str] = (), metrics: Iterable[str] = ()
+) -> str:
+    """Return a table with one row for each trial; the columns named in ``without`` are left out.
+
+    The metrics that select in the runs of the trials are columns, and so are ``metrics`` and the accuracy.
+    """
+    trials = list(trials)
+    selecting = sorted({*metrics, *(trial.metric for trial in trials)} - {ACCURACY})
     rows = [
         {
             "trial": trial.trial,
             "run": trial.run,
             "state": trial.state.value,
-            "val_accuracy": "" if trial.val_accuracy is None else f"{trial.val_accuracy:.4f}",
+            **{name: _number(trial.metrics.get(name)) for name in selecting},
+            "val_accuracy": _number(trial.val_accuracy),
             "params": f"{trial.params:,}",
             "macs": f"{trial.macs:,}",
             "latency_ms": "" if trial.latency_ms is None else f"{trial.latency_ms:.3g}",
@@ -42,6 +51,15 @@ def trials_table(trials: Iterable[Trial], title: str = "", without: Container[st
     headers = [name for name in (rows[0] if rows else ()) if name not in without and name not in empty]
     cells = [[row[name] for name in headers] for row in rows]
     return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def selected_text(trial: Trial) -> str:
+    """Return the name and the value of the metric that selects in the run of ``trial``."""
+    return f"{stored_name(trial.metric)} {_number(trial.metric_value)}"
 
 
 def shared_weights_line(shared: Shared) -> list[str]:

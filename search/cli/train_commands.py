@@ -1,7 +1,7 @@
 """Commands that use the networks of a finished search: train, ensemble, export."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, stdev
@@ -11,6 +11,7 @@ import typer
 
 from .options import DATABASE, Database, Json, Runs, TrialName, check_device, show, show_json
 
+TEST = "test_"  # of the names of metrics on test images
 Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]
 
 
@@ -47,12 +48,23 @@ def train(
     if as_json:
         show_json(report)
         return
-    rows = [[row["seed"], _share(row["val_accuracy"]), row["best_epoch"], _share(row["test_accuracy"]), row["weights"]]
-            for row in report["networks"]]  # fmt: skip
-    headers = ("seed", "val_accuracy", "best_epoch", "test_accuracy", "weights")
+    networks = report["networks"]
+    measured, tested = _metric_names(networks[0])
+    rows = [
+        [row["seed"], *_shares(row, measured), row["best_epoch"], *_shares(row, tested), row["weights"]]
+        for row in networks
+    ]
+    headers = ("seed", *measured, "best_epoch", *tested, "weights")
     show(table(f"trial {record.trial}, {report['epochs']} epochs", headers, rows, left=("weights",)))
-    show(*(line for name in ("val_accuracy", "test_accuracy") if (line := _spread(name, report["networks"]))))
-    show("test_accuracy is measured at the best validation epoch; nothing is selected by it")
+    show(*(line for name in (*measured, *tested) if (line := _spread(name, networks))))
+    show(f"{' and '.join(tested)}: measured at the best validation epoch; nothing is selected by test data")
+
+
+def _metric_names(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the names of the validation metrics and of the test metrics in the report on one network."""
+    others = ("seed", "trial", "count", "val_loss", "best_epoch", "weights")
+    names = [name for name in row if name not in others]
+    return [name for name in names if not name.startswith(TEST)], [name for name in names if name.startswith(TEST)]
 
 
 def ensemble(
@@ -65,13 +77,15 @@ def ensemble(
 ) -> None:
     """Build an ensemble of the best networks of a run.
 
-    Members are selected greedily by validation accuracy. The ensemble is tested once.
+    Members are selected greedily by the metric of the run. The ensemble is tested once.
 
     Example: archsieve ensemble digits --top 5
     """
     gc.enable()
     from ...results.database.store import open_store
     from ...results.database.url import runs_folder
+    from ...spaces.metrics.registry import stored_name
+    from ...spaces.metrics.selection import Selection
     from ..post.ensemble import ensemble_run
     from .tables import table
 
@@ -80,18 +94,22 @@ def ensemble(
         report = ensemble_run(
             store, run, runs or runs_folder(database), top=top, device=device, on_trial=lambda trial: on_epoch
         )
+        metric = Selection.from_config(store.run(run).config).metric
     if as_json:
         show_json(report)
         return
-    rows = [
-        [member["trial"], member["count"], _share(member["val_accuracy"]), _share(member.get("test_accuracy"))]
-        for member in report["members"]
-    ]
-    show(table(f"ensemble of {run}", ("trial", "times", "val_accuracy", "test_accuracy"), rows, left=()))
-    show(f"ensemble: val_accuracy {_share(report['val_accuracy'])}; its members were selected by it")
-    if "test_accuracy" in report:
-        mean = _share(report["mean_member_test_accuracy"])
-        show(f"ensemble: test_accuracy {_share(report['test_accuracy'])}; the mean of its members is {mean}")
+    measured, tested = _metric_names(report["members"][0])
+    columns = [*measured, *(tested or ["test_accuracy"])]
+    rows = [[member["trial"], member["count"], *_shares(member, columns)] for member in report["members"]]
+    show(table(f"ensemble of {run}", ("trial", "times", *columns), rows, left=()))
+    selecting = stored_name(metric)
+    show(f"ensemble: {selecting} {_share(report[selecting])}; its members were selected by it")
+    show(*(f"ensemble: {name} {_share(report[name])}" for name in measured if name != selecting))
+    show(*(f"ensemble: {name} {_share(report[name])}{_mean(name, report)}" for name in tested))
+
+
+def _mean(name: str, report: Mapping[str, Any]) -> str:
+    return f"; the mean of its members is {_share(report[f'mean_member_{name}'])}"
 
 
 def export(
@@ -179,6 +197,10 @@ def _spread(name: str, rows: list[dict[str, Any]]) -> str:
     # one value has no standard deviation
     deviation = f" +- {stdev(values):.4f} (sd)" if len(values) > 1 else ""
     return f"{name}: {fmean(values):.4f}{deviation}, n = {len(values)}"
+
+
+def _shares(row: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    return [_share(row.get(name)) for name in names]
 
 
 def _share(value: float | None) -> str:

@@ -11,7 +11,7 @@ from ...results.database.records import Trial
 
 def trial_json(trial: Trial) -> dict[str, Any]:
     """Return a trial as values that JSON can encode, with the field names of :class:`Trial` and ``val_error``."""
-    values = {f.name: getattr(trial, f.name) for f in fields(trial)}
+    values = {f.name: getattr(trial, f.name) for f in fields(trial) if f.name != "minimized"}
     return json_row({**values, "val_error": trial.val_error})
 
 

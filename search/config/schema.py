@@ -167,6 +167,12 @@ class SearchSection(Section):
         default=None,
         description="Objectives of nsga2 from val_accuracy, macs, params, latency_ms; the default is the first two.",
     )
+    metric: str = Field(
+        default="accuracy",
+        description="Metric on validation images that selects the best trial, such as balanced_accuracy or log_loss.",
+    )
+    record_metrics: list[str] = Field(default=[], description="Other metrics to record at each epoch and for the test.")
+    minimized: list[str] = []  # written by a run: the metrics of which a lower value is better; no search file needs it
     start_from: list[str | dict[str, Any]] = Field(
         default=[], description='Networks to train first: names or files, such as ["resnet20-cifar", "net.json"].'
     )

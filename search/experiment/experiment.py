@@ -11,6 +11,8 @@ from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
+from ...spaces.metrics.registry import find_metric
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.domains import Range, choice
 from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
@@ -71,6 +73,11 @@ class Experiment:
         )
 
     @cached_property
+    def selection(self) -> Selection:
+        """The metric that selects, and those that are recorded with it."""
+        return selection_of(self.file.search)
+
+    @cached_property
     def space(self) -> Space:
         """The search space for the images and classes of the data."""
         return build_space(self.file.space, self.input_shape, self.classes)
@@ -95,6 +102,8 @@ class Experiment:
         if search.searcher not in SEARCHERS:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
+        if self.task.name == CLASSIFICATION:  # the outputs of a zero-shot network are no classes
+            self.selection.check_classes(self.classes)
         self._check_budget()
         self.plan(self.constrained)  # raises for a searcher that does not support the recipes or objectives
 
@@ -124,7 +133,7 @@ class Experiment:
         from ..searchers.registry import make_searcher
 
         search = self.file.search
-        return make_searcher(search.searcher, constrained, self.recipes, search.objectives)
+        return make_searcher(search.searcher, constrained, self.recipes, search.objectives, self.selection)
 
     @property
     def starts_with_default_recipe(self) -> bool:
@@ -165,9 +174,31 @@ class Experiment:
             settings["plugins"]["recorded"] = {plugin.module: plugin.to_json() for plugin in self.plugins}
         if self.file.data.name in WITHOUT_FILES:  # nor do these data depend on how image files are decoded
             settings["data"] = {key: value for key, value in settings["data"].items() if key not in DECODING_KEYS}
+        if self.selection == BY_ACCURACY:  # runs by accuracy have the same settings as those of version 0.1.0
+            for key in self.selection.to_json():
+                del settings["search"][key]
+        else:
+            settings["search"] |= self.selection.to_json()
         if settings["search"]["start_from"]:
             settings["search"]["start_from"] = [design.to_json() for design in self.designs]
         return settings
+
+
+def selection_of(search: SearchSection) -> Selection:
+    """Return the metrics of ``[search]``; raise ``ValueError`` for a name that is not a metric."""
+    for key, names in (("metric", [search.metric]), ("record_metrics", search.record_metrics)):
+        for name in names:
+            try:
+                find_metric(name)
+            except ValueError as error:
+                raise ValueError(f"search.{key}: {error}") from None
+    selection = Selection.of(search.metric, search.record_metrics)
+    if search.minimized and tuple(search.minimized) != selection.minimized:
+        raise ValueError(
+            "search.minimized must be the metrics of which a lower value is better, "
+            f"{list(selection.minimized)}, but got {search.minimized}; leave it out, it is written by a run"
+        )
+    return selection
 
 
 def search_file_of(run: "RunRecord") -> SearchFile:

@@ -192,7 +192,11 @@ def _text(file: SearchFile, proposal: Proposal | None) -> str:
         + BUDGET,
         SPACE.replace("# stem", f"{_line('features', shape.n_classes, _FEATURES)}\n# stem") if zero_shot else SPACE,
         _recipe(task),
-        _table("search", SearchSection(trials=SearchSection().trials if proposal is None else proposal.trials)),
+        _table(
+            "search",
+            SearchSection(trials=SearchSection().trials if proposal is None else proposal.trials),
+            ("metric", "record_metrics") if zero_shot else (),
+        ),
         *([_table("zero_shot", ZeroShotSection())] if zero_shot else []),
         _table("latency", LatencySection()),
         _table("resources", ResourcesSection()),
@@ -261,7 +265,8 @@ def _rounded(count: float) -> str:
 
 def _table(name: str, section: Section, without: Container[str] = ()) -> str:
     """Return a table of the search file: keys with a default are set, keys without one are commented out."""
-    keys = {key: field for key, field in type(section).model_fields.items() if key not in without}
+    fields = type(section).model_fields.items()
+    keys = {key: field for key, field in fields if field.description and key not in without}
     return "\n".join([f"[{name}]", *(_line(key, getattr(section, key), field) for key, field in keys.items())])
 
 

@@ -1,7 +1,7 @@
 """Imported runs: finished trials of another tool, converted to a run document for the database."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -13,6 +13,7 @@ from ...results.database.run_name import check_run_name
 from ...results.transfer.run_document import TABLES, RunDocument, to_json_value
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.lookup import unknown
 from ...spaces.recipes.recipe import Recipe
 
@@ -24,7 +25,8 @@ Params = Mapping[str, Any]
 class ImportedTrial:
     """A trial of another tool: its parameters, its metrics, and its learning curve as (step, metrics).
 
-    The names in ``metrics`` and in the metrics of ``curve`` are those of the database: see ``FINAL_METRICS``.
+    The names in ``metrics`` and in the metrics of ``curve`` are those of the database: see ``FINAL_METRICS``. Any other
+    name is a metric that the run has recorded.
     """
 
     params: Params
@@ -42,14 +44,22 @@ class Origin:
     """The origin of imported trials: the tool, its searcher, and the name of the data set.
 
     ``architecture`` is a function that returns the architecture for a trial's parameters; without it, each trial must
-    have its architecture as JSON. Only the name of the data is known, not their content, so other runs neither reuse
-    nor learn from these trials.
+    have its architecture as JSON. ``selection`` is the metric that ranks the trials. Only the name of the data is
+    known, not their content, so other runs neither reuse nor learn from these trials.
     """
 
     tool: str
     searcher: str
     dataset: str
     architecture: Callable[[Params], Architecture] | None = None
+    selection: Selection = BY_ACCURACY
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the run, which are those of no search file."""
+        if self.selection == BY_ACCURACY:
+            return {IMPORTED: self.tool}
+        return {IMPORTED: self.tool, "search": self.selection.to_json()}
 
 
 def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> RunDocument:
@@ -68,7 +78,7 @@ def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> R
     tables["run"].append(
         {
             **{"run_id": 1, "name": check_run_name(name), "status": RunStatus.FINISHED.value, "seed": UNKNOWN_SEED},
-            **{"config": {IMPORTED: origin.tool}, "searcher": origin.searcher, "dataset_hash": content_hash},
+            **{"config": origin.config, "searcher": origin.searcher, "dataset_hash": content_hash},
             **{
                 "version": __version__,
                 "created_at": to_json_value(run_start),
@@ -83,7 +93,7 @@ def document_of(name: str, trials: Sequence[ImportedTrial], origin: Origin) -> R
         if architecture.fingerprint not in fingerprints:
             fingerprints.add(architecture.fingerprint)
             _add_architecture(tables, architecture)
-        _add_trial(tables, number, trial, architecture, run_start)
+        _add_trial(tables, number, _with_step(trial), architecture, run_start, origin.selection)
     return RunDocument(tables)
 
 
@@ -131,10 +141,12 @@ def _add_trial(
     trial: ImportedTrial,
     architecture: Architecture,
     run_start: datetime,
+    selection: Selection,
 ) -> None:
+    known = (*FINAL_METRICS, *selection.computed)
     for name in (*trial.metrics, *(name for _, metrics in trial.curve for name in metrics)):
-        if name not in FINAL_METRICS:
-            raise ValueError(unknown("metric", name, FINAL_METRICS))
+        if name not in known:
+            raise ValueError(unknown("metric", name, known))
     failed = trial.state is TrialState.FAILED
     duration = (trial.ended_at - trial.started_at).total_seconds() if trial.ended_at and trial.started_at else None
     tables["trial"].append(
@@ -143,7 +155,8 @@ def _add_trial(
             # the architecture has its own table; all other parameters count as the recipe, so that queries find them
             **{"recipe": {key: value for key, value in trial.params.items() if key != "architecture"}},
             **{"fingerprint": architecture.fingerprint, "seed": UNKNOWN_SEED, **_costs(architecture)},
-            **{"epochs_done": len(trial.curve), "best_epoch": _best_epoch(trial), **trial.metrics},
+            **{"epochs_done": len(trial.curve), "best_epoch": _best_epoch(trial, selection)},
+            **{name: value for name, value in trial.metrics.items() if name in FINAL_METRICS},
             # the other tool does not classify failures, and all of them were raised by the user's objective
             **{"fail_kind": FailKind.USER_ERROR.value if failed else None, "reason": trial.reason},
             **{
@@ -160,9 +173,15 @@ def _add_trial(
         tables["metric"].extend(rows)
 
 
-def _best_epoch(trial: ImportedTrial) -> int | None:
-    """Return the first step whose validation accuracy equals that of the trial, or None."""
-    accuracy = trial.metrics.get("val_accuracy")
-    if accuracy is None:
+def _with_step(trial: ImportedTrial) -> ImportedTrial:
+    """Return the trial with its recorded metrics at a step: a metric that is no column of a trial needs one."""
+    others = {name: value for name, value in trial.metrics.items() if name not in FINAL_METRICS}
+    return trial if trial.curve or not others else replace(trial, curve=[(1, others)])
+
+
+def _best_epoch(trial: ImportedTrial, selection: Selection) -> int | None:
+    """Return the first step whose selecting metric equals that of the trial, or None."""
+    value = trial.metrics.get(selection.stored_name)
+    if value is None:
         return None
-    return next((step for step, metrics in trial.curve if metrics.get("val_accuracy") == accuracy), None)
+    return next((step for step, metrics in trial.curve if metrics.get(selection.stored_name) == value), None)

@@ -4,11 +4,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from ...results.database.reader import StoreReader
 from ...results.database.records import Trial, TrialState
+from ...spaces.metrics.registry import ACCURACY
+from ...spaces.metrics.selection import Selection
 from ..cluster.ray_runtime import ResourceError
 
 if TYPE_CHECKING:
@@ -50,13 +52,15 @@ def scratch_copy(store: StoreReader, run: str | int) -> "BaseStorage":
     record = store.run(run)
     trials = store.trials(record.name)
     storage = optuna.storages.InMemoryStorage()
-    study = optuna.create_study(storage=storage, study_name=record.name, direction="maximize")
+    selection = Selection.from_config(record.config)
+    direction: Literal["maximize", "minimize"] = "maximize" if selection.higher_is_better else "minimize"
+    study = optuna.create_study(storage=storage, study_name=record.name, direction=direction)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls metric names experimental
-        study.set_metric_names(["val_accuracy"])
+        study.set_metric_names([selection.stored_name])
     distributions = _distributions(trials)
     for trial in trials:
-        frozen = _frozen_trial(trial, store.curve(trial.trial).get("val_accuracy", []), distributions)
+        frozen = _frozen_trial(trial, store.curve(trial.trial).get(selection.stored_name, []), distributions)
         storage.create_new_trial(study._study_id, template_trial=frozen)
     return storage
 
@@ -64,27 +68,35 @@ def scratch_copy(store: StoreReader, run: str | int) -> "BaseStorage":
 def _frozen_trial(
     trial: Trial, curve: Sequence[tuple[int, float]], distributions: Mapping[str, "BaseDistribution"]
 ) -> "FrozenTrial":
-    """Convert a trial to an Optuna trial; ``curve`` is (epoch, val_accuracy)."""
+    """Convert a trial to an Optuna trial; ``curve`` is (epoch, value of the selecting metric)."""
     from optuna.trial import FrozenTrial
     from optuna.trial import TrialState as OptunaState
 
     state = OptunaState[_STATES[trial.state]]
-    if state is OptunaState.COMPLETE and trial.val_accuracy is None:
+    if state is OptunaState.COMPLETE and trial.metric_value is None:
         state = OptunaState.FAIL  # Optuna requires a value for a complete trial
     params = {name: value for name, value in _params(trial).items() if name in distributions}
     return FrozenTrial(
         number=trial.number,
         trial_id=trial.number,
         state=state,
-        value=trial.val_accuracy if state in (OptunaState.COMPLETE, OptunaState.PRUNED) else None,
+        value=trial.metric_value if state in (OptunaState.COMPLETE, OptunaState.PRUNED) else None,
         datetime_start=_local(trial.started_at),
         datetime_complete=_local(trial.ended_at) if state.is_finished() else None,
         params=params,
         distributions={name: distributions[name] for name in params},
-        user_attrs={name: value for name in _USER_ATTRS if (value := getattr(trial, name)) is not None},
+        user_attrs=_user_attributes(trial),
         system_attrs={},
         intermediate_values=dict(curve),
     )
+
+
+def _user_attributes(trial: Trial) -> dict[str, Any]:
+    """Return the costs of the trial, and the metrics that are recorded with the selecting one."""
+    others = {} if trial.metric == ACCURACY else {"val_accuracy": trial.val_accuracy}
+    others |= {name: value for name, value in trial.metrics.items() if name != trial.metric}
+    entries = {name: getattr(trial, name) for name in _USER_ATTRS} | others
+    return {name: value for name, value in entries.items() if value is not None}
 
 
 def _local(at: datetime | None) -> datetime | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...results.database.records import FINAL_METRICS, TrialState
 from ...results.transfer.run_document import RunDocument
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from .imported_run import ImportedTrial, Origin, Params, document_of
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def document_of_study(
         study: The study, with a single objective.
         dataset: Name of the data set.
         name: Name of the run; by default that of the study.
-        metric: The metric that the objective is: ``val_accuracy`` (a fraction) or ``val_loss``. For a value that was
-            computed on test data use ``test_accuracy``: it is stored, but never selects a trial.
+        metric: The metric that the objective is: ``val_accuracy`` (a fraction), ``val_loss``, or another metric such as
+            ``f1_macro``, which then ranks the trials. For a value that was computed on test data use
+            ``test_accuracy``: it is stored, but never selects a trial.
         architecture: A function that returns the architecture for a trial's parameters. Without it, each trial must
             have its architecture as JSON in the user attribute ``architecture``.
 
@@ -53,14 +55,16 @@ def document_of_study(
         )
     direction = study.direction.name.lower()
     # a loss stored as an accuracy would select the worst trial as the best one
-    if metric not in _LARGER_IS_BETTER or (direction == "maximize") != _LARGER_IS_BETTER[metric]:
+    selection = BY_ACCURACY if metric in FINAL_METRICS else Selection.of(metric)
+    larger = _LARGER_IS_BETTER.get(metric, selection.higher_is_better)
+    if (direction == "maximize") != larger:
         example = "val_accuracy" if direction == "maximize" else "val_loss"
         raise ValueError(
             f"metric must fit the direction of the study, but got {metric!r} and {direction}; pass "
             f"the metric of the study's values, as in metric={example!r}"
         )
     trials = [_imported(trial, metric) for trial in study.get_trials(deepcopy=False) if trial.state.name in _STATES]
-    origin = Origin("optuna", type(study.sampler).__name__, dataset, architecture)
+    origin = Origin("optuna", type(study.sampler).__name__, dataset, architecture, selection)
     return document_of(name or study.study_name, trials, origin)
 
 

@@ -1,24 +1,25 @@
 """Shipping: what a worker needs of the plug-ins that the driver has loaded.
 
-Modules travel as their source files and are imported on the worker, as they were here. Blocks that were registered in a
-notebook, a script, or a module that is not a plug-in travel as pickled classes. Both go with the trials themselves and
-not in Ray's runtime environment, which belongs to a whole session of Ray and cannot change where one is running.
+Modules travel as their source files and are imported on the worker, as they were here. Blocks and metrics that were
+registered in a notebook, a script, or a module that is not a plug-in travel as pickled classes and functions. All go
+with the trials themselves and not in Ray's runtime environment, which belongs to a whole session of Ray and cannot
+change where one is running.
 """
 
 import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...spaces.blocks.base import Block
 from ...spaces.blocks.standard import BLOCKS, register_block
+from ...spaces.metrics.registry import own_metrics, register_metric
 from .errors import PluginError
-from .loading import all_plugins, digest_of, import_plugin, load_entry_points
+from .loading import INSTALLED, all_plugins, digest_of, import_plugin, load_entry_points
 
 PACKAGE = __name__.partition(".")[0]
 _installed: "Shipment | None" = None  # what this process has installed last
@@ -26,14 +27,15 @@ _installed: "Shipment | None" = None  # what this process has installed last
 
 @dataclass(frozen=True)
 class Shipment:
-    """The names of plug-in modules, their source files, and pickled custom blocks; empty where there are none."""
+    """The names of plug-in modules, their source files, and pickled custom blocks and metrics; empty without any."""
 
     modules: tuple[str, ...] = ()
     sources: Mapping[str, bytes] = field(default_factory=dict)
     blocks: bytes = b""
+    metrics: bytes = b""
 
     def install(self) -> None:
-        """Import the plug-ins and register the blocks in this process; again, it does nothing.
+        """Import the plug-ins and register the blocks and metrics in this process; again, it does nothing.
 
         Raises :class:`PluginError` where a module cannot be imported here.
         """
@@ -48,11 +50,11 @@ class Shipment:
             _forget_others(self.modules, self.sources)
         for module in self.modules:
             import_plugin(module)
-        if self.blocks:
-            import pickle
-
-            for kind, block in pickle.loads(self.blocks).items():
-                register_block(kind)(block)  # again, too: a cell of a notebook may have defined another one since
+        # again, too: a cell of a notebook may have defined another block or metric since
+        for kind, block in _unpickled(self.blocks).items():
+            register_block(kind)(block)
+        for name, (function, higher_is_better) in _unpickled(self.metrics).items():
+            register_metric(name, higher_is_better=higher_is_better)(function)
         _installed = self
 
 
@@ -62,33 +64,48 @@ def shipment() -> Shipment:
     sources = {path: content for plugin in plugins for path, content in plugin.sources.items()}
     modules = tuple(plugin.module for plugin in plugins)
     tops = {module.partition(".")[0] for module in modules}
-    others = {
-        kind: block
-        for kind, block in BLOCKS.items()
-        if (top := block.__module__.partition(".")[0]) != PACKAGE and top not in tops
+
+    def travels(code: Any) -> bool:
+        return (top := code.__module__.partition(".")[0]) != PACKAGE and top not in tops
+
+    blocks = {kind: block for kind, block in BLOCKS.items() if travels(block)}
+    metrics = {
+        name: (metric.function, metric.higher_is_better)
+        for name, metric in own_metrics().items()
+        if travels(metric.function)
     }
-    return Shipment(modules, sources, _pickled(others) if others else b"")
+    of_blocks = _pickled("blocks", blocks, blocks.values())
+    return Shipment(modules, sources, of_blocks, _pickled("metrics", metrics, [one for one, _ in metrics.values()]))
 
 
-def _pickled(blocks: Mapping[str, type[Block]]) -> bytes:
-    """Return classes as bytes that need no import of their modules."""
+def _pickled(what: str, by_name: Mapping[str, Any], code: Iterable[Any]) -> bytes:
+    """Return classes or functions by name as bytes that need no import of the modules of ``code``."""
+    if not by_name:
+        return b""
     from ray import cloudpickle
 
-    with _by_value({sys.modules[block.__module__] for block in blocks.values() if block.__module__ in sys.modules}):
+    with _by_value({sys.modules[one.__module__] for one in code if one.__module__ in sys.modules}):
         try:
-            return bytes(cloudpickle.dumps(dict(blocks)))  # type: ignore[no-untyped-call]
+            return bytes(cloudpickle.dumps(dict(by_name)))  # type: ignore[no-untyped-call]
         except Exception as error:
             raise PluginError(
-                f"the blocks {', '.join(blocks)} cannot be sent to workers: {type(error).__name__}: {error}; put them "
+                f"the {what} {', '.join(by_name)} cannot be sent to workers: {type(error).__name__}: {error}; put them "
                 "into a module and name it in plugins"
             ) from error
+
+
+def _unpickled(content: bytes) -> dict[str, Any]:
+    import pickle
+
+    return dict(pickle.loads(content)) if content else {}
 
 
 @contextmanager
 def _by_value(modules: set[Any]) -> Iterator[None]:
     from ray import cloudpickle
 
-    own = [module for module in modules if module.__name__ != "__main__"]
+    # an installed package is imported on the workers, too
+    own = [module for module in modules if module.__name__ != "__main__" and not _is_installed(module)]
     for module in own:
         cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     try:
@@ -96,6 +113,11 @@ def _by_value(modules: set[Any]) -> Iterator[None]:
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)  # type: ignore[no-untyped-call]
+
+
+def _is_installed(module: Any) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is None or any(Path(file).resolve().is_relative_to(root) for root in INSTALLED)
 
 
 def _unpacked(sources: Mapping[str, bytes]) -> Path:

@@ -1,14 +1,15 @@
 """Ensembles: average the best trials of a run, selected on validation images and tested once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.records import Trial
+from ...results.database.records import TEST_PREFIX, Trial
 from ...results.database.store import Store
 from ...results.query.best import best as query_best
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.selection import Selection
 from ..experiment.experiment import search_file_of
 from .retrain import OnEpoch, experiment_and_data, find_best_model, load_best_model, retrain_trial
 
@@ -37,36 +38,48 @@ def ensemble_run(
     """
     import torch
 
-    from ...models.training.ensemble import average_probabilities, select_members
-    from ...models.training.evaluate import accuracy
+    from ...models.training.ensemble import average_probabilities, metric_values, select_members
 
     record = store.run(run)
     trials = query_best(store, budget=Budget.of(search_file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
         raise ValueError(f"an ensemble needs at least 2 finished trials, but {run!r} has {len(trials)}; train more")
-    _, data = experiment_and_data(store, trials[0])  # all trials of a run have the same data
+    data, selection = experiment_and_data(store, trials[0])[1], Selection.from_config(record.config)
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
+
+    def values_of(probabilities: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        return metric_values(probabilities, labels, selection.computed)
 
     def probabilities_of(split: Any) -> torch.Tensor:
         return torch.stack([model.probabilities(split.images) for model in models])
 
     val = probabilities_of(data.val)
     # twice as many rounds as models: the selection may add a model several times, which gives it more weight
-    counts = select_members(val, data.val.labels, 2 * top)
+    counts = select_members(val, data.val.labels, 2 * top, selection)
     members = [
-        {"trial": trial.trial, "count": count, "val_accuracy": accuracy(probabilities, data.val.labels)}
+        {"trial": trial.trial, "count": count, **values_of(probabilities, data.val.labels)}
         for trial, count, probabilities in zip(trials, counts, val, strict=True)
     ]
-    detail = {"members": members, "val_accuracy": accuracy(average_probabilities(val, counts), data.val.labels)}
+    detail: dict[str, Any] = {"members": members, **values_of(average_probabilities(val, counts), data.val.labels)}
     if data.test is not None:
         test, labels = probabilities_of(data.test), data.test.labels
         for member, probabilities in zip(members, test, strict=True):
-            member["test_accuracy"] = accuracy(probabilities, labels)
-        detail["test_accuracy"] = accuracy(average_probabilities(test, counts), labels)
-        # a count of 0 means that the trial was a candidate but is not in the ensemble
-        detail["mean_member_test_accuracy"] = fmean(one["test_accuracy"] for one in members if one["count"])
+            member |= _as_test(values_of(probabilities, labels))
+        tested = _as_test(values_of(average_probabilities(test, counts), labels))
+        detail |= tested | _means_of_members(members, tested)
     store.add_event(record.run_id, "info", ENSEMBLE, detail)
     return detail
+
+
+def _means_of_members(members: list[dict[str, Any]], names: Iterable[str]) -> dict[str, float]:
+    """Return the mean of each metric over the members; a count of 0 is a candidate that is not in the ensemble."""
+    chosen = [member for member in members if member["count"]]
+    return {f"mean_member_{name}": fmean(one[name] for one in chosen) for name in names}
+
+
+def _as_test(values: dict[str, float]) -> dict[str, float]:
+    """Return validation metrics by their names on test images."""
+    return {TEST_PREFIX + name.removeprefix("val_"): value for name, value in values.items()}
 
 
 def _model(store: Store, trial: Trial, folder: Path, device: str, on_epoch: OnEpoch) -> "ImageModel":

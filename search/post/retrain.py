@@ -1,15 +1,17 @@
 """Retraining: train a trial's network again with several seeds; save its metrics in the store, its weights in files."""
 
+import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.artifacts import verified_path, write_artifact
-from ...results.database.records import Trial
+from ...results.database.records import TEST_PREFIX, Trial
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
@@ -20,6 +22,7 @@ from ..experiment.experiment import experiment as make_experiment
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.export.classifier import ImageModel
+    from ...models.training.retrain import Retrained
     from ...results.database.reader import StoreReader
 
 WEIGHTS = "weights"  # kind of the artifacts
@@ -62,19 +65,27 @@ def retrain_trial(
                 seed=seed,
                 device=device,
                 precision=experiment.file.resources.precision,
+                selection=experiment.selection,
                 on_epoch=lambda result, index=seed_index: on_epoch(index, recipe.epochs, result),  # type: ignore[misc]
             )
         # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file
         uri = f"{trial.run}/weights-{trial.trial}-{seed}-{recipe.epochs}.safetensors"
         best = retrained.best
-        about = {"seed": seed, "recipe": recipe.to_json(), "val_accuracy": best.val_accuracy, "epoch": best.epoch}
+        values = {"val_accuracy": best.val_accuracy, **best.metrics}
+        about = {"seed": seed, "recipe": recipe.to_json(), **values, "epoch": best.epoch}
         model = ImageModel.of(architecture, retrained.weights, data, about)
         write_artifact(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
-        metrics = {"val_accuracy": best.val_accuracy, "val_loss": best.val_loss, "best_epoch": best.epoch}
-        rows.append({"seed": seed, **metrics, "test_accuracy": retrained.test_accuracy, "weights": uri})
+        metrics = {**values, "val_loss": best.val_loss, "best_epoch": best.epoch}
+        rows.append({"seed": seed, **metrics, **_tested(retrained), "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
     store.add_event(store.run(trial.run).run_id, "info", RETRAINED, detail, trial.trial)
     return detail
+
+
+def _tested(retrained: "Retrained") -> dict[str, float | None]:
+    """Return the metrics of the test by their names."""
+    others = {TEST_PREFIX + name: value for name, value in retrained.test_metrics.items()}
+    return {"test_accuracy": retrained.test_accuracy, **others}
 
 
 def experiment_and_data(store: "StoreReader", trial: Trial) -> tuple[Experiment, "ImageData"]:
@@ -100,16 +111,24 @@ def seeds_of(trial: Trial, count: int) -> list[int]:
 
 
 def find_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageModel | None":
-    """Return the saved model of ``trial`` with the highest validation accuracy, or None if it has none.
+    """Return the saved model of ``trial`` that is best by the metric of its run, or None if it has none.
 
     Raises ``ValueError`` if the size or the sha256 of a file differs from its record.
     """
     from ...models.export.classifier import ImageModel
 
-    load_recorded_plugins(store.run(trial.run))
+    run = store.run(trial.run)
+    load_recorded_plugins(run)
+    selection = Selection.from_config(run.config)
     rows = [row for row in store.artifacts(trial.trial) if row["kind"] == WEIGHTS]
     models = [ImageModel.load(verified_path(folder, row)) for row in rows]
-    return max(models, key=lambda model: float(model.about["val_accuracy"]), default=None)
+    return max(models, key=lambda model: score_of(model.about, selection), default=None)
+
+
+def score_of(network: Mapping[str, Any], selection: Selection) -> float:
+    """Return the value to maximise of a trained network, from its metrics by name; minus infinity without one."""
+    score = selection.score(network)
+    return -math.inf if score is None else score
 
 
 def load_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageModel":

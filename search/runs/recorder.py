@@ -11,6 +11,7 @@ from ...results.database.errors import StoreError
 from ...results.database.records import FailKind, History, Trial, TrialState
 from ...results.database.store import Store
 from ...spaces.architectures.cost import cost, layer_costs
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ..cluster.fault_injection import fault
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..tasks.base import Diagnosis
@@ -37,6 +38,7 @@ class Recorder:
         timeout_s: a worker ends itself after this many seconds of one trial; None for no limit.
         on_change: called whenever a trial starts, reports or ends.
         cache: finds trials of earlier runs, which are not trained again; None for no cache.
+        selection: the metric that selects the best epoch of a trial.
         exhausted: whether the searcher had nothing new to propose.
         doing: what the run does after all trials have ended, as text for the progress display.
         running: the trials that Tune runs, by Tune's trial id ("key" in the methods below).
@@ -51,6 +53,7 @@ class Recorder:
     timeout_s: float | None = None
     on_change: Function[["Recorder"], None] = lambda recorder: None
     cache: TrialCache | None = None
+    selection: Selection = BY_ACCURACY
     exhausted: bool = False
     activity: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
@@ -252,7 +255,9 @@ class Recorder:
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
         curve, final = self.store.curve(trial.trial), report.final_metrics
         self._record_findings(trial, curve, report.diagnosis, predicted=final.predicted)
-        self.store.finish(trial.trial, state, summary=summary(curve, final.test_accuracy))
+        ended = summary(curve, final.test_accuracy, self.selection)
+        self.store.record_test(trial.trial, ended.get("best_epoch", 0), final.test_metrics)
+        self.store.finish(trial.trial, state, summary=ended)
         self._failures.reset()
         # Only after the store has the end: a driver that dies here leaves files that sweep() removes, not an unfinished
         # trial without its checkpoint.
@@ -287,7 +292,13 @@ class Recorder:
         curve = self.store.curve(trial.trial)
         if kind is FailKind.DIVERGED:
             self._record_findings(trial, curve, diagnosis, diverged=True)
-        self.store.finish(trial.trial, TrialState.FAILED, fail_kind=kind, reason=reason, summary=summary(curve))
+        self.store.finish(
+            trial.trial,
+            TrialState.FAILED,
+            fail_kind=kind,
+            reason=reason,
+            summary=summary(curve, selection=self.selection),
+        )
         self._event(kind.value, reason, trial, **({"traceback": failure.traceback} if failure.traceback else {}))
         if stop := self._failures.add(failure):
             self.stop(stop)

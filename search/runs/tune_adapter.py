@@ -19,6 +19,7 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from ...results.database.records import FailKind
 from ..cluster.capacity import ClusterCapacity
+from ..schedulers.settings import SCORE
 from ..trials.failure_policy import Stop, StopKind
 from ..trials.report import Failure, TrialReport
 from .recorder import Recorder
@@ -53,7 +54,7 @@ class StoreSearch(_Unpickled, TuneSearcher):
     """
 
     def __init__(self, recorder: Recorder, capacity: ClusterCapacity, *, keep_one_pending: bool = False) -> None:
-        super().__init__(metric="val_accuracy", mode="max")
+        super().__init__(metric=SCORE, mode="max")
         self.recorder, self.capacity, self.keep_one_pending = recorder, capacity, keep_one_pending
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]

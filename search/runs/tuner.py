@@ -64,7 +64,8 @@ def run_trials(
     cache = TrialCache(store, store.run(run_id)) if search.cache else None
 
     def recorder_of(plan: SearchPlan) -> Recorder:
-        return Recorder(control, plan, search.seed, search.trials, *files, search.trial_timeout_s, on_change, cache)
+        settings = search.seed, search.trials, *files, search.trial_timeout_s, on_change, cache
+        return Recorder(control, plan, *settings, selection=experiment.selection)
 
     with closing(store, run_id, folder):
         if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
@@ -176,6 +177,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         shared=shared,
         task=experiment.task.name,
         plugins=shipment(),
+        selection=experiment.selection,
     )
 
 

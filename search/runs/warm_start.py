@@ -7,6 +7,7 @@ from datetime import datetime
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.domains import Choice
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
@@ -20,7 +21,8 @@ def earlier_trials(store: Store, experiment: Experiment, dataset_hash: str, befo
     These ended before the time ``before`` and are within the space, budget and recipes of ``experiment``. The time
     limit makes a resumed run learn from the same trials as before.
 
-    Raises ``ValueError`` when a run is unknown, has other data than ``dataset_hash``, or has no such trial.
+    Raises ``ValueError`` when a run is unknown, has other data than ``dataset_hash``, selects by another metric, or has
+    no such trial.
     """
     trials: list[Trial] = []
     for name in experiment.file.search.warm_start:
@@ -29,6 +31,13 @@ def earlier_trials(store: Store, experiment: Experiment, dataset_hash: str, befo
             raise ValueError(
                 f"search.warm_start: earlier runs must use the same data, but run {name!r} used {run.dataset!r} with "
                 f"the hash {run.dataset_hash[:12]}, and this run has {dataset_hash[:12]}; remove {name!r} from the list"
+            )
+        earlier, selection = Selection.from_config(run.config), experiment.selection
+        if (earlier.metric, earlier.higher_is_better) != (selection.metric, selection.higher_is_better):
+            raise ValueError(
+                f"search.warm_start: earlier runs must select by the same metric, but run {name!r} selects by "
+                f"{earlier.metric}, and this run by {selection.metric}; remove {name!r} from the list, or set "
+                f"search.metric = {earlier.metric!r}"
             )
         trials += _usable(store, run, experiment, before)
     return trials

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...results.database.store import Store
+from ...spaces.metrics.selection import Selection
 from ..config.schema import SearchSection
 
-Curve = Sequence[tuple[int, float]]  # (epoch, val_accuracy) in increasing order of epochs
+SCORE = "score"  # the key of the value that schedulers maximise, in the results of a worker
+Curve = Sequence[tuple[int, float]]  # (epoch, score) in increasing order of epochs
 
 
 class EarlierTrial(NamedTuple):
@@ -22,11 +24,14 @@ class EarlierTrial(NamedTuple):
 
 def earlier_trials(store: Store, run_id: int) -> list[EarlierTrial]:
     """Return the trials of a run that were trained for at least one epoch."""
-    return [
-        EarlierTrial(trial.number, store.curve(trial.trial).get("val_accuracy", []))
+    selection = Selection.from_config(store.run(run_id).config)
+    sign = 1 if selection.higher_is_better else -1
+    curves = {
+        trial.number: store.curve(trial.trial).get(selection.stored_name, [])
         for trial in store.history(run_id)
         if trial.epochs_done
-    ]
+    }
+    return [EarlierTrial(number, [(epoch, sign * value) for epoch, value in curve]) for number, curve in curves.items()]
 
 
 def max_brackets(search: SearchSection, epochs: int) -> int:

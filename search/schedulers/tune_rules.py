@@ -15,9 +15,9 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from ...results.database.store import Store
 from ..config.schema import SearchSection
-from .settings import EarlierTrial, bracket_sizes, earlier_trials, max_brackets
+from .settings import SCORE, EarlierTrial, bracket_sizes, earlier_trials, max_brackets
 
-RULE_ARGUMENTS: dict[str, Any] = {"time_attr": "epoch", "metric": "val_accuracy", "mode": "max"}
+RULE_ARGUMENTS: dict[str, Any] = {"time_attr": "epoch", "metric": SCORE, "mode": "max"}
 
 
 class RuleTrial(NamedTuple):
@@ -68,8 +68,8 @@ class StoppingRule(OfferOnceFIFO, ABC):
         for number, curve in earlier:
             rule: Any = self._rule(number)
             rule.on_trial_add(None, RuleTrial(str(number)))
-            for epoch, accuracy in curve:
-                self._replay(rule, RuleTrial(str(number)), {"epoch": epoch, "val_accuracy": accuracy})
+            for epoch, score in curve:
+                self._replay(rule, RuleTrial(str(number)), {"epoch": epoch, SCORE: score})
 
     @abstractmethod
     def _rule(self, number: int) -> TrialScheduler:

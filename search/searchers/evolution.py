@@ -5,9 +5,10 @@ import random
 from collections.abc import Sequence
 
 from ...results.database.records import History, Trial
-from ...results.query.pareto import OBJECTIVES, fronts
+from ...results.query.pareto import OBJECTIVES, fronts, objective
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.mutation import crossover, mutate, repair
+from ...spaces.metrics.registry import is_metric
 from ...spaces.parameters.lookup import unknown
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
@@ -33,7 +34,7 @@ class Evolution(Searcher):
     """
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
-        scored = [trial for trial in history.finished if trial.val_accuracy is not None]
+        scored = [trial for trial in history.finished if trial.score is not None]
         if len(scored) < N_INITIAL:
             return self.random_proposal(history, rng)
         alive = scored[-POPULATION:]
@@ -61,7 +62,7 @@ class NSGA2(Searcher):
     ) -> None:
         super().__init__(constrained, recipes)
         for name in objectives:
-            if name not in OBJECTIVES:
+            if name not in OBJECTIVES and not is_metric(name):
                 raise ValueError(f"search.objectives: {unknown('objective', name, OBJECTIVES)}")
         if not objectives or len(set(objectives)) < len(objectives):
             raise ValueError(
@@ -103,7 +104,8 @@ def crowding(front: Sequence[Trial], objectives: Sequence[str]) -> dict[int, flo
     """
     distance = dict.fromkeys((trial.trial for trial in front), 0.0)
     for name in objectives:
-        values = sorted((OBJECTIVES[name](trial) or 0.0, trial.trial) for trial in front)
+        value = objective(name)
+        values = sorted((value(trial) or 0.0, trial.trial) for trial in front)
         span = values[-1][0] - values[0][0]
         distance[values[0][1]] = distance[values[-1][1]] = math.inf
         for (before, _), (_, trial), (after, _) in zip(values, values[1:], values[2:], strict=False):

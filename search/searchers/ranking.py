@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Sequence
 
 from ...results.database.records import Trial, TrialState
+from ...spaces.metrics.registry import ACCURACY
 
 FAILED_SCORE = -1.0  # below the scores of all other trials
 
@@ -12,15 +13,21 @@ def score(trial: Trial) -> float:
     """Return the score of a trial: better trials have a higher score, but only the order of scores has a meaning.
 
     Trials that a scheduler stopped rank as Optuna ranks pruned trials: below completed ones, a trial stopped later
-    above one stopped earlier, and by accuracy if both were stopped at the same epoch. The accuracy of a stopped trial
+    above one stopped earlier, and by their metric if both were stopped at the same epoch. The metric of a stopped trial
     is never compared with that of a completed one, because the two were measured after different numbers of epochs.
     """
-    if not trial.state.finished or trial.val_accuracy is None:
+    if not trial.state.finished or trial.score is None:
         return FAILED_SCORE
+    value = trial.score if trial.metric == ACCURACY else _squashed(trial.score)
     if trial.state is TrialState.STOPPED_EARLY:
-        # between FAILED_SCORE and every accuracy; half an accuracy is less than one more epoch
-        return -1 / (1 + trial.epochs_done + trial.val_accuracy / 2)
-    return trial.val_accuracy
+        # between FAILED_SCORE and every completed trial; half of a value below 1 is less than one more epoch
+        return -1 / (1 + trial.epochs_done + value / 2)
+    return value
+
+
+def _squashed(value: float) -> float:
+    """Return a number in [0, 1] that grows with ``value``, which may be of any size and below zero."""
+    return 0.5 + 0.5 * value / (1 + abs(value))
 
 
 def latest_and_best(trials: Sequence[Trial], n: int) -> list[Trial]:

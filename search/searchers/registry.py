@@ -4,8 +4,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ...results.query.metric_columns import is_test_metric, unselectable
+from ...results.query.pareto import OBJECTIVES, objective_name
 from ...spaces.constrained.constrained_space import ConstrainedSpace
-from ...spaces.parameters.lookup import check_unregistered, look_up
+from ...spaces.metrics.registry import is_metric
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
+from ...spaces.parameters.lookup import check_unregistered, look_up, unknown
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Searcher
 from .evolution import NSGA2, Evolution
@@ -60,18 +64,39 @@ def _check_signatures(name: str, searcher: type[Searcher]) -> None:
 
 
 def make_searcher(
-    name: str, constrained: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] | None = None
+    name: str,
+    constrained: ConstrainedSpace,
+    recipes: RecipeSpace,
+    objectives: Sequence[str] | None = None,
+    selection: Selection = BY_ACCURACY,
 ) -> Searcher:
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
+
+    Objectives are costs and the metrics of ``selection``; the default is the selecting metric, with several objectives
+    also the macs.
 
     Raises ``ValueError`` for an unknown name, and for objectives that the searcher does not support.
     """
     build = look_up(SEARCHERS, name, "searcher")
-    if objectives is not None and build is not NSGA2 and list(objectives) != ["val_accuracy"]:
+    chosen = None if objectives is None else [objective_name(one) for one in objectives]
+    if chosen is not None and build is not NSGA2 and chosen != [selection.stored_name]:
         raise ValueError(
-            f'search.objectives must be ["val_accuracy"] for the searcher {name}, but got {list(objectives)}; '
-            'use searcher = "nsga2", or leave the objectives out'
+            f'search.objectives must be ["{selection.stored_name}"] for the searcher {name}, but got '
+            f'{list(objectives or ())}; use searcher = "nsga2", or leave the objectives out'
         )
-    if objectives is not None and build is NSGA2:
-        return NSGA2(constrained, recipes, objectives)
+    if build is NSGA2:
+        _check_recorded(chosen or (), selection)
+        return NSGA2(constrained, recipes, chosen if chosen is not None else (selection.stored_name, "macs"))
     return build(constrained, recipes)
+
+
+def _check_recorded(objectives: Sequence[str], selection: Selection) -> None:
+    """Raise ``ValueError`` for an objective that is no cost and no metric that the search records."""
+    for name in objectives:
+        if is_test_metric(name):
+            raise ValueError(f"search.objectives: {unselectable(name)}")
+        if name not in OBJECTIVES and name not in selection.computed:
+            hint = unknown("objective", name, [*OBJECTIVES, *selection.computed])
+            if is_metric(name):
+                hint = f"the objective {name!r} must be recorded, but is not; add it to search.record_metrics"
+            raise ValueError(f"search.objectives: {hint}")

@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 
@@ -74,11 +75,13 @@ class FinalMetrics:
 
     ``test_accuracy`` is the fraction of correct test predictions with the weights of the best validation epoch, or None
     if the trial is not tested; it never selects a trial. ``predicted`` describes the distribution of the validation
-    predictions over the classes: ``classes`` and ``top_share``.
+    predictions over the classes: ``classes`` and ``top_share``. ``test_metrics`` are the other metrics of the test, by
+    name.
     """
 
     test_accuracy: float | None = None
     predicted: Mapping[str, Any] | None = None
+    test_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,9 +191,17 @@ class Task(ABC):
 
     @abstractmethod
     def trial_context(
-        self, data: Any, device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+        self,
+        data: Any,
+        device: "torch.device",
+        *,
+        precision: str,
+        folds: int | None,
+        fold_seed: int,
+        selection: Selection = BY_ACCURACY,
     ) -> TrialContext:
         """Return a worker's context for ``data``, the result of :meth:`for_trials`.
 
-        With ``folds``, which ``fold_seed`` draws, a trial trains one network in each fold.
+        With ``folds``, which ``fold_seed`` draws, a trial trains one network in each fold. ``selection`` decides which
+        metrics are computed, and which epoch is the best.
         """

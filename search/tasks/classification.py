@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
@@ -79,6 +80,7 @@ class ImageTask(Task):
         data = load_data(section.name, **options, storage=storage)
         if file.search.folds is not None:  # before Ray starts: in a worker each trial would fail
             check_folds(data, file.search.folds, seed=section.seed)
+        _check_metrics(file, data)
         return data, DatasetRecord(
             content_hash=data.content_hash,
             name=data.name,
@@ -98,21 +100,57 @@ class ImageTask(Task):
         return data
 
     def trial_context(
-        self, data: Any, device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+        self,
+        data: Any,
+        device: "torch.device",
+        *,
+        precision: str,
+        folds: int | None,
+        fold_seed: int,
+        selection: Selection = BY_ACCURACY,
     ) -> TrialContext:
-        return ImageTrialContext(data, device, precision=precision, folds=folds, fold_seed=fold_seed)
+        return ImageTrialContext(
+            data, device, precision=precision, folds=folds, fold_seed=fold_seed, selection=selection
+        )
+
+
+def _check_metrics(file: "SearchFile", data: "ImageData") -> None:
+    """Raise ``ValueError`` where a metric cannot be computed on the images that it is measured on."""
+    from ...models.data.folds import cross_folds
+
+    selection = Selection.of(file.search.metric, file.search.record_metrics)
+    selection.check_classes(data.n_classes)
+    if not selection.computed:
+        return
+    folds = cross_folds(data, file.search.folds, seed=file.data.seed) if file.search.folds else [data]
+    for part in folds:
+        selection.check_labels(_present(part.val.labels, data.n_classes), "validation")
+    if data.test is not None:
+        selection.check_labels(_present(data.test.labels, data.n_classes), "test")
+
+
+def _present(labels: "torch.Tensor", n_classes: int) -> list[bool]:
+    """Return for each class whether it has images."""
+    return [bool(count) for count in labels.bincount(minlength=n_classes)]
 
 
 class ImageTrialContext(TrialContext):
     """The images on a worker's device; with folds, each fold too."""
 
     def __init__(
-        self, data: "ImageData", device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+        self,
+        data: "ImageData",
+        device: "torch.device",
+        *,
+        precision: str,
+        folds: int | None,
+        fold_seed: int,
+        selection: Selection = BY_ACCURACY,
     ) -> None:
         from ...models.data.folds import cross_folds
         from ...models.networks.compute import Compute
 
-        self.device = device
+        self.device, self.selection = device, selection
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
         self.compute = Compute(device, precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
@@ -136,6 +174,7 @@ class ImageTrialContext(TrialContext):
                 precision=self.compute.precision,
                 channels_last=self.compute.channels_last,
                 keep_best=keep_best,
+                selection=self.selection,
             )
 
         # only the test needs the weights of the best epoch
@@ -144,7 +183,7 @@ class ImageTrialContext(TrialContext):
             return fit(self.data, seed, keep_best=keep_best)
         # FoldedFit keeps the best weights: the best epoch is that of the mean over folds
         folds = [fit(data, fold_seed(seed, fold)) for fold, data in enumerate(self.folds)]
-        return FoldedFit(folds, FoldedResult, keep_best=keep_best)
+        return FoldedFit(folds, FoldedResult, keep_best=keep_best, selection=self.selection)
 
     def start_metrics(self, fit: Any) -> StartMetrics:
         """Add the learning rates that the finder found, if the recipe has ``lr = "auto"``."""
@@ -172,18 +211,20 @@ class ImageTrialContext(TrialContext):
         # first the predictions, then the test: the test loads the weights of the best epoch into the networks.
         # Twice the batch size of training, because evaluation stores no activations for a backward pass.
         spread = worst_spread(fit.validated_networks(), self.compute, 2 * fit.recipe.batch_size)
-        return FinalMetrics(self._test_accuracy(fit), asdict(spread))
+        return replace(self._test(fit), predicted=asdict(spread))
 
-    def _test_accuracy(self, fit: Any) -> float | None:
-        """Return the test accuracy, with folds their mean; None without test data."""
+    def _test(self, fit: Any) -> FinalMetrics:
+        """Return the test accuracy and the other metrics of the test, with folds their means; empty without test."""
         from ...models.training.evaluate import evaluate
 
         if self.data.test is None or fit.best_weights is None:
-            return None
-        batch = 2 * fit.recipe.batch_size
-        return fmean(
-            evaluate(module, self.data.test, data, self.compute, batch).accuracy for module, data in fit.best_networks()
-        )
+            return FinalMetrics()
+        batch, names = 2 * fit.recipe.batch_size, self.selection.computed
+        tests = [
+            evaluate(module, self.data.test, data, self.compute, batch, names) for module, data in fit.best_networks()
+        ]
+        metrics = {name: fmean(test.metrics[name] for test in tests) for name in tests[0].metrics}
+        return FinalMetrics(fmean(test.accuracy for test in tests), test_metrics=metrics)
 
     def timed_module(self, fit: TrialFit) -> "nn.Module":
         return fit.module

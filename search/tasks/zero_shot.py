@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.registry import ACCURACY
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import SENTENCE, ZeroShotRecipe
@@ -53,6 +55,11 @@ class ZeroShotTask(Task):
                 f"{data.name!r}; leave it out"
             )
         check_decoding_keys(data)
+        if file.search.metric != ACCURACY or file.search.record_metrics:
+            raise ValueError(
+                "search.metric and search.record_metrics are for classification: a zero-shot search selects by the "
+                f"calibrated H, but got {[file.search.metric, *file.search.record_metrics]}; leave them out"
+            )
         _check_proxies(file)
         _check_recipe(file.recipe)
         _check_backbone(file)
@@ -110,9 +117,16 @@ class ZeroShotTask(Task):
         return data[1]
 
     def trial_context(
-        self, data: "ClassFolds", device: "torch.device", *, precision: str, folds: int | None, fold_seed: int
+        self,
+        data: "ClassFolds",
+        device: "torch.device",
+        *,
+        precision: str,
+        folds: int | None,
+        fold_seed: int,
+        selection: Selection = BY_ACCURACY,
     ) -> TrialContext:
-        """Return a worker's context; ``folds`` and ``fold_seed`` are unused, because ``data`` already has its folds."""
+        """Return a worker's context; ``data`` already has its folds, and H selects in every zero-shot search."""
         return ZeroShotTrialContext(data, precision, device)
 
 

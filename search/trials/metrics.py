@@ -11,6 +11,7 @@ from ...results.database.store import Store
 from ...results.database.training_records import AUGMENTATION, LR_FOUND
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from .report import TrialReport
 
 SUMMARY_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
@@ -39,22 +40,36 @@ def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, 
         record_trial(store, trial.trial, report.latency, predicted_ms=predicted)
 
 
-def summary(curve: Mapping[str, Sequence[tuple[int, float]]], test_accuracy: float | None = None) -> dict[str, Any]:
+def summary(
+    curve: Mapping[str, Sequence[tuple[int, float]]],
+    test_accuracy: float | None = None,
+    selection: Selection = BY_ACCURACY,
+) -> dict[str, Any]:
     """Return the metrics of the best epoch, with the trial's ``test_accuracy`` if it has one.
 
     Args:
         curve: (epoch, value) pairs by metric name.
         test_accuracy: accuracy on the test images, or None.
+        selection: the metric that selects.
 
-    The best epoch has the highest validation accuracy, then the lowest loss, then the lowest number. The test accuracy
-    does not influence the choice, because that would bias the test estimate.
+    The best epoch has the best selecting metric, then the lowest loss, then the lowest number. The test accuracy does
+    not influence the choice, because that would bias the test estimate.
     """
     values = {name: dict(points) for name, points in curve.items()}
-    accuracies = {epoch: value for epoch, value in values.get("val_accuracy", {}).items() if math.isfinite(value)}
-    if not accuracies:
+    scores = _scores(values, selection)
+    if not scores:
         return {"epochs_done": 0}  # no epoch was finished, or each one diverged
     losses = values["val_loss"]
-    best = max(accuracies, key=lambda epoch: (accuracies[epoch], -losses[epoch], -epoch))
+    best = max(scores, key=lambda epoch: (scores[epoch], -losses[epoch], -epoch))
     tests = {} if test_accuracy is None else {"test_accuracy": test_accuracy}
     metrics = {name: values[name][best] for name in SUMMARY_METRICS}
-    return {**metrics, **tests, "epochs_done": max(accuracies), "best_epoch": best}
+    return {**metrics, **tests, "epochs_done": max(scores), "best_epoch": best}
+
+
+def _scores(values: Mapping[str, Mapping[int, float]], selection: Selection) -> dict[int, float]:
+    """Return the score of each epoch with a finite accuracy and a finite value of the selecting metric."""
+    accuracies = values.get("val_accuracy", {})
+    finite = (epoch for epoch, value in accuracies.items() if math.isfinite(value))
+    of_epoch = {epoch: {name: points.get(epoch) for name, points in values.items()} for epoch in finite}
+    scores = {epoch: selection.score(metrics) for epoch, metrics in of_epoch.items()}
+    return {epoch: score for epoch, score in scores.items() if score is not None}

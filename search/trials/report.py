@@ -6,6 +6,7 @@ failure.
 """
 
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from typing import Any
 
 from ...results.database.records import FailKind
 from ...results.database.zero_shot_records import ZERO_SHOT_METRICS
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
+from ..schedulers.settings import SCORE
 from ..tasks.base import Diagnosis, FinalMetrics, StartMetrics
 
 # The metrics of an epoch that go to the store, in the order in which they are written.
@@ -34,7 +37,8 @@ class EpochMetrics:
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> "EpochMetrics":
         """Take the metrics from the fields of a fit's epoch result; fields without a value are left out."""
-        return cls(result["epoch"], {name: result[name] for name in EPOCH_METRICS if name in result})
+        values = {name: result[name] for name in EPOCH_METRICS if name in result}
+        return cls(result["epoch"], {**values, **result.get("metrics", {})})
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,16 @@ class TrialReport:
         """Build a report from the output of :meth:`to_json`, also after a round trip through JSON text."""
         return cls(**{name: _READ[name](value) if name in _READ else value for name, value in report.items()})
 
-    def to_tune(self) -> dict[str, Any]:
+    def to_tune(self, selection: Selection = BY_ACCURACY) -> dict[str, Any]:
         """The result of a Tune trainable: what Tune's schedulers read, and the report as one string.
 
-        One string, because Tune flattens and copies every structure in a result. A failed trial has the accuracy
-        zero and no epoch: Tune requires its metric in every result.
+        One string, because Tune flattens and copies every structure in a result. A failed trial has the lowest score
+        and no epoch: Tune requires its metric in every result.
         """
-        metrics: dict[str, Any] = {"val_accuracy": 0.0}
+        metrics: dict[str, Any] = {SCORE: -math.inf}
         if self.epochs and self.failure is None:
-            metrics = {"epoch": self.epoch, "val_accuracy": self.epochs[-1].values["val_accuracy"]}
+            score = selection.score(self.epochs[-1].values)
+            metrics = {"epoch": self.epoch, SCORE: -math.inf if score is None else score}
         return {**metrics, "done": self.done, KEY: json.dumps(self.to_json(), default=_as_python)}
 
     @classmethod

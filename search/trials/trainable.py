@@ -20,6 +20,7 @@ from ...models.training.epoch import Diverged
 from ...results.analysis.health import has_risen
 from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
@@ -60,6 +61,8 @@ class Conditions:
         shared: a GPU is shared by predicted memory. A trial may then use its share and no more, so that one whose
             prediction was too low fails alone instead of taking the memory of other trials.
         task: name of the task.
+        plugins: the custom code that a worker needs.
+        selection: the metric that selects, and the metrics to record.
     """
 
     cpus: float
@@ -76,6 +79,7 @@ class Conditions:
     shared: bool = False
     task: str = CLASSIFICATION
     plugins: Shipment = field(default_factory=Shipment)
+    selection: Selection = BY_ACCURACY
 
 
 class NetworkTrial(tune.Trainable):
@@ -119,7 +123,7 @@ class NetworkTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         if self.fit is None:
-            return self.failed.to_tune()
+            return self._to_tune(self.failed)
         if self.reported == 0:
             self._start_timeout()  # restart: the driver measures the time of the trial from here
         try:
@@ -128,10 +132,13 @@ class NetworkTrial(tune.Trainable):
                 # No checkpoint after the last epoch: this step's report ends the trial.
                 if not self.fit.done:
                     self._save()
-            return self._report().to_tune()
+            return self._to_tune(self._report())
         except Exception as error:
             diagnosis = self._diagnose() if isinstance(error, Diverged) else DiagnosisFields()
-            return replace(self._failed(error), **diagnosis._asdict()).to_tune()
+            return self._to_tune(replace(self._failed(error), **diagnosis._asdict()))
+
+    def _to_tune(self, report: TrialReport) -> dict[str, Any]:
+        return report.to_tune(self.conditions.selection)
 
     def _failed(self, error: BaseException) -> TrialReport:
         """Return the last report of a trial that raised ``error``; includes its start if that was not reported yet."""
@@ -226,7 +233,12 @@ class NetworkTrial(tune.Trainable):
         if self.context is None:
             shared = self.conditions
             self.context = TASKS[shared.task].trial_context(
-                self.data, self.device, precision=shared.precision, folds=shared.folds, fold_seed=shared.fold_seed
+                self.data,
+                self.device,
+                precision=shared.precision,
+                folds=shared.folds,
+                fold_seed=shared.fold_seed,
+                selection=shared.selection,
             )
             self.probe = shared.probe and shared.probe.to(self.device)
         return self.context

@@ -8,17 +8,21 @@ from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import leaves
 from ...spaces.blocks.layers import ModuleLayer
+from ...spaces.metrics.registry import is_built_in
+from ...spaces.metrics.selection import Selection
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..searchers.base import Proposal
+from .metrics import summary
 
 
 class TrialCache:
     """Finds a completed trial of another run that has the metrics a proposal would get.
 
-    Such a trial has the same architecture, recipe (including the epochs), data and split, folds and precision. Its seed
-    may differ: each run draws the seed of a trial from the run's seed and the trial's number, so any of them is a fair
-    draw.
+    Such a trial has the same architecture, recipe (including the epochs), data and split, folds and precision, and its
+    run recorded every metric of this run. If that run selected by another metric, the best epoch must be the same,
+    because the trial was tested with the weights of that epoch. The seed may differ: each run draws the seed of a trial
+    from the run's seed and the trial's number, so any of them is a fair draw.
 
     With a latency budget the cache finds nothing, because the latency depends on the workers of this run. An
     architecture with own modules needs the same plug-ins, by their hashes: its fingerprint does not cover their code.
@@ -27,6 +31,7 @@ class TrialCache:
     def __init__(self, store: Store, run: RunRecord) -> None:
         self._store, self._run = store, run
         self._conditions = conditions(run.config)
+        self._selection = Selection.from_config(run.config)
         self._runs: dict[str, Mapping[str, Any]] = {}
 
     def find(self, proposal: Proposal) -> Trial | None:
@@ -34,11 +39,11 @@ class TrialCache:
         if self._run.config["budget"].get("latency_ms") is not None:
             return None
         plugins = plugin_hashes(self._run.config)
-        own_code = _has_own_modules(proposal.architecture)
+        own_code = _has_own_modules(proposal.architecture) or self._has_own_metrics
         if own_code and not plugins:  # modules of a script or a notebook, of which no hash is recorded
             return None
         trained = self._store.trained(proposal.architecture.fingerprint, self._run.dataset_hash)
-        same = (trial for trial in trained if self._is_equivalent(trial, proposal.recipe))
+        same = (trial for trial in trained if self._is_equivalent(trial, proposal.recipe) and self._has_metrics(trial))
         return next((t for t in same if not own_code or plugin_hashes(self._config(t.run)) == plugins), None)
 
     def _is_equivalent(self, trial: Trial, recipe: Recipe) -> bool:
@@ -47,6 +52,20 @@ class TrialCache:
         except (ValueError, TypeError):  # a recipe of another version of archsieve
             return False
         return same and trial.run != self._run.name and conditions(self._config(trial.run)) == self._conditions
+
+    @property
+    def _has_own_metrics(self) -> bool:
+        return not all(is_built_in(name) for name in self._selection.computed)
+
+    def _has_metrics(self, trial: Trial) -> bool:
+        """Return whether the trial has the metrics of this run, and its best epoch is the best by them, too."""
+        recorded = Selection.from_config(self._config(trial.run))
+        if not set(self._selection.computed) <= set(recorded.computed):
+            return False
+        if (recorded.metric, recorded.minimized) == (self._selection.metric, self._selection.minimized):
+            return True
+        curve = self._store.curve(trial.trial)
+        return summary(curve, selection=self._selection).get("best_epoch") == trial.best_epoch
 
     def _config(self, run: str) -> Mapping[str, Any]:
         if run not in self._runs:

@@ -17,6 +17,7 @@ from archsieve.models.data.shapes import SHAPES
 from archsieve.search.plugins import loading
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.blocks.standard import BLOCKS
+from archsieve.spaces.metrics.registry import _OWN
 
 from .pages import (
     PAGES,
@@ -73,7 +74,7 @@ def reason(line: str) -> str | None:
 def shell(tmp_path, monkeypatch, capsys) -> Iterator[Shell]:
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
-    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES, loading._LOADED)]
+    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES, _OWN, loading._LOADED)]
     modules = set(sys.modules)
     # as for a script in this folder: it may import the modules of its page
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])

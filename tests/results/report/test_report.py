@@ -244,7 +244,7 @@ def test_a_large_run_is_drawn_with_its_best_trials_and_the_front_of_all_trials(n
     many = [
         replace(trial, trial=i, val_accuracy=0.5 + i / 20_000, params=1000 + i) for i in range(plots.MAX_POINTS + 500)
     ]
-    figure = plots.accuracy_against("params", [*many, cheap], 2000)
+    figure = plots.metric_against("params", [*many, cheap], 2000)
     points, front, *_ = figure.data
     assert len(points.x) == plots.MAX_POINTS
     assert min(points.y) > cheap.val_accuracy

@@ -136,7 +136,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("[recipe]\nbatch_size = 0", r":2: recipe.batch_size .*at least 1.* 0\b"),
         ('[data]\npath = "images"', r"data.path and data.download .*digits"),
         ("space = 3", r"space should be .*but got 3"),
-        ('[search]\nobjectives = ["test_accuracy"]\nsearcher = "nsga2"', r"unknown objective 'test_accuracy'"),
+        ('[search]\nobjectives = ["test_accuracy"]\nsearcher = "nsga2"', r"objectives: test_accuracy cannot select"),
         ('[search]\nobjectives = ["macs", "macs"]\nsearcher = "nsga2"', r"objectives .*macs.*macs"),
         ('[search]\nobjectives = []\nsearcher = "nsga2"', r"objectives .*at least one.*\[\]"),
         ('[search]\nobjectives = ["macs"]', r"search.objectives .*val_accuracy.*gp.*\['macs'\].*nsga2"),

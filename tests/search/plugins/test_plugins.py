@@ -49,6 +49,10 @@ def load_bars(request):
         (image[0].T if label else image[0])[row] += 150
     return av.Source(("lying", "standing"), av.Split(images, labels))
 
+@av.register_metric("own_misses", higher_is_better=False)
+def own_misses(labels, scores):
+    return (scores.argmax(1) != labels).mean()
+
 @av.register_searcher("own-searcher")
 class OwnSearcher(av.Searcher):
     def ask(self, history, rng):
@@ -76,6 +80,8 @@ epochs = 2
 batch_size = 32
 [search]
 searcher = "own-searcher"
+metric = "own_misses"
+record_metrics = ["f1"]
 trials = 2
 [plugins]
 modules = ["own_parts"]
@@ -132,6 +138,14 @@ BROKEN = {
         HEAD + "@av.register_block('one-kind')\n@av.register_block('two-kinds')\n@dataclass(frozen=True)\n"
         "class Two(av.Block):\n    width: int\n    def expand(self, shape):\n        return (av.Conv(self.width),)\n",
         r"two-kinds.*one-kind.*two_kinds\.py:5",
+    ),
+    "taken_metric": (
+        HEAD + "@av.register_metric('log_loss')\ndef mine(labels, scores):\n    pass\n",
+        r"'log_loss'.*taken_metric\.py:5",
+    ),
+    "three_arrays": (
+        HEAD + "@av.register_metric('mine')\ndef mine(labels, scores, images):\n    pass\n",
+        r"'mine'.*\(labels, scores, images\).*three_arrays\.py:5",
     ),
     "no_ask": (HEAD + "@av.register_searcher('mine')\nclass Mine(av.Searcher):\n    pass\n", r"ask.*no_ask\.py:5"),
     "taken_searcher": (
@@ -279,6 +293,10 @@ def test_own_parts_are_searched_resumed_retrained_and_shown_without_their_code(c
     assert (code, json.loads(out or "{}").get("trials")) == (0, 3), err
     code, out, err = command("train", "1", "--epochs", "1", "--json")
     assert code == 0, err
+    (network,) = json.loads(out)["networks"]
+    for measured in ("val", "test"):
+        misses = network["own_misses" if measured == "val" else "test_own_misses"]
+        assert misses == pytest.approx(1 - network[f"{measured}_accuracy"])
     code, _, err = command("export", "1", "-o", "net.pt2", "--format", "torch-export")
     assert code == 0, err
 
@@ -288,6 +306,13 @@ def test_own_parts_are_searched_resumed_retrained_and_shown_without_their_code(c
     parts.unlink()
     code, _, err = command("train", "1")
     assert (code, "own_parts" in err) == (2, True), err
+    code, out, err = command("results", "best", "--run", "own", "--top", "3", "--json")
+    ranked = [trial["metrics"]["own_misses"] for trial in json.loads(out)]
+    assert (code, len(ranked), ranked) == (0, 3, sorted(ranked)), err
+    assert {"own_misses", "f1"} <= set(json.loads(out)[0]["metrics"])
+    code, out, err = command("results", "show", "1", "--json")
+    shown = json.loads(out)
+    assert shown["test_metrics"]["test_own_misses"] == pytest.approx(1 - shown["test_accuracy"])
     for asked in (("list",), ("show", "1"), ("query", "params < 1M"), ("best", "--run", "own"), ("compare", "1", "2")):
         code, out, err = command("results", *asked)
         assert code == 0, err
@@ -301,13 +326,17 @@ def test_own_parts_are_searched_resumed_retrained_and_shown_without_their_code(c
 SCRIPT = (
     PARTS
     + """
+def own_hits(labels, scores):
+    return (scores.argmax(1) == labels).mean()
+
 if __name__ == "__main__":
     space = av.Space((1, 8, 8), [OwnConv(av.choice(4, 8, 12)), OwnGate(), av.GlobalAverage()], classes=2)
     result = av.run_search(
         data="own-bars", space=space, budget={"params": "2k"}, searcher="own-searcher", trials=2, seed=1,
         recipe={"epochs": 1, "batch_size": 32, "lr": av.Range(0.01, 0.1, log=True)}, name="script",
-        settings={"search.proxies": ["synflow"]},
+        settings={"search.proxies": ["synflow"]}, metric=own_hits, direction="maximize", record_metrics=["own_misses"],
     )
+    assert all(trial.metrics["own_hits"] == trial.val_accuracy for trial in result.best)
     assert len(result.trials) == 2 and result.complete and result.report.is_file()
     assert all(trial.params <= 2000 for trial in result.trials)
     assert list(result.best.to_pandas()["val_accuracy"]) == [trial.val_accuracy for trial in result.best]

@@ -19,6 +19,7 @@ from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.run_control import RunControl
 from archsieve.search.runs.tune_adapter import guarded
 from archsieve.search.runs.tuner import run_trials
+from archsieve.search.schedulers.settings import SCORE
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.tasks.base import Diagnosis, FinalMetrics, StartMetrics
 from archsieve.search.trials.checkpoint_files import Checkpoints
@@ -308,9 +309,9 @@ def test_a_report_is_the_same_after_tune_and_after_the_spool(tmp_path):
         assert TrialReport.from_tune({**report.to_tune(), "pid": 7}) == report
         spool.add(Spooled("record", 1, report))
     assert [entry.report for entry in spool.entries()] == [full, failed, TrialReport()]
-    assert {name: full.to_tune()[name] for name in ("epoch", "val_accuracy", "done")} == {
+    assert {name: full.to_tune()[name] for name in ("epoch", SCORE, "done")} == {
         "epoch": 2,
-        "val_accuracy": 0.2,
+        SCORE: 0.2,
         "done": True,
     }
     assert "epoch" not in failed.to_tune()

@@ -11,7 +11,7 @@ from archsieve.results.database.records import FailKind, History, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import SearchSection
 from archsieve.search.runs.tuner import run_trials
-from archsieve.search.schedulers.settings import EarlierTrial, bracket_sizes, earlier_trials, max_brackets
+from archsieve.search.schedulers.settings import SCORE, EarlierTrial, bracket_sizes, earlier_trials, max_brackets
 from archsieve.search.schedulers.tune_rules import MedianStopping, SuccessiveHalving
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport
@@ -96,9 +96,9 @@ def feed(rule, number, curve):
     trial = TuneTrial.of(number)
     rule.on_trial_add(None, trial)
     for epoch, accuracy in curve:
-        if rule.on_trial_result(None, trial, {"epoch": epoch, "val_accuracy": accuracy}) == "STOP":
+        if rule.on_trial_result(None, trial, {"epoch": epoch, SCORE: accuracy}) == "STOP":
             break
-    rule.on_trial_complete(None, trial, {"epoch": epoch, "val_accuracy": accuracy})
+    rule.on_trial_complete(None, trial, {"epoch": epoch, SCORE: accuracy})
     return epoch
 
 
@@ -133,12 +133,12 @@ def test_a_trial_that_lost_its_worker_counts_once():
         for each in (rule, reference):
             assert [feed(each, n, [(e, 0.1 + 0.1 * n) for e, _ in curve]) for n in range(4)] == [EPOCHS] * 4
             each.on_trial_add(None, TuneTrial.of(4))
-            each.on_trial_result(None, TuneTrial.of(4), {"epoch": 1, "val_accuracy": 0.9})
+            each.on_trial_result(None, TuneTrial.of(4), {"epoch": 1, SCORE: 0.9})
         restarted = TuneTrial("another id", TuneTrial.of(4).config)
         rule.on_trial_error(None, TuneTrial.of(4))
         rule.on_trial_add(None, restarted)
-        rule.on_trial_result(None, restarted, {"epoch": 2, "val_accuracy": 0.9})
-        reference.on_trial_result(None, TuneTrial.of(4), {"epoch": 2, "val_accuracy": 0.9})
+        rule.on_trial_result(None, restarted, {"epoch": 2, SCORE: 0.9})
+        reference.on_trial_result(None, TuneTrial.of(4), {"epoch": 2, SCORE: 0.9})
         assert [feed(rule, n, curve) for n in range(5, 9)] == [feed(reference, n, curve) for n in range(5, 9)]
 
 

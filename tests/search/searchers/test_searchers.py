@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 
 from archsieve.results.database.records import History, Trial, TrialState
-from archsieve.search.searchers.registry import SEARCHERS
+from archsieve.search.searchers.ranking import score
+from archsieve.search.searchers.registry import SEARCHERS, make_searcher
+from archsieve.search.searchers.uninformed import RandomSearch
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.indexing import walk
+from archsieve.spaces.metrics.selection import Selection
 from archsieve.spaces.parameters.domains import Range, choice, repeat
 from archsieve.spaces.recipes.recipe import Recipe, RecipeSpace
 from archsieve.spaces.search_space.space import Space
@@ -180,3 +183,33 @@ def test_a_proposal_with_invalid_values_is_an_error():
     other = Space((1, 8, 8), (Conv(choice(5, 7)), GlobalAverage()), 10)
     with pytest.raises(ValueError, match="in the space 'custom'"):
         SEARCHERS["random"](ConstrainedSpace(other), RECIPES).propose(proposal.architecture, proposal.recipe)
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_a_metric_that_is_minimised_leads_to_the_same_proposals(name):
+    """A log loss that falls with the accuracy: the searcher proposes what it proposes by the accuracy."""
+    constrained = ConstrainedSpace(SPACE, BUDGET)
+    by_accuracy = make_searcher(name, constrained, RECIPES)
+    by_loss = make_searcher(name, constrained, RECIPES, selection=Selection.of("log_loss"))
+    accuracies = run(by_accuracy, 24)
+    losses = History()
+    for number in range(24):
+        proposal = by_loss.ask(losses, random.Random(f"0/{number}"))
+        trial = trial_of(proposal, number)
+        loss = {"metric": "log_loss", "metrics": {"log_loss": 1 - trial.val_accuracy}, "minimized": ("log_loss",)}
+        losses = History((*losses.trials, replace(trial, val_accuracy=0.5, **loss)))
+    assert keys(losses) == keys(accuracies)
+    assert losses.best().fingerprint == accuracies.best().fingerprint
+
+
+def test_scores_of_a_metric_keep_the_order_of_stopped_and_failed_trials():
+    proposal = RandomSearch(ConstrainedSpace(SPACE, BUDGET), RECIPES).ask(EMPTY, random.Random(0))
+
+    def with_loss(value, state=TrialState.COMPLETED, epochs=2):
+        loss = {"metric": "log_loss", "metrics": {"log_loss": value}, "minimized": ("log_loss",), "epochs_done": epochs}
+        return score(replace(trial_of(proposal, 0, state), **loss))
+
+    stopped, failed = TrialState.STOPPED_EARLY, TrialState.FAILED
+    ordered = [with_loss(0.1, failed), *(with_loss(loss, stopped, 1) for loss in (1e6, 3.0, 0.1))]
+    ordered += [with_loss(1e6, stopped, 2), *(with_loss(loss) for loss in (1e6, 20.0, 0.5, 0.0))]
+    assert ordered == sorted(set(ordered))

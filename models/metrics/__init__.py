@@ -1,0 +1,1 @@
+"""Metrics of a network, computed from labels and class probabilities."""

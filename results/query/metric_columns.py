@@ -1,0 +1,138 @@
+"""Recorded metrics as columns: which metrics the runs of a database have, and how trials rank by them."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from ...spaces.metrics.registry import ACCURACY, is_metric, metric_label, stored_name
+from ...spaces.metrics.selection import Selection, is_minimized
+from ...spaces.parameters.lookup import unknown
+from ..database import schema
+from ..database.records import TEST_PREFIX
+
+_t, _r, _m = schema.trial.c, schema.run.c, schema.metric.c
+UNSELECTABLE_MESSAGE = (
+    "{0} cannot select or sort trials, because that would bias the test estimate; use {1} "
+    "(results show prints the test metrics of a trial)"
+)
+
+
+def is_test_metric(name: str) -> bool:
+    """Return whether ``name`` is a metric on test images, which must neither select nor sort trials."""
+    return name.startswith(TEST_PREFIX)
+
+
+def check_selectable(names: Iterable[str]) -> None:
+    """Raise ``ValueError`` if one of ``names`` is a column that must neither select nor sort trials."""
+    for name in names:
+        if is_test_metric(name):
+            raise ValueError(unselectable(name))
+
+
+def unselectable(name: str) -> str:
+    """Return the error message for a test metric that should select or sort."""
+    return UNSELECTABLE_MESSAGE.format(name, stored_name(name.removeprefix(TEST_PREFIX)))
+
+
+@dataclass(frozen=True)
+class RankedBy:
+    """The metric that ranks trials: its name, its value in SQL, and whether a higher value is better."""
+
+    metric: str
+    expression: ColumnElement[Any]
+    higher_is_better: bool
+
+    @property
+    def label(self) -> str:
+        """How a text calls the metric."""
+        return f"validation {metric_label(self.metric)}"
+
+    @property
+    def stored_name(self) -> str:
+        """The name of the metric in the database."""
+        return stored_name(self.metric)
+
+    @property
+    def sort(self) -> str:
+        """The column to sort by, with a leading ``-`` if the largest value comes first."""
+        return f"-{self.stored_name}" if self.higher_is_better else self.stored_name
+
+    @property
+    def best_first(self) -> ColumnElement[Any]:
+        """The sort key that puts the best trial first."""
+        return self.expression.desc() if self.higher_is_better else self.expression.asc()
+
+
+def at_best_epoch(name: str) -> ColumnElement[Any]:
+    """Return a trial's value of the metric ``name`` at its best epoch, null if it has none."""
+    matches_trial = (_m.trial_id == _t.trial_id, _m.name == name, _m.step == _t.best_epoch)
+    return select(_m.value).where(*matches_trial).correlate(schema.trial).scalar_subquery()
+
+
+def selections(connection: Connection, runs: Iterable[ColumnElement[bool]] = ()) -> set[Selection]:
+    """Return the selections of the runs that meet the conditions ``runs`` and have a trial."""
+    has_trials = select(_t.trial_id).where(_t.run_id == _r.run_id).exists()
+    columns = [_r.config[("search", key)].as_string() for key in ("metric", "record_metrics", "minimized")]
+    # distinct: a database can have many runs, and few combinations of metrics
+    rows = connection.execute(select(*columns).where(has_trials, *runs).distinct())
+    return {
+        Selection() if metric is None else Selection(metric, _names(others), _names(lower))
+        for metric, others, lower in rows
+    }
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(text or "[]"))
+
+
+def recorded_metrics(connection: Connection) -> dict[str, bool]:
+    """Return the names of all metrics that runs have recorded, but the accuracy, and whether lower is better."""
+    found = selections(connection)
+    return {name: is_minimized(name, one.minimized) for one in found for name in one.computed}
+
+
+def ranked_by(connection: Connection, metric: str | None, runs: Iterable[ColumnElement[bool]] = ()) -> RankedBy:
+    """Return how trials rank: by ``metric``, or else by the metric with which all the runs select.
+
+    Runs with different metrics are compared by the accuracy, which all of them have. Raises ``ValueError`` for a test
+    metric, and for one that no run has recorded.
+    """
+    if metric is None:
+        chosen = {(one.metric, one.higher_is_better) for one in selections(connection, runs)}
+        name, higher = chosen.pop() if len(chosen) == 1 else (ACCURACY, True)
+        return _ranked_by(name, higher)
+    check_selectable([metric])
+    name = metric.removeprefix("val_")
+    if name == ACCURACY:
+        return _ranked_by(name, True)
+    recorded = recorded_metrics(connection)
+    if name not in recorded:
+        raise ValueError(not_recorded("metric", name, recorded))
+    return _ranked_by(name, not recorded[name])
+
+
+def _ranked_by(metric: str, higher_is_better: bool) -> RankedBy:
+    expression: Any = _t.val_accuracy if metric == ACCURACY else at_best_epoch(metric)
+    return RankedBy(metric, expression, higher_is_better)
+
+
+def check_recorded(connection: Connection, what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ``ValueError`` for a name that is neither in ``known`` nor a metric that a run has recorded."""
+    others = [name for name in names if name not in known]
+    recorded = recorded_metrics(connection) if others else {}
+    for name in others:
+        if name not in recorded:
+            raise ValueError(not_recorded(what, name, [*known, *recorded]))
+
+
+def not_recorded(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the error message for a metric that no run has recorded, or for an unknown name."""
+    if not is_metric(name):
+        return unknown(what, name, {*known, "val_accuracy"} if what == "metric" else set(known))
+    return (
+        f"no run of this database has recorded the metric {name!r}; it is recorded by a search with "
+        f'search.record_metrics = ["{name}"]'
+    )

@@ -1,0 +1,213 @@
+"""The names of metrics, their direction, and the registration of own metrics.
+
+All metrics are measured on validation images while a search runs. The accuracy is always recorded, as ``val_accuracy``.
+Every other metric is recorded under its own name, and its value on test images under ``test_NAME``.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..parameters.lookup import check_unregistered, unknown
+
+Function = Callable[[Any, Any], float]  # (labels (N,), scores (N, K)) -> value
+F = TypeVar("F", bound=Function)
+
+ACCURACY = "accuracy"
+TOP_K = "top_k_accuracy"
+DEFAULT_K = 5  # of top_k_accuracy, as in the tables of ImageNet
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its name, whether a higher value is better, and how a text calls it.
+
+    ``share`` is true if the values are fractions of images in [0, 1]. ``binary`` metrics need exactly two classes.
+    ``every_class`` metrics need validation images of each class. ``function`` is that of an own metric.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool = True
+    share: bool = False
+    binary: bool = False
+    every_class: bool = False
+    function: Function | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def stored_name(self) -> str:
+        """The name of the validation metric in the database and in queries."""
+        return stored_name(self.name)
+
+
+BUILT_IN = {
+    metric.name: metric
+    for metric in (
+        Metric(ACCURACY, "accuracy", share=True),
+        Metric(TOP_K, f"top-{DEFAULT_K} accuracy", share=True),
+        Metric("balanced_accuracy", "balanced accuracy"),
+        Metric("f1_macro", "macro F1"),
+        Metric("f1_weighted", "weighted F1"),
+        Metric("f1", "F1 of the second class", binary=True),
+        Metric("roc_auc", "ROC-AUC", every_class=True),
+        Metric("average_precision", "average precision", every_class=True),
+        Metric("log_loss", "log loss", higher_is_better=False),
+        Metric("brier", "Brier score", higher_is_better=False),
+        Metric("expected_calibration_error", "expected calibration error", higher_is_better=False),
+        Metric("cohen_kappa", "quadratic Cohen's kappa"),
+    )
+}
+_OWN: dict[str, Metric] = {}
+_TOP = re.compile(r"top_([1-9][0-9]{0,3})_accuracy")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+_DIRECTIONS = ("max", "min", "maximize", "minimize", "maximise", "minimise", "higher", "lower", "up", "down")
+# what scikit-learn, torchmetrics and papers call the same metric
+_CALLED_ELSEWHERE = {
+    **dict.fromkeys(("acc", "top_1", "top1", "top1_accuracy", "f1_micro", "error", "val_error"), ACCURACY),
+    **dict.fromkeys(("top5", "top_5", "top5_accuracy", "top_5_error", "top5_error"), "top_5_accuracy"),
+    **dict.fromkeys(("auc", "auroc", "rocauc", "roc_auc_ovr", "roc_auc_score"), "roc_auc"),
+    **dict.fromkeys(("ap", "map", "pr_auc", "auprc", "average_precision_score"), "average_precision"),
+    **dict.fromkeys(("loss", "cross_entropy", "neg_log_loss", "nll", "-log_loss"), "log_loss"),
+    **dict.fromkeys(("brier_score", "neg_brier_score", "brier_score_loss", "-brier"), "brier"),
+    **dict.fromkeys(("ece", "calibration_error"), "expected_calibration_error"),
+    **dict.fromkeys(("kappa", "quadratic_kappa", "qwk", "cohen_kappa_score"), "cohen_kappa"),
+    **dict.fromkeys(("macro_f1", "f1_score", "f1macro"), "f1_macro"),
+    "weighted_f1": "f1_weighted",
+    "balanced_accuracy_score": "balanced_accuracy",
+    "accuracy_score": ACCURACY,
+}
+# Names of columns and of other recorded values: an own metric of the same name could not be queried.
+RESERVED = frozenset(
+    (
+        *("trial", "run", "number", "state", "fingerprint", "architecture", "choices", "recipe", "seed", "source"),
+        *("params", "macs", "flops", "activations", "memory_bytes", "latency_ms", "depth", "duration_s", "device"),
+        *("epoch", "epochs_done", "best_epoch", "step", "lr", "seconds", "gamma", "loss", "metric", "metrics"),
+        *("score", "fail_kind", "reason", "created_at", "started_at", "ended_at", "searcher", "dataset"),
+        *("minimized", "database", "and", "or", "not", "is", "null", "in", "like", "between", "true", "false"),
+    )
+)
+
+
+def register_metric(name: str, *, higher_is_better: bool = True) -> Callable[[F], F]:
+    """Register an own metric under ``name``, as a decorator of a function of ``(labels, scores)``.
+
+    ``labels`` is an int64 array (N,), ``scores`` are class probabilities, a float64 array (N, K). The function returns
+    one finite number.
+
+    Raises ``ValueError`` for a name that is taken or not possible, ``TypeError`` for a function that cannot be called
+    with two arguments.
+    """
+    if type(higher_is_better) is not bool:
+        raise TypeError(f"higher_is_better of metric {name!r} must be True or False, but got {higher_is_better!r}")
+    _check_name(name)
+
+    def register(function: F) -> F:
+        _check_signature(name, function)
+        known = _OWN.get(name)
+        check_unregistered(known.function if known else None, function, "name of a metric", name)
+        _OWN[name] = Metric(name, name, higher_is_better, function=function)
+        return function
+
+    return register
+
+
+def _check_name(name: str) -> None:
+    if is_built_in(str(name)):
+        raise ValueError(f"the name of a metric must be unique, but {name!r} is a built-in metric; choose another name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"the name of a metric must be small letters, digits and underscores, at most 50, but got {name!r}; "
+            "use a name such as 'cost_of_errors'"
+        )
+    if name in RESERVED or name in _DIRECTIONS or name.startswith(("test_", "val_", "train_")):
+        raise ValueError(
+            f"the name of a metric must not be that of another value in the database, but got {name!r}; "
+            "use a name such as 'cost_of_errors'"
+        )
+
+
+def _check_signature(name: str, function: Any) -> None:
+    if not callable(function) or not hasattr(function, "__qualname__"):
+        raise TypeError(
+            f"metric {name!r} must be a function of (labels, scores), but got {function!r}; write it with def"
+        )
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions in C have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise TypeError(
+            f"metric {name!r} must be a function of (labels, scores), but "
+            f"{getattr(function, '__qualname__', function)} has {signature}; correct its parameters"
+        ) from None
+
+
+def own_metrics() -> dict[str, Metric]:
+    """Return the registered own metrics by name."""
+    return dict(_OWN)
+
+
+def find_metric(name: str) -> Metric:
+    """Return the metric ``name``; ``val_NAME`` is the same.
+
+    Raises ``ValueError`` for a test metric, for a direction, and for an unknown name, with the nearest one.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"a metric must be a name such as 'f1_macro', but got {name!r}; choose from {_choices()}")
+    if name.startswith("test_"):
+        raise ValueError(f"{name} is measured on test data, which selects nothing; use {name.removeprefix('test_')}")
+    short = name.removeprefix("val_")
+    if short in BUILT_IN:
+        return BUILT_IN[short]
+    if short in _OWN:
+        return _OWN[short]
+    if match := _TOP.fullmatch(short):
+        return Metric(short, f"top-{match[1]} accuracy", share=True)
+    if short.lower() in _DIRECTIONS:
+        raise ValueError(f"a metric must be a name, but got the direction {name!r}; the direction of each is known")
+    if other := _CALLED_ELSEWHERE.get(short.lower()):
+        raise ValueError(f"unknown metric {name!r}; did you mean {other!r}? choose from {_choices()}")
+    raise ValueError(unknown("metric", name, (*BUILT_IN, *_OWN)))
+
+
+def is_metric(name: str) -> bool:
+    """Return whether :func:`find_metric` finds ``name``."""
+    try:
+        find_metric(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _choices() -> str:
+    return ", ".join(sorted((*BUILT_IN, *_OWN)))
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether the metric ``name`` belongs to this package."""
+    return name in BUILT_IN or top_k(name) is not None
+
+
+def top_k(name: str) -> int | None:
+    """Return k of a top-k accuracy; None for another metric."""
+    if name == TOP_K:
+        return DEFAULT_K
+    match = _TOP.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def stored_name(name: str) -> str:
+    """Return the name under which the validation metric ``name`` is in the database."""
+    return "val_accuracy" if name == ACCURACY else name
+
+
+def metric_label(name: str) -> str:
+    """Return how a text calls the metric ``name``, which may be an own metric that is not registered here."""
+    try:
+        return find_metric(name).label
+    except ValueError:
+        return name

@@ -1,0 +1,113 @@
+"""The metric that selects in one search, and the metrics that are recorded with it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .registry import ACCURACY, BUILT_IN, find_metric, metric_label, stored_name, top_k
+
+MINIMIZED = frozenset(name for name, metric in BUILT_IN.items() if not metric.higher_is_better)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which metric selects epochs and trials, and which others are recorded.
+
+    ``minimized`` are the names of the metrics of which a lower value is better. A selection holds names only: it is
+    read from a database without the functions of own metrics.
+    """
+
+    metric: str = ACCURACY
+    others: tuple[str, ...] = ()
+    minimized: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, metric: str, others: Sequence[str] = ()) -> "Selection":
+        """Return the checked selection of these names; raise ``ValueError`` for a name that is not a metric."""
+        chosen = find_metric(metric)
+        recorded = [find_metric(name) for name in others]
+        names = [one.name for one in recorded]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"each metric must be named once, but {name!r} is named twice; remove one")
+        known = {one.name: one for one in (chosen, *recorded)}
+        lower = tuple(name for name, one in known.items() if not one.higher_is_better)
+        return cls(chosen.name, tuple(name for name in names if name != chosen.name), lower)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Selection":
+        """Return the selection in the settings of a run; runs of version 0.1.0 and of other tools have none."""
+        search = config.get("search")
+        if not isinstance(search, Mapping) or "metric" not in search:
+            return cls()
+        others = tuple(search.get("record_metrics", ()))
+        return cls(search["metric"], others, tuple(search.get("minimized", ())))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the keys of ``[search]`` that a run records."""
+        return {"metric": self.metric, "record_metrics": list(self.others), "minimized": list(self.minimized)}
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The metrics to compute at each epoch; the accuracy is always computed."""
+        return tuple(name for name in (self.metric, *self.others) if name != ACCURACY)
+
+    @property
+    def stored_name(self) -> str:
+        """The name of the selecting metric in the database."""
+        return stored_name(self.metric)
+
+    @property
+    def label(self) -> str:
+        """How a text calls the selecting metric, on validation images."""
+        return f"validation {metric_label(self.metric)}"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher value of the selecting metric is better."""
+        return not is_minimized(self.metric, self.minimized)
+
+    def score(self, values: Mapping[str, float | None]) -> float | None:
+        """Return the value to maximise from ``values`` by their stored names; None if there is no finite value."""
+        value = values.get(self.stored_name)
+        if value is None or not math.isfinite(value):
+            return None
+        return value if self.higher_is_better else -value
+
+    def check_classes(self, n_classes: int) -> None:
+        """Raise ``ValueError`` for a metric that is not defined for this number of classes."""
+        for name in self.computed:
+            k = top_k(name)
+            if k is not None and k >= n_classes:
+                use = f"top_{n_classes - 1}_accuracy" if n_classes > 2 else ACCURACY
+                raise ValueError(f"{name} needs more than {k} classes, but the data have {n_classes}; use {use}")
+            if name in BUILT_IN and BUILT_IN[name].binary and n_classes != 2:
+                raise ValueError(f"{name} needs exactly two classes, but the data have {n_classes}; use {name}_macro")
+
+    def check_labels(self, present: Sequence[bool], where: str) -> None:
+        """Raise ``ValueError`` for a metric that cannot be computed on labels with the classes ``present``.
+
+        ``present`` has one entry for each class; ``where`` names the images: "validation" or "test".
+        """
+        cure = f"add images, raise data.{'val' if where == 'validation' else where}_fraction"
+        for name in self.computed:
+            if sum(present) < 2:
+                raise ValueError(
+                    f"{name} needs {where} images of at least two classes, but they are of {sum(present)}; "
+                    f"{cure}, or use the accuracy"
+                )
+            if name in BUILT_IN and BUILT_IN[name].every_class and not all(present):
+                missing = [index for index, one in enumerate(present) if not one]
+                raise ValueError(
+                    f"{name} needs {where} images of every class, but class {missing[0]} has none; {cure}, or use "
+                    "another metric"
+                )
+
+
+BY_ACCURACY = Selection()
+
+
+def is_minimized(name: str, own: Sequence[str] = ()) -> bool:
+    """Return whether a lower value of the metric ``name`` is better; ``own`` are the minimised own metrics of a run."""
+    return name in MINIMIZED or name in own

@@ -1,0 +1,127 @@
+"""Searches by a metric: what it chooses, and what is refused before anything starts."""
+
+import re
+
+import pytest
+import torch
+
+import archsieve as av
+from archsieve.results.database.store import open_store
+from archsieve.search.experiment.experiment import Experiment
+from archsieve.search.runs.warm_start import earlier_trials
+
+from ..conftest import small
+
+
+def noisy(n, base, rng):
+    """Return ``n`` images of noise around the brightness ``base``."""
+    return base + torch.randint(0, 60, (n, 1, 8, 8), dtype=torch.uint8, generator=rng)
+
+
+def split(n_dark, n_bright, n_minority, rng):
+    """Return images of which the dark ones are of class 0, the bright ones of class 0 or of class 1, the minority."""
+    images = torch.cat([noisy(n_dark, 0, rng), noisy(n_bright + n_minority, 150, rng)])
+    return av.Split(images, torch.tensor([0] * (n_dark + n_bright) + [1] * n_minority))
+
+
+@av.register_dataset("nine-to-one", input_shape=(1, 8, 8), classes=2)
+def load_nine_to_one(request):
+    """90% of class 0. In training, nearly all bright images are of the minority; in validation, fewer than half are.
+
+    A network that never predicts the minority has the validation accuracy 0.9 and a macro F1 of 0.47. One that predicts
+    it for bright images has 0.88 and 0.78.
+    """
+    rng = torch.Generator().manual_seed(0)
+    parts = [split(*counts, rng) for counts in ((264, 6, 30), (156, 24, 20), (156, 24, 20))]
+    return av.Source(("often", "rare"), *parts)
+
+
+@av.register_dataset("one-class-in-validation", input_shape=(1, 8, 8), classes=2)
+def load_one_class(request):
+    rng = torch.Generator().manual_seed(0)
+    return av.Source(("often", "rare"), split(40, 0, 40, rng), split(20, 0, 0, rng))
+
+
+def by(metric, tmp_path, name, **more):
+    return av.run_search(
+        data="nine-to-one",
+        space=av.Space((1, 8, 8), [av.Conv(8), av.GlobalAverage()], classes=2),
+        recipe={"epochs": 2, "batch_size": 30, "lr": 0.1, "l1": [0.0, 10.0]},
+        searcher="grid",
+        trials=2,
+        metric=metric,
+        runs=tmp_path / "runs",
+        name=name,
+        **more,
+    )
+
+
+def test_accuracy_and_macro_f1_choose_different_trials(ray_running, tmp_path):
+    by_f1 = by("f1_macro", tmp_path, "by-f1", record_metrics=["balanced_accuracy", "log_loss"])
+    by_accuracy = by("accuracy", tmp_path, "by-accuracy", record_metrics=["f1_macro"])
+    careful, majority = by_f1.best
+    assert careful.metrics["f1_macro"] > 0.7 > 0.5 > majority.metrics["f1_macro"]
+    assert majority.val_accuracy == pytest.approx(0.9)
+    assert careful.recipe["l1"] == 0
+    assert by_accuracy.best[0].recipe["l1"] == 10
+    assert (careful.metric, by_accuracy.best[0].metric) == ("f1_macro", "accuracy")
+    with av.open_results(by_f1.database) as results:
+        assert results.best(run="by-f1")[0] == careful
+        assert results.best(run="by-f1", metric="accuracy")[0] == majority
+        assert list(results.best(run="by-f1", metric="log_loss", top=2)) == sorted(
+            by_f1.best, key=lambda trial: trial.metrics["log_loss"]
+        )
+        assert set(results.query("f1_macro > 0.7")) >= {careful}
+        curves = results.curves("by-f1").loc[careful.trial]
+        assert {"f1_macro", "balanced_accuracy", "log_loss"} <= set(curves.columns)
+        assert curves["f1_macro"].max() == curves["f1_macro"][careful.best_epoch] == careful.score
+    with open_store(by_f1.database, read_only=True) as store:
+        assert store.run("by-f1").config["search"]["metric"] == "f1_macro"
+        tests = store.test_metrics(careful.trial)
+        assert sorted(tests) == ["test_balanced_accuracy", "test_f1_macro", "test_log_loss"]
+    page = by_f1.report.read_text(encoding="utf-8")
+    assert "validation macro F1" in page
+    assert f"{careful.metrics['f1_macro']:.4f}" in page
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "roc_auc"])
+def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_starts(metric, tmp_path):
+    with pytest.raises(ValueError, match=f"{metric} needs validation images of at least two classes"):
+        av.run_search(
+            data="one-class-in-validation",
+            space=av.Space((1, 8, 8), [av.Conv(8), av.GlobalAverage()], classes=2),
+            metric=metric,
+            runs=tmp_path / "runs",
+            name="one",
+        )
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("*.db"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": lambda labels, scores: 0.0}, "small letters.*<lambda>"),
+        ({"metric": load_one_class}, r"\(labels, scores\).*\(request\)"),
+        ({"metric": "f1_macro", "direction": "minimize"}, "direction is for a metric that is a function"),
+        ({"metric": noisy, "direction": "up"}, "'maximize' or 'minimize', but got 'up'"),
+        ({"direction": "minimize"}, "direction is for a metric that is a function"),
+    ],
+)
+def test_a_function_that_is_no_metric_is_refused(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        av.run_search(data="digits", **options)
+
+
+def test_a_warm_start_needs_the_same_metric(tmp_path):
+    with open_store(tmp_path / "archsieve.db", create=True) as store:
+        data = {"content_hash": "d", "name": "digits"}
+        earlier = small(search={"metric": "balanced_accuracy"})
+        store.create_run("earlier", earlier.to_json(), "random", 0, data, {})
+        now: Experiment = small(search={"warm_start": ["earlier"]})
+        created = store.run("earlier").created_at
+        message = r"'earlier' selects by balanced_accuracy, and this run by accuracy"
+        with pytest.raises(ValueError, match=re.compile(message)):
+            earlier_trials(store, now, "d", created)
+        same = small(search={"warm_start": ["earlier"], "metric": "balanced_accuracy"})
+        with pytest.raises(ValueError, match="0 of 0 that fit"):  # the metric is no reason
+            earlier_trials(store, same, "d", created)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .search.api.model import Model, load_model, train
     from .search.api.results import Results, Trials, open_results
     from .search.api.searching import SearchFailedError, SearchResult, resume_search, run_search
+    from .search.api.sklearn_classifier import ArchitectureSearchClassifier
     from .search.api.spaces import cost, count, profile, sample
     from .search.cluster.ray_runtime import ResourceError
     from .search.plugins.errors import PluginError
@@ -58,6 +59,7 @@ _PUBLIC = {
     "search.api.model": ("Model", "load_model", "train"),
     "search.api.results": ("Results", "Trials", "open_results"),
     "search.api.searching": ("SearchFailedError", "SearchResult", "resume_search", "run_search"),
+    "search.api.sklearn_classifier": ("ArchitectureSearchClassifier",),
     "search.api.spaces": ("cost", "count", "profile", "sample"),
     "search.cluster.ray_runtime": ("ResourceError",),
     "search.plugins.errors": ("PluginError",),
@@ -103,6 +105,7 @@ _CALLED_ELSEWHERE = {
 }
 __all__ = [
     "Architecture",
+    "ArchitectureSearchClassifier",
     "Block",
     "Budget",
     "BudgetError",

@@ -30,7 +30,7 @@ WORDS: dict[Any, str] = {
 EXIT_CODES = {
     0: "done",
     2: "usage, or bad input: nothing was written",
-    3: "nothing usable: no trial to show, or the trials fail alike",
+    3: "nothing usable: no trial to show, the trials fail alike, or an image cannot be decoded",
     4: "the machine: a full disk, a GPU that is not there, too few nodes",
     5: "the database",
     6: "refused for safety",

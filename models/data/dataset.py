@@ -159,7 +159,8 @@ class Source:
 
     ``notes`` are sentences that a user should read before training on the data. ``skipped`` has a message for each
     image that was left out because it cannot be decoded. ``storage`` is where the images are; None for arrays.
-    ``content_hash`` identifies images, labels and splits; None for the hash of the pixels.
+    ``content_hash`` identifies images, labels and splits; None for the hash of the pixels. ``decoding`` is how files
+    became these images; None if they were no files.
     """
 
     classes: tuple[str, ...]
@@ -170,6 +171,7 @@ class Source:
     skipped: tuple[str, ...] = ()
     storage: StorageChoice | None = None
     content_hash: str | None = None
+    decoding: Decoding | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +181,7 @@ class ImageData:
     ``val`` selects networks. ``test`` is measured once, after the selection, and no fit reads it. ``mean`` and ``std``
     (C,) are those of the training images in [0, 1]. ``content_hash`` is the sha256 of class names, pixels and labels
     in the order of the splits, or for own images that of their files, labels, splits and decoding: equal hashes mean
-    equal data. ``notes``, ``skipped`` and ``storage`` are those of the :class:`Source`.
+    equal data. ``notes``, ``skipped``, ``storage`` and ``decoding`` are those of the :class:`Source`.
     """
 
     name: str
@@ -193,6 +195,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     storage: StorageChoice | None = None
+    decoding: Decoding | None = None
 
     @classmethod
     def of(

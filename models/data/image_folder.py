@@ -67,6 +67,7 @@ def load_image_folder(request: Request) -> Source:
         skipped=stored.skipped,
         storage=stored.storage,
         content_hash=split_index.content_hash(request),
+        decoding=request.decoding,
     )
 
 

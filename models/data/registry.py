@@ -120,7 +120,8 @@ def load_data(name: str, *, path: str | Path | None = None, **options: Any) -> I
     seen = () if name in (*OWN_IMAGES, *WITHOUT_FILES) else pixel_notes(parts.values())
     notes = (*source.notes, *seen)
     data = ImageData.of(name, source.classes, **parts, notes=notes, content_hash=source.content_hash)
-    data = replace(data, skipped=source.skipped, storage=source.storage or _arrays(data))
+    storage = source.storage or _arrays(data)
+    data = replace(data, skipped=source.skipped, storage=storage, decoding=source.decoding)
     _check_shape(data, SHAPES[name], request.image_size)
     return data
 

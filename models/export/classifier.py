@@ -1,10 +1,11 @@
-"""The trained classifier with its pixel statistics and class names, saved as one file.
+"""The trained classifier with its preprocessing and class names, saved as one file.
 
 Shapes: N images (N, C, H, W), K classes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ..data.dataset import ImageData, in_unit_range
+from ..image_files.decoding_rules import Decoding
 from ..networks.build import build
+from ..storage.images import Images, batches_of
+from .image_input import ImageInput
 from .safetensors_file import model_bytes, read_model
 
-FORMAT = "classifier 1"  # name and version of the file format; a change of the content increments the version
+FORMAT = "classifier 2"  # name and version of the file format; a change of the content increments the version
+FORMAT_1 = "classifier 1"  # of version 0.1.0: without decoding and temperature
+Ranking = list[tuple[str, float]]  # classes with their probabilities, highest first
 KIND = "a classifier"  # names the model in error messages
 
 
@@ -24,7 +31,8 @@ KIND = "a classifier"  # names the model in error messages
 class ImageModel:
     """A network in evaluation mode on the CPU, with ``mean`` and ``std`` (C,) of the training pixels and class names.
 
-    ``about`` is a JSON-serialisable record of the origin: trial, seed, recipe, validation accuracy.
+    ``input`` is the shape of the images, and how files become them. Scores are divided by ``temperature`` before the
+    softmax. ``about`` is a JSON-serialisable record of the origin: seed, recipe, validation accuracy, calibration.
     """
 
     network: nn.Sequential
@@ -32,42 +40,69 @@ class ImageModel:
     mean: Tensor
     std: Tensor
     classes: tuple[str, ...]
+    input: ImageInput
+    temperature: float = 1.0
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, architecture: Architecture, weights: Mapping[str, Tensor], data: ImageData, about: Mapping[str, Any]
+        cls,
+        architecture: Architecture,
+        weights: Mapping[str, Tensor],
+        data: ImageData,
+        about: Mapping[str, Any],
+        *,
+        temperature: float = 1.0,
     ) -> "ImageModel":
         """Create the model from ``weights``, the state dict of the network as trained, with or without dropout."""
-        network = _without_dropout(architecture, list(weights.values()))
-        return cls(network, architecture, data.mean.cpu(), data.std.cpu(), data.classes, dict(about))
+        network, shape = _without_dropout(architecture, list(weights.values())), architecture.input_shape
+        image_input = ImageInput.of(shape) if data.decoding is None else ImageInput(shape, data.decoding)
+        mean, std = data.mean.cpu(), data.std.cpu()
+        return cls(network, architecture, mean, std, data.classes, image_input, temperature, dict(about))
+
+    def to(self, device: str) -> "ImageModel":
+        """Return the model on ``device``; itself if it is there."""
+        if torch.device(device) == self.mean.device:
+            return self
+        network = deepcopy(self.network).to(device)
+        return replace(self, network=network, mean=self.mean.to(device), std=self.std.to(device))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Normalise images (N, C, H, W), uint8 or float32 in [0, 1], for the network."""
         return (in_unit_range(images) - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
     @torch.inference_mode()
-    def scores(self, images: Tensor, batch_size: int = 256) -> Tensor:
-        """Return the scores (N, K) of images (N, C, H, W), uint8 or float32 in [0, 1]."""
-        return torch.cat([self.network(self.normalise(part)) for part in torch.split(images, batch_size)])
+    def scores(self, images: Images, batch_size: int = 256) -> Tensor:
+        """Return the scores (N, K) of images (N, C, H, W), uint8 or float32 in [0, 1], before the temperature."""
+        if not len(images):
+            return torch.zeros(0, len(self.classes))
+        parts = (part.to(self.mean.device) for part in batches_of(images, batch_size))
+        return torch.cat([self.network(self.normalise(part)).cpu() for part in parts])
 
-    def probabilities(self, images: Tensor, batch_size: int = 256) -> Tensor:
-        """Return the class probabilities (N, K); each row sums to 1."""
-        return self.scores(images, batch_size).softmax(1)
+    def probabilities(self, images: Images, batch_size: int = 256) -> Tensor:
+        """Return the calibrated class probabilities (N, K) on the CPU; each row sums to 1."""
+        return (self.scores(images, batch_size) / self.temperature).softmax(1)
 
-    def predict(self, images: Tensor, batch_size: int = 256) -> list[str]:
+    def predict(self, images: Images, batch_size: int = 256) -> list[str]:
         """Return the predicted class name of each image."""
         return [self.classes[k] for k in self.scores(images, batch_size).argmax(1).tolist()]
 
     def to_bytes(self) -> bytes:
         """Return the model as the content of one file."""
-        header = {
+        return model_bytes(self.header(), self.network.state_dict(), mean=self.mean, std=self.std)
+
+    def header(self) -> dict[str, Any]:
+        """Return everything but the tensors, as values that JSON can encode."""
+        decoding = self.input.decoding
+        return {
             "format": FORMAT,
+            "task": CLASSIFICATION,
             "architecture": self.architecture.to_json(),
             "classes": list(self.classes),
+            "decoding": None if decoding is None else decoding.to_json(),
+            "temperature": self.temperature,
             "about": dict(self.about),
         }
-        return model_bytes(header, self.network.state_dict(), mean=self.mean, std=self.std)
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file, a format that holds numbers and no code."""
@@ -77,13 +112,41 @@ class ImageModel:
     def load(cls, path: str | Path) -> "ImageModel":
         """Read the model from ``path`` without executing anything in the file.
 
-        Raises ``ValueError`` if the file is not a classifier of this format.
+        A model of version 0.1.0 decodes files as that version did. Raises ``ValueError`` if the file is not a
+        classifier of this format.
         """
-        header, weights, others = read_model(Path(path), KIND, FORMAT)
+        header, weights, others = read_model(Path(path), KIND, FORMAT, FORMAT_1)
         architecture = Architecture.from_json(header["architecture"])
         network = build(architecture).eval()
         network.load_state_dict(weights)
-        return cls(network, architecture, others["mean"], others["std"], tuple(header["classes"]), header["about"])
+        return cls(
+            network,
+            architecture,
+            others["mean"],
+            others["std"],
+            tuple(header["classes"]),
+            input_of(header, architecture.input_shape),
+            header.get("temperature", 1.0),
+            header["about"],
+        )
+
+
+def input_of(header: Mapping[str, Any], shape: tuple[int, int, int]) -> ImageInput:
+    """Return the input that ``header`` describes, of a network for images of ``shape`` (C, H, W)."""
+    if "decoding" not in header:
+        return ImageInput.of(shape, rules=1)
+    decoding = header["decoding"]
+    return ImageInput(shape, None if decoding is None else Decoding.from_json(decoding))
+
+
+def rankings(probabilities: Tensor, classes: Sequence[str], top: int) -> list[Ranking]:
+    """Return for each row of ``probabilities`` (N, K) its ``top`` classes with their probabilities, highest first."""
+    if type(top) is not int or top < 1:
+        raise ValueError(f"top must be a whole number of at least 1, but got {top!r}; use a number such as 5")
+    # a stable sort: of equal probabilities the first class comes first, as argmax has it
+    order = probabilities.sort(dim=1, descending=True, stable=True)
+    rows = zip(order.values[:, :top].tolist(), order.indices[:, :top].tolist(), strict=True)
+    return [[(classes[k], value) for value, k in zip(values, indices, strict=True)] for values, indices in rows]
 
 
 def _without_dropout(architecture: Architecture, weights: Sequence[Tensor]) -> nn.Sequential:

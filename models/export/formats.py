@@ -4,6 +4,7 @@ Shapes: see ``variants.py``.
 """
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ...spaces.parameters.lookup import look_up
 from .classifier import ImageModel
+from .onnx_file import METADATA
 from .variants import VARIANTS
 
 CHECK_SEED = 0  # of the random images on which an export is checked
@@ -39,10 +41,13 @@ class Exported:
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: its suffix, a writer (module, example images, dynamic shapes) -> bytes, and a reader."""
+    """A file format: its suffix, a writer (module, images, dynamic shapes, description) -> bytes, and a reader.
+
+    The description is JSON: class names, how image files are decoded, pixel statistics, architecture.
+    """
 
     suffix: str
-    write: Callable[[nn.Module, Tensor, dict[int, Any]], bytes]
+    write: Callable[[nn.Module, Tensor, dict[int, Any], str], bytes]
     read: Callable[[bytes], Run]
 
 
@@ -59,12 +64,22 @@ def export(model: ImageModel, format: str = "safetensors", form: str = "classifi
     # Larger than the training size: torch.export treats a dimension of size 1, such as the side of the output map
     # at the training size, as a constant.
     module, images = variant(model), _images(model, CHECK_SCALE if form == "fully-convolutional" else 1)
-    content = model.to_bytes() if format == "safetensors" else file_format.write(module, images, _dynamic_shapes(form))
+    content = (
+        model.to_bytes()
+        if format == "safetensors"
+        else file_format.write(module, images, _dynamic_shapes(form), description(model, form))
+    )
     with torch.inference_mode():
         expected, outputs = module(images), file_format.read(content)(images)
     return Exported(
         content, float((expected - outputs).abs().max()), tuple(images.shape[1:]), tuple(expected.shape[1:])
     )
+
+
+def description(model: ImageModel, form: str) -> str:
+    """Return as JSON what a program needs besides the graph to predict with it."""
+    statistics = {"mean": model.mean.tolist(), "std": model.std.tolist()}
+    return json.dumps({**model.header(), "form": form, "input_shape": list(model.input.shape), **statistics})
 
 
 def _images(model: ImageModel, scale: int) -> Tensor:
@@ -82,7 +97,7 @@ def _dynamic_shapes(form: str) -> dict[int, Any]:
     )
 
 
-def _safetensors(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any]) -> bytes:
+def _safetensors(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any], description: str) -> bytes:
     raise AssertionError("safetensors files are written by ImageModel.to_bytes")
 
 
@@ -92,12 +107,14 @@ def _read_model(content: bytes) -> Run:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         path.write_bytes(content)
-        return ImageModel.load(path).scores
+        model = ImageModel.load(path)
+        return lambda images: model.scores(images) / model.temperature
 
 
-def _program(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any]) -> bytes:
+def _program(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any], description: str) -> bytes:
     file = io.BytesIO()
-    torch.export.save(torch.export.export(module, (images,), dynamic_shapes=(dynamic_shapes,)), file)
+    program = torch.export.export(module, (images,), dynamic_shapes=(dynamic_shapes,))
+    torch.export.save(program, file, extra_files={METADATA: description})
     return file.getvalue()
 
 
@@ -106,7 +123,7 @@ def _read_program(content: bytes) -> Run:
     return lambda images: module(images)
 
 
-def _onnx(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any]) -> bytes:
+def _onnx(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any], description: str) -> bytes:
     _require("onnx", "onnxscript", "onnxruntime")
     program = torch.onnx.export(
         module,
@@ -118,7 +135,9 @@ def _onnx(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any]) -> 
         output_names=["outputs"],
     )
     assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    graph = program.model_proto
+    graph.metadata_props.add(key=METADATA, value=description)
+    return bytes(graph.SerializeToString())
 
 
 def _read_onnx(content: bytes) -> Run:

@@ -29,12 +29,12 @@ def model_bytes(header: Mapping[str, Any], network: Mapping[str, Tensor], **othe
 
 
 def read_model(
-    path: Path, kind: str, file_format: int | str
+    path: Path, kind: str, *formats: int | str
 ) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
     """Return the JSON header of the file, the state dict of its network, and its other tensors.
 
-    ``kind`` names the model in error messages, ``file_format`` is the supported format. Raises ``ValueError`` if the
-    file does not exist or is not a model of this format.
+    ``kind`` names the model in error messages, ``formats`` are the supported ones. Raises ``ValueError`` if the file
+    does not exist or is not a model of such a format.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -48,9 +48,16 @@ def read_model(
         raise ValueError(
             f"{path} must hold the model of {kind}, but it cannot be read: {error}; train it again"
         ) from None
-    if not isinstance(header, dict) or header.get("format") != file_format:
+    if not isinstance(header, dict) or "format" not in header:
         raise ValueError(
-            f"{path} must hold the model of {kind} in the format {file_format}, but has another one; train it again"
+            f"{path} must hold the model of {kind}, but is not a model file of archsieve; give the file that "
+            "`archsieve train` or `save` wrote"
+        )
+    if header["format"] not in formats:
+        known = " or ".join(repr(one) for one in formats)
+        raise ValueError(
+            f"{path} must hold the model of {kind} in the format {known}, but has the format {header['format']!r} of "
+            "another kind of model or another version; use that version, or train it again"
         )
     network = {name.removeprefix(NETWORK): tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
     return header, network, {name: tensor for name, tensor in tensors.items() if not name.startswith(NETWORK)}

@@ -13,26 +13,29 @@ from .classifier import ImageModel
 
 
 class Normalised(nn.Module):
-    """``network`` after normalisation: subtract the training pixels' mean and divide by their standard deviation."""
+    """``network`` after normalisation: subtract the training pixels' mean and divide by their standard deviation.
+
+    The outputs are divided by ``temperature``, so that their softmax is the calibrated probabilities.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, temperature: float = 1.0) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.temperature = network, temperature
         # buffers, so that they are part of the exported program
         self.register_buffer("mean", mean.view(-1, 1, 1).clone())
         self.register_buffer("std", std.view(-1, 1, 1).clone())
 
     def forward(self, images: Tensor) -> Tensor:
         outputs: Tensor = self.network((images - self.mean) / self.std)
-        return outputs
+        return outputs if self.temperature == 1 else outputs / self.temperature
 
 
 def classifier(model: ImageModel) -> nn.Module:
-    """Return the network itself: scores (N, K)."""
-    return _normalised(model, model.network)
+    """Return the network itself: calibrated scores (N, K), whose softmax is the probabilities."""
+    return _normalised(model, model.network, model.temperature)
 
 
 def features(model: ImageModel) -> nn.Module:
@@ -43,13 +46,13 @@ def features(model: ImageModel) -> nn.Module:
 
 
 def fully_convolutional(model: ImageModel) -> nn.Module:
-    """Return a network that outputs a map of scores (N, K, H', W').
+    """Return a network that outputs a map of calibrated scores (N, K, H', W').
 
     At the training size the map is 1 x 1 and equals the classifier's scores; it grows with the image. Linear layers
     become convolutions with the same weights, the kernel of the first one as large as its input map. Global average
     pooling becomes pooling over a window of the size that it averaged (Sermanet et al. 2014, arXiv 1312.6229).
     """
-    return _normalised(model, nn.Sequential(*_convolutional_layers(model)))
+    return _normalised(model, nn.Sequential(*_convolutional_layers(model)), model.temperature)
 
 
 # the options of ``archsieve export --form``
@@ -60,8 +63,8 @@ VARIANTS: dict[str, Callable[[ImageModel], nn.Module]] = {
 }
 
 
-def _normalised(model: ImageModel, network: nn.Module) -> nn.Module:
-    return Normalised(network, model.mean, model.std).eval()
+def _normalised(model: ImageModel, network: nn.Module, temperature: float = 1.0) -> nn.Module:
+    return Normalised(network, model.mean, model.std, temperature).eval()
 
 
 def _convolutional_layers(model: ImageModel) -> Iterator[nn.Module]:

@@ -11,8 +11,9 @@ from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData
 from ..networks.build import build_for
+from .calibration import Calibration, fit_temperature
 from .epoch import EpochResult
-from .evaluate import evaluate
+from .evaluate import evaluate, scores
 from .trainer import Fit
 
 
@@ -20,12 +21,14 @@ from .trainer import Fit
 class Retrained:
     """The weights of a network in its best validation epoch, and the result of this epoch.
 
-    ``test_accuracy`` and ``test_metrics`` are measured once and select nothing; None and empty without test images.
+    ``calibration`` is fitted on the validation images. ``test_accuracy`` and ``test_metrics`` are measured once and
+    select nothing; None and empty without test images.
     """
 
     weights: dict[str, Tensor]
     best: EpochResult
     test_accuracy: float | None
+    calibration: Calibration
     test_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -62,9 +65,11 @@ def retrain(
         on_epoch(fit.step())
     assert fit.best is not None
     assert fit.best_weights is not None
-    if data.test is None:
-        return Retrained(fit.best_weights, fit.best, None)
     ((module, _),) = fit.best_networks()
     # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
-    test = evaluate(module, data.test, data, fit.compute, 2 * recipe.batch_size, selection.computed)
-    return Retrained(fit.best_weights, fit.best, test.accuracy, test.metrics)
+    batch_size = 2 * recipe.batch_size
+    calibration = fit_temperature(scores(module, data.val.images, data, fit.compute, batch_size), data.val.labels)
+    if data.test is None:
+        return Retrained(fit.best_weights, fit.best, None, calibration)
+    test = evaluate(module, data.test, data, fit.compute, batch_size, selection.computed)
+    return Retrained(fit.best_weights, fit.best, test.accuracy, calibration, test.metrics)

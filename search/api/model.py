@@ -1,8 +1,8 @@
-"""A trained model from Python: train the network of a trial, predict on files, export."""
+"""A trained model from Python: train the network of a trial, predict on files, arrays and tensors, export."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ...results.database.records import Trial
 from ...results.database.store import open_store
@@ -14,21 +14,37 @@ from .results import DATABASE, StoredTrial
 
 if TYPE_CHECKING:
     import numpy
+    from PIL.Image import Image
     from torch import Tensor, nn
 
     from ...models.export.classifier import ImageModel
+    from ...models.export.onnx_file import OnnxModel
 
-    Images = Tensor | numpy.ndarray | Sequence[str | Path] | str | Path
+    OneImage = str | Path | Image | Tensor | numpy.ndarray
+    Images = OneImage | Sequence[OneImage]
+    Ranking = list[tuple[str, float]]
 
 
 class Model:
-    """A trained classifier on the CPU, with its class names and the statistics of its training images.
+    """A trained classifier with its class names and the preprocessing of its training images.
 
-    ``about`` describes the training that gave the weights: seed, recipe, validation accuracy and epoch.
+    ``about`` describes the training that gave the weights: seed, recipe, validation accuracy, epoch and calibration.
+
+    :meth:`predict` and :meth:`predict_proba` take the path of an image file or of a folder of images, a PIL image, a
+    NumPy array or tensor of one or several images, or a sequence of these:
+
+    * Files and PIL images are decoded and resized as the training images were.
+    * Arrays and tensors are (N, C, H, W) or (N, H, W, C), or one image without N; grey images may lack C. Integers must
+      be from 0 to 255, floats in [0, 1]. Height and width must be those of the training images, unless ``resize`` is
+      True: then the array is resized as a file with these pixels is.
+
+    ``batch_size`` images are decoded and predicted at a time. ``device`` is "cpu" (the default), "cuda" or "cuda:1".
+    Anything else raises a ``ValueError`` with the values found.
     """
 
-    def __init__(self, trained: "ImageModel") -> None:
+    def __init__(self, trained: "ImageModel | OnnxModel") -> None:
         self._trained = trained
+        self._placed: dict[str, ImageModel | OnnxModel] = {}
 
     def __repr__(self) -> str:
         return f"<Model {self.architecture}, {len(self.classes)} classes>"
@@ -51,22 +67,70 @@ class Model:
     @property
     def module(self) -> "nn.Module":
         """The network as a ``torch.nn.Module`` in evaluation mode: normalised images (N, C, H, W) -> scores (N, K)."""
-        return self._trained.network
+        return self._torch_model.network
 
-    def predict(self, images: "Images") -> list[str]:
+    @overload
+    def predict(
+        self, images: "Images", *, batch_size: int = 256, device: str = "cpu", resize: bool = False
+    ) -> list[str]: ...
+
+    @overload
+    def predict(
+        self, images: "Images", *, top: int, batch_size: int = 256, device: str = "cpu", resize: bool = False
+    ) -> "list[Ranking]": ...
+
+    def predict(
+        self,
+        images: "Images",
+        *,
+        top: int | None = None,
+        batch_size: int = 256,
+        device: str = "cpu",
+        resize: bool = False,
+    ) -> "list[str] | list[Ranking]":
         """Return the class name of each image.
 
-        ``images`` are paths of image files, or a tensor or array (N, C, H, W), uint8 or float32 in [0, 1].
+        With ``top``, return for each image its ``top`` most probable classes as pairs (name, probability).
         """
-        return [self.classes[k] for k in self.predict_proba(images).argmax(1).tolist()]
+        probabilities = self.predict_proba(images, batch_size=batch_size, device=device, resize=resize)
+        if top is not None:
+            from ...models.export.classifier import rankings
 
-    def predict_proba(self, images: "Images") -> "Tensor":
-        """Return the class probabilities (N, K), float32; a row sums to 1. ``images`` as for :meth:`predict`."""
-        return self._trained.probabilities(self._as_tensor(images))
+            return rankings(probabilities, self.classes, top)
+        return [self.classes[k] for k in probabilities.argmax(1).tolist()]
+
+    def predict_proba(
+        self, images: "Images", *, batch_size: int = 256, device: str = "cpu", resize: bool = False
+    ) -> "Tensor":
+        """Return the calibrated class probabilities (N, K), float32 on the CPU; a row sums to 1."""
+        import torch
+
+        if type(batch_size) is not int or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, but got {batch_size!r}; use 256")
+        model = self._on(str(device))
+        batches = model.input.batches(images, batch_size=batch_size, resize=resize)
+        parts = [model.probabilities(batch, batch_size) for batch in batches]
+        return torch.cat(parts) if parts else torch.zeros(0, len(self.classes))
+
+    def _on(self, device: str) -> "ImageModel | OnnxModel":
+        """Return the model on ``device``; one copy is kept, so that another device frees the memory of the last."""
+        if device not in self._placed:
+            self._placed = {device: self._trained.to(device)}
+        return self._placed[device]
+
+    @property
+    def _torch_model(self) -> "ImageModel":
+        from ...models.export.classifier import ImageModel
+
+        if not isinstance(self._trained, ImageModel):
+            raise ValueError(
+                "a model from an ONNX file can only predict, because it has no torch module; load the .safetensors file"
+            )
+        return self._trained
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one safetensors file, which :func:`load_model` reads; it contains numbers and no code."""
-        self._trained.save(path)
+        self._torch_model.save(path)
         return Path(path)
 
     def export(self, path: str | Path, *, form: str = "classifier") -> Path:
@@ -83,38 +147,21 @@ class Model:
         if path.suffix not in by_suffix:
             suffixes = ", ".join(by_suffix)
             raise ValueError(f"the suffix must be one of {suffixes}, but got {str(path)!r}; use one of them")
-        made = export(self._trained, by_suffix[path.suffix], form)
+        made = export(self._torch_model, by_suffix[path.suffix], form)
         with atomic_write(path) as draft:
             draft.write_bytes(made.content)
         return path
-
-    def _as_tensor(self, images: "Images") -> "Tensor":
-        import torch
-
-        shape = self.architecture.input_shape
-        if isinstance(images, str | Path):
-            images = [images]
-        if isinstance(images, Sequence):
-            from ...models.image_files.decoding import read_images
-
-            return read_images([Path(path) for path in images], shape)
-        batch = torch.as_tensor(images)
-        if batch.shape[1:] != shape or batch.dtype not in (torch.uint8, torch.float32):
-            raise ValueError(
-                f"images must be uint8 or float32 of shape (N, {', '.join(map(str, shape))}), but got "
-                f"{str(batch.dtype).removeprefix('torch.')} {tuple(batch.shape)}; resize and convert them"
-            )
-        return batch
 
 
 def load_model(path: str | Path) -> Model:
     """Load a model that :func:`train`, ``Model.save`` or ``archsieve train`` wrote. No code in the file is run.
 
-    Raises ``ValueError`` if the file is not a model.
+    A file with the suffix .onnx that ``Model.export`` or ``archsieve export`` wrote is run by onnxruntime; such a model
+    can only predict. Raises ``ValueError`` if the file is not a model.
     """
-    from ...models.export.classifier import ImageModel
+    from ...models.export.onnx_file import load_classifier
 
-    return Model(ImageModel.load(path))
+    return Model(load_classifier(Path(path)))
 
 
 def train(

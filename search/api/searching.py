@@ -36,6 +36,7 @@ class SearchResult:
     ``best`` are the best trials inside the budget by the metric of the search, ``trials`` are all trials of the run.
     ``complete`` is False if the search was stopped before its last trial; ``reason`` is then the reason, and
     :func:`resume_search` continues the run. ``exhausted`` means that every architecture inside the budget was tried.
+    ``out_of_time`` means that the time limit came before the last trial.
     """
 
     run: str
@@ -47,6 +48,7 @@ class SearchResult:
     database: DatabaseLocation
     report: Path
     reason: str | None = None
+    out_of_time: bool = False
 
 
 def run_search(
@@ -58,6 +60,7 @@ def run_search(
     budget: Budget | Mapping[str, Any] | None = None,
     recipe: Recipe | Mapping[str, Any] | None = None,
     trials: int | None = None,
+    time_limit: str | float | None = None,
     metric: str | Metric | None = None,
     direction: Literal["maximize", "minimize"] | None = None,
     record_metrics: Sequence[str] | None = None,
@@ -76,13 +79,13 @@ def run_search(
 
     Either ``file`` is a search file, or the arguments describe the search. Arguments override the keys of the file.
 
-    * ``data``: the name of a data set ("digits", "cifar10", a registered one); a path to your own images, relative
-      to the current folder (class folders, a manifest such as "labels.csv", tar shards, Parquet files, arrays); or the
-      table ``[data]`` of a search file as a mapping. ``image_size`` is the side in pixels to which images are resized;
-      for your own images the default is 64.
+    * ``data``: the name of a data set, such as "digits"; a path to own images, relative to the current folder (class
+      folders, a manifest such as "labels.csv", tar shards, Parquet files, arrays); or the table ``[data]``.
+      ``image_size`` is the side in pixels to which images are resized; for own images the default is 64.
     * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping such as ``{"params": "60k", "macs": "6M"}``.
     * ``recipe``: a :class:`Recipe`, or a mapping whose lists and :class:`Range` values are searched.
+    * ``time_limit``: no new trial starts after this time, such as "30m" or a number of seconds; running trials end.
     * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
       "maximize" (the default) or "minimize". ``record_metrics``: names of other metrics to record.
     * ``settings``: any other key of a search file, as in ``{"search.scheduler": "asha"}``.
@@ -90,13 +93,11 @@ def run_search(
     * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine.
     * ``callbacks``: called with the run's recorder whenever a trial starts, reports or ends.
 
-    All files are written to the folder ``runs``, also the database ``archsieve.db`` if ``database`` is left out.
-
-    Raises ``ValueError`` for invalid settings, before any training, and :class:`SearchFailedError` if no trial has a
-    result.
+    All files are written to the folder ``runs``, also the database ``archsieve.db`` if ``database`` is left out. Raises
+    ``ValueError`` for invalid settings, before training, and :class:`SearchFailedError` if no trial has a result.
     """
-    keys = {"trials": trials, "searcher": searcher, "seed": seed, **_metric_keys(metric, direction, record_metrics)}
-    tables = _tables(data, image_size, space, budget, recipe, keys)
+    given: dict[str, Any] = {"trials": trials, "time_limit": time_limit, "searcher": searcher, "seed": seed}
+    tables = _tables(data, image_size, space, budget, recipe, given | _metric_keys(metric, direction, record_metrics))
     made = _experiment(file, tables, settings or {}, plugins)
     name, on_change = name or made.file.name or _default_name(file, data), _all_of(callbacks)
     return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=on_change))
@@ -106,6 +107,7 @@ def resume_search(
     run: str,
     *,
     trials: int | None = None,
+    time_limit: str | float | None = None,
     runs: str | Path = RUNS,
     database: str | Path | None = None,
     address: str | None = None,
@@ -114,11 +116,20 @@ def resume_search(
 ) -> SearchResult:
     """Continue a stopped or killed run from the last completed epoch of each trial; ``trials`` is the new total.
 
+    ``time_limit`` replaces the one of the run. It is counted from now.
+
     Raises ``ValueError`` if the data have changed or the run is complete, and ``StoreError`` if another process drives
     the run.
     """
     outcome = resume(
-        run, trials=trials, database=database, runs=runs, address=address, top=top, on_change=_all_of(callbacks)
+        run,
+        trials=trials,
+        time_limit=time_limit,
+        database=database,
+        runs=runs,
+        address=address,
+        top=top,
+        on_change=_all_of(callbacks),
     )
     return _result(outcome)
 
@@ -140,6 +151,7 @@ def _result(outcome: Outcome) -> SearchResult:
         database=outcome.database,
         report=outcome.report,
         reason=None if outcome.stop is None else outcome.stop.reason,
+        out_of_time=outcome.out_of_time,
     )
 
 

@@ -18,6 +18,7 @@ from . import (
     data_command,
     db_commands,
     doctor_command,
+    predict_command,
     profile_command,
     report_commands,
     results_commands,
@@ -55,6 +56,7 @@ app.command()(doctor_command.doctor)
 app.command()(train_commands.train)
 app.command()(train_commands.ensemble)
 app.command()(train_commands.export)
+app.command()(predict_command.predict)
 app.add_typer(db_commands.db, name="db")
 app.command()(search_commands.status)
 app.command()(search_commands.init)

@@ -34,6 +34,10 @@ Name = Annotated[str | None, typer.Option(help="The name of the run. Default: th
 OutputFolder = Annotated[Path, typer.Option(help="The folder for all output of runs.")]
 Address = Annotated[str | None, typer.Option(help="The address of a Ray cluster: auto or HOST:PORT.")]
 Top = Annotated[int, typer.Option(min=1, help="The number of best networks to show.")]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Start no new trial after this time, such as 30m or 2h; running trials end."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the search would do; start and write nothing.")]
 
 
@@ -49,6 +53,7 @@ def search(
     runs: OutputFolder = Path("runs"),
     address: Address = None,
     top: Top = 5,
+    time_limit: TimeLimit = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -68,30 +73,26 @@ def search(
 
     for note in overridden_twice(settings or ()):
         typer.echo(f"note: {note}", err=True)
-    overrides = [*(settings or ()), *_overrides(cache, metric)]
+    overrides = [*(settings or ()), *_overrides(cache, metric, time_limit)]
     experiment = load_experiment(file, overrides, plugins=imports or ())
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
+    database = _database(runs, database, context)
     if dry_run:
-        _show_forecast(experiment, run, _database(runs, database, context), address, as_json)
+        _show_forecast(experiment, run, database, address, as_json)
         return
     console = Console(stderr=True)
     _print_introduction(console, experiment)
     with show_progress(console, experiment.file.search.trials) as progress:
         outcome = run_search(
-            experiment,
-            name=run,
-            database=_database(runs, database, context),
-            runs=runs,
-            address=address,
-            top=top,
-            on_change=progress.update,
+            experiment, name=run, database=database, runs=runs, address=address, top=top, on_change=progress.update
         )
     _show_outcome(outcome, as_json)
 
 
-def _overrides(cache: bool, metric: str | None) -> list[str]:
+def _overrides(cache: bool, metric: str | None, time_limit: str | None) -> list[str]:
     """Return the options as overrides of keys of the search file."""
-    return [*([] if cache else ["search.cache=false"]), *([] if metric is None else [f"search.metric={metric}"])]
+    given = {"cache": None if cache else "false", "metric": metric, "time_limit": time_limit}
+    return [f"search.{key}={value}" for key, value in given.items() if value is not None]
 
 
 def resume(
@@ -100,6 +101,7 @@ def resume(
     trials: Annotated[
         str | None, typer.Option(help="The new total, such as 48, or additional trials, such as +24.")
     ] = None,
+    time_limit: TimeLimit = None,
     database: Database = DATABASE,
     runs: OutputFolder = Path("runs"),
     address: Address = None,
@@ -125,7 +127,14 @@ def resume(
         total = _total(trials, search_file_of(store.run(run)).search.trials)
     with show_progress(Console(stderr=True), total) as progress:
         outcome = resume_run(
-            run, trials=total, database=database, runs=runs, address=address, top=top, on_change=progress.update
+            run,
+            trials=total,
+            time_limit=time_limit,
+            database=database,
+            runs=runs,
+            address=address,
+            top=top,
+            on_change=progress.update,
         )
     _show_outcome(outcome, as_json)
 
@@ -204,6 +213,7 @@ def _show_outcome(outcome: Any, as_json: bool) -> None:
                 "failed": len(outcome.failed),
                 "too_slow": len(outcome.too_slow),
                 "exhausted": outcome.exhausted,
+                "out_of_time": outcome.out_of_time,
                 "complete": outcome.complete,
                 "stopped": outcome.stop and outcome.stop.reason,
                 "seconds": outcome.seconds,
@@ -268,6 +278,7 @@ def _show_best(outcome: Any) -> None:
     tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used for selection)"
     failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + _too_slow(outcome)
     ended = f"; {_exhausted(outcome)}" if outcome.exhausted else ""
+    ended += "; the time limit was reached" if outcome.out_of_time else ""
     limit_ms = outcome.budget.latency_ms
     timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"
     count = sum(trial.state.final for trial in outcome.trials)

@@ -147,7 +147,7 @@ def export(
     with open_read_only(database) as store:
         record = find_trial(store, trial)
         path = output or Path(f"trial-{record.trial}{suffix}")
-        _check_target(path, force)  # before the export, which takes seconds
+        check_target(path, force)  # before the export, which takes seconds
         model = load_best_model(store, record, runs or runs_folder(database))
     exported = export_model(model, format, form)
     with atomic_write(path) as draft:
@@ -161,7 +161,8 @@ def export(
     )
 
 
-def _check_target(path: Path, force: bool) -> None:
+def check_target(path: Path, force: bool) -> None:
+    """Raise ``ValueError`` if ``path`` exists and is not overwritten by force, or if its folder does not exist."""
     if path.exists() and not force:
         raise ValueError(f"{path} exists already; use another name with -o, or overwrite it with --force")
     if not path.parent.is_dir():

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_value_range
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.search_space.space import Space
+from .duration import parse_duration
 
 MAX_TRIALS = 1_000_000
 MAX_SCORED = 100_000
@@ -202,6 +203,10 @@ class SearchSection(Section):
     trial_timeout_s: float | None = Field(
         default=None, gt=0, description="Time limit of one trial in seconds; the default is no limit."
     )
+    time_limit: str | float | None = Field(
+        default=None,
+        description='Time after which no new trial starts, such as "2h"; running trials end. The default is no limit.',
+    )
     proxies: list[str] = Field(
         default=[], description="Scores computed before training: grad_norm, synflow, naswot, jacob_cov."
     )
@@ -209,6 +214,14 @@ class SearchSection(Section):
         default=None,
         description='Train the best candidates of a proxy first: { proxy = "synflow", candidates = 200, train = 8 }.',
     )
+
+    # mode "before": one error with the accepted forms, instead of one for each type
+    @field_validator("time_limit", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        if value is not None:
+            parse_duration(value)
+        return value
 
     # mode "before": the strict type of the field would refuse the objects themselves
     @field_validator("start_from", mode="before")

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,8 @@ def retrain_trial(
     """Train the network of ``trial`` again with ``seeds`` seeds, first its own; return and record the metrics.
 
     Data, split, recipe and number of threads are those of the trial; ``epochs`` replaces the epochs of the recipe.
-    Each network gets the weights of its best validation epoch and is tested once. The weights are saved below
-    ``folder``, the folder of the runs. ``on_epoch`` is called after each epoch.
+    Each network gets the weights of its best validation epoch, is calibrated on the validation images, and is tested
+    once. The weights are saved below ``folder``, the folder of the runs. ``on_epoch`` is called after each epoch.
 
     Raises ``ValueError`` if the data have changed, the trial did not finish, or it is not a classifier.
     """
@@ -70,13 +70,11 @@ def retrain_trial(
             )
         # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file
         uri = f"{trial.run}/weights-{trial.trial}-{seed}-{recipe.epochs}.safetensors"
-        best = retrained.best
-        values = {"val_accuracy": best.val_accuracy, **best.metrics}
-        about = {"seed": seed, "recipe": recipe.to_json(), **values, "epoch": best.epoch}
-        model = ImageModel.of(architecture, retrained.weights, data, about)
+        about = {"seed": seed, "recipe": recipe.to_json(), **_origin(retrained)}
+        temperature = retrained.calibration.temperature
+        model = ImageModel.of(architecture, retrained.weights, data, about, temperature=temperature)
         write_artifact(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
-        metrics = {**values, "val_loss": best.val_loss, "best_epoch": best.epoch}
-        rows.append({"seed": seed, **metrics, **_tested(retrained), "weights": uri})
+        rows.append({"seed": seed, **_metrics(retrained), **_tested(retrained), "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
     store.add_event(store.run(trial.run).run_id, "info", RETRAINED, detail, trial.trial)
     return detail
@@ -140,6 +138,25 @@ def load_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageM
             f"archsieve train {trial.trial}"
         )
     return model
+
+
+def _origin(retrained: "Retrained") -> dict[str, Any]:
+    """Return what a model file records of its training besides seed and recipe."""
+    best, calibration = retrained.best, asdict(retrained.calibration)
+    return {"val_accuracy": best.val_accuracy, **best.metrics, "epoch": best.epoch, "calibration": calibration}
+
+
+def _metrics(retrained: "Retrained") -> dict[str, Any]:
+    """Return the validation metrics of a network for the database."""
+    best, calibration = retrained.best, retrained.calibration
+    return {
+        "val_accuracy": best.val_accuracy,
+        **best.metrics,
+        "val_loss": best.val_loss,
+        "best_epoch": best.epoch,
+        "temperature": calibration.temperature,
+        "calibrated_val_loss": calibration.loss_after,
+    }
 
 
 def _recipe(trial: Trial, epochs: int | None) -> Recipe:

@@ -23,6 +23,8 @@ from ..trials.spool import Spool, Spooled
 from ..trials.trial_cache import TrialCache
 from .run_control import RunControl
 
+TIME_LIMIT = "time_limit"  # kind of the event: no new trial was proposed after the time limit
+
 
 @dataclass
 class Recorder:
@@ -35,11 +37,13 @@ class Recorder:
         trials: the number of trials of the run.
         checkpoints: the checkpoints of the run's trials.
         spool: takes the reports that cannot be written to the store.
+        deadline: no new trial is proposed after this value of ``time.monotonic()``; None for no limit.
         timeout_s: a worker ends itself after this many seconds of one trial; None for no limit.
         on_change: called whenever a trial starts, reports or ends.
         cache: finds trials of earlier runs, which are not trained again; None for no cache.
         selection: the metric that selects the best epoch of a trial.
         exhausted: whether the searcher had nothing new to propose.
+        out_of_time: whether the deadline came before the last trial was proposed.
         doing: what the run does after all trials have ended, as text for the progress display.
         running: the trials that Tune runs, by Tune's trial id ("key" in the methods below).
     """
@@ -53,8 +57,10 @@ class Recorder:
     timeout_s: float | None = None
     on_change: Function[["Recorder"], None] = lambda recorder: None
     cache: TrialCache | None = None
+    deadline: float | None = None
     selection: Selection = BY_ACCURACY
     exhausted: bool = False
+    out_of_time: bool = False
     activity: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
     _started_at: dict[str, float] = field(default_factory=dict)
@@ -83,7 +89,7 @@ class Recorder:
     def complete(self) -> bool:
         """Whether every trial has ended and no new one will be proposed."""
         history = self.history
-        return not history.unfinished and (self.exhausted or len(history) >= self.trials)
+        return not history.unfinished and (self.exhausted or self.out_of_time or len(history) >= self.trials)
 
     @property
     def history(self) -> History:
@@ -124,7 +130,18 @@ class Recorder:
             return None
         history = self.history
         unfinished = next((trial for trial in history.unfinished if trial.trial not in self._assigned), None)
-        return unfinished or self._next_untrained(history)
+        return unfinished or (None if self._is_out_of_time(history) else self._next_untrained(history))
+
+    def _is_out_of_time(self, history: History) -> bool:
+        """Return whether no new trial may be proposed, and record it once.
+
+        A run has at least one trial: a limit shorter than the start of the workers still gives a result.
+        """
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        if late and not self.out_of_time and 0 < len(history) < self.trials:
+            self.out_of_time = self._all_proposed = True
+            self.store.add_event(self.run_id, "info", TIME_LIMIT, {"trials": len(history), "of": self.trials})
+        return self.out_of_time
 
     def _next_untrained(self, history: History) -> Trial | None:
         """Propose trials until one has to be trained, and return it.

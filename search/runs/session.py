@@ -25,9 +25,10 @@ from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
 from ..config.diff import changes, code_changes
-from ..config.schema import SearchFile
+from ..config.duration import parse_duration
 from ..experiment.experiment import Experiment, load_run_data, search_file_of, stored_settings
 from ..experiment.experiment import experiment as make_experiment
+from ..experiment.search_file import parse
 from ..tasks.base import data_notes
 from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop
@@ -70,6 +71,7 @@ class Outcome:
         best: the best trials within the budget, best first.
         trials: all trials.
         exhausted: whether the searcher had nothing new to propose.
+        out_of_time: whether ``search.time_limit`` ended the search before its last trial; the run is complete then.
         complete: False when the run was stopped before its last trial; ``archsieve resume`` continues it.
         seconds: duration of this session.
         database: path or URL of the results database.
@@ -96,6 +98,7 @@ class Outcome:
     stop: Stop | None = None
     zero_shot: Mapping[str, Any] | None = None
     not_tested: str | None = None
+    out_of_time: bool = False
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -163,6 +166,7 @@ def resume(
     name: str,
     *,
     trials: int | None = None,
+    time_limit: str | float | None = None,
     database: str | DatabaseLocation | None = None,
     runs: str | Path = RUNS,
     address: str | None = None,
@@ -177,6 +181,7 @@ def resume(
     Args:
         name: name of the run.
         trials: a new total number of trials; None keeps the old one.
+        time_limit: a new ``search.time_limit`` for this session; None keeps the old one. It starts now.
         database, runs, address, top, on_change: as in :func:`search`.
 
     Raises:
@@ -188,7 +193,7 @@ def resume(
     check_machine(Path(runs), elsewhere=address is not None)
     with open_store(database_url) as store:
         run = store.run(check_run_name(name))  # it becomes a folder name, so check it even if the store has such a run
-        experiment = restored(run, trials, store)
+        experiment = restored(run, trials, store, time_limit)
         data = load_run_data(run, experiment)  # raises when the data have changed
         current = provenance()
         earlier = store.provenance(name)
@@ -202,15 +207,16 @@ def resume(
         )
 
 
-def restored(run: RunRecord, trials: int | None, store: Store) -> Experiment:
-    """Return the experiment of a stored run, with a new total number of trials if ``trials`` is given.
+def restored(run: RunRecord, trials: int | None, store: Store, time_limit: str | float | None = None) -> Experiment:
+    """Return the experiment of a stored run, with a new number of trials or a new time limit if they are given.
 
     Raises ``ValueError`` when the run is complete and its final step is done.
     """
     total = search_file_of(run).search.trials if trials is None else trials
     config = stored_settings(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
-    experiment = make_experiment(SearchFile.model_validate({**config, "search": {**config["search"], "trials": total}}))
+    settings = {"trials": total} | ({} if time_limit is None else {"time_limit": time_limit})
+    experiment = make_experiment(parse({**config, "search": {**config["search"], **settings}}))
     if ended >= total and is_finalized(experiment, store, run.run_id):
         raise ValueError(
             f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
@@ -248,6 +254,11 @@ class Session:
     database: DatabaseLocation
     started: float
 
+    @property
+    def _deadline(self) -> float | None:
+        limit = self.experiment.file.search.time_limit
+        return None if limit is None else self.started + parse_duration(limit)
+
     def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
         """Train until the run is complete or stopped, write the report, and return the result."""
         recorder = run_trials(
@@ -257,6 +268,7 @@ class Session:
             self.run_id,
             self.folder,
             address=address,
+            deadline=self._deadline,
             on_change=on_change,
             at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )
@@ -269,6 +281,7 @@ class Session:
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.meets_latency_limit(trial.latency_ms)),
             exhausted=recorder.exhausted,
+            out_of_time=recorder.out_of_time,
             # A run whose final step was interrupted is not complete, so that a resume repeats that step.
             complete=recorder.complete and is_finalized(self.experiment, self.store, self.run_id),
             zero_shot=latest_test_table(self.store, self.run_id),

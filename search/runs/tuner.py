@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from ..cluster.signals import handle_signals
 from ..experiment.experiment import Experiment
 from ..plugins.shipping import shipment
 from ..searchers.search_plan import SearchPlan
-from ..trials.checkpoint_files import checkpoints_of
+from ..trials.checkpoint_files import Checkpoints, checkpoints_of
 from ..trials.failure_policy import Stop, StopKind
 from ..trials.latency import Timing
 from ..trials.spool import Spool
@@ -44,6 +45,7 @@ def run_trials(
     folder: Path,
     *,
     address: str | None = None,
+    deadline: float | None = None,
     on_change: Callable[[Recorder], None] = lambda recorder: None,
     trainable: type | None = None,
     at_end: Callable[[Recorder], None] = lambda recorder: None,
@@ -55,18 +57,14 @@ def run_trials(
         run_id: the run in ``store``, which is closed there even if an exception ends this function.
         folder: the folder of the run, for its log and, during the run, Tune's scratch files.
         address: a Ray cluster; None starts Ray on this machine.
+        deadline: no new trial starts after this value of ``time.monotonic()``; None for no limit.
         on_change: called whenever a trial starts, reports or ends.
         trainable: replaces ``NetworkTrial`` in tests; it takes the same arguments.
         at_end: called after the last trial, while Ray still runs.
     """
     search, control = experiment.file.search, RunControl(store, run_id)
     files = checkpoints_of(folder, experiment.file.resources.checkpoints), Spool(folder / "spool")
-    cache = TrialCache(store, store.run(run_id)) if search.cache else None
-
-    def recorder_of(plan: SearchPlan) -> Recorder:
-        settings = search.seed, search.trials, *files, search.trial_timeout_s, on_change, cache
-        return Recorder(control, plan, *settings, selection=experiment.selection)
-
+    recorder_of = partial(make_recorder, experiment, control, *files, on_change, deadline)
     with closing(store, run_id, folder):
         if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
             recorder_of(experiment.plan(experiment.constrained)).replay()
@@ -87,6 +85,32 @@ def run_trials(
         record_errors(store, run_id)
     store.finish_run(run_id, RunStatus.FINISHED if recorder.complete else RunStatus.STOPPED)
     return recorder
+
+
+def make_recorder(
+    experiment: Experiment,
+    control: RunControl,
+    checkpoints: Checkpoints,
+    spool: Spool,
+    on_change: Callable[[Recorder], None],
+    deadline: float | None,
+    plan: SearchPlan,
+) -> Recorder:
+    """Return the recorder of the run, for the trials of ``plan``."""
+    search, store = experiment.file.search, control.store
+    return Recorder(
+        control,
+        plan,
+        search.seed,
+        search.trials,
+        checkpoints,
+        spool,
+        timeout_s=search.trial_timeout_s,
+        on_change=on_change,
+        cache=TrialCache(store, store.run(control.run_id)) if search.cache else None,
+        deadline=deadline,
+        selection=experiment.selection,
+    )
 
 
 @contextlib.contextmanager

@@ -10,19 +10,27 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 
 import archsieve
+from archsieve.models.data.dataset import ImageData, Split
+from archsieve.models.export.classifier import ImageModel
+from archsieve.models.export.formats import export
+from archsieve.models.networks.build import build
 from archsieve.search.cli.main import app, main
 from archsieve.search.cli.options import DATABASE
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage
 
 ROOT = Path(archsieve.__file__).resolve().parent
 PAGES = [
@@ -72,7 +80,7 @@ def save(block: Fenced) -> bool:
 
 
 def furnish(folder: Path) -> None:
-    """What the pages take for granted: the examples, the published run, images, a table of their labels, and texts."""
+    """What the pages take for granted: the examples, the published run, images with labels and texts, a model."""
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "digits.parquet", folder / "docs")
@@ -87,6 +95,23 @@ def furnish(folder: Path) -> None:
         (folder / "articles" / f"{name}.txt").write_text(f"a {name} is an animal")
     rows = [f"photos/{name}/{number}.png,{name}\n" for name in ("cat", "dog", "owl") for number in range(12)]
     (folder / "labels.csv").write_text("scan,species\n" + "".join(rows))
+    model = photo_model()
+    model.save(folder / "photos.safetensors")
+    (folder / "photos.onnx").write_bytes(photo_graph())
+
+
+@cache
+def photo_graph() -> bytes:
+    """The model as an ONNX file; cached, because an export takes seconds and every page needs it."""
+    return export(photo_model(), "onnx").content
+
+
+def photo_model() -> ImageModel:
+    """An untrained model of the classes of the folder of images."""
+    architecture = Architecture((3, 16, 16), (Conv(4), GlobalAverage()), 3)
+    split = Split((torch.arange(3 * 3 * 256) % 256).to(torch.uint8).view(3, 3, 16, 16), torch.arange(3))
+    data = ImageData.of("photos", ("cat", "dog", "owl"), train=split, val=split)
+    return ImageModel.of(architecture, build(architecture, seed=0).state_dict(), data, {"val_accuracy": 0.5})
 
 
 class Shell:

@@ -1,6 +1,7 @@
 """Export of a classifier: the scores are the same after saving and loading, in every form and in every format."""
 
 import importlib.util
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,10 @@ from torch import nn
 from archsieve.models.data.dataset import ImageData, Split
 from archsieve.models.export.classifier import ImageModel
 from archsieve.models.export.formats import FORMATS, export
+from archsieve.models.export.onnx_file import OnnxModel, load_classifier
+from archsieve.models.export.safetensors_file import model_bytes
 from archsieve.models.export.variants import VARIANTS, features, fully_convolutional
+from archsieve.models.image_files.decoding_rules import Decoding
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
@@ -103,3 +107,73 @@ def test_safetensors_hold_the_model_unchanged(model):
         export(model, "onx")
     with pytest.raises(ValueError, match=r"'feature'.*'features'"):
         export(model, "onnx", "feature")
+
+
+def test_an_onnx_file_predicts_as_the_model_does(tmp_path):
+    architecture = Architecture((1, 8, 8), (Conv(8), GlobalAverage()), 5)
+    decoding = Decoding(8, 1, resize="pad")
+    model = replace(model_of(architecture)[0], temperature=2.5, about={"seed": 3})
+    model = replace(model, input=replace(model.input, decoding=decoding))
+    (tmp_path / "net.onnx").write_bytes(export(model, "onnx").content)
+    loaded = load_classifier(tmp_path / "net.onnx")
+    assert (loaded.classes, loaded.input, loaded.about) == (model.classes, model.input, {"seed": 3})
+    assert loaded.architecture == architecture
+    images = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
+    assert torch.allclose(loaded.probabilities(images, 3), model.probabilities(images), atol=1e-4)
+    assert torch.allclose(model.probabilities(images), (model.scores(images) / 2.5).softmax(1))
+    assert loaded.probabilities(images[:0]).shape == (0, 5)
+    with pytest.raises(ValueError, match=r"'cuda'.*safetensors"):
+        loaded.to("cuda")
+
+
+def test_an_onnx_file_of_another_origin_form_or_version_is_refused(model, tmp_path):
+    import onnx
+
+    path = tmp_path / "net.onnx"
+    graph = onnx.load_from_string(export(model, "onnx").content)
+    graph.metadata_props[0].value = graph.metadata_props[0].value.replace("classifier 2", "classifier 9")
+    contents = {
+        r"'classifier 9'": graph.SerializeToString(),
+        r"'features'": export(model, "onnx", "features").content,
+        r"cannot be read": b"not a graph",
+    }
+    del graph.metadata_props[:]
+    contents[r"class names"] = graph.SerializeToString()
+    for facts, content in contents.items():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"net\.onnx.*{facts}|{facts}.*net\.onnx"):
+            OnnxModel.load(path)
+    with pytest.raises(ValueError, match=r"none\.onnx"):
+        load_classifier(tmp_path / "none.onnx")
+    with pytest.raises(ValueError, match=r"net\.pt2.*torch\.export"):
+        load_classifier(tmp_path / "net.pt2")
+
+
+def test_a_model_file_keeps_decoding_and_temperature(tmp_path):
+    model = model_of(Architecture((3, 8, 8), (Conv(8), GlobalAverage()), 5))[0]
+    decoding = Decoding(8, resize="stretch", background=(0, 0, 0), value_range=(0.0, 4095.0))
+    model = replace(model, temperature=1.5, input=replace(model.input, decoding=decoding))
+    model.save(tmp_path / "model.safetensors")
+    loaded = ImageModel.load(tmp_path / "model.safetensors")
+    assert (loaded.input.decoding, loaded.temperature) == (decoding, 1.5)
+
+
+def test_a_model_file_of_version_0_1_0_decodes_as_that_version(tmp_path):
+    model = model_of(Architecture((3, 8, 8), (Conv(8), GlobalAverage()), 5))[0]
+    old = {name: value for name, value in model.header().items() if name in ("architecture", "classes", "about")}
+    for name, header in (("old", {**old, "format": "classifier 1"}), ("new", {**old, "format": "classifier 7"})):
+        content = model_bytes(header, model.network.state_dict(), mean=model.mean, std=model.std)
+        (tmp_path / f"{name}.safetensors").write_bytes(content)
+    loaded = ImageModel.load(tmp_path / "old.safetensors")
+    assert (loaded.input.decoding, loaded.temperature) == (Decoding(8, rules=1), 1.0)
+    images = torch.rand(3, 3, 8, 8)
+    assert torch.equal(loaded.probabilities(images), model.probabilities(images))
+    with pytest.raises(ValueError, match=r"new\.safetensors.*'classifier 2'.*'classifier 7'"):
+        ImageModel.load(tmp_path / "new.safetensors")
+
+
+def test_a_model_on_another_device_is_a_copy(model):
+    assert model.to("cpu") is model
+    moved = model.to("meta")
+    assert next(moved.network.parameters()).device.type == "meta"
+    assert next(model.network.parameters()).device.type == "cpu"

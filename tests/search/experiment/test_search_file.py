@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from archsieve.search.experiment.search_file import SearchFileError, load_experiment, overridden_twice
+from archsieve.search.config.duration import parse_duration
+from archsieve.search.experiment.search_file import SearchFileError, load_experiment, overridden_twice, parse
 from archsieve.search.experiment.template import RECIPE_COMMENTS, recommended_budget, search_file_text
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
@@ -141,6 +142,12 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ('[search]\nobjectives = []\nsearcher = "nsga2"', r"objectives .*at least one.*\[\]"),
         ('[search]\nobjectives = ["macs"]', r"search.objectives .*val_accuracy.*gp.*\['macs'\].*nsga2"),
         ("[search]\nreduction_factor = 1", r"search.reduction_factor should be greater than or equal to 2"),
+        ('[search]\ntime_limit = "2 hours"', r":2: search.time_limit .*\"1h30m\".*'2 hours'"),
+        ('[search]\ntime_limit = "30m2h"', r"search.time_limit .*'30m2h'"),
+        ('[search]\ntime_limit = "0m"', r"search.time_limit .*above 0.*'0m'"),
+        ("[search]\ntime_limit = -5", r"search.time_limit .*above 0.*-5"),
+        ("[search]\ntime_limit = true", r"search.time_limit .*True"),
+        ("[search]\ntime_limit = nan", r"search.time_limit .*nan"),
         ("[search]\nseed = 1.5", r"search.seed should be a valid integer"),
         ('[search]\nstart_from = ["nonet"]', r"search.start_from: nonet: unknown network 'nonet'"),
         ('[search]\nstart_from = ["net.json"]', r"search.start_from: net.json: .*none in"),
@@ -216,3 +223,22 @@ def test_a_mistake_in_the_file_is_not_attributed_to_an_override(tmp_path):
         load_experiment(write(tmp_path, "[recipe]\nepochs = 0"), ["recipe.lr=0.1"])
     with pytest.raises(SearchFileError, match=r"^-s recipe.epochs=0: recipe.epochs"):
         load_experiment(write(tmp_path, "[recipe]\nepochs = 3"), ["recipe.epochs=2", "recipe.epochs=0"])
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("90s", 90),
+        ("30m", 1800),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("1d", 86400),
+        ("90", 90),
+        (90, 90),
+        (0.5, 0.5),
+    ],
+)
+def test_a_time_limit_is_text_with_units_or_seconds(value, seconds):
+    assert parse_duration(value) == seconds
+    assert parse({"search": {"time_limit": value}}).search.time_limit == value

@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from archsieve.models.export.classifier import ImageModel
 from archsieve.results.database.artifacts import verified_path
 from archsieve.results.database.store import open_store
+from archsieve.search.api.model import load_model
 from archsieve.search.post.ensemble import ensemble_run
 from archsieve.search.post.retrain import experiment_and_data, load_best_model, retrain_trial, seeds_of
 from archsieve.search.runs.session import search
@@ -65,6 +68,34 @@ def test_the_saved_weights_give_the_recorded_metrics(finished, retrained):
     assert best_model.about["val_accuracy"] == max(row["val_accuracy"] for row in retrained["networks"])
 
 
+def test_the_temperature_is_recorded_and_in_the_model_file(finished, retrained):
+    _, runs = finished
+    for row in retrained["networks"]:
+        model = ImageModel.load(runs / row["weights"])
+        calibration = model.about["calibration"]
+        assert model.temperature == row["temperature"] == calibration["temperature"]
+        assert calibration["loss_before"] == pytest.approx(row["val_loss"], rel=1e-4)
+        assert row["calibrated_val_loss"] == calibration["loss_after"] <= calibration["loss_before"]
+        assert calibration["n"] > 0
+
+
+def test_a_trial_and_a_run_predict_with_their_best_network(finished, retrained, command, tmp_path):
+    outcome, runs = finished
+    database, best = ("--db", str(outcome.database)), outcome.best[0]
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).save(tmp_path / "digit.png")
+    row = max(retrained["networks"], key=lambda network: network["val_accuracy"])
+    (expected,) = load_model(runs / row["weights"]).predict(tmp_path / "digit.png", top=1)
+    for name in (str(best.trial), f"run:{best.number}", "run"):
+        code, out, err = command("predict", name, "digit.png", "--json", *database)
+        assert code == 0, err
+        (prediction,) = json.loads(out)
+        assert prediction == {
+            "image": "digit.png",
+            "class": expected[0][0],
+            "probability": pytest.approx(expected[0][1]),
+        }
+
+
 def test_an_ensemble_is_selected_on_validation_images_and_tested_with_its_members(finished):
     outcome, runs = finished
     with open_store(outcome.database) as store:
@@ -103,6 +134,8 @@ def test_the_command_line_trains_exports_and_puts_together(finished, retrained, 
 @pytest.mark.parametrize(
     ("arguments", "code", "facts"),
     [
+        (("predict", "worst", "."), 2, ("worst-id", "archsieve train")),
+        (("predict", "nun", "."), 2, ("'nun'",)),
         (("train", "99"), 2, ("trial", "99")),
         (("train", "worst", "--device", "tpu"), 2, ("--device", "'tpu'", "cuda:1")),
         (("export", "worst", "--format", "onx"), 2, ("'onx'", "did you mean 'onnx'")),
@@ -113,7 +146,9 @@ def test_the_command_line_trains_exports_and_puts_together(finished, retrained, 
 )
 def test_bad_input_is_one_clear_error(finished, command, arguments, code, facts):
     outcome, _ = finished
-    arguments = tuple(str(outcome.best[-1].trial) if word == "worst" else word for word in arguments)
+    worst = str(outcome.best[-1].trial)
+    arguments = tuple(worst if word == "worst" else word for word in arguments)
+    facts = [worst if fact == "worst-id" else fact for fact in facts]
     exit_code, out, err = command(*arguments, "--db", str(outcome.database))
     assert (exit_code, out) == (code, ""), err
     assert [fact for fact in facts if fact not in err] == [], err

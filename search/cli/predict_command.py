@@ -1,0 +1,162 @@
+"""The command that predicts the classes of image files: predict."""
+
+import csv
+import gc
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import DATABASE, Database, Json, Runs, check_device, show, show_json
+from .search_commands import NOTHING_USABLE
+
+if TYPE_CHECKING:
+    from ..post.predict import Prediction, Unreadable
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL|TRIAL|RUN", help="A model file, a trained trial, or a run.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Image files, and folders that contain them.")
+    ],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A CSV file to write.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="The number of most probable classes of each image.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="The number of images at a time.")] = 256,
+    device: Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")] = "cpu",
+    database: Database = DATABASE,
+    runs: Runs = None,
+    as_json: Json = False,
+) -> None:
+    """Predict the classes of image files.
+
+    MODEL is a .safetensors file or an exported .onnx file. A trial must be trained first with `archsieve train`; of a
+    run, the best trained network predicts. An image that cannot be decoded is named, and the others are predicted.
+
+    Example: archsieve predict digits photos/ -o classes.csv
+    """
+    gc.enable()
+    from ..post.predict import Prediction, predict_files
+
+    check_device(device)
+    if output is not None:
+        _check_output(output, force)
+    network = _model(model, database, runs).to(device)
+    files = list(_files(images))
+    with _named_when_unreadable(len(files)) as watch:
+        results = [
+            result
+            for result in watch(predict_files(network, files, top=top, batch_size=batch_size))
+            if isinstance(result, Prediction)
+        ]
+    if output is not None:
+        _write(output, results, top)
+    if as_json:
+        show_json([_as_json(result, top) for result in results])
+    elif output is not None:
+        show(_summary(output, results))
+    else:
+        show(_table(results, top))
+    if failed := len(files) - len(results):
+        typer.echo(f"{failed} of {len(files)} images cannot be decoded; the others are predicted", err=True)
+        raise typer.Exit(NOTHING_USABLE)
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the image files of all paths; note how many files of a folder are left out."""
+    from ...models.export.image_input import list_images
+
+    for path in paths:
+        listing = list_images(path)
+        if listing.others:
+            typer.echo(f"note: {listing.others} files in {path} are not images by their suffix; left out", err=True)
+        yield from listing.images
+
+
+def _check_output(output: Path, force: bool) -> None:
+    from .train_commands import check_target
+
+    if output.suffix != ".csv":
+        raise ValueError(f"--output must be a .csv file, but got {str(output)!r}; use --json to print JSON")
+    check_target(output, force)
+
+
+def _model(name: str, database: Any, runs: Path | None) -> Any:
+    """Return the model of a file, or of a trial or run in the database."""
+    from ..post.predict import is_model_file, load_recorded_model
+
+    if is_model_file(name):
+        from ...models.export.onnx_file import load_classifier
+
+        return load_classifier(Path(name))
+    from ...results.database.url import runs_folder
+    from .options import open_read_only
+
+    with open_read_only(database) as store:
+        return load_recorded_model(store, name, runs or runs_folder(database))
+
+
+@contextmanager
+def _named_when_unreadable(total: int) -> Iterator[Any]:
+    """Show a progress bar on stderr; the result of the block passes predictions on and prints unreadable files."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..post.predict import Unreadable
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("images", total=total)
+
+        def watch(results: "Iterator[Prediction | Unreadable]") -> "Iterator[Prediction | Unreadable]":
+            for result in results:
+                if isinstance(result, Unreadable):
+                    console.print(f"archsieve: {result.message}", highlight=False, markup=False, soft_wrap=True)
+                progress.advance(task)
+                yield result
+
+        yield watch
+
+
+def _rows(results: "Iterable[Prediction]", top: int) -> Iterator[list[Any]]:
+    """Yield one row for each image and class; with several classes for an image, the rows have a rank from 1."""
+    for result in results:
+        for rank, (name, probability) in enumerate(result.ranking, start=1):
+            yield [result.image, *([rank] if top > 1 else []), name, f"{probability:.6f}"]
+
+
+def _headers(top: int) -> list[str]:
+    return ["image", *(["rank"] if top > 1 else []), "class", "probability"]
+
+
+def _write(output: Path, results: "Iterable[Prediction]", top: int) -> None:
+    from ...results.database.atomic_file import atomic_write
+
+    # surrogateescape: a name of a file may have bytes that are not UTF-8
+    with (
+        atomic_write(output) as draft,
+        draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(_headers(top))
+        writer.writerows(_rows(results, top))
+
+
+def _table(results: "Iterable[Prediction]", top: int) -> str:
+    from .tables import table
+
+    return table("", _headers(top), list(_rows(results, top)), left=("image", "class"))
+
+
+def _summary(output: Path, results: "list[Prediction]") -> str:
+    counts = Counter(result.ranking[0][0] for result in results)
+    return f"wrote {output}: {len(results)} images; " + ", ".join(f"{name} {n}" for name, n in counts.most_common())
+
+
+def _as_json(result: "Prediction", top: int) -> dict[str, Any]:
+    image = result.image.encode("utf-8", "backslashreplace").decode()  # a name may have bytes that are not UTF-8
+    ranking = [{"class": name, "probability": probability} for name, probability in result.ranking]
+    return {"image": image, **ranking[0], **({"top": ranking} if top > 1 else {})}

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .models.data.dataset import Request, Source, Split
     from .models.data.registry import load_data, register_dataset
+    from .models.image_files.errors import DataError
     from .models.networks.build import build
     from .models.profiling.module_block import ModuleBlock
     from .results.database.errors import RunExistsError, StoreError
     from .results.database.records import History, Trial
+    from .search.api.after_search import diagnose, ensemble, import_trials
     from .search.api.ask_tell import ask_tell
-    from .search.api.model import Model, load_model, train
+    from .search.api.model import Model, load_model, train, train_architecture
     from .search.api.results import Results, Trials, open_results
-    from .search.api.searching import SearchFailedError, SearchResult, resume_search, run_search
+    from .search.api.searching import Callback, SearchFailedError, SearchResult, resume_search, run_search
     from .search.api.sklearn_classifier import ArchitectureSearchClassifier
     from .search.api.spaces import cost, count, profile, sample
     from .search.cluster.ray_runtime import ResourceError
@@ -51,15 +53,17 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "models.data.dataset": ("Request", "Source", "Split"),
     "models.data.registry": ("load_data", "register_dataset"),
+    "models.image_files.errors": ("DataError",),
     "models.networks.build": ("build",),
     "models.profiling.module_block": ("ModuleBlock",),
     "results.database.errors": ("RunExistsError", "StoreError"),
     "results.database.records": ("History", "Trial"),
+    "search.api.after_search": ("diagnose", "ensemble", "import_trials"),
     "search.api.ask_tell": ("ask_tell",),
-    "search.api.model": ("Model", "load_model", "train"),
+    "search.api.model": ("Model", "load_model", "train", "train_architecture"),
     "search.api.results": ("Results", "Trials", "open_results"),
-    "search.api.searching": ("SearchFailedError", "SearchResult", "resume_search", "run_search"),
     "search.api.sklearn_classifier": ("ArchitectureSearchClassifier",),
+    "search.api.searching": ("Callback", "SearchFailedError", "SearchResult", "resume_search", "run_search"),
     "search.api.spaces": ("cost", "count", "profile", "sample"),
     "search.cluster.ray_runtime": ("ResourceError",),
     "search.plugins.errors": ("PluginError",),
@@ -84,9 +88,13 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(("create_study", "optimize", "minimize", "fmin", "fit", "Tuner", "tuner"), "run_search"),
     **dict.fromkeys(("search", "run", "GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV"), "run_search"),
     **dict.fromkeys(("RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch"), "run_search"),
+    **dict.fromkeys(("TuneConfig", "RunConfig", "tune", "ASHAScheduler", "MedianPruner", "TPESampler"), "run_search"),
+    **dict.fromkeys(("cross_validate", "cross_val_score", "HalvingRandomSearchCV", "ParameterGrid"), "run_search"),
     **dict.fromkeys(("load_study", "Study", "ResultGrid", "get_all_study_summaries", "Database"), "open_results"),
+    **dict.fromkeys(("best_trial", "best_params", "best_value", "get_best_models", "results_summary"), "open_results"),
     **dict.fromkeys(("suggest_categorical", "suggest_int", "grid_search", "Choice", "randint", "Int"), "choice"),
-    **dict.fromkeys(("uniform", "loguniform", "suggest_float", "Float", "quniform"), "Range"),
+    **dict.fromkeys(("CategoricalDistribution", "IntDistribution", "sample_from"), "choice"),
+    **dict.fromkeys(("uniform", "loguniform", "suggest_float", "Float", "quniform", "FloatDistribution"), "Range"),
     **dict.fromkeys(("HyperParameters", "SearchSpace", "search_space", "HyperModel"), "Space"),
     **dict.fromkeys(("create_model", "get_model", "load", "from_pretrained", "load_state_dict"), "load_model"),
     **dict.fromkeys(("Conv2D", "Conv2d", "conv2d", "BasicBlock"), "Conv"),
@@ -94,7 +102,12 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(("resume", "restore"), "resume_search"),
     **dict.fromkeys(("Sampler", "Algorithm", "SearchAlgorithm"), "Searcher"),
     **dict.fromkeys(("retrain", "Trainer", "train_model"), "train"),
-    **dict.fromkeys(("flops", "macs", "summary", "get_model_complexity_info"), "profile"),
+    **dict.fromkeys(("TrialState", "FrozenTrial", "trial", "Experiment"), "Trial"),
+    **dict.fromkeys(("load_dataset", "ImageFolder", "CIFAR10", "load_digits", "create_dataset"), "load_data"),
+    **dict.fromkeys(("VotingClassifier", "StackingClassifier", "BaggingClassifier"), "ensemble"),
+    **dict.fromkeys(("doctor", "check"), "diagnose"),
+    **dict.fromkeys(("import_study", "import_results", "add_trials", "ExperimentAnalysis"), "import_trials"),
+    **dict.fromkeys(("flops", "macs", "summary", "get_model_complexity_info", "list_models"), "profile"),
     **dict.fromkeys(("ask", "tell", "Optimizer"), "ask_tell"),
     **dict.fromkeys(("register_model", "register_module", "register_layer"), "register_block"),
     **dict.fromkeys(("Constraint", "constraints", "limits"), "Budget"),
@@ -109,9 +122,11 @@ __all__ = [
     "Block",
     "Budget",
     "BudgetError",
+    "Callback",
     "ConstrainedSpace",
     "Conv",
     "ConvPool",
+    "DataError",
     "GlobalAverage",
     "History",
     "Inception",
@@ -147,6 +162,9 @@ __all__ = [
     "choice",
     "cost",
     "count",
+    "diagnose",
+    "ensemble",
+    "import_trials",
     "load_data",
     "load_model",
     "open_results",
@@ -160,6 +178,7 @@ __all__ = [
     "run_search",
     "sample",
     "train",
+    "train_architecture",
 ]
 
 

@@ -50,16 +50,6 @@ def objective(trial: optuna.Trial) -> float:
     return accuracy
 
 
-def save(study: optuna.Study, name: str) -> None:
-    """Import the study into `runs/archsieve.db` as the run ``name``."""
-    from archsieve.results.database.store import open_store
-    from archsieve.results.transfer.importer import import_documents
-    from archsieve.search.integrations.optuna_study import document_of_study
-
-    with open_store("runs/archsieve.db", create=True) as store:
-        import_documents(store, [document_of_study(study, dataset="digits", name=name)])
-
-
 def main(trials: int = 6) -> None:
     """Run the study, import it, and print its best trials from the database."""
     torch.manual_seed(0)  # the order of batches
@@ -67,7 +57,7 @@ def main(trials: int = 6) -> None:
     study.optimize(objective, n_trials=trials)
     print(f"{len(study.trials)} trials; best: trial {study.best_trial.number}, accuracy {study.best_value:.4f}")
 
-    save(study, "from-optuna")  # database
+    av.import_trials(study, data="digits", name="from-optuna")  # database
     with av.open_results("runs/archsieve.db") as results:  # database
         for stored in results.best(run="from-optuna", params="60k", macs="1M", top=3):  # database
             print(f"trial {stored.number}: accuracy {stored.val_accuracy:.4f}, {stored.params:,} params")  # database

@@ -70,16 +70,6 @@ def train(config: dict[str, Any]) -> None:
             tune.report({"val_accuracy": (network(x_val).argmax(1) == y_val).float().mean().item()})
 
 
-def save(results: tune.ResultGrid, name: str) -> None:
-    """Import the results into `runs/archsieve.db` as the run ``name``, while the folder of Tune exists."""
-    from archsieve.results.database.store import open_store
-    from archsieve.results.transfer.importer import import_documents
-    from archsieve.search.integrations.ray_tune_results import document_of_results
-
-    with open_store("runs/archsieve.db", create=True) as store:
-        import_documents(store, [document_of_results(results, dataset="digits", name=name)])
-
-
 def main(trials: int = 6) -> None:
     """Run Tune, import its results, and print the best trials from the database."""
     ray.init("local", include_dashboard=False, log_to_driver=False)
@@ -92,7 +82,7 @@ def main(trials: int = 6) -> None:
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         )
         results = tuner.fit()
-        save(results, "from-tune")  # database
+        av.import_trials(results, data="digits", name="from-tune")  # database, while the folder of Tune exists
     best = results.get_best_result("val_accuracy", "max")
     print(f"{len(results)} trials; best: accuracy {best.metrics['val_accuracy']:.4f}, lr {best.config['lr']:.3g}")
 

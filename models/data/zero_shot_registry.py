@@ -41,6 +41,10 @@ def load_zero_shot(
     """
     look_up(dict.fromkeys(ZERO_SHOT_DATASETS), name, "zero-shot data set")  # raises for an unknown name
     request = Request(Path(path).expanduser() if path is not None else None, **options)
+    if request.limit is not None and name != "glyphs":
+        raise DataError(
+            f"limit must be left out for data set {name!r}, but got {request.limit!r}; only glyphs takes it"
+        )
     if name == "glyphs":
         source = load_glyphs(request)
     else:

@@ -1,6 +1,5 @@
 """Image files as pixels: one file, or many in parallel threads."""
 
-import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from ..process.cores import usable_cores
 from .decoding_rules import ON_BAD, Decoding
 from .deep_values import is_deep_color, read_deep
 from .errors import DataError
@@ -171,7 +171,7 @@ class _Job:
 
 def n_threads() -> int:
     """Return the number of CPUs that this process may use, at most 8. Not every platform reports the affinity."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(8, usable_cores())
 
 
 @contextmanager

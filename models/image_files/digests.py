@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..process.cores import usable_cores
 from .byte_access import ARRAY_MEMBER, FILE_READERS, content_digest
 from .errors import DataError
 
@@ -94,7 +95,7 @@ def _read(reader: str, paths: _Paths, table: pa.Table) -> np.ndarray:
 
 def _n_threads() -> int:
     """Return the number of CPUs that this process may use, at most 8. Not every platform reports the affinity."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(8, usable_cores())
 
 
 def cache_folder() -> Path | None:

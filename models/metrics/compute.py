@@ -1,7 +1,7 @@
 """Metrics of one evaluation, from labels (N,) and logits (N, K); the values are those of scikit-learn.
 
 Metrics of the confusion matrix are counted on the device of the logits. The others are computed by scikit-learn on the
-CPU, and own metrics by their function.
+CPU, and custom metrics by their function.
 """
 
 import math
@@ -25,7 +25,7 @@ CALIBRATION_BINS = 15
 def compute_metrics(names: Sequence[str], labels: Tensor, logits: Tensor) -> dict[str, float]:
     """Return the value of each metric of ``names`` for labels (N,) and logits (N, K).
 
-    Raises ``ValueError`` if an own metric does not return a finite number.
+    Raises ``ValueError`` if a custom metric does not return a finite number.
     """
     if not names:
         return {}
@@ -61,7 +61,7 @@ def of_scores(name: str, labels: Ints, scores: Floats) -> float:
 
 
 def _checked(name: str, value: Any) -> float:
-    """Return the value of an own metric as a float; raise ``ValueError`` if it is not one finite number."""
+    """Return the value of a custom metric as a float; raise ``ValueError`` if it is not one finite number."""
     number = value.item() if isinstance(value, np.ndarray | np.generic | Tensor) and value.ndim == 0 else value
     if type(number) is bool or not isinstance(number, Real):
         raise ValueError(

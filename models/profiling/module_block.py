@@ -1,16 +1,15 @@
-"""Own blocks that are torch modules: their shape and cost are measured on the meta device, once for each input."""
+"""Custom blocks that are torch modules: their shape and cost are measured on the meta device, once for each input."""
 
 import math
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...spaces.blocks.base import Shape, ShapeError
 from ...spaces.blocks.cost import FLOAT_BYTES, Cost
 from ...spaces.blocks.layers import ModuleLayer
+from ..process.user_code import at_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,16 +89,9 @@ def _explained(block: ModuleBlock, shape: Shape) -> Iterator[None]:
     except (ShapeError, BlockError):
         raise
     except Exception as error:
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _in_library(frame.filename)]
-        place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
-        message = f"block {block.kind!r} on an input of {shape}: {type(error).__name__}: {error}{place}"
+        message = f"block {block.kind!r} on an input of {shape}: {type(error).__name__}: {error}{at_line(error)}"
         if "meta" in str(error):
             raise BlockError(f"{message}; a module must not read the values of its tensors") from error
         if isinstance(error, RuntimeError | ValueError):  # what torch raises for shapes that do not fit
             raise ShapeError(message) from error
         raise BlockError(f"{message}; correct the module") from error
-
-
-def _in_library(filename: str) -> bool:
-    models = Path(__file__).resolve().parents[1]
-    return "site-packages" in filename or Path(filename).resolve().is_relative_to(models)

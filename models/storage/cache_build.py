@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from ..image_files.decoding import decode_many
 from ..image_files.errors import DataError
 from ..image_files.observations import Observations
+from ..process.cores import usable_cores
 from .cache_file import CacheFile, CacheHeader, CacheNotes, CacheWriter, InvalidCacheError, read_cache, writing
 from .choice import CACHE_VARIABLE, Progress, check_disk, measure_capacity, size_text
 from .encoded import EncodedImages, LazyNames, LazySources
@@ -135,7 +135,7 @@ def _chunks(images: EncodedImages) -> Iterator[range]:
 
 
 def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.architectures.recorded import unknown_kinds
 from ..database import schema
 from ..database.errors import RunExistsError
 from ..database.records import COSTS, OWN_COSTS, FailKind, RunStatus, TrialState
@@ -85,8 +86,13 @@ def _check(document: RunDocument) -> None:
 
 
 def _check_architecture(row: Row) -> None:
-    """Raise ``ValueError`` if the fingerprint or a cost differs from the one computed from the architecture itself."""
+    """Raise ``ValueError`` if the fingerprint or a cost differs from the one computed from the architecture itself.
+
+    An architecture with custom blocks that this process does not have is stored as it is recorded.
+    """
     fingerprint = str(row["fingerprint"])
+    if unknown_kinds(row["json"]):
+        return
     try:
         architecture = Architecture.from_json(row["json"])
     except (ValueError, KeyError, TypeError) as error:

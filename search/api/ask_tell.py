@@ -16,6 +16,7 @@ from ...spaces.search_space.space import Space
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..searchers.recipe_sampling import explored_pairs
 from ..searchers.registry import make_searcher
+from .arguments import check_arguments
 from .spaces import constrained_of
 
 
@@ -166,7 +167,7 @@ def _as_fraction(value: float) -> float:
 
 def ask_tell(
     space: Space | ConstrainedSpace | str,
-    budget: Budget | None = None,
+    budget: Budget | Mapping[str, Any] | None = None,
     recipe: RecipeSpace | Recipe | Mapping[str, Any] | None = None,
     *,
     searcher: str = "gp",
@@ -181,6 +182,7 @@ def ask_tell(
 
     Raises :class:`BudgetError` if no architecture of the space is inside the budget.
     """
+    check_arguments("ask_tell", {"searcher": searcher, "seed": seed})
     if direction not in ("maximize", "minimize"):
         raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}; use one of them")
     constrained = constrained_of(space, budget)
@@ -191,5 +193,6 @@ def ask_tell(
 def _recipes(recipe: RecipeSpace | Recipe | Mapping[str, Any] | None) -> RecipeSpace:
     if isinstance(recipe, RecipeSpace):
         return recipe
+    check_arguments("ask_tell", {"recipe": recipe})
     given = recipe.to_json() if isinstance(recipe, Recipe) else dict(recipe or {})
     return RecipeSpace.of(**given)

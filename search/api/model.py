@@ -1,6 +1,6 @@
 """A trained model from Python: train the network of a trial, predict on files, arrays and tensors, export."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -9,14 +9,18 @@ from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location, runs_folder
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import Selection
+from ...spaces.recipes.recipe import Recipe
 from ..post.retrain import retrain_trial, score_of
+from .arguments import check_arguments
 from .results import DATABASE, StoredTrial
+from .spaces import Network, architecture_of
 
 if TYPE_CHECKING:
     import numpy
     from PIL.Image import Image
     from torch import Tensor, nn
 
+    from ...models.data.dataset import ImageData
     from ...models.export.classifier import ImageModel
     from ...models.export.onnx_file import OnnxModel
 
@@ -160,7 +164,10 @@ def load_model(path: str | Path) -> Model:
     can only predict. Raises ``ValueError`` if the file is not a model.
     """
     from ...models.export.onnx_file import load_classifier
+    from ..plugins.loading import load_entry_points
 
+    check_arguments("load_model", {"path": path})
+    load_entry_points()
     return Model(load_classifier(Path(path)))
 
 
@@ -183,11 +190,10 @@ def train(
     ``trial`` is a trial of :func:`run_search` or :func:`open_results`, or its id or RUN:NUMBER in ``database``.
     Raises ``ValueError`` if the data have changed since the search.
     """
+    check_arguments("train", {"seeds": seeds, "epochs": epochs, "device": device, "runs": runs})
     import torch
 
-    if type(seeds) is not int or seeds < 1:
-        raise ValueError(f"seeds must be a whole number of at least 1, but got {seeds!r}; pass the number of networks")
-    location = _location(trial, database)
+    location = location_of(trial, database)
     folder = runs_folder(location) if runs is None else Path(runs)
     with open_store(location) as store:
         from ...results.query.trial_name import find_trial
@@ -202,7 +208,44 @@ def train(
     return load_model(folder / best["weights"])
 
 
-def _location(trial: Trial | int | str, database: str | Path | None) -> DatabaseLocation:
+def train_architecture(
+    network: Network,
+    data: "ImageData | str",
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+) -> Model:
+    """Train one architecture with one recipe, without a search and without a database, and return the model.
+
+    ``network`` is an architecture, a trial, or a name such as "resnet18"; ``data`` are images of :func:`load_data`, or
+    the name of a data set. The default recipe is that of a search. The model has the weights of the best validation
+    epoch; ``about`` has its accuracies. Raises ``ValueError`` for a wrong recipe or data that do not fit the network.
+    """
+    import torch
+
+    from ...models.data.registry import load_data
+    from ...models.export.classifier import ImageModel
+    from ...models.training.retrain import retrain
+
+    check_arguments("train_architecture", {"recipe": recipe, "seed": seed, "device": device})
+    architecture, images = architecture_of(network), load_data(data) if isinstance(data, str) else data
+    if (images.input_shape, images.n_classes) != (architecture.input_shape, architecture.classes):
+        raise ValueError(
+            f"the architecture must fit the data, with images of {images.input_shape} and {images.n_classes} classes, "
+            f"but it takes {architecture.input_shape} and has {architecture.classes}; create it with those of the data"
+        )
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    trained = retrain(architecture, recipe, images, seed=seed, device=device)
+    best = trained.best
+    about = {"seed": seed, "recipe": recipe.to_json(), "val_accuracy": best.val_accuracy, "epoch": best.epoch}
+    about |= {"test_accuracy": trained.test_accuracy}
+    return Model(ImageModel.of(architecture, trained.weights, images, about))
+
+
+def location_of(trial: Trial | int | str, database: str | Path | None) -> DatabaseLocation:
+    """Return ``database``, or else the one that a trial was read from, or else the default."""
     if database is not None:
         return parse_location(database)
     return trial.database if isinstance(trial, StoredTrial) else parse_location(DATABASE)

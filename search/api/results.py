@@ -14,6 +14,7 @@ from ...results.query.expression_query import filter_trials
 from ...results.query.pareto import pareto
 from ...results.query.trial_name import find_trial
 from ...spaces.architectures.budget import Budget
+from .arguments import check_arguments
 
 if TYPE_CHECKING:
     import pandas
@@ -138,4 +139,5 @@ def open_results(database: str | Path = DATABASE) -> Results:
 
     Raises ``StoreError`` if the database does not exist.
     """
+    check_arguments("open_results", {"database": database})
     return Results(database)

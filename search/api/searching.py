@@ -19,6 +19,7 @@ from ..experiment.file_paths import resolve_given_paths
 from ..experiment.search_file import load_experiment, parse, set_key
 from ..runs.recorder import Recorder
 from ..runs.session import RUNS, Outcome, resume, search
+from .arguments import check_arguments
 from .results import Trials
 
 Callback = Callable[[Recorder], None]
@@ -75,16 +76,13 @@ def run_search(
     top: int = 5,
     callbacks: Iterable[Callback] = (),
 ) -> SearchResult:
-    """Search for the best network under a budget, and return the result.
-
-    Either ``file`` is a search file, or the arguments describe the search. Arguments override the keys of the file.
+    """Search for the best network under a budget. Arguments override the keys of the search file ``file``, if given.
 
     * ``data``: the name of a data set, such as "digits"; a path to own images, relative to the current folder (class
       folders, a manifest such as "labels.csv", tar shards, Parquet files, arrays); or the table ``[data]``.
       ``image_size`` is the side in pixels to which images are resized; for own images the default is 64.
     * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
-    * ``budget``: a :class:`Budget` or a mapping such as ``{"params": "60k", "macs": "6M"}``.
-    * ``recipe``: a :class:`Recipe`, or a mapping whose lists and :class:`Range` values are searched.
+    * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.
     * ``time_limit``: no new trial starts after this time, such as "30m" or a number of seconds; running trials end.
     * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
       "maximize" (the default) or "minimize". ``record_metrics``: names of other metrics to record.
@@ -93,14 +91,16 @@ def run_search(
     * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine.
     * ``callbacks``: called with the run's recorder whenever a trial starts, reports or ends.
 
-    All files are written to the folder ``runs``, also the database ``archsieve.db`` if ``database`` is left out. Raises
-    ``ValueError`` for invalid settings, before training, and :class:`SearchFailedError` if no trial has a result.
+    All files are written to the folder ``runs``, also the database ``archsieve.db`` if ``database`` is left out.
+    Raises ``TypeError`` or ``ValueError`` for invalid arguments and settings, before any training, and
+    :class:`SearchFailedError` if no trial has a result.
     """
+    check_arguments("run_search", locals())
     given: dict[str, Any] = {"trials": trials, "time_limit": time_limit, "searcher": searcher, "seed": seed}
     tables = _tables(data, image_size, space, budget, recipe, given | _metric_keys(metric, direction, record_metrics))
     made = _experiment(file, tables, settings or {}, plugins)
-    name, on_change = name or made.file.name or _default_name(file, data), _all_of(callbacks)
-    return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=on_change))
+    name, shown = name or made.file.name or _default_name(file, data), _all_of(callbacks)
+    return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=shown))
 
 
 def resume_search(
@@ -121,6 +121,7 @@ def resume_search(
     Raises ``ValueError`` if the data have changed or the run is complete, and ``StoreError`` if another process drives
     the run.
     """
+    check_arguments("resume_search", locals())
     outcome = resume(
         run,
         trials=trials,

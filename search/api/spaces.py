@@ -1,6 +1,7 @@
 """Spaces from Python: count and sample the architectures that fit a budget, and compute the costs of a network."""
 
 import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...results.database.records import Trial
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 # a network as an argument: an architecture, a trial of a results database, or a name such as "resnet18"
 Network = Architecture | Trial | str
+Limits = Budget | Mapping[str, Any]  # a budget, or its limits such as {"params": "60k"}
 
 
-def count(space: Space | ConstrainedSpace | str, budget: Budget | None = None) -> sampling.Count:
+def count(space: Space | ConstrainedSpace | str, budget: Limits | None = None) -> sampling.Count:
     """Count the architectures of ``space`` inside ``budget``; ``int(...)`` of the result is the number.
 
     ``space`` may be the name of a space, such as "mixed". The count is exact if a table can hold all
@@ -35,7 +37,7 @@ def count(space: Space | ConstrainedSpace | str, budget: Budget | None = None) -
 
 def sample(
     space: Space | ConstrainedSpace | str,
-    budget: Budget | None = None,
+    budget: Limits | None = None,
     n: int = 1,
     *,
     seed: int = 0,
@@ -84,7 +86,7 @@ def profile(network: "Network | nn.Module", input_shape: tuple[int, int, int] | 
     return profile_module(build(architecture, device="meta"), architecture.input_shape)
 
 
-def constrained_of(space: Space | ConstrainedSpace | str, budget: Budget | None = None) -> ConstrainedSpace:
+def constrained_of(space: Space | ConstrainedSpace | str, budget: Limits | None = None) -> ConstrainedSpace:
     """Return ``space`` under ``budget``; a constrained space already has its budget."""
     if isinstance(space, ConstrainedSpace):
         if budget is not None:
@@ -97,6 +99,13 @@ def constrained_of(space: Space | ConstrainedSpace | str, budget: Budget | None 
     if not isinstance(space, Space):
         raise TypeError(
             f"a space must be a Space or the name of one, but got {type(space).__name__}; use 'mixed', for example"
+        )
+    if isinstance(budget, Mapping):
+        budget = Budget.of(budget)
+    if budget is not None and not isinstance(budget, Budget):
+        raise TypeError(
+            f"a budget must be a Budget or a mapping, but got {budget!r}, which is of type {type(budget).__name__}; "
+            "write {'params': '60k'}, for example"
         )
     if budget is not None and budget.latency_ms is not None:
         raise ValueError(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, is_file, open_read_only, show, show_json
+from .options import DATABASE, Database, Imports, Json, Runs, import_modules, is_file, open_read_only, show, show_json
 
 MARKS = {"good": "ok", "watch": "watch", "bad": "BAD"}
 
@@ -32,6 +32,7 @@ def doctor(
     checks: Checks = None,
     step_ms: StepMs = None,
     filters: Filters = None,
+    imports: Imports = None,
     database: Database = DATABASE,
     runs: Runs = None,
     as_json: Json = False,
@@ -50,14 +51,10 @@ def doctor(
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from ...models.diagnostics.run_checks import CHECKS, summarise
-    from ...spaces.parameters.lookup import look_up
     from ..post.diagnose import diagnose_target
 
-    if step_ms is not None and not step_ms > 0:
-        raise ValueError(f"--step-ms must be above 0 milliseconds, but got {step_ms:g}; use a number such as 20")
-    # a misspelled check is an error before data are loaded and networks are built
-    for name in checks or ():
-        look_up(CHECKS, name, "check")
+    _check_options(checks, step_ms)
+    import_modules(imports)
     context = _context(target, database, runs)
     columns = (SpinnerColumn(), *Progress.get_default_columns(), TextColumn("{task.fields[check]}"))
     # the progress is on stderr, so that stdout has only the result
@@ -77,6 +74,17 @@ def doctor(
     _show(context.architecture, summarise(results), results)
     if step_ms is not None:
         show(f"\nfor a step of {step_ms:g} ms: {suggestion or 'no network of the space is fast enough'}")
+
+
+def _check_options(checks: list[str] | None, step_ms: float | None) -> None:
+    """Raise ``ValueError`` for a misspelled check or a wrong time, before data are loaded and networks are built."""
+    from ...models.diagnostics.run_checks import CHECKS
+    from ...spaces.parameters.lookup import look_up
+
+    if step_ms is not None and not step_ms > 0:
+        raise ValueError(f"--step-ms must be above 0 milliseconds, but got {step_ms:g}; use a number such as 20")
+    for name in checks or ():
+        look_up(CHECKS, name, "check")
 
 
 def _show(architecture: Any, summary: str, results: list[Any]) -> None:

@@ -45,6 +45,10 @@ MaxLatency = Annotated[
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of an image, such as 3x224x224.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Runs = Annotated[Path | None, typer.Option(help="The folder of the runs. Default: the folder of the database file.")]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE", help="Import a module with custom blocks, data sets or searchers."),
+]
 TrialName = Annotated[str, typer.Argument(metavar="TRIAL", help="The trial: its id, RUN:NUMBER, or a fingerprint.")]
 Run = Annotated[str | None, typer.Option("--run", help="Use only this run.")]
 
@@ -110,6 +114,14 @@ def check_device(device: str) -> None:
 
         available = f"this machine has {gpus} GPUs" if gpus else "torch cannot use a GPU on this machine"
         raise ResourceError(f"--device {device}: {available}; leave the option out or use cpu")
+
+
+def import_modules(modules: list[str] | None) -> None:
+    """Import the modules of ``--import``, looked for in the working folder too."""
+    if modules:  # otherwise the plug-ins of the run are enough, which are loaded later
+        from ..plugins.loading import load_plugins
+
+        load_plugins(modules)
 
 
 def open_read_only(database: "DatabaseLocation") -> "Store":

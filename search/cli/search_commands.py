@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, show, show_json
+from .options import DATABASE, Database, Imports, Json, import_modules, show, show_json
 
 NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
 EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by the reason why a run stopped
@@ -20,12 +20,6 @@ Cache = Annotated[
 Settings = Annotated[
     list[str] | None,
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key of the file, such as -s recipe.epochs=5."),
-]
-Imports = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--import", metavar="MODULE", help="Import a module with custom blocks, data sets, metrics or searchers."
-    ),
 ]
 MetricName = Annotated[
     str | None, typer.Option(help="The metric that selects, such as balanced_accuracy. Default: that of the file.")
@@ -102,6 +96,7 @@ def resume(
         str | None, typer.Option(help="The new total, such as 48, or additional trials, such as +24.")
     ] = None,
     time_limit: TimeLimit = None,
+    imports: Imports = None,
     database: Database = DATABASE,
     runs: OutputFolder = Path("runs"),
     address: Address = None,
@@ -122,6 +117,7 @@ def resume(
     from .options import open_read_only
     from .progress import show_progress
 
+    import_modules(imports)
     database = _database(runs, database, context)
     with open_read_only(database) as store:
         total = _total(trials, search_file_of(store.run(run)).search.trials)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, TrialName, check_device, show, show_json
+from .options import DATABASE, Database, Imports, Json, Runs, TrialName, check_device, import_modules, show, show_json
 
 TEST = "test_"  # of the names of metrics on test images
 Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]
@@ -22,6 +22,7 @@ def train(
         int | None, typer.Option(min=1, help="The number of epochs. Default: that of the recipe.")
     ] = None,
     device: Device = "cpu",
+    imports: Imports = None,
     database: Database = DATABASE,
     runs: Runs = None,
     as_json: Json = False,
@@ -39,6 +40,7 @@ def train(
     from ..post.retrain import retrain_trial
     from .tables import table
 
+    import_modules(imports)
     check_device(device)  # before the database is opened for writing
     with open_store(database) as store, _bar() as on_epoch:
         record = find_trial(store, trial)
@@ -71,6 +73,7 @@ def ensemble(
     run: Annotated[str, typer.Argument(help="The name of the run.")],
     top: Annotated[int, typer.Option(min=2, help="The number of best trials to select members from.")] = 5,
     device: Device = "cpu",
+    imports: Imports = None,
     database: Database = DATABASE,
     runs: Runs = None,
     as_json: Json = False,
@@ -89,6 +92,7 @@ def ensemble(
     from ..post.ensemble import ensemble_run
     from .tables import table
 
+    import_modules(imports)
     check_device(device)
     with open_store(database) as store, _bar() as on_epoch:
         report = ensemble_run(
@@ -124,6 +128,7 @@ def export(
         Path | None, typer.Option("-o", "--output", help="The file to write. Default: trial-TRIAL.SUFFIX.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    imports: Imports = None,
     database: Database = DATABASE,
     runs: Runs = None,
 ) -> None:
@@ -143,6 +148,7 @@ def export(
     from ..post.retrain import load_best_model
     from .options import open_read_only
 
+    import_modules(imports)
     suffix = look_up(FORMATS, format, "format").suffix
     with open_read_only(database) as store:
         record = find_trial(store, trial)

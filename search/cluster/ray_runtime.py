@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...models.process.cores import usable_cores
 from ..config.schema import ResourcesSection
 from .reaper import MARK, reap_on_exit
 from .signals import defer_signals
@@ -19,6 +20,8 @@ from .signals import defer_signals
 CONNECT_TIMEOUT_S = 10
 WORKER_BYTES = 1 << 29  # memory that one worker takes, most of it for torch and the libraries of CUDA
 ROUNDING = 1e-6  # three trials with a third of a GPU each fit on one GPU
+MAX_SOCKET_BYTES = 107 if sys.platform == "linux" else 103  # of the path of a Unix socket, by the system
+SOCKET = "/ray/session_2026-01-31_23-59-59_123456_{pid}/sockets/plasma_store"  # Ray's longest, below its folder
 NODE_TIMEOUT_S = 300  # a worker must start on the node, and running tasks must make room for it
 
 
@@ -115,18 +118,25 @@ def ray_session(address: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def loopback_only() -> Iterator[None]:
-    """Let a Ray that starts in the block listen on the loopback interface only.
+    """Let a Ray that starts in the block listen on the loopback interface only, unless the user has set its variable.
 
     The variable is removed afterwards: a `ray start` that this process runs later would refuse other nodes.
     """
     name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's switch for systems where it does not support several nodes
-    chosen = name in os.environ
-    os.environ.setdefault(name, "0")
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "0"  # read when Ray is imported, here and in its processes
+    constants = sys.modules.get("ray._private.ray_constants")  # what an earlier import has read
+    before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
     try:
+        if before is not None:
+            constants.ENABLE_RAY_CLUSTER = False  # type: ignore[union-attr]
         yield
     finally:
-        if not chosen:
-            os.environ.pop(name, None)
+        os.environ.pop(name, None)
+        if before is not None:
+            constants.ENABLE_RAY_CLUSTER = before  # type: ignore[union-attr]
 
 
 @contextlib.contextmanager
@@ -148,18 +158,45 @@ def _own_or_joined(address: str | None) -> Iterator[None]:
 
 
 def start(address: str | None) -> None:
-    """Start a local Ray, or join the cluster at ``address``. Raises :class:`ResourceError` if no cluster answers."""
+    """Start a local Ray, or join the cluster at ``address``.
+
+    A local Ray has the cores that this process may use. Raises :class:`ResourceError` if no cluster answers, or if Ray
+    cannot start here.
+    """
     import ray
 
+    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        _start_local(options)
+        return
     try:
-        if address is not None:
-            check_reachable(address)
-        # "local", because without an address Ray joins any cluster that RAY_ADDRESS or a file of an earlier one names.
-        ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        check_reachable(address)
+        ray.init(address, **options)
     except OSError as error:  # includes Ray's ConnectionError
         raise ResourceError(
             f"no Ray cluster can be reached at {address}: {error}; start one with `ray start --head`, pass the host "
             f"and port that it prints, and set RAY_AUTH_MODE and RAY_AUTH_TOKEN to the cluster's values"
+        ) from None
+
+
+def _start_local(options: Mapping[str, Any]) -> None:
+    import ray
+
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"  # the order in which Ray looks
+    folder = os.environ.get(name, "/tmp")
+    longest = MAX_SOCKET_BYTES - len(SOCKET.format(pid=os.getpid()))
+    if sys.platform != "win32" and (length := len(os.fsencode(folder))) > longest:
+        raise ResourceError(
+            f"{name} must have at most {longest} bytes, because the path of a socket has at most {MAX_SOCKET_BYTES}, "
+            f"but {folder} has {length}; set {name} to a shorter folder, such as /tmp"
+        )
+    try:
+        # "local", because without an address Ray joins any cluster that RAY_ADDRESS or a file of an earlier one names.
+        ray.init("local", num_cpus=usable_cores(), **options)
+    except OSError as error:
+        raise ResourceError(
+            f"Ray must be able to start processes on this machine and to write to {folder}, but its start failed: "
+            f"{error}; correct the cause, or use a running cluster with --address"
         ) from None
 
 

@@ -1,11 +1,12 @@
 """Remote jobs: functions that workers run once, outside of Tune, each with the resources of a trial."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..config.schema import ResourcesSection
-from ..plugins.shipping import Shipment, shipment
-from .ray_runtime import ResourceError, remote_function
+from ..plugins.errors import PluginError
+from ..plugins.shipping import Shipment, installed_plugins, shipment, version_here
+from .ray_runtime import ResourceError, remote_function, run_on_nodes
 
 POLL_S = 0.2  # between two calls of should_continue
 
@@ -65,12 +66,39 @@ def with_plugins(plugins: Shipment, function: Callable[..., Any], part: Any, sha
     return function(part, shared)
 
 
-def check_plugins(resources: ResourcesSection, should_continue: Callable[[], bool]) -> None:
-    """Raise ``PluginError`` where a worker cannot import the plug-ins of this process; nothing to do without any."""
-    plugins = shipment()
-    if plugins != Shipment():
-        run_remote_jobs(_nothing, [None], None, resources, should_continue=should_continue, plugins=plugins)
+def check_plugins(resources: ResourcesSection) -> None:
+    """Import the plug-ins of this process once on each node that can run trials; nothing to do without any.
+
+    Raises :class:`PluginError` that names each node which cannot import a plug-in, or where an installed plug-in is
+    missing or has another version.
+    """
+    import ray
+
+    plugins, expected = shipment(), installed_plugins()
+    if plugins == Shipment() and not expected:
+        return
+    reference = ray.put(plugins)
+
+    def versions() -> dict[str, str | None]:
+        here = {module: version_here(module) for module in expected}
+        if here == expected:
+            ray.get(reference).install()
+        return here
+
+    answers = run_on_nodes(versions, "GPU" if resources.gpus else "CPU")
+    problems = [problem for host, answer in answers for problem in _problems(host, answer, expected)]
+    if problems:
+        raise PluginError("; ".join(problems))
 
 
-def _nothing(part: Any, shared: Any) -> None:
-    return None
+def _problems(host: str, answer: Any, expected: Mapping[str, str]) -> list[str]:
+    """Return a text for each plug-in of a node that differs from this process, or for the exception of an import."""
+    if isinstance(answer, Exception):
+        cause = getattr(answer, "cause", answer)
+        return [f"{host} cannot import the plug-ins: {str(cause).strip().splitlines()[-1]}"]
+    return [
+        f"the plug-in {module} must be {version}, as in this process, but {host} has {answer[module] or 'none'}; "
+        f"install the same version of its package on {host}"
+        for module, version in expected.items()
+        if answer[module] != version
+    ]

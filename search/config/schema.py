@@ -299,18 +299,33 @@ class ResourcesSection(Section):
 
 
 class PluginRecord(Section):
-    """What a run records of a plug-in: where its file was, its ``__version__``, and the SHA-256 of its sources."""
+    """What a run records of a plug-in: where its file was, its version, and the SHA-256 of its sources.
 
-    file: str
+    The version is that of the installed ``distribution``, or ``__version__`` of the module.
+    """
+
+    file: str | None
     version: str | None
-    sha256: str
+    sha256: str | None
+    distribution: str | None = None
+
+
+class RegisteredRecord(PluginRecord):
+    """The same of a module that no search file names: of an entry point, a script, or a notebook, without a file.
+
+    ``parts`` are the registered parts that the run uses, by kind, as in ``{"blocks": ["two-convs"]}``.
+    """
+
+    parts: dict[str, list[str]]
 
 
 class PluginsSection(Section):
     """``[plugins]``: modules with custom blocks, data sets and searchers."""
 
     modules: list[str] = Field(default=[], description="modules to import here and on every worker")
-    recorded: dict[str, PluginRecord] = {}  # written by a run; not described, because no search file needs it
+    # written by a run; not described, because no search file needs them
+    recorded: dict[str, PluginRecord] = {}
+    registered: dict[str, RegisteredRecord] = {}
 
 
 class SearchFile(Section):

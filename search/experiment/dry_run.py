@@ -1,6 +1,5 @@
 """The forecast of a search before it starts (``--dry-run``). It does not start Ray and writes nothing."""
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -9,6 +8,7 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ...models.process.cores import usable_cores
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import cost
 from ...spaces.constrained.sampling import count, sample_one
@@ -144,11 +144,6 @@ def _samples(experiment: Experiment, n: int) -> list[Any]:
     return [sample_one(experiment.constrained, rng) for _ in range(n)]
 
 
-def usable_cores() -> int:
-    """Return the cores that this process may use: a container or taskset may allow fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _concurrent(experiment: Experiment, elsewhere: bool) -> tuple[int | None, str]:
     """Return how many trials run at a time on the cores of this machine; None and the reason where it is unknown."""
     resources = experiment.file.resources
@@ -156,11 +151,12 @@ def _concurrent(experiment: Experiment, elsewhere: bool) -> tuple[int | None, st
         return None, "the time: the trials run on a cluster, which a dry run does not contact"
     if resources.gpus:
         return None, "the time: the trials run on GPUs, which a dry run does not use"
-    n_fitting = int(usable_cores() / resources.cpus_per_trial)
+    cores = usable_cores()
+    n_fitting = int(cores / resources.cpus_per_trial)
     if n_fitting == 0:
         return (
             None,
-            f"the time: a trial needs {resources.cpus_per_trial:g} cores, but this machine has {usable_cores()}",
+            f"the time: a trial needs {resources.cpus_per_trial:g} cores, but this process has {cores}",
         )
     return min(n_fitting, resources.max_concurrent or n_fitting, experiment.file.search.trials), ""
 

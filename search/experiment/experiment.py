@@ -18,7 +18,8 @@ from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
-from ..config.schema import DECODING_KEYS, SearchFile, SearchSection, SpaceSection, StageSection
+from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SearchSection, SpaceSection, StageSection
+from .used_parts import registered_records, registries
 
 if TYPE_CHECKING:
     from ...results.database.records import RunRecord, Trial
@@ -168,11 +169,12 @@ class Experiment:
         The result is stored with the run, which must not change when such a file is edited or deleted.
         """
         settings = self.file.model_dump()
-        if not settings["plugins"]["modules"]:
-            del settings["plugins"]  # runs without plug-ins have the same settings as those of version 0.1.0
-        else:
-            settings["plugins"]["recorded"] = {plugin.module: plugin.to_json() for plugin in self.plugins}
-        if self.file.data.name in WITHOUT_FILES:  # nor do these data depend on how image files are decoded
+        plugins = settings.pop("plugins")
+        registered = registered_records(self.file, self.space)
+        if plugins["modules"] or registered:  # runs without plug-ins have the same settings as those of version 0.1.0
+            recorded = {plugin.module: plugin.to_json() for plugin in self.plugins}
+            settings["plugins"] = {**plugins, "recorded": recorded, "registered": registered}
+        if self.file.data.name in WITHOUT_FILES:  # these data do not depend on how image files are decoded
             settings["data"] = {key: value for key, value in settings["data"].items() if key not in DECODING_KEYS}
         if self.selection == BY_ACCURACY:  # runs by accuracy have the same settings as those of version 0.1.0
             for key in self.selection.to_json():
@@ -219,11 +221,17 @@ def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def load_recorded_plugins(run: "RunRecord") -> None:
     """Load the plug-ins of ``run``, which its architectures may need; ``PluginError`` where they have changed."""
-    if "plugins" in run.config:
-        from ..plugins.loading import load_plugins
+    _load_plugins(search_file_of(run).plugins if "plugins" in run.config else PluginsSection())
 
-        plugins = search_file_of(run).plugins
-        load_plugins(plugins.modules, recorded=plugins.recorded)
+
+def _load_plugins(plugins: PluginsSection, folders: Sequence[Path] = ()) -> None:
+    from ..plugins.loading import load_plugins
+
+    load_plugins(plugins.modules, folders=folders, recorded=plugins.recorded)
+    if plugins.registered:
+        from ..plugins.registered import check_registered
+
+        check_registered(plugins.registered, registries())
 
 
 def load_run_data(run: "RunRecord", experiment: Experiment) -> Any:
@@ -244,10 +252,9 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequenc
 
     Raises ``ValueError`` if a setting cannot work.
     """
-    from ..plugins.loading import load_plugins
     from ..tasks.registry import task_of
 
-    load_plugins(file.plugins.modules, folders=folders, recorded=file.plugins.recorded)
+    _load_plugins(file.plugins, folders)
     task = task_of(file)
     # the task checks the keys of its data first: the shape of wrong data cannot be described
     task.check(file)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from ...models.data.shapes import IMAGES, OWN_IMAGES, count_training_images
+from ...models.process.cores import usable_cores
 from ...spaces.architectures.budget import parse_count
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ..config.schema import (
@@ -25,7 +26,6 @@ from ..config.schema import (
 )
 from ..tasks.base import Task
 from ..tasks.registry import task_of
-from .dry_run import usable_cores
 from .timed_budget import Proposal, propose, sides_below, time_steps
 
 # Recipe keys that a new search file sets or searches; the other keys are commented out with their defaults.

@@ -1,1 +1,1 @@
-"""Own code of users: found, checked, recorded, and sent to the workers."""
+"""Custom code: found, checked, recorded, and sent to the workers."""

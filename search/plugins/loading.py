@@ -5,34 +5,32 @@ Modules come from ``[plugins] modules`` of a search file, from ``--import``, fro
 entry points of the group ``archsieve.plugins`` of installed packages.
 """
 
-import hashlib
 import importlib
 import importlib.util
 import sys
-import sysconfig
-import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ...models.process.user_code import at_line
 from ...spaces.parameters.lookup import unknown
 from ..config.schema import PluginRecord
 from .errors import PluginError
+from .installed import GROUP, distribution_of, plugin_entry_points
+from .sources import digest_of, is_installed, root_of, sources_of
 
-GROUP = "archsieve.plugins"
-INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
 _LOADED: dict[str, "Plugin"] = {}
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A loaded plug-in: its file, its ``__version__`` if it has one, and its own source files by relative path.
+    """A loaded plug-in: its file, its version if it has one, and its own source files by relative path.
 
-    A package that is installed has no ``sources``: a worker must have it installed too.
+    The version is that of the installed ``distribution``, or ``__version__`` of the module. A package that is
+    installed has no ``sources``: a worker must have it installed too.
     """
 
     module: str
@@ -40,10 +38,12 @@ class Plugin:
     version: str | None
     sha256: str
     sources: Mapping[str, bytes]
+    distribution: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What a run records."""
-        return {"file": str(self.file), "version": self.version, "sha256": self.sha256}
+        record = {"file": str(self.file), "version": self.version, "sha256": self.sha256}
+        return {**record, **({"distribution": self.distribution} if self.distribution else {})}
 
 
 def load_plugins(
@@ -59,14 +59,14 @@ def load_plugins(
     recorded = recorded or {}
     for name in modules:
         record = recorded.get(name)
-        where = [] if record is None else [_root(name, Path(record.file))]
+        where = [] if record is None or record.file is None else [root_of(name, Path(record.file))]
         if name not in _LOADED:
             _LOADED[name] = _load(name, [*folders, Path.cwd(), *where], record)
             continue
         plugin = _LOADED[name]
         if record is not None:
             _check_recorded(name, plugin.file, plugin.sha256, plugin.version, record)
-        if not plugin.file.is_file() or digest_of(_sources(name, plugin.file)) != plugin.sha256:
+        if not plugin.file.is_file() or digest_of(sources_of(name, plugin.file)) != plugin.sha256:
             raise PluginError(f"plugins.modules: {plugin.file} has changed since its import; restart Python")
 
 
@@ -80,12 +80,12 @@ def all_plugins() -> tuple[Plugin, ...]:
     return tuple(_LOADED.values())
 
 
-@cache
 def load_entry_points() -> None:
-    """Import the modules that installed packages offer in the group ``archsieve.plugins``; once in a process."""
-    for entry in entry_points(group=GROUP):
-        with _explained(f"entry point {entry.name} of {GROUP}", entry.module):
-            entry.load()
+    """Import the modules that installed packages offer in the group ``archsieve.plugins``; again, it does nothing."""
+    for entry in plugin_entry_points():
+        if entry.module not in sys.modules:
+            with _explained(f"entry point {entry.name} of {GROUP}", entry.module):
+                entry.load()
 
 
 def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Plugin:
@@ -99,7 +99,7 @@ def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Pl
     importlib.invalidate_caches()
     origin = _find(name, folders)
     if record is not None and origin is not None:  # before its code runs
-        sources = _sources(name.partition(".")[0], origin)
+        sources = sources_of(name.partition(".")[0], origin)
         _check_recorded(name, origin, digest_of(sources), None, record)
     return _plugin(name, import_plugin(name))
 
@@ -136,32 +136,23 @@ def _find(name: str, folders: Sequence[Path]) -> Path | None:
 def _plugin(name: str, module: ModuleType) -> Plugin:
     if getattr(module, "__file__", None) is None:
         raise PluginError(f"plugins.modules: {name} must be a module or a package with an __init__.py; add one")
+    return describe_module(name, module)
+
+
+def describe_module(name: str, module: ModuleType) -> Plugin:
+    """Return the imported ``module``, which has a file, as a plug-in."""
     file = Path(str(module.__file__)).absolute()  # not resolved: the name of a link is the name of the module
-    sources = _sources(name, file)
-    version = getattr(module, "__version__", None)
-    installed = any(file.resolve().is_relative_to(root) for root in INSTALLED)
-    return Plugin(name, file, version and str(version), digest_of(sources), {} if installed else sources)
-
-
-def _root(name: str, file: Path) -> Path:
-    """Return the folder on the import path that the module ``name`` in ``file`` is found in."""
-    return file.parents[name.count(".") + (file.name == "__init__.py")]
-
-
-def digest_of(sources: Mapping[str, bytes]) -> str:
-    """Return the SHA-256 of source files, in hexadecimal digits: of their paths, lengths and contents."""
-    digest = hashlib.sha256()
-    for path, content in sorted(sources.items()):
-        digest.update(f"{path} {len(content)} ".encode() + content)
-    return digest.hexdigest()
-
-
-def _sources(name: str, file: Path) -> dict[str, bytes]:
-    """Return the source files of the top-level module or package of ``name``, by their path on the import path."""
-    root = _root(name, file)
-    top = root / name.partition(".")[0]
-    files = sorted(top.rglob("*.py")) if top.is_dir() else [top.with_suffix(".py")]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    sources = sources_of(name, file)
+    installed = distribution_of(name, file)
+    version = getattr(module, "__version__", None) if installed is None else installed.version
+    return Plugin(
+        name,
+        file,
+        version and str(version),
+        digest_of(sources),
+        {} if is_installed(file) else sources,
+        None if installed is None else installed.name,
+    )
 
 
 def _check_recorded(name: str, file: Path, sha256: str, version: str | None, record: PluginRecord) -> None:
@@ -169,37 +160,21 @@ def _check_recorded(name: str, file: Path, sha256: str, version: str | None, rec
         then, now = (f"version {known}, " if known else "" for known in (record.version, version))
         raise PluginError(
             f"plugins.modules: {name} must be the module that the run used, {record.file} ({then}SHA-256 "
-            f"{record.sha256[:12]}), but is {file} ({now}SHA-256 {sha256[:12]}); restore that file, or start a new run"
+            f"{str(record.sha256)[:12]}), but is {file} ({now}SHA-256 {sha256[:12]}); restore that file, or start a "
+            "new run"
         )
 
 
-class _explained:  # noqa: N801 - used as a function
+@contextmanager
+def _explained(key: str, module: str) -> Iterator[None]:
     """Turn an exception of an import into a :class:`PluginError` that names the module and the line."""
-
-    def __init__(self, key: str, module: str) -> None:
-        self.key, self.module = key, module
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, KeyboardInterrupt | PluginError):
-            return
-        frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith("<frozen")]
-        own = [frame for frame in frames if not _is_ours(frame.filename)]
-        place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
-        if isinstance(error, SyntaxError):
-            place = f" at {error.filename}:{error.lineno}"
-        sys.modules.pop(self.module, None)
+    try:
+        yield
+    except (KeyboardInterrupt, PluginError):
+        raise
+    except BaseException as error:  # SystemExit too: a module must not end a search
+        sys.modules.pop(module, None)
         raise PluginError(
-            f"{self.key}: importing {self.module} raised {type(error).__name__}: {error}{place}; "
-            "correct it and try again"
+            f"{key}: importing {module} raised {type(error).__name__}: {error}{at_line(error)}; correct it and try "
+            "again"
         ) from error
-
-
-def _is_ours(filename: str) -> bool:
-    """Return whether a file is of this package: errors must name the user's module."""
-    root = Path(__file__).resolve().parents[2]
-    return any(
-        Path(filename).resolve().is_relative_to(root / name) for name in ("spaces", "models", "results", "search")
-    )

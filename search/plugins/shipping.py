@@ -7,9 +7,8 @@ change where one is running.
 """
 
 import importlib
-import os
+import importlib.util
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from ...spaces.blocks.standard import BLOCKS, register_block
-from ...spaces.metrics.registry import own_metrics, register_metric
+from ...spaces.metrics.registry import custom_metrics, register_metric
 from .errors import PluginError
-from .loading import INSTALLED, all_plugins, digest_of, import_plugin, load_entry_points
+from .installed import plugin_entry_points
+from .loading import all_plugins, describe_module, import_plugin, load_entry_points
+from .sources import PACKAGE, is_installed, top_modules
+from .unpacking import remove_at_exit, unpack
 
-PACKAGE = __name__.partition(".")[0]
 _installed: "Shipment | None" = None  # what this process has installed last
+_folder: Path | None = None  # with its source files
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,16 @@ class Shipment:
 
         Raises :class:`PluginError` where a module cannot be imported here.
         """
-        global _installed
+        global _installed, _folder
         if _installed == self:
             return
         load_entry_points()
         if self.sources:
-            folder = _unpacked(self.sources)
-            if str(folder) not in sys.path:
-                sys.path.insert(0, str(folder))  # before others: what the driver has is what counts
-            _forget_others(self.modules, self.sources)
+            if str(_folder) in sys.path:
+                sys.path.remove(str(_folder))
+            _folder = unpack(self.sources)
+            sys.path.insert(0, str(_folder))  # before others: what the driver has is what counts
+            _forget_others(self.sources)
         for module in self.modules:
             import_plugin(module)
         # again, too: a cell of a notebook may have defined another block or metric since
@@ -62,8 +65,11 @@ def shipment() -> Shipment:
     """Return what workers need of this process's plug-ins and custom blocks."""
     plugins = all_plugins()
     sources = {path: content for plugin in plugins for path, content in plugin.sources.items()}
+    if sources:
+        remove_at_exit(sources)
     modules = tuple(plugin.module for plugin in plugins)
-    tops = {module.partition(".")[0] for module in modules}
+    # a worker imports these modules itself
+    tops = {name.partition(".")[0] for name in (*modules, *(entry.module for entry in plugin_entry_points()))}
 
     def travels(code: Any) -> bool:
         return (top := code.__module__.partition(".")[0]) != PACKAGE and top not in tops
@@ -71,11 +77,29 @@ def shipment() -> Shipment:
     blocks = {kind: block for kind, block in BLOCKS.items() if travels(block)}
     metrics = {
         name: (metric.function, metric.higher_is_better)
-        for name, metric in own_metrics().items()
+        for name, metric in custom_metrics().items()
         if travels(metric.function)
     }
     of_blocks = _pickled("blocks", blocks, blocks.values())
     return Shipment(modules, sources, of_blocks, _pickled("metrics", metrics, [one for one, _ in metrics.values()]))
+
+
+def installed_plugins() -> dict[str, str]:
+    """Return the version of each plug-in of this process that a worker must have installed, by module."""
+    modules = [plugin.module for plugin in all_plugins() if not plugin.sources]
+    entries = [entry.module for entry in plugin_entry_points() if entry.module in sys.modules]
+    return {module: version for module in (*modules, *entries) if (version := version_here(module)) is not None}
+
+
+def version_here(module: str) -> str | None:
+    """Return the version of an installed plug-in, with the start of the SHA-256 of its sources; None if it is missing.
+
+    The module is imported. Raises :class:`PluginError` where that fails.
+    """
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        return None
+    plugin = describe_module(module, import_plugin(module))
+    return f"{plugin.version or 'without a version'} (SHA-256 {plugin.sha256[:12]})"
 
 
 def _pickled(what: str, by_name: Mapping[str, Any], code: Iterable[Any]) -> bytes:
@@ -117,30 +141,13 @@ def _by_value(modules: set[Any]) -> Iterator[None]:
 
 def _is_installed(module: Any) -> bool:
     file = getattr(module, "__file__", None)
-    return file is None or any(Path(file).resolve().is_relative_to(root) for root in INSTALLED)
+    return file is None or is_installed(Path(file))
 
 
-def _unpacked(sources: Mapping[str, bytes]) -> Path:
-    """Return a folder of this machine with the source files; workers of one driver share it."""
-    folder = Path(tempfile.gettempdir()) / f"{PACKAGE}-plugins-{os.getuid()}-{digest_of(sources)[:16]}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise PluginError(f"{folder} must belong to the user {os.getuid()}, but does not; remove it")
-    for path, content in sources.items():
-        target = folder / path
-        if not target.is_file() or target.read_bytes() != content:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.{os.getpid()}")
-            part.write_bytes(content)
-            part.replace(target)
-    return folder
-
-
-def _forget_others(modules: tuple[str, ...], sources: Mapping[str, bytes]) -> None:
+def _forget_others(sources: Mapping[str, bytes]) -> None:
     """Drop modules of these names with another content: a worker of a longer session of Ray may have old ones."""
     importlib.invalidate_caches()
-    shipped = {path.partition("/")[0].removesuffix(".py") for path in sources}
-    for top in {module.partition(".")[0] for module in modules} & shipped:
+    for top in top_modules(sources):
         loaded = [name for name in sys.modules if name == top or name.startswith(f"{top}.")]
         if not all(_is_shipped(name, sources) for name in loaded):
             for name in loaded:

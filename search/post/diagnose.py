@@ -2,14 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import History, Trial
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.architectures.budget import Budget
-from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.constrained.sampling import sample_one
 from ...spaces.parameters.task_kinds import CLASSIFICATION
@@ -94,11 +93,11 @@ def smaller_network(target: DiagnosisTarget, step_ms: float, max_step_ms: float)
     """
     original = target.experiment.constrained
     macs = int(target.architecture.cost.macs * max_step_ms / step_ms)
-    limits = {**dict(target.experiment.file.budget), "macs": min(macs, original.budget.macs or macs)}
-    constrained = ConstrainedSpace(original.space, Budget.of(limits), original.batch_size)
     try:
+        budget = replace(original.budget, macs=min(macs, original.budget.macs or macs))
+        constrained = ConstrainedSpace(original.space, budget, original.batch_size, original.latency_model)
         check_feasible(constrained)
-    except BudgetError:
+    except ValueError:  # BudgetError, or a lower limit above the new limit
         return None
     # the fingerprint breaks ties, so that one seed gives one answer
     rng = random.Random(target.seed)

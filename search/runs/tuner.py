@@ -71,7 +71,7 @@ def run_trials(
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)
-            check_plugins(experiment.file.resources, control.should_continue)
+            check_plugins(experiment.file.resources)
             prepare_nodes([split.images for split in getattr(data, "splits", ())], control.should_continue)
             shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             plan = prepare(experiment, data, control, shares)

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from ray import tune
 
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
 from ...models.image_files.errors import DataError
+from ...models.process.user_code import at_line
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import has_risen
 from ...results.database.records import FailKind
@@ -288,11 +288,11 @@ class LatencyFields(NamedTuple):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Describe why a trial that raised ``error`` failed. The reason of a bug includes where it was raised."""
+    """Describe why a trial that raised ``error`` failed. The reason of a bug includes the file and line."""
     kind = fail_kind(error)
     reason = f"{type(error).__name__}: {error}".strip()
     if kind is FailKind.BUG:
-        reason += f" ({_raised_at(error)})"
+        reason += at_line(error, folder=False)  # equal reasons of all workers are counted
     return Failure(kind, reason, "".join(traceback.format_exception(error)))
 
 
@@ -309,12 +309,6 @@ def fail_kind(error: BaseException) -> FailKind:
     if isinstance(error, ValueError):
         return FailKind.USER_ERROR
     return FailKind.BUG
-
-
-def _raised_at(error: BaseException) -> str:
-    """Return file, line and function where ``error`` was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else "no trace"
 
 
 def _mid_epoch(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:

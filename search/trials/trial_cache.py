@@ -25,7 +25,7 @@ class TrialCache:
     from the run's seed and the trial's number, so any of them is a fair draw.
 
     With a latency budget the cache finds nothing, because the latency depends on the workers of this run. An
-    architecture with own modules needs the same plug-ins, by their hashes: its fingerprint does not cover their code.
+    architecture with custom modules needs the same plug-ins, by their hashes, which its fingerprint does not cover.
     """
 
     def __init__(self, store: Store, run: RunRecord) -> None:
@@ -39,12 +39,12 @@ class TrialCache:
         if self._run.config["budget"].get("latency_ms") is not None:
             return None
         plugins = plugin_hashes(self._run.config)
-        own_code = _has_own_modules(proposal.architecture) or self._has_own_metrics
-        if own_code and not plugins:  # modules of a script or a notebook, of which no hash is recorded
+        custom = _has_custom_modules(proposal.architecture) or self._has_custom_metrics
+        if custom and not plugins:  # modules of a script or a notebook, of which no hash is recorded
             return None
         trained = self._store.trained(proposal.architecture.fingerprint, self._run.dataset_hash)
         same = (trial for trial in trained if self._is_equivalent(trial, proposal.recipe) and self._has_metrics(trial))
-        return next((t for t in same if not own_code or plugin_hashes(self._config(t.run)) == plugins), None)
+        return next((t for t in same if not custom or plugin_hashes(self._config(t.run)) == plugins), None)
 
     def _is_equivalent(self, trial: Trial, recipe: Recipe) -> bool:
         try:
@@ -54,7 +54,7 @@ class TrialCache:
         return same and trial.run != self._run.name and conditions(self._config(trial.run)) == self._conditions
 
     @property
-    def _has_own_metrics(self) -> bool:
+    def _has_custom_metrics(self) -> bool:
         return not all(is_built_in(name) for name in self._selection.computed)
 
     def _has_metrics(self, trial: Trial) -> bool:
@@ -73,15 +73,17 @@ class TrialCache:
         return self._runs[run]
 
 
-def _has_own_modules(architecture: Architecture) -> bool:
+def _has_custom_modules(architecture: Architecture) -> bool:
     layers = leaves(architecture.body, architecture.input_shape)
     return any(isinstance(layer, ModuleLayer) for layer, _ in layers)
 
 
 def plugin_hashes(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the SHA-256 of each plug-in that a run has recorded, by module."""
-    recorded = config.get("plugins", {}).get("recorded", {})
-    return {module: plugin["sha256"] for module, plugin in recorded.items()}
+    """Return the SHA-256 of each plug-in that a run has recorded, by module; none if it used a script or a notebook."""
+    plugins = config.get("plugins", {})
+    registered = plugins.get("registered", {})
+    hashes = {module: plugin["sha256"] for module, plugin in {**plugins.get("recorded", {}), **registered}.items()}
+    return {} if "__main__" in hashes or None in hashes.values() else hashes
 
 
 def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:

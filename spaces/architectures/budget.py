@@ -15,7 +15,8 @@ _BYTES = {
 }
 LATENCY = "latency_ns"  # name of the predicted latency, in nanoseconds, among the costs of a constrained space
 
-_NUMBER = re.compile(r"(?P<digits>\d+(?:\.\d+)?(?:[eE]\+?\d+)?)(?P<unit>[A-Za-z]*)")
+_NUMBER = re.compile(r"(?P<digits>(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:[eE]\+?\d+)?)(?P<unit>[A-Za-z]*)")
+_AMBIGUOUS = re.compile(r"\d{1,3}\.\d{3}B?")  # 1.000 is one thousand in many countries
 
 
 class HasCosts(Protocol):
@@ -35,18 +36,22 @@ def parse_count(value: int | float | str, what: str, *, in_bytes: bool = False) 
     """Parse a non-negative integer: 5000000, "5M", "2.5k", "1e6"; with ``in_bytes`` also "2GB" and "512MiB".
 
     k, M, G and T are powers of 1,000; KiB, MiB, GiB and TiB are powers of 1,024. "5m" is refused, because it could mean
-    milli. Raises ``ValueError``, in which ``what`` names the value, for anything else.
+    milli. A comma separates groups of three digits, as in "1,000,000". "1,5M" and "1.000" are refused, because many
+    countries use the comma as the decimal point. Raises ``ValueError`` for anything else; ``what`` is its name there.
     """
     units = {**_DECIMAL, **(_BYTES if in_bytes else {})}
     examples = '"2GB", "512MiB"' if in_bytes else '"60k", "5M", "1.2G"'
     rule = f"{what} must be a whole number of at least 0, written like 60000 or {examples}"
     if isinstance(value, str):
-        match = _NUMBER.fullmatch(value.replace("_", "").replace(",", ""))  # 1_000 and 1,000 are accepted
+        # 1_000 is accepted, as in Python
+        match = None if _AMBIGUOUS.fullmatch(value) else _NUMBER.fullmatch(value.replace("_", ""))
+        if match is None and re.search(r"\d[.,]\d", value):
+            raise ValueError(f'{rule}, but got {value!r}; write "1.5M", "1,500,000" or "1500000", for example')
         if match is None or match["unit"] not in units:
             unit = match is not None and next((u for u in units if u.lower() == match["unit"].lower()), None)
             hint = f'; did you mean "{match["digits"]}{unit}"?' if match and unit else ""
             raise ValueError(f"{rule}, but got {value!r}{hint}")
-        number = _exact_product(match["digits"], units[match["unit"]])  # None for "2.5" or "1.2345k"
+        number = _exact_product(match["digits"].replace(",", ""), units[match["unit"]])  # None for "2.5" or "1.2345k"
     elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         number = None
     else:

@@ -1,9 +1,11 @@
-"""Recorded architectures: what a results database holds can be shown without the code of its own blocks."""
+"""Recorded architectures: what a results database holds can be shown without the code of its custom blocks."""
 
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+from ..blocks.layers import LAYERS
+from ..blocks.standard import BLOCKS
 from .architecture import Architecture
 
 
@@ -13,6 +15,15 @@ def architecture_or_none(recorded: Mapping[str, Any]) -> Architecture | None:
         return Architecture.from_json(recorded)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def unknown_kinds(recorded: Any) -> set[str]:
+    """Return the kinds of blocks in recorded JSON that are not registered in this process."""
+    if isinstance(recorded, Mapping):
+        kind = recorded.get("kind")
+        inner = set().union(*map(unknown_kinds, recorded.values()))
+        return inner | ({kind} if isinstance(kind, str) and kind not in {**BLOCKS, **LAYERS} else set())
+    return set().union(*map(unknown_kinds, recorded)) if isinstance(recorded, list) else set()
 
 
 def describe_recorded(recorded: Mapping[str, Any]) -> str:

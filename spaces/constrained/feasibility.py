@@ -85,8 +85,17 @@ def _check_limit(constrained: ConstrainedSpace, name: str) -> None:
 
 
 def _remedy(constrained: ConstrainedSpace) -> str:
-    nearest = " and ".join(format_cost(name, value, "=", "d") for name, value in nearest_budget(constrained).items())
-    return f"the nearest budget that can be met is {nearest}; raise the limits or add smaller options"
+    limits, nearest = constrained.limits, nearest_budget(constrained)
+    text = " and ".join(format_cost(name, value, "=", "d") for name, value in nearest.items())
+    lows = " and ".join(f"min_{name}" for name, (low, _) in limits.items() if low)
+    if not lows:
+        return f"the nearest budget that can be met is {text}; raise the limits or add smaller options"
+    if all(value <= (limits[name][1] or 0) for name, value in nearest.items()):
+        return f"without {lows}, the other limits can be met; lower {lows}, raise the others, or add other options"
+    return (
+        f"the nearest budget that can be met without {lows} is {text}; raise the limits or add smaller options, and "
+        f"lower {lows} if that is not enough"
+    )
 
 
 def _params_and_macs(constrained: ConstrainedSpace, by: str) -> str:
@@ -111,7 +120,8 @@ def nearest_budget(constrained: ConstrainedSpace) -> dict[str, int]:
     """Return the feasible upper limits that are nearest to those of the budget, by cost name.
 
     Among the non-dominated total costs it is the one with the smallest maximum ratio of cost to limit. That ratio is at
-    most 1 if an architecture fits the upper limits of the budget. Lower limits are ignored.
+    most 1 if an architecture fits the upper limits of the budget. Lower limits are ignored: an architecture of these
+    costs may break them.
     """
     names = tuple(name for name, (_, high) in constrained.limits.items() if high is not None)
     arrays = cost_arrays(constrained, names, bounded=False)

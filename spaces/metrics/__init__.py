@@ -1,1 +1,1 @@
-"""Metrics by name: direction, range and label of each, own metrics, and the metric that selects."""
+"""Metrics by name: direction, range and label of each, custom metrics, and the metric that selects."""

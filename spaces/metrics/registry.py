@@ -1,4 +1,4 @@
-"""The names of metrics, their direction, and the registration of own metrics.
+"""The names of metrics, their direction, and the registration of custom metrics.
 
 All metrics are measured on validation images while a search runs. The accuracy is always recorded, as ``val_accuracy``.
 Every other metric is recorded under its own name, and its value on test images under ``test_NAME``.
@@ -25,7 +25,7 @@ class Metric:
     """A metric: its name, whether a higher value is better, and how a text calls it.
 
     ``share`` is true if the values are fractions of images in [0, 1]. ``binary`` metrics need exactly two classes.
-    ``every_class`` metrics need validation images of each class. ``function`` is that of an own metric.
+    ``every_class`` metrics need validation images of each class. ``function`` is that of a custom metric.
     """
 
     name: str
@@ -59,7 +59,7 @@ BUILT_IN = {
         Metric("cohen_kappa", "quadratic Cohen's kappa"),
     )
 }
-_OWN: dict[str, Metric] = {}
+_CUSTOM: dict[str, Metric] = {}
 _TOP = re.compile(r"top_([1-9][0-9]{0,3})_accuracy")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _DIRECTIONS = ("max", "min", "maximize", "minimize", "maximise", "minimise", "higher", "lower", "up", "down")
@@ -78,7 +78,7 @@ _CALLED_ELSEWHERE = {
     "balanced_accuracy_score": "balanced_accuracy",
     "accuracy_score": ACCURACY,
 }
-# Names of columns and of other recorded values: an own metric of the same name could not be queried.
+# Names of columns and of other recorded values: a custom metric of the same name could not be queried.
 RESERVED = frozenset(
     (
         *("trial", "run", "number", "state", "fingerprint", "architecture", "choices", "recipe", "seed", "source"),
@@ -91,7 +91,7 @@ RESERVED = frozenset(
 
 
 def register_metric(name: str, *, higher_is_better: bool = True) -> Callable[[F], F]:
-    """Register an own metric under ``name``, as a decorator of a function of ``(labels, scores)``.
+    """Register a custom metric under ``name``, as a decorator of a function of ``(labels, scores)``.
 
     ``labels`` is an int64 array (N,), ``scores`` are class probabilities, a float64 array (N, K). The function returns
     one finite number.
@@ -105,9 +105,9 @@ def register_metric(name: str, *, higher_is_better: bool = True) -> Callable[[F]
 
     def register(function: F) -> F:
         _check_signature(name, function)
-        known = _OWN.get(name)
+        known = _CUSTOM.get(name)
         check_unregistered(known.function if known else None, function, "name of a metric", name)
-        _OWN[name] = Metric(name, name, higher_is_better, function=function)
+        _CUSTOM[name] = Metric(name, name, higher_is_better, function=function)
         return function
 
     return register
@@ -146,9 +146,9 @@ def _check_signature(name: str, function: Any) -> None:
         ) from None
 
 
-def own_metrics() -> dict[str, Metric]:
-    """Return the registered own metrics by name."""
-    return dict(_OWN)
+def custom_metrics() -> dict[str, Metric]:
+    """Return the registered custom metrics by name."""
+    return dict(_CUSTOM)
 
 
 def find_metric(name: str) -> Metric:
@@ -163,15 +163,15 @@ def find_metric(name: str) -> Metric:
     short = name.removeprefix("val_")
     if short in BUILT_IN:
         return BUILT_IN[short]
-    if short in _OWN:
-        return _OWN[short]
+    if short in _CUSTOM:
+        return _CUSTOM[short]
     if match := _TOP.fullmatch(short):
         return Metric(short, f"top-{match[1]} accuracy", share=True)
     if short.lower() in _DIRECTIONS:
         raise ValueError(f"a metric must be a name, but got the direction {name!r}; the direction of each is known")
     if other := _CALLED_ELSEWHERE.get(short.lower()):
         raise ValueError(f"unknown metric {name!r}; did you mean {other!r}? choose from {_choices()}")
-    raise ValueError(unknown("metric", name, (*BUILT_IN, *_OWN)))
+    raise ValueError(unknown("metric", name, (*BUILT_IN, *_CUSTOM)))
 
 
 def is_metric(name: str) -> bool:
@@ -184,7 +184,7 @@ def is_metric(name: str) -> bool:
 
 
 def _choices() -> str:
-    return ", ".join(sorted((*BUILT_IN, *_OWN)))
+    return ", ".join(sorted((*BUILT_IN, *_CUSTOM)))
 
 
 def is_built_in(name: str) -> bool:
@@ -206,7 +206,7 @@ def stored_name(name: str) -> str:
 
 
 def metric_label(name: str) -> str:
-    """Return how a text calls the metric ``name``, which may be an own metric that is not registered here."""
+    """Return how a text calls the metric ``name``, which may be a custom metric that is not registered here."""
     try:
         return find_metric(name).label
     except ValueError:

@@ -15,7 +15,7 @@ class Selection:
     """Which metric selects epochs and trials, and which others are recorded.
 
     ``minimized`` are the names of the metrics of which a lower value is better. A selection holds names only: it is
-    read from a database without the functions of own metrics.
+    read from a database without the functions of custom metrics.
     """
 
     metric: str = ACCURACY
@@ -109,5 +109,5 @@ BY_ACCURACY = Selection()
 
 
 def is_minimized(name: str, own: Sequence[str] = ()) -> bool:
-    """Return whether a lower value of the metric ``name`` is better; ``own`` are the minimised own metrics of a run."""
+    """Return whether a lower value of the metric ``name`` is better; ``own`` names those of a run."""
     return name in MINIMIZED or name in own

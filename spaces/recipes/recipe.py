@@ -63,6 +63,8 @@ CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "auxiliary_weight": lambda recipe: recipe["auxiliary"] != "none",
 }
 
+MAX_CHECKED_INTEGERS = 100_000  # of a range; above, only its bounds are checked
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -206,10 +208,16 @@ def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
         raise ValueError(
             f"recipe.{name} must be {kind.constraints[name].description}, but got a range; give a list of options"
         )
-    # of a range only the two bounds are checked, not the values between them
-    for option in _options_or_bounds(value):
+    for option in _values(value):
         _check(kind, name, option)
     return value
+
+
+def _values(value: Any) -> Iterable[Any]:
+    """Return the values to check: all integers of a range, because some may be even; the bounds of other ranges."""
+    if isinstance(value, Range) and value.integer and value.high - value.low <= MAX_CHECKED_INTEGERS:
+        return range(int(value.low), int(value.high) + 1)
+    return _options_or_bounds(value)
 
 
 def _options(name: str, values: Iterable[Any]) -> Choice:

@@ -17,7 +17,7 @@ from archsieve.models.data.shapes import SHAPES
 from archsieve.search.plugins import loading
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.blocks.standard import BLOCKS
-from archsieve.spaces.metrics.registry import _OWN
+from archsieve.spaces.metrics.registry import _CUSTOM
 
 from .pages import (
     PAGES,
@@ -46,7 +46,7 @@ NOT_HERE = {
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
     r"archsieve search examples/glyphs.toml": "a quarter of an hour; test_zero_shot_search.py has a smaller one",
-    r"from archsieve.search.integrations.ray_tune_results": "needs a run of the reader's; see test_imported_runs.py",
+    r"results = tuner\.fit\(\)": "needs a run of the reader's; see test_imported_runs.py",
     r'import archsieve as av\n\nresult = av.run_search\(\n    "search.toml"': "needs a cluster; see test_cluster.py",
     r"ARCHSIEVE_ENABLE_FAULTS|archsieve resume (broken|night)": "needs a killed process; test_faults_slow.py has some",
 }
@@ -74,7 +74,7 @@ def reason(line: str) -> str | None:
 def shell(tmp_path, monkeypatch, capsys) -> Iterator[Shell]:
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
-    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES, _OWN, loading._LOADED)]
+    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES, _CUSTOM, loading._LOADED)]
     modules = set(sys.modules)
     # as for a script in this folder: it may import the modules of its page
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])

@@ -118,3 +118,5 @@ def test_missing_texts_and_unknown_names_are_refused():
         load_zero_shot("imagefolder", path="x", image_size=8)
     with pytest.raises(ValueError, match="'glyphs'"):
         load_zero_shot("glyph")
+    with pytest.raises(DataError, match=r"limit .*'imagefolder'.*50"):
+        load_zero_shot("imagefolder", path="x", texts="y", image_size=8, limit=50)

@@ -1,4 +1,4 @@
-"""The values of metrics are those of scikit-learn, also where classes are absent; own metrics are checked."""
+"""The values of metrics are those of scikit-learn, also where classes are absent; custom metrics are checked."""
 
 import math
 import warnings

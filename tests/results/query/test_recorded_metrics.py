@@ -36,7 +36,7 @@ def settings(metric, *others, minimized=()):
 
 @pytest.fixture
 def runs(new_run, end):
-    """A run by macro F1, one by an own metric that is minimised, and one of version 0.1.0; ids of the trials."""
+    """A run by macro F1, one by a custom metric that is minimised, and one of version 0.1.0; ids of the trials."""
     by_f1 = new_run("by-f1", config=settings("f1_macro", "log_loss", minimized=["log_loss"]))
     by_own = new_run("by-own", config=settings("cost_of_errors", minimized=["cost_of_errors"]))
     old = new_run("old")

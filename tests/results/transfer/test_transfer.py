@@ -322,3 +322,20 @@ def test_tensorboard_reads_the_curves(store, run, tmp_path):
     assert "val_loss" not in dict(points)  # NaN and infinite values are not exported
     with pytest.raises(ValueError, match=r"empty.*tb"):
         write_events(store, folder)
+
+
+@sqlite_only
+def test_a_network_with_unknown_blocks_is_imported_as_recorded(store, tmp_path, new_run):
+    """Reading a database needs no class of a custom block; importing it into another one needs none, either."""
+    run = new_run("custom")
+    trial = store.propose(run, **proposal(8))
+    store.start(trial.trial)
+    store.finish(trial.trial, TrialState.COMPLETED, summary={"val_accuracy": 0.5})
+    (document,) = documents(store)
+    unknown = json.loads(json.dumps(document.to_json()).replace('"kind": "residual"', '"kind": "two-convs"'))
+    assert "two-convs" in json.dumps(unknown)
+    with open_store(tmp_path / "copy.db", create=True) as copy:
+        import_documents(copy, [type(document).from_json(unknown)])
+        (imported,) = copy.trials("custom")
+    assert imported.architecture["blocks"][1]["kind"] == "two-convs"
+    assert (imported.params, imported.fingerprint) == (trial.params, trial.fingerprint)

@@ -48,6 +48,18 @@ def test_importing_the_package_imports_nothing_heavy():
         ("register_model", "register_block"),
         ("GridSearchCV", "run_search"),  # scikit-learn
         ("fit", "run_search"),
+        ("Study", "open_results"),
+        ("TuneConfig", "run_search"),
+        ("RandomSearch", "run_search"),
+        ("list_models", "profile"),
+        ("get_model", "load_model"),
+        ("tune", "run_search"),
+        ("trial", "Trial"),
+        ("VotingClassifier", "ensemble"),
+        ("import_study", "import_trials"),
+        ("Callbacks", "Callback"),
+        ("open_result", "open_results"),
+        ("Architectures", "Architecture"),
         ("run_serch", "run_search"),  # a slip
         ("conv", "Conv"),
     ],

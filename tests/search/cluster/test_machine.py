@@ -77,3 +77,52 @@ def test_the_switch_of_a_local_ray_does_not_outlive_it(ray_running, monkeypatch)
     with ray_session(None):
         assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
     assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
+
+
+LATE = """
+import ray
+from ray._private import services
+from archsieve.search.cluster.ray_runtime import loopback_only
+
+before = services.get_node_ip_address()
+with loopback_only():
+    print(services.get_node_ip_address())
+assert services.get_node_ip_address() == before
+"""
+
+
+def test_a_local_ray_listens_on_the_loopback_if_ray_was_imported_earlier(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
+    result = subprocess.run([sys.executable, "-c", LATE], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["127.0.0.1"]
+
+
+LOCAL = """
+import os
+from archsieve.search.cluster.ray_runtime import ResourceError, live_nodes, ray_session
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+try:
+    with ray_session(None):
+        print(live_nodes()[0]["Resources"]["CPU"])
+except ResourceError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder", "pattern"),
+    [
+        ("TMPDIR", f"/tmp/{'a' * 100}", rf"TMPDIR .*\b\d\d bytes.*107.*/tmp/{'a' * 100} has 105; "),
+        ("RAY_TMPDIR", f"/tmp/{'a' * 60}", r"RAY_TMPDIR .*\b\d\d bytes.*107.* has 65; "),
+        ("RAY_TMPDIR", "/proc/nowhere", r"this machine .*/proc/nowhere.*--address"),
+        ("TMPDIR", "/tmp", r"1\.0"),  # Ray has the cores that this process may use
+    ],
+)
+def test_a_local_ray_that_cannot_start_is_not_reported_as_a_cluster(variable, folder, pattern):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    result = subprocess.run(
+        [sys.executable, "-c", LOCAL], env={**environment, variable: folder}, capture_output=True, text=True, check=True
+    )
+    assert re.search(pattern, result.stdout), result.stdout
+    assert "ray start" not in result.stdout

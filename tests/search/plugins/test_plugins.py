@@ -1,10 +1,9 @@
-"""Plug-ins: what is refused before anything starts, and own parts searched, resumed, retrained and exported."""
+"""Plug-ins: what is refused before anything starts."""
 
 import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,87 +11,7 @@ from archsieve.search.config.schema import PluginRecord
 from archsieve.search.plugins.errors import PluginError
 from archsieve.search.plugins.loading import load_plugins, loaded_plugins
 
-HEAD = "from dataclasses import dataclass\nimport torch\nfrom torch import nn\nimport archsieve as av\n"
-PARTS = (
-    HEAD
-    + """
-__version__ = "1.2"
-
-@av.register_block("own-conv")
-@dataclass(frozen=True)
-class OwnConv(av.Block):
-    width: int
-
-    def expand(self, shape):
-        return (av.Conv(self.width), av.Conv(self.width, 1))
-
-class Gate(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x):
-        return x * torch.sigmoid(self.conv(x))
-
-@av.register_block("own-gate")
-@dataclass(frozen=True)
-class OwnGate(av.ModuleBlock):
-    def module(self, in_shape):
-        return Gate(in_shape[0])
-
-@av.register_dataset("own-bars", input_shape=(1, 8, 8), classes=2)
-def load_bars(request):
-    rng = torch.Generator().manual_seed(request.seed)
-    images = torch.randint(0, 100, (200, 1, 8, 8), dtype=torch.uint8, generator=rng)
-    labels = torch.arange(200) % 2
-    for image, label, row in zip(images, labels, torch.randint(8, (200,), generator=rng)):
-        (image[0].T if label else image[0])[row] += 150
-    return av.Source(("lying", "standing"), av.Split(images, labels))
-
-@av.register_metric("own_misses", higher_is_better=False)
-def own_misses(labels, scores):
-    return (scores.argmax(1) != labels).mean()
-
-@av.register_searcher("own-searcher")
-class OwnSearcher(av.Searcher):
-    def ask(self, history, rng):
-        return self.random_proposal(history, rng)
-"""
-)
-SPACE = {
-    "input_shape": [1, 8, 8],
-    "classes": 2,
-    "blocks": [
-        {"kind": "own-conv", "width": {"choice": [4, 8, 12, 16]}},
-        {"kind": "own-gate"},
-        {"kind": "global-average"},
-    ],
-}
-FILE = """
-name = "own"
-[data]
-name = "own-bars"
-[space]
-written = { input_shape = [1, 8, 8], classes = 2, blocks = [
-    { kind = "own-conv", width = { choice = [4, 8, 12, 16] } }, { kind = "own-gate" }, { kind = "global-average" } ] }
-[recipe]
-epochs = 2
-batch_size = 32
-[search]
-searcher = "own-searcher"
-metric = "own_misses"
-record_metrics = ["f1"]
-trials = 2
-[plugins]
-modules = ["own_parts"]
-"""
-
-
-def written(folder: Path, name: str, text: str) -> Path:
-    path = folder / f"{name}.py"
-    path.write_text(text)
-    return path
-
+from .conftest import HEAD, written
 
 BROKEN = {
     "raises": (HEAD + "\n\nraise KeyError('lost')\n", r"raises raised KeyError: 'lost' at .*raises\.py:7"),
@@ -154,17 +73,6 @@ BROKEN = {
         r"'tpe'.*taken_searcher\.py:5",
     ),
 }
-
-
-@pytest.fixture
-def import_path(monkeypatch):
-    """Restore the import path and the modules afterwards."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name in BROKEN or name.startswith("plugged"):
-            del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -269,107 +177,10 @@ class Wrong(av.{base}):
         ("ModuleBlock", "module(self, in_shape):\n        return nn.Linear(7, 7)", r"wrong-.*\(1, 8, 8\)"),
     ],
 )
-def test_a_block_of_the_wrong_shape_is_refused_when_it_is_costed(base, method, message, tmp_path, request):
-    name = f"wrong-{request.node.callspec.indices['base']}"
-    program = WRONG.format(name=name, base=base, method=method) + (
-        "try:\n    av.Architecture((1, 8, 8), (Wrong(),), 2)\n"
-        "except (TypeError, ValueError) as error:\n    print(error)\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=tmp_path)
-    assert re.search(message, result.stdout), result.stdout
+def test_a_block_of_the_wrong_shape_is_refused_when_it_is_costed(base, method, message, registries):
+    import archsieve as av
 
-
-def test_own_parts_are_searched_resumed_retrained_and_shown_without_their_code(command, tmp_path):
-    project = tmp_path / "project"
-    project.mkdir()
-    parts = written(project, "own_parts", PARTS)
-    (project / "own.toml").write_text(FILE)
-    code, out, err = command("search", "project/own.toml", "--json")
-    assert code == 0, err
-    found = json.loads(out)
-    assert (found["trials"], found["failed"]) == (2, 0)
-
-    code, out, err = command("resume", "own", "--trials", "3", "--json")
-    assert (code, json.loads(out or "{}").get("trials")) == (0, 3), err
-    code, out, err = command("train", "1", "--epochs", "1", "--json")
-    assert code == 0, err
-    (network,) = json.loads(out)["networks"]
-    for measured in ("val", "test"):
-        misses = network["own_misses" if measured == "val" else "test_own_misses"]
-        assert misses == pytest.approx(1 - network[f"{measured}_accuracy"])
-    code, _, err = command("export", "1", "-o", "net.pt2", "--format", "torch-export")
-    assert code == 0, err
-
-    parts.write_text(PARTS.replace("1.2", "1.3"))
-    code, _, err = command("resume", "own", "--trials", "4")
-    assert (code, "own_parts" in err, "1.2" in err) == (2, True, True), err
-    parts.unlink()
-    code, _, err = command("train", "1")
-    assert (code, "own_parts" in err) == (2, True), err
-    code, out, err = command("results", "best", "--run", "own", "--top", "3", "--json")
-    ranked = [trial["metrics"]["own_misses"] for trial in json.loads(out)]
-    assert (code, len(ranked), ranked) == (0, 3, sorted(ranked)), err
-    assert {"own_misses", "f1"} <= set(json.loads(out)[0]["metrics"])
-    code, out, err = command("results", "show", "1", "--json")
-    shown = json.loads(out)
-    assert shown["test_metrics"]["test_own_misses"] == pytest.approx(1 - shown["test_accuracy"])
-    for asked in (("list",), ("show", "1"), ("query", "params < 1M"), ("best", "--run", "own"), ("compare", "1", "2")):
-        code, out, err = command("results", *asked)
-        assert code == 0, err
-        assert "own-conv" in out or asked[0] == "compare"
-    code, _, err = command("report", "own", "-o", "report.html")
-    assert (code, "own-conv" in (tmp_path / "report.html").read_text()) == (0, True), err
-    code, _, err = command("results", "export", "runs.json")
-    assert code == 0, err
-
-
-SCRIPT = (
-    PARTS
-    + """
-def own_hits(labels, scores):
-    return (scores.argmax(1) == labels).mean()
-
-if __name__ == "__main__":
-    space = av.Space((1, 8, 8), [OwnConv(av.choice(4, 8, 12)), OwnGate(), av.GlobalAverage()], classes=2)
-    result = av.run_search(
-        data="own-bars", space=space, budget={"params": "2k"}, searcher="own-searcher", trials=2, seed=1,
-        recipe={"epochs": 1, "batch_size": 32, "lr": av.Range(0.01, 0.1, log=True)}, name="script",
-        settings={"search.proxies": ["synflow"]}, metric=own_hits, direction="maximize", record_metrics=["own_misses"],
-    )
-    assert all(trial.metrics["own_hits"] == trial.val_accuracy for trial in result.best)
-    assert len(result.trials) == 2 and result.complete and result.report.is_file()
-    assert all(trial.params <= 2000 for trial in result.trials)
-    assert list(result.best.to_pandas()["val_accuracy"]) == [trial.val_accuracy for trial in result.best]
-    more = av.resume_search("script", trials=3)
-    assert len(more.trials) == 3 and more.trials[:2] == result.trials
-    model = av.train(more.best[0], seeds=2)
-    batch = load_bars(av.Request()).train.images[:4]
-    assert model.export("net.pt2").is_file()
-    again = av.load_model(model.save("net.safetensors"))
-    assert again.predict(batch) == model.predict(batch) and set(again.predict(batch)) <= {"lying", "standing"}
-    from PIL import Image
-    Image.fromarray(batch[0, 0].numpy()).save("one.png")
-    assert again.predict(["one.png"]) == again.predict(batch[:1])
-    with av.open_results() as results:
-        assert results.best(params="2k")[0] == more.best[0]
-        assert len(results.query("params < 1M and recipe.lr > 0.01", run="script")) == 3
-        assert results.query("params < 1").no_match_reason.startswith("0 of 3")
-        assert len(results.curves("script")) == 3 and len(results.layers()) > 3
-        assert results.trial("script:0").number == 0 and results.runs[0].name == "script"
-        assert set(results.pareto(["val_accuracy", "params"])) <= set(results.trials())
-    try:
-        av.run_search(data="own-bars", space=space, recipe={"epochs": 1, "lr": 1e30}, trials=1, name="bad")
-    except RuntimeError as error:
-        print("all failed:", error)
-    print("done")
-"""
-)
-
-
-def test_parts_of_a_script_reach_the_workers_and_the_public_interface_does_all_jobs(tmp_path):
-    script = written(tmp_path, "script", SCRIPT)
-    result = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert result.stdout.splitlines()[-1:] == ["done"], result.stdout + result.stderr
-    assert "all failed: " in result.stdout
+    namespace = {"__name__": "plugged_wrong"}
+    exec(WRONG.format(name="wrong-block", base=base, method=method), namespace)
+    with pytest.raises((TypeError, ValueError), match=message):
+        av.Architecture((1, 8, 8), (namespace["Wrong"](),), 2)

@@ -2,11 +2,13 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from archsieve.results.database.records import History
 from archsieve.search.post.diagnose import smaller_network, target_of_file
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.indexing import walk
 
 from ..conftest import small
@@ -57,6 +59,28 @@ def test_the_faster_network_is_the_largest_of_the_space_that_is_fast_enough():
     assert half.cost.macs == max(fast_enough)
     assert experiment.constrained.allows(half)
     assert smaller_network(target, step_ms=10.0, max_step_ms=1e-6) is None
+
+
+class LayerLatency:
+    """A latency model: one millisecond for a network, and a tenth for each layer."""
+
+    base_latency_ns = 1_000_000
+
+    def nanoseconds(self, layers, shape):
+        return 100_000 * len(layers)
+
+
+def test_the_faster_network_keeps_the_other_limits_of_the_budget():
+    experiment = small(budget={"min_params": "1k"})
+    target = target_of_file(experiment)
+    original = experiment.constrained
+    budget = replace(original.budget, latency_ms=1.7)
+    limited = ConstrainedSpace(original.space, budget, original.batch_size, LayerLatency())
+    vars(experiment)["constrained"] = limited  # as a run has it after it has calibrated the latency
+    smaller = smaller_network(target, step_ms=10.0, max_step_ms=9.0)
+    assert smaller.cost.params >= 1_000
+    assert limited.latency_ns(smaller) <= 1_700_000 < max(limited.latency_ns(one) for _, one in walk(original))
+    assert smaller_network(target, step_ms=1e9, max_step_ms=1.0) is None  # below the lower limit
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ from archsieve.spaces.blocks.cost import Cost
         ("1e6", 1_000_000),
         ("1_000", 1_000),
         ("1,000", 1_000),
+        ("12,345,678", 12_345_678),
+        ("1,500k", 1_500_000),
+        ("1.250M", 1_250_000),
         ("0.1k", 100),
         (1e6, 1_000_000),
         (0, 0),
@@ -36,11 +39,17 @@ def test_parse_count_with_byte_units(value, expected):
 
 @pytest.mark.parametrize(
     "value",
-    ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10", "2.5", "1.2345k"],
+    ["5MM", "5 M", "-1", "abc", "", "k", "5e-1", "1.2.3", "inf", "nan", "2GB", "0x10", "2.5", "1.2345k", ",5M"],
 )
 def test_invalid_count_is_refused_with_examples(value):
     with pytest.raises(ValueError, match=r'params .*at least 0.*60000.*"60k"'):
         parse_count(value, "params")
+
+
+@pytest.mark.parametrize("value", ["1,5M", "1,5", "12,34", "1,0000", "1000,000", "1.000", "60.000", "1.000.000"])
+def test_a_comma_or_point_that_may_be_the_other_one_is_refused(value):
+    with pytest.raises(ValueError, match=rf"budget\.params .*{value!r}.*\d"):
+        Budget(params=value)
 
 
 @pytest.mark.parametrize("value", [-1, 2.5, float("nan"), float("inf"), True, None, [5], b"5M"])

@@ -202,7 +202,8 @@ def test_nearest_budget_is_feasible_and_minimal():
         (Budget(params=100), r"params <= 100: .*cheapest .*params 1,\d+ .*nearest .*params = \d+;"),
         (Budget(params=100, macs=10), r"nearest .*params = \d+ and macs = \d+;"),
         (Budget(min_params=10**9), r"params >= 1,000,000,000: .*params [\d,]+ \(.*min_params"),
-        (Budget(params=2_000, min_macs=10**5), r"cheapest by params .*params [\d,]+, macs [\d,]+"),
+        (Budget(params=2_000, min_macs=10**5), r"cheapest by params .*params [\d,]+, macs [\d,]+.*without min_macs"),
+        (Budget(params=100, min_macs=10), r"nearest .*without min_macs is params = \d+;"),
     ],
 )
 def test_infeasible_budget_is_refused_with_a_feasible_one(budget, pattern):

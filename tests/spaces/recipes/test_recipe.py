@@ -6,6 +6,7 @@ import pytest
 
 from archsieve.spaces.parameters.domains import Choice, Range
 from archsieve.spaces.recipes.recipe import CONDITIONS, Recipe, RecipeSpace
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 
 
 def test_json_round_trip():
@@ -85,6 +86,13 @@ def test_range_of_a_text_key_is_refused():
 def test_range_with_a_bound_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r"recipe\.momentum .*\[0, 1\).*1\.5"):
         RecipeSpace.of(momentum=Range(0.5, 1.5))
+
+
+def test_a_range_with_a_value_between_its_bounds_that_is_refused_is_refused():
+    with pytest.raises(ValueError, match=r"recipe\.filter_size .*odd.*4"):
+        RecipeSpace.of(ZeroShotRecipe, filter_size=Range(3, 7))
+    assert RecipeSpace.of(ZeroShotRecipe, filter_size=[3, 5, 7]).ends("filter_size") == (3, 5, 7)
+    assert RecipeSpace.of(epochs=Range(1, 10**9)).largest("epochs") == 10**9
 
 
 def test_recipe_without_newer_keys_gets_their_defaults():

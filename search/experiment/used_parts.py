@@ -1,0 +1,55 @@
+"""The registered parts that a search uses: its blocks, data set, metrics and searcher."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...spaces.blocks.standard import BLOCKS
+from ...spaces.metrics.registry import custom_metrics
+from ...spaces.search_space.space import Space
+from ..config.schema import SearchFile
+
+
+def registries() -> dict[str, Mapping[str, Any]]:
+    """Return everything that is registered in this process, by kind and name."""
+    from ...models.data.registry import DATASETS
+    from ..searchers.registry import SEARCHERS
+
+    metrics = {name: metric.function for name, metric in custom_metrics().items()}
+    return {"blocks": BLOCKS, "datasets": DATASETS, "metrics": metrics, "searchers": SEARCHERS}
+
+
+def used_parts(file: SearchFile, space: Space) -> dict[str, dict[str, Any]]:
+    """Return the classes and functions that a search uses, by kind and name."""
+    used = {
+        "blocks": set(_kinds(space.to_json())),
+        "datasets": {file.data.name},
+        "metrics": {file.search.metric, *file.search.record_metrics},
+        "searchers": {file.search.searcher},
+    }
+    return {
+        kind: {name: registry[name] for name in used[kind] if name in registry}
+        for kind, registry in registries().items()
+    }
+
+
+def registered_records(file: SearchFile, space: Space) -> dict[str, dict[str, Any]]:
+    """Return what a run records of the modules of the parts that it uses but its search file does not name."""
+    from ..plugins.registered import module_of, records_of
+
+    registered = [part for registry in registries().values() for part in registry.values()]
+    if all(module_of(part) is None for part in registered):  # the usual case, without writing out the space
+        return {}
+    named = {module.partition(".")[0] for module in file.plugins.modules}
+    return records_of(used_parts(file, space), named)
+
+
+def _kinds(written: Any) -> Iterator[str]:
+    """Yield the kinds of all blocks in a space or architecture as JSON."""
+    if isinstance(written, Mapping):
+        if isinstance(written.get("kind"), str):
+            yield written["kind"]
+        for value in written.values():
+            yield from _kinds(value)
+    elif isinstance(written, list | tuple):
+        for value in written:
+            yield from _kinds(value)

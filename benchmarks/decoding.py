@@ -2,10 +2,13 @@
 
 The images are made here: smooth areas, edges and noise, stored at JPEG quality 90. With little noise they have about
 one bit a pixel, with more about two, as most photographs. To read the bits takes as long for a reduced image as for a
-full one, so the gain is larger with little noise. Each side decodes the same bytes in one thread. The sides alternate,
-so that a drift of the machine's speed affects all. Times are CPU time of the process.
+full one, so the gain is larger with little noise.
 
-    python benchmarks/decoding.py [--rounds 7] [--images 4]
+Each measurement is a process of its own that decodes a folder of files of one size in one thread, as a search does: how
+fast memory is allocated depends on what a process did before. The sides alternate, so that a drift of the machine's
+speed affects all. Times are CPU time, without the imports and the first image.
+
+    python benchmarks/decoding.py [--rounds 5] [--images 6]
 
 torchvision's and torchcodec's decoders take part where they can be imported. They decode to full size, and the
 antialiased resize of torchvision follows.
@@ -15,24 +18,26 @@ import argparse
 import importlib
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from io import BytesIO
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from archsieve.models.image_files.decoding import Decoding, decode
 
 SIZES = ((500, 375), (2000, 1500), (4032, 3024))
 SIDES = (64, 224)
 NOISE = (1.5, 3.5)  # standard deviation, in levels of 0 to 255
 TARGETS = {(2000, 1500, 64): 4, (4032, 3024, 64): 8}  # times faster than version 0.1.0
 
-Decoder = Callable[[bytes, int], object]
+Decoder = Callable[[Path, int], object]
 
 
 def photograph(width: int, height: int, noise: float, seed: int) -> bytes:
@@ -48,37 +53,26 @@ def photograph(width: int, height: int, noise: float, seed: int) -> bytes:
     return content.getvalue()
 
 
-def decoders() -> dict[str, Decoder]:
-    """Return the sides that can run here."""
-    sides: dict[str, Decoder] = {
-        "version 0.1.0": lambda content, side: decode(content, Decoding(side, rules=1)),
-        "archsieve": lambda content, side: decode(content, Decoding(side)),
-    }
-    for name, make in (("torchvision", _torchvision), ("torchcodec", _torchcodec)):
-        try:
-            sides[name] = make()
-            sides[name](photograph(64, 48, 1.5, 0), 16)
-        except (ImportError, OSError, RuntimeError) as error:
-            sides.pop(name, None)
-            print(f"{name} does not take part: {str(error).splitlines()[0]}\n")
-    return sides
+def _rules(rules: int) -> Decoder:
+    from archsieve.models.image_files.decoding import Decoding, decode
+
+    return lambda file, side: decode(file, Decoding(side, rules=rules))
 
 
 def _torchvision() -> Decoder:
-    import torch
-    from torchvision.io import ImageReadMode, decode_jpeg
+    from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
     warnings.filterwarnings("ignore", message=".*TorchVision are deprecated.*")
-    return lambda content, side: _square(
-        decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=ImageReadMode.RGB), side
-    )
+    return lambda file, side: _square(decode_jpeg(read_file(str(file)), mode=ImageReadMode.RGB), side)
 
 
 def _torchcodec() -> Decoder:
     import torch
 
     decode_image = importlib.import_module("torchcodec.decoders").decode_image
-    return lambda content, side: _square(decode_image(torch.frombuffer(bytearray(content), dtype=torch.uint8)), side)
+    return lambda file, side: _square(
+        decode_image(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)), side
+    )
 
 
 def _square(image: object, side: int) -> object:
@@ -87,56 +81,93 @@ def _square(image: object, side: int) -> object:
     return center_crop(resize(image, [side], antialias=True), [side])
 
 
-def measure(sides: dict[str, Decoder], contents: list[bytes], side: int, rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds for one image of each side, a value for each round."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for round_number in range(rounds + 1):
-        for name, decoder in sides.items():
-            started = time.process_time()
-            for content in contents:
-                decoder(content, side)
-            if round_number:  # the first round warms up
-                times[name].append((time.process_time() - started) / len(contents) * 1e3)
-    return times
+DECODERS: dict[str, Callable[[], Decoder]] = {
+    "version 0.1.0": lambda: _rules(1),
+    "archsieve": lambda: _rules(2),
+    "torchvision": _torchvision,
+    "torchcodec": _torchcodec,
+}
 
 
-def difference(contents: list[bytes], side: int) -> float:
+def work(name: str, folder: Path, side: int) -> None:
+    """Print the milliseconds for each image of ``folder``; the first one warms up."""
+    decoder = DECODERS[name]()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    first, *files = sorted(folder.iterdir())
+    decoder(first, side)
+    started = time.process_time()
+    for file in files:
+        decoder(file, side)
+    print((time.process_time() - started) / len(files) * 1e3)
+
+
+def measure(name: str, folder: Path, side: int) -> float | None:
+    """Return the milliseconds for an image, measured in a new process; None if the decoder cannot be imported."""
+    command = [sys.executable, __file__, "--worker", name, str(folder), str(side)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode == 0:
+        return float(result.stdout)
+    if name in ("version 0.1.0", "archsieve"):
+        raise RuntimeError(result.stderr)
+    return None
+
+
+def difference(folder: Path, side: int) -> float:
     """Return the mean absolute difference from the pixels of version 0.1.0, in levels of 0 to 255."""
-    pairs = [(decode(content, Decoding(side)), decode(content, Decoding(side, rules=1))) for content in contents]
-    return float(np.mean([np.abs(ours.astype(int) - old).mean() for ours, old in pairs]))
+    pairs = [(_rules(2)(file, side), _rules(1)(file, side)) for file in folder.iterdir()]
+    return float(np.mean([np.abs(np.subtract(ours, old, dtype=np.int16)).mean() for ours, old in pairs]))
 
 
 def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
+def row(folder: Path, size: tuple[int, int], side: int, rounds: int) -> str:
+    """Return the row of the table for the images of ``size`` in ``folder``."""
+    times: dict[str, list[float]] = {name: [] for name in DECODERS}
+    for _ in range(rounds):
+        for name, values in times.items():
+            if (milliseconds := measure(name, folder, side)) is not None:
+                values.append(milliseconds)
+    faster = [old / ours for old, ours in zip(times["version 0.1.0"], times["archsieve"], strict=True)]
+    n_bytes = statistics.mean(file.stat().st_size for file in folder.iterdir())
+    target = TARGETS.get((*size, side))
+    cells = [
+        f"{size[0]}x{size[1]}, {n_bytes / 1e6:.2f} MB",
+        str(side),
+        *(spread(values) if values else "not installed" for values in times.values()),
+        spread(faster),
+        f"at least {target}" if target else "",
+        f"{difference(folder, side):.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=6)
+    parser.add_argument("--worker", nargs=3, metavar=("NAME", "FOLDER", "SIDE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    import torch
-
-    torch.set_num_threads(1)
-    sides = decoders()
-    rounds, n_images = arguments.rounds, arguments.images
+    if arguments.worker:
+        name, folder, side = arguments.worker
+        work(name, Path(folder), int(side))
+        return
     versions = ", ".join(f"{name} {version(name)}" for name in ("pillow", "numpy", "torch"))
     print(f"{platform.machine()}, Python {platform.python_version()}, {versions}")
-    print(f"CPU milliseconds for an image, median (min to max), n = {rounds} rounds of {n_images} images")
-    print(f"\n| image | side | {' | '.join(sides)} | times faster than 0.1.0 | target | difference of 255 |")
-    print("|---|---" + "|---" * (len(sides) + 3) + "|")
+    print(
+        f"CPU milliseconds for an image, median (min to max), n = {arguments.rounds} processes of "
+        f"{arguments.images - 1} images"
+    )
+    print(f"\n| image | side | {' | '.join(DECODERS)} | times faster than 0.1.0 | target | difference of 255 |")
+    print("|---|---" + "|---" * (len(DECODERS) + 3) + "|")
     for (width, height), noise in product(SIZES, NOISE):
-        contents = [photograph(width, height, noise, seed) for seed in range(n_images)]
-        size = sum(map(len, contents)) / len(contents)
-        for side in SIDES:
-            times = measure(sides, contents, side, rounds)
-            faster = [old / ours for old, ours in zip(times["version 0.1.0"], times["archsieve"], strict=True)]
-            cells = [spread(values) for values in times.values()]
-            target = TARGETS.get((width, height, side))
-            print(
-                f"| {width}x{height}, {size / 1e6:.2f} MB | {side} | {' | '.join(cells)} | {spread(faster)} | "
-                f"{f'at least {target}' if target else ''} | {difference(contents, side):.2f} |"
-            )
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in range(arguments.images):
+                (Path(folder) / f"{seed}.jpg").write_bytes(photograph(width, height, noise, seed))
+            for side in SIDES:
+                print(row(Path(folder), (width, height), side, arguments.rounds), flush=True)
 
 
 if __name__ == "__main__":

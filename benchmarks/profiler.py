@@ -13,7 +13,7 @@ caches, so only the blocks shared with earlier networks are cached.
 
 Each side runs in its own process. The sides alternate, so that a drift of the machine's speed affects all.
 
-    python benchmarks/profiler.py [--rounds 5] [--n 5] [--networks resnet18,resnet50,googlenet,vgg16,resnet-space]
+    python benchmarks/profiler.py [--rounds 5] [--n 5] [--networks resnet18,mobilenet_v2,resnet-space]
 """
 
 import argparse
@@ -33,7 +33,10 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 
-NETWORKS = ("resnet18", "resnet50", "googlenet", "vgg16", "resnet-space")
+NETWORKS = (
+    *("resnet18", "resnet50", "googlenet", "vgg16", "mobilenet_v2", "efficientnet_b0", "regnet_y_400mf"),
+    "resnet-space",
+)
 SPACES = ("resnet-space",)
 OURS = ("total, warm", "total, cold", "table, warm", "table, cold")
 PEERS = ("torch", "fvcore", "thop", "ptflops", "torchinfo")
@@ -112,6 +115,11 @@ def maker(name: str, n: int, device: str) -> Callable:
     if name in SPACES:
         next_architectures = itertools.cycle(architectures_of(name, n))
         return lambda: build(next(next_architectures), device=device)
+    if name.startswith("regnet"):
+        from archsieve.spaces.architectures.catalogue import named
+
+        # torchvision computes the widths of a RegNet with tensors, which have no values on the meta device
+        return lambda: build(named(name), device=device)
     # without auxiliary heads and without the slow random initialisation
     extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     return lambda: torchvision.models.get_model(name, weights=None, **extra)

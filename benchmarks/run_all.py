@@ -27,7 +27,7 @@ MINUTES = {  # approximate, on two cores
     "training": 2,
     "data_memory": 4,
     "storage": 8,
-    "decoding": 2,
+    "decoding": 6,
     "gpu": 15,
     "sample_efficiency": 120,
     "zero_shot": 60,

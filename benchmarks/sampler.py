@@ -43,6 +43,9 @@ CASES = {
     "resnet-space, 5M and 600M": lambda: ConstrainedSpace(
         named_space("resnet-space"), Budget(params="5M", macs="600M")
     ),
+    "mobile-space, 5M and 300M": lambda: ConstrainedSpace(
+        named_space("mobile-space"), Budget(params="5M", macs="300M")
+    ),
     "huge, 2M and 150M": lambda: ConstrainedSpace(huge(), Budget(params="2M", macs="150M")),
     "huge, 1M and 90M": lambda: ConstrainedSpace(huge(), Budget(params="1M", macs="90M")),
 }

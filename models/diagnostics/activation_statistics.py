@@ -15,7 +15,7 @@ from ..networks.build import ACTIVATION_MODULES
 from ..training.evaluate import evaluating
 
 NONLINEARITIES = tuple({type(make(1)) for make in ACTIVATION_MODULES.values()})
-BOUNDED = (nn.Tanh, nn.Sigmoid)
+BOUNDED = (nn.Tanh, nn.Sigmoid, nn.Hardsigmoid)
 SATURATED = 0.99  # a sample is saturated beyond this fraction of a bound, a unit if this share of its samples is
 CONSTANT_VARIANCE = 1e-8  # units with less variance are constant
 LOW_VARIANCE_RATIO = 1e-4  # relative to the median variance of the layer
@@ -92,11 +92,11 @@ def _layer_units(name: str, layer: nn.Module, out: Tensor) -> LayerUnits:
     samples = samples[:: max(1, len(samples) // MAX_SAMPLES)].double()
     # the maximum is over all samples: a unit that is positive once is not dead
     variance, maximum = samples.var(0), out.movedim(1, 0).flatten(1).amax(1)
-    # only an exact ReLU blocks the gradient everywhere below zero
-    dead = maximum <= 0 if isinstance(layer, nn.ReLU) else torch.zeros_like(maximum, dtype=torch.bool)
+    # only an exact ReLU or ReLU6 blocks the gradient everywhere below zero
+    dead = maximum <= 0 if isinstance(layer, nn.ReLU | nn.ReLU6) else torch.zeros_like(maximum, dtype=torch.bool)
     constant = (variance < CONSTANT_VARIANCE) & ~dead
     at_bound = samples.abs() > SATURATED if isinstance(layer, BOUNDED) else torch.zeros_like(samples, dtype=torch.bool)
-    if isinstance(layer, nn.Sigmoid):  # its bounds are 0 and 1, those of tanh are -1 and 1
+    if isinstance(layer, nn.Sigmoid | nn.Hardsigmoid):  # their bounds are 0 and 1, those of tanh are -1 and 1
         at_bound = (samples > SATURATED) | (samples < 1 - SATURATED)
     # a correlation is undefined for a unit without variance
     varying = _indices(variance >= CONSTANT_VARIANCE)

@@ -171,13 +171,14 @@ def _gradient(layer: nn.Conv2d | nn.Linear) -> Tensor:
 
 
 def _remove_norms(network: nn.Module) -> None:
-    """Replace batch norm and contrast normalisation by identities.
+    """Replace batch norm, layer norm and contrast normalisation by identities.
 
     A ReLU that overwrote the output of a norm in place would now overwrite the input, which autograd still needs.
+    ReLU6 becomes ReLU: without norms, activations grow beyond its bound, where its gradient is zero.
     """
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, _BatchNorm | LocalContrastModule):
+            if isinstance(child, _BatchNorm | nn.LayerNorm | LocalContrastModule):
                 setattr(parent, name, nn.Identity())
-            elif isinstance(child, nn.ReLU):
-                child.inplace = False
+            elif isinstance(child, nn.ReLU | nn.ReLU6):
+                setattr(parent, name, nn.ReLU())

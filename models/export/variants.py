@@ -39,9 +39,17 @@ def classifier(model: ImageModel) -> nn.Module:
 
 
 def features(model: ImageModel) -> nn.Module:
-    """Return the network without its last linear layer: features (N, F)."""
+    """Return the network without its last linear layer: features (N, F).
+
+    Raises ``ValueError`` for a network whose classifier is a convolution.
+    """
     *blocks, head = model.network  # the last block is the classifier head, which ends with a linear layer
     assert isinstance(head, nn.Sequential)
+    if not isinstance(head[-1], nn.Linear):
+        raise ValueError(
+            "the form 'features' needs a network that ends with a linear layer, but this one ends with class maps; "
+            "use the form 'classifier'"
+        )
     return _normalised(model, nn.Sequential(*blocks, *list(head)[:-1]))
 
 

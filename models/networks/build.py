@@ -7,13 +7,20 @@ import torch
 from torch import nn
 
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.blocks import layers
+from ...spaces.blocks import channel_layers, layers
 from ...spaces.blocks.backbone import Backbone
 from ...spaces.blocks.base import Shape
 from ...spaces.blocks.layers import LocalContrast
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
 from .backbones import backbone
+from .channel_modules import (
+    ChannelMeanModule,
+    ChannelShuffleModule,
+    ChannelSliceModule,
+    LayerNormModule,
+    LayerScaleModule,
+)
 from .modules import BranchesModule, DropConnectLinear, GlobalPoolingModule, LocalContrastModule, PadShortcutModule
 
 # ReLU may overwrite its input only if the layer before makes a new tensor that no other layer reads.
@@ -21,12 +28,14 @@ _NEW_OUTPUT = (layers.Convolution, layers.BatchNorm, layers.FullyConnected, laye
 
 ACTIVATION_MODULES: dict[str, Callable[[int], nn.Module]] = {
     "relu": lambda channels: nn.ReLU(),
+    "relu6": lambda channels: nn.ReLU6(),
     "prelu": nn.PReLU,
     "leaky-relu": lambda channels: nn.LeakyReLU(0.01),
     "elu": lambda channels: nn.ELU(),
     "gelu": lambda channels: nn.GELU(),
     "silu": lambda channels: nn.SiLU(),
     "hardswish": lambda channels: nn.Hardswish(),
+    "hardsigmoid": lambda channels: nn.Hardsigmoid(),
     "tanh": lambda channels: nn.Tanh(),
     "sigmoid": lambda channels: nn.Sigmoid(),
 }
@@ -142,6 +151,15 @@ def _branches(layer: layers.Branches, shape: Shape, drop: DropRates) -> nn.Modul
 _MODULES: dict[type[layers.Layer], Callable[[Any, Shape, DropRates], nn.Module]] = {
     layers.Convolution: _convolution,
     layers.BatchNorm: _batch_norm,
+    channel_layers.LinearNorm: _batch_norm,
+    channel_layers.LayerNorm: lambda layer, shape, drop: LayerNormModule(shape[0]),
+    channel_layers.LayerScale: lambda layer, shape, drop: LayerScaleModule(shape[0], layer.initial),
+    channel_layers.ChannelMean: lambda layer, shape, drop: ChannelMeanModule(),
+    channel_layers.ChannelSlice: lambda layer, shape, drop: ChannelSliceModule(layer.start, layer.width),
+    channel_layers.ChannelShuffle: lambda layer, shape, drop: ChannelShuffleModule(layer.groups),
+    # both only mark where the classifier is a convolution
+    channel_layers.ClassMaps: lambda layer, shape, drop: nn.Identity(),
+    channel_layers.MapsToImage: lambda layer, shape, drop: nn.Identity(),
     layers.Act: _act,
     layers.Pooling: _pooling,
     layers.GlobalPooling: lambda layer, shape, drop: GlobalPoolingModule(),

@@ -16,7 +16,7 @@ MIN_DIVISOR = 1e-4  # of local contrast normalisation, so that a constant image 
 
 
 class BranchesModule(nn.Module):
-    """Apply several modules to one input, and add their outputs or concatenate them along the channels."""
+    """Apply several modules to one input, and add, multiply or concatenate (along the channels) their outputs."""
 
     def __init__(self, branches: Sequence[nn.Module], join: str) -> None:
         super().__init__()
@@ -25,9 +25,9 @@ class BranchesModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         outs = [branch(x) for branch in self.branches]
-        if self.join == "concat":
+        if self.join in ("concat", "append"):
             return torch.cat(outs, dim=1)
-        total: Tensor = reduce(torch.add, outs)
+        total: Tensor = reduce(torch.mul if self.join == "scale" else torch.add, outs)
         return total
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import leaves
 from ...spaces.blocks.base import Shape
-from ...spaces.blocks.layers import Layer, own_cost
+from ...spaces.blocks.layers import Convolution, Layer, own_cost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class LatencyPredictor:
         return sum(self._layer_ns(layer, inner) for layer, inner in leaves(layers, shape))
 
     def _layer_ns(self, layer: Layer, shape: Shape) -> int:
-        if f"{layer.kind} layers" not in self.weights:  # a kind that was not measured
+        if f"{_kind(layer, shape)} layers" not in self.weights:  # a kind that was not measured
             return round(self.weights.get(UNKNOWN_KIND, 0.0))
         return round(sum(self.weights[name] * value for name, value in features(layer, shape).items()))
 
@@ -71,7 +71,14 @@ def features(layer: Layer, shape: Shape) -> Mapping[str, float]:
     out_shape, cost = own_cost(layer, shape)
     moved = math.prod(shape) + math.prod(out_shape) + cost.params
     values = {"layers": 1.0, "numbers": float(moved), "macs": float(cost.macs)}
-    return {f"{layer.kind} {name}": value for name, value in values.items() if value}
+    kind = _kind(layer, shape)
+    return {f"{kind} {name}": value for name, value in values.items() if value}
+
+
+def _kind(layer: Layer, shape: Shape) -> str:
+    """Return the kind of a layer; a depthwise convolution is a kind of its own, because its MACs take longer."""
+    depthwise = isinstance(layer, Convolution) and layer.groups == shape[0] > 1
+    return "depthwise convolution" if depthwise else layer.kind
 
 
 def fit_latency(architectures: Sequence[Architecture], latencies_ms: Sequence[float]) -> LatencyPredictor:

@@ -27,6 +27,16 @@ _COLORS = {
     "global-average": "#94a3b8",
     "residual": "#f97316",
     "inception": "#10b981",
+    "factorized-inception": "#10b981",
+    "inverted-residual": "#f59e0b",
+    "fused-inverted-residual": "#d97706",
+    "depthwise-separable": "#06b6d4",
+    "grouped-bottleneck": "#ef4444",
+    "convnext": "#8b5cf6",
+    "shuffle-unit": "#84cc16",
+    "fire": "#14b8a6",
+    "dense-block": "#22c55e",
+    "norm": "#94a3b8",
     "linear": "#a855f7",
 }
 _OTHER_COLOR = "#ec4899"  # of all other kinds of blocks

@@ -19,6 +19,7 @@ MAX_SEED = 2**32 - 1  # the largest random_state that scikit-learn and NumPy acc
 
 DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules")  # of [data]
 IntOrList = int | list[int]
+NumberOrList = float | list[float]
 
 
 class Section(BaseModel):
@@ -103,12 +104,47 @@ class DataSection(Section):
 class StageSection(Section):
     """``[[space.stages]]``: blocks of the same width. The search chooses from a list."""
 
-    block: str | list[str] = Field(description="Type of the blocks: conv-pool, residual, bottleneck or inception.")
-    width: IntOrList = Field(description="Number of output channels.")
-    depth: IntOrList = Field(
-        default=1, description="Number of blocks; for conv-pool, convolutions before the pooling layer."
+    block: str | list[str] = Field(
+        description="Type of the blocks: conv-pool, residual, bottleneck, inception, inverted-residual, "
+        "fused-inverted-residual, depthwise-separable, grouped-bottleneck, convnext, shuffle-unit, fire, dense-block; "
+        "with identity in the list, every block after the first may be left out."
     )
-    kernel: IntOrList = Field(default=3, description="Kernel size of conv-pool; an odd number.")
+    width: IntOrList = Field(
+        description="Number of output channels; for dense-block, channels that each layer adds (its growth)."
+    )
+    depth: IntOrList = Field(
+        default=1,
+        description="Number of blocks; for conv-pool, convolutions before the pooling layer; for dense-block, layers.",
+    )
+    kernel: IntOrList | None = Field(
+        default=None,
+        description="Kernel size of conv-pool and of the blocks with depthwise or grouped convolutions, an odd number; "
+        "the default is 3, for convnext 7.",
+    )
+    expansion: NumberOrList | None = Field(
+        default=None,
+        description="Inner channels of inverted-residual (default 6), fused-inverted-residual and convnext (4), "
+        "relative to the input.",
+    )
+    squeeze: NumberOrList | None = Field(
+        default=None,
+        description="Ratio of squeeze-and-excitation, from 0 (none, the default) to 1: inverted-residual, "
+        "fused-inverted-residual, depthwise-separable and grouped-bottleneck.",
+    )
+    act: str | list[str] | None = Field(
+        default=None, description="Nonlinearity of the blocks that have options, such as relu6, silu or hardswish."
+    )
+    ratio: NumberOrList | None = Field(
+        default=None, description="Inner channels of grouped-bottleneck relative to the width; the default is 1."
+    )
+    groups: IntOrList | None = Field(default=None, description="Number of groups of grouped-bottleneck.")
+    group_width: IntOrList | None = Field(
+        default=None, description="Channels of a group of grouped-bottleneck, instead of groups."
+    )
+    each: bool = Field(
+        default=False,
+        description="Whether every block makes its own choice of type, kernel and options; the width is the same.",
+    )
     halve: bool = Field(default=True, description="Whether the stage halves the height and width of the image.")
 
 

@@ -341,9 +341,8 @@ def _stage(number: int, section: StageSection) -> "Template":
     from ...spaces.search_space.stages import stage
 
     try:
-        return stage(
-            section.block, depth=section.depth, width=section.width, kernel=section.kernel, halve=section.halve
-        )
+        values = section.model_dump(exclude={"block"})
+        return stage(section.block, **values)
     except ValueError as error:
         raise ValueError(f"space.stages.{number}: {error}") from None
 

@@ -14,6 +14,7 @@ from ..plugins.errors import PluginError
 from .experiment import Experiment, experiment
 from .file_paths import resolve_file_paths, resolve_given_paths
 
+WRITTEN_BY_RUNS = ("recorded", "minimized")  # keys of the settings of a run that no search file needs
 MAX_BYTES = 1_000_000  # a larger file is a wrong path, such as a data file
 
 
@@ -168,7 +169,7 @@ def _explain(error: Any) -> str:
     loc = [part for part in error["loc"] if not (isinstance(part, str) and part in _UNION_PARTS)]
     key = ".".join(str(part) for part in loc)
     if error["type"] == "extra_forbidden":
-        known = list(_model_at(loc[:-1]).model_fields)
+        known = [name for name in _model_at(loc[:-1]).model_fields if name not in WRITTEN_BY_RUNS]
         return f"{key}: {unknown('key', str(loc[-1]), known)}"
     if error["type"] == "missing":
         return f"{key} is missing; add it to the file: {loc[-1]} = ..."

@@ -231,10 +231,10 @@ name = "mixed"  # Named space; remove it to write the stages out with the keys b
 # contrast = [false, true]  # Whether local contrast normalisation is the first layer.
 # stem = [8, 16]  # Channels of a 3x3 convolution before the stages.
 # [[space.stages]]
-# block = ["conv-pool", "residual", "inception"]  # Type of the blocks.
+# block = ["conv-pool", "residual", "inverted-residual"]  # Type of the blocks.
 # depth = [1, 2, 3]  # Number of blocks; for conv-pool, convolutions before the pooling layer.
 # width = [16, 24, 32, 48, 64]  # Number of output channels.
-# kernel = [3, 5]  # Kernel size of conv-pool; an odd number.
+# kernel = [3, 5]  # Kernel size of conv-pool and inverted-residual; an odd number.
 # halve = true  # Whether the stage halves the height and width of the image."""
 
 

@@ -8,6 +8,22 @@ from ..blocks.layers import Branches, Convolution, FullyConnected, Layer
 from ..blocks.standard import Conv, Linear
 from ..parameters.lookup import look_up
 from .architecture import Architecture
+from .modern_networks import (
+    REGNETS,
+    SHUFFLENET_WIDTHS,
+    convnext_tiny,
+    densenet_121,
+    efficientnet,
+    efficientnet_v2_s,
+    grouped_resnet_50,
+    inception_v3,
+    mnasnet,
+    mobilenet_v2,
+    mobilenet_v3,
+    regnet,
+    shufflenet_v2,
+    squeezenet,
+)
 from .reference_networks import (
     RESNET_STAGES,
     VGG_STAGES,
@@ -54,6 +70,22 @@ CATALOGUE: dict[str, ArchitectureFactory] = {
         f"plain{depth}-cifar": _entry(partial(resnet_cifar, depth, shortcut="none"), 32, 10)
         for depth in (20, 32, 44, 56)
     },
+    # the names of torchvision
+    "mobilenet_v2": _entry(mobilenet_v2),
+    **{f"mobilenet_v3_{size}": _entry(partial(mobilenet_v3, size)) for size in ("small", "large")},
+    "mnasnet0_5": _entry(partial(mnasnet, 0.5)),
+    "mnasnet1_0": _entry(partial(mnasnet, 1.0)),
+    "efficientnet_b0": _entry(partial(efficientnet, 1.0)),
+    "efficientnet_b1": _entry(partial(efficientnet, 1.1)),
+    "efficientnet_v2_s": _entry(efficientnet_v2_s),
+    **{f"shufflenet_v2_{scale}": _entry(partial(shufflenet_v2, scale)) for scale in SHUFFLENET_WIDTHS},
+    **{f"squeezenet{version}": _entry(partial(squeezenet, version)) for version in ("1_0", "1_1")},
+    "densenet121": _entry(densenet_121),
+    "resnext50_32x4d": _entry(partial(grouped_resnet_50, 0.5, 32)),
+    "wide_resnet50_2": _entry(partial(grouped_resnet_50, 0.5, 1)),
+    **{f"regnet_{name}": _entry(partial(regnet, name)) for name in REGNETS},
+    "convnext_tiny": _entry(convnext_tiny),
+    "inception_v3": _entry(inception_v3, 299),
 }
 
 

@@ -54,9 +54,9 @@ def _to_json(value: Any) -> Any:
 def image_shape(layer: Block, shape: Shape) -> tuple[int, int, int]:
     """Return ``shape`` as (C, H, W); raise :class:`ShapeError`, which names ``layer``, if it is a vector."""
     if len(shape) != 3:
-        raise ShapeError(
-            f"{layer.kind} needs an image (C, H, W), but its input is the vector {shape}; place it earlier"
-        )
+        # the only shape of four numbers is that of the class maps, from which the head makes the scores
+        what = "the vector" if len(shape) == 1 else "the class maps"
+        raise ShapeError(f"{layer.kind} needs an image (C, H, W), but its input is {what} {shape}; place it earlier")
     return shape[0], shape[1], shape[2]
 
 
@@ -77,3 +77,15 @@ def window_count(layer: Block, size: int, kernel: int, stride: int, padding: int
     steps = -(-span // stride) + 1
     # PyTorch drops a last window that would start in the padding on the right
     return steps - 1 if (steps - 1) * stride >= size + padding else steps
+
+
+def nearest_divisors(number: int, wanted: int) -> str:
+    """Return the divisors of ``number`` next to ``wanted``, below and above, as text.
+
+    >>> nearest_divisors(48, 5), nearest_divisors(16, 99)
+    ('4 or 6', '16')
+    """
+    divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+    below = [divisor for divisor in divisors if divisor <= wanted][-1:]
+    above = [divisor for divisor in divisors if divisor > wanted][:1]
+    return " or ".join(map(str, below + above))

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from ..parameters.constraints import Constraint, boolean, non_negative_int, odd_int, one_of, positive_int
-from .base import Block, Shape, ShapeError, image_shape, window_count
+from .base import Block, Shape, ShapeError, image_shape, nearest_divisors, window_count
 from .cost import FLOAT_BYTES, Cost, sum_costs
 
 # name: (parameters per channel, tensors of the input's size that autograd saves because of it).
@@ -21,18 +21,32 @@ from .cost import FLOAT_BYTES, Cost, sum_costs
 # input as well, so that two tensors are saved.
 ACTIVATIONS: dict[str, tuple[int, int]] = {
     "relu": (0, 1),
+    "relu6": (0, 2),
     "prelu": (1, 2),
     "leaky-relu": (0, 2),
     "elu": (0, 2),
     "gelu": (0, 2),
     "silu": (0, 2),
     "hardswish": (0, 2),
+    "hardsigmoid": (0, 2),
     "tanh": (0, 1),
     "sigmoid": (0, 1),
 }
 ACTIVATION: Constraint = one_of(*ACTIVATIONS, "none")
 POOLING_MODE: Constraint = one_of("max", "average")
 NORM_AND_ACT: dict[str, Constraint] = {"norm": boolean, "act": ACTIVATION}
+
+
+def _are_sides(minimum: int) -> Constraint:
+    """Return the constraint on one side of a square, or on two different sides (rows, columns)."""
+
+    def holds(value: Any) -> bool:
+        # two equal sides are refused, because they would be a second way to write the square
+        pair = isinstance(value, tuple) and len(value) == 2 and value[0] != value[1]
+        return all(type(side) is int and side >= minimum for side in (value if pair else (value,)))
+
+    return Constraint(f"a whole number of at least {minimum}, or two different ones (rows, columns)", holds)
+
 
 INDEX_BYTES = 8  # max pooling saves the index of each maximum as a 64-bit integer
 
@@ -71,32 +85,40 @@ class ModuleLayer(Layer):
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """Convolution with square kernels: ``width`` output channels, input channels split into ``groups``."""
+    """Convolution: ``width`` output channels, input channels split into ``groups``.
+
+    ``kernel`` and ``padding`` are the side of a square, or (rows, columns) where these differ.
+    """
 
     width: int
-    kernel: int = 3
+    kernel: int | tuple[int, int] = 3
     stride: int = 1
-    padding: int = 0
+    padding: int | tuple[int, int] = 0
     groups: int = 1
     bias: bool = False
 
     kind: ClassVar[str] = "convolution"
     constraints: ClassVar[dict[str, Constraint]] = {
-        **dict.fromkeys(("width", "kernel", "stride", "groups"), positive_int),
-        "padding": non_negative_int,
+        **dict.fromkeys(("width", "stride", "groups"), positive_int),
+        "kernel": _are_sides(1),
+        "padding": _are_sides(0),
         "bias": boolean,
     }
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         channels, height, width = image_shape(self, shape)
         if channels % self.groups or self.width % self.groups:
+            common = math.gcd(channels, self.width)
             raise ShapeError(
                 f"groups must divide the channels, but {self.kind} has groups {self.groups} with {channels} channels "
-                f"in and {self.width} out; choose groups that divide {math.gcd(channels, self.width)}"
+                f"in and {self.width} out; choose groups that divide {common}, such as "
+                f"{nearest_divisors(common, self.groups)}"
             )
-        rows = window_count(self, height, self.kernel, self.stride, self.padding)
-        columns = window_count(self, width, self.kernel, self.stride, self.padding)
-        weights = self.width * (channels // self.groups) * self.kernel * self.kernel
+        high, wide = self.kernel if isinstance(self.kernel, tuple) else (self.kernel, self.kernel)
+        above, beside = self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
+        rows = window_count(self, height, high, self.stride, above)
+        columns = window_count(self, width, wide, self.stride, beside)
+        weights = self.width * (channels // self.groups) * high * wide
         pixels = rows * columns
         params = weights + self.width * self.bias
         # no saved bytes: autograd saves the input, which is the output of an earlier layer and is counted there
@@ -238,16 +260,18 @@ class LocalResponse(Layer):
 
 @dataclass(frozen=True)
 class Branches(Layer):
-    """Parallel chains of layers on the same input, joined by addition (``add``) or along the channels (``concat``).
+    """Parallel chains of layers on the same input, and how their outputs are joined. An empty chain is the identity.
 
-    An empty chain is the identity.
+    ``join``: ``add`` is the sum; ``concat`` joins the channels; ``append`` does the same where the layer after it
+    counts the saved tensor or copies it: a norm, a shuffle, another concatenation; ``scale`` multiplies an image by one
+    number for each channel, an image (C, 1, 1).
     """
 
     chains: tuple[tuple[Layer, ...], ...]
     join: str = "add"
 
     kind: ClassVar[str] = "branches"
-    constraints: ClassVar[dict[str, Constraint]] = {"join": one_of("add", "concat")}
+    constraints: ClassVar[dict[str, Constraint]] = {"join": one_of("add", "concat", "append", "scale")}
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         chains = [chain_cost(chain, shape) for chain in self.chains]
@@ -260,6 +284,8 @@ class Branches(Layer):
 
     def _join(self, shapes: list[Shape]) -> tuple[Shape, Cost]:
         first = shapes[0]
+        if self.join == "scale":
+            return _scaled(shapes)
         # a concatenation may join any numbers of channels, an addition needs equal ones
         compared = shapes if self.join == "add" else [shape[1:] for shape in shapes]
         if any(shape != compared[0] for shape in compared):
@@ -271,7 +297,18 @@ class Branches(Layer):
             return first, Cost()
         joined = (sum(shape[0] for shape in shapes), *first[1:])
         # a concatenation makes a new tensor, which the next layer saves; an addition saves nothing
-        return joined, Cost(kept_bytes=FLOAT_BYTES * math.prod(joined))
+        return joined, Cost(kept_bytes=FLOAT_BYTES * math.prod(joined) * (self.join == "concat"))
+
+
+def _scaled(shapes: list[Shape]) -> tuple[Shape, Cost]:
+    """Return shape and cost of an image times the numbers of its channels."""
+    if len(shapes) != 2 or len(shapes[0]) != 3 or shapes[1] != (shapes[0][0], 1, 1):
+        raise ShapeError(
+            f"branches joined by scale must be an image (C, H, W) and its scales (C, 1, 1), but they have {shapes}; "
+            "change the width of the last convolution to that of the image"
+        )
+    # the product is a new tensor, which the next layer saves; the factors are counted as outputs of their layers
+    return shapes[0], Cost(kept_bytes=FLOAT_BYTES * math.prod(shapes[0]))
 
 
 def chain_cost(layers: tuple[Layer, ...], shape: Shape) -> tuple[Shape, Cost]:

@@ -11,11 +11,12 @@ class Constraint:
     """A condition on a value.
 
     ``description`` completes the sentence "must be ..." of an error message. ``holds`` tests a value of any type and
-    raises nothing.
+    raises nothing. ``nearest`` gives the valid values nearest to a wrong one as text, empty if there are none.
     """
 
     description: str
     holds: Callable[[Any], bool]
+    nearest: Callable[[Any], str] | None = None
 
 
 def check(constraint: Constraint, value: Any, name: str) -> None:
@@ -27,7 +28,10 @@ def check(constraint: Constraint, value: Any, name: str) -> None:
     ValueError: conv: width must be a whole number of at least 1, but got 0
     """
     if not constraint.holds(value):
-        raise ValueError(f"{name} must be {constraint.description}, but got {value!r}")
+        nearest = constraint.nearest(value) if constraint.nearest else ""
+        raise ValueError(
+            f"{name} must be {constraint.description}, but got {value!r}" + (f"; use {nearest}" if nearest else "")
+        )
 
 
 def _is_int(value: Any, minimum: int) -> bool:
@@ -37,7 +41,11 @@ def _is_int(value: Any, minimum: int) -> bool:
 
 positive_int = Constraint("a whole number of at least 1", lambda v: _is_int(v, 1))
 non_negative_int = Constraint("a whole number of at least 0", lambda v: _is_int(v, 0))
-odd_int = Constraint("an odd whole number of at least 1", lambda v: _is_int(v, 1) and v % 2 == 1)
+odd_int = Constraint(
+    "an odd whole number of at least 1",
+    lambda v: _is_int(v, 1) and v % 2 == 1,
+    lambda v: (f"{v - 1} or {v + 1}" if v > 0 else "1") if type(v) is int else "",
+)
 boolean = Constraint("true or false", lambda v: type(v) is bool)
 
 

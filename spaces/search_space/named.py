@@ -9,11 +9,9 @@ from ..architectures.reference_networks import GOOGLENET_STAGES, VGG_WIDTHS
 from ..blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual, ResponseNorm
 from ..parameters.domains import choice, repeat
 from ..parameters.lookup import look_up
+from .modern_spaces import InputShape, Templates, convnext_space, mobile_space, regnet_space
 from .space import Space, Template
 from .stages import stage
-
-Templates = tuple[Template, ...]
-InputShape = tuple[int, int, int]
 
 MIN_FINAL_SIDE = 4  # pixels: a stage of the mixed space halves the image only if at least this side remains
 
@@ -141,6 +139,9 @@ NAMED_SPACES: dict[str, NamedSpace] = {
     "inception-space": NamedSpace(inception_space, (3, 224, 224), 1000),
     "resnet-space": NamedSpace(resnet_space, (3, 224, 224), 1000),
     "cifar-resnet-space": NamedSpace(cifar_resnet_space, (3, 32, 32), 10),
+    "mobile-space": NamedSpace(mobile_space, (3, 224, 224), 1000),
+    "regnet-space": NamedSpace(regnet_space, (3, 224, 224), 1000),
+    "convnext-space": NamedSpace(convnext_space, (3, 224, 224), 1000),
 }
 
 

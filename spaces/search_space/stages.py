@@ -1,38 +1,123 @@
 """Stages: stacks of blocks with free depth and width that halve the image size once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..blocks.standard import Conv, ConvPool, Inception, Pool, Residual
+from ..blocks.base import Block
+from ..blocks.standard import (
+    Conv,
+    ConvNeXtBlock,
+    ConvPool,
+    DenseBlock,
+    DepthwiseSeparable,
+    Fire,
+    FusedInvertedResidual,
+    GroupedBottleneck,
+    Inception,
+    InvertedResidual,
+    Pool,
+    Residual,
+    ShuffleUnit,
+)
 from ..parameters.constraints import Constraint, check, positive_int
 from ..parameters.domains import Choice, Repeat, repeat
-from ..parameters.lookup import look_up
+from ..parameters.lookup import look_up, unknown
 from .space import Template
 
 _SIZE = Constraint(f"{positive_int.description}, or a list of them", positive_int.holds)
+IDENTITY = "identity"
 
 
 def stage(
     blocks: str | Sequence[str],
     depth: int | Sequence[int],
     width: int | Sequence[int],
-    kernel: int | Sequence[int] = (3,),
+    kernel: int | Sequence[int] | None = None,
     halve: bool = True,
+    *,
+    each: bool = False,
+    **options: Any,
 ) -> Template:
-    """Return a stage of a space: one of the stacks ``blocks`` (:data:`STACKS`), ``depth`` blocks of ``width`` channels.
+    """Return a stage of a space: one of the stacks ``blocks``, ``depth`` blocks of ``width`` channels.
 
-    ``blocks``, ``depth``, ``width`` and ``kernel`` are each a value or a sequence of options. ``kernel`` is the kernel
-    of plain convolutions. With ``halve`` the stage halves the image size once; without it the size stays the same.
+    ``blocks`` are keys of :data:`STACKS` or :data:`STRIDED_BLOCKS`. "identity" among them means that every block after
+    the first may be left out. ``blocks``, ``depth``, ``width``, ``kernel`` and the ``options`` (fields of the blocks,
+    such as ``expansion``) are each a value or a sequence of options. ``kernel`` is that of plain and depthwise
+    convolutions. With ``halve`` the stage halves the image size once; without it the size stays the same.
+
+    With ``each`` every block makes its own choices of kind, kernel and options; the width is that of the stage.
 
     >>> from archsieve.spaces.search_space.space import Space
     >>> space = Space((1, 8, 8), (stage("residual", depth=[1, 2], width=16),), 10)
     >>> print(space.architecture({"1.times": 1}))
     residual 16 stride=2 > residual 16
     """
-    names = (blocks,) if isinstance(blocks, str) else tuple(blocks)
-    stacks = [look_up(STACKS, name, "block of a stage") for name in names]
-    depths, widths, kernels = _sizes("depth", depth), _sizes("width", width), _sizes("kernel", kernel)
-    return _value_or_choice([stack(depths, widths, kernels, halve) for stack in stacks])
+    names = (
+        (blocks,) if isinstance(blocks, str) else Choice(tuple(blocks)).options
+    )  # refuses a name that is there twice
+    kinds = {name: look_up(_KINDS, name, "block of a stage") for name in names}
+    depths, widths = _sizes("depth", depth), _sizes("width", width)
+    if kinds.pop(IDENTITY, None):
+        depths = _every_depth(depths, kinds)
+    fields = {name: _value_or_choice(_whole(value)) for name, value in options.items() if value is not None}
+    _check_options(fields, kinds)
+    if kernel is not None:
+        fields["kernel"] = _sizes("kernel", kernel)
+    if each:
+        return _own_choices(kinds, depths, widths, fields, halve)
+    return _value_or_choice([_stack(kind, depths, widths, fields, halve) for kind in kinds.values()])
+
+
+def _every_depth(depths: Any, kinds: Mapping[str, Any]) -> Any:
+    """Return all depths from 1 to the largest of ``depths``: without some blocks, a stage is a shallower stage."""
+    if not kinds:
+        raise ValueError(
+            "a stage needs a block besides identity, but got only identity; add one, such as inverted-residual"
+        )
+    largest = max(depths.options) if isinstance(depths, Choice) else depths
+    return _value_or_choice(range(1, largest + 1))
+
+
+def _check_options(fields: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for an option that no block of the stage has."""
+    known = sorted({name for kind in kinds.values() for name in _fields_of(kind)} - {"width", "stride", "kernel"})
+    for name in fields:
+        if name not in known:
+            if not known:
+                raise ValueError(f"{', '.join(kinds)} takes no {name}, because it has no options; remove {name}")
+            raise ValueError(unknown(f"option of {', '.join(kinds)}", name, known))
+
+
+def _fields_of(kind: Any) -> Sequence[str]:
+    return tuple(getattr(kind, "__dataclass_fields__", ()))  # a stack is a function, which has none
+
+
+def _stack(kind: Any, depth: Any, width: Any, fields: Mapping[str, Any], halve: bool) -> Template:
+    if not isinstance(kind, type):
+        stack: Callable[[Any, Any, Any, bool], Template] = kind
+        return stack(depth, width, fields.get("kernel", 3), halve)
+    return repeat(_block(kind, fields, width=width), depth, first={"stride": 2} if halve else {})
+
+
+def _block(kind: type[Block], fields: Mapping[str, Any], **sizes: Any) -> Block:
+    return kind(**sizes, **{name: value for name, value in fields.items() if name in _fields_of(kind)})
+
+
+def _own_choices(
+    kinds: Mapping[str, Any], depths: Any, widths: Any, fields: Mapping[str, Any], halve: bool
+) -> Template:
+    """Return the first block of a stage with its width, and a repeat of blocks that keep it, each with own choices."""
+    for name, kind in kinds.items():
+        if not isinstance(kind, type):
+            raise ValueError(
+                f"with `each` the blocks of a stage must be of {', '.join(STRIDED_BLOCKS)}, but got {name}; "
+                "leave `each` out"
+            )
+    stride = {"stride": 2} if halve else {}
+    first = _value_or_choice([_block(kind, fields, width=widths, **stride) for kind in kinds.values()])
+    later = _value_or_choice([_block(kind, fields) for kind in kinds.values()])
+    counts = depths.options if isinstance(depths, Choice) else (depths,)
+    return (first, repeat(later, _value_or_choice([count - 1 for count in counts]), each=True))
 
 
 def _sizes(name: str, options: Any) -> Any:
@@ -47,6 +132,13 @@ def _value_or_choice(options: Any) -> Any:
     if not _is_list(options):
         return options
     return options[0] if len(options) == 1 else Choice(tuple(options))
+
+
+def _whole(value: Any) -> Any:
+    """Return floats without a fraction as integers, also in lists, so that 6.0 and 6 are one option."""
+    if _is_list(value):
+        return [_whole(option) for option in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_list(options: Any) -> bool:
@@ -67,6 +159,16 @@ def _bottleneck(depth: Any, width: Any, kernel: Any, halve: bool) -> Template:
     return repeat(Residual(width, "bottleneck"), depth, first={"stride": 2} if halve else {})
 
 
+def _fire(depth: Any, width: Any, kernel: Any, halve: bool) -> Template:
+    stack: Repeat = repeat(Fire(width), depth)
+    return (stack, Pool(2)) if halve else stack
+
+
+def _dense_block(depth: Any, width: Any, kernel: Any, halve: bool) -> Template:
+    # the width of a dense block is its growth: its number of channels depends on its input
+    return DenseBlock(depth, width, stride=2 if halve else 1)
+
+
 def _inception(depth: Any, width: Any, kernel: Any, halve: bool) -> Template:
     stack: Repeat = repeat(Inception(width), depth)
     return (stack, Pool(2)) if halve else stack
@@ -78,4 +180,19 @@ STACKS: dict[str, Callable[[Any, Any, Any, bool], Template]] = {
     "residual": _residual,
     "bottleneck": _bottleneck,
     "inception": _inception,
+    "fire": _fire,
+    "dense-block": _dense_block,
 }
+# blocks with a stride and an optional width, whose other fields are options of the stage
+STRIDED_BLOCKS: dict[str, type[Block]] = {
+    block.kind: block
+    for block in (
+        InvertedResidual,
+        FusedInvertedResidual,
+        DepthwiseSeparable,
+        GroupedBottleneck,
+        ConvNeXtBlock,
+        ShuffleUnit,
+    )
+}
+_KINDS: dict[str, Any] = {**STACKS, **STRIDED_BLOCKS, IDENTITY: IDENTITY}

@@ -41,6 +41,7 @@ TRAINS = re.compile(r"\bsearch\(|\bretrain_trial\(|\bav\.(run_search|resume_sear
 SEARCHED = ("README.md", "python.md", "use_a_network.md", "zero_shot.md")
 # Commands, and beginnings of Python blocks, that are not run here, and why; the spelling of commands is checked.
 NOT_HERE = {
+    r'archsieve results (best --run from-file|query "f1_macro)': "needs a search; test_metric_search.py asks the same",
     r"pip install": "it would change the environment that runs the tests",
     r"pre-commit": "it is not a requirement; tests/test_contributing.py compares its hooks with make check",
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",

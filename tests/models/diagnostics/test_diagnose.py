@@ -16,7 +16,22 @@ from archsieve.models.diagnostics.gradients import relative_errors
 from archsieve.models.diagnostics.run_checks import CHECKS, DiagnosticContext, diagnose, summarise
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
+from archsieve.spaces.blocks.standard import (
+    Conv,
+    ConvNeXtBlock,
+    ConvPool,
+    DenseBlock,
+    DepthwiseSeparable,
+    Fire,
+    FusedInvertedResidual,
+    GlobalAverage,
+    GroupedBottleneck,
+    Inception,
+    InvertedResidual,
+    Linear,
+    Residual,
+    ShuffleUnit,
+)
 from archsieve.spaces.recipes.recipe import Recipe
 
 NETWORK = Architecture((1, 8, 8), (Conv(12), Residual(12), Residual(16, stride=2), GlobalAverage()), 10)
@@ -54,7 +69,13 @@ def test_healthy_network_has_no_bad_finding(context):
 
 
 @pytest.mark.parametrize(
-    "block", [Conv(4), ConvPool(4), Residual(4, stride=2), Inception(8), Linear(6)], ids=lambda block: block.kind
+    "block",
+    [
+        *(Conv(4), ConvPool(4), Residual(4, stride=2), Inception(8), Linear(6)),
+        *(InvertedResidual(squeeze=0.5), FusedInvertedResidual(6), DepthwiseSeparable(6, act="hardswish")),
+        *(GroupedBottleneck(6, groups=2), ConvNeXtBlock(layer_scale=1), ShuffleUnit(), Fire(8), DenseBlock(2, 2)),
+    ],
+    ids=lambda block: block.kind,
 )
 def test_gradients_are_correct_in_every_block(data, block):
     blocks = (Conv(4), block) if isinstance(block, Linear) else (Conv(4), block, GlobalAverage())

@@ -12,10 +12,28 @@ from archsieve.models.data.dataset import in_unit_range
 from archsieve.models.diagnostics.zero_cost_proxies import PROXIES, Probe, probe, proxy_scores
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, LocalContrast, Residual
+from archsieve.spaces.blocks.standard import (
+    Conv,
+    ConvNeXtBlock,
+    ConvPool,
+    DenseBlock,
+    GlobalAverage,
+    Inception,
+    InvertedResidual,
+    LocalContrast,
+    Residual,
+)
 
 PLAIN = Architecture((1, 8, 8), (Conv(4, norm=False), Conv(6, norm=False), GlobalAverage()), 10)
 NORMED = Architecture((1, 8, 8), (Conv(4), ConvPool(8, convs=2), Residual(8), Inception(16), GlobalAverage()), 10)
+MODERN = Architecture(
+    (1, 8, 8),
+    (
+        *(Conv(4), InvertedResidual(8, squeeze=0.25), InvertedResidual(act="hardswish", squeeze_form="expanded")),
+        *(ConvNeXtBlock(12), DenseBlock(2, 4), GlobalAverage()),
+    ),
+    10,
+)
 LINEAR = Architecture((1, 8, 8), (Conv(4, norm=False, act="none"),), 10)
 
 
@@ -28,7 +46,7 @@ def score(name: str, architecture: Architecture, batch: Probe) -> float | str:
     return proxy_scores([name], architecture, batch)[name]
 
 
-@pytest.mark.parametrize("architecture", [PLAIN, NORMED], ids=["plain", "normed"])
+@pytest.mark.parametrize("architecture", [PLAIN, NORMED, MODERN], ids=["plain", "normed", "modern"])
 @pytest.mark.parametrize("name", PROXIES)
 def test_every_proxy_is_finite_and_reproducible(name, architecture, batch):
     before = torch.get_rng_state()

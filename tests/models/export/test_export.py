@@ -16,9 +16,36 @@ from archsieve.models.export.variants import VARIANTS, features, fully_convoluti
 from archsieve.models.image_files.decoding_rules import Decoding
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Residual
+from archsieve.spaces.blocks.standard import (
+    ClassMaps,
+    Conv,
+    ConvNeXtBlock,
+    ConvPool,
+    DenseBlock,
+    DepthwiseSeparable,
+    Fire,
+    FusedInvertedResidual,
+    GlobalAverage,
+    GroupedBottleneck,
+    Inception,
+    InvertedResidual,
+    Linear,
+    Norm,
+    Residual,
+    ShuffleUnit,
+)
 
 AVERAGED = Architecture((2, 8, 8), (Conv(8), Residual(8), Inception(16), GlobalAverage()), 5)
+MODERN = Architecture(
+    (2, 8, 8),
+    (
+        *(Conv(8), InvertedResidual(squeeze=0.25), InvertedResidual(12, 2, 5, squeeze=0.25, squeeze_form="expanded")),
+        *(FusedInvertedResidual(stride=2), DepthwiseSeparable(16, act="hardswish"), GroupedBottleneck(group_width=4)),
+        *(ConvNeXtBlock(kernel=3), ShuffleUnit(16), ShuffleUnit(), DenseBlock(2, 4), Norm(act="relu"), GlobalAverage()),
+    ),
+    5,
+)
+MAPS = Architecture((2, 8, 8), (Conv(8), Fire(16), ClassMaps()), 5)
 FLAT = Architecture((2, 8, 8), (ConvPool(6), Linear(16), Linear(12)), 5)
 
 
@@ -33,12 +60,12 @@ def model_of(architecture, dropout=0.0):
     return ImageModel.of(architecture, network.state_dict(), data, {"seed": 3}), network.eval(), data
 
 
-@pytest.fixture(params=[AVERAGED, FLAT], ids=["averaged", "flat"])
+@pytest.fixture(params=[AVERAGED, FLAT, MODERN], ids=["averaged", "flat", "modern"])
 def model(request):
     return model_of(request.param)[0]
 
 
-@pytest.mark.parametrize("architecture", [AVERAGED, FLAT], ids=["averaged", "flat"])
+@pytest.mark.parametrize("architecture", [AVERAGED, FLAT, MODERN, MAPS], ids=["averaged", "flat", "modern", "maps"])
 def test_model_scores_equal_the_network_trained_with_dropout(architecture, tmp_path):
     model, network, data = model_of(architecture, dropout=0.5)
     images = data.train.images
@@ -89,6 +116,26 @@ def test_every_format_gives_the_outputs_of_torch(format, form):
     assert exported.out_shape == {"classifier": (5,), "features": (16,), "fully-convolutional": (5, 9, 9)}[form]
     run = FORMATS[format].read(exported.content)
     assert run(torch.rand(3, 2, 16, 24) if form == "fully-convolutional" else torch.rand(3, 2, 8, 8)).shape[0] == 3
+
+
+@pytest.mark.parametrize("architecture", [MODERN, MAPS], ids=["modern", "maps"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_blocks_of_modern_networks_are_exported(architecture, format):
+    exported = export(model_of(architecture)[0], format)
+    assert exported.largest_difference < 1e-4
+    assert exported.out_shape == (5,)
+
+
+def test_features_need_a_linear_layer_at_the_end():
+    with pytest.raises(ValueError, match=r"'features'.*linear layer.*class maps"):
+        export(model_of(MAPS)[0], "onnx", "features")
+
+
+def test_class_maps_become_a_map_of_scores():
+    model = model_of(MAPS)[0]
+    images = torch.rand(4, 2, 8, 8)
+    with torch.inference_mode():
+        assert torch.allclose(fully_convolutional(model)(images)[:, :, 0, 0], model.scores(images), atol=1e-5)
 
 
 def test_a_package_that_is_not_installed_is_named(model, monkeypatch):

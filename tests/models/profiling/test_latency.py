@@ -37,6 +37,7 @@ def test_features_are_layer_counts_numbers_moved_and_macs():
         "convolution numbers": 2 * 64 + 4 * 64 + 72,
         "convolution macs": 72 * 64,
     }
+    assert features(Convolution(2, 3, padding=1, groups=2), (2, 8, 8))["depthwise convolution macs"] == 2 * 9 * 64
     assert features(Act(), (4, 8, 8)) == {"activation layers": 1, "activation numbers": 2 * 4 * 64}
     join = Branches(((Convolution(4, 3, padding=1),), ()), "add")
     assert features(join, (4, 8, 8)) == {"branches layers": 1, "branches numbers": 2 * 4 * 64}

@@ -1,8 +1,10 @@
 """An index of as many images as ImageNet has: its memory, and the number of its rows."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ print(len(index), len(index.classes), index.table.nbytes, (peak - before) * 1024
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Class folders of empty files: hard links, because 1.28 million files would take as many inodes."""
     root = tmp_path_factory.mktemp("tree")
     for label in range(N_CLASSES):
@@ -31,7 +33,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"n{label:08}_0.JPEG").touch()
         for k in range(1, N_IMAGES):
             os.link(folder / f"n{label:08}_0.JPEG", folder / f"n{label:08}_{k}.JPEG")
-    return root
+    yield root
+    shutil.rmtree(root)  # pytest would keep a million entries for the next runs
 
 
 def measure(path: Path) -> tuple[int, int, int, int]:

@@ -181,7 +181,12 @@ def test_the_best_networks_are_drawn(read, new_run, store):
 
 
 @pytest.mark.parametrize(
-    "name", ["alexnet-2012", "vgg16", "googlenet-2014", "prelu-net-b", "resnet152", "resnet110-cifar"]
+    "name",
+    [
+        *("alexnet-2012", "vgg16", "googlenet-2014", "prelu-net-b", "resnet152", "resnet110-cifar"),
+        *("mobilenet_v3_large", "efficientnet_v2_s", "shufflenet_v2_x1_0", "squeezenet1_0", "densenet121"),
+        *("regnet_y_400mf", "convnext_tiny", "inception_v3"),
+    ],
 )
 def test_every_classic_network_can_be_drawn(name):
     architecture = CATALOGUE[name]()

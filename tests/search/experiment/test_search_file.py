@@ -121,6 +121,19 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ),
         ('[[space.stages]]\nblock = "conv-pool"\nwidth = [8, "9"]', r"space.stages.0.width"),
         ('[[space.stages]]\nblock = "conv-pool"\nwidth = 8\nkernel = 4', r"kernel .*odd.* 4"),
+        (
+            '[[space.stages]]\nblock = "inverted-residual"\nwidth = 8\nexpansion = 0',
+            r"space.stages.0: inverted-residual: expansion .*above 0.* 0; use 1",
+        ),
+        (
+            '[[space.stages]]\nblock = "inverted-residual"\nwidth = 8\nratio = 0.5',
+            r"space.stages.0: .*inverted-residual 'ratio'.*expansion",
+        ),
+        (
+            '[[space.stages]]\nblock = "grouped-bottleneck"\nwidth = 48\ngroups = 5',
+            r"grouped-bottleneck.*groups 5 with 48 channels; use 4 or 6",
+        ),
+        ('[[space.stages]]\nblock = "residual"\nwidth = 8\neach = true', r"space.stages.0: .*each.*residual"),
         ('[[space.stages]]\nblock = "conv-pool"', r"space.stages.0.width is missing"),
         ("[resources]\ngpus_per_trial = 1.5", r"resources.gpus_per_trial .*fraction.*1.5"),
         ("[budget]\nparams = 100", r"params <= 100.* cheapest .*params [\d,]+ \("),

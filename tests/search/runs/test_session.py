@@ -64,6 +64,19 @@ def test_the_database_holds_every_epoch_and_layer(outcome):
         assert driver["versions"]["torch"].startswith("2.")
 
 
+def test_after_a_time_limit_the_run_is_complete_and_can_be_resumed(tmp_path):
+    limited = search(small(search={"time_limit": 0.001}), name="short", runs=tmp_path)
+    assert (limited.complete, limited.out_of_time, len(limited.trials)) == (True, True, 1)
+    assert limited.best[0].trial == limited.trials[0].trial
+    with open_store(limited.database, read_only=True) as store:
+        assert store.run("short").status.value == "finished"
+        assert store.events("short", "time_limit")[0]["detail"] == {"trials": 1, "of": 4}
+    resumed = resume("short", time_limit="1h", trials=2, runs=tmp_path)
+    assert (resumed.complete, resumed.out_of_time, len(resumed.trials)) == (True, False, 2)
+    with open_store(limited.database, read_only=True) as store:
+        assert store.run("short").config["search"]["time_limit"] == "1h"
+
+
 def test_the_scratch_files_of_tune_are_removed(outcome):
     assert not (outcome.report.parent / "tune").exists()
 

@@ -1,6 +1,10 @@
 """Diagnose a network with every check in turn. To add a check, write a function and a row of ``CHECKS``."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from ...spaces.parameters.lookup import look_up
 from .activations import maps, start, units
@@ -41,7 +45,33 @@ def diagnose(
     selected = {name: look_up(CHECKS, name, "check") for name in checks}
     for name, check in selected.items():
         on_check(name)
-        yield check(context)
+        yield _not_good_if_not_finite(check(context))
+
+
+def _not_good_if_not_finite(finding: Finding) -> Finding:
+    """Return ``finding``, rated bad if it is rated good by a metric that is not finite.
+
+    NaN is not above any limit, so a comparison alone would call it good.
+    """
+    names = [name for name, value in finding.metrics.items() if _is_not_finite(value)]
+    if not names and re.search(r"\b(nan|inf)\b", finding.evidence):
+        names = ["a value"]
+    if finding.rating != "good" or not names:
+        return finding
+    return replace(
+        finding,
+        rating="bad",
+        evidence=f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not finite; {finding.evidence}",
+        advice=finding.advice or "lower recipe.lr, and check the data for values that are not finite",
+    )
+
+
+def _is_not_finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_is_not_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_not_finite, value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def summarise(findings: Sequence[Finding]) -> str:

@@ -160,8 +160,10 @@ def findings_of(store: StoreReader, run: str | int, *, trial_id: int | None = No
     # A dict instead of a set keeps the order of the events.
     by_trial: dict[int, dict[Finding, None]] = {}
     for event in store.events(run, FINDING, trial_id=trial_id):
-        if event["trial_id"] is not None:
-            finding = Finding(event["detail"][FINDING], event["detail"]["reason"])
+        detail = event["detail"]
+        # A database from elsewhere may have a finding in another form.
+        if event["trial_id"] is not None and isinstance(detail, dict) and {FINDING, "reason"} <= set(detail):
+            finding = Finding(str(detail[FINDING]), str(detail["reason"]))
             by_trial.setdefault(event["trial_id"], {})[finding] = None
     return {trial: list(distinct) for trial, distinct in by_trial.items()}
 

@@ -1,6 +1,9 @@
 """Errors of the results database."""
 
+import errno
 from collections.abc import Sequence
+
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StoreError(Exception):
@@ -19,8 +22,21 @@ class ConnectionLostError(StoreError):
     """The database server cannot be reached, or it has closed the connection."""
 
 
+class TakenOverError(StoreError):
+    """Another process drives the run now; this process must not write any more."""
+
+
+class SetBackError(StoreError):
+    """The database was replaced by an older state of itself while this process wrote to it."""
+
+
 class DiskFullError(StoreError):
     """The disk that holds the database is full."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether ``error`` means that a disk is full, wherever it was raised."""
+    return isinstance(error, DiskFullError) or (isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS)
 
 
 class NotStorableError(ValueError):
@@ -31,6 +47,10 @@ class NotStorableError(ValueError):
             f"values in the database must be finite numbers, texts, lists and tables, but: {reason}; "
             "replace that value before you write it"
         )
+
+
+class UnknownTrialError(ValueError):
+    """The database has no trial with this id."""
 
 
 class RunExistsError(ValueError):
@@ -56,13 +76,21 @@ class PathEscapeError(RefusedError, ValueError):
     """A name contains a path, so that it would point to another folder."""
 
 
-_DAMAGED = (
-    "the file is damaged: restore a backup (archsieve db backup makes them), or run archsieve db check for details"
-)
+def restore_advice(name: object, source: object = "BACKUP") -> str:
+    """Return the advice to put ``source`` in the place of the database ``name``.
+
+    A command and not a copy: the log files of the old database would destroy a file that is copied to its name.
+    """
+    return f"restore a backup with: archsieve db restore {source} --db {name}"
+
+
+_DAMAGED = "the file is damaged: {restore}; archsieve db check shows details, archsieve db backup makes backups"
 # (text in the driver's message, class of the error, fix). The first text that occurs in the message decides. Texts and
 # not codes, because the drivers of SQLite and PostgreSQL have no error codes in common.
 _FIXES = (
     ("locked", LockedError, "another process holds the database; end it and try again"),
+    # SQLite's words for a process that is stopped or very slow while it repairs the log.
+    ("locking protocol", LockedError, "another process holds the database; end it and try again"),
     ("full", DiskFullError, "free some disk space, then resume the run: archsieve resume RUN"),
     ("readonly", StoreError, "make the file and its folder writable"),
     ("malformed", StoreError, _DAMAGED),
@@ -73,7 +101,7 @@ _FIXES = (
     ("role", StoreError, "check the user in the URL"),
     ('" does not exist', StoreError, "check the name, or create the database: createdb NAME"),
     ("connection", StoreError, "check host and port, and that the server is running"),
-    ("unable to open", StoreError, "check that the file exists; if not, restore a backup (archsieve db backup)"),
+    ("unable to open", StoreError, "check that the file exists; if not, {restore}"),
 )
 
 
@@ -82,5 +110,5 @@ def store_error(name: str, reason: str) -> StoreError:
     reason = " ".join(reason.split())  # PostgreSQL's messages have several lines
     for text, error_class, fix in _FIXES:
         if text in reason:
-            return error_class(f"{name}: {reason}; {fix}")
+            return error_class(f"{name}: {reason}; {fix.replace('{restore}', restore_advice(name))}")
     return StoreError(f"{name}: {reason}; nothing was changed")

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, insert, select, update
 
 from . import schema
-from .errors import StoreError
+from .errors import SetBackError, StoreError, TakenOverError
 from .fast_sqlite import AnyConnection
 
 HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # a younger heartbeat is evidence that its process is alive
@@ -166,16 +166,29 @@ def _pid_namespace() -> str | None:
         return None
 
 
-def renew(connection: Connection, run_id: int, process_id: int) -> None:
-    """Update the heartbeat of the run's holder; raise ``StoreError`` if another process has taken the run over."""
+def renew(connection: Connection, run_id: int, process_id: int, sent: datetime | None = None) -> datetime:
+    """Update the heartbeat of the run's holder and return it; ``sent`` is the last heartbeat that it has sent.
+
+    Raises ``TakenOverError`` if another process has taken the run over, and ``SetBackError`` if the database has an
+    older heartbeat than ``sent`` or does not know the holder: it was replaced by an older state.
+    """
+    own = connection.execute(select(_p.heartbeat_at).where(_p.process_id == process_id, _p.run_id == run_id)).first()
+    if own is None or (sent is not None and own.heartbeat_at < sent):
+        state = "does not know this process" if own is None else f"has the heartbeat {own.heartbeat_at}, not {sent}"
+        raise SetBackError(
+            f"the database was set back to an older state while a run wrote to it: run {run_id} {state}; check which "
+            "backup was restored, then resume the run: archsieve resume RUN"
+        )
     if not is_held(connection, run_id, process_id):
         row = holder(connection, run_id)
         other = "no process" if row is None else f"process {row.pid} on {row.host}"
-        raise StoreError(
+        raise TakenOverError(
             f"only one process can drive a run, but this process sent no heartbeat for too long, and run {run_id} is "
             f"now driven by {other}; end this process"
         )
-    connection.execute(update(schema.process).where(_p.process_id == process_id).values(heartbeat_at=now()))
+    at = now()
+    connection.execute(update(schema.process).where(_p.process_id == process_id).values(heartbeat_at=at))
+    return at
 
 
 def is_held(connection: Connection, run_id: int, process_id: int) -> bool:

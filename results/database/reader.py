@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from . import schema
 from .engine import read_only_engine
-from .errors import ConnectionLostError, NotStorableError, store_error
+from .errors import ConnectionLostError, NotStorableError, UnknownTrialError, store_error
 from .records import TEST_PREFIX, DatasetRecord, History, RunRecord, Trial, TrialState
 from .retry import RetryPolicy, is_transient
 from .rows import TRIALS, dataset_of, decode_metric, run_id_of, runs_of, trials_of
@@ -98,7 +98,7 @@ class StoreReader:
         """Return the trial of this id; raise ``ValueError`` if there is none."""
         trials = self.run_read(lambda connection: trials_of(connection, TRIALS.where(_t.trial_id == trial_id)))
         if not trials:
-            raise ValueError(f"no trial has the id {trial_id}; list the trials with: archsieve results list")
+            raise UnknownTrialError(f"no trial has the id {trial_id}; list the trials with: archsieve results list")
         return trials[0]
 
     def trials(self, run: str | int | None = None, *, states: Iterable[TrialState] | None = None) -> list[Trial]:

@@ -16,6 +16,7 @@ from .records import TEST_PREFIX, DatasetRecord, FailKind, RunRecord, RunStatus,
 
 IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 MAX_ROWS_PER_STATEMENT = 16  # on a raw connection, up to this many rows are inserted by one statement
+_TABLES = ("data", "budget", "search", "resources", "plugins")  # keys of the settings of a run that are tables
 _SPECIALS = {"nan": math.nan, "+inf": math.inf, "-inf": -math.inf}
 _t = schema.trial.c
 # Columns of the table ``trial`` whose attribute in ``Trial`` has another name or type.
@@ -82,6 +83,9 @@ def _trial(row: Any, metrics: Mapping[str, float]) -> Trial:
     entries["state"] = TrialState(entries["state"])
     if entries["fail_kind"] is not None:
         entries["fail_kind"] = FailKind(entries["fail_kind"])
+    for name in ("architecture", "choices", "recipe"):
+        if not isinstance(entries[name], dict):
+            entries[name] = {}  # a database from elsewhere may have another JSON value
     # The remaining columns have the names and types of the fields of Trial.
     return Trial(**entries)
 
@@ -99,7 +103,14 @@ def runs_of(connection: Connection, *where: ColumnElement[bool]) -> list[RunReco
 def _run(row: Row[Any], counts: Mapping[TrialState, int]) -> RunRecord:
     entries = dict(row._mapping)
     entries["status"] = RunStatus(entries["status"])
+    entries["config"] = _settings(entries["config"])
     return RunRecord(**entries, counts=counts)
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """Return the settings of a run without tables that are none: a database from elsewhere may have any JSON value."""
+    entries = config.items() if isinstance(config, dict) else ()
+    return {name: value for name, value in entries if name not in _TABLES or isinstance(value, dict)}
 
 
 def run_id_of(connection: Connection, run: str | int) -> int:

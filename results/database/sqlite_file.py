@@ -1,52 +1,83 @@
-"""SQLite files: create them atomically, check them before they are opened, and detect their removal while in use."""
+"""SQLite files: create them atomically, check them before they are opened, and put one in the place of another."""
 
+import fcntl
+import logging
 import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Engine
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from .errors import NoStoreError, StoreError, store_error
+from .errors import NoStoreError, StoreError, restore_advice, store_error
 from .schema import APPLICATION_ID, identity, meta, metadata
 
 BUSY_S = float(os.environ.get("ARCHSIEVE_BUSY_S", "30"))  # how long a writer waits for another process's lock
 # Pages of 4 KiB that the write-ahead log may hold before a checkpoint copies them into the file. A checkpoint needs an
 # fsync, so a larger log makes writes faster.
 WAL_CHECKPOINT_PAGES = 8000
-_RESTORE_BACKUP = "restore a backup (archsieve db backup makes them)"
+# Files that SQLite keeps next to a database: the write-ahead log, its index, and the rollback journal.
+LOG_SUFFIXES = ("-wal", "-shm", "-journal")
+log = logging.getLogger("archsieve")
 
 
 def check_file(path: Path) -> None:
     """Raise ``StoreError`` if ``path`` is not a results database; change nothing.
 
-    The file is read by SQLite, with ``immutable=1`` so that it takes no lock. If this process opened the file itself,
-    closing it would drop all locks that this process holds on the database
-    (https://www.sqlite.org/howtocorrupt.html, section 2.2). The next process that closes the database would then remove
-    the write-ahead log in use, and later writes would be lost.
+    The file is read by SQLite together with its write-ahead log. A file that grows, or whose writer was killed, is
+    complete only with this log. If this process opened the file itself, closing it would drop all locks that this
+    process holds on the database (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     if not path.exists():
-        raise NoStoreError(f"no results database at {path}; check the path, or start one with: archsieve search FILE")
+        raise NoStoreError(
+            f"no results database at {path}; check the path, or start one with: archsieve search FILE; "
+            f"if it was removed, {restore_advice(path)}"
+        )
     if not path.is_file():
         raise StoreError(f"a results database is a file, but {path} is a folder or a device; use the path of a file")
     if not path.stat().st_size:
-        raise StoreError(f"{path} is empty (0 bytes), not a results database; {_RESTORE_BACKUP}, or remove it")
+        raise StoreError(f"{path} is empty (0 bytes), not a results database; {restore_advice(path)}, or remove it")
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?immutable=1", uri=True)) as connection:
-            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        application_id = _application_id(path)
     except sqlite3.OperationalError as error:
+        if _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL):  # another process has it locked
+            raise store_error(str(path), str(error)) from error
         raise StoreError(f"{path} cannot be read: {error}; check its permissions") from error
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
             raise store_error(str(path), str(error)) from error
-        message = f"{path} is not an SQLite database; nothing was changed; check the path, or {_RESTORE_BACKUP}"
+        message = f"{path} is not an SQLite database; nothing was changed; check the path, or {restore_advice(path)}"
         raise StoreError(message) from None
     if application_id != APPLICATION_ID:
         raise StoreError(f"{path} is the database of another application; nothing was changed; use another path")
+
+
+def _application_id(path: Path) -> int:
+    """Read the application id. A reader that cannot write the file leaves a damaged one as it is.
+
+    A file whose writer was killed may need a repair, such as the rollback of a transaction, before it can be read.
+    SQLite makes it only for a connection that can write.
+    """
+    mode = _mode(path, read_only=True)
+    try:
+        return _read_application_id(path, mode.replace("mode=rw", "mode=ro"))
+    except sqlite3.OperationalError as error:
+        if _primary_code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or mode != "mode=rw":
+            raise
+    return _read_application_id(path, mode)
+
+
+def _read_application_id(path: Path, mode: str) -> int:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=BUSY_S)) as connection:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    return int(application_id)
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    return error.sqlite_errorcode & 0xFF  # the other bits are those of an extended code
 
 
 def make_file(path: Path) -> None:
@@ -59,7 +90,10 @@ def make_file(path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".archsieve-") as folder:
             new_file = Path(folder, "fresh.db")
             _write_empty(new_file)
-            _publish(new_file, path)
+            with folder_lock(path.parent):
+                if not path.exists():
+                    set_aside_log(path)
+                    _publish(new_file, path)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"cannot create a results database at {path}: {error}; use another path") from error
 
@@ -93,6 +127,58 @@ def _publish(new_file: Path, path: Path) -> None:
             new_file.replace(path)
 
 
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Let no other process create or replace a database in ``folder`` during the block.
+
+    The lock is on the folder itself, so it leaves no file. A file system without locks has none.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def set_aside_log(path: Path) -> None:
+    """Rename the log files next to ``path`` whose database is gone; remove empty ones.
+
+    SQLite connects a log with a database by its name alone. It would write the log of a removed database into any
+    other database that gets this name, and so destroy it. Call this under ``folder_lock``.
+    """
+    for suffix in LOG_SUFFIXES:
+        file = Path(f"{path}{suffix}")
+        if not file.exists():
+            continue
+        # The index of a log is rebuilt from the log, so it holds nothing of its own.
+        if suffix == "-shm" or not file.stat().st_size:
+            file.unlink()
+            continue
+        kept = free_path(Path(f"{file}-old"))
+        file.rename(kept)
+        log.warning("%s is the log of a database that was removed; it was renamed to %s", file, kept)
+
+
+def free_path(path: Path) -> Path:
+    """Return ``path``, or ``path`` with the first number that makes it the name of no file."""
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def sync(path: Path) -> None:
+    """Write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """Return a connection to the existing file ``path``, in autocommit mode: the engine itself begins transactions."""
     uri = f"{path.resolve().as_uri()}?{_mode(path, read_only)}"
@@ -104,7 +190,17 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
     if read_only:
         connection.execute("PRAGMA query_only = ON")
+    else:
+        # A copy of a database, such as a backup, has no write-ahead log; readers would then wait for writers. An error
+        # here returns with the first statement, which reports it.
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+def read_only_uri(path: Path) -> str:
+    """Return the URI with which SQLite opens the existing file ``path`` for reading."""
+    return f"{path.resolve().as_uri()}?{_mode(path, read_only=True)}"
 
 
 def _mode(path: Path, read_only: bool) -> str:
@@ -117,52 +213,3 @@ def _mode(path: Path, read_only: bool) -> str:
         # SQLite cannot create the index in such a folder; immutable=1 reads the file without it.
         return "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
     return "mode=rw" if os.access(path, os.W_OK) else "mode=ro"
-
-
-class OpenFile:
-    """Detects that the SQLite file of ``engine`` was removed or replaced since the store was opened.
-
-    A PostgreSQL database has no file, so its check does nothing.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        sqlite = engine.url.get_backend_name() == "sqlite"
-        self._path = Path(str(engine.url.database)) if sqlite else None
-        self._inode = self._current_inode()
-
-    def check(self) -> None:
-        """Raise ``StoreError`` if the file was removed or replaced, after its content is saved in a file next to it.
-
-        Without this check SQLite would continue to write to a file that no other process can open.
-        """
-        if self._path is None or self._current_inode() == self._inode:
-            return
-        problem = f"{self._path} was removed or replaced while a run wrote to it"
-        rescued = self._path.with_name(f"{self._path.stem}-rescued{self._path.suffix}")
-        try:
-            self._save(rescued)
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"{problem}, and its content could not be saved: {error}; restore a backup (archsieve db backup)"
-            ) from error
-        raise StoreError(f"{problem}; its content is saved in {rescued}: rename it to {self._path} and resume the run")
-
-    def _current_inode(self) -> tuple[int, int] | None:
-        if self._path is None:
-            return None
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
-
-    def _save(self, path: Path) -> None:
-        # VACUUM INTO refuses to overwrite a file. It reads through the open connection, so that it also copies a file
-        # whose name was removed.
-        path.unlink(missing_ok=True)
-        connection = self._engine.raw_connection()
-        try:
-            connection.cursor().execute("VACUUM INTO ?", (str(path),))
-        finally:
-            connection.close()

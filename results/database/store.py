@@ -14,10 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from . import lease, schema, trial_statements
 from .engine import open_engine
 from .errors import RunExistsError
+from .open_file import OpenFile
 from .records import DatasetRecord, RunStatus
 from .rows import dataset_row, upsert
 from .run_name import check_run_name, free_name
-from .sqlite_file import OpenFile
 from .url import DatabaseLocation
 from .writer import StoreWriter
 
@@ -43,6 +43,7 @@ class Store(StoreWriter):
     def __init__(self, engine: Engine, name: str, *, read_only: bool = False) -> None:
         super().__init__(engine, name, read_only)
         self._leases: dict[int, int] = {}  # run id -> id of the row in ``process`` by which this store holds it
+        self._heartbeats_sent: dict[int, datetime] = {}  # run id -> the heartbeat that the database must still have
         self._file = OpenFile(engine)
 
     def __enter__(self) -> Self:
@@ -84,6 +85,7 @@ class Store(StoreWriter):
             return run_id, lease.acquire(connection, run_id, provenance).process_id
 
         run_id, self._leases[run_id] = self.write(insert_run)
+        self._file.check()
         return run_id
 
     def resume_run(self, run: str | int, provenance: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> int:
@@ -102,16 +104,21 @@ class Store(StoreWriter):
             return new_lease.process_id
 
         self._leases[run_id] = self.write(acquire)
+        self._file.check()
         return run_id
 
     def heartbeat(self, run_id: int) -> None:
         """Record that this process still drives the run; a driver calls this at least once a minute.
 
-        Raises ``StoreError`` if another process has taken the run over, or if the database file was removed.
+        Raises ``TakenOverError`` if another process has taken the run over, and ``StoreError`` if the database was
+        removed, replaced, overwritten, or set back to an older state.
         """
-        # SQLite itself does not report that its file was removed.
+        # SQLite itself does not report that its file was removed or overwritten.
         self._file.check()
-        self.write(lambda connection: lease.renew(connection, run_id, self._leases[run_id]))
+        sent = self._heartbeats_sent.get(run_id)
+        self._heartbeats_sent[run_id] = self.write(
+            lambda connection: lease.renew(connection, run_id, self._leases[run_id], sent)
+        )
 
     def _watch(self, run_id: int, provenance: Mapping[str, Any]) -> datetime | None:
         """Watch the holder of a run if this process cannot decide whether it is alive.

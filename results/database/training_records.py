@@ -10,14 +10,28 @@ AUGMENTATION = "augmentation_cost"  # kind of the event that holds how long the 
 
 def lrs_found(store: StoreReader, run: str | int, trial_id: int) -> list[dict[str, Any]]:
     """Return the results of ``lr = "auto"`` in a trial, one per fold: the chosen ``lr`` and all ``tries``."""
-    return _details(store, run, trial_id, LR_FOUND)
+    return [
+        detail
+        for detail in _details(store, run, trial_id, LR_FOUND)
+        if _is_number(detail.get("lr")) and isinstance(detail.get("tries"), list)
+    ]
 
 
 def augmentation_cost(store: StoreReader, run: str | int, trial_id: int) -> dict[str, Any] | None:
     """Return the last measured ``batch_ms`` of a batch of ``batch_size`` on ``device``; None without augmentation."""
-    details = _details(store, run, trial_id, AUGMENTATION)
+    details = [
+        detail
+        for detail in _details(store, run, trial_id, AUGMENTATION)
+        if _is_number(detail.get("batch_ms")) and {"batch_size", "device"} <= set(detail)
+    ]
     return details[-1] if details else None
 
 
 def _details(store: StoreReader, run: str | int, trial_id: int, kind: str) -> list[dict[str, Any]]:
-    return [event["detail"] for event in store.events(run, kind, trial_id=trial_id)]
+    # A database from elsewhere may have details in another form.
+    details = (event["detail"] for event in store.events(run, kind, trial_id=trial_id))
+    return [detail for detail in details if isinstance(detail, dict)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)

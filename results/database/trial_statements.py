@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Integer, bindparam, case, delete, func, inser
 
 from ...spaces.parameters.lookup import unknown
 from . import schema
+from .errors import UnknownTrialError
 from .fast_sqlite import AnyConnection
 from .lease import lock_run, now
 from .records import COSTS, FINAL_METRICS, TEST_PREFIX, FailKind, TrialState
@@ -294,8 +295,8 @@ def _progress(connection: AnyConnection, trial_id: int) -> _Progress:
     return _Progress(TrialState(row.state), row.epochs_done, row.started_at)
 
 
-def _unknown_trial(trial_id: int) -> ValueError:
-    return ValueError(f"no trial has the id {trial_id}; propose it first")
+def _unknown_trial(trial_id: int) -> UnknownTrialError:
+    return UnknownTrialError(f"no trial has the id {trial_id}; propose it first")
 
 
 def _update_trial(connection: AnyConnection, trial_id: int, **values: Any) -> None:

@@ -40,19 +40,21 @@ def latest_test_table(store: StoreReader, run: str | int) -> Mapping[str, Any] |
 
     It names the tested trial and has a row for this trial and for each baseline.
     """
-    return _latest(store, run, TESTED)
+    table = _latest(store, run, TESTED)
+    # A database from elsewhere may have a table in another form.
+    return table if table is not None and {"trial", "rows"} <= set(table) else None
 
 
 def failed_test_reason(store: StoreReader, run: str | int) -> str | None:
     """Return why the latest test of the chosen trial failed, or None if no test has failed."""
     failure = _latest(store, run, NOT_TESTED)
-    return None if failure is None else f"trial {failure['trial']} could not be tested: {failure['reason']}"
+    return None if failure is None else f"trial {failure.get('trial')} could not be tested: {failure.get('reason')}"
 
 
 def is_tested(store: StoreReader, run: str | int, trial: Trial) -> bool:
     """Return whether ``trial`` is the subject of the latest test table of the run, or of its latest failed test."""
     tests = (_latest(store, run, kind) for kind in (TESTED, NOT_TESTED))
-    return any(test is not None and test["trial"] == trial.trial for test in tests)
+    return any(test is not None and test.get("trial") == trial.trial for test in tests)
 
 
 def latest_explanation(store: StoreReader, run: str | int) -> Mapping[str, Any] | None:
@@ -73,4 +75,5 @@ def selected_by(trial: Trial) -> str:
 
 def _latest(store: StoreReader, run: str | int, kind: str) -> Mapping[str, Any] | None:
     events = store.events(run, kind)
-    return events[-1]["detail"] if events else None
+    detail = events[-1]["detail"] if events else None
+    return detail if isinstance(detail, dict) else None  # a database from elsewhere may have another form

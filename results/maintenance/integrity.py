@@ -1,6 +1,6 @@
 """Integrity check: invariants that every run in a database must meet, also after crashes of drivers and workers."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from ..database import lease, schema
 from ..database.artifacts import artifact_path, file_problem
-from ..database.errors import RefusedError
+from ..database.errors import RefusedError, restore_advice
 from ..database.reader import StoreReader
 from ..database.records import FINISHED, IMPORTED, OWN_COSTS, RunStatus, TrialState
 
@@ -37,11 +37,13 @@ class Violation(NamedTuple):
     message: str
 
 
-def check_store(store: StoreReader, folder: Path | None, *, deep: bool = False) -> list[Violation]:
+def check_store(
+    store: StoreReader, folder: Path | None, *, deep: bool = False, elsewhere: Container[str] = ()
+) -> list[Violation]:
     """Return all violations of the invariants in ``store``.
 
-    ``folder`` contains the artifact files; they are not checked if it is None, and their content is read only if
-    ``deep``. ``deep`` also makes SQLite check every row.
+    ``folder`` contains the artifact files; they are not checked if it is None, nor for the runs whose names are in
+    ``elsewhere``, and their content is read only if ``deep``. ``deep`` also makes SQLite check every row.
     """
     with store.read_transaction() as connection:
         violations = [Violation("file", "", message) for message in _damage(connection, deep)]
@@ -54,7 +56,8 @@ def check_store(store: StoreReader, folder: Path | None, *, deep: bool = False) 
         for check in checks:
             violations += check(connection)
         if folder is not None:
-            violations += _check_artifacts(connection, folder, deep)
+            artifacts = _check_artifacts(connection, folder, deep)
+            violations += [violation for violation in artifacts if violation.run not in elsewhere]
     return violations
 
 
@@ -62,12 +65,13 @@ def _damage(connection: Connection, deep: bool) -> Iterator[str]:
     """Yield messages of SQLite's own checks; PostgreSQL enforces its constraints itself."""
     if connection.dialect.name != "sqlite":
         return
+    restore = restore_advice(connection.engine.url.database)
     # quick_check is faster, because it does not compare the indexes with their tables.
     for (message,) in connection.exec_driver_sql(f"PRAGMA {'integrity' if deep else 'quick'}_check"):
         if message != "ok":
-            yield f"{message}; restore a backup (archsieve db backup makes them)"
+            yield f"{message}; {restore}"
     for table, row, *_ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-        yield f"row {row} of {table} refers to a missing row; restore a backup (archsieve db backup makes them)"
+        yield f"row {row} of {table} refers to a missing row; {restore}"
 
 
 def _check_numbers(connection: Connection) -> Iterator[Violation]:

@@ -16,7 +16,7 @@ from ..database.atomic_file import atomic_write
 from ..database.engine import check_version, postgresql_engine, schema_version, sqlite_engine
 from ..database.errors import LockedError, StoreError, store_error
 from ..database.lease import HEARTBEAT_TIMEOUT, now
-from ..database.sqlite_file import check_file
+from ..database.sqlite_file import check_file, free_path, sync
 from ..database.url import DatabaseLocation, parse_location
 from .backup import dump
 
@@ -62,7 +62,7 @@ def _upgrade_file(path: Path, backup: Path | None) -> UpgradeResult:
             for suffix in ("-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
             new.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         raise store_error(str(path), f"it was not upgraded: {getattr(error, 'orig', None) or error}") from error
     return UpgradeResult(before, schema.SCHEMA_VERSION, backup_path)
@@ -113,16 +113,7 @@ def _migrate_file(path: Path, before: int) -> None:
         engine.dispose()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """Write a file, or the names in a folder, to the disk."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    sync(path)
 
 
 def _free_path(path: Path, *, given: bool) -> Path:
@@ -130,13 +121,9 @@ def _free_path(path: Path, *, given: bool) -> Path:
 
     A path that the user has ``given`` is not changed: raise ``StoreError`` if it exists.
     """
-    number, candidate = 1, path
-    while candidate.exists():
-        if given:
-            raise StoreError(f"a backup overwrites nothing, but {path} exists; use another name, or remove the file")
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate
+    if given and path.exists():
+        raise StoreError(f"a backup overwrites nothing, but {path} exists; use another name, or remove the file")
+    return free_path(path)
 
 
 def _keep_backup(old: sqlite3.Connection, path: Path, backup_path: Path) -> None:

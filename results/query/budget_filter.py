@@ -61,7 +61,7 @@ def budget_from_config(config: Mapping[str, Any]) -> Budget:
     """
     try:
         return Budget.of(config.get("budget") or {})
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError, ArithmeticError):
         return Budget()
 
 

@@ -1,31 +1,32 @@
-"""Read-only SQL: run one statement that cannot write, within a time limit."""
+"""Read-only SQL: run one statement that cannot write, within limits of time and memory."""
 
+import json
 import re
-import sqlite3
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ...spaces.parameters.lookup import unknown
 from ..database.errors import RefusedError
 from ..database.reader import StoreReader
 from ..database.schema import metadata
-from ..database.sqlite_file import connect
+from ..database.sqlite_file import read_only_uri
 
 TIMEOUT_S = 5.0
 MAX_ROWS = 1000
 _FIRST_WORDS = ("select", "with", "values", "explain")
 _SKIPPED = re.compile(r"\s+|--[^\n]*|/\*.*?\*/|\(", re.DOTALL)  # spaces, comments and brackets before the first word
 _MAX_VALUE_BYTES = 10**6  # of one value or statement: functions such as zeroblob() must not fill the memory
-_STEPS_PER_CHECK = 1000  # instructions of SQLite's virtual machine between two checks of the time limit
-_ALLOWED_ACTIONS = frozenset(
-    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-)
+_MAX_TOTAL_BYTES = 50 * 10**6  # of all rows together
+_MEMORY_BYTES = 512 * 2**20  # address space of the process that runs the statement
+_GRACE_S = 1.0  # beyond the time limit, for the start of the process and a message of SQLite itself
 _READ_ONLY_RULE = "results sql only reads: one SELECT, WITH, VALUES or EXPLAIN statement"
 
 
@@ -43,11 +44,13 @@ def run_read_only_sql(
 ) -> SqlResult:
     """Run one statement that only reads, and return at most ``rows`` rows within ``timeout_s`` seconds.
 
-    On SQLite the connection is read-only, and an authorizer allows nothing except reading and functions. On PostgreSQL
-    the transaction is read-only, and the statement can read what the role of the database URL can read.
+    On SQLite the statement runs in a process of its own, which ends after the time limit and cannot take more than
+    512 MiB. The connection is read-only, and an authorizer allows nothing except reading and functions that compute. On
+    PostgreSQL the transaction is read-only, and the statement can read what the role of the database URL can read. A
+    superuser can also read files of the server and run programs, so this role is refused.
 
-    Raises ``RefusedError`` for a statement that would write, for several statements, and after the time limit. Raises
-    ``ValueError`` for invalid SQL and for unknown tables.
+    Raises ``RefusedError`` for a statement that would write, for several statements, after the time limit, and if the
+    rows are too large. Raises ``ValueError`` for invalid SQL and for unknown tables.
     """
     first_word = _first_word(statement)
     if first_word not in _FIRST_WORDS:
@@ -60,43 +63,59 @@ def _first_word(statement: str) -> str:
     start = 0
     while match := _SKIPPED.match(statement, start):
         start = match.end()
-    # The word is repeated in an error message, so it is cut to 20 characters.
-    return statement[start : start + 20].split(maxsplit=1)[0].lower() if statement[start:].strip() else ""
+    # SELECT(1) and SELECT* are valid, so a word ends where its letters end. The error message repeats the word.
+    word = re.match(r"[A-Za-z_]{1,20}|\S{0,20}", statement[start:])
+    return word[0].lower() if word else ""
 
 
 def _run_on_sqlite(store: StoreReader, statement: str, timeout_s: float, rows: int) -> SqlResult:
-    deadline = time.monotonic() + timeout_s
-    # A separate connection: the authorizer and the limits must not apply to the connections of the engine's pool.
-    with closing(connect(Path(str(store.engine.url.database)), read_only=True)) as connection:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        connection.set_authorizer(_authorize)
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_CHECK)
-        try:
-            cursor = connection.execute(statement)
-            # One row more than requested shows whether there are more.
-            fetched = cursor.fetchmany(rows + 1)
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            raise _translated(str(error), timeout_s) from None
-        return _result([entry[0] for entry in cursor.description or ()], fetched, rows)
+    request = {
+        "uri": read_only_uri(Path(str(store.engine.url.database))),
+        "statement": statement,
+        "timeout_s": timeout_s,
+        "rows": rows,
+        "value_bytes": _MAX_VALUE_BYTES,
+        "total_bytes": _MAX_TOTAL_BYTES,
+        "memory_bytes": _MEMORY_BYTES,
+    }
+    # -I: neither the current folder nor variables of the environment can put other code in the place of a module.
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("sql_process.py"))]
+    try:
+        # json.dumps writes a lone surrogate as an escape, which UTF-8 does not have.
+        process = subprocess.run(
+            command,
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=timeout_s + _GRACE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _translated("interrupted", timeout_s) from None
+    try:
+        answer = json.loads(process.stdout)
+    except ValueError:  # killed by a limit, or by the system for its memory
+        raise _translated("interrupted" if process.returncode == -9 else "out of memory", timeout_s) from None
+    if "error" in answer:
+        raise _translated(answer["error"], timeout_s) from None
+    return _result(answer["columns"], [[_value(value) for value in row] for row in answer["rows"]], rows)
 
 
-def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    """Allow or deny one action of a statement, as a callback of SQLite; ``second`` is the name of a function."""
-    loads_code = action == sqlite3.SQLITE_FUNCTION and second == "load_extension"
-    return sqlite3.SQLITE_OK if action in _ALLOWED_ACTIONS and not loads_code else sqlite3.SQLITE_DENY
+def _value(value: Any) -> Any:
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
 
 
 def _run_on_postgresql(store: StoreReader, statement: str, timeout_s: float, rows: int) -> SqlResult:
     try:
         with store.engine.connect() as connection, connection.begin() as transaction:
+            _check_role(connection)
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}")
             # With binary=True the driver prepares the statement, and the server cannot prepare more than one statement.
             # "SELECT 1; COMMIT; DELETE ..." is therefore an error and cannot leave the read-only transaction.
-            cursor: Any = connection.connection.cursor(binary=True)
-            cursor.execute(statement.encode())
-            fetched = cursor.fetchmany(rows + 1)
+            cursor: Any = connection.connection.cursor()
+            # stream() receives one row at a time: the rest of a large result never reaches this process.
+            with closing(cursor.stream(statement.encode(), binary=True)) as stream:
+                fetched = _within_limits(stream, rows)
             names = [entry[0] for entry in cursor.description or ()]
             transaction.rollback()
     except Exception as error:
@@ -105,6 +124,34 @@ def _run_on_postgresql(store: StoreReader, statement: str, timeout_s: float, row
             raise _translated(str(getattr(error, "orig", error)), timeout_s) from None
         raise
     return _result(names, fetched, rows)
+
+
+def _check_role(connection: Connection) -> None:
+    """Raise ``RefusedError`` if the role is a superuser, which a read-only transaction does not restrict."""
+    query = "SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user"
+    role, is_superuser = connection.exec_driver_sql(query).one()
+    if is_superuser:
+        raise RefusedError(
+            f"results sql needs a role that can only read, but {role} is a superuser, who can read files of the server "
+            "and run programs; create a role (docs/database.md) and name it in the URL"
+        )
+
+
+def _within_limits(stream: Iterable[Any], rows: int) -> list[Any]:
+    fetched, size = [], 0
+    for row in stream:
+        fetched.append(row)
+        size += sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
+        if size > _MAX_TOTAL_BYTES:
+            raise RefusedError(_too_large(0))
+        # One row more than requested shows whether there are more.
+        if len(fetched) > rows:
+            break
+    return fetched
+
+
+def _too_large(_: float) -> str:
+    return f"all rows can have at most {_MAX_TOTAL_BYTES:,} bytes, but these have more; select fewer or shorter ones"
 
 
 def _result(names: list[str], fetched: list[Any], rows: int) -> SqlResult:
@@ -118,6 +165,7 @@ _REFUSALS: tuple[tuple[str, Callable[[float], str]], ...] = (
         r"interrupted|statement timeout",
         lambda s: f"a statement can take {s:g} s, but this one took longer; narrow it, or set a longer --timeout",
     ),
+    (r"out of memory", _too_large),
     (
         r"one statement at a time|multiple commands",
         lambda _: f"{_READ_ONLY_RULE}, but there is more than one statement; run them one by one",

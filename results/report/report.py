@@ -1,7 +1,8 @@
 """Report of one run: a single HTML page that works offline."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from markupsafe import Markup
@@ -16,6 +17,7 @@ from .run_data import RunData
 from .summary_section import provenance_section, summary_section
 from .zero_shot_section import zero_shot_section
 
+log = logging.getLogger("archsieve")
 _MAX_FAILURES = 50  # rows of the table of failed trials
 
 
@@ -39,17 +41,31 @@ def write_report(store: StoreReader, run: str | int, path: str | Path) -> Path:
 
 def _sections(data: RunData) -> Iterator[Markup]:
     """Yield the sections: the result first, then what explains it, then problems, then how to reproduce the run."""
-    yield summary_section(data)
-    yield from best_trials_sections(data)
-    yield from zero_shot_section(data)
+    run_id, history = data.run.run_id, data.history
+    yield from _readable("Summary", lambda: [summary_section(data)])
+    yield from _readable("Best trials", lambda: best_trials_sections(data))
+    yield from _readable("Zero-shot test", lambda: zero_shot_section(data))
     if data.best:
-        yield from importance_section(data)
-    yield from latency_section(data.store, data.run.run_id, data.history, data.budget)
-    yield from proxy_section(data.store, data.run.run_id, data.history, data.budget)
-    yield from health_section(data.store, data.run.run_id, len(data.history))
+        yield from _readable("Importance", lambda: importance_section(data))
+    yield from _readable("Latency", lambda: latency_section(data.store, run_id, history, data.budget))
+    yield from _readable("Proxies", lambda: proxy_section(data.store, run_id, history, data.budget))
+    yield from _readable("Health", lambda: health_section(data.store, run_id, len(history)))
     if data.failed:
-        yield _failures(data)
-    yield provenance_section(data)
+        yield from _readable("Failed trials", lambda: [_failures(data)])
+    yield from _readable("How to reproduce this run", lambda: [provenance_section(data)])
+
+
+def _readable(title: str, make: Callable[[], Iterable[Markup]]) -> Iterable[Markup]:
+    """Return the sections that ``make`` returns, or one that says why they cannot be shown.
+
+    A database from elsewhere may hold values of any form, and one of them must not hide the rest of the run.
+    """
+    try:
+        return list(make())
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        log.warning("the section %r of the report cannot be shown: %s: %s", title, type(error).__name__, error)
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        return [section(title, paragraph(f"The records of this run cannot be shown here ({reason})."))]
 
 
 def _failures(data: RunData) -> Markup:

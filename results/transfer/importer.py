@@ -11,16 +11,19 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.recorded import unknown_kinds
 from ..database import schema
 from ..database.errors import RunExistsError
+from ..database.lease import now
 from ..database.records import COSTS, OWN_COSTS, FailKind, RunStatus, TrialState
 from ..database.rows import upsert
 from ..database.run_name import check_run_name, free_name
 from ..database.store import Store
 from ..database.trial_statements import inserted
+from .document_schema import check_event, shown
 from .run_document import TABLES, Row, RunDocument, typed
 
 # (table, primary key) -> old id in the document -> new id in this database
 Ids = dict[tuple[str, str], dict[Any, int]]
 # Rows of these tables are identified by their content and shared by runs: an existing equal row is used.
+IMPORTED_EVENT = "imported"  # kind of the event that marks an imported run
 _SHARED_TABLES = ("dataset", "architecture", "layer")
 _EXPORT_AGAIN = "export the run again"
 _ACCURACIES = ("val_accuracy", "train_accuracy", "test_accuracy")
@@ -53,6 +56,7 @@ def import_documents(store: Store, documents: Sequence[RunDocument], *, name: st
             _check_new(connection, document)
             try:
                 _write(connection, document, ids)
+                _mark(connection, document, ids)
             except IntegrityError as error:
                 raise ValueError(
                     f"run {document.name!r} has contradictory rows: {error.orig}; nothing was written; {_EXPORT_AGAIN}"
@@ -69,7 +73,10 @@ def _check(document: RunDocument) -> None:
     for name, rows in document.tables.items():
         for row in rows:
             typed(TABLES[name], row)
+    for event in document.tables["event"]:
+        check_event(event["kind"], event["detail"])
     check_run_name(document.name)
+    _check_settings(document.run["config"])
     RunStatus(document.run["status"])
     costs = {row["fingerprint"]: row for row in document.tables["architecture"]}
     for row in costs.values():
@@ -85,6 +92,13 @@ def _check(document: RunDocument) -> None:
         _check_trial(row, costs)
 
 
+def _check_settings(config: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` if the settings of a run do not have the tables that reports and queries read."""
+    for name in ("data", "budget", "search", "resources", "plugins"):
+        if not isinstance(config.get(name, {}), Mapping):
+            raise ValueError(f"run.config.{name} must be a table, got {shown(config[name])}; {_EXPORT_AGAIN}")
+
+
 def _check_architecture(row: Row) -> None:
     """Raise ``ValueError`` if the fingerprint or a cost differs from the one computed from the architecture itself.
 
@@ -95,15 +109,17 @@ def _check_architecture(row: Row) -> None:
         return
     try:
         architecture = Architecture.from_json(row["json"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the architecture {fingerprint[:12]} cannot be read: {error}; {_EXPORT_AGAIN}") from None
+        computed_costs = architecture.cost
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = str(error)[:200] or type(error).__name__
+        raise ValueError(f"the architecture {fingerprint[:12]} cannot be read: {reason}; {_EXPORT_AGAIN}") from None
     if architecture.fingerprint != fingerprint:
         raise ValueError(
             f"an architecture must have the fingerprint {architecture.fingerprint[:12]}, got {fingerprint[:12]}; "
             f"{_EXPORT_AGAIN}"
         )
     for cost in OWN_COSTS:
-        if (computed := getattr(architecture.cost, cost)) != row[cost]:
+        if (computed := getattr(computed_costs, cost)) != row[cost]:
             raise ValueError(
                 f"the architecture {fingerprint[:12]} must have {computed:,} {cost}, got {row[cost]:,}; {_EXPORT_AGAIN}"
             )
@@ -161,6 +177,13 @@ def _write(connection: Connection, document: RunDocument, ids: Ids) -> None:
             upsert(connection, table, rows)
         else:
             _insert(connection, table, rows, ids)
+
+
+def _mark(connection: Connection, document: RunDocument, ids: Ids) -> None:
+    """Record that the run was imported: its paths were chosen elsewhere."""
+    run_id = ids[("run", "run_id")][document.run["run_id"]]
+    event = {"level": "info", "kind": IMPORTED_EVENT, "detail": {"version": document.run["version"]}}
+    connection.execute(insert(schema.event).values(run_id=run_id, at=now(), **event))
 
 
 def _ended(table: Table, row: Row) -> Row:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, Float, Integer, Select, Table, select, union
+from sqlalchemy import ColumnElement, Connection, Select, Table, select, union
 
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
 from ..database.reader import StoreReader
 from ..database.rows import run_id_of
+from .document_schema import check_value
 
 FORMAT = 1
 _t = schema.trial.c
@@ -106,7 +107,7 @@ def _check_columns(table: Table, row: Row) -> None:
     """Raise ``ValueError`` for an unknown column, and for a required column that is missing or null."""
     for name in row:
         if name not in table.c:
-            raise ValueError(f"{unknown(f'column of {table.name}', name, table.c.keys())}; or upgrade archsieve")
+            raise ValueError(f"{unknown(f'column of {table.name}', name[:60], table.c.keys())}; or upgrade archsieve")
     for column in table.c:
         if not column.nullable and column.default is None and row.get(column.name) is None:
             raise ValueError(f"each row of {table.name} must have the column {column.name}, got {str(row)[:80]}")
@@ -114,34 +115,7 @@ def _check_columns(table: Table, row: Row) -> None:
 
 def typed(table: Table, row: Mapping[str, Any]) -> Row:
     """Return ``row`` with the types of the columns of ``table``; raise ``ValueError`` for a value of another type."""
-    return {name: _typed(table, name, value) for name, value in row.items()}
-
-
-def _typed(table: Table, name: str, value: Any) -> Any:
-    column_type = table.c[name].type
-    if value is None or isinstance(column_type, JSON):
-        return value
-    if isinstance(column_type, schema.Utc):
-        return _timestamp(f"{table.name}.{name}", value)
-    if isinstance(column_type, Integer | BigInteger):
-        expected: type = int
-    else:
-        expected = float if isinstance(column_type, Float) else column_type.python_type
-    # Other programs can write the float 1.0 as 1 in JSON. A bool is an int in Python, but not in the database.
-    matches = isinstance(value, expected) or (expected is float and isinstance(value, int))
-    if not matches or (isinstance(value, bool) and expected is not bool):
-        raise ValueError(f"{table.name}.{name} must be of type {expected.__name__}, got {value!r}")
-    return value
-
-
-def _timestamp(column: str, value: Any) -> datetime:
-    try:
-        timestamp = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{column} must be a timestamp in ISO 8601 format, got {value!r}") from None
-    if timestamp.tzinfo is None:
-        raise ValueError(f"{column} must be a timestamp with a time zone, got {value!r}; add one such as +00:00")
-    return timestamp
+    return {name: check_value(table, name, value) for name, value in row.items()}
 
 
 def as_table(rows: Sequence[Row]) -> dict[str, list[Any]]:
@@ -154,6 +128,9 @@ def from_table(table: Any) -> Iterator[Row]:
     """Yield the rows of a table from :func:`as_table`; raise ``ValueError`` for any other structure."""
     if not isinstance(table, Mapping) or not all(isinstance(table.get(key), list) for key in ("columns", "rows")):
         raise ValueError(f"a table must have the lists columns and rows, got {str(table)[:60]!r}")
+    columns = table["columns"]
+    if not all(isinstance(name, str) for name in columns) or len(set(columns)) < len(columns):
+        raise ValueError(f"the columns of a table must be different texts, got {str(columns)[:60]!r}")
     for row in table["rows"]:
         if not isinstance(row, list) or len(row) != len(table["columns"]):
             raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..database.reader import StoreReader
 from ..database.records import Trial
+from ..database.run_name import check_run_name
 
 
 def write_events(store: StoreReader, folder: str | Path, runs: Iterable[str | int] = ()) -> int:
@@ -23,9 +24,10 @@ def write_events(store: StoreReader, folder: str | Path, runs: Iterable[str | in
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"event files need a new or empty folder, but {folder} is not empty; name another folder")
+    # A name becomes a folder; a database from elsewhere may have any name.
     names = [store.run(run).name for run in runs] or [run.name for run in store.runs()]
     count = 0
-    for name in names:
+    for name in map(check_run_name, names):
         for trial in store.trials(name):
             with SummaryWriter(str(folder / name / f"trial-{trial.trial}"), write_to_disk=True) as writer:
                 _write(writer, trial, store.curve(trial.trial))

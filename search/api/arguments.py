@@ -39,6 +39,7 @@ def _location(value: Any) -> bool:
 
 
 RULES: Mapping[str, Rule] = {
+    "allow_paths": Rule(_is(bool), "True or False", "True"),
     "file": Rule(_is(str, Path), "the path of a search file", "'search.toml'"),
     "data": Rule(_is(str, Path, Mapping), "the name of a data set, a folder, or a mapping", "'digits'"),
     "image_size": Rule(_whole(1), "a whole number of pixels of at least 1", "64"),

@@ -112,12 +112,13 @@ def resume_search(
     database: str | Path | None = None,
     address: str | None = None,
     top: int = 5,
+    allow_paths: bool = False,
     callbacks: Iterable[Callback] = (),
 ) -> SearchResult:
     """Continue a stopped or killed run from the last completed epoch of each trial; ``trials`` is the new total.
 
     ``time_limit`` replaces the one of the run. It is counted from now.
-
+    ``allow_paths`` lets an imported run use the folders, files and URLs that it names.
     Raises ``ValueError`` if the data have changed or the run is complete, and ``StoreError`` if another process drives
     the run.
     """
@@ -130,6 +131,7 @@ def resume_search(
         runs=runs,
         address=address,
         top=top,
+        allow_paths=allow_paths,
         on_change=_all_of(callbacks),
     )
     return _result(outcome)

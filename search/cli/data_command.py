@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json, show, show_json
+from .options import Json
+from .output import show, show_json
 
 if TYPE_CHECKING:
     from ...models.data.dataset import Request

@@ -1,4 +1,4 @@
-"""Commands that maintain the results database: db info, check, backup, upgrade."""
+"""Commands that maintain the results database: db info, check, backup, restore, upgrade."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import DATABASE, Database, Json, open_read_only, show, show_json
+from .options import DATABASE, Database, Json, open_read_only
+from .output import show, show_json, show_message
 
 BROKEN = 5  # exit code of `db check` for a problem; the same as for other errors of the database
 
@@ -59,6 +60,29 @@ def backup(
 
 
 @db.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="The backup, or the rescued copy of a database.")],
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of the database.
+
+    The old file is kept under another name. To copy a backup by hand can destroy it: log files of the old database
+    would be written into the copy.
+
+    Example: archsieve db restore backup.db
+    """
+    # renamed: this function has the name of its command
+    from ...results.maintenance.restore import restore as restore_database
+
+    kept = restore_database(backup, database)
+    if as_json:
+        show_json({"database": str(database), "backup": str(backup), "old": None if kept is None else str(kept)})
+        return
+    show(f"{database} is now a copy of {backup}" + ("" if kept is None else f"; the old file is kept as {kept}"))
+
+
+@db.command()
 def upgrade(
     backup: Annotated[
         Path | None,
@@ -95,6 +119,10 @@ def check(
         bool,
         typer.Option("--deep", help="Also read every database page and every file, and rebuild the searchers."),
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Remove checkpoints and saved reports that ended trials have left, then check."),
+    ] = False,
     runs: Annotated[
         Path | None, typer.Option(help="The folder of the runs. Default: the folder of the database file.")
     ] = None,
@@ -109,15 +137,17 @@ def check(
     """
     from ...results.database.url import runs_folder
     from ...results.maintenance.integrity import INVARIANTS
-    from ..post.integrity import check_runs
+    from ..post.integrity import check_runs, repair_runs
 
     with open_read_only(database) as store:
         notes: list[str] = []
         folder = runs or runs_folder(database)
+        if repair:
+            notes += repair_runs(store, folder)
         problems = check_runs(store, folder, deep=deep, note=notes.append)
     # notes go to stderr, so that stdout has valid JSON with --json
     for note in notes:
-        typer.echo(note, err=True)
+        show_message(note)
     if as_json:
         show_json([{**problem._asdict(), "rule": INVARIANTS[problem.invariant]} for problem in problems])
     else:
@@ -125,7 +155,7 @@ def check(
     if problems:
         names = sorted({problem.invariant for problem in problems})
         rules = "; ".join(f"{name}: {INVARIANTS[name]}" for name in names)
-        typer.echo(f"archsieve: {database} violates {', '.join(names)} ({rules})", err=True)
+        show_message(f"archsieve: {database} violates {', '.join(names)} ({rules})")
         raise typer.Exit(BROKEN)
     if not as_json:
         checked = f" ({', '.join(INVARIANTS)})" if deep else ""

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, Runs, import_modules, is_file, open_read_only, show, show_json
+from .options import DATABASE, Database, Imports, Json, Runs, import_modules, is_file, open_read_only
+from .output import show, show_json
 
 MARKS = {"good": "ok", "watch": "watch", "bad": "BAD"}
 

@@ -6,8 +6,11 @@ longer ones at 80 columns), details where needed, and as its last paragraph ``Ex
 Commands import what they need inside their functions, so that ``--help`` and queries do not wait for torch and Ray.
 """
 
+import errno
 import gc
+import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +30,7 @@ from . import (
     train_commands,
     transfer_commands,
 )
+from .output import PRINTABLE_LOG, bounded, show_message
 
 # further exit codes: 0 success, 3 no usable result, 75 stopped but resumable (EX_TEMPFAIL of sysexits.h)
 # 2 is what typer uses for a wrong option; 130 is 128 + SIGINT, as in shells
@@ -84,6 +88,8 @@ def main() -> None:
     """
     if enabled():
         watch_exports()
+    # messages may contain names of a database from elsewhere; to add the same filter twice changes nothing
+    logging.getLogger("archsieve").addFilter(PRINTABLE_LOG)
     # Garbage collection takes a fifth of the start-up of a query; commands that run for long enable it again.
     gc.disable()
     try:
@@ -103,6 +109,11 @@ def main() -> None:
 
 def _message(error: Exception) -> str:
     """Return the message of ``error``; for an error of the operating system its file, the reason and a fix."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        from ..trials.reserve import disk_space
+
+        where = "a file" if error.filename is None else str(error.filename)
+        return f"{where} cannot be written: {error.strerror}; {disk_space(Path.cwd())}; free some space and try again"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; make it readable and writable, or use another path"
     return str(error)
@@ -121,11 +132,11 @@ def exit_code(error: Exception) -> int | None:
         return REFUSED
     if "ResourceError" in names:
         return ENVIRONMENT
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
         return ENVIRONMENT
     return USAGE if isinstance(error, ValueError) else None
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"archsieve: {message}", err=True)
+    show_message(bounded(f"archsieve: {message}"))
     raise SystemExit(code)

@@ -1,6 +1,5 @@
 """Options that several commands share, and functions that read them."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,15 +128,3 @@ def open_read_only(database: "DatabaseLocation") -> "Store":
     from ...results.database.store import open_store
 
     return open_store(database, read_only=True)
-
-
-def show_json(value: Any) -> None:
-    """Print ``value`` as JSON on stdout."""
-    # NaN is not JSON: an error here is better than output that other parsers reject
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def show(*parts: str) -> None:
-    """Print each text on stdout, followed by a line break."""
-    for part in parts:
-        typer.echo(part)

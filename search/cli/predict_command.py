@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, check_device, show, show_json
+from .options import DATABASE, Database, Json, Runs, check_device
+from .output import show, show_json
 from .search_commands import NOTHING_USABLE
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Classes, Input, Json, check_device, input_shape_of, is_file, show, show_json
+from .options import Classes, Input, Json, check_device, input_shape_of, is_file
+from .output import show, show_json, show_message
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +48,7 @@ def profile(
     """
     input_shape = input_shape_of(shape)
     if old_cross_check is not None:
-        typer.echo("--witness is now called --cross-check", err=True)
+        show_message("--witness is now called --cross-check")
         cross_check = cross_check or old_cross_check
     # timm:NAME and torchvision:NAME; a file name may contain a colon, too
     if not is_file(name) and ":" in name:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...results.database.records import History, Trial, TrialState
 from ...spaces.architectures.budget import Budget, format_count
 from ...spaces.metrics.registry import ACCURACY
+from .output import printable
 from .tables import selected_text
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Progress:
         if trial.trial in self.printed:
             return
         self.printed.add(trial.trial)
-        self.console.print(f"[{n_final}/{self.total}] {_line(trial, budget)}", highlight=False, markup=False)
+        line = printable(f"[{n_final}/{self.total}] {_line(trial, budget)}")
+        self.console.print(line, highlight=False, markup=False)
 
 
 @contextmanager

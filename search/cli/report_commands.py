@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, open_read_only, show, show_json
+from .options import DATABASE, Database, Json, Runs, open_read_only
+from .output import show, show_json, show_message
 
 
 def report(
@@ -48,11 +49,11 @@ def dashboard(
     with open_read_only(database) as store:
         http_server = server(store, run, port)
     show(f"http://127.0.0.1:{http_server.server_port}/ shows a copy of {run}; changes there do not reach the database")
-    typer.echo("press Ctrl-C to stop", err=True)
+    show_message("press Ctrl-C to stop")
     try:
         http_server.serve_forever()
     except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
+        show_message("stopped")
     finally:
         http_server.server_close()
 

@@ -18,9 +18,8 @@ from .options import (
     TrialName,
     budget_of,
     open_read_only,
-    show,
-    show_json,
 )
+from .output import show, show_json, show_message
 
 if TYPE_CHECKING:
     from ...results.database.records import Trial
@@ -150,8 +149,8 @@ def show_trial(
     from ...results.query.trial_name import find_trial
     from ...spaces.architectures.cost import cost, layer_costs
     from ...spaces.architectures.recorded import architecture_or_none
-    from .tables import latency_line, layers_table, trials_table
-    from .trial_json import json_curve, json_row, trial_json
+    from .tables import latency_line, layers_table, readable, trials_table
+    from .trial_json import json_row, trial_json
     from .zero_shot_tables import zero_shot_trial_texts
 
     with open_read_only(database) as store:
@@ -173,12 +172,13 @@ def show_trial(
         more |= {"findings": list(map(vars, health)), "lrs_found": lrs, "augmentation_cost": augmented}
         more["test_metrics"] = tests
         rows = [row.to_json() for row in layers] or recorded_layers
-        show_json({**trial_json(record), "layers": rows, "curve": json_curve(curve), **more})
+        show_json({**trial_json(record), "layers": rows, **_curve(curve), **more})
         return
     show(trials_table([record]))
     if architecture is not None:
         show(layers_table(layers, cost(architecture), "layers"))
-    show(*_value_lines(record, tests), *zero_shot_trial_texts(record, curve, table))
+    show(*_value_lines(record, tests))
+    show(*readable("the zero-shot test", lambda: zero_shot_trial_texts(record, curve, table)))
     show(*map(latency_line, measured), *(f"proxy {name}: {score}" for name, score in proxies.items()))
     show(*_training_lines(lrs, augmented), *(f"finding {finding.kind}: {finding.message}" for finding in health))
 
@@ -216,7 +216,7 @@ def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: 
         show(trials_table(trials, title, metrics=[metric] if metric else ()))
     # printed after the JSON: scripts get an empty list on stdout and the reason on stderr
     if not trials:
-        typer.echo(no_match_reason, err=True)
+        show_message(no_match_reason)
         raise typer.Exit(NOTHING_USABLE)
 
 
@@ -249,9 +249,7 @@ def query(
         list(answer.trials), as_json, f"{answer.matching} trials match, sorted by {order}", answer.no_match_reason
     )
     if answer.matching > len(answer.trials):
-        typer.echo(
-            f"showing the first {len(answer.trials)} of {answer.matching} trials; use --top to show more", err=True
-        )
+        show_message(f"showing the first {len(answer.trials)} of {answer.matching} trials; use --top to show more")
 
 
 def sql(
@@ -281,7 +279,7 @@ def sql(
         text = [name for i, name in enumerate(answer.columns) if any(isinstance(row[i], str) for row in answer.rows)]
         show(table("", answer.columns, cells, left=text))
     if answer.more:
-        typer.echo(f"showing the first {rows} rows; use --rows to show more", err=True)
+        show_message(f"showing the first {rows} rows; use --rows to show more")
 
 
 def compare(names: Trials, database: Database = DATABASE, as_json: Json = False) -> None:
@@ -325,17 +323,16 @@ def curve(
     from ...spaces.metrics.registry import stored_name
     from ...spaces.parameters.lookup import unknown
     from .tables import table
-    from .trial_json import json_curve
 
     trials = _named(names, database)
     with open_read_only(database) as store:
         curves = {trial.trial: store.curve(trial.trial) for trial in trials}
     if as_json:
-        show_json([{**_entry(t), "curve": json_curve(curves[t.trial])} for t in trials])
+        show_json([{**_entry(t), **_curve(curves[t.trial])} for t in trials])
         return
     recorded = sorted({name for curve in curves.values() for name in curve})
     if not recorded:
-        typer.echo("these trials have no recorded epoch", err=True)
+        show_message("these trials have no recorded epoch")
         raise typer.Exit(NOTHING_USABLE)
     metric = stored_name(trials[0].metric if metric is None else metric)
     if metric not in recorded:
@@ -355,6 +352,13 @@ def _named(names: list[str], database: Any) -> list["Trial"]:
 
 def _entry(trial: "Trial") -> dict[str, Any]:
     return {"trial": trial.trial, "run": trial.run, "fingerprint": trial.fingerprint}
+
+
+def _curve(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str, Any]:
+    from .trial_json import json_curve, json_curve_reasons
+
+    reasons = json_curve_reasons(curve)
+    return {"curve": json_curve(curve), **({"curve_reason": reasons} if reasons else {})}
 
 
 def _by(ids: list[str], values: tuple[Any, ...]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, import_modules, show, show_json
+from .options import DATABASE, Database, Imports, Json, import_modules
+from .output import printable, show, show_json, show_message
 
 NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
 EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by the reason why a run stopped
@@ -66,7 +67,7 @@ def search(
     from .progress import show_progress
 
     for note in overridden_twice(settings or ()):
-        typer.echo(f"note: {note}", err=True)
+        show_message(f"note: {note}")
     overrides = [*(settings or ()), *_overrides(cache, metric, time_limit)]
     experiment = load_experiment(file, overrides, plugins=imports or ())
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
@@ -101,6 +102,9 @@ def resume(
     runs: OutputFolder = Path("runs"),
     address: Address = None,
     top: Top = 5,
+    allow_paths: Annotated[
+        bool, typer.Option("--allow-paths", help="Use the folders, files and URLs that an imported run names.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Continue a run that was stopped or killed, or add trials.
@@ -130,6 +134,7 @@ def resume(
             runs=runs,
             address=address,
             top=top,
+            allow_paths=allow_paths,
             on_change=progress.update,
         )
     _show_outcome(outcome, as_json)
@@ -173,9 +178,9 @@ def _total(trials: str | None, before: int) -> int:
 def _print_introduction(console: Any, experiment: Any) -> None:
     from ..experiment.dry_run import notes
 
-    console.print(_introduction(experiment), highlight=False, markup=False)
+    console.print(printable(_introduction(experiment)), highlight=False, markup=False)
     for note in notes(experiment):
-        typer.echo(f"note: {note}", err=True)
+        show_message(f"note: {note}")
 
 
 def _introduction(experiment: Any) -> str:
@@ -224,7 +229,7 @@ def _show_outcome(outcome: Any, as_json: bool) -> None:
     if not outcome.complete:
         _exit_early(outcome)
     if not outcome.best:
-        typer.echo(f"no usable network: {_why_none(outcome)}", err=True)
+        show_message(f"no usable network: {_why_none(outcome)}")
         raise typer.Exit(NOTHING_USABLE)
 
 
@@ -232,9 +237,7 @@ def _exit_early(outcome: Any) -> None:
     """Print why a run ended before its last trial and how to continue it, and exit with the matching code."""
     stop = outcome.stop
     why = f"{stop.reason}\n{stop.detail}".rstrip() if stop is not None else "stopped"
-    typer.echo(
-        f"{why}\nthe run ended before its last trial; continue it with: archsieve resume {outcome.run}", err=True
-    )
+    show_message(f"{why}\nthe run ended before its last trial; continue it with: archsieve resume {outcome.run}")
     raise typer.Exit(EXIT_CODES.get(stop.kind, RESUMABLE) if stop is not None else RESUMABLE)
 
 

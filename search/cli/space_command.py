@@ -16,9 +16,8 @@ from .options import (
     budget_of,
     input_shape_of,
     is_file,
-    show,
-    show_json,
 )
+from .output import show, show_json
 
 if TYPE_CHECKING:
     from ...spaces.architectures.architecture import Architecture

@@ -1,6 +1,6 @@
 """Tables of trials, layers and costs for the command line."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
 ZERO_SHOT = ("form", "text", "k", "hidden", "loss", "calibration")
 MAX_COLUMN_WIDTH = 48  # characters; longer architectures and recipes are wrapped
+
+
+def readable(what: str, make: Callable[[], Iterable[str]]) -> list[str]:
+    """Return the lines that ``make`` returns, or one that tells why the records ``what`` cannot be shown.
+
+    A database from elsewhere may hold values of any form, and one of them must not hide the others.
+    """
+    try:
+        return list(make())
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError) as error:
+        return [f"{what} cannot be shown: its records have another form ({type(error).__name__}: {str(error)[:200]})"]
 
 
 def trials_table(
@@ -77,7 +88,8 @@ def recipe_line(recipe: Mapping[str, Any]) -> str:
     """Return the recipe keys that are usually searched, as ``key=value`` pairs."""
     names = ("lr", "weight_decay", "dropout", "epochs", *(ZERO_SHOT if "form" in recipe else ()))
     values = {name: recipe[name] for name in names if name in recipe}
-    return " ".join(f"{name}={value if isinstance(value, str) else f'{value:.3g}'}" for name, value in values.items())
+    numbers = {name: f"{value:.3g}" for name, value in values.items() if isinstance(value, int | float)}
+    return " ".join(f"{name}={numbers.get(name, value)}" for name, value in values.items())
 
 
 def latency_line(row: "LatencyRecord") -> str:

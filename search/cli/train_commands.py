@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, Runs, TrialName, check_device, import_modules, show, show_json
+from .options import DATABASE, Database, Imports, Json, Runs, TrialName, check_device, import_modules
+from .output import show, show_json
 
 TEST = "test_"  # of the names of metrics on test images
 Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .options import DATABASE, Database, Json, open_read_only, show, show_json
+from .options import DATABASE, Database, Json, open_read_only
+from .output import show, show_json
 
 _FILE = "A .json, .csv or .parquet file, or a folder for --format tensorboard."
 

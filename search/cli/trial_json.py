@@ -23,6 +23,15 @@ def json_curve(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str, list[l
     }
 
 
+def json_curve_reasons(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str, dict[str, str]]:
+    """Return which points of a curve are null and why: the name of the value, by metric and step."""
+    reasons = {
+        name: {str(step): str(value) for step, value in points if not math.isfinite(value)}
+        for name, points in curve.items()
+    }
+    return {name: points for name, points in reasons.items() if points}
+
+
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as values that JSON can encode; dates become ISO 8601 text."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ...spaces.parameters.lookup import unknown
+from ...spaces.parameters.lookup import shorten, unknown
 from ..config.schema import SearchFile
 from ..plugins.errors import PluginError
 from .experiment import Experiment, experiment
@@ -20,6 +20,9 @@ MAX_BYTES = 1_000_000  # a larger file is a wrong path, such as a data file
 
 class SearchFileError(ValueError):
     """A search file is missing, cannot be read, or has a wrong key or value."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message))
 
 
 def load_experiment(

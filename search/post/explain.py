@@ -11,6 +11,7 @@ from ...results.database.zero_shot_records import MODEL, is_zero_shot, latest_te
 from ...spaces.parameters.lookup import unknown
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.experiment import load_run_data, search_file_of
+from ..experiment.foreign_paths import check_paths
 from ..runs.explanations import explanations
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> P
 def _same_data(store: StoreReader, trial: Trial) -> "ZeroShotData":
     """Load the data of the trial's run again; ``load_run_data`` raises ``ValueError`` if they have changed."""
     run = store.run(trial.run)
+    check_paths(store, run)
     data: ZeroShotData
     data, _ = load_run_data(run, make_experiment(search_file_of(run)))
     return data

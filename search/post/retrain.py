@@ -18,6 +18,7 @@ from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.threads import trial_threads
 from ..experiment.experiment import Experiment, load_recorded_plugins, load_run_data, search_file_of
 from ..experiment.experiment import experiment as make_experiment
+from ..experiment.foreign_paths import check_paths
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
@@ -92,6 +93,7 @@ def experiment_and_data(store: "StoreReader", trial: Trial) -> tuple[Experiment,
     Raises ``ValueError`` if the data have changed since the run, or the trial is not a classifier.
     """
     run = store.run(trial.run)
+    check_paths(store, run)
     experiment = make_experiment(search_file_of(run))
     if experiment.task.name != CLASSIFICATION:
         raise ValueError(
@@ -116,6 +118,7 @@ def find_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageM
     from ...models.export.classifier import ImageModel
 
     run = store.run(trial.run)
+    check_paths(store, run)
     load_recorded_plugins(run)
     selection = Selection.from_config(run.config)
     rows = [row for row in store.artifacts(trial.trial) if row["kind"] == WEIGHTS]

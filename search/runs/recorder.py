@@ -1,13 +1,15 @@
 """The recorder: gives Tune the proposed trials, and writes their reports to the store. Only the driver writes."""
 
+import logging
 import math
 import time
 from collections.abc import Callable as Function
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ...results.analysis.health import FINDING, Curve, event_details, findings
-from ...results.database.errors import StoreError
+from ...results.database.errors import DiskFullError, SetBackError, StoreError, UnknownTrialError
 from ...results.database.records import FailKind, History, Trial, TrialState
 from ...results.database.store import Store
 from ...spaces.architectures.cost import cost, layer_costs
@@ -15,15 +17,17 @@ from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ..cluster.fault_injection import fault
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..tasks.base import Diagnosis
-from ..trials.checkpoint_files import Checkpoints
+from ..trials.checkpoint_files import Checkpoints, identity_of_trial
 from ..trials.failure_policy import MAX_ATTEMPTS, ConsecutiveFailures, Stop, StopKind
 from ..trials.metrics import summary, write_metrics
 from ..trials.report import Failure, TrialReport, TrialStart
+from ..trials.reserve import disk_space
 from ..trials.spool import Spool, Spooled
 from ..trials.trial_cache import TrialCache
 from .run_control import RunControl
 
 TIME_LIMIT = "time_limit"  # kind of the event: no new trial was proposed after the time limit
+log = logging.getLogger("archsieve")
 
 
 @dataclass
@@ -229,26 +233,57 @@ class Recorder:
 
     def _write_or_spool(self, verb: str, trial: Trial, report: TrialReport) -> None:
         """Call ``record`` or ``end``, as ``verb`` names. If the database fails, spool the report and stop the run."""
-        entry = Spooled(verb, trial.trial, report)
+        entry = Spooled(verb, trial.trial, report, identity_of_trial(trial))
         # After the first failure everything goes to the spool, so that a resume writes the reports in their order.
-        if self.spool.file is not None:
+        if self.spool.file is not None or self.control.database_lost:
             self.spool.add(entry)
             return
         try:
             getattr(self, verb)(trial, report)
-        except StoreError as error:
+        except (StoreError, UnknownTrialError) as error:
             file = self.spool.add(entry)
+            if isinstance(error, DiskFullError):
+                error = DiskFullError(f"{error}; {disk_space(self.spool.folder)}")
             message = f"{error}; later reports are saved in {file}, and a resume of the run writes them to the database"
-            self.stop(Stop(StopKind.ERROR, message, error=type(error)(message)))
+            kind = type(error) if isinstance(error, StoreError) else SetBackError
+            self.control.lose_database(kind(message))
 
     def replay(self) -> None:
         """Write the reports that an earlier driver spooled. Writing a report twice changes nothing."""
-        for verb, trial_id, report in self.spool.entries():
-            trial = self.store.trial(trial_id)
+        unknown = []
+        for entry in self.spool.entries():
+            trial = self._spooled_trial(entry)
+            if trial is None:
+                unknown.append(entry)
             # A driver that died between writing and clearing the spool leaves reports of ended trials.
-            if not trial.state.final:
-                getattr(self, verb)(trial, report)
+            elif not trial.state.final:
+                getattr(self, entry.verb)(trial, entry.report)
+        if unknown:
+            log.warning(
+                "%d saved reports belong to trials that this database does not have, because it was set back to an "
+                "older state; they are kept in %s, and these trials are trained again",
+                len(unknown),
+                self.spool.keep(unknown),
+            )
         self.spool.clear()
+
+    def _spooled_trial(self, entry: Spooled) -> Trial | None:
+        """Return the trial of a spooled report; None if the database does not have it as it was then.
+
+        It may have no trial with the id, another one, or one that lacks earlier epochs.
+        """
+        try:
+            trial = self.store.trial(entry.trial)
+        except UnknownTrialError:
+            return None
+        # Version 0.1.0 spooled no identity.
+        is_other = trial.run != self._run_name or entry.identity not in (None, identity_of_trial(trial))
+        first = entry.report.epochs[0].epoch if entry.report.epochs else 0
+        return None if is_other or first > trial.epochs_done + 1 else trial
+
+    @cached_property
+    def _run_name(self) -> str:
+        return self.store.run(self.run_id).name
 
     def record(self, trial: Trial, report: TrialReport) -> None:
         """Write the start of a worker and its metrics. Also called for a failure, which may be the first report."""
@@ -278,7 +313,7 @@ class Recorder:
         self._failures.reset()
         # Only after the store has the end: a driver that dies here leaves files that sweep() removes, not an unfinished
         # trial without its checkpoint.
-        self.checkpoints.of_trial(trial.trial).clear()
+        self.checkpoints.of_trial(trial.trial).clear(identity_of_trial(trial))
 
     def stop(self, stop: Stop) -> None:
         """Stop the run before its last trial. The first reason is kept; later ones are ignored."""
@@ -319,7 +354,7 @@ class Recorder:
         self._event(kind.value, reason, trial, **({"traceback": failure.traceback} if failure.traceback else {}))
         if stop := self._failures.add(failure):
             self.stop(stop)
-        self.checkpoints.of_trial(trial.trial).clear()
+        self.checkpoints.of_trial(trial.trial).clear(identity_of_trial(trial))
 
     def _pause(self, trial: Trial, reason: str) -> None:
         """Interrupt the trial at its checkpoint and stop the run, because the disk is full."""
@@ -352,9 +387,9 @@ class Recorder:
 
     def sweep(self) -> None:
         """Remove the checkpoints of ended trials. A driver that is killed between two writes leaves them."""
-        ended = {trial.trial for trial in self.history if trial.state.final}
-        for trial in set(self.checkpoints.trials()) & ended:
-            self.checkpoints.of_trial(trial).clear()
+        ended = {trial.trial: trial for trial in self.history if trial.state.final}
+        for trial in set(self.checkpoints.trials()) & set(ended):
+            self.checkpoints.of_trial(trial).clear(identity_of_trial(ended[trial]))
 
     def _changed(self) -> None:
         self.tick()

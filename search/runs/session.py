@@ -26,6 +26,7 @@ from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
 from ..config.diff import changes, code_changes
 from ..config.duration import parse_duration
+from ..experiment import foreign_paths
 from ..experiment.experiment import Experiment, load_run_data, search_file_of, stored_settings
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.search_file import parse
@@ -171,6 +172,7 @@ def resume(
     runs: str | Path = RUNS,
     address: str | None = None,
     top: int = 5,
+    allow_paths: bool = False,
     on_change: Callable[[Recorder], None] = lambda recorder: None,
 ) -> Outcome:
     """Resume the run ``name``.
@@ -182,17 +184,22 @@ def resume(
         name: name of the run.
         trials: a new total number of trials; None keeps the old one.
         time_limit: a new ``search.time_limit`` for this session; None keeps the old one. It starts now.
+        allow_paths: use the folders, files and URLs that an imported run names.
         database, runs, address, top, on_change: as in :func:`search`.
 
     Raises:
         ValueError: when the data have changed, or the run is complete.
         StoreError: when another process drives the run.
+        RefusedError: when the run was imported and names paths that are not allowed.
     """
     started = time.monotonic()
     database_url = parse_location(database or Path(runs) / "archsieve.db")
     check_machine(Path(runs), elsewhere=address is not None)
     with open_store(database_url) as store:
         run = store.run(check_run_name(name))  # it becomes a folder name, so check it even if the store has such a run
+        if allow_paths:
+            foreign_paths.allow_paths(store, run)
+        foreign_paths.check_paths(store, run)
         experiment = restored(run, trials, store, time_limit)
         data = load_run_data(run, experiment)  # raises when the data have changed
         current = provenance()

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.errors import StoreError
+from ...results.database.errors import StoreError, is_disk_full
 from ...results.database.latency_records import record_errors
 from ...results.database.records import RunStatus
 from ...results.database.store import Store
@@ -27,6 +27,7 @@ from ..searchers.search_plan import SearchPlan
 from ..trials.checkpoint_files import Checkpoints, checkpoints_of
 from ..trials.failure_policy import Stop, StopKind
 from ..trials.latency import Timing
+from ..trials.reserve import release_space, reserved_space
 from ..trials.spool import Spool
 from ..trials.trial_cache import TrialCache
 from .preparation import prepare
@@ -65,7 +66,7 @@ def run_trials(
     search, control = experiment.file.search, RunControl(store, run_id)
     files = checkpoints_of(folder, experiment.file.resources.checkpoints), Spool(folder / "spool")
     recorder_of = partial(make_recorder, experiment, control, *files, on_change, deadline)
-    with closing(store, run_id, folder):
+    with reserved_space(folder), closing(store, run_id, folder):
         if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
             recorder_of(experiment.plan(experiment.constrained)).replay()
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
@@ -123,6 +124,8 @@ def closing(store: Store, run_id: int, folder: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         # No resume helps when nothing is within the budget. Other errors may be gone after a resume.
+        if is_disk_full(error):
+            release_space(folder)  # so that the database can take the end of the run
         status = RunStatus.FAILED if isinstance(error, BudgetError) else RunStatus.STOPPED
         with contextlib.suppress(StoreError):
             store.finish_run(run_id, status)

@@ -19,9 +19,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...results.database.records import Trial
+from ...results.database.sqlite_file import free_path
 from ..cluster.fault_injection import fault
 
 _MAGIC = b"archsieve checkpoint 1 "
+_HEAD_BYTES = 512  # more than the two lines before the state
 
 
 class BrokenCheckpointError(ValueError):
@@ -80,11 +83,12 @@ class CheckpointDir:
         digest.update(state)
         parts = (_MAGIC + digest.hexdigest().encode() + b"\n", header_line, state)
         if self.local:
+            _set_aside(Path(self.path(header.epoch)))
             _write_file(Path(self.path(header.epoch)), parts)
         else:  # an object store shows an object only when its upload is complete
             self._filesystem[0].pipe_file(self.path(header.epoch), b"".join(parts))
         # Later epochs are removed, too: they are of another trial, or could not be used for this one.
-        epochs = self.epochs()
+        epochs = [epoch for epoch in self.epochs() if self.identity(f"{epoch}.pt") is not None]
         before = [epoch for epoch in epochs if epoch < header.epoch]
         for epoch in set(epochs) - {header.epoch, *before[:1]}:
             self._remove(self.path(epoch))
@@ -108,12 +112,43 @@ class CheckpointDir:
             raise BrokenCheckpointError(f"the checkpoint {path} belongs to another trial")
         return header, state
 
-    def clear(self) -> None:
-        """Remove all files; a trial that has ended needs none."""
+    def identity(self, name: str) -> str | None:
+        """Return the identity in the header of the file ``name``; None for a file that is no checkpoint.
+
+        An interrupted write may end before the identity: its text is then empty.
+        """
+        path = f"{self._filesystem[1]}/{name}"
+        try:
+            head = bytes(self._filesystem[0].cat_file(path, 0, _HEAD_BYTES))
+        except OSError:
+            return None
+        first, _, rest = head.partition(b"\n")
+        if not first.startswith(_MAGIC):
+            return "" if name.endswith(".tmp") and not head else None
+        try:
+            return str(json.loads(rest.partition(b"\n")[0])["identity"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    def own_names(self, identity: str) -> list[str]:
+        """Return the names of the checkpoints of the trial ``identity``, those of interrupted writes included."""
+        return [name for name in self.names() if self._is_of(name, identity)]
+
+    def _is_of(self, name: str, identity: str) -> bool:
+        stem, _, suffix = name.rpartition(".")
+        if not stem.isdigit() or suffix not in ("pt", "tmp"):
+            return False
+        return self.identity(name) in ((identity,) if suffix == "pt" else (identity, ""))
+
+    def clear(self, identity: str) -> None:
+        """Remove the checkpoints of the trial ``identity``, which has ended, and the directory if it is empty then.
+
+        The URL of a run may come from another person, so every other file stays.
+        """
         root = self._filesystem[1]
-        for name in self.names():
+        for name in self.own_names(identity):
             self._remove(f"{root}/{name}")
-        if self.local and Path(root).is_dir():
+        if self.local and Path(root).is_dir() and not any(Path(root).iterdir()):
             Path(root).rmdir()
 
     def _remove(self, path: str) -> None:
@@ -150,6 +185,22 @@ def identity_of(trial: dict[str, Any]) -> str:
     """Return the identity of a trial's checkpoints: a hash of its architecture, recipe and seed."""
     content = {name: trial[name] for name in ("architecture", "recipe", "seed")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def identity_of_trial(trial: Trial) -> str:
+    """Return the identity of the checkpoints of a trial of the database."""
+    return identity_of({name: getattr(trial, name) for name in ("architecture", "recipe", "seed")})
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a file that is no checkpoint: it is damaged, or of another person, and must not be overwritten."""
+    try:
+        with path.open("rb") as file:
+            is_own = file.read(len(_MAGIC)) == _MAGIC
+    except FileNotFoundError:
+        return
+    if not is_own and path.stat().st_size:
+        path.rename(free_path(path.with_name(f"{path.name}-unknown")))
 
 
 def _write_file(path: Path, parts: tuple[bytes, ...]) -> None:

@@ -4,27 +4,36 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...results.database.errors import StoreError
+from ...results.database.atomic_file import atomic_write
+from ...results.database.errors import DISK_FULL_ERRNOS, DiskFullError, StoreError
 from .report import TrialReport, report_of_flat_result
+from .reserve import disk_space, release_space
 
 log = logging.getLogger("archsieve")
+VERBS = ("record", "end")
 
 
 class Spooled(NamedTuple):
-    """A spooled report of a trial. ``verb`` is "record" or "end": the recorder's method that takes the report."""
+    """A spooled report of a trial. ``verb`` is "record" or "end": the recorder's method that takes the report.
+
+    ``identity`` is that of the trial's checkpoints. The id alone is not sufficient: a database that was set back to an
+    older state gives it to another trial.
+    """
 
     verb: str
     trial: int
     report: TrialReport
+    identity: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as JSON types."""
-        return {"verb": self.verb, "trial": self.trial, "report": self.report.to_json()}
+        entry = {"verb": self.verb, "trial": self.trial, "report": self.report.to_json()}
+        return entry if self.identity is None else {**entry, "identity": self.identity}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "Spooled":
@@ -34,7 +43,9 @@ class Spooled(NamedTuple):
         """
         old = "result" in entry
         report = report_of_flat_result(entry["result"]) if old else TrialReport.from_json(entry["report"])
-        return cls(entry["verb"], entry["trial"], report)
+        if entry["verb"] not in VERBS:
+            raise ValueError(f"verb must be one of {', '.join(VERBS)}, got {str(entry['verb'])[:60]!r}")
+        return cls(entry["verb"], entry["trial"], report, entry.get("identity"))
 
 
 @dataclass
@@ -49,7 +60,24 @@ class Spool:
     file: Path | None = field(default=None, init=False)
 
     def add(self, entry: Spooled) -> Path:
-        """Append ``entry`` and return the file."""
+        """Append ``entry`` and return the file; on a full disk, in the space that the run has reserved.
+
+        Raises ``DiskFullError`` if that is not enough.
+        """
+        try:
+            return self._append(entry)
+        except OSError as error:
+            if error.errno not in DISK_FULL_ERRNOS:
+                raise
+            reason = str(error)
+        if release_space(self.folder.parent):
+            return self.add(entry)
+        raise DiskFullError(
+            f"a report of trial {entry.trial} could not be saved in {self.folder}: {reason}; "
+            f"{disk_space(self.folder)}; free some disk space, then resume the run: archsieve resume RUN"
+        )
+
+    def _append(self, entry: Spooled) -> Path:
         if self.file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             # The time orders the files; the process id keeps two drivers apart.
@@ -88,9 +116,16 @@ class Spool:
         """Return the spool files, oldest first."""
         return sorted(self.folder.glob("*.jsonl"))
 
+    def keep(self, entries: Sequence[Spooled]) -> Path:
+        """Write ``entries`` to a file that no resume reads, and return it."""
+        path = self.folder / f"{time.time_ns()}-{os.getpid()}.unknown"
+        with atomic_write(path) as draft:
+            draft.write_text("".join(json.dumps(entry.to_json(), default=str) + "\n" for entry in entries))
+        return path
+
     def clear(self) -> None:
-        """Remove all files and the folder, after their reports have been written to the database."""
+        """Remove all files whose reports have been written to the database, and the folder if it is empty then."""
         for path in self.files():
             path.unlink()
-        if self.folder.is_dir():
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()

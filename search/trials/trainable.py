@@ -1,6 +1,5 @@
 """One trial inside a Ray worker: build a network, train one epoch per step, and test its best epoch."""
 
-import errno
 import faulthandler
 import json
 import os
@@ -18,6 +17,7 @@ from ...models.image_files.errors import DataError
 from ...models.process.user_code import at_line
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import has_risen
+from ...results.database.errors import DISK_FULL_ERRNOS
 from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
@@ -33,7 +33,6 @@ from .checkpoint_files import CheckpointDir, Checkpoints, identity_of, load, sav
 from .latency import Timing
 from .report import EpochMetrics, Failure, TrialReport, TrialStart
 
-DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 # Messages of out-of-memory errors that are not torch.OutOfMemoryError: from the driver and libraries of a shared GPU
 # that is full, and from torch's CPU allocator.
 _OOM_MESSAGES = (

@@ -32,6 +32,9 @@ class HasCosts(Protocol):
     def memory_bytes(self) -> int: ...
 
 
+_MAX_DIGITS = 100  # of a count; Python refuses to read a number of 4,300 digits
+
+
 def parse_count(value: int | float | str, what: str, *, in_bytes: bool = False) -> int:
     """Parse a non-negative integer: 5000000, "5M", "2.5k", "1e6"; with ``in_bytes`` also "2GB" and "512MiB".
 
@@ -43,6 +46,8 @@ def parse_count(value: int | float | str, what: str, *, in_bytes: bool = False) 
     examples = '"2GB", "512MiB"' if in_bytes else '"60k", "5M", "1.2G"'
     rule = f"{what} must be a whole number of at least 0, written like 60000 or {examples}"
     if isinstance(value, str):
+        if len(value) > _MAX_DIGITS:
+            raise ValueError(f"{rule}, but got {len(value):,} characters")
         # 1_000 is accepted, as in Python
         match = None if _AMBIGUOUS.fullmatch(value) else _NUMBER.fullmatch(value.replace("_", ""))
         if match is None and re.search(r"\d[.,]\d", value):

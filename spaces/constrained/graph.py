@@ -38,6 +38,7 @@ Blocks = tuple[Block, ...]
 Choices = frozenset[tuple[str, int]]  # (path of a choice, index of the option)
 Item = tuple[int, Blocks, Choices]  # a state of the automaton, blocks that must come before it, their choices
 NO_CHOICES: Choices = frozenset()
+MAX_BLOCKS = 700  # in a row; the graph is built by one recursion for each block
 
 
 @dataclass(eq=False, slots=True)
@@ -133,8 +134,16 @@ class Graph:
             node, layers = edge.target, layers[len(edge.layers) :]
         return path if node.last is not None else None
 
-    def _node(self, items: frozenset[Item], shape: Shape) -> Node | None:
-        """Return the node of ``items`` at ``shape``, or None if no architecture can be completed from there."""
+    def _node(self, items: frozenset[Item], shape: Shape, depth: int = 0) -> Node | None:
+        """Return the node of ``items`` at ``shape``, or None if no architecture can be completed from there.
+
+        ``depth`` is the number of blocks before it. Raises ``ValueError`` above ``MAX_BLOCKS``.
+        """
+        if depth > MAX_BLOCKS:
+            raise ValueError(
+                f"an architecture must have at most {MAX_BLOCKS} blocks, but this space has longer ones; "
+                "use fewer stages, or a smaller depth"
+            )
         # equal items and shapes have the same continuations: sharing the node makes this a graph instead of a tree
         key = (items, shape)
         if key in self._nodes:
@@ -145,7 +154,7 @@ class Graph:
             node.head_latency_ns = self._latency_ns(layers, shape)
         for option in _prefix_free(self._options(items, shape), shape).values():
             layers, out_shape, cost = option.lowered
-            target = self._node(self._automaton.closure(option.targets), out_shape)
+            target = self._node(self._automaton.closure(option.targets), out_shape, depth + 1)
             # an edge from which no architecture can be completed is left out
             if target is not None:
                 latency_ns = self._latency_ns(layers, shape)

@@ -1,9 +1,23 @@
 """Look-ups in tables of names; the error for an unknown name suggests the nearest one and lists all."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+MAX_NAME = 80  # characters of an unknown name in a message
+MAX_WORD = 500  # characters of a word in a message; longer ones are values that a message repeats
+
+
+def shorten(message: str) -> str:
+    """Return ``message`` with each very long word, such as a value that it repeats, cut to its first characters.
+
+    >>> len(shorten("the name is " + 1_000 * "x" + "; use another"))
+    132
+    """
+    return re.sub(rf"\S{{{MAX_WORD},}}", lambda word: f"{word[0][:MAX_NAME]}... ({len(word[0]):,} characters)", message)
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
@@ -15,7 +29,11 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # the import takes 30 ms, which a correct name should not cost
 
     names = sorted(known)
-    matches = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    text = str(name)
+    # the comparison of a very long name takes minutes
+    matches = get_close_matches(text, names, n=1, cutoff=0.5) if len(text) <= MAX_NAME else []
+    if len(text) > MAX_NAME:
+        name = f"{text[:MAX_NAME]}..."
     hint = f"did you mean {matches[0]!r}? " if matches else ""
     return f"unknown {what} {name!r}; {hint}choose from {', '.join(names)}"
 

@@ -55,10 +55,10 @@ def _overwrite(path, page):
     ("damage", "facts"),
     [
         (lambda path: path.unlink(), "no results database at"),
-        (lambda path: os.truncate(path, 0), r"\(0 bytes\).*archsieve db backup"),
-        (lambda path: os.truncate(path, 5000), "malformed.*archsieve db backup"),
-        (lambda path: _overwrite(path, 0), "not an SQLite database.*archsieve db backup"),
-        (lambda path: [_overwrite(path, page) for page in range(1, 12)], "malformed.*archsieve db backup"),
+        (lambda path: os.truncate(path, 0), r"\(0 bytes\).*archsieve db restore"),
+        (lambda path: os.truncate(path, 5000), "malformed.*archsieve db restore"),
+        (lambda path: _overwrite(path, 0), "not an SQLite database.*archsieve db restore"),
+        (lambda path: [_overwrite(path, page) for page in range(1, 12)], "malformed.*archsieve db restore"),
     ],
     ids=["removed", "emptied", "truncated", "first page", "pages"],
 )

@@ -10,7 +10,7 @@ from archsieve.results.database.errors import RunExistsError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.transfer.exporter import FORMATS, export_runs, read_runs
-from archsieve.results.transfer.importer import import_documents
+from archsieve.results.transfer.importer import IMPORTED_EVENT, import_documents
 from archsieve.results.transfer.run_document import documents
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost, layer_costs
@@ -70,6 +70,7 @@ def comparable(store):
     runs = []
     for document in documents(store):
         tables = {name: [dict(row) for row in rows] for name, rows in document.tables.items()}
+        tables["event"] = [row for row in tables["event"] if row["kind"] != IMPORTED_EVENT]
         numbers = {row["trial_id"]: row["number"] for row in tables["trial"]}
         for rows in tables.values():
             for row in rows:

@@ -1,6 +1,9 @@
 """The recorder without Ray: reports of workers, lost workers, and reports that the database cannot take."""
 
+import errno
+import gc
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -11,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from archsieve.results.database.errors import LockedError, StoreError
+from archsieve.results.database.errors import DiskFullError, LockedError, StoreError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
+from archsieve.search.cli import main
 from archsieve.search.cluster.ray_runtime import ResourceError
 from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.run_control import RunControl
@@ -25,6 +29,7 @@ from archsieve.search.tasks.base import Diagnosis, FinalMetrics, StartMetrics
 from archsieve.search.trials.checkpoint_files import Checkpoints
 from archsieve.search.trials.failure_policy import Stop, StopKind
 from archsieve.search.trials.report import EpochMetrics, Failure, TrialReport, TrialStart
+from archsieve.search.trials.reserve import RESERVED_BYTES, reserved_space
 from archsieve.search.trials.spool import Spool, Spooled
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
@@ -409,3 +414,82 @@ def test_a_partial_line_of_the_spool_is_skipped_with_a_warning(tmp_path, caplog)
     with caplog.at_level("WARNING", logger="archsieve"):
         assert [entry.verb for entry in spool.entries()] == ["record", "end"]
     assert str(file) in caplog.text
+
+
+def test_reports_after_a_lost_database_are_spooled(path, driven, monkeypatch):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        recorder.reported("a", epoch(1, start=TrialStart(0)))
+        path.unlink()
+        monkeypatch.setattr("archsieve.search.runs.run_control.HEARTBEAT_S", -1)  # a heartbeat is due with every call
+        recorder.reported("a", epoch(2))
+        recorder.completed("a", epoch(2, final_metrics=FinalMetrics(0.75)))
+        assert isinstance(recorder.stopping.error, StoreError)
+        assert recorder.propose("b") is None
+        assert [(entry.verb, entry.trial) for entry in recorder.spool.entries()] == [("record", trial), ("end", trial)]
+    path.with_name("archsieve-rescued.db").rename(path)
+    with open_store(path) as store:
+        resumed = driven(store)
+        resumed.replay()
+        ended = store.trial(trial)
+        assert (ended.state, ended.epochs_done, ended.test_accuracy) == (TrialState.COMPLETED, 2, 0.75)
+
+
+def test_spooled_reports_of_unknown_trials_are_kept(path, driven, tmp_path, caplog):
+    """A database that was set back has other trials under the same ids, or trials that lack epochs."""
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        known, other = recorder.propose("a"), recorder.propose("b")
+        foreign = [
+            Spooled("record", other.trial + 100, epoch(1)),
+            Spooled("end", other.trial, epoch(2), "the identity of another trial"),
+            Spooled("record", other.trial, epoch(2)),
+        ]
+        for entry in (*foreign, Spooled("record", known.trial, epoch(1, start=TrialStart(0)))):
+            recorder.spool.add(entry)
+        resumed = driven(store)
+        resumed.replay()
+        assert [store.trial(t.trial).epochs_done for t in (known, other)] == [1, 0]
+    (kept,) = (tmp_path / "spool").iterdir()
+    assert [Spooled.from_json(json.loads(line)) for line in kept.read_text().splitlines()] == foreign
+    assert (kept.suffix, str(kept) in caplog.text, resumed.spool.files()) == (".unknown", True, [])
+
+
+def test_a_report_on_a_full_disk_goes_into_the_reserved_space(tmp_path, monkeypatch):
+    """The n-th flush of the disk fails; the reserved file is released for the report that could not be saved."""
+    run, sync, failing = tmp_path / "run", os.fsync, [True, True]
+
+    def full(descriptor):
+        if failing and "spool" in str(Path(f"/proc/self/fd/{descriptor}").readlink()) and failing.pop():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with reserved_space(run):
+        assert sum(file.stat().st_size for file in run.iterdir()) == RESERVED_BYTES
+        spool = Spool(run / "spool")
+        failing[:] = [True]
+        spool.add(Spooled("record", 1, epoch(1)))
+        assert not (run / ".reserved-space").exists()
+        failing[:] = [True]
+        with pytest.raises(DiskFullError, match=r"trial 2 .*MB are free"):
+            spool.add(Spooled("record", 2, epoch(1)))
+        spool.add(Spooled("end", 1, epoch(2)))
+    # a line that was written but not flushed may be there twice; to write a report twice changes nothing
+    assert {(entry.verb, entry.trial) for entry in spool.entries()} >= {("record", 1), ("end", 1)}
+    assert [path.name for path in run.iterdir()] == ["spool"]
+
+
+@pytest.mark.parametrize("filename", [None, "a.html"])
+def test_a_full_disk_is_exit_code_4_wherever_it_is_noticed(filename, monkeypatch, capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device", filename)
+
+    monkeypatch.setattr(main, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    gc.enable()
+    err = capsys.readouterr().err
+    assert (ended.value.code, "MB are free" in err, err.count("\n")) == (4, True, 1)

@@ -44,9 +44,9 @@ def test_the_last_two_epochs_stay(checkpoints):
     assert torch.equal(loaded.state["weights"], state(3)["weights"])
     assert checkpoint_dir.read(2)[0] == Header("a", 2)
     assert list(checkpoints.trials()) == [7]
-    checkpoint_dir.clear()
+    checkpoint_dir.clear("a")
     assert (checkpoint_dir.names(), list(checkpoints.trials())) == ([], [])
-    checkpoint_dir.clear()
+    checkpoint_dir.clear("a")
 
 
 def damaged_versions(content):
@@ -107,3 +107,23 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch, point
     assert caught.value.errno == errno.ENOSPC
     assert not [name for name in checkpoint_dir.names() if name.endswith(".tmp")]
     assert len(load(checkpoint_dir, "a").state["history"]) == (3 if point == "ckpt_tmp_written" else 4)
+
+
+def test_files_of_others_are_neither_removed_nor_overwritten(checkpoints):
+    """The URL of a run may come from another person: files there that are no checkpoints of its trials stay."""
+    checkpoint_dir = checkpoints.of_trial(7)
+    files, root = checkpoint_dir._filesystem
+    files.makedirs(root, exist_ok=True)
+    foreign = {"thesis.txt": b"text", "9.pt": b"PK weights", "8.tmp": b"notes", "x.pt": b"", "9.jpg": b"archsieve"}
+    for name, content in foreign.items():
+        files.pipe_file(f"{root}/{name}", content)
+    filled(checkpoint_dir, epochs=2)
+    save(checkpoint_dir, "b", 3, state(3))
+    files.pipe_file(f"{root}/4.tmp", b"archsieve checkpoint 1 half")
+    checkpoint_dir.clear("b")
+    # the checkpoint of another trial stays; what an interrupted write left does not
+    assert sorted(checkpoint_dir.names()) == sorted([*foreign, "2.pt"])
+    assert {name: files.cat_file(f"{root}/{name}") for name in foreign} == foreign
+    if checkpoint_dir.local:
+        save(checkpoint_dir, "b", 9, state(9))
+        assert (files.cat_file(f"{root}/9.pt-unknown"), checkpoint_dir.epochs()) == (foreign["9.pt"], [9, 2])

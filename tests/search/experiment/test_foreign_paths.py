@@ -1,0 +1,100 @@
+"""Imported runs: the folders, files and URLs that they name are used only after the user has allowed them."""
+
+import json
+
+import pytest
+
+from archsieve.results.database.errors import RefusedError
+from archsieve.results.database.run_name import MAX_NAME_LENGTH
+from archsieve.results.database.store import open_store
+from archsieve.results.transfer.exporter import export_runs, read_runs
+from archsieve.results.transfer.importer import import_documents
+from archsieve.results.transfer.tensorboard import write_events
+from archsieve.search.experiment.foreign_paths import allow_paths, check_paths
+from archsieve.search.post.integrity import check_runs
+
+from ..conftest import small
+
+DATA = {"content_hash": "d", "name": "digits"}
+PATHS = {
+    "resources.checkpoints": {"resources": {"checkpoints": "/srv/others"}},
+    "data.path": {"data": {"path": "/srv/data"}},
+    "data.texts": {"data": {"texts": "/srv/texts"}},
+    "space.weights": {"space": {"weights": "https://example.org/x.pt"}},
+    "plugins.recorded.evil.file": {
+        "plugins": {
+            "modules": ["evil"],
+            "recorded": {"evil": {"file": "/tmp/x/evil.py", "version": None, "sha256": ""}},
+        }
+    },
+}
+
+
+def imported(tmp_path, tables, name="theirs"):
+    """A database with an imported run that has the settings ``tables``."""
+    config = small().to_json()
+    for table, entries in tables.items():
+        config[table] = {**config.get(table, {}), **entries}
+    with open_store(tmp_path / "other.db", create=True) as other:
+        run_id = other.create_run(name, config, "random", 0, DATA, {})
+        other.finish_run(run_id, "stopped")
+        export_runs(other, tmp_path / "runs.json")
+    with open_store(tmp_path / "runs" / "archsieve.db", create=True) as store:
+        import_documents(store, read_runs(tmp_path / "runs.json"))
+    return tmp_path / "runs" / "archsieve.db"
+
+
+@pytest.mark.parametrize("key", PATHS)
+def test_a_path_of_an_imported_run_is_refused(tmp_path, line, key):
+    imported(tmp_path, PATHS[key])
+    code, _, err = line("resume", "theirs")
+    assert code == 6, err
+    assert key in err
+    assert "--allow-paths" in err
+
+
+def test_a_resume_removes_nothing_from_a_folder_that_an_import_names(tmp_path, line):
+    folder = tmp_path / "home"
+    for trial in ("1", "2"):
+        (folder / "theirs" / trial).mkdir(parents=True)
+        (folder / "theirs" / trial / "thesis.txt").write_text("text")
+    database = imported(tmp_path, {"resources": {"checkpoints": str(folder)}})
+    assert line("resume", "theirs")[0] == 6
+    notes = []
+    with open_store(database) as store:
+        assert check_runs(store, database.parent, deep=True, note=notes.append) == []
+        with pytest.raises(RefusedError):
+            check_paths(store, store.run("theirs"))
+    assert ["resources.checkpoints" in note for note in notes] == [True, True]
+    assert len(list(folder.rglob("thesis.txt"))) == 2
+
+
+def test_a_run_made_here_and_one_without_paths_need_no_consent(tmp_path):
+    database = imported(tmp_path, {})
+    with open_store(database) as store:
+        check_paths(store, store.run("theirs"))
+        store.create_run("mine", {"data": {"path": "/data"}}, "random", 0, DATA, {})
+        check_paths(store, store.run("mine"))
+
+
+def test_a_run_name_of_a_foreign_database_makes_no_folder_elsewhere(tmp_path):
+    imported(tmp_path, {})
+    with open_store(tmp_path / "other.db") as other:
+        for name in ("../up", "/abs", "a" * (MAX_NAME_LENGTH + 1)):
+            with other.write_transaction() as connection:
+                connection.exec_driver_sql("UPDATE run SET name = ?", (name,))
+            with pytest.raises(ValueError, match="run name"):
+                write_events(other, tmp_path / "events")
+    assert not (tmp_path / "up").exists()
+
+
+def test_allowed_paths_are_remembered_until_they_change(tmp_path):
+    database = imported(tmp_path, PATHS["data.path"])
+    with open_store(database) as store:
+        allow_paths(store, store.run("theirs"))
+        check_paths(store, store.run("theirs"))
+        changed = {**store.run("theirs").config, "resources": {"checkpoints": "/srv/others"}}
+        with store.write_transaction() as connection:
+            connection.exec_driver_sql("UPDATE run SET config = ?", (json.dumps(changed),))
+        with pytest.raises(RefusedError, match=r"resources\.checkpoints"):
+            check_paths(store, store.run("theirs"))

@@ -1,6 +1,7 @@
 """Measure the storages of images: a training step, decoding per batch, and the second start of a run.
 
-* ``step``: an epoch of a small network on images in memory, in a cache file, and decoded per batch.
+* ``step``: processor time of an epoch of a small network on images in memory, in a cache file, and decoded per batch;
+  one thread trains, and one more decodes.
 * ``stream``: images per second, decoded in shuffled batches of 64 by threads of the storage, and by the processes of
   torchvision's ``ImageFolder`` in a ``DataLoader`` with the same transforms and as many workers. Nothing is trained.
 * ``start``: seconds from the start of Python until a run has its data, which are in a cache already; of the clock, and
@@ -73,6 +74,7 @@ def measure_step(rounds: int, scratch: Path) -> None:
     from archsieve.spaces.recipes.recipe import Recipe
 
     folder = write_images(scratch / "step", STEP_IMAGES, STEP_SIDE)
+    torch.set_num_threads(1)
     fits = {}
     for kind in ("memory", "cache", "stream"):
         options = StorageOptions(kind, str(scratch / "cache"))
@@ -85,11 +87,13 @@ def measure_step(rounds: int, scratch: Path) -> None:
     times = {kind: [] for kind in fits}
     for number in range(rounds + 1):
         for kind, fit in fits.items():
-            elapsed = 1000 * seconds(fit.step) / n_steps
+            started = time.process_time()
+            fit.step()
+            elapsed = 1000 * (time.process_time() - started) / n_steps
             if number:  # the first epoch warms up
                 times[kind].append(elapsed)
     print(f"\nTraining step of {BATCH} images of {STEP_SIDE} pixels, with its share of the validation, n = {rounds}\n")
-    print("| storage | ms, median (min to max) | ratio to memory, median (min to max) |\n|---|---|---|")
+    print("| storage | processor ms, median (min to max) | ratio to memory, median (min to max) |\n|---|---|---|")
     for kind, values in times.items():
         ratios = [value / base for value, base in zip(values, times["memory"], strict=True)]
         print(f"| {kind} | {_spread(values)} | {_spread(ratios, 3)} |")

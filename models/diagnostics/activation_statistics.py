@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.build import ACTIVATION_MODULES
+from ..networks.modules import BranchesModule
 from ..training.evaluate import evaluating
 
 NONLINEARITIES = tuple({type(make(1)) for make in ACTIVATION_MODULES.values()})
@@ -58,6 +59,7 @@ class LayerUnits:
 def unit_statistics(module: nn.Module, inputs: Tensor, *, training: bool = False) -> list[LayerUnits]:
     """Return the statistics of every nonlinearity of ``module``, in the order in which the forward pass runs them.
 
+    Those inside squeeze-and-excitation are left out: their outputs are scales of channels, not feature maps.
     ``inputs`` are normalised images (N, C, H, W). ``training`` selects the mode of the forward pass.
     """
     with evaluating(module, training=training), _recorded_outputs(module) as outputs:
@@ -74,10 +76,16 @@ def _recorded_outputs(module: nn.Module) -> Iterator[list[tuple[str, nn.Module, 
         # a copy, because the next layer may overwrite its input in place
         return lambda layer, inputs, out: outputs.append((name, layer, out.detach().clone()))
 
+    scales = {
+        id(layer)
+        for branches in module.modules()
+        if isinstance(branches, BranchesModule) and branches.join == "scale"
+        for layer in branches.modules()
+    }
     handles = [
         layer.register_forward_hook(hook(name))
         for name, layer in module.named_modules()
-        if isinstance(layer, NONLINEARITIES)
+        if isinstance(layer, NONLINEARITIES) and id(layer) not in scales
     ]
     try:
         yield outputs

@@ -18,7 +18,7 @@ from ..data.dataset import ImageData, in_unit_range
 from ..image_files.decoding_rules import Decoding
 from ..networks.build import build
 from ..storage.images import Images, batches_of
-from .image_input import ImageInput
+from .image_input import ImageInput, to_pixels
 from .safetensors_file import model_bytes, read_model
 
 FORMAT = "classifier 2"  # name and version of the file format; a change of the content increments the version
@@ -69,6 +69,8 @@ class ImageModel:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Normalise images (N, C, H, W), uint8 or float32 in [0, 1], for the network."""
+        if not images.is_floating_point():
+            images = to_pixels(images)  # other integers mean the same as uint8
         return (in_unit_range(images) - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
     @torch.inference_mode()
@@ -83,9 +85,9 @@ class ImageModel:
         """Return the calibrated class probabilities (N, K) on the CPU; each row sums to 1."""
         return (self.scores(images, batch_size) / self.temperature).softmax(1)
 
-    def predict(self, images: Images, batch_size: int = 256) -> list[str]:
-        """Return the predicted class name of each image."""
-        return [self.classes[k] for k in self.scores(images, batch_size).argmax(1).tolist()]
+    def predict(self, images: Tensor, batch_size: int = 256) -> list[str]:
+        """Return the predicted class name of each image, of any integers in 0..255 or floats in [0, 1]."""
+        return [self.classes[k] for k in self.scores(to_pixels(images), batch_size).argmax(1).tolist()]
 
     def to_bytes(self) -> bytes:
         """Return the model as the content of one file."""

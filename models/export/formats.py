@@ -77,7 +77,7 @@ def export(model: ImageModel, format: str = "safetensors", form: str = "classifi
 
 
 def description(model: ImageModel, form: str) -> str:
-    """Return as JSON what a program needs besides the graph to predict with it."""
+    """Return as JSON what a program needs in addition to the graph to predict with it."""
     statistics = {"mean": model.mean.tolist(), "std": model.std.tolist()}
     return json.dumps({**model.header(), "form": form, "input_shape": list(model.input.shape), **statistics})
 

@@ -211,8 +211,8 @@ def resized(images: Tensor, decoding: Decoding) -> Tensor:
     if images.is_floating_point():
         images = (images * 255).round().to(torch.uint8)
     arrays = images.permute(0, 2, 3, 1).cpu().numpy()
-    pictures = (Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in arrays)
-    return _decoded([_encoded(picture) for picture in pictures], decoding, "an array")
+    pil_images = (Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array) for array in arrays)
+    return _decoded([_encoded(image) for image in pil_images], decoding, "an array")
 
 
 def _decoded(contents: Sequence[bytes], decoding: Decoding, name: str) -> Tensor:

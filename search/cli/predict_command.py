@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import DATABASE, Database, Json, Runs, check_device
-from .output import show, show_json
+from .output import printable, show, show_json, show_message
 from .search_commands import NOTHING_USABLE
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def predict(
     else:
         show(_table(results, top))
     if failed := len(files) - len(results):
-        typer.echo(f"{failed} of {len(files)} images cannot be decoded; the others are predicted", err=True)
+        show_message(f"{failed} of {len(files)} images cannot be decoded; the others are predicted")
         raise typer.Exit(NOTHING_USABLE)
 
 
@@ -73,7 +73,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         listing = list_images(path)
         if listing.others:
-            typer.echo(f"note: {listing.others} files in {path} are not images by their suffix; left out", err=True)
+            show_message(f"note: {listing.others} files in {path} are not images by their suffix; left out")
         yield from listing.images
 
 
@@ -115,7 +115,9 @@ def _named_when_unreadable(total: int) -> Iterator[Any]:
         def watch(results: "Iterator[Prediction | Unreadable]") -> "Iterator[Prediction | Unreadable]":
             for result in results:
                 if isinstance(result, Unreadable):
-                    console.print(f"archsieve: {result.message}", highlight=False, markup=False, soft_wrap=True)
+                    console.print(
+                        printable(f"archsieve: {result.message}"), highlight=False, markup=False, soft_wrap=True
+                    )
                 progress.advance(task)
                 yield result
 

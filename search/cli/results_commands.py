@@ -130,11 +130,7 @@ def pareto(
 
 
 @results.command("show")
-def show_trial(
-    trial: TrialName,
-    database: Database = DATABASE,
-    as_json: Json = False,
-) -> None:
+def show_trial(trial: TrialName, database: Database = DATABASE, as_json: Json = False) -> None:
     """Show one trial: metrics, recipe, layers and findings.
 
     With --json the learning curve is included.

@@ -181,6 +181,8 @@ class Experiment:
                 del settings["search"][key]
         else:
             settings["search"] |= self.selection.to_json()
+        if settings["search"]["time_limit"] is None:
+            del settings["search"]["time_limit"]  # for the same reason
         if settings["search"]["start_from"]:
             settings["search"]["start_from"] = [design.to_json() for design in self.designs]
         return settings

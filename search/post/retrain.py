@@ -144,7 +144,7 @@ def load_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageM
 
 
 def _origin(retrained: "Retrained") -> dict[str, Any]:
-    """Return what a model file records of its training besides seed and recipe."""
+    """Return what a model file records of its training in addition to seed and recipe."""
     best, calibration = retrained.best, asdict(retrained.calibration)
     return {"val_accuracy": best.val_accuracy, **best.metrics, "epoch": best.epoch, "calibration": calibration}
 

@@ -127,5 +127,8 @@ def _stem(layer: Layer) -> str:
         return f"{layer.mode}pool"
     if isinstance(layer, Branches):
         return layer.join
-    stems = {"convolution": "conv", "fully-connected": "fc", "batch-norm": "norm", "global-pooling": "globalpool"}
+    stems = {
+        **{"convolution": "conv", "fully-connected": "fc", "global-pooling": "globalpool"},
+        **dict.fromkeys(("batch-norm", "linear-norm", "layer-norm"), "norm"),
+    }
     return stems.get(layer.kind, layer.kind)

@@ -3,6 +3,8 @@
 All of them have the parameters and multiply-accumulates of torchvision's networks of the same name.
 """
 
+from dataclasses import replace
+
 from ..blocks.base import Block
 from ..blocks.squeeze_excite import divisible
 from ..blocks.standard import (
@@ -122,8 +124,8 @@ def mobilenet_v3(size: str) -> Blocks:
     blocks: list[Block] = [Conv(16, 3, 2, act="hardswish")]
     channels = 16
     for kernel, expanded, width, squeeze, act, stride in MOBILENET_V3_BLOCKS[size]:
-        ratio = 0.25 if squeeze else 0
-        blocks.append(InvertedResidual(width, expanded / channels, kernel, stride, ratio, "expanded", act))
+        block = InvertedResidual(width, expanded / channels, kernel, stride, act=act)
+        blocks.append(replace(block, squeeze=0.25, squeeze_form="expanded") if squeeze else block)
         channels = width
     convolution, linear = MOBILENET_V3_LAST[size]
     return (*blocks, Conv(convolution, 1, act="hardswish"), GlobalAverage(), Linear(linear, act="hardswish"))

@@ -115,9 +115,9 @@ class Convolution(Layer):
                 f"{nearest_divisors(common, self.groups)}"
             )
         high, wide = self.kernel if isinstance(self.kernel, tuple) else (self.kernel, self.kernel)
-        above, beside = self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
-        rows = window_count(self, height, high, self.stride, above)
-        columns = window_count(self, width, wide, self.stride, beside)
+        top, left = self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
+        rows = window_count(self, height, high, self.stride, top)
+        columns = window_count(self, width, wide, self.stride, left)
         weights = self.width * (channels // self.groups) * high * wide
         pixels = rows * columns
         params = weights + self.width * self.bias

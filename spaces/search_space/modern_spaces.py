@@ -70,7 +70,8 @@ def mobile_space(input_shape: InputShape) -> Templates:
 def _mobile_stage(widths: tuple[int, ...], squeeze: float, act: str, stride: int) -> Templates:
     def block(width: object, step: int) -> Block:
         kernel, expansion = choice(3, 5, 7), choice(3, 4, 6)
-        return InvertedResidual(width, expansion, kernel, step, squeeze, "expanded", act)  # type: ignore[arg-type]
+        form = "expanded" if squeeze else "input"  # without squeeze-and-excitation the default, which is not printed
+        return InvertedResidual(width, expansion, kernel, step, squeeze, form, act)  # type: ignore[arg-type]
 
     return (block(choice(*widths), stride), repeat(block(None, 1), choice(0, 1, 2, 3), each=True))
 

@@ -72,7 +72,7 @@ def _every_depth(depths: Any, kinds: Mapping[str, Any]) -> Any:
     """Return all depths from 1 to the largest of ``depths``: without some blocks, a stage is a shallower stage."""
     if not kinds:
         raise ValueError(
-            "a stage needs a block besides identity, but got only identity; add one, such as inverted-residual"
+            "a stage needs a block other than identity, but got only identity; add one, such as inverted-residual"
         )
     largest = max(depths.options) if isinstance(depths, Choice) else depths
     return _value_or_choice(range(1, largest + 1))

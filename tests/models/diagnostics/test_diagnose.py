@@ -12,7 +12,7 @@ from archsieve.models.data.registry import load_data
 from archsieve.models.diagnostics.activation_statistics import unit_statistics
 from archsieve.models.diagnostics.divergence import MAX_CHECKED_MACS, diagnose_divergence
 from archsieve.models.diagnostics.filters import filter_grid, smoothness
-from archsieve.models.diagnostics.gradients import relative_errors
+from archsieve.models.diagnostics.gradients import MAX_ERROR, relative_errors
 from archsieve.models.diagnostics.run_checks import CHECKS, DiagnosticContext, diagnose, summarise
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
@@ -81,7 +81,9 @@ def test_gradients_are_correct_in_every_block(data, block):
     blocks = (Conv(4), block) if isinstance(block, Linear) else (Conv(4), block, GlobalAverage())
     network = Architecture((1, 8, 8), blocks, 10)
     errors = relative_errors(DiagnosticContext(lambda seed: build(network, seed=seed), data, RECIPE))
-    assert max(errors.values()) < 1e-4
+    # a depthwise convolution between two norms cancels the scale of the first one: its slope is almost only rounding
+    depthwise = isinstance(block, InvertedResidual | DepthwiseSeparable)
+    assert max(errors.values()) < (MAX_ERROR if depthwise else 1e-4)
 
 
 class WrongGradient(torch.autograd.Function):
@@ -230,6 +232,12 @@ def test_equal_and_dead_and_constant_units_are_counted():
     assert (units.units, units.dead, units.constant, units.same) == (5, 1, 1, 1)
     assert units.max_correlation == pytest.approx(1.0)
     assert units.rank < 2.1
+
+
+def test_scales_of_squeeze_and_excitation_are_no_units():
+    network = build(Architecture((1, 8, 8), (Conv(4), InvertedResidual(expansion=2, squeeze=0.5)), 10), seed=0)
+    layers = unit_statistics(network, torch.randn(8, 1, 8, 8))
+    assert [layer.units for layer in layers] == [4, 8, 8]
 
 
 def test_saturation_and_sparsity_are_measured():

@@ -14,6 +14,7 @@ from archsieve.models.export.onnx_file import OnnxModel, load_classifier
 from archsieve.models.export.safetensors_file import model_bytes
 from archsieve.models.export.variants import VARIANTS, features, fully_convolutional
 from archsieve.models.image_files.decoding_rules import Decoding
+from archsieve.models.image_files.errors import DataError
 from archsieve.models.networks.build import build
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import (
@@ -74,7 +75,10 @@ def test_model_scores_equal_the_network_trained_with_dropout(architecture, tmp_p
     assert torch.equal(model.scores(images), expected)
     assert torch.equal(model.scores(images.float() / 255), expected)
     assert torch.allclose(model.probabilities(images).sum(1), torch.ones(10))
-    assert model.predict(images) == [data.classes[k] for k in expected.argmax(1)]
+    for same in (images, images.int(), images.long(), images / 255):
+        assert model.predict(same) == [data.classes[k] for k in expected.argmax(1)]
+    with pytest.raises(DataError, match=r"from 0 to 25"):
+        model.predict(images.float())
     model.save(tmp_path / "model.safetensors")
     loaded = ImageModel.load(tmp_path / "model.safetensors")
     assert torch.equal(loaded.scores(images), expected)

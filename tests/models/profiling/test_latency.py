@@ -9,6 +9,7 @@ from archsieve.models.networks.build import build
 from archsieve.models.profiling.latency import measure_latency
 from archsieve.models.profiling.latency_predictor import LatencyPredictor, features, fit_latency, leave_one_out_ms
 from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.cost import layer_costs
 from archsieve.spaces.blocks.layers import Act, Branches, Convolution
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
@@ -24,8 +25,6 @@ def networks() -> list[Architecture]:
 
 def linear_ms(architecture: Architecture) -> float:
     """An artificial machine: 20 us per pass, 10 us per convolution, 4 us per other layer, 1 ns per 10 MACs."""
-    from archsieve.spaces.architectures.cost import layer_costs
-
     rows = layer_costs(architecture)
     layers = sum(0.010 if row.kind == "convolution" else 0.004 for row in rows)
     return 0.020 + layers + 1e-7 * architecture.cost.macs
@@ -49,6 +48,24 @@ def test_times_linear_in_the_layers_are_learned_from_16_networks(networks):
     errors = sorted(abs(fitted.latency_ms(network) / linear_ms(network) - 1) for network in networks[16:])
     assert errors[len(errors) // 2] < 0.02
     assert errors[-1] < 0.1
+
+
+def test_depthwise_convolutions_have_a_time_of_their_own():
+    """An artificial machine on which the multiply-accumulates of depthwise convolutions take ten times as long."""
+    space = named_space("mobile-space", input_shape=(3, 32, 32), classes=10)
+    constrained, rng = ConstrainedSpace(space), random.Random(0)
+    mobile = [sample_one(constrained, rng) for _ in range(40)]
+
+    def depthwise_ms(architecture: Architecture) -> float:
+        rows = [row for row in layer_costs(architecture) if row.kind == "convolution"]
+        slow = sum(row.macs for row in rows if row.params in (size * size * row.in_shape[0] for size in (3, 5, 7)))
+        return linear_ms(architecture) + 9e-7 * slow
+
+    fitted = fit_latency(mobile[:20], [depthwise_ms(network) for network in mobile[:20]])
+    assert fitted.weights["depthwise convolution macs"] > 3 * fitted.weights["convolution macs"]
+    errors = sorted(abs(fitted.latency_ms(network) / depthwise_ms(network) - 1) for network in mobile[20:])
+    assert errors[len(errors) // 2] < 0.05
+    assert errors[-1] < 0.25
 
 
 def test_more_layers_are_never_predicted_to_be_faster(networks):

@@ -1,4 +1,4 @@
-"""A cache is built once, whatever else happens, and only a complete one is used."""
+"""A cache is built once, and only a complete one is used."""
 
 import os
 import resource

@@ -79,4 +79,4 @@ def test_a_budget_may_be_a_mapping_everywhere():
     assert av.sample(SPACE, {"params": 120}, n=2)[0].cost.params <= 120
     assert av.ask_tell(SPACE, {"params": 120}).ask().architecture.cost.params <= 120
     with pytest.raises(ValueError, match="param"):
-        av.count(SPACE, {"parms": 120})
+        av.count(SPACE, {"max_parameters": 120})

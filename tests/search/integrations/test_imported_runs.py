@@ -170,3 +170,17 @@ def test_commands_on_an_imported_run(study, line, arguments, code, facts):
     assert exit_code == code
     assert [fact for fact in facts if fact not in out + err] == [], out + err
     assert "Traceback" not in err
+
+
+def test_a_study_of_another_metric_is_ranked_by_it(store):
+    study = optuna.create_study(study_name="by-loss", direction="minimize")
+    attributes = {"architecture": network({"width": 4}).to_json()}
+    for value in (0.7, 0.2):
+        study.add_trial(optuna.create_trial(value=value, user_attrs=attributes))
+    with pytest.raises(ValueError, match=r"metric .*'f1_macro' and minimize"):
+        document_of_study(study, dataset="digits", metric="f1_macro")
+    import_documents(store, [document_of_study(study, dataset="digits", metric="log_loss")])
+    ranked = best(store, budget=Budget(), run="by-loss", top=2)
+    assert [(trial.number, trial.metrics["log_loss"], trial.val_accuracy) for trial in ranked] == [
+        *((1, 0.2, None), (0, 0.7, None)),
+    ]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Four processes on two cores: a test of Ray mostly waits.
-PROCESSES := -n 4 --dist loadgroup --no-loadscope-reorder
+PROCESSES := -n 4 --dist loadscope --no-loadscope-reorder
 NOW := $(shell date +%Y%m%d-%H%M%S)
 RUN ?= digits-$(NOW)
 GLYPHS ?= glyphs-$(NOW)

@@ -14,18 +14,27 @@ LONGEST_FIRST = ("docs", "search")  # a long file that starts last leaves the ot
 SPLIT_BY_TEST = {"test_docs.py", "test_plugins.py", "test_resume.py"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Order the tests, and group them for the processes of pytest-xdist: by file, so that fixtures are shared."""
+    """Put the folders with long tests first."""
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=place)
-    for item in items:
-        if item.path.name not in SPLIT_BY_TEST:
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process whole files, so that the fixtures of a file are made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FileScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if Path(file).name in SPLIT_BY_TEST else file
+
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

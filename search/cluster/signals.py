@@ -30,17 +30,4 @@ def defer_signals() -> Iterator[None]:
     with handle_signals(lambda number, frame: deferred.append(number)):
         yield
     if deferred:
-        _handle_now(deferred[0])
-
-
-def _handle_now(number: int) -> None:
-    """Call the handler of signal ``number``, or raise the signal if its default action applies.
-
-    Not always by raising: Python then runs the handler a few instructions later, perhaps inside a destructor, which
-    swallows the exception of the handler.
-    """
-    handler = signal.getsignal(number)
-    if callable(handler):
-        handler(number, None)
-    else:
-        signal.raise_signal(number)
+        signal.raise_signal(deferred[0])

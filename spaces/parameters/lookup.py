@@ -15,7 +15,7 @@ def shorten(message: str) -> str:
     """Return ``message`` with each very long word, such as a value that it repeats, cut to its first characters.
 
     >>> len(shorten("the name is " + 1_000 * "x" + "; use another"))
-    132
+    126
     """
     return re.sub(rf"\S{{{MAX_WORD},}}", lambda word: f"{word[0][:MAX_NAME]}... ({len(word[0]):,} characters)", message)
 

@@ -19,6 +19,11 @@ from archsieve.models.networks.modules import (
 from archsieve.models.profiling.backbone_costs import measure_backbone
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.base import Block
+from archsieve.spaces.blocks.channel_layers import ChannelShuffle, ClassMaps
+from archsieve.spaces.blocks.concatenating import DenseBlock, Fire, ShuffleUnit
+from archsieve.spaces.blocks.convnext import ConvNeXtBlock, Norm
+from archsieve.spaces.blocks.grouped_bottleneck import GroupedBottleneck
+from archsieve.spaces.blocks.inverted_residual import DepthwiseSeparable, FusedInvertedResidual, InvertedResidual
 from archsieve.spaces.blocks.layers import (
     LAYERS,
     Act,
@@ -32,6 +37,7 @@ from archsieve.spaces.blocks.layers import (
     PadShortcut,
     Pooling,
 )
+from archsieve.spaces.blocks.squeeze_excite import SqueezeExcite
 from archsieve.spaces.blocks.standard import (
     BLOCKS,
     Conv,
@@ -78,6 +84,21 @@ EXAMPLES: dict[str, list[tuple[Block, ...]]] = {
     "pyramid-pool": [(PyramidPool((2, 1)),)],
     "response-norm": [(ResponseNorm(3),)],
     "local-contrast": [(LocalContrast(3),)],
+    "norm": [(Norm(),), (Norm("layer", "gelu"),)],
+    "squeeze-excite": [(SqueezeExcite(0.5),), (SqueezeExcite(0.5, "silu", "hardsigmoid"),)],
+    "inverted-residual": [
+        (InvertedResidual(6, 2, stride=2),),
+        (InvertedResidual(4, 2, 5, squeeze=0.5, act="hardswish"),),
+    ],
+    "fused-inverted-residual": [(FusedInvertedResidual(4, 2),)],
+    "depthwise-separable": [(DepthwiseSeparable(6, squeeze=0.5),)],
+    "grouped-bottleneck": [(GroupedBottleneck(8, groups=2, squeeze=0.5),)],
+    "convnext": [(ConvNeXtBlock(4, 3, 2, layer_scale=0.5),)],
+    "channel-shuffle": [(ChannelShuffle(2),)],
+    "class-maps": [(ClassMaps(),)],
+    "shuffle-unit": [(ShuffleUnit(4),), (ShuffleUnit(8, stride=2),)],
+    "fire": [(Fire(8, 0.5),)],
+    "dense-block": [(DenseBlock(2, 2, 2),)],
 }
 MODULES: dict[str, nn.Module] = {
     "branches": BranchesModule([nn.Conv2d(4, 2, 1), nn.Identity()], "concat"),
@@ -123,7 +144,8 @@ def distance_to_kinks(module: nn.Module, x: Tensor) -> float:
 
 
 def test_every_layer_and_block_has_an_example() -> None:
-    assert {*LAYERS, *BLOCKS} == {*EXAMPLES, "backbone"}
+    # the modules of Inception V3 are hundreds of channels wide, and have only convolutions and pooling
+    assert {*LAYERS, *BLOCKS} == {*EXAMPLES, "backbone", "factorized-inception"}
     assert all(chain[-1].kind == kind for kind, chains in EXAMPLES.items() for chain in chains)
 
 

@@ -111,6 +111,7 @@ def test_two_drivers_do_not_share_a_run(driver):
 
 INTERRUPTED = """
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
 from archsieve.search.cluster.ray_runtime import ray_session
 
 try:

@@ -83,7 +83,8 @@ class Split:
 
     def to(self, device: Device) -> "Split":
         """Return the split on ``device``, without a copy if it is already there."""
-        return Split(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True))
+        images, labels = self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+        return Split(images, labels, None if self.groups is None else self.groups.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ def cross_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -
     fold. The folds are views: their images share the memory of those of ``data``. Raises what :func:`fold_indices`
     raises.
     """
-    images = Joined([stored(data.train.images), stored(data.val.images)])
+    images = Joined.of([stored(data.train.images), stored(data.val.images)])
     groups = _groups(data)
     pool = Split(images, torch.cat([data.train.labels, data.val.labels]), groups)
     return [

@@ -1,15 +1,17 @@
 """Own images as a data set: class folders, a manifest, tar shards, Parquet files or arrays."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+import numpy as np
 import torch
 
-from ..image_files.index import SPLITS, Index
+from ..image_files.index import SPLITS, Index, canonical_order
 from ..readers.read_index import read_index
 from .dataset import Request, Source
-from .equal_images import EqualImages, check_no_overlap, group_notes, split_groups
+from .equal_images import EqualImages, check_no_overlap, group_notes, numbered, split_groups
 from .shapes import FILES_HASH, require_folder_options
 from .splits import missing_parts, stratified_sample, stratified_split
 from .stored_splits import StoredSplits
@@ -34,23 +36,34 @@ class SplitIndex:
         published part.
         """
         _, root = require_folder_options(request.path, request.image_size)
-        index = read_index(root, columns=request.columns, nested=request.nested)
-        index = index.with_digests() if request.decoding_rules == PIXEL_HASH_RULES else index.canonical()
+        index = _ordered(read_index(root, columns=request.columns, nested=request.nested), request)
         check_no_overlap(index)
         # version 0.1.0 split copies of an image like different images
         is_old = request.decoding_rules == PIXEL_HASH_RULES
         notes = () if is_old else (*index.notes, *group_notes(index), *EqualImages.of(index).notes())
         return cls(_split(_limited(index, request), request), notes)
 
-    def content_hash(self, request: Request) -> str | None:
-        """Return the hash of images, splits and everything that decides their pixels.
+    def content_hash(self, request: Request, skipped: Sequence[int] = ()) -> str | None:
+        """Return the hash of images, splits, groups and everything that decides their pixels.
 
-        None with ``request.decoding_rules`` 1: the hash is then that of the pixels.
+        ``skipped`` are the rows of images that were left out: data with and without them have different hashes. None
+        with ``request.decoding_rules`` 1: the hash is then that of the pixels.
         """
         if request.decoding_rules == PIXEL_HASH_RULES:
             return None
         decoding = json.dumps(request.decoding.to_json(), sort_keys=True)
-        return FILES_HASH + sha256(f"{self.index.content_hash}{decoding}".encode()).hexdigest()
+        digest = sha256(f"{self.index.content_hash}{decoding}".encode())
+        if (groups := _canonical_groups(self.index)) is not None:
+            digest.update(b"groups" + groups.astype("<i8").tobytes())
+        if len(skipped):
+            digest.update(b"skipped" + b"".join(sorted(self.index.digests[row].tobytes() for row in skipped)))
+        return FILES_HASH + digest.hexdigest()
+
+
+def _canonical_groups(index: Index) -> np.ndarray | None:
+    """Return the number of the group of each row in canonical order, int64 (N,); None without a column of groups."""
+    groups = None if index.groups is None else split_groups(index)
+    return None if groups is None else numbered(groups[canonical_order(index)])
 
 
 def load_image_folder(request: Request) -> Source:
@@ -66,9 +79,18 @@ def load_image_folder(request: Request) -> Source:
         notes=(*split_index.notes, *stored.notes),
         skipped=stored.skipped,
         storage=stored.storage,
-        content_hash=split_index.content_hash(request),
+        content_hash=split_index.content_hash(request, stored.skipped_rows),
         decoding=request.decoding,
     )
+
+
+def stored_index(index: Index, request: Request) -> Index:
+    """Return the images of ``index`` that a search with this request stores, in its order: it decides the cache."""
+    return _limited(_ordered(index, request), request)
+
+
+def _ordered(index: Index, request: Request) -> Index:
+    return index.with_digests() if request.decoding_rules == PIXEL_HASH_RULES else index.canonical()
 
 
 def _limited(index: Index, request: Request) -> Index:

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..image_files.decoding import decode, decode_with_facts, n_threads
+from ..image_files.byte_access import unreadable
+from ..image_files.decoding import decode, decode_with_facts
 from ..image_files.decoding_rules import Decoding
 from ..image_files.errors import DataError
 from ..image_files.formats import open_image
 from ..image_files.index import Index
-from ..image_files.observations import Observations
+from ..image_files.observations import Observations, is_constant
+from ..process.cores import n_threads
 from ..storage.choice import StorageChoice, StorageOptions
 from ..storage.encoded import EncodedImages
 from ..storage.open_images import choice_for
@@ -97,9 +99,13 @@ def inspect_images(
     decoding: Decoding,
     *,
     storage: StorageOptions | None = None,
+    stored: Index | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Inspection:
-    """Examine the images of ``index``: at most :data:`MAX_EXAMINED` are decoded, and all are read to find copies."""
+    """Examine the images of ``index``: at most :data:`MAX_EXAMINED` are decoded, and all are read to find copies.
+
+    ``stored`` is the index of the images in the order in which a search stores them; None for ``index``.
+    """
     index = index.with_digests()
     equal = EqualImages.of(index)
     rows = sample_rows(index, MAX_EXAMINED)
@@ -129,7 +135,7 @@ def inspect_images(
             "duplicates": equal.examples(equal.sets),
             "conflicts": equal.examples(conflicts),
         },
-        storage=choice_for(EncodedImages(index, decoding), storage or StorageOptions()),
+        storage=choice_for(EncodedImages(index if stored is None else stored, decoding), storage or StorageOptions()),
         decode_s=found.seconds * len(index) / max(1, len(rows)),
         notes=(*index.notes, *found.observations.notes(decoding)),
     )
@@ -171,6 +177,8 @@ def _examine(index: Index, decoding: Decoding, progress: Callable[[int, int], No
             return row, (*_header(source), decoded)
         except DataError as error:
             return row, str(error)
+        except OSError as error:  # it was removed in the meantime
+            return row, str(unreadable(Path(index.name(row)), error))
 
     with ThreadPoolExecutor(n_threads()) as pool:
         for done, (row, result) in enumerate(pool.map(look, index.read_order.tolist()), start=1):
@@ -182,15 +190,11 @@ def _examine(index: Index, decoding: Decoding, progress: Callable[[int, int], No
                 found.heights.append(height)
                 found.modes[PIXEL_MODES.get(mode, mode)] += 1
                 found.formats[kind] += 1
-                found.constant += [index.name(row)] if _is_constant(decoded.pixels) else []
+                found.constant += [index.name(row)] if is_constant(decoded.pixels) else []
                 found.observations.add(decoded.pixels, decoded.facts, index.name(row))
             progress(done, len(index))
     found.seconds = perf_counter() - started
     return found
-
-
-def _is_constant(pixels: np.ndarray) -> bool:
-    return bool((pixels == pixels[:, :1, :1]).all())
 
 
 def _header(source: Path | bytes) -> tuple[tuple[int, int], str, str]:

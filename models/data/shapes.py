@@ -69,7 +69,13 @@ def is_data_name(name: str) -> bool:
 N_TRAINING_IMAGES = {"digits": 1438, "fashion-mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "svhn": 73_257}
 
 
-def count_training_images(name: str, *, path: str | Path | None = None) -> int:
+def count_training_images(
+    name: str,
+    *,
+    path: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    nested: bool = False,
+) -> int:
     """Return the number of images of a data set for training and validation together.
 
     Own images are listed; without a test split all of them count. Raises what :func:`describe_data` raises.
@@ -79,7 +85,8 @@ def count_training_images(name: str, *, path: str | Path | None = None) -> int:
     from ..readers.read_index import read_index
 
     _, root = require_folder_options(path, 1)  # the image size does not change the count
-    return sum(len(rows) for split, rows in read_index(root).rows.items() if split != "test")
+    index = read_index(root, columns=columns, nested=nested)
+    return sum(len(rows) for split, rows in index.rows.items() if split != "test")
 
 
 def describe_zero_shot(

@@ -19,12 +19,16 @@ from .equal_images import split_groups
 
 @dataclass(frozen=True, eq=False)
 class StoredSplits:
-    """Splits by name, the storage of their images, notes on the images, and a message for each skipped image."""
+    """Splits by name, the storage of their images, notes on the images, and a message for each skipped image.
+
+    ``skipped_rows`` are the rows of the skipped images in the index, ascending.
+    """
 
     parts: Mapping[str, Split]
     storage: StorageChoice
     notes: tuple[str, ...]
     skipped: tuple[str, ...]
+    skipped_rows: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, index: Index, request: Request) -> "StoredSplits":
@@ -44,7 +48,12 @@ class StoredSplits:
             of_part = None if groups is None else groups[good]
             parts[part] = Split(_images_at(opened.images, good), labels[good], of_part)
         notes = Observations.from_json(opened.notes.observations).notes(request.decoding)
-        return cls(parts, opened.choice, notes, skipped)
+        if opened.n_sampled is not None and request.on_bad == "skip":
+            notes += (
+                f"only {opened.n_sampled:,} of {len(index):,} images were decoded, so that the search may skip more "
+                "images than this forecast",
+            )
+        return cls(parts, opened.choice, notes, skipped, tuple(sorted(row for row, _ in opened.notes.bad)))
 
 
 def _groups(index: Index, request: Request) -> torch.Tensor | None:

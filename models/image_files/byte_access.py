@@ -2,11 +2,16 @@
 
 import hashlib
 import io
+import re
 import threading
+import zlib
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -22,23 +27,47 @@ def read_bytes(reader: str, path: Path, offset: int, length: int) -> bytes:
 
     An image of an array is encoded as PNG, without loss. Raises :class:`DataError` where it cannot be read.
     """
-    if reader == "tar":
-        return _range(path, offset, length)
-    return parquet_image(path, offset) if reader == "parquet" else _png(array_image(path, offset))
+    with _explained(path):
+        if reader == "tar":
+            return _range(path, offset, length)
+        return parquet_image(path, offset) if reader == "parquet" else _png(array_image(path, offset))
 
 
 def content_digest(reader: str, path: Path, offset: int, length: int) -> bytes:
     """Return the sha256 of the content of one image.
 
-    For an image of an array it is that of shape and pixels, because the bytes of a PNG depend on the encoder.
+    For an image of an array it is that of shape and pixels, because the bytes of a PNG depend on the encoder. Raises
+    :class:`DataError` where it cannot be read.
     """
     if reader == "array":
-        image = array_image(path, offset)
+        with _explained(path):
+            image = array_image(path, offset)
         return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).digest()
     if reader in FILE_READERS:
-        with path.open("rb") as content:
+        with _explained(path), path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").digest()
     return hashlib.sha256(read_bytes(reader, path, offset, length)).digest()
+
+
+def unreadable(file: Path, error: OSError) -> DataError:
+    """Return the error for a file that cannot be read."""
+    return DataError(
+        f"images must be readable, but {file} is not: {error.strerror or str(error).strip()}; "
+        "check its path and permissions, or copy it again"
+    )
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn the errors of the system and of Arrow into :class:`DataError` with the path of the file or container."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (ValueError, LookupError, NotImplementedError) as error:  # what Arrow and NumPy raise for damaged files
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"images must be readable, but {path} is damaged: {error}; copy it again") from None
 
 
 def _range(path: Path, offset: int, length: int) -> bytes:
@@ -135,11 +164,17 @@ def _image_column(version: _Version) -> str | None:
 
 def array_image(path: Path, row: int) -> np.ndarray:
     """Return one image of an array file, uint8 (H, W) or (H, W, C)."""
-    file, _, member = str(path).partition(ARRAY_MEMBER)
-    image = load_array(Path(file), member)[row]
+    image = load_array(*split_member(path))[row]
     if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] not in (1, 3, 4):
         image = image.transpose(1, 2, 0)
     return np.asarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+
+
+def split_member(path: Path) -> tuple[Path, str]:
+    """Return the file of an array, and its name in an .npz file. Folders may have ``::`` in their names, too."""
+    if match := re.fullmatch(rf"(.*?\.npz){ARRAY_MEMBER}(.*)", str(path), re.IGNORECASE | re.DOTALL):
+        return Path(match[1]), match[2]
+    return path, ""
 
 
 def load_array(file: Path, member: str) -> np.ndarray:
@@ -155,7 +190,7 @@ def _load_array(version: _Version, member: str) -> np.ndarray:
             return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
         with np.load(file, allow_pickle=False) as arrays:
             return np.asarray(arrays[member])
-    except (ValueError, EOFError, KeyError) as error:
+    except (ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
         raise DataError(f"an array file must hold plain arrays, but {file} does not: {error}; save it again") from None
 
 

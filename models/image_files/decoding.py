@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from ..process.cores import usable_cores
+from ..process.cores import n_threads
 from .decoding_rules import ON_BAD, Decoding
 from .deep_values import is_deep_color, read_deep
 from .errors import DataError
@@ -167,11 +167,6 @@ class _Job:
                 self.observe(position, decoded)
             if self.progress is not None:
                 self.progress(self._done)
-
-
-def n_threads() -> int:
-    """Return the number of CPUs that this process may use, at most 8. Not every platform reports the affinity."""
-    return min(8, usable_cores())
 
 
 @contextmanager

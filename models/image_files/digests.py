@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..process.cores import usable_cores
-from .byte_access import ARRAY_MEMBER, FILE_READERS, content_digest
-from .errors import DataError
+from ..process.cores import n_threads
+from .byte_access import FILE_READERS, content_digest, split_member, unreadable
 
 MIN_CACHED_BYTES = 64 << 20  # less is read again faster than it is worth a file
 SETTLED_S = 2.0  # a file that changed later may change again without another time stamp
@@ -57,7 +56,7 @@ def _stats(reader: str, paths: _Paths) -> np.ndarray:
     if reader in FILE_READERS:
         files = map(paths.of, range(len(paths.codes)))
     else:
-        files = (Path(str(path).partition(ARRAY_MEMBER)[0]) for path in paths.containers)
+        files = (split_member(path)[0] for path in paths.containers)
     return np.array([_stat(file) for file in files], np.int64).reshape(-1, 4)
 
 
@@ -69,11 +68,6 @@ def _stat(file: Path) -> tuple[int, int, int, int]:
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
-def unreadable(file: Path, error: OSError) -> DataError:
-    """Return the error for a file that the operating system does not read."""
-    return DataError(f"images must be readable, but {file} is not: {error.strerror}; check its permissions")
-
-
 def _read(reader: str, paths: _Paths, table: pa.Table) -> np.ndarray:
     offsets, lengths = table["offset"].to_numpy(), table["length"].to_numpy()
     digests = np.empty((len(table), 32), np.uint8)
@@ -82,20 +76,12 @@ def _read(reader: str, paths: _Paths, table: pa.Table) -> np.ndarray:
     def read(rows: np.ndarray) -> None:
         for row in rows.tolist():
             file = paths.of(row) if reader in FILE_READERS else paths.containers[paths.codes[row]]
-            try:
-                digest = content_digest(reader, file, int(offsets[row]), int(lengths[row]))
-            except OSError as error:
-                raise unreadable(file, error) from None
+            digest = content_digest(reader, file, int(offsets[row]), int(lengths[row]))
             digests[row] = np.frombuffer(digest, np.uint8)
 
-    with ThreadPoolExecutor(_n_threads()) as pool:
+    with ThreadPoolExecutor(n_threads()) as pool:
         list(pool.map(read, np.array_split(order, max(1, len(order) // CHUNK))))
     return digests
-
-
-def _n_threads() -> int:
-    """Return the number of CPUs that this process may use, at most 8. Not every platform reports the affinity."""
-    return min(8, usable_cores())
 
 
 def cache_folder() -> Path | None:

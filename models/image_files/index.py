@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .byte_access import FILE_READERS, read_bytes
+from .byte_access import FILE_READERS, content_digest, read_bytes
 from .digests import file_digests
 from .errors import DataError
 
@@ -118,6 +118,21 @@ class Index:
         offset, length = self.table["offset"][row].as_py(), self.table["length"][row].as_py()
         return read_bytes(self.reader, Path(self.root, container), offset, length)
 
+    def unchanged_source(self, row: int) -> Path | bytes:
+        """Return what :meth:`source` returns. Raises :class:`DataError` if its content is not that of ``digests``."""
+        source = self.source(row)
+        if isinstance(source, bytes) and self.reader != "array":
+            digest = sha256(source).digest()
+        else:
+            container, file, offset = (self.table[key][row].as_py() for key in ("container", "file", "offset"))
+            digest = content_digest(self.reader, Path(self.root, container, file), offset, 0)
+        if digest != self.digests[row].tobytes():
+            raise DataError(
+                f"images must be the same on every machine and during a search, but {self.name(row)} differs from the "
+                "file of the driver; copy the data to this machine again, or start again if you changed them"
+            )
+        return source
+
     @cached_property
     def read_order(self) -> np.ndarray:
         """The rows in the order of their bytes on disk, int64 (N,): the fast order to read many of them."""
@@ -147,7 +162,7 @@ class Index:
     def canonical(self) -> "Index":
         """Return the index with digests, and its rows ordered by split, label and content digest."""
         index = self.with_digests()
-        return index.take(_canonical_order(index))
+        return index.take(canonical_order(index))
 
     @cached_property
     def content_hash(self) -> str:
@@ -155,7 +170,7 @@ class Index:
 
         The same images, labels and splits have the same hash for every reader and order of the rows.
         """
-        order = _canonical_order(self)
+        order = canonical_order(self)
         digest = sha256(json.dumps(self.classes).encode())
         digest.update(np.ascontiguousarray(self.digests[order]).data)
         digest.update(self.labels[order].astype("<i8").tobytes())
@@ -163,7 +178,8 @@ class Index:
         return digest.hexdigest()
 
 
-def _canonical_order(index: Index) -> np.ndarray:
+def canonical_order(index: Index) -> np.ndarray:
+    """Return the rows ordered by split, label and content digest, int64 (N,)."""
     words = np.ascontiguousarray(index.digests).view(">u8")  # the order of these four numbers is that of the bytes
     return np.lexsort((*words.T[::-1], index.labels, index.splits))
 
@@ -183,12 +199,3 @@ def index_table(
         **{name: column for name, column in optional.items() if column is not None},
     }
     return pa.table(columns)
-
-
-def check_classes(classes: tuple[str, ...], where: str) -> None:
-    """Raise :class:`DataError` if there are fewer than two classes."""
-    if len(classes) < 2:
-        present = f"one, {classes[0]!r}" if classes else "none"
-        raise DataError(
-            f"images need labels of at least two classes, but {where} has {present}; add images of another class"
-        )

@@ -51,7 +51,7 @@ class Observations:
         checksum = zlib.crc32(np.ascontiguousarray(pixels).data)
         self.checksum = checksum if self.checksum is None else self.checksum
         self.identical &= checksum == self.checksum
-        if (pixels == pixels[:, :1, :1]).all():
+        if is_constant(pixels):
             self.n_constant += 1
             self.constant = min(self.constant or name, name)
         if facts.kept < SMALL_PART:
@@ -99,3 +99,8 @@ class Observations:
 def _full_scale(value: int) -> int:
     """Return the largest value of 8, 10, 12 or 14 bits that hold ``value``: sensors have an even number of bits."""
     return int(2 ** max(8, 2 * -(-value.bit_length() // 2)) - 1)
+
+
+def is_constant(pixels: NDArray[np.uint8]) -> bool:
+    """Return whether an image (C, S, S) has a single colour."""
+    return bool((pixels == pixels[:, :1, :1]).all())

@@ -19,6 +19,11 @@ def usable_cores(environment: Mapping[str, str] = os.environ, cgroup: Path = CGR
     return max(1, min(limit for limit in limits if limit is not None))
 
 
+def n_threads() -> int:
+    """Return the number of threads that decode or read images: the usable cores, at most 8."""
+    return min(8, usable_cores())
+
+
 def _quota(cgroup: Path) -> int | None:
     """Return the CPU quota in cores, rounded down as Ray does; None without one. Version 2 of cgroups comes first."""
     try:

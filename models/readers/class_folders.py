@@ -5,7 +5,7 @@ Hidden entries, and those that archive tools and file managers write, are ignore
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
-from .split_names import is_ignored, normalised, split_of
+from .split_names import IMAGE_SUFFIXES, is_ignored, normalised, split_of
 
 ClassFolders = dict[str, list[str]]  # class name -> its folders, relative to the root
 
@@ -27,7 +27,8 @@ def read_class_folders(root: Path, *, nested: bool = False) -> Index:
     Raises :class:`DataError` if there are fewer than two classes, the splits have different classes, a class is empty
     or contains folders, or a name is not UTF-8.
     """
-    splits = {split: _classes_below(root, folder, nested) for split, folder in split_folders(root).items()}
+    folders_of = split_folders(root)
+    splits = {split: _classes_below(root, folder, nested) for split, folder in folders_of.items()}
     classes = _common_classes(root, splits)
     parts = [
         _ClassFiles(root, folder, label, SPLITS.index(split), nested)
@@ -35,7 +36,17 @@ def read_class_folders(root: Path, *, nested: bool = False) -> Index:
         for label, name in enumerate(classes)
         for folder in folders[name]
     ]
-    return Index(classes, "folder", str(root), _table(parts))
+    return Index(classes, "folder", str(root), _table(parts), _loose_images(root, folders_of.values()))
+
+
+def _loose_images(root: Path, split_names: Iterable[str]) -> tuple[str, ...]:
+    """Return a note on images that are in no class folder: next to the class folders or the folders of the splits."""
+    places = dict.fromkeys([root, *(root / name for name in split_names)])
+    files = [place / name for place in places for name in list_folder(place)[1]]
+    loose = [file for file in files if file.suffix[1:].lower() in IMAGE_SUFFIXES]
+    if not loose:
+        return ()
+    return (f"{len(loose):,} images in no class folder are not used, such as {loose[0]}; move them into one",)
 
 
 def class_names(root: Path, *, nested: bool = False) -> tuple[str, ...]:

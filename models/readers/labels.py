@@ -43,14 +43,18 @@ def encode_labels(values: Any, where: str) -> tuple[tuple[str, ...], np.ndarray]
         _refuse_rows(empty, where, "every row needs a label", "have none", "fill or remove them")
     _check_no_regression(names, len(texts), where)
     classes = tuple(sorted(set(names)))
-    if len(classes) < 2:
-        raise DataError(
-            f"images need labels of at least two classes, but {where} has {len(classes)}, {named(classes)}; "
-            "add images of another class"
-        )
+    _check_two(classes, where)
     code = {name: label for label, name in enumerate(classes)}
     of_dictionary = np.array([code[name] for name in names], np.int32)
     return classes, of_dictionary[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+def _check_two(classes: tuple[str, ...], where: str) -> None:
+    if len(classes) < 2:
+        present = f"one, {classes[0]!r}" if classes else "none"
+        raise DataError(
+            f"images need labels of at least two classes, but {where} has {present}; add images of another class"
+        )
 
 
 def _as_text(values: pa.Array, where: str) -> pa.Array:
@@ -91,7 +95,7 @@ def _check_no_regression(names: list[str], n: int, where: str) -> None:
 def codes_of_classes(codes: np.ndarray, names: Sequence[str], where: str) -> tuple[tuple[str, ...], np.ndarray]:
     """Return sorted class names and labels for ``codes``, which are positions in ``names``.
 
-    Raises :class:`DataError` for a code without a name.
+    Raises :class:`DataError` for a code without a name, and fewer than two classes.
     """
     outside = np.flatnonzero((codes < 0) | (codes >= len(names)))
     if len(outside):
@@ -100,6 +104,7 @@ def codes_of_classes(codes: np.ndarray, names: Sequence[str], where: str) -> tup
             f"not: {named(sorted(set(codes[outside].tolist())))}; correct or remove these rows"
         )
     classes = tuple(sorted({normalised(name) for name in names}))
+    _check_two(classes, where)
     code = {name: label for label, name in enumerate(classes)}
     return classes, np.array([code[normalised(name)] for name in names], np.int32)[codes]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from ..image_files.byte_access import image_column
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
-from .labels import as_column, check_split_classes, codes_of_classes, encode_labels, encode_splits
+from .labels import as_column, check_split_classes, codes_of_classes, encode_labels, encode_splits, named
 from .manifest import column_notes, find_columns, optional_columns
 from .split_names import split_in
 
@@ -98,12 +98,29 @@ def _columns(schema: Any) -> str:
 
 
 def _labels(files: Sequence[Path], table: pa.Table, column: str) -> tuple[tuple[str, ...], np.ndarray]:
-    names, where = _class_names(files[0], column), f"column {column!r} of {files[0]}"
+    names, where = _common_class_names(files, column), f"column {column!r} of {files[0]}"
     values = as_column(table[column])
     if names is None or not pa.types.is_integer(values.type):
         return encode_labels(values, where)
     codes = values.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes_of_classes(codes, names, where)
+
+
+def _common_class_names(files: Sequence[Path], column: str) -> list[str] | None:
+    """Return the names of the classes of all files; None without them. Raises :class:`DataError` if they differ."""
+    first = _class_names(files[0], column)
+    for file in files[1:]:
+        if (names := _class_names(file, column)) != first:
+            raise DataError(
+                f"the Parquet files of a data set must have the same class names in the same order, but column "
+                f"{column!r} of {files[0]} has {_named_classes(first)} and that of {file} has {_named_classes(names)}; "
+                "use the files of one data set, or write them with the same features"
+            )
+    return first
+
+
+def _named_classes(names: list[str] | None) -> str:
+    return "none" if names is None else named(list(map(repr, names)))
 
 
 def _class_names(file: Path, column: str) -> list[str] | None:

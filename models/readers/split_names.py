@@ -10,6 +10,9 @@ SPLIT_NAMES = {
 }
 # written by archive tools and file managers, not by the user
 IGNORED = frozenset({"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "@eadir", "$recycle.bin"})
+IMAGE_SUFFIXES = frozenset(
+    {"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "jp2", "avif", "heic", "heif"}
+)
 
 
 def split_of(name: str) -> str | None:

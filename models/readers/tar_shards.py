@@ -13,14 +13,12 @@ import pyarrow as pa
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
 from .labels import check_split_classes, encode_labels
-from .split_names import is_ignored, split_in
+from .split_names import IMAGE_SUFFIXES, is_ignored, split_in
 
-IMAGE_SUFFIXES = frozenset(
-    {"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "jp2", "avif", "heic", "heif"}
-)
 LABEL_SUFFIXES = ("cls", "txt", "json")  # the first that a sample has is used
 JSON_KEYS = ("label", "class", "cls", "target", "category")
 MAX_LABEL_BYTES = 1 << 20
+END_CHUNK = 1 << 20  # bytes after the last member that are read at a time
 
 
 def read_tar_shards(files: Sequence[Path], root: Path) -> Index:
@@ -66,8 +64,14 @@ class _Shard:
         shard, label_of = cls(name), dict[str, tuple[int, str]]()
         try:
             with file.open("rb") as raw:
+                links = dict[str, list[tuple[int, tarfile.TarInfo]]]()
                 for member in _members(file, raw):
-                    shard._add(member, raw, label_of, file)
+                    if not _is_left_out(member, file):
+                        if member.islnk():  # its bytes are those of another member, which has this name
+                            links.setdefault(member.linkname, []).append((len(shard.names), member))
+                        shard._add(member, raw, label_of, file)
+                if links:
+                    shard._resolve(links, raw, label_of, file)
         except OSError as error:
             reason = error.strerror or str(error)
             raise DataError(f"a tar shard must be readable, but {file} is not: {reason}; check the path") from None
@@ -76,13 +80,37 @@ class _Shard:
             shard.splits.append(split_in(name) or split_in(str(PurePosixPath(image).parent)) or "train")
         return shard
 
+    def _resolve(
+        self,
+        links: dict[str, list[tuple[int, tarfile.TarInfo]]],
+        raw: IO[bytes],
+        label_of: dict[str, tuple[int, str]],
+        file: Path,
+    ) -> None:
+        """Give the hard links, with the rows that they have if they are images, the place of their targets."""
+        raw.seek(0)
+        for member in _members(file, raw):
+            if member.isfile():
+                for row, link in links.pop(member.name, ()):
+                    link.offset_data, link.size = member.offset_data, member.size
+                    if _key(link.name)[1] in IMAGE_SUFFIXES:
+                        self.offsets[row], self.lengths[row] = member.offset_data, member.size
+                    else:
+                        self._add(link, raw, label_of, file)
+        if links:
+            target, ((_, link), *_) = next(iter(links.items()))
+            raise DataError(
+                f"a hard link must be to a file of the same shard, but {link.name} of {file} is to {target!r}; "
+                "write the shard again, with tar --hard-dereference"
+            )
+
     def _add(self, member: tarfile.TarInfo, raw: IO[bytes], label_of: dict[str, tuple[int, str]], file: Path) -> None:
         key, suffix = _key(member.name)
         if suffix in IMAGE_SUFFIXES:
             self.names.append(member.name)
             self.offsets.append(member.offset_data)
             self.lengths.append(member.size)
-        elif suffix in LABEL_SUFFIXES and member.size <= MAX_LABEL_BYTES:
+        elif suffix in LABEL_SUFFIXES and member.size <= MAX_LABEL_BYTES and member.offset_data >= 0:
             rank = LABEL_SUFFIXES.index(suffix)
             if key not in label_of or rank < label_of[key][0]:
                 raw.seek(member.offset_data)
@@ -92,21 +120,47 @@ class _Shard:
 
 
 def _members(file: Path, raw: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """Yield the files of a shard. Raises :class:`DataError` where it is cut off or no plain tar."""
+    """Yield the files and links of a shard. Raises :class:`DataError` where it is cut off, broken or no plain tar."""
     try:
         with tarfile.open(fileobj=raw, mode="r:") as tar:
             end = 0
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # a million of them would take a gigabyte
-                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-                if member.isfile() and not any(map(is_ignored, PurePosixPath(member.name).parts)):
+                end = tar.offset  # of the next header
+                if member.islnk():
+                    member.offset_data, member.size = -1, 0  # unknown before the target is found
+                if member.isfile() or member.islnk() or member.issym():
                     yield member
     except (tarfile.ReadError, tarfile.HeaderError, EOFError) as error:
         raise _broken(file, error) from None
-    raw.seek(0, 2)
-    # a whole tar ends with blocks of zeros: without them members may be missing
-    if raw.tell() < end + tarfile.BLOCKSIZE:
-        raise _broken(file, f"it has {raw.tell():,} bytes and ends inside or directly after a member")
+    _check_end(file, raw, end)
+
+
+def _check_end(file: Path, raw: IO[bytes], end: int) -> None:
+    """Raise :class:`DataError` unless blocks of zeros follow the last member at ``end``: members may be missing."""
+    size = raw.seek(0, 2)
+    if size < end + tarfile.BLOCKSIZE:
+        raise _broken(file, f"it has {size:,} bytes and ends inside or directly after a member")
+    raw.seek(end)
+    while chunk := raw.read(END_CHUNK):
+        if chunk.count(0) < len(chunk):
+            raise _broken(
+                file,
+                f"the header at byte {end:,} is damaged, or data follow the end of the archive, as where two "
+                "archives were joined",
+            )
+
+
+def _is_left_out(member: tarfile.TarInfo, file: Path) -> bool:
+    """Return whether a member is no image or label. Raises :class:`DataError` for an image that is a symbolic link."""
+    if any(map(is_ignored, PurePosixPath(member.name).parts)):
+        return True
+    if member.issym() and _key(member.name)[1] in IMAGE_SUFFIXES:
+        raise DataError(
+            f"an image of a shard must be a file, but {member.name} of {file} is a symbolic link to "
+            f"{member.linkname!r}; write the shard again, with tar --dereference"
+        )
+    return member.issym()
 
 
 def _broken(file: Path, reason: object) -> DataError:
@@ -118,7 +172,8 @@ def _broken(file: Path, reason: object) -> DataError:
             "compressed; decompress it first, for example with gunzip"
         )
     return DataError(
-        f"a tar shard must be whole, but {file} is cut off or no tar file: {reason}; copy or download it again"
+        f"a tar shard must be whole, but {file} is cut off, damaged or no tar file: {reason}; "
+        "copy, download or write it again"
     )
 
 

@@ -2,8 +2,9 @@
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from .encoded import EncodedImages, LazyNames, LazySources
 
 CHUNK_BYTES = 64 * 2**20  # of pixels in memory during a build
 MAX_CHUNK = 4096  # images
+BAD_CHUNK = 64  # images of a cache that could not be decoded, and are tried again
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 log = logging.getLogger("archsieve")
 
@@ -29,12 +31,11 @@ def cache_path(images: EncodedImages, folder: Path, *, has_pixels: bool = True) 
 
 
 def is_cached(images: EncodedImages, folder: Path, *, has_pixels: bool = True) -> bool:
-    """Return whether the cache of ``images`` is complete in ``folder``."""
+    """Return whether the cache of ``images`` is complete in ``folder``, and has all images that can be decoded."""
     try:
-        read_cache(cache_path(images, folder, has_pixels=has_pixels), images.key, has_pixels=has_pixels)
-    except (OSError, InvalidCacheError):
+        return _existing(images, cache_path(images, folder, has_pixels=has_pixels), has_pixels) is not None
+    except DataError:  # it cannot be read
         return False
-    return True
 
 
 def open_cache(
@@ -47,11 +48,11 @@ def open_cache(
     written to, and a disk that is too small or becomes full; then no file is left.
     """
     path = cache_path(images, folder, has_pixels=has_pixels)
-    cache = _existing(path, images.key, has_pixels, warn=True)
+    cache = _existing(images, path, has_pixels, warn=True)
     if cache is None:
         with _explained(images, folder, has_pixels), _locked(path):
             # Another process may have built it while this one waited for the lock.
-            cache = _existing(path, images.key, has_pixels)
+            cache = _existing(images, path, has_pixels)
             if cache is None:
                 _build(images, path, has_pixels, progress)
                 cache = read_cache(path, images.key, has_pixels=has_pixels)
@@ -68,9 +69,13 @@ def decode_all(images: EncodedImages, progress: Progress | None = None) -> tuple
     return pixels, found.notes()
 
 
-def _existing(path: Path, key: str, has_pixels: bool, *, warn: bool = False) -> CacheFile | None:
+def _existing(images: EncodedImages, path: Path, has_pixels: bool, *, warn: bool = False) -> CacheFile | None:
     try:
-        return read_cache(path, key, has_pixels=has_pixels)
+        cache = read_cache(path, images.key, has_pixels=has_pixels)
+        bad = _still_bad(images, [row for row, _ in cache.notes.bad])
+        if len(bad) < len(cache.notes.bad):
+            raise InvalidCacheError(f"{path} lacks images that can be decoded now")
+        return replace(cache, notes=replace(cache.notes, bad=bad))
     except FileNotFoundError:
         return None
     except InvalidCacheError as error:
@@ -84,10 +89,21 @@ def _existing(path: Path, key: str, has_pixels: bool, *, warn: bool = False) -> 
         ) from None
 
 
+def _still_bad(images: EncodedImages, rows: Sequence[int]) -> tuple[tuple[int, str], ...]:
+    """Return those of ``rows`` that cannot be decoded, with messages that have the present names of the files."""
+    found = list[tuple[int, str]]()
+    for start in range(0, len(rows), BAD_CHUNK):  # their pixels are not kept
+        part = rows[start : start + BAD_CHUNK]
+        sources = LazySources(images.index, part)
+        _, bad = decode_many(sources, images.decoding, names=LazyNames(images.index, part), on_bad="skip")
+        found += [(part[position], message) for position, message in bad]
+    return tuple(found)
+
+
 def _build(images: EncodedImages, path: Path, has_pixels: bool, progress: Progress | None) -> None:
     header = CacheHeader(images.key, images.shape, has_pixels)
     check_disk(header.file_bytes, measure_capacity(path.parent).disk_bytes, path.parent)
-    found = _Findings(images)
+    found = _Findings(images, check=True)
     with writing(path, header) as writer:
         for rows in _chunks(images):
             _add_chunk(images, rows, found, writer, progress)
@@ -105,22 +121,25 @@ def _add_chunk(
 class _Findings:
     """Decodes the images of a data set, some rows at a time, and collects what decoding finds."""
 
-    def __init__(self, images: EncodedImages) -> None:
-        self._images, self._bad, self._seen = images, list[tuple[int, str]](), Observations()
+    def __init__(self, images: EncodedImages, *, check: bool = False) -> None:
+        self._images, self._bad, self._seen, self._check = images, list[tuple[int, str]](), Observations(), check
 
     def decode(self, rows: range, out: np.ndarray, progress: Progress | None) -> None:
-        """Decode ``rows`` into ``out`` on all cores."""
+        """Decode ``rows`` into ``out`` on all cores. Raises :class:`DataError` for changed files, if it checks them."""
+        sources = LazySources(self._images.index, rows, check=self._check)
         names, total = LazyNames(self._images.index, rows), len(self._images)
         _, bad = decode_many(
-            LazySources(self._images.index, rows),
+            sources,
             self._images.decoding,
             names=names,
-            threads=_n_cores(),
+            threads=usable_cores(),
             on_bad=self._images.on_bad,
             progress=None if progress is None else lambda done: progress(rows.start + done, total),
             observe=lambda position, decoded: self._seen.add(decoded.pixels, decoded.facts, names[position]),
             out=out,
         )
+        if sources.errors:  # not a bad image that may be skipped
+            raise sources.errors[0]
         self._bad += [(rows[position], message) for position, message in bad]
 
     def notes(self) -> CacheNotes:
@@ -132,10 +151,6 @@ def _chunks(images: EncodedImages) -> Iterator[range]:
     size = max(1, min(MAX_CHUNK, CHUNK_BYTES * len(images) // max(1, images.nbytes)))
     for start in range(0, len(images), size):
         yield range(start, min(start + size, len(images)))
-
-
-def _n_cores() -> int:
-    return usable_cores()
 
 
 @contextmanager

@@ -7,6 +7,9 @@
 | then | sums (N, 2, C) int64, little-endian: for each image the sum of each channel and of its squares |
 | then | JSON of a :class:`CacheNotes`; the pixels of images that could not be decoded are zero |
 
+The header has a digest of sums and notes, which is verified when a file is opened. The pixels are not verified, because
+that would read all of them at each start.
+
 A file is written under another name and renamed when it is complete, so a killed process leaves no file of this name.
 """
 
@@ -15,14 +18,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 MAGIC = b"archsieve cache\n"
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 4096
 
 
@@ -40,12 +43,16 @@ class InvalidCacheError(ValueError):
 
 @dataclass(frozen=True)
 class CacheHeader:
-    """What a cache file contains. ``key`` identifies images and decoding; ``shape`` is (N, C, H, W)."""
+    """What a cache file contains. ``key`` identifies images and decoding; ``shape`` is (N, C, H, W).
+
+    ``tail_sha256`` is that of the bytes after the pixels: sums and notes.
+    """
 
     key: str
     shape: tuple[int, int, int, int]
     has_pixels: bool = True
     notes_bytes: int = 0
+    tail_sha256: str = ""
     version: int = VERSION
 
     @property
@@ -95,9 +102,18 @@ def read_cache(path: Path, key: str, *, has_pixels: bool = True) -> CacheFile:
     sums = np.memmap(path, "<i8", "r", start, header.sums_shape)
     with path.open("rb") as file:
         file.seek(start + header.sums_bytes)
-        notes = json.loads(file.read(header.notes_bytes))
+        text = file.read(header.notes_bytes)
+    if _tail_digest(sums, text) != header.tail_sha256:
+        raise InvalidCacheError(f"{path} is damaged after the pixels")
+    notes = json.loads(text)
     bad = tuple((int(row), str(message)) for row, message in notes["bad"])
     return CacheFile(pixels, sums, CacheNotes(bad, notes["observations"]))
+
+
+def _tail_digest(sums: np.ndarray, notes: bytes) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(sums, "<i8").data)
+    digest.update(notes)
+    return digest.hexdigest()
 
 
 def _read_header(path: Path) -> CacheHeader:
@@ -129,9 +145,10 @@ class CacheWriter:
     def finish(self, notes: CacheNotes) -> None:
         """Write the sums, the notes and the header, and wait until the disk has them."""
         text = json.dumps(asdict(notes)).encode()
-        self._file.write(np.concatenate(self._sums).astype("<i8").data)
+        sums = np.concatenate(self._sums).astype("<i8")
+        self._file.write(sums.data)
         self._file.write(text)
-        header = CacheHeader(self._header.key, self._header.shape, self._header.has_pixels, len(text))
+        header = replace(self._header, notes_bytes=len(text), tail_sha256=_tail_digest(sums, text))
         self._file.flush()
         self._file.seek(0)
         self._file.write(header.encoded())

@@ -15,6 +15,7 @@ CACHE_VARIABLE = "ARCHSIEVE_CACHE"
 SMALL_BYTES = 64 * 2**20  # decoded again at every start; larger data sets are decoded once into a cache file
 # Loading needs a second copy for a moment, and Ray's shared memory holds one more for the workers.
 MEMORY_FRACTION = 0.25
+SET_MEMORY_FRACTION = 0.5  # where data.storage = "memory" is set: the images and the copy
 DISK_RESERVE_BYTES = 2**30  # left free for checkpoints and the database
 
 
@@ -99,10 +100,10 @@ def choose_storage(wanted: str, n_bytes: int, capacity: Capacity) -> StorageChoi
         return _automatic(n_bytes, capacity)
     if wanted not in KINDS:
         raise DataError(f"storage must be one of auto, {', '.join(KINDS)}, but got {wanted!r}; use auto")
-    if wanted == "memory" and n_bytes > capacity.memory_bytes:
+    if wanted == "memory" and n_bytes > SET_MEMORY_FRACTION * capacity.memory_bytes:
         raise DataError(
-            f'storage = "memory" needs {size_text(n_bytes)}, but {size_text(capacity.memory_bytes)} of memory are free;'
-            ' use storage = "cache", or a smaller image_size'
+            f'storage = "memory" needs {size_text(n_bytes)}, and as much again while the splits are made, but '
+            f'{size_text(capacity.memory_bytes)} of memory are free; use storage = "cache", or a smaller image_size'
         )
     if wanted == "cache" and not capacity.cached:
         check_disk(n_bytes, capacity.disk_bytes, capacity.folder)

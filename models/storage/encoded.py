@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..image_files.decoding import Decoding, decode
+from ..image_files.errors import DataError
 from ..image_files.index import Index
 
 
@@ -54,22 +55,32 @@ class EncodedImages:
 
 
 class LazySources(Sequence[Path | bytes]):
-    """The sources of some rows; the bytes of a row are read when it is taken, by the thread that decodes it."""
+    """The sources of some rows; the bytes of a row are read when it is taken, by the thread that decodes it.
 
-    def __init__(self, index: Index, rows: range) -> None:
-        self._index, self._rows = index, rows
+    With ``check`` they are compared with the digests of the index; ``errors`` has those of images that differ.
+    """
+
+    def __init__(self, index: Index, rows: Sequence[int], *, check: bool = False) -> None:
+        self._index, self._rows, self._check, self.errors = index, rows, check, list[DataError]()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, position: int) -> Path | bytes:  # type: ignore[override]
-        return self._index.source(self._rows[position])
+        row = self._rows[position]
+        if not self._check:
+            return self._index.source(row)
+        try:
+            return self._index.unchanged_source(row)
+        except DataError as error:
+            self.errors.append(error)
+            raise
 
 
 class LazyNames(Sequence[str]):
     """The names of some rows, for messages."""
 
-    def __init__(self, index: Index, rows: range) -> None:
+    def __init__(self, index: Index, rows: Sequence[int]) -> None:
         self._index, self._rows = index, rows
 
     def __len__(self) -> int:

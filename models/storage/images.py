@@ -146,6 +146,14 @@ class Joined(StoredImages):
         known = [one for one in sums if one is not None]
         return torch.stack(known).sum(0) if len(known) == len(sums) else None
 
+    @classmethod
+    def of(cls, parts: Sequence[StoredImages]) -> StoredImages:
+        """Return the images of ``parts``; views of one storage become one view, so that it reads ahead for all."""
+        views = [part for part in parts if isinstance(part, RowsOf)]
+        if len(views) == len(parts) and all(view.images is views[0].images for view in views):
+            return RowsOf(views[0].images, torch.cat([view.rows for view in views]))
+        return cls(parts)
+
     def prefetch(self, batches: Sequence[Tensor]) -> None:
         for number, part in enumerate(self.parts):
             part.prefetch([within for batch in batches for n, _, within in self._numbered(batch) if n == number])

@@ -28,11 +28,15 @@ N_ESTIMATED = 512  # images from which the channel sums of a forecast are estima
 
 @dataclass(frozen=True, eq=False)
 class OpenedImages:
-    """All images of an index in a storage, the choice of the storage, and what decoding found."""
+    """All images of an index in a storage, the choice of the storage, and what decoding found.
+
+    ``n_sampled``: the number of images that were decoded, if the notes are of a sample only; None for all of them.
+    """
 
     images: StoredImages
     choice: StorageChoice
     notes: CacheNotes
+    n_sampled: int | None = None
 
 
 def choice_for(images: EncodedImages, options: StorageOptions) -> StorageChoice:
@@ -54,27 +58,35 @@ def open_images(images: EncodedImages, options: StorageOptions = DEFAULT_STORAGE
     if choice.kind == "cache" and (options.write or is_cached(images, folder)):
         file = open_cache(images, folder, progress=progress)
         return OpenedImages(MappedImages(images, options.cache, file), choice, file.notes)
+    if not options.write and not is_cached(images, folder, has_pixels=False):
+        file, n_sampled = _estimated(images)
+        blank = images.on_bad == "skip"
+        streamed = StreamedImages(images, as_tensor(file.sums), blank_if_bad=blank)
+        return OpenedImages(streamed, choice, file.notes, n_sampled if n_sampled < len(images) else None)
     file = _sums(images, options)
     return OpenedImages(StreamedImages(images, as_tensor(file.sums)), choice, file.notes)
 
 
 def _sums(images: EncodedImages, options: StorageOptions) -> CacheFile:
-    """Return the channel sums of images that are decoded per batch; estimates where no file may be written."""
+    """Return the exact channel sums of images that are decoded per batch."""
     folder = cache_folder(options.cache)
-    if not options.write and not is_cached(images, folder, has_pixels=False):
-        return _estimated(images)
+    if is_cached(images, folder, has_pixels=False):  # the folder may be read-only
+        return open_cache(images, folder, has_pixels=False, progress=options.progress)
     if measure_capacity(folder).disk_bytes is None:  # computed again at the next start
         with TemporaryDirectory() as temporary:
             return open_cache(images, Path(temporary), has_pixels=False, progress=options.progress)
     return open_cache(images, folder, has_pixels=False, progress=options.progress)
 
 
-def _estimated(images: EncodedImages) -> CacheFile:
-    """Return channel sums in which each image has those of the nearest one of ``N_ESTIMATED`` images."""
+def _estimated(images: EncodedImages) -> tuple[CacheFile, int]:
+    """Return channel sums in which each image has those of the nearest of a sample, and the size of the sample.
+
+    The sample has at most ``N_ESTIMATED`` images.
+    """
     step = -(-len(images) // N_ESTIMATED)
     rows = np.arange(0, len(images), step)
     sample = EncodedImages(images.index.take(rows), images.decoding, images.on_bad)
     pixels, notes = decode_all(sample)
     bad = tuple((int(rows[row]), message) for row, message in notes.bad)
     sums = np.repeat(channel_sums(pixels), step, axis=0)[: len(images)]
-    return CacheFile(None, sums, CacheNotes(bad, notes.observations))
+    return CacheFile(None, sums, CacheNotes(bad, notes.observations)), len(rows)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..image_files.errors import DataError
 from .encoded import EncodedImages
 from .images import MovedPerBatch, StoredImages
 from .mapped import sums_of
@@ -23,12 +24,13 @@ Batch = tuple[Tensor, list["Future[np.ndarray]"]]  # rows, and their images
 class StreamedImages(StoredImages):
     """Images that stay encoded; each batch is decoded by as many threads as torch may use in this process.
 
-    ``sums`` (N, 2, C) int64 are the channel sums of each image, for exact statistics of the data set.
+    ``sums`` (N, 2, C) int64 are the channel sums of each image, for exact statistics of the data set. With
+    ``blank_if_bad``, for a forecast, an image that cannot be decoded is zeros instead of an error.
     """
 
-    def __init__(self, images: EncodedImages, sums: Tensor) -> None:
+    def __init__(self, images: EncodedImages, sums: Tensor, *, blank_if_bad: bool = False) -> None:
         super().__init__(images.shape, torch.uint8)
-        self.images, self.sums = images, sums
+        self.images, self.sums, self.blank_if_bad = images, sums, blank_if_bad
         self._planned: Iterator[Tensor] = iter(())
         self._ahead: deque[Batch] = deque()
 
@@ -53,6 +55,7 @@ class StreamedImages(StoredImages):
 
     def prepare(self) -> None:
         for row in {0, len(self) // 2, len(self) - 1}:
+            self.images.index.unchanged_source(row)
             self.images.decode(row)
 
     def moved_to(self, device: torch.device) -> StoredImages:
@@ -63,15 +66,23 @@ class StreamedImages(StoredImages):
             self._ahead.append(self._submitted(rows))
 
     def _submitted(self, rows: Tensor) -> Batch:
-        return rows, [self._pool.submit(self.images.decode, row) for row in rows.tolist()]
+        return rows, [self._pool.submit(self._decode, row) for row in rows.tolist()]
+
+    def _decode(self, row: int) -> np.ndarray:
+        try:
+            return self.images.decode(row)
+        except DataError:
+            if not self.blank_if_bad:
+                raise
+            return np.zeros(self.shape[1:], np.uint8)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="decode")
 
     def __reduce__(self) -> Any:
-        return _streamed, (self.images, as_array(self.sums))
+        return _streamed, (self.images, as_array(self.sums), self.blank_if_bad)
 
 
-def _streamed(images: EncodedImages, sums: Any) -> StreamedImages:
-    return StreamedImages(images, as_tensor(sums))
+def _streamed(images: EncodedImages, sums: Any, blank_if_bad: bool) -> StreamedImages:
+    return StreamedImages(images, as_tensor(sums), blank_if_bad=blank_if_bad)

@@ -68,6 +68,7 @@ def _inspect(index: "Index", options: "Request") -> "Inspection":
     from rich.console import Console
     from rich.progress import Progress
 
+    from ...models.data.image_folder import stored_index
     from ...models.data.inspection import inspect_images
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -76,6 +77,7 @@ def _inspect(index: "Index", options: "Request") -> "Inspection":
             index,
             options.decoding,
             storage=options.storage,
+            stored=stored_index(index, options),
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
 
@@ -105,6 +107,8 @@ def _options(target: str, image_size: int | None, columns: dict[str, str], neste
         columns={**(section.columns or {}), **columns} or None,
         nested=nested or section.nested,
         decoding_rules=section.decoding_rules,
+        limit=section.limit,
+        seed=section.seed,
         storage=StorageOptions(section.storage, section.cache, write=False),
     )
 

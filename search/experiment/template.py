@@ -91,7 +91,7 @@ RECIPE_COMMENTS = {
 # image of ImageNet; ResNet-20 and ResNet-56 have 5 to 17 parameters per image of CIFAR-10.
 PARAMS_PER_IMAGE, MACS_PER_PARAM = 10, 100
 MIN_PARAMS = 60_000  # with fewer, a space has too few architectures to choose from
-MIN_MACS_PER_PIXEL = 20_000  # nine of ten networks of ``mixed`` with so few parameters need less
+USUAL_MACS_PER_PIXEL = 20_000  # nine of ten networks of ``mixed`` with so few parameters need less
 # Budgets of zero-shot networks by the largest side of an image. The number of training images is not known here: it
 # depends on which classes are drawn for training.
 BUDGETS = ((16, "60k", "6M"), (32, "500k", "50M"), (64, "2M", "200M"))
@@ -165,7 +165,7 @@ def _with_paths(text: str, section: DataSection, folder: Path | None) -> str:
         if value is None or "://" in value or Path(value).expanduser().is_absolute():
             continue
         moved = Path(os.path.relpath(Path.cwd() / value, folder)).as_posix()
-        text = text.replace(f"{key} = {json.dumps(value)}  #", f"{key} = {json.dumps(moved)}  #", 1)
+        text = text.replace(f"{key} = {_toml(value)}  #", f"{key} = {_toml(moved)}  #", 1)
     return text
 
 
@@ -179,7 +179,8 @@ def _text(file: SearchFile, proposal: Proposal | None) -> str:
     if zero_shot:
         params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST_BUDGET)
     else:
-        n_train = count_training_images(data, path=path) * (1 - section.val_fraction)
+        n_all = count_training_images(data, path=path, columns=section.columns, nested=section.nested)
+        n_train = n_all * (1 - section.val_fraction)
         params, macs = recommended_budget(n_train, math.prod(shape.input_shape[1:]))
         macs = macs if proposal is None else _rounded(proposal.macs)
     parts = [
@@ -252,7 +253,7 @@ def recommended_budget(n_train: float, pixels: int) -> tuple[str, str]:
     ('60k', '82M')
     """
     params = max(MIN_PARAMS, PARAMS_PER_IMAGE * n_train)
-    macs = max(MACS_PER_PARAM * params, MIN_MACS_PER_PIXEL * pixels)
+    macs = max(MACS_PER_PARAM * params, USUAL_MACS_PER_PIXEL * pixels)
     return _rounded(params), _rounded(macs)
 
 
@@ -273,7 +274,12 @@ def _table(name: str, section: Section, without: Container[str] = ()) -> str:
 def _line(key: str, value: Any, field: FieldInfo) -> str:
     if value is None:
         return f"# {key} = ...  # {field.description}"
-    return f"{key} = {json.dumps(value)}  # {field.description}"
+    return f"{key} = {_toml(value)}  # {field.description}"
+
+
+def _toml(value: Any) -> str:
+    # TOML has no pairs of surrogates, which JSON escapes characters above U+FFFF with
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _recipe(task: Task) -> str:

@@ -17,13 +17,15 @@ from ...spaces.constrained.feasibility import cheapest
 from ...spaces.constrained.sampling import sample_one
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.named import named_space
+from ..cluster.threads import trial_threads
+from ..config.schema import ResourcesSection
 
 SIDES = (16, 24, 32, 48, 64, 96, 128, 160, 192, 224)  # pixels
 TIMED_SIDE, TIMED_IMAGES, TIMED_EPOCHS, BATCH_SIZE = 32, 256, 3, 64
 LARGE_MACS = 10_000_000  # of the larger of the two timed networks, at TIMED_SIDE
 EPOCHS, TRIALS, MIN_TRIALS = 12, 24, 8
 SAFETY = 0.7  # of the time is planned: starting workers and decoding take the rest
-MIN_MACS_PER_PIXEL = 5_000  # with fewer, the space has few networks to choose from
+LEAST_MACS_PER_PIXEL = 5_000  # of a budget: with fewer, the space has few networks to choose from
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,17 @@ def propose(
 ) -> Proposal:
     """Return the largest of ``sides`` and the largest budget whose search takes at most about ``minutes``.
 
-    ``n_images`` are trained on in each of 12 epochs. ``concurrent`` trials run at a time. Where not even the smallest
-    side fits, fewer trials are proposed, at least 8: the expected seconds say how long that takes.
+    ``n_images`` are trained on in each of 12 epochs. At most ``concurrent`` trials run at a time. Where not even the
+    smallest side fits, fewer trials are proposed, at least 8: the expected seconds say how long that takes.
     """
-    available = 60 * minutes * SAFETY * concurrent
+    available = 60 * minutes * SAFETY * min(concurrent, TRIALS)  # more cores than trials are idle
     for side in sorted(sides, reverse=True):
         macs = _macs_within(available / (TRIALS * EPOCHS * n_images), step)
-        if macs >= MIN_MACS_PER_PIXEL * side**2:
+        if macs >= LEAST_MACS_PER_PIXEL * side**2:
             limit = int(min(macs, largest_macs))
             return Proposal(side, limit, TRIALS, _total(step, limit, n_images, TRIALS, concurrent))
     side = min(sides)
-    limit = min(MIN_MACS_PER_PIXEL * side**2, largest_macs)
+    limit = min(LEAST_MACS_PER_PIXEL * side**2, largest_macs)
     trials = int(available / step.seconds(limit, EPOCHS * n_images))
     trials = max(MIN_TRIALS, min(TRIALS, trials))
     return Proposal(side, limit, trials, _total(step, limit, n_images, trials, concurrent))
@@ -80,7 +82,7 @@ def _macs_within(seconds_per_image: float, step: StepTime) -> float:
 
 
 def _total(step: StepTime, macs: int, n_images: int, trials: int, concurrent: int) -> float:
-    return step.seconds(macs, EPOCHS * n_images) * trials / concurrent
+    return step.seconds(macs, EPOCHS * n_images) * trials / min(concurrent, trials)
 
 
 def sides_below(sizes: Sequence[tuple[int, int]]) -> list[int]:
@@ -91,13 +93,17 @@ def sides_below(sizes: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def time_steps(n_classes: int) -> StepTime:
-    """Train a small and a larger network for three epochs on random images; the faster of the last two is the time."""
+    """Train a small and a larger network for three epochs on random images; the faster of the last two is the time.
+
+    They train with the threads of one trial, because other trials use the other cores.
+    """
     shape = DataShape((3, TIMED_SIDE, TIMED_SIDE), n_classes)
     space = named_space("mixed", input_shape=shape.input_shape, classes=n_classes)
     small = cheapest(ConstrainedSpace(space, Budget()), "macs")[0]
     low = max(LARGE_MACS // 2, 2 * cost(small).macs)
     large = sample_one(ConstrainedSpace(space, Budget(macs=2 * low, min_macs=low)), random.Random(0))
-    timed = [(cost(network).macs, _seconds_per_image(network, n_classes)) for network in (small, large)]
+    with trial_threads(ResourcesSection()):
+        timed = [(cost(network).macs, _seconds_per_image(network, n_classes)) for network in (small, large)]
     (macs, seconds), (more_macs, more_seconds) = timed
     # noise can turn the line around where both are fast
     per_mac = max((more_seconds - seconds) / (more_macs - macs), 0.1 * more_seconds / more_macs)

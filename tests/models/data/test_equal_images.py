@@ -1,5 +1,6 @@
 """Equal images and groups stay on one side of every split; conflicts are counted; 0.1.0 is kept where asked for."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,26 @@ def test_patients_are_on_one_side(tmp_path: Path) -> None:
         assert fold.train.groups is not None
         assert fold.val.groups is not None
         assert not set(fold.train.groups.tolist()) & set(fold.val.groups.tolist())
+
+
+def test_groups_are_a_part_of_the_content_hash(tmp_path: Path) -> None:
+    files = sorted(write(tmp_path / "images", n=10).rglob("*.png"))
+
+    def content_hash(group: Callable[[int], str] | None, step: int = 1) -> str | None:
+        lines = [
+            f"{files[k].relative_to(tmp_path)},{files[k].parent.name},{'val' if k % 5 == 4 else 'train'}"
+            + ("" if group is None else f",{group(k)}")
+            for k in range(len(files))
+        ][::step]
+        head = "path,label,split" + ("" if group is None else ",patient")
+        (tmp_path / "m.csv").write_text("\n".join([head, *lines]))
+        request = Request(tmp_path / "m.csv", 8)
+        return SplitIndex.of(request).content_hash(request)
+
+    pairs = content_hash(lambda k: f"p{k // 2}")
+    assert pairs == content_hash(lambda k: f"other name {k // 2}", -1)  # names and order do not matter
+    assert len({pairs, content_hash(lambda k: f"p{k // 3}"), content_hash(None)}) == 3
+    assert content_hash(lambda k: f"p{k}") == content_hash(None)  # each image stands alone
 
 
 def test_patients_in_two_published_splits_are_noted(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Each kind of unusable data is one error that has the numbers and the first examples."""
 
 import gzip
+import json
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +67,40 @@ def cut_between_members(root: Path) -> Path:
     return file
 
 
+def flipped_byte(root: Path) -> Path:
+    file = next(as_shards(images(n=3), root).iterdir())
+    with tarfile.open(file) as tar:
+        place = tar.getmembers()[6].offset + 150  # in the checksum of a header
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    return file
+
+
+def joined_shards(root: Path) -> Path:
+    file = next(as_shards(images(n=3), root).iterdir())
+    file.write_bytes(file.read_bytes() * 2)
+    return file
+
+
+def symbolic_link(root: Path) -> Path:
+    return _shard_with_links(root, tarfile.SYMTYPE, "cat/0.png")
+
+
+def link_to_nothing(root: Path) -> Path:
+    return _shard_with_links(root, tarfile.LNKTYPE, "cat/7.png")
+
+
+def _shard_with_links(root: Path, kind: bytes, target: str) -> Path:
+    with tarfile.open(root / "links.tar", "w") as tar:
+        add_member(tar, "cat/0.png", b"zero")
+        link = tarfile.TarInfo("dog/1.png")
+        link.type, link.linkname = kind, target
+        tar.addfile(link)
+        add_member(tar, "dog/2.png", b"two")
+    return root / "links.tar"
+
+
 def zipped_shard(root: Path) -> Path:
     file = next(as_shards(images(n=3), root).iterdir())
     file.write_bytes(gzip.compress(file.read_bytes()))
@@ -107,6 +143,20 @@ def label_outside(root: Path) -> Path:
     table = table.set_column(1, "label", pa.array([7, -1, *[0, 1, 2] * 2, 0]))
     parquet.write_table(table, file)
     return folder
+
+
+def other_class_order(root: Path) -> Path:
+    folder = as_hugging_face(images(n=3, splits=("train", "test")), root)
+    file = folder / "data" / "test-00000-of-00001.parquet"
+    table = parquet.read_table(file)
+    features = json.loads(table.schema.metadata[b"huggingface"])
+    features["info"]["features"]["label"]["names"] = ["cat", "dog", "émeu"]
+    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), file)
+    return folder
+
+
+def one_class_name(root: Path) -> Path:
+    return as_hugging_face(images(n=3, n_classes=1), root)
 
 
 def archive(root: Path) -> Path:
@@ -161,7 +211,7 @@ def classes_in_one_folder(root: Path) -> Path:
         ),
         (manifest("path,label\nflat/0000.bin.png,a\nflat/0001.bin.png,\n"), "1 of 2 rows .* none: rows 2"),
         (manifest("path,label\nflat/0000.bin.png,a\n,b\n"), "1 of 2 rows of .* have none"),
-        (manifest("path,label\nflat/0000.bin.png,a\n"), "has 1, a"),
+        (manifest("path,label\nflat/0000.bin.png,a\n"), "has one, 'a'"),
         (manifest("path,label,split\nflat/0000.bin.png,a,tran\nflat/0001.bin.png,b,test\n"), "tran"),
         (regression, r"6 different numbers from 0 to 1\.85.*regression"),
         (float_column, "6 different numbers from 0 to 1: .*regression"),
@@ -169,11 +219,17 @@ def classes_in_one_folder(root: Path) -> Path:
         (cut_shard(700), "cut off"),
         (cut_shard(1500), "cut off"),
         (cut_between_members, "cut off"),
+        (flipped_byte, r"header at byte [\d,]+ is damaged"),
+        (joined_shards, "joined"),
+        (symbolic_link, r"dog/1\.png of .*symbolic link to 'cat/0\.png'"),
+        (link_to_nothing, r"dog/1\.png of .* is to 'cat/7\.png'"),
         (zipped_shard, "compressed"),
         (image_without_label, r"1\.png of .*x\.tar has none.*1\.cls"),
         (other_schema, r"label \(string\) and .*label \(int64\)"),
         (no_image_column, r"'pixels', 'label'"),
         (broken_parquet, "whole"),
+        (other_class_order, r"'cat', 'dog', 'émeu'.*'émeu', 'dog', 'cat'"),
+        (one_class_name, "has one, 'cat'"),
         (label_outside, r"0\.\.2 .*2 are not: -1, 7"),
         (archive, "unpack"),
         (float_arrays, r"uint8.*float64 \(4, 5, 5\)"),
@@ -187,6 +243,51 @@ def classes_in_one_folder(root: Path) -> Path:
 def test_bad_data_is_one_error(make: Callable[[Path], Path], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         read_index(make(tmp_path))
+
+
+def test_a_hard_link_in_a_shard_is_the_image_that_it_links_to(tmp_path: Path) -> None:
+    index = read_index(_shard_with_links(tmp_path, tarfile.LNKTYPE, "cat/0.png"))
+    assert [index.source(row) for row in range(len(index))] == [b"zero", b"zero", b"two"]
+    assert [index.classes[label] for label in index.labels] == ["cat", "dog", "dog"]
+
+
+def test_a_hard_link_to_a_label_is_the_label(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name, content in (("0.png", b"0"), ("0.cls", b"cat"), ("1.png", b"1"), ("2.png", b"2"), ("2.cls", b"dog")):
+            add_member(tar, name, content)
+        link = tarfile.TarInfo("1.cls")
+        link.type, link.linkname = tarfile.LNKTYPE, "0.cls"
+        tar.addfile(link)
+    index = read_index(tmp_path / "x.tar")
+    assert [index.classes[label] for label in index.labels] == ["cat", "cat", "dog"]
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".parquet"])
+def test_a_container_that_is_damaged_or_removed_after_the_listing_is_one_error(tmp_path: Path, suffix: str) -> None:
+    root = (as_shards if suffix == ".tar" else as_hugging_face)(images(n=3), tmp_path)
+    index = read_index(root)
+    file = next(root.rglob(f"*{suffix}"))
+    if suffix == ".parquet":
+        file.write_bytes(b"PAR1" + bytes(200) + b"PAR1")
+        with pytest.raises(DataError, match=re.escape(f"{file} is not: ")):
+            index.source(0)
+    file.unlink()
+    for read in (lambda: index.source(0), lambda: index.digests):
+        with pytest.raises(DataError, match=re.escape(f"{file} is not: No such file")):
+            read()
+
+
+def test_a_folder_may_have_colons_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a::b"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, 5, 5, 3), dtype=np.uint8)
+    np.savez(folder / "x.npz", images=pixels, labels=np.arange(6) % 2)
+    np.save(folder / "images.npy", pixels)
+    np.save(folder / "labels.npy", np.arange(6) % 2)
+    digests = [read_index(folder / name).digests for name in ("x.npz", "images.npy")]
+    assert (digests[0] == digests[1]).all()
+    assert len(np.unique(digests[0], axis=0)) == 6
 
 
 def test_a_given_column_that_does_not_exist(tmp_path: Path) -> None:

@@ -108,3 +108,15 @@ def test_a_table_next_to_class_folders_is_no_data_set(tmp_path: Path) -> None:
     root = as_folder(images(n=1), tmp_path)
     (root / "features.parquet").write_bytes(b"PAR1")
     assert read_index(root).reader == "folder"
+
+
+def test_images_in_no_class_folder_are_noted(folder: Path) -> None:
+    assert read_index(folder).notes == ()
+    (folder / "labels.csv").write_text("")
+    for place in ("0.PNG", "val/1.jpg", "test/2.png"):
+        (folder / place).write_bytes(b"")
+    index = read_index(folder)
+    (note,) = index.notes
+    assert note.startswith("3 images")
+    assert str(folder / "0.PNG") in note
+    assert len(index) == 54

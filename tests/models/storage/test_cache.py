@@ -15,7 +15,7 @@ from archsieve.models.image_files.decoding import Decoding, decode
 from archsieve.models.image_files.errors import DataError
 from archsieve.models.readers.read_index import read_index
 from archsieve.models.storage.cache_build import cache_path, is_cached, open_cache
-from archsieve.models.storage.cache_file import HEADER_BYTES
+from archsieve.models.storage.cache_file import HEADER_BYTES, CacheHeader, CacheNotes, writing
 from archsieve.models.storage.encoded import EncodedImages
 
 Folder = Callable[..., Path]
@@ -137,6 +137,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut off in the pixels": lambda path: os.truncate(path, HEADER_BYTES + 100),
     "cut off in the header": lambda path: os.truncate(path, 100),
     "empty": lambda path: os.truncate(path, 0),
+    "notes": lambda path: _overwrite(path, path.stat().st_size - 20, b"\xff\xfe"),
+    "a number in the notes": lambda path: path.write_bytes(path.read_bytes()[:-2] + b" }"),
+    "sums": lambda path: _overwrite(path, HEADER_BYTES + 12 * 3 * 16 * 16 + 3, b"\x7f"),
     "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
     "foreign": lambda path: path.write_bytes(b"\x89PNG" * 5000),
 }
@@ -230,6 +233,46 @@ def test_a_bad_image_is_an_error_or_a_note(image_folder: Folder, cache: Path) ->
     assert not file.pixels[row].any()
     with pytest.raises(DataError, match=r"002\.png"):  # a cache with gaps is no excuse
         open_cache(EncodedImages(index, Decoding(16)), cache)
+
+
+def test_an_image_that_can_be_decoded_now_is_added_to_the_cache(
+    image_folder: Folder, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = read_index(image_folder(n=6)).with_digests()
+    images = EncodedImages(index, Decoding(16), "skip")
+    path = cache_path(images, cache)
+    cache.mkdir()
+    with writing(path, CacheHeader(images.key, images.shape)) as writer:  # of a decoder that could not read row 2
+        pixels = expected(images)
+        pixels[2] = 0
+        writer.add(pixels)
+        writer.finish(CacheNotes(((2, "old name"),)))
+    assert not is_cached(images, cache)
+    file = open_cache(images, cache)
+    assert file.notes.bad == ()
+    assert (file.pixels == expected(images)).all()
+    assert str(path) in caplog.text
+
+
+def test_messages_of_a_cache_have_the_present_names(image_folder: Folder, cache: Path) -> None:
+    folder = image_folder(n=6)
+    (folder / "cat" / "002.png").write_bytes(b"\x89PNG and nothing else")
+    open_cache(EncodedImages(read_index(folder).with_digests(), Decoding(16), "skip"), cache)
+    folder.rename(folder.with_name("moved"))
+    images = EncodedImages(read_index(folder.with_name("moved")).with_digests(), Decoding(16), "skip")
+    ((row, message),) = open_cache(images, cache).notes.bad
+    assert images.index.name(row) in message
+
+
+@pytest.mark.parametrize("on_bad", ["error", "skip"])
+def test_a_cache_is_never_built_of_other_images(image_folder: Folder, cache: Path, on_bad: str) -> None:
+    """A node may see another version of the files under the same path."""
+    folder = image_folder(n=6)
+    images = EncodedImages(read_index(folder).canonical(), Decoding(16), on_bad)
+    (folder / "cat" / "002.png").write_bytes((folder / "dog" / "003.png").read_bytes())
+    with pytest.raises(DataError, match=r"cat/002\.png differs from the file of the driver"):
+        open_cache(images, cache)
+    assert not list(cache.glob("*.pixels"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -50,6 +50,7 @@ def test_what_is_set_is_used(kind: str) -> None:
     ("kind", "n_bytes", "capacity", "facts"),
     [
         ("memory", 20 * GIB, MACHINE, ["20.0 GiB", "16.0 GiB"]),
+        ("memory", 9 * GIB, MACHINE, ["9.0 GiB", "16.0 GiB"]),
         ("cache", 200 * GIB, MACHINE, ["200.0 GiB", "100.0 GiB", "/cache"]),
         ("cache", 1, replace(MACHINE, disk_bytes=None), ["/cache", "ARCHSIEVE_CACHE"]),
         ("disk", 1, MACHINE, ["'disk'", "cache"]),

@@ -1,14 +1,18 @@
 """The three storages give the same pixels, statistics and training, bit for bit."""
 
 import pickle
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from archsieve.models.data.dataset import Request
 from archsieve.models.data.folds import cross_folds
+from archsieve.models.data.image_folder import SplitIndex
 from archsieve.models.data.registry import ImageData, load_data
 from archsieve.models.image_files.errors import DataError
 from archsieve.models.networks.build import build_for
@@ -109,6 +113,25 @@ def test_a_machine_without_the_images_learns_which_are_missing(load: Callable[..
             images.prepare()
 
 
+def test_a_machine_with_other_images_learns_which_differ(load: Callable[..., ImageData]) -> None:
+    images = load("stream").train.images.images
+    index = images.images.index
+    Path(index.name(0)).write_bytes(Path(index.name(5)).read_bytes())
+    with pytest.raises(DataError, match=re.escape(f"{index.name(0)} differs")):
+        images.prepare()
+
+
+def test_skipped_images_are_no_part_of_the_hashed_data(image_folder: Folder, tmp_path: Path) -> None:
+    folder = image_folder(n=20)
+    (folder / "cat" / "007.png").write_bytes(b"\x89PNG and nothing else")
+    request = Request(folder, 12, on_bad="skip")
+    split = SplitIndex.of(request)
+    bad = next(row for row in range(len(split.index)) if split.index.name(row).endswith("cat/007.png"))
+    data = load_data("images", path=folder, image_size=12, on_bad="skip")
+    assert data.content_hash == split.content_hash(request, [bad])
+    assert data.content_hash not in (split.content_hash(request), split.content_hash(request, [bad - 1]))
+
+
 def test_batches_may_be_read_in_another_order_than_announced(load: Callable[..., ImageData]) -> None:
     memory, stream = load("memory").train, load("stream").train
     batches = torch.split(torch.randperm(len(stream)), 5)
@@ -159,3 +182,53 @@ def test_arrays_stay_in_memory(kind: str) -> None:
     storage = load_data("digits").storage
     assert storage is not None
     assert (storage.kind, storage.bytes) == ("memory", 1797 * 64 * 4)
+
+
+def test_a_forecast_skips_bad_files_outside_its_sample(image_folder: Folder, tmp_path: Path) -> None:
+    folder = image_folder(n=300)  # every second image is in the sample
+    for k in range(20):
+        (folder / "cat" / f"{k:03}.png").write_bytes(b"\x89PNG and nothing else" + bytes([k]))
+    data = load_data("images", path=folder, image_size=12, on_bad="skip", storage=_forecast(tmp_path))
+    blank = sum(int((split.images[:].flatten(1).sum(1) == 0).sum()) for split in data.splits)
+    assert blank > 0
+    assert 0 < len(data.skipped) == 20 - blank
+    assert sum(map(len, data.splits)) == 580 + blank
+    assert any("300 of 600" in note for note in data.notes)
+
+
+def _forecast(tmp_path: Path) -> StorageOptions:
+    return StorageOptions("cache", str(tmp_path / "unwritten"), write=False)
+
+
+def test_the_sums_in_a_read_only_folder_are_used(load: Callable[..., ImageData], tmp_path: Path) -> None:
+    load("stream")
+    cache = tmp_path / "cache"
+    (file,) = cache.glob("*.sums")
+    done: list[int] = []
+    options = StorageOptions("stream", str(cache), progress=lambda n, total: done.append(n))
+    cache.chmod(0o500)
+    try:
+        load_data("images", path=tmp_path / "images", image_size=12, storage=options)
+    finally:
+        cache.chmod(0o700)
+    assert done == []
+    assert file.exists()
+
+
+def test_folds_read_ahead_as_one_storage(load: Callable[..., ImageData]) -> None:
+    data = load("stream")
+    for fold in cross_folds(data, 3, seed=0):
+        joined = fold.train.images.images
+        assert isinstance(joined, RowsOf)
+        assert isinstance(joined.images, StreamedImages)
+        batches = torch.split(torch.randperm(len(fold.train)), 5)
+        fold.train.prefetch(batches)
+        for batch in batches:
+            assert torch.equal(joined.images._ahead[0][0], joined.rows[fold.train.images.rows[batch]])
+            fold.train.take(batch)
+
+
+def test_groups_stay_with_a_split_that_is_moved(load: Callable[..., ImageData]) -> None:
+    split = replace(load("memory").train, groups=torch.arange(28))
+    assert split.to("cpu").groups is not None
+    assert split.to("meta").groups.shape == (28,)

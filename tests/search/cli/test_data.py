@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from archsieve.models.data.registry import load_data
+from archsieve.models.storage.choice import StorageOptions
 from archsieve.search.api.searching import _data_table
 from archsieve.search.experiment.search_file import load_experiment
 from archsieve.search.experiment.timed_budget import StepTime, propose, sides_below
@@ -58,6 +60,21 @@ def test_data_of_a_search_file_and_a_manifest(line: Any, tmp_path: Path) -> None
     for report in reports:
         assert (report["reader"], report["splits"], report["image_size"]) == ("manifest", {"train": 6, "test": 6}, 16)
         assert report["overlap"] is None
+
+
+def test_data_finds_the_cache_of_a_search(line: Any, tmp_path: Path) -> None:
+    root = as_folder(images(n_classes=3, n=9), tmp_path)
+    Path("mine.toml").write_text(
+        '[data]\nname = "images"\npath = "folder"\nimage_size = 8\nlimit = 20\nseed = 3\ncache = "caches"\n'
+    )
+    code, out, _ = line("data", "mine.toml", "--json")
+    assert (code, json.loads(out)["storage"]["kind"]) == (0, "memory")
+    storage = StorageOptions("cache", "caches")
+    load_data("images", path=root, image_size=8, limit=20, seed=3, storage=storage)
+    code, out, _ = line("data", "mine.toml", "--json")
+    assert (code, json.loads(out)["storage"]["kind"]) == (0, "cache")
+    assert json.loads(out)["storage"]["bytes"] == 20 * 3 * 8 * 8
+    assert json.loads(out)["rows"] == 27
 
 
 @pytest.mark.parametrize(

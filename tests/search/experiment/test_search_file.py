@@ -1,6 +1,7 @@
 """Search files: which are accepted, and the single error for each that is not."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -255,3 +256,14 @@ def test_a_mistake_in_the_file_is_not_attributed_to_an_override(tmp_path):
 def test_a_time_limit_is_text_with_units_or_seconds(value, seconds):
     assert parse_duration(value) == seconds
     assert parse({"search": {"time_limit": value}}).search.time_limit == value
+
+
+def test_a_path_with_characters_outside_the_basic_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = "fotos \U0001f431 é"
+    for name in ("cat", "dog"):
+        (tmp_path / path / name).mkdir(parents=True)
+        (tmp_path / path / name / "0.png").write_bytes(b"")
+    for folder in (None, tmp_path / "runs"):
+        text = search_file_text("images", path=path, image_size=16, folder=folder)
+        assert tomllib.loads(text)["data"]["path"] == (path if folder is None else f"../{path}")

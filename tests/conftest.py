@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from archsieve.search.cli.main import main
+from archsieve.spaces.metrics import registry
 
 LONGEST_FIRST = ("docs", "search")  # a long file that starts last leaves the other processes idle
 # Files without shared fixtures, with several tests of a minute or more: their tests may run in different processes.
@@ -63,3 +64,9 @@ def line(tmp_path, monkeypatch, capsys):
         return ended.value.code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def custom_metrics_restored(monkeypatch):
+    """Forget the metrics that a test registers."""
+    monkeypatch.setattr(registry, "_CUSTOM", dict(registry._CUSTOM))

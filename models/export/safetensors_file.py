@@ -28,6 +28,18 @@ def model_bytes(header: Mapping[str, Any], network: Mapping[str, Tensor], **othe
     )
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a model file, without its tensors; raise ``ValueError`` if the file cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path} must be a model file, but cannot be read: {error}; train it again") from None
+    return header if isinstance(header, dict) else {}
+
+
 def read_model(
     path: Path, kind: str, *formats: int | str
 ) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:

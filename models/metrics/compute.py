@@ -42,6 +42,41 @@ def compute_metrics(names: Sequence[str], labels: Tensor, logits: Tensor) -> dic
     return {name: values[name] for name in names}
 
 
+def compute_on_test(names: Sequence[str], labels: Tensor, logits: Tensor) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the values of :func:`compute_metrics`, and a sentence for each custom metric that has none.
+
+    A metric that fails on the test images must not discard a finished training.
+    """
+    values = compute_metrics([name for name in names if not is_custom(name)], labels, logits)
+    problems = []
+    for name in filter(is_custom, names):
+        try:
+            values |= compute_metrics([name], labels, logits)
+        except Exception as error:
+            problems.append(f"{name} has no value on the test images: {type(error).__name__}: {error}")
+    return {name: values[name] for name in names if name in values}, tuple(problems)
+
+
+def check_custom_metrics(names: Sequence[str], labels: Tensor, n_classes: int, where: str) -> None:
+    """Call each custom metric once, with equal scores for all classes; raise ``ValueError`` if it has no finite value.
+
+    ``where`` names the images: "validation" or "test".
+    """
+    for name in filter(is_custom, names):
+        try:
+            compute_metrics([name], labels, torch.zeros(len(labels), n_classes))
+        except Exception as error:
+            raise ValueError(
+                f"metric {name!r} must have a value for every prediction, but with equal scores for all classes on the "
+                f"{where} images it raised {type(error).__name__}: {error}; return the worst value in such a case"
+            ) from error
+
+
+def is_custom(name: str) -> bool:
+    """Return whether the metric ``name`` is a registered function."""
+    return find_metric(name).function is not None
+
+
 def compute_of_probabilities(names: Sequence[str], labels: Tensor, probabilities: Tensor) -> dict[str, float]:
     """Return the same as :func:`compute_metrics` from probabilities (N, K)."""
     # The softmax of the logarithm gives the probabilities again. Clamped, because the logarithm of 0 is infinite.
@@ -155,7 +190,7 @@ def average_precision(labels: Ints, scores: Floats) -> float:
 
 
 def log_loss(labels: Ints, scores: Floats) -> float:
-    """Return the mean cross-entropy in nats."""
+    """Return the mean cross-entropy in nats; a probability below 2.2e-16 counts as 2.2e-16, as in scikit-learn."""
     from sklearn.metrics import log_loss as sklearn_log_loss
 
     return float(sklearn_log_loss(labels, scores, labels=np.arange(scores.shape[1])))

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes the probabilities of a trained network honest (Guo et al. 2017).
+"""Temperature scaling: one number that calibrates the probabilities of a trained network (Guo et al. 2017).
 
 Shapes: N validation images, K classes. Source: https://arxiv.org/abs/1706.04599.
 """
@@ -42,7 +42,7 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> Calibration:
     if not math.isfinite(before) or bool((scores.argmax(1) == labels).all()):
         return Calibration(1.0, before, before, len(labels))
     # The loss is convex in 1 / temperature, so it has one minimum in the logarithm of the temperature, too.
-    found = minimize_scalar(loss, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
-    if found.fun >= before:
+    lowest = minimize_scalar(loss, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
+    if lowest.fun >= before:
         return Calibration(1.0, before, before, len(labels))
-    return Calibration(math.exp(found.x), before, float(found.fun), len(labels))
+    return Calibration(math.exp(lowest.x), before, float(lowest.fun), len(labels))

@@ -13,18 +13,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataset import ImageData, Split, in_unit_range
-from ..metrics.compute import compute_metrics
+from ..metrics.compute import compute_metrics, compute_on_test
 from ..networks.compute import CPU, Compute
 from ..storage.images import Images, batches_of
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross-entropy (nats, no label smoothing), accuracy (0..1) and the other metrics by name, on a split."""
+    """Mean cross-entropy (nats, no label smoothing), accuracy (0..1) and the other metrics by name, on a split.
+
+    ``problems`` are sentences on custom metrics that failed on the test images.
+    """
 
     loss: float
     accuracy: float
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,18 @@ def evaluate(
     # a network that has diverged has no metrics: its loss ends the training
     others = compute_metrics(metrics, labels, logits) if math.isfinite(loss) else {}
     return Evaluation(loss, accuracy(logits, labels), others)
+
+
+def evaluate_on_test(
+    module: nn.Module, data: ImageData, compute: Compute, batch_size: int, metrics: Sequence[str]
+) -> Evaluation:
+    """Evaluate ``module`` on the test images, which ``data`` must have; a custom metric may fail."""
+    assert data.test is not None
+    logits = scores(module, data.test.images, data, compute, batch_size)
+    labels = data.test.labels.to(compute.device)
+    loss = float(F.cross_entropy(logits, labels))
+    others, problems = compute_on_test(metrics, labels, logits) if math.isfinite(loss) else ({}, ())
+    return Evaluation(loss, accuracy(logits, labels), others, problems)
 
 
 def predict(

@@ -13,7 +13,7 @@ from ..data.dataset import ImageData
 from ..networks.build import build_for
 from .calibration import Calibration, fit_temperature
 from .epoch import EpochResult
-from .evaluate import evaluate, scores
+from .evaluate import evaluate_on_test, scores
 from .trainer import Fit
 
 
@@ -22,7 +22,7 @@ class Retrained:
     """The weights of a network in its best validation epoch, and the result of this epoch.
 
     ``calibration`` is fitted on the validation images. ``test_accuracy`` and ``test_metrics`` are measured once and
-    select nothing; None and empty without test images.
+    select nothing; None and empty without test images. ``problems`` are sentences on custom metrics that failed there.
     """
 
     weights: dict[str, Tensor]
@@ -30,6 +30,7 @@ class Retrained:
     test_accuracy: float | None
     calibration: Calibration
     test_metrics: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 def retrain(
@@ -71,5 +72,5 @@ def retrain(
     calibration = fit_temperature(scores(module, data.val.images, data, fit.compute, batch_size), data.val.labels)
     if data.test is None:
         return Retrained(fit.best_weights, fit.best, None, calibration)
-    test = evaluate(module, data.test, data, fit.compute, batch_size, selection.computed)
-    return Retrained(fit.best_weights, fit.best, test.accuracy, calibration, test.metrics)
+    test = evaluate_on_test(module, data, fit.compute, batch_size, selection.computed)
+    return Retrained(fit.best_weights, fit.best, test.accuracy, calibration, test.metrics, test.problems)

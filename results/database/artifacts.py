@@ -57,10 +57,13 @@ def write_artifact(store: StoreWriter, trial_id: int, kind: str, folder: Path, u
     store.add_artifact(trial_id, kind, uri, len(content), hashlib.sha256(content).hexdigest())
 
 
-def verified_path(folder: Path, artifact: Mapping[str, Any]) -> Path:
-    """Return the path of a row of ``store.artifacts``; raise ``ValueError`` if its size or SHA-256 digest differs."""
+def verified_path(folder: Path, artifact: Mapping[str, Any], *, deep: bool = True) -> Path:
+    """Return the path of a row of ``store.artifacts``; raise ``ValueError`` if its size or SHA-256 digest differs.
+
+    The digest is compared only if ``deep``.
+    """
     path = artifact_path(folder, artifact["uri"])
-    if (problem := file_problem(path, artifact["bytes"], artifact["sha256"])) is not None:
+    if (problem := file_problem(path, artifact["bytes"], artifact["sha256"], deep=deep)) is not None:
         raise ValueError(f"{path} {problem}; train the trial again, or restore the file from a copy")
     return path
 

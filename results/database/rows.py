@@ -12,7 +12,7 @@ from ...spaces.metrics.registry import ACCURACY
 from ...spaces.parameters.lookup import unknown
 from . import schema
 from .fast_sqlite import AnyConnection, RawConnection
-from .records import TEST_PREFIX, DatasetRecord, FailKind, RunRecord, RunStatus, Trial, TrialState
+from .records import EPOCH_METRICS, TEST_PREFIX, DatasetRecord, FailKind, RunRecord, RunStatus, Trial, TrialState
 
 IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 MAX_ROWS_PER_STATEMENT = 16  # on a raw connection, up to this many rows are inserted by one statement
@@ -41,16 +41,11 @@ TRIALS = (
     .join(schema.architecture)
 )
 TRIAL = TRIALS.where(_t.trial_id == bindparam("where_id"))
-# What every epoch has, and the metrics of zero-shot trials; all others are metrics that a run was asked to record.
-EPOCH_COLUMNS = (
-    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
-    *("val_roc_auc", "val_h", "gamma"),
-)
 _m = schema.metric.c
 _METRICS = select(_m.trial_id, _m.name, _m.value).where(
     _m.trial_id == _t.trial_id,
     _m.step == _t.best_epoch,
-    _m.name.not_in(EPOCH_COLUMNS),
+    _m.name.not_in(EPOCH_METRICS),
     not_(_m.name.startswith(TEST_PREFIX, autoescape=True)),
     _m.value.is_not(None),
 )
@@ -69,12 +64,12 @@ def trials_of(
 
 def _metrics_at_best_epoch(connection: AnyConnection, trial_ids: Sequence[int]) -> dict[int, dict[str, float]]:
     """Return the recorded metrics of each trial at its best epoch, by trial id and name."""
-    found: dict[int, dict[str, float]] = {}
+    by_trial: dict[int, dict[str, float]] = {}
     for start in range(0, len(trial_ids), IDS_PER_STATEMENT):
         chunk = trial_ids[start : start + IDS_PER_STATEMENT]
         for trial_id, name, value in connection.execute(_METRICS.where(_t.trial_id.in_(chunk))):
-            found.setdefault(trial_id, {})[name] = value
-    return found
+            by_trial.setdefault(trial_id, {})[name] = value
+    return by_trial
 
 
 def _trial(row: Any, metrics: Mapping[str, float]) -> Trial:

@@ -162,9 +162,12 @@ def set_aside_log(path: Path) -> None:
 
 
 def free_path(path: Path) -> Path:
-    """Return ``path``, or ``path`` with the first number that makes it the name of no file."""
+    """Return ``path``, or ``path`` with the first number that makes it the name of no file.
+
+    A name with the log of a removed database is not free: SQLite would write this log into a file of the name.
+    """
     number, candidate = 1, path
-    while candidate.exists():
+    while any(Path(f"{candidate}{suffix}").exists() for suffix in ("", *LOG_SUFFIXES)):
         number += 1
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return candidate

@@ -12,7 +12,6 @@ NOT_TESTED = "zero_shot_not_tested"  # kind of the event that holds the reason w
 EXPLAINED = "zero_shot_explained"  # kind of the event that holds the words and images that explain the model
 MODEL = "zero-shot-model"  # kind of the artifact that holds the final model
 
-ZERO_SHOT_METRICS = ("val_roc_auc", "val_h", "gamma")  # further metrics of each epoch of a zero-shot trial
 CALIBRATED_H = "calibrated H on validation classes"
 SELECTION_NOTE = (
     "val_accuracy of a zero-shot trial is H = 2us/(u+s) at the best calibration on the validation classes, which are "

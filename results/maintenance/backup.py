@@ -34,19 +34,24 @@ def back_up(url_or_path: str | DatabaseLocation, target: Path | None = None) -> 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(target) as draft:
-            _copy(path, draft)
+            copy_checked(path, draft)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be copied to {target}: {error}; the original was not changed") from error
     return target
 
 
-def _copy(path: Path, draft: Path) -> None:
+def copy_checked(path: Path, draft: Path, *, check: str = "quick_check", journal_mode: str = "DELETE") -> None:
+    """Copy the database at ``path`` to ``draft`` and check the copy; raise ``sqlite3.DatabaseError`` for damage.
+
+    With the journal mode DELETE the copy is one file; with WAL it has a write-ahead log when it is opened.
+    """
     with closing(connect(path, read_only=True)) as source, closing(sqlite3.connect(draft)) as copy:
         source.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file, without a write-ahead log
-        (message,) = copy.execute("PRAGMA quick_check").fetchone()
+        copy.execute("PRAGMA journal_mode = DELETE")
+        (message,) = copy.execute(f"PRAGMA {check}").fetchone()
         if message != "ok":
             raise sqlite3.DatabaseError(f"it is damaged ({message})")
+        copy.execute(f"PRAGMA journal_mode = {journal_mode}")
 
 
 def dump(url: URL, target: Path | None = None) -> Path:

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, exists, func, or_, select
 
+from ...spaces.metrics.registry import VAL_ACCURACY
 from ..database import lease, schema
 from ..database.artifacts import artifact_path, file_problem
 from ..database.errors import RefusedError, restore_advice
 from ..database.reader import StoreReader
 from ..database.records import FINISHED, IMPORTED, OWN_COSTS, RunStatus, TrialState
 
-ACCURACY = "val_accuracy"
-CURVES = (ACCURACY, "val_loss", "train_loss")  # metrics that every epoch has
+CURVES = (VAL_ACCURACY, "val_loss", "train_loss")  # metrics that every epoch has
 INVARIANTS = {
     "I1": "the trials of a run are numbered from 0 without gaps or duplicates",
     "I2": "no completed trial was trained again",
@@ -143,10 +143,10 @@ def _check_epochs(connection: Connection) -> Iterator[Violation]:
 
 def _check_missing_curves(connection: Connection) -> Iterator[Violation]:
     """Check I4: a trial with completed epochs has recorded metrics."""
-    has_curve = exists().where(_m.trial_id == _t.trial_id, _m.name == ACCURACY)
+    has_curve = exists().where(_m.trial_id == _t.trial_id, _m.name == VAL_ACCURACY)
     query = select(_r.name, _t.trial_id, _t.epochs_done).join_from(schema.run, schema.trial)
     for run, trial, done in connection.execute(query.where(_HAS_RESULT, ~has_curve)):
-        yield Violation("I4", run, f"trial {trial} has completed {done} epochs, but has no {ACCURACY} of them")
+        yield Violation("I4", run, f"trial {trial} has completed {done} epochs, but has no {VAL_ACCURACY} of them")
 
 
 def _check_results(connection: Connection) -> Iterator[Violation]:
@@ -159,13 +159,15 @@ def _check_results(connection: Connection) -> Iterator[Violation]:
         select(_r.name, _r.config, _t.trial_id, _t.val_accuracy, _t.best_epoch, _m.value)
         .join_from(schema.run, schema.trial)
         .join(
-            schema.metric, and_(_m.trial_id == _t.trial_id, _m.name == ACCURACY, _m.step == _t.best_epoch), isouter=True
+            schema.metric,
+            and_(_m.trial_id == _t.trial_id, _m.name == VAL_ACCURACY, _m.step == _t.best_epoch),
+            isouter=True,
         )
         .where(_HAS_RESULT, or_(_m.value.is_(None), _t.val_accuracy.is_(None), _t.val_accuracy != _m.value))
     )
     for run, config, trial, accuracy, best, value in connection.execute(query):
         if IMPORTED not in config:
-            message = f"trial {trial} has {ACCURACY} {accuracy}, but its best epoch, {best}, has {value}"
+            message = f"trial {trial} has {VAL_ACCURACY} {accuracy}, but its best epoch, {best}, has {value}"
             yield Violation("I4", run, f"{message}; do not use its metrics")
 
 

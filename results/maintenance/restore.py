@@ -2,13 +2,15 @@
 
 import fcntl
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..database.atomic_file import atomic_write
 from ..database.errors import LockedError, StoreError
-from ..database.sqlite_file import LOG_SUFFIXES, check_file, connect, folder_lock, free_path
+from ..database.sqlite_file import LOG_SUFFIXES, check_file, folder_lock, free_path, set_aside_log, sync
 from ..database.url import DatabaseLocation, parse_location
+from .backup import copy_checked
 
 # The bytes of a database file on which every open connection holds a shared lock
 # (https://www.sqlite.org/fileformat.html, SHARED_FIRST and SHARED_SIZE of SQLite's source).
@@ -30,28 +32,30 @@ def restore(source: Path, url_or_path: str | DatabaseLocation) -> Path | None:
         raise StoreError(f"a backup must be another file than the database, but both are {target}; name the backup")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with folder_lock(target.parent), atomic_write(target) as draft:
-            _copy(source, draft)
-            _check_unused(target)
-            kept = _set_aside(target)
+        with (
+            folder_lock(target.parent),
+            _unused(target),
+            tempfile.TemporaryDirectory(dir=target.parent, prefix=".archsieve-") as folder,
+        ):
+            draft = Path(folder, "restored.db")
+            copy_checked(source, draft, check="integrity_check", journal_mode="WAL")
+            sync(draft)
+            with _set_aside(target) as kept:
+                draft.replace(target)
+            sync(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{source} cannot be restored to {target}: {error}; nothing was changed") from error
     return kept
 
 
-def _copy(source: Path, draft: Path) -> None:
-    draft.unlink(missing_ok=True)
-    with closing(connect(source, read_only=True)) as original, closing(sqlite3.connect(draft)) as copy:
-        original.backup(copy)
-        (message,) = copy.execute("PRAGMA integrity_check").fetchone()
-        if message != "ok":
-            raise sqlite3.DatabaseError(f"it is damaged ({message})")
-        copy.execute("PRAGMA journal_mode = WAL")
+@contextmanager
+def _unused(path: Path) -> Iterator[None]:
+    """Let no other process open the file during the block; raise ``LockedError`` if one has it open.
 
-
-def _check_unused(path: Path) -> None:
-    """Raise ``LockedError`` if another process has the file open. Unlike SQLite, this works for a damaged file, too."""
+    Unlike SQLite, this works for a damaged file, too.
+    """
     if not path.exists():
+        yield
         return
     with path.open("rb+") as file:
         try:
@@ -60,18 +64,35 @@ def _check_unused(path: Path) -> None:
             raise LockedError(
                 f"a restore needs {path} for itself, but another process has it open; end that process and try again"
             ) from None
+        yield
 
 
-def _set_aside(path: Path) -> Path | None:
-    """Rename the file and its logs; return the new name, None if there is no file."""
+@contextmanager
+def _set_aside(path: Path) -> Iterator[Path | None]:
+    """Rename the file and its logs, and yield the new name; None if there is no file. Undo it if the block fails."""
+    if not path.exists():
+        set_aside_log(path)
+        yield None
+        return
     kept = free_path(path.with_name(f"{path.stem}-replaced{path.suffix}"))
-    exists = path.exists()
-    if exists:
-        path.rename(kept)
-    for suffix in LOG_SUFFIXES:
-        file = Path(f"{path}{suffix}")
-        if file.exists() and file.stat().st_size:
-            file.rename(f"{kept}{suffix}")
-        else:
-            file.unlink(missing_ok=True)
-    return kept if exists else None
+    renamed: list[str] = []
+    try:
+        for suffix in ("", *LOG_SUFFIXES):
+            file = Path(f"{path}{suffix}")
+            if suffix and file.exists() and not file.stat().st_size:
+                file.unlink()  # an empty log
+            elif file.exists():
+                file.rename(f"{kept}{suffix}")
+                renamed.append(suffix)
+        yield kept
+    except OSError:
+        _rename_back(path, kept, renamed)
+        raise
+
+
+def _rename_back(path: Path, kept: Path, suffixes: Sequence[str]) -> None:
+    try:
+        for suffix in suffixes:
+            Path(f"{kept}{suffix}").rename(f"{path}{suffix}")
+    except OSError as error:
+        raise StoreError(f"{path} was not replaced and is now {kept}: {error}; rename it and its logs back") from error

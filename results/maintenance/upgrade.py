@@ -16,7 +16,7 @@ from ..database.atomic_file import atomic_write
 from ..database.engine import check_version, postgresql_engine, schema_version, sqlite_engine
 from ..database.errors import LockedError, StoreError, store_error
 from ..database.lease import HEARTBEAT_TIMEOUT, now
-from ..database.sqlite_file import check_file, free_path, sync
+from ..database.sqlite_file import LOG_SUFFIXES, check_file, free_path, sync
 from ..database.url import DatabaseLocation, parse_location
 from .backup import dump
 
@@ -59,7 +59,7 @@ def _upgrade_file(path: Path, backup: Path | None) -> UpgradeResult:
             _keep_backup(old, path, backup_path)
             # SQLite would read these files of the old database as if they belonged to the new one. They hold no data
             # any more, because _locked has emptied the log.
-            for suffix in ("-wal", "-shm"):
+            for suffix in LOG_SUFFIXES:
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
             new.replace(path)
             sync(path.parent)

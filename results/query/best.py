@@ -11,15 +11,12 @@ from ..database.reader import StoreReader
 from ..database.records import COSTS, FINISHED, Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
 from .budget_filter import Limit, limits, within_budget
-from .metric_columns import RankedBy, at_best_epoch, check_selectable, ranked_by, recorded_metrics
+from .metric_columns import TIES, RankedBy, at_best_epoch, check_selectable, ranked_by, recorded_metrics
 
 _t = schema.trial.c
 # Only a trial that finished with a validation accuracy, which every run records, can be selected as a best trial.
 FINISHED_STATE = _t.state.in_(sorted(state.value for state in FINISHED))
 SELECTABLE = (_t.val_accuracy.is_not(None), FINISHED_STATE)
-# After the metric. By accuracy this is the order of the index trial_merit, so that SQLite reads the best trials from
-# the index and sorts nothing. The id comes last: without it, trials with equal metrics would have no defined order.
-_TIES = (_t.params, _t.macs, _t.trial_id)
 # Test accuracy is not a sort key: selecting trials by it would bias the test estimate.
 SORT_KEYS: dict[str, ColumnElement[Any]] = {
     "trial": _t.trial_id,
@@ -55,8 +52,8 @@ def best(
         by = ranked_by(connection, metric, runs_in(connection, run, dataset))
         conditions = (FINISHED_STATE, by.expression.is_not(None), *within_budget(budget), *where)
         # By accuracy the ids come from the index alone. Only the rows of these few trials are read from the table.
-        top_ids = select(_t.trial_id).where(*conditions).order_by(by.best_first, *_TIES).limit(top)
-        return trials_of(connection, TRIALS.where(_t.trial_id.in_(top_ids)).order_by(by.best_first, *_TIES))
+        top_ids = select(_t.trial_id).where(*conditions).order_by(by.best_first, *TIES).limit(top)
+        return trials_of(connection, TRIALS.where(_t.trial_id.in_(top_ids)).order_by(by.best_first, *TIES))
 
 
 def ranking(
@@ -92,7 +89,7 @@ def listing(
             key = _sort_key(connection, sort.removeprefix("-"))
             first = key.desc() if sort.startswith("-") else key
         # SQLite and PostgreSQL disagree about the position of NULL; with key.is_(None) first it comes last in both.
-        order = (key.is_(None), first, *_TIES)
+        order = (key.is_(None), first, *TIES)
         where = (*scope(connection, run, dataset), *within_budget(budget or Budget()))
         return trials_of(connection, TRIALS.where(*where).order_by(*order).limit(limit))
 

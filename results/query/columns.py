@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, liter
 
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
-from ..database.zero_shot_records import ZERO_SHOT_METRICS
+from ..database.records import ZERO_SHOT_METRICS
 from .metric_columns import at_best_epoch, is_test_metric, not_recorded, recorded_metrics
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c

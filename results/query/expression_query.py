@@ -13,12 +13,10 @@ from ..database.records import Trial
 from ..database.rows import IDS_PER_STATEMENT, TRIALS, run_id_of, trials_of
 from .columns import JSON, NUMBER, Column, column, join_condition
 from .compiler import SqlCompiler
-from .metric_columns import check_selectable, ranked_by
+from .metric_columns import TIES, check_selectable, ranked_by
 from .parser import BooleanOperation, Comparison, Name, Node, Value, parse
 
 _t = schema.trial.c
-# The id comes last, so that the order of trials with equal metrics is always the same.
-_TIES = (_t.params, _t.macs, _t.trial_id)
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class _Order:
 
 def _order(connection: Connection, sort: str, scope: Sequence[ColumnElement[bool]]) -> _Order:
     name = sort.removeprefix("-")
-    ranking = (ranked_by(connection, None, _of_runs(scope)).best_first.nulls_last(), *_TIES)
+    ranking = (ranked_by(connection, None, _of_runs(scope)).best_first.nulls_last(), *TIES)
     if not name:
         return _Order(ranking, ())
     check_selectable([name])

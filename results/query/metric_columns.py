@@ -14,6 +14,15 @@ from ..database import schema
 from ..database.records import TEST_PREFIX
 
 _t, _r, _m = schema.trial.c, schema.run.c, schema.metric.c
+# After the metric. By accuracy this is the order of the index trial_merit, so that SQLite reads the best trials from
+# the index and sorts nothing. The id comes last: without it, trials with equal metrics would have no defined order.
+TIES = (_t.params, _t.macs, _t.trial_id)
+# distinct: a database can have many runs, and few combinations of metrics. Made once: each ranking needs it first.
+_SELECTIONS = (
+    select(*(_r.config[("search", key)].as_string() for key in ("metric", "record_metrics", "minimized")))
+    .where(select(_t.trial_id).where(_t.run_id == _r.run_id).exists())
+    .distinct()
+)
 UNSELECTABLE_MESSAGE = (
     "{0} cannot select or sort trials, because that would bias the test estimate; use {1} "
     "(results show prints the test metrics of a trial)"
@@ -74,10 +83,7 @@ def at_best_epoch(name: str) -> ColumnElement[Any]:
 
 def selections(connection: Connection, runs: Iterable[ColumnElement[bool]] = ()) -> set[Selection]:
     """Return the selections of the runs that meet the conditions ``runs`` and have a trial."""
-    has_trials = select(_t.trial_id).where(_t.run_id == _r.run_id).exists()
-    columns = [_r.config[("search", key)].as_string() for key in ("metric", "record_metrics", "minimized")]
-    # distinct: a database can have many runs, and few combinations of metrics
-    rows = connection.execute(select(*columns).where(has_trials, *runs).distinct())
+    rows = connection.execute(_SELECTIONS.where(*runs))
     return {
         Selection() if metric is None else Selection(metric, _names(others), _names(lower))
         for metric, others, lower in rows
@@ -88,17 +94,28 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(json.loads(text or "[]"))
 
 
-def recorded_metrics(connection: Connection) -> dict[str, bool]:
-    """Return the names of all metrics that runs have recorded, but the accuracy, and whether lower is better."""
-    found = selections(connection)
-    return {name: is_minimized(name, one.minimized) for one in found for name in one.computed}
+def recorded_metrics(connection: Connection) -> list[str]:
+    """Return the names of all metrics that runs have recorded, but the accuracy, in alphabetical order."""
+    return sorted(_directions(connection))
+
+
+def _directions(connection: Connection, runs: Iterable[ColumnElement[bool]] = ()) -> dict[str, set[bool]]:
+    """Return for each metric that the runs have recorded, but the accuracy, whether a lower value is better.
+
+    There are two answers for a custom metric that has one direction in one run and the other in another run.
+    """
+    directions: dict[str, set[bool]] = {}
+    for selection in selections(connection, runs):
+        for name in selection.computed:
+            directions.setdefault(name, set()).add(is_minimized(name, selection.minimized))
+    return directions
 
 
 def ranked_by(connection: Connection, metric: str | None, runs: Iterable[ColumnElement[bool]] = ()) -> RankedBy:
     """Return how trials rank: by ``metric``, or else by the metric with which all the runs select.
 
     Runs with different metrics are compared by the accuracy, which all of them have. Raises ``ValueError`` for a test
-    metric, and for one that no run has recorded.
+    metric, for one that no run has recorded, and for one that the runs rank in opposite directions.
     """
     if metric is None:
         chosen = {(one.metric, one.higher_is_better) for one in selections(connection, runs)}
@@ -111,7 +128,13 @@ def ranked_by(connection: Connection, metric: str | None, runs: Iterable[ColumnE
     recorded = recorded_metrics(connection)
     if name not in recorded:
         raise ValueError(not_recorded("metric", name, recorded))
-    return _ranked_by(name, not recorded[name])
+    directions = _directions(connection, runs).get(name, {is_minimized(name)})  # other runs: these trials have no value
+    if len(directions) > 1:
+        raise ValueError(
+            f"the runs must have one direction of the metric {name!r}, but some maximise it and others minimise it; "
+            "name one run: --run RUN"
+        )
+    return _ranked_by(name, not directions.pop())
 
 
 def _ranked_by(metric: str, higher_is_better: bool) -> RankedBy:

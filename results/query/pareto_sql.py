@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Select, bindparam, select
 
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.registry import VAL_ACCURACY
 from ..database import schema
 from ..database.reader import StoreReader
 from ..database.records import COSTS, Trial
@@ -15,7 +16,6 @@ from .metric_columns import check_recorded, check_selectable, ranked_by
 from .pareto import OBJECTIVES, objective_name, pareto
 
 _t = schema.trial.c
-ACCURACY = "val_accuracy"
 INDEXED_COSTS = (*COSTS, "latency_ms")  # the costs in the index trial_merit
 
 
@@ -43,7 +43,7 @@ def front(
         check_recorded(connection, "objective", objectives, OBJECTIVES)
     budget = budget or Budget()
     costs = [name for name in objectives if name in INDEXED_COSTS]
-    if len(objectives) != 2 or len(costs) != 1 or ACCURACY not in objectives:
+    if len(objectives) != 2 or len(costs) != 1 or VAL_ACCURACY not in objectives:
         return pareto(listing(store, budget=budget, run=run, dataset=dataset), objectives)
     with store.read_transaction() as connection:
         where = (*SELECTABLE, *within_budget(budget), *scope(connection, run, dataset), _t[costs[0]].is_not(None))
@@ -57,7 +57,7 @@ def front(
         trials = {trial.trial: trial for trial in trials_of(connection, TRIALS.where(_t.trial_id.in_(ids)))}
     ordered = [trials[trial_id] for trial_id in ids]
     # The ids are in order of falling accuracy. pareto() sorts by the first objective, best first.
-    return ordered if objectives[0] == ACCURACY else ordered[::-1]
+    return ordered if objectives[0] == VAL_ACCURACY else ordered[::-1]
 
 
 def _steps(cost: str, query: Select[tuple[int, float, float]]) -> tuple[Select[tuple[int, float, float]], ...]:

@@ -27,7 +27,10 @@ _MAX_VALUE_BYTES = 10**6  # of one value or statement: functions such as zeroblo
 _MAX_TOTAL_BYTES = 50 * 10**6  # of all rows together
 _MEMORY_BYTES = 512 * 2**20  # address space of the process that runs the statement
 _GRACE_S = 1.0  # beyond the time limit, for the start of the process and a message of SQLite itself
+_SERVER_ROLES = ("pg_read_server_files", "pg_execute_server_program", "pg_write_server_files")  # of PostgreSQL
 _READ_ONLY_RULE = "results sql only reads: one SELECT, WITH, VALUES or EXPLAIN statement"
+_TOO_LARGE = f"all rows can have at most {_MAX_TOTAL_BYTES:,} bytes, but these have more; select fewer or shorter ones"
+_OUT_OF_MEMORY = f"a statement can use at most {_MEMORY_BYTES:,} bytes of memory, but this one needs more; narrow it"
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,23 @@ def _run_on_sqlite(store: StoreReader, statement: str, timeout_s: float, rows: i
         raise _translated("interrupted", timeout_s) from None
     try:
         answer = json.loads(process.stdout)
-    except ValueError:  # killed by a limit, or by the system for its memory
-        raise _translated("interrupted" if process.returncode == -9 else "out of memory", timeout_s) from None
+    except ValueError:
+        raise _crash(process.returncode, process.stderr.decode(errors="replace")) from None
     if "error" in answer:
         raise _translated(answer["error"], timeout_s) from None
     return _result(answer["columns"], [[_value(value) for value in row] for row in answer["rows"]], rows)
+
+
+def _crash(return_code: int, stderr: str) -> Exception:
+    """Return the exception for a process without an answer; its code is negative if a signal has ended it."""
+    last_line = (stderr.strip().splitlines() or ["no message"])[-1]
+    if last_line.startswith("MemoryError"):
+        return RefusedError(_OUT_OF_MEMORY)
+    ended = f"signal {-return_code} has ended it" if return_code < 0 else f"it has ended with code {return_code}"
+    return RefusedError(
+        f"the process of a statement must return its rows, but {ended}: {last_line}; narrow the statement, or free "
+        "memory"
+    )
 
 
 def _value(value: Any) -> Any:
@@ -127,13 +142,22 @@ def _run_on_postgresql(store: StoreReader, statement: str, timeout_s: float, row
 
 
 def _check_role(connection: Connection) -> None:
-    """Raise ``RefusedError`` if the role is a superuser, which a read-only transaction does not restrict."""
-    query = "SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user"
-    role, is_superuser = connection.exec_driver_sql(query).one()
-    if is_superuser:
+    """Raise ``RefusedError`` for a role with rights that a read-only transaction does not restrict.
+
+    The statement can change from the current role back to the role of the session, so both are checked.
+    """
+    query = f"""
+        SELECT rolname, CASE WHEN rolsuper THEN 'superuser' ELSE 'member of ' || granted END
+        FROM pg_roles LEFT JOIN unnest(ARRAY[{", ".join(map(repr, _SERVER_ROLES))}]) AS granted
+            ON NOT rolsuper AND pg_has_role(pg_roles.oid, granted, 'MEMBER')
+        WHERE rolname IN (current_user, session_user) AND (rolsuper OR granted IS NOT NULL)
+    """
+    found = connection.exec_driver_sql(query).first()
+    if found is not None:
+        role, right = found
         raise RefusedError(
-            f"results sql needs a role that can only read, but {role} is a superuser, who can read files of the server "
-            "and run programs; create a role (docs/database.md) and name it in the URL"
+            f"results sql needs a role that can only read, but {role} is a {right}, who can read files of the server "
+            "or run programs; create a role (docs/database.md) and name it in the URL"
         )
 
 
@@ -143,15 +167,11 @@ def _within_limits(stream: Iterable[Any], rows: int) -> list[Any]:
         fetched.append(row)
         size += sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
         if size > _MAX_TOTAL_BYTES:
-            raise RefusedError(_too_large(0))
+            raise RefusedError(_TOO_LARGE)
         # One row more than requested shows whether there are more.
         if len(fetched) > rows:
             break
     return fetched
-
-
-def _too_large(_: float) -> str:
-    return f"all rows can have at most {_MAX_TOTAL_BYTES:,} bytes, but these have more; select fewer or shorter ones"
 
 
 def _result(names: list[str], fetched: list[Any], rows: int) -> SqlResult:
@@ -165,7 +185,8 @@ _REFUSALS: tuple[tuple[str, Callable[[float], str]], ...] = (
         r"interrupted|statement timeout",
         lambda s: f"a statement can take {s:g} s, but this one took longer; narrow it, or set a longer --timeout",
     ),
-    (r"out of memory", _too_large),
+    (r"^rows too large$", lambda _: _TOO_LARGE),
+    (r"^out of memory$", lambda _: _OUT_OF_MEMORY),
     (
         r"one statement at a time|multiple commands",
         lambda _: f"{_READ_ONLY_RULE}, but there is more than one statement; run them one by one",
@@ -183,6 +204,10 @@ _REFUSALS: tuple[tuple[str, Callable[[float], str]], ...] = (
 
 def _translated(reason: str, timeout_s: float) -> Exception:
     """Return our exception for the message ``reason`` of a database driver."""
+    if function := re.search(r"not authorized to use function: (\S+)", reason):
+        return RefusedError(
+            f"{_READ_ONLY_RULE}, but the function {function[1]} may do more than read; leave the function out"
+        )
     for pattern, message in _REFUSALS:
         if re.search(pattern, reason):
             return RefusedError(message(timeout_s))

@@ -1,5 +1,6 @@
 """Import of runs: check run documents, then write all of them or none."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,8 +23,9 @@ from .run_document import TABLES, Row, RunDocument, typed
 
 # (table, primary key) -> old id in the document -> new id in this database
 Ids = dict[tuple[str, str], dict[Any, int]]
-# Rows of these tables are identified by their content and shared by runs: an existing equal row is used.
 IMPORTED_EVENT = "imported"  # kind of the event that marks an imported run
+PATHS_ALLOWED_EVENT = "paths_allowed"  # kind of the event with the paths that the user of this database has allowed
+# Rows of these tables are identified by their content and shared by runs: an existing equal row is used.
 _SHARED_TABLES = ("dataset", "architecture", "layer")
 _EXPORT_AGAIN = "export the run again"
 _ACCURACIES = ("val_accuracy", "train_accuracy", "test_accuracy")
@@ -73,6 +75,7 @@ def _check(document: RunDocument) -> None:
     for name, rows in document.tables.items():
         for row in rows:
             typed(TABLES[name], row)
+        _check_keys(name, rows)
     for event in document.tables["event"]:
         check_event(event["kind"], event["detail"])
     check_run_name(document.name)
@@ -90,6 +93,17 @@ def _check(document: RunDocument) -> None:
         )
     for row in trials:
         _check_trial(row, costs)
+
+
+def _check_keys(name: str, rows: Sequence[Row]) -> None:
+    """Raise ``ValueError`` if two rows of a table have one primary key: rows that refer to it would be ambiguous."""
+    columns = TABLES[name].primary_key.columns.keys()
+    for key, count in Counter(tuple(row.get(column) for column in columns) for row in rows).items():
+        if count > 1:
+            raise ValueError(
+                f"each row of {name} must have its own {', '.join(columns)}, but {count} rows have "
+                f"{', '.join(map(shown, key))}; {_EXPORT_AGAIN}"
+            )
 
 
 def _check_settings(config: Mapping[str, Any]) -> None:
@@ -172,7 +186,9 @@ def _check_new(connection: Connection, document: RunDocument) -> None:
 
 def _write(connection: Connection, document: RunDocument, ids: Ids) -> None:
     for name, table in TABLES.items():
-        rows = [_ended(table, typed(table, row)) for row in document.tables.get(name, ())]
+        rows = [
+            _ended(table, typed(table, row)) for row in document.tables.get(name, ()) if not _is_consent(table, row)
+        ]
         if name in _SHARED_TABLES:
             upsert(connection, table, rows)
         else:
@@ -184,6 +200,11 @@ def _mark(connection: Connection, document: RunDocument, ids: Ids) -> None:
     run_id = ids[("run", "run_id")][document.run["run_id"]]
     event = {"level": "info", "kind": IMPORTED_EVENT, "detail": {"version": document.run["version"]}}
     connection.execute(insert(schema.event).values(run_id=run_id, at=now(), **event))
+
+
+def _is_consent(table: Table, row: Row) -> bool:
+    """Return whether the row allows paths: only the user of this database can do that."""
+    return table is schema.event and row["kind"] == PATHS_ALLOWED_EVENT
 
 
 def _ended(table: Table, row: Row) -> Row:

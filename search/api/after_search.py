@@ -1,15 +1,17 @@
 """After a search, from Python: diagnose a network, build an ensemble, and import trials of other tools."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.records import Trial
+from ...results.database.records import TEST_PREFIX, Trial
 from ...results.database.store import open_store
 from ...results.database.url import parse_location, runs_folder
 from ...results.query.trial_name import find_trial
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.registry import ACCURACY
+from ...spaces.metrics.selection import Selection
 from .arguments import check_arguments
 from .model import location_of
 from .results import DATABASE, Trials
@@ -24,18 +26,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Member:
-    """A trial of an ensemble; its probabilities count ``count`` times, and 0 means that it was not selected."""
+    """A trial of an ensemble; its probabilities count ``count`` times, and 0 means that it was not selected.
+
+    ``metric`` is the name of the metric that selected. ``metrics`` are the values of the recorded metrics but the
+    accuracy on the validation images, ``test_metrics`` those on the test images, both by the name of the metric.
+    """
 
     trial: int
     count: int
     val_accuracy: float
     test_accuracy: float | None = None
+    metric: str = ACCURACY
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+    test_metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """An ensemble: its members, and its accuracies. Its members were selected by ``val_accuracy``.
+    """An ensemble: its members, its accuracies and its other metrics. Its members were selected by ``metric``.
 
+    ``metrics`` and ``test_metrics`` are those of the mean probabilities, as in :class:`Member`.
     ``mean_member_test_accuracy`` is that of the selected members; it and ``test_accuracy`` are None without test
     images.
     """
@@ -44,6 +54,9 @@ class Ensemble:
     val_accuracy: float
     test_accuracy: float | None = None
     mean_member_test_accuracy: float | None = None
+    metric: str = ACCURACY
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+    test_metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 def diagnose(
@@ -79,8 +92,8 @@ def ensemble(
 ) -> Ensemble:
     """Select an ensemble from the ``top`` best trials of ``run``, and return its members and accuracies.
 
-    A trial without weights is trained first. Members are selected by validation accuracy, and the ensemble is tested
-    once. Raises ``ValueError`` if the run has fewer than two finished trials.
+    A trial without weights is trained first. Members are selected by the metric of the run on the validation images,
+    and the ensemble is tested once. Raises ``ValueError`` if the run has fewer than two finished trials.
     """
     check_arguments("ensemble", locals())
     from ..post.ensemble import ensemble_run
@@ -89,11 +102,25 @@ def ensemble(
     with open_store(location) as store:
         folder = runs_folder(location) if runs is None else Path(runs)
         report = ensemble_run(store, run, folder, top=top, device=device)
+        selection = Selection.from_config(store.run(run).config)
     members = tuple(
-        Member(row["trial"], row["count"], row["val_accuracy"], row.get("test_accuracy")) for row in report["members"]
+        Member(row["trial"], row["count"], row["val_accuracy"], row.get("test_accuracy"), *_metrics_of(row, selection))
+        for row in report["members"]
     )
-    tested = report.get("test_accuracy"), report.get("mean_member_test_accuracy")
-    return Ensemble(members, report["val_accuracy"], *tested)
+    return Ensemble(
+        members,
+        report["val_accuracy"],
+        report.get("test_accuracy"),
+        report.get("mean_member_test_accuracy"),
+        *_metrics_of(report, selection),
+    )
+
+
+def _metrics_of(row: Mapping[str, Any], selection: Selection) -> tuple[str, dict[str, float], dict[str, float]]:
+    """Return the metric that selected, and the values of the other metrics on the validation and the test images."""
+    names = selection.computed
+    tests = {name: row[TEST_PREFIX + name] for name in names if TEST_PREFIX + name in row}
+    return selection.metric, {name: row[name] for name in names}, tests
 
 
 def import_trials(

@@ -10,7 +10,7 @@ from ...results.database.url import DatabaseLocation, parse_location, runs_folde
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import Selection
 from ...spaces.recipes.recipe import Recipe
-from ..post.retrain import retrain_trial, score_of
+from ..post.retrain import origin_of, retrain_trial, score_of
 from .arguments import check_arguments
 from .results import DATABASE, StoredTrial
 from .spaces import Network, architecture_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Model:
     """A trained classifier with its class names and the preprocessing of its training images.
 
-    ``about`` describes the training that gave the weights: seed, recipe, validation accuracy, epoch and calibration.
+    ``about`` describes the training that gave the weights: seed, recipe, validation metrics, epoch and calibration.
 
     :meth:`predict` and :meth:`predict_proba` take the path of an image file or of a folder of images, a PIL image, a
     NumPy array or tensor of one or several images, or a sequence of these:
@@ -65,7 +65,7 @@ class Model:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The training that gave the weights: seed, recipe, validation accuracy and epoch."""
+        """The training that gave the weights: seed, recipe, validation metrics, epoch and calibration."""
         return dict(self._trained.about)
 
     @property
@@ -134,8 +134,17 @@ class Model:
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one safetensors file, which :func:`load_model` reads; it contains numbers and no code."""
-        self._torch_model.save(path)
-        return Path(path)
+        from ...results.database.atomic_file import atomic_write
+
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            raise ValueError(
+                f"the suffix must be .safetensors, but got {str(path)!r}; change it, or use export() for other formats"
+            )
+        content = self._torch_model.to_bytes()
+        with atomic_write(path) as draft:
+            draft.write_bytes(content)
+        return path
 
     def export(self, path: str | Path, *, form: str = "classifier") -> Path:
         """Export the model for other programs; the suffix of ``path`` is .onnx, .pt2 (torch.export) or .safetensors.
@@ -220,7 +229,8 @@ def train_architecture(
 
     ``network`` is an architecture, a trial, or a name such as "resnet18"; ``data`` are images of :func:`load_data`, or
     the name of a data set. The default recipe is that of a search. The model has the weights of the best validation
-    epoch; ``about`` has its accuracies. Raises ``ValueError`` for a wrong recipe or data that do not fit the network.
+    epoch and is calibrated on the validation images; ``about`` has its accuracies and the calibration. Raises
+    ``ValueError`` for a wrong recipe or data that do not fit the network.
     """
     import torch
 
@@ -238,10 +248,9 @@ def train_architecture(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     trained = retrain(architecture, recipe, images, seed=seed, device=device)
-    best = trained.best
-    about = {"seed": seed, "recipe": recipe.to_json(), "val_accuracy": best.val_accuracy, "epoch": best.epoch}
-    about |= {"test_accuracy": trained.test_accuracy}
-    return Model(ImageModel.of(architecture, trained.weights, images, about))
+    about = {**origin_of(trained, seed, recipe), "test_accuracy": trained.test_accuracy}
+    temperature = trained.calibration.temperature
+    return Model(ImageModel.of(architecture, trained.weights, images, about, temperature=temperature))
 
 
 def location_of(trial: Trial | int | str, database: str | Path | None) -> DatabaseLocation:

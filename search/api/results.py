@@ -46,8 +46,8 @@ class Trials(tuple[Trial, ...]):
 
     def __getitem__(self, index: Any) -> Any:
         """Return a trial, or the trials of a slice."""
-        found = super().__getitem__(index)
-        return type(self)(found) if isinstance(index, slice) else found
+        selected = super().__getitem__(index)
+        return type(self)(selected) if isinstance(index, slice) else selected
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return one row per trial, indexed by its id; recipe and choices are columns such as ``recipe.lr``."""
@@ -103,8 +103,8 @@ class Results:
         if budget is not None and limits:
             raise ValueError(f"best() takes a budget or limits, but got {budget} and {limits}; pass only one of them")
         budget = budget or Budget.of(limits)
-        found = best(self._store, budget=budget, run=run, dataset=data, top=top, metric=metric)
-        return self._trials(found, "" if found else no_match_reason(self._store, budget, run, data))
+        trials = best(self._store, budget=budget, run=run, dataset=data, top=top, metric=metric)
+        return self._trials(trials, "" if trials else no_match_reason(self._store, budget, run, data))
 
     def query(self, expression: str, *, run: str | None = None, sort: str = "", top: int | None = None) -> Trials:
         """Return the trials for which ``expression`` holds, such as ``val_accuracy > 0.9 and params < 5M``.

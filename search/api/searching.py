@@ -10,7 +10,7 @@ from ...models.data.shapes import IMAGES, is_data_name
 from ...results.database.url import DatabaseLocation
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import Function as Metric
-from ...spaces.metrics.registry import register_metric
+from ...spaces.metrics.registry import custom_metrics, register_metric
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.space import Space
@@ -85,7 +85,8 @@ def run_search(
     * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.
     * ``time_limit``: no new trial starts after this time, such as "30m" or a number of seconds; running trials end.
     * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
-      "maximize" (the default) or "minimize". ``record_metrics``: names of other metrics to record.
+      "maximize" (the default) or "minimize"; a registered function keeps its name and direction. ``record_metrics``:
+      names of other metrics to record.
     * ``settings``: any other key of a search file, as in ``{"search.scheduler": "asha"}``.
     * ``plugins``: modules with custom blocks, data sets, metrics or searchers, imported here and on every worker.
     * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine.
@@ -166,7 +167,7 @@ def _metric_keys(
 
 
 def _metric_name(metric: str | Metric | None, direction: str | None) -> str | None:
-    """Return the name of a metric; a function is registered under its own name."""
+    """Return the name of a metric; a function that is not registered yet is registered under its own name."""
     if direction not in (None, "maximize", "minimize"):
         raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}; use one of them")
     if metric is None or isinstance(metric, str):
@@ -176,9 +177,21 @@ def _metric_name(metric: str | Metric | None, direction: str | None) -> str | No
                 "leave it out: the direction of a metric with a name is known"
             )
         return metric
+    for known in custom_metrics().values():
+        if known.function is metric:
+            _check_direction(known.name, known.higher_is_better, direction)
+            return known.name
     name = str(getattr(metric, "__name__", metric))
     register_metric(name, higher_is_better=direction != "minimize")(metric)
     return name
+
+
+def _check_direction(name: str, higher_is_better: bool, direction: str | None) -> None:
+    known = "maximize" if higher_is_better else "minimize"
+    if direction not in (None, known):
+        raise ValueError(
+            f"direction must be that of the registered metric {name!r}, {known!r}, but got {direction!r}; leave it out"
+        )
 
 
 REPLACED = ("data", "space", "budget")  # an argument replaces the whole table: its keys depend on each other

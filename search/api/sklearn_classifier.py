@@ -135,7 +135,13 @@ class ArchitectureSearchClassifier(ClassifierMixin, BaseEstimator):  # type: ign
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the calibrated probabilities of the classes (N, K), in the order of ``classes_``."""
         check_is_fitted(self, "model_")
+        _check_axes(X, self.image_shape_[0])
         probabilities = self.model_.predict_proba(X, device=self._device, resize=self.image_size is not None)
+        if hasattr(X, "__len__") and not isinstance(X, str) and len(X) != len(probabilities):
+            raise ValueError(
+                f"X must hold one image per item, but its {len(X)} items are {len(probabilities)} images; reshape it, "
+                "or list the files of a folder"
+            )
         return np.asarray(probabilities.numpy())
 
     @property
@@ -202,6 +208,21 @@ def _images(X: Any, image_size: int | None) -> "Tensor":  # noqa: N803
     channels = _n_channels(tuple(items.shape))
     pixels = to_pixels(channels_first(items, (channels, 0, 0)))
     return pixels if image_size is None else resized(pixels, Decoding(image_size, channels))
+
+
+def _check_axes(X: Any, channels: int) -> None:  # noqa: N803
+    """Raise ``ValueError`` for an array of other axes or channels than those of ``fit``."""
+    import torch
+
+    from ...models.export.image_input import image_items
+
+    items = image_items(X)
+    if not isinstance(items, torch.Tensor):
+        return
+    shape = tuple(items.shape)
+    has_channels = len(shape) == 4 and channels in (shape[1], shape[3])  # known here, so no axis is ambiguous
+    if not has_channels and _n_channels(shape) != channels:
+        raise ValueError(f"X must have {channels} channels, as in fit, but has the shape {shape}; convert it")
 
 
 def _n_channels(shape: tuple[int, ...]) -> int:

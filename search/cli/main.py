@@ -110,13 +110,22 @@ def main() -> None:
 def _message(error: Exception) -> str:
     """Return the message of ``error``; for an error of the operating system its file, the reason and a fix."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        from ..trials.reserve import disk_space
-
         where = "a file" if error.filename is None else str(error.filename)
-        return f"{where} cannot be written: {error.strerror}; {disk_space(Path.cwd())}; free some space and try again"
+        facts = [f"{where} cannot be written: {error.strerror}", *_free_space(error.filename)]
+        return f"{'; '.join(facts)}; free some space and try again"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; make it readable and writable, or use another path"
     return str(error)
+
+
+def _free_space(filename: object) -> list[str]:
+    """Return the free space of the disk of a file, or of the current folder; nothing if the folder was removed."""
+    from ..trials.reserve import disk_space
+
+    try:
+        return [disk_space(Path.cwd() if filename is None else Path(str(filename)).absolute().parent)]
+    except OSError:
+        return []
 
 
 def exit_code(error: Exception) -> int | None:

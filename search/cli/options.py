@@ -46,7 +46,7 @@ Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 Runs = Annotated[Path | None, typer.Option(help="The folder of the runs. Default: the folder of the database file.")]
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="Import a module with custom blocks, data sets or searchers."),
+    typer.Option("--import", metavar="MODULE", help="Import a module with custom blocks, data, metrics or searchers."),
 ]
 TrialName = Annotated[str, typer.Argument(metavar="TRIAL", help="The trial: its id, RUN:NUMBER, or a fingerprint.")]
 Run = Annotated[str | None, typer.Option("--run", help="Use only this run.")]

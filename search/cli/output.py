@@ -1,6 +1,6 @@
 """Output of the command line: results on stdout, messages on stderr, without control characters and with valid JSON.
 
-Names, reasons and texts in a database may come from another person. A terminal would obey control characters in them.
+Names, reasons and texts in a database may come from another person. A terminal executes control characters in them.
 """
 
 import json
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def bounded(text: str) -> str:
-    """Return a message with its middle left out if it is too long: its start has the rule, its end the fix."""
+    """Return a message without its middle if it is too long: its start has the rule, its end the fix."""
     text = shorten(text)
     if len(text) <= MAX_MESSAGE:
         return text

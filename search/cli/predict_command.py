@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, check_device
+from .options import DATABASE, Database, Imports, Json, Runs, check_device, import_modules
 from .output import printable, show, show_json, show_message
 from .search_commands import NOTHING_USABLE
 
 if TYPE_CHECKING:
     from ..post.predict import Prediction, Unreadable
+
+    Result = Prediction | Unreadable
 
 
 def predict(
@@ -28,6 +30,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="The number of most probable classes of each image.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, help="The number of images at a time.")] = 256,
     device: Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")] = "cpu",
+    imports: Imports = None,
     database: Database = DATABASE,
     runs: Runs = None,
     as_json: Json = False,
@@ -35,24 +38,22 @@ def predict(
     """Predict the classes of image files.
 
     MODEL is a .safetensors file or an exported .onnx file. A trial must be trained first with `archsieve train`; of a
-    run, the best trained network predicts. An image that cannot be decoded is named, and the others are predicted.
+    run, the best trained network predicts. An image that cannot be decoded is named, and the others are predicted. In
+    CSV and JSON it has an error instead of a class.
 
     Example: archsieve predict digits photos/ -o classes.csv
     """
     gc.enable()
-    from ..post.predict import Prediction, predict_files
+    from ..post.predict import Unreadable, predict_files
 
+    import_modules(imports)
     check_device(device)
     if output is not None:
         _check_output(output, force)
     network = _model(model, database, runs).to(device)
     files = list(_files(images))
     with _named_when_unreadable(len(files)) as watch:
-        results = [
-            result
-            for result in watch(predict_files(network, files, top=top, batch_size=batch_size))
-            if isinstance(result, Prediction)
-        ]
+        results = list(watch(predict_files(network, files, top=top, batch_size=batch_size)))
     if output is not None:
         _write(output, results, top)
     if as_json:
@@ -61,7 +62,7 @@ def predict(
         show(_summary(output, results))
     else:
         show(_table(results, top))
-    if failed := len(files) - len(results):
+    if failed := sum(isinstance(result, Unreadable) for result in results):
         show_message(f"{failed} of {len(files)} images cannot be decoded; the others are predicted")
         raise typer.Exit(NOTHING_USABLE)
 
@@ -91,7 +92,9 @@ def _model(name: str, database: Any, runs: Path | None) -> Any:
 
     if is_model_file(name):
         from ...models.export.onnx_file import load_classifier
+        from ..plugins.loading import load_entry_points
 
+        load_entry_points()
         return load_classifier(Path(name))
     from ...results.database.url import runs_folder
     from .options import open_read_only
@@ -112,7 +115,7 @@ def _named_when_unreadable(total: int) -> Iterator[Any]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("images", total=total)
 
-        def watch(results: "Iterator[Prediction | Unreadable]") -> "Iterator[Prediction | Unreadable]":
+        def watch(results: "Iterator[Result]") -> "Iterator[Result]":
             for result in results:
                 if isinstance(result, Unreadable):
                     console.print(
@@ -124,18 +127,36 @@ def _named_when_unreadable(total: int) -> Iterator[Any]:
         yield watch
 
 
-def _rows(results: "Iterable[Prediction]", top: int) -> Iterator[list[Any]]:
-    """Yield one row for each image and class; with several classes for an image, the rows have a rank from 1."""
+def _rows(results: "Iterable[Result]", top: int) -> Iterator[list[Any]]:
+    """Yield one row for each image and class; with several classes for an image, the rows have a rank from 1.
+
+    An image that cannot be decoded has one row with the error.
+    """
+    ranks = top > 1
     for result in results:
-        for rank, (name, probability) in enumerate(result.ranking, start=1):
-            yield [result.image, *([rank] if top > 1 else []), name, f"{probability:.6f}"]
+        for rank, (name, probability) in enumerate(_ranking(result), start=1):
+            yield [result.image, *([rank] if ranks else []), name, f"{probability:.6f}", ""]
+        if (error := _error(result)) is not None:
+            yield [result.image, *([""] if ranks else []), "", "", error]
+
+
+def _ranking(result: "Result") -> tuple[tuple[str, float], ...]:
+    from ..post.predict import Prediction
+
+    return result.ranking if isinstance(result, Prediction) else ()
+
+
+def _error(result: "Result") -> str | None:
+    from ..post.predict import Unreadable
+
+    return result.message if isinstance(result, Unreadable) else None
 
 
 def _headers(top: int) -> list[str]:
-    return ["image", *(["rank"] if top > 1 else []), "class", "probability"]
+    return ["image", *(["rank"] if top > 1 else []), "class", "probability", "error"]
 
 
-def _write(output: Path, results: "Iterable[Prediction]", top: int) -> None:
+def _write(output: Path, results: "Iterable[Result]", top: int) -> None:
     from ...results.database.atomic_file import atomic_write
 
     # surrogateescape: a name of a file may have bytes that are not UTF-8
@@ -148,18 +169,26 @@ def _write(output: Path, results: "Iterable[Prediction]", top: int) -> None:
         writer.writerows(_rows(results, top))
 
 
-def _table(results: "Iterable[Prediction]", top: int) -> str:
+def _table(results: "Iterable[Result]", top: int) -> str:
+    """Return the predictions as a table; the errors are printed on stderr."""
     from .tables import table
 
-    return table("", _headers(top), list(_rows(results, top)), left=("image", "class"))
+    rows = [row[:-1] for row in _rows(results, top) if not row[-1]]
+    return table("", _headers(top)[:-1], rows, left=("image", "class"))
 
 
-def _summary(output: Path, results: "list[Prediction]") -> str:
-    counts = Counter(result.ranking[0][0] for result in results)
-    return f"wrote {output}: {len(results)} images; " + ", ".join(f"{name} {n}" for name, n in counts.most_common())
+def _summary(output: Path, results: "list[Result]") -> str:
+    counts = Counter(ranking[0][0] for result in results if (ranking := _ranking(result)))
+    return f"wrote {output}: {counts.total()} images; " + ", ".join(f"{name} {n}" for name, n in counts.most_common())
 
 
-def _as_json(result: "Prediction", top: int) -> dict[str, Any]:
-    image = result.image.encode("utf-8", "backslashreplace").decode()  # a name may have bytes that are not UTF-8
-    ranking = [{"class": name, "probability": probability} for name, probability in result.ranking]
+def _as_json(result: "Result", top: int) -> dict[str, Any]:
+    image = _text(result.image)
+    if (error := _error(result)) is not None:
+        return {"image": image, "error": _text(error)}
+    ranking = [{"class": name, "probability": probability} for name, probability in _ranking(result)]
     return {"image": image, **ranking[0], **({"top": ranking} if top > 1 else {})}
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()  # a name may have bytes that are not UTF-8

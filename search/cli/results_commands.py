@@ -172,11 +172,13 @@ def show_trial(trial: TrialName, database: Database = DATABASE, as_json: Json = 
         return
     show(trials_table([record]))
     if architecture is not None:
-        show(layers_table(layers, cost(architecture), "layers"))
+        show(*readable("the layers", lambda: [layers_table(layers, cost(architecture), "layers")]))
     show(*_value_lines(record, tests))
     show(*readable("the zero-shot test", lambda: zero_shot_trial_texts(record, curve, table)))
-    show(*map(latency_line, measured), *(f"proxy {name}: {score}" for name, score in proxies.items()))
-    show(*_training_lines(lrs, augmented), *(f"finding {finding.kind}: {finding.message}" for finding in health))
+    show(*readable("the latency", lambda: map(latency_line, measured)))
+    show(*(f"proxy {name}: {score}" for name, score in proxies.items()))
+    show(*readable("the start of training", lambda: _training_lines(lrs, augmented)))
+    show(*(f"finding {finding.kind}: {finding.message}" for finding in health))
 
 
 def _value_lines(trial: "Trial", tests: Mapping[str, float]) -> Iterator[str]:

@@ -23,7 +23,7 @@ MAX_COLUMN_WIDTH = 48  # characters; longer architectures and recipes are wrappe
 
 
 def readable(what: str, make: Callable[[], Iterable[str]]) -> list[str]:
-    """Return the lines that ``make`` returns, or one that tells why the records ``what`` cannot be shown.
+    """Return the lines that ``make`` returns, or one with the reason why the records ``what`` cannot be shown.
 
     A database from elsewhere may hold values of any form, and one of them must not hide the others.
     """

@@ -41,6 +41,9 @@ def export(
             from ...results.transfer.tensorboard import write_events
 
             count = write_events(store, target, run or ())
+            if as_json:
+                show_json({"trials": count, "folder": str(target)})
+                return
             show(f"wrote the curves of {count} trials to {target}; show them with: tensorboard --logdir {target}")
             return
         names = export_runs(store, target, run or (), force=force)

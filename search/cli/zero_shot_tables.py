@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...results.database.records import Trial
+from ...results.database.records import ZERO_SHOT_METRICS, Trial
 from ...results.database.zero_shot_records import (
     METRIC_NOTES,
     SELECTION_NOTE,
     TABLE_COLUMNS,
-    ZERO_SHOT_METRICS,
     is_zero_shot,
 )
 from ...spaces.architectures.architecture import Architecture

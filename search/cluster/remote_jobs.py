@@ -1,6 +1,6 @@
 """Remote jobs: functions that workers run once, outside of Tune, each with the resources of a trial."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..config.schema import ResourcesSection
@@ -66,15 +66,17 @@ def with_plugins(plugins: Shipment, function: Callable[..., Any], part: Any, sha
     return function(part, shared)
 
 
-def check_plugins(resources: ResourcesSection) -> None:
+def check_plugins(resources: ResourcesSection, metrics: Collection[str] = ()) -> None:
     """Import the plug-ins of this process once on each node that can run trials; nothing to do without any.
+
+    ``metrics`` are the names of the metrics that the search uses.
 
     Raises :class:`PluginError` that names each node which cannot import a plug-in, or where an installed plug-in is
     missing or has another version.
     """
     import ray
 
-    plugins, expected = shipment(), installed_plugins()
+    plugins, expected = shipment(metrics), installed_plugins()
     if plugins == Shipment() and not expected:
         return
     reference = ray.put(plugins)

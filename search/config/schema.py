@@ -209,7 +209,8 @@ class SearchSection(Section):
         description="Metric on validation images that selects the best trial, such as balanced_accuracy or log_loss.",
     )
     record_metrics: list[str] = Field(default=[], description="Other metrics to record at each epoch and for the test.")
-    minimized: list[str] = []  # written by a run: the metrics of which a lower value is better; no search file needs it
+    # written by a run: the metrics of which a lower value is better; no search file needs it
+    minimized: list[str] | None = None
     start_from: list[str | dict[str, Any]] = Field(
         default=[], description='Networks to train first: names or files, such as ["resnet20-cifar", "net.json"].'
     )
@@ -356,7 +357,7 @@ class RegisteredRecord(PluginRecord):
 
 
 class PluginsSection(Section):
-    """``[plugins]``: modules with custom blocks, data sets and searchers."""
+    """``[plugins]``: modules with custom blocks, data sets, metrics and searchers."""
 
     modules: list[str] = Field(default=[], description="modules to import here and on every worker")
     # written by a run; not described, because no search file needs them

@@ -19,7 +19,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
 from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SearchSection, SpaceSection, StageSection
-from .used_parts import registered_records, registries
+from .used_parts import custom_kinds, registered_records, registries
 
 if TYPE_CHECKING:
     from ...results.database.records import RunRecord, Trial
@@ -197,10 +197,11 @@ def selection_of(search: SearchSection) -> Selection:
             except ValueError as error:
                 raise ValueError(f"search.{key}: {error}") from None
     selection = Selection.of(search.metric, search.record_metrics)
-    if search.minimized and tuple(search.minimized) != selection.minimized:
+    if search.minimized is not None and tuple(search.minimized) != selection.minimized:
         raise ValueError(
             "search.minimized must be the metrics of which a lower value is better, "
-            f"{list(selection.minimized)}, but got {search.minimized}; leave it out, it is written by a run"
+            f"{list(selection.minimized)}, but got {search.minimized}; register them with the direction that the run "
+            "has recorded, or leave the key out of a new search file"
         )
     return selection
 
@@ -221,9 +222,21 @@ def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "data": {"decoding_rules": 1, **config.get("data", {})}}
 
 
-def load_recorded_plugins(run: "RunRecord") -> None:
-    """Load the plug-ins of ``run``, which its architectures may need; ``PluginError`` where they have changed."""
-    _load_plugins(search_file_of(run).plugins if "plugins" in run.config else PluginsSection())
+def load_recorded_blocks(run: "RunRecord", architecture: Mapping[str, Any]) -> None:
+    """Load the plug-ins of ``run`` if ``architecture`` has custom blocks; ``PluginError`` where they have changed.
+
+    A trained network needs its blocks, and no metric, data set or searcher.
+    """
+    if "plugins" not in run.config or not custom_kinds(architecture):
+        _load_plugins(PluginsSection())
+        return
+    plugins = search_file_of(run).plugins
+    blocks = {
+        module: record.model_copy(update={"parts": {"blocks": record.parts["blocks"]}})
+        for module, record in plugins.registered.items()
+        if "blocks" in record.parts
+    }
+    _load_plugins(plugins.model_copy(update={"registered": blocks}))
 
 
 def _load_plugins(plugins: PluginsSection, folders: Sequence[Path] = ()) -> None:

@@ -7,11 +7,8 @@ from ...results.database.errors import RefusedError
 from ...results.database.reader import StoreReader
 from ...results.database.records import RunRecord
 from ...results.database.store import Store
-from ...results.transfer.importer import IMPORTED_EVENT
-
-_ALLOWED_EVENT = "paths_allowed"  # with the paths as detail
-# Keys of the settings that name a folder, a file or a URL. Networks of search.start_from are stored as values.
-_KEYS = (("data", "path"), ("data", "texts"), ("space", "weights"), ("resources", "checkpoints"))
+from ...results.transfer.importer import IMPORTED_EVENT, PATHS_ALLOWED_EVENT
+from .file_paths import PATH_KEYS
 
 
 def check_paths(store: StoreReader, run: RunRecord) -> None:
@@ -31,9 +28,13 @@ def check_paths(store: StoreReader, run: RunRecord) -> None:
 
 def foreign_paths(store: StoreReader, run: RunRecord) -> dict[str, str]:
     """Return the paths of an imported run that the user has not allowed, by their key; empty for a run made here."""
-    if not store.events(run.run_id, IMPORTED_EVENT):
+    imports = store.events(run.run_id, IMPORTED_EVENT)
+    if not imports:
         return {}
-    allowed = [event["detail"] for event in store.events(run.run_id, _ALLOWED_EVENT)]
+    # An earlier consent came with the import: another person gave it.
+    imported_id = imports[-1]["event_id"]
+    consents = store.events(run.run_id, PATHS_ALLOWED_EVENT)
+    allowed = [event["detail"] for event in consents if event["event_id"] > imported_id]
     paths = dict(_paths(run.config))
     return {} if paths in allowed else paths
 
@@ -41,15 +42,27 @@ def foreign_paths(store: StoreReader, run: RunRecord) -> dict[str, str]:
 def allow_paths(store: Store, run: RunRecord) -> None:
     """Record that the user allows the paths of an imported run."""
     if paths := foreign_paths(store, run):
-        store.add_event(run.run_id, "warning", _ALLOWED_EVENT, paths)
+        store.add_event(run.run_id, "warning", PATHS_ALLOWED_EVENT, paths)
 
 
 def _paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for section, key in _KEYS:
+    for section, key in PATH_KEYS:
         value = _table(config, section).get(key)
         if value is not None:
             yield f"{section}.{key}", str(value)
-    for name, record in _table(_table(config, "plugins"), "recorded").items():
+    # A run of this version stores the networks of search.start_from as values; another file may have paths there.
+    start_from = _table(config, "search").get("start_from")
+    for number, entry in enumerate(start_from if isinstance(start_from, list) else ()):
+        if isinstance(entry, str) and entry.endswith(".json"):
+            yield f"search.start_from.{number}", entry
+    yield from _plugins(_table(config, "plugins"))
+
+
+def _plugins(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    modules = table.get("modules")
+    for name in modules if isinstance(modules, list) else ():
+        yield f"plugins.modules.{name}", str(name)
+    for name, record in _table(table, "recorded").items():
         file = record.get("file") if isinstance(record, Mapping) else record
         yield f"plugins.recorded.{name}.file", str(file)
 

@@ -43,6 +43,13 @@ def registered_records(file: SearchFile, space: Space) -> dict[str, dict[str, An
     return records_of(used_parts(file, space), named)
 
 
+def custom_kinds(written: Any) -> set[str]:
+    """Return the kinds of custom blocks in a space or architecture as JSON, registered here or not."""
+    from ..plugins.registered import module_of
+
+    return {kind for kind in _kinds(written) if kind not in BLOCKS or module_of(BLOCKS[kind]) is not None}
+
+
 def _kinds(written: Any) -> Iterator[str]:
     """Yield the kinds of all blocks in a space or architecture as JSON."""
     if isinstance(written, Mapping):

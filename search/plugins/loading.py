@@ -1,6 +1,6 @@
-"""Plug-ins: modules with custom blocks, data sets and searchers, imported once, with what a run records of them.
+"""Plug-ins: modules with custom blocks, data sets, metrics and searchers, imported once, and what a run records.
 
-A module registers what it has when it is imported (``register_block``, ``register_dataset``, ``register_searcher``).
+A module registers what it has when it is imported (``register_block``, ``register_metric`` and so on).
 Modules come from ``[plugins] modules`` of a search file, from ``--import``, from the argument ``plugins``, and from the
 entry points of the group ``archsieve.plugins`` of installed packages.
 """
@@ -81,7 +81,7 @@ def all_plugins() -> tuple[Plugin, ...]:
 
 
 def load_entry_points() -> None:
-    """Import the modules that installed packages offer in the group ``archsieve.plugins``; again, it does nothing."""
+    """Import the modules that installed packages offer in the group ``archsieve.plugins``, unless it is done."""
     for entry in plugin_entry_points():
         if entry.module not in sys.modules:
             with _explained(f"entry point {entry.name} of {GROUP}", entry.module):
@@ -95,12 +95,13 @@ def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Pl
         )
     for folder in map(str, folders):
         if folder not in sys.path:
-            sys.path.append(folder)  # for good: a function of the plug-in may import its neighbours later
+            sys.path.append(folder)  # it stays: a function of the plug-in may import its neighbours later
     importlib.invalidate_caches()
+    top = name.partition(".")[0]
     origin = _find(name, folders)
-    if record is not None and origin is not None:  # before its code runs
-        sources = sources_of(name.partition(".")[0], origin)
-        _check_recorded(name, origin, digest_of(sources), None, record)
+    found, file = (name, _in_namespace(name)) if origin is None else (top, origin)
+    if record is not None and file is not None:  # before its code runs
+        _check_recorded(name, file, digest_of(sources_of(found, file)), None, record)
     return _plugin(name, import_plugin(name))
 
 
@@ -131,6 +132,16 @@ def _find(name: str, folders: Sequence[Path]) -> Path | None:
                 f"plugins.modules: {own} must be the module {top!r}, but Python imports {spec.origin}; rename the file"
             )
     return origin if origin is not None and origin.is_file() else None
+
+
+def _in_namespace(name: str) -> Path | None:
+    """Return the file of the module ``name`` in a folder without __init__.py; None if there is none."""
+    top, *parts = name.split(".")
+    spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    bases = [Path(folder, *parts) for folder in folders] if parts else []
+    files = (file for base in bases for file in (base / "__init__.py", base.with_name(f"{base.name}.py")))
+    return next((file for file in files if file.is_file()), None)
 
 
 def _plugin(name: str, module: ModuleType) -> Plugin:

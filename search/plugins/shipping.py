@@ -9,7 +9,7 @@ change where one is running.
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ class Shipment:
     metrics: bytes = b""
 
     def install(self) -> None:
-        """Import the plug-ins and register the blocks and metrics in this process; again, it does nothing.
+        """Import the plug-ins and register the blocks and metrics in this process, unless they are here.
 
         Raises :class:`PluginError` where a module cannot be imported here.
         """
@@ -61,8 +61,11 @@ class Shipment:
         _installed = self
 
 
-def shipment() -> Shipment:
-    """Return what workers need of this process's plug-ins and custom blocks."""
+def shipment(metrics: Collection[str] = ()) -> Shipment:
+    """Return what workers need of this process's plug-ins, custom blocks and custom ``metrics``.
+
+    Only the metrics that a search uses travel, so that one that cannot be pickled does not stop another search.
+    """
     plugins = all_plugins()
     sources = {path: content for plugin in plugins for path, content in plugin.sources.items()}
     if sources:
@@ -75,13 +78,14 @@ def shipment() -> Shipment:
         return (top := code.__module__.partition(".")[0]) != PACKAGE and top not in tops
 
     blocks = {kind: block for kind, block in BLOCKS.items() if travels(block)}
-    metrics = {
+    functions = {
         name: (metric.function, metric.higher_is_better)
         for name, metric in custom_metrics().items()
-        if travels(metric.function)
+        if name in metrics and travels(metric.function)
     }
     of_blocks = _pickled("blocks", blocks, blocks.values())
-    return Shipment(modules, sources, of_blocks, _pickled("metrics", metrics, [one for one, _ in metrics.values()]))
+    of_metrics = _pickled("metrics", functions, [one for one, _ in functions.values()])
+    return Shipment(modules, sources, of_blocks, of_metrics)
 
 
 def installed_plugins() -> dict[str, str]:

@@ -11,7 +11,7 @@ from ...results.query.best import best
 from ...results.query.budget_filter import budget_from_config
 from ...results.query.trial_name import find_trial
 from ...spaces.metrics.selection import Selection
-from .retrain import find_best_model, load_best_model, score_of
+from .retrain import load_best_model, load_saved, saved_models
 
 if TYPE_CHECKING:
     from ...models.export.classifier import ImageModel
@@ -68,13 +68,13 @@ def predict_files(
 
 
 def _best_of_run(store: StoreReader, run: str, folder: Path) -> "ImageModel":
-    models = [model for trial in store.trials(run) if (model := find_best_model(store, trial, folder)) is not None]
+    selection = Selection.from_config(store.run(run).config)
+    models = [model for trial in store.trials(run) for model in saved_models(store, trial, folder, selection)]
     if not models:
         trial = _best_trial(store, run)
         advice = "search again" if trial is None else f"train one first: archsieve train {trial.trial}"
         raise ValueError(f"run {run!r} has no trained network, because a search saves metrics alone; {advice}")
-    selection = Selection.from_config(store.run(run).config)
-    return max(models, key=lambda model: score_of(model.about, selection))
+    return load_saved(store, max(models, key=lambda model: model.score), folder)
 
 
 def _best_trial(store: StoreReader, run: str) -> Trial | None:

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.threads import trial_threads
-from ..experiment.experiment import Experiment, load_recorded_plugins, load_run_data, search_file_of
+from ..experiment.experiment import Experiment, load_recorded_blocks, load_run_data, search_file_of
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.foreign_paths import check_paths
 
@@ -56,6 +56,7 @@ def retrain_trial(
     recipe = _recipe(trial, epochs)
     architecture = Architecture.from_json(trial.architecture)
     rows: list[dict[str, Any]] = []
+    run_id = store.run(trial.run).run_id
     for seed_index, seed in enumerate(seeds_of(trial, seeds)):
         # torch adds in another order with another number of threads, so only an equal number reproduces the trial
         with trial_threads(experiment.file.resources):
@@ -71,19 +72,21 @@ def retrain_trial(
             )
         # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file
         uri = f"{trial.run}/weights-{trial.trial}-{seed}-{recipe.epochs}.safetensors"
-        about = {"seed": seed, "recipe": recipe.to_json(), **_origin(retrained)}
-        temperature = retrained.calibration.temperature
+        about, temperature = origin_of(retrained, seed, recipe), retrained.calibration.temperature
         model = ImageModel.of(architecture, retrained.weights, data, about, temperature=temperature)
         write_artifact(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
-        rows.append({"seed": seed, **_metrics(retrained), **_tested(retrained), "weights": uri})
+        for problem in retrained.problems:
+            store.add_event(run_id, "warning", "test_metric_failed", {"reason": problem}, trial.trial)
+        rows.append({"seed": seed, **_metrics(retrained), **_tested(retrained, experiment.selection), "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
-    store.add_event(store.run(trial.run).run_id, "info", RETRAINED, detail, trial.trial)
+    store.add_event(run_id, "info", RETRAINED, detail, trial.trial)
     return detail
 
 
-def _tested(retrained: "Retrained") -> dict[str, float | None]:
-    """Return the metrics of the test by their names."""
-    others = {TEST_PREFIX + name: value for name, value in retrained.test_metrics.items()}
+def _tested(retrained: "Retrained", selection: Selection) -> dict[str, float | None]:
+    """Return the metrics of the test by their names; None for a custom metric that failed there."""
+    names = selection.computed if retrained.test_accuracy is not None else ()
+    others = {TEST_PREFIX + name: retrained.test_metrics.get(name) for name in names}
     return {"test_accuracy": retrained.test_accuracy, **others}
 
 
@@ -110,20 +113,52 @@ def seeds_of(trial: Trial, count: int) -> list[int]:
     return [trial.seed, *(rng.getrandbits(31) for _ in range(count - 1))]
 
 
-def find_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageModel | None":
-    """Return the saved model of ``trial`` that is best by the metric of its run, or None if it has none.
+@dataclass(frozen=True)
+class SavedModel:
+    """The saved model of ``trial`` in the file of the row ``artifact``, and the ``score`` that its header gives."""
 
-    Raises ``ValueError`` if the size or the sha256 of a file differs from its record.
+    trial: Trial
+    artifact: Mapping[str, Any]
+    score: float
+
+
+def saved_models(store: "StoreReader", trial: Trial, folder: Path, selection: Selection) -> list[SavedModel]:
+    """Return the saved models of ``trial`` from their headers, without their weights.
+
+    Raises ``ValueError`` for a file that is missing, has another size than its record, or cannot be read.
+    """
+    from ...models.export.safetensors_file import read_header
+
+    models = []
+    for row in store.artifacts(trial.trial):
+        if row["kind"] == WEIGHTS:
+            header = read_header(verified_path(folder, row, deep=False))
+            models.append(SavedModel(trial, row, score_of(header.get("about", {}), selection)))
+    return models
+
+
+def load_saved(store: "StoreReader", model: SavedModel, folder: Path) -> "ImageModel":
+    """Return a saved model, with the custom blocks of its run.
+
+    Raises ``ValueError`` if the size or the sha256 of the file differs from its record.
     """
     from ...models.export.classifier import ImageModel
 
-    run = store.run(trial.run)
+    run = store.run(model.trial.run)
     check_paths(store, run)
-    load_recorded_plugins(run)
-    selection = Selection.from_config(run.config)
-    rows = [row for row in store.artifacts(trial.trial) if row["kind"] == WEIGHTS]
-    models = [ImageModel.load(verified_path(folder, row)) for row in rows]
-    return max(models, key=lambda model: score_of(model.about, selection), default=None)
+    load_recorded_blocks(run, model.trial.architecture)
+    return ImageModel.load(verified_path(folder, model.artifact))
+
+
+def find_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageModel | None":
+    """Return the saved model of ``trial`` that is best by the metric of its run, or None if it has none.
+
+    Raises ``ValueError`` if the file of a model is missing or differs from its record.
+    """
+    selection = Selection.from_config(store.run(trial.run).config)
+    models = saved_models(store, trial, folder, selection)
+    best = max(models, key=lambda model: model.score, default=None)
+    return None if best is None else load_saved(store, best, folder)
 
 
 def score_of(network: Mapping[str, Any], selection: Selection) -> float:
@@ -143,10 +178,11 @@ def load_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageM
     return model
 
 
-def _origin(retrained: "Retrained") -> dict[str, Any]:
-    """Return what a model file records of its training in addition to seed and recipe."""
+def origin_of(retrained: "Retrained", seed: int, recipe: Recipe) -> dict[str, Any]:
+    """Return what a model file records of its training."""
     best, calibration = retrained.best, asdict(retrained.calibration)
-    return {"val_accuracy": best.val_accuracy, **best.metrics, "epoch": best.epoch, "calibration": calibration}
+    measured = {"val_accuracy": best.val_accuracy, **best.metrics, "epoch": best.epoch, "calibration": calibration}
+    return {"seed": seed, "recipe": recipe.to_json(), **measured}
 
 
 def _metrics(retrained: "Retrained") -> dict[str, Any]:

@@ -37,8 +37,7 @@ class Recorder:
     Args:
         control: the run in the store.
         searcher: makes the proposals.
-        seed: the run's seed.
-        trials: the number of trials of the run.
+        seed, trials: the seed of the run, and its number of trials.
         checkpoints: the checkpoints of the run's trials.
         spool: takes the reports that cannot be written to the store.
         deadline: no new trial is proposed after this value of ``time.monotonic()``; None for no limit.
@@ -46,9 +45,8 @@ class Recorder:
         on_change: called whenever a trial starts, reports or ends.
         cache: finds trials of earlier runs, which are not trained again; None for no cache.
         selection: the metric that selects the best epoch of a trial.
-        exhausted: whether the searcher had nothing new to propose.
-        out_of_time: whether the deadline came before the last trial was proposed.
-        doing: what the run does after all trials have ended, as text for the progress display.
+        exhausted, out_of_time: whether the searcher had nothing new to propose, and whether the deadline came first.
+        activity: what the run does after all trials have ended, as text for the progress display.
         running: the trials that Tune runs, by Tune's trial id ("key" in the methods below).
     """
 
@@ -194,7 +192,8 @@ class Recorder:
     def started(self, key: str) -> None:
         """Record that a worker has started the trial."""
         self._started_at[key] = time.monotonic()
-        self.store.start(self.running[key].trial)
+        if not self.control.database_lost:
+            self.store.start(self.running[key].trial)
         self._changed()
 
     def reported(self, key: str, report: TrialReport) -> None:
@@ -216,11 +215,12 @@ class Recorder:
     def lost(self, key: str, failure: Failure) -> None:
         """Record that the worker died, or that Tune could not run the trial.
 
-        The trial is proposed again, until it has lost ``MAX_ATTEMPTS`` workers.
+        The trial is proposed again, until it has lost ``MAX_ATTEMPTS`` workers. After the loss of the database nothing
+        is recorded: a resume of the run trains the trial again.
         """
-        if key not in self.running:
+        trial = self.running.pop(key, None)
+        if trial is None or self.control.database_lost:
             return
-        trial = self.running.pop(key)
         if key not in self._started_at:  # the worker died before it started the trial; this counts as an attempt, too
             self.store.start(trial.trial)
         elapsed_s = time.monotonic() - self._started_at.get(key, math.inf)
@@ -250,9 +250,11 @@ class Recorder:
 
     def replay(self) -> None:
         """Write the reports that an earlier driver spooled. Writing a report twice changes nothing."""
-        unknown = []
+        unknown: list[Spooled] = []
         for entry in self.spool.entries():
-            trial = self._spooled_trial(entry)
+            # After a report that the database cannot take, the later ones of its trial do not fit either.
+            is_later = any((entry.trial, entry.identity) == (other.trial, other.identity) for other in unknown)
+            trial = None if is_later else self._spooled_trial(entry)
             if trial is None:
                 unknown.append(entry)
             # A driver that died between writing and clearing the spool leaves reports of ended trials.
@@ -299,6 +301,8 @@ class Recorder:
         """Write how a trial ended."""
         if report.diagnosis_error is not None:
             self._event("diagnosis_failed", report.diagnosis_error, trial)
+        for problem in report.final_metrics.problems:
+            self._event("test_metric_failed", problem, trial)
         if report.failure is not None:
             self._failed(trial, report.failure, report.diagnosis)
             return

@@ -72,7 +72,7 @@ def run_trials(
         # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
         with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
             check_resources(experiment.file.resources)
-            check_plugins(experiment.file.resources)
+            check_plugins(experiment.file.resources, experiment.selection.computed)
             prepare_nodes([split.images for split in getattr(data, "splits", ())], control.should_continue)
             shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
             plan = prepare(experiment, data, control, shares)
@@ -203,7 +203,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         faults=worker_environment(),
         shared=shared,
         task=experiment.task.name,
-        plugins=shipment(),
+        plugins=shipment(experiment.selection.computed),
         selection=experiment.selection,
     )
 

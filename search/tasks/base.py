@@ -76,12 +76,13 @@ class FinalMetrics:
     ``test_accuracy`` is the fraction of correct test predictions with the weights of the best validation epoch, or None
     if the trial is not tested; it never selects a trial. ``predicted`` describes the distribution of the validation
     predictions over the classes: ``classes`` and ``top_share``. ``test_metrics`` are the other metrics of the test, by
-    name.
+    name; ``problems`` are sentences on custom metrics that failed there.
     """
 
     test_accuracy: float | None = None
     predicted: Mapping[str, Any] | None = None
     test_metrics: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

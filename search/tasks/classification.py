@@ -117,16 +117,18 @@ class ImageTask(Task):
 def _check_metrics(file: "SearchFile", data: "ImageData") -> None:
     """Raise ``ValueError`` where a metric cannot be computed on the images that it is measured on."""
     from ...models.data.folds import cross_folds
+    from ...models.metrics.compute import check_custom_metrics
 
     selection = Selection.of(file.search.metric, file.search.record_metrics)
     selection.check_classes(data.n_classes)
     if not selection.computed:
         return
-    folds = cross_folds(data, file.search.folds, seed=file.data.seed) if file.search.folds else [data]
-    for part in folds:
-        selection.check_labels(_present(part.val.labels, data.n_classes), "validation")
-    if data.test is not None:
-        selection.check_labels(_present(data.test.labels, data.n_classes), "test")
+    folds = cross_folds(data, file.search.folds, seed=file.data.seed) if file.search.folds else []
+    # data.val with folds, too: the best trial is trained again on the whole training images
+    measured = [("validation", part.val) for part in (data, *folds)]
+    for where, split in [*measured, *([("test", data.test)] if data.test is not None else [])]:
+        selection.check_labels(_present(split.labels, data.n_classes), where)
+        check_custom_metrics(selection.computed, split.labels, data.n_classes, where)
 
 
 def _present(labels: "torch.Tensor", n_classes: int) -> list[bool]:
@@ -215,16 +217,17 @@ class ImageTrialContext(TrialContext):
 
     def _test(self, fit: Any) -> FinalMetrics:
         """Return the test accuracy and the other metrics of the test, with folds their means; empty without test."""
-        from ...models.training.evaluate import evaluate
+        from ...models.training.evaluate import evaluate_on_test
 
         if self.data.test is None or fit.best_weights is None:
             return FinalMetrics()
         batch, names = 2 * fit.recipe.batch_size, self.selection.computed
-        tests = [
-            evaluate(module, self.data.test, data, self.compute, batch, names) for module, data in fit.best_networks()
-        ]
-        metrics = {name: fmean(test.metrics[name] for test in tests) for name in tests[0].metrics}
-        return FinalMetrics(fmean(test.accuracy for test in tests), test_metrics=metrics)
+        tests = [evaluate_on_test(module, data, self.compute, batch, names) for module, data in fit.best_networks()]
+        # a network whose loss is not finite has no metrics, and a custom metric may fail
+        measured = [name for name in names if all(name in test.metrics for test in tests)]
+        metrics = {name: fmean(test.metrics[name] for test in tests) for name in measured}
+        problems = tuple(dict.fromkeys(problem for test in tests for problem in test.problems))
+        return FinalMetrics(fmean(test.accuracy for test in tests), test_metrics=metrics, problems=problems)
 
     def timed_module(self, fit: TrialFit) -> "nn.Module":
         return fit.module

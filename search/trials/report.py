@@ -13,17 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ...results.database.records import FailKind
-from ...results.database.zero_shot_records import ZERO_SHOT_METRICS
+from ...results.database.records import EPOCH_METRICS, FailKind
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ..schedulers.settings import SCORE
 from ..tasks.base import Diagnosis, FinalMetrics, StartMetrics
 
-# The metrics of an epoch that go to the store, in the order in which they are written.
-EPOCH_METRICS = (
-    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
-    *ZERO_SHOT_METRICS,
-)
 KEY = "report"  # the key of the report in Tune's result
 
 
@@ -143,7 +137,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "start": lambda start: TrialStart(**start),
     "problems": tuple,
     "start_metrics": lambda metrics: StartMetrics(**{**metrics, "lrs_found": tuple(metrics["lrs_found"])}),
-    "final_metrics": lambda metrics: FinalMetrics(**metrics),
+    "final_metrics": lambda metrics: FinalMetrics(**{**metrics, "problems": tuple(metrics.get("problems", ()))}),
     "diagnosis": lambda diagnosis: Diagnosis(**diagnosis),
     "failure": lambda failure: Failure(**{**failure, "kind": FailKind(failure["kind"])}),
 }

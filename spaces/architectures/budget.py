@@ -15,7 +15,8 @@ _BYTES = {
 }
 LATENCY = "latency_ns"  # name of the predicted latency, in nanoseconds, among the costs of a constrained space
 
-_NUMBER = re.compile(r"(?P<digits>(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:[eE]\+?\d+)?)(?P<unit>[A-Za-z]*)")
+# An exponent of at most three digits, because the number is computed exactly: 1e999999999 would fill the memory.
+_NUMBER = re.compile(r"(?P<digits>(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:[eE]\+?\d{1,3})?)(?P<unit>[A-Za-z]*)")
 _AMBIGUOUS = re.compile(r"\d{1,3}\.\d{3}B?")  # 1.000 is one thousand in many countries
 
 

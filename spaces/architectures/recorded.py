@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from ..blocks.layers import LAYERS
-from ..blocks.standard import BLOCKS
+from ..blocks.standard import all_kinds
 from .architecture import Architecture
 
 
@@ -22,7 +21,7 @@ def unknown_kinds(recorded: Any) -> set[str]:
     if isinstance(recorded, Mapping):
         kind = recorded.get("kind")
         inner = set().union(*map(unknown_kinds, recorded.values()))
-        return inner | ({kind} if isinstance(kind, str) and kind not in {**BLOCKS, **LAYERS} else set())
+        return inner | ({kind} if isinstance(kind, str) and kind not in all_kinds() else set())
     return set().union(*map(unknown_kinds, recorded)) if isinstance(recorded, list) else set()
 
 

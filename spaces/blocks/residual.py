@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..parameters.constraints import Constraint, boolean, one_of, positive_int
-from .base import Block, Shape, ShapeError
+from .base import Block, Shape, ShapeError, image_shape
 from .layers import NORM_AND_ACT, BatchNorm, Branches, Convolution, Layer, PadShortcut, activate, conv_norm_act
 
 
@@ -40,10 +40,7 @@ class Residual(Block):
     }
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
-        if len(shape) != 3:
-            raise ShapeError(
-                f"residual needs an image (C, H, W), but its input is the vector {shape}; place it earlier"
-            )
+        shape = image_shape(self, shape)
         main = self._main()
         if self.shortcut == "none":
             return (*main, *self._final_act())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from ..parameters.constraints import (
@@ -164,6 +164,11 @@ class Linear(Block):
 
     def expand(self, shape: Shape) -> tuple[Block, ...]:
         if len(shape) == 4:  # only the head can follow class maps
+            if self.norm or self.act != "none":
+                raise ShapeError(
+                    f"a linear block after class maps must have no norm and no nonlinearity, but has norm {self.norm} "
+                    f'and act {self.act!r}; leave it out, or write Linear({self.width}, act="none")'
+                )
             return class_map_head(self.width)
         # a vector is not flattened: an extra layer would change the fingerprint
         flatten: tuple[Layer, ...] = (Flatten(),) if len(shape) == 3 else ()
@@ -258,6 +263,11 @@ BLOCKS: dict[str, type[Block]] = {
 B = TypeVar("B", bound=Block)
 
 
+def all_kinds() -> dict[str, type[Block]]:
+    """Return every block and layer of this process by its kind, also the layers that only other blocks use."""
+    return {**BLOCKS, **LAYERS, **CHANNEL_LAYERS}
+
+
 def register_block(kind: str) -> Callable[[type[B]], type[B]]:
     """Register a custom block under the name ``kind``, as a class decorator.
 
@@ -295,7 +305,7 @@ def _check_block_class(kind: str, block: Any) -> None:
         )
     if block.__dict__.get("kind", kind) != kind:
         raise ValueError(f"a block must have one kind, but {name} is {block.kind!r} and {kind!r}; keep one of them")
-    check_unregistered({**BLOCKS, **LAYERS, **CHANNEL_LAYERS}.get(kind), block, "kind of a block", kind)
+    check_unregistered(all_kinds().get(kind), block, "kind of a block", kind)
 
 
 def block_from_json(data: Mapping[str, Any]) -> Block:
@@ -307,10 +317,10 @@ def block_from_json(data: Mapping[str, Any]) -> Block:
         raise ValueError(f'a block must be an object with a "kind", but got {data!r}; write {{"kind": "conv", ...}}')
     try:
         # layers as well as blocks: the canonical form of an architecture consists of layers
-        kind = look_up({**BLOCKS, **LAYERS, **CHANNEL_LAYERS}, data["kind"], "block")
+        kind = look_up(all_kinds(), data["kind"], "block")
     except ValueError as error:
         raise ValueError(f"{error}; import the module of a custom block first: see [plugins]") from None
-    known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for name in data:
         if name != "kind" and name not in known:
             raise ValueError(unknown(f"field of {kind.kind}", name, known))

@@ -16,6 +16,7 @@ Function = Callable[[Any, Any], float]  # (labels (N,), scores (N, K)) -> value
 F = TypeVar("F", bound=Function)
 
 ACCURACY = "accuracy"
+VAL_ACCURACY = "val_accuracy"  # its name in the database
 TOP_K = "top_k_accuracy"
 DEFAULT_K = 5  # of top_k_accuracy, as in the tables of ImageNet
 
@@ -202,7 +203,7 @@ def top_k(name: str) -> int | None:
 
 def stored_name(name: str) -> str:
     """Return the name under which the validation metric ``name`` is in the database."""
-    return "val_accuracy" if name == ACCURACY else name
+    return VAL_ACCURACY if name == ACCURACY else name
 
 
 def metric_label(name: str) -> str:

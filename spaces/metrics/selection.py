@@ -108,6 +108,6 @@ class Selection:
 BY_ACCURACY = Selection()
 
 
-def is_minimized(name: str, own: Sequence[str] = ()) -> bool:
-    """Return whether a lower value of the metric ``name`` is better; ``own`` names those of a run."""
-    return name in MINIMIZED or name in own
+def is_minimized(name: str, minimized: Sequence[str] = ()) -> bool:
+    """Return whether a lower value of the metric ``name`` is better; ``minimized`` are those that a run recorded."""
+    return name in MINIMIZED or name in minimized

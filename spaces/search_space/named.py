@@ -9,11 +9,9 @@ from ..architectures.reference_networks import GOOGLENET_STAGES, VGG_WIDTHS
 from ..blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual, ResponseNorm
 from ..parameters.domains import choice, repeat
 from ..parameters.lookup import look_up
-from .modern_spaces import InputShape, Templates, convnext_space, mobile_space, regnet_space
+from .modern_spaces import MIN_LAST_SIDE, InputShape, Templates, convnext_space, mobile_space, regnet_space
 from .space import Space, Template
 from .stages import stage
-
-MIN_FINAL_SIDE = 4  # pixels: a stage of the mixed space halves the image only if at least this side remains
 
 
 def mixed(input_shape: InputShape) -> Templates:
@@ -26,8 +24,8 @@ def mixed(input_shape: InputShape) -> Templates:
     stem: Templates = (Conv(choice(16, 24, 32)),)
     if side > 64:
         stem, side = (Conv(choice(16, 32, 64), 7, 2), Pool(3, 2, padding=1)), side // 4
-    # the largest number of halvings, at most one per stage, with side // 2**halvings >= MIN_FINAL_SIDE
-    halvings = min(3, max(0, (side // MIN_FINAL_SIDE).bit_length() - 1))
+    # the largest number of halvings, at most one per stage, with side // 2**halvings >= MIN_LAST_SIDE
+    halvings = min(3, max(0, (side // MIN_LAST_SIDE).bit_length() - 1))
     widths = ((16, 24, 32, 48, 64), (24, 32, 48, 64, 96), (32, 48, 64, 96, 128))
     stages = (
         stage(("conv-pool", "residual", "inception"), (1, 2, 3), width, (3, 5), halve=number < halvings)

@@ -219,11 +219,11 @@ def _check_repeat(template: Repeat, where: str) -> None:
     counts = template.times.options if isinstance(template.times, Choice) else (template.times,)
     for block in _blocks_of(template.block):
         for name in template.first:
-            if name not in block.__dataclass_fields__:  # type: ignore[attr-defined]
-                names = ", ".join(block.__dataclass_fields__)  # type: ignore[attr-defined]
+            known = [field.name for field in fields(block)]  # type: ignore[arg-type]
+            if name not in known:
                 raise ValueError(
                     f"{where}: `first` must name fields of the block, but {block.kind} has no field {name!r}; "
-                    f"choose from {names}"
+                    f"choose from {', '.join(known)}"
                 )
         stride = getattr(block, "stride", 1)
         strides = stride.options if isinstance(stride, Choice) else (stride,)

@@ -1,6 +1,7 @@
 """Stages: stacks of blocks with free depth and width that halve the image size once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from ..blocks.base import Block
@@ -59,13 +60,13 @@ def stage(
     depths, widths = _sizes("depth", depth), _sizes("width", width)
     if kinds.pop(IDENTITY, None):
         depths = _every_depth(depths, kinds)
-    fields = {name: _value_or_choice(_whole(value)) for name, value in options.items() if value is not None}
-    _check_options(fields, kinds)
+    block_fields = {name: _value_or_choice(_whole(value)) for name, value in options.items() if value is not None}
+    _check_options(block_fields, kinds)
     if kernel is not None:
-        fields["kernel"] = _sizes("kernel", kernel)
+        block_fields["kernel"] = _sizes("kernel", kernel)
     if each:
-        return _own_choices(kinds, depths, widths, fields, halve)
-    return _value_or_choice([_stack(kind, depths, widths, fields, halve) for kind in kinds.values()])
+        return _own_choices(kinds, depths, widths, block_fields, halve)
+    return _value_or_choice([_stack(kind, depths, widths, block_fields, halve) for kind in kinds.values()])
 
 
 def _every_depth(depths: Any, kinds: Mapping[str, Any]) -> Any:
@@ -78,10 +79,10 @@ def _every_depth(depths: Any, kinds: Mapping[str, Any]) -> Any:
     return _value_or_choice(range(1, largest + 1))
 
 
-def _check_options(fields: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+def _check_options(block_fields: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` for an option that no block of the stage has."""
     known = sorted({name for kind in kinds.values() for name in _fields_of(kind)} - {"width", "stride", "kernel"})
-    for name in fields:
+    for name in block_fields:
         if name not in known:
             if not known:
                 raise ValueError(f"{', '.join(kinds)} takes no {name}, because it has no options; remove {name}")
@@ -89,22 +90,22 @@ def _check_options(fields: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
 
 
 def _fields_of(kind: Any) -> Sequence[str]:
-    return tuple(getattr(kind, "__dataclass_fields__", ()))  # a stack is a function, which has none
+    return tuple(field.name for field in fields(kind)) if isinstance(kind, type) else ()  # a stack is a function
 
 
-def _stack(kind: Any, depth: Any, width: Any, fields: Mapping[str, Any], halve: bool) -> Template:
+def _stack(kind: Any, depth: Any, width: Any, block_fields: Mapping[str, Any], halve: bool) -> Template:
     if not isinstance(kind, type):
         stack: Callable[[Any, Any, Any, bool], Template] = kind
-        return stack(depth, width, fields.get("kernel", 3), halve)
-    return repeat(_block(kind, fields, width=width), depth, first={"stride": 2} if halve else {})
+        return stack(depth, width, block_fields.get("kernel", 3), halve)
+    return repeat(_block(kind, block_fields, width=width), depth, first={"stride": 2} if halve else {})
 
 
-def _block(kind: type[Block], fields: Mapping[str, Any], **sizes: Any) -> Block:
-    return kind(**sizes, **{name: value for name, value in fields.items() if name in _fields_of(kind)})
+def _block(kind: type[Block], block_fields: Mapping[str, Any], **sizes: Any) -> Block:
+    return kind(**sizes, **{name: value for name, value in block_fields.items() if name in _fields_of(kind)})
 
 
 def _own_choices(
-    kinds: Mapping[str, Any], depths: Any, widths: Any, fields: Mapping[str, Any], halve: bool
+    kinds: Mapping[str, Any], depths: Any, widths: Any, block_fields: Mapping[str, Any], halve: bool
 ) -> Template:
     """Return the first block of a stage with its width, and a repeat of blocks that keep it, each with own choices."""
     for name, kind in kinds.items():
@@ -114,8 +115,8 @@ def _own_choices(
                 "leave `each` out"
             )
     stride = {"stride": 2} if halve else {}
-    first = _value_or_choice([_block(kind, fields, width=widths, **stride) for kind in kinds.values()])
-    later = _value_or_choice([_block(kind, fields) for kind in kinds.values()])
+    first = _value_or_choice([_block(kind, block_fields, width=widths, **stride) for kind in kinds.values()])
+    later = _value_or_choice([_block(kind, block_fields) for kind in kinds.values()])
     counts = depths.options if isinstance(depths, Choice) else (depths,)
     return (first, repeat(later, _value_or_choice([count - 1 for count in counts]), each=True))
 

@@ -1,11 +1,13 @@
 """The reference pages are what the code says, and the tables of other pages have the rows of the code."""
 
 import importlib.util
+import inspect
 import re
 from dataclasses import fields
 
 import pytest
 
+from archsieve.search.api.searching import run_search
 from archsieve.search.searchers.registry import SEARCHERS
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.search_space.named import NAMED_SPACES
@@ -35,6 +37,10 @@ def rows(page, title):
     text = (ROOT / "docs" / page).read_text()
     table = text[text.index(f"| {title} |") :].partition("\n\n")[0]
     return [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w[\w-]*)`", line.split("|")[1])]
+
+
+def test_every_argument_of_a_search_is_explained():
+    assert set(rows("python.md", "argument")) == set(inspect.signature(run_search).parameters)
 
 
 def test_every_searcher_space_and_limit_is_explained():

@@ -128,6 +128,10 @@ def test_probabilities_give_the_same_values_as_logits():
     certain = torch.eye(3)[torch.tensor([0, 1, 2])]
     assert compute_of_probabilities(["f1_macro"], torch.tensor([0, 1, 2]), certain) == {"f1_macro": 1.0}
     assert compute_of_probabilities(["log_loss"], torch.tensor([1, 1, 2]), certain)["log_loss"] > 10
+    far = torch.tensor([[0.0, 1000.0]])  # the probability of class 0 is 0
+    assert compute_metrics(["log_loss"], torch.tensor([0]), far)["log_loss"] == pytest.approx(
+        -math.log(2.2e-16), abs=0.1
+    )
 
 
 def test_a_calibrated_network_has_no_calibration_error():
@@ -137,27 +141,27 @@ def test_a_calibrated_network_has_no_calibration_error():
 
 
 @pytest.mark.parametrize("returned", [float("nan"), float("inf"), "0.5", None, True, np.array([1.0, 2.0]), [0.5]])
-def test_an_own_metric_must_return_one_finite_number(returned):
-    def own_metric_of_test(labels, scores):
+def test_a_custom_metric_must_return_one_finite_number(returned, custom_metrics_restored):
+    def metric_of_test(labels, scores):
         return returned
 
-    av.register_metric("own_of_test")(own_metric_of_test)
+    av.register_metric("custom_of_test")(metric_of_test)
     labels, logits = case(0)
-    with pytest.raises(ValueError, match="'own_of_test' must return"):
-        compute_metrics(["own_of_test"], labels, logits)
+    with pytest.raises(ValueError, match="'custom_of_test' must return"):
+        compute_metrics(["custom_of_test"], labels, logits)
 
 
 @pytest.mark.parametrize("returned", [0.5, 1, np.float32(0.5), np.array(0.5), torch.tensor(0.5)])
-def test_an_own_metric_gets_labels_and_probabilities(returned):
+def test_a_custom_metric_gets_labels_and_probabilities(returned, custom_metrics_restored):
     seen = {}
 
-    def own_metric_of_arrays(labels, scores):
+    def metric_of_arrays(labels, scores):
         seen.update(labels=labels, scores=scores)
         return returned
 
-    av.register_metric("own_of_arrays")(own_metric_of_arrays)
+    av.register_metric("custom_of_arrays")(metric_of_arrays)
     labels, logits = case(0)
-    assert compute_metrics(["own_of_arrays"], labels, logits.float()) == {"own_of_arrays": float(returned)}
+    assert compute_metrics(["custom_of_arrays"], labels, logits.float()) == {"custom_of_arrays": float(returned)}
     assert (seen["labels"].dtype, seen["scores"].dtype) == (np.int64, np.float64)
     assert seen["scores"].shape == tuple(logits.shape)
     assert np.allclose(seen["scores"].sum(1), 1)

@@ -182,7 +182,8 @@ def test_a_backup_is_restored_as_the_message_advises(store, path, new_run, compl
     assert accuracies(path) == [0.5]
     kept = path.with_name("archsieve-replaced.db")
     assert (str(kept) in out, kept.exists()) == (damage != "removed",) * 2
-    assert path.with_name("archsieve-replaced.db-wal").exists() == log
+    kept_log = "archsieve.db-wal-old" if damage == "removed" else "archsieve-replaced.db-wal"
+    assert path.with_name(kept_log).exists() == log
 
 
 def test_a_new_database_does_not_get_the_log_of_a_removed_one(store, path, new_run, complete, caplog):

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from archsieve.results.database import schema
-from archsieve.results.database.records import rank
-from archsieve.results.database.zero_shot_records import ZERO_SHOT_METRICS
+from archsieve.results.database.records import ZERO_SHOT_METRICS, rank
 from archsieve.results.query.columns import COLUMNS, NUMBER
 from archsieve.results.query.expression_query import filter_trials
 from archsieve.results.query.parser import MAX_CHARACTERS, QueryError

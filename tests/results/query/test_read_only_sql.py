@@ -1,13 +1,16 @@
 """Read-only SQL: the results of statements that read, and the refusal of all others."""
 
 import resource
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from archsieve.results.database import schema
 from archsieve.results.database.errors import RefusedError
 from archsieve.results.database.store import open_store
-from archsieve.results.query.read_only_sql import run_read_only_sql
+from archsieve.results.query.read_only_sql import _crash, run_read_only_sql
+from archsieve.results.query.sql_process import ALLOWED_FUNCTIONS
 
 sqlite_only = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 postgresql_only = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -77,8 +80,8 @@ def test_statements_that_read_return_rows(reader):
         ("SELECT * FROM pragma_database_list", "more than read"),
         ("ATTACH '/tmp/other.db' AS other", "'attach'"),
         ("VACUUM INTO '/tmp/copy.db'", "'vacuum'"),
-        ("SELECT load_extension('evil')", "more than read"),
-        ("SELECT fts3_tokenizer('simple')", "more than read"),
+        ("SELECT load_extension('evil')", "function load_extension may do more than read"),
+        ("SELECT fts3_tokenizer('simple')", "function fts3_tokenizer"),
         ("SELECT sqlite_compileoption_get(1)", "more than read"),
         ("EXPLAIN DELETE FROM trial", "more than read"),
         ("SELECT zeroblob(1000000000)", "1,000,000 bytes"),
@@ -204,3 +207,67 @@ def test_statements_run_while_another_connection_writes(filled):
         connection.execute(schema.metric.delete())
         assert run_read_only_sql(filled, "SELECT count(*) FROM metric").rows == ((20,),)
     assert run_read_only_sql(filled, "SELECT count(*) FROM metric").rows == ((0,),)
+
+
+def refused_functions(store):
+    """The functions of this SQLite that results sql refuses although the list of allowed ones has them."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        query = "SELECT name, narg, type FROM pragma_function_list"
+        available = [row for row in connection.execute(query) if row[0] in ALLOWED_FUNCTIONS]
+    for name, arguments, kind in available:
+        operator = name in ("->", "->>")
+        call = f"'[]' {name} 0" if operator else f"{name}({', '.join(['1'] * arguments)})"
+        call = name if name.startswith("current_") else call
+        try:
+            run_read_only_sql(store, f"SELECT {call}{' OVER ()' if kind == 'w' else ''}")
+        except RefusedError as error:
+            yield name, str(error)
+        except ValueError:  # of the arguments
+            continue
+
+
+@sqlite_only
+def test_every_allowed_function_of_this_sqlite_can_be_called(filled):
+    assert list(refused_functions(filled)) == []
+    for name in ("sqlite_version()", "current_timestamp", "total_changes()", "last_insert_rowid()"):
+        assert len(run_read_only_sql(filled, f"SELECT {name}").rows) == 1
+
+
+@sqlite_only
+def test_json_tables_can_be_read(filled):
+    assert run_read_only_sql(filled, "SELECT value FROM json_each('[3, 4]')").rows == ((3,), (4,))
+    assert run_read_only_sql(filled, "SELECT count(*) FROM json_tree('[3, [4]]')").rows == ((4,),)
+    statement = "SELECT count(*) FROM trial, json_each(trial.recipe)"
+    assert run_read_only_sql(filled, statement).rows[0][0] >= 5
+
+
+@sqlite_only
+def test_a_statement_with_a_lone_surrogate_is_an_error(filled):
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        run_read_only_sql(filled, "SELECT '\ud800'")
+
+
+def test_only_a_lack_of_memory_is_reported_as_one():
+    assert "536,870,912 bytes of memory" in str(_crash(1, "Traceback\nMemoryError"))
+    assert "signal 9" in str(_crash(-9, ""))
+    assert "code 1: KeyError: 'uri'" in str(_crash(1, "Traceback\n  line\nKeyError: 'uri'\n"))
+    assert "bytes" not in str(_crash(-11, ""))
+
+
+@postgresql_only
+@pytest.mark.parametrize("granted", ["pg_read_server_files", "pg_execute_server_program"])
+def test_a_role_that_can_use_the_server_is_refused(filled, reader, granted):
+    with filled.engine.begin() as connection:
+        connection.exec_driver_sql(f"GRANT {granted} TO reader")
+    with pytest.raises(RefusedError, match=granted):
+        run_read_only_sql(reader, "SELECT 1")
+    with filled.engine.begin() as connection:
+        connection.exec_driver_sql(f"REVOKE {granted} FROM reader")
+    assert run_read_only_sql(reader, "SELECT 1").rows == ((1,),)
+
+
+@postgresql_only
+def test_a_superuser_who_has_set_another_role_is_refused(filled, reader):
+    url = filled.engine.url.update_query_dict({"options": "-crole=reader"})
+    with open_store(url, read_only=True) as opened, pytest.raises(RefusedError, match="superuser"):
+        run_read_only_sql(opened, "SELECT current_user")

@@ -38,13 +38,13 @@ def settings(metric, *others, minimized=()):
 def runs(new_run, end):
     """A run by macro F1, one by a custom metric that is minimised, and one of version 0.1.0; ids of the trials."""
     by_f1 = new_run("by-f1", config=settings("f1_macro", "log_loss", minimized=["log_loss"]))
-    by_own = new_run("by-own", config=settings("cost_of_errors", minimized=["cost_of_errors"]))
+    by_custom = new_run("by-custom", config=settings("cost_of_errors", minimized=["cost_of_errors"]))
     old = new_run("old")
     return {
         "majority": end(by_f1, "a", 0.9, f1_macro=0.47, log_loss=0.3, params=100, tests={"f1_macro": 0.99}),
         "careful": end(by_f1, "b", 0.8, f1_macro=0.69, log_loss=0.4, tests={"f1_macro": 0.11}),
-        "dear": end(by_own, "c", 0.7, cost_of_errors=9.0),
-        "cheap": end(by_own, "d", 0.6, cost_of_errors=2.0, params=5000),
+        "dear": end(by_custom, "c", 0.7, cost_of_errors=9.0),
+        "cheap": end(by_custom, "d", 0.6, cost_of_errors=2.0, params=5000),
         "plain": end(old, "e", 0.85),
     }
 
@@ -55,7 +55,7 @@ def test_the_metric_of_a_run_ranks_its_trials(store, runs):
         return [known[trial.trial] for trial in trials]
 
     assert names(best(store, budget=ANY, run="by-f1", top=5)) == ["careful", "majority"]
-    assert names(best(store, budget=ANY, run="by-own", top=5)) == ["cheap", "dear"]
+    assert names(best(store, budget=ANY, run="by-custom", top=5)) == ["cheap", "dear"]
     assert names(best(store, budget=ANY, run="old", top=5)) == ["plain"]
     assert names(best(store, budget=ANY, top=5)) == ["majority", "plain", "careful", "dear", "cheap"]
     assert names(best(store, budget=ANY, run="by-f1", metric="accuracy", top=5)) == ["majority", "careful"]
@@ -65,8 +65,8 @@ def test_the_metric_of_a_run_ranks_its_trials(store, runs):
     assert names(listing(store, run="by-f1")) == ["careful", "majority"]
     assert names(listing(store, sort="cost_of_errors"))[:2] == ["cheap", "dear"]
     assert store.history("by-f1").best().trial == runs["careful"]
-    assert store.history("by-own").best().trial == runs["cheap"]
-    assert [ranking(store, run).metric for run in ("by-f1", "by-own", "old", None)] == [
+    assert store.history("by-custom").best().trial == runs["cheap"]
+    assert [ranking(store, run).metric for run in ("by-f1", "by-custom", "old", None)] == [
         *("f1_macro", "cost_of_errors", "accuracy", "accuracy"),
     ]
 
@@ -91,7 +91,7 @@ def test_a_recorded_metric_filters_and_sorts(store, runs):
     assert matching("val_f1_macro > 0.1", sort="log_loss") == [runs["majority"], runs["careful"]]
     assert matching("cost_of_errors < 5") == [runs["cheap"]]
     assert matching("f1_macro is null") == [runs["plain"], runs["dear"], runs["cheap"]]
-    assert matching("params > 0", run="by-own") == [runs["cheap"], runs["dear"]]
+    assert matching("params > 0", run="by-custom") == [runs["cheap"], runs["dear"]]
     assert "0.69" in filter_trials(store, "f1_macro > 0.7").no_match_reason
 
 
@@ -130,7 +130,7 @@ def test_recorded_metrics_are_objectives(store, runs):
     trials = store.trials("by-f1")
     assert [t.trial for t in pareto(trials, ["f1_macro", "log_loss"])] == [runs["careful"], runs["majority"]]
     assert [t.trial for t in front(store, ["f1_macro", "params"], run="by-f1")] == [runs["careful"], runs["majority"]]
-    assert front(store, run="by-own") == front(store, ["cost_of_errors", "macs"], run="by-own")
+    assert front(store, run="by-custom") == front(store, ["cost_of_errors", "macs"], run="by-custom")
     assert [t.trial for t in front(store, ["cost_of_errors", "params"])] == [runs["cheap"], runs["dear"]]
     with_accuracy = front(store, ["accuracy", "params"], run="by-f1")
     assert with_accuracy == front(store, ["val_accuracy", "params"], run="by-f1")
@@ -151,3 +151,13 @@ def test_a_trial_without_the_metric_is_no_best_trial(store, new_run, end):
     assert best(store, budget=ANY, run="broken") == []
     assert store.history("broken").best() is None
     assert "1 of 1 trials" in no_match_reason(store, ANY, "broken")
+
+
+def test_the_direction_of_a_custom_metric_is_that_of_the_asked_runs(store, new_run, end):
+    lower = new_run("lower", config=settings("mine", minimized=["mine"]))
+    higher = new_run("higher", config=settings("mine"))
+    trials = {run: [end(run, f"{run}{value}", 0.5, mine=value) for value in (1.0, 2.0)] for run in (lower, higher)}
+    assert best(store, budget=ANY, run="lower", metric="mine")[0].trial == trials[lower][0]
+    assert best(store, budget=ANY, run="higher", metric="mine")[0].trial == trials[higher][1]
+    with pytest.raises(ValueError, match=r"'mine'.*--run"):
+        best(store, budget=ANY, metric="mine")

@@ -167,3 +167,17 @@ def test_values_that_no_database_stores_are_refused(document, tmp_path):
         (tmp_path / str(n)).mkdir()
         error = outcome(changed, tmp_path / str(n))
         assert f"{table}.{column}" in str(error), (column, error)
+
+
+@pytest.mark.parametrize("table", ["dataset", "architecture", "trial", "event", "metric", "attempt"])
+def test_two_rows_with_one_primary_key_are_refused(document, tmp_path, table):
+    rows = document["runs"][0][table]["rows"]
+    rows.append(rows[0])
+    (tmp_path / "twice.json").write_text(json.dumps(document))
+    with (
+        open_store(tmp_path / "new.db", create=True) as new,
+        pytest.raises(ValueError, match=rf"each row of {table} must have its own \w+.* 2 rows have"),
+    ):
+        import_documents(new, read_runs(tmp_path / "twice.json"))
+    with open_store(tmp_path / "new.db") as new:
+        assert new.runs() == []

@@ -36,9 +36,18 @@ def test_one_architecture_is_trained_without_a_search(tmp_path):
     predicted = zip(model.predict(digits.val.images), digits.val.labels, strict=True)
     right = [label == digits.classes[k] for label, k in predicted]
     assert sum(right) / len(right) == pytest.approx(model.about["val_accuracy"])
+    calibration = model.about["calibration"]
+    assert calibration["n"] == len(digits.val.labels)
+    probabilities = model.predict_proba(digits.val.images).double()
+    loss = -probabilities[range(len(digits.val)), digits.val.labels].log().mean()
+    assert float(loss) == pytest.approx(calibration["loss_after"], rel=1e-3)
+    assert calibration["loss_after"] < calibration["loss_before"]
     again = av.train_architecture(architecture, digits, av.Recipe(epochs=2, lr=0.2), seed=3, device="cpu")
     assert again.about == model.about
     assert av.load_model(model.save(tmp_path / "model.safetensors")).about == model.about
+    with pytest.raises(ValueError, match=r"\.safetensors, but got 'model\.pt'"):
+        model.save("model.pt")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
     with pytest.raises(ValueError, match=r"\(1, 8, 8\).*\(3, 224, 224\)"):
         av.train_architecture("resnet18", digits)
     with pytest.raises(ValueError, match="'lr'"):

@@ -94,7 +94,7 @@ def test_predictions_are_labels_and_probabilities_sum_to_1(fitted, digits):
     assert fitted.score(X, y) > 0.3  # a tenth is chance
 
 
-def test_the_form_and_order_of_images_change_no_prediction(fitted, digits):
+def test_the_form_and_order_of_images_change_no_prediction(fitted, digits, tmp_path):
     X, _ = digits
     expected = fitted.predict_proba(X)
     for form in (X[..., None], X[:, None], X.astype(np.float32), np.asfortranarray(X), X.tolist()):
@@ -102,6 +102,14 @@ def test_the_form_and_order_of_images_change_no_prediction(fitted, digits):
     assert np.allclose(fitted.predict_proba(X[::-1])[::-1], expected, atol=1e-6)
     assert np.allclose(fitted.predict_proba(X[:1]), expected[:1], atol=1e-6)
     assert fitted.predict(X[:0]).shape == (0,)
+    for wrong in (X.reshape(300, 64), X[0], np.repeat(X[..., None], 3, axis=3)):
+        with pytest.raises(ValueError, match=r"reshape|1 channels"):
+            fitted.predict(wrong)
+    for k in range(2):
+        Image.fromarray((X[k] * 255).astype(np.uint8)).save(tmp_path / f"{k}.png")
+    assert len(fitted.predict(tmp_path)) == 2
+    with pytest.raises(ValueError, match="1 items are 2 images"):
+        fitted.predict([tmp_path])
     with pytest.raises(ValueError, match=r"\[0, 1\].*from 0 to 16"):
         fitted.predict(X * 16)
 

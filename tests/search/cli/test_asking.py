@@ -121,3 +121,27 @@ def test_a_run_is_exported_imported_and_reported(call, tmp_path):
     code, _, err = call("report", "digit")
     assert code == 2
     assert "'digits'" in err
+
+
+def test_a_tensorboard_export_is_reported_as_json(call, tmp_path):
+    code, out, _ = call("results", "export", "events", "--format", "tensorboard", "--json")
+    assert (code, json.loads(out)) == (0, {"trials": 24, "folder": "events"})
+    assert any((tmp_path / "events").rglob("*tfevents*"))
+
+
+def test_a_value_of_another_form_hides_no_other_value_of_a_trial(call):
+    huge = f'{{"lr": 1{"0" * 400}, "tries": []}}'
+    with sqlite3.connect("digits.db") as connection:
+        connection.execute(
+            "INSERT INTO measurement SELECT 1, run_id, 5, fingerprint, 'cpu', 'm', '2', 'fp32', 1, 1, 1, 9, 'fast', 2, "
+            "NULL, NULL, created_at FROM trial WHERE trial_id = 5"
+        )
+        connection.execute(
+            "INSERT INTO event (run_id, trial_id, at, level, kind, detail) "
+            "SELECT run_id, 5, at, level, 'lr_found', ? FROM event LIMIT 1",
+            (huge,),
+        )
+    code, out, err = call("results", "show", "5")
+    assert (code, err) == (0, "")
+    for fact in ("the latency cannot be shown", "the start of training cannot be shown", "params: 26130", "recipe.lr"):
+        assert fact in out

@@ -67,7 +67,7 @@ def test_a_csv_file_has_a_row_for_each_class(line, files):
     assert "one.csv: 5 images" in out
     with (files / "one.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["image", "class", "probability"]
+    assert list(rows[0]) == ["image", "class", "probability", "error"]
     assert len(rows) == 5
     code, _, err = line("predict", "net.safetensors", "photos", "-o", "one.csv", "--top", "2")
     assert code == 2
@@ -93,11 +93,22 @@ def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_predicted(l
     (files / "photos" / "1.png").write_bytes(b"\x89PNG broken")
     code, out, err = line("predict", "net.safetensors", "photos", "--json")
     assert code == 3
-    assert [row["image"] for row in json.loads(out)] == [f"photos/{k}.png" for k in (0, 2, 3, 4)]
+    rows = json.loads(out)
+    assert [row["image"] for row in rows] == [f"photos/{k}.png" for k in range(5)]
+    assert [set(row) - {"image"} for row in rows[:2]] == [{"class", "probability"}, {"error"}]
+    assert "photos/1.png" in rows[1]["error"]
     assert "photos/1.png" in err
     assert "1 of 5" in err
+    assert line("predict", "net.safetensors", "photos", "-o", "some.csv", "--top", "2")[0] == 3
+    with (files / "some.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(row["image"], row["rank"], bool(row["error"])) for row in table[1:4]] == [
+        ("photos/0.png", "2", False),
+        ("photos/1.png", "", True),
+        ("photos/2.png", "1", False),
+    ]
     code, out, err = line("predict", "net.onnx", "photos/1.png", "--json")
-    assert (code, json.loads(out)) == (3, [])
+    assert (code, [set(row) for row in json.loads(out)]) == (3, [{"image", "error"}])
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,23 @@
 """Imported runs: the folders, files and URLs that they name are used only after the user has allowed them."""
 
 import json
+import re
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
+from sqlalchemy import insert, update
 
+from archsieve.results.database import schema
 from archsieve.results.database.errors import RefusedError
+from archsieve.results.database.lease import now
 from archsieve.results.database.run_name import MAX_NAME_LENGTH
 from archsieve.results.database.store import open_store
 from archsieve.results.transfer.exporter import export_runs, read_runs
-from archsieve.results.transfer.importer import import_documents
+from archsieve.results.transfer.importer import IMPORTED_EVENT, PATHS_ALLOWED_EVENT, import_documents
 from archsieve.results.transfer.tensorboard import write_events
+from archsieve.search.config.schema import SearchFile
+from archsieve.search.experiment.file_paths import PATH_KEYS
 from archsieve.search.experiment.foreign_paths import allow_paths, check_paths
 from archsieve.search.post.integrity import check_runs
 
@@ -20,6 +28,9 @@ PATHS = {
     "resources.checkpoints": {"resources": {"checkpoints": "/srv/others"}},
     "data.path": {"data": {"path": "/srv/data"}},
     "data.texts": {"data": {"texts": "/srv/texts"}},
+    "data.cache": {"data": {"cache": "/srv/cache"}},
+    "search.start_from.0": {"search": {"start_from": ["/srv/net.json"]}},
+    "plugins.modules.evil": {"plugins": {"modules": ["evil"], "recorded": {}}},
     "space.weights": {"space": {"weights": "https://example.org/x.pt"}},
     "plugins.recorded.evil.file": {
         "plugins": {
@@ -98,3 +109,46 @@ def test_allowed_paths_are_remembered_until_they_change(tmp_path):
             connection.exec_driver_sql("UPDATE run SET config = ?", (json.dumps(changed),))
         with pytest.raises(RefusedError, match=r"resources\.checkpoints"):
             check_paths(store, store.run("theirs"))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_export_does_not_carry_the_consent_of_another_user(tmp_path, line, kept):
+    config = {**small().to_json(), "data": {**small().to_json()["data"], "path": "/srv/data"}}
+    with open_store(tmp_path / "other.db", create=True) as other:
+        run_id = other.create_run("theirs", config, "random", 0, DATA, {})
+        other.finish_run(run_id, "stopped")
+        other.add_event(run_id, "info", IMPORTED_EVENT, {"version": "0"})
+        allow_paths(other, other.run("theirs"))
+        check_paths(other, other.run("theirs"))
+        export_runs(other, tmp_path / "runs.json")
+    with open_store(tmp_path / "runs" / "archsieve.db", create=True) as store:
+        import_documents(store, read_runs(tmp_path / "runs.json"))
+        assert store.events("theirs", PATHS_ALLOWED_EVENT) == []
+        if kept:  # as an earlier version imported it
+            with store.write_transaction() as connection:
+                connection.execute(update(schema.event).values(event_id=schema.event.c.event_id + 100))
+            detail = {"data.path": "/srv/data"}
+            row = {"event_id": 1, "run_id": store.run("theirs").run_id, "at": now(), "level": "warning"}
+            with store.write_transaction() as connection:
+                connection.execute(insert(schema.event).values(**row, kind=PATHS_ALLOWED_EVENT, detail=detail))
+    code, _, err = line("resume", "theirs")
+    assert code == 6, err
+    assert "data.path" in err
+
+
+def keys_with_text(model, parents=()):
+    """The keys of a search file that hold one text, with their description."""
+    for name, field in model.model_fields.items():
+        types = get_args(field.annotation) or (field.annotation,)
+        if str in types:
+            yield (*parents, name), f"{name}: {field.description}"
+        for part in types:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from keys_with_text(part, (*parents, name))
+
+
+def test_every_text_of_a_search_file_that_names_a_file_is_a_path():
+    words = re.compile(r"\b(folder|file|path|director|URL)", re.IGNORECASE)
+    named = {key for key, text in keys_with_text(SearchFile) if words.search(text)}
+    # recorded.file is listed with the modules; registered.file is always None
+    assert named == {*PATH_KEYS, ("plugins", "recorded", "file"), ("plugins", "registered", "file")}

@@ -4,13 +4,23 @@ import json
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
+from PIL import Image
 
+import archsieve as av
+from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import PluginRecord
+from archsieve.search.experiment.experiment import load_recorded_blocks
+from archsieve.search.plugins import loading
 from archsieve.search.plugins.errors import PluginError
 from archsieve.search.plugins.loading import load_plugins, loaded_plugins
+from archsieve.search.plugins.shipping import _unpickled, shipment
+from archsieve.spaces.blocks.standard import BLOCKS
+from archsieve.spaces.metrics.registry import register_metric
 
+from ..conftest import small
 from .conftest import HEAD, written
 
 BROKEN = {
@@ -184,3 +194,59 @@ def test_a_block_of_the_wrong_shape_is_refused_when_it_is_costed(base, method, m
     exec(WRONG.format(name="wrong-block", base=base, method=method), namespace)
     with pytest.raises((TypeError, ValueError), match=message):
         av.Architecture((1, 8, 8), (namespace["Wrong"](),), 2)
+
+
+def test_a_changed_module_of_a_folder_without_init_is_refused_before_it_runs(tmp_path, import_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bare_folder").mkdir()
+    written(tmp_path / "bare_folder", "parts", "import pathlib\npathlib.Path('ran').touch()\n")
+    record = PluginRecord(file=str(tmp_path / "bare_folder" / "parts.py"), version=None, sha256="0" * 64)
+    with pytest.raises(PluginError, match=r"bare_folder\.parts must be .*SHA-256 000000000000"):
+        load_plugins(["bare_folder.parts"], recorded={"bare_folder.parts": record})
+    assert not (tmp_path / "ran").exists()
+    load_plugins(["bare_folder.parts"])
+    assert (tmp_path / "ran").exists()
+
+
+def test_an_unused_metric_that_cannot_be_sent_stops_no_search(custom_metrics_restored):
+    lock = threading.Lock()
+
+    def holds_a_lock(labels, scores):
+        with lock:
+            return 0.0
+
+    def plain(labels, scores):
+        return 0.5
+
+    for function in (holds_a_lock, plain):
+        register_metric(function.__name__)(function)
+    assert list(_unpickled(shipment(["plain"]).metrics)) == ["plain"]
+    assert shipment().metrics == b""
+    with pytest.raises(PluginError, match="the metrics holds_a_lock cannot be sent"):
+        shipment(["holds_a_lock"])
+
+
+def test_the_network_of_a_run_needs_its_blocks_and_no_metric(tmp_path):
+    parts = {"blocks": ["gone-block"], "metrics": ["gone_metric"]}
+    registered = {"__main__": {"file": None, "version": None, "sha256": None, "parts": parts}}
+    config = small().to_json() | {"plugins": {"modules": [], "recorded": {}, "registered": registered}}
+    with open_store(tmp_path / "archsieve.db", create=True) as store:
+        store.create_run("r", config, "random", 0, {"content_hash": "d", "name": "digits"}, {})
+        run = store.run("r")
+    load_recorded_blocks(run, {"blocks": [{"kind": "conv", "width": 8}]})
+    with pytest.raises(PluginError, match="needs the block 'gone-block', which"):
+        load_recorded_blocks(run, {"blocks": [{"kind": "gone-block"}]})
+
+
+def test_a_prediction_imports_the_custom_blocks_of_a_model(tmp_path, registries, line):
+    text = "@av.register_block('doubled')\n@dataclass(frozen=True)\nclass Doubled(av.Block):\n    width: int\n"
+    written(tmp_path, "doubled", HEAD + text + "    def expand(self, shape):\n        return (av.Conv(self.width),)\n")
+    load_plugins(["doubled"])
+    network = av.Architecture((1, 8, 8), (BLOCKS["doubled"](4), av.GlobalAverage()), 10)
+    av.train_architecture(network, av.load_data("digits", limit=200), {"epochs": 1}).save(tmp_path / "net.safetensors")
+    Image.new("L", (8, 8)).save(tmp_path / "image.png")
+    del BLOCKS["doubled"], loading._LOADED["doubled"], sys.modules["doubled"]
+    code, _, err = line("predict", "net.safetensors", "image.png", "--json")
+    assert (code, "'doubled'" in err) == (2, True)
+    code, out, err = line("predict", "net.safetensors", "image.png", "--json", "--import", "doubled")
+    assert (code, [row["image"] for row in json.loads(out)]) == (0, ["image.png"]), err

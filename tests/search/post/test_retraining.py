@@ -12,6 +12,7 @@ from archsieve.results.database.artifacts import verified_path
 from archsieve.results.database.store import open_store
 from archsieve.search.api.model import load_model
 from archsieve.search.post.ensemble import ensemble_run
+from archsieve.search.post.predict import load_recorded_model
 from archsieve.search.post.retrain import experiment_and_data, load_best_model, retrain_trial, seeds_of
 from archsieve.search.runs.session import search
 
@@ -77,6 +78,25 @@ def test_the_temperature_is_recorded_and_in_the_model_file(finished, retrained):
         assert calibration["loss_before"] == pytest.approx(row["val_loss"], rel=1e-4)
         assert row["calibrated_val_loss"] == calibration["loss_after"] <= calibration["loss_before"]
         assert calibration["n"] > 0
+
+
+def test_only_the_weights_of_the_best_network_are_loaded(finished, retrained):
+    outcome, runs = finished
+    worst = runs / min(retrained["networks"], key=lambda network: network["val_accuracy"])["weights"]
+    content = worst.read_bytes()
+    try:
+        worst.write_bytes(content[:-4] + b"\xff\xff\xff\xff")
+        with open_store(outcome.database, read_only=True) as store:
+            best = load_recorded_model(store, "run", runs)
+            assert best.about["val_accuracy"] == max(row["val_accuracy"] for row in retrained["networks"])
+        worst.write_bytes(content[:-4])
+        with (
+            open_store(outcome.database, read_only=True) as store,
+            pytest.raises(ValueError, match=f"{worst.name} has .* bytes instead"),
+        ):
+            load_recorded_model(store, "run", runs)
+    finally:
+        worst.write_bytes(content)
 
 
 def test_a_trial_and_a_run_predict_with_their_best_network(finished, retrained, command, tmp_path):

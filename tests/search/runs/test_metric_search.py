@@ -7,8 +7,11 @@ import torch
 
 import archsieve as av
 from archsieve.results.database.store import open_store
-from archsieve.search.experiment.experiment import Experiment
+from archsieve.search.api.searching import _metric_name
+from archsieve.search.config.schema import SearchFile
+from archsieve.search.experiment.experiment import Experiment, experiment
 from archsieve.search.runs.warm_start import earlier_trials
+from archsieve.spaces.metrics.registry import custom_metrics
 
 from ..conftest import small
 
@@ -79,6 +82,11 @@ def test_accuracy_and_macro_f1_choose_different_trials(ray_running, tmp_path):
         assert store.run("by-f1").config["search"]["metric"] == "f1_macro"
         tests = store.test_metrics(careful.trial)
         assert sorted(tests) == ["test_balanced_accuracy", "test_f1_macro", "test_log_loss"]
+    selected = av.ensemble("by-f1", top=2, database=by_f1.database)
+    assert (selected.metric, {member.metric for member in selected.members}) == ("f1_macro", {"f1_macro"})
+    assert selected.metrics["f1_macro"] >= max(member.metrics["f1_macro"] for member in selected.members)
+    for one in (selected, *selected.members):
+        assert sorted(one.metrics) == sorted(one.test_metrics) == ["balanced_accuracy", "f1_macro", "log_loss"]
     page = by_f1.report.read_text(encoding="utf-8")
     assert "validation macro F1" in page
     assert f"{careful.metrics['f1_macro']:.4f}" in page
@@ -110,6 +118,31 @@ def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_starts(m
 def test_a_function_that_is_no_metric_is_refused(options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         av.run_search(data="digits", **options)
+
+
+def test_a_registered_function_keeps_its_name_and_direction(custom_metrics_restored):
+    @av.register_metric("cost_by_name", higher_is_better=False)
+    def another_name(labels, scores):
+        return 0.0
+
+    for direction in (None, "minimize"):
+        assert _metric_name(another_name, direction) == "cost_by_name"
+    with pytest.raises(ValueError, match="'cost_by_name', 'minimize', but got 'maximize'"):
+        _metric_name(another_name, "maximize")
+    assert custom_metrics()["cost_by_name"].higher_is_better is False
+    assert "another_name" not in custom_metrics()
+
+
+def test_a_resume_with_the_other_direction_is_refused(custom_metrics_restored):
+    def gain(labels, scores):
+        return 0.0
+
+    av.register_metric("gain")(gain)
+    stored = small(search={"metric": "gain"}).to_json()
+    assert stored["search"]["minimized"] == []
+    av.register_metric("gain", higher_is_better=False)(gain)
+    with pytest.raises(ValueError, match=r"search.minimized must be .*\['gain'\], but got \[\]"):
+        experiment(SearchFile.model_validate(stored))
 
 
 def test_a_warm_start_needs_the_same_metric(tmp_path):

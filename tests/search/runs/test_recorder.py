@@ -437,6 +437,23 @@ def test_reports_after_a_lost_database_are_spooled(path, driven, monkeypatch):
         assert (ended.state, ended.epochs_done, ended.test_accuracy) == (TrialState.COMPLETED, 2, 0.75)
 
 
+def test_nothing_is_written_to_a_lost_database(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trials = [recorder.propose(key).trial for key in "abc"]
+        recorder.started("a")
+        recorder.control.lose_database(StoreError("the database was set back"))
+        before = [store.trial(trial) for trial in trials]
+        recorder.started("b")
+        for key in "abc":
+            recorder.lost(key, killed())
+        recorder.lost("d", killed())
+        assert [store.trial(trial) for trial in trials] == before
+        assert store.events("run") == []
+        assert recorder.running == {}
+        assert not recorder.may_propose_more
+
+
 def test_spooled_reports_of_unknown_trials_are_kept(path, driven, tmp_path, caplog):
     """A database that was set back has other trials under the same ids, or trials that lack epochs."""
     with open_store(path, create=True) as store:
@@ -446,12 +463,14 @@ def test_spooled_reports_of_unknown_trials_are_kept(path, driven, tmp_path, capl
             Spooled("record", other.trial + 100, epoch(1)),
             Spooled("end", other.trial, epoch(2), "the identity of another trial"),
             Spooled("record", other.trial, epoch(2)),
+            Spooled("end", other.trial, TrialReport(done=True, failure=Failure(FailKind.OOM, "no memory"))),
         ]
         for entry in (*foreign, Spooled("record", known.trial, epoch(1, start=TrialStart(0)))):
             recorder.spool.add(entry)
         resumed = driven(store)
         resumed.replay()
         assert [store.trial(t.trial).epochs_done for t in (known, other)] == [1, 0]
+        assert not store.trial(other.trial).state.final
     (kept,) = (tmp_path / "spool").iterdir()
     assert [Spooled.from_json(json.loads(line)) for line in kept.read_text().splitlines()] == foreign
     assert (kept.suffix, str(kept) in caplog.text, resumed.spool.files()) == (".unknown", True, [])
@@ -493,3 +512,17 @@ def test_a_full_disk_is_exit_code_4_wherever_it_is_noticed(filename, monkeypatch
     gc.enable()
     err = capsys.readouterr().err
     assert (ended.value.code, "MB are free" in err, err.count("\n")) == (4, True, 1)
+
+
+def test_a_full_disk_names_the_disk_of_the_file_and_survives_a_removed_folder(tmp_path, monkeypatch):
+    removed, elsewhere = tmp_path / "removed", tmp_path / "elsewhere"
+    for folder in (removed, elsewhere):
+        folder.mkdir()
+    monkeypatch.chdir(removed)
+    removed.rmdir()
+    full = (errno.ENOSPC, "No space left on device")
+    message = main._message(OSError(*full, str(elsewhere / "a.html")))
+    assert f"MB are free on the disk of {elsewhere};" in message
+    for filename in (None, "a.html"):
+        message = main._message(OSError(*full, filename))
+        assert ("No space left" in message, "MB are free" in message) == (True, False)

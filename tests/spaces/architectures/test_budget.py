@@ -103,3 +103,13 @@ def test_lower_limit_above_the_upper_limit_is_refused():
 def test_unknown_key_suggests_the_nearest():
     with pytest.raises(ValueError, match=r"budget\.param: .*'param'.*'params'"):
         Budget.of({"param": 5})
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "0e999999999", "1e1000k", "2.5e0123456789"])
+def test_an_exponent_that_would_fill_the_memory_is_refused(text):
+    with pytest.raises(ValueError, match=r"params must be a whole number"):
+        parse_count(text, "params")
+
+
+def test_an_exponent_of_three_digits_is_exact():
+    assert parse_count("1e100", "params") == 10**100

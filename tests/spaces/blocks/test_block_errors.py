@@ -17,7 +17,9 @@ from archsieve.spaces.blocks.standard import (
     GlobalAverage,
     GroupedBottleneck,
     InvertedResidual,
+    Linear,
     Norm,
+    Residual,
     ShuffleUnit,
     SqueezeExcite,
 )
@@ -78,7 +80,7 @@ def test_a_value_that_does_not_suit_the_input_is_refused(block, pattern):
     "block",
     [
         *(InvertedResidual(8), FusedInvertedResidual(8), DepthwiseSeparable(8), GroupedBottleneck(8), ConvNeXtBlock(8)),
-        *(ShuffleUnit(8), DenseBlock(), SqueezeExcite(), ChannelShuffle(), ClassMaps()),
+        *(ShuffleUnit(8), DenseBlock(), SqueezeExcite(), ChannelShuffle(), ClassMaps(), Residual(8)),
     ],
     ids=lambda block: block.kind,
 )
@@ -90,6 +92,14 @@ def test_a_block_for_images_refuses_a_vector(block):
 def test_only_the_head_follows_class_maps():
     with pytest.raises(ShapeError, match=r"block 3 \(conv\): .*class maps \(16, 8, 8, 1\)"):
         Architecture((3, 8, 8), (Conv(16), ClassMaps(), Conv(8)), 10)
+    with pytest.raises(ShapeError, match=r"block 3 \(residual\): .*class maps \(16, 8, 8, 1\)"):
+        Architecture((3, 8, 8), (Conv(16), ClassMaps(), Residual(8)), 10)
+
+
+@pytest.mark.parametrize("block", [Linear(8), Linear(8, norm=True, act="none")])
+def test_a_linear_block_after_class_maps_drops_no_norm_or_nonlinearity(block):
+    with pytest.raises(ShapeError, match=r"block 3 \(linear\): .*Linear\(8, act=.none.\)"):
+        Architecture((3, 8, 8), (Conv(16), ClassMaps(), block), 10)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 import archsieve as av
+from archsieve.results.database.records import EPOCH_METRICS
 from archsieve.results.query.columns import COLUMNS
-from archsieve.search.trials.report import EPOCH_METRICS
 from archsieve.spaces.metrics.registry import BUILT_IN, RESERVED, find_metric, metric_label, top_k
 from archsieve.spaces.metrics.selection import Selection
 
@@ -45,7 +45,7 @@ def test_a_wrong_name_is_answered_with_the_right_one(name, nearest):
     assert nearest in error_of(find_metric, name)
 
 
-def test_no_own_metric_can_hide_a_column_or_another_value():
+def test_no_custom_metric_can_hide_a_column_or_another_value():
     names = {name for name in (*COLUMNS, *EPOCH_METRICS) if not name.startswith(("val_", "train_", "test_"))}
     assert names <= RESERVED
 
@@ -54,7 +54,7 @@ def two(labels, scores):
     return 0.0
 
 
-def test_an_own_metric_needs_a_free_name_and_two_parameters():
+def test_a_custom_metric_needs_a_free_name_and_two_parameters():
     assert "'f1_macro'" in error_of(av.register_metric, "f1_macro")
     assert "'top_3_accuracy'" in error_of(av.register_metric, "top_3_accuracy")
     for name in ("params", "test_mine", "val_mine", "Mine", "my-metric", "minimize", "", 3):

@@ -28,7 +28,8 @@ from archsieve.spaces.constrained.mutation import crossover, mutate
 from archsieve.spaces.constrained.sampling import sample, sample_one
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.encoding import decisions_of
-from archsieve.spaces.search_space.named import MIN_FINAL_SIDE, NAMED_SPACES, named_space
+from archsieve.spaces.search_space.modern_spaces import MIN_LAST_SIDE
+from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
 from archsieve.spaces.search_space.space import Space
 from archsieve.spaces.search_space.stages import STACKS, STRIDED_BLOCKS, stage
 
@@ -128,7 +129,7 @@ def test_mixed_keeps_at_least_4_pixels_unless_the_image_is_smaller(input_shape, 
     for _ in range(20):
         shapes = [shape for block, shape, *_ in architecture_at(constrained, rng.randrange(constrained.size)).walk()]
         assert shapes[-2][1:] == (side, side)
-        assert side >= min(MIN_FINAL_SIDE, *input_shape[1:])
+        assert side >= min(MIN_LAST_SIDE, *input_shape[1:])
 
 
 def test_named_space_with_another_input_shape_and_classes():

@@ -7,12 +7,13 @@ import pytest
 
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.base import ShapeError
-from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual
+from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Pool, Residual, block_from_json
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.encoding import decisions_of
 from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
 from archsieve.spaces.search_space.space import Space, enumerate_decisions
+from archsieve.spaces.search_space.stages import stage
 
 SPACE = Space(
     (1, 8, 8),
@@ -123,3 +124,18 @@ def test_space_without_architectures_gives_the_reason(space, pattern):
 
 def test_option_that_never_fits_leaves_the_others():
     assert ConstrainedSpace(of(Conv(8, choice(3, 11), padding=0))).size == 1
+
+
+@pytest.mark.parametrize("name", ["kind", "constraints"])
+def test_a_class_variable_of_a_block_is_no_option(name):
+    with pytest.raises(ValueError, match=f"unknown option of inverted-residual '{name}'"):
+        stage("inverted-residual", 1, 16, **{name: "x"})
+    with pytest.raises(ValueError, match=f"has no field '{name}'"):
+        Space((1, 8, 8), (repeat(Conv(8), 2, first={name: "x"}),), 10)
+    with pytest.raises(ValueError, match="unknown field of conv 'constraints'"):
+        block_from_json({"kind": "conv", "width": 8, "constraints": {}})
+
+
+def test_the_form_of_no_squeeze_gives_no_second_network():
+    stages = (stage("inverted-residual", 1, 16, squeeze=[0, 0.25], squeeze_form=["input", "expanded"]),)
+    assert ConstrainedSpace(Space((3, 8, 8), stages, 10)).size == 3

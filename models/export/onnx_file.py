@@ -102,7 +102,7 @@ def _header(path: Path, session: Any) -> dict[str, Any]:
         header = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
     except (KeyError, ValueError):
         raise ValueError(
-            f"{path} must be an ONNX file with class names, which archsieve writes into it, but has none; "
+            f"{path} must be an ONNX file that archsieve wrote, but it has no class names of archsieve; "
             "export it again with archsieve export --format onnx"
         ) from None
     if header.get("format") != FORMAT:

@@ -191,7 +191,10 @@ def _load_array(version: _Version, member: str) -> np.ndarray:
         with np.load(file, allow_pickle=False) as arrays:
             return np.asarray(arrays[member])
     except (ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
-        raise DataError(f"an array file must hold plain arrays, but {file} does not: {error}; save it again") from None
+        raise DataError(
+            f"an array file must be complete and must not contain Python objects, but {file} is not valid: {error}; "
+            "save it again"
+        ) from None
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -176,7 +176,7 @@ def _open_stream(source: ImageSource, name: str) -> Iterator[IO[bytes]]:
         return
     try:
         if not stat.S_ISREG(source.stat().st_mode):  # opening a pipe would wait for a writer
-            raise DataError(f"an image must be a file, but {name} is none; remove it")
+            raise DataError(f"an image must be a regular file, but {name} is not; remove it")
         stream = source.open("rb")
     except OSError as error:
         raise DataError(
@@ -240,7 +240,7 @@ def _used_range(image: Image.Image) -> float:
 def _unreadable(stream: IO[bytes], name: str) -> DataError:
     stream.seek(0)
     what, cure = describe_unreadable(stream.read(HEAD_BYTES), stream)
-    return DataError(f"every image file must be an image of a format that is read, but {name} is {what}; {cure}")
+    return DataError(f"every image file must have a supported format, but {name} is {what}; {cure}")
 
 
 def _reason(error: Exception) -> str:

@@ -48,8 +48,9 @@ class Decoding:
         object.__setattr__(self, "value_range", check_value_range(self.value_range))
         if self.rules == 1 and (self.resize, self.background, self.value_range) != ("crop", WHITE, None):
             raise DataError(
-                "rules=1 are the pixels of version 0.1.0, which has no resize, background and value_range, but got "
-                f"{self.resize!r}, {self.background} and {self.value_range}; leave them out, or use rules=2"
+                "decoding_rules = 1 gives the pixels of version 0.1.0, which has no resize, background or value_range, "
+                f"but got {self.resize!r}, {self.background} and {self.value_range}; "
+                "leave them out, or use decoding_rules = 2"
             )
 
     def to_json(self) -> dict[str, Any]:

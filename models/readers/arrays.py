@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -50,8 +51,8 @@ def _npz_parts(path: Path) -> dict[str, Part]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names = {name.lower(): name for name in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"an array file must be whole, but {path} is not: {error}; save it again") from None
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise DataError(f"an array file must be complete, but {path} is not: {error}; save it again") from None
     parts: dict[str, Part] = {}
     for split, pairs in PAIRS.items():
         for images, labels in pairs:
@@ -81,10 +82,10 @@ def _check(where: str, images: np.ndarray, labels: np.ndarray) -> None:
     if images.dtype != np.uint8 or not (images.ndim == 3 or channels_last or channels_first):
         raise DataError(
             f"images must be uint8 (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels, but {where} is "
-            f"{images.dtype} {images.shape}; convert them, float in [0, 1] by (255 * x).round().astype('uint8')"
+            f"{images.dtype} {images.shape}; convert them; for floats in [0, 1] use (255 * x).round().astype('uint8')"
         )
     if labels.shape not in ((len(images),), (len(images), 1)):
         raise DataError(
             f"labels must be one class for each of the {len(images):,} images of {where}, but have the shape "
-            f"{labels.shape}; give one number or name an image"
+            f"{labels.shape}; give one number or one class name for each image"
         )

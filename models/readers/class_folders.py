@@ -75,7 +75,7 @@ def split_folders(root: Path) -> dict[str, str]:
     for name in names:
         if split_of(name) is None:
             raise DataError(
-                f"a folder with 'train' may have only 'val' and 'test' next to it, but {root} has {name!r}; "
+                f"a folder of splits may contain only 'train', 'val' and 'test', but {root} has {name!r}; "
                 "rename or move it"
             )
     _check_one_folder_each(root, names)
@@ -136,7 +136,9 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
         below = folder / name
         stat = below.stat()
         if (stat.st_dev, stat.st_ino) in above:
-            raise DataError(f"folders must not contain themselves, but {below} is a link to one above it; remove it")
+            raise DataError(
+                f"a folder must not contain itself, but {below} is a link to a folder above it; remove the link"
+            )
         folders, files = list_folder(below)
         if files or not folders:
             yield below

@@ -63,7 +63,9 @@ def _as_text(values: pa.Array, where: str) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_nested(values.type):
-        raise DataError(f"a label must be text or a number, but {where} has {values.type}; give one class an image")
+        raise DataError(
+            f"a label must be text or a number, but {where} has {values.type}; give one class for each image"
+        )
     if pa.types.is_floating(values.type):
         # pandas writes whole numbers as 3.0 where the column had gaps
         whole = bool(pc.all(pc.equal(pc.floor(values), values)).as_py())
@@ -119,7 +121,9 @@ def encode_splits(values: Any, n: int, where: str) -> np.ndarray:
     encoded = as_column(values).cast(pa.string()).fill_null("").dictionary_encode()
     names = encoded.dictionary.to_pylist()
     if bad := [name for name in names if split_of(name) is None]:
-        raise DataError(f"{where}: {unknown('split', bad[0], SPLIT_NAMES)}; leave the column out to split here")
+        raise DataError(
+            f"{where}: {unknown('split', bad[0], SPLIT_NAMES)}; or remove the column, then archsieve draws the splits"
+        )
     codes = np.array([SPLITS.index(str(split_of(name))) for name in names], np.int8)
     return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
 

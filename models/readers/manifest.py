@@ -78,10 +78,11 @@ def read_table(file: Path) -> pa.Table:
         return json.read_json(file)
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(f"a manifest must be readable, but {file} is not: {error.strerror}; check it") from None
+            raise DataError(
+                f"a manifest must be readable, but {file} is not: {error.strerror}; check its permissions"
+            ) from None
         raise DataError(
-            f"a manifest must be CSV, TSV, JSON lines or Parquet as its name says, but {file} is not: {error}; "
-            "save it again, as UTF-8"
+            f"a manifest must have the format of its suffix, but {file} is not valid: {error}; save it again, as UTF-8"
         ) from None
 
 
@@ -150,7 +151,10 @@ def optional_columns(table: pa.Table, use: Mapping[str, str], where: str) -> dic
         try:
             found["weight"] = as_column(table[use["weight"]]).cast(pa.float32())
         except pa.ArrowInvalid as error:
-            raise DataError(f"weights must be numbers, but column {use['weight']!r} of {where}: {error}") from None
+            raise DataError(
+                f"weights must be numbers, but column {use['weight']!r} of {where} has other values: {error}; "
+                "correct or remove the column"
+            ) from None
     return found
 
 

@@ -59,7 +59,7 @@ def read_parquet_files(files: Sequence[Path], root: Path, columns: Mapping[str, 
 
 
 def _broken(file: Path, error: Exception) -> DataError:
-    return DataError(f"a Parquet file must be whole, but {file} is not: {error}; copy or download it again")
+    return DataError(f"a Parquet file must be complete, but {file} is not: {error}; copy or download it again")
 
 
 def _schema(file: Path) -> Any:

@@ -100,7 +100,7 @@ class _Shard:
         if links:
             target, ((_, link), *_) = next(iter(links.items()))
             raise DataError(
-                f"a hard link must be to a file of the same shard, but {link.name} of {file} is to {target!r}; "
+                f"a hard link must point to a file of the same shard, but {link.name} of {file} points to {target!r}; "
                 "write the shard again, with tar --hard-dereference"
             )
 
@@ -168,11 +168,11 @@ def _broken(file: Path, reason: object) -> DataError:
         head = raw.read(6)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
         return DataError(
-            f"a tar shard must be uncompressed, because images are read by their place, but {file} is "
+            f"a tar shard must be uncompressed, because images are read by byte offset, but {file} is "
             "compressed; decompress it first, for example with gunzip"
         )
     return DataError(
-        f"a tar shard must be whole, but {file} is cut off, damaged or no tar file: {reason}; "
+        f"a tar shard must be a complete tar file, but {file} is truncated, damaged or no tar file: {reason}; "
         "copy, download or write it again"
     )
 

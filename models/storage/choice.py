@@ -102,7 +102,7 @@ def choose_storage(wanted: str, n_bytes: int, capacity: Capacity) -> StorageChoi
         raise DataError(f"storage must be one of auto, {', '.join(KINDS)}, but got {wanted!r}; use auto")
     if wanted == "memory" and n_bytes > SET_MEMORY_FRACTION * capacity.memory_bytes:
         raise DataError(
-            f'storage = "memory" needs {size_text(n_bytes)}, and as much again while the splits are made, but '
+            f'storage = "memory" needs {size_text(n_bytes)}, and twice as much while the splits are made, but '
             f'{size_text(capacity.memory_bytes)} of memory are free; use storage = "cache", or a smaller image_size'
         )
     if wanted == "cache" and not capacity.cached:
@@ -141,7 +141,8 @@ def _automatic(n_bytes: int, capacity: Capacity) -> StorageChoice:
     if capacity.cached:
         return StorageChoice("cache", f"the cache file of {size} is already in {capacity.folder}", n_bytes)
     if n_bytes <= SMALL_BYTES and fits:
-        return StorageChoice("memory", f"the images take {size}, at most {size_text(SMALL_BYTES)}", n_bytes)
+        reason = f"the images take {size}, and sets of at most {size_text(SMALL_BYTES)} are kept in memory"
+        return StorageChoice("memory", reason, n_bytes)
     no_cache = _why_no_cache(n_bytes, capacity)
     if not no_cache:
         return StorageChoice(

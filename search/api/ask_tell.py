@@ -93,7 +93,7 @@ class AskTell:
         number = trial.number if isinstance(trial, Asked) else trial
         if type(number) is not int or not 0 <= number < len(self._trials):
             raise ValueError(
-                f"tell() takes a trial that ask() returned, of which there are {len(self._trials)}, but got {trial!r}; "
+                f"tell() takes one of the {len(self._trials)} trials that ask() returned, but got {trial!r}; "
                 "pass the trial or its number"
             )
         if self._trials[number].state.final:

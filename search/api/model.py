@@ -209,7 +209,10 @@ def train(
 
         record = store.trial(trial.trial) if isinstance(trial, Trial) else find_trial(store, trial)
         if isinstance(trial, Trial) and record.fingerprint != trial.fingerprint:
-            raise ValueError(f"trial {trial.trial} in {location} is another network; pass the database of the trial")
+            raise ValueError(
+                f"the database must contain this trial, but trial {trial.trial} in {location} is another network; "
+                "pass the database in which the trial is stored"
+            )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         trained = retrain_trial(store, record, folder, seeds=seeds, epochs=epochs, device=device)
         selection = Selection.from_config(store.run(record.run).config)

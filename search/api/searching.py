@@ -190,7 +190,7 @@ def _check_direction(name: str, higher_is_better: bool, direction: str | None) -
     known = "maximize" if higher_is_better else "minimize"
     if direction not in (None, known):
         raise ValueError(
-            f"direction must be that of the registered metric {name!r}, {known!r}, but got {direction!r}; leave it out"
+            f"metric {name!r} is registered with direction {known!r}, but got {direction!r}; leave direction out"
         )
 
 

@@ -109,8 +109,8 @@ def constrained_of(space: Space | ConstrainedSpace | str, budget: Limits | None 
         )
     if budget is not None and budget.latency_ms is not None:
         raise ValueError(
-            "latency is measured on workers, by run_search alone, but the budget has "
-            f"latency_ms={budget.latency_ms}; leave it out here"
+            "only run_search can use latency_ms, because workers measure the latency, but the budget has "
+            f"latency_ms={budget.latency_ms}; leave latency_ms out here"
         )
     return ConstrainedSpace(space, budget)
 

@@ -119,7 +119,7 @@ def _check_name(name: str) -> None:
         raise ValueError(f"the name of a metric must be unique, but {name!r} is a built-in metric; choose another name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(
-            f"the name of a metric must be small letters, digits and underscores, at most 50, but got {name!r}; "
+            f"the name of a metric must be at most 50 lowercase letters, digits and underscores, but got {name!r}; "
             "use a name such as 'cost_of_errors'"
         )
     if name in RESERVED or name in _DIRECTIONS or name.startswith(("test_", "val_", "train_")):
@@ -160,7 +160,9 @@ def find_metric(name: str) -> Metric:
     if not isinstance(name, str):
         raise ValueError(f"a metric must be a name such as 'f1_macro', but got {name!r}; choose from {_choices()}")
     if name.startswith("test_"):
-        raise ValueError(f"{name} is measured on test data, which selects nothing; use {name.removeprefix('test_')}")
+        raise ValueError(
+            f"{name} cannot select trials, because that would bias the test estimate; use {name.removeprefix('test_')}"
+        )
     short = name.removeprefix("val_")
     if short in BUILT_IN:
         return BUILT_IN[short]
@@ -169,7 +171,7 @@ def find_metric(name: str) -> Metric:
     if match := _TOP.fullmatch(short):
         return Metric(short, f"top-{match[1]} accuracy", share=True)
     if short.lower() in _DIRECTIONS:
-        raise ValueError(f"a metric must be a name, but got the direction {name!r}; the direction of each is known")
+        raise ValueError(f"a metric must be a name, but got the direction {name!r}; use a name such as 'log_loss'")
     if other := _CALLED_ELSEWHERE.get(short.lower()):
         raise ValueError(f"unknown metric {name!r}; did you mean {other!r}? choose from {_choices()}")
     raise ValueError(unknown("metric", name, (*BUILT_IN, *_CUSTOM)))

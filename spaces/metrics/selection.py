@@ -94,8 +94,8 @@ class Selection:
         for name in self.computed:
             if sum(present) < 2:
                 raise ValueError(
-                    f"{name} needs {where} images of at least two classes, but they are of {sum(present)}; "
-                    f"{cure}, or use the accuracy"
+                    f"{name} needs {where} images of at least two classes, but the number of classes is "
+                    f"{sum(present)}; {cure}, or use the accuracy"
                 )
             if name in BUILT_IN and BUILT_IN[name].every_class and not all(present):
                 missing = [index for index, one in enumerate(present) if not one]

@@ -179,6 +179,12 @@ def nameless_arrays(root: Path) -> Path:
     return root / "x.npz"
 
 
+def truncated_arrays(root: Path) -> Path:
+    path = unlike_arrays(root)
+    path.write_bytes(path.read_bytes()[:-60])
+    return path
+
+
 def pickled_array(root: Path) -> Path:
     np.save(root / "images.npy", np.array([{}], object), allow_pickle=True)
     np.save(root / "labels.npy", np.array([1]))
@@ -203,7 +209,7 @@ def classes_in_one_folder(root: Path) -> Path:
         (manifest("a,b\n1,2\n"), r"column with the path.*'a', 'b'.*data\.columns\.path"),
         (manifest(""), "first line"),
         (manifest("path,label\n"), "has none"),
-        (manifest('path,label\n"x\n'), "m.csv is not"),
+        (manifest('path,label\n"x\n'), "m.csv is not valid"),
         (manifest("path,label,label\nflat/0000.bin.png,a,b\n"), "'label' twice"),
         (
             manifest("path,label\nflat/0000.bin.png,a\n" + "".join(f"gone/{k}.png,b\n" for k in range(5))),
@@ -216,26 +222,27 @@ def classes_in_one_folder(root: Path) -> Path:
         (regression, r"6 different numbers from 0 to 1\.85.*regression"),
         (float_column, "6 different numbers from 0 to 1: .*regression"),
         (split_without_class, r"test .*1 of 2 classes: a"),
-        (cut_shard(700), "cut off"),
-        (cut_shard(1500), "cut off"),
-        (cut_between_members, "cut off"),
+        (cut_shard(700), "truncated"),
+        (cut_shard(1500), "truncated"),
+        (cut_between_members, "truncated"),
         (flipped_byte, r"header at byte [\d,]+ is damaged"),
         (joined_shards, "joined"),
         (symbolic_link, r"dog/1\.png of .*symbolic link to 'cat/0\.png'"),
-        (link_to_nothing, r"dog/1\.png of .* is to 'cat/7\.png'"),
+        (link_to_nothing, r"dog/1\.png of .* points to 'cat/7\.png'"),
         (zipped_shard, "compressed"),
         (image_without_label, r"1\.png of .*x\.tar has none.*1\.cls"),
         (other_schema, r"label \(string\) and .*label \(int64\)"),
         (no_image_column, r"'pixels', 'label'"),
-        (broken_parquet, "whole"),
+        (broken_parquet, "complete"),
         (other_class_order, r"'cat', 'dog', 'émeu'.*'émeu', 'dog', 'cat'"),
         (one_class_name, "has one, 'cat'"),
         (label_outside, r"0\.\.2 .*2 are not: -1, 7"),
         (archive, "unpack"),
         (float_arrays, r"uint8.*float64 \(4, 5, 5\)"),
         (unlike_arrays, r"4 images.*\(3,\)"),
+        (truncated_arrays, r"complete.*x\.npz"),
         (nameless_arrays, "has 'a'"),
-        (pickled_array, "plain arrays"),
+        (pickled_array, "Python objects"),
         (saved_to_disk, "to_parquet"),
         (classes_in_one_folder, r"one, 'flat'.*manifest\.csv"),
     ],

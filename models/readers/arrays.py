@@ -49,7 +49,7 @@ Part = tuple[str, np.ndarray, np.ndarray]  # name of the container, images, labe
 
 def _npz_parts(path: Path) -> dict[str, Part]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # a broken file is closed, too
             names = {name.lower(): name for name in arrays.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"an array file must be complete, but {path} is not: {error}; save it again") from None

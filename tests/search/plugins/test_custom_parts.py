@@ -241,11 +241,13 @@ def test_parts_of_a_script_reach_the_workers_and_the_public_interface_does_all_j
     assert "all failed: " in result.stdout
     # another process names what is missing and who registered it; a module with the same parts replaces the script
     missing = ("block 'own-conv'", "block 'own-gate'", "data set 'own-bars'", "own-searcher", str(script), "--import")
-    in_a_new_process(
-        tmp_path, [(("resume", "script", "--trials", "4"), 2, missing), (("export", "script:0"), 2, missing)]
-    )
-    written(tmp_path, "moved", PARTS)
+    in_a_new_process(tmp_path, [(("resume", "script", "--trials", "4"), 2, missing)])
+    hits = "def own_hits(labels, scores):\n    return (scores.argmax(1) == labels).mean()"
+    written(tmp_path, "moved", f'{PARTS}\n@av.register_metric("own_hits")\n{hits}\n')
     in_a_new_process(tmp_path, [(("train", "script:0", "--import", "moved"), 0, ("val_accuracy",))])
+    # a saved network needs its blocks alone
+    needed = ("block 'own-conv'", "block 'own-gate'", "--import")
+    in_a_new_process(tmp_path, [(("export", "script:0"), 2, needed)])
 
 
 def test_an_experiment_records_where_its_parts_come_from(registries, tmp_path, monkeypatch):

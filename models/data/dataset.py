@@ -31,8 +31,8 @@ class Split:
 
     ``images`` (N, C, H, W): uint8 in 0..255 or float32 in [0, 1], as a tensor or in a storage, which gives a tensor for
     an index. ``labels`` (N,): int64 in 0..K-1. ``groups`` (N,): int64, equal for samples that must stay on one side of
-    a split, such as those of one patient; None if each sample stands alone. Raises :class:`DataError` for other types
-    and shapes. None of them may be changed in place: workers on one machine share their memory.
+    a split, such as those of one patient; None if each sample is its own group. Raises :class:`DataError` for other
+    types and shapes. None of them may be changed in place: workers on one machine share their memory.
     """
 
     images: Images
@@ -107,7 +107,7 @@ class Request:
     ``columns`` and ``nested``: see :func:`~archsieve.models.readers.read_index.read_index`. ``val_fraction`` and
     ``test_fraction``: of the training images, where these parts were not published. ``decoding_rules``: 1 for the
     pixels, order, splits and hash of version 0.1.0. ``storage``: where the decoded images are; the name of a kind
-    stands for its defaults.
+    means its defaults.
 
     Raises :class:`DataError` for values that cannot work.
     """

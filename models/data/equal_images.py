@@ -109,7 +109,7 @@ def group_notes(index: Index) -> tuple[str, ...]:
 def split_groups(index: Index) -> np.ndarray | None:
     """Return a number for each row, int64 (N,), that is equal for rows which must be on one side of a split.
 
-    These are rows with equal content or of one group, directly or through other rows. None if each row stands alone.
+    These are rows with equal content or of one group, directly or through other rows. None if all groups have one row.
     """
     groups, contents = index.groups, _contents(index)
     empty = np.flatnonzero((index.digests == EMPTY_FILE).all(1))

@@ -49,7 +49,7 @@ def _groups(data: ImageData) -> Tensor | None:
     parts = (data.train, data.val)
     if all(part.groups is None for part in parts):
         return None
-    # an image without a group stands alone: negative numbers are no group of another split
+    # an image without a group is its own group: negative numbers are no group of another split
     alone = torch.split(-1 - torch.arange(sum(map(len, parts))), [len(part) for part in parts])
     groups = [rest if part.groups is None else part.groups for part, rest in zip(parts, alone, strict=True)]
     return torch.cat(groups)

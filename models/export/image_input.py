@@ -44,7 +44,7 @@ class ImageInput:
 
         ``images`` are a path of an image or of a folder, a PIL image, an array or tensor of one or several images, or a
         sequence of these. Files and PIL images are resized by the rule of ``decoding``, arrays only with ``resize``.
-        Raises :class:`DataError` for what is not an image of the network.
+        Raises :class:`DataError` for a value that is not an image of the network.
         """
         items = image_items(images)
         if isinstance(items, Tensor):

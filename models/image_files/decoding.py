@@ -24,9 +24,9 @@ from .pixels import Placement, place, square
 from .rules_1 import square_by_rules_1
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
-__all__ = ["Decoded", "Decoding", "decode", "decode_many", "decode_with_facts", "read_images"]
+__all__ = ["Decoded", "Decoding", "decode", "decode_many", "decode_with_facts"]
 
 Pixels = NDArray[np.uint8]
 ImageSource = Path | bytes  # a file, or its content
@@ -245,19 +245,3 @@ def _unreadable(stream: IO[bytes], name: str) -> DataError:
 
 def _reason(error: Exception) -> str:
     return str(error).rstrip(".") or type(error).__name__
-
-
-def read_images(files: Sequence[Path], shape: tuple[int, int, int], decoding: Decoding | None = None) -> "Tensor":
-    """Decode ``files`` for a network that takes images of ``shape`` (C, H, W): uint8 (N, C, H, W).
-
-    ``decoding`` is that of the training images; None is the default of this size.
-    """
-    import torch
-
-    channels, height, width = shape
-    if channels not in (1, 3) or height != width:
-        raise DataError(
-            f"image files are read as square images of 1 or 3 channels, but the network takes {shape}; "
-            "pass the images as a tensor of this shape"
-        )
-    return torch.from_numpy(decode_many(files, decoding or Decoding(height, channels))[0])

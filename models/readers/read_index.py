@@ -96,7 +96,7 @@ def _matching(pattern: Path) -> list[Path]:
 
 
 def _expand_braces(text: str) -> list[str]:
-    """Return the texts that a pattern with braces stands for.
+    """Return the texts that a pattern with braces matches.
 
     >>> _expand_braces("{train,val}-{08..10}.tar")[:4]
     ['train-08.tar', 'train-09.tar', 'train-10.tar', 'val-08.tar']

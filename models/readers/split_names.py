@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name stands for, in any spelling and case; None for another name."""
+    """Return the split that a name means, in any spelling and case; None for another name."""
     return SPLIT_NAMES.get(name.strip().lower())
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from .atomic_file import atomic_write
+from .atomic_file import atomic_write, sync
 from .errors import SetBackError, StoreError, restore_advice
-from .sqlite_file import LOG_SUFFIXES, folder_lock, free_path, set_aside_log, sync
+from .sqlite_file import LOG_SUFFIXES, folder_lock, free_path, set_aside_log
 
 _HEADER_BYTES = 100
 # Parts of the header (https://www.sqlite.org/fileformat.html). The first never changes while a database is in use: the

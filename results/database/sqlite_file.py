@@ -173,15 +173,6 @@ def free_path(path: Path) -> Path:
     return candidate
 
 
-def sync(path: Path) -> None:
-    """Write a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """Return a connection to the existing file ``path``, in autocommit mode: the engine itself begins transactions."""
     uri = f"{path.resolve().as_uri()}?{_mode(path, read_only)}"

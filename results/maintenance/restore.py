@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..database.atomic_file import sync
 from ..database.errors import LockedError, StoreError
-from ..database.sqlite_file import LOG_SUFFIXES, check_file, folder_lock, free_path, set_aside_log, sync
+from ..database.sqlite_file import LOG_SUFFIXES, check_file, folder_lock, free_path, set_aside_log
 from ..database.url import DatabaseLocation, parse_location
 from .backup import copy_checked
 

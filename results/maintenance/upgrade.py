@@ -12,11 +12,11 @@ from sqlalchemy import URL, Connection, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..database import schema
-from ..database.atomic_file import atomic_write
+from ..database.atomic_file import atomic_write, sync
 from ..database.engine import check_version, postgresql_engine, schema_version, sqlite_engine
 from ..database.errors import LockedError, StoreError, store_error
 from ..database.lease import HEARTBEAT_TIMEOUT, now
-from ..database.sqlite_file import LOG_SUFFIXES, check_file, free_path, sync
+from ..database.sqlite_file import LOG_SUFFIXES, check_file, free_path
 from ..database.url import DatabaseLocation, parse_location
 from .backup import dump
 

@@ -95,3 +95,8 @@ def _finite_entries(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
         if numbers and f"{name}_reason" not in mapping:
             entries[f"{name}_reason"] = f"not finite: {', '.join(dict.fromkeys(numbers))}"
     return entries
+
+
+def share_text(value: float | None) -> str:
+    """Return a value with four decimals, or nothing for None."""
+    return "" if value is None else f"{value:.4f}"

@@ -11,6 +11,7 @@ from ...spaces.architectures.cost import LayerRow, Shared
 from ...spaces.architectures.recorded import describe_recorded
 from ...spaces.blocks.cost import Cost
 from ...spaces.metrics.registry import ACCURACY, stored_name
+from .output import share_text
 
 if TYPE_CHECKING:
     from ...results.database.latency_records import (
@@ -47,8 +48,8 @@ def trials_table(
             "trial": trial.trial,
             "run": trial.run,
             "state": trial.state.value,
-            **{name: _number(trial.metrics.get(name)) for name in selecting},
-            "val_accuracy": _number(trial.val_accuracy),
+            **{name: share_text(trial.metrics.get(name)) for name in selecting},
+            "val_accuracy": share_text(trial.val_accuracy),
             "params": f"{trial.params:,}",
             "macs": f"{trial.macs:,}",
             "latency_ms": "" if trial.latency_ms is None else f"{trial.latency_ms:.3g}",
@@ -64,13 +65,9 @@ def trials_table(
     return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
 def selected_text(trial: Trial) -> str:
     """Return the name and the value of the metric that selects in the run of ``trial``."""
-    return f"{stored_name(trial.metric)} {_number(trial.metric_value)}"
+    return f"{stored_name(trial.metric)} {share_text(trial.metric_value)}"
 
 
 def shared_weights_line(shared: Shared) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import DATABASE, Database, Imports, Json, Runs, TrialName, check_device, import_modules
-from .output import show, show_json
+from .output import share_text, show, show_json
 
 TEST = "test_"  # of the names of metrics on test images
 Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]
@@ -108,13 +108,13 @@ def ensemble(
     rows = [[member["trial"], member["count"], *_shares(member, columns)] for member in report["members"]]
     show(table(f"ensemble of {run}", ("trial", "times", *columns), rows, left=()))
     selecting = stored_name(metric)
-    show(f"ensemble: {selecting} {_share(report[selecting])}; its members were selected by it")
-    show(*(f"ensemble: {name} {_share(report[name])}" for name in measured if name != selecting))
-    show(*(f"ensemble: {name} {_share(report[name])}{_mean(name, report)}" for name in tested))
+    show(f"ensemble: {selecting} {share_text(report[selecting])}; its members were selected by it")
+    show(*(f"ensemble: {name} {share_text(report[name])}" for name in measured if name != selecting))
+    show(*(f"ensemble: {name} {share_text(report[name])}{_mean(name, report)}" for name in tested))
 
 
 def _mean(name: str, report: Mapping[str, Any]) -> str:
-    return f"; the mean of its members is {_share(report[f'mean_member_{name}'])}"
+    return f"; the mean of its members is {share_text(report[f'mean_member_{name}'])}"
 
 
 def export(
@@ -208,8 +208,4 @@ def _spread(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def _shares(row: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    return [_share(row.get(name)) for name in names]
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return [share_text(row.get(name)) for name in names]

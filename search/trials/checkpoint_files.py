@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...results.database.atomic_file import sync
 from ...results.database.records import Trial
 from ...results.database.sqlite_file import free_path
 from ..cluster.fault_injection import fault
@@ -217,17 +218,8 @@ def _write_file(path: Path, parts: tuple[bytes, ...]) -> None:
     except OSError:  # most often a full disk: free the space again
         partial.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)  # without this, a loss of power may undo the rename
     fault("ckpt_renamed")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a rename to the disk; without this, a loss of power may undo it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _protocols(files: Any) -> tuple[str, ...]:

@@ -88,13 +88,11 @@ class FusedInvertedResidual(Block):
         channels, _, _ = image_shape(self, shape)
         width = self.width or channels
         expanded = expanded_width(self.kind, self.expansion, channels)
-        fused = expanded == channels
+        first, last = (width, ()) if expanded == channels else (expanded, linear_conv(width, 1))
         chain = (
-            *conv_norm_act(width if fused else expanded, self.kernel, self.stride, act=self.act),
-            *squeeze_in_block(
-                self.kind, self.squeeze, self.squeeze_form, self.act, channels, width if fused else expanded
-            ),
-            *(() if fused else linear_conv(width, 1)),
+            *conv_norm_act(first, self.kernel, self.stride, act=self.act),
+            *squeeze_in_block(self.kind, self.squeeze, self.squeeze_form, self.act, channels, first),
+            *last,
         )
         return with_identity(chain, self.stride, channels, width)
 

@@ -1,8 +1,10 @@
 """Fixtures of the search tests: small experiments, the command line, Python programs in their own processes."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from archsieve.results.database.store import Store
 from archsieve.search.experiment.experiment import Experiment, experiment
 from archsieve.search.experiment.search_file import parse
+
+from ..results.server import Server, why_not
 
 SMALL = {
     "data": {"limit": 300},
@@ -65,3 +69,18 @@ def command(tmp_path):
 
     (tmp_path / "home").mkdir()
     return run
+
+
+@pytest.fixture
+def server():
+    """A PostgreSQL server of this test; without its programs the test is skipped."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="archsieve-pg-"))
+    postgresql = Server(folder)
+    try:
+        postgresql.start()
+        yield postgresql
+    finally:
+        postgresql.stop()
+        shutil.rmtree(folder)

@@ -1,15 +1,12 @@
 """A search with a database on a PostgreSQL server, as users run it."""
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from archsieve.results.database.store import open_store
 
-from ...results.server import PASSWORD, Server, why_not
+from ...results.server import PASSWORD
 
 SEARCH = """
 [data]
@@ -28,20 +25,6 @@ lr = 0.1
 trials = 2
 searcher = "random"
 """
-
-
-@pytest.fixture
-def server():
-    if (reason := why_not()) is not None:
-        pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="archsieve-pg-"))
-    postgresql = Server(folder)
-    try:
-        postgresql.start()
-        yield postgresql
-    finally:
-        postgresql.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.mark.slow

@@ -1,10 +1,6 @@
 """The repair of ``archsieve db check``: it removes what ended trials have left, and nothing else."""
 
-import shutil
-import tempfile
 from pathlib import Path
-
-import pytest
 
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
@@ -15,8 +11,6 @@ from archsieve.search.trials.spool import Spool, Spooled
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
-
-from ...results.server import Server, why_not
 
 DATA = {"content_hash": "0", "name": "none"}
 
@@ -74,20 +68,6 @@ def test_a_repair_keeps_reports_that_are_not_in_the_database(tmp_path):
         spool.add(Spooled("end", trial.trial, TrialReport(), "of another trial"))
         assert list(repair_runs(store, tmp_path)) == []
         assert len(spool.files()) == 1
-
-
-@pytest.fixture
-def server():
-    if (reason := why_not()) is not None:
-        pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="archsieve-pg-"))
-    postgresql = Server(folder)
-    try:
-        postgresql.start()
-        yield postgresql
-    finally:
-        postgresql.stop()
-        shutil.rmtree(folder)
 
 
 def test_a_run_on_a_server_is_not_broken_from_another_folder(tmp_path, server):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .search.api.searching import Callback, SearchFailedError, SearchResult, resume_search, run_search
     from .search.api.sklearn_classifier import ArchitectureSearchClassifier
     from .search.api.spaces import cost, count, profile, sample
-    from .search.cluster.ray_runtime import ResourceError
+    from .search.cluster.errors import ResourceError
     from .search.plugins.errors import PluginError
     from .search.searchers.base import Proposal, Searcher
     from .search.searchers.registry import register_searcher
@@ -78,7 +78,7 @@ _PUBLIC = {
     "search.api.sklearn_classifier": ("ArchitectureSearchClassifier",),
     "search.api.searching": ("Callback", "SearchFailedError", "SearchResult", "resume_search", "run_search"),
     "search.api.spaces": ("cost", "count", "profile", "sample"),
-    "search.cluster.ray_runtime": ("ResourceError",),
+    "search.cluster.errors": ("ResourceError",),
     "search.plugins.errors": ("PluginError",),
     "search.searchers.base": ("Proposal", "Searcher"),
     "search.searchers.registry": ("register_searcher",),

@@ -17,6 +17,7 @@ import typer
 
 from ... import __version__
 from ..cluster.fault_injection import enabled, watch_exports
+from ..cluster.signals import INTERRUPTED, advise, interruption
 from . import (
     data_command,
     db_commands,
@@ -34,7 +35,7 @@ from .output import PRINTABLE_LOG, bounded, show_message
 
 # further exit codes: 0 success, 3 no usable result, 75 stopped but resumable (EX_TEMPFAIL of sysexits.h)
 # 2 is what typer uses for a wrong option; 130 is 128 + SIGINT, as in shells
-USAGE, ENVIRONMENT, DATABASE_ERROR, REFUSED, INTERRUPTED = 2, 4, 5, 6, 130
+USAGE, ENVIRONMENT, DATABASE_ERROR, REFUSED = 2, 4, 5, 6
 
 app = typer.Typer(
     help="Search convolutional architectures under a budget, train the best and query the results.",
@@ -74,11 +75,13 @@ def _version(requested: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand not in ("search", "resume"):
+        advise("")  # an interruption of another command has nothing to continue
 
 
 def main() -> None:
@@ -95,7 +98,11 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+        _fail(interruption(), INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has turned a KeyboardInterrupt into an exit without a message
+            show_message(f"archsieve: {interruption()}")
+        raise
     except BrokenPipeError:  # the reader of a pipe ended, as in `archsieve results list | head`
         # without this, Python prints a second error when it flushes stdout at exit
         sys.stderr.close()
@@ -139,6 +146,8 @@ def exit_code(error: Exception) -> int | None:
         return DATABASE_ERROR
     if "RefusedError" in names:
         return REFUSED
+    if "RayLostError" in names:
+        return search_commands.RESUMABLE
     if "ResourceError" in names:
         return ENVIRONMENT
     if isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):

@@ -109,7 +109,7 @@ def check_device(device: str) -> None:
         raise ValueError(f"--device must be cpu, cuda or cuda:INDEX, but got {device!r}; use a device such as cuda:1")
     gpus = torch.cuda.device_count() if kind == "cuda" else 0
     if kind == "cuda" and int(index or 0) >= gpus:
-        from ..cluster.ray_runtime import ResourceError
+        from ..cluster.errors import ResourceError
 
         available = f"this machine has {gpus} GPUs" if gpus else "torch cannot use a GPU on this machine"
         raise ResourceError(f"--device {device}: {available}; leave the option out or use cpu")

@@ -1,7 +1,7 @@
 """GPU sharing: which GPUs exist, and which share of one a trial needs for its predicted training memory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ from ...spaces.architectures.cost import cost
 from ...spaces.blocks.cost import FLOAT_BYTES, TENSORS_PER_PARAM
 from ...spaces.recipes.recipe import RecipeSpace
 from ..config.schema import ResourcesSection
-from .ray_runtime import ResourceError, run_on_nodes
+from .errors import ResourceError
+from .ray_runtime import run_on_nodes
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
@@ -86,15 +87,20 @@ class Shares:
 
 
 def check_gpus(
-    resources: ResourcesSection, data: "ImageData", folds: int | None, recipes: RecipeSpace
+    resources: ResourcesSection,
+    data: "ImageData",
+    folds: int | None,
+    recipes: RecipeSpace,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> Shares | None:
     """Return the GPU shares of trials when ``gpus_per_trial`` is "auto"; None when it is a number.
 
-    Raises :class:`ResourceError` when the run asks for a GPU that torch cannot use.
+    ``should_continue`` is as in :func:`run_on_nodes`. Raises :class:`ResourceError` when the run asks for a GPU that
+    torch cannot use.
     """
     if not resources.gpus:
         return None
-    size = gpu_bytes()  # before the return below: a fixed number of GPUs must be usable, too
+    size = gpu_bytes(should_continue)  # before the return below: a fixed number of GPUs must be usable, too
     if resources.gpus_per_trial != "auto":
         return None
     image_bytes = _image_bytes(data, size)
@@ -121,13 +127,13 @@ def copies(recipes: RecipeSpace) -> int:
     return second_moment + (set(recipes.ends("averaging")) != {"none"})
 
 
-def gpu_bytes() -> int:
+def gpu_bytes(should_continue: Callable[[], bool] = lambda: True) -> int:
     """Return the memory of the smallest GPU in the Ray cluster, as torch reports it on each node with a GPU.
 
     Raises :class:`ResourceError` when torch cannot use the GPU of a node.
     """
     # A small part of a GPU is enough to read its size, and leaves the rest to other users of the cluster.
-    sizes = run_on_nodes(smallest_gpu, "GPU", num_gpus=0.01)
+    sizes = run_on_nodes(smallest_gpu, "GPU", should_continue, num_gpus=0.01)
     for host, size in sizes:
         if not isinstance(size, int):
             raise ResourceError(

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .ray_runtime import ResourceError, live_nodes, remote_function
+from .errors import ResourceError
+from .ray_runtime import POLL_S, live_nodes, remote_function
 
 if TYPE_CHECKING:
     from ...models.storage.images import Images, StoredImages
 
-POLL_S = 0.2  # between two calls of should_continue
 MAX_NAMED = 3  # nodes in an error message
 
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .ray_runtime import ResourceError
+from .errors import ResourceError
 
 DISK_BYTES = 256 * 2**20  # a run's database, checkpoints and log, and Ray's own session
 SHARED_BYTES = 64 * 2**20  # the default size of /dev/shm in a container

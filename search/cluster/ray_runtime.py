@@ -7,26 +7,25 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ... import __version__
 from ...models.process.cores import usable_cores
+from ...spaces.parameters.lookup import shorten
 from ..config.schema import ResourcesSection
+from .errors import ResourceError, StopRequestedError
+from .ray_folder import private_folder
 from .reaper import MARK, reap_on_exit
 from .signals import defer_signals
 
 CONNECT_TIMEOUT_S = 10
 WORKER_BYTES = 1 << 29  # memory that one worker takes, most of it for torch and the libraries of CUDA
 ROUNDING = 1e-6  # three trials with a third of a GPU each fit on one GPU
-MAX_SOCKET_BYTES = 107 if sys.platform == "linux" else 103  # of the path of a Unix socket, by the system
-SOCKET = "/ray/session_2026-01-31_23-59-59_123456_{pid}/sockets/plasma_store"  # Ray's longest, below its folder
 NODE_TIMEOUT_S = 300  # a worker must start on the node, and running tasks must make room for it
-
-
-class ResourceError(RuntimeError):
-    """The machines do not have the resources that the experiment needs."""
+POLL_S = 0.2  # between two calls of should_continue
 
 
 # Tune's own loggers are off and its snapshots are rare, so that a trial starts in milliseconds. Nothing is lost: the
@@ -99,10 +98,10 @@ def describe_resources() -> str:
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
+def ray_session(address: str | None, should_continue: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Provide a running Ray: the one of this process if there is one, the cluster at ``address``, or a local one.
 
-    A local Ray ends with the block, and a cluster is left.
+    A local Ray ends with the block, and a cluster is left. ``should_continue`` is as in :func:`run_on_nodes`.
     """
     if address is None:
         set_auth_token()  # before the import of ray, which reads the environment
@@ -112,7 +111,7 @@ def ray_session(address: str | None) -> Iterator[None]:
         if ray.is_initialized():
             yield
             return
-        with _own_or_joined(address):
+        with _own_or_joined(address, should_continue):
             yield
 
 
@@ -140,25 +139,37 @@ def loopback_only() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_or_joined(address: str | None) -> Iterator[None]:
+def _own_or_joined(address: str | None, should_continue: Callable[[], bool]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if address is None:
+            folder = stack.enter_context(private_folder())
+            stack.enter_context(reap_on_exit(folder))
+        # A shutdown that a signal interrupts half-way makes Ray's library end this process when Python exits,
+        # without a message or by a crash. The same applies to a start.
+        stack.enter_context(shut_down_at_end())
+        with defer_signals():
+            start(address, folder)
+        os.environ.pop(MARK, None)  # only Ray's processes carry the mark, not what else this process starts
+        if address is not None:
+            check_workers(should_continue)
+        yield
+
+
+@contextlib.contextmanager
+def shut_down_at_end() -> Iterator[None]:
+    """Shut Ray down after the block, also if it has started only in part."""
     import ray
 
-    with reap_on_exit() if address is None else contextlib.nullcontext():
-        start(address)
-        os.environ.pop(MARK, None)  # only Ray's processes carry the mark, not what else this process starts
-        try:
-            if address is not None:
-                check_workers()
-            yield
-        finally:
-            # A shutdown that a signal interrupts half-way makes Ray's library end this process when Python exits,
-            # without a message or by a crash.
-            with defer_signals():
-                ray.shutdown()
+    try:
+        yield
+    finally:
+        with defer_signals():
+            ray.shutdown()
 
 
-def start(address: str | None) -> None:
-    """Start a local Ray, or join the cluster at ``address``.
+def start(address: str | None, folder: Path | None = None) -> None:
+    """Start a local Ray with its files in ``folder``, or join the cluster at ``address``.
 
     A local Ray has the cores that this process may use. Raises :class:`ResourceError` if no cluster answers, or if Ray
     cannot start here.
@@ -167,7 +178,7 @@ def start(address: str | None) -> None:
 
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        _start_local(options)
+        _start_local(options, folder)
         return
     try:
         check_reachable(address)
@@ -179,25 +190,19 @@ def start(address: str | None) -> None:
         ) from None
 
 
-def _start_local(options: Mapping[str, Any]) -> None:
+def _start_local(options: Mapping[str, Any], folder: Path | None) -> None:
     import ray
 
-    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"  # the order in which Ray looks
-    folder = os.environ.get(name, "/tmp")
-    longest = MAX_SOCKET_BYTES - len(SOCKET.format(pid=os.getpid()))
-    if sys.platform != "win32" and (length := len(os.fsencode(folder))) > longest:
-        raise ResourceError(
-            f"{name} must have at most {longest} bytes, because the path of a socket has at most {MAX_SOCKET_BYTES}, "
-            f"but {folder} has {length}; set {name} to a shorter folder, such as /tmp"
-        )
     try:
         # "local", because without an address Ray joins any cluster that RAY_ADDRESS or a file of an earlier one names.
-        ray.init("local", num_cpus=usable_cores(), **options)
-    except OSError as error:
+        ray.init("local", num_cpus=usable_cores(), _temp_dir=None if folder is None else str(folder), **options)
+    except Exception as error:  # Ray has no class of its own for this; it raises OSError, RuntimeError and Exception
+        cause = " ".join(str(error).split()) or type(error).__name__
         raise ResourceError(
-            f"Ray must be able to start processes on this machine and to write to {folder}, but its start failed: "
-            f"{error}; correct the cause, or use a running cluster with --address"
-        ) from None
+            "Ray must be able to start processes on this machine, to open ports on the loopback interface and to write "
+            f"to {folder or 'its folder'}, but its start failed: {shorten(cause)}; correct the cause (limits of "
+            "processes and memory, free disk space), or use a running cluster with --address"
+        ) from error
 
 
 def check_reachable(address: str) -> None:
@@ -207,10 +212,10 @@ def check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
-def check_workers() -> None:
+def check_workers(should_continue: Callable[[], bool] = lambda: True) -> None:
     """Raise :class:`ResourceError` when a node has no archsieve or another version; the message names the node."""
     fix = "install the same version on every node, into the Python that runs `ray start`"
-    for host, answer in run_on_nodes(installed_version, "CPU"):
+    for host, answer in run_on_nodes(installed_version, "CPU", should_continue):
         if isinstance(answer, Exception):
             message = str(answer).strip().splitlines()[-1]
             raise ResourceError(f"{host} cannot run archsieve: {message}; {fix}")
@@ -218,12 +223,18 @@ def check_workers() -> None:
             raise ResourceError(f"{host} has archsieve {answer}, but this process has {installed_version()}; {fix}")
 
 
-def run_on_nodes(function: Callable[[], Any], having: str, **amounts: float) -> list[tuple[str, Any]]:
+def run_on_nodes(
+    function: Callable[[], Any],
+    having: str,
+    should_continue: Callable[[], bool] = lambda: True,
+    **amounts: float,
+) -> list[tuple[str, Any]]:
     """Run ``function`` once on each node that has the resource ``having``.
 
     Args:
         function: takes no arguments.
         having: Ray's name of a resource, such as "CPU" or "GPU".
+        should_continue: called several times a second; when it returns False, the calls are cancelled.
         amounts: what the function takes on a node, as in ``num_gpus=0.01``.
 
     Returns:
@@ -232,9 +243,9 @@ def run_on_nodes(function: Callable[[], Any], having: str, **amounts: float) -> 
 
     Raises:
         ResourceError: when a node does not answer within ``NODE_TIMEOUT_S`` seconds.
+        StopRequestedError: when ``should_continue`` returned False.
     """
-    import ray
-    from ray.exceptions import GetTimeoutError, RayError, RaySystemError, RayTaskError
+    from ray.exceptions import RayError, RaySystemError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # Submit all tasks before waiting for the first one, so that the nodes start their workers at the same time.
@@ -245,18 +256,31 @@ def run_on_nodes(function: Callable[[], Any], having: str, **amounts: float) -> 
             options = {"num_cpus": 0, **amounts, "scheduling_strategy": affinity}
             job = remote_function(function, amounts.get("num_gpus", 0)).options(**options)
             submitted.append((node["NodeManagerHostname"], job.remote()))
+    deadline = time.monotonic() + NODE_TIMEOUT_S
     for host, reference in submitted:
         try:
-            results.append((host, ray.get(reference, timeout=NODE_TIMEOUT_S)))
-        except GetTimeoutError:
-            raise ResourceError(
-                f"{host} did not answer within {NODE_TIMEOUT_S} s; wait until other tasks on it have ended"
-            ) from None
+            results.append((host, _answer(host, reference, deadline, should_continue)))
         except (RayTaskError, RaySystemError) as error:
             results.append((host, error))
         except RayError:
             continue
     return results
+
+
+def _answer(host: str, reference: Any, deadline: float, should_continue: Callable[[], bool]) -> Any:
+    """Return the result of a call on ``host``."""
+    import ray
+
+    # Not a plain ray.get: it blocks, and the driver must send heartbeats and react to signals in the meantime.
+    while not ray.wait([reference], timeout=POLL_S)[0]:
+        if not should_continue():
+            ray.cancel(reference)
+            raise StopRequestedError
+        if time.monotonic() > deadline:
+            raise ResourceError(
+                f"{host} did not answer within {NODE_TIMEOUT_S} s; wait until other tasks on it have ended"
+            )
+    return ray.get(reference)
 
 
 def remote_function(function: Callable[..., Any], gpus: float) -> Any:

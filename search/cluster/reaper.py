@@ -7,13 +7,14 @@ Ray's daemons end with the driver, but its agents stay for another minute. The r
   open. The session folder is named after its start time and the driver's process id.
 
 The driver holds a pipe to the reaper. When the driver ends, for any reason, the pipe closes, and the reaper kills the
-remaining processes.
+remaining processes. Then it removes the folder of the driver's Ray.
 """
 
 # Only the standard library, so /proc is read by hand: the process runs this file alone with -I -S,
 # which has no site-packages. It must end Ray even when an installed package is broken.
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,8 +30,10 @@ TIMEOUT_S = 60
 
 
 @contextlib.contextmanager
-def reap_on_exit() -> Iterator[None]:
+def reap_on_exit(folder: Path | None = None) -> Iterator[None]:
     """Kill what starts inside the block, and its children, at the latest when this process ends.
+
+    ``folder`` is Ray's folder in a folder of its own; both are removed then.
 
     Needs Linux's /proc; without it, nothing is killed.
     """
@@ -38,7 +41,7 @@ def reap_on_exit() -> Iterator[None]:
         yield
         return
     mark, since = uuid.uuid4().hex, f"{datetime.now():session_%Y-%m-%d_%H-%M-%S}"
-    command = [sys.executable, "-I", "-S", __file__, mark, since, str(os.getpid())]
+    command = [sys.executable, "-I", "-S", __file__, mark, since, str(os.getpid()), str(folder or "")]
     null = subprocess.DEVNULL
     # A new session, so that Ctrl-C in a terminal does not end the reaper together with the driver.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True):
@@ -91,3 +94,6 @@ def reap(mark: str, since: str, driver: int) -> None:
 if __name__ == "__main__":
     sys.stdin.read()  # returns when the driver closes its end of the pipe, or dies
     reap(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    if sys.argv[4]:
+        shutil.rmtree(sys.argv[4], ignore_errors=True)
+        shutil.rmtree(Path(sys.argv[4]).parent, ignore_errors=True)  # the lock of a dead driver remains until here

@@ -6,9 +6,8 @@ from typing import Any
 from ..config.schema import ResourcesSection
 from ..plugins.errors import PluginError
 from ..plugins.shipping import Shipment, installed_plugins, shipment, version_here
-from .ray_runtime import ResourceError, remote_function, run_on_nodes
-
-POLL_S = 0.2  # between two calls of should_continue
+from .errors import ResourceError
+from .ray_runtime import POLL_S, remote_function, run_on_nodes
 
 
 def run_remote_jobs(
@@ -66,10 +65,12 @@ def with_plugins(plugins: Shipment, function: Callable[..., Any], part: Any, sha
     return function(part, shared)
 
 
-def check_plugins(resources: ResourcesSection, metrics: Collection[str] = ()) -> None:
+def check_plugins(
+    resources: ResourcesSection, metrics: Collection[str] = (), should_continue: Callable[[], bool] = lambda: True
+) -> None:
     """Import the plug-ins of this process once on each node that can run trials; nothing to do without any.
 
-    ``metrics`` are the names of the metrics that the search uses.
+    ``metrics`` are the names of the metrics that the search uses; ``should_continue`` is as in :func:`run_on_nodes`.
 
     Raises :class:`PluginError` that names each node which cannot import a plug-in, or where an installed plug-in is
     missing or has another version.
@@ -87,7 +88,7 @@ def check_plugins(resources: ResourcesSection, metrics: Collection[str] = ()) ->
             ray.get(reference).install()
         return here
 
-    answers = run_on_nodes(versions, "GPU" if resources.gpus else "CPU")
+    answers = run_on_nodes(versions, "GPU" if resources.gpus else "CPU", should_continue)
     problems = [problem for host, answer in answers for problem in _problems(host, answer, expected)]
     if problems:
         raise PluginError("; ".join(problems))

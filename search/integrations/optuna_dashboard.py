@@ -11,7 +11,7 @@ from ...results.database.reader import StoreReader
 from ...results.database.records import Trial, TrialState
 from ...spaces.metrics.registry import ACCURACY
 from ...spaces.metrics.selection import Selection
-from ..cluster.ray_runtime import ResourceError
+from ..cluster.errors import ResourceError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

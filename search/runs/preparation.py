@@ -4,8 +4,8 @@ from typing import Any
 
 from ...spaces.architectures.budget import format_count
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from ..cluster.errors import ResourceError
 from ..cluster.gpu_sharing import Shares
-from ..cluster.ray_runtime import ResourceError
 from ..experiment.experiment import Experiment
 from ..searchers.initial_designs import check_design
 from ..searchers.search_plan import SearchPlan, limit_memory

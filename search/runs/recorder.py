@@ -18,7 +18,7 @@ from ..cluster.fault_injection import fault
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints, identity_of_trial
-from ..trials.failure_policy import MAX_ATTEMPTS, ConsecutiveFailures, Stop, StopKind
+from ..trials.failure_policy import MAX_ATTEMPTS, MAX_NODE_LOSSES, ConsecutiveFailures, Stop, StopKind
 from ..trials.metrics import summary, write_metrics
 from ..trials.report import Failure, TrialReport, TrialStart
 from ..trials.reserve import disk_space
@@ -212,11 +212,11 @@ class Recorder:
         fault("after_complete")
         self._changed()
 
-    def lost(self, key: str, failure: Failure) -> None:
-        """Record that the worker died, or that Tune could not run the trial.
+    def lost(self, key: str, failure: Failure, alone: bool = True) -> None:
+        """Record that the worker died, ``alone`` or with its node, or that Tune could not run the trial.
 
-        The trial is proposed again, until it has lost ``MAX_ATTEMPTS`` workers. After the loss of the database nothing
-        is recorded: a resume of the run trains the trial again.
+        The trial is proposed again, until it has lost ``MAX_ATTEMPTS`` workers or ``MAX_NODE_LOSSES`` nodes. After the
+        loss of the database nothing is recorded: a resume of the run trains the trial again.
         """
         trial = self.running.pop(key, None)
         if trial is None or self.control.database_lost:
@@ -227,7 +227,7 @@ class Recorder:
         if failure.kind is FailKind.WORKER_LOST and self.timeout_s is not None and elapsed_s >= self.timeout_s:
             reason = f"the trial took longer than search.trial_timeout_s = {self.timeout_s:g} s"
             failure = Failure(FailKind.TIMEOUT, reason, failure.traceback)
-        if failure.kind is not FailKind.WORKER_LOST or self._retry(trial, failure.reason) >= MAX_ATTEMPTS:
+        if failure.kind is not FailKind.WORKER_LOST or not self._retry(trial, failure.reason, alone):
             self._failed(trial, failure)
         self._changed()
 
@@ -279,12 +279,13 @@ class Recorder:
         except UnknownTrialError:
             return None
         # Version 0.1.0 spooled no identity.
-        is_other = trial.run != self._run_name or entry.identity not in (None, identity_of_trial(trial))
+        is_other = trial.run != self.run_name or entry.identity not in (None, identity_of_trial(trial))
         first = entry.report.epochs[0].epoch if entry.report.epochs else 0
         return None if is_other or first > trial.epochs_done + 1 else trial
 
     @cached_property
-    def _run_name(self) -> str:
+    def run_name(self) -> str:
+        """The name of the run."""
         return self.store.run(self.run_id).name
 
     def record(self, trial: Trial, report: TrialReport) -> None:
@@ -330,15 +331,14 @@ class Recorder:
             reason = f"no checkpoint of the last {removed} epochs could be used; resuming after epoch {start.epoch}"
             self._event("rewound", reason, trial)
 
-    def _retry(self, trial: Trial, reason: str) -> int:
-        """Queue a trial whose worker died for another attempt; return how many workers it has lost."""
-        lost = self.store.interrupt(
-            trial.trial, FailKind.WORKER_LOST.value, fail_kind=FailKind.WORKER_LOST, reason=reason
-        )
-        self._event("worker_lost", f"attempt {lost} of {MAX_ATTEMPTS}: {reason}", trial)
-        if lost < MAX_ATTEMPTS:
+    def _retry(self, trial: Trial, reason: str, alone: bool) -> bool:
+        """Queue a trial whose worker died for another attempt; return False if it has lost too many workers."""
+        outcome, limit = ("worker_lost", MAX_ATTEMPTS) if alone else ("node_lost", MAX_NODE_LOSSES)
+        lost = self.store.interrupt(trial.trial, outcome, fail_kind=FailKind.WORKER_LOST, reason=reason)
+        self._event(outcome, f"attempt {lost} of {limit}: {reason}", trial)
+        if lost < limit:
             self._retries.append(trial)
-        return lost
+        return lost < limit
 
     def _failed(self, trial: Trial, failure: Failure, diagnosis: Diagnosis | None = None) -> None:
         kind, reason = failure.kind, failure.reason

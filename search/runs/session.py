@@ -22,8 +22,10 @@ from ...results.query.best import best
 from ...results.report.report import write_report
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import ZERO_SHOT
+from ..cluster.errors import RayLostError
 from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
+from ..cluster.signals import NOTHING_STARTED, advise, defer_signals
 from ..config.diff import changes, code_changes
 from ..config.duration import parse_duration
 from ..experiment import foreign_paths
@@ -152,11 +154,16 @@ def search(
             # Check the earlier runs before this run is created, so that a mistake leaves no run.
             earlier_trials(store, experiment, record.content_hash, now())
         settings, images = experiment.file.search, experiment.task.images(data)
-        run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, provenance())
+        origin = provenance()
+        with defer_signals():  # the message of an interruption must not contradict the database
+            run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, origin)
+            advise(_how_to_continue(name))
         session = Session(experiment, data, store, run_id, Path(runs) / name, database_url, started)
         try:
             _record_notes(store, run_id, images)
             return session.drive(address, top, on_change)
+        except RayLostError:
+            raise  # its message states how to resume the run
         except Exception:
             with suppress(StoreError):  # the first error is the one to report, not a consequence of it
                 store.delete_empty_run(run_id)  # a run that fails before its first trial leaves its name free
@@ -195,6 +202,7 @@ def resume(
     started = time.monotonic()
     database_url = parse_location(database or Path(runs) / "archsieve.db")
     check_machine(Path(runs), elsewhere=address is not None)
+    advise(f"{NOTHING_STARTED}; {_how_to_continue(name)}")
     with open_store(database_url) as store:
         run = store.run(check_run_name(name))  # it becomes a folder name, so check it even if the store has such a run
         if allow_paths:
@@ -206,6 +214,7 @@ def resume(
         earlier = store.provenance(name)
         changed = code_changes(earlier[-1], current) if earlier else []
         run_id = store.resume_run(name, current, experiment.to_json())
+        advise(_how_to_continue(name))
         if changed:
             log.warning("the code has changed since the last session of this run: %s", "; ".join(changed))
             store.add_event(run_id, "warning", "code_changed", changed)
@@ -279,6 +288,7 @@ class Session:
             on_change=on_change,
             at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )
+        advise(f"the trials of this session are recorded; see archsieve report {self.folder.name}")
         report = write_report(self.store, self.run_id, self.folder / "report.html")
         budget, history = self.experiment.budget, self.store.history(self.run_id)
         return Outcome(
@@ -298,6 +308,10 @@ class Session:
             database=self.database,
             report=report,
         )
+
+
+def _how_to_continue(name: str) -> str:
+    return f"continue the run with: archsieve resume {name}"
 
 
 def _record_notes(store: Store, run_id: int, images: "ImageData | ZeroShotData") -> None:

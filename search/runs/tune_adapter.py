@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ray.exceptions import OutOfMemoryError, RayTaskError
+from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayTaskError
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher as TuneSearcher
 
 from ...results.database.records import FailKind
 from ..cluster.capacity import ClusterCapacity
+from ..cluster.ray_watch import ray_death
 from ..schedulers.settings import SCORE
 from ..trials.failure_policy import Stop, StopKind
 from ..trials.report import Failure, TrialReport
@@ -114,7 +115,11 @@ class StoreCallback(_Unpickled, Callback):
         guarded(self.recorder, self._complete, trial.trial_id, trial.last_result or {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        guarded(self.recorder, self.recorder.lost, trial.trial_id, _failure_of(_error(trial)))
+        if death := ray_death(self.recorder.run_name):  # then every worker is lost; the trials are resumed
+            self.recorder.stop(Stop(StopKind.ERROR, str(death), error=death))
+            return
+        error = _error(trial)
+        guarded(self.recorder, self.recorder.lost, trial.trial_id, _failure_of(error), _died_alone(error))
 
     def _report(self, key: str, result: dict[str, Any]) -> None:
         self.recorder.reported(key, TrialReport.from_tune(result))
@@ -143,6 +148,11 @@ def _error(trial: Any) -> Exception | None:
         return None
     error: Exception = pickle.loads(Path(path).read_bytes())
     return error
+
+
+def _died_alone(error: Exception | None) -> bool:
+    """Return whether a worker died, and not its node or the connection to it."""
+    return not isinstance(error, ActorUnavailableError) and "node has died" not in str(error)
 
 
 def _failure_of(error: Exception | None) -> Failure:

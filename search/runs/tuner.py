@@ -15,10 +15,12 @@ from ...results.database.records import RunStatus
 from ...results.database.store import Store
 from ...spaces.constrained.constrained_space import BudgetError
 from ..cluster.capacity import ClusterCapacity
+from ..cluster.errors import RayLostError, StopRequestedError
 from ..cluster.fault_injection import worker_environment
 from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.node_data import prepare_nodes
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
+from ..cluster.ray_watch import watch_ray
 from ..cluster.remote_jobs import check_plugins
 from ..cluster.signals import handle_signals
 from ..experiment.experiment import Experiment
@@ -63,19 +65,20 @@ def run_trials(
         trainable: replaces ``NetworkTrial`` in tests; it takes the same arguments.
         at_end: called after the last trial, while Ray still runs.
     """
-    search, control = experiment.file.search, RunControl(store, run_id)
+    control = RunControl(store, run_id)
     files = checkpoints_of(folder, experiment.file.resources.checkpoints), Spool(folder / "spool")
     recorder_of = partial(make_recorder, experiment, control, *files, on_change, deadline)
     with reserved_space(folder), closing(store, run_id, folder):
         if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
             recorder_of(experiment.plan(experiment.constrained)).replay()
-        # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
-        with quiet(folder / "search.log"), graceful(control), ray_session(address), graceful(control):
-            check_resources(experiment.file.resources)
-            check_plugins(experiment.file.resources, experiment.selection.computed)
-            prepare_nodes([split.images for split in getattr(data, "splits", ())], control.should_continue)
-            shares = check_gpus(experiment.file.resources, data, search.folds, experiment.recipes)
-            plan = prepare(experiment, data, control, shares)
+        recorder = None
+        # a request to stop that comes during the preparation ends it
+        with (
+            quiet(folder / "search.log"),
+            contextlib.suppress(StopRequestedError),
+            running_ray(control, folder, address),
+        ):
+            shares, plan = prepare_on_nodes(experiment, data, control)
             recorder = recorder_of(plan)
             recorder.sweep()
             tune_trials(experiment, data, recorder, folder, trainable, shares)
@@ -84,8 +87,42 @@ def run_trials(
         if control.stopping is not None and control.stopping.error is not None:
             raise control.stopping.error
         record_errors(store, run_id)
+        recorder = recorder or recorder_of(experiment.plan(experiment.constrained))
     store.finish_run(run_id, RunStatus.FINISHED if recorder.complete else RunStatus.STOPPED)
     return recorder
+
+
+@contextlib.contextmanager
+def running_ray(control: RunControl, folder: Path, address: str | None) -> Iterator[None]:
+    """Provide a running Ray whose death stops the run, and handle signals until it has ended."""
+
+    def stop(error: RayLostError) -> None:
+        control.stop(Stop(StopKind.ERROR, str(error), error=error))
+
+    # twice: signals may come while Ray starts, and Ray puts a handler of its own over SIGTERM when it has
+    with (
+        graceful(control),
+        watch_ray(folder.name, stop) as watch,
+        ray_session(address, control.should_continue),
+        watch.active(),
+        graceful(control),
+    ):
+        yield
+
+
+def prepare_on_nodes(experiment: Experiment, data: Any, control: RunControl) -> tuple[Shares | None, SearchPlan]:
+    """Check and prepare the nodes; return the shares of GPUs, if trials share them, and the search plan.
+
+    Raises ``StopRequestedError`` when the run must stop before that.
+    """
+    resources, search = experiment.file.resources, experiment.file.search
+    if not control.should_continue():
+        raise StopRequestedError
+    check_resources(resources)
+    check_plugins(resources, experiment.selection.computed, control.should_continue)
+    prepare_nodes([split.images for split in getattr(data, "splits", ())], control.should_continue)
+    shares = check_gpus(resources, data, search.folds, experiment.recipes, control.should_continue)
+    return shares, prepare(experiment, data, control, shares)
 
 
 def make_recorder(

@@ -8,6 +8,7 @@ from ...results.database.records import FailKind
 from .report import Failure
 
 MAX_ATTEMPTS = 3  # a trial that has lost this many workers is taken as the cause, and fails
+MAX_NODE_LOSSES = 10  # nodes may be reclaimed often; but a trial that loses so many probably ends them
 MAX_CONSECUTIVE = 3  # consecutive trials that fail in the same way before the run stops
 # Only causes that the next trial will most likely share. Divergence or a lack of memory depend on the single trial.
 _COUNTED = (FailKind.BUG, FailKind.USER_ERROR, FailKind.DATA)

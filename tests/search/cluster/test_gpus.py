@@ -20,8 +20,8 @@ from archsieve.models.networks.build import build
 from archsieve.models.training.trainer import Fit
 from archsieve.results.database.records import FailKind, History, TrialState
 from archsieve.results.database.store import open_store
+from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.cluster.gpu_sharing import CONTEXT_BYTES, MIN_SHARE, SAFETY, Shares, copies, memory_fraction
-from archsieve.search.cluster.ray_runtime import ResourceError
 from archsieve.search.runs.preparation import limit_to_gpus
 from archsieve.search.runs.session import search
 from archsieve.search.runs.tuner import run_trials

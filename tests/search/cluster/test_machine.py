@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from archsieve.search.cluster import preflight
+from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.cluster.preflight import DISK_BYTES, check_machine
-from archsieve.search.cluster.ray_runtime import ResourceError, ray_session
+from archsieve.search.cluster.ray_runtime import ray_session
 
 SEARCH = "[data]\nlimit = 100\n[search]\ntrials = 1\n[recipe]\nepochs = 1\n"
 Usage = namedtuple("Usage", "total used free")
@@ -48,7 +49,7 @@ def test_a_low_limit_of_open_files_is_refused(tmp_path, hard, code, numbers):
     script = (
         "import resource, sys; from pathlib import Path\n"
         "from archsieve.search.cluster.preflight import check_machine\n"
-        "from archsieve.search.cluster.ray_runtime import ResourceError\n"
+        "from archsieve.search.cluster.errors import ResourceError\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, {limits})\n"
         "try:\n    check_machine(Path('.'))\n"
         "except ResourceError as error:\n    print(error); sys.exit(4)\n"
@@ -98,9 +99,12 @@ def test_a_local_ray_listens_on_the_loopback_if_ray_was_imported_earlier(tmp_pat
 
 
 LOCAL = """
-import os
-from archsieve.search.cluster.ray_runtime import ResourceError, live_nodes, ray_session
+import os, resource, sys
+from archsieve.search.cluster.errors import ResourceError
+from archsieve.search.cluster.ray_runtime import live_nodes, ray_session
 
+if sys.argv[1:]:  # Ray's processes cannot write their files
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 try:
     with ray_session(None):
@@ -111,18 +115,18 @@ except ResourceError as error:
 
 
 @pytest.mark.parametrize(
-    ("variable", "folder", "pattern"),
+    ("variables", "limit", "pattern"),
     [
-        ("TMPDIR", f"/tmp/{'a' * 100}", rf"TMPDIR .*\b\d\d bytes.*107.*/tmp/{'a' * 100} has 105; "),
-        ("RAY_TMPDIR", f"/tmp/{'a' * 60}", r"RAY_TMPDIR .*\b\d\d bytes.*107.* has 65; "),
-        ("RAY_TMPDIR", "/proc/nowhere", r"this machine .*/proc/nowhere.*--address"),
-        ("TMPDIR", "/tmp", r"1\.0"),  # Ray has the cores that this process may use
+        ({"RAY_TMPDIR": f"/tmp/{'a' * 60}"}, (), r"RAY_TMPDIR .*\b\d\d bytes.*107.* has 65; "),
+        ({"RAY_TMPDIR": "/proc/nowhere"}, (), r"this machine.*/proc/nowhere.*--address"),
+        ({"TMPDIR": f"/tmp/{'a' * 100}"}, (), r"1\.0"),  # Ray has the cores of this process, and a shorter folder
+        ({}, ("1",), r"its start failed: .*--address"),
     ],
+    ids=["long", "missing", "long-tmpdir", "processes-die"],
 )
-def test_a_local_ray_that_cannot_start_is_not_reported_as_a_cluster(variable, folder, pattern):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    result = subprocess.run(
-        [sys.executable, "-c", LOCAL], env={**environment, variable: folder}, capture_output=True, text=True, check=True
-    )
+def test_a_local_ray_that_cannot_start_is_not_reported_as_a_cluster(variables, limit, pattern):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | variables
+    command = [sys.executable, "-c", LOCAL, *limit]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert re.search(pattern, result.stdout), result.stdout
     assert "ray start" not in result.stdout

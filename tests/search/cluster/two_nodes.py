@@ -8,8 +8,8 @@ from ray.cluster_utils import Cluster
 
 from archsieve.models.data.registry import load_data
 from archsieve.models.storage.choice import StorageOptions
+from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.cluster.node_data import prepare_nodes
-from archsieve.search.cluster.ray_runtime import ResourceError
 
 
 def main(folder: Path, cache: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
-from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.integrations.optuna_dashboard import scratch_copy, server
 
 COST = dict.fromkeys(("params", "macs", "activations", "memory_bytes"), 10)

@@ -18,7 +18,7 @@ from archsieve.results.database.errors import DiskFullError, LockedError, StoreE
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.cli import main
-from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.run_control import RunControl
 from archsieve.search.runs.tune_adapter import guarded

@@ -10,8 +10,8 @@ from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.maintenance.backup import back_up
 from archsieve.results.query.best import best
+from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.cluster.provenance import provenance
-from archsieve.search.cluster.ray_runtime import ResourceError
 from archsieve.search.config.schema import DECODING_KEYS
 from archsieve.search.experiment.experiment import load_run_data
 from archsieve.search.post.integrity import check_runs
@@ -319,7 +319,7 @@ def test_ray_imported_before_the_search_is_refused_with_a_fix(tmp_path):
     program = """
 import ray
 from archsieve.search.experiment.experiment import experiment
-from archsieve.search.cluster.ray_runtime import ResourceError
+from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.experiment.search_file import parse
 from archsieve.search.runs.session import search
 try:

@@ -7,7 +7,8 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, func, insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from .errors import NoStoreError, NotStorableError, StoreError, store_error
+from .errors import NoStoreError, NotStorableError, StoreError, is_exhausted, store_error, unreachable
+from .retry import RetryPolicy
 from .schema import APPLICATION, SCHEMA_VERSION, enable_postgresql_partial_indexes, identity, meta, metadata
 from .sqlite_file import check_file, connect, make_file
 from .url import DatabaseLocation, parse_location
@@ -21,14 +22,16 @@ _CREATE_LOCK_KEY = 0x41724356
 def open_engine(url_or_path: str | DatabaseLocation, *, create: bool, read_only: bool) -> tuple[Engine, str]:
     """Return an engine for the results database at ``url_or_path``, and its name without the password.
 
-    Raises ``StoreError`` if there is no results database, or if it has another schema version.
+    Waits while all connections of a server are in use. Raises ``StoreError`` if there is no results database, or if it
+    has another schema version.
     """
     location = parse_location(url_or_path)
     if isinstance(location, Path) and create and not location.exists():
         make_file(location)
     engine = sqlite_engine(location, read_only) if isinstance(location, Path) else postgresql_engine(location)
     try:
-        check_version(schema_version(engine, str(location), create), str(location))
+        version = RetryPolicy(str(location)).call(lambda: schema_version(engine, str(location), create))
+        check_version(version, str(location))
     except BaseException:
         # The caller gets no engine that it could close.
         engine.dispose()
@@ -98,7 +101,10 @@ def schema_version(engine: Engine, name: str, create: bool = False) -> int:
         with (engine if create else read_only_engine(engine)).begin() as connection:
             entries = _identity(connection, name, create)
     except SQLAlchemyError as error:
-        raise store_error(name, f"it cannot be opened: {getattr(error, 'orig', None) or error}") from error
+        reason = str(getattr(error, "orig", None) or error)
+        if is_exhausted(reason):  # passes; a server that does not run, or a wrong host, probably does not
+            raise unreachable(name, reason) from error
+        raise store_error(name, f"it cannot be opened: {reason}") from error
     if entries.get("application") != APPLICATION:
         raise StoreError(
             f"{name} is the database of another application; nothing was changed; use another path or database name"

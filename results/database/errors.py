@@ -30,6 +30,14 @@ class SetBackError(StoreError):
     """The database was replaced by an older state of itself while this process wrote to it."""
 
 
+def set_back(fact: object) -> SetBackError:
+    """Return the error of a database that lacks what this process has written: ``fact`` is what it has or lacks."""
+    return SetBackError(
+        f"the database was set back to an older state while a run wrote to it: {fact}; check which backup was "
+        "restored, then resume the run: archsieve resume RUN"
+    )
+
+
 class DiskFullError(StoreError):
     """The disk that holds the database is full."""
 
@@ -51,6 +59,11 @@ class NotStorableError(ValueError):
 
 class UnknownTrialError(ValueError):
     """The database has no trial with this id."""
+
+
+def first_clause(error: Exception) -> str:
+    """Return the message of ``error`` without its fix, which another message replaces."""
+    return str(error).partition("; ")[0]
 
 
 class RunExistsError(ValueError):
@@ -82,6 +95,27 @@ def restore_advice(name: object, source: object = "BACKUP") -> str:
     A command and not a copy: the log files of the old database would destroy a file that is copied to its name.
     """
     return f"restore a backup with: archsieve db restore {source} --db {name}"
+
+
+# Texts of PostgreSQL and PgBouncer when all connections of a server, database or role are in use. The server sends them
+# before a connection exists, so the driver has no error code.
+_NO_CONNECTION_LEFT = ("too many clients", "connection slots", "too many connections", "no more connections allowed")
+
+
+def is_exhausted(reason: str) -> bool:
+    """Return whether a server refused a connection because all of its connections are in use."""
+    return any(text in reason for text in _NO_CONNECTION_LEFT)
+
+
+def unreachable(name: str, reason: str) -> ConnectionLostError:
+    """Return the error of the server of the database ``name`` that refused or closed a connection."""
+    reason = " ".join(reason.split())  # PostgreSQL's messages have several lines
+    if is_exhausted(reason):
+        return ConnectionLostError(
+            f"{name} has no free connection: {reason}; end other programs that use the server, or raise its "
+            "max_connections"
+        )
+    return ConnectionLostError(f"{name} cannot be reached: {reason}; start its server again")
 
 
 _DAMAGED = "the file is damaged: {restore}; archsieve db check shows details, archsieve db backup makes backups"

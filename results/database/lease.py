@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, insert, select, update
 
 from . import schema
-from .errors import SetBackError, StoreError, TakenOverError
+from .errors import StoreError, TakenOverError, set_back
 from .fast_sqlite import AnyConnection
 
 HEARTBEAT_TIMEOUT = timedelta(minutes=2)  # a younger heartbeat is evidence that its process is alive
@@ -175,10 +175,7 @@ def renew(connection: Connection, run_id: int, process_id: int, sent: datetime |
     own = connection.execute(select(_p.heartbeat_at).where(_p.process_id == process_id, _p.run_id == run_id)).first()
     if own is None or (sent is not None and own.heartbeat_at < sent):
         state = "does not know this process" if own is None else f"has the heartbeat {own.heartbeat_at}, not {sent}"
-        raise SetBackError(
-            f"the database was set back to an older state while a run wrote to it: run {run_id} {state}; check which "
-            "backup was restored, then resume the run: archsieve resume RUN"
-        )
+        raise set_back(f"run {run_id} {state}")
     if not is_held(connection, run_id, process_id):
         row = holder(connection, run_id)
         other = "no process" if row is None else f"process {row.pid} on {row.host}"

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from . import schema
 from .engine import read_only_engine
-from .errors import ConnectionLostError, NotStorableError, UnknownTrialError, store_error
+from .errors import NotStorableError, UnknownTrialError, store_error, unreachable
 from .records import TEST_PREFIX, DatasetRecord, History, RunRecord, Trial, TrialState
 from .retry import RetryPolicy, is_transient
 from .rows import TRIALS, dataset_of, decode_metric, run_id_of, runs_of, trials_of
@@ -77,8 +77,7 @@ class StoreReader:
             yield
         except DBAPIError as error:  # a subclass of StatementError, so it must come first
             if is_transient(error):
-                reason = " ".join(str(error.orig).split())
-                raise ConnectionLostError(f"{self.name} cannot be reached: {reason}; start its server again") from error
+                raise unreachable(self.name, str(error.orig)) from error
             raise store_error(self.name, str(error.orig)) from error
         except StatementError as error:  # a value could not be converted for the database
             known = isinstance(error.orig, NotStorableError)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ...results.analysis.health import FINDING, Curve, event_details, findings
-from ...results.database.errors import DiskFullError, SetBackError, StoreError, UnknownTrialError
+from ...results.database.errors import DiskFullError, StoreError, UnknownTrialError, first_clause, set_back
 from ...results.database.records import FailKind, History, Trial, TrialState
 from ...results.database.store import Store
 from ...spaces.architectures.cost import cost, layer_costs
@@ -66,6 +66,7 @@ class Recorder:
     activity: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
     _started_at: dict[str, float] = field(default_factory=dict)
+    _epochs: dict[int, int] = field(default_factory=dict)  # epochs that each trial has reported, by id
     _failures: ConsecutiveFailures = field(default_factory=ConsecutiveFailures)
     _assigned: set[int] = field(default_factory=set)  # ids of the trials that Tune has got from this driver
     _retries: list[Trial] = field(default_factory=list)  # trials that lost their worker and wait for another one
@@ -168,7 +169,7 @@ class Recorder:
             self.exhausted = self._all_proposed = True
             return None
         cached = None if self.cache is None else self.cache.find(proposal)
-        return self._insert(proposal, trial_seed(self.seed, number), source=None if cached is None else cached.trial)
+        return self._insert(proposal, trial_seed(self.seed, number), cached and cached.trial)
 
     def _insert(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture
@@ -233,7 +234,9 @@ class Recorder:
 
     def _write_or_spool(self, verb: str, trial: Trial, report: TrialReport) -> None:
         """Call ``record`` or ``end``, as ``verb`` names. If the database fails, spool the report and stop the run."""
-        entry = Spooled(verb, trial.trial, report, identity_of_trial(trial))
+        after = self._epochs.get(trial.trial, trial.epochs_done)
+        self._epochs[trial.trial] = report.epoch if report.epochs else after
+        entry = Spooled(verb, trial.trial, report, identity_of_trial(trial), after)
         # After the first failure everything goes to the spool, so that a resume writes the reports in their order.
         if self.spool.file is not None or self.control.database_lost:
             self.spool.add(entry)
@@ -244,9 +247,9 @@ class Recorder:
             file = self.spool.add(entry)
             if isinstance(error, DiskFullError):
                 error = DiskFullError(f"{error}; {disk_space(self.spool.folder)}")
-            message = f"{error}; later reports are saved in {file}, and a resume of the run writes them to the database"
-            kind = type(error) if isinstance(error, StoreError) else SetBackError
-            self.control.lose_database(kind(message))
+            cause = set_back(first_clause(error)) if isinstance(error, UnknownTrialError) else error
+            message = f"{cause}; later reports are saved in {file}, and a resume of the run writes them to the database"
+            self.control.lose_database(type(cause)(message))
 
     def replay(self) -> None:
         """Write the reports that an earlier driver spooled. Writing a report twice changes nothing."""
@@ -270,18 +273,14 @@ class Recorder:
         self.spool.clear()
 
     def _spooled_trial(self, entry: Spooled) -> Trial | None:
-        """Return the trial of a spooled report; None if the database does not have it as it was then.
-
-        It may have no trial with the id, another one, or one that lacks earlier epochs.
-        """
+        """Return the trial of a spooled report; None without one that has the same identity and the earlier epochs."""
         try:
             trial = self.store.trial(entry.trial)
         except UnknownTrialError:
             return None
         # Version 0.1.0 spooled no identity.
         is_other = trial.run != self.run_name or entry.identity not in (None, identity_of_trial(trial))
-        first = entry.report.epochs[0].epoch if entry.report.epochs else 0
-        return None if is_other or first > trial.epochs_done + 1 else trial
+        return None if is_other or entry.epochs_before > trial.epochs_done else trial
 
     @cached_property
     def run_name(self) -> str:
@@ -372,9 +371,8 @@ class Recorder:
         Called before the trial is marked as ended, so that a driver that dies here repeats it after a resume.
         """
         examined = None if diagnosis is None else asdict(diagnosis)
-        for detail in event_details(
-            findings(curve, self.searcher.constrained.space.classes, examined=examined, **facts)
-        ):
+        found = findings(curve, self.searcher.constrained.space.classes, examined=examined, **facts)
+        for detail in event_details(found):
             self.store.add_event(self.run_id, "info", FINDING, detail, trial.trial)
 
     def _event(self, kind: str, reason: str, trial: Trial, **more: Any) -> None:

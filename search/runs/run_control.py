@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from ...results.database.errors import StoreError, TakenOverError
+from ...results.database.errors import StoreError, TakenOverError, UnknownTrialError, first_clause, set_back
 from ...results.database.store import Store
 from ..trials.failure_policy import Stop, StopKind
 
@@ -46,6 +46,12 @@ class RunControl:
     def lose_database(self, error: StoreError) -> None:
         """Stop the run because of ``error``; later reports are spooled and not written to the database."""
         self.database_lost = True
+        self.stop(Stop(StopKind.ERROR, str(error), error=error))
+
+    def fail(self, error: Exception) -> None:
+        """Stop the run because of an error. A trial that the database lacks means that the database was set back."""
+        if isinstance(error, UnknownTrialError):
+            self.lose_database(set_back(first_clause(error)))
         self.stop(Stop(StopKind.ERROR, str(error), error=error))
 
     def stop(self, stop: Stop) -> None:

@@ -43,7 +43,7 @@ def guarded(recorder: Recorder, call: Callable[..., T], *arguments: Any) -> T | 
     try:
         return call(*arguments)
     except Exception as error:
-        recorder.stop(Stop(StopKind.ERROR, str(error), error=error))
+        recorder.control.fail(error)
         return None
 
 

@@ -22,18 +22,27 @@ class Spooled(NamedTuple):
     """A spooled report of a trial. ``verb`` is "record" or "end": the recorder's method that takes the report.
 
     ``identity`` is that of the trial's checkpoints. The id alone is not sufficient: a database that was set back to an
-    older state gives it to another trial.
+    older state gives it to another trial. ``after`` is the number of epochs that were reported before.
     """
 
     verb: str
     trial: int
     report: TrialReport
     identity: str | None = None
+    after: int | None = None
+
+    @property
+    def epochs_before(self) -> int:
+        """The number of epochs that the database must have of the trial before it can take the report."""
+        if self.report.epochs:
+            return self.report.epochs[0].epoch - 1
+        return self.report.start.epoch if self.report.start is not None else self.after or 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as JSON types."""
         entry = {"verb": self.verb, "trial": self.trial, "report": self.report.to_json()}
-        return entry if self.identity is None else {**entry, "identity": self.identity}
+        known = {"identity": self.identity, "after": self.after}
+        return entry | {name: value for name, value in known.items() if value is not None}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "Spooled":
@@ -45,7 +54,7 @@ class Spooled(NamedTuple):
         report = report_of_flat_result(entry["result"]) if old else TrialReport.from_json(entry["report"])
         if entry["verb"] not in VERBS:
             raise ValueError(f"verb must be one of {', '.join(VERBS)}, got {str(entry['verb'])[:60]!r}")
-        return cls(entry["verb"], entry["trial"], report, entry.get("identity"))
+        return cls(entry["verb"], entry["trial"], report, entry.get("identity"), entry.get("after"))
 
 
 @dataclass

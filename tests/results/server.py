@@ -126,6 +126,12 @@ class Server:
             for statement in statements:
                 connection.execute(statement)
 
+    def client(self, program: str, *arguments: str | Path, user: str = USER, password: str = PASSWORD) -> None:
+        """Run a client program of PostgreSQL, such as psql."""
+        address = {"PGHOST": LOOPBACK, "PGPORT": str(self.port), "PGUSER": user, "PGPASSWORD": password}
+        command = [self.binaries / program, *arguments]
+        subprocess.run(command, check=True, capture_output=True, timeout=120, env={**os.environ, **address})
+
     def connect(self, database: str = "postgres"):
         import psycopg
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -192,6 +193,39 @@ def test_a_reader_cannot_write(store, new_run):
     new_run("one")
     with pytest.raises(StoreError, match="read-only"), store.read_transaction() as connection:
         connection.exec_driver_sql("DELETE FROM run")
+
+
+def test_opening_and_writing_wait_while_all_connections_are_in_use(database, postgresql, new_run, caplog):
+    """The words of the server are reported; to check host and port would not help."""
+    import psycopg
+
+    new_run()
+    name = database.rpartition("/")[2]
+    postgresql.execute(f"CREATE ROLE {name}_few LOGIN PASSWORD 'few' CONNECTION LIMIT 1")
+    postgresql.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}_few", database=name)
+    postgresql.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {name}_few", database=name)
+    limited = re.sub("//.*@", f"//{name}_few:few@", database)
+    try:
+        held = psycopg.connect(limited.replace("+psycopg", ""))
+        release = threading.Timer(2, held.close)
+        release.start()
+        with caplog.at_level(logging.WARNING, logger="archsieve"), open_store(limited) as store:
+            release.join()
+            (warning,) = [record.getMessage() for record in caplog.records]
+            assert re.search("no free connection.*too many connections.*trying again", warning), warning
+            assert [run.name for run in store.runs()] == ["digits"]
+            store.retry.limit_s = 0.5
+            store.engine.dispose()
+            with (
+                psycopg.connect(limited.replace("+psycopg", "")),
+                pytest.raises(ConnectionLostError, match="no free connection.*too many connections.*max_connections"),
+            ):
+                store.add_event(1, "info", "x", {})
+            store.add_event(1, "info", "y", {})
+            assert [event["kind"] for event in store.events("digits")] == ["y"]
+    finally:
+        postgresql.execute(f"DROP OWNED BY {name}_few", database=name)
+        postgresql.execute(f"DROP ROLE {name}_few")
 
 
 def test_a_wrong_database_user_or_password_is_an_error(database, postgresql):

@@ -1,6 +1,7 @@
 """Deaths of Ray's own processes: the driver ends with advice, and the run is resumed without a loss."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def part_of_ray(driver, name):
     return next(one for one in psutil.Process(driver.pid).children() if Path(one.cmdline()[0]).name == name)
 
 
-def session_folder(process):
-    return next(Path(word.split("=", 1)[1]) for word in process.cmdline() if word.startswith("--session-dir="))
+def private_folder(raylet):
+    """Return the private folder of a driver's Ray, from the command line of its node manager."""
+    return Path(re.search(r"/[^\s=]*/archsieve-ray-[^/]+", " ".join(raylet.cmdline()))[0])
 
 
 @pytest.mark.parametrize("name", ["raylet", pytest.param("gcs_server", marks=pytest.mark.slow)])
@@ -54,7 +56,7 @@ def test_a_death_of_ray_ends_with_advice_and_the_run_is_resumed(drivers, name):
     driver = drivers("search", "search.toml", "--name", "run")
     drivers.wait_for("run", lambda trials: any(trial.epochs_done >= 2 for trial in trials), driver)
     victim = part_of_ray(driver, name)
-    folder = session_folder(part_of_ray(driver, "raylet")).parents[1]
+    folder = private_folder(part_of_ray(driver, "raylet"))
     assert folder.stat().st_mode & 0o777 == 0o700
     os.kill(victim.pid, signal.SIGKILL)
     _, err = driver.communicate(timeout=120)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from archsieve.results.database.errors import DiskFullError, LockedError, StoreError
+from archsieve.results.database.errors import DiskFullError, LockedError, SetBackError, StoreError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.cli import main
@@ -474,6 +474,61 @@ def test_spooled_reports_of_unknown_trials_are_kept(path, driven, tmp_path, capl
     (kept,) = (tmp_path / "spool").iterdir()
     assert [Spooled.from_json(json.loads(line)) for line in kept.read_text().splitlines()] == foreign
     assert (kept.suffix, str(kept) in caplog.text, resumed.spool.files()) == (".unknown", True, [])
+
+
+def test_a_spooled_failure_needs_the_epochs_that_were_reported_before(path, driven, tmp_path, monkeypatch):
+    """The report has no epochs of its own, and an older state of the database has the same trial without them."""
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        recorder.started("a")
+        with store.write_transaction() as connection:
+            before = connection.connection.driver_connection.serialize()
+        recorder.reported("a", epoch(1, start=TrialStart(0)))
+        monkeypatch.setattr(store, "finish", lambda *arguments, **more: _unavailable())
+        recorder.completed("a", TrialReport(done=True, failure=Failure(FailKind.OOM, "no memory")))
+        (entry,) = recorder.spool.entries()
+        assert (entry.verb, entry.after, entry.epochs_before) == ("end", 1, 1)
+        assert Spooled.from_json(entry.to_json()) == entry
+    older = tmp_path / "older.db"
+    older.write_bytes(before)
+    with open_store(older) as store:
+        driven(store).replay()
+        assert not store.trial(trial).state.final
+    assert [file.suffix for file in (tmp_path / "spool").iterdir()] == [".unknown"]
+
+
+def _unavailable():
+    raise StoreError("the database is not available")
+
+
+def test_a_trial_that_the_database_lacks_means_that_it_was_set_back(path, driven):
+    """As on a server that was restored to an older backup: the message has no id that means nothing to the user."""
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        recorder.propose("a")
+        with store.write_transaction() as connection:
+            connection.exec_driver_sql("DELETE FROM trial")
+        assert guarded(recorder, recorder.started, "a") is None
+        error = recorder.stopping.error
+        assert isinstance(error, SetBackError)
+        assert "set back to an older state" in str(error)
+        assert "propose it first" not in str(error)
+        recorder.reported("a", epoch(1, start=TrialStart(0)))
+        assert [entry.verb for entry in recorder.spool.entries()] == ["record"]
+
+
+def test_a_lost_node_is_not_the_loss_of_a_trial(path, driven):
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        trial = recorder.propose("a").trial
+        for n in range(5):
+            recorder.started("a")
+            recorder.lost("a", killed("its node has died"), n == 2)
+            assert recorder.propose("a").trial == trial
+        kinds = [event["kind"] for event in store.events("run")]
+        assert (kinds.count("node_lost"), kinds.count("worker_lost")) == (4, 1)
+        assert not store.trial(trial).state.final
 
 
 def test_a_report_on_a_full_disk_goes_into_the_reserved_space(tmp_path, monkeypatch):

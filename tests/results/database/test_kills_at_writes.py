@@ -1,17 +1,12 @@
 """Kills at every write of a growing database: the next command finds it whole, with everything that was recorded."""
 
-import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-COMPILER = shutil.which("cc") or shutil.which("gcc")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="a C compiler is needed to stop a process at a write")
+from ..write_faults import COMPILER, WHY_NOT, compile_library, run_with
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason=WHY_NOT)
 PROGRAM = """
 import ctypes, json, os, shutil, signal, sys
 from pathlib import Path
@@ -99,21 +94,14 @@ print(json.dumps(answer))
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    library = tmp_path_factory.mktemp("shim") / "kill_at_write.so"
-    source = Path(__file__).with_name("kill_at_write.c")
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    return library
+def library(tmp_path_factory):
+    return compile_library(tmp_path_factory.mktemp("library"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_growing_database_is_whole_at_every_write(shim, tmp_path, how, step):
-    environment = {**os.environ, "LD_PRELOAD": str(shim), "ARCHSIEVE_BUSY_S": "0.05"}
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(int(how)), str(step)]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert result.returncode == 0, result.stderr
-    *kills, last = json.loads(result.stdout)
+def test_a_growing_database_is_whole_at_every_write(library, tmp_path, how, step):
+    *kills, last = run_with(library, PROGRAM, tmp_path, int(how), step, ARCHSIEVE_BUSY_S="0.05")
     assert (last["killed"], last["recorded"], last["trials"]) == (False, 4, 4)
     assert len(kills) > 150 // step
     assert [kill for kill in kills if kill["broken"] or kill["while_stopped"] or not kill["killed"]] == []

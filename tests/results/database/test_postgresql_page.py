@@ -51,5 +51,5 @@ def test_the_commands_create_roles_that_write_and_read_and_restore_a_backup(post
         with open_store(url, read_only=True) as store:
             assert [run.name for run in store.runs()] == ["one", "two"]
     assert upgrade(writer).backup is None  # the schema is the newest
-    with pytest.raises(StoreError, match="SSL|certificate"), open_store(f"{writer}?sslmode=verify-full"):
+    with pytest.raises(StoreError, match=r"SSL|certificate"), open_store(f"{writer}?sslmode=verify-full"):
         pass

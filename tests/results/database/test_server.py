@@ -218,7 +218,7 @@ def test_opening_and_writing_wait_while_all_connections_are_in_use(database, pos
             store.engine.dispose()
             with (
                 psycopg.connect(limited.replace("+psycopg", "")),
-                pytest.raises(ConnectionLostError, match="no free connection.*too many connections.*max_connections"),
+                pytest.raises(ConnectionLostError, match=r"no free connection.*too many connections.*max_connections"),
             ):
                 store.add_event(1, "info", "x", {})
             store.add_event(1, "info", "y", {})

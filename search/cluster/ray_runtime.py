@@ -315,19 +315,14 @@ def set_auth_token() -> None:
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 
-class _LogFile(logging.FileHandler):
-    """A log file whose own errors are not printed: on a full disk each message would print a traceback."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Drop the message."""
-
-
 @contextlib.contextmanager
 def quiet(log: Path) -> Iterator[None]:
     """Send the messages of Ray and Optuna to the file ``log`` instead of the screen."""
     os.environ.update({name: value for name, value in TUNE_SETTINGS.items() if name not in os.environ})
     log.parent.mkdir(parents=True, exist_ok=True)
-    handler = _LogFile(log, delay=True)
+    handler = logging.FileHandler(log, delay=True)
+    # On a full disk, each message would otherwise print a traceback.
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [
         logging.getLogger(name) for name in ("ray", "ray.tune", "ray.train", "ray.data", "optuna", "py.warnings")

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select
+
+from ..database import schema
 from ..database.reader import StoreReader
+from ..database.rows import run_id_of
 
 FINDING = "finding"  # the kind of the events that store findings
 
@@ -21,6 +25,7 @@ ACCURACY_GAP = 0.1  # training accuracy - validation accuracy above it: overfit
 VAL_LOSS_RATIO = 1.25  # last validation loss / smallest one above it, while the training loss falls: overfit
 COLLAPSE_SHARE = 0.99  # share of all predictions that are one class: from it on, the network has collapsed
 CHANCE_FACTOR = 1.5  # accuracy up to this multiple of 1 / classes counts as guessing
+_ROWS_AT_ONCE = 2000
 N_CONSTANT_EPOCHS = 3  # this many last epochs with one and the same accuracy of guessing: collapse
 
 Curve = Mapping[str, Sequence[tuple[int, float]]]
@@ -157,15 +162,34 @@ def findings_of(store: StoreReader, run: str | int, *, trial_id: int | None = No
 
     Equal findings of a trial are returned once: a driver that was killed and resumed can store a finding twice.
     """
-    # A dict instead of a set keeps the order of the events.
-    by_trial: dict[int, dict[Finding, None]] = {}
-    for event in store.events(run, FINDING, trial_id=trial_id):
-        detail = event["detail"]
-        # A database from elsewhere may have a finding in another form.
-        if event["trial_id"] is not None and isinstance(detail, dict) and {FINDING, "reason"} <= set(detail):
-            finding = Finding(str(detail[FINDING]), str(detail["reason"]))
-            by_trial.setdefault(event["trial_id"], {})[finding] = None
-    return {trial: list(distinct) for trial, distinct in by_trial.items()}
+    by_trial: dict[int, list[Finding]] = {}
+    for trial, finding in stored_findings(store, run, trial_id=trial_id):
+        by_trial.setdefault(trial, []).append(finding)
+    return by_trial
+
+
+def stored_findings(
+    store: StoreReader, run: str | int, *, trial_id: int | None = None
+) -> Iterator[tuple[int, Finding]]:
+    """Yield the stored findings of a run with the ids of their trials, trial by trial, each finding of a trial once.
+
+    Few of them are in memory at a time.
+    """
+    e = schema.event.c
+    last, distinct = None, set[Finding]()
+    with store.read_transaction() as connection:
+        query = select(e.trial_id, e.detail).where(e.run_id == run_id_of(connection, run), e.kind == FINDING)
+        query = query.where(e.trial_id.is_not(None) if trial_id is None else e.trial_id == trial_id)
+        query = query.order_by(e.trial_id, e.event_id).execution_options(yield_per=_ROWS_AT_ONCE)
+        for trial, detail in connection.execute(query):
+            if trial != last:
+                last, distinct = trial, set()
+            # A database from elsewhere may have a finding in another form.
+            if isinstance(detail, dict) and {FINDING, "reason"} <= set(detail):
+                finding = Finding(str(detail[FINDING]), str(detail["reason"]))
+                if finding not in distinct:
+                    distinct.add(finding)
+                    yield trial, finding
 
 
 def event_details(problems: Iterable[Finding]) -> Iterator[dict[str, str]]:

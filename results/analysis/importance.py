@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..database.records import Trial
+from ..query.run_summary import evenly_spaced
 
 if TYPE_CHECKING:
     import numpy
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     Array = numpy.ndarray[Any, numpy.dtype[numpy.float64]]
 
 MIN_TRIALS = 12  # fewer trials are not analysed
-MAX_TRIALS = 2000  # of a longer run, evenly spaced trials are used: more would only take longer
+MAX_TRIALS = 1000  # of a longer run, evenly spaced trials are used: more would only take longer
 _N_FOLDS, _N_TREES, _N_SHUFFLES = 4, 60, 5
 
 
@@ -56,9 +57,8 @@ def importances(trials: Sequence[Trial]) -> Importances | None:
 
     Returns None for fewer than ``MIN_TRIALS`` finished trials, and if their choices or their metrics are all equal.
     """
-    scored = [trial for trial in trials if trial.state.finished and trial.metric_value is not None]
-    # -(-a // b) is a / b rounded up; "or 1", because a step of 0 is an error when there are no trials
-    scored = scored[:: -(-len(scored) // MAX_TRIALS) or 1]
+    finished = [trial for trial in trials if trial.state.finished and trial.metric_value is not None]
+    scored = evenly_spaced(finished, MAX_TRIALS)
     names, table = _table(scored)
     values = [trial.metric_value for trial in scored]
     if len(scored) < MIN_TRIALS or not names or len(set(values)) < 2:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import insert, select
 
 from . import schema, trial_statements
 from .lease import now
 from .reader import StoreReader
-from .records import Trial, TrialState
+from .records import TrialState
 from .rows import run_id_of, upsert
 from .writer import StoreWriter
 
@@ -41,6 +41,21 @@ class RankCorrelation:
     n: int
     spearman: float | None
     kendall: float | None
+
+
+class ScoredTrial(Protocol):
+    """What a rank correlation reads of a trial."""
+
+    @property
+    def trial(self) -> int: ...
+    @property
+    def state(self) -> TrialState: ...
+    @property
+    def params(self) -> int: ...
+    @property
+    def macs(self) -> int: ...
+    @property
+    def score(self) -> float | None: ...
 
 
 def record_scores(store: StoreWriter, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
@@ -122,7 +137,7 @@ def scores_of(store: StoreReader, run: str | int, fingerprint: str) -> dict[str,
         return {row.name: row.reason if row.value is None else row.value for row in rows}
 
 
-def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[Trial]) -> list[RankCorrelation]:
+def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[ScoredTrial]) -> list[RankCorrelation]:
     """Return the rank correlation of each proxy of the run with the score of the completed ``trials``.
 
     Parameters and multiply-accumulates (MACs) come first: they are the baselines that need no computation.
@@ -136,13 +151,21 @@ def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[Trial
         _correlation(name, completed, [getattr(trial, name) for trial in completed]) for name in COST_PROXIES
     ]
     for name in names:
-        by_fingerprint = scores(store, run, name)
-        values = [by_fingerprint.get(trial.fingerprint) for trial in completed]
-        correlations.append(_correlation(name, completed, values))
+        by_trial = _scores_by_trial(store, run, name)
+        correlations.append(_correlation(name, completed, [by_trial.get(trial.trial) for trial in completed]))
     return correlations
 
 
-def _correlation(name: str, trials: Sequence[Trial], values: Sequence[float | None]) -> RankCorrelation:
+def _scores_by_trial(store: StoreReader, run: str | int, name: str) -> dict[int, float | None]:
+    t = schema.trial.c
+    with store.read_transaction() as connection:
+        run_id = run_id_of(connection, run)
+        of_trial = (t.run_id == run_id, t.fingerprint == _p.fingerprint)
+        query = select(t.trial_id, _p.value).where(*of_trial, _p.run_id == run_id, _p.name == name)
+        return dict(connection.execute(query).tuples().all())
+
+
+def _correlation(name: str, trials: Sequence[ScoredTrial], values: Sequence[float | None]) -> RankCorrelation:
     from scipy.stats import kendalltau, spearmanr
 
     pairs = [(score, trial.score) for score, trial in zip(values, trials, strict=True) if score is not None]

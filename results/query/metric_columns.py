@@ -137,6 +137,11 @@ def ranked_by(connection: Connection, metric: str | None, runs: Iterable[ColumnE
     return _ranked_by(name, not directions.pop())
 
 
+def ranked_by_selection(selection: Selection) -> RankedBy:
+    """Return how the trials of a run rank whose metric ``selection`` names."""
+    return _ranked_by(selection.metric, selection.higher_is_better)
+
+
 def _ranked_by(metric: str, higher_is_better: bool) -> RankedBy:
     expression: Any = _t.val_accuracy if metric == ACCURACY else at_best_epoch(metric)
     return RankedBy(metric, expression, higher_is_better)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
+from typing import TypeVar
 
 from ...spaces.metrics.registry import is_metric, stored_name
 from ...spaces.parameters.lookup import look_up
@@ -9,7 +10,7 @@ from ..database.records import COSTS, Trial
 
 _MINIMIZED = (*COSTS, "latency_ms", "duration_s", "val_loss", "val_error")
 Point = tuple[float, ...]
-Entry = tuple[Point, int, Trial]
+T = TypeVar("T")
 
 # Each function returns the value to minimize. Test accuracy is not an objective: selecting trials by it would bias the
 # test estimate.
@@ -53,7 +54,7 @@ def fronts(trials: Iterable[Trial], objectives: Sequence[str]) -> Iterator[list[
     points = [(point, trial.trial, trial) for trial in trials if (point := _point(trial, getters)) is not None]
     # Without the trial itself in the key: trials cannot be compared, and the id is already unique.
     points.sort(key=lambda entry: entry[:2])
-    split = _sweep if len(objectives) <= 2 else _filter
+    split = sweep if len(objectives) <= 2 else _filter
     while points:
         front, points = split(points)
         yield [trial for _, _, trial in front]
@@ -85,14 +86,15 @@ def _point(trial: Trial, getters: Sequence[Callable[[Trial], float | None]]) -> 
     return None if None in values else tuple(value for value in values if value is not None)
 
 
-def _sweep(points: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+def sweep(points: Sequence[tuple[Point, int, T]]) -> tuple[list[tuple[Point, int, T]], list[tuple[Point, int, T]]]:
     """Split sorted points of up to two objectives into the front and the rest, in one pass.
 
-    The points are sorted by the first objective. A point is therefore on the front exactly if its last objective is
-    smaller than that of all points before it.
+    A point is the values to minimize, an id that orders equal points, and what it belongs to. The points are sorted by
+    the first objective. A point is therefore on the front exactly if its last objective is smaller than that of all
+    points before it.
     """
-    front: list[Entry] = []
-    rest: list[Entry] = []
+    front: list[tuple[Point, int, T]] = []
+    rest: list[tuple[Point, int, T]] = []
     smallest = float("inf")
     for entry in points:
         # The first point is always on the front, also if its last objective is infinite.
@@ -104,14 +106,14 @@ def _sweep(points: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     return front, rest
 
 
-def _filter(points: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+def _filter(points: Sequence[tuple[Point, int, T]]) -> tuple[list[tuple[Point, int, T]], list[tuple[Point, int, T]]]:
     """Split sorted points of any number of objectives into the front and the rest.
 
     The points are in lexicographic order, so a point can only be dominated by a point before it. It is enough to
     compare with the points already on the front.
     """
-    front: list[Entry] = []
-    rest: list[Entry] = []
+    front: list[tuple[Point, int, T]] = []
+    rest: list[tuple[Point, int, T]] = []
     for entry in points:
         dominated = any(all(a <= b for a, b in zip(other[0], entry[0], strict=True)) for other in front)
         (rest if dominated else front).append(entry)

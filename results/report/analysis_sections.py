@@ -5,15 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from ...spaces.architectures.budget import Budget
-from ...spaces.metrics.selection import is_minimized
-from ..analysis.health import findings_of
-from ..analysis.importance import MIN_TRIALS, Importances, importances
+from ..analysis.health import stored_findings
+from ..analysis.importance import MAX_TRIALS, MIN_TRIALS, Importances, importances
 from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
 from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMUP_SELECTED, rank_correlations
 from ..database.reader import StoreReader
-from ..database.records import History, Trial, TrialState
-from ..database.zero_shot_records import selected_by
+from ..database.records import TrialState
+from ..query.run_summary import evenly_spaced, trials_with_ids
 from . import plots
 from .page_parts import figure_part, paragraph, section, table
 from .run_data import RunData
@@ -23,18 +21,24 @@ MAX_LATENCIES = 20  # rows of the table, fastest trials first
 MAX_FINDINGS = 50  # rows of the table
 
 
-def health_section(store: StoreReader, run_id: int, n_trials: int) -> Iterator[Markup]:
+def health_section(data: RunData) -> Iterator[Markup]:
     """Yield a section with the problems of the trials of a run; nothing if there are none."""
-    findings_by_trial = findings_of(store, run_id)
-    if not findings_by_trial:
+    counts: Counter[str] = Counter()
+    rows: list[tuple[int, str, str]] = []
+    n_with_problems, last = 0, None
+    for trial, finding in stored_findings(data.store, data.run.run_id):
+        counts[finding.kind] += 1
+        n_with_problems, last = n_with_problems + (trial != last), trial
+        if len(rows) < MAX_FINDINGS:
+            rows.append((trial, finding.kind, finding.message))
+    if not rows:
         return
-    counts = Counter(finding.kind for findings in findings_by_trial.values() for finding in findings)
     kinds = ", ".join(f"{kind} {n}" for kind, n in counts.most_common())
-    rows = [(trial, finding.kind, finding.message) for trial, found in findings_by_trial.items() for finding in found]
-    more = f" The first {MAX_FINDINGS} of {len(rows)} problems are listed." if len(rows) > MAX_FINDINGS else ""
-    note = paragraph(f"{len(findings_by_trial)} of {n_trials} trials have problems: {kinds}.{more}")
+    total = counts.total()
+    more = f" The first {MAX_FINDINGS} of {total} problems are listed." if total > MAX_FINDINGS else ""
+    note = paragraph(f"{n_with_problems} of {data.run.trials} trials have problems: {kinds}.{more}")
     columns = ("trial", "problem", "facts, and what to do")
-    yield section("Problems found in trials", note, table(columns, rows[:MAX_FINDINGS]))
+    yield section("Problems found in trials", note, table(columns, rows))
 
 
 def importance_section(data: RunData) -> Iterator[Markup]:
@@ -42,10 +46,11 @@ def importance_section(data: RunData) -> Iterator[Markup]:
 
     A run with fewer than two finished trials has no such section.
     """
-    result = importances(data.history.trials)
+    sample = evenly_spaced(sorted(point.trial for point in data.points), MAX_TRIALS)
+    result = importances(trials_with_ids(data.store, sample))
     title = "Importance of choices"
     if result is None:
-        if len(data.history.finished) > 1:
+        if len(data.points) > 1:
             word = data.metric_word
             reason = f"This needs at least {MIN_TRIALS} finished trials that differ in choices and in {word}."
             yield section(title, paragraph(reason))
@@ -85,15 +90,15 @@ def _limitations_text(result: Importances) -> str:
     )
 
 
-def latency_section(store: StoreReader, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
+def latency_section(data: RunData) -> Iterator[Markup]:
     """Yield a section with the latencies of a run; nothing if no latency was measured."""
-    rows = measurements(store, run_id)
+    rows, budget = measurements(data.store, data.run.run_id), data.budget
     trained = sorted((row for row in rows if row.trial_id is not None), key=lambda row: row.latency_ms_p50)
     if not rows:
         return
     parts = [paragraph(_measurement_text(rows, trained))]
     if budget.latency_ms is not None:
-        too_slow = [str(trial.trial) for trial in history.finished if not budget.meets_latency_limit(trial.latency_ms)]
+        too_slow = sorted(point.trial for point in data.points if not budget.meets_latency_limit(point.latency_ms))
         parts.append(paragraph(_limit_text(budget.latency_ms, too_slow)))
         parts += [paragraph(text) for text in _error_texts(rows)]
         parts.append(figure_part(plots.predicted_against_measured(rows), "latency"))
@@ -114,9 +119,10 @@ def _measurement_text(rows: Sequence[LatencyRecord], trained: Sequence[LatencyRe
     )
 
 
-def _limit_text(latency_ms: float, too_slow: Sequence[str]) -> str:
+def _limit_text(latency_ms: float, too_slow: Sequence[int]) -> str:
+    more = f" and {len(too_slow) - MAX_LATENCIES:,} more" if len(too_slow) > MAX_LATENCIES else ""
     result = (
-        f"Finished trials that do not meet the limit: {', '.join(too_slow)}."
+        f"Finished trials that do not meet the limit: {', '.join(map(str, too_slow[:MAX_LATENCIES]))}{more}."
         if too_slow
         else "All finished trials meet the limit."
     )
@@ -140,18 +146,18 @@ def _error_text(error: PredictionError | None) -> str:
     return "not available" if error is None else f"{error.median_error:.1%} of the measured latency (n = {error.n})"
 
 
-def proxy_section(store: StoreReader, run_id: int, history: History, budget: Budget) -> Iterator[Markup]:
+def proxy_section(data: RunData) -> Iterator[Markup]:
     """Yield a section with the rank correlations of the proxies; nothing if there are too few completed trials."""
-    inside = [trial for trial in history if budget.meets_latency_limit(trial.latency_ms)]
-    completed = [trial for trial in inside if trial.state is TrialState.COMPLETED and trial.score is not None]
+    inside = [point for point in data.points if data.budget.meets_latency_limit(point.latency_ms)]
+    completed = [point for point in inside if point.state is TrialState.COMPLETED]
     if len(completed) < MIN_TRIALS_FOR_CORRELATION:
         return
-    correlations = rank_correlations(store, run_id, completed)
+    correlations = rank_correlations(data.store, data.run.run_id, completed)
     rows = [(row.proxy, row.n, row.spearman, row.kendall) for row in correlations]
     # 1 / sqrt(n - 1) is the standard deviation of Spearman's coefficient for independent rankings.
     text = (
         "A proxy is a score of the untrained network. The table shows the rank correlation of each proxy with "
-        f"{_ranked_text(completed[0])}, over the completed trials inside the budget {budget}. 1 means the same "
+        f"{_ranked_text(data)}, over the completed trials inside the budget {data.budget}. 1 means the same "
         f"order, -1 the reverse order. A value is empty if there are fewer than {MIN_TRIALS_FOR_CORRELATION} scores, "
         "or if all scores or all values are equal. "
         "The searcher selected the trials, and their recipes differ. "
@@ -159,13 +165,12 @@ def proxy_section(store: StoreReader, run_id: int, history: History, budget: Bud
         f"about ±{(len(completed) - 1) ** -0.5:.2f} (one standard deviation)."
     )
     columns = ("proxy", "n", "Spearman", "Kendall")
-    yield section("Proxies", paragraph(text), table(columns, rows), *_warm_up(store, run_id))
+    yield section("Proxies", paragraph(text), table(columns, rows), *_warm_up(data.store, data.run.run_id))
 
 
-def _ranked_text(trial: Trial) -> str:
-    """Return what a higher score of ``trial`` means: a higher metric, or a lower one."""
-    minimized = is_minimized(trial.metric, trial.minimized)
-    return f"the negative {selected_by(trial)}" if minimized else selected_by(trial)
+def _ranked_text(data: RunData) -> str:
+    """Return what a higher score means: a higher metric, or a lower one."""
+    return data.selected_by if data.selection.higher_is_better else f"the negative {data.selected_by}"
 
 
 def _warm_up(store: StoreReader, run_id: int) -> Iterator[Markup]:

@@ -52,10 +52,8 @@ def _value(trial: Trial, name: str) -> Any:
 
 def _recipe_text(recipe: Mapping[str, Any], data: RunData) -> str:
     """Return the entries of a recipe that differ between the trials of the run; all entries if it has one trial."""
-    trials = data.history.trials
-    varied = {name: value for name, value in recipe.items() if any(t.recipe.get(name) != value for t in trials)}
-    entries = varied if len(trials) > 1 else recipe
-    return ", ".join(f"{name}={f'{v:.3g}' if isinstance(v, float) else v}" for name, v in entries.items())
+    shown = {name: value for name, value in recipe.items() if name in data.varied or data.run.trials == 1}
+    return ", ".join(f"{name}={f'{v:.3g}' if isinstance(v, float) else v}" for name, v in shown.items())
 
 
 def _networks(data: RunData) -> Iterator[Markup]:
@@ -82,8 +80,7 @@ def _networks(data: RunData) -> Iterator[Markup]:
 
 def _costs(data: RunData) -> Markup:
     figures = [
-        plots.metric_against(c, data.history.trials, getattr(data.budget, c), data.selected_by)
-        for c in ("params", "macs")
+        plots.metric_against(c, data.points, getattr(data.budget, c), data.selected_by) for c in ("params", "macs")
     ]
     note = (
         "Each point is a finished trial, completed or stopped early. The line is the Pareto front: no other trial "

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ..database.atomic_file import atomic_write
 from ..database.reader import StoreReader
+from ..query.run_summary import failed_trials
 from . import plots
 from .analysis_sections import health_section, importance_section, latency_section, proxy_section
 from .best_trials_section import best_trials_sections
@@ -41,16 +42,15 @@ def write_report(store: StoreReader, run: str | int, path: str | Path) -> Path:
 
 def _sections(data: RunData) -> Iterator[Markup]:
     """Yield the sections: the result first, then what explains it, then problems, then how to reproduce the run."""
-    run_id, history = data.run.run_id, data.history
     yield from _readable("Summary", lambda: [summary_section(data)])
     yield from _readable("Best trials", lambda: best_trials_sections(data))
     yield from _readable("Zero-shot test", lambda: zero_shot_section(data))
     if data.best:
         yield from _readable("Importance", lambda: importance_section(data))
-    yield from _readable("Latency", lambda: latency_section(data.store, run_id, history, data.budget))
-    yield from _readable("Proxies", lambda: proxy_section(data.store, run_id, history, data.budget))
-    yield from _readable("Health", lambda: health_section(data.store, run_id, len(history)))
-    if data.failed:
+    yield from _readable("Latency", lambda: latency_section(data))
+    yield from _readable("Proxies", lambda: proxy_section(data))
+    yield from _readable("Health", lambda: health_section(data))
+    if data.totals.n_failed:
         yield from _readable("Failed trials", lambda: [_failures(data)])
     yield from _readable("How to reproduce this run", lambda: [provenance_section(data)])
 
@@ -69,10 +69,11 @@ def _readable(title: str, make: Callable[[], Iterable[Markup]]) -> Iterable[Mark
 
 
 def _failures(data: RunData) -> Markup:
-    counts = Counter(str(trial.fail_kind) for trial in data.failed)
-    rows = [(trial.trial, trial.fail_kind, trial.epochs_done, trial.reason) for trial in data.failed[:_MAX_FAILURES]]
+    counts = Counter({str(kind): count for kind, count in data.totals.failures.items()})
+    failed = failed_trials(data.store, data.run.run_id, _MAX_FAILURES)
+    rows = [(trial.trial, trial.fail_kind, trial.epochs_done, trial.reason) for trial in failed]
     figure = figure_part(plots.failures(dict(counts.most_common())), "failures")
-    n_failed = len(data.failed)
+    n_failed = data.totals.n_failed
     note = f"The first {_MAX_FAILURES} of {n_failed} failed trials are listed." if n_failed > _MAX_FAILURES else ""
     failed_table = table(("trial", "kind", "epochs_done", "reason"), rows)
     return section("Failed trials", figure, failed_table, *([paragraph(note, muted=True)] if note else []))

@@ -10,25 +10,35 @@ from ...spaces.metrics.registry import ACCURACY, metric_label
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.task_kinds import ZERO_SHOT, task_name
 from ..database.reader import StoreReader
-from ..database.records import DatasetRecord, History, RunRecord, Trial, TrialState
+from ..database.records import DatasetRecord, RunRecord, Trial
 from ..database.zero_shot_records import CALIBRATED_H
 from ..query.best import best
 from ..query.budget_filter import budget_from_config
+from ..query.run_summary import RunTotals, TrialPoint, run_totals, sampled_recipes, trial_points
 
 N_BEST = 5
+MAX_RECIPES = 2000  # read to find out which entries of the recipes differ
 
 
 @dataclass(frozen=True)
 class RunData:
-    """A run with its trials, data set and budget, read from ``store`` on first use."""
+    """A run with its trials, data set and budget, read from ``store`` on first use.
+
+    A run can have 100,000 trials and more, so only the best trials are held with architecture and recipe.
+    """
 
     store: StoreReader
     run: RunRecord
 
     @cached_property
-    def history(self) -> History:
-        """All trials of the run."""
-        return self.store.history(self.run.run_id)
+    def points(self) -> list[TrialPoint]:
+        """All finished trials that have a value of the selecting metric, the best first."""
+        return trial_points(self.store, self.run.run_id, self.selection)
+
+    @cached_property
+    def totals(self) -> RunTotals:
+        """Sums over all trials."""
+        return run_totals(self.store, self.run.run_id)
 
     @cached_property
     def budget(self) -> Budget:
@@ -72,9 +82,11 @@ class RunData:
         return f"percentage points of {self.metric_word}" if share else f"hundredths of {self.metric_word}"
 
     @cached_property
-    def failed(self) -> list[Trial]:
-        """The failed trials."""
-        return [trial for trial in self.history if trial.state is TrialState.FAILED]
+    def varied(self) -> frozenset[str]:
+        """The entries of the recipe that differ between the trials of the run; of a long run, between a sample."""
+        recipes = [*sampled_recipes(self.store, self.run, MAX_RECIPES), *(trial.recipe for trial in self.best)]
+        names = {name for recipe in recipes for name in recipe}
+        return frozenset(name for name in names if any(one.get(name) != recipes[0].get(name) for one in recipes))
 
     @cached_property
     def dataset(self) -> DatasetRecord:

@@ -30,7 +30,7 @@ def _goal(data: RunData) -> str:
     limited = f" within the budget {data.budget}" if str(data.budget) != "no limit" else ""
     sizes = {"training": data.dataset.n_train, "validation": data.dataset.n_val, "testing": data.dataset.n_test}
     counts = ", ".join(f"{count:,} for {purpose}" for purpose, count in sizes.items() if count is not None)
-    n_reused = sum(trial.source is not None for trial in data.history)
+    n_reused = data.totals.n_reused
     reused = f" {n_reused} of them were not trained again: their metrics come from earlier runs." if n_reused else ""
     return (
         f"Goal: find the network with the {data.best_word} {data.selected_by} on {data.dataset.name}"
@@ -74,10 +74,10 @@ def _uncertainty(n_images: int, accuracy: float) -> str:
 
 
 def _tiles(data: RunData) -> dict[str, str]:
-    seconds = sum(trial.duration_s or 0 for trial in data.history)
-    counts = {"trials": f"{data.run.trials:,}", "total training time of all trials": _duration(seconds)}
-    if data.failed:
-        counts["failed trials"] = f"{len(data.failed):,}"
+    totals = data.totals
+    counts = {"trials": f"{data.run.trials:,}", "total training time of all trials": _duration(totals.duration_s)}
+    if totals.n_failed:
+        counts["failed trials"] = f"{totals.n_failed:,}"
     if not data.best:
         return counts
     winner = data.best[0]

@@ -4,17 +4,23 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, select
+
 from ...spaces.parameters.lookup import look_up, unknown
+from ..database import schema
 from ..database.atomic_file import atomic_write
 from ..database.reader import StoreReader
 from ..database.schema import APPLICATION
 from ..database.store import open_store
-from .flat_rows import flatten, unflatten
-from .run_document import FORMAT, Row, RunDocument, documents
+from .flat_rows import column_types, flatten, unflatten
+from .run_document import FORMAT, TABLES, Row, RunDocument, documents, run_ids
+from .run_rows import Values, table_rows
 
+_ROWS_AT_ONCE = 2000  # written at once
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 _MAX_CELL_CHARACTERS = 10**9  # of a CSV cell; the default of the csv module is too small for the tables of a large run
 
@@ -39,10 +45,12 @@ def export_runs(
         raise ValueError(f"{path} already exists and was not changed; name another file, or overwrite it with --force")
     if not path.parent.is_dir():
         raise ValueError(f"the folder {path.parent} does not exist; create it, or name another folder")
-    exported = documents(store, runs)
-    with atomic_write(path) as draft:
-        write(draft, exported)
-    return [document.name for document in exported]
+    # One transaction: the file shows one state of the database, also while a search writes to it.
+    with atomic_write(path) as draft, store.read_transaction() as connection:
+        ids = run_ids(connection, runs)
+        write(draft, connection, ids)
+        names = dict(connection.execute(select(schema.run.c.run_id, schema.run.c.name)).all())
+    return [str(names[run_id]) for run_id in ids]
 
 
 def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[RunDocument]:
@@ -93,10 +101,38 @@ def _read(path: Path) -> list[RunDocument]:
         ) from None
 
 
-def _write_json(path: Path, exported: Sequence[RunDocument]) -> None:
+def _write_json(path: Path, connection: Connection, runs: Sequence[int]) -> None:
     head = {"application": APPLICATION, "format": FORMAT, "exported_at": datetime.now(UTC).isoformat()}
-    content = {**head, "runs": [document.to_json() for document in exported]}
-    path.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{_json(head)[:-1]}, "runs": [')
+        for index, run_id in enumerate(runs):
+            file.write(", {" if index else "{")
+            for part in _json_tables(connection, run_id):
+                file.write(part)
+            file.write("}")
+        file.write("]}")
+
+
+def _json_tables(connection: Connection, run_id: int) -> Iterator[str]:
+    """Yield the tables of a run in parts; each has its column names once, and empty tables are left out."""
+    comma = ""
+    for name, table in TABLES.items():
+        rows = table_rows(connection, table, run_id)
+        if first := _next_rows(rows):
+            yield f'{comma}{_json(name)}: {{"columns": {_json(list(table.c.keys()))}, "rows": [{first}'
+            while more := _next_rows(rows):
+                yield f", {more}"
+            yield "]}"
+            comma = ", "
+
+
+def _next_rows(rows: Iterator[Values]) -> str:
+    """Return the next rows as JSON without brackets; an empty text at the end."""
+    return _json(list(islice(rows, _ROWS_AT_ONCE)))[1:-1]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _read_json(path: Path) -> Iterator[RunDocument]:
@@ -111,12 +147,11 @@ def _read_json(path: Path) -> Iterator[RunDocument]:
         yield RunDocument.from_json(packed)
 
 
-def _write_csv(path: Path, exported: Sequence[RunDocument]) -> None:
-    rows = list(flatten(exported))
+def _write_csv(path: Path, connection: Connection, runs: Sequence[int]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(file, column_types(connection, runs))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(flatten(connection, runs))
 
 
 def _read_csv(path: Path) -> Iterator[RunDocument]:
@@ -126,27 +161,32 @@ def _read_csv(path: Path) -> Iterator[RunDocument]:
         return unflatten([{name: value or None for name, value in row.items()} for row in csv.DictReader(file)])
 
 
-def _write_parquet(path: Path, exported: Sequence[RunDocument]) -> None:
+def _write_parquet(path: Path, connection: Connection, runs: Sequence[int]) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    rows = list(flatten(exported))
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: _with_one_type([row.get(name) for row in rows]) for name in names}
-    pyarrow.parquet.write_table(pyarrow.table(columns), path, compression="zstd")
+    arrow = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
+    types = column_types(connection, runs)
+    schema_of_file = pyarrow.schema({name: arrow[_column_type(found)] for name, found in types.items()})
+    rows = flatten(connection, runs)
+    with pyarrow.parquet.ParquetWriter(path, schema_of_file, compression="zstd") as writer:
+        while part := list(islice(rows, _ROWS_AT_ONCE)):
+            columns = {name: [_in_column(row.get(name), found) for row in part] for name, found in types.items()}
+            writer.write_table(pyarrow.table(columns, schema=schema_of_file))
 
 
-def _with_one_type(values: list[Any]) -> list[Any]:
-    """Return the values of a Parquet column, which must have one type: mixed types are converted to JSON texts.
+def _column_type(types: set[type]) -> type:
+    """Return the type of a Parquet column, which has one: mixed types are converted to JSON texts.
 
-    Integers and floats together become floats.
+    Integers and floats together become floats. A column without values is one of texts.
     """
-    types = {type(value) for value in values if value is not None}
-    if len(types) < 2:
-        return values
     if types == {int, float}:
-        return [None if value is None else float(value) for value in values]
-    return [None if value is None else json.dumps(value) for value in values]
+        return float
+    return types.copy().pop() if len(types) == 1 else str
+
+
+def _in_column(value: Any, types: set[type]) -> Any:
+    return _json(value) if len(types) > 1 and types != {int, float} and value is not None else value
 
 
 def _read_parquet(path: Path) -> Iterator[RunDocument]:

@@ -1,50 +1,80 @@
 """Flat rows: runs as a table with one row per trial, for spreadsheets, pandas and other tools."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, Integer
+from sqlalchemy import JSON, BigInteger, Connection, Float, Integer, select
 
+from ..database import schema
 from .run_document import TABLES, Row, RunDocument, as_table
+from .run_rows import packed, rows_without_trial, trials_with_rows
 
 RUN, TRIAL = "archsieve_run", "archsieve_trial"
-_TRIAL_TABLES = ("attempt", "metric")  # each of their rows belongs to exactly one trial
 _TRIAL = TABLES["trial"]
+_ROWS_AT_ONCE = 2000
+_RECIPE = "recipe."  # prefix of the columns with the entries of the recipe
 
 
-def flatten(exported: Sequence[RunDocument]) -> Iterator[Row]:
+def column_types(connection: Connection, runs: Sequence[int]) -> dict[str, set[type]]:
+    """Return the columns of the flat rows of ``runs``, and the types that their cells have besides None."""
+    cells = {"run": {str}, **{column.name: {_cell_type(column.type)} for column in _TRIAL.c}}
+    return {**cells, **_recipe_types(connection, runs), TRIAL: {str}, RUN: {str}}
+
+
+def _cell_type(kind: Any) -> type:
+    if isinstance(kind, Integer | BigInteger):
+        return int
+    return float if isinstance(kind, Float) else str
+
+
+def _recipe_types(connection: Connection, runs: Sequence[int]) -> dict[str, set[type]]:
+    types: dict[str, set[type]] = {}
+    seen = set()  # most recipes have the same keys and types
+    query = select(_TRIAL.c.recipe).where(_TRIAL.c.run_id.in_(runs)).order_by(_TRIAL.c.trial_id)
+    for (recipe,) in connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
+        entries = _plain_entries(recipe)
+        signature = tuple((name, type(value)) for name, value in entries.items())
+        if signature not in seen:
+            seen.add(signature)
+            for name, kind in signature:
+                types.setdefault(name, set()).add(kind)
+    return {name: kinds - {type(None)} for name, kinds in types.items()}
+
+
+def flatten(connection: Connection, runs: Iterable[int]) -> Iterator[Row]:
     """Yield one row per trial: the columns of the table ``trial``, and the recipe as columns such as ``recipe.lr``.
 
-    Lists and tables are JSON texts. The column ``archsieve_trial`` has the trial's rows of other tables, as JSON. The
-    column ``archsieve_run`` of a run's first row has the run's other tables, as JSON. A run without trials has a single
-    row.
+    Lists and tables are JSON texts. The column ``archsieve_trial`` has the rows of other tables that belong to the
+    trial, as JSON. The column ``archsieve_run`` of a run's first row has the run's other rows, as JSON. A run without
+    trials has a single row.
     """
-    for document in exported:
-        run_tables = {
-            name: as_table(rows) for name, rows in document.tables.items() if name not in ("trial", *_TRIAL_TABLES)
-        }
-        run_json = _json({name: table for name, table in run_tables.items() if table["rows"]})
-        trials = document.tables["trial"] or [{}]
-        children = {name: _by_trial(document.tables[name]) for name in _TRIAL_TABLES}
-        for index, row in enumerate(trials):
-            trial_tables = {name: as_table(rows.get(row.get("trial_id"), [])) for name, rows in children.items()}
-            flat = {f"recipe.{key}": value for key, value in row.get("recipe", {}).items() if not _nested(value)}
-            cells = {column.name: _cell(column.type, row.get(column.name)) for column in _TRIAL.c}
-            # Only in the first row: repeating the tables of the run in every row would multiply the size of the file.
-            run_cell = run_json if index == 0 else None
-            yield {"run": document.name, **cells, **flat, TRIAL: _json(trial_tables), RUN: run_cell}
+    for run_id in runs:
+        name = connection.scalar(select(schema.run.c.name).where(schema.run.c.run_id == run_id))
+        tables = {key: list(rows_without_trial(connection, table, run_id)) for key, table in TABLES.items()}
+        # Only in the first row: repeating the rows of the run in every row would multiply the size of the file.
+        run_cell: str | None = _packed_json(tables)
+        for trial, rows in trials_with_rows(connection, run_id):
+            yield {"run": name, **_trial_cells(trial), TRIAL: _packed_json(rows), RUN: run_cell}
+            run_cell = None
+        if run_cell is not None:
+            yield {"run": name, TRIAL: _packed_json({}), RUN: run_cell}
 
 
-def _by_trial(rows: Sequence[Row]) -> dict[Any, list[Row]]:
-    grouped: dict[Any, list[Row]] = {}
-    for row in rows:
-        grouped.setdefault(row["trial_id"], []).append(row)
-    return grouped
+def _trial_cells(trial: Sequence[Any]) -> Row:
+    values = dict(zip(_TRIAL.c.keys(), trial, strict=True))
+    recipe = _plain_entries(values["recipe"])
+    return {column.name: _cell(column.type, values[column.name]) for column in _TRIAL.c} | recipe
 
 
-def _nested(value: Any) -> bool:
-    return isinstance(value, list | dict)
+def _plain_entries(recipe: Any) -> Row:
+    """Return the entries of a recipe that are single values, with the names of their columns."""
+    entries = recipe.items() if isinstance(recipe, dict) else ()
+    return {f"{_RECIPE}{key}": value for key, value in entries if not isinstance(value, list | dict)}
+
+
+def _packed_json(tables: Mapping[str, Sequence[Any]]) -> str:
+    return _json({name: packed(TABLES[name], rows) for name, rows in tables.items() if rows})
 
 
 def _cell(kind: Any, value: Any) -> Any:
@@ -77,14 +107,13 @@ def _document(name: str, rows: Sequence[Mapping[str, Any]]) -> RunDocument:
             "import the exported rows unchanged"
         )
     trials = [row for row in rows if row["trial_id"] is not None]
-    packed = {**_parsed(name, run_cells[0]), "trial": as_table([_trial(row) for row in trials])}
+    tables = {**_parsed(name, run_cells[0]), "trial": as_table([_trial(row) for row in trials])}
     for row in trials:
         for name_of_table, content in _parsed(name, row[TRIAL]).items():
-            merged = packed.setdefault(name_of_table, {"columns": content["columns"], "rows": []})
+            merged = tables.setdefault(name_of_table, {"columns": content["columns"], "rows": []})
             merged["rows"] += content["rows"]
-    return RunDocument.from_json(
-        {name_of_table: content for name_of_table, content in packed.items() if content["rows"]}
-    )
+    document = RunDocument.from_json({table: content for table, content in tables.items() if content["rows"]})
+    return document.ordered()
 
 
 def _parsed(name: str, text: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class RunDocument:
 
     @classmethod
     def from_json(cls, data: Any) -> "RunDocument":
-        """Return the document of the JSON value that :meth:`to_json` returned.
+        """Return the document of the JSON value of a run in an export.
 
         Raises ``ValueError`` for missing and unknown tables and columns.
         """
@@ -51,9 +51,15 @@ class RunDocument:
             raise ValueError(f"a document must have exactly one run, got {count}")
         return cls(tables)
 
-    def to_json(self) -> dict[str, dict[str, list[Any]]]:
-        """Return the document as a JSON value: each table has its column names once; empty tables are left out."""
-        return {name: as_table(rows) for name, rows in self.tables.items() if rows}
+    def ordered(self) -> "RunDocument":
+        """Return the document with the rows of each table in the order of their ids, as they were written."""
+        keys = {name: TABLES[name].autoincrement_column for name in self.tables}
+        return RunDocument(
+            {
+                name: list(rows) if (key := keys[name]) is None else sorted(rows, key=lambda row: row[key.name])
+                for name, rows in self.tables.items()
+            }
+        )
 
     @property
     def run(self) -> Row:
@@ -66,20 +72,25 @@ class RunDocument:
         return str(self.run["name"])
 
 
+def run_ids(connection: Connection, runs: Iterable[str | int] = ()) -> list[int]:
+    """Return the ids of ``runs``, or of all runs."""
+    ids = [run_id_of(connection, run) for run in runs]
+    return ids or list(connection.scalars(select(schema.run.c.run_id).order_by(schema.run.c.run_id)))
+
+
 def documents(store: StoreReader, runs: Iterable[str | int] = ()) -> list[RunDocument]:
     """Return the documents of ``runs``, or of all runs, read in one transaction."""
     with store.read_transaction() as connection:
-        ids = [run_id_of(connection, run) for run in runs]
-        ids = ids or list(connection.scalars(select(schema.run.c.run_id).order_by(schema.run.c.run_id)))
+        ids = run_ids(connection, runs)
         return [RunDocument({name: _rows(connection, table, run) for name, table in TABLES.items()}) for run in ids]
 
 
 def _rows(connection: Connection, table: Table, run_id: int) -> list[Row]:
-    query = select(table).where(_belongs_to_run(table, run_id)).order_by(*table.primary_key.columns)
+    query = select(table).where(belongs_to_run(table, run_id)).order_by(*table.primary_key.columns)
     return [{name: to_json_value(value) for name, value in row._mapping.items()} for row in connection.execute(query)]
 
 
-def _belongs_to_run(table: Table, run_id: int) -> ColumnElement[bool]:
+def belongs_to_run(table: Table, run_id: int) -> ColumnElement[bool]:
     """Return the condition that is true for the rows of ``table`` that belong to a run."""
     if "run_id" in table.c:
         return table.c.run_id == run_id

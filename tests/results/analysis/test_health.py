@@ -7,6 +7,7 @@ import pytest
 from archsieve.results.analysis.health import FINDING, event_details, findings, findings_of
 from archsieve.results.database.training_records import lrs_found
 from archsieve.results.report.analysis_sections import health_section
+from archsieve.results.report.run_data import RunData
 
 
 def curve(train_loss, train_accuracy, val_loss, val_accuracy):
@@ -63,12 +64,12 @@ def test_a_trial_that_diverged_in_its_first_epoch_has_a_finding_without_a_curve(
 def test_a_finding_that_was_stored_twice_is_shown_once(store, new_run, propose):
     run = new_run()
     first, second = propose(run, "f0"), propose(run, "f1")
-    assert list(health_section(store, run, 2)) == []
+    assert list(health_section(RunData(store, store.run(run)))) == []
     # twice, as after a driver was killed and resumed
     for detail in [*event_details(findings(CASES["overfit"], 10))] * 2:
         store.add_event(run, "info", FINDING, detail, second.trial)
     assert findings_of(store, run) == {second.trial: findings(CASES["overfit"], 10)}
-    (section,) = health_section(store, run, 2)
+    (section,) = health_section(RunData(store, store.run(run)))
     assert "1 of 2 trials" in section
     assert "overfit 1" in section
     assert section.count("<td>overfit</td>") == 1

@@ -3,13 +3,13 @@
 import math
 import random
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from archsieve.results.analysis.importance import importances
 from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.query.run_summary import TrialPoint
 from archsieve.results.report import plots
 from archsieve.results.report.architecture_figure import SLOT_PX, draw
 from archsieve.results.report.report import write_report
@@ -243,16 +243,14 @@ def proposed(store, run_id, recipe, choices):
     ).trial
 
 
-def test_a_large_run_is_drawn_with_its_best_trials_and_the_front_of_all_trials(new_run, complete):
-    trial = complete(new_run(), "f0", 0.5)
-    cheap = replace(trial, trial=9000, val_accuracy=0.01, params=1)
-    many = [
-        replace(trial, trial=i, val_accuracy=0.5 + i / 20_000, params=1000 + i) for i in range(plots.MAX_POINTS + 500)
-    ]
+def test_a_large_run_is_drawn_with_its_best_trials_and_the_front_of_all_trials():
+    values = [0.5 + i / 20_000 for i in reversed(range(plots.MAX_POINTS + 500))]
+    many = [TrialPoint(i, TrialState.COMPLETED, 10_000 - i, 7, value, value, None) for i, value in enumerate(values)]
+    cheap = TrialPoint(9000, TrialState.COMPLETED, 1, 7, 0.01, 0.01, None)
     figure = plots.metric_against("params", [*many, cheap], 2000)
     points, front, *_ = figure.data
     assert len(points.x) == plots.MAX_POINTS
-    assert min(points.y) > cheap.val_accuracy
+    assert min(points.y) > cheap.metric_value
     assert front.x[0] == 1
     assert "5,000 of 5,501" in points.name
     assert figure.layout.xaxis.type == "log"

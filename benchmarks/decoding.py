@@ -8,7 +8,10 @@ Each measurement is a process of its own that decodes a folder of files of one s
 fast memory is allocated depends on what a process did before. The sides alternate, so that a drift of the machine's
 speed affects all. Times are CPU time, without the imports and the first image.
 
-    python benchmarks/decoding.py [--rounds 5] [--images 6]
+"reading alone" is Pillow's decoder at the smallest allowed size, without what follows: most of it is the time to read
+the bits of the file, which no choice of ours changes.
+
+    python benchmarks/decoding.py [--rounds 5] [--images 6] [--sizes 2000x1500,4032x3024] [--sides 64]
 
 torchvision's and torchcodec's decoders take part where they can be imported. They decode to full size, and the
 antialiased resize of torchvision follows.
@@ -59,6 +62,15 @@ def _rules(rules: int) -> Decoder:
     return lambda file, side: decode(file, Decoding(side, rules=rules))
 
 
+def _reading() -> Decoder:
+    def decode(file: Path, side: int) -> object:
+        with Image.open(file) as image:
+            image.draft("RGB", (2 * side, 2 * side))
+            return image.load()
+
+    return decode
+
+
 def _torchvision() -> Decoder:
     from torchvision.io import ImageReadMode, decode_jpeg, read_file
 
@@ -84,6 +96,7 @@ def _square(image: object, side: int) -> object:
 DECODERS: dict[str, Callable[[], Decoder]] = {
     "version 0.1.0": lambda: _rules(1),
     "archsieve": lambda: _rules(2),
+    "reading alone": _reading,
     "torchvision": _torchvision,
     "torchcodec": _torchcodec,
 }
@@ -148,6 +161,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=6)
+    parser.add_argument("--sizes", default=",".join(f"{width}x{height}" for width, height in SIZES))
+    parser.add_argument("--sides", default=",".join(map(str, SIDES)))
     parser.add_argument("--worker", nargs=3, metavar=("NAME", "FOLDER", "SIDE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -162,11 +177,12 @@ def main() -> None:
     )
     print(f"\n| image | side | {' | '.join(DECODERS)} | times faster than 0.1.0 | target | difference of 255 |")
     print("|---|---" + "|---" * (len(DECODERS) + 3) + "|")
-    for (width, height), noise in product(SIZES, NOISE):
+    sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes.split(",")]
+    for (width, height), noise in product(sizes, NOISE):
         with tempfile.TemporaryDirectory() as folder:
             for seed in range(arguments.images):
                 (Path(folder) / f"{seed}.jpg").write_bytes(photograph(width, height, noise, seed))
-            for side in SIDES:
+            for side in map(int, arguments.sides.split(",")):
                 print(row(Path(folder), (width, height), side, arguments.rounds), flush=True)
 
 

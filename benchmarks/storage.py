@@ -1,4 +1,4 @@
-"""Measure the storages of images: a training step, decoding per batch, and the second start of a run.
+"""Measure the storages of images: a training step, decoding per batch, the second start of a run, a large index.
 
 * ``step``: processor time of an epoch of a small network on images in memory, in a cache file, and decoded per batch;
   one thread trains, and one more decodes.
@@ -6,10 +6,11 @@
   torchvision's ``ImageFolder`` in a ``DataLoader`` with the same transforms and as many workers. Nothing is trained.
 * ``start``: seconds from the start of Python until a run has its data, which are in a cache already; of the clock, and
   of the processor, which a busy machine changes less.
+* ``index``: seconds and memory of the index of 1.28 million files in 1,000 class folders (hard links to empty files).
 
 The sides of a comparison alternate, so that a busy machine slows down all of them.
 
-    python benchmarks/storage.py [--only step,stream,start] [--rounds 5] [--workers 2]
+    python benchmarks/storage.py [--only step,stream,start,index] [--rounds 5] [--workers 2]
 """
 
 import argparse
@@ -35,6 +36,18 @@ BATCH = 64
 STEP_IMAGES, STEP_SIDE = 4_000, 64
 STREAM_IMAGES = 400
 START_IMAGES = 50_000
+INDEX_CLASSES, INDEX_FILES = 1_000, 1_280
+INDEX = """
+import resource, sys, time
+import pyarrow.compute
+from archsieve.models.readers.read_index import read_index
+before, started, used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter(), time.process_time()
+index = read_index(sys.argv[1])
+index.labels
+clock, used = time.perf_counter() - started, time.process_time() - used
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(clock, used, index.table.nbytes / 1e6, peak * 1024 / 1e6)
+"""
 START = """
 import sys
 from archsieve.search.experiment.search_file import load_experiment
@@ -183,6 +196,23 @@ def measure_start(rounds: int, scratch: Path) -> None:
         print(f"| {name} | {first[column]:.1f} | {_spread([values[column] for values in later])} |")
 
 
+def measure_index(rounds: int, scratch: Path) -> None:
+    """Print seconds, table bytes and the additional peak memory to read class folders of 1.28 million files."""
+    root = scratch / "tree"
+    for label in range(INDEX_CLASSES):
+        folder = root / f"n{label:08}"
+        folder.mkdir(parents=True)
+        first = folder / "0.JPEG"
+        first.touch()
+        for number in range(1, INDEX_FILES):
+            os.link(first, folder / f"{number}.JPEG")
+    command = [sys.executable, "-c", INDEX, str(root)]
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for _ in range(rounds)]
+    print(f"\n{INDEX_CLASSES * INDEX_FILES:,} files in {INDEX_CLASSES:,} class folders, n = {rounds}\n")
+    print("| seconds of the clock | of the processor | table, MB | additional peak memory, MB |\n|---|---|---|---|")
+    print(f"| {' | '.join(_spread([float(run[column]) for run in runs], 1) for column in range(4))} |")
+
+
 def _spread(values: list[float], digits: int = 2) -> str:
     low, high = min(values), max(values)
     return f"{statistics.median(values):,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
@@ -190,7 +220,7 @@ def _spread(values: list[float], digits: int = 2) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="step,stream,start")
+    parser.add_argument("--only", default="step,stream,start,index")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
@@ -201,6 +231,7 @@ def main() -> None:
             "step": lambda: measure_step(args.rounds, scratch),
             "stream": lambda: measure_stream(args.rounds, args.workers, scratch),
             "start": lambda: measure_start(args.rounds, scratch),
+            "index": lambda: measure_index(args.rounds, scratch),
         }
         for part in args.only.split(","):
             parts[part]()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..image_files.decoding_rules import RULES, WHITE, Decoding, check_background, check_value_range
 from ..image_files.errors import DataError
+from ..image_files.locations import Location, RemotePath
 from ..storage.choice import DEFAULT_STORAGE, StorageChoice, StorageOptions
 from ..storage.images import Images, RowsOf, StoredImages, batches_of
 from ..storage.sharing import as_array, as_tensor
@@ -101,18 +102,18 @@ class Batch(Split):
 class Request:
     """The arguments of a loader.
 
-    ``path``: folder of the files, None for the loader's default. ``image_size``: side in pixels. ``limit``: maximum
-    number of images of each part. ``download``: whether missing files may be downloaded. ``on_bad``: "error" or "skip"
-    for images that cannot be decoded. ``resize``, ``background`` and ``value_range`` are those of :class:`Decoding`.
-    ``columns`` and ``nested``: see :func:`~archsieve.models.readers.read_index.read_index`. ``val_fraction`` and
-    ``test_fraction``: of the training images, where these parts were not published. ``decoding_rules``: 1 for the
-    pixels, order, splits and hash of version 0.1.0. ``storage``: where the decoded images are; the name of a kind
-    means its defaults.
+    ``path``: folder or URL of the files, None for the loader's default. ``image_size``: side in pixels. ``limit``:
+    maximum number of images of each part. ``download``: whether missing files may be downloaded. ``on_bad``: "error" or
+    "skip" for images that cannot be decoded. ``resize``, ``background`` and ``value_range`` are those of
+    :class:`Decoding`. ``columns`` and ``nested``: see :func:`~archsieve.models.readers.read_index.read_index`.
+    ``val_fraction`` and ``test_fraction``: of the training images, where these parts were not published. ``channels``:
+    3, or 1 for grey images. ``decoding_rules``: 1 for the pixels, order, splits and hash of version 0.1.0. ``storage``:
+    where the decoded images are; the name of a kind means its defaults.
 
     Raises :class:`DataError` for values that cannot work.
     """
 
-    path: Path | None = None
+    path: Location | None = None
     image_size: int | None = None
     limit: int | None = None
     seed: int = 0
@@ -126,6 +127,7 @@ class Request:
     val_fraction: float = 0.2
     test_fraction: float = 0.2
     decoding_rules: int = RULES
+    channels: int = 3
     storage: StorageOptions = DEFAULT_STORAGE
 
     def __post_init__(self) -> None:
@@ -139,14 +141,22 @@ class Request:
             object.__setattr__(self, "storage", StorageOptions(self.storage))
 
     @property
+    def folder(self) -> Path | None:
+        """The ``path`` of data that must be on this machine. Raises :class:`DataError` for a URL."""
+        if isinstance(self.path, RemotePath):
+            raise DataError(f"these data must be in a folder of this machine, but path is {self.path}; copy them")
+        return self.path
+
+    @property
     def decoding(self) -> Decoding:
-        """How the image files become pixels of three channels. Raises :class:`DataError` without ``image_size``."""
+        """How the image files become pixels. Raises :class:`DataError` without ``image_size``."""
         if self.image_size is None:
             raise DataError(
                 "images of different sizes need image_size, but got none; set it to a side in pixels, such as 64"
             )
         return Decoding(
             self.image_size,
+            self.channels,
             resize=self.resize,
             background=self.background,
             value_range=self.value_range,

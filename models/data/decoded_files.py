@@ -21,16 +21,18 @@ class FilesRead(NamedTuple):
     skipped: tuple[str, ...]
 
 
-def read_files(files: Sequence[Path], request: Request, observations: Observations) -> FilesRead:
-    """Decode ``files`` as ``request`` demands, and count them in ``observations``.
+def read_files(
+    files: Sequence[Path | bytes], names: Sequence[str], request: Request, observations: Observations
+) -> FilesRead:
+    """Decode ``files`` or their contents as ``request`` demands, and count them by ``names`` in ``observations``.
 
     Raises :class:`DataError` for a bad file, unless the request skips them.
     """
 
     def observe(position: int, decoded: Decoded) -> None:
-        observations.add(decoded.pixels, decoded.facts, str(files[position]))
+        observations.add(decoded.pixels, decoded.facts, names[position])
 
-    pixels, bad = decode_many(files, request.decoding, on_bad=request.on_bad, observe=observe)
+    pixels, bad = decode_many(files, request.decoding, names=names, on_bad=request.on_bad, observe=observe)
     images, positions = torch.from_numpy(pixels), torch.arange(len(files))
     if bad:
         good = torch.ones(len(files), dtype=torch.bool)

@@ -59,10 +59,10 @@ def load_fashion_mnist(request: Request) -> Source:
     The files are searched in torchvision's layout below ``path``, then in ``path`` itself or, without ``path``, in the
     folder of Debian's package. Raises :class:`DataError` if they are in neither folder or broken.
     """
-    folders = _candidates(request.path)
+    folders = _candidates(request.folder)
     folder = _first_complete(folders)
     if folder is None and request.download:
-        _download(request.path or DEFAULT_PATH)
+        _download(request.folder or DEFAULT_PATH)
         folder = _first_complete(folders)
     if folder is None:
         searched = " nor ".join(map(str, folders))

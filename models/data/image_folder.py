@@ -1,14 +1,16 @@
-"""Own images as a data set: class folders, a manifest, tar shards, Parquet files or arrays."""
+"""Own images as a data set: class folders, a manifest, tar shards, Parquet files, arrays, or a data set of Python."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..image_files.index import SPLITS, Index, canonical_order
+from ..readers.dataset_items import read_items
 from ..readers.read_index import read_index
 from .dataset import Request, Source
 from .equal_images import EqualImages, check_no_overlap, group_notes, numbered, split_groups
@@ -28,15 +30,20 @@ class SplitIndex:
 
     @classmethod
     def of(cls, request: Request) -> "SplitIndex":
-        """Read the images of ``request.path`` and split them; no image is decoded.
+        """Read the images of ``request.path`` and split them, as :meth:`split` does; no image is decoded."""
+        _, root = require_folder_options(request.path, request.image_size)
+        return cls.split(read_index(root, columns=request.columns, nested=request.nested), request)
+
+    @classmethod
+    def split(cls, index: Index, request: Request) -> "SplitIndex":
+        """Split the images of ``index``.
 
         Published splits are kept, and missing ones are split off from train, with equal images and the images of a
         group in one part. With ``request.decoding_rules`` 1 the rows have the order of version 0.1.0, otherwise the
         canonical order of :class:`~archsieve.models.image_files.index.Index`. ``limit`` keeps a sample of each
         published part.
         """
-        _, root = require_folder_options(request.path, request.image_size)
-        index = _ordered(read_index(root, columns=request.columns, nested=request.nested), request)
+        index = _ordered(index, request)
         check_no_overlap(index)
         # version 0.1.0 split copies of an image like different images
         is_old = request.decoding_rules == PIXEL_HASH_RULES
@@ -71,7 +78,16 @@ def load_image_folder(request: Request) -> Source:
 
     Raises :class:`DataError`, which names the folder or file.
     """
-    split_index = SplitIndex.of(request)
+    return _source(SplitIndex.of(request), request)
+
+
+def load_items(data: Any, request: Request) -> Source:
+    """Load a map-style data set of Python or a mapping of them by split, or the index of one, as own images."""
+    index = data if isinstance(data, Index) else read_items(data)
+    return _source(SplitIndex.split(index, request), request)
+
+
+def _source(split_index: SplitIndex, request: Request) -> Source:
     stored = StoredSplits.of(split_index.index, request)
     return Source(
         split_index.index.classes,

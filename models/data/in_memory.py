@@ -1,12 +1,15 @@
-"""Images in memory as a data set: registered under a name for the duration of a search."""
+"""Images of Python objects as a data set with a name: of arrays during a search, of items as long as the process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import Any
 
 from torch import Tensor
 
+from ..readers.dataset_items import read_items
 from .dataset import Source
+from .image_folder import load_items
 from .registry import DATASETS
 from .shapes import N_TRAINING_IMAGES, SHAPES, DataShape
 
@@ -27,6 +30,20 @@ def in_memory_dataset(source: Source) -> Iterator[str]:
     finally:
         for table in (DATASETS, SHAPES, N_TRAINING_IMAGES):
             table.pop(name, None)
+
+
+def register_items(data: Any, image_size: int) -> str:
+    """Register a map-style data set, or a mapping of them by split, and return its name, which follows from the items.
+
+    Its images become RGB of ``image_size`` pixels a side. It stays registered, so that this process can train its
+    trials again and resume the run. Raises :class:`DataError`.
+    """
+    index = read_items(data)
+    name = f"items-{index.content_hash[:12]}"
+    DATASETS[name] = lambda request: load_items(index, request)
+    SHAPES[name] = DataShape((3, image_size, image_size), len(index.classes))
+    N_TRAINING_IMAGES[name] = sum(len(rows) for split, rows in index.rows.items() if split != "test")
+    return name
 
 
 def _digest(source: Source) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,17 +10,18 @@ from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import check_unregistered, look_up
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ..image_files.errors import DataError
+from ..image_files.locations import Location, location
+from ..readers.dataset_items import is_datasets
 from ..storage.choice import AUTO, StorageChoice, StorageOptions
 from .dataset import ImageData, Request, Source, Split
 from .equal_images import numbered
 from .fashion_mnist import load_fashion_mnist
-from .image_folder import load_image_folder
+from .image_folder import load_image_folder, load_items
 from .pixel_notes import pixel_notes
 from .shapes import (
     IMAGE_FOLDER,
     IMAGES,
     N_TRAINING_IMAGES,
-    OWN_IMAGES,
     SHAPES,
     WITHOUT_FILES,
     DataShape,
@@ -42,7 +42,7 @@ def load_digits(request: Request) -> Source:
     return Source(tuple(str(digit) for digit in range(10)), Split(images, torch.from_numpy(bunch.target).long()))
 
 
-DATASETS: dict[str, Callable[[Request], Source]] = {
+DATASETS: dict[str, Callable[[Request], Any]] = {
     "digits": load_digits,
     "fashion-mnist": load_fashion_mnist,
     "cifar10": load_cifar10,
@@ -53,7 +53,7 @@ DATASETS: dict[str, Callable[[Request], Source]] = {
 }
 
 
-Loader = Callable[[Request], Source]
+Loader = Callable[[Request], Any]  # returns a Source, or what read_items reads
 
 
 def register_dataset(
@@ -61,8 +61,10 @@ def register_dataset(
 ) -> Callable[[Loader], Loader]:
     """Register a custom data set under ``name``, as a decorator of its loader.
 
-    The loader takes a :class:`Request` and returns a :class:`Source`: class names and the splits that there are. A
-    missing validation or test split is carved from the training images. ``input_shape`` is (C, H, W) of one image,
+    The loader takes a :class:`Request` and returns a :class:`Source`: class names and the splits that there are. It may
+    also return a map-style ``torch.utils.data.Dataset``, or a mapping of splits to them, whose items are images with
+    labels: see :func:`~archsieve.models.readers.dataset_items.read_items`. A missing validation or test split is carved
+    from the training images. ``input_shape`` is (C, H, W) of one image,
     and ``classes`` their number: a search must know both before it loads anything. ``n_training`` is the number of
     training and validation images, which a forecast of the run time needs.
 
@@ -87,7 +89,7 @@ def register_dataset(
     return register
 
 
-def load_data(name: str, *, path: str | Path | None = None, **options: Any) -> ImageData:
+def load_data(name: str, *, path: str | Location | None = None, **options: Any) -> ImageData:
     """Load the data set ``name`` on the CPU, split into train, val and test.
 
     The publisher's splits are kept. A missing ``val`` is split off from ``train``, stratified by class and drawn by
@@ -95,8 +97,9 @@ def load_data(name: str, *, path: str | Path | None = None, **options: Any) -> I
     it is None. Fractions are relative to the published ``train`` part.
 
     ``path`` is the folder of the files (``./data`` by default); for own images, "images", also a manifest, tar shards,
-    Parquet files or arrays: see :func:`~archsieve.models.readers.read_index.read_index`. The ``options`` are the other
-    fields of :class:`~archsieve.models.data.dataset.Request`, such as ``image_size``, which own images require.
+    Parquet files or arrays, or a URL of them: see :func:`~archsieve.models.readers.read_index.read_index`. The
+    ``options`` are the other fields of :class:`~archsieve.models.data.dataset.Request`, such as ``image_size``, which
+    own images require.
 
     Own images are split so that equal images and the images of a group are in one part. With ``decoding_rules=1`` they
     have the pixels, order, splits and hash of version 0.1.0, which its runs need.
@@ -104,26 +107,39 @@ def load_data(name: str, *, path: str | Path | None = None, **options: Any) -> I
     Raises ``ValueError`` for an unknown name and :class:`DataError` for data that cannot be used.
     """
     load = look_up(DATASETS, name, "data set")
-    request = Request(Path(path).expanduser() if path is not None else None, **options)
-    source = load(request)
-    if not isinstance(source, Source):
-        raise DataError(
-            f"the loader of data set {name!r} must return a Source, but returned {type(source).__name__}; "
-            "return archsieve.Source(...)"
-        )
+    request = Request(None if path is None else location(path), **options)
+    source = _loaded(name, load(request), request)
     _check_storage(name, source, request.storage)
     # Limit before resizing, so that only the images that are kept are resized.
     source = _map_parts(source, lambda split: _limited(split, request.limit, request.seed))
     source = _map_parts(source, lambda split: _resize(split, request.image_size))
     parts = _complete_parts(source, request)
-    # the loader of own images has observed them, and those of the built-in data sets are known
-    seen = () if name in (*OWN_IMAGES, *WITHOUT_FILES) else pixel_notes(parts.values())
+    # images that were decoded were observed then, and those of the built-in data sets are known
+    seen = () if source.decoding is not None or name in WITHOUT_FILES else pixel_notes(parts.values())
     notes = (*source.notes, *seen)
     data = ImageData.of(name, source.classes, **parts, notes=notes, content_hash=source.content_hash)
     storage = source.storage or _arrays(data)
     data = replace(data, skipped=source.skipped, storage=storage, decoding=source.decoding)
     _check_shape(data, SHAPES[name], request.image_size)
     return data
+
+
+def _loaded(name: str, loaded: Any, request: Request) -> Source:
+    """Return what a loader returned as a source. Raises :class:`DataError` if it is something else."""
+    if isinstance(loaded, Source):
+        return loaded
+    if not is_datasets(loaded):
+        raise DataError(
+            f"the loader of data set {name!r} must return a Source or a map-style data set, but returned "
+            f"{type(loaded).__name__}; return archsieve.Source(...)"
+        )
+    channels, height, width = SHAPES[name].input_shape  # type: ignore[union-attr] - a registered data set has a shape
+    if height != width:
+        raise DataError(
+            f"the images of a map-style data set become square, but {name!r} is registered with {height} x {width} "
+            "pixels; register a square shape, or return archsieve.Source(...)"
+        )
+    return load_items(loaded, replace(request, image_size=request.image_size or height, channels=channels))
 
 
 def _arrays(data: ImageData) -> StorageChoice:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ...spaces.parameters.lookup import look_up, unknown
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ..image_files.errors import DataError
+from ..image_files.locations import Location, location
 
 
 class DataShape(NamedTuple):
@@ -36,7 +37,7 @@ SHAPES: dict[str, DataShape | None] = {
 def describe_data(
     name: str,
     *,
-    path: str | Path | None = None,
+    path: str | Location | None = None,
     image_size: int | None = None,
     columns: Mapping[str, str] | None = None,
     nested: bool = False,
@@ -72,7 +73,7 @@ N_TRAINING_IMAGES = {"digits": 1438, "fashion-mnist": 60_000, "cifar10": 50_000,
 def count_training_images(
     name: str,
     *,
-    path: str | Path | None = None,
+    path: str | Location | None = None,
     columns: Mapping[str, str] | None = None,
     nested: bool = False,
 ) -> int:
@@ -115,11 +116,11 @@ def check_image_size(image_size: int | None) -> None:
         )
 
 
-def require_folder_options(path: str | Path | None, image_size: int | None) -> tuple[int, Path]:
+def require_folder_options(path: str | Location | None, image_size: int | None) -> tuple[int, Location]:
     """Return side in pixels and path of an image folder. Raises :class:`DataError` if one of them is None."""
     names = f"own images ({IMAGES!r}, {IMAGE_FOLDER!r})"
     if path is None:
         raise DataError(f"{names} need a path, but got none; set path to a folder of class folders, or to a manifest")
     if image_size is None:
         raise DataError(f"{names} need image_size, but got none; set it to a side in pixels, such as 64")
-    return image_size, Path(path).expanduser()
+    return image_size, location(path)

@@ -49,7 +49,7 @@ def as_data_error(name: str, root: Path) -> Iterator[None]:
 def _open(kind: str, request: Request, **part: Any) -> Any:
     from torchvision import datasets
 
-    root = request.path or DEFAULT_PATH
+    root = request.folder or DEFAULT_PATH
     with as_data_error(kind, root):
         return getattr(datasets, kind)(str(root), download=request.download, **part)
 

@@ -4,7 +4,8 @@ Shapes: N images (N, C, H, W), K classes, S of them seen and U unseen; S + U = K
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -26,9 +27,9 @@ class ZeroShotSource:
 
     ``test_if_seen`` (N,) bool marks the images that are test images if their class is seen; ``test_if_unseen`` (N,)
     bool those that are test images if their class is unseen. ``groups`` (N,) int64 numbers images that must be in the
-    same part of any split (for glyphs: the images of one face). ``notes`` and ``skipped`` are as in
-    :class:`~archsieve.models.data.dataset.Source`. Raises :class:`DataError` if a class has no image or a text has no
-    word.
+    same part of any split (for glyphs: the images of one face). ``copies`` (N,) int64 are equal for equal images; None
+    if all differ. ``notes`` and ``skipped`` are as in :class:`~archsieve.models.data.dataset.Source`. Raises
+    :class:`DataError` if a class has no image or a text has no word.
     """
 
     classes: tuple[str, ...]
@@ -37,6 +38,7 @@ class ZeroShotSource:
     test_if_seen: Tensor
     test_if_unseen: Tensor
     groups: Tensor | None = None
+    copies: Tensor | None = None
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 
@@ -56,8 +58,9 @@ class ZeroShotData:
 
     ``train`` and ``test_seen`` contain images of the ``seen`` classes, ``test_unseen`` those of the ``unseen`` ones.
     Labels are indices in all K ``classes``. ``mean`` and ``std`` (C,) are those of the training images in [0, 1].
-    ``content_hash`` covers class names, texts, pixels, labels and the unseen classes. ``groups`` are those of the
-    training images; ``notes`` and ``skipped`` those of the :class:`ZeroShotSource`.
+    ``content_hash`` covers class names, texts, pixels, labels and the unseen classes. ``groups`` and ``copies`` are
+    those of the training images; ``skipped`` and ``notes`` those of the :class:`ZeroShotSource`, with a note on test
+    images that are training images, too.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ZeroShotData:
     std: Tensor
     content_hash: str
     groups: Tensor | None = None
+    copies: Tensor | None = None
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 
@@ -97,10 +101,13 @@ class ZeroShotData:
             name, source.classes, train=splits["train"], val=splits["test_seen"], test=splits["test_unseen"]
         )
         digest = sha256(f"{image_data.content_hash}{json.dumps([source.texts, unseen.tolist()])}".encode()).hexdigest()
-        groups = source.groups[rows["train"]] if source.groups is not None else None
+        groups, copies = (
+            None if numbers is None else numbers[rows["train"]] for numbers in (source.groups, source.copies)
+        )
         return cls(
             name, source.classes, source.texts, seen, unseen, splits["train"], splits["test_seen"],
             splits["test_unseen"], mean=image_data.mean, std=image_data.std, content_hash=digest, groups=groups,
+            copies=copies, notes=(*source.notes, *_overlap_notes(source, rows)), skipped=source.skipped,
         )  # fmt: skip
 
     @property
@@ -130,7 +137,7 @@ def validation_folds(data: ZeroShotData, count: int, *, seed: int, used: int | N
     position = {int(k): i for i, k in enumerate(data.seen)}
     labels = torch.tensor([position[int(k)] for k in data.train.labels])
     classes = tuple(data.classes[k] for k in data.seen.tolist())
-    test_if_seen = _draw_test_images(labels, data.groups, seed)
+    test_if_seen = _draw_test_images(labels, data.groups, data.copies, seed)
     # With groups a class is tested on the same groups, whether it is seen or unseen. Without groups all images of an
     # unseen class are test images.
     test_if_unseen = test_if_seen if data.groups is not None else torch.ones_like(test_if_seen)
@@ -141,6 +148,7 @@ def validation_folds(data: ZeroShotData, count: int, *, seed: int, used: int | N
         test_if_seen,
         test_if_unseen,
         data.groups,
+        data.copies,
     )
     folds = fold_indices(labels, classes, count, seed=seed, by="class")
     return [
@@ -194,18 +202,39 @@ def draw_unseen(
     return torch.tensor(sorted(index[name] for name in chosen))
 
 
-def draw_test_images(labels: Tensor, seed: int, fraction: float = TEST_FRACTION) -> Tensor:
-    """Return which images test a seen class, bool (N,): ``fraction`` of each class, drawn by ``seed``.
+def draw_test_images(
+    labels: Tensor, seed: int, fraction: float = TEST_FRACTION, *, copies: Tensor | None = None
+) -> Tensor:
+    """Return which images test a seen class, bool (N,): about ``fraction`` of each class, drawn by ``seed``.
 
-    A class with two images or more has at least one test image and one training image; a single image is for training.
+    A class with two different images or more has at least one test image and one training image; a single image is for
+    training. Images with the same number in ``copies``, int64 (N,), are all test images or all training images.
     """
     # A fraction of each class, not of all images, so that every seen class is tested.
     rng = np.random.default_rng(seed)
-    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    numbers = np.arange(len(labels)) if copies is None else copies.numpy()
+    is_test = dict[int, bool]()  # of each number of a copy
     for label in distinct_labels(labels):
         members = rng.permutation((labels == label).nonzero().squeeze(1).numpy())
-        is_test[members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]] = True
-    return is_test
+        wanted = min(max(1, round(len(members) * fraction)), len(members) - 1)
+        is_test |= _draw_copies(numbers[members].tolist(), wanted, is_test)
+    return torch.tensor([is_test[number] for number in numbers.tolist()], dtype=torch.bool)
+
+
+def _draw_copies(numbers: Sequence[int], wanted: int, known: Mapping[int, bool]) -> dict[int, bool]:
+    """Return whether each number of a class is for the test, so that at most about ``wanted`` images are.
+
+    ``numbers`` are those of its images, in random order; those in ``known`` are decided by another class.
+    """
+    sizes = Counter(numbers)
+    n_test = sum(size for number, size in sizes.items() if known.get(number))
+    drawn = dict[int, bool]()
+    for number in (number for number in sizes if number not in known):
+        drawn[number] = n_test + sizes[number] <= wanted
+        n_test += sizes[number] if drawn[number] else 0
+    if not n_test and len(drawn) > 1:  # each image has more copies than there should be test images
+        drawn[min(drawn, key=lambda number: sizes[number])] = True
+    return drawn
 
 
 def distinct_labels(labels: Tensor) -> Tensor:
@@ -230,14 +259,40 @@ def _draw_classes(n: int, fraction: float, seed: int) -> list[int]:
     return drawn
 
 
-def _draw_test_images(labels: Tensor, groups: Tensor | None, seed: int) -> Tensor:
+def _draw_test_images(labels: Tensor, groups: Tensor | None, copies: Tensor | None, seed: int) -> Tensor:
     """Return which images test a seen class, bool (N,): a fraction of every class, or whole groups."""
     if groups is None:
-        return draw_test_images(labels, seed)
+        return draw_test_images(labels, seed, copies=copies)
     names = distinct_labels(groups)
     count = max(1, round(TEST_FRACTION * len(names)))
     chosen = torch.from_numpy(np.random.default_rng(seed).permutation(names.numpy())[:count])
     return torch.isin(groups, chosen)
+
+
+def equal_images(images: Tensor) -> Tensor | None:
+    """Return a number for each of the images (N, C, H, W) that is the same for equal ones, int64 (N,).
+
+    None if all images differ.
+    """
+    number_of = dict[bytes, int]()
+    pixels = images.contiguous().numpy()
+    numbers = [number_of.setdefault(sha256(image.data).digest(), len(number_of)) for image in pixels]
+    return torch.tensor(numbers) if len(number_of) < len(numbers) else None
+
+
+def _overlap_notes(source: ZeroShotSource, rows: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return a sentence for each test part with training images in it, published so or under another label."""
+    if source.copies is None:
+        return ()
+    trained = source.copies[rows["train"]]
+    notes = []
+    for part in ("test_seen", "test_unseen"):
+        if n := int(torch.isin(source.copies[rows[part]], trained).sum()):
+            notes.append(
+                f"{n:,} of {len(rows[part]):,} images of {part} are equal to a training image; the accuracy on it is "
+                "too high: remove them"
+            )
+    return tuple(notes)
 
 
 def _check_parts(classes: tuple[str, ...], splits: dict[str, Split], wanted: dict[str, Tensor]) -> None:

@@ -1,10 +1,12 @@
-"""Zero-shot data from files: images in folders, and an article ``CLASS.txt`` for each class.
+"""Zero-shot data from files: own images in any form, and an article ``CLASS.txt`` for each class.
 
-Layouts: image folders, CUB-200 as published, and Flowers102 as torchvision stores it.
+Layouts: all that :func:`~archsieve.models.readers.read_index.read_index` reads, CUB-200 as published, and Flowers102 as
+torchvision stores it.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,27 +16,26 @@ from ..image_files.index import SPLITS
 from ..image_files.observations import Observations
 from ..readers.read_index import read_index
 from ..readers.split_names import normalised
+from ..storage.encoded import LazyNames, LazySources
 from .dataset import Request, Split
 from .decoded_files import check_none_emptied, read_files
+from .image_folder import PIXEL_HASH_RULES
 from .shapes import require_folder_options
 from .torchvision_sets import as_data_error
-from .zero_shot import ZeroShotSource, draw_test_images
+from .zero_shot import ZeroShotSource, draw_test_images, equal_images
 
 
 def load_folder(request: Request, texts: Path) -> ZeroShotSource:
-    """Load the images of ``path/CLASS/*`` and the articles ``texts/CLASS.txt``.
+    """Load own images, such as ``path/CLASS/*``, and the articles ``texts/CLASS.txt``.
 
-    A fifth of the images of a seen class are its test images. If the folder has the splits train, val and test, the
-    images of test are.
+    A fifth of the images of a seen class are its test images, with all copies of an image on one side. If the data have
+    the splits train, val and test, the images of test are.
     """
     _, root = require_folder_options(request.path, request.image_size)
     index = read_index(root, columns=request.columns, nested=request.nested)
-    files = [source for row in range(len(index)) if isinstance(source := index.source(row), Path)]
-    if len(files) < len(index):
-        raise DataError(f"zero-shot images must be files, but {root} has {index.reader} rows; use class folders")
-    entries = list(zip(files, index.labels.tolist(), strict=True))
-    published_test = torch.from_numpy(index.splits == SPLITS.index("test"))
-    return _source(index.classes, entries, published_test if published_test.any() else None, request, texts)
+    rows, published_test = range(len(index)), torch.from_numpy(index.splits == SPLITS.index("test"))
+    images = _Images(LazySources(index, rows), LazyNames(index, rows), torch.from_numpy(index.labels))
+    return _source(index.classes, images, published_test if published_test.any() else None, request, texts)
 
 
 def load_cub(request: Request, texts: Path) -> ZeroShotSource:
@@ -42,9 +43,9 @@ def load_cub(request: Request, texts: Path) -> ZeroShotSource:
 
     A seen class is tested on the publisher's test images, an unseen class on all its images.
     """
-    if request.path is None:
+    if request.folder is None:
         raise DataError("data set 'cub-200' needs a path, but got none; set path to the folder with images.txt")
-    root = request.path
+    root = request.folder
     names = _table(root / "classes.txt")
     classes = tuple(names[key] for key in sorted(names, key=int))
     label_of = {key: k for k, key in enumerate(sorted(names, key=int))}  # the published numbers start at 1
@@ -55,9 +56,10 @@ def load_cub(request: Request, texts: Path) -> ZeroShotSource:
             f"every image needs a class and a split, but image {incomplete[0]} of {root / 'images.txt'} lacks one; "
             "unpack the archive again"
         )
-    entries = [(root / "images" / path, label_of[class_keys[key]]) for key, path in images.items()]
+    files = [root / "images" / path for path in images.values()]
     published_test = torch.tensor([is_training[key] == "0" for key in images])
-    return _source(classes, entries, published_test, request, texts)
+    labels = [label_of[class_keys[key]] for key in images]
+    return _source(classes, _Images.of(files, labels), published_test, request, texts)
 
 
 def load_flowers(request: Request, texts: Path) -> ZeroShotSource:
@@ -65,22 +67,23 @@ def load_flowers(request: Request, texts: Path) -> ZeroShotSource:
 
     For a seen class torchvision's train and val images are training images, and those of its test part test images.
     """
-    if request.path is None or request.image_size is None:
+    if request.folder is None or request.image_size is None:
         raise DataError(
             "data set 'flowers102' needs path and image_size, but one is missing; set both, as in image_size = 64"
         )
     from torchvision.datasets import Flowers102
 
     names = tuple(Flowers102.classes)
-    entries: list[tuple[Path, int]] = []
+    files, labels = list[Path](), list[int]()
     published_test: list[bool] = []
     for part in ("train", "val", "test"):
-        with as_data_error("Flowers102", request.path):
-            flowers = Flowers102(request.path, part, download=request.download)
+        with as_data_error("Flowers102", request.folder):
+            flowers = Flowers102(request.folder, part, download=request.download)
         # The private lists give the files without decoding an image, which indexing the data set would do.
-        entries += [(Path(file), int(label)) for file, label in zip(flowers._image_files, flowers._labels, strict=True)]
+        files += map(Path, flowers._image_files)
+        labels += map(int, flowers._labels)
         published_test += [part == "test"] * len(flowers)
-    return _source(names, entries, torch.tensor(published_test), request, texts)
+    return _source(names, _Images.of(files, labels), torch.tensor(published_test), request, texts)
 
 
 def read_texts(folder: Path, classes: Sequence[str]) -> tuple[str, ...]:
@@ -116,25 +119,43 @@ def _text(file: Path) -> str:
     return text
 
 
+class _Images(NamedTuple):
+    """N image files or their contents, their names for messages, and their labels (N,)."""
+
+    sources: Sequence[Path | bytes]
+    names: Sequence[str]
+    labels: Tensor
+
+    @classmethod
+    def of(cls, files: Sequence[Path], labels: Sequence[int]) -> "_Images":
+        return cls(files, list(map(str, files)), torch.tensor(labels))
+
+
 def _source(
     classes: tuple[str, ...],
-    entries: list[tuple[Path, int]],
+    encoded: _Images,
     test_if_seen: Tensor | None,
     request: Request,
     texts: Path,
 ) -> ZeroShotSource:
     articles = read_texts(texts, classes)  # before the images: it is fast, so that errors in texts appear early
-    labels, observations = torch.tensor([label for _, label in entries]), Observations()
-    read = read_files([file for file, _ in entries], request, observations)
-    kept = labels[read.positions]
-    check_none_emptied(labels, kept, classes, read.skipped)
-    test_if_seen = draw_test_images(kept, request.seed) if test_if_seen is None else test_if_seen[read.positions]
+    observations = Observations()
+    read = read_files(encoded.sources, encoded.names, request, observations)
+    kept = encoded.labels[read.positions]
+    check_none_emptied(encoded.labels, kept, classes, read.skipped)
+    # version 0.1.0 drew copies of an image like different images
+    copies = None if request.decoding_rules == PIXEL_HASH_RULES else equal_images(read.images)
+    if test_if_seen is None:
+        test_if_seen = draw_test_images(kept, request.seed, copies=copies)
+    else:
+        test_if_seen = test_if_seen[read.positions]
     return ZeroShotSource(
         classes,
         articles,
         Split(read.images, kept),
         test_if_seen,
         torch.ones_like(test_if_seen),
+        copies=copies,
         notes=observations.notes(request.decoding),
         skipped=read.skipped,
     )

@@ -1,12 +1,12 @@
 """Zero-shot data sets by name: load them and split their classes into seen and unseen ones."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...spaces.parameters.lookup import look_up
 from ..image_files.errors import DataError
+from ..image_files.locations import Location, location
 from .dataset import Request
 from .glyphs import load_glyphs
 from .shapes import ZERO_SHOT_DATASETS
@@ -24,7 +24,7 @@ DATASETS_WITH_TEXTS: dict[str, Callable[[Request, Path], ZeroShotSource]] = {
 def load_zero_shot(
     name: str,
     *,
-    path: str | Path | None = None,
+    path: str | Location | None = None,
     texts: str | Path | None = None,
     unseen_fraction: float = 0.2,
     seen: Sequence[str] | None = None,
@@ -40,7 +40,7 @@ def load_zero_shot(
     Raises ``ValueError`` for an unknown name and :class:`DataError` for data that cannot be used.
     """
     look_up(dict.fromkeys(ZERO_SHOT_DATASETS), name, "zero-shot data set")  # raises for an unknown name
-    request = Request(Path(path).expanduser() if path is not None else None, **options)
+    request = Request(None if path is None else location(path), **options)
     if request.limit is not None and name != "glyphs":
         raise DataError(
             f"limit must be left out for data set {name!r}, but got {request.limit!r}; only glyphs takes it"
@@ -52,4 +52,4 @@ def load_zero_shot(
             raise DataError(f"data set {name!r} needs texts, but got none; set texts to a folder of CLASS.txt files")
         source = DATASETS_WITH_TEXTS[name](request, Path(texts).expanduser())
     drawn = draw_unseen(source.classes, fraction=unseen_fraction, seed=request.seed, seen=seen, unseen=unseen)
-    return replace(ZeroShotData.of(name, source, drawn), notes=source.notes, skipped=source.skipped)
+    return ZeroShotData.of(name, source, drawn)

@@ -1,12 +1,11 @@
-"""The encoded bytes of one image: a range of a tar shard, a row of a Parquet file, a row of an array."""
+"""The encoded bytes of one image: a range of a tar shard, a row of a Parquet or Arrow file, a row of an array."""
 
 import hashlib
-import io
 import re
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,24 +15,29 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .errors import DataError
+from .items import encoded, pixels_digest
+from .locations import Location, RemotePath
 
 MAX_CACHED_BYTES = 1 << 30  # of Parquet row groups a process
 FILE_READERS = ("folder", "manifest")  # their images are whole files
+ARROW = ".arrow"  # a file that save_to_disk of Hugging Face writes; each other file with rows is Parquet
 ARRAY_MEMBER = "::"  # separates an .npz file from the name of the array in it
 
 
-def read_bytes(reader: str, path: Path, offset: int, length: int) -> bytes:
-    """Return the encoded image at ``offset`` of the shard, Parquet file or array at ``path``.
+def read_bytes(reader: str, path: Location, offset: int, length: int) -> bytes:
+    """Return the encoded image at ``offset`` of the shard, Parquet file or array at ``path``, or a whole file.
 
     An image of an array is encoded as PNG, without loss. Raises :class:`DataError` where it cannot be read.
     """
     with _explained(path):
+        if reader in FILE_READERS:
+            return path.read_bytes()
         if reader == "tar":
             return _range(path, offset, length)
-        return parquet_image(path, offset) if reader == "parquet" else _png(array_image(path, offset))
+        return row_image(path, offset) if reader == "parquet" else encoded(array_image(path, offset))
 
 
-def content_digest(reader: str, path: Path, offset: int, length: int) -> bytes:
+def content_digest(reader: str, path: Location, offset: int, length: int) -> bytes:
     """Return the sha256 of the content of one image.
 
     For an image of an array it is that of shape and pixels, because the bytes of a PNG depend on the encoder. Raises
@@ -42,14 +46,14 @@ def content_digest(reader: str, path: Path, offset: int, length: int) -> bytes:
     if reader == "array":
         with _explained(path):
             image = array_image(path, offset)
-        return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).digest()
-    if reader in FILE_READERS:
+        return pixels_digest(image)
+    if reader in FILE_READERS and isinstance(path, Path):
         with _explained(path), path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").digest()
     return hashlib.sha256(read_bytes(reader, path, offset, length)).digest()
 
 
-def unreadable(file: Path, error: OSError) -> DataError:
+def unreadable(file: Location, error: OSError) -> DataError:
     """Return the error for a file that cannot be read."""
     return DataError(
         f"images must be readable, but {file} is not: {error.strerror or str(error).strip()}; "
@@ -58,7 +62,7 @@ def unreadable(file: Path, error: OSError) -> DataError:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Location) -> Iterator[None]:
     """Turn the errors of the system and of Arrow into :class:`DataError` with the path of the file or container."""
     try:
         yield
@@ -70,10 +74,13 @@ def _explained(path: Path) -> Iterator[None]:
         raise DataError(f"images must be readable, but {path} is damaged: {error}; copy it again") from None
 
 
-def _range(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb") as shard:
-        shard.seek(offset)
-        content = shard.read(length)
+def _range(path: Location, offset: int, length: int) -> bytes:
+    if isinstance(path, RemotePath):
+        content = path.read_bytes(offset, offset + length)
+    else:
+        with path.open("rb") as shard:
+            shard.seek(offset)
+            content = shard.read(length)
     if len(content) < length:
         raise DataError(
             f"a tar shard must be complete, but {path} ends at byte {offset + len(content):,} inside an image of "
@@ -85,14 +92,15 @@ def _range(path: Path, offset: int, length: int) -> bytes:
 class _Version(NamedTuple):
     """A file as it is now: what is cached of it must not be used after it has changed."""
 
-    path: Path
+    path: Location
     size: int
     mtime_ns: int
+    number: int  # of a remote file, whose time may be unknown
 
     @classmethod
-    def of(cls, path: Path) -> "_Version":
+    def of(cls, path: Location) -> "_Version":
         stat = path.stat()
-        return cls(path, stat.st_size, stat.st_mtime_ns)
+        return cls(path, stat.st_size, stat.st_mtime_ns, 0 if isinstance(path, Path) else stat.st_ino)
 
 
 class _RowGroups:
@@ -116,12 +124,15 @@ class _RowGroups:
 _ROW_GROUPS = _RowGroups()
 
 
-def parquet_image(path: Path, row: int) -> bytes:
-    """Return the bytes of the image in ``row`` of a Parquet file with an image column."""
+def row_image(path: Location, row: int) -> bytes:
+    """Return the bytes of the image in ``row`` of a Parquet or Arrow file with an image column."""
     version = _Version.of(path)
-    starts = _row_group_starts(version)
-    group = int(np.searchsorted(starts, row, side="right")) - 1
-    value = _ROW_GROUPS.get(version, group)[row - int(starts[group])].as_py()
+    if path.suffix == ARROW:
+        value = _arrow_table(version)[str(_image_column(version))][row].as_py()
+    else:
+        starts = _row_group_starts(version)
+        group = int(np.searchsorted(starts, row, side="right")) - 1
+        value = _ROW_GROUPS.get(version, group)[row - int(starts[group])].as_py()
     content = value.get("bytes") if isinstance(value, dict) else value
     if content is None:
         raise DataError(f"every row needs the bytes of an image, but row {row} of {path} has none; remove the row")
@@ -132,7 +143,33 @@ def parquet_image(path: Path, row: int) -> bytes:
 def _parquet_file(version: _Version) -> Any:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(version.path)
+    return pq.ParquetFile(version.path if isinstance(version.path, Path) else version.path.open())
+
+
+@lru_cache(maxsize=64)
+def _arrow_table(version: _Version) -> Any:
+    """Return the table of an Arrow file, mapped into memory, so that only the rows that are used are read."""
+    import pyarrow as pa
+
+    source = pa.memory_map(str(version.path)) if isinstance(version.path, Path) else version.path.open()
+    return pa.ipc.open_stream(source).read_all()
+
+
+def row_schema(path: Location) -> Any:
+    """Return the Arrow schema of a Parquet or Arrow file."""
+    return _row_schema(_Version.of(path))
+
+
+def _row_schema(version: _Version) -> Any:
+    return _arrow_table(version).schema if version.path.suffix == ARROW else _parquet_file(version).schema_arrow
+
+
+def row_columns(path: Location, names: Sequence[str]) -> Any:
+    """Return the columns ``names`` of a Parquet or Arrow file as an Arrow table; other columns are not read."""
+    version = _Version.of(path)
+    if path.suffix == ARROW:
+        return _arrow_table(version).select(names)
+    return _parquet_file(version).read(columns=list(names))
 
 
 @lru_cache(maxsize=1024)
@@ -143,8 +180,8 @@ def _row_group_starts(version: _Version) -> np.ndarray:
     return starts
 
 
-def image_column(path: Path) -> str | None:
-    """Return the name of the column with the images of a Parquet file: binary, or a struct with ``bytes``."""
+def image_column(path: Location) -> str | None:
+    """Return the name of the column with the images of a file with rows: binary, or a struct with ``bytes``."""
     return _image_column(_Version.of(path))
 
 
@@ -153,7 +190,7 @@ def _image_column(version: _Version) -> str | None:
     import pyarrow as pa
 
     binary = (pa.types.is_binary, pa.types.is_large_binary)
-    for field in _parquet_file(version).schema_arrow:
+    for field in _row_schema(version):
         value = field.type
         if pa.types.is_struct(value) and value.get_field_index("bytes") >= 0:
             value = value.field("bytes").type
@@ -162,7 +199,7 @@ def _image_column(version: _Version) -> str | None:
     return None
 
 
-def array_image(path: Path, row: int) -> np.ndarray:
+def array_image(path: Location, row: int) -> np.ndarray:
     """Return one image of an array file, uint8 (H, W) or (H, W, C)."""
     image = load_array(*split_member(path))[row]
     if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] not in (1, 3, 4):
@@ -170,8 +207,13 @@ def array_image(path: Path, row: int) -> np.ndarray:
     return np.asarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
 
 
-def split_member(path: Path) -> tuple[Path, str]:
-    """Return the file of an array, and its name in an .npz file. Folders may have ``::`` in their names, too."""
+def split_member(path: Location) -> tuple[Path, str]:
+    """Return the file of an array, and its name in an .npz file. Folders may have ``::`` in their names, too.
+
+    Raises :class:`DataError` for a URL: arrays are mapped into memory.
+    """
+    if isinstance(path, RemotePath):
+        raise DataError(f"an array file must be on this machine, but got {path}; copy it, and use its path")
     if match := re.fullmatch(rf"(.*?\.npz){ARRAY_MEMBER}(.*)", str(path), re.IGNORECASE | re.DOTALL):
         return Path(match[1]), match[2]
     return path, ""
@@ -179,12 +221,12 @@ def split_member(path: Path) -> tuple[Path, str]:
 
 def load_array(file: Path, member: str) -> np.ndarray:
     """Return an array of an .npz file, or a memory map of an .npy file. Objects are refused, because they run code."""
-    return _load_array(_Version.of(file), member)
+    stat = file.stat()
+    return _load_array(file, (stat.st_size, stat.st_mtime_ns), member)
 
 
 @lru_cache(maxsize=8)
-def _load_array(version: _Version, member: str) -> np.ndarray:
-    file = version.path
+def _load_array(file: Path, version: tuple[int, int], member: str) -> np.ndarray:
     try:
         if not member:
             return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
@@ -195,11 +237,3 @@ def _load_array(version: _Version, member: str) -> np.ndarray:
             f"an array file must be complete and must not contain Python objects, but {file} is not valid: {error}; "
             "save it again"
         ) from None
-
-
-def _png(image: np.ndarray) -> bytes:
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(out, "PNG", compress_level=1)
-    return out.getvalue()

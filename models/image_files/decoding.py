@@ -48,21 +48,27 @@ class BadImage(NamedTuple):
     message: str
 
 
-def decode(source: ImageSource, decoding: Decoding, *, name: str | None = None) -> Pixels:
+def decode(
+    source: ImageSource, decoding: Decoding, *, name: str | None = None, crop: NDArray[Any] | None = None
+) -> Pixels:
     """Return the image in ``source``, a file or its content, as uint8 (C, S, S), S = ``decoding.image_size``.
 
-    Raises :class:`DataError` with ``name``, by default the path, if the file is not an image, is broken or too large.
+    ``crop`` (4,) are the numbers of :func:`~.crops.crop_boxes` that decide a part of the whole image, which is then
+    resized to a square; None for ``decoding.resize``. Rules 1 have no crops. Raises :class:`DataError` with ``name``,
+    by default the path, if the file is not an image, is broken or too large.
     """
-    return decode_with_facts(source, decoding, name=name).pixels
+    return decode_with_facts(source, decoding, name=name, crop=crop).pixels
 
 
-def decode_with_facts(source: ImageSource, decoding: Decoding, *, name: str | None = None) -> Decoded:
+def decode_with_facts(
+    source: ImageSource, decoding: Decoding, *, name: str | None = None, crop: NDArray[Any] | None = None
+) -> Decoded:
     """Return what :func:`decode` returns, and the facts that :class:`Observations` counts. Raises the same."""
     name = name or (str(source) if isinstance(source, Path) else "the image")
     with _open_stream(source, name) as stream, _QUIET:
         try:
             with open_image(stream) as image:
-                pixels, facts = _decode_opened(image, stream, decoding, name)
+                pixels, facts = _decode_opened(image, stream, decoding, name, crop)
         except (DataError, MemoryError):
             raise
         except UnidentifiedImageError:
@@ -187,11 +193,11 @@ def _open_stream(source: ImageSource, name: str) -> Iterator[IO[bytes]]:
 
 
 def _decode_opened(
-    image: ImageFile.ImageFile, stream: IO[bytes], decoding: Decoding, name: str
+    image: ImageFile.ImageFile, stream: IO[bytes], decoding: Decoding, name: str, crop: NDArray[Any] | None
 ) -> tuple[Pixels, ImageFacts]:
     """Check the size of an opened image, then decode it: uint8 (S, S, C), and its facts."""
     size = image.size
-    placement = place(image, decoding) if decoding.rules > 1 else None  # it may set a JPEG to be decoded reduced
+    placement = place(image, decoding, crop) if decoding.rules > 1 else None  # it may set a JPEG to be decoded reduced
     width, height = size if holds_full_size(image) else image.size
     if placement is not None:
         _check_size(width * height, size, name)

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ..process.cores import n_threads
 from .byte_access import FILE_READERS, content_digest, split_member, unreadable
+from .locations import Location, RemotePath, joined, location
 
 MIN_CACHED_BYTES = 64 << 20  # less is read again faster than it is worth a file
 SETTLED_S = 2.0  # a file that changed later may change again without another time stamp
@@ -42,25 +43,26 @@ class _Paths:
 
     def __init__(self, root: str, table: pa.Table) -> None:
         container = table["container"].combine_chunks()
-        self.containers = [Path(root, name) for name in container.dictionary.to_pylist()]
+        self.containers = [joined(root, name) for name in container.dictionary.to_pylist()]
         self.codes = container.indices.to_numpy(zero_copy_only=False)
         self.files = table["file"].combine_chunks()
 
-    def of(self, row: int) -> Path:
-        return Path(self.containers[self.codes[row]], self.files[row].as_py())
+    def of(self, row: int) -> Location:
+        container: Location = self.containers[self.codes[row]]
+        return container / self.files[row].as_py()
 
 
 def _stats(reader: str, paths: _Paths) -> np.ndarray:
     """Return size, times and number of each file, int64 (M, 4): of each row, or of each container."""
-    files: Iterator[Path]
+    files: Iterator[Location]
     if reader in FILE_READERS:
         files = map(paths.of, range(len(paths.codes)))
     else:
-        files = (split_member(path)[0] for path in paths.containers)
+        files = (split_member(path)[0] if reader == "array" else path for path in paths.containers)
     return np.array([_stat(file) for file in files], np.int64).reshape(-1, 4)
 
 
-def _stat(file: Path) -> tuple[int, int, int, int]:
+def _stat(file: Location) -> tuple[int, int, int, int]:
     try:
         stat = file.stat()
     except OSError as error:
@@ -99,10 +101,12 @@ def cache_folder() -> Path | None:
 def _cache_file(reader: str, root: str, table: pa.Table, stats: np.ndarray) -> Path | None:
     """Return the file that has, or may get, these digests; None where they are not kept."""
     folder = cache_folder()
-    settled = len(stats) and stats[:, 2].max() < (time.time() - SETTLED_S) * 1e9
+    # the time of a remote file may be unknown, 0
+    settled = len(stats) and stats[:, 2].min() > 0 and stats[:, 2].max() < (time.time() - SETTLED_S) * 1e9
     if folder is None or not settled or stats[:, 0].sum() < MIN_CACHED_BYTES:
         return None
-    key = sha256(f"{reader} {Path(root).resolve()}".encode() + stats.tobytes())
+    place = location(root)
+    key = sha256(f"{reader} {place if isinstance(place, RemotePath) else place.resolve()}".encode() + stats.tobytes())
     for name in ("container", "file", "offset"):
         column: Any = table[name].combine_chunks()
         column = column.cast(pa.string()) if name == "container" else column

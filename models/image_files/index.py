@@ -17,6 +17,8 @@ import pyarrow as pa
 from .byte_access import FILE_READERS, content_digest, read_bytes
 from .digests import file_digests
 from .errors import DataError
+from .items import DatasetItems, encoded, pixels_digest
+from .locations import Location, joined
 
 SPLITS = ("train", "val", "test")
 
@@ -27,14 +29,15 @@ class Index:
 
     The columns of ``table``:
 
-    * ``container`` (dictionary of text): folder, tar shard, Parquet or array file, relative to ``root``.
+    * ``container`` (dictionary of text): folder, tar shard, Parquet or array file; relative to ``root``, or a URL.
     * ``file`` (text): name in the folder or shard; empty for Parquet files and arrays.
     * ``offset``, ``length`` (int64): place in a shard in bytes; ``offset`` is the row of a Parquet file or array.
     * ``label`` (int32): index into ``classes``. ``split`` (int8): index into :data:`SPLITS`.
     * optional: ``group`` (dictionary of text), ``weight`` (float32), ``digest`` (32 bytes).
 
-    ``reader`` is the name of the reader: "folder", "manifest", "tar", "parquet" or "array". ``notes`` are sentences for
-    the user. Classes are in the order of their names for every reader, so that equal images have equal labels.
+    ``reader`` is the name of the reader: "folder", "manifest", "tar", "parquet", "array" or "dataset". With "dataset",
+    ``container`` is a split of ``items`` and ``offset`` the number of the item. ``notes`` are sentences for the user.
+    Classes are in the order of their names for every reader, so that equal images have equal labels.
 
     **Order of the rows.** A reader returns rows in the order of the data: for class folders by split, class and file
     name. :meth:`canonical` orders them by split, label and content digest, which does not depend on names, containers
@@ -49,6 +52,7 @@ class Index:
     root: str
     table: pa.Table
     notes: tuple[str, ...] = ()
+    items: DatasetItems | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -102,30 +106,44 @@ class Index:
     def name(self, row: int) -> str:
         """Return the path of the image for a message; for a shard or Parquet file with the member or row."""
         container, file, offset = (self.table[key][row].as_py() for key in ("container", "file", "offset"))
-        place = Path(self.root, container)
         if self.reader in FILE_READERS:
-            return str(place / file)
+            return str(joined(self.root, container, file))
+        place = joined(self.root, container)
         return f"{place}: {file}" if file else f"{place}, row {offset}"
 
     def source(self, row: int) -> Path | bytes:
-        """Return the image at ``row`` for the decoder: the path of a file, or the encoded bytes.
+        """Return the image at ``row`` for the decoder: the path of a file of this machine, or the encoded bytes.
 
         Raises :class:`DataError` where the bytes cannot be read.
         """
-        container, file = self.table["container"][row].as_py(), self.table["file"][row].as_py()
-        if self.reader in FILE_READERS:
-            return Path(self.root, container, file)
-        offset, length = self.table["offset"][row].as_py(), self.table["length"][row].as_py()
-        return read_bytes(self.reader, Path(self.root, container), offset, length)
+        if self.items is not None:
+            return encoded(self._item(row))
+        place, offset, length = self._place(row)
+        if self.reader in FILE_READERS and isinstance(place, Path):
+            return place
+        return read_bytes(self.reader, place, offset, length)
+
+    def content_digest(self, row: int) -> bytes:
+        """Return the sha256 of the image at ``row`` as it is now. Raises :class:`DataError` if it cannot be read."""
+        return (
+            pixels_digest(self._item(row)) if self.items is not None else content_digest(self.reader, *self._place(row))
+        )
+
+    def _item(self, row: int) -> np.ndarray:
+        assert self.items is not None
+        return self.items.item(self.table["container"][row].as_py(), self.table["offset"][row].as_py())[0]
+
+    def _place(self, row: int) -> tuple[Location, int, int]:
+        """Return the file, shard, Parquet or array file that has the image at ``row``, with offset and length in it."""
+        keys = ("container", "file", "offset", "length")
+        container, file, offset, length = (self.table[key][row].as_py() for key in keys)
+        return joined(self.root, container, file if self.reader in FILE_READERS else ""), offset, length
 
     def unchanged_source(self, row: int) -> Path | bytes:
         """Return what :meth:`source` returns. Raises :class:`DataError` if its content is not that of ``digests``."""
         source = self.source(row)
-        if isinstance(source, bytes) and self.reader != "array":
-            digest = sha256(source).digest()
-        else:
-            container, file, offset = (self.table[key][row].as_py() for key in ("container", "file", "offset"))
-            digest = content_digest(self.reader, Path(self.root, container, file), offset, 0)
+        is_encoded = isinstance(source, bytes) and self.reader not in ("array", "dataset")
+        digest = sha256(source).digest() if is_encoded else self.content_digest(row)
         if digest != self.digests[row].tobytes():
             raise DataError(
                 f"images must be the same on every machine and during a search, but {self.name(row)} differs from the "

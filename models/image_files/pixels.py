@@ -5,11 +5,13 @@ Shapes: H x W is the image as it is decoded, h x w the part of the square that i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .crops import crop_boxes
 from .decoding_rules import Decoding
 from .deep_values import DeepImage
 from .orientation import turn_of
@@ -34,10 +36,15 @@ class Placement:
         return small if self.turn is None else small.transpose(self.turn)
 
 
-def place(image: Image.Image, decoding: Decoding) -> Placement:
-    """Return where ``image`` goes. A JPEG is set to be decoded at a fraction of its size, at least twice the result."""
+def place(image: Image.Image, decoding: Decoding, crop: NDArray[Any] | None = None) -> Placement:
+    """Return where ``image`` goes. A JPEG is set to be decoded at a fraction of its size, at least twice the result.
+
+    ``crop`` (4,) are the numbers of a random-resized crop, which replaces ``decoding.resize``; None without one.
+    """
     turn = turn_of(image)  # before draft, which needs no pixels either
-    left, top, right, bottom = _draft(image, decoding)
+    if crop is not None:
+        return _place_crop(image, decoding.image_size, turn, crop)
+    left, top, right, bottom = _draft(image, _least_size(image, decoding))
     width, height, side = right - left, bottom - top, decoding.image_size
     if decoding.resize == "crop":
         left, top, edge = (width - min(width, height)) / 2, (height - min(width, height)) / 2, min(width, height)
@@ -49,17 +56,30 @@ def place(image: Image.Image, decoding: Decoding) -> Placement:
     return Placement((left, top, right, bottom), size, turn)
 
 
-def _draft(image: Image.Image, decoding: Decoding) -> Box:
-    """Let the decoder of JPEG reduce the image, if it can; return the box of the whole image in its pixels."""
+def _place_crop(image: Image.Image, side: int, turn: Image.Transpose | None, crop: NDArray[Any]) -> Placement:
+    """Return where a crop goes. It is drawn before the image is turned: the draws are alike in both directions."""
+    width, height = image.size
+    left, top, right, bottom = crop_boxes(crop[None], width, height)[0].tolist()
+    least = int(2 * side * width / (right - left)), int(2 * side * height / (bottom - top))
+    _, _, drafted_width, drafted_height = _draft(image, least)
+    across, down = drafted_width / width, drafted_height / height
+    return Placement((left * across, top * down, right * across, bottom * down), (side, side), turn)
+
+
+def _least_size(image: Image.Image, decoding: Decoding) -> tuple[int, int]:
+    """Return the least width and height to which the decoder may reduce an image."""
+    wanted = 2 * decoding.image_size
+    if decoding.resize != "pad":
+        return wanted, wanted
+    longer = max(image.size)
+    return max(1, wanted * image.size[0] // longer), max(1, wanted * image.size[1] // longer)
+
+
+def _draft(image: Image.Image, size: tuple[int, int]) -> Box:
+    """Let the decoder of JPEG reduce an image to at least ``size``; return the box of the whole image in its pixels."""
     full = (0.0, 0.0, float(image.size[0]), float(image.size[1]))
     if image.format not in ("JPEG", "MPO"):
         return full
-    wanted = 2 * decoding.image_size
-    if decoding.resize != "pad":
-        size = (wanted, wanted)
-    else:
-        longer = max(image.size)
-        size = max(1, wanted * image.size[0] // longer), max(1, wanted * image.size[1] // longer)
     drafted = image.draft("RGB", size)
     return drafted[1] if drafted else full
 

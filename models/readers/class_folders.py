@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
+from ..image_files.locations import Location, RemotePath, relative
 from .split_names import IMAGE_SUFFIXES, is_ignored, normalised, split_of
 
 ClassFolders = dict[str, list[str]]  # class name -> its folders, relative to the root
 
 
-def read_class_folders(root: Path, *, nested: bool = False) -> Index:
+def read_class_folders(root: Location, *, nested: bool = False) -> Index:
     """Return the index of class folders, ordered by split, class and file name.
 
     With ``nested`` every folder that contains files is a class, named by its path, as in ``bird/owl``. Names that
@@ -39,7 +40,7 @@ def read_class_folders(root: Path, *, nested: bool = False) -> Index:
     return Index(classes, "folder", str(root), _table(parts), _loose_images(root, folders_of.values()))
 
 
-def _loose_images(root: Path, split_names: Iterable[str]) -> tuple[str, ...]:
+def _loose_images(root: Location, split_names: Iterable[str]) -> tuple[str, ...]:
     """Return a note on images that are in no class folder: next to the class folders or the folders of the splits."""
     places = dict.fromkeys([root, *(root / name for name in split_names)])
     files = [place / name for place in places for name in list_folder(place)[1]]
@@ -49,7 +50,7 @@ def _loose_images(root: Path, split_names: Iterable[str]) -> tuple[str, ...]:
     return (f"{len(loose):,} images in no class folder are not used, such as {loose[0]}; move them into one",)
 
 
-def class_names(root: Path, *, nested: bool = False) -> tuple[str, ...]:
+def class_names(root: Location, *, nested: bool = False) -> tuple[str, ...]:
     """Return the class names of the training split, sorted, without listing the files of a class.
 
     Raises :class:`DataError` if there are fewer than two.
@@ -57,7 +58,7 @@ def class_names(root: Path, *, nested: bool = False) -> tuple[str, ...]:
     return _checked_names(root, split_folders(root)["train"], nested)[0]
 
 
-def split_folders(root: Path) -> dict[str, str]:
+def split_folders(root: Location) -> dict[str, str]:
     """Return the folder of each split relative to ``root``, or ``{"train": ""}`` if the root has the class folders.
 
     A folder named train that contains files and no folders is a class. Raises :class:`DataError` if the root is not a
@@ -82,14 +83,14 @@ def split_folders(root: Path) -> dict[str, str]:
     return {split: name for split in SPLITS for name in names if split_of(name) == split}
 
 
-def _check_one_folder_each(root: Path, names: list[str]) -> None:
+def _check_one_folder_each(root: Location, names: list[str]) -> None:
     split, count = Counter(map(split_of, names)).most_common(1)[0]
     if count > 1:
         same = " and ".join(repr(name) for name in names if split_of(name) == split)
         raise DataError(f"a split must be one folder, but {root} has {same} for {split!r}; merge or rename them")
 
 
-def _checked_names(root: Path, folder: str, nested: bool) -> tuple[tuple[str, ...], ClassFolders]:
+def _checked_names(root: Location, folder: str, nested: bool) -> tuple[tuple[str, ...], ClassFolders]:
     below = root / folder
     folders = dict(_nested_classes(root, below)) if nested else _plain_classes(root, below)
     names = tuple(sorted(folders))
@@ -102,8 +103,8 @@ def _checked_names(root: Path, folder: str, nested: bool) -> tuple[tuple[str, ..
     return names, folders
 
 
-def _advice(folder: Path, names: tuple[str, ...]) -> str:
-    manifests = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in (".csv", ".tsv", ".jsonl"))
+def _advice(folder: Location, names: tuple[str, ...]) -> str:
+    manifests = [name for name in list_folder(folder)[1] if Path(name).suffix.lower() in (".csv", ".tsv", ".jsonl")]
     if manifests:
         return f"if {manifests[0]!r} has their labels, use {folder / manifests[0]} as the path"
     if len(names) == 1 and (folder / names[0]).is_dir() and len(_folders(folder / names[0])) > 1:
@@ -111,41 +112,48 @@ def _advice(folder: Path, names: tuple[str, ...]) -> str:
     return "arrange the images as CLASS/image.png"
 
 
-def _classes_below(root: Path, folder: str, nested: bool) -> ClassFolders:
+def _classes_below(root: Location, folder: str, nested: bool) -> ClassFolders:
     return _checked_names(root, folder, nested)[1]
 
 
-def _plain_classes(root: Path, folder: Path) -> ClassFolders:
+def _plain_classes(root: Location, folder: Location) -> ClassFolders:
     found: ClassFolders = defaultdict(list)
     for name in _folders(folder):
-        found[normalised(name)].append(str((folder / name).relative_to(root)))
+        found[normalised(name)].append(str(relative(folder / name, root)))
     return dict(found)
 
 
-def _nested_classes(root: Path, top: Path) -> ClassFolders:
+def _nested_classes(root: Location, top: Location) -> ClassFolders:
     found: ClassFolders = defaultdict(list)
     for folder in _walk(top):
-        name = normalised(folder.relative_to(top).as_posix())
-        found[name].append(str(folder.relative_to(root)))
+        name = normalised(str(relative(folder, top)))
+        found[name].append(str(relative(folder, root)))
     return dict(found)
 
 
-def _walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+def _walk(folder: Location, above: frozenset[object] = frozenset()) -> Iterator[Location]:
     """Yield the folders below ``folder`` that contain files or nothing."""
     for name in _folders(folder):
         below = folder / name
-        stat = below.stat()
-        if (stat.st_dev, stat.st_ino) in above:
+        if (identity := _identity(below)) in above:
             raise DataError(
                 f"a folder must not contain itself, but {below} is a link to a folder above it; remove the link"
             )
         folders, files = list_folder(below)
         if files or not folders:
             yield below
-        yield from _walk(below, above | {(stat.st_dev, stat.st_ino)})
+        yield from _walk(below, above | {identity})
 
 
-def _common_classes(root: Path, splits: Mapping[str, ClassFolders]) -> tuple[str, ...]:
+def _identity(folder: Location) -> object:
+    """Return what is equal for a folder and the links to it; file systems at a URL have no links."""
+    if isinstance(folder, RemotePath):
+        return folder
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _common_classes(root: Location, splits: Mapping[str, ClassFolders]) -> tuple[str, ...]:
     classes = set(splits["train"])
     for split, folders in splits.items():
         if differing := sorted(classes ^ set(folders)):
@@ -161,7 +169,7 @@ def _common_classes(root: Path, splits: Mapping[str, ClassFolders]) -> tuple[str
 class _ClassFiles:
     """The files of one class folder as Arrow columns: a Python object for each row would take 200 MB in ImageNet."""
 
-    def __init__(self, root: Path, folder: str, label: int, split: int, nested: bool) -> None:
+    def __init__(self, root: Location, folder: str, label: int, split: int, nested: bool) -> None:
         folders, files = list_folder(root / folder)
         if folders and not nested:
             raise DataError(
@@ -185,11 +193,11 @@ def _table(parts: list[_ClassFiles]) -> pa.Table:
     )
 
 
-def _folders(folder: Path) -> list[str]:
+def _folders(folder: Location) -> list[str]:
     return list_folder(folder)[0]
 
 
-def list_folder(folder: Path) -> tuple[list[str], list[str]]:
+def list_folder(folder: Location) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files in ``folder``, each sorted, without ignored ones.
 
     Raises :class:`DataError` if it cannot be listed or a name is not UTF-8.
@@ -197,22 +205,32 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     folders: list[str] = []
     files: list[str] = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not is_ignored(entry.name):
-                    # the kind is a part of the listing, so that only symbolic links cost a call
-                    (folders if _is_folder(entry) else files).append(entry.name)
+        for name, is_folder in _entries(folder):
+            if not is_ignored(name):
+                (folders if is_folder else files).append(name)
     except FileNotFoundError:
         raise DataError(f"the data path must exist, but {folder} does not; check the path") from None
     except NotADirectoryError:
         raise DataError(f"the data path must be a folder, but {folder} is a file; use the folder it is in") from None
     except OSError as error:
         raise DataError(
-            f"the data path must be readable, but listing {folder} failed: {error.strerror}; check its permissions"
+            f"the data path must be readable, but listing {folder} failed: {error.strerror or error}; check its "
+            "permissions"
         ) from None
     _check_utf8(folder, folders + files)
     # Sorted, because the order of a listing depends on the file system, and labels and splits follow the order.
     return sorted(folders), sorted(files)
+
+
+def _entries(folder: Location) -> Iterator[tuple[str, bool]]:
+    """Yield name and whether it is a folder, for all that is in ``folder``."""
+    if isinstance(folder, RemotePath):
+        yield from folder.children()
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            # the kind is a part of the listing, so that only symbolic links cost a call
+            yield entry.name, _is_folder(entry)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -222,14 +240,14 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _check_utf8(folder: Path, names: list[str]) -> None:
+def _check_utf8(folder: Location, names: list[str]) -> None:
     try:
         "".join(names).encode()
     except UnicodeEncodeError:
         bad = next(name for name in names if not is_utf8(name))
         raise DataError(
-            f"names of files and folders must be UTF-8, but {os.fsencode(bad)!r} in {os.fsencode(folder)!r} is not; "
-            "rename it"
+            f"names of files and folders must be UTF-8, but {os.fsencode(bad)!r} in {os.fsencode(str(folder))!r} is "
+            "not; rename it"
         ) from None
 
 

@@ -1,7 +1,6 @@
 """Labels of any kind as classes, and the checks that every reader makes of labels and splits."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 from ...spaces.parameters.lookup import unknown
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index
+from ..image_files.locations import Location
 from .split_names import SPLIT_NAMES, normalised, split_of
 
 MAX_NAMED = 3  # examples in an error message
@@ -145,7 +145,7 @@ def check_split_classes(index: Index) -> Index:
     return index
 
 
-def check_paths_exist(shown: Sequence[str], n_missing: int, n: int, where: str, base: Path) -> None:
+def check_paths_exist(shown: Sequence[str], n_missing: int, n: int, where: str, base: Location) -> None:
     """Raise :class:`DataError` if ``n_missing`` of ``n`` images are missing; ``shown`` are the first."""
     if n_missing:
         more = f" and {n_missing - len(shown):,} more" if n_missing > len(shown) else ""

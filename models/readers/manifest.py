@@ -5,7 +5,7 @@ import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
+from io import TextIOWrapper
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from ...spaces.parameters.lookup import unknown
 from ..image_files.errors import DataError
 from ..image_files.index import Index, index_table
+from ..image_files.locations import Location, RemotePath, joined
 from .class_folders import is_utf8
 from .labels import MAX_NAMED, as_column, check_paths_exist, check_split_classes, encode_labels, encode_splits
 from .split_names import normalised
@@ -34,11 +35,12 @@ REQUIRED = ("path", "label")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
-def read_manifest(file: Path, columns: Mapping[str, str] | None = None) -> Index:
+def read_manifest(file: Location, columns: Mapping[str, str] | None = None) -> Index:
     """Return the index of a manifest, in the order of its rows.
 
     ``columns`` names the columns "path", "label", "split", "group" and "weight"; others are recognised by common names.
-    Paths are relative to the folder of the manifest. Raises :class:`DataError` for missing columns, labels or images.
+    Paths are relative to the folder of the manifest, absolute, or URLs. Raises :class:`DataError` for missing columns,
+    labels or images.
     """
     table = read_table(file)
     use = find_columns(table.column_names, columns or {}, str(file), REQUIRED)
@@ -64,7 +66,7 @@ def read_manifest(file: Path, columns: Mapping[str, str] | None = None) -> Index
     )
 
 
-def read_table(file: Path) -> pa.Table:
+def read_table(file: Location) -> pa.Table:
     """Return the table of a manifest; columns of CSV and TSV files are text. Raises :class:`DataError`."""
     try:
         if file.suffix.lower() in (".csv", ".tsv"):
@@ -72,10 +74,10 @@ def read_table(file: Path) -> pa.Table:
         if file.suffix.lower() == ".parquet":
             from pyarrow import parquet
 
-            return parquet.read_table(file)
+            return parquet.read_table(_arrow_source(file))
         from pyarrow import json
 
-        return json.read_json(file)
+        return json.read_json(_arrow_source(file))
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(
@@ -86,17 +88,22 @@ def read_table(file: Path) -> pa.Table:
         ) from None
 
 
-def _read_delimited(file: Path) -> pa.Table:
+def _arrow_source(file: Location) -> Any:
+    """Return what Arrow reads: a path, or an open file at a URL."""
+    return file.open() if isinstance(file, RemotePath) else file
+
+
+def _read_delimited(file: Location) -> pa.Table:
     from pyarrow import csv as arrow_csv
 
-    with file.open(encoding="utf-8-sig", newline="") as text:
+    with file.open("rb") as raw, TextIOWrapper(raw, "utf-8-sig", newline="") as text:
         first = text.readline()
     if not first.strip():
         raise DataError(f"a manifest needs a first line with the names of its columns, but {file} has none; add it")
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ("," if "," in first or ";" not in first else ";")
     header = next(csv.reader([first], delimiter=delimiter))
     return arrow_csv.read_csv(
-        file,
+        _arrow_source(file),
         parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
         # text, because a label such as 007 is a name and not a number
         convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
@@ -168,7 +175,7 @@ def column_notes(use: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _paths(values: Any, file: Path) -> tuple[pa.DictionaryArray, pa.Array]:
+def _paths(values: Any, file: Location) -> tuple[pa.DictionaryArray, pa.Array]:
     """Return folder and name of each image. Raises :class:`DataError` for images that do not exist."""
     paths = as_column(values)
     if not (pa.types.is_string(paths.type) or pa.types.is_large_string(paths.type)):
@@ -189,7 +196,7 @@ def _split_paths(paths: pa.Array) -> tuple[pa.Array, pa.Array]:
     return pc.replace_substring_regex(folder, "(.)/+$", r"\1"), parts.field("name")
 
 
-def _existing(folders: pa.DictionaryArray, names: pa.Array, file: Path) -> tuple[pa.DictionaryArray, pa.Array]:
+def _existing(folders: pa.DictionaryArray, names: pa.Array, file: Location) -> tuple[pa.DictionaryArray, pa.Array]:
     """Return folders and names as they are on the disk, which may have another Unicode form of an accent."""
     codes = folders.indices.to_numpy(zero_copy_only=False)
     order = np.argsort(codes, kind="stable")
@@ -197,7 +204,7 @@ def _existing(folders: pa.DictionaryArray, names: pa.Array, file: Path) -> tuple
     on_disk, missing, renamed = list[str](), list[int](), dict[int, str]()
     for code, folder in enumerate(folders.dictionary.to_pylist()):
         rows = order[bounds[code] : bounds[code + 1]]
-        actual, listed = _listed(file.parent, folder)
+        actual, listed = _listed(str(file.parent), folder)
         on_disk.append(actual)
         absent = rows[~_is_in(names.take(pa.array(rows)), listed)]
         by_form = {normalised(name): name for name in listed if not name.isascii()} if len(absent) else {}
@@ -205,7 +212,7 @@ def _existing(folders: pa.DictionaryArray, names: pa.Array, file: Path) -> tuple
             name = by_form.get(normalised(names[row].as_py()))
             missing += [row] if name is None else []
             renamed |= {} if name is None else {row: name}
-    shown = [(Path(folders[row].as_py()) / names[row].as_py()).as_posix() for row in sorted(missing)[:MAX_NAMED]]
+    shown = ["/".join(filter(None, (folders[row].as_py(), names[row].as_py()))) for row in sorted(missing)[:MAX_NAMED]]
     check_paths_exist(shown, len(missing), len(names), str(file), file.parent)
     texts = pa.array([renamed.get(row, text) for row, text in enumerate(names.to_pylist())]) if renamed else names
     return pa.DictionaryArray.from_arrays(folders.indices, pa.array(on_disk, pa.string())), texts
@@ -215,17 +222,24 @@ def _is_in(names: pa.Array, listed: list[str]) -> np.ndarray:
     return np.asarray(pc.is_in(names, pa.array(listed, pa.string())).to_numpy(zero_copy_only=False))
 
 
-def _listed(base: Path, folder: str) -> tuple[str, list[str]]:
+def _listed(base: str, folder: str) -> tuple[str, list[str]]:
     """Return ``folder`` as it is on the disk, and the names in it; no names where there is no such folder."""
     for form in dict.fromkeys((folder, *(unicodedata.normalize(form, folder) for form in ("NFC", "NFD")))):
+        place = joined(base, form)
         try:
-            names = os.listdir(base / form)  # noqa: PTH208 - a path for each of a million names is slow
+            names = _names(place)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise DataError(
-                f"the folders of a manifest must be readable, but listing {base / form} failed: {error.strerror}; "
+                f"the folders of a manifest must be readable, but listing {place} failed: {error.strerror or error}; "
                 "check its permissions"
             ) from None
         return form, [name for name in names if is_utf8(name)]
     return folder, []
+
+
+def _names(folder: Location) -> list[str]:
+    if isinstance(folder, RemotePath):
+        return [name for name, _ in folder.children()]
+    return os.listdir(folder)  # noqa: PTH208 - a path for each of a million names is slow

@@ -1,4 +1,4 @@
-"""Read what a path leads to as an index: class folders, a manifest, tar shards, Parquet files or arrays."""
+"""Read what a path or URL leads to as an index: class folders, a manifest, tar shards, Parquet files or arrays."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,28 @@ from pathlib import Path
 
 from ..image_files.errors import DataError
 from ..image_files.index import Index
-from . import arrays, class_folders, manifest, parquet_files, tar_shards
+from ..image_files.locations import Location, RemotePath, location, relative
+from . import arrays, class_folders, manifest, parquet_files, saved_datasets, tar_shards
 from .class_folders import is_utf8, list_folder
 from .split_names import split_of
 
 ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-KINDS = "class folders, or a .csv, .tsv, .jsonl, .parquet, .tar, .npz or .npy file"
+KINDS = "class folders, or a .csv, .tsv, .jsonl, .parquet, .arrow, .tar, .npz or .npy file"
+SHARD_SUFFIXES = (".tar", ".parquet", ".arrow")
 
 
-def read_index(path: str | Path, *, columns: Mapping[str, str] | None = None, nested: bool = False) -> Index:
+def read_index(path: str | Location, *, columns: Mapping[str, str] | None = None, nested: bool = False) -> Index:
     """Return the index of the images at ``path``; no image is decoded.
 
     ``path`` is a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), tar shards or Parquet files with
-    images (a file, a folder of them, or a pattern such as ``train-{000..009}.tar`` or ``data/*.parquet``), or arrays
-    (.npz, .npy). ``columns`` names the columns ("path", "label", "split", "group", "weight") that are not recognised.
-    ``nested`` makes every folder with images a class. Raises :class:`DataError`.
+    images (a file, a folder of them, or a pattern such as ``train-{000..009}.tar`` or ``data/*.parquet``), a folder
+    that ``save_to_disk`` of Hugging Face wrote, or arrays (.npz, .npy). All but arrays may be at a URL that fsspec
+    supports, such as ``s3://bucket/photos``. ``columns`` names the columns ("path", "label", "split", "group",
+    "weight") that are not recognised. ``nested`` makes every folder with images a class. Raises :class:`DataError`.
     """
-    path = Path(path).expanduser()
+    path = location(path)
+    if isinstance(path, RemotePath):
+        path.forget_listings()
     files = _files(path)
     if files is None:
         return class_folders.read_class_folders(path, nested=nested)
@@ -31,8 +36,12 @@ def read_index(path: str | Path, *, columns: Mapping[str, str] | None = None, ne
     match _suffix(files, path):
         case ".tar":
             return tar_shards.read_tar_shards(files, root)
+        case ".npz" | ".npy" if isinstance(file := files[0], Path):
+            return arrays.read_arrays(file)
         case ".npz" | ".npy":
-            return arrays.read_arrays(files[0])
+            raise DataError(f"an array file must be on this machine, but got {files[0]}; copy it, and use its path")
+        case ".arrow":
+            return parquet_files.read_parquet_files(files, root, columns)
         case ".parquet" if len(files) > 1 or path.is_dir() or parquet_files.has_images(files[0]):
             return parquet_files.read_parquet_files(files, root, columns)
         case suffix if suffix in manifest.SUFFIXES:
@@ -41,16 +50,16 @@ def read_index(path: str | Path, *, columns: Mapping[str, str] | None = None, ne
 
 
 def read_classes(
-    path: str | Path, *, columns: Mapping[str, str] | None = None, nested: bool = False
+    path: str | Location, *, columns: Mapping[str, str] | None = None, nested: bool = False
 ) -> tuple[str, ...]:
     """Return the class names of the images at ``path``; of class folders without listing the images."""
-    path = Path(path).expanduser()
+    path = location(path)
     if _files(path) is None:
         return class_folders.class_names(path, nested=nested)
     return read_index(path, columns=columns, nested=nested).classes
 
 
-def _files(path: Path) -> list[Path] | None:
+def _files(path: Location) -> list[Location] | None:
     """Return the files that ``path`` leads to, sorted; None for class folders."""
     if not is_utf8(str(path)):
         raise DataError(f"the data path must be UTF-8, but {str(path).encode(errors='replace')!r} is not; rename it")
@@ -63,36 +72,39 @@ def _files(path: Path) -> list[Path] | None:
     raise DataError(f"the data path must exist, but {path} does not; check the path")
 
 
-def _files_in_folder(folder: Path) -> list[Path] | None:
+def _files_in_folder(folder: Location) -> list[Location] | None:
     """Return the shards or Parquet files of a folder, of its folder "data", or of its splits; None for class folders.
 
     A folder with other folders has classes, even if a table of features is next to them.
     """
     folders, names = list_folder(folder)
-    if {"dataset_dict.json", "state.json"} & set(names):
-        raise DataError(
-            f"Hugging Face data must be Parquet files, but {folder} was written by save_to_disk; "
-            "write each split with to_parquet, as train.parquet"
-        )
+    if saved_datasets.is_saved(names):
+        return saved_datasets.data_files(folder, names)
     files = [folder / name for name in names] if not folders else []
     if folders == ["data"] or (folders and all(map(split_of, folders))):
         files = [folder / name / file for name in folders for file in list_folder(folder / name)[1]]
-    for suffix in (".tar", ".parquet"):
+    for suffix in SHARD_SUFFIXES:
         if matching := [file for file in files if file.suffix.lower() == suffix]:
             return matching
     return None
 
 
-def _matching(pattern: Path) -> list[Path]:
-    files = []
+def _matching(pattern: Location) -> list[Location]:
+    files = list[Location]()
     for text in _expand_braces(str(pattern)):
-        expanded = Path(text)
-        anchor = Path(expanded.anchor)
-        found = sorted(anchor.glob(str(expanded.relative_to(anchor)))) if re.search(r"[*?\[]", text) else [expanded]
+        found = _glob(text) if re.search(r"[*?\[]", text) else [location(text)]
         if not found or not all(file.exists() for file in found):
             raise DataError(f"the files of a pattern must exist, but {text} of {pattern} does not; check the pattern")
         files += found
     return list(dict.fromkeys(files))
+
+
+def _glob(pattern: str) -> Sequence[Location]:
+    path = location(pattern)
+    if isinstance(path, RemotePath):
+        return path.glob()
+    anchor = Path(path.anchor)
+    return sorted(anchor.glob(str(path.relative_to(anchor))))
 
 
 def _expand_braces(text: str) -> list[str]:
@@ -112,16 +124,16 @@ def _options(part: str) -> list[str]:
     return part.split(",")
 
 
-def _common_folder(files: Sequence[Path]) -> Path:
+def _common_folder(files: Sequence[Location]) -> Location:
     folder = files[0].parent
-    while not all(file.is_relative_to(folder) for file in files):
+    while any(relative(file, folder) is None for file in files):
         folder = folder.parent
     return folder
 
 
-def _suffix(files: Sequence[Path], path: Path) -> str:
+def _suffix(files: Sequence[Location], path: Location) -> str:
     suffixes = sorted({file.suffix.lower() for file in files})
-    if len(suffixes) > 1 or (len(files) > 1 and suffixes[0] not in (".tar", ".parquet")):
+    if len(suffixes) > 1 or (len(files) > 1 and suffixes[0] not in SHARD_SUFFIXES):
         raise DataError(
             f"a pattern must match tar shards or Parquet files of one kind, but {path} matches {len(files)} files with "
             f"{', '.join(suffixes)}; use a manifest to name images one by one"
@@ -129,7 +141,7 @@ def _suffix(files: Sequence[Path], path: Path) -> str:
     return suffixes[0] if suffixes else ""
 
 
-def _no_reader(file: Path) -> DataError:
+def _no_reader(file: Location) -> DataError:
     if file.suffix.lower() in ARCHIVES:
         return DataError(f"the data path must be {KINDS}, but {file} is an archive; unpack it first")
     return DataError(f"the data path must be {KINDS}, but {file} is a file; use the folder it is in, or a manifest")

@@ -4,7 +4,7 @@ import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
+from ..image_files.locations import Location, relative
 from .labels import check_split_classes, encode_labels
 from .split_names import IMAGE_SUFFIXES, is_ignored, split_in
 
@@ -21,7 +22,7 @@ MAX_LABEL_BYTES = 1 << 20
 END_CHUNK = 1 << 20  # bytes after the last member that are read at a time
 
 
-def read_tar_shards(files: Sequence[Path], root: Path) -> Index:
+def read_tar_shards(files: Sequence[Location], root: Location) -> Index:
     """Return the index of tar files, in the order of shards and members.
 
     A sample is an image and the members of the same name up to the first dot: ``7.jpg`` and ``7.cls`` (a class name or
@@ -30,7 +31,7 @@ def read_tar_shards(files: Sequence[Path], root: Path) -> Index:
 
     Raises :class:`DataError` for a shard that is cut off or compressed, and for images without a label.
     """
-    shards = [_Shard.read(file, str(file.relative_to(root))) for file in files]
+    shards = [_Shard.read(file, str(relative(file, root))) for file in files]
     rows = [len(shard.names) for shard in shards]
     if not sum(rows):
         raise DataError(f"tar shards need images, but {root} has none in {len(files)} shards; check the path")
@@ -60,7 +61,7 @@ class _Shard:
     splits: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls, file: Path, name: str) -> "_Shard":
+    def read(cls, file: Location, name: str) -> "_Shard":
         shard, label_of = cls(name), dict[str, tuple[int, str]]()
         try:
             with file.open("rb") as raw:
@@ -85,7 +86,7 @@ class _Shard:
         links: dict[str, list[tuple[int, tarfile.TarInfo]]],
         raw: IO[bytes],
         label_of: dict[str, tuple[int, str]],
-        file: Path,
+        file: Location,
     ) -> None:
         """Give the hard links, with the rows that they have if they are images, the place of their targets."""
         raw.seek(0)
@@ -104,7 +105,9 @@ class _Shard:
                 "write the shard again, with tar --hard-dereference"
             )
 
-    def _add(self, member: tarfile.TarInfo, raw: IO[bytes], label_of: dict[str, tuple[int, str]], file: Path) -> None:
+    def _add(
+        self, member: tarfile.TarInfo, raw: IO[bytes], label_of: dict[str, tuple[int, str]], file: Location
+    ) -> None:
         key, suffix = _key(member.name)
         if suffix in IMAGE_SUFFIXES:
             self.names.append(member.name)
@@ -119,7 +122,7 @@ class _Shard:
                     label_of[key] = rank, text
 
 
-def _members(file: Path, raw: IO[bytes]) -> Iterator[tarfile.TarInfo]:
+def _members(file: Location, raw: IO[bytes]) -> Iterator[tarfile.TarInfo]:
     """Yield the files and links of a shard. Raises :class:`DataError` where it is cut off, broken or no plain tar."""
     try:
         with tarfile.open(fileobj=raw, mode="r:") as tar:
@@ -136,7 +139,7 @@ def _members(file: Path, raw: IO[bytes]) -> Iterator[tarfile.TarInfo]:
     _check_end(file, raw, end)
 
 
-def _check_end(file: Path, raw: IO[bytes], end: int) -> None:
+def _check_end(file: Location, raw: IO[bytes], end: int) -> None:
     """Raise :class:`DataError` unless blocks of zeros follow the last member at ``end``: members may be missing."""
     size = raw.seek(0, 2)
     if size < end + tarfile.BLOCKSIZE:
@@ -151,7 +154,7 @@ def _check_end(file: Path, raw: IO[bytes], end: int) -> None:
             )
 
 
-def _is_left_out(member: tarfile.TarInfo, file: Path) -> bool:
+def _is_left_out(member: tarfile.TarInfo, file: Location) -> bool:
     """Return whether a member is no image or label. Raises :class:`DataError` for an image that is a symbolic link."""
     if any(map(is_ignored, PurePosixPath(member.name).parts)):
         return True
@@ -163,7 +166,7 @@ def _is_left_out(member: tarfile.TarInfo, file: Path) -> bool:
     return member.issym()
 
 
-def _broken(file: Path, reason: object) -> DataError:
+def _broken(file: Location, reason: object) -> DataError:
     with file.open("rb") as raw:
         head = raw.read(6)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
@@ -196,7 +199,7 @@ def _label_text(content: bytes, suffix: str, where: str) -> str | None:
     return next((str(values[key]) for key in JSON_KEYS if values.get(key) is not None), None)
 
 
-def _label(image: str, label_of: dict[str, tuple[int, str]], file: Path) -> str:
+def _label(image: str, label_of: dict[str, tuple[int, str]], file: Location) -> str:
     if (found := label_of.get(_key(image)[0])) is not None:
         return found[1]
     folder = PurePosixPath(image).parent.name

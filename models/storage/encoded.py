@@ -49,9 +49,12 @@ class EncodedImages:
         digest.update(np.ascontiguousarray(self.index.digests).data)
         return digest.hexdigest()
 
-    def decode(self, row: int) -> np.ndarray:
-        """Return the image at ``row``, uint8 (C, S, S). Raises :class:`DataError` if it cannot be decoded."""
-        return decode(self.index.source(row), self.decoding, name=self.index.name(row))
+    def decode(self, row: int, crop: np.ndarray | None = None) -> np.ndarray:
+        """Return the image at ``row``, or its ``crop``, uint8 (C, S, S); see :func:`~..image_files.decoding.decode`.
+
+        Raises :class:`DataError` if it cannot be decoded.
+        """
+        return decode(self.index.source(row), self.decoding, name=self.index.name(row), crop=crop)
 
 
 class LazySources(Sequence[Path | bytes]):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .sharing import as_array, as_tensor
+from .tensor_crops import cropped
 
 GPU_FRACTION = 0.5  # of the free memory of a GPU that images may take; networks need the rest
 
@@ -37,8 +38,18 @@ class StoredImages(ABC):
         """
         return None
 
-    def prefetch(self, batches: Sequence[Tensor]) -> None:
-        """Announce the next calls of :meth:`rows_at`; a storage may read ahead. Earlier announcements end."""
+    def crops_at(self, rows: Tensor, draws: Tensor) -> Tensor:
+        """Return a crop of each image at ``rows``, a tensor (B, C, H, W); ``draws`` (B, 4) decide where.
+
+        The crops are of the stored pixels, or of the whole image file where the images stay encoded.
+        """
+        return cropped(self.rows_at(rows), draws)
+
+    def prefetch(self, batches: Sequence[Tensor], draws: Sequence[Tensor] | None = None) -> None:
+        """Announce the next calls of :meth:`rows_at`, or with ``draws`` of :meth:`crops_at`; a storage may read ahead.
+
+        Earlier announcements end.
+        """
         return
 
     def prepare(self) -> None:
@@ -110,11 +121,14 @@ class RowsOf(StoredImages):
     def rows_at(self, rows: Tensor) -> Tensor:
         return self.images.rows_at(self.rows[rows])
 
+    def crops_at(self, rows: Tensor, draws: Tensor) -> Tensor:
+        return self.images.crops_at(self.rows[rows], draws)
+
     def channel_sums(self, rows: Tensor | None = None) -> Tensor | None:
         return self.images.channel_sums(self.rows if rows is None else self.rows[rows])
 
-    def prefetch(self, batches: Sequence[Tensor]) -> None:
-        self.images.prefetch([self.rows[batch] for batch in batches])
+    def prefetch(self, batches: Sequence[Tensor], draws: Sequence[Tensor] | None = None) -> None:
+        self.images.prefetch([self.rows[batch] for batch in batches], draws)
 
     def prepare(self) -> None:
         self.images.prepare()
@@ -140,6 +154,12 @@ class Joined(StoredImages):
             batch[inside] = part.rows_at(within)
         return batch
 
+    def crops_at(self, rows: Tensor, draws: Tensor) -> Tensor:
+        batch = torch.empty((len(rows), *self.shape[1:]), dtype=self.dtype, device=self.device)
+        for part, inside, within in self._split(rows):
+            batch[inside] = part.crops_at(within, draws[inside])
+        return batch
+
     def channel_sums(self, rows: Tensor | None = None) -> Tensor | None:
         chosen = torch.arange(len(self)) if rows is None else rows
         sums = [part.channel_sums(within) for part, _, within in self._split(chosen)]
@@ -154,9 +174,16 @@ class Joined(StoredImages):
             return RowsOf(views[0].images, torch.cat([view.rows for view in views]))
         return cls(parts)
 
-    def prefetch(self, batches: Sequence[Tensor]) -> None:
+    def prefetch(self, batches: Sequence[Tensor], draws: Sequence[Tensor] | None = None) -> None:
         for number, part in enumerate(self.parts):
-            part.prefetch([within for batch in batches for n, _, within in self._numbered(batch) if n == number])
+            inside = [
+                (k, mask, within)
+                for k, batch in enumerate(batches)
+                for n, mask, within in self._numbered(batch)
+                if n == number
+            ]
+            of_part = None if draws is None else [draws[k][mask] for k, mask, _ in inside]
+            part.prefetch([within for _, _, within in inside], of_part)
 
     def prepare(self) -> None:
         for part in self.parts:
@@ -186,11 +213,17 @@ class MovedPerBatch(StoredImages):
     def rows_at(self, rows: Tensor) -> Tensor:
         return self.images.rows_at(rows.to(self.images.device)).to(self.device, non_blocking=True)
 
+    def crops_at(self, rows: Tensor, draws: Tensor) -> Tensor:
+        source = self.images.device
+        return self.images.crops_at(rows.to(source), draws.to(source)).to(self.device, non_blocking=True)
+
     def channel_sums(self, rows: Tensor | None = None) -> Tensor | None:
         return self.images.channel_sums(None if rows is None else rows.to(self.images.device))
 
-    def prefetch(self, batches: Sequence[Tensor]) -> None:
-        self.images.prefetch([batch.to(self.images.device) for batch in batches])
+    def prefetch(self, batches: Sequence[Tensor], draws: Sequence[Tensor] | None = None) -> None:
+        source = self.images.device
+        of_source = None if draws is None else [draw.to(source) for draw in draws]
+        self.images.prefetch([batch.to(source) for batch in batches], of_source)
 
     def prepare(self) -> None:
         self.images.prepare()

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,19 @@ from .sharing import as_array, as_tensor
 
 N_AHEAD = 2  # batches that are decoded while a network trains on the one before
 
-Batch = tuple[Tensor, list["Future[np.ndarray]"]]  # rows, and their images
+
+@dataclass(frozen=True, eq=False)
+class DecodingBatch:
+    """The images at ``rows`` (B,), or their crops by ``draws`` (B, 4), which are being decoded."""
+
+    rows: Tensor
+    draws: Tensor | None
+    images: "list[Future[np.ndarray]]"
+
+    def is_of(self, rows: Tensor, draws: Tensor | None) -> bool:
+        """Return whether these are the images or crops that are wanted."""
+        same = (draws is None) == (self.draws is None) and torch.equal(self.rows, rows)
+        return same and (draws is None or self.draws is None or torch.equal(self.draws, draws))
 
 
 class StreamedImages(StoredImages):
@@ -31,26 +44,34 @@ class StreamedImages(StoredImages):
     def __init__(self, images: EncodedImages, sums: Tensor, *, blank_if_bad: bool = False) -> None:
         super().__init__(images.shape, torch.uint8)
         self.images, self.sums, self.blank_if_bad = images, sums, blank_if_bad
-        self._planned: Iterator[Tensor] = iter(())
-        self._ahead: deque[Batch] = deque()
+        self._planned: Iterator[tuple[Tensor, Tensor | None]] = iter(())
+        self._ahead: deque[DecodingBatch] = deque()
 
     def rows_at(self, rows: Tensor) -> Tensor:
-        if self._ahead and torch.equal(self._ahead[0][0], rows):
-            _, images = self._ahead.popleft()
+        return self._decoded(rows, None)
+
+    def crops_at(self, rows: Tensor, draws: Tensor) -> Tensor:
+        # the pixels of version 0.1.0 are those of the whole image
+        return super().crops_at(rows, draws) if self.images.decoding.rules == 1 else self._decoded(rows, draws)
+
+    def _decoded(self, rows: Tensor, draws: Tensor | None) -> Tensor:
+        if self._ahead and self._ahead[0].is_of(rows, draws):
+            batch = self._ahead.popleft()
             self._read_ahead()
         else:
-            _, images = self._submitted(rows)
-        return torch.from_numpy(np.stack([image.result() for image in images]))
+            batch = self._submitted(rows, draws)
+        return torch.from_numpy(np.stack([image.result() for image in batch.images]))
 
     def channel_sums(self, rows: Tensor | None = None) -> Tensor:
         return sums_of(self.sums, rows)
 
-    def prefetch(self, batches: Sequence[Tensor]) -> None:
-        for _, images in self._ahead:
-            for image in images:
+    def prefetch(self, batches: Sequence[Tensor], draws: Sequence[Tensor] | None = None) -> None:
+        for batch in self._ahead:
+            for image in batch.images:
                 image.cancel()
         self._ahead.clear()
-        self._planned = iter(batches)
+        no_crops = draws is None or self.images.decoding.rules == 1
+        self._planned = iter([(rows, None) for rows in batches] if no_crops else zip(batches, draws, strict=True))
         self._read_ahead()
 
     def prepare(self) -> None:
@@ -62,15 +83,17 @@ class StreamedImages(StoredImages):
         return MovedPerBatch(self, device)
 
     def _read_ahead(self) -> None:
-        while len(self._ahead) < N_AHEAD and (rows := next(self._planned, None)) is not None:
-            self._ahead.append(self._submitted(rows))
+        while len(self._ahead) < N_AHEAD and (planned := next(self._planned, None)) is not None:
+            self._ahead.append(self._submitted(*planned))
 
-    def _submitted(self, rows: Tensor) -> Batch:
-        return rows, [self._pool.submit(self._decode, row) for row in rows.tolist()]
+    def _submitted(self, rows: Tensor, draws: Tensor | None) -> DecodingBatch:
+        crops = [None] * len(rows) if draws is None else draws.numpy()
+        pairs = zip(rows.tolist(), crops, strict=True)
+        return DecodingBatch(rows, draws, [self._pool.submit(self._decode, row, crop) for row, crop in pairs])
 
-    def _decode(self, row: int) -> np.ndarray:
+    def _decode(self, row: int, crop: np.ndarray | None) -> np.ndarray:
         try:
-            return self.images.decode(row)
+            return self.images.decode(row, crop)
         except DataError:
             if not self.blank_if_bad:
                 raise

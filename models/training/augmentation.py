@@ -11,7 +11,7 @@ the same sequence on every device. The moves do not block: the CPU does not wait
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
@@ -19,11 +19,13 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ...spaces.parameters.lookup import look_up
-from ...spaces.recipes.recipe import Recipe
-from ..data.dataset import Device, ImageData, in_unit_range
+from ...spaces.recipes.recipe import CROP_FLIP, Recipe
+from ..data.dataset import Device, ImageData, Split, in_unit_range
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import synchronize
+from ..storage.cropped import CroppedImages
 from ..storage.images import Images
+from ..storage.tensor_crops import cropped
 
 TRUNCATE = 3  # the Gaussian that smooths a field is cut off at so many standard deviations
 
@@ -119,7 +121,19 @@ AUGMENTATIONS: dict[str, tuple[Callable[[Tensor, Generator], Tensor], ...]] = {
     "shift": (shift,),
     "shift-flip": (shift, flip),
     "standard": (shift, flip, rotate, jitter),
+    CROP_FLIP: (flip,),  # the crop is made where the images are read: see epoch_images
 }
+
+
+def epoch_images(split: Split, recipe: Recipe, generator: Generator) -> Split:
+    """Return the training images of one epoch: random-resized crops if the recipe has them, else ``split`` itself.
+
+    The crops of all images are drawn at once, so that a storage can decode the next ones ahead.
+    """
+    if recipe.augmentation != CROP_FLIP:
+        return split
+    draws = torch.rand(len(split), 4, generator=generator, device=generator.device)
+    return replace(split, images=CroppedImages(split.images, draws))
 
 
 def training_images(images: Tensor, data: ImageData | ZeroShotData, recipe: Recipe, generator: Generator) -> Tensor:
@@ -206,14 +220,21 @@ def augmentation_cost(images: Images, recipe: Recipe, device: Device) -> Augment
     """
     images = in_unit_range(images[: recipe.batch_size].to(device))
     generator = Generator().manual_seed(0)
-    if distort(images, recipe, generator) is images:  # every change returns a new tensor
+    if _changed(images, recipe, generator) is images:  # every change returns a new tensor
         return None
     seconds = []
     for _ in range(TIMED_BATCHES + 1):
         synchronize(images.device)
         started = time.perf_counter()
-        distort(images, recipe, generator)
+        _changed(images, recipe, generator)
         synchronize(images.device)
         seconds.append(time.perf_counter() - started)
     # The first run is left out, because it pays for set-up such as memory allocation.
     return AugmentationCost(1000 * median(seconds[1:]), len(images), TIMED_BATCHES, images.device.type)
+
+
+def _changed(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
+    """Return a batch in memory after all changes of the recipe, crops included."""
+    if recipe.augmentation == CROP_FLIP:
+        images = cropped(images, torch.rand(len(images), 4, generator=generator))
+    return distort(images, recipe, generator)

@@ -24,6 +24,7 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import Compute
+from .augmentation import epoch_images
 from .epoch import Diverged, EpochResult, Validation, best_of
 from .lr_finder import LrFound, lr_found_from
 from .optimizers import lr_at, make_optimizer
@@ -58,9 +59,10 @@ class BatchLoss:
 class TrainingTask(ABC, Generic[D, R]):
     """The task of a :class:`TrainingLoop`: a network, its data, the loss of a batch, and the validation.
 
-    ``train``: the training images on the device. ``heads``: modules that are trained with the network and exist during
-    training only, by their keys in a checkpoint. ``has_validation_data`` is False if :meth:`validate` has nothing to
-    measure: its loss is then NaN, which is not a divergence.
+    ``train``: the training images on the device, as crops of the present epoch if the recipe has them. ``heads``:
+    modules that are trained with the network and exist during training only, by their keys in a checkpoint.
+    ``has_validation_data`` is False if :meth:`validate` has nothing to measure: its loss is then NaN, which is not a
+    divergence.
     """
 
     module: nn.Module
@@ -105,6 +107,7 @@ class TrainingLoop(Generic[D, R]):
         self.best_weights: dict[str, Tensor] | None = None
         self._keep_best, self._find_lr = keep_best, find_lr
         self._streams = Streams(seed, task.compute.device)
+        self._train = task.train
         self._sizes = batch_sizes(len(task.train), recipe.batch_size)
 
     @property
@@ -233,6 +236,7 @@ class TrainingLoop(Generic[D, R]):
         losses = torch.zeros(len(self._sizes), device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)
         batches = torch.split(order, self._sizes)
+        self.task.train = epoch_images(self._train, self.recipe, self._streams.augmentation)
         self.task.train.prefetch(batches)
         steps = train_steps(batches, self._batch_loss, self.optimizer, lr_at=self._lr, after_step=self._after_step)
         for i, batch in enumerate(steps):

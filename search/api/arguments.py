@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...models.readers.dataset_items import is_dataset
 from ...spaces.architectures.budget import Budget
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.space import Space
@@ -34,6 +35,10 @@ def _callables(value: Any) -> bool:
     return one_by_one and (not isinstance(value, Collection) or all(map(callable, value)))
 
 
+def _data(value: Any) -> bool:
+    return isinstance(value, str | Path | Mapping) or is_dataset(value)
+
+
 def _location(value: Any) -> bool:
     return isinstance(value, str | Path) or hasattr(value, "get_backend_name")  # a URL of SQLAlchemy
 
@@ -41,7 +46,7 @@ def _location(value: Any) -> bool:
 RULES: Mapping[str, Rule] = {
     "allow_paths": Rule(_is(bool), "True or False", "True"),
     "file": Rule(_is(str, Path), "the path of a search file", "'search.toml'"),
-    "data": Rule(_is(str, Path, Mapping), "the name of a data set, a folder, or a mapping", "'digits'"),
+    "data": Rule(_data, "the name of a data set, a folder, a mapping, or a map-style Dataset", "'digits'"),
     "image_size": Rule(_whole(1), "a whole number of pixels of at least 1", "64"),
     "space": Rule(_is(Space, str, Mapping), "a Space, the name of one, or a mapping", "'mixed'"),
     "budget": Rule(_is(Budget, Mapping), "a Budget or a mapping", "{'params': '60k'}"),

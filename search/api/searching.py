@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...models.data.shapes import IMAGES, is_data_name
+from ...models.readers.dataset_items import is_datasets
 from ...results.database.url import DatabaseLocation
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import Function as Metric
@@ -21,6 +22,9 @@ from ..runs.recorder import Recorder
 from ..runs.session import RUNS, Outcome, resume, search
 from .arguments import check_arguments
 from .results import Trials
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 Callback = Callable[[Recorder], None]
 DEFAULT_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes stay recognisable
@@ -55,7 +59,7 @@ class SearchResult:
 def run_search(
     file: str | Path | None = None,
     *,
-    data: str | Path | Mapping[str, Any] | None = None,
+    data: "str | Path | Mapping[str, Any] | Dataset[Any] | None" = None,
     image_size: int | None = None,
     space: Space | str | Mapping[str, Any] | None = None,
     budget: Budget | Mapping[str, Any] | None = None,
@@ -79,7 +83,8 @@ def run_search(
     """Search for the best network under a budget. Arguments override the keys of the search file ``file``, if given.
 
     * ``data``: the name of a data set, such as "digits"; a path to own images, relative to the current folder (class
-      folders, a manifest such as "labels.csv", tar shards, Parquet files, arrays); or the table ``[data]``.
+      folders, a manifest such as "labels.csv", tar shards, Parquet files, arrays) or a URL of them; the table
+      ``[data]``; or a map-style ``torch.utils.data.Dataset`` of (image, label), or a mapping of splits to them.
       ``image_size`` is the side in pixels to which images are resized; for own images the default is 64.
     * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.
@@ -255,6 +260,11 @@ def _tables(
 def _data_table(data: Any, image_size: int | None) -> dict[str, Any]:
     """Return the table [data]: a mapping as it is, the name of a data set, or a path to own images."""
     size = {} if image_size is None else {"image_size": image_size}
+    if is_datasets(data):
+        from ...models.data.in_memory import register_items
+
+        side = image_size or DEFAULT_IMAGE_SIZE
+        return {"name": register_items(data, side), "image_size": side}
     if isinstance(data, Mapping):
         return {**data, **size}
     name = str(data)

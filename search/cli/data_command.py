@@ -92,14 +92,15 @@ def _columns(columns: "tuple[str, ...] | list[str]") -> dict[str, str]:
 def _options(target: str, image_size: int | None, columns: dict[str, str], nested: bool) -> "Request":
     """Return the request for the images of a path or of a search file; options replace keys of the file."""
     from ...models.data.dataset import Request
+    from ...models.image_files.locations import location
     from ...models.storage.choice import StorageOptions
 
     if not target.endswith(".toml"):
         size = image_size or DEFAULT_IMAGE_SIZE
-        return Request(Path(target).expanduser(), size, columns=columns or None, nested=nested)
+        return Request(location(target), size, columns=columns or None, nested=nested)
     section = _data_section(target)
     return Request(
-        Path(section.path),
+        location(section.path),
         image_size or section.image_size or DEFAULT_IMAGE_SIZE,
         resize=section.resize,
         background=tuple(section.background),

@@ -8,6 +8,7 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ...models.data.shapes import OWN_IMAGES
 from ...models.process.cores import usable_cores
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import cost
@@ -16,6 +17,7 @@ from ...spaces.parameters.domains import Choice, Range
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import SUFFICIENT_LR_DECAY
 from ..cluster.threads import trial_threads
+from ..config.duration import parse_duration
 from ..searchers.recipe_sampling import draw_recipe
 from ..tasks.base import data_notes
 from .experiment import Experiment
@@ -33,6 +35,9 @@ ALWAYS_UNKNOWN = (
 N_TIMED_NETWORKS = 3
 TIMED_IMAGES = 1_024  # training images of a timed epoch; larger data sets are extrapolated
 MAX_TIMING_S = 15.0  # no further network is timed after this
+LONG_S = 3600.0  # a longer search is noted
+MIN_LIMIT_PER_CLASS = 10  # images; data.limit is not recommended below
+MIN_SIDE = 16  # pixels; data.image_size is not recommended below
 
 
 def notes(experiment: Experiment) -> list[str]:
@@ -128,7 +133,34 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "concurrent": concurrent,
         "notes": [*_notes(experiment, counted.high), *data_notes(experiment.task.images(data))],
     }
-    return {**report, **_time(experiment, data, record, concurrent, reason)}
+    time = _time(experiment, data, record, concurrent, reason)
+    report["notes"] += _long_search_notes(experiment, time["seconds"], record)
+    return {**report, **time}
+
+
+def _long_search_notes(
+    experiment: Experiment, seconds: dict[str, float] | None, record: "DatasetRecord"
+) -> Sequence[str]:
+    """Return a warning if the search takes more than an hour, with values of keys that bring it to about an hour."""
+    file, limit = experiment.file, experiment.file.search.time_limit
+    if seconds is None or seconds["median"] <= LONG_S or (limit is not None and parse_duration(limit) <= LONG_S):
+        return ()
+    share, n_train = LONG_S / seconds["median"], record.n_train or 0
+    whole = {
+        "search.trials": file.search.trials,
+        "recipe.epochs": experiment.recipes.largest("epochs"),
+        "data.limit": n_train if n_train * share >= MIN_LIMIT_PER_CLASS * (record.n_classes or 0) else 0,
+    }
+    cures = ['search.time_limit = "1h"']
+    cures += [f"{key} = {int(value * share)}" for key, value in whole.items() if int(value * share) >= 1]
+    if file.data.name in OWN_IMAGES and file.data.image_size is not None:
+        # the work of convolutions grows with the number of pixels
+        side = int(file.data.image_size * share**0.5)
+        cures += [f"data.image_size = {side}"] if side >= MIN_SIDE else []
+    return (
+        f"the search takes about {_duration(seconds['median'])}, more than an hour; each of these keys alone brings it "
+        f"to about an hour: {', '.join(cures)}",
+    )
 
 
 def _default_recipe(experiment: Experiment) -> dict[str, Any]:

@@ -61,7 +61,7 @@ RECIPE_COMMENTS = {
     "warmup_epochs": "Number of epochs in which the learning rate rises linearly to lr.",
     "dropout": "Probability that an input of a fully connected layer is set to 0.",
     "label_smoothing": "Fraction of the label that is spread over all classes.",
-    "augmentation": "Augmentation: none, shift, shift-flip or standard (shift, flip, rotation, jitter).",
+    "augmentation": "Augmentation: none, shift, shift-flip, standard (shift, flip, rotation, jitter) or crop-flip.",
     "rotation_degrees": "Largest rotation of an image in degrees, in both directions.",
     "jitter": "Largest relative change of brightness, contrast and saturation.",
     "noise_std": "Standard deviation of Gaussian noise, as a fraction of the full range of pixel values.",

@@ -10,7 +10,8 @@ from ..parameters.lookup import unknown
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
-AUGMENTATIONS = ("none", "shift", "shift-flip", "standard")
+CROP_FLIP = "crop-flip"  # random-resized crop and flip
+AUGMENTATIONS = ("none", "shift", "shift-flip", "standard", CROP_FLIP)
 INITS = ("he", "glorot")
 AVERAGINGS = ("none", "ema", "swa")
 AUXILIARIES = ("none", "rotation", "reconstruction")

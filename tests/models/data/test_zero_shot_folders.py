@@ -1,13 +1,18 @@
 """Zero-shot data from images and articles in each layout, on small files that the tests write."""
 
+import tarfile
 from hashlib import md5
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
+from pyarrow import parquet
 from scipy.io import savemat
 
+from archsieve.models.data.zero_shot import draw_test_images, validation_folds
 from archsieve.models.data.zero_shot_registry import load_zero_shot
 from archsieve.models.image_files.errors import DataError
 
@@ -120,3 +125,93 @@ def test_missing_texts_and_unknown_names_are_refused():
         load_zero_shot("glyph")
     with pytest.raises(DataError, match=r"limit .*'imagefolder'.*50"):
         load_zero_shot("imagefolder", path="x", texts="y", image_size=8, limit=50)
+
+
+def _published_again(folder: Path, form: str, root: Path) -> Path:
+    """Write the images of class folders as a tar file, a Parquet file or a manifest."""
+    files = sorted(folder.rglob("*.png"))
+    if form == "tar":
+        with tarfile.open(root / "images.tar", "w") as tar:
+            for file in files:
+                tar.add(file, file.relative_to(folder))
+        return root / "images.tar"
+    if form == "parquet":
+        rows = [{"image": file.read_bytes(), "label": file.parent.name} for file in files]
+        parquet.write_table(pa.Table.from_pylist(rows), root / "images.parquet")
+        return root / "images.parquet"
+    lines = [f"{file},{file.parent.name}" for file in files]
+    (root / "labels.csv").write_text("\n".join(["path,label", *lines]))
+    return root / "labels.csv"
+
+
+@pytest.mark.parametrize("form", ["tar", "parquet", "csv"])
+def test_zero_shot_images_come_in_any_form(form, image_folder, tmp_path):
+    classes = ("cat", "dog", "owl")
+    texts, folder = write_texts(tmp_path / "texts", classes), image_folder(classes)
+    options = {"texts": texts, "image_size": 8, "seen": ["cat", "dog"]}
+    expected = load_zero_shot("images", path=folder, **options)
+    data = load_zero_shot("images", path=_published_again(folder, form, tmp_path), **options)
+    assert data.content_hash == expected.content_hash
+    assert data.train.images.equal(expected.train.images)
+
+
+def test_zero_shot_images_from_arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (30, 8, 8, 3), np.uint8), np.repeat(["cat", "dog", "owl"], 10)
+    np.savez(tmp_path / "x.npz", images=images, labels=labels)
+    texts = write_texts(tmp_path / "texts", ("cat", "dog", "owl"))
+    data = load_zero_shot("images", path=tmp_path / "x.npz", texts=texts, image_size=8, unseen=["owl"])
+    assert (len(data.train), len(data.test_seen), len(data.test_unseen)) == (16, 4, 10)
+    assert torch.equal(data.test_unseen.images.permute(0, 2, 3, 1), torch.from_numpy(images[20:]))
+
+
+def _pixels(split) -> set[bytes]:
+    return {image.numpy().tobytes() for image in split.images[:]}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_are_never_on_both_sides(seed, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog", "owl", "yak"):
+        for number in range(12):
+            file = tmp_path / "images" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(file)
+            for copy in range(number % 3):
+                file.with_name(f"{number}-{copy}.png").write_bytes(file.read_bytes())
+    texts = write_texts(tmp_path / "texts", ("cat", "dog", "owl", "yak"))
+    options = {"texts": texts, "image_size": 8, "unseen": ["yak"], "seed": seed}
+    data = load_zero_shot("images", path=tmp_path / "images", **options)
+    assert not _pixels(data.train) & _pixels(data.test_seen)
+    assert data.notes == ()
+    assert 9 <= len(data.test_seen) <= 18  # about a fifth of 72
+    for fold in validation_folds(data, 3, seed=seed):
+        assert not _pixels(fold.train) & _pixels(fold.test_seen)
+        assert len(fold.test_seen)
+    old = load_zero_shot("images", path=tmp_path / "images", decoding_rules=1, **options)
+    assert _pixels(old.train) & _pixels(old.test_seen)  # the draw of version 0.1.0, for its runs
+
+
+def test_equal_images_of_an_unseen_class_are_noted(image_folder, tmp_path):
+    classes = ("cat", "dog", "owl")
+    texts, folder = write_texts(tmp_path / "texts", classes), image_folder(classes)
+    first = sorted((folder / "cat").iterdir())[0]
+    (folder / "owl" / "copy.png").write_bytes(first.read_bytes())
+    for seed in range(3):
+        data = load_zero_shot("images", path=folder, texts=texts, image_size=8, unseen=["owl"], seed=seed)
+        in_train = len(_pixels(data.train) & _pixels(data.test_unseen))
+        assert [note.split(" are ")[0] for note in data.notes] == in_train * ["1 of 11 images of test_unseen"]
+
+
+def test_a_draw_without_copies_is_that_of_version_0_1_0():
+    labels = torch.arange(40) % 3
+    drawn = draw_test_images(labels, seed=5)
+    assert drawn.nonzero().flatten().tolist() == [5, 7, 9, 13, 20, 27, 30, 35, 37]
+    assert draw_test_images(labels, seed=5, copies=torch.arange(40)).equal(drawn)
+
+
+def test_a_class_of_one_image_and_its_copies_is_for_training():
+    labels, copies = torch.tensor([0, 0, 0, 1, 1, 1, 1]), torch.tensor([0, 0, 0, 1, 1, 2, 2])
+    drawn = draw_test_images(labels, seed=0, copies=copies)
+    assert drawn[:3].tolist() == [False] * 3
+    assert sorted(drawn[3:].tolist()) == [False, False, True, True]

@@ -33,6 +33,24 @@ def test_cores_are_those_that_affinity_quota_and_slurm_allow(files, environment,
     assert usable_cores(environment, tmp_path) == cores
 
 
+@pytest.mark.parametrize(
+    ("group", "limited", "cores"),
+    [
+        ("0::/jobs/one\n", "jobs/one", 1),
+        ("12:cpu:/old\n0::/jobs/one\n", "jobs", 1),
+        ("0::/jobs/one\n", "jobs/two", ALLOWED),
+        ("0::/\n", "", 1),
+        ("0::/../outside\n", "", 1),
+    ],
+)
+def test_the_quota_may_be_that_of_a_group_above(group, limited, cores, tmp_path):
+    for folder in ("jobs/one", "jobs/two"):
+        (tmp_path / "cgroup" / folder).mkdir(parents=True)
+    (tmp_path / "cgroup" / limited / "cpu.max").write_text("100000 100000\n")
+    (tmp_path / "own").write_text(group)
+    assert usable_cores({}, tmp_path / "cgroup", tmp_path / "own") == cores
+
+
 def test_fewer_cores_of_the_affinity_are_seen():
     allowed = os.sched_getaffinity(0)
     try:

@@ -121,17 +121,41 @@ def as_tar_of_folders(data: Sequence[Labelled], root: Path) -> Path:
 def as_hugging_face(data: Sequence[Labelled], root: Path) -> Path:
     (root / "hub" / "data").mkdir(parents=True)
     names = sorted({one.label for one in data}, reverse=True)  # an order that is not that of the names
+    for split, rows in by_split(data).items():
+        file = root / "hub" / "data" / f"{split}-00000-of-00001.parquet"
+        parquet.write_table(_hugging_face_table(rows, names), file, row_group_size=4)
+    return root / "hub"
+
+
+def _hugging_face_table(rows: Sequence[Labelled], names: Sequence[str]) -> pa.Table:
+    """Return the table of ``datasets``, with the class ``names`` in its schema."""
     features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     image_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    for split, rows in by_split(data).items():
-        table = pa.table(
-            {
-                "image": pa.array([{"bytes": one.content, "path": None} for one in rows], image_type),
-                "label": pa.array([names.index(one.label) for one in rows]),
-            }
-        ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-        parquet.write_table(table, root / "hub" / "data" / f"{split}-00000-of-00001.parquet", row_group_size=4)
-    return root / "hub"
+    table = pa.table(
+        {
+            "image": pa.array([{"bytes": one.content, "path": None} for one in rows], image_type),
+            "label": pa.array([names.index(one.label) for one in rows]),
+        }
+    )
+    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def as_saved_to_disk(data: Sequence[Labelled], root: Path) -> Path:
+    """Write the files of ``save_to_disk``: an Arrow stream for each split, and a cache of a computed column."""
+    folder, parts = root / "saved", by_split(data)
+    for split, rows in parts.items():
+        of_split = folder / split if list(parts) != ["all"] else folder
+        of_split.mkdir(parents=True)
+        name = "data-00000-of-00001.arrow"
+        table = _hugging_face_table(rows, sorted({one.label for one in data}, reverse=True))
+        with pa.OSFile(str(of_split / name), "wb") as out, pa.ipc.new_stream(out, table.schema) as stream:
+            stream.write_table(table, max_chunksize=4)
+        (of_split / "cache-0123.arrow").write_bytes(b"no rows of the data set")
+        (of_split / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}], "_split": split}))
+        (of_split / "dataset_info.json").write_text("{}")
+    if list(parts) != ["all"]:
+        (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(parts)}))
+    return folder
 
 
 Form = Callable[[Sequence[Labelled], Path], Path]
@@ -144,6 +168,7 @@ FORMS: dict[str, Form] = {
     "shards": as_shards,
     "tar of folders": as_tar_of_folders,
     "hugging face": as_hugging_face,
+    "saved to disk": as_saved_to_disk,
 }
 
 

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from archsieve.models.image_files.errors import DataError
 from archsieve.models.readers.read_index import read_index
 
-from .conftest import Labelled, add_member, as_csv, as_folder, as_hugging_face, as_shards, images
+from .conftest import Labelled, add_member, as_csv, as_folder, as_hugging_face, as_saved_to_disk, as_shards, images
 
 
 def manifest(text: str) -> Callable[[Path], Path]:
@@ -197,6 +197,19 @@ def saved_to_disk(root: Path) -> Path:
     return root / "hub"
 
 
+def saved_split_of_no_use(root: Path) -> Path:
+    folder = as_saved_to_disk(images(splits=("train", "test")), root)
+    (folder / "dataset_dict.json").write_text('{"splits": ["train", "unsupervised"]}')
+    return folder
+
+
+def saved_and_truncated(root: Path) -> Path:
+    folder = as_saved_to_disk(images(), root)
+    file = next(folder.glob("data-*.arrow"))
+    file.write_bytes(file.read_bytes()[:-300])
+    return folder
+
+
 def classes_in_one_folder(root: Path) -> Path:
     as_csv(images(n=2), root)
     return root
@@ -243,7 +256,9 @@ def classes_in_one_folder(root: Path) -> Path:
         (truncated_arrays, r"complete.*x\.npz"),
         (nameless_arrays, "has 'a'"),
         (pickled_array, "Python objects"),
-        (saved_to_disk, "to_parquet"),
+        (saved_to_disk, r"train.state\.json"),
+        (saved_split_of_no_use, "'unsupervised'"),
+        (saved_and_truncated, r"data-00000-of-00001\.arrow"),
         (classes_in_one_folder, r"one, 'flat'.*manifest\.csv"),
     ],
 )

@@ -1,4 +1,4 @@
-"""An index of as many images as ImageNet has: its memory, and the number of its rows."""
+"""As many images as ImageNet has: the memory of their index, and of the process that starts a search on them."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 N_CLASSES, N_IMAGES = 1000, 1280
@@ -20,6 +21,16 @@ index = read_index(sys.argv[1])
 index.labels
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(len(index), len(index.classes), index.table.nbytes, (peak - before) * 1024)
+"""
+
+
+# what the driver of a search does before Ray starts: read, split and open the images
+DRIVER = """
+import resource, sys
+from archsieve.search.experiment.search_file import load_experiment
+experiment = load_experiment(sys.argv[1])
+data, record = experiment.task.load(experiment.file)
+print(record.n_train + record.n_val, data.storage.kind, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
@@ -62,3 +73,26 @@ def test_a_manifest_of_1_28_million_rows(tree: Path, tmp_path: Path) -> None:
     assert (n, classes) == (N_CLASSES * N_IMAGES, N_CLASSES)
     assert table_bytes < 100e6
     assert peak_bytes < 1e9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)  # 1.28 million images are decoded once
+@pytest.mark.parametrize("storage", ["cache", "stream"])
+def test_the_driver_of_a_search_on_1_28_million_images_takes_less_than_2_gb(storage: str, tmp_path: Path) -> None:
+    n = N_CLASSES * N_IMAGES
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (n, 8, 8, 3))
+    rng = np.random.default_rng(0)
+    for start in range(0, n, n // 10):
+        images[start : start + n // 10] = rng.integers(0, 256, (n // 10, 8, 8, 3), np.uint8)
+    images.flush()
+    np.save(tmp_path / "labels.npy", np.arange(n) % N_CLASSES)
+    (tmp_path / "search.toml").write_text(
+        '[data]\nname = "images"\npath = "images.npy"\nimage_size = 8\ntest_fraction = 0.0\n'
+        f'storage = "{storage}"\ncache = "{tmp_path}"\n[budget]\nparams = "200k"\n[search]\ntrials = 1\n'
+    )
+    command = [sys.executable, "-c", DRIVER, str(tmp_path / "search.toml")]
+    environment = {**os.environ, "ARCHSIEVE_CACHE": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    n_read, kind, peak_bytes = done.stdout.split()
+    assert (int(n_read), kind) == (n, storage)
+    assert int(peak_bytes) < 2e9

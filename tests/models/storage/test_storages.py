@@ -224,7 +224,7 @@ def test_folds_read_ahead_as_one_storage(load: Callable[..., ImageData]) -> None
         batches = torch.split(torch.randperm(len(fold.train)), 5)
         fold.train.prefetch(batches)
         for batch in batches:
-            assert torch.equal(joined.images._ahead[0][0], joined.rows[fold.train.images.rows[batch]])
+            assert torch.equal(joined.images._ahead[0].rows, joined.rows[fold.train.images.rows[batch]])
             fold.train.take(batch)
 
 

@@ -1,6 +1,8 @@
 """After a search from Python: ensemble, diagnosis, one architecture without a search, trials of other tools."""
 
+import numpy as np
 import pytest
+import torch
 
 import archsieve as av
 
@@ -25,6 +27,31 @@ def test_a_run_gives_an_ensemble_and_a_diagnosis(ray_running, tmp_path, monkeypa
     assert av.diagnose("small:0", ["start"], database="runs/archsieve.db")[0].check == "start"
     with pytest.raises(ValueError, match="'gradients'"):
         av.diagnose("small:0", ["gradient"])
+
+
+class Tiles:
+    """A map-style data set: dark and bright images with noise."""
+
+    classes = ("dark", "bright")
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, number):
+        pixels = np.random.default_rng(number).integers(0, 100, (10, 10, 3)) + 150 * (number % 2)
+        return torch.from_numpy(pixels.astype(np.uint8)).permute(2, 0, 1), number % 2
+
+
+def test_a_data_set_of_python_is_searched_and_its_best_trial_trained(ray_running, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = {"epochs": 3, "lr": 0.1, "batch_size": 8}
+    result = av.run_search(data=Tiles(), image_size=8, space="mixed", recipe=recipe, trials=1, name="tiles")
+    (trial,) = result.best
+    model = av.train(trial, device="cpu")
+    assert model.architecture.input_shape == (3, 8, 8)
+    assert set(model.classes) == {"dark", "bright"}
+    with pytest.raises(TypeError, match="Dataset"):
+        av.run_search(data=iter(()))
 
 
 def test_one_architecture_is_trained_without_a_search(tmp_path):

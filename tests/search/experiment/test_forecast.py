@@ -83,6 +83,23 @@ def test_json_has_the_numbers_of_the_forecast(folder, line):
     assert sorted(folder.iterdir()) == [folder / "tiny.toml"]
 
 
+def test_a_search_of_more_than_an_hour_is_noted_with_the_keys_that_shorten_it(folder, line):
+    def forecast_of(*settings):
+        options = [part for setting in settings for part in ("-s", setting)]
+        code, out, err = line("search", "tiny.toml", "--dry-run", "--json", *options)
+        assert (code, err) == (0, "")
+        report = json.loads(out)
+        return report, [note for note in report["notes"] if "than an hour" in note]
+
+    assert forecast_of()[1] == []
+    report, (note,) = forecast_of("search.trials=1000000", "search.searcher=random")
+    share = 3600 / report["seconds"]["median"]
+    assert 'search.time_limit = "1h"' in note
+    assert f"search.trials = {int(1_000_000 * share)}" in note
+    assert ("recipe.epochs" in note) == (2 * share >= 1)
+    assert forecast_of("search.trials=1000000", "search.searcher=random", "search.time_limit=50m")[1] == []
+
+
 @pytest.mark.parametrize(
     ("resources", "elsewhere", "fragment"),
     [

@@ -31,43 +31,62 @@ class Split:
     """Images with labels.
 
     ``images`` (N, C, H, W): uint8 in 0..255 or float32 in [0, 1], as a tensor or in a storage, which gives a tensor for
-    an index. ``labels`` (N,): int64 in 0..K-1. ``groups`` (N,): int64, equal for samples that must stay on one side of
-    a split, such as those of one patient; None if each sample is its own group. Raises :class:`DataError` for other
-    types and shapes. None of them may be changed in place: workers on one machine share their memory.
+    an index. ``labels``: int64 (N,) in 0..K-1, or bool (N, K) where an image has any number of labels. ``groups``:
+    int64 (N,), equal for samples that must stay on one side of a split, such as those of one patient; None if each
+    sample is its own group. ``weights``: float32 (N,) of at least 0, of the images in the training loss; None for equal
+    ones.
+    Raises :class:`DataError` for other types and shapes. None of them may be changed in place: workers on one machine
+    share their memory.
     """
 
     images: Images
     labels: Tensor
     groups: Tensor | None = None
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.dim() != 4 or self.images.dtype not in (torch.uint8, torch.float32):
             raise DataError(
                 f"images must be uint8 or float32 (N, C, H, W), but got {_dtype_and_shape(self.images)}; convert them"
             )
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+        one = self.labels.dtype == torch.int64 and self.labels.dim() == 1
+        several = self.labels.dtype == torch.bool and self.labels.dim() == 2
+        if not (one or several) or len(self.labels) != len(self.images):
             raise DataError(
                 f"labels must be int64 ({len(self.images)},), but got {_dtype_and_shape(self.labels)}; "
-                "give one class index per image"
+                "give one class index per image, or bool (N, K) for several labels"
             )
-
-        if self.groups is not None and (self.groups.dtype, self.groups.shape) != (torch.int64, self.labels.shape):
-            raise DataError(
-                f"groups must be int64 ({len(self.images)},), but got {_dtype_and_shape(self.groups)}; give one number "
-                "per image, or None"
-            )
+        shapes = {"groups": (self.groups, torch.int64), "weights": (self.weights, torch.float32)}
+        for name, (values, dtype) in shapes.items():
+            if values is not None and (values.dtype, values.shape) != (dtype, self.labels.shape[:1]):
+                raise DataError(
+                    f"{name} must be {_dtype(dtype)} ({len(self.images)},), but got {_dtype_and_shape(values)}; give "
+                    "one number per image, or None"
+                )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __reduce__(self) -> Any:
         images = as_array(self.images) if isinstance(self.images, Tensor) else self.images
-        groups = None if self.groups is None else as_array(self.groups)
-        return _unpickled, (images, as_array(self.labels), groups)
+        return _unpickled, (
+            images,
+            as_array(self.labels),
+            *(None if part is None else as_array(part) for part in self._optional),
+        )
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels.dim() == 2
+
+    @property
+    def _optional(self) -> tuple[Tensor | None, Tensor | None]:
+        return self.groups, self.weights
 
     def take(self, index: Tensor) -> "Batch":
-        """Return a copy of the samples at ``index``, int64 (M,)."""
-        return Batch(self.images[index], self.labels[index])
+        """Return a copy of the samples at ``index``, int64 (M,), without their groups."""
+        return Batch(self.images[index], self.labels[index], None, _at(self.weights, index))
 
     def subset(self, index: Tensor) -> "Split":
         """Return the samples at ``index``, int64 (M,): a copy of images in a tensor, and a view of those in a storage.
@@ -75,7 +94,7 @@ class Split:
         The index of a view is on the device of the images.
         """
         images = self.images[index] if isinstance(self.images, Tensor) else RowsOf(self.images, index)
-        return Split(images, self.labels[index], None if self.groups is None else self.groups[index])
+        return Split(images, self.labels[index], _at(self.groups, index), _at(self.weights, index))
 
     def prefetch(self, batches: Sequence[Tensor]) -> None:
         """Announce the indices of the next calls of :meth:`take`, so that a storage can read ahead."""
@@ -85,7 +104,7 @@ class Split:
     def to(self, device: Device) -> "Split":
         """Return the split on ``device``, without a copy if it is already there."""
         images, labels = self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
-        return Split(images, labels, None if self.groups is None else self.groups.to(device, non_blocking=True))
+        return Split(images, labels, *(_on(part, device) for part in self._optional))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +114,8 @@ class Batch(Split):
     images: Tensor
 
     def to(self, device: Device) -> "Batch":
-        return Batch(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True))
+        images, labels = self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+        return Batch(images, labels, *(_on(part, device) for part in self._optional))
 
 
 @dataclass(frozen=True)
@@ -105,10 +125,11 @@ class Request:
     ``path``: folder or URL of the files, None for the loader's default. ``image_size``: side in pixels. ``limit``:
     maximum number of images of each part. ``download``: whether missing files may be downloaded. ``on_bad``: "error" or
     "skip" for images that cannot be decoded. ``resize``, ``background`` and ``value_range`` are those of
-    :class:`Decoding`. ``columns`` and ``nested``: see :func:`~archsieve.models.readers.read_index.read_index`.
-    ``val_fraction`` and ``test_fraction``: of the training images, where these parts were not published. ``channels``:
-    3, or 1 for grey images. ``decoding_rules``: 1 for the pixels, order, splits and hash of version 0.1.0. ``storage``:
-    where the decoded images are; the name of a kind means its defaults.
+    :class:`Decoding`. ``columns``, ``label_separator`` and ``nested``: see
+    :func:`~archsieve.models.readers.read_index.read_index`. ``val_fraction`` and ``test_fraction``: of the training
+    images, where these parts were not published. ``channels``: 3, or 1 for grey images. ``decoding_rules``: 1 for the
+    pixels, order, splits and hash of version 0.1.0. ``storage``: where the decoded images are; the name of a kind means
+    its defaults.
 
     Raises :class:`DataError` for values that cannot work.
     """
@@ -122,7 +143,8 @@ class Request:
     background: tuple[int, int, int] = WHITE
     value_range: tuple[float, float] | None = None
     on_bad: str = "error"
-    columns: Mapping[str, str] | None = None
+    columns: Mapping[str, str | Sequence[str]] | None = None
+    label_separator: str | None = None
     nested: bool = False
     val_fraction: float = 0.2
     test_fraction: float = 0.2
@@ -134,6 +156,8 @@ class Request:
         check_fractions(self.val_fraction, self.test_fraction)
         check_limit(self.limit)
         check_image_size(self.image_size)
+        if self.label_separator == "":
+            raise DataError("label_separator must be a text, but got an empty one; use ';', for example")
         # TOML and JSON have lists and no tuples
         object.__setattr__(self, "background", check_background(self.background))
         object.__setattr__(self, "value_range", check_value_range(self.value_range))
@@ -226,7 +250,7 @@ class ImageData:
         """
         splits = {"train": train, "val": val, "test": test}
         for part, split in splits.items():
-            _check_split(part, split, train.images.shape[1:], len(classes))
+            _check_split(part, split, train, len(classes))
         mean, std = _statistics(train.images)
         digest = _content_hash(classes, splits) if content_hash is None else content_hash
         return cls(name, classes, train, val, test, mean, std, digest, notes)
@@ -241,6 +265,11 @@ class ImageData:
     def n_classes(self) -> int:
         """Number of classes, K."""
         return len(self.classes)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.train.multi_label
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -263,12 +292,25 @@ def in_unit_range(images: Tensor) -> Tensor:
 
 
 def _dtype_and_shape(tensor: Images) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+    return f"{_dtype(tensor.dtype)} {tuple(tensor.shape)}"
 
 
-def _check_split(part: str, split: Split | None, image_shape: torch.Size, n_classes: int) -> None:
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _at(values: Tensor | None, index: Tensor) -> Tensor | None:
+    return None if values is None else values[index]
+
+
+def _on(values: Tensor | None, device: Device) -> Tensor | None:
+    return None if values is None else values.to(device, non_blocking=True)
+
+
+def _check_split(part: str, split: Split | None, train: Split, n_classes: int) -> None:
     if split is None:
         return
+    image_shape = train.images.shape[1:]
     if len(split) == 0:
         raise DataError(f"the {part} split must have images, but has none; add images or leave the split out")
     if split.images.shape[1:] != image_shape:
@@ -276,11 +318,33 @@ def _check_split(part: str, split: Split | None, image_shape: torch.Size, n_clas
             f"{part} images must have the shape {tuple(image_shape)} of the train images, but are "
             f"{_dtype_and_shape(split.images)}; resize them"
         )
+    if split.labels.shape[1:] != train.labels.shape[1:] or (split.multi_label and split.labels.shape[1] != n_classes):
+        raise DataError(
+            f"labels of all splits must be int64 (N,), or all bool (N, {n_classes}), but {part} has "
+            f"{_dtype_and_shape(split.labels)} and train {_dtype_and_shape(train.labels)}; convert them"
+        )
+    if split.weights is not None:
+        _check_weights(part, split.weights)
+    if split.multi_label:
+        return
     low, high = int(split.labels.min()), int(split.labels.max())
     if low < 0 or high >= n_classes:
         raise DataError(
             f"labels must be in 0..{n_classes - 1}, but {part} has labels from {low} to {high}; "
             "number the classes from 0 in the order of their names"
+        )
+
+
+def _check_weights(part: str, weights: Tensor) -> None:
+    bad = weights[~(weights.isfinite() & (weights >= 0))]
+    if len(bad):
+        raise DataError(
+            f"weights must be finite numbers of at least 0, but {len(bad):,} of {len(weights):,} of {part} are not, "
+            f"such as {float(bad[0]):g}; correct them"
+        )
+    if part == "train" and not bool(weights.any()):
+        raise DataError(
+            f"the weights of training images must not all be 0, but those of all {len(weights):,} are; correct them"
         )
 
 
@@ -304,7 +368,8 @@ def _statistics(images: Images) -> tuple[Tensor, Tensor]:
 def _content_hash(classes: tuple[str, ...], splits: Mapping[str, Split | None]) -> str:
     digest = sha256(json.dumps(classes).encode())
     for part, split in splits.items():
-        for tensor in (split.images, split.labels) if split else ():
+        hashed = () if split is None else (split.images, split.labels, split.weights)
+        for tensor in (one for one in hashed if one is not None):
             # Part, dtype and shape are hashed too: equal bytes in another arrangement are other data.
             digest.update(f"{part} {_dtype_and_shape(tensor)}".encode())
             for chunk in batches_of(tensor, HASHED_AT_A_TIME):
@@ -312,6 +377,6 @@ def _content_hash(classes: tuple[str, ...], splits: Mapping[str, Split | None]) 
     return digest.hexdigest()
 
 
-def _unpickled(images: Any, labels: Any, groups: Any = None) -> Split:
+def _unpickled(images: Any, labels: Any, *optional: Any) -> Split:
     images = images if isinstance(images, StoredImages) else as_tensor(images)
-    return Split(images, as_tensor(labels), None if groups is None else as_tensor(groups))
+    return Split(images, as_tensor(labels), *(None if part is None else as_tensor(part) for part in optional))

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..image_files.decoding import Decoded, decode_many
 from ..image_files.errors import DataError
 from ..image_files.observations import Observations
+from ..readers.labels import class_counts
 from .dataset import Request
 
 
@@ -43,9 +45,10 @@ def read_files(
 
 def check_none_emptied(before: Tensor, after: Tensor, classes: Sequence[str], skipped: Sequence[str]) -> None:
     """Raise :class:`DataError` if all images of a class were skipped; the labels are those before and after."""
-    emptied = sorted(set(before.tolist()) - set(after.tolist()))
-    if emptied:
+    counts, left = (class_counts(labels.numpy(), len(classes)) for labels in (before, after))
+    emptied = np.flatnonzero((counts > 0) & (left == 0))
+    if len(emptied):
         raise DataError(
-            f"every class needs an image that can be decoded, but all {int((before == emptied[0]).sum())} of class "
+            f"every class needs an image that can be decoded, but all {counts[emptied[0]]} of class "
             f"{classes[emptied[0]]!r} were skipped; replace them or remove the class. The first error was: {skipped[0]}"
         )

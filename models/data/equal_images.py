@@ -38,7 +38,7 @@ class EqualImages:
     @property
     def conflicts(self) -> tuple[np.ndarray, ...]:
         """The sets whose rows have different labels."""
-        labels = self.index.labels
+        labels = self.index.label_sets
         return tuple(rows for rows in self.sets if len(np.unique(labels[rows])) > 1)
 
     def notes(self) -> tuple[str, ...]:
@@ -62,11 +62,11 @@ class EqualImages:
         return [self._pair(rows) for rows in sets[:MAX_NAMED]]
 
     def _pair(self, rows: np.ndarray) -> list[str]:
-        labels, name = self.index.labels[rows], self.index.name
+        labels, name = self.index.label_sets[rows], self.index.name
         if not (differing := np.flatnonzero(labels != labels[0])).size:
             return [name(int(row)) for row in rows[:2]]
         pair = (0, int(differing[0]))
-        return [f"{name(int(rows[at]))} ({self.index.classes[labels[at]]})" for at in pair]
+        return [f"{name(int(rows[at]))} ({self.index.label_text(int(rows[at]))})" for at in pair]
 
 
 def _joined(pairs: Sequence[Sequence[str]]) -> str:

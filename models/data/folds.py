@@ -14,6 +14,8 @@ from ...spaces.parameters.lookup import look_up
 from ..image_files.errors import DataError
 from ..storage.images import Joined, stored
 from .dataset import ImageData, Split
+from .equal_images import numbered
+from .iterative_split import check_parts, iterative_parts
 from .shapes import FILES_HASH
 
 Indices = tuple[Tensor, Tensor]
@@ -28,7 +30,7 @@ def cross_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -
     """
     images = Joined.of([stored(data.train.images), stored(data.val.images)])
     groups = _groups(data)
-    pool = Split(images, torch.cat([data.train.labels, data.val.labels]), groups)
+    pool = Split(images, torch.cat([data.train.labels, data.val.labels]), groups, _weights(data))
     return [
         ImageData.of(
             f"{data.name}, fold {fold} of {count}",
@@ -55,6 +57,14 @@ def _groups(data: ImageData) -> Tensor | None:
     return torch.cat(groups)
 
 
+def _weights(data: ImageData) -> Tensor | None:
+    """Return the weight of each image of train and val; None if none has a weight."""
+    parts = (data.train, data.val)
+    if all(part.weights is None for part in parts):
+        return None
+    return torch.cat([torch.ones(len(part)) if part.weights is None else part.weights for part in parts])
+
+
 def _files_hash(data: ImageData, train: Tensor) -> str | None:
     """Return the hash of the fold with the training images ``train`` (M,); None for data known by their pixels."""
     if not data.content_hash.startswith(FILES_HASH):
@@ -77,16 +87,27 @@ def fold_indices(
     are in one fold. ``by="class"``: all samples of a class are in
     the same fold, so that a network is validated on classes that it was not trained on (zero-shot).
 
-    ``labels`` is int64 (N,). Raises :class:`DataError` if there are too few samples or classes for so many folds, and
-    ``ValueError`` for an unknown ``by``.
+    ``labels`` is int64 (N,), or bool (N, K) for folds by sample with several labels. Raises :class:`DataError` if there
+    are too few samples or classes for so many folds, and ``ValueError`` for an unknown ``by``.
     """
     if type(count) is not int or count < 2:
         raise DataError(f"folds must be a whole number of at least 2, but got {count!r}; use a number such as 5")
     split = look_up(FOLDS, by, "kind of fold")
+    if labels.dim() == 2 and by == "sample":
+        return _iterative_folds(labels.numpy(), classes, count, seed, groups)
     rows = np.zeros((len(labels), 1))  # scikit-learn reads only the number of rows
     if groups is not None and by == "sample":
         return [_ascending(*pair) for pair in _by_group(rows, labels.numpy(), classes, count, seed, groups.numpy())]
     return [_ascending(*pair) for pair in split(rows, labels.numpy(), classes, count, seed)]
+
+
+def _iterative_folds(
+    labels: np.ndarray, classes: tuple[str, ...], count: int, seed: int, groups: Tensor | None
+) -> list[Indices]:
+    numbers = None if groups is None else numbered(groups.numpy())
+    fold_of = iterative_parts(labels, [1 / count] * count, seed=seed, groups=numbers)
+    check_parts(labels, fold_of, [f"fold {fold} of {count}" for fold in range(1, count + 1)], classes)
+    return [_ascending(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(count)]
 
 
 def check_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -> None:

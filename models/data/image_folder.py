@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..image_files.index import SPLITS, Index, canonical_order
+from ..image_files.locations import Location
 from ..readers.dataset_items import read_items
 from ..readers.read_index import read_index
 from .dataset import Request, Source
@@ -32,7 +33,7 @@ class SplitIndex:
     def of(cls, request: Request) -> "SplitIndex":
         """Read the images of ``request.path`` and split them, as :meth:`split` does; no image is decoded."""
         _, root = require_folder_options(request.path, request.image_size)
-        return cls.split(read_index(root, columns=request.columns, nested=request.nested), request)
+        return cls.split(read_requested(root, request), request)
 
     @classmethod
     def split(cls, index: Index, request: Request) -> "SplitIndex":
@@ -51,7 +52,7 @@ class SplitIndex:
         return cls(_split(_limited(index, request), request), notes)
 
     def content_hash(self, request: Request, skipped: Sequence[int] = ()) -> str | None:
-        """Return the hash of images, splits, groups and everything that decides their pixels.
+        """Return the hash of images, splits, groups, weights and everything that decides their pixels.
 
         ``skipped`` are the rows of images that were left out: data with and without them have different hashes. None
         with ``request.decoding_rules`` 1: the hash is then that of the pixels.
@@ -62,6 +63,8 @@ class SplitIndex:
         digest = sha256(f"{self.index.content_hash}{decoding}".encode())
         if (groups := _canonical_groups(self.index)) is not None:
             digest.update(b"groups" + groups.astype("<i8").tobytes())
+        if (weights := self.index.weights) is not None:
+            digest.update(b"weights" + weights[canonical_order(self.index)].astype("<f4").tobytes())
         if len(skipped):
             digest.update(b"skipped" + b"".join(sorted(self.index.digests[row].tobytes() for row in skipped)))
         return FILES_HASH + digest.hexdigest()
@@ -71,6 +74,11 @@ def _canonical_groups(index: Index) -> np.ndarray | None:
     """Return the number of the group of each row in canonical order, int64 (N,); None without a column of groups."""
     groups = None if index.groups is None else split_groups(index)
     return None if groups is None else numbered(groups[canonical_order(index)])
+
+
+def read_requested(root: Location, request: Request) -> Index:
+    """Return the index of the images at ``root``, read with the columns and options of ``request``."""
+    return read_index(root, columns=request.columns, nested=request.nested, label_separator=request.label_separator)
 
 
 def load_image_folder(request: Request) -> Source:

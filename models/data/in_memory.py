@@ -23,7 +23,7 @@ def in_memory_dataset(source: Source) -> Iterator[str]:
     name = f"arrays-{_digest(source)[:12]}"
     channels, height, width = source.train.images.shape[1:]
     DATASETS[name] = lambda request: source
-    SHAPES[name] = DataShape((channels, height, width), len(source.classes))
+    SHAPES[name] = DataShape((channels, height, width), len(source.classes), source.train.multi_label)
     N_TRAINING_IMAGES[name] = len(source.train)
     try:
         yield name

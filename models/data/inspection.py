@@ -19,6 +19,7 @@ from ..image_files.formats import open_image
 from ..image_files.index import Index
 from ..image_files.observations import Observations, is_constant
 from ..process.cores import n_threads
+from ..readers.labels import class_counts
 from ..storage.choice import StorageChoice, StorageOptions
 from ..storage.encoded import EncodedImages
 from ..storage.open_images import choice_for
@@ -26,6 +27,7 @@ from .equal_images import EqualImages, check_no_overlap
 
 MAX_EXAMINED = 10_000  # images that are opened; of more a sample
 MAX_EXAMPLES = 3
+MAX_SETS = 10  # of labels that are shown
 PIXEL_MODES = {"1": "black and white", "L": "grey", "P": "palette", "RGB": "RGB", "RGBA": "RGB + alpha"}
 
 
@@ -43,6 +45,32 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True)
+class LabelSets:
+    """The labels of images that may have several: how many images have each number of labels, and each set of them.
+
+    ``sets`` has the most frequent ones, ``n_sets`` counts all.
+    """
+
+    per_image: Mapping[int, int]
+    sets: Mapping[str, int]
+    n_sets: int
+
+    @classmethod
+    def of(cls, index: Index) -> "LabelSets | None":
+        """Return the sets of labels of ``index``; None if each image has one label."""
+        if not index.multi_label:
+            return None
+        _, first, counts = np.unique(index.label_sets, return_index=True, return_counts=True)
+        frequent = np.argsort(-counts, kind="stable")[:MAX_SETS]
+        numbers, images = np.unique(index.labels.sum(1), return_counts=True)
+        return cls(
+            dict(zip(numbers.tolist(), images.tolist(), strict=True)),
+            {index.label_text(int(first[at])): int(counts[at]) for at in frequent},
+            len(counts),
+        )
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What :func:`inspect_images` found.
 
@@ -50,7 +78,8 @@ class Inspection:
     images were opened: ``width`` and ``height`` are in pixels, ``channels`` and ``formats`` count images. ``constant``
     images have a single colour, ``odd`` files cannot be decoded. Of all images, ``duplicates`` repeat another one,
     ``conflicts`` equal one of another class, and ``overlap`` is the error for equal images in two splits. ``examples``
-    has the first three of each. ``decode_s`` is the estimated time to decode all images.
+    has the first three of each. ``imbalance`` is the number of images of the most frequent class relative to the rarest
+    one. ``label_sets`` is None if each image has one label. ``decode_s`` is the estimated time to decode all images.
     """
 
     reader: str
@@ -72,6 +101,8 @@ class Inspection:
     examples: Mapping[str, list[Any]]
     storage: StorageChoice
     decode_s: float
+    imbalance: float
+    label_sets: LabelSets | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -110,7 +141,7 @@ def inspect_images(
     equal = EqualImages.of(index)
     rows = sample_rows(index, MAX_EXAMINED)
     found = _examine(index.take(rows), decoding, progress)
-    counts = np.bincount(index.labels, minlength=len(index.classes)).tolist()
+    counts = class_counts(index.labels, len(index.classes)).tolist()
     conflicts = equal.conflicts
     return Inspection(
         reader=index.reader,
@@ -137,6 +168,8 @@ def inspect_images(
         },
         storage=choice_for(EncodedImages(index if stored is None else stored, decoding), storage or StorageOptions()),
         decode_s=found.seconds * len(index) / max(1, len(rows)),
+        imbalance=max(counts) / max(1, min(counts)),
+        label_sets=LabelSets.of(index),
         notes=(*index.notes, *found.observations.notes(decoding)),
     )
 
@@ -215,7 +248,7 @@ def contact_sheet(index: Index, decoding: Decoding, file: Path, *, columns: int 
     sheet = Image.new("RGB", (columns * side, len(shown) * (side + label_height)), "white")
     draw, labels = ImageDraw.Draw(sheet), index.labels
     for line, name in enumerate(shown):
-        rows = np.flatnonzero(labels == line)
+        rows = np.flatnonzero(labels[:, line] if index.multi_label else labels == line)
         top = line * (side + label_height)
         draw.text((2, top), f"{name} ({len(rows):,})", fill="black")
         for column, row in enumerate(rows[sample_positions(len(rows), columns)].tolist()):

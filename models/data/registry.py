@@ -57,7 +57,12 @@ Loader = Callable[[Request], Any]  # returns a Source, or what read_items reads
 
 
 def register_dataset(
-    name: str, *, input_shape: tuple[int, int, int], classes: int, n_training: int | None = None
+    name: str,
+    *,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    n_training: int | None = None,
+    multi_label: bool = False,
 ) -> Callable[[Loader], Loader]:
     """Register a custom data set under ``name``, as a decorator of its loader.
 
@@ -70,7 +75,7 @@ def register_dataset(
 
     Raises ``ValueError`` for a name that is taken by another loader.
     """
-    shape = DataShape(check_input_shape(input_shape), classes)
+    shape = DataShape(check_input_shape(input_shape), classes, multi_label)
     if type(classes) is not int or classes < 2:
         raise ValueError(f"data set {name!r} must have at least 2 classes, but got {classes!r}; use 10, for example")
 
@@ -161,6 +166,11 @@ def _check_shape(data: ImageData, declared: DataShape | None, image_size: int | 
         return
     channels, height, width = declared.input_shape
     expected = (channels, image_size or height, image_size or width), declared.n_classes
+    if data.multi_label != declared.multi_label:
+        raise DataError(
+            f"data set {data.name!r} is registered with multi_label={declared.multi_label}, but its loader returned "
+            f"labels {tuple(data.train.labels.shape)}; correct one of them"
+        )
     if (data.input_shape, data.n_classes) != expected:
         raise DataError(
             f"data set {data.name!r} is registered with images {expected[0]} and {expected[1]} classes, but its loader "

@@ -1,6 +1,6 @@
 """Shapes of the known data sets, without loading a pixel or importing torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +11,14 @@ from ..image_files.locations import Location, location
 
 
 class DataShape(NamedTuple):
-    """The shape that a network must fit: ``input_shape`` is (channels, height, width)."""
+    """The shape that a network must fit: ``input_shape`` is (channels, height, width).
+
+    ``multi_label``: whether an image may have several labels, or none.
+    """
 
     input_shape: tuple[int, int, int]
     n_classes: int
+    multi_label: bool = False
 
 
 IMAGES = "images"
@@ -39,8 +43,9 @@ def describe_data(
     *,
     path: str | Location | None = None,
     image_size: int | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     nested: bool = False,
+    label_separator: str | None = None,
 ) -> DataShape:
     """Return input shape and number of classes of ``load_data(name, path=path, image_size=image_size, ...)``.
 
@@ -56,9 +61,10 @@ def describe_data(
         size, root = require_folder_options(path, image_size)
         from ..readers.read_index import read_classes
 
-        return DataShape((3, size, size), len(read_classes(root, columns=columns, nested=nested)))
+        classes, multi_label = read_classes(root, columns=columns, nested=nested, label_separator=label_separator)
+        return DataShape((3, size, size), len(classes), multi_label)
     channels, height, width = shape.input_shape
-    return DataShape((channels, image_size or height, image_size or width), shape.n_classes)
+    return shape._replace(input_shape=(channels, image_size or height, image_size or width))
 
 
 def is_data_name(name: str) -> bool:
@@ -74,8 +80,9 @@ def count_training_images(
     name: str,
     *,
     path: str | Location | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     nested: bool = False,
+    label_separator: str | None = None,
 ) -> int:
     """Return the number of images of a data set for training and validation together.
 
@@ -86,7 +93,7 @@ def count_training_images(
     from ..readers.read_index import read_index
 
     _, root = require_folder_options(path, 1)  # the image size does not change the count
-    index = read_index(root, columns=columns, nested=nested)
+    index = read_index(root, columns=columns, nested=nested, label_separator=label_separator)
     return sum(len(rows) for split, rows in index.rows.items() if split != "test")
 
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from ..image_files.errors import DataError
+from ..image_files.index import label_set_numbers
 from .group_split import grouped_split
+from .iterative_split import check_parts, iterative_parts
 
 
 def stratified_split(
@@ -20,10 +22,13 @@ def stratified_split(
 ) -> dict[str, Tensor]:
     """Return ascending indices of each part: the given fraction of every class, drawn by ``seed``.
 
-    The part ``"train"`` is the rest. ``labels`` is int64 (N,). ``groups``, int64 (N,), has equal numbers for samples
+    The part ``"train"`` is the rest. ``labels`` is int64 (N,); labels bool (N, K) are split by
+    :func:`~.iterative_split.iterative_parts`. ``groups``, int64 (N,), has equal numbers for samples
     that stay in one part; the fractions are then met as nearly as the groups allow. Every part has at least one sample
     of every class; otherwise a :class:`DataError` names the class.
     """
+    if labels.dim() == 2:
+        return _iterative_split(labels.numpy(), fractions, classes, seed, groups)
     if groups is not None and fractions:
         parts_of_groups = grouped_split(labels.numpy(), groups, fractions, classes, seed=seed)
         return {part: torch.from_numpy(parts_of_groups[part]) for part in (*fractions, "train")}
@@ -37,19 +42,28 @@ def stratified_split(
     return {part: torch.from_numpy(np.sort(np.concatenate(chunks))) for part, chunks in parts.items()}
 
 
+def _iterative_split(
+    labels: np.ndarray, fractions: Mapping[str, float], classes: Sequence[str], seed: int, groups: np.ndarray | None
+) -> dict[str, Tensor]:
+    parts, shares = (*fractions, "train"), (*fractions.values(), 1 - sum(fractions.values()))
+    part_of = iterative_parts(labels, shares, seed=seed, groups=groups)
+    check_parts(labels, part_of, parts, classes)
+    return {part: torch.from_numpy(np.flatnonzero(part_of == code)) for code, part in enumerate(parts)}
+
+
 def stratified_sample(labels: Tensor, limit: int | None, *, seed: int) -> Tensor:
     """Return ascending indices of at most ``limit`` samples, drawn by ``seed``; all if ``limit`` is None.
 
-    Classes keep their proportions. ``labels`` is int64 (N,).
+    Classes keep their proportions, or sets of labels where ``labels`` is bool (N, K) and not int64 (N,).
     """
     if limit is None or limit >= len(labels):
         return torch.arange(len(labels))
     rng = np.random.default_rng(seed)
     # Each class is shuffled and spread evenly over [0, 1]. The `limit` samples nearest to 0 then have the proportions
     # of the classes and exactly the wanted size, which a rounded number per class would not have.
-    positions = np.empty(len(labels))
-    for label in np.unique(labels.numpy()):
-        members = rng.permutation(np.flatnonzero(labels.numpy() == label))
+    positions, strata = np.empty(len(labels)), label_set_numbers(labels.numpy())
+    for label in np.unique(strata):
+        members = rng.permutation(np.flatnonzero(strata == label))
         positions[members] = (np.arange(len(members)) + 0.5) / len(members)
     return torch.from_numpy(np.sort(np.argsort(positions, kind="stable")[:limit]))
 

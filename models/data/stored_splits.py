@@ -41,12 +41,14 @@ class StoredSplits:
         is_good, skipped = np.ones(len(index), bool), tuple(message for _, message in opened.notes.bad)
         is_good[[row for row, _ in opened.notes.bad]] = False
         parts, labels, groups = {}, torch.from_numpy(index.labels), _groups(index, request)
+        weights = None if index.weights is None else torch.tensor(index.weights)  # a copy, because Arrow's is read-only
         check_none_emptied(labels, labels[torch.from_numpy(is_good)], index.classes, skipped)
         for part, rows in index.rows.items():
             good = torch.from_numpy(rows[is_good[rows]])
             check_none_emptied(labels[torch.from_numpy(rows)], labels[good], index.classes, skipped)
             of_part = None if groups is None else groups[good]
-            parts[part] = Split(_images_at(opened.images, good), labels[good], of_part)
+            of_images = None if weights is None else weights[good]
+            parts[part] = Split(_images_at(opened.images, good), labels[good], of_part, of_images)
         notes = Observations.from_json(opened.notes.observations).notes(request.decoding)
         if opened.n_sampled is not None and request.on_bad == "skip":
             notes += (

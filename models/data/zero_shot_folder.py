@@ -14,12 +14,11 @@ from torch import Tensor
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS
 from ..image_files.observations import Observations
-from ..readers.read_index import read_index
 from ..readers.split_names import normalised
 from ..storage.encoded import LazyNames, LazySources
 from .dataset import Request, Split
 from .decoded_files import check_none_emptied, read_files
-from .image_folder import PIXEL_HASH_RULES
+from .image_folder import PIXEL_HASH_RULES, read_requested
 from .shapes import require_folder_options
 from .torchvision_sets import as_data_error
 from .zero_shot import ZeroShotSource, draw_test_images, equal_images
@@ -32,7 +31,9 @@ def load_folder(request: Request, texts: Path) -> ZeroShotSource:
     the splits train, val and test, the images of test are.
     """
     _, root = require_folder_options(request.path, request.image_size)
-    index = read_index(root, columns=request.columns, nested=request.nested)
+    index = read_requested(root, request)
+    if index.multi_label:
+        raise DataError(f"zero-shot images must have one label each, but those of {root} have several; use one column")
     rows, published_test = range(len(index)), torch.from_numpy(index.splits == SPLITS.index("test"))
     images = _Images(LazySources(index, rows), LazyNames(index, rows), torch.from_numpy(index.labels))
     return _source(index.classes, images, published_test if published_test.any() else None, request, texts)

@@ -11,14 +11,15 @@ from itertools import islice
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Batch, ImageData, Split, in_unit_range
+from ..metrics.label_losses import label_loss
+from ..networks.compute import CPU
 from ..networks.modules import DropConnectLinear
 from ..training.augmentation import training_images
-from ..training.evaluate import accuracy, predict
+from ..training.evaluate import accuracy, scores
 from ..training.optimizers import lr_at, make_optimizer
 from ..training.random_state import Streams
 from ..training.steps import train_steps
@@ -28,6 +29,8 @@ REGULARISERS = (
     *("dropout", "dropconnect", "weight_decay", "label_smoothing"),
     *("rotation_degrees", "jitter", "noise_std", "elastic_alpha_px"),
 )
+
+EVALUATED_AT_A_TIME = 256  # images
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Rating = Literal["good", "watch", "bad"]
@@ -64,23 +67,23 @@ class DiagnosticContext:
     """The network to diagnose, with its data, recipe and loss.
 
     ``make(seed)`` builds a new network with initial weights drawn from the seed. ``loss`` maps scores (B, K) and labels
-    (B,) to a scalar. ``trained`` is the trained network if there is one; otherwise the checks train a new network on
-    ``short_images`` images for ``short_epochs`` epochs.
+    (B,), or bool (B, K) with several labels, to a scalar. ``trained`` is the trained network if there is one; otherwise
+    the checks train a new network on ``short_images`` images for ``short_epochs`` epochs.
     """
 
     make: Callable[[int], nn.Module]
     data: ImageData
     recipe: Recipe
     seed: int = 0
-    loss: Loss = F.cross_entropy
+    loss: Loss = label_loss
     trained: nn.Module | None = None
     short_images: int = 1024
     short_epochs: int = 10
 
     @property
     def chance(self) -> float:
-        """The accuracy of always predicting the most frequent class of the training images."""
-        counts = torch.bincount(self.data.train.labels, minlength=self.data.n_classes)
+        """The accuracy of always predicting the most frequent class, or set of labels, of the training images."""
+        counts = torch.unique(self.data.train.labels, dim=0, return_counts=True)[1]
         return float(counts.max()) / len(self.data.train)
 
     def subset(self, n: int) -> Batch:
@@ -159,4 +162,4 @@ class DiagnosticContext:
 
     def accuracy(self, module: nn.Module, split: Split) -> float:
         """Return the share of images that ``module`` classifies correctly."""
-        return accuracy(predict(module, split.images, self.data), split.labels)
+        return accuracy(scores(module, split.images, self.data, CPU, EVALUATED_AT_A_TIME), split.labels)

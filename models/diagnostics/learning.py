@@ -1,14 +1,13 @@
 """Checks of learning: the learning rate, memorising a small subset, and whether labels match images (lecture)."""
 
 import math
-from collections import Counter
 from dataclasses import replace
 
 import torch
 
 from ...spaces.recipes.recipe import SUFFICIENT_LR_DECAY
 from ..data.dataset import Split
-from ..training.evaluate import predict
+from ..training.evaluate import prediction_spread
 from ..training.lr_finder import NoLearningRate, find_lr
 from .context import DiagnosticContext, Finding, TrainingRun
 
@@ -68,8 +67,9 @@ def overfit(context: DiagnosticContext) -> Finding:
         advice = "the loss does not measure the classification error: compare it with cross-entropy on the same scores"
         message = f"the loss is wrong: it falls, but the accuracy stays at chance; {evidence}"
         return Finding("overfit", "bad", message, advice, metrics)
-    # a label is log2(K) bits, and a parameter is counted as one bit
-    if params < count * math.log2(context.data.n_classes):
+    # one label is log2(K) bits, several are K bits, and a parameter is counted as one bit
+    n_classes = context.data.n_classes
+    if params < count * (n_classes if context.data.multi_label else math.log2(n_classes)):
         advice = "increase its width or depth: more params and macs"
         message = f"the network is too small: {params:,} parameters for {count} images; {evidence}"
         return Finding("overfit", "bad", message, advice, metrics)
@@ -84,9 +84,8 @@ def labels(context: DiagnosticContext) -> Finding:
     if short_run.diverged:
         message = f"training by the recipe diverged at step {len(short_run.losses)}"
         return Finding("labels", "bad", message, "lower the learning rate; if it is already low, check the gradients")
-    predictions = predict(short_run.module, context.data.val.images, context.data).argmax(1).tolist()
-    share = Counter(predictions).most_common(1)[0][1] / len(predictions)
-    limit = _significant_accuracy(context, len(predictions))
+    share = prediction_spread(short_run.module, context.data.val.images, context.data).top_share
+    limit = _significant_accuracy(context, len(context.data.val))
     metrics = {
         "train": short_run.train_accuracy,
         "val": short_run.val_accuracy,

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.lookup import look_up
 from ..data.dataset import Device, ImageData, in_unit_range
+from ..metrics.label_losses import label_loss
 from ..networks.build import ACTIVATION_MODULES, build
 from ..networks.modules import LocalContrastModule
 
@@ -31,7 +31,7 @@ class NoScoreError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """The input of every proxy: normalised training ``images`` (N, C, H, W), ``labels`` (N,), the weights' seed."""
+    """The input of every proxy: normalised training ``images`` (N, C, H, W), their ``labels``, the weights' seed."""
 
     images: Tensor
     labels: Tensor
@@ -75,7 +75,7 @@ def _score_or_reason(proxy: Proxy, architecture: Architecture, probe: Probe) -> 
 def grad_norm(architecture: Architecture, probe: Probe) -> float:
     """Return the sum over convolutions and linear layers of the norm of the loss's gradient (arXiv 2101.08134)."""
     network = _network(architecture, probe)
-    F.cross_entropy(network(probe.images), probe.labels).backward()  # type: ignore[no-untyped-call]
+    label_loss(network(probe.images), probe.labels).backward()  # type: ignore[no-untyped-call]
     return float(sum(_gradient(layer).norm() for layer in _weighted(network)))
 
 

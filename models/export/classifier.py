@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.parameters.task_kinds import CLASSIFICATION
+from ...spaces.parameters.task_kinds import CLASSIFICATION, MULTI_LABEL
 from ..data.dataset import ImageData, in_unit_range
 from ..image_files.decoding_rules import Decoding
+from ..metrics.label_losses import THRESHOLD, probabilities
 from ..networks.build import build
 from ..storage.images import Images, batches_of
 from .image_input import ImageInput, to_pixels
@@ -32,7 +33,9 @@ class ImageModel:
     """A network in evaluation mode on the CPU, with ``mean`` and ``std`` (C,) of the training pixels and class names.
 
     ``input`` is the shape of the images, and how files become them. Scores are divided by ``temperature`` before the
-    softmax. ``about`` is a JSON-serialisable record of the origin: seed, recipe, validation accuracy, calibration.
+    softmax. With ``multi_label`` a sigmoid takes its place, and an image has the classes with a probability above
+    ``threshold``. ``about`` is a JSON-serialisable record of the origin: seed, recipe, validation accuracy,
+    calibration.
     """
 
     network: nn.Sequential
@@ -43,6 +46,8 @@ class ImageModel:
     input: ImageInput
     temperature: float = 1.0
     about: Mapping[str, Any] = field(default_factory=dict)
+    multi_label: bool = False
+    threshold: float = THRESHOLD
 
     @classmethod
     def of(
@@ -58,7 +63,9 @@ class ImageModel:
         network, shape = _without_dropout(architecture, list(weights.values())), architecture.input_shape
         image_input = ImageInput.of(shape) if data.decoding is None else ImageInput(shape, data.decoding)
         mean, std = data.mean.cpu(), data.std.cpu()
-        return cls(network, architecture, mean, std, data.classes, image_input, temperature, dict(about))
+        return cls(
+            network, architecture, mean, std, data.classes, image_input, temperature, dict(about), data.multi_label
+        )
 
     def to(self, device: str) -> "ImageModel":
         """Return the model on ``device``; itself if it is there."""
@@ -82,12 +89,18 @@ class ImageModel:
         return torch.cat([self.network(self.normalise(part)).cpu() for part in parts])
 
     def probabilities(self, images: Images, batch_size: int = 256) -> Tensor:
-        """Return the calibrated class probabilities (N, K) on the CPU; each row sums to 1."""
-        return (self.scores(images, batch_size) / self.temperature).softmax(1)
+        """Return the calibrated class probabilities (N, K) on the CPU; with one label each row sums to 1."""
+        return probabilities(self.scores(images, batch_size) / self.temperature, multi_label=self.multi_label)
 
-    def predict(self, images: Tensor, batch_size: int = 256) -> list[str]:
-        """Return the predicted class name of each image, of any integers in 0..255 or floats in [0, 1]."""
-        return [self.classes[k] for k in self.scores(to_pixels(images), batch_size).argmax(1).tolist()]
+    def predict(self, images: Tensor, batch_size: int = 256) -> list[str] | list[tuple[str, ...]]:
+        """Return the predicted class name of each image, of any integers in 0..255 or floats in [0, 1].
+
+        With several labels return the tuple of the class names of each image.
+        """
+        of_images = self.probabilities(to_pixels(images), batch_size)
+        if self.multi_label:
+            return label_sets(of_images, self.classes, self.threshold)
+        return [self.classes[k] for k in of_images.argmax(1).tolist()]
 
     def to_bytes(self) -> bytes:
         """Return the model as the content of one file."""
@@ -98,7 +111,8 @@ class ImageModel:
         decoding = self.input.decoding
         return {
             "format": FORMAT,
-            "task": CLASSIFICATION,
+            "task": MULTI_LABEL if self.multi_label else CLASSIFICATION,
+            **({"threshold": self.threshold} if self.multi_label else {}),
             "architecture": self.architecture.to_json(),
             "classes": list(self.classes),
             "decoding": None if decoding is None else decoding.to_json(),
@@ -130,6 +144,7 @@ class ImageModel:
             input_of(header, architecture.input_shape),
             header.get("temperature", 1.0),
             header["about"],
+            *labels_of(header),
         )
 
 
@@ -139,6 +154,19 @@ def input_of(header: Mapping[str, Any], shape: tuple[int, int, int]) -> ImageInp
         return ImageInput.of(shape, rules=1)
     decoding = header["decoding"]
     return ImageInput(shape, None if decoding is None else Decoding.from_json(decoding))
+
+
+def labels_of(header: Mapping[str, Any]) -> tuple[bool, float]:
+    """Return whether an image may have several labels, and the threshold of their probabilities."""
+    return header.get("task") == MULTI_LABEL, header.get("threshold", THRESHOLD)
+
+
+def label_sets(probabilities: Tensor, classes: Sequence[str], threshold: float) -> list[tuple[str, ...]]:
+    """Return for each row of ``probabilities`` (N, K) the classes with a probability above ``threshold``."""
+    return [
+        tuple(name for name, has in zip(classes, row, strict=True) if has)
+        for row in (probabilities > threshold).tolist()
+    ]
 
 
 def rankings(probabilities: Tensor, classes: Sequence[str], top: int) -> list[Ranking]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ...spaces.architectures.architecture import Architecture
 from ..data.dataset import in_unit_range
-from .classifier import FORMAT, ImageModel, input_of
+from ..metrics.label_losses import THRESHOLD, probabilities
+from .classifier import FORMAT, ImageModel, input_of, labels_of
 from .image_input import ImageInput
 
 METADATA = "archsieve"  # key of the JSON in the metadata of the graph
@@ -32,6 +33,8 @@ class OnnxModel:
     header: Mapping[str, Any]
     classes: tuple[str, ...]
     input: ImageInput
+    multi_label: bool = False
+    threshold: float = THRESHOLD
 
     @classmethod
     def load(cls, path: str | Path) -> "OnnxModel":
@@ -42,7 +45,9 @@ class OnnxModel:
         session = _session(Path(path))
         header = _header(Path(path), session)
         channels, height, width = header["input_shape"]
-        return cls(session, header, tuple(header["classes"]), input_of(header, (channels, height, width)))
+        return cls(
+            session, header, tuple(header["classes"]), input_of(header, (channels, height, width)), *labels_of(header)
+        )
 
     @property
     def architecture(self) -> Architecture:
@@ -64,8 +69,10 @@ class OnnxModel:
 
     def probabilities(self, images: Tensor, batch_size: int = 256) -> Tensor:
         """Return the class probabilities (N, K) of images (N, C, H, W), uint8 or float32 in [0, 1]."""
+        if not len(images):
+            return torch.zeros(0, len(self.classes))
         parts = [self.session.run(None, {"images": _array(part)})[0] for part in torch.split(images, batch_size)]
-        return torch.from_numpy(np.concatenate(parts)).softmax(1) if len(images) else torch.zeros(0, len(self.classes))
+        return probabilities(torch.from_numpy(np.concatenate(parts)), multi_label=self.multi_label)
 
 
 def load_classifier(path: Path) -> ImageModel | OnnxModel:

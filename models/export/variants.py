@@ -15,7 +15,8 @@ from .classifier import ImageModel
 class Normalised(nn.Module):
     """``network`` after normalisation: subtract the training pixels' mean and divide by their standard deviation.
 
-    The outputs are divided by ``temperature``, so that their softmax is the calibrated probabilities.
+    The outputs are divided by ``temperature``, so that their softmax, or sigmoid with several labels, is
+    the calibrated probabilities.
     """
 
     mean: Tensor
@@ -34,7 +35,7 @@ class Normalised(nn.Module):
 
 
 def classifier(model: ImageModel) -> nn.Module:
-    """Return the network itself: calibrated scores (N, K), whose softmax is the probabilities."""
+    """Return the network itself: calibrated scores (N, K), whose softmax (or sigmoid) is the probabilities."""
     return _normalised(model, model.network, model.temperature)
 
 

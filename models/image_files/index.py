@@ -1,4 +1,4 @@
-"""The index of a data set: where the bytes of each image are, its label, split, group and weight. It has no pixels.
+"""The index of a data set: where the bytes of each image are, its labels, split, group and weight. It has no pixels.
 
 Shapes: N rows, one for each image; K classes.
 """
@@ -32,7 +32,8 @@ class Index:
     * ``container`` (dictionary of text): folder, tar shard, Parquet or array file; relative to ``root``, or a URL.
     * ``file`` (text): name in the folder or shard; empty for Parquet files and arrays.
     * ``offset``, ``length`` (int64): place in a shard in bytes; ``offset`` is the row of a Parquet file or array.
-    * ``label`` (int32): index into ``classes``. ``split`` (int8): index into :data:`SPLITS`.
+    * ``label`` (int32): index into ``classes``; where images have several labels, a list of them, ascending.
+    * ``split`` (int8): index into :data:`SPLITS`.
     * optional: ``group`` (dictionary of text), ``weight`` (float32), ``digest`` (32 bytes).
 
     ``reader`` is the name of the reader: "folder", "manifest", "tar", "parquet", "array" or "dataset". With "dataset",
@@ -58,9 +59,27 @@ class Index:
         return int(self.table.num_rows)
 
     @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return bool(pa.types.is_list(self.table.schema.field("label").type))
+
+    @property
     def labels(self) -> np.ndarray:
-        """The label of each row, int64 (N,) in 0..K-1."""
-        return np.asarray(self.table["label"].to_numpy(), np.int64)
+        """The label of each row, int64 (N,) in 0..K-1; of several labels whether a row has each class, bool (N, K)."""
+        if not self.multi_label:
+            return np.asarray(self.table["label"].to_numpy(), np.int64)
+        lists = self.table["label"].combine_chunks()
+        has = np.zeros((len(self), len(self.classes)), bool)
+        has[np.repeat(np.arange(len(self)), lists.value_lengths().to_numpy()), lists.flatten().to_numpy()] = True
+        return has
+
+    @property
+    def label_sets(self) -> np.ndarray:
+        """The label of each row, or the number of its set of labels, int64 (N,): equal for equal sets.
+
+        The numbers are those of the sets in this index, in an order that depends on the sets alone.
+        """
+        return label_set_numbers(self.labels)
 
     @property
     def splits(self) -> np.ndarray:
@@ -110,6 +129,11 @@ class Index:
             return str(joined(self.root, container, file))
         place = joined(self.root, container)
         return f"{place}: {file}" if file else f"{place}, row {offset}"
+
+    def label_text(self, row: int) -> str:
+        """Return the class of the image, or its classes, for a message."""
+        label = self.table["label"][row].as_py()
+        return ", ".join(self.classes[one] for one in label) or "no label" if self.multi_label else self.classes[label]
 
     def source(self, row: int) -> Path | bytes:
         """Return the image at ``row`` for the decoder: the path of a file of this machine, or the encoded bytes.
@@ -178,7 +202,7 @@ class Index:
         return replace(self, table=self.table.append_column("digest", raw))
 
     def canonical(self) -> "Index":
-        """Return the index with digests, and its rows ordered by split, label and content digest."""
+        """Return the index with digests, and its rows ordered by split, label and content digest, then weight."""
         index = self.with_digests()
         return index.take(canonical_order(index))
 
@@ -191,15 +215,37 @@ class Index:
         order = canonical_order(self)
         digest = sha256(json.dumps(self.classes).encode())
         digest.update(np.ascontiguousarray(self.digests[order]).data)
-        digest.update(self.labels[order].astype("<i8").tobytes())
+        digest.update(self._label_bytes(order))
         digest.update(self.splits[order].tobytes())
         return digest.hexdigest()
 
+    def _label_bytes(self, order: np.ndarray) -> bytes:
+        labels = self.labels[order]
+        if self.multi_label:
+            return b"multi-label" + bytes(labels.tobytes())
+        return bytes(labels.astype("<i8").tobytes())
+
 
 def canonical_order(index: Index) -> np.ndarray:
-    """Return the rows ordered by split, label and content digest, int64 (N,)."""
+    """Return the rows ordered by split, label or set of labels, content digest and weight, int64 (N,)."""
     words = np.ascontiguousarray(index.digests).view(">u8")  # the order of these four numbers is that of the bytes
-    return np.lexsort((*words.T[::-1], index.labels, index.splits))
+    weights = () if index.weights is None else (index.weights,)
+    return np.lexsort((*weights, *words.T[::-1], index.label_sets, index.splits))
+
+
+def label_set_numbers(labels: np.ndarray) -> np.ndarray:
+    """Return a number for the set of labels of each row of ``labels``, bool (N, K); labels (N,) unchanged."""
+    if labels.ndim == 1:
+        return labels
+    packed = np.packbits(labels, axis=1)  # the first class is the highest bit, so bytes sort as the sets do
+    return np.unique(packed, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def label_lists(labels: np.ndarray) -> pa.ListArray:
+    """Return ``labels``, bool (N, K), as the column ``label`` of a table: ascending lists of int32."""
+    rows, classes = np.nonzero(labels)
+    starts = np.searchsorted(rows, np.arange(len(labels) + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(starts), pa.array(classes.astype(np.int32)))
 
 
 def index_table(
@@ -212,7 +258,7 @@ def index_table(
         "file": file,
         "offset": zeros if offset is None else pa.array(offset, pa.int64()),
         "length": zeros if length is None else pa.array(length, pa.int64()),
-        "label": pa.array(label, pa.int32()),
+        "label": label_lists(label) if np.ndim(label) == 2 else pa.array(label, pa.int32()),
         "split": pa.array(split, pa.int8()),
         **{name: column for name, column in optional.items() if column is not None},
     }

@@ -1,5 +1,7 @@
 """Metrics of one evaluation, from labels (N,) and logits (N, K); the values are those of scikit-learn.
 
+Images with any number of labels have labels bool (N, K).
+
 Metrics of the confusion matrix are counted on the device of the logits. The others are computed by scikit-learn on the
 CPU, and custom metrics by their function.
 """
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...spaces.metrics.registry import find_metric, top_k
+from . import several_labels
+from .label_losses import logits_of, probabilities
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,23 +27,30 @@ CALIBRATION_BINS = 15
 
 
 def compute_metrics(names: Sequence[str], labels: Tensor, logits: Tensor) -> dict[str, float]:
-    """Return the value of each metric of ``names`` for labels (N,) and logits (N, K).
+    """Return the value of each metric of ``names`` for labels (N,), or bool (N, K), and logits (N, K).
 
     Raises ``ValueError`` if a custom metric does not return a finite number.
     """
     if not names:
         return {}
-    predicted = logits.argmax(1)
-    values: dict[str, float] = {}
-    if counted := [name for name in names if name in OF_CONFUSION]:
-        matrix = confusion(labels.to(logits.device), predicted, logits.shape[1])
-        values |= {name: OF_CONFUSION[name](matrix) for name in counted}
-    if scored := [name for name in names if name not in OF_CONFUSION]:
-        truth = labels.cpu().numpy()
+    multi_label, values = labels.dim() == 2, dict[str, float]()
+    on_device = several_labels.OF_PREDICTIONS if multi_label else OF_CONFUSION
+    if counted := [name for name in names if name in on_device]:
+        values |= _counted(counted, labels.to(logits.device), logits)
+    if scored := [name for name in names if name not in on_device]:
+        truth = labels.cpu().numpy().astype(np.int64)
         # float64, because the rows of float32 probabilities do not add up to 1 within scikit-learn's tolerance
-        probabilities = logits.double().softmax(1).cpu().numpy()
-        values |= {name: of_scores(name, truth, probabilities) for name in scored}
+        scores = probabilities(logits.double(), multi_label=multi_label).cpu().numpy()
+        values |= {name: of_scores(name, truth, scores) for name in scored}
     return {name: values[name] for name in names}
+
+
+def _counted(names: Sequence[str], labels: Tensor, logits: Tensor) -> dict[str, float]:
+    """Return the metrics that are counted on the device."""
+    if labels.dim() == 2:
+        return {name: several_labels.of_predictions(name, labels, logits) for name in names}
+    matrix = confusion(labels, logits.argmax(1), logits.shape[1])
+    return {name: OF_CONFUSION[name](matrix) for name in names}
 
 
 def compute_on_test(names: Sequence[str], labels: Tensor, logits: Tensor) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -79,15 +90,16 @@ def is_custom(name: str) -> bool:
 
 def compute_of_probabilities(names: Sequence[str], labels: Tensor, probabilities: Tensor) -> dict[str, float]:
     """Return the same as :func:`compute_metrics` from probabilities (N, K)."""
-    # The softmax of the logarithm gives the probabilities again. Clamped, because the logarithm of 0 is infinite.
-    return compute_metrics(names, labels, probabilities.double().clamp(min=1e-300).log())
+    return compute_metrics(names, labels, logits_of(probabilities, multi_label=labels.dim() == 2))
 
 
 def of_scores(name: str, labels: Ints, scores: Floats) -> float:
-    """Return the metric ``name`` of labels (N,) and class probabilities (N, K)."""
+    """Return the metric ``name`` of labels (N,), or (N, K) with 0 and 1, and class probabilities (N, K)."""
     metric = find_metric(name)
     if metric.function is not None:
         return _checked(name, metric.function(labels, scores))
+    if labels.ndim == 2:
+        return several_labels.of_probabilities(name, labels, scores)
     k = top_k(name)
     with warnings.catch_warnings():
         # scikit-learn warns where a class is absent; its value is used all the same

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ..image_files.byte_access import ARRAY_MEMBER, load_array
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
+from .label_sets import Labels, encode_indicators, label_notes
 from .labels import check_split_classes, encode_labels
 
 # the arrays of each split, images and labels, in the spellings of NumPy, MedMNIST and Keras
@@ -23,15 +24,15 @@ PAIRS: Mapping[str, tuple[tuple[str, str], ...]] = {
 def read_arrays(path: Path) -> Index:
     """Return the index of the arrays in an .npz file, or of an .npy file with images next to its labels.
 
-    Images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), labels (N,) or (N, 1). The labels of ``NAME.npy`` are in
+    Images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), labels (N,) or (N, 1),
+    or (N, K) of 0 and 1 where an image may have several of the classes "0" to "K-1". The labels of ``NAME.npy`` are in
     ``labels.npy``, or in a file with "labels" in the place of "images". Raises :class:`DataError`.
     """
     parts = _npz_parts(path) if path.suffix.lower() == ".npz" else {"train": (path.name, *_npy_arrays(path))}
     for images, array, labels in parts.values():
         _check(f"{path.parent / images}", array, labels)
     counts = [len(labels) for _, _, labels in parts.values()]
-    all_labels = np.concatenate([labels.reshape(-1) for _, _, labels in parts.values()])
-    classes, codes = encode_labels(pa.array(all_labels), f"the labels of {path}")
+    classes, codes = _encoded([labels for _, _, labels in parts.values()], f"the labels of {path}")
     containers = pa.array([name for name, _, _ in parts.values()], pa.string())
     table = index_table(
         pa.DictionaryArray.from_arrays(pa.array(np.repeat(np.arange(len(parts), dtype=np.int32), counts)), containers),
@@ -41,7 +42,20 @@ def read_arrays(path: Path) -> Index:
         offset=np.concatenate([np.arange(n) for n in counts]),
         length=np.zeros(len(codes), np.int64),
     )
-    return check_split_classes(Index(classes, "array", str(path.parent), table))
+    return check_split_classes(Index(classes, "array", str(path.parent), table, label_notes(codes)))
+
+
+def _encoded(parts: list[np.ndarray], where: str) -> Labels:
+    n_columns = [1 if labels.ndim == 1 else labels.shape[1] for labels in parts]
+    if min(n_columns) < max(n_columns):
+        raise DataError(
+            f"the labels of all splits must have the same columns, but {where} have {min(n_columns)} and "
+            f"{max(n_columns)}; write them again"
+        )
+    if n_columns[0] == 1:
+        return encode_labels(pa.array(np.concatenate([labels.reshape(-1) for labels in parts])), where)
+    matrix = np.concatenate(parts)
+    return encode_indicators({str(k): pa.array(matrix[:, k]) for k in range(n_columns[0])}, where)
 
 
 Part = tuple[str, np.ndarray, np.ndarray]  # name of the container, images, labels
@@ -84,8 +98,8 @@ def _check(where: str, images: np.ndarray, labels: np.ndarray) -> None:
             f"images must be uint8 (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels, but {where} is "
             f"{images.dtype} {images.shape}; convert them; for floats in [0, 1] use (255 * x).round().astype('uint8')"
         )
-    if labels.shape not in ((len(images),), (len(images), 1)):
+    if labels.ndim not in (1, 2) or len(labels) != len(images) or 0 in labels.shape[1:]:
         raise DataError(
-            f"labels must be one class for each of the {len(images):,} images of {where}, but have the shape "
-            f"{labels.shape}; give one number or one class name for each image"
+            f"labels must be (N,), or (N, K) of 0 and 1, for the {len(images):,} images of {where}, but have the shape "
+            f"{labels.shape}; give one number or one class name for each image, or one column for each class"
         )

@@ -15,6 +15,8 @@ from .split_names import SPLIT_NAMES, normalised, split_of
 
 MAX_NAMED = 3  # examples in an error message
 MAX_FRACTIONAL = 20  # different fractional numbers that may be names of classes
+MAX_WHOLE = 20  # different whole numbers that are names of classes, whatever the number of images
+MIN_IMAGES_OF_NUMBER = 5  # on average, for whole numbers with gaps that are names of classes
 
 
 def named(values: Sequence[Any]) -> str:
@@ -35,21 +37,22 @@ def encode_labels(values: Any, where: str) -> tuple[tuple[str, ...], np.ndarray]
     ``values`` are N labels, text or whole numbers; ``where`` names their place for errors. Raises :class:`DataError`
     for missing labels, fewer than two classes, and numbers that are targets of a regression.
     """
-    texts = _as_text(as_column(values), where)
+    texts = as_text(as_column(values), where)
     encoded = texts.dictionary_encode()
     names = [normalised(name.strip()) for name in encoded.dictionary.to_pylist()]
     if "" in names:
         empty = pc.equal(pc.utf8_trim_whitespace(texts), "")
         _refuse_rows(empty, where, "every row needs a label", "have none", "fill or remove them")
-    _check_no_regression(names, len(texts), where)
+    check_no_regression(names, len(texts), where)
     classes = tuple(sorted(set(names)))
-    _check_two(classes, where)
+    check_two(classes, where)
     code = {name: label for label, name in enumerate(classes)}
     of_dictionary = np.array([code[name] for name in names], np.int32)
     return classes, of_dictionary[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
-def _check_two(classes: tuple[str, ...], where: str) -> None:
+def check_two(classes: tuple[str, ...], where: str) -> None:
+    """Raise :class:`DataError` for fewer than two classes."""
     if len(classes) < 2:
         present = f"one, {classes[0]!r}" if classes else "none"
         raise DataError(
@@ -57,7 +60,8 @@ def _check_two(classes: tuple[str, ...], where: str) -> None:
         )
 
 
-def _as_text(values: pa.Array, where: str) -> pa.Array:
+def as_text(values: pa.Array, where: str) -> pa.Array:
+    """Return labels as text; whole numbers without a decimal point. Raises :class:`DataError` for missing labels."""
     if values.null_count:
         _refuse_rows(pc.is_null(values), where, "every row needs a label", "have none", "fill or remove them")
     if pa.types.is_dictionary(values.type):
@@ -79,18 +83,27 @@ def _refuse_rows(mask: Any, where: str, rule: str, fault: str, cure: str) -> Non
     raise DataError(f"{rule}, but {found}; {cure}")
 
 
-def _check_no_regression(names: list[str], n: int, where: str) -> None:
-    if len(names) <= min(MAX_FRACTIONAL, n // 2):
-        return
+def check_no_regression(names: Sequence[str], n: int, where: str) -> None:
+    """Raise :class:`DataError` if the different labels ``names`` of ``n`` images are targets of a regression.
+
+    These are fractional numbers, more than a few; or more than twenty whole numbers of which most are on one image, or
+    which have gaps, such as prices, and are on fewer than five images on average.
+    """
     try:
         numbers = [float(name) for name in names]
     except ValueError:
         return
-    if any(not number.is_integer() for number in numbers):
+    if all(number.is_integer() for number in numbers):
+        has_gaps = bool(numbers) and max(numbers) - min(numbers) >= 2 * len(numbers)
+        few = n < 2 * len(names) or (has_gaps and n < MIN_IMAGES_OF_NUMBER * len(names))
+        is_target, or_else = len(names) > MAX_WHOLE and few, "; if they are names of classes, write them as id7"
+    else:
+        is_target, or_else = len(names) > min(MAX_FRACTIONAL, n // 2), ""
+    if is_target:
         raise DataError(
             f"labels must be classes, but {where} has {len(names):,} different numbers from {min(numbers):g} to "
             f"{max(numbers):g}: these are targets of a regression, which archsieve does not learn; "
-            "divide them into ranges with names"
+            f"divide them into ranges with names{or_else}"
         )
 
 
@@ -106,7 +119,7 @@ def codes_of_classes(codes: np.ndarray, names: Sequence[str], where: str) -> tup
             f"not: {named(sorted(set(codes[outside].tolist())))}; correct or remove these rows"
         )
     classes = tuple(sorted({normalised(name) for name in names}))
-    _check_two(classes, where)
+    check_two(classes, where)
     code = {name: label for label, name in enumerate(classes)}
     return classes, np.array([code[normalised(name)] for name in names], np.int32)[codes]
 
@@ -128,6 +141,11 @@ def encode_splits(values: Any, n: int, where: str) -> np.ndarray:
     return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
+def class_counts(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the number of images of each class, int64 (K,), from labels (N,), or (N, K) of several labels."""
+    return np.bincount(labels, minlength=n_classes) if labels.ndim == 1 else labels.sum(0)
+
+
 def check_split_classes(index: Index) -> Index:
     """Return ``index``; raise :class:`DataError` if a split lacks a class, or there is no training split."""
     if len(index) == 0 or "train" not in index.rows:
@@ -135,7 +153,7 @@ def check_split_classes(index: Index) -> Index:
         raise DataError(f"images need a training split, but {index.root} has only {there}; name one 'train'")
     labels = index.labels
     for split, rows in index.rows.items():
-        counts = np.bincount(labels[rows], minlength=len(index.classes))
+        counts = class_counts(labels[rows], len(index.classes))
         missing = [index.classes[label] for label in np.flatnonzero(counts == 0)]
         if missing:
             raise DataError(

@@ -17,7 +17,8 @@ from ..image_files.errors import DataError
 from ..image_files.index import Index, index_table
 from ..image_files.locations import Location, RemotePath, joined
 from .class_folders import is_utf8
-from .labels import MAX_NAMED, as_column, check_paths_exist, check_split_classes, encode_labels, encode_splits
+from .label_sets import Labels, encode_column, encode_indicators, label_notes
+from .labels import MAX_NAMED, as_column, check_paths_exist, check_split_classes, encode_splits, named
 from .split_names import normalised
 
 # the names under which a column is recognised, in any case; the first that exists is used
@@ -32,21 +33,23 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "weight": ("weight", "weights", "sample_weight"),
 }
 REQUIRED = ("path", "label")
+Columns = Mapping[str, str | Sequence[str]]  # the column of each role; of "label" also a list, one for each class
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
-def read_manifest(file: Location, columns: Mapping[str, str] | None = None) -> Index:
+def read_manifest(file: Location, columns: Columns | None = None, label_separator: str | None = None) -> Index:
     """Return the index of a manifest, in the order of its rows.
 
     ``columns`` names the columns "path", "label", "split", "group" and "weight"; others are recognised by common names.
-    Paths are relative to the folder of the manifest, absolute, or URLs. Raises :class:`DataError` for missing columns,
-    labels or images.
+    Several columns for "label" have 1 where an image has the class with the name of the column; with
+    ``label_separator`` the texts of one column are several labels. Paths are relative to the folder of the manifest,
+    absolute, or URLs. Raises :class:`DataError` for missing columns, labels or images.
     """
     table = read_table(file)
     use = find_columns(table.column_names, columns or {}, str(file), REQUIRED)
     if table.num_rows == 0:
         raise DataError(f"a manifest needs a row for each image, but {file} has none; add rows")
-    classes, labels = encode_labels(table[use["label"]], f"column {use['label']!r} of {file}")
+    classes, labels = table_labels(table, use, columns or {}, label_separator, str(file))
     container, names = _paths(table[use["path"]], file)
     split = table[use["split"]] if "split" in use else None
     return check_split_classes(
@@ -61,9 +64,34 @@ def read_manifest(file: Location, columns: Mapping[str, str] | None = None) -> I
                 encode_splits(split, len(labels), f"column {use.get('split')!r} of {file}"),
                 **optional_columns(table, use, str(file)),
             ),
-            column_notes(use),
+            (*column_notes(use), *label_notes(labels)),
         )
     )
+
+
+def table_labels(
+    table: pa.Table,
+    use: Mapping[str, str],
+    columns: Columns,
+    label_separator: str | None,
+    where: str,
+    names: Sequence[str] | None = None,
+) -> Labels:
+    """Return class names and labels of a table whose columns :func:`find_columns` found; ``names`` as for a column."""
+    if several := label_columns(columns):
+        if label_separator is not None:
+            raise DataError(
+                f"labels are in several columns or in one with a separator, but data.columns.label has {len(several)} "
+                f"columns and label_separator is {label_separator!r}; leave one of them out"
+            )
+        return encode_indicators({name: table[name] for name in several}, where)
+    return encode_column(table[use["label"]], label_separator, f"column {use['label']!r} of {where}", names)
+
+
+def label_columns(columns: Columns) -> tuple[str, ...]:
+    """Return the label columns if there are several, one for each class; otherwise none."""
+    label = columns.get("label", "")
+    return () if isinstance(label, str) else tuple(label)
 
 
 def read_table(file: Location) -> pa.Table:
@@ -110,34 +138,45 @@ def _read_delimited(file: Location) -> pa.Table:
     )
 
 
-def find_columns(names: Sequence[str], given: Mapping[str, str], where: str, required: Sequence[str]) -> dict[str, str]:
-    """Return the column for each of :data:`COLUMN_NAMES` that there is.
+def find_columns(names: Sequence[str], given: Columns, where: str, required: Sequence[str]) -> dict[str, str]:
+    """Return the column for each of :data:`COLUMN_NAMES` that there is; "label" only where it is one column.
 
     Raises :class:`DataError` for a required column that is missing, and for a given one that does not exist.
     """
+    several = label_columns(given)
     for role, name in given.items():
-        if role not in COLUMN_NAMES:
-            raise DataError(f"data.columns: {unknown('column', role, COLUMN_NAMES)}")
-        if name not in names:
-            raise DataError(f"data.columns.{role}: {where} has no column {name!r}; {unknown('column', name, names)}")
+        _check_given(role, name, names, where)
     by_lower = {name.strip().lower(): name for name in reversed(names)}
     found = {
         role: by_lower[spelling]
         for role, spellings in COLUMN_NAMES.items()
         for spelling in reversed(spellings)
-        if spelling in by_lower
+        if spelling in by_lower and not (several and role == "label")
     }
-    use = {**found, **given}
-    for name in use.values():
+    use = {**found, **{role: name for role, name in given.items() if isinstance(name, str)}}
+    for name in (*use.values(), *several):
         if names.count(name) > 1:
             raise DataError(f"columns must have different names, but {where} has {name!r} twice; rename one")
     for role in required:
-        if role not in use:
+        if role not in use and not (several and role == "label"):
             raise DataError(
                 f"a manifest needs a column with the {role} of each image, such as {role!r}, but {where} has "
                 f"{', '.join(map(repr, names))}; {_nearest(names, role)}name it with data.columns.{role}"
             )
     return use
+
+
+def _check_given(role: str, name: str | Sequence[str], names: Sequence[str], where: str) -> None:
+    """Raise :class:`DataError` for a role or column that does not exist, and several columns that are no labels."""
+    if role not in COLUMN_NAMES:
+        raise DataError(f"data.columns: {unknown('column', role, COLUMN_NAMES)}")
+    several = [name] if isinstance(name, str) else list(name)
+    if not isinstance(name, str) and (role != "label" or len(set(several)) < max(2, len(several))):
+        rule = "at least two different names of columns" if role == "label" else "the name of one column"
+        raise DataError(f"data.columns.{role} must be {rule}, but got {named(list(map(repr, several)))}; correct it")
+    for one in several:
+        if one not in names:
+            raise DataError(f"data.columns.{role}: {where} has no column {one!r}; {unknown('column', one, names)}")
 
 
 def _nearest(names: Sequence[str], role: str) -> str:
@@ -162,7 +201,19 @@ def optional_columns(table: pa.Table, use: Mapping[str, str], where: str) -> dic
                 f"weights must be numbers, but column {use['weight']!r} of {where} has other values: {error}; "
                 "correct or remove the column"
             ) from None
+        _check_weights(found["weight"], f"column {use['weight']!r} of {where}")
     return found
+
+
+def _check_weights(weights: pa.Array, where: str) -> None:
+    """Raise :class:`DataError` for weights that are missing, negative or not finite."""
+    values = weights.to_numpy(zero_copy_only=False)  # a missing one is NaN
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(bad):
+        raise DataError(
+            f"weights must be finite numbers of at least 0, but {len(bad):,} of {len(values):,} rows of {where} are "
+            f"not: row {bad[0] + 1} has {values[bad[0]]:g}; correct them, or remove the column"
+        )
 
 
 def column_notes(use: Mapping[str, str]) -> tuple[str, ...]:
@@ -171,7 +222,9 @@ def column_notes(use: Mapping[str, str]) -> tuple[str, ...]:
     if "group" in use:
         notes.append(f"images with the same {use['group']!r} stay on one side of a split")
     if "weight" in use:
-        notes.append(f"the weights in {use['weight']!r} are read, but training does not use them")
+        notes.append(
+            f"the weights in {use['weight']!r} weigh the images in the training loss, not in validation and test"
+        )
     return tuple(notes)
 
 

@@ -1,7 +1,7 @@
 """Parquet and Arrow files with images in them, as Hugging Face ``datasets`` writes: an image and a label column."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from ..image_files.byte_access import image_column, row_columns, row_schema
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
 from ..image_files.locations import Location, relative
-from .labels import as_column, check_split_classes, codes_of_classes, encode_labels, encode_splits, named
-from .manifest import column_notes, find_columns, optional_columns
+from .label_sets import label_notes
+from .labels import check_split_classes, encode_splits, named
+from .manifest import Columns, column_notes, find_columns, label_columns, optional_columns, table_labels
 from .split_names import split_in
 
 
@@ -24,11 +25,14 @@ def has_images(file: Location) -> bool:
         raise _broken(file, error) from None
 
 
-def read_parquet_files(files: Sequence[Location], root: Location, columns: Mapping[str, str] | None = None) -> Index:
+def read_parquet_files(
+    files: Sequence[Location], root: Location, columns: Columns | None = None, label_separator: str | None = None
+) -> Index:
     """Return the index of files with an image column, in the order of files and rows; no image is read.
 
     Class names are those that Hugging Face writes into the schema, or the labels. The split is a column, or a word of
-    the path such as in ``validation-00000-of-00001.parquet``. Raises :class:`DataError`.
+    the path such as in ``validation-00000-of-00001.parquet``. ``columns`` and ``label_separator`` are those of a
+    manifest. Raises :class:`DataError`.
     """
     for file in files:
         if not has_images(file):
@@ -41,7 +45,8 @@ def read_parquet_files(files: Sequence[Location], root: Location, columns: Mappi
     rows = [table.num_rows for table in tables]
     table, use = _joined(tables, files), find_columns(tables[0].column_names, columns or {}, str(files[0]), ())
     codes = pa.array(np.repeat(np.arange(len(files), dtype=np.int32), rows))
-    classes, labels = _labels(files, table, use["label"])
+    class_names = _common_class_names(files, use["label"]) if "label" in use else None
+    classes, labels = table_labels(table, use, columns or {}, label_separator, str(files[0]), class_names)
     part = [SPLITS.index(split_in(str(relative(file, root))) or "train") for file in files]
     splits = np.repeat(np.array(part, np.int8), rows)
     if "split" in use:
@@ -55,21 +60,21 @@ def read_parquet_files(files: Sequence[Location], root: Location, columns: Mappi
         length=np.zeros(len(labels), np.int64),
         **optional_columns(table, use, str(files[0])),
     )
-    return check_split_classes(Index(classes, "parquet", str(root), index, column_notes(use)))
+    return check_split_classes(Index(classes, "parquet", str(root), index, (*column_notes(use), *label_notes(labels))))
 
 
 def _broken(file: Location, error: Exception) -> DataError:
     return DataError(f"a Parquet file must be complete, but {file} is not: {error}; copy or download it again")
 
 
-def _read(file: Location, columns: Mapping[str, str]) -> pa.Table:
+def _read(file: Location, columns: Columns) -> pa.Table:
     """Return the columns of a file except the images."""
     names = [name for name in row_schema(file).names if name != image_column(file)]
     given = {role: name for role, name in columns.items() if role != "path"}
     use = find_columns(names, given, str(file), ("label",))
     use.pop("path", None)
     try:
-        return row_columns(file, list(dict.fromkeys(use.values())))
+        return row_columns(file, list(dict.fromkeys([*use.values(), *label_columns(columns)])))
     except (pa.ArrowInvalid, OSError) as error:
         raise _broken(file, error) from None
 
@@ -87,15 +92,6 @@ def _joined(tables: Sequence[pa.Table], files: Sequence[Location]) -> pa.Table:
 
 def _columns(schema: Any) -> str:
     return ", ".join(f"{field.name} ({field.type})" for field in schema)
-
-
-def _labels(files: Sequence[Location], table: pa.Table, column: str) -> tuple[tuple[str, ...], np.ndarray]:
-    names, where = _common_class_names(files, column), f"column {column!r} of {files[0]}"
-    values = as_column(table[column])
-    if names is None or not pa.types.is_integer(values.type):
-        return encode_labels(values, where)
-    codes = values.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes_of_classes(codes, names, where)
 
 
 def _common_class_names(files: Sequence[Location], column: str) -> list[str] | None:
@@ -119,6 +115,9 @@ def _class_names(file: Location, column: str) -> list[str] | None:
     """Return the names of the classes that Hugging Face wrote into the schema; None without them."""
     try:
         features = json.loads((row_schema(file).metadata or {})[b"huggingface"])["info"]["features"]
-        return [str(name) for name in features[column]["names"]]
-    except (KeyError, TypeError, ValueError):
+        feature = features[column]
+        # a list of classes is a list with one feature, or a feature below the key of older versions
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+        return [str(name) for name in feature["names"]]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None

@@ -1,7 +1,7 @@
 """Read what a path or URL leads to as an index: class folders, a manifest, tar shards, Parquet files or arrays."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from ..image_files.index import Index
 from ..image_files.locations import Location, RemotePath, location, relative
 from . import arrays, class_folders, manifest, parquet_files, saved_datasets, tar_shards
 from .class_folders import is_utf8, list_folder
+from .manifest import Columns
 from .split_names import split_of
 
 ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -17,46 +18,65 @@ KINDS = "class folders, or a .csv, .tsv, .jsonl, .parquet, .arrow, .tar, .npz or
 SHARD_SUFFIXES = (".tar", ".parquet", ".arrow")
 
 
-def read_index(path: str | Location, *, columns: Mapping[str, str] | None = None, nested: bool = False) -> Index:
+def read_index(
+    path: str | Location, *, columns: Columns | None = None, nested: bool = False, label_separator: str | None = None
+) -> Index:
     """Return the index of the images at ``path``; no image is decoded.
 
     ``path`` is a folder of class folders, a manifest (.csv, .tsv, .jsonl, .parquet), tar shards or Parquet files with
     images (a file, a folder of them, or a pattern such as ``train-{000..009}.tar`` or ``data/*.parquet``), a folder
     that ``save_to_disk`` of Hugging Face wrote, or arrays (.npz, .npy). All but arrays may be at a URL that fsspec
     supports, such as ``s3://bucket/photos``. ``columns`` names the columns ("path", "label", "split", "group",
-    "weight") that are not recognised. ``nested`` makes every folder with images a class. Raises :class:`DataError`.
+    "weight") that are not recognised. ``nested`` makes every folder with images a class. An image has several labels
+    where "label" names several columns, the labels are lists or a matrix, or ``label_separator`` is in their texts.
+    Raises :class:`DataError`.
     """
     path = location(path)
     if isinstance(path, RemotePath):
         path.forget_listings()
     files = _files(path)
     if files is None:
+        _refuse_separator(path, label_separator, "class folders")
         return class_folders.read_class_folders(path, nested=nested)
     root = path if path.is_dir() else _common_folder(files)
     match _suffix(files, path):
         case ".tar":
-            return tar_shards.read_tar_shards(files, root)
+            return tar_shards.read_tar_shards(files, root, label_separator)
         case ".npz" | ".npy" if isinstance(file := files[0], Path):
+            _refuse_separator(path, label_separator, "arrays")
             return arrays.read_arrays(file)
         case ".npz" | ".npy":
             raise DataError(f"an array file must be on this machine, but got {files[0]}; copy it, and use its path")
         case ".arrow":
-            return parquet_files.read_parquet_files(files, root, columns)
+            return parquet_files.read_parquet_files(files, root, columns, label_separator)
         case ".parquet" if len(files) > 1 or path.is_dir() or parquet_files.has_images(files[0]):
-            return parquet_files.read_parquet_files(files, root, columns)
+            return parquet_files.read_parquet_files(files, root, columns, label_separator)
         case suffix if suffix in manifest.SUFFIXES:
-            return manifest.read_manifest(files[0], columns)
+            return manifest.read_manifest(files[0], columns, label_separator)
     raise _no_reader(files[0])
 
 
 def read_classes(
-    path: str | Location, *, columns: Mapping[str, str] | None = None, nested: bool = False
-) -> tuple[str, ...]:
-    """Return the class names of the images at ``path``; of class folders without listing the images."""
+    path: str | Location, *, columns: Columns | None = None, nested: bool = False, label_separator: str | None = None
+) -> tuple[tuple[str, ...], bool]:
+    """Return the class names of the images at ``path``, and whether an image may have several of them.
+
+    Of class folders no image is listed.
+    """
     path = location(path)
     if _files(path) is None:
-        return class_folders.class_names(path, nested=nested)
-    return read_index(path, columns=columns, nested=nested).classes
+        _refuse_separator(path, label_separator, "class folders")
+        return class_folders.class_names(path, nested=nested), False
+    index = read_index(path, columns=columns, nested=nested, label_separator=label_separator)
+    return index.classes, index.multi_label
+
+
+def _refuse_separator(path: Location, label_separator: str | None, what: str) -> None:
+    if label_separator is not None:
+        raise DataError(
+            f"label_separator is for labels in a text, but {path} has {what} and label_separator is "
+            f"{label_separator!r}; leave it out, or write a manifest with a column of labels"
+        )
 
 
 def _files(path: Location) -> list[Location] | None:

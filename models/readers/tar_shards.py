@@ -13,21 +13,25 @@ import pyarrow as pa
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
 from ..image_files.locations import Location, relative
-from .labels import check_split_classes, encode_labels
+from .label_sets import encode_column, label_notes
+from .labels import check_split_classes
 from .split_names import IMAGE_SUFFIXES, is_ignored, split_in
 
 LABEL_SUFFIXES = ("cls", "txt", "json")  # the first that a sample has is used
-JSON_KEYS = ("label", "class", "cls", "target", "category")
+JSON_KEYS = ("label", "class", "cls", "target", "category", "labels")
 MAX_LABEL_BYTES = 1 << 20
 END_CHUNK = 1 << 20  # bytes after the last member that are read at a time
 
+Label = str | list[str]
 
-def read_tar_shards(files: Sequence[Location], root: Location) -> Index:
+
+def read_tar_shards(files: Sequence[Location], root: Location, label_separator: str | None = None) -> Index:
     """Return the index of tar files, in the order of shards and members.
 
     A sample is an image and the members of the same name up to the first dot: ``7.jpg`` and ``7.cls`` (a class name or
     number), ``7.txt`` (a class name) or ``7.json`` (with a key such as "label"). Without them the folder of the image
-    is its class. A word such as "val" in the path of a shard, or in the folder of a member, is the split.
+    is its class. A list in a .json, or a text with ``label_separator``, is several labels. A word such as "val" in the
+    path of a shard, or in the folder of a member, is the split.
 
     Raises :class:`DataError` for a shard that is cut off or compressed, and for images without a label.
     """
@@ -36,7 +40,8 @@ def read_tar_shards(files: Sequence[Location], root: Location) -> Index:
     if not sum(rows):
         raise DataError(f"tar shards need images, but {root} has none in {len(files)} shards; check the path")
     where = str(files[0]) if len(files) == 1 else f"{len(files)} shards of {root}"
-    classes, labels = encode_labels([label for shard in shards for label in shard.labels], f"the labels of {where}")
+    values = _one_type([label for shard in shards for label in shard.labels])
+    classes, labels = encode_column(values, label_separator, f"the labels of {where}")
     codes = pa.array(np.repeat(np.arange(len(shards), dtype=np.int32), rows))
     table = index_table(
         pa.DictionaryArray.from_arrays(codes, pa.array([shard.name for shard in shards], pa.string())),
@@ -46,7 +51,14 @@ def read_tar_shards(files: Sequence[Location], root: Location) -> Index:
         offset=np.concatenate([np.array(shard.offsets, np.int64) for shard in shards]),
         length=np.concatenate([np.array(shard.lengths, np.int64) for shard in shards]),
     )
-    return check_split_classes(Index(classes, "tar", str(root), table))
+    return check_split_classes(Index(classes, "tar", str(root), table, label_notes(labels)))
+
+
+def _one_type(labels: list[Label]) -> list[Label]:
+    """Return the labels; where some images have lists, one label is a list, too."""
+    if not any(isinstance(label, list) for label in labels):
+        return labels
+    return [label if isinstance(label, list) else [label] for label in labels]
 
 
 @dataclass
@@ -57,12 +69,12 @@ class _Shard:
     names: list[str] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, file: Location, name: str) -> "_Shard":
-        shard, label_of = cls(name), dict[str, tuple[int, str]]()
+        shard, label_of = cls(name), dict[str, tuple[int, Label]]()
         try:
             with file.open("rb") as raw:
                 links = dict[str, list[tuple[int, tarfile.TarInfo]]]()
@@ -85,7 +97,7 @@ class _Shard:
         self,
         links: dict[str, list[tuple[int, tarfile.TarInfo]]],
         raw: IO[bytes],
-        label_of: dict[str, tuple[int, str]],
+        label_of: dict[str, tuple[int, Label]],
         file: Location,
     ) -> None:
         """Give the hard links, with the rows that they have if they are images, the place of their targets."""
@@ -106,7 +118,7 @@ class _Shard:
             )
 
     def _add(
-        self, member: tarfile.TarInfo, raw: IO[bytes], label_of: dict[str, tuple[int, str]], file: Location
+        self, member: tarfile.TarInfo, raw: IO[bytes], label_of: dict[str, tuple[int, Label]], file: Location
     ) -> None:
         key, suffix = _key(member.name)
         if suffix in IMAGE_SUFFIXES:
@@ -186,7 +198,7 @@ def _key(name: str) -> tuple[str, str]:
     return str(path.parent / path.name.partition(".")[0]), path.suffix[1:].lower()
 
 
-def _label_text(content: bytes, suffix: str, where: str) -> str | None:
+def _label_text(content: bytes, suffix: str, where: str) -> Label | None:
     try:
         text = content.decode("utf-8-sig").strip()
         if suffix != "json":
@@ -195,11 +207,15 @@ def _label_text(content: bytes, suffix: str, where: str) -> str | None:
     except ValueError as error:
         raise DataError(f"a label must be UTF-8 text or JSON, but {where} is not: {error}; write it again") from None
     if not isinstance(values, dict):
-        return str(values)
-    return next((str(values[key]) for key in JSON_KEYS if values.get(key) is not None), None)
+        return _plain(values)
+    return next((_plain(values[key]) for key in JSON_KEYS if values.get(key) is not None), None)
 
 
-def _label(image: str, label_of: dict[str, tuple[int, str]], file: Location) -> str:
+def _plain(value: object) -> Label:
+    return list(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _label(image: str, label_of: dict[str, tuple[int, Label]], file: Location) -> Label:
     if (found := label_of.get(_key(image)[0])) is not None:
         return found[1]
     folder = PurePosixPath(image).parent.name

@@ -1,17 +1,17 @@
 """Ensembles: the mean of the probabilities of several networks, selected greedily on validation images.
 
-Shapes: M networks, N images, K classes.
+Shapes: M networks, N images, K classes; labels (N,), or bool (N, K) where images have several labels.
 """
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...spaces.metrics.registry import ACCURACY
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ..metrics.compute import compute_of_probabilities
+from ..metrics.label_losses import logits_of, loss_of_probabilities
 from .evaluate import accuracy
 
 
@@ -24,7 +24,7 @@ def select_members(
     """Return how often each network is in the ensemble: M counts with a sum of at most ``rounds``.
 
     Forward selection with replacement (Caruana et al. 2004), starting with the best network. Each round adds the
-    network that makes the mean of the ensemble best on ``labels`` (N,), by the selecting metric, then by loss, then by
+    network that makes the mean of the ensemble best on ``labels``, by the selecting metric, then by loss, then by
     the lower index. The ensemble of the best round is returned, the smallest one of equals. ``probabilities`` is
     (M, N, K).
     """
@@ -49,9 +49,8 @@ def selection_score(
     labels: Tensor,
     selection: Selection = BY_ACCURACY,
 ) -> tuple[float, float]:
-    """Return the score, by default the accuracy, and the negative mean cross-entropy in nats for ``labels`` (N,)."""
-    # Clamped, because one image with probability 0 would make the loss infinite.
-    loss = F.nll_loss(probabilities.clamp(min=1e-12).log(), labels)
+    """Return the score, by default the accuracy, and the negative mean cross-entropy in nats for ``labels``."""
+    loss = loss_of_probabilities(probabilities, labels)
     values = metric_values(probabilities, labels, (selection.metric,))
     score = selection.score(values)
     assert score is not None
@@ -59,10 +58,10 @@ def selection_score(
 
 
 def metric_values(probabilities: Tensor, labels: Tensor, metrics: Sequence[str]) -> dict[str, float]:
-    """Return ``val_accuracy`` and ``metrics``, by name, of probabilities (N, K) for ``labels`` (N,)."""
+    """Return ``val_accuracy`` and ``metrics``, by name, of probabilities (N, K) for ``labels``."""
     others = [name for name in metrics if name != ACCURACY]
     return {
-        "val_accuracy": accuracy(probabilities, labels),
+        "val_accuracy": accuracy(logits_of(probabilities, multi_label=labels.dim() == 2), labels),
         **compute_of_probabilities(others, labels, probabilities),
     }
 

@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.dataset import ImageData, Split, in_unit_range
 from ..metrics.compute import compute_metrics, compute_on_test
+from ..metrics.label_losses import hits, label_loss, predicted, probabilities
 from ..networks.compute import CPU, Compute
 from ..storage.images import Images, batches_of
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross-entropy (nats, no label smoothing), accuracy (0..1) and the other metrics by name, on a split.
+    """Mean cross-entropy (nats), accuracy (0..1) and the other metrics by name, on a split, without weights.
 
     ``problems`` are sentences on custom metrics that failed on the test images.
     """
@@ -35,11 +35,13 @@ class Evaluation:
 class PredictionSpread:
     """How many distinct ``classes`` are predicted, and the share (0..1) of images with the most frequent prediction.
 
-    A share near 1 means that the network has collapsed to one class.
+    With several labels (``multi_label``) each set of labels counts as a class. A share near 1 means that the network has collapsed to
+    one class.
     """
 
     classes: int
     top_share: float
+    multi_label: bool = False
 
 
 def evaluate(
@@ -56,7 +58,7 @@ def evaluate(
     """
     logits = scores(module, split.images, data, compute, batch_size)
     labels = split.labels.to(compute.device)
-    loss = float(F.cross_entropy(logits, labels))
+    loss = float(label_loss(logits, labels))
     # a network that has diverged has no metrics: its loss ends the training
     others = compute_metrics(metrics, labels, logits) if math.isfinite(loss) else {}
     return Evaluation(loss, accuracy(logits, labels), others)
@@ -69,7 +71,7 @@ def evaluate_on_test(
     assert data.test is not None
     logits = scores(module, data.test.images, data, compute, batch_size)
     labels = data.test.labels.to(compute.device)
-    loss = float(F.cross_entropy(logits, labels))
+    loss = float(label_loss(logits, labels))
     others, problems = compute_on_test(metrics, labels, logits) if math.isfinite(loss) else ({}, ())
     return Evaluation(loss, accuracy(logits, labels), others, problems)
 
@@ -78,7 +80,8 @@ def predict(
     module: nn.Module, images: Images, data: ImageData, compute: Compute = CPU, batch_size: int = 256
 ) -> Tensor:
     """Return class probabilities, float32 (N, K) on the CPU, of images (N, C, H, W) in the format of a split."""
-    return scores(module, images, data, compute, batch_size).softmax(1).cpu()
+    logits = scores(module, images, data, compute, batch_size)
+    return probabilities(logits, multi_label=data.multi_label).cpu()
 
 
 def scores(module: nn.Module, images: Images, data: ImageData, compute: Compute, batch_size: int) -> Tensor:
@@ -113,18 +116,21 @@ def evaluating(module: nn.Module, *, training: bool = False) -> Iterator[None]:
         module.train(was_training)
 
 
-def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """Return the share (0..1) of images whose highest score or probability (N, K) is that of their label (N,)."""
-    return int((scores.argmax(1) == labels).sum()) / len(labels)
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Return the share (0..1) of images with the right class, or with several labels, all classes right.
+
+    ``labels`` are (N,), or bool (N, K); ``logits`` are (N, K).
+    """
+    return int(hits(logits, labels)) / len(labels)
 
 
 def prediction_spread(
     module: nn.Module, images: Images, data: ImageData, compute: Compute = CPU, batch_size: int = 256
 ) -> PredictionSpread:
     """Return how the predictions of ``images`` are distributed over the classes."""
-    predicted = scores(module, images, data, compute, batch_size).argmax(1)
-    counts = torch.bincount(predicted, minlength=data.n_classes)  # with zeros for classes that are never predicted
-    return PredictionSpread(int((counts > 0).sum()), float(counts.max()) / len(images))
+    logits = scores(module, images, data, compute, batch_size)
+    counts = torch.unique(predicted(logits, multi_label=data.multi_label), dim=0, return_counts=True)[1]
+    return PredictionSpread(len(counts), float(counts.max()) / len(images), data.multi_label)
 
 
 def worst_spread(

@@ -77,6 +77,10 @@ class TrainingTask(ABC, Generic[D, R]):
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
         """Return the loss of the training images at ``index`` (B,), with random changes drawn from ``augmentation``."""
 
+    def order(self, shuffle: Generator) -> Tensor:
+        """Return the order of the training images in the next epoch, int64 (N,) on the CPU, drawn from ``shuffle``."""
+        return torch.randperm(len(self.train), generator=shuffle)
+
     @abstractmethod
     def validate(self, network: nn.Module) -> Validation:
         """Evaluate ``network``, the module or an average of its weights, and return fields of the result."""
@@ -231,7 +235,7 @@ class TrainingLoop(Generic[D, R]):
         """Train one epoch and return mean loss and accuracy over its images, measured while the weights change."""
         self.module.train()
         device, n = self.compute.device, len(self.task.train)
-        order = torch.randperm(n, generator=self._streams.shuffle).to(device, non_blocking=True)
+        order = self.task.order(self._streams.shuffle).to(device, non_blocking=True)
         # Losses and hits stay on the device during the epoch, because reading them would make the CPU wait.
         losses = torch.zeros(len(self._sizes), device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)

@@ -11,13 +11,14 @@ from statistics import fmean
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...spaces.recipes.recipe import Recipe
-from ..data.dataset import ImageData, in_unit_range
+from ..data.dataset import Batch, ImageData, in_unit_range
+from ..metrics.label_losses import LabelLoss
 from ..networks.compute import CPU, Compute
 from .epoch import Diverged
+from .label_weights import training_loss
 from .optimizers import make_optimizer
 from .random_state import Streams
 from .steps import train_steps
@@ -81,15 +82,17 @@ def find_lr(
     """Return the first of ``start_lr``, ``start_lr / 2``, ... at which training does not diverge.
 
     Each rate trains a copy of ``module`` for ``steps`` batches, at a constant rate, on the same ``n_images`` training
-    images without augmentation. Optimizer, batch size and label smoothing are the recipe's; its lr and schedule are
-    ignored. ``module`` and torch's global generators do not change. Raises :class:`NoLearningRate` if no rate works.
+    images without augmentation. Optimizer, batch size, label smoothing and class weights are the recipe's; its lr and
+    schedule are ignored. ``module`` and torch's global generators do not change. Raises :class:`NoLearningRate` if no
+    rate works.
     """
     index = torch.randperm(len(data.train), generator=Streams(seed, compute.device).shuffle)[:n_images]
     subset = data.train.take(index.to(data.train.labels.device)).to(compute.device)
-    images = data.to(compute.device).normalise(in_unit_range(subset.images))
+    data = data.to(compute.device)
+    subset, loss = replace(subset, images=data.normalise(in_unit_range(subset.images))), training_loss(data, recipe)
 
     def losses_at(lr: float) -> list[float]:
-        return _losses(module, images, subset.labels, replace(recipe, lr=lr), steps, seed, compute)
+        return _losses(module, subset, loss, replace(recipe, lr=lr), steps, seed, compute)
 
     return halve_until_loss_falls(losses_at, start_lr)
 
@@ -114,8 +117,8 @@ def _attempt(lr: float, losses: Sequence[float]) -> LrAttempt:
 
 def _losses(
     module: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    subset: Batch,
+    loss: LabelLoss,
     recipe: Recipe,
     steps: int,
     seed: int,
@@ -126,18 +129,18 @@ def _losses(
     optimizer, streams = make_optimizer(trained, recipe), Streams(seed, compute.device)
     # Every step draws a new sample, so that the number of steps does not depend on the size of the subset.
     batches = (
-        torch.randperm(len(labels), generator=streams.shuffle)[: recipe.batch_size].to(compute.device)
+        torch.randperm(len(subset), generator=streams.shuffle)[: recipe.batch_size].to(compute.device)
         for _ in range(steps)
     )
 
     def loss_of(index: Tensor) -> Tensor:
-        logits = compute.logits(trained, images[index])
-        return F.cross_entropy(logits, labels[index], label_smoothing=recipe.label_smoothing)
+        batch = subset.take(index)
+        return loss(compute.logits(trained, batch.images), batch.labels, batch.weights)
 
     losses: list[float] = []
     with streams.layers():
-        for loss in train_steps(batches, loss_of, optimizer):
-            losses.append(loss.item())
+        for value in train_steps(batches, loss_of, optimizer):
+            losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 break
     return losses

@@ -1,22 +1,26 @@
-"""Train one classifier: cross-entropy on augmented images, with optional penalties and an optional auxiliary task."""
+"""Train one classifier: cross-entropy on augmented images, with optional penalties and an optional auxiliary task.
+
+Where images have several labels, the loss is the binary cross-entropy of each class.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Device, ImageData
+from ..metrics.label_losses import hits
 from ..networks.compute import Compute
 from .augmentation import training_images
 from .auxiliary_tasks import make_auxiliary_task
 from .epoch import EpochResult, Validation
 from .evaluate import evaluate
+from .label_weights import training_loss, training_order
 from .loop import BatchLoss, TrainingLoop, TrainingTask
 from .lr_finder import find_lr
 from .regularization import ActivationPenalty
@@ -40,6 +44,7 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         self.recipe, self.compute, self.metrics = recipe, compute, metrics
         self.data = data.to(compute.device)
         self.train = self.data.train
+        self.loss = training_loss(self.data, recipe)
         self.module = compute.place(module)
         self.auxiliary = make_auxiliary_task(self.module, self.train.images[0], recipe, seed)
         self.heads = {} if self.auxiliary is None else {"auxiliary": self.auxiliary}
@@ -51,12 +56,15 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         with self.penalty or nullcontext():
             logits = self._predict(images)
             _check_logits(logits, len(batch), self.data.n_classes)
-            loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.recipe.label_smoothing)
+            loss = self.loss(logits, batch.labels, batch.weights)
             total = loss if self.penalty is None else loss + self.recipe.activation_l1 * self.penalty.value()
         # After the penalty's context: the pass of the auxiliary task must not count in the penalty.
         if self.auxiliary is not None:
             total = total + self.recipe.auxiliary_weight * self.auxiliary(self._predict, images, augmentation)
-        return BatchLoss(total, loss.detach(), (logits.detach().argmax(1) == batch.labels).sum())
+        return BatchLoss(total, loss.detach(), hits(logits.detach(), batch.labels))
+
+    def order(self, shuffle: Generator) -> Tensor:
+        return training_order(self.train, self.recipe, self.data.n_classes, shuffle)
 
     def validate(self, network: nn.Module) -> Validation:
         # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.

@@ -52,7 +52,8 @@ def findings(
     ``diverged`` is true if the trial ended because a loss was not finite.
 
     ``predicted`` describes the final network's predictions of the validation images: the number of ``classes`` that are
-    predicted at all, and ``top_share``, the share of the most frequent one in [0, 1].
+    predicted at all, and ``top_share``, the share of the most frequent one in [0, 1]. With ``multi_label`` these are sets
+    of labels, and a low accuracy is no problem: it counts the images of which every label is right.
 
     ``examined`` is the diagnosis of a trial that diverged or whose loss rose: ``gradients`` with the ``worst`` relative
     error and the names of the ``wrong`` gradients, None if they were not checked; and ``lr``, the first learning rate
@@ -67,6 +68,8 @@ def findings(
     # A problem of the optimization explains a low accuracy as well. Underfit and overfit are therefore reported only if
     # there is no other finding.
     severe = [*_rising(values["train_loss"], examined), *_collapsed(values, n_classes, predicted)]
+    if predicted is not None and predicted.get("multi_label"):
+        return severe or [*_overfit(values)]
     return severe or [*_chance(values, n_classes)] or [*_underfit(values), *_overfit(values)]
 
 
@@ -108,11 +111,10 @@ def _collapsed(
     if predicted is not None:
         if predicted["top_share"] >= COLLAPSE_SHARE:
             share, classes = predicted["top_share"], predicted["classes"]
-            yield Finding(
-                "collapse",
-                f"{share:.1%} of the validation predictions are a single class, and {classes} of {n_classes} classes "
-                f"are predicted at all; {cure}",
-            )
+            several = f"the same set of labels, and {classes} sets are predicted at all"
+            one = f"a single class, and {classes} of {n_classes} classes are predicted at all"
+            same = several if predicted.get("multi_label") else one
+            yield Finding("collapse", f"{share:.1%} of the validation predictions are {same}; {cure}")
     # Without predictions, a constant accuracy of guessing shows the same problem.
     elif len(last) == N_CONSTANT_EPOCHS and len(set(last)) == 1 and last[0] <= CHANCE_FACTOR / n_classes:
         yield Finding(

@@ -8,8 +8,10 @@ from ...results.database.records import Trial
 from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location, runs_folder
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.registry import ACCURACY, MULTI_LABEL_METRIC
 from ...spaces.metrics.selection import Selection
 from ...spaces.recipes.recipe import Recipe
+from ..post.predict import check_threshold
 from ..post.retrain import origin_of, retrain_trial, score_of
 from .arguments import check_arguments
 from .results import DATABASE, StoredTrial
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     OneImage = str | Path | Image | Tensor | numpy.ndarray
     Images = OneImage | Sequence[OneImage]
     Ranking = list[tuple[str, float]]
+    Labels = tuple[str, ...]
 
 
 class Model:
@@ -64,6 +67,11 @@ class Model:
         return self._trained.classes
 
     @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes, or none."""
+        return self._trained.multi_label
+
+    @property
     def about(self) -> dict[str, Any]:
         """The training that gave the weights: seed, recipe, validation metrics, epoch and calibration."""
         return dict(self._trained.about)
@@ -75,8 +83,14 @@ class Model:
 
     @overload
     def predict(
-        self, images: "Images", *, batch_size: int = 256, device: str = "cpu", resize: bool = False
-    ) -> list[str]: ...
+        self,
+        images: "Images",
+        *,
+        batch_size: int = 256,
+        device: str = "cpu",
+        resize: bool = False,
+        threshold: float | None = None,
+    ) -> "list[str] | list[Labels]": ...
 
     @overload
     def predict(
@@ -91,22 +105,30 @@ class Model:
         batch_size: int = 256,
         device: str = "cpu",
         resize: bool = False,
-    ) -> "list[str] | list[Ranking]":
+        threshold: float | None = None,
+    ) -> "list[str] | list[Labels] | list[Ranking]":
         """Return the class name of each image.
 
-        With ``top``, return for each image its ``top`` most probable classes as pairs (name, probability).
+        Where images have several labels, return the tuple of the classes with a probability above ``threshold``, by
+        default that of the model, 0.5. With ``top``, return for each image its ``top`` most probable classes as pairs
+        (name, probability).
         """
+        check_threshold(threshold, multi_label=self.multi_label)
         probabilities = self.predict_proba(images, batch_size=batch_size, device=device, resize=resize)
         if top is not None:
             from ...models.export.classifier import rankings
 
             return rankings(probabilities, self.classes, top)
+        if self.multi_label:
+            from ...models.export.classifier import label_sets
+
+            return label_sets(probabilities, self.classes, self._trained.threshold if threshold is None else threshold)
         return [self.classes[k] for k in probabilities.argmax(1).tolist()]
 
     def predict_proba(
         self, images: "Images", *, batch_size: int = 256, device: str = "cpu", resize: bool = False
     ) -> "Tensor":
-        """Return the calibrated class probabilities (N, K), float32 on the CPU; a row sums to 1."""
+        """Return the calibrated class probabilities (N, K), float32 on the CPU; with one label a row sums to 1."""
         import torch
 
         if type(batch_size) is not int or batch_size < 1:
@@ -250,7 +272,8 @@ def train_architecture(
         )
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    trained = retrain(architecture, recipe, images, seed=seed, device=device)
+    selection = Selection.of(MULTI_LABEL_METRIC if images.multi_label else ACCURACY)
+    trained = retrain(architecture, recipe, images, seed=seed, device=device, selection=selection)
     about = {**origin_of(trained, seed, recipe), "test_accuracy": trained.test_accuracy}
     temperature = trained.calibration.temperature
     return Model(ImageModel.of(architecture, trained.weights, images, about, temperature=temperature))

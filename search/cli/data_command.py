@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGE_SIZE = 64  # pixels a side
 MAX_SHOWN_CLASSES = 20
+SHOWN_IMBALANCE = 2.0
 
 
 def data(
@@ -32,7 +33,14 @@ def data(
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", metavar="ROLE=NAME", help="A column of a manifest, such as label=species."),
+        typer.Option(
+            "--column",
+            metavar="ROLE=NAME",
+            help="A column of a manifest, such as label=species; repeat label for columns of 0 and 1.",
+        ),
+    ] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The text between the labels of an image with several labels.")
     ] = None,
     nested: Annotated[bool, typer.Option("--nested", help="Every folder with images is a class.")] = False,
     output: Annotated[
@@ -42,19 +50,19 @@ def data(
 ) -> None:
     """Show what is in a data set, and what is wrong with it.
 
-    It shows the classes with their numbers of images, the published splits, sizes, channels, copies of images, equal
-    images with different labels, images of a single colour, files that cannot be decoded, and where a search would
-    store the images.
+    It shows the classes with their numbers of images, the sets of labels where images have several, the published
+    splits, sizes, channels, copies of images, equal images with different labels, images of a single colour, files that
+    cannot be decoded, and where a search would store the images.
 
     Example: archsieve data photos -o sheet.png
     """
     gc.enable()
+    from ...models.data.image_folder import read_requested
     from ...models.data.inspection import contact_sheet
-    from ...models.readers.read_index import read_index
 
-    options = _options(target, image_size, _columns(column or ()), nested)
+    options = _options(target, image_size, _columns(column or ()), nested, label_separator)
     assert options.path is not None  # _options sets it
-    index = read_index(options.path, columns=options.columns, nested=options.nested).with_digests()
+    index = read_requested(options.path, options).with_digests()
     inspection = _inspect(index, options)
     if output is not None:
         contact_sheet(index, options.decoding, output)
@@ -82,14 +90,24 @@ def _inspect(index: "Index", options: "Request") -> "Inspection":
         )
 
 
-def _columns(columns: "tuple[str, ...] | list[str]") -> dict[str, str]:
+def _columns(columns: "tuple[str, ...] | list[str]") -> "dict[str, str | list[str]]":
+    """Return the columns by role; several of one role are a list."""
+    names = dict[str, list[str]]()
     for entry in columns:
         if "=" not in entry:
             raise ValueError(f"--column must be ROLE=NAME, but got {entry!r}; write it like --column label=species")
-    return dict(entry.split("=", 1) for entry in columns)
+        role, name = entry.split("=", 1)
+        names.setdefault(role, []).append(name)
+    return {role: several[0] if len(several) == 1 else several for role, several in names.items()}
 
 
-def _options(target: str, image_size: int | None, columns: dict[str, str], nested: bool) -> "Request":
+def _options(
+    target: str,
+    image_size: int | None,
+    columns: "dict[str, str | list[str]]",
+    nested: bool,
+    label_separator: str | None,
+) -> "Request":
     """Return the request for the images of a path or of a search file; options replace keys of the file."""
     from ...models.data.dataset import Request
     from ...models.image_files.locations import location
@@ -97,7 +115,9 @@ def _options(target: str, image_size: int | None, columns: dict[str, str], neste
 
     if not target.endswith(".toml"):
         size = image_size or DEFAULT_IMAGE_SIZE
-        return Request(location(target), size, columns=columns or None, nested=nested)
+        return Request(
+            location(target), size, columns=columns or None, nested=nested, label_separator=label_separator
+        )
     section = _data_section(target)
     return Request(
         location(section.path),
@@ -107,6 +127,7 @@ def _options(target: str, image_size: int | None, columns: dict[str, str], neste
         value_range=section.value_range,
         columns={**(section.columns or {}), **columns} or None,
         nested=nested or section.nested,
+        label_separator=label_separator or section.label_separator,
         decoding_rules=section.decoding_rules,
         limit=section.limit,
         seed=section.seed,
@@ -136,6 +157,7 @@ def _lines(found: "Inspection") -> list[str]:
         f"{found.rows:,} images of {len(found.classes)} classes, read as {found.reader}: {found.root}",
         f"splits:     {_counts(found.splits)}",
         f"classes:    {_counts(found.classes)}",
+        *_label_lines(found),
     ]
     if found.width is not None and found.height is not None:
         lines += [
@@ -152,6 +174,23 @@ def _lines(found: "Inspection") -> list[str]:
         f"about {found.decode_s:.0f} s to decode: {found.storage.reason}",
     ]
     return lines + [f"note: {note}" for note in (*found.notes, *([found.overlap] if found.overlap else []))]
+
+
+def _label_lines(found: "Inspection") -> list[str]:
+    """Return the imbalance, and the sets of labels where images have several."""
+    lines = []
+    if found.imbalance >= SHOWN_IMBALANCE:
+        lines.append(f"imbalance:  the most frequent class has {found.imbalance:.1f} times the images of the rarest")
+    if found.label_sets is not None:
+        sets = found.label_sets
+        of_number = ", ".join(f"{number}: {images:,} images" for number, images in sets.per_image.items())
+        more = sets.n_sets - len(sets.sets)
+        frequent = "; ".join(f"{labels} {images:,}" for labels, images in sets.sets.items())
+        lines += [
+            f"labels:     per image {of_number}",
+            f"label sets: {sets.n_sets:,}: {frequent}" + (f" and {more:,} more" if more else ""),
+        ]
+    return lines
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -5,6 +5,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,12 @@ def predict(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A CSV file to write.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
     top: Annotated[int, typer.Option(min=1, help="The number of most probable classes of each image.")] = 1,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="For images with several labels: an image has the classes above this probability."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="The number of images at a time.")] = 256,
     device: Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")] = "cpu",
     imports: Imports = None,
@@ -39,7 +46,8 @@ def predict(
 
     MODEL is a .safetensors file or an exported .onnx file. A trial must be trained first with `archsieve train`; of a
     run, the best trained network predicts. An image that cannot be decoded is named, and the others are predicted. In
-    CSV and JSON it has an error instead of a class.
+    CSV and JSON it has an error instead of a class. Where images have several labels, all labels above the threshold
+    and the probability of each class are given.
 
     Example: archsieve predict digits photos/ -o classes.csv
     """
@@ -53,15 +61,17 @@ def predict(
     network = _model(model, database, runs).to(device)
     files = list(_files(images))
     with _named_when_unreadable(len(files)) as watch:
-        results = list(watch(predict_files(network, files, top=top, batch_size=batch_size)))
+        predictions = predict_files(network, files, top=top, batch_size=batch_size, threshold=threshold)
+        results = list(watch(predictions))
+    layout: Layout = SeveralLabels(network.classes) if network.multi_label else OneLabel(top)
     if output is not None:
-        _write(output, results, top)
+        _write(output, results, layout)
     if as_json:
-        show_json([_as_json(result, top) for result in results])
+        show_json([_as_json(result, layout) for result in results])
     elif output is not None:
         show(_summary(output, results))
     else:
-        show(_table(results, top))
+        show(_table(results, layout))
     if failed := sum(isinstance(result, Unreadable) for result in results):
         show_message(f"{failed} of {len(files)} images cannot be decoded; the others are predicted")
         raise typer.Exit(NOTHING_USABLE)
@@ -127,36 +137,71 @@ def _named_when_unreadable(total: int) -> Iterator[Any]:
         yield watch
 
 
-def _rows(results: "Iterable[Result]", top: int) -> Iterator[list[Any]]:
-    """Yield one row for each image and class; with several classes for an image, the rows have a rank from 1.
+@dataclass(frozen=True)
+class OneLabel:
+    """One row for each image and class; with ``top`` above 1 the rows have a rank from 1."""
 
-    An image that cannot be decoded has one row with the error.
-    """
-    ranks = top > 1
-    for result in results:
-        for rank, (name, probability) in enumerate(_ranking(result), start=1):
-            yield [result.image, *([rank] if ranks else []), name, f"{probability:.6f}", ""]
-        if (error := _error(result)) is not None:
-            yield [result.image, *([""] if ranks else []), "", "", error]
+    top: int
+
+    @property
+    def headers(self) -> list[str]:
+        """The columns between "image" and "error"."""
+        return [*(["rank"] if self.top > 1 else []), "class", "probability"]
+
+    def rows(self, prediction: "Prediction") -> list[list[Any]]:
+        """Return the cells of these columns."""
+        ranks = self.top > 1
+        return [
+            [*([rank] if ranks else []), name, f"{probability:.6f}"]
+            for rank, (name, probability) in enumerate(prediction.ranking, start=1)
+        ]
+
+    def json(self, prediction: "Prediction") -> dict[str, Any]:
+        """Return the fields of the prediction, except the image."""
+        ranking = [{"class": name, "probability": probability} for name, probability in prediction.ranking]
+        return {**ranking[0], **({"top": ranking} if self.top > 1 else {})}
 
 
-def _ranking(result: "Result") -> tuple[tuple[str, float], ...]:
+@dataclass(frozen=True)
+class SeveralLabels:
+    """One row for each image: its labels, and the probability of each of ``classes``."""
+
+    classes: tuple[str, ...]
+
+    @property
+    def headers(self) -> list[str]:
+        """The columns between "image" and "error"."""
+        return ["labels", *self.classes]
+
+    def rows(self, prediction: "Prediction") -> list[list[Any]]:
+        """Return the cells of these columns."""
+        probability = dict(prediction.ranking)
+        return [["; ".join(prediction.labels or ()), *(f"{probability[name]:.6f}" for name in self.classes)]]
+
+    def json(self, prediction: "Prediction") -> dict[str, Any]:
+        """Return the fields of the prediction, except the image."""
+        return {"labels": list(prediction.labels or ()), "probabilities": dict(prediction.ranking)}
+
+
+Layout = OneLabel | SeveralLabels
+
+
+def _rows(results: "Iterable[Result]", layout: Layout) -> Iterator[list[Any]]:
+    """Yield the rows of each image; one that cannot be decoded has one row with the error."""
     from ..post.predict import Prediction
 
-    return result.ranking if isinstance(result, Prediction) else ()
+    for result in results:
+        if isinstance(result, Prediction):
+            yield from ([result.image, *row, ""] for row in layout.rows(result))
+        else:
+            yield [result.image, *([""] * len(layout.headers)), result.message]
 
 
-def _error(result: "Result") -> str | None:
-    from ..post.predict import Unreadable
-
-    return result.message if isinstance(result, Unreadable) else None
+def _headers(layout: Layout) -> list[str]:
+    return ["image", *layout.headers, "error"]
 
 
-def _headers(top: int) -> list[str]:
-    return ["image", *(["rank"] if top > 1 else []), "class", "probability", "error"]
-
-
-def _write(output: Path, results: "Iterable[Result]", top: int) -> None:
+def _write(output: Path, results: "Iterable[Result]", layout: Layout) -> None:
     from ...results.database.atomic_file import atomic_write
 
     # surrogateescape: a name of a file may have bytes that are not UTF-8
@@ -165,29 +210,34 @@ def _write(output: Path, results: "Iterable[Result]", top: int) -> None:
         draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(_headers(top))
-        writer.writerows(_rows(results, top))
+        writer.writerow(_headers(layout))
+        writer.writerows(_rows(results, layout))
 
 
-def _table(results: "Iterable[Result]", top: int) -> str:
+def _table(results: "Iterable[Result]", layout: Layout) -> str:
     """Return the predictions as a table; the errors are printed on stderr."""
     from .tables import table
 
-    rows = [row[:-1] for row in _rows(results, top) if not row[-1]]
-    return table("", _headers(top)[:-1], rows, left=("image", "class"))
+    rows = [row[:-1] for row in _rows(results, layout) if not row[-1]]
+    return table("", _headers(layout)[:-1], rows, left=("image", "class", "labels"))
 
 
 def _summary(output: Path, results: "list[Result]") -> str:
-    counts = Counter(ranking[0][0] for result in results if (ranking := _ranking(result)))
-    return f"wrote {output}: {counts.total()} images; " + ", ".join(f"{name} {n}" for name, n in counts.most_common())
+    from ..post.predict import Prediction
+
+    predictions = [result for result in results if isinstance(result, Prediction)]
+    counts = Counter(
+        label for one in predictions for label in ([one.ranking[0][0]] if one.labels is None else one.labels)
+    )
+    of_classes = ", ".join(f"{name} {n}" for name, n in counts.most_common())
+    return f"wrote {output}: {len(predictions)} images; {of_classes}"
 
 
-def _as_json(result: "Result", top: int) -> dict[str, Any]:
-    image = _text(result.image)
-    if (error := _error(result)) is not None:
-        return {"image": image, "error": _text(error)}
-    ranking = [{"class": name, "probability": probability} for name, probability in _ranking(result)]
-    return {"image": image, **ranking[0], **({"top": ranking} if top > 1 else {})}
+def _as_json(result: "Result", layout: Layout) -> dict[str, Any]:
+    from ..post.predict import Prediction
+
+    fields = layout.json(result) if isinstance(result, Prediction) else {"error": _text(result.message)}
+    return {"image": _text(result.image), **fields}
 
 
 def _text(text: str) -> str:

@@ -363,6 +363,9 @@ def init(
     texts: Annotated[
         str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")
     ] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The text between the labels of an image with several labels.")
+    ] = None,
 ) -> None:
     """Write a search file that explains each key.
 
@@ -378,7 +381,13 @@ def init(
         data, path = IMAGES, data
     target = output or Path(f"{Path(path or data).stem if data == IMAGES else data}.toml")
     text = search_file_text(
-        data, path=path, image_size=image_size, texts=texts, minutes=minutes, folder=target.parent.absolute()
+        data,
+        path=path,
+        image_size=image_size,
+        texts=texts,
+        minutes=minutes,
+        label_separator=label_separator,
+        folder=target.parent.absolute(),
     )
     try:
         # mode x fails for an existing file, which may have changes of the user

@@ -17,7 +17,8 @@ MAX_SCORED = 100_000
 MAX_TIMED = 10_000
 MAX_SEED = 2**32 - 1  # the largest random_state that scikit-learn and NumPy accept
 
-DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules")  # of [data]
+# of [data], for image files
+DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules", "label_separator")
 IntOrList = int | list[int]
 NumberOrList = float | list[float]
 
@@ -40,9 +41,15 @@ class DataSection(Section):
     image_size: int | None = Field(
         default=None, ge=1, description="Side of the square images in pixels; your own images need it."
     )
-    columns: dict[str, str] | None = Field(
+    columns: dict[str, str | list[str]] | None = Field(
         default=None,
-        description='Columns of a manifest, such as { path = "file", label = "species", group = "patient" }.',
+        description='Columns of a manifest, as in { path = "file", label = "species" }; label = ["cat", "dog"] are '
+        "columns of 0 and 1.",
+    )
+    label_separator: str | None = Field(
+        default=None,
+        min_length=1,
+        description='Text between the labels of an image with several labels, such as ";" in "cat; dog".',
     )
     nested: bool = Field(default=False, description="Whether folders inside class folders are classes, too.")
     val_fraction: float = Field(

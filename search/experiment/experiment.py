@@ -11,7 +11,7 @@ from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
-from ...spaces.metrics.registry import find_metric
+from ...spaces.metrics.registry import MULTI_LABEL_METRIC, find_metric
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.domains import Range, choice
 from ...spaces.parameters.lookup import unknown
@@ -40,12 +40,14 @@ class Experiment:
         input_shape: Channels, height and width of the images.
         classes: Number of classes; for zero-shot data the number of outputs of the image network.
         path_notes: Sentences for the user on the paths of the file.
+        multi_label: Whether an image may have several labels, or none.
     """
 
     file: SearchFile
     input_shape: tuple[int, int, int]
     classes: int
     path_notes: tuple[str, ...] = ()
+    multi_label: bool = False
 
     @property
     def task(self) -> "Task":
@@ -104,7 +106,7 @@ class Experiment:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
         _check_proxies(search)
         if self.task.name == CLASSIFICATION:  # the outputs of a zero-shot network are no classes
-            self.selection.check_classes(self.classes)
+            self.selection.check_classes(self.classes, multi_label=self.multi_label)
         self._check_budget()
         self.plan(self.constrained)  # raises for a searcher that does not support the recipes or objectives
 
@@ -176,7 +178,8 @@ class Experiment:
             settings["plugins"] = {**plugins, "recorded": recorded, "registered": registered}
         if self.file.data.name in WITHOUT_FILES:  # these data do not depend on how image files are decoded
             settings["data"] = {key: value for key, value in settings["data"].items() if key not in DECODING_KEYS}
-        if self.selection == BY_ACCURACY:  # runs by accuracy have the same settings as those of version 0.1.0
+        # runs by accuracy have the same settings as those of version 0.1.0, where it was the default
+        if self.selection == BY_ACCURACY and not self.multi_label:
             for key in self.selection.to_json():
                 del settings["search"][key]
         else:
@@ -274,7 +277,9 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequenc
     # the task checks the keys of its data first: the shape of wrong data cannot be described
     task.check(file)
     shape = task.describe(file)
-    result = Experiment(file, shape.input_shape, shape.n_classes, tuple(notes))
+    if shape.multi_label and "metric" not in file.search.model_fields_set:
+        file = file.model_copy(update={"search": file.search.model_copy(update={"metric": MULTI_LABEL_METRIC})})
+    result = Experiment(file, shape.input_shape, shape.n_classes, tuple(notes), shape.multi_label)
     result.check()
     return result
 
@@ -374,8 +379,8 @@ def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classe
 
 
 def _recipe_entry(name: str, value: Any) -> Any:
-    """Return a range for a table with low and high; other values unchanged."""
-    if not isinstance(value, Mapping):
+    """Return a range for a table with low and high; other values, and a table of class weights, unchanged."""
+    if not isinstance(value, Mapping) or name == "class_weights":
         return value
     keys = ("low", "high", "log")
     for key in value:

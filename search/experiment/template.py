@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from ...models.data.shapes import IMAGES, OWN_IMAGES, count_training_images
 from ...models.process.cores import usable_cores
 from ...spaces.architectures.budget import parse_count
+from ...spaces.metrics.registry import ACCURACY, MULTI_LABEL_METRIC
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ..config.schema import (
     DataSection,
@@ -76,6 +77,8 @@ RECIPE_COMMENTS = {
     "swa_start": "Fraction of the epochs before averaging starts; used with averaging = swa.",
     "auxiliary": "Auxiliary task during training: none, rotation or reconstruction.",
     "auxiliary_weight": "Weight of the auxiliary loss; used with an auxiliary task.",
+    "class_weights": "Weight of each class in the loss: none, balanced or a table such as { cat = 1.0, dog = 3.0 }.",
+    "sampling": "How an epoch draws images: shuffle (each once) or balanced (each class equally often).",
     "find_lr": "Whether training uses the first of lr, lr/2, lr/4, ... at which the loss falls.",
     "form": "What the text network predicts for a class: a vector (fc), filters (conv) or both (fc+conv).",
     "text": "Text features: tfidf, tfidf-stop, tfidf-stem, tfidf-stem-stop, names or sentence:NAME.",
@@ -105,6 +108,7 @@ def search_file_text(
     image_size: int | None = None,
     texts: str | None = None,
     minutes: float | None = None,
+    label_separator: str | None = None,
     folder: Path | None = None,
 ) -> str:
     """Return the text of a search file for the data set ``data``.
@@ -115,6 +119,7 @@ def search_file_text(
         image_size: Side of own images in pixels; by default chosen from their sizes and the time.
         texts: Folder of the class texts, relative to the current folder; makes the search zero-shot.
         minutes: Time of the search, from which image size, budget and trials are chosen; two networks are timed.
+        label_separator: Text between the labels of an image with several labels.
         folder: Folder of the search file, to which the paths in it are relative; None for the current folder.
 
     Raises:
@@ -125,9 +130,11 @@ def search_file_text(
         raise ValueError(f"--minutes is for own images, but the data set is {name!r}; leave it out")
     proposal = None
     if data in OWN_IMAGES and texts is None and path is not None and (image_size is None or minutes is not None):
-        proposal = _proposal(path, image_size, DEFAULT_MINUTES if minutes is None else minutes)
+        proposal = _proposal(path, image_size, DEFAULT_MINUTES if minutes is None else minutes, label_separator)
         image_size = proposal.image_size
-    section = DataSection(name=data, path=path, image_size=image_size, texts=texts)
+    section = DataSection(
+        name=data, path=path, image_size=image_size, texts=texts, label_separator=label_separator or None
+    )
     text = _text(SearchFile(data=section), proposal)
     return _with_paths(text, section, folder)
 
@@ -135,16 +142,16 @@ def search_file_text(
 DEFAULT_MINUTES = 10.0
 
 
-def _proposal(path: str, image_size: int | None, minutes: float) -> Proposal:
+def _proposal(path: str, image_size: int | None, minutes: float, label_separator: str | None) -> Proposal:
     """Return what fits into ``minutes`` for own images; raise :class:`DataError` if they cannot be read."""
     from ...models.data.inspection import image_sizes
     from ...models.readers.read_index import read_index
 
     if not minutes > 0:
         raise ValueError(f"--minutes must be above 0, but got {minutes:g}; use a number such as 10")
-    index = read_index(path)
+    index = read_index(path, label_separator=label_separator)
     sides = [image_size] if image_size is not None else sides_below(image_sizes(index))
-    n_images = count_training_images(IMAGES, path=path)
+    n_images = count_training_images(IMAGES, path=path, label_separator=label_separator)
     pixels = max(sides) ** 2
     return propose(
         n_images,
@@ -179,7 +186,13 @@ def _text(file: SearchFile, proposal: Proposal | None) -> str:
     if zero_shot:
         params, macs = next(((p, m) for side, p, m in BUDGETS if shape.input_shape[1] <= side), LARGEST_BUDGET)
     else:
-        n_all = count_training_images(data, path=path, columns=section.columns, nested=section.nested)
+        n_all = count_training_images(
+            data,
+            path=path,
+            columns=section.columns,
+            nested=section.nested,
+            label_separator=section.label_separator,
+        )
         n_train = n_all * (1 - section.val_fraction)
         params, macs = recommended_budget(n_train, math.prod(shape.input_shape[1:]))
         macs = macs if proposal is None else _rounded(proposal.macs)
@@ -195,7 +208,10 @@ def _text(file: SearchFile, proposal: Proposal | None) -> str:
         _recipe(task),
         _table(
             "search",
-            SearchSection(trials=SearchSection().trials if proposal is None else proposal.trials),
+            SearchSection(
+                trials=SearchSection().trials if proposal is None else proposal.trials,
+                metric=MULTI_LABEL_METRIC if shape.multi_label else ACCURACY,
+            ),
             ("metric", "record_metrics") if zero_shot else (),
         ),
         *([_table("zero_shot", ZeroShotSection())] if zero_shot else []),

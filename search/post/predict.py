@@ -11,9 +11,12 @@ from ...results.query.best import best
 from ...results.query.budget_filter import budget_from_config
 from ...results.query.trial_name import find_trial
 from ...spaces.metrics.selection import Selection
+from ...spaces.parameters.constraints import is_real
 from .retrain import load_best_model, load_saved, saved_models
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ...models.export.classifier import ImageModel
     from ...models.export.onnx_file import OnnxModel
 
@@ -22,10 +25,15 @@ MODEL_SUFFIXES = (".safetensors", ".onnx", ".pt2", ".pt", ".pth")
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of an image file, with their probabilities, highest first."""
+    """The most probable classes of an image file, with their probabilities, highest first.
+
+    ``labels`` are the classes above the threshold, in the order of the classes, where images have several labels; the
+    ranking then has all classes. None where they have one.
+    """
 
     image: str
     ranking: tuple[tuple[str, float], ...]
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,19 +60,58 @@ def load_recorded_model(store: StoreReader, name: str, folder: Path) -> "ImageMo
     return load_best_model(store, find_trial(store, name), folder)
 
 
-def predict_files(
-    model: "ImageModel | OnnxModel", files: Sequence[Path], *, top: int = 1, batch_size: int = 256
-) -> Iterator[Prediction | Unreadable]:
-    """Yield a prediction or an unreadable file for each of ``files``, batch by batch, in their order."""
-    from ...models.export.classifier import rankings
+def check_threshold(threshold: float | None, *, multi_label: bool) -> None:
+    """Raise ``ValueError`` for a threshold that is no probability, or of a model for one label."""
+    if threshold is None:
+        return
+    if not multi_label:
+        raise ValueError(
+            f"threshold is for a model of images with several labels, but this one predicts one class and the "
+            f"threshold is {threshold!r}; leave it out"
+        )
+    if not is_real(threshold) or not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must be a probability from 0 to 1, but got {threshold!r}; use 0.5, for example")
 
+
+def predict_files(
+    model: "ImageModel | OnnxModel",
+    files: Sequence[Path],
+    *,
+    top: int = 1,
+    batch_size: int = 256,
+    threshold: float | None = None,
+) -> Iterator[Prediction | Unreadable]:
+    """Yield a prediction or an unreadable file for each of ``files``, batch by batch, in their order.
+
+    ``threshold`` replaces that of a model of images with several labels.
+    """
+    check_threshold(threshold, multi_label=model.multi_label)
     for start in range(0, len(files), batch_size):
         part = files[start : start + batch_size]
         pixels, positions, bad = model.input.files(part)
-        ranked = rankings(model.probabilities(pixels, batch_size), model.classes, top)
-        good = {at: Prediction(str(part[at]), tuple(row)) for at, row in zip(positions, ranked, strict=True)}
+        predictions = _predictions(model, [str(part[at]) for at in positions], pixels, top, batch_size, threshold)
+        good = dict(zip(positions, predictions, strict=True))
         results = good | {at: Unreadable(str(part[at]), message) for at, message in bad}
         yield from (results[at] for at in range(len(part)))
+
+
+def _predictions(
+    model: "ImageModel | OnnxModel",
+    names: Sequence[str],
+    pixels: "Tensor",
+    top: int,
+    batch_size: int,
+    threshold: float | None,
+) -> list[Prediction]:
+    from ...models.export.classifier import label_sets, rankings
+
+    probabilities = model.probabilities(pixels, batch_size)
+    if not model.multi_label:
+        ranked = rankings(probabilities, model.classes, top)
+        return [Prediction(name, tuple(row)) for name, row in zip(names, ranked, strict=True)]
+    ranked = rankings(probabilities, model.classes, len(model.classes))
+    sets = label_sets(probabilities, model.classes, model.threshold if threshold is None else threshold)
+    return [Prediction(name, tuple(row), labels) for name, row, labels in zip(names, ranked, sets, strict=True)]
 
 
 def _best_of_run(store: StoreReader, run: str, folder: Path) -> "ImageModel":

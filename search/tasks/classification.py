@@ -1,4 +1,7 @@
-"""The classification task: a network learns the classes of images, and is tested on other images of these classes."""
+"""The classification task: a network learns the classes of images, and is tested on other images of these classes.
+
+An image has one class, or any number of classes where the labels of the data say so.
+"""
 
 from dataclasses import asdict, replace
 from statistics import fmean
@@ -8,6 +11,7 @@ from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
+from ...spaces.recipes.class_weights import NONE, as_text, check_class_names
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 from .base import Diagnosis, FinalMetrics, StartMetrics, Task, TrialContext, TrialFit, check_decoding_keys
@@ -62,7 +66,12 @@ class ImageTask(Task):
 
         data = file.data
         return describe_data(
-            data.name, path=data.path, image_size=data.image_size, columns=data.columns, nested=data.nested
+            data.name,
+            path=data.path,
+            image_size=data.image_size,
+            columns=data.columns,
+            nested=data.nested,
+            label_separator=data.label_separator,
         )
 
     def remaining_budget(self, budget: Budget, space: Space, recipes: RecipeSpace) -> Budget:
@@ -81,6 +90,7 @@ class ImageTask(Task):
         if file.search.folds is not None:  # before Ray starts: in a worker each trial would fail
             check_folds(data, file.search.folds, seed=section.seed)
         _check_metrics(file, data)
+        _check_class_weights(file, data)
         return data, DatasetRecord(
             content_hash=data.content_hash,
             name=data.name,
@@ -118,22 +128,29 @@ def _check_metrics(file: "SearchFile", data: "ImageData") -> None:
     """Raise ``ValueError`` where a metric cannot be computed on the images that it is measured on."""
     from ...models.data.folds import cross_folds
     from ...models.metrics.compute import check_custom_metrics
+    from ...models.training.label_weights import class_counts
 
     selection = Selection.of(file.search.metric, file.search.record_metrics)
-    selection.check_classes(data.n_classes)
+    selection.check_classes(data.n_classes, multi_label=data.multi_label)
     if not selection.computed:
         return
     folds = cross_folds(data, file.search.folds, seed=file.data.seed) if file.search.folds else []
     # data.val with folds, too: the best trial is trained again on the whole training images
     measured = [("validation", part.val) for part in (data, *folds)]
     for where, split in [*measured, *([("test", data.test)] if data.test is not None else [])]:
-        selection.check_labels(_present(split.labels, data.n_classes), where)
+        counts = class_counts(split.labels, data.n_classes).tolist()
+        selection.check_labels([count > 0 for count in counts], where)
+        if data.multi_label:
+            full = [name for name, count in zip(data.classes, counts, strict=True) if count == len(split)]
+            selection.check_constant(full, where)
         check_custom_metrics(selection.computed, split.labels, data.n_classes, where)
 
 
-def _present(labels: "torch.Tensor", n_classes: int) -> list[bool]:
-    """Return for each class whether it has images."""
-    return [bool(count) for count in labels.bincount(minlength=n_classes)]
+def _check_class_weights(file: "SearchFile", data: "ImageData") -> None:
+    """Raise ``ValueError`` for a table of class weights that does not name the classes of the data."""
+    value = file.recipe.get("class_weights", NONE)
+    for option in value if isinstance(value, list) else [value]:
+        check_class_names(as_text(option), data.classes)
 
 
 class ImageTrialContext(TrialContext):

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from ..parameters.lookup import check_unregistered, unknown
 
-Function = Callable[[Any, Any], float]  # (labels (N,), scores (N, K)) -> value
+Function = Callable[[Any, Any], float]  # (labels (N,) or (N, K), scores (N, K)) -> value
 F = TypeVar("F", bound=Function)
 
 ACCURACY = "accuracy"
 VAL_ACCURACY = "val_accuracy"  # its name in the database
+MULTI_LABEL_METRIC = "average_precision"  # selects where images have several labels and no metric is named
 TOP_K = "top_k_accuracy"
 DEFAULT_K = 5  # of top_k_accuracy, as in the tables of ImageNet
 
@@ -26,7 +27,8 @@ class Metric:
     """A metric: its name, whether a higher value is better, and how a text calls it.
 
     ``share`` is true if the values are fractions of images in [0, 1]. ``binary`` metrics need exactly two classes.
-    ``every_class`` metrics need validation images of each class. ``function`` is that of a custom metric.
+    ``every_class`` metrics need validation images of each class. ``single_label`` and ``multi_label``: whether it is
+    defined for images with one label, and with any number of labels. ``function`` is that of a custom metric.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Metric:
     share: bool = False
     binary: bool = False
     every_class: bool = False
+    single_label: bool = True
+    multi_label: bool = False
     function: Function | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -46,16 +50,18 @@ class Metric:
 BUILT_IN = {
     metric.name: metric
     for metric in (
-        Metric(ACCURACY, "accuracy", share=True),
+        Metric(ACCURACY, "accuracy", share=True, multi_label=True),
         Metric(TOP_K, f"top-{DEFAULT_K} accuracy", share=True),
         Metric("balanced_accuracy", "balanced accuracy"),
-        Metric("f1_macro", "macro F1"),
-        Metric("f1_weighted", "weighted F1"),
+        Metric("f1_macro", "macro F1", multi_label=True),
+        Metric("f1_weighted", "weighted F1", multi_label=True),
+        Metric("f1_micro", "micro F1", single_label=False, multi_label=True),
+        Metric("f1_samples", "F1 of the images", single_label=False, multi_label=True),
         Metric("f1", "F1 of the second class", binary=True),
-        Metric("roc_auc", "ROC-AUC", every_class=True),
-        Metric("average_precision", "average precision", every_class=True),
-        Metric("log_loss", "log loss", higher_is_better=False),
-        Metric("brier", "Brier score", higher_is_better=False),
+        Metric("roc_auc", "ROC-AUC", every_class=True, multi_label=True),
+        Metric("average_precision", "average precision", every_class=True, multi_label=True),
+        Metric("log_loss", "log loss", higher_is_better=False, multi_label=True),
+        Metric("brier", "Brier score", higher_is_better=False, multi_label=True),
         Metric("expected_calibration_error", "expected calibration error", higher_is_better=False),
         Metric("cohen_kappa", "quadratic Cohen's kappa"),
     )
@@ -66,7 +72,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _DIRECTIONS = ("max", "min", "maximize", "minimize", "maximise", "minimise", "higher", "lower", "up", "down")
 # what scikit-learn, torchmetrics and papers call the same metric
 _CALLED_ELSEWHERE = {
-    **dict.fromkeys(("acc", "top_1", "top1", "top1_accuracy", "f1_micro", "error", "val_error"), ACCURACY),
+    **dict.fromkeys(("acc", "top_1", "top1", "top1_accuracy", "error", "val_error"), ACCURACY),
     **dict.fromkeys(("top5", "top_5", "top5_accuracy", "top_5_error", "top5_error"), "top_5_accuracy"),
     **dict.fromkeys(("auc", "auroc", "rocauc", "roc_auc_ovr", "roc_auc_score"), "roc_auc"),
     **dict.fromkeys(("ap", "map", "pr_auc", "auprc", "average_precision_score"), "average_precision"),
@@ -75,7 +81,10 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(("ece", "calibration_error"), "expected_calibration_error"),
     **dict.fromkeys(("kappa", "quadratic_kappa", "qwk", "cohen_kappa_score"), "cohen_kappa"),
     **dict.fromkeys(("macro_f1", "f1_score", "f1macro"), "f1_macro"),
+    **dict.fromkeys(("subset_accuracy", "exact_match"), ACCURACY),
     "weighted_f1": "f1_weighted",
+    "micro_f1": "f1_micro",
+    "samples_f1": "f1_samples",
     "balanced_accuracy_score": "balanced_accuracy",
     "accuracy_score": ACCURACY,
 }
@@ -94,8 +103,8 @@ RESERVED = frozenset(
 def register_metric(name: str, *, higher_is_better: bool = True) -> Callable[[F], F]:
     """Register a custom metric under ``name``, as a decorator of a function of ``(labels, scores)``.
 
-    ``labels`` is an int64 array (N,), ``scores`` are class probabilities, a float64 array (N, K). The function returns
-    one finite number.
+    ``labels`` is an int64 array (N,), ``scores`` are class probabilities, a float64 array (N, K). Where images have
+    several labels, ``labels`` is (N, K) with 0 and 1. The function returns one finite number.
 
     Raises ``ValueError`` for a name that is taken or not possible, ``TypeError`` for a function that cannot be called
     with two arguments.
@@ -108,7 +117,7 @@ def register_metric(name: str, *, higher_is_better: bool = True) -> Callable[[F]
         _check_signature(name, function)
         known = _CUSTOM.get(name)
         check_unregistered(known.function if known else None, function, "name of a metric", name)
-        _CUSTOM[name] = Metric(name, name, higher_is_better, function=function)
+        _CUSTOM[name] = Metric(name, name, higher_is_better, multi_label=True, function=function)
         return function
 
     return register

@@ -75,15 +75,27 @@ class Selection:
             return None
         return value if self.higher_is_better else -value
 
-    def check_classes(self, n_classes: int) -> None:
-        """Raise ``ValueError`` for a metric that is not defined for this number of classes."""
+    def check_classes(self, n_classes: int, *, multi_label: bool = False) -> None:
+        """Raise ``ValueError`` for a metric that is not defined for this number of classes, or this kind of labels."""
         for name in self.computed:
+            _check_kind(name, multi_label)
             k = top_k(name)
             if k is not None and k >= n_classes:
                 use = f"top_{n_classes - 1}_accuracy" if n_classes > 2 else ACCURACY
                 raise ValueError(f"{name} needs more than {k} classes, but the data have {n_classes}; use {use}")
             if name in BUILT_IN and BUILT_IN[name].binary and n_classes != 2:
                 raise ValueError(f"{name} needs exactly two classes, but the data have {n_classes}; use {name}_macro")
+
+    def check_constant(self, always: Sequence[str], where: str) -> None:
+        """Raise ``ValueError`` where images have several labels and every image has one of the classes ``always``.
+
+        ``where`` names the images: "validation" or "test".
+        """
+        if "roc_auc" in self.computed and always:
+            raise ValueError(
+                f"roc_auc needs {where} images without each class, but all of them have class {always[0]!r}; add "
+                "images, remove the class, or use average_precision"
+            )
 
     def check_labels(self, present: Sequence[bool], where: str) -> None:
         """Raise ``ValueError`` for a metric that cannot be computed on labels with the classes ``present``.
@@ -106,6 +118,18 @@ class Selection:
 
 
 BY_ACCURACY = Selection()
+
+
+def _check_kind(name: str, multi_label: bool) -> None:
+    metric = find_metric(name)
+    if multi_label and not metric.multi_label:
+        raise ValueError(
+            f"{name} is for images with one label each, but these have several; use one of "
+            f"{', '.join(known.name for known in BUILT_IN.values() if known.multi_label)}"
+        )
+    if not multi_label and not metric.single_label:
+        other = ACCURACY if name == "f1_micro" else "f1_macro"
+        raise ValueError(f"{name} is for images with several labels, but these have one label each; use {other}")
 
 
 def is_minimized(name: str, minimized: Sequence[str] = ()) -> bool:

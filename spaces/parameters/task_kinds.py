@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CLASSIFICATION = "classification"
+MULTI_LABEL = "multi-label"  # in a model file: classification where an image may have several labels
 ZERO_SHOT = "zero-shot"
 DATASETS_WITH_TEXTS = (
     "glyphs",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from ..parameters.constraints import Constraint, boolean, check, one_of, positive_int, real
 from ..parameters.domains import Choice, Range
 from ..parameters.lookup import unknown
+from .class_weights import as_text, class_weights
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
@@ -15,6 +16,7 @@ AUGMENTATIONS = ("none", "shift", "shift-flip", "standard", CROP_FLIP)
 INITS = ("he", "glorot")
 AVERAGINGS = ("none", "ema", "swa")
 AUXILIARIES = ("none", "rotation", "reconstruction")
+SAMPLINGS = ("shuffle", "balanced")
 SUFFICIENT_LR_DECAY = (
     0.01  # final / initial learning rate of a schedule that decays by the recommended factor of 100 or more
 )
@@ -53,6 +55,8 @@ CONSTRAINTS: dict[str, Constraint] = {
     "auxiliary": one_of(*AUXILIARIES),
     "auxiliary_weight": non_negative,
     "find_lr": boolean,
+    "class_weights": class_weights,
+    "sampling": one_of(*SAMPLINGS),
 }
 
 # Keys that have an effect only with certain values of other keys. If a key has no effect, RecipeSpace.fill sets it to
@@ -75,7 +79,8 @@ class Recipe:
     applied by the optimizer (an L2 term for sgd and adam, decoupled for adamw) to weights of convolutions and linear
     layers, and with ``decay_norms`` also to biases and norms. ``dropout`` acts before each fully connected layer. With
     ``find_lr`` the peak is the first of lr, lr / 2, lr / 4, ... that trains (``lr = "auto"`` in a search file starts
-    at 1). All keys, with their units and papers, are in ``docs/recipe.md``.
+    at 1). ``class_weights`` may be given as a table; it is stored as JSON text. All keys, with their units and papers,
+    are in ``docs/recipe.md``.
     """
 
     epochs: int = 12
@@ -107,10 +112,13 @@ class Recipe:
     auxiliary: str = "none"
     auxiliary_weight: float = 0.1
     find_lr: bool = False
+    class_weights: str = "none"
+    sampling: str = "shuffle"
 
     constraints: ClassVar[dict[str, Constraint]] = CONSTRAINTS
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weights", as_text(self.class_weights))
         for f in fields(self):
             _check(type(self), f.name, getattr(self, f.name))
 
@@ -201,7 +209,9 @@ class RecipeSpace:
 def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     """Return the checked entry of a space: a list becomes a choice, a range of an integer key an integer range."""
     if isinstance(value, list | tuple):
-        value = _options(name, value)
+        value = _options(name, map(as_text, value) if name == "class_weights" else value)
+    elif name == "class_weights":
+        value = as_text(value)
     # a range in a search file does not state whether it is for integers; the key does
     if isinstance(value, Range) and _type_of(kind, name) is int:
         value = Range(value.low, value.high, value.log, integer=True)

@@ -15,7 +15,17 @@ TEXTS = ("tfidf", "tfidf-stop", "tfidf-stem", "tfidf-stem-stop", "names")
 SENTENCE = "sentence:"  # prefix of a sentence encoder, followed by its name or folder
 
 # keys of a recipe that the training of zero-shot models does not implement; they must keep their defaults
-IGNORED = ("dropconnect", "l1", "activation_l1", "init", "averaging", "auxiliary", "find_lr")
+IGNORED = (
+    "dropconnect",
+    "l1",
+    "activation_l1",
+    "init",
+    "averaging",
+    "auxiliary",
+    "find_lr",
+    "class_weights",
+    "sampling",
+)
 
 
 def _must_be_default(default: object) -> Constraint:

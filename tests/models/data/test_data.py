@@ -138,7 +138,7 @@ def test_both_tables_have_the_same_data_sets() -> None:
 
 
 def test_the_description_of_digits_agrees_with_the_loaded_data(digits: ImageData) -> None:
-    assert describe_data("digits") == (digits.input_shape, digits.n_classes)
+    assert describe_data("digits") == (digits.input_shape, digits.n_classes, False)
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -160,7 +160,7 @@ def write_fashion(folder: Path, zipped: bool = False) -> None:
 def test_fashion_mnist_is_read_plain_and_gzipped(tmp_path: Path, below: str, zipped: bool) -> None:
     write_fashion(tmp_path / "f" / below, zipped)
     data = load_data("fashion-mnist", path=tmp_path / "f")
-    assert describe_data("fashion-mnist") == (data.input_shape, data.n_classes)
+    assert describe_data("fashion-mnist") == (data.input_shape, data.n_classes, False)
     assert data.test is not None
     assert (len(data.train), len(data.val), len(data.test)) == (50, 10, 20)
 

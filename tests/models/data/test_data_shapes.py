@@ -14,7 +14,7 @@ def test_describe_data_does_not_import_torch() -> None:
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert process.stdout == "DataShape(input_shape=(3, 32, 32), n_classes=10)\n"
+    assert process.stdout == "DataShape(input_shape=(3, 32, 32), n_classes=10, multi_label=False)\n"
 
 
 def test_count_training_agrees_with_the_loaded_data() -> None:

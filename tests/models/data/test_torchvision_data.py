@@ -26,7 +26,7 @@ def write_cifar(folder: Path, files: dict[str, int], label_key: str, meta: tuple
 
 
 def check(name: str, data: ImageData, counts: tuple[int, int, int], first_test_image: np.ndarray) -> None:
-    assert describe_data(name) == (data.input_shape, data.n_classes)
+    assert describe_data(name) == (data.input_shape, data.n_classes, False)
     assert data.test is not None
     assert (len(data.train), len(data.val), len(data.test)) == counts
     assert data.train.images.dtype == torch.uint8

@@ -62,7 +62,7 @@ def test_limit_is_the_number_of_images(image_folder: Writer) -> None:
 def test_describe_data_opens_no_image(image_folder: Writer) -> None:
     root = image_folder()
     (root / "cat" / "000.png").write_bytes(b"not an image")
-    assert describe_data("imagefolder", path=root, image_size=24) == ((3, 24, 24), 2)
+    assert describe_data("imagefolder", path=root, image_size=24) == ((3, 24, 24), 2, False)
 
 
 def test_hidden_files_are_ignored(image_folder: Writer) -> None:

@@ -47,7 +47,7 @@ def test_a_url_gives_the_index_of_the_folder(name: str, memory, tmp_path: Path) 
     url = f"{memory(tmp_path)}/{path.relative_to(tmp_path)}"
     local, remote = read_index(path), read_index(url)
     assert (remote.classes, remote.content_hash) == (local.classes, local.content_hash)
-    assert read_classes(url) == local.classes
+    assert read_classes(url) == (local.classes, False)
     assert sorted(contents(remote)) == sorted(one.content for one in data)
     assert all(remote.name(row).startswith(url.rpartition("/")[0]) for row in range(len(remote)))
     assert remote.unchanged_source(0) == contents(remote)[0]

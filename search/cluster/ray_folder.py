@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .errors import ResourceError
 
-PREFIX = "archsieve-ray-"
+PREFIX = "as-ray-"  # short: the path of a socket below it has few bytes
 MAX_SOCKET_BYTES = 107 if sys.platform == "linux" else 103  # of the path of a Unix socket, by the system
 # What this file and Ray put below the chosen folder, up to Ray's longest socket.
 _SOCKET = f"/{PREFIX}abcdefgh/r/session_2026-01-31_23-59-59_123456_{{pid}}/sockets/plasma_store"
@@ -45,17 +45,18 @@ def private_folder() -> Iterator[Path | None]:
 
 
 def parent_folder() -> Path:
-    """Return the folder for Ray's folder: RAY_TMPDIR if it is set, TMPDIR if it is short enough, or /tmp."""
+    """Return the folder for Ray's folder: RAY_TMPDIR if it is set, TMPDIR if it is usable and short enough, or /tmp."""
     longest = MAX_SOCKET_BYTES - len(_SOCKET.format(pid=os.getpid()))
     chosen = os.environ.get("RAY_TMPDIR")
-    folder = chosen or os.environ.get("TMPDIR") or _FALLBACK
-    if len(os.fsencode(folder)) <= longest:
-        return Path(folder)
-    if chosen is None:
-        return Path(_FALLBACK)
+    if not chosen:
+        temporary = os.environ.get("TMPDIR", _FALLBACK)
+        usable = len(os.fsencode(temporary)) <= longest and os.access(temporary, os.W_OK | os.X_OK)
+        return Path(temporary if usable else _FALLBACK)
+    if len(os.fsencode(chosen)) <= longest:
+        return Path(chosen)
     raise ResourceError(
         f"RAY_TMPDIR must have at most {longest} bytes, because the path of a socket has at most {MAX_SOCKET_BYTES}, "
-        f"but {folder} has {len(os.fsencode(folder))}; set RAY_TMPDIR to a shorter folder, such as {_FALLBACK}"
+        f"but {chosen} has {len(os.fsencode(chosen))}; set RAY_TMPDIR to a shorter folder, such as {_FALLBACK}"
     )
 
 

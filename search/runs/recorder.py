@@ -169,7 +169,7 @@ class Recorder:
             self.exhausted = self._all_proposed = True
             return None
         cached = None if self.cache is None else self.cache.find(proposal)
-        return self._insert(proposal, trial_seed(self.seed, number), cached and cached.trial)
+        return self._insert(proposal, trial_seed(self.seed, number), None if cached is None else cached.trial)
 
     def _insert(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture

@@ -153,11 +153,7 @@ def search(
         if warm_start:
             # Check the earlier runs before this run is created, so that a mistake leaves no run.
             earlier_trials(store, experiment, record.content_hash, now())
-        settings, images = experiment.file.search, experiment.task.images(data)
-        origin = provenance()
-        with defer_signals():  # the message of an interruption must not contradict the database
-            run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, origin)
-            advise(_how_to_continue(name))
+        images, run_id = experiment.task.images(data), _create_run(store, name, experiment, record)
         session = Session(experiment, data, store, run_id, Path(runs) / name, database_url, started)
         try:
             _record_notes(store, run_id, images)
@@ -210,14 +206,7 @@ def resume(
         foreign_paths.check_paths(store, run)
         experiment = restored(run, trials, store, time_limit)
         data = load_run_data(run, experiment)  # raises when the data have changed
-        current = provenance()
-        earlier = store.provenance(name)
-        changed = code_changes(earlier[-1], current) if earlier else []
-        run_id = store.resume_run(name, current, experiment.to_json())
-        advise(_how_to_continue(name))
-        if changed:
-            log.warning("the code has changed since the last session of this run: %s", "; ".join(changed))
-            store.add_event(run_id, "warning", "code_changed", changed)
+        run_id = _acquire_run(store, name, experiment)
         return Session(experiment, data, store, run_id, Path(runs) / name, database_url, started).drive(
             address, top, on_change
         )
@@ -308,6 +297,27 @@ class Session:
             database=self.database,
             report=report,
         )
+
+
+def _create_run(store: Store, name: str, experiment: Experiment, record: DatasetRecord) -> int:
+    """Create the run in the store and return its id."""
+    settings, origin = experiment.file.search, provenance()
+    with defer_signals():  # the message of an interruption must not contradict the database
+        run_id = store.create_run(name, experiment.to_json(), settings.searcher, settings.seed, record, origin)
+        advise(_how_to_continue(name))
+    return run_id
+
+
+def _acquire_run(store: Store, name: str, experiment: Experiment) -> int:
+    """Resume the run in the store and return its id; warn if the code has changed since its last session."""
+    current, earlier = provenance(), store.provenance(name)
+    changed = code_changes(earlier[-1], current) if earlier else []
+    run_id = store.resume_run(name, current, experiment.to_json())
+    advise(_how_to_continue(name))
+    if changed:
+        log.warning("the code has changed since the last session of this run: %s", "; ".join(changed))
+        store.add_event(run_id, "warning", "code_changed", changed)
+    return run_id
 
 
 def _how_to_continue(name: str) -> str:

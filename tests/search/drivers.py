@@ -39,7 +39,7 @@ class Drivers:
     def run(self, *arguments, **variables):
         """Run a driver to its end; return exit code, stdout, stderr."""
         process = self(*arguments, **variables)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=900)
         return process.returncode, out, err
 
     def resume_until_done(self, name):

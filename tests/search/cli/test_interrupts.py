@@ -96,6 +96,7 @@ def test_ctrl_c_while_the_package_is_loaded_ends_with_a_message(drivers):
         assert not (drivers.folder / "runs").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_ray_starts_leaves_a_run_that_can_be_continued(drivers):
     process = drivers("search", "search.toml", "--name", "run")
     code, err = interrupt(drivers, process, (drivers.folder / "runs" / "run" / "search.log").parent.exists)

@@ -1,6 +1,6 @@
-"""``full_disk.py WORK FOLDER STEP``: repeat a piece of work while the disk is full from its n-th write on.
+"""``full_disk.py FOLDER WORK:STEP ...``: repeat pieces of work while the disk is full from their n-th write on.
 
-Prints a list of [n, problem]; a problem is null if what must hold does. The last entry is that of the work without a
+Prints lists of [n, problem]; a problem is null if what must hold does. The last entry is that of the work without a
 fault. Runs with the library of tests/results/write_faults.c.
 """
 
@@ -200,19 +200,20 @@ def cache(folder, n):
 WORK = {work.__name__: work for work in (database, whole_disk, checkpoint, report_page, log, cache)}
 
 
-def main(name, base, step):
-    answer, n = [], step
+def repeat(name, base, step):
+    """Return [n, problem] for n = step, 2 step, ... until the work needs fewer than n writes."""
+    cases, n = [], step
     while True:
-        folder = Path(base, str(n))
+        folder = Path(base, name, str(n))
         folder.mkdir(parents=True)
         problem, unused = WORK[name](folder, n)
-        answer.append([n, problem])
+        cases.append([n, problem])
         shutil.rmtree(folder)
-        if unused:  # the work needs fewer writes
-            break
+        if unused:
+            return cases
         n += step
-    print(json.dumps(answer))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    steps = {name: int(step) for name, step in (argument.split(":") for argument in sys.argv[2:])}
+    print(json.dumps({name: repeat(name, sys.argv[1], step) for name, step in steps.items()}))

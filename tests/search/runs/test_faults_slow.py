@@ -231,7 +231,7 @@ def test_reports_during_a_lock_are_spooled_and_a_resume_writes_them(drivers, uni
     process = drivers("search", "search.toml", "--name", "run", *LONG, ARCHSIEVE_BUSY_S="1")
     drivers.wait_for("run", running, process)
     holder = hold(tmp_path / "runs" / "archsieve.db")
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     holder.close()
     assert process.returncode == 5, err
     spool = Spool(tmp_path / "runs" / "run" / "spool")
@@ -252,7 +252,7 @@ def test_a_database_that_is_removed_under_a_run_is_rescued_and_not_recreated(dri
     database, rescued = tmp_path / "runs" / "archsieve.db", tmp_path / "runs" / "archsieve-rescued.db"
     for path in tmp_path.glob("runs/archsieve.db*"):
         path.unlink()
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 5, err
     assert str(database.relative_to(tmp_path)) in err
     assert not database.exists()
@@ -303,7 +303,7 @@ print(outcome.complete, outcome.stop and outcome.stop.kind.value)
 def test_a_lost_node_costs_epochs_and_a_run_without_nodes_stops(drivers, uninterrupted, tmp_path, lost, expected):
     script = [sys.executable, "-c", NODES, str(lost)]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "HOME": str(tmp_path)}
-    process = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
+    process = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert process.stdout.splitlines()[-1:] == [expected], process.stderr[-3000:]
     if lost == 2:
         drivers.resume_until_done("run")

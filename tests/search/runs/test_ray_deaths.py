@@ -48,7 +48,7 @@ def part_of_ray(driver, name):
 
 def private_folder(raylet):
     """Return the private folder of a driver's Ray, from the command line of its node manager."""
-    return Path(re.search(r"/[^\s=]*/archsieve-ray-[^/]+", " ".join(raylet.cmdline()))[0])
+    return Path(re.search(r"/[^\s=]*/as-ray-[^/]+", " ".join(raylet.cmdline()))[0])
 
 
 @pytest.mark.parametrize("name", ["raylet", pytest.param("gcs_server", marks=pytest.mark.slow)])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.parameters.constraints import is_real
 from ...spaces.parameters.task_kinds import CLASSIFICATION, MULTI_LABEL
 from ..data.dataset import ImageData, in_unit_range
 from ..image_files.decoding_rules import Decoding
@@ -20,7 +21,7 @@ from ..metrics.label_losses import THRESHOLD, probabilities
 from ..networks.build import build
 from ..storage.images import Images, batches_of
 from .image_input import ImageInput, to_pixels
-from .safetensors_file import model_bytes, read_model
+from .safetensors_file import check_size, checked_content, model_bytes, read_model
 
 FORMAT = "classifier 2"  # name and version of the file format; a change of the content increments the version
 FORMAT_1 = "classifier 1"  # of version 0.1.0: without decoding and temperature
@@ -132,20 +133,39 @@ class ImageModel:
         classifier of this format.
         """
         header, weights, others = read_model(Path(path), KIND, FORMAT, FORMAT_1)
-        architecture = Architecture.from_json(header["architecture"])
-        network = build(architecture).eval()
-        network.load_state_dict(weights)
-        return cls(
-            network,
-            architecture,
-            others["mean"],
-            others["std"],
-            tuple(header["classes"]),
-            input_of(header, architecture.input_shape),
-            header.get("temperature", 1.0),
-            header["about"],
-            *labels_of(header),
-        )
+        with checked_content(Path(path), KIND):
+            architecture = Architecture.from_json(header["architecture"])
+            check_size(architecture, weights)
+            network = build(architecture).eval()
+            network.load_state_dict(weights)
+            model = cls(
+                network,
+                architecture,
+                others["mean"],
+                others["std"],
+                tuple(header["classes"]),
+                input_of(header, architecture.input_shape),
+                header.get("temperature", 1.0),
+                header["about"],
+                *labels_of(header),
+            )
+            _check(model)
+        return model
+
+
+def _check(model: ImageModel) -> None:
+    """Raise ``ValueError`` if the parts of a model that was read from a file do not fit together."""
+    channels, n_classes = model.architecture.input_shape[0], model.architecture.classes
+    for name in ("mean", "std"):
+        tensor = getattr(model, name)
+        if tensor.shape != (channels,) or not tensor.is_floating_point():
+            raise ValueError(f"{name} must be {channels} floats, one for each channel, but got {tuple(tensor.shape)}")
+    if len(model.classes) != n_classes or not all(isinstance(name, str) for name in model.classes):
+        raise ValueError(f"classes must be {n_classes} names, but got {len(model.classes)} values")
+    if not is_real(model.temperature) or model.temperature <= 0:
+        raise ValueError(f"temperature must be a positive number, but got {model.temperature!r}")
+    if not isinstance(model.about, Mapping):
+        raise ValueError(f"about must be an object, but got {model.about!r}")
 
 
 def input_of(header: Mapping[str, Any], shape: tuple[int, int, int]) -> ImageInput:

@@ -4,11 +4,15 @@ Such a file holds only numbers and text, so reading it executes no code.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from ...spaces.architectures.architecture import Architecture
+from ...spaces.parameters.lookup import shorten
 
 HEADER = "archsieve"  # key of the JSON in the metadata of the file
 NETWORK = "network."  # prefix of the names of the network's tensors
@@ -40,6 +44,29 @@ def read_header(path: Path) -> dict[str, Any]:
     return header if isinstance(header, dict) else {}
 
 
+@contextmanager
+def checked_content(path: Path, kind: str) -> Iterator[None]:
+    """Replace the errors of reading ``path`` by one ``ValueError``: a file from elsewhere may have any content."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else error
+        text = shorten(" ".join(str(reason).split()))[:300]
+        raise ValueError(
+            f"{path} must hold the model of {kind}, but its content is not valid: {text}; train it again"
+        ) from None
+
+
+def check_size(architecture: Architecture, weights: Mapping[str, Tensor]) -> None:
+    """Raise ``ValueError`` if the file has fewer numbers than its architecture needs, before a network is built.
+
+    A few bytes could otherwise describe a network that takes all memory.
+    """
+    params, n_numbers = architecture.cost.params, sum(tensor.numel() for tensor in weights.values())
+    if params > n_numbers:
+        raise ValueError(f"the architecture has {params:,} parameters, but the file has {n_numbers:,} numbers")
+
+
 def read_model(
     path: Path, kind: str, *formats: int | str
 ) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]]:
@@ -67,9 +94,10 @@ def read_model(
         )
     if header["format"] not in formats:
         known = " or ".join(repr(one) for one in formats)
-        raise ValueError(
+        message = (
             f"{path} must hold the model of {kind} in the format {known}, but has the format {header['format']!r} of "
             "another kind of model or another version; use that version, or train it again"
         )
+        raise ValueError(shorten(message))
     network = {name.removeprefix(NETWORK): tensor for name, tensor in tensors.items() if name.startswith(NETWORK)}
     return header, network, {name: tensor for name, tensor in tensors.items() if not name.startswith(NETWORK)}

@@ -11,7 +11,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 from ..data.dataset import in_unit_range
 from ..data.text_features import Encoder, encoder_from_state
-from ..export.safetensors_file import model_bytes, read_model
+from ..export.safetensors_file import checked_content, model_bytes, read_model
 from ..image_files.errors import DataError
 from ..networks.feature_extractors import ArchitectureBody
 from .network import ZeroShotNetwork
@@ -110,12 +110,11 @@ class ZeroShotModel:
         Raises ``ValueError`` if the file is not a zero-shot model of this format.
         """
         header, weights, others = read_model(Path(path), "a zero-shot recogniser", FORMAT)
-        architecture = Architecture.from_json(header["architecture"])
-        recipe = ZeroShotRecipe.from_json(header["recipe"])
-        encoder = encoder_from_state(header["encoder"])
-        network = ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), encoder.width, recipe)
-        network.load_state_dict(weights)
-        network = network.eval()
-        return cls(
-            network, encoder, architecture, others["mean"], others["std"], tuple(header["seen"]), header["gamma"]
-        )
+        with checked_content(Path(path), "a zero-shot recogniser"):
+            architecture = Architecture.from_json(header["architecture"])
+            recipe = ZeroShotRecipe.from_json(header["recipe"])
+            encoder = encoder_from_state(header["encoder"])
+            network = ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), encoder.width, recipe)
+            network.load_state_dict(weights)
+            seen, mean, std = tuple(header["seen"]), others["mean"], others["std"]
+            return cls(network.eval(), encoder, architecture, mean, std, seen, header["gamma"])

@@ -14,6 +14,7 @@ from .errors import NotStorableError, UnknownTrialError, store_error, unreachabl
 from .records import TEST_PREFIX, DatasetRecord, History, RunRecord, Trial, TrialState
 from .retry import RetryPolicy, is_transient
 from .rows import TRIALS, dataset_of, decode_metric, run_id_of, runs_of, trials_of
+from .shared_values import SharedValues
 
 _t = schema.trial.c
 _EMPTY_HISTORY = History()
@@ -36,6 +37,7 @@ class StoreReader:
         self.engine, self.name = engine, name
         self.retry = RetryPolicy(name)
         self._read_engine = read_only_engine(engine)
+        self._shared = SharedValues()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -139,7 +141,10 @@ class StoreReader:
                 query = query.where(or_(_t.number > since.trials[-1].number, _t.trial_id.in_(unfinished)))
             return trials_of(connection, query)
 
-        return History(tuple(sorted([*since.ended, *self.run_read(select_changed)], key=lambda trial: trial.number)))
+        changed = (
+            self._shared.of_trial(trial) if trial.state.final else trial for trial in self.run_read(select_changed)
+        )
+        return History(tuple(sorted([*since.ended, *changed], key=lambda trial: trial.number)))
 
     def curve(self, trial_id: int) -> dict[str, list[tuple[int, float]]]:
         """Return pairs ``(step, value)`` by metric name, ordered by step; values may be NaN or infinite.

@@ -195,7 +195,9 @@ def _read_parquet(path: Path) -> Iterator[RunDocument]:
 
     try:
         rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # the file cannot be opened; pyarrow uses OSError for invalid content too
         raise ValueError(str(error)) from None
     return unflatten(rows)
 

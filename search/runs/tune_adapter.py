@@ -89,6 +89,7 @@ class StoreCallback(_Unpickled, Callback):
 
     def __init__(self, recorder: Recorder, capacity: ClusterCapacity) -> None:
         self.recorder, self.capacity = recorder, capacity
+        self._ended: list[Any] = []  # trials that Tune has not finished with yet
         # Read the handler here: Tune replaces it when the run starts, just before it calls setup().
         self._on_usr1 = signal.getsignal(signal.SIGUSR1)
 
@@ -102,6 +103,7 @@ class StoreCallback(_Unpickled, Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         guarded(self.recorder, self.recorder.tick)
+        self._ended = [trial for trial in self._ended if not released(trial)]
         busy = any(trial.status == Trial.RUNNING for trial in trials)
         if reason := self.capacity.why_unavailable(busy=busy):
             self.recorder.stop(Stop(StopKind.NO_NODES, reason))
@@ -113,6 +115,7 @@ class StoreCallback(_Unpickled, Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         guarded(self.recorder, self._complete, trial.trial_id, trial.last_result or {})
+        self._ended.append(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if death := ray_death(self.recorder.run_name):  # then every worker is lost; the trials are resumed
@@ -120,12 +123,29 @@ class StoreCallback(_Unpickled, Callback):
             return
         error = _error(trial)
         guarded(self.recorder, self.recorder.lost, trial.trial_id, _failure_of(error), _died_alone(error))
+        self._ended.append(trial)
 
     def _report(self, key: str, result: dict[str, Any]) -> None:
         self.recorder.reported(key, TrialReport.from_tune(result))
 
     def _complete(self, key: str, result: dict[str, Any]) -> None:
         self.recorder.completed(key, TrialReport.from_tune(result))
+
+
+def released(trial: Trial) -> bool:
+    """Free what Tune holds of a trial that has ended; return False while Tune still needs it.
+
+    Tune keeps all trials, with 50 kB for each: configuration, last result, statistics of each metric, and all of it
+    again as JSON for a restore, which archsieve never uses.
+    """
+    if not trial.is_finished():
+        return False
+    for name in ("config", "evaluated_params", "_Trial__unresolved_config"):
+        setattr(trial, name, {})
+    for name in ("last_result", "metric_analysis", "metric_n_steps"):
+        setattr(trial.run_metadata, name, {})
+    trial.invalidate_json_state()
+    return True
 
 
 class StoreStopper(_Unpickled, Stopper):

@@ -14,6 +14,7 @@ from ..blocks.cost import FLOAT_BYTES, Cost, sum_costs
 from ..blocks.layers import Flatten, Layer
 from ..blocks.standard import Linear, block_from_json
 from ..parameters.domains import Choice
+from ..parameters.lookup import shorten
 
 
 class Lowered(NamedTuple):
@@ -152,7 +153,7 @@ class Architecture:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Architecture":
-        """Return the architecture that ``to_json`` wrote; raise ``ValueError`` if a key is missing."""
+        """Return the architecture that ``to_json`` wrote; raise ``ValueError`` for a missing key or a wrong value."""
         missing = [
             key for key in ("input_shape", "blocks", "classes") if not isinstance(data, Mapping) or key not in data
         ]
@@ -160,6 +161,9 @@ class Architecture:
             raise ValueError(
                 f"an architecture needs input_shape, blocks and classes, but {', '.join(missing)} is missing; add it"
             )
+        for key in ("input_shape", "blocks"):
+            if not isinstance(data[key], list | tuple):
+                raise ValueError(shorten(f"{key} of an architecture must be a list, but got {data[key]!r}; use [...]"))
         return cls(tuple(data["input_shape"]), tuple(block_from_json(b) for b in data["blocks"]), data["classes"])
 
     def __str__(self) -> str:
@@ -195,8 +199,9 @@ def check_input_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     """Return ``shape`` as (channels, height, width); raise ``ValueError`` if it is not three positive integers."""
     # exact types, because True is an int in Python
     if len(shape) != 3 or set(map(type, shape)) != {int} or min(shape) < 1:
-        raise ValueError(
+        message = (
             f"an input shape must be (channels, height, width), all whole numbers of at least 1, but got {shape}; "
             "use a shape such as (3, 32, 32)"
         )
+        raise ValueError(shorten(message))
     return shape[0], shape[1], shape[2]

@@ -13,7 +13,7 @@ from ..parameters.constraints import (
     optional,
     positive_int,
 )
-from ..parameters.lookup import check_unregistered, look_up, unknown
+from ..parameters.lookup import check_unregistered, look_up, shorten, unknown
 from .backbone import Backbone
 from .base import Block, Shape, ShapeError
 from .channel_layers import CHANNEL_LAYERS, ChannelShuffle, ClassMaps, class_map_head
@@ -314,7 +314,8 @@ def block_from_json(data: Mapping[str, Any]) -> Block:
     Raises ``ValueError`` for an unknown kind or field, with the nearest known name, and for a missing field.
     """
     if not isinstance(data, Mapping) or "kind" not in data:
-        raise ValueError(f'a block must be an object with a "kind", but got {data!r}; write {{"kind": "conv", ...}}')
+        message = f'a block must be an object with a "kind", but got {data!r}; write {{"kind": "conv", ...}}'
+        raise ValueError(shorten(message))
     try:
         # layers as well as blocks: the canonical form of an architecture consists of layers
         kind = look_up(all_kinds(), data["kind"], "block")

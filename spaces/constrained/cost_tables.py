@@ -22,6 +22,8 @@ from ..blocks.cost import Cost
 from .constrained_space import AXES, ConstrainedSpace, cached_per_space
 from .graph import Edge, Node
 
+MAX_COST = 2**53  # of one block; the sums of a network then fit into 64 bits
+
 Total = tuple[int, ...]  # one number for each limited cost: exact units, or buckets
 Ints = NDArray[np.int64]
 
@@ -102,6 +104,11 @@ def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: 
 
     def row(cost: Cost, latency_ns: int) -> Ints:
         vector = constrained.cost_vector(cost, latency_ns)
+        if max(vector) > MAX_COST:
+            raise ValueError(
+                "each cost of a block must be at most 2**53, so that sums of costs are exact, but a block of the space "
+                f"costs about 2**{max(vector).bit_length()}; use smaller widths or smaller images"
+            )
         return np.array([vector[axis] for axis in axes], dtype=np.int64)
 
     graph = constrained.graph

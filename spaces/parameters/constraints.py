@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .lookup import shorten
+
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
@@ -29,9 +31,8 @@ def check(constraint: Constraint, value: Any, name: str) -> None:
     """
     if not constraint.holds(value):
         nearest = constraint.nearest(value) if constraint.nearest else ""
-        raise ValueError(
-            f"{name} must be {constraint.description}, but got {value!r}" + (f"; use {nearest}" if nearest else "")
-        )
+        fix = f"; use {nearest}" if nearest else ""
+        raise ValueError(shorten(f"{name} must be {constraint.description}, but got {value!r}{fix}"))
 
 
 def _is_int(value: Any, minimum: int) -> bool:

@@ -11,7 +11,7 @@ speed affects all. Times are CPU time, without the imports and the first image.
 "reading alone" is Pillow's decoder at the smallest allowed size, without what follows: most of it is the time to read
 the bits of the file, which no choice of ours changes.
 
-    python benchmarks/decoding.py [--rounds 5] [--images 6] [--sizes 2000x1500,4032x3024] [--sides 64]
+    python benchmarks/decoding.py [--rounds 5] [--images 6] [--sizes 2000x1500,4032x3024] [--sides 64] [--only NAME,...]
 
 torchvision's and torchcodec's decoders take part where they can be imported. They decode to full size, and the
 antialiased resize of torchvision follows.
@@ -136,9 +136,9 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
-def row(folder: Path, size: tuple[int, int], side: int, rounds: int) -> str:
+def row(folder: Path, size: tuple[int, int], side: int, rounds: int, names: list[str]) -> str:
     """Return the row of the table for the images of ``size`` in ``folder``."""
-    times: dict[str, list[float]] = {name: [] for name in DECODERS}
+    times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, values in times.items():
             if (milliseconds := measure(name, folder, side)) is not None:
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--sizes", default=",".join(f"{width}x{height}" for width, height in SIZES))
     parser.add_argument("--sides", default=",".join(map(str, SIDES)))
+    parser.add_argument("--only", default=",".join(DECODERS), help="The decoders; the first two always take part.")
     parser.add_argument("--worker", nargs=3, metavar=("NAME", "FOLDER", "SIDE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -175,15 +176,16 @@ def main() -> None:
         f"CPU milliseconds for an image, median (min to max), n = {arguments.rounds} processes of "
         f"{arguments.images - 1} images"
     )
-    print(f"\n| image | side | {' | '.join(DECODERS)} | times faster than 0.1.0 | target | difference of 255 |")
-    print("|---|---" + "|---" * (len(DECODERS) + 3) + "|")
+    names = [name for name in DECODERS if name in (*list(DECODERS)[:2], *arguments.only.split(","))]
+    print(f"\n| image | side | {' | '.join(names)} | times faster than 0.1.0 | target | difference of 255 |")
+    print("|---|---" + "|---" * (len(names) + 3) + "|")
     sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes.split(",")]
     for (width, height), noise in product(sizes, NOISE):
         with tempfile.TemporaryDirectory() as folder:
             for seed in range(arguments.images):
                 (Path(folder) / f"{seed}.jpg").write_bytes(photograph(width, height, noise, seed))
             for side in map(int, arguments.sides.split(",")):
-                print(row(Path(folder), (width, height), side, arguments.rounds), flush=True)
+                print(row(Path(folder), (width, height), side, arguments.rounds, names), flush=True)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ def register_dataset(
     The loader takes a :class:`Request` and returns a :class:`Source`: class names and the splits that there are. It may
     also return a map-style ``torch.utils.data.Dataset``, or a mapping of splits to them, whose items are images with
     labels: see :func:`~archsieve.models.readers.dataset_items.read_items`. A missing validation or test split is carved
-    from the training images. ``input_shape`` is (C, H, W) of one image,
-    and ``classes`` their number: a search must know both before it loads anything. ``n_training`` is the number of
-    training and validation images, which a forecast of the run time needs.
+    from the training images. ``input_shape`` is (C, H, W) of one image, and ``classes`` their number: a search must
+    know both before it loads anything. ``n_training`` is the number of training and validation images, which a forecast
+    of the run time needs.
 
     Raises ``ValueError`` for a name that is taken by another loader.
     """
@@ -138,7 +138,9 @@ def _loaded(name: str, loaded: Any, request: Request) -> Source:
             f"the loader of data set {name!r} must return a Source or a map-style data set, but returned "
             f"{type(loaded).__name__}; return archsieve.Source(...)"
         )
-    channels, height, width = SHAPES[name].input_shape  # type: ignore[union-attr] - a registered data set has a shape
+    shape = SHAPES[name]
+    assert shape is not None  # register_dataset sets it
+    channels, height, width = shape.input_shape
     if height != width:
         raise DataError(
             f"the images of a map-style data set become square, but {name!r} is registered with {height} x {width} "

@@ -43,13 +43,12 @@ class _Paths:
 
     def __init__(self, root: str, table: pa.Table) -> None:
         container = table["container"].combine_chunks()
-        self.containers = [joined(root, name) for name in container.dictionary.to_pylist()]
+        self.containers: list[Location] = [joined(root, name) for name in container.dictionary.to_pylist()]
         self.codes = container.indices.to_numpy(zero_copy_only=False)
         self.files = table["file"].combine_chunks()
 
     def of(self, row: int) -> Location:
-        container: Location = self.containers[self.codes[row]]
-        return container / self.files[row].as_py()
+        return self.containers[int(self.codes[row])] / str(self.files[row].as_py())
 
 
 def _stats(reader: str, paths: _Paths) -> np.ndarray:

@@ -166,8 +166,10 @@ class Index:
     def unchanged_source(self, row: int) -> Path | bytes:
         """Return what :meth:`source` returns. Raises :class:`DataError` if its content is not that of ``digests``."""
         source = self.source(row)
-        is_encoded = isinstance(source, bytes) and self.reader not in ("array", "dataset")
-        digest = sha256(source).digest() if is_encoded else self.content_digest(row)
+        if isinstance(source, bytes) and self.reader not in ("array", "dataset"):
+            digest = sha256(source).digest()
+        else:
+            digest = self.content_digest(row)
         if digest != self.digests[row].tobytes():
             raise DataError(
                 f"images must be the same on every machine and during a search, but {self.name(row)} differs from the "

@@ -64,17 +64,17 @@ class RemotePath:
 
     def exists(self) -> bool:
         """Return whether there is a file or folder."""
-        with self._files() as (files, path):
+        with self._files(is_question=True) as (files, path):
             return bool(files.exists(path))
 
     def is_dir(self) -> bool:
         """Return whether it is a folder."""
-        with self._files() as (files, path):
+        with self._files(is_question=True) as (files, path):
             return bool(files.isdir(path))
 
     def is_file(self) -> bool:
         """Return whether it is a file."""
-        with self._files() as (files, path):
+        with self._files(is_question=True) as (files, path):
             return bool(files.isfile(path))
 
     def children(self) -> Iterator[tuple[str, bool]]:
@@ -87,7 +87,7 @@ class RemotePath:
 
     def glob(self) -> "list[RemotePath]":
         """Return the files that match the pattern in the URL, sorted."""
-        with self._files() as (files, path):
+        with self._files(is_question=True) as (files, path):
             before = self.url.removesuffix(path.lstrip("/"))  # protocol and server, which fsspec leaves out
             return sorted(RemotePath(before + found.lstrip("/")) for found in files.glob(path))
 
@@ -119,19 +119,24 @@ class RemotePath:
             files.invalidate_cache()
 
     @contextmanager
-    def _files(self) -> Iterator[tuple[Any, str]]:
-        """Give the file system and the path in it; turn errors other than those of the system into DataError."""
+    def _files(self, *, is_question: bool = False) -> Iterator[tuple[Any, str]]:
+        """Give the file system and the path in it; turn errors into DataError.
+
+        Those of the system are kept for the caller, unless it only asks what there is: it expects none.
+        """
         from fsspec.core import url_to_fs
 
         try:
             yield url_to_fs(self.url)
-        except (OSError, DataError):
+        except DataError:
             raise
         except ImportError as error:
             raise DataError(
                 f"a URL needs the package of its protocol, but {self.url} has none: {error}; install it with pip"
             ) from None
         except Exception as error:  # each protocol has errors of its own, for wrong names, credentials, connections
+            if isinstance(error, OSError) and not is_question:
+                raise
             raise DataError(
                 f"the data must be readable, but {self.url} is not: {type(error).__name__}: {error}; check the URL and "
                 "the credentials of this machine"

@@ -70,8 +70,8 @@ class StreamedImages(StoredImages):
             for image in batch.images:
                 image.cancel()
         self._ahead.clear()
-        no_crops = draws is None or self.images.decoding.rules == 1
-        self._planned = iter([(rows, None) for rows in batches] if no_crops else zip(batches, draws, strict=True))
+        crops = [None] * len(batches) if draws is None or self.images.decoding.rules == 1 else draws
+        self._planned = zip(batches, crops, strict=True)
         self._read_ahead()
 
     def prepare(self) -> None:

@@ -82,9 +82,8 @@ def run_search(
 ) -> SearchResult:
     """Search for the best network under a budget. Arguments override the keys of the search file ``file``, if given.
 
-    * ``data``: the name of a data set, such as "digits"; a path to own images, relative to the current folder (class
-      folders, a manifest such as "labels.csv", tar shards, Parquet files, arrays) or a URL of them; the table
-      ``[data]``; or a map-style ``torch.utils.data.Dataset`` of (image, label), or a mapping of splits to them.
+    * ``data``: the name of a data set; a path or URL of own images (class folders, a manifest, tar shards, Parquet
+      files, arrays); a map-style ``torch.utils.data.Dataset``, or a mapping of splits to them; or the table ``[data]``.
       ``image_size`` is the side in pixels to which images are resized; for own images the default is 64.
     * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.

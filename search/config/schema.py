@@ -36,7 +36,7 @@ class DataSection(Section):
     name: str = Field(default="digits", description="Name of a data set, or images for your own images.")
     path: str | None = Field(
         default=None,
-        description="Folder of the files, relative to this file; for images also a manifest, tar shards or Parquet.",
+        description="Folder of the files, relative to this file; for images also a manifest, tar shards or a URL.",
     )
     image_size: int | None = Field(
         default=None, ge=1, description="Side of the square images in pixels; your own images need it."

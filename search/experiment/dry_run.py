@@ -131,11 +131,10 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "storage": None if storage is None else asdict(storage),
         "memory_bytes": {"least": memory[0], "median": memory[len(memory) // 2], "most": memory[-1], "n": len(memory)},
         "concurrent": concurrent,
-        "notes": [*_notes(experiment, counted.high), *data_notes(experiment.task.images(data))],
     }
     time = _time(experiment, data, record, concurrent, reason)
-    report["notes"] += _long_search_notes(experiment, time["seconds"], record)
-    return {**report, **time}
+    texts = [*_notes(experiment, counted.high), *data_notes(experiment.task.images(data))]
+    return {**report, "notes": [*texts, *_long_search_notes(experiment, time["seconds"], record)], **time}
 
 
 def _long_search_notes(

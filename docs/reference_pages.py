@@ -25,7 +25,7 @@ WORDS: dict[Any, str] = {
     StageSection: "list of tables",
     WarmupSection: "table",
     dict[str, Any]: "table",
-    dict[str, str]: "table of texts",
+    dict[str, str | list[str]]: "table of texts",
 }
 EXIT_CODES = {
     0: "done",

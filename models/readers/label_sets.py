@@ -87,10 +87,18 @@ def _encode_lists(column: Any, where: str, names: Sequence[str] | None) -> Label
         )
     rows, values = np.repeat(np.arange(len(column)), column.value_lengths().to_numpy()), column.flatten()
     if names is None or not pa.types.is_integer(values.type):
-        return _encode(rows, as_text(values, where), len(column), where)
-    codes = values.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    classes, labels = codes_of_classes(codes, names, where)
-    return classes, _matrix(rows, labels, len(column), len(classes))
+        classes, has = _encode(rows, as_text(values, where), len(column), where)
+    else:
+        codes = values.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        classes, labels = codes_of_classes(codes, names, where)
+        has = _matrix(rows, labels, len(column), len(classes))
+    if len(rows) > has.sum():
+        first = int(np.flatnonzero(np.bincount(rows, minlength=len(column)) > has.sum(1))[0])
+        raise DataError(
+            f"a list of labels must have each label once, but row {first + 1} of {where} has "
+            f"{named(column[first].as_py())}; if lists have 0 or 1 for each class, write a column for each class"
+        )
+    return classes, has
 
 
 def _encode(rows: np.ndarray, texts: pa.Array, n: int, where: str) -> Labels:

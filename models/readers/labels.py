@@ -15,7 +15,7 @@ from .split_names import SPLIT_NAMES, normalised, split_of
 
 MAX_NAMED = 3  # examples in an error message
 MAX_FRACTIONAL = 20  # different fractional numbers that may be names of classes
-MAX_WHOLE = 20  # different whole numbers that are names of classes, whatever the number of images
+MAX_WHOLE = 20  # different whole numbers that are always names of classes
 MIN_IMAGES_OF_NUMBER = 5  # on average, for whole numbers with gaps that are names of classes
 
 

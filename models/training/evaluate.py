@@ -35,8 +35,8 @@ class Evaluation:
 class PredictionSpread:
     """How many distinct ``classes`` are predicted, and the share (0..1) of images with the most frequent prediction.
 
-    With several labels (``multi_label``) each set of labels counts as a class. A share near 1 means that the network has collapsed to
-    one class.
+    With several labels (``multi_label``) each set of labels counts as a class. A share near 1 means that the network
+    has collapsed to one class.
     """
 
     classes: int

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from ...spaces.recipes.class_weights import NONE, check_class_names, table_of
 from ...spaces.recipes.recipe import Recipe
-from ..data.dataset import ImageData, Split
+from ..data.dataset import ImageData
 from ..metrics.label_losses import LabelLoss
 
 
@@ -42,31 +42,28 @@ def class_counts(labels: Tensor, n_classes: int) -> Tensor:
     return labels.sum(0) if labels.dim() == 2 else torch.bincount(labels, minlength=n_classes)
 
 
-def training_order(train: Split, recipe: Recipe, n_classes: int, generator: Generator) -> Tensor:
-    """Return the order of the training images in one epoch, int64 (N,) on the CPU, drawn from ``generator``.
+def balanced_order(probabilities: Tensor, generator: Generator) -> Tensor:
+    """Draw N images with replacement by their ``probabilities`` (N,); return their indices, int64 (N,)."""
+    # not torch.multinomial, which takes at most 2**24 images
+    ends = probabilities.cumsum(0)
+    positions = torch.rand(len(ends), generator=generator, dtype=torch.float64) * ends[-1]
+    return torch.searchsorted(ends, positions, right=True).clamp(max=len(ends) - 1)
 
-    With ``recipe.sampling = "balanced"`` N images are drawn with replacement: first a class, all with the same
-    probability, then one of its images. Images without labels are a class of their own.
+
+def balanced_probabilities(labels: Tensor, n_classes: int) -> Tensor:
+    """Return the probability of each image (N,), float64 on the CPU, that balanced sampling draws it next.
+
+    It draws first a class, all with the same probability, then one of its images. Images without labels are a class of
+    their own.
     """
-    if recipe.sampling == "shuffle":
-        return torch.randperm(len(train), generator=generator)
-    return _drawn(sampling_probabilities(train.labels.cpu(), n_classes), len(train), generator)
-
-
-def sampling_probabilities(labels: Tensor, n_classes: int) -> Tensor:
-    """Return the probability of each image (N,), float64, that balanced sampling draws it next."""
+    labels = labels.cpu()
     counts = class_counts(labels, n_classes).double()
     of_class = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
     if labels.dim() == 1:
         weights = of_class[labels]
     else:
         without = ~labels.any(1)
-        weights = labels.double() @ of_class + without / without.sum().clamp(min=1)
+        weights = without / without.sum().clamp(min=1).double()
+        for label, weight in enumerate(of_class.tolist()):  # a product of matrices would copy the labels as float64
+            weights += labels[:, label] * weight
     return weights / weights.sum()
-
-
-def _drawn(probabilities: Tensor, n: int, generator: Generator) -> Tensor:
-    # not torch.multinomial, which takes at most 2**24 images
-    ends = probabilities.cumsum(0)
-    positions = torch.rand(n, generator=generator, dtype=torch.float64) * ends[-1]
-    return torch.searchsorted(ends, positions, right=True).clamp(max=len(ends) - 1)

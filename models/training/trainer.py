@@ -20,7 +20,7 @@ from .augmentation import training_images
 from .auxiliary_tasks import make_auxiliary_task
 from .epoch import EpochResult, Validation
 from .evaluate import evaluate
-from .label_weights import training_loss, training_order
+from .label_weights import balanced_order, balanced_probabilities, training_loss
 from .loop import BatchLoss, TrainingLoop, TrainingTask
 from .lr_finder import find_lr
 from .regularization import ActivationPenalty
@@ -45,6 +45,8 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         self.data = data.to(compute.device)
         self.train = self.data.train
         self.loss = training_loss(self.data, recipe)
+        balanced = recipe.sampling == "balanced"
+        self.sampling = balanced_probabilities(self.train.labels, data.n_classes) if balanced else None
         self.module = compute.place(module)
         self.auxiliary = make_auxiliary_task(self.module, self.train.images[0], recipe, seed)
         self.heads = {} if self.auxiliary is None else {"auxiliary": self.auxiliary}
@@ -64,7 +66,7 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         return BatchLoss(total, loss.detach(), hits(logits.detach(), batch.labels))
 
     def order(self, shuffle: Generator) -> Tensor:
-        return training_order(self.train, self.recipe, self.data.n_classes, shuffle)
+        return super().order(shuffle) if self.sampling is None else balanced_order(self.sampling, shuffle)
 
     def validate(self, network: nn.Module) -> Validation:
         # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.

@@ -52,8 +52,8 @@ def findings(
     ``diverged`` is true if the trial ended because a loss was not finite.
 
     ``predicted`` describes the final network's predictions of the validation images: the number of ``classes`` that are
-    predicted at all, and ``top_share``, the share of the most frequent one in [0, 1]. With ``multi_label`` these are sets
-    of labels, and a low accuracy is no problem: it counts the images of which every label is right.
+    predicted at all, and ``top_share``, the share of the most frequent one in [0, 1]. With ``multi_label`` these are
+    sets of labels, and a low accuracy is no problem: it counts the images of which every label is right.
 
     ``examined`` is the diagnosis of a trial that diverged or whose loss rose: ``gradients`` with the ``worst`` relative
     error and the names of the ``wrong`` gradients, None if they were not checked; and ``lr``, the first learning rate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json
+from .options import Json, LabelSeparator
 from .output import show, show_json
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def data(
             help="A column of a manifest, such as label=species; repeat label for columns of 0 and 1.",
         ),
     ] = None,
-    label_separator: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The text between the labels of an image with several labels.")
-    ] = None,
+    label_separator: LabelSeparator = None,
     nested: Annotated[bool, typer.Option("--nested", help="Every folder with images is a class.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write a contact sheet to this image file.")

@@ -43,6 +43,9 @@ MaxLatency = Annotated[
 ]
 Input = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Shape of an image, such as 3x224x224.")]
 Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
+LabelSeparator = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="The text between the labels of an image with several labels.")
+]
 Runs = Annotated[Path | None, typer.Option(help="The folder of the runs. Default: the folder of the database file.")]
 Imports = Annotated[
     list[str] | None,

@@ -63,7 +63,14 @@ def predict(
     with _named_when_unreadable(len(files)) as watch:
         predictions = predict_files(network, files, top=top, batch_size=batch_size, threshold=threshold)
         results = list(watch(predictions))
-    layout: Layout = SeveralLabels(network.classes) if network.multi_label else OneLabel(top)
+    layout = SeveralLabels(network.classes) if network.multi_label else OneLabel(top)
+    _show(results, layout, output, as_json)
+    if failed := sum(isinstance(result, Unreadable) for result in results):
+        show_message(f"{failed} of {len(files)} images cannot be decoded; the others are predicted")
+        raise typer.Exit(NOTHING_USABLE)
+
+
+def _show(results: "list[Result]", layout: "Layout", output: Path | None, as_json: bool) -> None:
     if output is not None:
         _write(output, results, layout)
     if as_json:
@@ -72,9 +79,6 @@ def predict(
         show(_summary(output, results))
     else:
         show(_table(results, layout))
-    if failed := sum(isinstance(result, Unreadable) for result in results):
-        show_message(f"{failed} of {len(files)} images cannot be decoded; the others are predicted")
-        raise typer.Exit(NOTHING_USABLE)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

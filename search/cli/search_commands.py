@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, import_modules
+from .options import DATABASE, Database, Imports, Json, LabelSeparator, import_modules
 from .output import printable, show, show_json, show_message
 
 NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
@@ -363,9 +363,7 @@ def init(
     texts: Annotated[
         str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")
     ] = None,
-    label_separator: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The text between the labels of an image with several labels.")
-    ] = None,
+    label_separator: LabelSeparator = None,
 ) -> None:
     """Write a search file that explains each key.
 

@@ -55,6 +55,11 @@ class ZeroShotTask(Task):
                 f"{data.name!r}; leave it out"
             )
         check_decoding_keys(data)
+        if data.label_separator is not None:
+            raise ValueError(
+                f"data.label_separator must be left out for zero-shot data, which have one class for each image, but "
+                f"got {data.label_separator!r}; leave it out"
+            )
         if file.search.metric != ACCURACY or file.search.record_metrics:
             raise ValueError(
                 "search.metric and search.record_metrics are for classification: a zero-shot search selects by the "

@@ -243,7 +243,11 @@ def test_a_separator_is_refused_where_labels_are_no_text(forms, tmp_path):
 def test_codes_outside_of_the_classes_and_missing_lists_are_refused(tmp_path):
     image = [{"bytes": b"x", "path": None}] * 3
     features = {"label": {"feature": {"names": ["a", "b"]}}}
-    for labels, problem in (([[0], [1, 2], []], r"in 0\.\.1 .*: 2"), ([[0], None, [1]], "1 of 3 rows.*rows 2")):
+    for labels, problem in (
+        ([[0], [1, 2], []], r"in 0\.\.1 .*: 2"),
+        ([[0], None, [1]], "1 of 3 rows.*rows 2"),
+        ([[0], [0, 1, 0], [1]], "each label once, but row 2 .* has 0, 1, 0"),
+    ):
         table = pa.table({"image": image, "label": pa.array(labels, pa.list_(pa.int64()))})
         metadata = {"huggingface": json.dumps({"info": {"features": features}})}
         parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")

@@ -12,7 +12,7 @@ from archsieve.models.data.iterative_split import iterative_parts
 from archsieve.models.data.splits import stratified_sample, stratified_split
 from archsieve.models.image_files.errors import DataError
 from archsieve.models.networks.compute import CPU
-from archsieve.models.training.label_weights import class_weights, sampling_probabilities, training_order
+from archsieve.models.training.label_weights import balanced_order, balanced_probabilities, class_weights
 from archsieve.models.training.trainer import Fit, ImageTraining
 from archsieve.spaces.recipes.class_weights import as_text
 from archsieve.spaces.recipes.recipe import Recipe
@@ -81,7 +81,7 @@ def test_the_training_loss_is_that_of_torch_and_the_validation_is_not_weighted(s
 @pytest.mark.parametrize("several", [False, True])
 def test_balanced_sampling_draws_the_classes_equally(several):
     train = split(700, several=several)
-    chance = sampling_probabilities(train.labels, 3)
+    chance = balanced_probabilities(train.labels, 3)
     assert float(chance.sum()) == pytest.approx(1)
     if several:  # each class, and images without a label, have a quarter; an image has those of its labels
         without = ~train.labels.any(1)
@@ -89,7 +89,7 @@ def test_balanced_sampling_draws_the_classes_equally(several):
         assert torch.allclose(chance, of_image + without / without.sum() / 4)
     else:
         assert [float(chance[train.labels == k].sum()) for k in range(3)] == pytest.approx([1 / 3] * 3)
-    order = training_order(train, Recipe(sampling="balanced"), 3, torch.Generator().manual_seed(0))
+    order = balanced_order(chance, torch.Generator().manual_seed(0))
     assert len(order) == 700
     drawn = torch.bincount(order, minlength=700) / 700
     expected, measured = (one @ train.labels.double() if several else one for one in (chance, drawn.double()))

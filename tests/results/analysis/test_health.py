@@ -38,6 +38,16 @@ def test_a_curve_with_one_problem_has_one_finding(kind):
     assert ";" in finding.message  # the facts, then what to do
 
 
+def test_a_low_share_of_images_with_all_labels_right_is_no_problem():
+    predicted = {"classes": 7, "top_share": 0.4, "multi_label": True}
+    for kind in ("loss-without-accuracy", "underfit"):
+        assert findings(CASES[kind], 10, predicted=predicted) == []
+    for kind in ("overfit", "rising"):
+        assert [finding.kind for finding in findings(CASES[kind], 10, predicted=predicted)] == [kind]
+    (finding,) = findings(HEALTHY, 10, predicted={**predicted, "top_share": 0.999})
+    assert "same set of labels, and 7 sets" in finding.message
+
+
 def test_a_healthy_curve_has_no_findings():
     assert findings(HEALTHY, 10, predicted={"classes": 10, "top_share": 0.12}) == []
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     )
     from .spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
     from .spaces.metrics.registry import register_metric
+    from .spaces.networks.networks_space import networks_space
     from .spaces.parameters.domains import Range, choice, repeat
     from .spaces.recipes.recipe import Recipe
     from .spaces.search_space.space import Space
@@ -93,6 +94,7 @@ _PUBLIC = {
     ),
     "spaces.constrained.constrained_space": ("BudgetError", "ConstrainedSpace"),
     "spaces.metrics.registry": ("register_metric",),
+    "spaces.networks.networks_space": ("networks_space",),
     "spaces.parameters.domains": ("Range", "choice", "repeat"),
     "spaces.recipes.recipe": ("Recipe",),
     "spaces.search_space.space": ("Space",),
@@ -199,6 +201,7 @@ __all__ = [
     "import_trials",
     "load_data",
     "load_model",
+    "networks_space",
     "open_results",
     "profile",
     "register_block",

@@ -16,13 +16,20 @@ DEFAULT_INPUT = (3, 224, 224)  # the usual size of ImageNet images; torchvision 
 
 
 def backbone(
-    name: str, *, classes: int | None = None, in_channels: int = 3, device: torch.device | str | None = None
+    name: str,
+    *,
+    classes: int | None = None,
+    in_channels: int = 3,
+    image_size: int | None = None,
+    device: torch.device | str | None = None,
 ) -> nn.Module:
     """Build the network ``name``, as in "timm:resnet18" or "torchvision:vgg16", with random weights and no download.
 
     ``classes=None`` keeps the published number; 0 leaves out the classifier: (N, C, H, W) -> (N, features).
-    ``device="meta"`` builds without allocating memory. torchvision's auxiliary heads are left out. Raises
-    ``ValueError`` for an unknown name, if timm is not installed, or for ``in_channels`` that torchvision cannot build.
+    ``image_size`` is the side of the images if it is not the published one; most networks take any size, but some are
+    built for one. ``device="meta"`` builds without allocating memory. torchvision's auxiliary heads are left out.
+    Raises ``ValueError`` for an unknown name, if timm is not installed, or for ``in_channels`` or an ``image_size``
+    that cannot be built.
     """
     source, _, network = name.partition(":")
     make = look_up(_SOURCES, source, "source of networks")
@@ -30,12 +37,12 @@ def backbone(
         warnings.simplefilter("ignore")  # deprecation notices inside timm and torchvision
         try:
             with torch.device(device or torch.get_default_device()):
-                return make(network, classes, in_channels)
+                return make(network, classes, in_channels, image_size)
         except NotImplementedError:
             # Some constructors compute with tensor values, which meta tensors lack, e.g. torchvision's regnets.
             if str(device) != "meta":
                 raise
-            return make(network, classes, in_channels).to("meta")
+            return make(network, classes, in_channels, image_size).to("meta")
 
 
 def published_input(network: nn.Module) -> tuple[int, int, int]:
@@ -44,7 +51,7 @@ def published_input(network: nn.Module) -> tuple[int, int, int]:
     return check_input_shape(published.get("input_size", DEFAULT_INPUT))
 
 
-def _timm(name: str, classes: int | None, in_channels: int) -> nn.Module:
+def _timm(name: str, classes: int | None, in_channels: int, image_size: int | None) -> nn.Module:
     try:
         import timm
     except ModuleNotFoundError:
@@ -55,11 +62,36 @@ def _timm(name: str, classes: int | None, in_channels: int) -> nn.Module:
         raise ValueError(_unknown("timm", name, timm.list_models()))
     # Without the argument timm keeps the published number of classes.
     extra: dict[str, Any] = {} if classes is None else {"num_classes": classes}
-    network: nn.Module = timm.create_model(name, pretrained=False, in_chans=in_channels, **extra)
+    try:
+        network: nn.Module = timm.create_model(
+            name, pretrained=False, in_chans=in_channels, **extra, **size_argument(name, image_size)
+        )
+    except (AssertionError, TypeError, ValueError) as error:
+        if image_size is None:
+            raise
+        raise ValueError(
+            f"timm:{name} must take images of {image_size} pixels, but it cannot be built for them: "
+            f"{type(error).__name__}: {str(error)[:200]}; use the published size"
+        ) from None
     return network
 
 
-def _torchvision(name: str, classes: int | None, in_channels: int) -> nn.Module:
+def size_argument(name: str, image_size: int | None) -> dict[str, Any]:
+    """Return the argument of ``timm.create_model`` for ``image_size``; empty for networks that take any size."""
+    config = timm_config(name)
+    if image_size is None or config is None or not config.fixed_input_size or image_size == config.input_size[1]:
+        return {}
+    return {"img_size": image_size}
+
+
+def timm_config(name: str) -> Any:
+    """Return what timm publishes about the weights of ``name``; None if the installed version has no such network."""
+    import timm
+
+    return timm.get_pretrained_cfg(name)
+
+
+def _torchvision(name: str, classes: int | None, in_channels: int, image_size: int | None) -> nn.Module:
     import torchvision
 
     known = torchvision.models.list_models(module=torchvision.models)
@@ -68,13 +100,18 @@ def _torchvision(name: str, classes: int | None, in_channels: int) -> nn.Module:
     if in_channels != 3:
         raise ValueError(f"torchvision networks take 3 input channels, but got {in_channels}; use a timm network")
     extra: dict[str, Any] = {"num_classes": classes} if classes else {}
+    if image_size is not None and name.startswith("vit_"):
+        extra["image_size"] = image_size
     if name in ("googlenet", "inception_v3"):  # the two with auxiliary heads, and with a slow initialisation
         extra |= {"aux_logits": False, "init_weights": False}
     network: nn.Module = torchvision.models.get_model(name, weights=None, **extra)
     return _without_classifier(network, name) if classes == 0 else network
 
 
-_SOURCES: dict[str, Callable[[str, int | None, int], nn.Module]] = {"timm": _timm, "torchvision": _torchvision}
+_SOURCES: dict[str, Callable[[str, int | None, int, int | None], nn.Module]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+}
 
 
 def _without_classifier(network: nn.Module, name: str) -> nn.Module:

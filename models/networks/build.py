@@ -8,7 +8,7 @@ from torch import nn
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.blocks import channel_layers, layers
-from ...spaces.blocks.backbone import Backbone
+from ...spaces.blocks.backbone import Backbone, RepeatChannels, Resize
 from ...spaces.blocks.base import Shape
 from ...spaces.blocks.layers import LocalContrast
 from ...spaces.parameters.lookup import look_up
@@ -21,7 +21,15 @@ from .channel_modules import (
     LayerNormModule,
     LayerScaleModule,
 )
-from .modules import BranchesModule, DropConnectLinear, GlobalPoolingModule, LocalContrastModule, PadShortcutModule
+from .modules import (
+    BranchesModule,
+    DropConnectLinear,
+    GlobalPoolingModule,
+    LocalContrastModule,
+    PadShortcutModule,
+    RepeatChannelsModule,
+    ResizeModule,
+)
 
 # ReLU may overwrite its input only if the layer before makes a new tensor that no other layer reads.
 _NEW_OUTPUT = (layers.Convolution, layers.BatchNorm, layers.FullyConnected, layers.Branches)
@@ -169,5 +177,7 @@ _MODULES: dict[type[layers.Layer], Callable[[Any, Shape, DropRates], nn.Module]]
     layers.LocalResponse: lambda layer, shape, drop: nn.LocalResponseNorm(layer.size),
     layers.Branches: _branches,
     LocalContrast: lambda layer, shape, drop: LocalContrastModule(layer.kernel),
-    Backbone: lambda layer, shape, drop: backbone(layer.name, classes=0, in_channels=shape[0]),
+    Backbone: lambda layer, shape, drop: backbone(layer.name, classes=0, in_channels=shape[0], image_size=shape[1]),
+    Resize: lambda layer, shape, drop: ResizeModule(layer.size, layer.interpolation),
+    RepeatChannels: lambda layer, shape, drop: RepeatChannelsModule(layer.times),
 }

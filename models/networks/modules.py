@@ -125,3 +125,28 @@ def moment_matched_mean(
     mean, variance = preactivation_moments(layer, x)
     draws = torch.randn((n, *mean.shape), generator=generator, device=generator.device).to(x.device)
     return act(mean + variance.sqrt() * draws).mean(0)
+
+
+class ResizeModule(nn.Module):
+    """Interpolate images (N, C, H, W) to ``size`` x ``size`` pixels; antialiased, as decoding of files is."""
+
+    def __init__(self, size: int, interpolation: str) -> None:
+        super().__init__()
+        self.size, self.interpolation = size, interpolation
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-2:] == (self.size, self.size):
+            return images
+        size = (self.size, self.size)
+        return F.interpolate(images, size, mode=self.interpolation, align_corners=False, antialias=True)
+
+
+class RepeatChannelsModule(nn.Module):
+    """Repeat grey images (N, 1, H, W) to ``times`` equal channels."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.expand(-1, self.times, -1, -1)

@@ -10,7 +10,8 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData
-from ..networks.build import build_for
+from ..data.normalisation import normalised_for
+from ..networks.pretrained import build_pretrained
 from .calibration import Calibration, fit_temperature
 from .epoch import EpochResult
 from .evaluate import evaluate_on_test, scores
@@ -42,15 +43,18 @@ def retrain(
     device: str = "cpu",
     precision: str = "fp32",
     selection: Selection = BY_ACCURACY,
+    weights: str | None = None,
     on_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> Retrained:
     """Train the network of ``architecture`` and evaluate it on the test images.
 
     The same seed on the same kind of machine gives the same result. ``selection`` decides which epoch is the best.
-    ``on_epoch`` is called after every epoch.
+    ``weights`` are those of ``build_pretrained``. ``on_epoch`` is called after every epoch.
     """
+    data = normalised_for(data, architecture)
+    network, _ = build_pretrained(architecture, recipe, seed=seed, weights=weights)
     # Channels last is the layout in which convolutions on a GPU are fast; on a CPU it gains little.
-    network, channels_last = build_for(architecture, recipe, seed=seed), torch.device(device).type == "cuda"
+    channels_last = torch.device(device).type == "cuda"
     fit = Fit(
         network,
         data,

@@ -7,6 +7,8 @@ from .reader import StoreReader
 LR_FOUND = "lr_found"  # kind of the event that holds the learning rate of lr = "auto", with all tries
 AUGMENTATION = "augmentation_cost"  # kind of the event that holds how long the augmentation of a batch takes
 
+WEIGHTS_LOADED = "weights_loaded"  # kind of the event that holds which pretrained weights a trial started from
+
 
 def lrs_found(store: StoreReader, run: str | int, trial_id: int) -> list[dict[str, Any]]:
     """Return the results of ``lr = "auto"`` in a trial, one per fold: the chosen ``lr`` and all ``tries``."""
@@ -24,6 +26,12 @@ def augmentation_cost(store: StoreReader, run: str | int, trial_id: int) -> dict
         for detail in _details(store, run, trial_id, AUGMENTATION)
         if _is_number(detail.get("batch_ms")) and {"batch_size", "device"} <= set(detail)
     ]
+    return details[-1] if details else None
+
+
+def loaded_weights(store: StoreReader, run: str | int, trial_id: int) -> dict[str, Any] | None:
+    """Return ``sha256``, ``tag`` and ``file`` of the pretrained weights of a trial; None for random weights."""
+    details = _details(store, run, trial_id, WEIGHTS_LOADED)
     return details[-1] if details else None
 
 

@@ -249,13 +249,15 @@ def train_architecture(
     *,
     seed: int = 0,
     device: str | None = None,
+    weights: str | Path | None = None,
 ) -> Model:
     """Train one architecture with one recipe, without a search and without a database, and return the model.
 
     ``network`` is an architecture, a trial, or a name such as "resnet18"; ``data`` are images of :func:`load_data`, or
     the name of a data set. The default recipe is that of a search. The model has the weights of the best validation
-    epoch and is calibrated on the validation images; ``about`` has its accuracies and the calibration. Raises
-    ``ValueError`` for a wrong recipe or data that do not fit the network.
+    epoch and is calibrated on the validation images; ``about`` has its accuracies and the calibration. ``weights`` of a
+    network of timm or torchvision are "pretrained", a folder or a file; None starts from random weights. Raises
+    ``ValueError`` for a wrong recipe, and for data or weights that do not fit the network.
     """
     import torch
 
@@ -273,7 +275,8 @@ def train_architecture(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     selection = Selection.of(MULTI_LABEL_METRIC if images.multi_label else ACCURACY)
-    trained = retrain(architecture, recipe, images, seed=seed, device=device, selection=selection)
+    start = None if weights is None else str(weights)
+    trained = retrain(architecture, recipe, images, seed=seed, device=device, selection=selection, weights=start)
     about = {**origin_of(trained, seed, recipe), "test_accuracy": trained.test_accuracy}
     temperature = trained.calibration.temperature
     return Model(ImageModel.of(architecture, trained.weights, images, about, temperature=temperature))

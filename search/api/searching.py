@@ -12,6 +12,7 @@ from ...results.database.url import DatabaseLocation
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import Function as Metric
 from ...spaces.metrics.registry import custom_metrics, register_metric
+from ...spaces.networks.patterns import is_pattern
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.search_space.space import Space
@@ -85,7 +86,7 @@ def run_search(
     * ``data``: the name of a data set; a path or URL of own images (class folders, a manifest, tar shards, Parquet
       files, arrays); a map-style ``torch.utils.data.Dataset``, or a mapping of splits to them; or the table ``[data]``.
       ``image_size`` is the side in pixels to which images are resized; for own images the default is 64.
-    * ``space``: a :class:`Space`, the name of one, or the table ``[space]``.
+    * ``space``: a :class:`Space`, the name of one, networks such as "timm:resnet*", or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.
     * ``time_limit``: no new trial starts after this time, such as "30m" or a number of seconds; running trials end.
     * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
@@ -281,7 +282,9 @@ def _is_path(data: str | Path) -> bool:
 def _space_table(space: Any) -> dict[str, Any]:
     if isinstance(space, Space):
         return {"written": space.to_json()}
-    return {"name": space} if isinstance(space, str) else dict(space)
+    if isinstance(space, str):
+        return {"networks" if is_pattern(space) else "name": space}
+    return dict(space)
 
 
 def _plain(value: Any) -> Any:

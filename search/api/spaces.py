@@ -12,6 +12,8 @@ from ...spaces.architectures.cost import cost as exact_cost
 from ...spaces.blocks.cost import DEFAULT_BATCH, Cost
 from ...spaces.constrained import sampling
 from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.networks.networks_space import networks_space
+from ...spaces.networks.patterns import is_pattern
 from ...spaces.search_space.named import named_space
 from ...spaces.search_space.space import Space
 
@@ -28,9 +30,9 @@ Limits = Budget | Mapping[str, Any]  # a budget, or its limits such as {"params"
 def count(space: Space | ConstrainedSpace | str, budget: Limits | None = None) -> sampling.Count:
     """Count the architectures of ``space`` inside ``budget``; ``int(...)`` of the result is the number.
 
-    ``space`` may be the name of a space, such as "mixed". The count is exact if a table can hold all
-    different costs. Otherwise it is an estimate with the guaranteed bounds ``low`` and ``high`` and a
-    ``standard_error``.
+    ``space`` may be the name of a space, such as "mixed", or networks such as "timm:resnet*". The count is exact if a
+    table can hold all different costs. Otherwise it is an estimate with the guaranteed bounds ``low`` and ``high`` and
+    a ``standard_error``.
     """
     return sampling.count(constrained_of(space, budget))
 
@@ -95,7 +97,7 @@ def constrained_of(space: Space | ConstrainedSpace | str, budget: Limits | None 
             )
         return space
     if isinstance(space, str):
-        space = named_space(space)
+        space = networks_space(space) if is_pattern(space) else named_space(space)
     if not isinstance(space, Space):
         raise TypeError(
             f"a space must be a Space or the name of one, but got {type(space).__name__}; use 'mixed', for example"

@@ -140,7 +140,7 @@ def show_trial(trial: TrialName, database: Database = DATABASE, as_json: Json = 
     from ...results.analysis.health import findings_of
     from ...results.database.latency_records import measurements
     from ...results.database.proxy_records import scores_of
-    from ...results.database.training_records import augmentation_cost, lrs_found
+    from ...results.database.training_records import augmentation_cost, loaded_weights, lrs_found
     from ...results.database.zero_shot_records import latest_test_table
     from ...results.query.trial_name import find_trial
     from ...spaces.architectures.cost import cost, layer_costs
@@ -158,6 +158,7 @@ def show_trial(trial: TrialName, database: Database = DATABASE, as_json: Json = 
         health = findings_of(store, record.run, trial_id=record.trial).get(record.trial, [])
         lrs = lrs_found(store, record.run, record.trial)
         augmented = augmentation_cost(store, record.run, record.trial)
+        loaded = loaded_weights(store, record.run, record.trial)
         recorded_layers = store.layers(record.fingerprint)
         tests = store.test_metrics(record.trial)
     architecture = architecture_or_none(record.architecture)
@@ -166,7 +167,7 @@ def show_trial(trial: TrialName, database: Database = DATABASE, as_json: Json = 
     if as_json:
         more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
         more |= {"findings": list(map(vars, health)), "lrs_found": lrs, "augmentation_cost": augmented}
-        more["test_metrics"] = tests
+        more |= {"weights": loaded, "test_metrics": tests}
         rows = [row.to_json() for row in layers] or recorded_layers
         show_json({**trial_json(record), "layers": rows, **_curve(curve), **more})
         return
@@ -177,7 +178,7 @@ def show_trial(trial: TrialName, database: Database = DATABASE, as_json: Json = 
     show(*readable("the zero-shot test", lambda: zero_shot_trial_texts(record, curve, table)))
     show(*readable("the latency", lambda: map(latency_line, measured)))
     show(*(f"proxy {name}: {score}" for name, score in proxies.items()))
-    show(*readable("the start of training", lambda: _training_lines(lrs, augmented)))
+    show(*readable("the start of training", lambda: _training_lines(lrs, augmented, loaded)))
     show(*(f"finding {finding.kind}: {finding.message}" for finding in health))
 
 
@@ -191,8 +192,12 @@ def _value_lines(trial: "Trial", tests: Mapping[str, float]) -> Iterator[str]:
         yield f"{name}: {value}"
 
 
-def _training_lines(lrs: list[Any], augmented: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield what a worker measured at the start of training: learning rates, and the cost of augmentation."""
+def _training_lines(
+    lrs: list[Any], augmented: Mapping[str, Any] | None, weights: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """Yield what a worker measured at the start of training: weights, learning rates, and the cost of augmentation."""
+    if weights is not None:
+        yield f"weights: {weights.get('file')}, tag {weights.get('tag')}, sha256 {str(weights.get('sha256'))[:12]}"
     for entry in lrs:
         yield f"lr found: {entry['lr']:g}, the first of {len(entry['tries'])} tried that trains"
     if augmented is not None:

@@ -24,13 +24,22 @@ if TYPE_CHECKING:
     from ...spaces.blocks.cost import Cost
     from ...spaces.constrained.constrained_space import ConstrainedSpace
 
+SpaceName = Annotated[
+    str, typer.Argument(metavar="FILE|NAME", help='A search file, the name of a space, or networks such as "timm:*".')
+]
+Count = Annotated[
+    bool, typer.Option("--count", help="Count the architectures inside the budget and show a histogram of their costs.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(min=1, help="Networks: side of the images; the default is the published size of each.")
+]
+Pretrained = Annotated[bool, typer.Option("--pretrained", help="Networks: only those with published weights.")]
+Order = Annotated[str, typer.Option(help="Networks: order by params, macs, activations, memory, peak, top1 or name.")]
+
 
 def space(
-    name: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A search file, or the name of a space.")],
-    count: Annotated[
-        bool,
-        typer.Option("--count", help="Count the architectures inside the budget and show a histogram of their costs."),
-    ] = False,
+    name: SpaceName,
+    count: Count = False,
     sample: Annotated[int, typer.Option(min=0, help="Draw this many architectures inside the budget.")] = 0,
     by: Annotated[str, typer.Option(help="The distribution of the sample: uniform or log-macs.")] = "uniform",
     max_params: MaxParams = None,
@@ -38,6 +47,9 @@ def space(
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
     shape: Input = None,
+    image_size: ImageSize = None,
+    pretrained: Pretrained = False,
+    sort: Order = "macs",
     classes: Classes = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the sample.")] = 0,
     as_json: Json = False,
@@ -47,11 +59,28 @@ def space(
     The cheapest and the most expensive architectures are shown as well.
 
     Example: archsieve space mixed --max-params 60k --sample 3
+
+    Networks of timm and torchvision are listed with their costs.
+
+    Example: archsieve space "timm:*" --max-params 5M --pretrained
     """
     from ...spaces.constrained.feasibility import check_feasible
+    from ...spaces.networks.patterns import is_pattern
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory)
-    constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes)
+    networks = is_pattern(name)
+    if networks and not sample:
+        from .networks_list import show_networks
+
+        show_networks(
+            name, budget, classes=classes, image_size=image_size, pretrained=pretrained, sort=sort, json=as_json
+        )
+        return
+    if networks:
+        constrained, note = _networks(name, budget, input_shape_of(shape), classes, image_size, pretrained), list[str]()
+    else:
+        _check_no_network_options(name, image_size, pretrained)
+        constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes)
     check_feasible(constrained)  # an impossible budget is an error that names the cheapest architecture
     # with limits the question is how much fits them, so the space is counted without --count, too
     values = _values(constrained, count or bool(budget.limits()), sample, seed, by)
@@ -59,6 +88,30 @@ def space(
         show_json(values)
     else:
         show(*_lines(constrained, values), *note)
+
+
+def _networks(
+    pattern: str,
+    budget: Any,
+    shape: tuple[int, int, int] | None,
+    classes: int | None,
+    image_size: int | None,
+    pretrained: bool,
+) -> "ConstrainedSpace":
+    from ...spaces.constrained.constrained_space import ConstrainedSpace
+    from ...spaces.networks.networks_space import networks_space
+
+    options = {} if shape is None else {"input_shape": shape}
+    space = networks_space(pattern, **options, classes=classes or 1000, image_size=image_size, pretrained=pretrained)
+    return ConstrainedSpace(space, budget)
+
+
+def _check_no_network_options(name: str, image_size: int | None, pretrained: bool) -> None:
+    if pretrained or image_size is not None:
+        raise ValueError(
+            f"--pretrained and --image-size are for networks of timm and torchvision, but the space is {name!r}; leave "
+            'them out, or name networks, as in "timm:*"'
+        )
 
 
 def _values(constrained: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
@@ -84,15 +137,18 @@ def _counted(constrained: "ConstrainedSpace") -> dict[str, Any]:
     """Return how much of the space fits, the options that never fit, and the histogram of multiply-accumulates."""
     from ...spaces.constrained.feasibility import dead_choices
     from ...spaces.constrained.sampling import count, histogram
+    from ...spaces.networks.networks_space import NAME as NETWORKS
 
     counted = count(constrained)
+    # of networks the list of those that do not fit says nothing more than their number
+    dead = [] if constrained.space.name == NETWORKS else dead_choices(constrained)
     return {
         "feasible": counted.value,
         "feasible_low": counted.low,
         "feasible_high": counted.high,
         "feasible_standard_error": counted.standard_error,
         "feasible_share": counted.value / constrained.size,
-        "dead_choices": [{"choice": path, "option": option} for path, option in dead_choices(constrained)],
+        "dead_choices": [{"choice": path, "option": option} for path, option in dead],
         "histogram": [{"from": low, "to": high, "architectures": n} for low, high, n in histogram(constrained)],
     }
 

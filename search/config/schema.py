@@ -156,7 +156,7 @@ class StageSection(Section):
 
 
 class SpaceSection(Section):
-    """``[space]``: a named space, a list of stages, or backbones."""
+    """``[space]``: a named space, a list of stages, or networks of timm and torchvision."""
 
     name: str | None = Field(
         default=None, description="A named space such as mixed or resnet-space, or one network such as resnet20-cifar."
@@ -168,15 +168,25 @@ class SpaceSection(Section):
         default=False, description="With stages: whether local contrast normalisation is the first layer."
     )
     stem: IntOrList | None = Field(default=None, description="With stages: channels of a 3x3 convolution before them.")
+    networks: str | list[str] | None = Field(
+        default=None,
+        description='Networks of timm and torchvision: names, patterns such as "timm:resnet*", or families.',
+    )
+    image_size: IntOrList | None = Field(
+        default=None,
+        description="With networks: side of their images in pixels; the default is the published size of each.",
+    )
     backbone: str | list[str] | None = Field(
         default=None,
-        description='Zero-shot: a pretrained network "timm:NAME" or "torchvision:NAME", instead of a space.',
+        description='A network "timm:NAME" or "torchvision:NAME" at the size of the data, instead of a space.',
     )
     written: dict[str, Any] | None = Field(
         default=None, description="From Python: a Space, or the result of its to_json(), instead of a name."
     )
     weights: str | None = Field(
-        default=None, description="File with the weights of the backbone: a state dict saved by torch.save."
+        default=None,
+        description='Weights of networks: "pretrained" for the published ones, a folder of NAME.safetensors or '
+        "NAME.pth, or a file; the default is random weights.",
     )
     frozen: bool = Field(
         default=True, description="Whether the weights of the backbone stay fixed; false fine-tunes them."

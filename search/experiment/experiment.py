@@ -19,6 +19,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
 from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SearchSection, SpaceSection, StageSection
+from .network_settings import backbones_of, networks_of
 from .used_parts import custom_kinds, registered_records, registries
 
 if TYPE_CHECKING:
@@ -154,13 +155,15 @@ class Experiment:
         The searcher also learns from ``earlier``, the trials of other runs. Raises ``ValueError`` for a searcher that
         does not support these recipes or objectives.
         """
+        from ..searchers.network_features import first_designs
         from ..searchers.search_plan import SearchPlan
 
+        families = [] if earlier else first_designs(self.file.search.searcher, constrained)
         return SearchPlan(
             self.searcher,
             constrained,
             self.recipes,
-            designs=(*self.designs, *designs),
+            designs=(*self.designs, *designs, *families),
             earlier=earlier,
             default_recipe_first=self.starts_with_default_recipe,
         )
@@ -186,6 +189,9 @@ class Experiment:
             settings["search"] |= self.selection.to_json()
         if settings["search"]["time_limit"] is None:
             del settings["search"]["time_limit"]  # for the same reason
+        for key in ("networks", "image_size"):
+            if settings["space"][key] is None:
+                del settings["space"][key]
         if settings["search"]["start_from"]:
             settings["search"]["start_from"] = [design.to_json() for design in self.designs]
         return settings
@@ -310,8 +316,15 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
 
     if section.written is not None:
         return _python_space(section, input_shape, classes)
+    if section.networks is not None:
+        return networks_of(section, input_shape, classes)
+    if section.image_size is not None:
+        raise ValueError(
+            f"space.image_size needs space.networks, but got image_size {section.image_size} alone; set networks, or "
+            "set data.image_size for other spaces"
+        )
     if section.backbone is not None:
-        return _backbones(section.backbone, input_shape, classes)
+        return backbones_of(section.backbone, input_shape, classes)
     if section.stages is None:
         if section.contrast is not False:
             raise ValueError(
@@ -337,7 +350,7 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
 
 def _python_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
     """Return the space of ``space.written``; raise ``ValueError`` where it does not fit the images and classes."""
-    others = [key for key in ("name", "stages", "stem", "backbone") if getattr(section, key) is not None]
+    others = [key for key in ("name", "stages", "stem", "networks", "backbone") if getattr(section, key) is not None]
     if others or section.contrast is not False:
         raise ValueError(
             f"space.written is a complete space, but space.{[*others, 'contrast'][0]} is also set; remove one of them"
@@ -365,17 +378,6 @@ def _stage(number: int, section: StageSection) -> "Template":
         return stage(section.block, **values)
     except ValueError as error:
         raise ValueError(f"space.stages.{number}: {error}") from None
-
-
-def _backbones(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:
-    """Return a space of networks of timm or torchvision, each followed by a linear layer.
-
-    The networks are built on the meta device, without memory for weights, to compute their costs.
-    """
-    from ...models.profiling.backbone_costs import measure_backbone
-
-    blocks = [measure_backbone(name, input_shape) for name in ([names] if isinstance(names, str) else names)]
-    return Space(input_shape, (choice(*blocks) if len(blocks) > 1 else blocks[0],), classes, "backbones")
 
 
 def _recipe_entry(name: str, value: Any) -> Any:

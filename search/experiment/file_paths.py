@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...spaces.networks.patterns import PRETRAINED
+
 # the keys that are paths; search.start_from has paths among names
 PATH_KEYS = (("data", "path"), ("data", "texts"), ("data", "cache"), ("space", "weights"), ("resources", "checkpoints"))
 
@@ -47,7 +49,7 @@ def _each_path(tables: dict[str, Any], resolved: Callable[[str, str], str]) -> N
     """Replace each path of ``tables``; values of a wrong type are left to the check of the file."""
 
     def replace(key: str, value: Any) -> Any:
-        if not isinstance(value, str) or not value or "://" in value:
+        if not isinstance(value, str) or not value or "://" in value or (key, value) == ("space.weights", PRETRAINED):
             return value
         path = _expanded(value)
         return path if Path(path).is_absolute() else resolved(key, path)

@@ -8,6 +8,7 @@ from ...results.database.reader import StoreReader
 from ...results.database.records import RunRecord
 from ...results.database.store import Store
 from ...results.transfer.importer import IMPORTED_EVENT, PATHS_ALLOWED_EVENT
+from ...spaces.networks.patterns import PRETRAINED
 from .file_paths import PATH_KEYS
 
 
@@ -48,7 +49,7 @@ def allow_paths(store: Store, run: RunRecord) -> None:
 def _paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for section, key in PATH_KEYS:
         value = _table(config, section).get(key)
-        if value is not None:
+        if value is not None and (key, value) != ("weights", PRETRAINED):  # the published weights are no path
             yield f"{section}.{key}", str(value)
     # A run of this version stores the networks of search.start_from as values; another file may have paths there.
     start_from = _table(config, "search").get("start_from")

@@ -75,13 +75,17 @@ def diagnose_target(
     on_check: Callable[[str], None] = lambda name: None,
 ) -> Iterator["Finding"]:
     """Yield the finding of each of ``checks``, by default of all; ``on_check`` is called before each with its name."""
+    from ...models.data.normalisation import normalised_for
     from ...models.diagnostics.run_checks import CHECKS, DiagnosticContext, diagnose
-    from ...models.networks.build import build_for
+    from ...models.networks.pretrained import build_pretrained
+
+    weights = target.experiment.file.space.weights
 
     def make(seed: int) -> Any:
-        return build_for(target.architecture, target.recipe, seed=seed)
+        return build_pretrained(target.architecture, target.recipe, seed=seed, weights=weights)[0]
 
-    context = DiagnosticContext(make, target.data, target.recipe, target.seed, trained=target.trained)
+    data = normalised_for(target.data, target.architecture)
+    context = DiagnosticContext(make, data, target.recipe, target.seed, trained=target.trained)
     yield from diagnose(context, checks or list(CHECKS), on_check=on_check)
 
 

@@ -55,8 +55,7 @@ def retrain_trial(
     experiment, data = experiment_and_data(store, trial)
     recipe = _recipe(trial, epochs)
     architecture = Architecture.from_json(trial.architecture)
-    rows: list[dict[str, Any]] = []
-    run_id = store.run(trial.run).run_id
+    rows, run_id = list[dict[str, Any]](), store.run(trial.run).run_id
     for seed_index, seed in enumerate(seeds_of(trial, seeds)):
         # torch adds in another order with another number of threads, so only an equal number reproduces the trial
         with trial_threads(experiment.file.resources):
@@ -68,6 +67,7 @@ def retrain_trial(
                 device=device,
                 precision=experiment.file.resources.precision,
                 selection=experiment.selection,
+                weights=experiment.file.space.weights,
                 on_epoch=lambda result, index=seed_index: on_epoch(index, recipe.epochs, result),  # type: ignore[misc]
             )
         # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file

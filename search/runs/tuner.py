@@ -242,6 +242,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         task=experiment.task.name,
         plugins=shipment(experiment.selection.computed),
         selection=experiment.selection,
+        weights=experiment.file.space.weights,
     )
 
 

@@ -20,6 +20,7 @@ from ...spaces.parameters.domains import Choice, Range, Repeat, is_ascending
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import label
 from .candidate_pool import CandidatePool
+from .network_features import fact_columns, is_within_family
 from .recipe_sampling import Values
 
 Floats = NDArray[np.float64]
@@ -96,7 +97,8 @@ class Features:
 
     Each choice is one group, all counts together are one group, and each cost is one group. The Gaussian process has
     one weight for each group. Options that are rising numbers share one column; any two other options of a choice have
-    the same distance.
+    the same distance. Networks of timm and torchvision of one family are described by their image size, depth and
+    published accuracy instead, each of which is a group.
     """
 
     def __init__(self, batch: GraphArrays) -> None:
@@ -105,8 +107,13 @@ class Features:
         self._positions = {pair: position for position, pair in enumerate(_pairs(graph))}
         columns = _choice_columns(graph.options, self._positions)
         columns += _count_columns(len(graph.options), graph.options, self._positions)
+        first = len(graph.options) + 1
+        facts = fact_columns(graph.options, self._positions, RANGE_SCALE)
+        columns += [(first + number, column) for number, column in enumerate(facts)]
         self._columns = np.stack([column for _, column in columns], axis=1) if columns else np.zeros((0, 0))
-        kinds = [group for group, _ in columns]
+        # numbered without gaps, because the Gaussian process has a weight for each number
+        used = {group: number for number, group in enumerate(sorted({group for group, _ in columns}))}
+        kinds = [used[group] for group, _ in columns]
         first = max(kinds, default=-1) + 1
         self.groups = np.array([*kinds, *range(first, first + len(COSTS))])
 
@@ -158,6 +165,8 @@ def _choice_columns(options_at: dict[str, tuple[Any, ...]], positions: Positions
     """Return the columns of each choice: two for options that are rising numbers, else one for each option."""
     columns: Columns = []
     for group, (path, options) in enumerate(sorted(options_at.items())):
+        if is_within_family(options):  # networks that their costs and published facts describe
+            continue
         option_positions = [positions[path, index] for index in range(len(options))]
         if is_ascending(options):
             # the first column shows that the choice applies: without it the first option, 0 in the second column,

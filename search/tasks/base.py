@@ -62,11 +62,13 @@ class StartMetrics:
     """Metrics that a worker measures once, at the start of a fit; the store saves the values unchanged.
 
     ``augmentation_cost`` is None for a recipe without augmentation. ``lrs_found`` has an entry for each learning rate
-    that ``lr = "auto"`` found: one, or one for each fold.
+    that ``lr = "auto"`` found: one, or one for each fold. ``weights`` are the pretrained weights that were loaded:
+    ``sha256``, ``tag`` and ``file``; None for random weights.
     """
 
     augmentation_cost: Mapping[str, Any] | None = None
     lrs_found: tuple[Mapping[str, Any], ...] = ()
+    weights: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -200,9 +202,10 @@ class Task(ABC):
         folds: int | None,
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
+        weights: str | None = None,
     ) -> TrialContext:
         """Return a worker's context for ``data``, the result of :meth:`for_trials`.
 
         With ``folds``, which ``fold_seed`` draws, a trial trains one network in each fold. ``selection`` decides which
-        metrics are computed, and which epoch is the best.
+        metrics are computed, and which epoch is the best. ``weights`` is ``space.weights`` of the search file.
         """

@@ -16,6 +16,7 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 from .base import Diagnosis, FinalMetrics, StartMetrics, Task, TrialContext, TrialFit, check_decoding_keys
 from .decoding_progress import DecodingProgress
+from .network_weights import check_available, check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
+    from ...models.networks.pretrained import LoadedWeights
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
 
@@ -43,12 +45,12 @@ class ImageTask(Task):
                     f"data.{key} needs classes with texts, but {file.data.name!r} has none; leave it out, or set "
                     "data.texts to a folder with a file CLASS.txt for each class"
                 )
-        for key in ("features", "backbone", "weights"):
-            if getattr(file.space, key) is not None:
-                raise ValueError(
-                    f"space.{key} needs zero-shot data, but {file.data.name!r} has no texts; leave it out, or set "
-                    "data.texts"
-                )
+        if file.space.features is not None:
+            raise ValueError(
+                f"space.features needs zero-shot data, but {file.data.name!r} has no texts; leave it out, or set "
+                "data.texts"
+            )
+        check_weights(file.space)
         check_decoding_keys(file.data)
         if file.data.name == "digits" and (file.data.path is not None or file.data.download):
             raise ValueError(
@@ -91,6 +93,7 @@ class ImageTask(Task):
             check_folds(data, file.search.folds, seed=section.seed)
         _check_metrics(file, data)
         _check_class_weights(file, data)
+        check_available(file.space)
         return data, DatasetRecord(
             content_hash=data.content_hash,
             name=data.name,
@@ -118,9 +121,10 @@ class ImageTask(Task):
         folds: int | None,
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
+        weights: str | None = None,
     ) -> TrialContext:
         return ImageTrialContext(
-            data, device, precision=precision, folds=folds, fold_seed=fold_seed, selection=selection
+            data, device, precision=precision, folds=folds, fold_seed=fold_seed, selection=selection, weights=weights
         )
 
 
@@ -154,7 +158,7 @@ def _check_class_weights(file: "SearchFile", data: "ImageData") -> None:
 
 
 class ImageTrialContext(TrialContext):
-    """The images on a worker's device; with folds, each fold too."""
+    """The images on a worker's device; with folds, each fold too. ``weights`` are those of pretrained networks."""
 
     def __init__(
         self,
@@ -165,11 +169,13 @@ class ImageTrialContext(TrialContext):
         folds: int | None,
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
+        weights: str | None = None,
     ) -> None:
         from ...models.data.folds import cross_folds
         from ...models.networks.compute import Compute
 
-        self.device, self.selection = device, selection
+        self.device, self.selection, self.weights = device, selection, weights
+        self.loaded: LoadedWeights | None = None  # of the newest fit
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
         self.compute = Compute(device, precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
@@ -179,14 +185,16 @@ class ImageTrialContext(TrialContext):
 
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
-        from ...models.networks.build import build_for
+        from ...models.data.normalisation import normalised_for
+        from ...models.networks.pretrained import build_pretrained
         from ...models.training.cross_validation import FoldedFit, FoldedResult
         from ...models.training.trainer import Fit
 
         def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Fit:
+            network, self.loaded = build_pretrained(architecture, recipe, seed=seed, weights=self.weights)
             return Fit(
-                build_for(architecture, recipe, seed=seed),
-                data,
+                network,
+                normalised_for(data, architecture),
                 recipe,
                 seed=seed,
                 device=self.device,
@@ -205,18 +213,21 @@ class ImageTrialContext(TrialContext):
         return FoldedFit(folds, FoldedResult, keep_best=keep_best, selection=self.selection)
 
     def start_metrics(self, fit: Any) -> StartMetrics:
-        """Add the learning rates that the finder found, if the recipe has ``lr = "auto"``."""
-        return replace(super().start_metrics(fit), lrs_found=tuple(asdict(result) for result in fit.lrs_found))
+        """Add the learning rates that the finder found, if the recipe has ``lr = "auto"``, and the loaded weights."""
+        loaded = None if self.loaded is None else asdict(self.loaded)
+        found = tuple(asdict(result) for result in fit.lrs_found)
+        return replace(super().start_metrics(fit), lrs_found=found, weights=loaded)
 
     def diagnose(self, fit: Any, architecture: "Architecture", seed: int) -> Diagnosis:
         """Check the gradients of the backward pass, and search for a learning rate that works."""
+        from ...models.data.normalisation import normalised_for
         from ...models.diagnostics.divergence import diagnose_divergence
-        from ...models.networks.build import build_for
+        from ...models.networks.pretrained import build_pretrained
 
         recipe = fit.recipe
         report = diagnose_divergence(
-            lambda seed: build_for(architecture, recipe, seed=seed),
-            self.data,
+            lambda seed: build_pretrained(architecture, recipe, seed=seed, weights=self.weights)[0],
+            normalised_for(self.data, architecture),
             recipe,
             seed=seed,
             macs=architecture.cost.macs,

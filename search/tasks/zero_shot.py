@@ -130,6 +130,7 @@ class ZeroShotTask(Task):
         folds: int | None,
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
+        weights: str | None = None,
     ) -> TrialContext:
         """Return a worker's context; ``data`` already has its folds, and H selects in every zero-shot search."""
         return ZeroShotTrialContext(data, precision, device)
@@ -221,6 +222,11 @@ def _check_recipe(recipe: Mapping[str, Any]) -> None:
 def _check_backbone(file: "SearchFile") -> None:
     """Raise ``ValueError`` if the search file has settings that its backbone does not support."""
     space, recipe = file.space, file.recipe
+    if space.networks is not None:
+        raise ValueError(
+            f"space.networks is for labelled images, but the data have texts and networks is {space.networks!r}; "
+            'name the networks in space.backbone, as in backbone = ["timm:resnet18"]'
+        )
     if space.backbone is None:
         if space.weights is not None:
             raise ValueError(

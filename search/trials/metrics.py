@@ -8,7 +8,7 @@ from ...results.database.latency_records import record_trial
 from ...results.database.proxy_records import record_scores
 from ...results.database.records import Trial
 from ...results.database.store import Store
-from ...results.database.training_records import AUGMENTATION, LR_FOUND
+from ...results.database.training_records import AUGMENTATION, LR_FOUND, WEIGHTS_LOADED
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
@@ -20,8 +20,9 @@ SUMMARY_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, constrained: ConstrainedSpace) -> None:
     """Write the metrics of a report to the store.
 
-    These are the epochs, the learning rates that the finder chose, the cost of augmentation, the proxy scores and the
-    latency in ms. A latency is stored with the prediction of ``constrained`` if that has a latency model.
+    These are the epochs, the learning rates that the finder chose, the cost of augmentation, the loaded weights, the
+    proxy scores and the latency in ms. A latency is stored with the prediction of ``constrained`` if that has a latency
+    model.
     """
     for epoch in report.epochs:
         store.record_epoch(trial.trial, epoch.epoch, epoch.values)
@@ -29,6 +30,8 @@ def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, 
         store.add_event(run_id, "info", LR_FOUND, search, trial.trial)
     if report.start_metrics.augmentation_cost is not None:
         store.add_event(run_id, "info", AUGMENTATION, report.start_metrics.augmentation_cost, trial.trial)
+    if report.start_metrics.weights is not None:
+        store.add_event(run_id, "info", WEIGHTS_LOADED, report.start_metrics.weights, trial.trial)
     if report.proxies is not None:
         record_scores(store, run_id, trial.fingerprint, report.proxies)
     if report.latency is not None:

@@ -62,6 +62,7 @@ class Conditions:
         task: name of the task.
         plugins: the custom code that a worker needs.
         selection: the metric that selects, and the metrics to record.
+        weights: ``space.weights`` of the search file.
     """
 
     cpus: float
@@ -79,6 +80,7 @@ class Conditions:
     task: str = CLASSIFICATION
     plugins: Shipment = field(default_factory=Shipment)
     selection: Selection = BY_ACCURACY
+    weights: str | None = None
 
 
 class NetworkTrial(tune.Trainable):
@@ -238,6 +240,7 @@ class NetworkTrial(tune.Trainable):
                 folds=shared.folds,
                 fold_seed=shared.fold_seed,
                 selection=shared.selection,
+                weights=shared.weights,
             )
             self.probe = shared.probe and shared.probe.to(self.device)
         return self.context

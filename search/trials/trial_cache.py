@@ -94,7 +94,8 @@ def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:
     try:
         folds = config["search"].get("folds")
         space = config["space"]
-        start = (space["weights"], space["frozen"]) if space.get("backbone") is not None else None
+        pretrained = space.get("backbone") is not None or space.get("weights") is not None
+        start = (space["weights"], space["frozen"]) if pretrained else None
         # The seed of the data decides the folds. Without folds it only decides the split, which the hash of the data
         # covers already.
         return folds, None if folds is None else config["data"]["seed"], config["resources"]["precision"], start

@@ -14,7 +14,7 @@ from ..parameters.constraints import (
     positive_int,
 )
 from ..parameters.lookup import check_unregistered, look_up, shorten, unknown
-from .backbone import Backbone
+from .backbone import Backbone, Network, RepeatChannels, Resize
 from .base import Block, Shape, ShapeError
 from .channel_layers import CHANNEL_LAYERS, ChannelShuffle, ClassMaps, class_map_head
 from .concatenating import DenseBlock, Fire, ShuffleUnit
@@ -231,7 +231,14 @@ class ResponseNorm(Block):
         return (LocalResponse(self.size),)
 
 
-LAYERS_AS_BLOCKS = (Backbone, ChannelShuffle, ClassMaps, LocalContrast)  # layers that users write directly
+LAYERS_AS_BLOCKS = (
+    Backbone,
+    Resize,
+    RepeatChannels,
+    ChannelShuffle,
+    ClassMaps,
+    LocalContrast,
+)  # layers that users write directly
 BLOCKS: dict[str, type[Block]] = {
     block.kind: block
     for block in (
@@ -255,6 +262,7 @@ BLOCKS: dict[str, type[Block]] = {
         GlobalAverage,
         PyramidPool,
         ResponseNorm,
+        Network,
         *LAYERS_AS_BLOCKS,
     )
 }

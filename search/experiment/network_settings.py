@@ -1,0 +1,71 @@
+"""The settings ``space.networks`` and ``space.backbone``, with ``space.weights``, as spaces."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...spaces.networks.networks_space import networks_space
+from ...spaces.networks.patterns import PRETRAINED, select
+from ...spaces.parameters.domains import choice
+from ...spaces.search_space.space import Space
+from ..config.schema import SpaceSection
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # of files of weights
+
+
+def networks_of(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
+    """Return the space of ``space.networks``; networks without weights are left out where weights are asked for.
+
+    Raises ``ValueError`` if another key defines a space, too, or no network is left.
+    """
+    others = [key for key in ("name", "stages", "stem", "backbone") if getattr(section, key) is not None]
+    if others:
+        raise ValueError(
+            f"a space must have only one of name, stages, backbone and networks, but space.networks and "
+            f"space.{others[0]} are both set; remove one of them"
+        )
+    assert section.networks is not None
+    weights, patterns = section.weights, section.networks
+    pretrained = weights == PRETRAINED
+    return networks_space(
+        patterns if weights is None or pretrained else with_files(patterns, Path(weights)),
+        input_shape=input_shape,
+        classes=classes,
+        image_size=section.image_size,
+        pretrained=pretrained,
+    )
+
+
+def with_files(patterns: str | Sequence[str], weights: Path) -> list[str]:
+    """Return the names of the networks of ``patterns`` that have a file in the folder ``weights``.
+
+    A file instead of a folder is of a single network. Raises ``ValueError`` if no network has weights.
+    """
+    names = [network.name for network in select(patterns)]
+    if weights.is_file():
+        if len(names) > 1:
+            raise ValueError(
+                f"a file of weights is of one network, but space.networks has {len(names):,} and space.weights is the "
+                f"file {weights}; name its network alone, or give a folder of files NAME.safetensors"
+            )
+        return names
+    present = {file.stem for file in weights.iterdir() if file.suffix in SUFFIXES} if weights.is_dir() else set()
+    chosen = [name for name in names if name.partition(":")[2] in present]
+    if not chosen:
+        found = f"has {', '.join(sorted(present)[:5]) or 'no weight files'}" if weights.is_dir() else "does not exist"
+        raise ValueError(
+            f"the folder of space.weights must have a file {names[0].partition(':')[2]}.safetensors or .pth of a "
+            f"network of space.networks, but {weights} {found}; add files, name the networks of these files, or set "
+            'weights = "pretrained"'
+        )
+    return chosen
+
+
+def backbones_of(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:
+    """Return a space of networks of timm or torchvision at the size of the data, each followed by a linear layer.
+
+    The networks are built on the meta device, without memory for weights, to compute their costs.
+    """
+    from ...models.profiling.backbone_costs import measure_backbone
+
+    blocks = [measure_backbone(name, input_shape) for name in ([names] if isinstance(names, str) else names)]
+    return Space(input_shape, (choice(*blocks) if len(blocks) > 1 else blocks[0],), classes, "backbones")

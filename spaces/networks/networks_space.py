@@ -1,0 +1,88 @@
+"""Spaces of networks: each architecture is one network of timm or torchvision at one image size, and a linear layer."""
+
+from collections.abc import Sequence
+
+from ..architectures.architecture import Architecture
+from ..blocks.backbone import Backbone
+from ..parameters.domains import choice
+from ..search_space.space import Space, Template
+from .patterns import select
+from .table import PublishedNetwork, network_table
+
+NAME = "networks"  # of every such space
+
+
+def networks_space(
+    patterns: str | Sequence[str],
+    *,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    classes: int = 1000,
+    image_size: int | Sequence[int] | None = None,
+    pretrained: bool = False,
+) -> Space:
+    """Return the space of the networks of ``patterns`` for images of ``input_shape`` (C, H, W).
+
+    First a family is chosen, then a network, then its image size. ``image_size`` are the sizes to choose from; None is
+    the published size of each network. An image of another size is resized in the network, with its published
+    interpolation. ``pretrained`` keeps the networks with published weights.
+
+    Raises ``ValueError`` if no network matches, or none has known costs at these sizes.
+    """
+    sizes = None if image_size is None else tuple(dict.fromkeys(_sizes(image_size)))
+    families: dict[str, list[Template]] = {}
+    selected = select(patterns, pretrained=pretrained)
+    for network in selected:
+        if options := _options(network, input_shape, sizes):
+            families.setdefault(f"{network.source}:{network.family}", []).append(_choice(options))
+    if not families:
+        raise ValueError(_no_size(selected, input_shape, sizes))
+    return Space(input_shape, (_choice([_choice(options) for options in families.values()]),), classes, NAME)
+
+
+def _sizes(image_size: int | Sequence[int]) -> Sequence[int]:
+    sizes = (image_size,) if isinstance(image_size, int) else tuple(image_size)
+    if not sizes or not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError(
+            f"image_size must be a whole number of pixels or a list of them, but got {image_size!r}; use 224, or leave "
+            "it out for the published sizes"
+        )
+    return sizes
+
+
+def _choice(options: list[Template]) -> Template:
+    return choice(*options) if len(options) > 1 else options[0]
+
+
+def _options(
+    network: PublishedNetwork, input_shape: tuple[int, int, int], sizes: tuple[int, ...] | None
+) -> list[Template]:
+    if input_shape[0] not in (1, network.channels):
+        return []
+    sizes = (network.size,) if sizes is None else sizes
+    return [network.block(size) for size in sizes if size in network.costs]
+
+
+def _no_size(
+    networks: Sequence[PublishedNetwork], input_shape: tuple[int, int, int], sizes: tuple[int, ...] | None
+) -> str:
+    if all(input_shape[0] not in (1, network.channels) for network in networks):
+        return (
+            f"the costs of networks are known for images of 1 or {networks[0].channels} channels, but the images have "
+            f"{input_shape[0]}; load them as colour or grey images"
+        )
+    known = sorted({size for network in networks for size in network.costs})
+    return (
+        f"a network must have known costs at the image size, but none of the {len(networks):,} networks has any at "
+        f"{', '.join(map(str, sizes or ()))} pixels; use one of {', '.join(map(str, known))}"
+    )
+
+
+def published_network(architecture: Architecture) -> PublishedNetwork | None:
+    """Return the network of timm or torchvision that ``architecture`` has, or None for other architectures."""
+    name = network_name(architecture)
+    return None if name is None else network_table().get(name)
+
+
+def network_name(architecture: Architecture) -> str | None:
+    """Return the name of the network of timm or torchvision in ``architecture``, or None if it has none."""
+    return next((layer.name for layer in architecture.body if isinstance(layer, Backbone)), None)

@@ -25,6 +25,7 @@ MINUTES = {  # approximate, on two cores
     "workers": 6,
     "store": 2,
     "training": 2,
+    "head_features": 3,
     "data_memory": 4,
     "storage": 8,
     "decoding": 6,

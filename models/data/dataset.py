@@ -16,7 +16,7 @@ from torch import Tensor
 from ..image_files.decoding_rules import RULES, WHITE, Decoding, check_background, check_value_range
 from ..image_files.errors import DataError
 from ..image_files.locations import Location, RemotePath
-from ..storage.choice import DEFAULT_STORAGE, StorageChoice, StorageOptions
+from ..storage.choice import DEFAULT_CACHE, DEFAULT_STORAGE, CacheLocation, StorageChoice, StorageOptions
 from ..storage.images import Images, RowsOf, StoredImages, batches_of
 from ..storage.sharing import as_array, as_tensor
 from .shapes import check_image_size
@@ -216,7 +216,8 @@ class ImageData:
     ``val`` selects networks. ``test`` is measured once, after the selection, and no fit reads it. ``mean`` and ``std``
     (C,) are those of the training images in [0, 1]. ``content_hash`` is the sha256 of class names, pixels and labels
     in the order of the splits, or for own images that of their files, labels, splits and decoding: equal hashes mean
-    equal data. ``notes``, ``skipped``, ``storage`` and ``decoding`` are those of the :class:`Source`.
+    equal data. ``notes``, ``skipped``, ``storage`` and ``decoding`` are those of the :class:`Source`. ``cache`` is the
+    place for features of the images.
     """
 
     name: str
@@ -231,6 +232,7 @@ class ImageData:
     skipped: tuple[str, ...] = ()
     storage: StorageChoice | None = None
     decoding: Decoding | None = None
+    cache: CacheLocation = DEFAULT_CACHE
 
     @classmethod
     def of(

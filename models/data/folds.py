@@ -4,6 +4,7 @@ Shapes: N images in the pool of training and validation images, K classes.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -31,7 +32,7 @@ def cross_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -
     images = Joined.of([stored(data.train.images), stored(data.val.images)])
     groups = _groups(data)
     pool = Split(images, torch.cat([data.train.labels, data.val.labels]), groups, _weights(data))
-    return [
+    folds = [
         ImageData.of(
             f"{data.name}, fold {fold} of {count}",
             data.classes,
@@ -44,6 +45,7 @@ def cross_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -
             fold_indices(pool.labels, data.classes, count, seed=seed, by=by, groups=groups), start=1
         )
     ]
+    return [replace(fold, cache=data.cache) for fold in folds]
 
 
 def _groups(data: ImageData) -> Tensor | None:

@@ -12,7 +12,7 @@ from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
 from ..image_files.errors import DataError
 from ..image_files.locations import Location, location
 from ..readers.dataset_items import is_datasets
-from ..storage.choice import AUTO, StorageChoice, StorageOptions
+from ..storage.choice import AUTO, CacheLocation, StorageChoice, StorageOptions
 from .dataset import ImageData, Request, Source, Split
 from .equal_images import numbered
 from .fashion_mnist import load_fashion_mnist
@@ -124,7 +124,8 @@ def load_data(name: str, *, path: str | Location | None = None, **options: Any) 
     notes = (*source.notes, *seen)
     data = ImageData.of(name, source.classes, **parts, notes=notes, content_hash=source.content_hash)
     storage = source.storage or _arrays(data)
-    data = replace(data, skipped=source.skipped, storage=storage, decoding=source.decoding)
+    cache = CacheLocation(request.storage.cache, request.storage.write)
+    data = replace(data, skipped=source.skipped, storage=storage, decoding=source.decoding, cache=cache)
     _check_shape(data, SHAPES[name], request.image_size)
     return data
 

@@ -17,6 +17,7 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Batch, ImageData, Split, in_unit_range
 from ..metrics.label_losses import label_loss
 from ..networks.compute import CPU
+from ..networks.drop_path import switch_off_drop_path
 from ..networks.modules import DropConnectLinear
 from ..training.augmentation import training_images
 from ..training.evaluate import accuracy, scores
@@ -27,7 +28,7 @@ from ..training.steps import train_steps
 # fields of the recipe that make fitting the training images harder; 0 disables each
 REGULARISERS = (
     *("dropout", "dropconnect", "weight_decay", "label_smoothing"),
-    *("rotation_degrees", "jitter", "noise_std", "elastic_alpha_px"),
+    *("rotation_degrees", "jitter", "noise_std", "elastic_alpha_px", "randaugment_ops", "random_erasing", "drop_path"),
 )
 
 EVALUATED_AT_A_TIME = 256  # images
@@ -98,12 +99,13 @@ class DiagnosticContext:
     @property
     def unregularised_recipe(self) -> Recipe:
         """The recipe without regularisation and augmentation: the network can memorise its training images."""
-        disabled = dict.fromkeys(REGULARISERS, 0.0)
+        disabled = dict.fromkeys(REGULARISERS, 0)
         return replace(self.recipe, **disabled, augmentation="none")  # type: ignore[arg-type]
 
     def unregularised_network(self) -> nn.Module:
-        """Return a new network with dropout and drop-connect switched off."""
+        """Return a new network with dropout, drop-connect and drop path switched off."""
         module = self.make(self.seed)
+        switch_off_drop_path(module)
         for layer in module.modules():
             if isinstance(layer, nn.Dropout):
                 layer.p = 0.0

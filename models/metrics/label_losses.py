@@ -23,18 +23,21 @@ class LabelLoss:
     ``class_weights`` (K,): with one label the weight of each image of the class, as ``weight`` of
     ``torch.nn.CrossEntropyLoss``; with several labels that of the images with the class against those without it, as
     ``pos_weight`` of ``torch.nn.BCEWithLogitsLoss``. None for equal weights. ``smoothing`` is the fraction of a label
-    that is spread over all classes; with several labels, over the class and its absence.
+    that is spread over all classes; with several labels, over the class and its absence. ``multi_label`` tells several
+    labels from targets that mixing images has made of one label.
     """
 
     class_weights: Tensor | None = None
     smoothing: float = 0.0
+    multi_label: bool = False
 
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss of a batch, a scalar; ``weights`` (B,) are those of the images.
 
         It is sum(w * loss) / sum(w), where w has the weights of the images and, with one label, of the classes.
+        ``labels`` may be float32 (B, K), the probability of each class.
         """
-        if labels.dim() == 2:
+        if self.multi_label:
             losses = self._of_several(logits, labels)
             return losses.mean() if weights is None else _mean(losses * weights, weights)
         if weights is None and self.class_weights is None:
@@ -42,8 +45,13 @@ class LabelLoss:
         # the losses have the factor of their class
         losses = F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.smoothing, reduction="none")
         of_images = torch.ones_like(losses) if weights is None else weights
-        of_classes = torch.ones_like(losses) if self.class_weights is None else self.class_weights[labels]
-        return _mean(losses * of_images, of_images * of_classes)
+        return _mean(losses * of_images, of_images * self._of_classes(labels))
+
+    def _of_classes(self, labels: Tensor) -> Tensor | float:
+        """Return the weight of the class of each image (B,), for probabilities the mean of the weights; 1 without."""
+        if self.class_weights is None:
+            return 1.0
+        return self.class_weights[labels] if labels.dim() == 1 else labels @ self.class_weights
 
     def _of_several(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss over the classes of each image (B,)."""
@@ -60,7 +68,7 @@ def _mean(weighted_losses: Tensor, weights: Tensor) -> Tensor:
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean loss in nats without weights and smoothing, a scalar."""
-    return LabelLoss()(logits, labels)
+    return LabelLoss(multi_label=labels.dim() == 2)(logits, labels)
 
 
 def loss_of_probabilities(probabilities: Tensor, labels: Tensor) -> Tensor:

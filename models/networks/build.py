@@ -21,6 +21,7 @@ from .channel_modules import (
     LayerNormModule,
     LayerScaleModule,
 )
+from .drop_path import set_drop_path
 from .modules import (
     BranchesModule,
     DropConnectLinear,
@@ -100,7 +101,10 @@ INITS: dict[str, Callable[[nn.Module], None]] = {"he": initialise, "glorot": ini
 
 def build_for(architecture: Architecture, recipe: Recipe, *, seed: int) -> nn.Sequential:
     """The network as ``recipe`` trains it."""
-    return build(architecture, dropout=recipe.dropout, dropconnect=recipe.dropconnect, init=recipe.init, seed=seed)
+    network = build(architecture, dropout=recipe.dropout, dropconnect=recipe.dropconnect, init=recipe.init, seed=seed)
+    if recipe.effective.drop_path:
+        set_drop_path(network, recipe.drop_path)
+    return network
 
 
 class DropRates(NamedTuple):

@@ -50,7 +50,7 @@ def open_cache(
     path = cache_path(images, folder, has_pixels=has_pixels)
     cache = _existing(images, path, has_pixels, warn=True)
     if cache is None:
-        with _explained(images, folder, has_pixels), _locked(path):
+        with _explained(images, folder, has_pixels), locked(path):
             # Another process may have built it while this one waited for the lock.
             cache = _existing(images, path, has_pixels)
             if cache is None:
@@ -154,7 +154,7 @@ def _chunks(images: EncodedImages) -> Iterator[range]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a cache file. The system releases it when the process ends, even by SIGKILL."""
     from filelock import FileLock, Timeout
 

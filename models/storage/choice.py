@@ -40,6 +40,17 @@ DEFAULT_STORAGE = StorageOptions()
 
 
 @dataclass(frozen=True)
+class CacheLocation:
+    """Where features of a data set are kept: in ``folder``, None for the default, if files may be written."""
+
+    folder: str | None = None
+    write: bool = True
+
+
+DEFAULT_CACHE = CacheLocation()
+
+
+@dataclass(frozen=True)
 class StorageChoice:
     """Where decoded images are: ``memory``, ``cache`` or ``stream``, and why, in words.
 

@@ -26,6 +26,7 @@ from ..networks.compute import synchronize
 from ..storage.cropped import CroppedImages
 from ..storage.images import Images
 from ..storage.tensor_crops import cropped
+from .batch_transforms import randaugment, random_erasing
 
 TRUNCATE = 3  # the Gaussian that smooths a field is cut off at so many standard deviations
 
@@ -137,15 +138,22 @@ def epoch_images(split: Split, recipe: Recipe, generator: Generator) -> Split:
 
 
 def training_images(images: Tensor, data: ImageData | ZeroShotData, recipe: Recipe, generator: Generator) -> Tensor:
-    """Change images of a split (uint8 or float32) by the recipe, then normalise them, as the input of a network."""
-    return data.normalise(distort(in_unit_range(images), recipe, generator))
+    """Change images of a split (uint8 or float32) by the recipe and normalise them, as the input of a network."""
+    return erase(data.normalise(distort(in_unit_range(images), recipe, generator)), recipe, generator)
+
+
+def erase(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
+    """Erase a rectangle of normalised images with the probability of the recipe."""
+    return random_erasing(images, recipe.random_erasing, generator) if recipe.random_erasing else images
 
 
 def distort(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
-    """Change the batch by the recipe's augmentation, then by rotation, jitter, elastic distortion and noise.
+    """Change the batch by RandAugment, augmentation, rotation, jitter, elastic distortion and noise, in this order.
 
     A change that is off draws no random numbers.
     """
+    if recipe.randaugment_ops:
+        images = randaugment(images, recipe.randaugment_ops, recipe.randaugment_magnitude, generator)
     images = augment(images, recipe.augmentation, generator)
     if recipe.rotation_degrees:
         images = rotate(images, generator, math.radians(recipe.rotation_degrees))
@@ -237,4 +245,4 @@ def _changed(images: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
     """Return a batch in memory after all changes of the recipe, crops included."""
     if recipe.augmentation == CROP_FLIP:
         images = cropped(images, torch.rand(len(images), 4, generator=generator))
-    return distort(images, recipe, generator)
+    return erase(distort(images, recipe, generator), recipe, generator)

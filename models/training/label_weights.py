@@ -17,7 +17,7 @@ def training_loss(data: ImageData, recipe: Recipe) -> LabelLoss:
 
     Raises ``ValueError`` if a table of class weights does not name the classes of the data.
     """
-    return LabelLoss(class_weights(data, recipe.class_weights), recipe.label_smoothing)
+    return LabelLoss(class_weights(data, recipe.class_weights), recipe.label_smoothing, multi_label=data.multi_label)
 
 
 def class_weights(data: ImageData, value: str) -> Tensor | None:

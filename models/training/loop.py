@@ -73,6 +73,10 @@ class TrainingTask(ABC, Generic[D, R]):
     has_validation_data: bool = True
     result_type: type[R]
 
+    def start_epoch(self, epoch: int) -> None:
+        """Prepare the module, which is in training mode, for ``epoch``, counted from 0."""
+        return  # not abstract: most tasks train the same in every epoch
+
     @abstractmethod
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
         """Return the loss of the training images at ``index`` (B,), with random changes drawn from ``augmentation``."""
@@ -105,7 +109,7 @@ class TrainingLoop(Generic[D, R]):
     ) -> None:
         self.task, self.recipe, self.selection = task, recipe, selection
         self.averaging = make_averaging(task.module, recipe)
-        self.optimizer = make_optimizer(nn.ModuleList([task.module, *task.heads.values()]), recipe)
+        self.optimizer = make_optimizer(task.module, recipe, list(task.heads.values()))
         self.lr_found: LrFound | None = None
         self.history: list[R] = []
         self.best_weights: dict[str, Tensor] | None = None
@@ -234,6 +238,7 @@ class TrainingLoop(Generic[D, R]):
     def _train_epoch(self) -> tuple[float, float]:
         """Train one epoch and return mean loss and accuracy over its images, measured while the weights change."""
         self.module.train()
+        self.task.start_epoch(self.epoch)
         device, n = self.compute.device, len(self.task.train)
         order = self.task.order(self._streams.shuffle).to(device, non_blocking=True)
         # Losses and hits stay on the device during the epoch, because reading them would make the CPU wait.
@@ -242,7 +247,14 @@ class TrainingLoop(Generic[D, R]):
         batches = torch.split(order, self._sizes)
         self.task.train = epoch_images(self._train, self.recipe, self._streams.augmentation)
         self.task.train.prefetch(batches)
-        steps = train_steps(batches, self._batch_loss, self.optimizer, lr_at=self._lr, after_step=self._after_step)
+        steps = train_steps(
+            batches,
+            self._batch_loss,
+            self.optimizer,
+            lr_at=self._lr,
+            max_grad_norm=self.recipe.clip_grad_norm,
+            after_step=self._after_step,
+        )
         for i, batch in enumerate(steps):
             losses[i] = batch.loss
             hits += batch.hits
@@ -258,7 +270,7 @@ class TrainingLoop(Generic[D, R]):
 
     def _after_step(self, step: int) -> None:
         if self.recipe.l1:
-            l1_proximal_step(self.module, self._lr(step) * self.recipe.l1)
+            l1_proximal_step(self.module, self.optimizer, self.recipe.l1)
         if self.averaging is not None:
             self.averaging.after_step(self.module)
 

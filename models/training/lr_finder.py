@@ -139,7 +139,7 @@ def _losses(
 
     losses: list[float] = []
     with streams.layers():
-        for value in train_steps(batches, loss_of, optimizer):
+        for value in train_steps(batches, loss_of, optimizer, max_grad_norm=recipe.clip_grad_norm):
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 break

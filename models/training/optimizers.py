@@ -1,47 +1,67 @@
 """Optimizers and learning-rate schedules, by their names in a recipe."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
 from torch.optim import Optimizer
 
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
+from ..networks.adapters import adapters_of
+from .fine_tuning import lr_scales
 
 ONE_CYCLE_RISE = 0.3  # share of the steps before the peak
 ONE_CYCLE_START = 1 / 25  # learning rate of the first step, as a fraction of the peak
 
 
-def make_optimizer(module: nn.Module, recipe: Recipe) -> Optimizer:
+def make_optimizer(network: nn.Module, recipe: Recipe, heads: Sequence[nn.Module] = ()) -> Optimizer:
     """Return the recipe's optimizer over the trainable parameters, with ``recipe.lr`` as its learning rate.
 
-    ``recipe.momentum`` is the momentum of ``sgd`` (Nesterov's if ``recipe.nesterov`` and above 0) and the first beta of
-    ``adam`` and ``adamw``. ``adam`` adds the decay to the gradient; ``adamw`` decouples it (Loshchilov and Hutter
-    2019).
+    ``heads`` are modules that are trained with ``network``. ``recipe.momentum`` is the momentum of ``sgd`` (Nesterov's
+    if ``recipe.nesterov`` and above 0) and the first beta of ``adam`` and ``adamw``. ``adam`` adds the decay to the
+    gradient; ``adamw`` decouples it (Loshchilov and Hutter 2019).
     Raises ``ValueError`` if no parameter is trainable.
     """
-    groups = parameter_groups(module, recipe)
+    groups = parameter_groups(nn.ModuleList([network, *heads]), recipe, lr_scales(network, recipe))
     if not groups:
         raise ValueError("a network needs trainable parameters, but this one has none; unfreeze some of its layers")
     return look_up(OPTIMIZERS, recipe.optimizer, "optimizer")(groups, recipe)
 
 
-def parameter_groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Return two groups of trainable parameters, with and without weight decay; an empty group is left out.
+def parameter_groups(
+    module: nn.Module, recipe: Recipe, scales: Mapping[int, float] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Return the groups of trainable parameters, for each factor ``lr_scale`` those with and without weight decay.
 
-    Weights of convolutions and linear layers decay; all others (biases, norms, PReLU slopes) only with ``decay_norms``.
+    Weights of convolutions and linear layers decay, and adapters of them; all others (biases, norms, PReLU slopes) only
+    with ``decay_norms``. ``scales`` has the factor on the learning rate of a parameter by its id; without factors there
+    are two groups, and no group has one. An empty group is left out.
     """
     # By id, because comparing tensors compares their values.
-    weights = {id(layer.weight) for layer in module.modules() if isinstance(layer, _ConvNd | nn.Linear)}
+    weights = {id(weight) for weight in weights_of(module)}
     trainable = [p for p in module.parameters() if p.requires_grad]
-    decays = [p for p in trainable if recipe.decay_norms or id(p) in weights]
-    others = [p for p in trainable if not (recipe.decay_norms or id(p) in weights)]
-    groups = [{"params": decays, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = []
+    for scale in dict.fromkeys(scales.get(id(p), 1.0) for p in trainable):
+        scaled = [p for p in trainable if scales.get(id(p), 1.0) == scale]
+        decays = [p for p in scaled if recipe.decay_norms or id(p) in weights]
+        others = [p for p in scaled if not (recipe.decay_norms or id(p) in weights)]
+        extra = {"lr_scale": scale} if scales else {}
+        groups.append({"params": decays, "weight_decay": recipe.weight_decay, **extra})
+        groups.append({"params": others, "weight_decay": 0.0, **extra})
     return [group for group in groups if group["params"]]
+
+
+def weights_of(module: nn.Module) -> list[Tensor]:
+    """Return the weights of convolutions and linear layers, and the matrices of adapters, but not computed weights."""
+    layers = [layer for layer in module.modules() if isinstance(layer, _ConvNd | nn.Linear)]
+    factors = [matrix for adapter in adapters_of(module) for matrix in (adapter.down, adapter.up)]
+    return [*(layer.weight for layer in layers if not is_parametrized(layer, "weight")), *factors]
 
 
 # Schedules are pure functions of the step. torch.optim.lr_scheduler is not used, because its numbers differ. Measured
@@ -53,9 +73,9 @@ def parameter_groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Set the learning rate of every parameter group for the next step."""
+    """Set the learning rate of every parameter group for the next step, times the factor ``lr_scale`` of the group."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def lr_at(recipe: Recipe, step: int, total_steps: int) -> float:

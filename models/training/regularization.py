@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
+from torch.optim import Optimizer
 
 from ..networks.build import ACTIVATION_MODULES
 
@@ -12,19 +14,19 @@ ACTIVATIONS = tuple({type(make(1)) for make in ACTIVATION_MODULES.values()})
 
 
 @torch.no_grad()
-def l1_proximal_step(module: nn.Module, amount: float) -> None:
-    """Apply the proximal step of an L1 penalty: move weights of convolutions and linear layers ``amount`` towards 0.
+def l1_proximal_step(module: nn.Module, optimizer: Optimizer, l1: float) -> None:
+    """Apply the proximal step of an L1 penalty: move trained weights of convolutions and linear layers towards 0.
 
-    A weight that reaches zero is exactly zero, which the gradient of |w| cannot achieve. With adam and adamw the amount
-    is not scaled by the second moment, like decoupled weight decay. Biases and norms do not change.
+    They move by ``l1`` times their learning rate in ``optimizer``. A weight that reaches zero is exactly zero, which
+    the gradient of |w| cannot achieve. With adam and adamw the amount is not scaled by the second moment, like
+    decoupled weight decay. Biases, norms, adapters and the weights under adapters do not change.
     """
-    weights = [
-        layer.weight
-        for layer in module.modules()
-        if isinstance(layer, _ConvNd | nn.Linear) and layer.weight.requires_grad  # frozen weights stay as they are
-    ]
-    for weight in weights:
-        weight.copy_(nn.functional.softshrink(weight, amount))
+    layers = [layer for layer in module.modules() if isinstance(layer, _ConvNd | nn.Linear)]
+    weights = {id(layer.weight) for layer in layers if not is_parametrized(layer, "weight")}
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if id(weight) in weights and weight.requires_grad:  # frozen weights stay as they are
+                weight.copy_(nn.functional.softshrink(weight, group["lr"] * l1))
 
 
 class ActivationPenalty:

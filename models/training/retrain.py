@@ -13,8 +13,10 @@ from ..data.dataset import ImageData
 from ..data.normalisation import normalised_for
 from ..networks.pretrained import build_pretrained
 from .calibration import Calibration, fit_temperature
+from .distillation import Teacher
 from .epoch import EpochResult
 from .evaluate import evaluate_on_test, scores
+from .loop import copy_to_cpu
 from .trainer import Fit
 
 
@@ -44,12 +46,14 @@ def retrain(
     precision: str = "fp32",
     selection: Selection = BY_ACCURACY,
     weights: str | None = None,
+    teacher: Teacher | None = None,
     on_epoch: Callable[[EpochResult], None] = lambda result: None,
 ) -> Retrained:
     """Train the network of ``architecture`` and evaluate it on the test images.
 
     The same seed on the same kind of machine gives the same result. ``selection`` decides which epoch is the best.
-    ``weights`` are those of ``build_pretrained``. ``on_epoch`` is called after every epoch.
+    ``weights`` are those of ``build_pretrained``, ``teacher`` is that of ``recipe.teacher``. ``on_epoch`` is called
+    after every epoch.
     """
     data = normalised_for(data, architecture)
     network, _ = build_pretrained(architecture, recipe, seed=seed, weights=weights)
@@ -65,16 +69,17 @@ def retrain(
         channels_last=channels_last,
         keep_best=True,
         selection=selection,
+        teacher=teacher,
     )
     while not fit.done:
         on_epoch(fit.step())
     assert fit.best is not None
-    assert fit.best_weights is not None
-    ((module, _),) = fit.best_networks()
+    ((module, data),) = fit.best_networks()  # a head and features, if only the head is trained
+    weights = copy_to_cpu(fit.network.state_dict())
     # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
     batch_size = 2 * recipe.batch_size
     calibration = fit_temperature(scores(module, data.val.images, data, fit.compute, batch_size), data.val.labels)
     if data.test is None:
-        return Retrained(fit.best_weights, fit.best, None, calibration)
+        return Retrained(weights, fit.best, None, calibration)
     test = evaluate_on_test(module, data, fit.compute, batch_size, selection.computed)
-    return Retrained(fit.best_weights, fit.best, test.accuracy, calibration, test.metrics, test.problems)
+    return Retrained(weights, fit.best, test.accuracy, calibration, test.metrics, test.problems)

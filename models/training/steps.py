@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from .optimizers import set_lr
@@ -28,13 +29,15 @@ def train_steps(
     optimizer: Optimizer,
     *,
     lr_at: Callable[[int], float] | None = None,
+    max_grad_norm: float = 0.0,
     after_step: Callable[[int], None] = lambda step: None,
 ) -> Iterator[L]:
     """Train on each batch, and yield its loss between the forward pass and the update.
 
     A caller that stops at a loss that is not finite therefore keeps the weights that produced it. The last update is
     made only if the caller exhausts the iterator. ``lr_at`` returns the learning rate of a step, counted from 0; None
-    keeps that of the optimizer. ``after_step`` is called after each update.
+    keeps that of the optimizer. The gradient of all parameters together is scaled to at most the norm
+    ``max_grad_norm``; 0 for no limit. ``after_step`` is called after each update.
     """
     for step, batch in enumerate(batches):
         loss = loss_of(batch)
@@ -43,6 +46,8 @@ def train_steps(
             set_lr(optimizer, lr_at(step))
         optimizer.zero_grad()
         loss.backward()
+        if max_grad_norm:
+            clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_grad_norm)
         optimizer.step()
         after_step(step)
 

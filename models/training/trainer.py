@@ -8,18 +8,24 @@ from contextlib import nullcontext
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
-from ...spaces.recipes.recipe import Recipe
-from ..data.dataset import Device, ImageData
-from ..metrics.label_losses import hits
+from ...spaces.recipes.recipe import NONE, Recipe
+from ..data.dataset import Batch, Device, ImageData
+from ..metrics.label_losses import THRESHOLD, hits
+from ..networks.adapters import merged
 from ..networks.compute import Compute
 from .augmentation import training_images
 from .auxiliary_tasks import make_auxiliary_task
+from .batch_transforms import is_mixed, mix
+from .distillation import Teacher, distillation_loss
 from .epoch import EpochResult, Validation
 from .evaluate import evaluate
+from .fine_tuning import make_fine_tuning
+from .head_features import head_data, head_network
 from .label_weights import balanced_order, balanced_probabilities, training_loss
 from .loop import BatchLoss, TrainingLoop, TrainingTask
 from .lr_finder import find_lr
@@ -40,33 +46,64 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         compute: Compute,
         seed: int,
         metrics: Sequence[str] = (),
+        teacher: Teacher | None = None,
     ) -> None:
         self.recipe, self.compute, self.metrics = recipe, compute, metrics
+        self.teacher = _checked(teacher, recipe, compute)
         self.data = data.to(compute.device)
         self.train = self.data.train
         self.loss = training_loss(self.data, recipe)
         balanced = recipe.sampling == "balanced"
         self.sampling = balanced_probabilities(self.train.labels, data.n_classes) if balanced else None
+        self.fine_tuning = make_fine_tuning(module, recipe, seed)
         self.module = compute.place(module)
         self.auxiliary = make_auxiliary_task(self.module, self.train.images[0], recipe, seed)
         self.heads = {} if self.auxiliary is None else {"auxiliary": self.auxiliary}
         self.penalty = ActivationPenalty(self.module) if recipe.activation_l1 else None
 
+    def start_epoch(self, epoch: int) -> None:
+        if self.fine_tuning is not None:
+            self.fine_tuning.start_epoch(epoch)
+
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
-        batch = self.train.take(index)
-        images = training_images(batch.images, self.data, self.recipe, augmentation)
+        batch, recipe = self.train.take(index), self.recipe
+        images, labels = training_images(batch.images, self.data, recipe, augmentation), batch.labels
+        targets, weights = labels, batch.weights  # the labels, or after mixing the probabilities of the classes
+        if is_mixed(recipe):
+            images, targets, weights = self._mixed(images, batch, augmentation)
+            labels = targets > THRESHOLD if self.data.multi_label else targets.argmax(1)
         with self.penalty or nullcontext():
             logits = self._predict(images)
             _check_logits(logits, len(batch), self.data.n_classes)
-            loss = self.loss(logits, batch.labels, batch.weights)
-            total = loss if self.penalty is None else loss + self.recipe.activation_l1 * self.penalty.value()
+            loss = self.loss(logits, targets, weights)
+            total = self._distilled(loss, logits, images)
+            total = total if self.penalty is None else total + recipe.activation_l1 * self.penalty.value()
         # After the penalty's context: the pass of the auxiliary task must not count in the penalty.
         if self.auxiliary is not None:
             total = total + self.recipe.auxiliary_weight * self.auxiliary(self._predict, images, augmentation)
-        return BatchLoss(total, loss.detach(), hits(logits.detach(), batch.labels))
+        return BatchLoss(total, loss.detach(), hits(logits.detach(), labels))
 
     def order(self, shuffle: Generator) -> Tensor:
         return super().order(shuffle) if self.sampling is None else balanced_order(self.sampling, shuffle)
+
+    def _mixed(self, images: Tensor, batch: Batch, augmentation: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return mixed images with their targets (B, K) and weights (B,), which are averaged as the images are."""
+        labels, n_classes = batch.labels, self.data.n_classes
+        if batch.weights is None:
+            return (*mix(images, labels, self.recipe, n_classes, augmentation), None)
+        targets = labels.float() if self.data.multi_label else F.one_hot(labels, n_classes).float()
+        weighted = torch.cat([targets, batch.weights.unsqueeze(1)], 1)
+        images, weighted = mix(images, weighted, self.recipe, n_classes, augmentation)
+        return images, weighted[:, :n_classes], weighted[:, n_classes]
+
+    def _distilled(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
+        """Return the weighted mean of ``loss`` and the distance from the teacher; ``loss`` without a teacher."""
+        if self.teacher is None:
+            return loss
+        taught = self.teacher.logits(images, self.data, self.compute)
+        weight, temperature = self.recipe.distill_weight, self.recipe.distill_temperature
+        distance = distillation_loss(logits, taught, temperature, multi_label=self.data.multi_label)
+        return (1 - weight) * loss + weight * distance
 
     def validate(self, network: nn.Module) -> Validation:
         # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
@@ -81,16 +118,17 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
 class Fit(TrainingLoop[ImageData, EpochResult]):
     """Train one classifier by a recipe, one epoch per :meth:`step`.
 
-    ``module`` is moved to ``device`` and trained in place. With ``keep_best``, ``best_weights`` is a copy of the
-    weights of the best epoch by ``selection``, on the CPU. Raises ``ValueError`` if the recipe cannot train the module
-    on these data.
+    ``network`` is moved to ``device`` and trained in place. With ``keep_best``, ``best_weights`` is a copy of the
+    weights of the best epoch by ``selection``, on the CPU. With ``recipe.train = "head"`` the head alone is the module
+    that is trained, and ``data`` are the features of the images. ``teacher`` is that of ``recipe.teacher``. Raises
+    ``ValueError`` if the recipe cannot train the network on these data.
     """
 
     task: ImageTraining
 
     def __init__(
         self,
-        module: nn.Module,
+        network: nn.Module,
         data: ImageData,
         recipe: Recipe,
         *,
@@ -100,9 +138,14 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         channels_last: bool = False,
         keep_best: bool = False,
         selection: Selection = BY_ACCURACY,
+        teacher: Teacher | None = None,
     ) -> None:
         compute = Compute(torch.device(device), precision, channels_last)
-        task = ImageTraining(module, data, recipe, compute, seed, selection.computed)
+        self._network, module, recipe = network, network, recipe.effective
+        if recipe.train == "head":
+            data = head_data(compute.place(network), data, compute)
+            module = head_network(network, recipe, seed)
+        task = ImageTraining(module, data, recipe, compute, seed, selection.computed, teacher)
         search_lr = partial(
             find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=task.compute
         )
@@ -116,6 +159,14 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         )
         # Checked before training, because torch raises only when it reaches the smallest batch.
         _check_batch_norm(module, min(batch_sizes(len(task.train), recipe.batch_size)))
+
+    @property
+    def network(self) -> nn.Module:
+        """The whole network with its present weights, as it is used after the training: without adapters.
+
+        It is the network that was given, or a copy if there are adapters.
+        """
+        return merged(self._network)
 
 
 def fit(
@@ -142,6 +193,18 @@ def _check_batch_norm(module: nn.Module, smallest: int) -> None:
             "batch norm needs at least two images per batch, but the smallest batch has one; "
             "raise recipe.batch_size, add training images, or build without batch norm"
         )
+
+
+def _checked(teacher: Teacher | None, recipe: Recipe, compute: Compute) -> Teacher | None:
+    """Return ``teacher`` on the device if ``recipe`` has one. Raises ``ValueError`` if it was not loaded."""
+    if recipe.teacher == NONE:
+        return None
+    if teacher is None:
+        raise ValueError(
+            f"recipe.teacher = {recipe.teacher!r} needs the loaded teacher, but got none; "
+            "pass load_teacher(recipe, data)"
+        )
+    return teacher.place(compute)
 
 
 def _check_logits(logits: Tensor, n_images: int, n_classes: int) -> None:

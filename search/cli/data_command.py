@@ -113,9 +113,7 @@ def _options(
 
     if not target.endswith(".toml"):
         size = image_size or DEFAULT_IMAGE_SIZE
-        return Request(
-            location(target), size, columns=columns or None, nested=nested, label_separator=label_separator
-        )
+        return Request(location(target), size, columns=columns or None, nested=nested, label_separator=label_separator)
     section = _data_section(target)
     return Request(
         location(section.path),

@@ -1,7 +1,7 @@
 """The forecast of a search before it starts (``--dry-run``). It does not start Ray and writes nothing."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from statistics import median
@@ -12,10 +12,12 @@ from ...models.data.shapes import OWN_IMAGES
 from ...models.process.cores import usable_cores
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import cost
+from ...spaces.blocks.backbone import Backbone
+from ...spaces.blocks.layers import Branches, Layer
 from ...spaces.constrained.sampling import count, sample_one
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.parameters.task_kinds import CLASSIFICATION
-from ...spaces.recipes.recipe import SUFFICIENT_LR_DECAY
+from ...spaces.recipes.recipe import NOT_FOR_HEAD, SUFFICIENT_LR_DECAY
 from ..cluster.threads import trial_threads
 from ..config.duration import parse_duration
 from ..searchers.recipe_sampling import draw_recipe
@@ -41,7 +43,7 @@ MIN_SIDE = 16  # pixels; data.image_size is not recommended below
 
 
 def notes(experiment: Experiment) -> list[str]:
-    """Return warnings: paths, lists of one value, learning rates that hardly fall, schedulers without effect."""
+    """Return warnings: paths, lists of one value, keys without effect, learning rates that hardly fall, schedulers."""
     parameters = experiment.recipes.free_parameters
     texts = [
         *experiment.path_notes,
@@ -65,12 +67,42 @@ def notes(experiment: Experiment) -> list[str]:
         texts.append(
             'recipe.schedule may be "constant": then the learning rate does not fall; "cosine" ends at a hundredth'
         )
+    texts += _without_effect(experiment, entries)
     search = experiment.file.search
     if search.scheduler in ("asha", "median") and search.grace_epochs == experiment.recipes.largest("epochs"):
         texts.append(
             f"{search.scheduler} stops no trial, because search.grace_epochs is the last epoch; use a smaller number"
         )
     return texts
+
+
+def _without_effect(experiment: Experiment, entries: Mapping[str, Any]) -> Iterator[str]:
+    """Yield notes on recipe keys that are set and have no effect in any trial."""
+    if entries.get("train") == "head":
+        unused = [name for name in entries if name in NOT_FOR_HEAD]
+        if unused:
+            yield (
+                f'recipe.{", ".join(unused)}: no effect, because train = "head" trains on features of unchanged '
+                'images; leave out, or add "all" to train'
+            )
+    elif entries.get("drop_path", 0.0) != 0.0 and not _has_residuals(experiment):
+        yield (
+            f"recipe.drop_path: no effect, because none of {N_MEMORY_SAMPLES} random networks of the space has "
+            "residual blocks"
+        )
+
+
+def _has_residuals(experiment: Experiment) -> bool:
+    """Return whether one of some random networks has residual blocks, or is one of timm or torchvision."""
+    rng = random.Random(0)
+    networks = (sample_one(experiment.constrained, rng) for _ in range(N_MEMORY_SAMPLES))
+    return any(_is_residual(layer) for network in networks for placed in network.walk() for layer in placed.layers)
+
+
+def _is_residual(layer: Layer) -> bool:
+    if isinstance(layer, Branches):
+        return layer.join == "add" or any(_is_residual(inner) for chain in layer.chains for inner in chain)
+    return isinstance(layer, Backbone)
 
 
 def _single(parameter: object) -> bool:
@@ -326,7 +358,7 @@ def _subset(data: "ImageData") -> "ImageData":
 
     n = min(TIMED_IMAGES, len(data.train))
     n_val = max(1, round(n * len(data.val) / len(data.train)))
-    return replace(data, train=data.train.take(torch.arange(n)), val=data.val.take(torch.arange(n_val)))
+    return replace(data, train=data.train.take(torch.arange(n)), val=data.val.take(torch.arange(n_val)), test=None)
 
 
 def _epoch_seconds(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: random.Random) -> float | None:
@@ -334,11 +366,13 @@ def _epoch_seconds(experiment: Experiment, data: "ImageData", recipe: "Recipe", 
 
     Where there are two epochs, the first one is a warm-up.
     """
+    from ...models.export.teacher import load_teacher
     from ...models.networks.build import build_for
     from ...models.training.epoch import Diverged
     from ...models.training.trainer import Fit
 
-    fit = Fit(build_for(sample_one(experiment.constrained, rng), recipe, seed=0), data, recipe, seed=0)
+    network, teacher = build_for(sample_one(experiment.constrained, rng), recipe, seed=0), load_teacher(recipe, data)
+    fit = Fit(network, data, recipe, seed=0, teacher=teacher)
     elapsed = None
     try:
         for _ in range(min(2, recipe.epochs)):

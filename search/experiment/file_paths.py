@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...spaces.networks.patterns import PRETRAINED
+from ...spaces.recipes.recipe import is_model_file
 
 # the keys that are paths; search.start_from has paths among names
 PATH_KEYS = (("data", "path"), ("data", "texts"), ("data", "cache"), ("space", "weights"), ("resources", "checkpoints"))
@@ -58,12 +59,22 @@ def _each_path(tables: dict[str, Any], resolved: Callable[[str, str], str]) -> N
         section = tables.get(table)
         if isinstance(section, dict) and key in section:
             section[key] = replace(f"{table}.{key}", section[key])
+    recipe = tables.get("recipe")
+    if isinstance(recipe, dict) and "teacher" in recipe:
+        recipe["teacher"] = _teachers(recipe["teacher"], replace)
     search = tables.get("search")
     if isinstance(search, dict) and isinstance(entries := search.get("start_from"), list):
         search["start_from"] = [
             _design(entry, replace) if isinstance(entry, str) and entry.endswith(".json") else entry
             for entry in entries
         ]
+
+
+def _teachers(value: Any, replace: Callable[[str, Any], Any]) -> Any:
+    """Return ``recipe.teacher``, one value or a list, with its paths replaced; a name such as timm:resnet18 is none."""
+    if isinstance(value, list):
+        return [_teachers(entry, replace) for entry in value]
+    return replace("recipe.teacher", value) if is_model_file(value) else value
 
 
 def _design(entry: str, replace: Callable[[str, Any], Any]) -> Any:

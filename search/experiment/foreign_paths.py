@@ -9,6 +9,7 @@ from ...results.database.records import RunRecord
 from ...results.database.store import Store
 from ...results.transfer.importer import IMPORTED_EVENT, PATHS_ALLOWED_EVENT
 from ...spaces.networks.patterns import PRETRAINED
+from ...spaces.recipes.recipe import is_model_file
 from .file_paths import PATH_KEYS
 
 
@@ -51,6 +52,10 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         value = _table(config, section).get(key)
         if value is not None and (key, value) != ("weights", PRETRAINED):  # the published weights are no path
             yield f"{section}.{key}", str(value)
+    teachers = _table(config, "recipe").get("teacher")
+    for teacher in teachers if isinstance(teachers, list) else [teachers]:
+        if is_model_file(teacher):
+            yield "recipe.teacher", teacher
     # A run of this version stores the networks of search.start_from as values; another file may have paths there.
     start_from = _table(config, "search").get("start_from")
     for number, entry in enumerate(start_from if isinstance(start_from, list) else ()):

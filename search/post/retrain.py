@@ -50,11 +50,12 @@ def retrain_trial(
     Raises ``ValueError`` if the data have changed, the trial did not finish, or it is not a classifier.
     """
     from ...models.export.classifier import ImageModel
+    from ...models.export.teacher import load_teacher
     from ...models.training.retrain import retrain
 
     experiment, data = experiment_and_data(store, trial)
     recipe = _recipe(trial, epochs)
-    architecture = Architecture.from_json(trial.architecture)
+    architecture, teacher = Architecture.from_json(trial.architecture), load_teacher(recipe, data)
     rows, run_id = list[dict[str, Any]](), store.run(trial.run).run_id
     for seed_index, seed in enumerate(seeds_of(trial, seeds)):
         # torch adds in another order with another number of threads, so only an equal number reproduces the trial
@@ -68,6 +69,7 @@ def retrain_trial(
                 precision=experiment.file.resources.precision,
                 selection=experiment.selection,
                 weights=experiment.file.space.weights,
+                teacher=teacher,
                 on_epoch=lambda result, index=seed_index: on_epoch(index, recipe.epochs, result),  # type: ignore[misc]
             )
         # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file

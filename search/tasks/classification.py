@@ -11,8 +11,8 @@ from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
-from ...spaces.recipes.class_weights import NONE, as_text, check_class_names
-from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from ...spaces.recipes.class_weights import as_text, check_class_names
+from ...spaces.recipes.recipe import NONE, Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 from .base import Diagnosis, FinalMetrics, StartMetrics, Task, TrialContext, TrialFit, check_decoding_keys
 from .decoding_progress import DecodingProgress
@@ -93,6 +93,7 @@ class ImageTask(Task):
             check_folds(data, file.search.folds, seed=section.seed)
         _check_metrics(file, data)
         _check_class_weights(file, data)
+        _check_teachers(file, data)
         check_available(file.space)
         return data, DatasetRecord(
             content_hash=data.content_hash,
@@ -157,6 +158,14 @@ def _check_class_weights(file: "SearchFile", data: "ImageData") -> None:
         check_class_names(as_text(option), data.classes)
 
 
+def _check_teachers(file: "SearchFile", data: "ImageData") -> None:
+    """Raise ``ValueError`` if a teacher cannot be loaded or has other classes: in a worker each trial would fail."""
+    from ...models.export.teacher import load_teacher
+
+    for teacher in RecipeSpace.of(teacher=file.recipe.get("teacher", NONE)).ends("teacher"):
+        load_teacher(Recipe(teacher=teacher), data)
+
+
 class ImageTrialContext(TrialContext):
     """The images on a worker's device; with folds, each fold too. ``weights`` are those of pretrained networks."""
 
@@ -176,6 +185,7 @@ class ImageTrialContext(TrialContext):
 
         self.device, self.selection, self.weights = device, selection, weights
         self.loaded: LoadedWeights | None = None  # of the newest fit
+        self._kept: tuple[tuple[Architecture, float], nn.Module] | None = None
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
         self.compute = Compute(device, precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
@@ -183,17 +193,36 @@ class ImageTrialContext(TrialContext):
         cpu_folds = cross_folds(data, folds, seed=fold_seed) if folds else []
         self.folds = [fold.to(device) for fold in cpu_folds]
 
+    def _network(self, architecture: "Architecture", recipe: Recipe, seed: int) -> "nn.Module":
+        """Return the network of a trial with its weights.
+
+        The newest pretrained network whose head alone was trained is kept: its body has not changed, and a fit of a
+        head draws the first weights of the head itself.
+        """
+        from ...models.networks.pretrained import build_pretrained
+
+        key = (architecture, recipe.dropconnect)
+        is_kept = recipe.train == "head" and self.weights is not None and not self.folds
+        if not is_kept or self._kept is None or self._kept[0] != key:
+            self._kept = None  # frees its memory before the next network needs it
+            network, self.loaded = build_pretrained(architecture, recipe, seed=seed, weights=self.weights)
+            if not is_kept:
+                return network
+            self._kept = key, network
+        return self._kept[1]
+
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
         from ...models.data.normalisation import normalised_for
-        from ...models.networks.pretrained import build_pretrained
+        from ...models.export.teacher import load_teacher
         from ...models.training.cross_validation import FoldedFit, FoldedResult
         from ...models.training.trainer import Fit
 
+        teacher = load_teacher(recipe, self.data)
+
         def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Fit:
-            network, self.loaded = build_pretrained(architecture, recipe, seed=seed, weights=self.weights)
             return Fit(
-                network,
+                self._network(architecture, recipe, seed),
                 normalised_for(data, architecture),
                 recipe,
                 seed=seed,
@@ -202,6 +231,7 @@ class ImageTrialContext(TrialContext):
                 channels_last=self.compute.channels_last,
                 keep_best=keep_best,
                 selection=self.selection,
+                teacher=teacher,
             )
 
         # only the test needs the weights of the best epoch
@@ -257,5 +287,6 @@ class ImageTrialContext(TrialContext):
         problems = tuple(dict.fromkeys(problem for test in tests for problem in test.problems))
         return FinalMetrics(fmean(test.accuracy for test in tests), test_metrics=metrics, problems=problems)
 
-    def timed_module(self, fit: TrialFit) -> "nn.Module":
-        return fit.module
+    def timed_module(self, fit: Any) -> "nn.Module":
+        network: nn.Module = (fit.fits[0] if self.folds else fit).network
+        return network

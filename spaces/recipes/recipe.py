@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
-from ..parameters.constraints import Constraint, boolean, check, one_of, positive_int, real
+from ..parameters.constraints import Constraint, boolean, check, non_negative_int, one_of, positive_int, real
 from ..parameters.domains import Choice, Range
 from ..parameters.lookup import unknown
 from .class_weights import as_text, class_weights
@@ -17,6 +17,11 @@ INITS = ("he", "glorot")
 AVERAGINGS = ("none", "ema", "swa")
 AUXILIARIES = ("none", "rotation", "reconstruction")
 SAMPLINGS = ("shuffle", "balanced")
+TRAINED = ("all", "head", "head-then-all")
+ADAPTERS = ("none", "lora")
+NONE = "none"  # the value of a key that switches a technique off
+NETWORK_SOURCES = ("timm:", "torchvision:")  # begin the name of a network
+MAX_RANDAUGMENT_MAGNITUDE = 30  # torchvision and timm divide the strength of a change into 31 steps
 SUFFICIENT_LR_DECAY = (
     0.01  # final / initial learning rate of a schedule that decays by the recommended factor of 100 or more
 )
@@ -57,18 +62,80 @@ CONSTRAINTS: dict[str, Constraint] = {
     "find_lr": boolean,
     "class_weights": class_weights,
     "sampling": one_of(*SAMPLINGS),
+    "train": one_of(*TRAINED),
+    "head_epochs": positive_int,
+    "frozen_stages": non_negative_int,
+    "layer_lr_decay": real("a fraction in (0, 1]", lambda v: 0 < v <= 1),
+    "head_lr_factor": real("a number above 0", lambda v: v > 0),
+    "adapter": one_of(*ADAPTERS),
+    "lora_rank": positive_int,
+    "lora_alpha": real("a number above 0", lambda v: v > 0),
+    "drop_path": real("a probability in [0, 1)", lambda v: 0 <= v < 1),
+    "clip_grad_norm": non_negative,
+    "mixup_alpha": non_negative,
+    "cutmix_alpha": non_negative,
+    "randaugment_ops": non_negative_int,
+    "randaugment_magnitude": Constraint(
+        f"a whole number in 0..{MAX_RANDAUGMENT_MAGNITUDE}",
+        lambda v: non_negative_int.holds(v) and v <= MAX_RANDAUGMENT_MAGNITUDE,
+    ),
+    "random_erasing": real("a probability in [0, 1]", lambda v: 0 <= v <= 1),
+    "teacher": Constraint(
+        "the path of a saved model, or the name of a network such as timm:resnet18, or none",
+        lambda v: isinstance(v, str) and bool(v.strip()),
+    ),
+    "distill_weight": real("a fraction in [0, 1]", lambda v: 0 <= v <= 1),
+    "distill_temperature": real("a number above 0", lambda v: v > 0),
 }
+
+# Keys without effect where only the head is trained: its input is computed once from unchanged images, by a body that
+# does not change.
+NOT_FOR_HEAD = (
+    *("augmentation", "rotation_degrees", "jitter", "noise_std", "elastic_alpha_px", "elastic_sigma_px"),
+    *("randaugment_ops", "randaugment_magnitude", "random_erasing", "cutmix_alpha"),
+    *("auxiliary", "auxiliary_weight", "activation_l1", "drop_path", "teacher", "distill_weight"),
+    *("distill_temperature", "adapter", "lora_rank", "lora_alpha"),
+    *("frozen_stages", "layer_lr_decay", "head_lr_factor"),
+)
 
 # Keys that have an effect only with certain values of other keys. If a key has no effect, RecipeSpace.fill sets it to
 # one fixed value. Otherwise recipes that train the same way would count as different and be tried twice.
-CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+_WITHIN_TECHNIQUE: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "elastic_sigma_px": lambda recipe: recipe["elastic_alpha_px"] > 0,
     "ema_decay": lambda recipe: recipe["averaging"] == "ema",
     "swa_start": lambda recipe: recipe["averaging"] == "swa",
-    "auxiliary_weight": lambda recipe: recipe["auxiliary"] != "none",
+    "auxiliary_weight": lambda recipe: recipe["auxiliary"] != NONE,
+    "head_epochs": lambda recipe: recipe["train"] == "head-then-all",
+    "lora_rank": lambda recipe: recipe["adapter"] == "lora",
+    "lora_alpha": lambda recipe: recipe["adapter"] == "lora",
+    "randaugment_magnitude": lambda recipe: recipe["randaugment_ops"] > 0,
+    "distill_weight": lambda recipe: recipe["teacher"] != NONE,
+    "distill_temperature": lambda recipe: recipe["teacher"] != NONE,
+}
+
+
+def _always(recipe: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _condition(key: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Return the condition under which ``key`` has an effect."""
+    within = _WITHIN_TECHNIQUE.get(key, _always)
+    if key not in NOT_FOR_HEAD:
+        return within
+    return lambda recipe: recipe["train"] != "head" and within(recipe)
+
+
+CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    key: _condition(key) for key in (*_WITHIN_TECHNIQUE, *NOT_FOR_HEAD)
 }
 
 MAX_CHECKED_INTEGERS = 100_000  # of a range; above, only its bounds are checked
+
+
+def is_model_file(teacher: Any) -> bool:
+    """Return whether ``recipe.teacher`` is a path, and not none or the name of a network such as timm:resnet18."""
+    return isinstance(teacher, str) and teacher != NONE and not teacher.startswith(NETWORK_SOURCES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +146,9 @@ class Recipe:
     applied by the optimizer (an L2 term for sgd and adam, decoupled for adamw) to weights of convolutions and linear
     layers, and with ``decay_norms`` also to biases and norms. ``dropout`` acts before each fully connected layer. With
     ``find_lr`` the peak is the first of lr, lr / 2, lr / 4, ... that trains (``lr = "auto"`` in a search file starts
-    at 1). ``class_weights`` may be given as a table; it is stored as JSON text. All keys, with their units and papers,
-    are in ``docs/recipe.md``.
+    at 1). ``train`` selects what is trained: the whole network, its head (the last linear layer), or first the head.
+    ``class_weights`` may be given as a table; it is stored as JSON text. All keys, with their units and papers, are in
+    ``docs/recipe.md``.
     """
 
     epochs: int = 12
@@ -114,6 +182,24 @@ class Recipe:
     find_lr: bool = False
     class_weights: str = "none"
     sampling: str = "shuffle"
+    train: str = "all"
+    head_epochs: int = 1
+    frozen_stages: int = 0
+    layer_lr_decay: float = 1.0
+    head_lr_factor: float = 1.0
+    adapter: str = NONE
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
+    drop_path: float = 0.0
+    clip_grad_norm: float = 0.0
+    mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    randaugment_ops: int = 0
+    randaugment_magnitude: int = 9
+    random_erasing: float = 0.0
+    teacher: str = NONE
+    distill_weight: float = 0.5
+    distill_temperature: float = 2.0
 
     constraints: ClassVar[dict[str, Constraint]] = CONSTRAINTS
 
@@ -121,6 +207,13 @@ class Recipe:
         object.__setattr__(self, "class_weights", as_text(self.class_weights))
         for f in fields(self):
             _check(type(self), f.name, getattr(self, f.name))
+
+    @property
+    def effective(self) -> Self:
+        """The recipe in which keys without effect on the head have their defaults, if only the head is trained."""
+        if self.train != "head":
+            return self
+        return replace(self, **{name: getattr(type(self), name) for name in NOT_FOR_HEAD})
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON types."""

@@ -16,15 +16,9 @@ SENTENCE = "sentence:"  # prefix of a sentence encoder, followed by its name or 
 
 # keys of a recipe that the training of zero-shot models does not implement; they must keep their defaults
 IGNORED = (
-    "dropconnect",
-    "l1",
-    "activation_l1",
-    "init",
-    "averaging",
-    "auxiliary",
-    "find_lr",
-    "class_weights",
-    "sampling",
+    *("dropconnect", "l1", "activation_l1", "init", "averaging", "auxiliary", "find_lr", "train", "frozen_stages"),
+    *("layer_lr_decay", "head_lr_factor", "adapter", "drop_path", "mixup_alpha", "cutmix_alpha", "teacher"),
+    *("class_weights", "sampling"),
 )
 
 

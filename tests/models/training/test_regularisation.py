@@ -113,7 +113,7 @@ def test_local_contrast_is_a_block_without_parameters() -> None:
 def test_an_l1_step_makes_exact_zeros_in_weights_only() -> None:
     module = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 4))
     before = [p.detach().clone() for p in module.parameters()]
-    l1_proximal_step(module, 0.05)
+    l1_proximal_step(module, make_optimizer(module, Recipe(lr=0.5)), 0.1)
     conv, conv_bias, scale, shift, linear, linear_bias = module.parameters()
     for new, old in ((conv, before[0]), (linear, before[4])):
         assert torch.equal(new == 0, old.abs() <= 0.05)

@@ -47,6 +47,10 @@ OPTIONS: list[dict[str, Any]] = [
     {"find_lr": True, "lr": 8.0},
     {"l1": 1e-3, "activation_l1": 0.1},
     {"elastic_alpha_px": 8.0, "elastic_sigma_px": 2.0, "noise_std": 0.1, "rotation_degrees": 10.0, "jitter": 0.2},
+    {"train": "head-then-all", "head_epochs": 2, "layer_lr_decay": 0.7, "head_lr_factor": 4.0},
+    {"adapter": "lora", "lora_rank": 2, "frozen_stages": 1, "averaging": "ema"},
+    {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "clip_grad_norm": 0.5},
+    {"randaugment_ops": 1, "random_erasing": 0.5},
 ]
 
 

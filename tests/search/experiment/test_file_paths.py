@@ -64,3 +64,11 @@ def test_a_pattern_is_relative_to_the_file(elsewhere: Path) -> None:
     as_shards(images(n_classes=4, splits=("train", "test")), elsewhere.parent / "project")
     found = load_experiment(write(elsewhere.parent / "project", "shards/{train,test}-*.tar"))
     assert found.classes == 4
+
+
+def test_the_path_of_a_teacher_is_relative_to_the_file(elsewhere: Path) -> None:
+    file = write(elsewhere.parent / "project", "folder")
+    text = file.read_text() + '[recipe]\nteacher = ["none", "timm:resnet18", "models/teacher.safetensors"]\n'
+    file.write_text(text)
+    path = str(elsewhere.parent / "project" / "models" / "teacher.safetensors")
+    assert load_experiment(file).file.recipe["teacher"] == ["none", "timm:resnet18", path]

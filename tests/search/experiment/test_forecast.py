@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from archsieve.search.experiment.dry_run import forecast, forecast_lines
+from archsieve.search.experiment.dry_run import forecast, forecast_lines, notes
 
 from ..conftest import small
 
@@ -205,3 +205,22 @@ def test_keys_of_decoding_are_refused_for_data_without_files(folder, line):
     assert code == 2
     assert "data.resize" in err
     assert "'digits'" in err
+
+
+def test_keys_without_effect_are_noted():
+    stages = {"stages": [{"block": "conv-pool", "width": [8, 16]}]}
+    residual = {"stages": [{"block": "residual", "width": [8, 16]}]}
+    assert any("drop_path" in note for note in notes(small(space=stages, recipe={"drop_path": [0.0, 0.2]})))
+    assert not any("drop_path" in note for note in notes(small(space=residual, recipe={"drop_path": 0.2})))
+    head = {"train": "head", "augmentation": "standard", "lr": 0.1}
+    (note,) = [note for note in notes(small(space=stages, recipe=head)) if "augmentation" in note]
+    assert "lr" not in note.split(":")[0].split(".")[1].split(", ")
+    both = {**head, "train": ["head", "all"]}
+    assert not any("augmentation" in note for note in notes(small(space=stages, recipe=both)))
+
+
+def test_a_teacher_that_is_missing_ends_the_forecast(folder, line):
+    (folder / "tiny.toml").write_text(SEARCH.replace("epochs = 2", 'epochs = 2\nteacher = "missing.safetensors"'))
+    code, _, message = line("search", "tiny.toml", "--dry-run")
+    assert code == 2
+    assert "missing.safetensors" in message

@@ -52,6 +52,24 @@ def test_json_round_trip():
         ("auxiliary", "jigsaw"),
         ("auxiliary_weight", -1.0),
         ("find_lr", 1),
+        ("train", "body"),
+        ("head_epochs", 0),
+        ("frozen_stages", -1),
+        ("layer_lr_decay", 1.1),
+        ("head_lr_factor", 0.0),
+        ("adapter", "bitfit"),
+        ("lora_rank", 0),
+        ("lora_alpha", 0.0),
+        ("drop_path", 1.0),
+        ("clip_grad_norm", -1.0),
+        ("mixup_alpha", -0.1),
+        ("cutmix_alpha", -0.1),
+        ("randaugment_ops", -1),
+        ("randaugment_magnitude", 31),
+        ("random_erasing", 1.1),
+        ("teacher", ""),
+        ("distill_weight", 1.1),
+        ("distill_temperature", 0.0),
     ],
 )
 def test_invalid_value_is_refused_in_recipe_and_space(key, value):
@@ -112,8 +130,21 @@ def test_key_without_effect_has_one_value():
 @pytest.mark.parametrize("key", CONDITIONS)
 def test_each_condition_can_be_true_and_false(key):
     averaging = key[:3] if key[:3] in ("ema", "swa") else "none"
-    assert CONDITIONS[key](vars(Recipe(elastic_alpha_px=1.0, averaging=averaging, auxiliary="rotation")))
-    assert not CONDITIONS[key](vars(Recipe()))
+    techniques = {"elastic_alpha_px": 1.0, "auxiliary": "rotation", "adapter": "lora", "randaugment_ops": 1}
+    used = Recipe(**techniques, averaging=averaging, teacher="t.safetensors", train="head-then-all")
+    assert CONDITIONS[key](vars(used))
+    assert not CONDITIONS[key](vars(Recipe(train="head")))
+
+
+def test_keys_of_augmentation_have_no_effect_on_a_head():
+    space = RecipeSpace.of(train=["head", "all"], augmentation=["standard", "none"], lora_rank=[4, 8], lr=[0.1, 0.2])
+    options = [{"augmentation": name, "lora_rank": 8} for name in ("standard", "none")]
+    heads = {space.fill({"train": "head", "lr": 0.1, **option}) for option in options}
+    assert len(heads) == 1
+    assert len({space.fill({"train": "all", "lr": 0.1, **option}) for option in options}) == 2
+    (head,) = heads
+    assert head.effective == Recipe(train="head", lr=0.1)
+    assert space.fill({"train": "all", "lr": 0.1, **options[0]}).effective.augmentation == "standard"
 
 
 def test_lr_auto_searches_from_one():

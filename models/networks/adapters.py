@@ -1,0 +1,85 @@
+"""Low-rank adapters: W + (alpha / rank) B A, of which only A and B are trained.
+
+This is LoRA (Hu et al. 2021, arXiv 2106.09685). The weight of a convolution is the matrix (out channels, in channels /
+groups * rows * columns). After the training an adapter is added to its weight, so that the network that is used has the
+layers and the cost of its architecture.
+"""
+
+import math
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+
+
+class LowRankUpdate(nn.Module):
+    """Adds the product of two trained matrices to a weight; at the start the product is zero.
+
+    ``rank`` is at most the smaller side of the weight as a matrix.
+    """
+
+    def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
+        super().__init__()
+        rows, columns = len(weight), weight[0].numel()
+        self.rank = min(rank, rows, columns)
+        self.scale = alpha / self.rank
+        self.down = nn.Parameter(torch.empty(self.rank, columns))
+        self.up = nn.Parameter(torch.zeros(rows, self.rank))
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))  # as the paper's code initialises A
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):  # weights stay in float32
+            return weight + self.scale * (self.up @ self.down).view(weight.shape)
+
+    def extra_repr(self) -> str:
+        return f"rank={self.rank}, scale={self.scale:g}"
+
+
+def add_adapters(network: nn.Module, head: nn.Module, *, rank: int, alpha: float, seed: int) -> int:
+    """Freeze ``network`` except ``head``, add adapters in place, and return their number.
+
+    All convolutions and linear layers whose weights were trainable get one, except the head.
+    """
+    layers = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, _ConvNd | nn.Linear) and layer is not head and layer.weight.requires_grad
+    ]
+    kept = {id(parameter) for parameter in head.parameters()}
+    for parameter in network.parameters():
+        parameter.requires_grad_(id(parameter) in kept)
+    with torch.random.fork_rng(devices=[]):  # the draws must not change those of the training
+        torch.manual_seed(seed)
+        for layer in layers:
+            parametrize.register_parametrization(layer, "weight", LowRankUpdate(layer.weight, rank, alpha))
+    return len(layers)
+
+
+def adapters_of(network: nn.Module) -> list[LowRankUpdate]:
+    """Return the adapters of ``network``."""
+    return [module for module in network.modules() if isinstance(module, LowRankUpdate)]
+
+
+def merged(network: nn.Module) -> nn.Module:
+    """Return ``network`` without adapters: itself if it has none, else a copy with the adapters in its weights."""
+    if not adapters_of(network):
+        return network
+    plain = deepcopy(network)
+    for layer in plain.modules():
+        if parametrize.is_parametrized(layer):
+            _merge(layer)
+    return plain
+
+
+@torch.no_grad()
+def _merge(layer: Any) -> None:
+    """Replace the adapter of ``layer`` by its sum with the weight."""
+    # parametrize.remove_parametrizations would change the class, which the copy shares with the original layer
+    weight, bias = layer.weight, layer._parameters.pop("bias")
+    layer.__class__ = type(layer).__bases__[0]
+    del layer.parametrizations
+    layer.register_parameter("weight", nn.Parameter(weight))
+    layer.register_parameter("bias", bias)  # after the weight: files of weights are loaded by the order of tensors

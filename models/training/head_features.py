@@ -1,0 +1,145 @@
+"""Features of a frozen network: computed once for all images of a data set, and kept for every training of a head.
+
+Shapes: images (N, C, H, W), features (N, F): the input of the head, the last linear layer of a network.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...spaces.recipes.recipe import Recipe
+from ..data.dataset import ImageData, Split
+from ..networks.build import INITS
+from ..networks.compute import Compute
+from ..networks.depth import head_of
+from ..storage.images import Images
+from ..storage.tensor_file import cached_tensors
+from .evaluate import score_in_batches
+
+BATCH_SIZE = 64  # not that of the recipe, so that the last bits of features do not depend on it
+FORMAT = "features 1"  # a change of how features are computed increments it
+SPLITS = ("train", "val", "test")
+# layers that change nothing outside of training; their place in a network depends on the recipe
+TRAINING_ONLY = ("Dropout", "StochasticDepth", "DropPath", "Identity", "Sequential")
+
+
+def head_data(network: nn.Module, data: ImageData, compute: Compute) -> ImageData:
+    """Return ``data`` with features, float32 (N, F, 1, 1), in place of images; mean 0 and deviation 1 keep them.
+
+    ``network`` is on the device of ``compute``. The file in the cache folder is shared by all runs and workers; its
+    name depends on the weights and layers below the head, the content and the normalisation of the images, the
+    precision and the kind of device. Raises ``ValueError`` for a network without a head.
+    """
+    key = _key(network, data, compute)
+    features = cached_tensors(f"{key[:32]}.features", data.cache, lambda: _features(network, data, compute))
+    train, val = _split(data.train, features["train"]), _split(data.val, features["val"])
+    test = None if data.test is None else _split(data.test, features["test"])
+    width = features["train"].shape[1]
+    digest = sha256(f"{data.content_hash} {key}".encode()).hexdigest()
+    mean, std = torch.zeros(width), torch.ones(width)
+    changed = replace(data, train=train, val=val, test=test, mean=mean, std=std, content_hash=digest)
+    return changed.to(compute.device)
+
+
+def head_network(network: nn.Module, recipe: Recipe, seed: int) -> nn.Sequential:
+    """Return the network of features (N, F, 1, 1) that ends in the head of ``network``, which is shared, not copied.
+
+    The head gets new weights by ``seed``, so that they do not depend on what was drawn for the body.
+    """
+    head, drop = head_of(network), [nn.Dropout(recipe.dropout)] if recipe.dropout else []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head.apply(INITS[recipe.init])
+    return nn.Sequential(nn.Flatten(), *drop, head)
+
+
+def _split(split: Split, features: Tensor) -> Split:
+    return replace(split, images=features[:, :, None, None])
+
+
+def _features(network: nn.Module, data: ImageData, compute: Compute) -> dict[str, Tensor]:
+    moved = data.to(compute.device)
+    head, captured = head_of(network), list[Tensor]()
+    _check(network, head, moved, compute)
+
+    def score(images: Tensor) -> Tensor:
+        compute.logits(network, moved.normalise(images))
+        return captured.pop().float().cpu()
+
+    def of(images: Images) -> Tensor:
+        return score_in_batches(score, network, images, compute, BATCH_SIZE)
+
+    with _capturing(head, captured.append):
+        return {part: of(split.images).clone() for part in SPLITS if (split := getattr(moved, part)) is not None}
+
+
+def _check(network: nn.Module, head: nn.Linear, data: ImageData, compute: Compute) -> None:
+    """Raise ``ValueError`` unless the scores of ``network`` are the outputs of its head."""
+    inputs = list[Tensor]()
+    with _capturing(head, inputs.append):
+        scores = score_in_batches(
+            lambda images: compute.logits(network, data.normalise(images)), network, data.train.images[:2], compute, 2
+        )
+    shapes = [tuple(x.shape) for x in inputs]
+    with torch.inference_mode():
+        outputs = [F.linear(x.float(), head.weight, head.bias) for x in inputs if x.dim() == 2]
+    if len(outputs) != 1 or not torch.allclose(outputs[0], scores, rtol=0.1, atol=0.1):
+        raise ValueError(
+            "recipe.train = 'head' needs a network whose scores are the output of its last linear layer for one vector "
+            f"of each image, but that layer got inputs of the shapes {shapes} for 2 images, or its output is changed "
+            "afterwards; set recipe.train to 'all'"
+        )
+
+
+@contextmanager
+def _capturing(layer: nn.Module, receive: Callable[[Tensor], None]) -> Iterator[None]:
+    """Pass each input of ``layer`` to ``receive``."""
+    hook = layer.register_forward_pre_hook(lambda layer, inputs: receive(inputs[0]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _key(network: nn.Module, data: ImageData, compute: Compute) -> str:
+    """Return the sha256 of everything that the features depend on."""
+    head = {id(parameter) for parameter in head_of(network).parameters()}
+    tensors = [tensor for tensor in _tensors(network) if id(tensor) not in head]
+    # the lengths, because a part of a data set may have the hash of the whole
+    images = [data.content_hash, [len(split) for split in data.splits], data.mean.tolist(), data.std.tolist()]
+    about = [FORMAT, images, compute.precision, compute.device.type, _layers(network)]
+    digest = sha256(json.dumps(about).encode())
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _tensors(network: nn.Module) -> Iterable[Tensor]:
+    """Yield parameters and buffers, by order and not by name: dropout layers shift the names."""
+    yield from network.parameters()
+    yield from network.buffers()
+
+
+def _layers(network: nn.Module) -> list[str]:
+    """Return the kinds and settings of all modules below the head, without those that only training uses."""
+    head = head_of(network)
+    layers = [module for module in network.modules() if module is not head]
+    return [
+        f"{type(layer).__name__} {sorted(_settings(layer))}"
+        for layer in layers
+        if not type(layer).__name__.startswith(TRAINING_ONLY)
+    ]
+
+
+def _settings(layer: nn.Module) -> Iterable[tuple[str, str]]:
+    """Yield the names and values of the plain attributes of a layer, such as a stride or a size of images."""
+    for name, value in vars(layer).items():
+        if not name.startswith("_") and name != "training" and isinstance(value, str | int | float | tuple | list):
+            yield name, repr(value)

@@ -1,60 +1,36 @@
 """Search convolutional networks under a hard budget, and query the best ones from a database.
 
-The public interface of ``import archsieve as av`` is the names in ``__all__``. Each name is loaded on its first use, so
-that the import loads neither torch nor ray. Other modules can be imported, but may change between versions.
+The public interface of ``import archsieve as av`` is the names in ``__all__``: what a user calls. ``av.blocks`` and
+``av.errors`` hold more names, which are also names of ``av``, as in ``av.Conv``, and so are the types of results. Each
+name is loaded on its first use, so that the import loads neither torch nor ray. Other modules can be imported, but may
+change between versions.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .models.data.dataset import Request, Source, Split
+    from .models.data.dataset import Source, Split
     from .models.data.registry import load_data, register_dataset
-    from .models.image_files.errors import DataError
     from .models.networks.build import build
     from .models.profiling.module_block import ModuleBlock
-    from .results.database.errors import RunExistsError, StoreError
-    from .results.database.records import History, Trial
+    from .search.api import block_names as blocks
+    from .search.api import error_names as errors
     from .search.api.after_search import diagnose, ensemble, import_trials
     from .search.api.ask_tell import ask_tell
-    from .search.api.model import Model, load_model, train, train_architecture
-    from .search.api.results import Results, Trials, open_results
-    from .search.api.searching import Callback, SearchFailedError, SearchResult, resume_search, run_search
+    from .search.api.block_names import *  # noqa: F403
+    from .search.api.error_names import *  # noqa: F403
+    from .search.api.model import load_model, train, train_architecture
+    from .search.api.results import open_results
+    from .search.api.searching import resume_search, run_search
     from .search.api.sklearn_classifier import ArchitectureSearchClassifier
     from .search.api.spaces import cost, count, profile, sample
-    from .search.cluster.errors import ResourceError
-    from .search.plugins.errors import PluginError
-    from .search.searchers.base import Proposal, Searcher
+    from .search.api.type_names import *  # noqa: F403
+    from .search.searchers.base import Searcher
     from .search.searchers.registry import register_searcher
     from .spaces.architectures.architecture import Architecture
     from .spaces.architectures.budget import Budget
-    from .spaces.blocks.base import Block, ShapeError
-    from .spaces.blocks.standard import (
-        ChannelShuffle,
-        ClassMaps,
-        Conv,
-        ConvNeXtBlock,
-        ConvPool,
-        DenseBlock,
-        DepthwiseSeparable,
-        FactorizedInception,
-        Fire,
-        FusedInvertedResidual,
-        GlobalAverage,
-        GroupedBottleneck,
-        Inception,
-        InvertedResidual,
-        Linear,
-        LocalContrast,
-        Norm,
-        Pool,
-        PyramidPool,
-        Residual,
-        ResponseNorm,
-        ShuffleUnit,
-        SqueezeExcite,
-        register_block,
-    )
-    from .spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+    from .spaces.blocks.base import Block
+    from .spaces.blocks.standard import register_block
     from .spaces.metrics.registry import register_metric
     from .spaces.networks.networks_space import networks_space
     from .spaces.parameters.domains import Range, choice, repeat
@@ -70,6 +46,7 @@ _PUBLIC = {
     "models.image_files.errors": ("DataError",),
     "models.networks.build": ("build",),
     "models.profiling.module_block": ("ModuleBlock",),
+    "models.training.training_job": ("TrainingJob",),
     "results.database.errors": ("RunExistsError", "StoreError"),
     "results.database.records": ("History", "Trial"),
     "search.api.after_search": ("diagnose", "ensemble", "import_trials"),
@@ -100,6 +77,7 @@ _PUBLIC = {
     "spaces.search_space.space": ("Space",),
 }
 _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
+_GROUPS = {"blocks": "search.api.block_names", "errors": "search.api.error_names"}
 # what the same thing is called in Optuna, Ray Tune, KerasTuner, timm, scikit-learn and torchvision
 _CALLED_ELSEWHERE = {
     **dict.fromkeys(("create_study", "optimize", "minimize", "fmin", "fit", "Tuner", "tuner"), "run_search"),
@@ -132,72 +110,35 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(("ask", "tell", "Optimizer"), "ask_tell"),
     **dict.fromkeys(("register_model", "register_module", "register_layer"), "register_block"),
     **dict.fromkeys(("Constraint", "constraints", "limits"), "Budget"),
+    **dict.fromkeys(("report", "Trainable", "TorchTrainer", "LightningModule", "get_context"), "TrainingJob"),
     **dict.fromkeys(("make_scorer", "Scorer", "Metric", "Objective", "metric"), "register_metric"),
     "HParams": "Recipe",
     "predict": "load_model",
     "export": "load_model",
 }
+# Names that users call. Blocks and errors are in two groups; the types that functions return are names of `_PUBLIC`.
 __all__ = [
     "Architecture",
     "ArchitectureSearchClassifier",
     "Block",
     "Budget",
-    "BudgetError",
-    "Callback",
-    "ChannelShuffle",
-    "ClassMaps",
-    "ConstrainedSpace",
-    "Conv",
-    "ConvNeXtBlock",
-    "ConvPool",
-    "DataError",
-    "DenseBlock",
-    "DepthwiseSeparable",
-    "FactorizedInception",
-    "Fire",
-    "FusedInvertedResidual",
-    "GlobalAverage",
-    "GroupedBottleneck",
-    "History",
-    "Inception",
-    "InvertedResidual",
-    "Linear",
-    "LocalContrast",
-    "Model",
     "ModuleBlock",
-    "Norm",
-    "PluginError",
-    "Pool",
-    "Proposal",
-    "PyramidPool",
     "Range",
     "Recipe",
-    "Request",
-    "Residual",
-    "ResourceError",
-    "ResponseNorm",
-    "Results",
-    "RunExistsError",
-    "SearchFailedError",
-    "SearchResult",
     "Searcher",
-    "ShapeError",
-    "ShuffleUnit",
     "Source",
     "Space",
     "Split",
-    "SqueezeExcite",
-    "StoreError",
-    "Trial",
-    "Trials",
     "__version__",
     "ask_tell",
+    "blocks",
     "build",
     "choice",
     "cost",
     "count",
     "diagnose",
     "ensemble",
+    "errors",
     "import_trials",
     "load_data",
     "load_model",
@@ -224,6 +165,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
         globals()[name] = value  # so that the next access does not call this function
         return value
+    if name in _GROUPS:
+        return import_module(f".{_GROUPS[name]}", __name__)
     if name.startswith("__"):  # asked for by Python itself and by many tools; None of these is a mistake
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     raise AttributeError(_no_such_name(name))
@@ -242,4 +185,4 @@ def _no_such_name(name: str) -> str:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -3,7 +3,7 @@
     python examples/ray_tune.py [trials]
 
 Tune runs the trials. `AskTellSearch` connects Tune to an optimizer with `ask()` and `tell()`, as `NevergradSearch` of
-Ray does for Nevergrad. The five lines that end with `# archsieve` are all that differs from a run without archsieve.
+Ray does for Nevergrad. The four lines that end with `# archsieve` are all that differs from a run without archsieve.
 
 The lines that end with `# database` are optional. They import the results into a results database, where they can be
 queried like any other run.

@@ -4,13 +4,14 @@ Shapes: M networks, N images, K classes; labels (N,), or bool (N, K) where image
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...spaces.metrics.registry import ACCURACY
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
-from ..metrics.compute import compute_of_probabilities
+from ..metrics.compute import compute_of_probabilities, compute_on_test
 from ..metrics.label_losses import logits_of, loss_of_probabilities
 from .evaluate import accuracy
 
@@ -64,6 +65,21 @@ def metric_values(probabilities: Tensor, labels: Tensor, metrics: Sequence[str])
         "val_accuracy": accuracy(logits_of(probabilities, multi_label=labels.dim() == 2), labels),
         **compute_of_probabilities(others, labels, probabilities),
     }
+
+
+class MetricsOnTest(NamedTuple):
+    """Metrics of test images by their names, ``test_NAME``, and a sentence for each custom metric that failed."""
+
+    values: dict[str, float]
+    problems: tuple[str, ...]
+
+
+def metrics_on_test(probabilities: Tensor, labels: Tensor, metrics: Sequence[str]) -> MetricsOnTest:
+    """Return the accuracy and ``metrics`` of probabilities (N, K) of the test images for ``labels`` (N,)."""
+    others = [name for name in metrics if name != ACCURACY]
+    values, problems = compute_on_test(others, labels, logits_of(probabilities, multi_label=labels.dim() == 2))
+    tests = {f"test_{name}": value for name, value in values.items()}
+    return MetricsOnTest({"test_accuracy": accuracy(probabilities, labels), **tests}, problems)
 
 
 def average_probabilities(probabilities: Tensor, counts: Sequence[int]) -> Tensor:

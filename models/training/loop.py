@@ -25,6 +25,7 @@ from ..data.dataset import ImageData, Split
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import Compute
 from .augmentation import epoch_images
+from .custom_parts import BUILT_IN, CustomParts
 from .epoch import Diverged, EpochResult, Validation, best_of
 from .lr_finder import LrFound, lr_found_from
 from .optimizers import lr_at, make_optimizer
@@ -106,10 +107,11 @@ class TrainingLoop(Generic[D, R]):
         keep_best: bool = False,
         find_lr: Callable[[], LrFound] | None = None,
         selection: Selection = BY_ACCURACY,
+        custom: CustomParts = BUILT_IN,
     ) -> None:
         self.task, self.recipe, self.selection = task, recipe, selection
         self.averaging = make_averaging(task.module, recipe)
-        self.optimizer = make_optimizer(task.module, recipe, list(task.heads.values()))
+        self.optimizer = make_optimizer(task.module, recipe, list(task.heads.values()), custom)
         self.lr_found: LrFound | None = None
         self.history: list[R] = []
         self.best_weights: dict[str, Tensor] | None = None
@@ -222,8 +224,8 @@ class TrainingLoop(Generic[D, R]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state``. Raises ``ValueError`` if it has another recipe or other data."""
         saved = type(self.recipe).from_json(state["recipe"])  # adds the defaults of keys that are newer than the state
-        _check_same("recipe", saved.to_json(), self.recipe.to_json())
-        _check_same("content_hash of the data", state["content_hash"], self.data.content_hash)
+        check_same("recipe", saved.to_json(), self.recipe.to_json())
+        check_same("content_hash of the data", state["content_hash"], self.data.content_hash)
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would share the tensors of the state
         self._streams.load_state_dict(state["streams"])
@@ -299,7 +301,8 @@ class TrainingLoop(Generic[D, R]):
             self.best_weights = copy_to_cpu(self.validated_network.state_dict())
 
 
-def _check_same(name: str, saved: object, current: object) -> None:
+def check_same(name: str, saved: object, current: object) -> None:
+    """Raise ``ValueError`` if a fit would resume with another value of ``name`` than it was saved with."""
     if saved != current:
         raise ValueError(
             f"a fit must resume with the {name} it was saved with, {saved}, but got {current}; "

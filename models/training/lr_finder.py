@@ -17,6 +17,7 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Batch, ImageData, in_unit_range
 from ..metrics.label_losses import LabelLoss
 from ..networks.compute import CPU, Compute
+from .custom_parts import BUILT_IN, CustomParts
 from .epoch import Diverged
 from .label_weights import training_loss
 from .optimizers import make_optimizer
@@ -78,6 +79,7 @@ def find_lr(
     steps: int = 50,
     seed: int,
     compute: Compute = CPU,
+    custom: CustomParts = BUILT_IN,
 ) -> LrFound:
     """Return the first of ``start_lr``, ``start_lr / 2``, ... at which training does not diverge.
 
@@ -92,7 +94,7 @@ def find_lr(
     subset, loss = replace(subset, images=data.normalise(in_unit_range(subset.images))), training_loss(data, recipe)
 
     def losses_at(lr: float) -> list[float]:
-        return _losses(module, subset, loss, replace(recipe, lr=lr), steps, seed, compute)
+        return _losses(module, subset, loss, replace(recipe, lr=lr), steps, seed, compute, custom)
 
     return halve_until_loss_falls(losses_at, start_lr)
 
@@ -123,10 +125,11 @@ def _losses(
     steps: int,
     seed: int,
     compute: Compute,
+    custom: CustomParts,
 ) -> list[float]:
     """Train a copy of ``module`` and return the loss of each step, up to the first that is not finite."""
     trained = compute.place(deepcopy(module)).train()  # a copy: every rate starts from the same weights
-    optimizer, streams = make_optimizer(trained, recipe), Streams(seed, compute.device)
+    optimizer, streams = make_optimizer(trained, recipe, custom=custom), Streams(seed, compute.device)
     # Every step draws a new sample, so that the number of steps does not depend on the size of the subset.
     batches = (
         torch.randperm(len(subset), generator=streams.shuffle)[: recipe.batch_size].to(compute.device)
@@ -135,7 +138,8 @@ def _losses(
 
     def loss_of(index: Tensor) -> Tensor:
         batch = subset.take(index)
-        return loss(compute.logits(trained, batch.images), batch.labels, batch.weights)
+        logits = compute.logits(trained, batch.images)
+        return custom.batch_loss(logits, batch.labels, batch.weights, loss)
 
     losses: list[float] = []
     with streams.layers():

@@ -14,24 +14,31 @@ from torch.optim import Optimizer
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
 from ..networks.adapters import adapters_of
+from .custom_parts import BUILT_IN, CustomParts
 from .fine_tuning import lr_scales
 
 ONE_CYCLE_RISE = 0.3  # share of the steps before the peak
 ONE_CYCLE_START = 1 / 25  # learning rate of the first step, as a fraction of the peak
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe, heads: Sequence[nn.Module] = ()) -> Optimizer:
+def make_optimizer(
+    network: nn.Module, recipe: Recipe, heads: Sequence[nn.Module] = (), custom: CustomParts = BUILT_IN
+) -> Optimizer:
     """Return the recipe's optimizer over the trainable parameters, with ``recipe.lr`` as its learning rate.
 
-    ``heads`` are modules that are trained with ``network``. ``recipe.momentum`` is the momentum of ``sgd`` (Nesterov's
-    if ``recipe.nesterov`` and above 0) and the first beta of ``adam`` and ``adamw``. ``adam`` adds the decay to the
-    gradient; ``adamw`` decouples it (Loshchilov and Hutter 2019).
+    ``heads`` are modules that are trained with ``network``. A custom optimizer takes the place of the recipe's. The
+    schedule of the recipe sets the learning rate of both at each step.
+
+    ``recipe.momentum`` is the momentum of ``sgd`` (Nesterov's if ``recipe.nesterov`` and above 0) and the first beta of
+    ``adam`` and ``adamw``. ``adam`` adds the decay to the gradient; ``adamw`` decouples it (Loshchilov and Hutter
+    2019).
     Raises ``ValueError`` if no parameter is trainable.
     """
     groups = parameter_groups(nn.ModuleList([network, *heads]), recipe, lr_scales(network, recipe))
     if not groups:
         raise ValueError("a network needs trainable parameters, but this one has none; unfreeze some of its layers")
-    return look_up(OPTIMIZERS, recipe.optimizer, "optimizer")(groups, recipe)
+    made = custom.make_optimizer(groups, recipe)
+    return made if made is not None else look_up(OPTIMIZERS, recipe.optimizer, "optimizer")(groups, recipe)
 
 
 def parameter_groups(

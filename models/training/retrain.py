@@ -4,20 +4,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData
 from ..data.normalisation import normalised_for
+from ..networks.compute import Compute
 from ..networks.pretrained import build_pretrained
 from .calibration import Calibration, fit_temperature
+from .custom_parts import BUILT_IN, CustomParts
 from .distillation import Teacher
 from .epoch import EpochResult
 from .evaluate import evaluate_on_test, scores
 from .loop import copy_to_cpu
+from .reported_epoch import ReportedEpoch
 from .trainer import Fit
+from .training_job import CustomFit
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,42 @@ class Retrained:
     """
 
     weights: dict[str, Tensor]
-    best: EpochResult
+    best: EpochResult | ReportedEpoch
     test_accuracy: float | None
     calibration: Calibration
     test_metrics: Mapping[str, float] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+
+
+def fit_for(
+    network: nn.Module,
+    architecture: Architecture,
+    data: ImageData,
+    recipe: Recipe,
+    compute: Compute,
+    *,
+    seed: int,
+    keep_best: bool,
+    selection: Selection,
+    custom: CustomParts,
+    teacher: Teacher | None = None,
+) -> Fit | CustomFit:
+    """Return the training of one network before its first epoch: the built-in one, or that of a custom function."""
+    if custom.function is not None:
+        return CustomFit(custom.function, network, architecture, data, recipe, compute, seed=seed, selection=selection)
+    return Fit(
+        network,
+        data,
+        recipe,
+        seed=seed,
+        device=compute.device,
+        precision=compute.precision,
+        channels_last=compute.channels_last,
+        keep_best=keep_best,
+        selection=selection,
+        custom=custom,
+        teacher=teacher,
+    )
 
 
 def retrain(
@@ -47,35 +82,42 @@ def retrain(
     selection: Selection = BY_ACCURACY,
     weights: str | None = None,
     teacher: Teacher | None = None,
-    on_epoch: Callable[[EpochResult], None] = lambda result: None,
+    custom: CustomParts = BUILT_IN,
+    on_epoch: Callable[[EpochResult | ReportedEpoch], None] = lambda result: None,
 ) -> Retrained:
     """Train the network of ``architecture`` and evaluate it on the test images.
 
     The same seed on the same kind of machine gives the same result. ``selection`` decides which epoch is the best.
-    ``weights`` are those of ``build_pretrained``, ``teacher`` is that of ``recipe.teacher``. ``on_epoch`` is called
-    after every epoch.
+    ``weights`` are those of ``build_pretrained``, ``teacher`` is that of ``recipe.teacher``. ``custom`` may replace the
+    loss, the optimizer, or the training. ``on_epoch`` is called after every epoch.
     """
     data = normalised_for(data, architecture)
     network, _ = build_pretrained(architecture, recipe, seed=seed, weights=weights)
     # Channels last is the layout in which convolutions on a GPU are fast; on a CPU it gains little.
-    channels_last = torch.device(device).type == "cuda"
-    fit = Fit(
+    compute = Compute(torch.device(device), precision, channels_last=torch.device(device).type == "cuda")
+    fit = fit_for(
         network,
+        architecture,
         data,
         recipe,
+        compute,
         seed=seed,
-        device=device,
-        precision=precision,
-        channels_last=channels_last,
         keep_best=True,
         selection=selection,
+        custom=custom,
         teacher=teacher,
     )
-    while not fit.done:
-        on_epoch(fit.step())
+    try:
+        while not fit.done:
+            result = fit.step()
+            if result is not None:
+                on_epoch(result)
+    finally:
+        if isinstance(fit, CustomFit):
+            fit.close()
     assert fit.best is not None
     ((module, data),) = fit.best_networks()  # a head and features, if only the head is trained
-    weights = copy_to_cpu(fit.network.state_dict())
+    weights = copy_to_cpu((module if isinstance(fit, CustomFit) else fit.network).state_dict())
     # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
     batch_size = 2 * recipe.batch_size
     calibration = fit_temperature(scores(module, data.val.images, data, fit.compute, batch_size), data.val.labels)

@@ -21,6 +21,7 @@ from ..networks.compute import Compute
 from .augmentation import training_images
 from .auxiliary_tasks import make_auxiliary_task
 from .batch_transforms import is_mixed, mix
+from .custom_parts import BUILT_IN, CustomParts
 from .distillation import Teacher, distillation_loss
 from .epoch import EpochResult, Validation
 from .evaluate import evaluate
@@ -46,9 +47,10 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         compute: Compute,
         seed: int,
         metrics: Sequence[str] = (),
+        custom: CustomParts = BUILT_IN,
         teacher: Teacher | None = None,
     ) -> None:
-        self.recipe, self.compute, self.metrics = recipe, compute, metrics
+        self.recipe, self.compute, self.metrics, self.custom = recipe, compute, metrics, custom
         self.teacher = _checked(teacher, recipe, compute)
         self.data = data.to(compute.device)
         self.train = self.data.train
@@ -75,7 +77,7 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         with self.penalty or nullcontext():
             logits = self._predict(images)
             _check_logits(logits, len(batch), self.data.n_classes)
-            loss = self.loss(logits, targets, weights)
+            loss = self.custom.batch_loss(logits, targets, weights, self.loss)
             total = self._distilled(loss, logits, images)
             total = total if self.penalty is None else total + recipe.activation_l1 * self.penalty.value()
         # After the penalty's context: the pass of the auxiliary task must not count in the penalty.
@@ -120,8 +122,9 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
 
     ``network`` is moved to ``device`` and trained in place. With ``keep_best``, ``best_weights`` is a copy of the
     weights of the best epoch by ``selection``, on the CPU. With ``recipe.train = "head"`` the head alone is the module
-    that is trained, and ``data`` are the features of the images. ``teacher`` is that of ``recipe.teacher``. Raises
-    ``ValueError`` if the recipe cannot train the network on these data.
+    that is trained, and ``data`` are the features of the images. ``custom`` may replace the loss and the optimizer;
+    ``teacher`` is that of ``recipe.teacher``. Raises ``ValueError`` if the recipe cannot train the network on these
+    data.
     """
 
     task: ImageTraining
@@ -138,6 +141,7 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         channels_last: bool = False,
         keep_best: bool = False,
         selection: Selection = BY_ACCURACY,
+        custom: CustomParts = BUILT_IN,
         teacher: Teacher | None = None,
     ) -> None:
         compute = Compute(torch.device(device), precision, channels_last)
@@ -145,9 +149,9 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         if recipe.train == "head":
             data = head_data(compute.place(network), data, compute)
             module = head_network(network, recipe, seed)
-        task = ImageTraining(module, data, recipe, compute, seed, selection.computed, teacher)
+        task = ImageTraining(module, data, recipe, compute, seed, selection.computed, custom, teacher)
         search_lr = partial(
-            find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=task.compute
+            find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=compute, custom=custom
         )
         super().__init__(
             task,
@@ -156,6 +160,7 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
             keep_best=keep_best,
             find_lr=search_lr if recipe.find_lr else None,
             selection=selection,
+            custom=custom,
         )
         # Checked before training, because torch raises only when it reaches the smallest batch.
         _check_batch_norm(module, min(batch_sizes(len(task.train), recipe.batch_size)))

@@ -39,6 +39,10 @@ def _data(value: Any) -> bool:
     return isinstance(value, str | Path | Mapping) or is_dataset(value)
 
 
+def _function(value: Any) -> bool:
+    return isinstance(value, str) or callable(value)
+
+
 def _location(value: Any) -> bool:
     return isinstance(value, str | Path) or hasattr(value, "get_backend_name")  # a URL of SQLAlchemy
 
@@ -53,11 +57,12 @@ RULES: Mapping[str, Rule] = {
     "recipe": Rule(_is(Recipe, Mapping), "a Recipe or a mapping", "{'epochs': 10}"),
     "trials": Rule(_whole(1), "a whole number of at least 1", "50"),
     "time_limit": Rule(_is(str, int, float), "a duration such as '2h', or a number of seconds", "'30m'"),
-    "metric": Rule(
-        lambda value: isinstance(value, str) or callable(value), "the name of a metric, or a function", "'f1_macro'"
-    ),
+    "metric": Rule(_function, "the name of a metric, or a function", "'f1_macro'"),
     "direction": Rule(_is(str), "'maximize' or 'minimize'", "'minimize'"),
     "record_metrics": Rule(_texts, "a list of names of metrics", "['f1_macro']"),
+    "train": Rule(_function, "a function, or its MODULE:NAME", "'my_module:train'"),
+    "loss": Rule(_function, "a function, or its MODULE:NAME", "'my_module:loss'"),
+    "optimizer": Rule(_function, "a function, or its MODULE:NAME", "'my_module:optimizer'"),
     "searcher": Rule(_is(str), "the name of a searcher", "'gp'"),
     "seed": Rule(_whole(0), "a whole number of at least 0", "0"),
     "settings": Rule(_is(Mapping), "a mapping of keys of a search file", "{'search.scheduler': 'asha'}"),

@@ -11,6 +11,7 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.architectures.cost import cost
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
+from ...spaces.metrics.registry import find_metric
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
@@ -47,7 +48,7 @@ class AskTell:
     """A searcher for a custom training loop: call :meth:`ask`, train the trial, pass its value to :meth:`tell`.
 
     Every trial is inside the budget, and no trial is proposed twice. Several trials may be in training at the same
-    time. It can be pickled: a copy continues with the same trials.
+    time. :meth:`state_dict` and :meth:`load_state_dict` save it as JSON types and restore it in another process.
     """
 
     space: ConstrainedSpace
@@ -101,7 +102,32 @@ class AskTell:
                 f"a trial takes one value, but trial {number} already has the value {self._values.get(number)}; "
                 "call tell() once for each trial"
             )
-        self._trials[number] = self._ended(self._trials[number], value)
+        self._trials[number] = self._ended(self._trials[number], value, self._values)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all trials with their values as JSON types."""
+        return {"seed": self.seed, "direction": self.direction, "trials": [self._to_json(one) for one in self._trials]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state``, the result of :meth:`state_dict` of a loop with the same arguments.
+
+        A trial without a value is still in training: :meth:`tell` takes its value by its number. Raises ``ValueError``
+        if the state is of another seed or direction, or has a trial outside the budget.
+        """
+        for name in ("seed", "direction"):
+            if state[name] != (value := getattr(self, name)):
+                raise ValueError(
+                    f"a state must be loaded with the {name} it was saved with, {state[name]!r}, but got {value!r}; "
+                    f"pass {name}={state[name]!r} to ask_tell()"
+                )
+        trials: list[Trial] = []
+        values: dict[int, float] = {}
+        for number, row in enumerate(state["trials"]):
+            architecture, recipe = Architecture.from_json(row["architecture"]), Recipe.from_json(row["recipe"])
+            check_inside_budget(self.space, architecture, f"trial {number} of the state")
+            trial = self._trial(Asked(number, row["seed"], Proposal(architecture, recipe, row["choices"])))
+            trials.append(trial if not row["ended"] else self._ended(trial, row["value"], values))
+        self._trials, self._values = trials, values
 
     @property
     def best(self) -> tuple[Asked, float] | None:
@@ -145,10 +171,20 @@ class AskTell:
             memory_bytes=costs.memory_bytes,
         )
 
-    def _ended(self, trial: Trial, value: float | None) -> Trial:
+    def _to_json(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "architecture": trial.architecture,
+            "recipe": trial.recipe,
+            "choices": trial.choices,
+            "seed": trial.seed,
+            "ended": trial.state.final,
+            "value": self._values.get(trial.number),
+        }
+
+    def _ended(self, trial: Trial, value: float | None, values: dict[int, float]) -> Trial:
         if value is None or math.isnan(value):
             return replace(trial, state=TrialState.FAILED, fail_kind=FailKind.USER_ERROR)
-        self._values[trial.number] = float(value)
+        values[trial.number] = float(value)
         fraction = _as_fraction(self._signed(float(value)))
         return replace(trial, state=TrialState.COMPLETED, epochs_done=trial.recipe["epochs"], val_accuracy=fraction)
 
@@ -172,22 +208,34 @@ def ask_tell(
     *,
     searcher: str = "gp",
     seed: int = 0,
-    direction: Literal["maximize", "minimize"] = "maximize",
+    direction: Literal["maximize", "minimize"] | None = None,
+    metric: str | None = None,
 ) -> AskTell:
     """Return a searcher for a custom training loop, with the methods ``ask()`` and ``tell(trial, value)``.
 
     ``recipe`` is a recipe, or a mapping whose :class:`Range` and ``choice`` values are searched; without it the default
-    recipe is used for every trial. ``direction`` sets whether a larger value is better. The same seed and the same
+    recipe is used for every trial. ``direction`` sets whether a larger value is better, which is the default; or
+    ``metric`` names the metric of the values, such as "log_loss", whose direction is known. The same seed and the same
     values give the same trials.
 
     Raises :class:`BudgetError` if no architecture of the space is inside the budget.
     """
-    check_arguments("ask_tell", {"searcher": searcher, "seed": seed})
-    if direction not in ("maximize", "minimize"):
-        raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}; use one of them")
-    constrained = constrained_of(space, budget)
+    check_arguments("ask_tell", {"searcher": searcher, "seed": seed, "metric": metric})
+    chosen, constrained = _direction(direction, metric), constrained_of(space, budget)
     check_feasible(constrained)
-    return AskTell(constrained, _recipes(recipe), searcher, seed, direction)
+    return AskTell(constrained, _recipes(recipe), searcher, seed, chosen)
+
+
+def _direction(direction: str | None, metric: str | None) -> str:
+    """Return the direction that is given, or that of the metric; raise ``ValueError`` if both are and differ."""
+    if direction not in (None, "maximize", "minimize"):
+        raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}; use one of them")
+    if metric is None:
+        return direction or "maximize"
+    known = "maximize" if find_metric(metric).higher_is_better else "minimize"
+    if direction not in (None, known):
+        raise ValueError(f"the direction of {metric} is {known!r}, but got {direction!r}; leave direction out")
+    return known
 
 
 def _recipes(recipe: RecipeSpace | Recipe | Mapping[str, Any] | None) -> RecipeSpace:

@@ -19,6 +19,7 @@ from ...spaces.search_space.space import Space
 from ..experiment.experiment import Experiment, experiment
 from ..experiment.file_paths import resolve_given_paths
 from ..experiment.search_file import load_experiment, parse, set_key
+from ..plugins.references import reference_to
 from ..runs.recorder import Recorder
 from ..runs.session import RUNS, Outcome, resume, search
 from .arguments import check_arguments
@@ -26,6 +27,8 @@ from .results import Trials
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
+
+    from ...models.training.custom_parts import Loss, MakeOptimizer, TrainingFunction
 
 Callback = Callable[[Recorder], None]
 DEFAULT_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes stay recognisable
@@ -70,6 +73,9 @@ def run_search(
     metric: str | Metric | None = None,
     direction: Literal["maximize", "minimize"] | None = None,
     record_metrics: Sequence[str] | None = None,
+    train: "TrainingFunction | str | None" = None,
+    loss: "Loss | str | None" = None,
+    optimizer: "MakeOptimizer | str | None" = None,
     searcher: str | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -88,22 +94,20 @@ def run_search(
       ``image_size`` is the side in pixels to which images are resized; for own images the default is 64.
     * ``space``: a :class:`Space`, the name of one, networks such as "timm:resnet*", or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.
-    * ``time_limit``: no new trial starts after this time, such as "30m" or a number of seconds; running trials end.
+    * ``time_limit``: no new trial starts after it, such as "30m". ``runs``: the folder of all output and the database.
     * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
-      "maximize" (the default) or "minimize"; a registered function keeps its name and direction. ``record_metrics``:
-      names of other metrics to record.
-    * ``settings``: any other key of a search file, as in ``{"search.scheduler": "asha"}``.
-    * ``plugins``: modules with custom blocks, data sets, metrics or searchers, imported here and on every worker.
-    * ``address``: a Ray cluster, "auto" or host:port; without it Ray runs on this machine.
-    * ``callbacks``: called with the run's recorder whenever a trial starts, reports or ends.
+      "maximize" (the default) or "minimize". ``record_metrics``: names of other metrics to record.
+    * ``train``: a function that trains a network and reports each epoch, or its "MODULE:NAME". ``loss`` and
+      ``optimizer``: functions that replace these parts of the built-in training.
+    * ``settings``: any other key of a search file. ``plugins``: modules with custom code, imported on workers, too.
+    * ``address``: a Ray cluster, "auto" or host:port. ``callbacks``: called with the recorder when a trial changes.
 
-    All files are written to the folder ``runs``, also the database ``archsieve.db`` if ``database`` is left out.
-    Raises ``TypeError`` or ``ValueError`` for invalid arguments and settings, before any training, and
-    :class:`SearchFailedError` if no trial has a result.
+    Raises ``TypeError`` or ``ValueError`` for wrong arguments, and :class:`SearchFailedError` if no trial has a result.
     """
     check_arguments("run_search", locals())
     given: dict[str, Any] = {"trials": trials, "time_limit": time_limit, "searcher": searcher, "seed": seed}
-    tables = _tables(data, image_size, space, budget, recipe, given | _metric_keys(metric, direction, record_metrics))
+    given |= _metric_keys(metric, direction, record_metrics)
+    tables = _tables(data, image_size, space, budget, recipe, given) | _train_table(train, loss, optimizer)
     made = _experiment(file, tables, settings or {}, plugins)
     name, shown = name or made.file.name or _default_name(file, data), _all_of(callbacks)
     return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=shown))
@@ -162,6 +166,17 @@ def _result(outcome: Outcome) -> SearchResult:
         reason=None if outcome.stop is None else outcome.stop.reason,
         out_of_time=outcome.out_of_time,
     )
+
+
+def _train_table(train: Any, loss: Any, optimizer: Any) -> dict[str, dict[str, str]]:
+    """Return the table [train] with the references of the functions that are given; none if there are none."""
+    functions = {"function": ("train", train), "loss": ("loss", loss), "optimizer": ("optimizer", optimizer)}
+    table = {
+        key: given if isinstance(given, str) else reference_to(given, argument)
+        for key, (argument, given) in functions.items()
+        if given is not None
+    }
+    return {"train": table} if table else {}
 
 
 def _metric_keys(

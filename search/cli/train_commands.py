@@ -104,6 +104,8 @@ def ensemble(
         show_json(report)
         return
     measured, tested = _metric_names(report["members"][0])
+    # a custom metric may have failed on the test images of one of them
+    tested = [name for name in tested if all(name in one for one in (report, *report["members"]))]
     columns = [*measured, *(tested or ["test_accuracy"])]
     rows = [[member["trial"], member["count"], *_shares(member, columns)] for member in report["members"]]
     show(table(f"ensemble of {run}", ("trial", "times", *columns), rows, left=()))

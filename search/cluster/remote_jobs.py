@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..config.schema import ResourcesSection
+from ..config.train_section import BUILT_IN_TRAINING, TrainSection
 from ..plugins.errors import PluginError
 from ..plugins.shipping import Shipment, installed_plugins, shipment, version_here
 from .errors import ResourceError
@@ -66,18 +67,22 @@ def with_plugins(plugins: Shipment, function: Callable[..., Any], part: Any, sha
 
 
 def check_plugins(
-    resources: ResourcesSection, metrics: Collection[str] = (), should_continue: Callable[[], bool] = lambda: True
+    resources: ResourcesSection,
+    metrics: Collection[str] = (),
+    train: TrainSection = BUILT_IN_TRAINING,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> None:
     """Import the plug-ins of this process once on each node that can run trials; nothing to do without any.
 
-    ``metrics`` are the names of the metrics that the search uses; ``should_continue`` is as in :func:`run_on_nodes`.
+    ``metrics`` are the names of the metrics that the search uses, ``train`` its custom functions; ``should_continue``
+    is as in :func:`run_on_nodes`.
 
     Raises :class:`PluginError` that names each node which cannot import a plug-in, or where an installed plug-in is
     missing or has another version.
     """
     import ray
 
-    plugins, expected = shipment(metrics), installed_plugins()
+    plugins, expected = shipment(metrics, train), installed_plugins()
     if plugins == Shipment() and not expected:
         return
     reference = ray.put(plugins)

@@ -5,12 +5,14 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_value_range
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.search_space.space import Space
 from .duration import parse_duration
+from .section import Section
+from .train_section import TrainSection
 
 MAX_TRIALS = 1_000_000
 MAX_SCORED = 100_000
@@ -21,13 +23,6 @@ MAX_SEED = 2**32 - 1  # the largest random_state that scikit-learn and NumPy acc
 DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules", "label_separator")
 IntOrList = int | list[int]
 NumberOrList = float | list[float]
-
-
-class Section(BaseModel):
-    """A table of the search file. Types are strict and unknown keys are errors, so that no typing error is ignored."""
-
-    # frozen: an experiment caches what it derives from the file
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class DataSection(Section):
@@ -395,6 +390,7 @@ class SearchFile(Section):
         default={}, description="Training settings; the search chooses from a list or a range."
     )
     search: SearchSection = SearchSection()
+    train: TrainSection = TrainSection()
     zero_shot: ZeroShotSection = ZeroShotSection()
     latency: LatencySection = LatencySection()
     resources: ResourcesSection = ResourcesSection()

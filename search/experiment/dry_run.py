@@ -246,6 +246,8 @@ def _time(
     """Return the ``seconds`` of the whole search, how they were estimated, and what they do not include."""
     if experiment.task.name != CLASSIFICATION:
         reason = reason or "the time: networks for zero-shot data are not timed"
+    if experiment.file.train.function is not None:
+        reason = reason or "the time: networks that a custom function trains are not timed"
     if reason or concurrent is None:
         return {"seconds": None, "seconds_from": None, "unknown": [reason]}
 
@@ -372,7 +374,7 @@ def _epoch_seconds(experiment: Experiment, data: "ImageData", recipe: "Recipe", 
     from ...models.training.trainer import Fit
 
     network, teacher = build_for(sample_one(experiment.constrained, rng), recipe, seed=0), load_teacher(recipe, data)
-    fit = Fit(network, data, recipe, seed=0, teacher=teacher)
+    fit = Fit(network, data, recipe, seed=0, custom=experiment.custom, teacher=teacher)
     elapsed = None
     try:
         for _ in range(min(2, recipe.epochs)):

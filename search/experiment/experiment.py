@@ -19,10 +19,14 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
 from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SearchSection, SpaceSection, StageSection
+from ..config.train_section import BUILT_IN_TRAINING, TrainSection
+from .check_proxies import check_proxies
+from .custom_training import check_train, with_modules_of_train
 from .network_settings import backbones_of, networks_of
 from .used_parts import custom_kinds, registered_records, registries
 
 if TYPE_CHECKING:
+    from ...models.training.custom_parts import CustomParts
     from ...results.database.records import RunRecord, Trial
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.search_space.space import Template
@@ -82,6 +86,13 @@ class Experiment:
         return selection_of(self.file.search)
 
     @cached_property
+    def custom(self) -> "CustomParts":
+        """The custom loss, optimizer and training function of ``[train]``."""
+        from ..plugins.references import custom_parts
+
+        return custom_parts(self.file.train)
+
+    @cached_property
     def space(self) -> Space:
         """The search space for the images and classes of the data."""
         return build_space(self.file.space, self.input_shape, self.classes)
@@ -101,11 +112,12 @@ class Experiment:
         from ..schedulers.settings import check_scheduler
         from ..searchers.registry import SEARCHERS
 
+        check_train(self.file, self.task.name)
         search, epochs = self.file.search, self.recipes.largest("epochs")
         check_scheduler(search, epochs)
         if search.searcher not in SEARCHERS:
             raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
-        _check_proxies(search)
+        check_proxies(search)
         if self.task.name == CLASSIFICATION:  # the outputs of a zero-shot network are no classes
             self.selection.check_classes(self.classes, multi_label=self.multi_label)
         self._check_budget()
@@ -187,6 +199,8 @@ class Experiment:
                 del settings["search"][key]
         else:
             settings["search"] |= self.selection.to_json()
+        if not self.file.train.references:
+            del settings["train"]  # for the same reason
         if settings["search"]["time_limit"] is None:
             del settings["search"]["time_limit"]  # for the same reason
         for key in ("networks", "image_size"):
@@ -248,14 +262,16 @@ def load_recorded_blocks(run: "RunRecord", architecture: Mapping[str, Any]) -> N
     _load_plugins(plugins.model_copy(update={"registered": blocks}))
 
 
-def _load_plugins(plugins: PluginsSection, folders: Sequence[Path] = ()) -> None:
+def _load_plugins(
+    plugins: PluginsSection, folders: Sequence[Path] = (), train: TrainSection = BUILT_IN_TRAINING
+) -> None:
     from ..plugins.loading import load_plugins
 
     load_plugins(plugins.modules, folders=folders, recorded=plugins.recorded)
     if plugins.registered:
         from ..plugins.registered import check_registered
 
-        check_registered(plugins.registered, registries())
+        check_registered(plugins.registered, registries(train))
 
 
 def load_run_data(run: "RunRecord", experiment: Experiment) -> Any:
@@ -278,7 +294,8 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequenc
     """
     from ..tasks.registry import task_of
 
-    _load_plugins(file.plugins, folders)
+    file = with_modules_of_train(file)
+    _load_plugins(file.plugins, folders, file.train)
     task = task_of(file)
     # the task checks the keys of its data first: the shape of wrong data cannot be described
     task.check(file)
@@ -288,25 +305,6 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequenc
     result = Experiment(file, shape.input_shape, shape.n_classes, tuple(notes), shape.multi_label)
     result.check()
     return result
-
-
-def _check_proxies(search: SearchSection) -> None:
-    """Raise ``ValueError`` for an unknown proxy, or a warm-up that trains more networks than there are."""
-    warmup = search.warmup
-    if not search.proxies and warmup is None:
-        return
-    from ...models.diagnostics.zero_cost_proxies import PROXIES  # imports torch: only where it is needed
-
-    named = [("search.proxies", name) for name in search.proxies]
-    for key, name in [*named, *([("search.warmup.proxy", warmup.proxy)] if warmup else [])]:
-        if name not in PROXIES:
-            raise ValueError(f"{key}: {unknown('proxy', name, PROXIES)}")
-    limit = min(search.trials, warmup.candidates) if warmup else 0
-    if warmup and warmup.train > limit:
-        raise ValueError(
-            f"search.warmup.train must be at most search.trials and search.warmup.candidates, but got {warmup.train} "
-            f"with {search.trials} trials and {warmup.candidates} candidates; lower it to {limit}"
-        )
 
 
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:

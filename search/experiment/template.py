@@ -21,10 +21,10 @@ from ..config.schema import (
     ResourcesSection,
     SearchFile,
     SearchSection,
-    Section,
     SpaceSection,
     ZeroShotSection,
 )
+from ..config.section import Section
 from ..tasks.base import Task
 from ..tasks.registry import task_of
 from .timed_budget import Proposal, propose, sides_below, time_steps

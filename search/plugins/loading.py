@@ -22,6 +22,7 @@ from .errors import PluginError
 from .installed import GROUP, distribution_of, plugin_entry_points
 from .sources import digest_of, is_installed, root_of, sources_of
 
+MAIN = "__main__"  # the module of a script or a notebook
 _LOADED: dict[str, "Plugin"] = {}
 
 

@@ -13,15 +13,15 @@ from typing import Any
 from ..config.schema import RegisteredRecord
 from .errors import PluginError
 from .installed import installed_version
-from .loading import describe_module, load_plugins
+from .loading import MAIN, describe_module, load_plugins
 from .sources import PACKAGE, digest_of, sources_of
 
-MAIN = "__main__"
 KINDS = {
     "blocks": "block",
     "datasets": "data set",
     "metrics": "metric",
     "searchers": "searcher",
+    "functions": "function",
 }  # in JSON -> in messages
 Parts = Mapping[str, Mapping[str, Any]]  # kind -> name -> class or function
 log = logging.getLogger("archsieve")

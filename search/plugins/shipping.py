@@ -17,9 +17,11 @@ from typing import Any
 
 from ...spaces.blocks.standard import BLOCKS, register_block
 from ...spaces.metrics.registry import custom_metrics, register_metric
+from ..config.train_section import BUILT_IN_TRAINING, TrainSection
 from .errors import PluginError
 from .installed import plugin_entry_points
 from .loading import all_plugins, describe_module, import_plugin, load_entry_points
+from .references import forget, functions_of_scripts, remember
 from .sources import PACKAGE, is_installed, top_modules
 from .unpacking import remove_at_exit, unpack
 
@@ -29,12 +31,16 @@ _folder: Path | None = None  # with its source files
 
 @dataclass(frozen=True)
 class Shipment:
-    """The names of plug-in modules, their source files, and pickled custom blocks and metrics; empty without any."""
+    """The names of plug-in modules, their source files, and pickled custom code; empty without any.
+
+    ``blocks`` are by kind, ``metrics`` by name, and ``functions`` of ``[train]`` by reference.
+    """
 
     modules: tuple[str, ...] = ()
     sources: Mapping[str, bytes] = field(default_factory=dict)
     blocks: bytes = b""
     metrics: bytes = b""
+    functions: bytes = b""
 
     def install(self) -> None:
         """Import the plug-ins and register the blocks and metrics in this process, unless they are here.
@@ -58,13 +64,14 @@ class Shipment:
             register_block(kind)(block)
         for name, (function, higher_is_better) in _unpickled(self.metrics).items():
             register_metric(name, higher_is_better=higher_is_better)(function)
+        remember(_unpickled(self.functions))
         _installed = self
 
 
-def shipment(metrics: Collection[str] = ()) -> Shipment:
-    """Return what workers need of this process's plug-ins, custom blocks and custom ``metrics``.
+def shipment(metrics: Collection[str] = (), train: TrainSection = BUILT_IN_TRAINING) -> Shipment:
+    """Return what workers need: the plug-ins of this process, custom blocks and ``metrics``, functions of ``train``.
 
-    Only the metrics that a search uses travel, so that one that cannot be pickled does not stop another search.
+    Only what a search uses travels, so that a metric that cannot be pickled does not stop another search.
     """
     plugins = all_plugins()
     sources = {path: content for plugin in plugins for path, content in plugin.sources.items()}
@@ -85,7 +92,9 @@ def shipment(metrics: Collection[str] = ()) -> Shipment:
     }
     of_blocks = _pickled("blocks", blocks, blocks.values())
     of_metrics = _pickled("metrics", functions, [one for one, _ in functions.values()])
-    return Shipment(modules, sources, of_blocks, of_metrics)
+    of_scripts = functions_of_scripts(train.references)
+    of_train = _pickled("functions", of_scripts, of_scripts.values())
+    return Shipment(modules, sources, of_blocks, of_metrics, of_train)
 
 
 def installed_plugins() -> dict[str, str]:
@@ -156,6 +165,7 @@ def _forget_others(sources: Mapping[str, bytes]) -> None:
         if not all(_is_shipped(name, sources) for name in loaded):
             for name in loaded:
                 del sys.modules[name]
+            forget({top})
 
 
 def _is_shipped(name: str, sources: Mapping[str, bytes]) -> bool:

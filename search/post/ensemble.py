@@ -1,11 +1,12 @@
 """Ensembles: average the best trials of a run, selected on validation images and tested once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from ...results.database.records import TEST_PREFIX, Trial
+from ...results.database.records import Trial
 from ...results.database.store import Store
 from ...results.query.best import best as query_best
 from ...spaces.architectures.budget import Budget
@@ -14,6 +15,8 @@ from ..experiment.experiment import search_file_of
 from .retrain import OnEpoch, experiment_and_data, find_best_model, load_best_model, retrain_trial
 
 if TYPE_CHECKING:
+    import torch
+
     from ...models.export.classifier import ImageModel
 
 ENSEMBLE = "ensemble"  # kind of the event with the result
@@ -47,8 +50,7 @@ def ensemble_run(
     data, selection = experiment_and_data(store, trials[0])[1], Selection.from_config(record.config)
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
 
-    def values_of(probabilities: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        return metric_values(probabilities, labels, selection.computed)
+    values_of = partial(metric_values, labels=data.val.labels, metrics=selection.computed)
 
     def probabilities_of(split: Any) -> torch.Tensor:
         return torch.stack([model.probabilities(split.images) for model in models])
@@ -57,29 +59,47 @@ def ensemble_run(
     # twice as many rounds as models: the selection may add a model several times, which gives it more weight
     counts = select_members(val, data.val.labels, 2 * top, selection)
     members = [
-        {"trial": trial.trial, "count": count, **values_of(probabilities, data.val.labels)}
+        {"trial": trial.trial, "count": count, **values_of(probabilities)}
         for trial, count, probabilities in zip(trials, counts, val, strict=True)
     ]
-    detail: dict[str, Any] = {"members": members, **values_of(average_probabilities(val, counts), data.val.labels)}
+    detail: dict[str, Any] = {"members": members, **values_of(average_probabilities(val, counts))}
     if data.test is not None:
-        test, labels = probabilities_of(data.test), data.test.labels
-        for member, probabilities in zip(members, test, strict=True):
-            member |= _as_test(values_of(probabilities, labels))
-        tested = _as_test(values_of(average_probabilities(test, counts), labels))
-        detail |= tested | _means_of_members(members, tested)
+        problems = _add_test(detail, probabilities_of(data.test), counts, data.test.labels, selection)
+        for problem in problems:
+            store.add_event(record.run_id, "warning", "test_metric_failed", {"reason": problem})
     store.add_event(record.run_id, "info", ENSEMBLE, detail)
     return detail
 
 
+def _add_test(
+    detail: dict[str, Any],
+    probabilities: "torch.Tensor",
+    counts: Sequence[int],
+    labels: "torch.Tensor",
+    selection: Selection,
+) -> list[str]:
+    """Add the metrics of the test images to ``detail`` and its members; return why custom metrics failed there.
+
+    ``probabilities`` (M, N, K) are those of the members, ``counts`` (M,) how often each is in the ensemble.
+    """
+    from ...models.training.ensemble import average_probabilities, metrics_on_test
+
+    mean = average_probabilities(probabilities, counts)
+    *tests, whole = [metrics_on_test(one, labels, selection.computed) for one in (*probabilities, mean)]
+    for member, tested in zip(detail["members"], tests, strict=True):
+        member |= tested.values
+    detail |= whole.values | _means_of_members(detail["members"], whole.values)
+    return list(dict.fromkeys(problem for tested in (*tests, whole) for problem in tested.problems))
+
+
 def _means_of_members(members: list[dict[str, Any]], names: Iterable[str]) -> dict[str, float]:
-    """Return the mean of each metric over the members; a count of 0 is a candidate that is not in the ensemble."""
+    """Return the mean of each metric over the members; a count of 0 is a candidate that is not in the ensemble.
+
+    A custom metric that failed for a member has no mean.
+    """
     chosen = [member for member in members if member["count"]]
-    return {f"mean_member_{name}": fmean(one[name] for one in chosen) for name in names}
-
-
-def _as_test(values: dict[str, float]) -> dict[str, float]:
-    """Return validation metrics by their names on test images."""
-    return {TEST_PREFIX + name.removeprefix("val_"): value for name, value in values.items()}
+    measured = [name for name in names if all(name in one for one in chosen)]
+    return {f"mean_member_{name}": fmean(one[name] for one in chosen) for name in measured}
 
 
 def _model(store: Store, trial: Trial, folder: Path, device: str, on_epoch: OnEpoch) -> "ImageModel":

@@ -46,7 +46,6 @@ def retrain_trial(
     Data, split, recipe and number of threads are those of the trial; ``epochs`` replaces the epochs of the recipe.
     Each network gets the weights of its best validation epoch, is calibrated on the validation images, and is tested
     once. The weights are saved below ``folder``, the folder of the runs. ``on_epoch`` is called after each epoch.
-
     Raises ``ValueError`` if the data have changed, the trial did not finish, or it is not a classifier.
     """
     from ...models.export.classifier import ImageModel
@@ -70,6 +69,7 @@ def retrain_trial(
                 selection=experiment.selection,
                 weights=experiment.file.space.weights,
                 teacher=teacher,
+                custom=experiment.custom,
                 on_epoch=lambda result, index=seed_index: on_epoch(index, recipe.epochs, result),  # type: ignore[misc]
             )
         # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file

@@ -119,7 +119,7 @@ def prepare_on_nodes(experiment: Experiment, data: Any, control: RunControl) -> 
     if not control.should_continue():
         raise StopRequestedError
     check_resources(resources)
-    check_plugins(resources, experiment.selection.computed, control.should_continue)
+    check_plugins(resources, experiment.selection.computed, experiment.file.train, control.should_continue)
     prepare_nodes([split.images for split in getattr(data, "splits", ())], control.should_continue)
     shares = check_gpus(resources, data, search.folds, experiment.recipes, control.should_continue)
     return shares, prepare(experiment, data, control, shares)
@@ -240,9 +240,10 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         faults=worker_environment(),
         shared=shared,
         task=experiment.task.name,
-        plugins=shipment(experiment.selection.computed),
+        plugins=shipment(experiment.selection.computed, experiment.file.train),
         selection=experiment.selection,
         weights=experiment.file.space.weights,
+        train=experiment.file.train,
     )
 
 

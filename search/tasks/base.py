@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
+    from ...models.training.custom_parts import CustomParts
     from ...results.database.records import DatasetRecord
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
@@ -112,6 +113,10 @@ class TrialContext(ABC):
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         """Return the fit of a trial before its first epoch; ``seed`` initialises the weights."""
 
+    def close(self, fit: TrialFit) -> None:
+        """End what a fit runs, such as a thread; called once, when its trial has ended or is interrupted."""
+        return  # not abstract: most fits hold nothing else
+
     def start_metrics(self, fit: TrialFit) -> StartMetrics:
         """Measure the metrics that are reported with the first epoch."""
         from ...models.training.augmentation import augmentation_cost
@@ -203,9 +208,11 @@ class Task(ABC):
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
+        custom: "CustomParts | None" = None,
     ) -> TrialContext:
         """Return a worker's context for ``data``, the result of :meth:`for_trials`.
 
         With ``folds``, which ``fold_seed`` draws, a trial trains one network in each fold. ``selection`` decides which
-        metrics are computed, and which epoch is the best. ``weights`` is ``space.weights`` of the search file.
+        metrics are computed, and which epoch is the best. ``weights`` is ``space.weights`` of the search file;
+        ``custom`` are the custom parts of the training, if any.
         """

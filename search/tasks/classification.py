@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
     from ...models.networks.pretrained import LoadedWeights
+    from ...models.training.custom_parts import CustomParts
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
 
@@ -123,9 +124,17 @@ class ImageTask(Task):
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
+        custom: "CustomParts | None" = None,
     ) -> TrialContext:
         return ImageTrialContext(
-            data, device, precision=precision, folds=folds, fold_seed=fold_seed, selection=selection, weights=weights
+            data,
+            device,
+            precision=precision,
+            folds=folds,
+            fold_seed=fold_seed,
+            selection=selection,
+            weights=weights,
+            custom=custom,
         )
 
 
@@ -179,11 +188,13 @@ class ImageTrialContext(TrialContext):
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
+        custom: "CustomParts | None" = None,
     ) -> None:
         from ...models.data.folds import cross_folds
         from ...models.networks.compute import Compute
+        from ...models.training.custom_parts import BUILT_IN
 
-        self.device, self.selection, self.weights = device, selection, weights
+        self.device, self.selection, self.weights, self.custom = device, selection, weights, custom or BUILT_IN
         self.loaded: LoadedWeights | None = None  # of the newest fit
         self._kept: tuple[tuple[Architecture, float], nn.Module] | None = None
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
@@ -216,40 +227,56 @@ class ImageTrialContext(TrialContext):
         from ...models.data.normalisation import normalised_for
         from ...models.export.teacher import load_teacher
         from ...models.training.cross_validation import FoldedFit, FoldedResult
-        from ...models.training.trainer import Fit
+        from ...models.training.retrain import fit_for
 
         teacher = load_teacher(recipe, self.data)
 
-        def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Fit:
-            return Fit(
+        def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Any:
+            return fit_for(
                 self._network(architecture, recipe, seed),
+                architecture,
                 normalised_for(data, architecture),
                 recipe,
+                self.compute,
                 seed=seed,
-                device=self.device,
-                precision=self.compute.precision,
-                channels_last=self.compute.channels_last,
                 keep_best=keep_best,
                 selection=self.selection,
+                custom=self.custom,
                 teacher=teacher,
             )
 
         # only the test needs the weights of the best epoch
         keep_best = self.data.test is not None
         if not self.folds:
-            return fit(self.data, seed, keep_best=keep_best)
+            whole: TrialFit = fit(self.data, seed, keep_best=keep_best)
+            return whole
         # FoldedFit keeps the best weights: the best epoch is that of the mean over folds
         folds = [fit(data, fold_seed(seed, fold)) for fold, data in enumerate(self.folds)]
         return FoldedFit(folds, FoldedResult, keep_best=keep_best, selection=self.selection)
 
+    def close(self, fit: Any) -> None:
+        """End the thread of a custom training function, which may wait for its next epoch."""
+        if self.custom.function is not None:
+            fit.close()
+
     def start_metrics(self, fit: Any) -> StartMetrics:
-        """Add the learning rates that the finder found, if the recipe has ``lr = "auto"``, and the loaded weights."""
+        """Add the learning rates that the finder found, if the recipe has ``lr = "auto"``, and the loaded weights.
+
+        A custom training function augments and searches by itself, or not at all.
+        """
         loaded = None if self.loaded is None else asdict(self.loaded)
+        if self.custom.function is not None:
+            return StartMetrics(weights=loaded)
         found = tuple(asdict(result) for result in fit.lrs_found)
         return replace(super().start_metrics(fit), lrs_found=found, weights=loaded)
 
-    def diagnose(self, fit: Any, architecture: "Architecture", seed: int) -> Diagnosis:
-        """Check the gradients of the backward pass, and search for a learning rate that works."""
+    def diagnose(self, fit: Any, architecture: "Architecture", seed: int) -> Diagnosis | None:
+        """Check the gradients of the backward pass, and search for a learning rate that works.
+
+        None with a custom training: the check uses the built-in one, and would explain another training.
+        """
+        if self.custom.is_custom:
+            return None
         from ...models.data.normalisation import normalised_for
         from ...models.diagnostics.divergence import diagnose_divergence
         from ...models.networks.pretrained import build_pretrained

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ...models.data.class_folds import BackboneInit, ClassFolds
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
+    from ...models.training.custom_parts import CustomParts
     from ...models.zero_shot.trainer import ZeroShotFit
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import SearchFile
@@ -131,6 +132,7 @@ class ZeroShotTask(Task):
         fold_seed: int,
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
+        custom: "CustomParts | None" = None,
     ) -> TrialContext:
         """Return a worker's context; ``data`` already has its folds, and H selects in every zero-shot search."""
         return ZeroShotTrialContext(data, precision, device)

@@ -62,10 +62,10 @@ def summary(
     scores = _scores(values, selection)
     if not scores:
         return {"epochs_done": 0}  # no epoch was finished, or each one diverged
-    losses = values["val_loss"]
-    best = max(scores, key=lambda epoch: (scores[epoch], -losses[epoch], -epoch))
+    losses = values.get("val_loss", {})  # a custom training function may report none
+    best = max(scores, key=lambda epoch: (scores[epoch], -losses.get(epoch, math.inf), -epoch))
     tests = {} if test_accuracy is None else {"test_accuracy": test_accuracy}
-    metrics = {name: values[name][best] for name in SUMMARY_METRICS}
+    metrics = {name: values[name][best] for name in SUMMARY_METRICS if best in values.get(name, {})}
     return {**metrics, **tests, "epochs_done": max(scores), "best_epoch": best}
 
 

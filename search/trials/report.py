@@ -31,7 +31,7 @@ class EpochMetrics:
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> "EpochMetrics":
         """Take the metrics from the fields of a fit's epoch result; fields without a value are left out."""
-        values = {name: result[name] for name in EPOCH_METRICS if name in result}
+        values = {name: result[name] for name in EPOCH_METRICS if result.get(name) is not None}
         return cls(result["epoch"], {**values, **result.get("metrics", {})})
 
 

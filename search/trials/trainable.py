@@ -26,6 +26,8 @@ from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import memory_fraction
 from ..cluster.threads import set_up_worker
+from ..config.train_section import BUILT_IN_TRAINING, TrainSection
+from ..plugins.references import custom_parts
 from ..plugins.shipping import Shipment
 from ..tasks.base import Diagnosis, TrialContext, TrialFit
 from ..tasks.registry import TASKS
@@ -63,6 +65,7 @@ class Conditions:
         plugins: the custom code that a worker needs.
         selection: the metric that selects, and the metrics to record.
         weights: ``space.weights`` of the search file.
+        train: references to the custom parts of the training.
     """
 
     cpus: float
@@ -81,6 +84,7 @@ class Conditions:
     plugins: Shipment = field(default_factory=Shipment)
     selection: Selection = BY_ACCURACY
     weights: str | None = None
+    train: TrainSection = BUILT_IN_TRAINING
 
 
 class NetworkTrial(tune.Trainable):
@@ -108,7 +112,7 @@ class NetworkTrial(tune.Trainable):
         self.conditions, self.device = conditions, set_up_worker(conditions.cpus, conditions.gpus)
         if conditions.shared:
             self._limit_memory_to_share()
-        self.data, self.context, self.probe = data, None, None
+        self.data, self.context, self.probe, self.fit = data, None, None, None
         self._start_trial(config)
 
     def _limit_memory_to_share(self) -> None:
@@ -158,7 +162,8 @@ class NetworkTrial(tune.Trainable):
         self.reported, self.pending = len(history), TrialReport()
         if self.fit.done:
             report = replace(report, final_metrics=self._trial_context().final_metrics(self.fit))
-            if has_risen([result.train_loss for result in history]):
+            losses = [result.train_loss for result in history]
+            if None not in losses and has_risen(losses):
                 report = replace(report, **self._diagnose()._asdict())
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             report = replace(report, **self._measure_latency()._asdict())
@@ -241,6 +246,7 @@ class NetworkTrial(tune.Trainable):
                 fold_seed=shared.fold_seed,
                 selection=shared.selection,
                 weights=shared.weights,
+                custom=custom_parts(shared.train),
             )
             self.probe = shared.probe and shared.probe.to(self.device)
         return self.context
@@ -266,6 +272,8 @@ class NetworkTrial(tune.Trainable):
     def _release(self) -> None:
         """Free the memory of the network before the next one needs it."""
         faulthandler.cancel_dump_traceback_later()
+        if self.context is not None and self.fit is not None:
+            self.context.close(self.fit)
         self.fit = None
         self.failed, self.pending, self.reported, self.timed = TrialReport(), TrialReport(), 0, False
         if self.device.type == "cuda":

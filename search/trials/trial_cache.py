@@ -25,7 +25,7 @@ class TrialCache:
     from the run's seed and the trial's number, so any of them is a fair draw.
 
     With a latency budget the cache finds nothing, because the latency depends on the workers of this run. An
-    architecture with custom modules needs the same plug-ins, by their hashes, which its fingerprint does not cover.
+    architecture with custom modules, a custom metric and a custom training need the same plug-ins, by their hashes.
     """
 
     def __init__(self, store: Store, run: RunRecord) -> None:
@@ -39,7 +39,7 @@ class TrialCache:
         if self._run.config["budget"].get("latency_ms") is not None:
             return None
         plugins = plugin_hashes(self._run.config)
-        custom = _has_custom_modules(proposal.architecture) or self._has_custom_metrics
+        custom = _has_custom_modules(proposal.architecture) or self._has_custom_metrics or "train" in self._run.config
         if custom and not plugins:  # modules of a script or a notebook, of which no hash is recorded
             return None
         trained = self._store.trained(proposal.architecture.fingerprint, self._run.dataset_hash)
@@ -98,6 +98,7 @@ def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:
         start = (space["weights"], space["frozen"]) if pretrained else None
         # The seed of the data decides the folds. Without folds it only decides the split, which the hash of the data
         # covers already.
-        return folds, None if folds is None else config["data"]["seed"], config["resources"]["precision"], start
+        seed, train = None if folds is None else config["data"]["seed"], config.get("train")
+        return train, folds, seed, config["resources"]["precision"], start
     except (KeyError, TypeError, AttributeError):
         return None

@@ -3,8 +3,14 @@
 import pytest
 import torch
 
-from archsieve.models.training.ensemble import average_probabilities, select_members, selection_score
+from archsieve.models.training.ensemble import (
+    average_probabilities,
+    metrics_on_test,
+    select_members,
+    selection_score,
+)
 from archsieve.models.training.evaluate import accuracy
+from archsieve.spaces.metrics.registry import register_metric
 
 LABELS = torch.tensor([0, 1, 0, 1])
 
@@ -43,3 +49,15 @@ def test_a_network_may_be_selected_more_than_once():
 def test_the_mean_is_weighted_by_the_counts():
     members = torch.stack([predicting(0, by=1.0), predicting(1, by=1.0)])
     assert average_probabilities(members, [3, 1]).tolist() == [[pytest.approx(0.75), pytest.approx(0.25)]]
+
+
+def test_a_custom_metric_that_fails_on_test_images_is_left_out_with_its_reason(custom_metrics_restored):
+    @register_metric("narrow")
+    def narrow(labels, scores):
+        return 1 / (len(labels) - 4)
+
+    values, problems = metrics_on_test(predicting(0, 1, 0, 0), LABELS, ("narrow", "f1_macro"))
+    assert values["test_accuracy"] == 0.75
+    assert set(values) == {"test_accuracy", "test_f1_macro"}
+    assert [problem.split(" ", 1)[0] for problem in problems] == ["narrow"]
+    assert "ZeroDivisionError" in problems[0]

@@ -1,4 +1,4 @@
-"""The examples that use `ask_tell` in other loops: they run all trials, and every network is inside the budget."""
+"""The examples in the style of other libraries: they run all trials, and every network is inside the budget."""
 
 import ast
 import os
@@ -14,13 +14,17 @@ import archsieve as av
 
 EXAMPLES = Path(av.__file__).resolve().parent / "examples"
 LOOPS = ("own_loop", "sklearn_style", "keras_tuner_style", "optuna_objective", "ray_tune")
+DRAWN = ("optuna_pruning", "sklearn_grid_search", "ray_tune_asha")  # from networks that are drawn first
+SEARCHED = ("pytorch_loop", "timm_training", "lightning_module")  # by a training function of their own
+NEEDS = {"timm_training": "timm", "lightning_module": "lightning"}  # packages that are no requirement
 MAX_PARAMS, MAX_MACS = 60_000, 1_000_000  # the budget of every example
 LINE = re.compile(r"^trial (\d+): accuracy ([01]\.\d{4}), ([\d,]+) params", re.MULTILINE)
 
 
 def run_example(name, trials, folder):
     """Run ``examples/NAME.py TRIALS`` in ``folder`` and return what it prints."""
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    # one thread: the threads of several tests at a time would wait for each other
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     environment.pop("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", None)  # users have Tune's loggers; runs of archsieve do not
     process = subprocess.run(
         [sys.executable, EXAMPLES / f"{name}.py", str(trials)],
@@ -41,7 +45,7 @@ def imported_modules(nodes):
             yield node.module
 
 
-@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("name", [*LOOPS, *DRAWN, *SEARCHED, "sklearn_classifier"])
 def test_at_most_five_lines_of_a_loop_come_from_archsieve(name):
     text = (EXAMPLES / f"{name}.py").read_text()
     assert 1 < sum(line.endswith("  # archsieve") for line in text.splitlines()) <= 5
@@ -75,6 +79,52 @@ def test_a_loop_of_another_tool_stores_each_trial_inside_the_budget(name, run, t
     assert len({trial.fingerprint for trial in trials}) == 3  # no network twice
     assert all(trial.epochs_done == 3 and 0.01 <= trial.recipe["lr"] <= 0.3 for trial in trials)
     assert len(LINE.findall(out)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "trials"),
+    [
+        ("sklearn_grid_search", 1),
+        pytest.param("optuna_pruning", 3, marks=pytest.mark.slow),
+        pytest.param("ray_tune_asha", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_networks_that_are_drawn_first_are_trained_inside_the_budget(name, trials, tmp_path):
+    out = run_example(name, trials, tmp_path)
+    accuracies = {
+        int(number): float(value) for number, value in re.findall(r"^trial (\d+): accuracy ([\d.]+)", out, re.M)
+    }
+    assert sorted(accuracies) == list(range(trials))
+    best = re.search(r"^best: .*accuracy ([01]\.\d{4})", out, re.MULTILINE)
+    assert float(best[1]) == max(accuracies.values()) > 0.1  # a tenth is a guess
+    params = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) params", out)]
+    assert params
+    assert all(0 < number <= MAX_PARAMS for number in params)
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_loop", *(pytest.param(name, marks=pytest.mark.slow) for name in SEARCHED if name in NEEDS)]
+)
+def test_a_script_with_a_training_function_is_searched_inside_the_budget(name, ray_running, tmp_path, monkeypatch):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [name, "2"])
+    result = runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")["result"]
+    assert [trial.state.value for trial in result.trials] == ["completed"] * 2
+    assert all(trial.params <= MAX_PARAMS and trial.macs <= MAX_MACS for trial in result.trials)
+    assert all(trial.epochs_done == 3 and trial.test_accuracy is not None for trial in result.trials)
+    assert result.best[0].val_accuracy > 0.2
+
+
+@pytest.mark.slow
+def test_the_classifier_is_searched_and_scored(ray_running, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sklearn_classifier", "2"])
+    runpy.run_path(str(EXAMPLES / "sklearn_classifier.py"), run_name="__main__")
+    assert float(re.search(r"^best: accuracy ([01]\.\d{4})", capsys.readouterr().out, re.MULTILINE)[1]) > 0.2
+    with av.open_results("runs/archsieve.db") as results:
+        assert all(trial.params <= MAX_PARAMS for trial in results.trials())
 
 
 def test_the_searcher_for_tune_limits_trials_reports_values_and_ends():

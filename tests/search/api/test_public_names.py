@@ -1,8 +1,10 @@
 """The public interface: its names, that importing it is light, and what a wrong name is answered with."""
 
 import ast
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,17 +15,36 @@ ROOT = Path(av.__file__).parent
 
 
 def test_every_public_name_exists():
-    assert sorted(av.__all__) == sorted(["__version__", *av._MODULES])
-    for name in av.__all__:
+    assert dir(av) == sorted(av.__all__)
+    for name in (*av.__all__, *av._MODULES):
         assert getattr(av, name) is not None
-    assert {"run_search", "Space", "Budget", "open_results", "load_model", "ask_tell"} <= set(dir(av))
+    grouped = {*av.blocks.__all__, *av.errors.__all__}
+    assert {name: getattr(av, name) for name in av.blocks.__all__} == {
+        name: getattr(av.blocks, name) for name in av.blocks.__all__
+    }
+    assert {"Conv", "Fire", "GlobalAverage"} < set(av.blocks.__all__)
+    assert all(issubclass(getattr(av.errors, name), Exception) for name in av.errors.__all__)
+    # a name is called, in a group, or the type of what a function gets or returns
+    types = import_module("archsieve.search.api.type_names").__all__
+    assert {*av._MODULES} == {*av.__all__, *grouped, *types} - {"__version__", *av._GROUPS}
+    assert not {*types, *grouped} & {*av.__all__}
+    assert len(av.__all__) <= 40
+
+
+def test_the_page_of_names_lists_all_of_them():
+    page = (ROOT / "docs" / "python.md").read_text()
+    missing = [name for name in (*av.__all__, *av._MODULES) if not re.search(rf"\b{name}\b", page)]
+    assert missing == []
+    assert f"{len(av.__all__)} names" in page
 
 
 def test_the_names_for_the_type_checker_are_those_that_are_loaded():
     tree = ast.parse((ROOT / "__init__.py").read_text())
     (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
-    typed = {(node.module, alias.name) for node in checked.body for alias in node.names}
-    assert typed == {(module, name) for module, names in av._PUBLIC.items() for name in names}
+    typed = {alias.name for node in checked.body for alias in node.names}
+    stars = [import_module(f"archsieve.{node.module}") for node in checked.body if node.names[0].name == "*"]
+    names = {module.rpartition(".")[2] for module in av._GROUPS.values()} | set(av._MODULES)
+    assert typed | {name for module in stars for name in module.__all__} == {*names, "*"}
 
 
 def test_importing_the_package_imports_nothing_heavy():
@@ -62,6 +83,7 @@ def test_importing_the_package_imports_nothing_heavy():
         ("Architectures", "Architecture"),
         ("run_serch", "run_search"),  # a slip
         ("conv", "Conv"),
+        ("report", "TrainingJob"),  # Ray Tune
     ],
 )
 def test_a_name_of_another_library_is_answered_with_the_one_here(name, here):
@@ -70,8 +92,8 @@ def test_a_name_of_another_library_is_answered_with_the_one_here(name, here):
 
 
 def test_names_for_the_same_thing_elsewhere_lead_to_public_names():
-    assert set(av._CALLED_ELSEWHERE.values()) <= set(av.__all__)
-    assert not set(av._CALLED_ELSEWHERE) & set(av.__all__)
+    assert set(av._CALLED_ELSEWHERE.values()) <= set(av._MODULES)
+    assert not set(av._CALLED_ELSEWHERE) & {*av.__all__, *av._MODULES}
     with pytest.raises(AttributeError, match=r"qqqq.*Budget"):
         av.qqqq  # noqa: B018
     assert not hasattr(av, "__wrapped__")

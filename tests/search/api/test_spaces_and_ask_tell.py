@@ -1,5 +1,6 @@
 """Spaces from Python, and the searchers in a loop of one's own."""
 
+import json
 import pickle
 
 import pytest
@@ -93,8 +94,30 @@ def test_a_pickled_loop_continues_with_the_same_trials():
         loop.tell(trial, trial.recipe.lr)
     copy = pickle.loads(pickle.dumps(loop))
     assert copy.best == loop.best
-    first, second = loop.ask(), copy.ask()
-    assert (first.architecture, first.recipe, first.seed) == (second.architecture, second.recipe, second.seed)
+    arguments = (SPACE, BUDGET, {"lr": av.Range(0.01, 1, log=True)})
+    restored = av.ask_tell(*arguments, searcher="gp", seed=2)
+    restored.load_state_dict(json.loads(json.dumps(loop.state_dict())))
+    assert restored.best == loop.best
+    first, second, third = loop.ask(), copy.ask(), restored.ask()
+    assert first == second == third
+    running = av.ask_tell(*arguments, searcher="gp", seed=2)
+    running.load_state_dict(loop.state_dict())  # with a trial that has no value yet
+    running.tell(4, 2.0)
+    assert running.best[1] == 2.0
+    with pytest.raises(ValueError, match=r"seed.*2.*3"):
+        av.ask_tell(*arguments, seed=3).load_state_dict(loop.state_dict())
+    smaller = {"params": min(trial.architecture.cost.params for trial in (first, loop.best[0]))}
+    with pytest.raises(ValueError, match=r"trial \d of the state"):
+        av.ask_tell(SPACE, smaller, arguments[2], seed=2).load_state_dict(loop.state_dict())
+
+
+def test_the_metric_gives_the_direction():
+    assert av.ask_tell(SPACE, BUDGET, metric="log_loss").direction == "minimize"
+    assert av.ask_tell(SPACE, BUDGET, metric="f1_macro", direction="maximize").direction == "maximize"
+    with pytest.raises(ValueError, match=r"log_loss.*minimize.*maximize"):
+        av.ask_tell(SPACE, BUDGET, metric="log_loss", direction="maximize")
+    with pytest.raises(ValueError, match=r"'f1_macr'.*'f1_macro'"):
+        av.ask_tell(SPACE, BUDGET, metric="f1_macr")
 
 
 def test_values_of_any_size_keep_their_order():

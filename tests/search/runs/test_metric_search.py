@@ -127,7 +127,7 @@ def test_a_registered_function_keeps_its_name_and_direction(custom_metrics_resto
 
     for direction in (None, "minimize"):
         assert _metric_name(another_name, direction) == "cost_by_name"
-    with pytest.raises(ValueError, match="(?s)cost_by_name.*minimize.*maximize"):
+    with pytest.raises(ValueError, match=r"(?s)cost_by_name.*minimize.*maximize"):
         _metric_name(another_name, "maximize")
     assert custom_metrics()["cost_by_name"].higher_is_better is False
     assert "another_name" not in custom_metrics()

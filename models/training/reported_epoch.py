@@ -1,0 +1,108 @@
+"""The report of one epoch by a training function of the user, checked."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+from ...spaces.metrics.registry import ACCURACY, find_metric, is_metric
+from ...spaces.metrics.selection import Selection
+from ...spaces.parameters.lookup import unknown
+from .epoch import Diverged
+
+LOSSES = ("val_loss", "train_loss")
+FRACTIONS = ("val_accuracy", "train_accuracy")
+OPTIONAL = ("loss", "train_loss", "train_accuracy", "lr")
+
+
+class ReportedDivergence(Diverged):
+    """A training function has reported a loss that is not finite."""
+
+    def __init__(self, epoch: int, name: str, value: float) -> None:
+        super().__init__(epoch, 0, math.nan, f"{name} is {value}")
+        self.args = (epoch, name, value)  # the arguments of this class, so that the error can be pickled
+
+    def __str__(self) -> str:
+        return f"losses must stay finite, but the reported {self.problem} at epoch {self.epoch}; lower recipe.lr"
+
+
+@dataclass(frozen=True)
+class ReportedEpoch:
+    """The metrics of one epoch as a training function reported them, named as in :class:`~.epoch.EpochResult`.
+
+    A value that was not reported is None. ``seconds`` is the time since the report before.
+    """
+
+    epoch: int
+    val_accuracy: float
+    seconds: float
+    val_loss: float | None = None
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    lr: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def rank(self, selection: Selection) -> tuple[float, float]:
+        """Return what the best epoch has the most of: the score, then the negative loss."""
+        score = selection.score({"val_accuracy": self.val_accuracy, **self.metrics})
+        return (-math.inf if score is None else score), (-math.inf if self.val_loss is None else -self.val_loss)
+
+
+def read_report(epoch: int, reported: Mapping[str, Any], selection: Selection, seconds: float) -> ReportedEpoch:
+    """Return the checked report of ``epoch``.
+
+    Raises ``ValueError`` for a metric that is missing, unknown or no finite number, and :class:`ReportedDivergence` for
+    a loss that is not finite.
+    """
+    required = (ACCURACY, *selection.computed)
+    named = {_short_name(name, required): value for name, value in reported.items()}
+    if missing := [name for name in required if name not in named]:
+        got = ", ".join(reported) or "nothing"
+        raise ValueError(
+            f"report() needs {', '.join(required)}, but got {got[:200]}; add {missing[0]}=..., or use "
+            "**job.validate(), which measures all of them"
+        )
+    values = {_field(name): _number(epoch, name, value) for name, value in named.items()}
+    fields = {name: values.pop(name) for name in (*LOSSES, *FRACTIONS, "lr") if name in values}
+    return ReportedEpoch(epoch, seconds=seconds, metrics=values, **fields)
+
+
+def _short_name(name: str, required: tuple[str, ...]) -> str:
+    """Return the name of a metric without "val_"; raise ``ValueError`` if the search does not record it."""
+    if name.startswith("test_"):
+        raise ValueError(f"report() takes metrics of validation images, but got {name}; test images select nothing")
+    short = name.removeprefix("val_")
+    if short in required or short in OPTIONAL:
+        return short
+    if is_metric(short):
+        raise ValueError(
+            f"report() takes the metrics that the search records, {', '.join(required)}, but got {name}; add it to "
+            "search.record_metrics"
+        )
+    raise ValueError(f"report(): {unknown('metric', name, (*required, *OPTIONAL))}")
+
+
+def _field(name: str) -> str:
+    return {"loss": "val_loss", ACCURACY: "val_accuracy"}.get(name, name)
+
+
+def _number(epoch: int, name: str, value: Any) -> float:
+    number = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    if type(number) is bool or not isinstance(number, Real):
+        raise ValueError(
+            f"{name} of report() must be a number, but got {type(value).__name__} {str(value)[:60]}; pass a float"
+        )
+    if not math.isfinite(number):
+        if _field(name) in LOSSES:
+            raise ReportedDivergence(epoch, name, float(number))
+        raise ValueError(
+            f"{name} of report() must be finite, but got {number} at epoch {epoch}; report the worst value instead"
+        )
+    if (_field(name) in FRACTIONS or _is_share(name)) and not 0 <= float(number) <= 1:
+        raise ValueError(f"{name} of report() must be a fraction from 0 to 1, but got {number}; divide percent by 100")
+    return float(number)
+
+
+def _is_share(name: str) -> bool:
+    return is_metric(name) and find_metric(name).share

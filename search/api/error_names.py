@@ -1,0 +1,20 @@
+"""The errors that functions of archsieve raise: ``av.errors``."""
+
+from ...models.image_files.errors import DataError
+from ...results.database.errors import RunExistsError, StoreError
+from ...spaces.blocks.base import ShapeError
+from ...spaces.constrained.constrained_space import BudgetError
+from ..cluster.ray_runtime import ResourceError
+from ..plugins.errors import PluginError
+from .searching import SearchFailedError
+
+__all__ = [
+    "BudgetError",
+    "DataError",
+    "PluginError",
+    "ResourceError",
+    "RunExistsError",
+    "SearchFailedError",
+    "ShapeError",
+    "StoreError",
+]

@@ -11,6 +11,7 @@ from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from .epoch import EpochResult, best_of
 from .loop import D, R, TrainingLoop, copy_to_cpu
 from .lr_finder import LrFound
+from .predictions import ValidationPredictions, concatenate, from_state
 
 NOT_AVERAGED = ("epoch", "lr", "seconds", "val_accuracy_std", "metrics")  # fields that are not means over the folds
 
@@ -30,7 +31,8 @@ class FoldedFit(Generic[D, R]):
 
     One step is an epoch in every fold, so that a scheduler that stops weak trials early sees the mean over all folds
     from the first epoch. ``result_type`` is the result type of the folds with ``val_accuracy_std`` added. With
-    ``keep_best`` the weights of the epoch with the best mean are kept.
+    ``keep_best`` the weights of the epoch with the best mean are kept, with ``keep_predictions`` the predictions of its
+    networks, each for the images of its fold, one fold after another.
     """
 
     def __init__(
@@ -39,13 +41,15 @@ class FoldedFit(Generic[D, R]):
         result_type: type[R],
         *,
         keep_best: bool = False,
+        keep_predictions: bool = False,
         selection: Selection = BY_ACCURACY,
     ) -> None:
         self.fits, self.selection = fits, selection
         self.recipe = fits[0].recipe
         self.history: list[R] = []
         self.best_weights: list[dict[str, Tensor]] | None = None
-        self._result_type, self._keep_best = result_type, keep_best
+        self.best_predictions: ValidationPredictions | None = None
+        self._result_type, self._keep_best, self._keep_predictions = result_type, keep_best, keep_predictions
 
     @property
     def module(self) -> nn.Module:
@@ -80,8 +84,12 @@ class FoldedFit(Generic[D, R]):
             **{name: fmean(getattr(result, name) for result in results) for name in averaged},
         )
         self.history.append(result)
-        if self._keep_best and best_of(self.history, self.selection) is result:
-            self.best_weights = [copy_to_cpu(fit.validated_network.state_dict()) for fit in self.fits]
+        if best_of(self.history, self.selection) is result:
+            if self._keep_best:
+                self.best_weights = [copy_to_cpu(fit.validated_network.state_dict()) for fit in self.fits]
+            if self._keep_predictions:
+                parts = [fit.task.last_predictions for fit in self.fits]
+                self.best_predictions = concatenate([part for part in parts if part is not None])
         return result
 
     def validated_networks(self) -> list[tuple[nn.Module, D]]:
@@ -100,6 +108,7 @@ class FoldedFit(Generic[D, R]):
             "fits": [fit.state_dict() for fit in self.fits],
             "history": [asdict(result) for result in self.history],
             "best_weights": copy_to_cpu(self.best_weights),
+            "best_predictions": None if self.best_predictions is None else self.best_predictions.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -113,4 +122,6 @@ class FoldedFit(Generic[D, R]):
         for fit, part in zip(self.fits, saved, strict=True):
             fit.load_state_dict(part)
         self.history = [self._result_type(**entry) for entry in state["history"]]
+        kept = state.get("best_predictions")
+        self.best_predictions = None if kept is None else from_state(kept)
         self.best_weights = copy_to_cpu(state.get("best_weights"))  # zero-shot fits of version 0.1.0 have none

@@ -22,13 +22,15 @@ from ..storage.images import Images, batches_of
 class Evaluation:
     """Mean cross-entropy (nats), accuracy (0..1) and the other metrics by name, on a split, without weights.
 
-    ``problems`` are sentences on custom metrics that failed on the test images.
+    ``problems`` are sentences on custom metrics that failed on the test images. ``logits`` (N, K) are on the device;
+    None for the test images.
     """
 
     loss: float
     accuracy: float
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     problems: tuple[str, ...] = ()
+    logits: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def evaluate(
     loss = float(label_loss(logits, labels))
     # a network that has diverged has no metrics: its loss ends the training
     others = compute_metrics(metrics, labels, logits) if math.isfinite(loss) else {}
-    return Evaluation(loss, accuracy(logits, labels), others)
+    return Evaluation(loss, accuracy(logits, labels), others, logits=logits)
 
 
 def evaluate_on_test(

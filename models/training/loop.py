@@ -29,6 +29,7 @@ from .custom_parts import BUILT_IN, CustomParts
 from .epoch import Diverged, EpochResult, Validation, best_of
 from .lr_finder import LrFound, lr_found_from
 from .optimizers import lr_at, make_optimizer
+from .predictions import ValidationPredictions, from_state
 from .random_state import Streams
 from .regularization import l1_proximal_step
 from .steps import batch_sizes, train_steps
@@ -63,7 +64,7 @@ class TrainingTask(ABC, Generic[D, R]):
     ``train``: the training images on the device, as crops of the present epoch if the recipe has them. ``heads``:
     modules that are trained with the network and exist during training only, by their keys in a checkpoint.
     ``has_validation_data`` is False if :meth:`validate` has nothing to measure: its loss is then NaN, which is not a
-    divergence.
+    divergence. ``last_predictions`` are those of the last :meth:`validate`, for a task that keeps them.
     """
 
     module: nn.Module
@@ -72,6 +73,7 @@ class TrainingTask(ABC, Generic[D, R]):
     compute: Compute
     heads: Mapping[str, nn.Module] = MappingProxyType({})
     has_validation_data: bool = True
+    last_predictions: ValidationPredictions | None = None
     result_type: type[R]
 
     def start_epoch(self, epoch: int) -> None:
@@ -94,8 +96,9 @@ class TrainingTask(ABC, Generic[D, R]):
 class TrainingLoop(Generic[D, R]):
     """Train a network by a recipe, one epoch per :meth:`step`.
 
-    With ``keep_best``, ``best_weights`` is a copy of the weights of the best epoch, on the CPU; ``selection`` decides
-    which epoch is the best. ``find_lr``, if given, is called before the first epoch and returns the peak learning rate.
+    With ``keep_best``, ``best_weights`` is a copy of the weights of the best epoch, on the CPU, and with
+    ``keep_predictions``, ``best_predictions`` are its predictions; ``selection`` decides which epoch is the best.
+    ``find_lr``, if given, is called before the first epoch and returns the peak learning rate.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class TrainingLoop(Generic[D, R]):
         *,
         seed: int,
         keep_best: bool = False,
+        keep_predictions: bool = False,
         find_lr: Callable[[], LrFound] | None = None,
         selection: Selection = BY_ACCURACY,
         custom: CustomParts = BUILT_IN,
@@ -115,7 +119,8 @@ class TrainingLoop(Generic[D, R]):
         self.lr_found: LrFound | None = None
         self.history: list[R] = []
         self.best_weights: dict[str, Tensor] | None = None
-        self._keep_best, self._find_lr = keep_best, find_lr
+        self.best_predictions: ValidationPredictions | None = None
+        self._keep_best, self._keep_predictions, self._find_lr = keep_best, keep_predictions, find_lr
         self._streams = Streams(seed, task.compute.device)
         self._train = task.train
         self._sizes = batch_sizes(len(task.train), recipe.batch_size)
@@ -216,6 +221,8 @@ class TrainingLoop(Generic[D, R]):
         }
         if self.averaging is not None:
             state["averaging"] = self.averaging.model.state_dict()
+        if self.best_predictions is not None:
+            state["best_predictions"] = self.best_predictions.state_dict()
         if self.lr_found is not None:
             state["lr_found"] = asdict(self.lr_found)
         copied: dict[str, Any] = copy_to_cpu(state)
@@ -231,6 +238,9 @@ class TrainingLoop(Generic[D, R]):
         self._streams.load_state_dict(state["streams"])
         self.history = [self.task.result_type(**entry) for entry in state["history"]]
         self.best_weights = copy_to_cpu(state.get("best_weights"))  # zero-shot fits of version 0.1.0 have none
+        # checkpoints of version 0.1.0 have no predictions: there are some again after the next best epoch
+        kept = state.get("best_predictions")
+        self.best_predictions = None if kept is None else from_state(kept)
         for name, head in self.task.heads.items():
             head.load_state_dict(state[name])
         if self.averaging is not None:
@@ -297,8 +307,11 @@ class TrainingLoop(Generic[D, R]):
 
     def _record(self, result: R) -> None:
         self.history.append(result)
-        if self._keep_best and self.best is result:
-            self.best_weights = copy_to_cpu(self.validated_network.state_dict())
+        if (self._keep_best or self._keep_predictions) and self.best is result:
+            if self._keep_best:
+                self.best_weights = copy_to_cpu(self.validated_network.state_dict())
+            if self._keep_predictions:
+                self.best_predictions = self.task.last_predictions
 
 
 def check_same(name: str, saved: object, current: object) -> None:

@@ -30,6 +30,7 @@ from .head_features import head_data, head_network
 from .label_weights import balanced_order, balanced_probabilities, training_loss
 from .loop import BatchLoss, TrainingLoop, TrainingTask
 from .lr_finder import find_lr
+from .predictions import compact
 from .regularization import ActivationPenalty
 from .steps import batch_sizes
 
@@ -47,10 +48,12 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         compute: Compute,
         seed: int,
         metrics: Sequence[str] = (),
+        keep_predictions: bool = False,
         custom: CustomParts = BUILT_IN,
         teacher: Teacher | None = None,
     ) -> None:
         self.recipe, self.compute, self.metrics, self.custom = recipe, compute, metrics, custom
+        self.keep_predictions = keep_predictions
         self.teacher = _checked(teacher, recipe, compute)
         self.data = data.to(compute.device)
         self.train = self.data.train
@@ -111,6 +114,8 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
         batch_size = 2 * self.recipe.batch_size
         evaluation = evaluate(network, self.data.val, self.data, self.compute, batch_size, self.metrics)
+        if self.keep_predictions and evaluation.logits is not None:
+            self.last_predictions = compact(evaluation.logits, self.data.val.labels)
         return Validation(evaluation.loss, evaluation.accuracy, metrics=evaluation.metrics)
 
     def _predict(self, images: Tensor) -> Tensor:
@@ -121,10 +126,10 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
     """Train one classifier by a recipe, one epoch per :meth:`step`.
 
     ``network`` is moved to ``device`` and trained in place. With ``keep_best``, ``best_weights`` is a copy of the
-    weights of the best epoch by ``selection``, on the CPU. With ``recipe.train = "head"`` the head alone is the module
-    that is trained, and ``data`` are the features of the images. ``custom`` may replace the loss and the optimizer;
-    ``teacher`` is that of ``recipe.teacher``. Raises ``ValueError`` if the recipe cannot train the network on these
-    data.
+    weights of the best epoch by ``selection``, on the CPU, and with ``keep_predictions``, ``best_predictions`` are its
+    predictions of the validation images. With ``recipe.train = "head"`` the head alone is the module that is trained,
+    and ``data`` are the features of the images. ``custom`` may replace the loss and the optimizer; ``teacher`` is that
+    of ``recipe.teacher``. Raises ``ValueError`` if the recipe cannot train the network on these data.
     """
 
     task: ImageTraining
@@ -140,6 +145,7 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         precision: str = "fp32",
         channels_last: bool = False,
         keep_best: bool = False,
+        keep_predictions: bool = False,
         selection: Selection = BY_ACCURACY,
         custom: CustomParts = BUILT_IN,
         teacher: Teacher | None = None,
@@ -149,7 +155,8 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         if recipe.train == "head":
             data = head_data(compute.place(network), data, compute)
             module = head_network(network, recipe, seed)
-        task = ImageTraining(module, data, recipe, compute, seed, selection.computed, custom, teacher)
+        metrics = selection.computed
+        task = ImageTraining(module, data, recipe, compute, seed, metrics, keep_predictions, custom, teacher)
         search_lr = partial(
             find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=compute, custom=custom
         )
@@ -158,6 +165,7 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
             recipe,
             seed=seed,
             keep_best=keep_best,
+            keep_predictions=keep_predictions,
             find_lr=search_lr if recipe.find_lr else None,
             selection=selection,
             custom=custom,

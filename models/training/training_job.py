@@ -143,6 +143,7 @@ class CustomFit:
     """
 
     lrs_found: tuple[Any, ...] = ()
+    best_predictions = None  # a function may validate as it likes
 
     def __init__(
         self,

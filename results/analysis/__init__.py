@@ -1,1 +1,1 @@
-"""Analysis of trials: problems that learning curves show, and the importance of recipe and choices."""
+"""Analysis of trials: health, importance of recipe and choices, intervals, paired tests, classes."""

@@ -18,6 +18,7 @@ OWN_COSTS = ("params", "macs", "activations")  # costs that depend on the archit
 COSTS = (*OWN_COSTS, "memory_bytes")  # the memory in training depends on the batch size too
 IMPORTED = "imported_from"  # key in the settings of a run that another tool made; such settings are no search file
 TEST_PREFIX = "test_"  # of the names of metrics that were measured on test images
+PREDICTIONS = "validation_predictions"  # kind of the event that holds what a trial predicts at its best epoch
 ZERO_SHOT_METRICS = ("val_roc_auc", "val_h", "gamma")  # further metrics of each epoch of a zero-shot trial
 # What every epoch has, in the order in which it is written; all others are metrics that a run was asked to record.
 EPOCH_METRICS = (

@@ -12,7 +12,7 @@ from . import schema
 from .errors import UnknownTrialError
 from .fast_sqlite import AnyConnection
 from .lease import lock_run, now
-from .records import COSTS, FINAL_METRICS, TEST_PREFIX, FailKind, TrialState
+from .records import COSTS, FINAL_METRICS, PREDICTIONS, TEST_PREFIX, FailKind, TrialState
 from .rows import encode_metric, upsert
 
 _EPOCH_COUNTS = ("epochs_done", "best_epoch")
@@ -91,7 +91,7 @@ def queue(connection: AnyConnection, run_id: int, row: Mapping[str, Any]) -> int
 
 
 def reuse_result(connection: Connection, trial_id: int, source_id: int) -> None:
-    """Complete a queued trial with the result of a completed one: its metrics, proxy scores and accuracies.
+    """Complete a queued trial with the result of a completed one: its metrics, predictions and proxy scores.
 
     The latency is not copied, because it belongs to the worker that measured it.
     """
@@ -117,6 +117,12 @@ def reuse_result(connection: Connection, trial_id: int, source_id: int) -> None:
     curve = select(literal(trial_id), c.name, c.step, c.value, c.special).where(c.trial_id == source_id)
     connection.execute(insert(schema.metric).from_select([column.name for column in c], curve))
     run_id = connection.scalar(select(_t.run_id).where(_t.trial_id == trial_id))
+    e = schema.event.c
+    predictions = select(literal(run_id), literal(trial_id), literal(at, e.at.type), e.level, e.kind, e.detail).where(
+        e.run_id == row["run_id"], e.trial_id == source_id, e.kind == PREDICTIONS
+    )
+    columns = ["run_id", "trial_id", "at", "level", "kind", "detail"]
+    connection.execute(insert(schema.event).from_select(columns, predictions))
     scores = select(schema.proxy_score).where(p.run_id == row["run_id"], p.fingerprint == row["fingerprint"])
     rows = [{**score, "run_id": run_id} for score in connection.execute(scores).mappings()]
     upsert(connection, schema.proxy_score, rows)

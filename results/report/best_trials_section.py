@@ -1,7 +1,7 @@
 """Sections of the report on the best trials: the table, drawings of the networks, learning curves and layers."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -35,13 +35,25 @@ def _table(data: RunData) -> Markup:
     columns = ("trial", *data.selection.computed, "val_accuracy", *COSTS, "latency_ms", "epochs_done")
     # A column without any value, such as the latency of a run that did not measure it, is left out.
     shown = [name for name in columns if any(_value(trial, name) is not None for trial in data.best)]
-    rows = [[*(_value(trial, name) for name in shown), _recipe_text(trial.recipe, data)] for trial in data.best]
+    extra: dict[str, Sequence[Any]] = {
+        "95% interval": [None if one.interval is None else str(one.interval) for one in data.measured],
+        "top-5 error": data.top_5_errors,
+    }
+    extra = {name: values for name, values in extra.items() if any(value is not None for value in values)}
+    rows = [
+        [
+            *(_value(trial, name) for name in shown),
+            *(values[number] for values in extra.values()),
+            _recipe_text(trial.recipe, data),
+        ]
+        for number, trial in enumerate(data.best)
+    ]
     note = f"Ranked by {data.selected_by} only; ties are broken by fewer params, then by fewer macs. {UNITS}"
     winner = data.best[0]
     record = {"fingerprint": winner.fingerprint, "architecture": winner.architecture, "recipe": dict(winner.recipe)}
     record_json = code(json.dumps(record, indent=1, ensure_ascii=False))
     details = collapsible(f"Fingerprint, architecture and recipe of trial {winner.trial}", record_json)
-    best_table = table((*shown, "recipe"), rows, highlight_first=True)
+    best_table = table((*shown, *extra, "recipe"), rows, highlight_first=True)
     return section("Best trials", best_table, paragraph(note, muted=True), details)
 
 

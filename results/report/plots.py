@@ -21,7 +21,7 @@ LOG_SCALE_RATIO = 20  # an axis is logarithmic if its largest value is more than
 MAX_POINTS = 5000  # of a figure; more would make the page larger, but not clearer
 
 
-def _figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
+def empty_figure(title: str, x: str, y: str, height: int = 420) -> "Figure":
     """Return an empty figure with the titles of its axes and the style that all figures share."""
     from plotly.graph_objects import Figure
 
@@ -52,7 +52,7 @@ def metric_against(
     ``metric_name`` is what a text calls the metric. The x axis is logarithmic if the costs differ by more than
     ``LOG_SCALE_RATIO``. At most ``MAX_POINTS`` trials, the best ones, are drawn; the front is that of all trials.
     """
-    figure = _figure(f"{metric_name[0].upper()}{metric_name[1:]} versus {cost}", cost, metric_name)
+    figure = empty_figure(f"{metric_name[0].upper()}{metric_name[1:]} versus {cost}", cost, metric_name)
     name = "trials" if len(points) <= MAX_POINTS else f"the best {MAX_POINTS:,} of {len(points):,} trials"
     style = {"metric_name": metric_name, "mode": "markers", "marker": {"size": 8, "opacity": 0.6}}
     _add_points(figure, points[:MAX_POINTS], cost, name, **style)
@@ -99,7 +99,7 @@ def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], metric: s
 
     Values that are not finite leave gaps. Without ``title``, the title is the name of the metric.
     """
-    figure = _figure(title or metric.replace("val_", "validation "), "epoch", "")
+    figure = empty_figure(title or metric.replace("val_", "validation "), "epoch", "")
     for name, points in curves.items():
         # Plotly leaves a gap in the line where a value is None.
         values = [value if math.isfinite(value) else None for _, value in points]
@@ -116,7 +116,7 @@ def learning_curves(curves: Mapping[str, Sequence[tuple[int, float]]], metric: s
 
 def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
     """Return a bar chart of ``cost`` for each layer, with the first layer at the top."""
-    figure = _figure(f"{cost} per layer", cost, "", height=150 + 22 * len(layers))
+    figure = empty_figure(f"{cost} per layer", cost, "", height=150 + 22 * len(layers))
     labels = [f"{number} {escape(str(layer['name']))}" for number, layer in enumerate(layers, 1)]
     kinds = [escape(f"{layer['kind']} {'x'.join(map(str, layer['out_shape']))}") for layer in layers]
     values = [layer[cost] for layer in layers]
@@ -140,7 +140,7 @@ def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
 def importance_bars(choices: Sequence[Importance], points: str = "percentage points of accuracy") -> "Figure":
     """Return a bar chart of the importances with error bars of one standard deviation, in the order of ``choices``."""
     title = f"increase of the prediction error when shuffled, in {escape(points)}"
-    figure = _figure("", title, "", height=130 + 28 * len(choices))
+    figure = empty_figure("", title, "", height=130 + 28 * len(choices))
     figure.add_bar(
         x=[100 * choice.mean for choice in choices],
         y=[escape(choice.name.removeprefix("recipe.")) for choice in choices],
@@ -155,7 +155,7 @@ def importance_bars(choices: Sequence[Importance], points: str = "percentage poi
 
 def failures(counts: Mapping[str, int]) -> "Figure":
     """Return a bar chart of the number of failed trials by kind of failure."""
-    figure = _figure("Failed trials by kind of failure", "", "trials", height=300)
+    figure = empty_figure("Failed trials by kind of failure", "", "trials", height=300)
     figure.add_bar(x=list(counts), y=list(counts.values()), marker_color=_COLORS[4], name="failed")
     figure.update_xaxes(type="category")
     return figure
@@ -163,7 +163,7 @@ def failures(counts: Mapping[str, int]) -> "Figure":
 
 def predicted_against_measured(rows: Sequence[LatencyRecord]) -> "Figure":
     """Return a scatter plot of predicted versus measured latency, for calibration networks and for trained networks."""
-    figure = _figure("Predicted versus measured latency", "measured, ms", "predicted, ms")
+    figure = empty_figure("Predicted versus measured latency", "measured, ms", "predicted, ms")
     for name, is_trained in (("calibration, leave-one-out", False), ("trained", True)):
         of_kind = [row for row in rows if (row.trial_id is not None) == is_trained and row.predicted_ms is not None]
         shown = evenly_spaced(of_kind, MAX_POINTS)

@@ -13,17 +13,21 @@ from ..query.run_summary import failed_trials
 from . import plots
 from .analysis_sections import health_section, importance_section, latency_section, proxy_section
 from .best_trials_section import best_trials_sections
+from .class_section import Thumbnails, class_section
 from .page_parts import figure_part, page, paragraph, section, table
 from .run_data import RunData
 from .summary_section import provenance_section, summary_section
 from .zero_shot_section import zero_shot_section
 
 log = logging.getLogger("archsieve")
+WITHOUT_THUMBNAILS = Thumbnails()
 _MAX_FAILURES = 50  # rows of the table of failed trials
 
 
-def write_report(store: StoreReader, run: str | int, path: str | Path) -> Path:
-    """Write the report of ``run`` to ``path`` and return the path.
+def write_report(
+    store: StoreReader, run: str | int, path: str | Path, thumbnails: Thumbnails = WITHOUT_THUMBNAILS
+) -> Path:
+    """Write the report of ``run`` to ``path`` and return the path. ``thumbnails`` are images of mistakes, if read.
 
     An older report is replaced only when the new one is complete. Raises ``ValueError`` if ``path`` is a folder or the
     run is unknown.
@@ -33,17 +37,18 @@ def write_report(store: StoreReader, run: str | int, path: str | Path) -> Path:
         raise ValueError(f"the report must be a file, but {path} is a folder; write to {path / 'report.html'}")
     data = RunData(store, store.run(run))
     # The page is rendered before the folder is created, so that an error leaves nothing behind.
-    html = page(f"archsieve: {data.run.name}", _sections(data), plotly=True)
+    html = page(f"archsieve: {data.run.name}", _sections(data, thumbnails), plotly=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft:
         draft.write_text(html, encoding="utf-8")
     return path
 
 
-def _sections(data: RunData) -> Iterator[Markup]:
+def _sections(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
     """Yield the sections: the result first, then what explains it, then problems, then how to reproduce the run."""
     yield from _readable("Summary", lambda: [summary_section(data)])
     yield from _readable("Best trials", lambda: best_trials_sections(data))
+    yield from _readable("Classes of the best trial", lambda: class_section(data, thumbnails))
     yield from _readable("Zero-shot test", lambda: zero_shot_section(data))
     if data.best:
         yield from _readable("Importance", lambda: importance_section(data))

@@ -9,6 +9,8 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import ACCURACY, metric_label
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.task_kinds import ZERO_SHOT, task_name
+from ..analysis.differences import MAX_COMPARED, Winner, winner_of
+from ..analysis.intervals import Measured, top_5_error, with_interval
 from ..database.reader import StoreReader
 from ..database.records import DatasetRecord, RunRecord, Trial
 from ..database.zero_shot_records import CALIBRATED_H
@@ -49,6 +51,23 @@ class RunData:
     def best(self) -> list[Trial]:
         """The best trials inside the budget, at most ``N_BEST``."""
         return best(self.store, budget=self.budget, run=self.run.run_id, top=N_BEST)
+
+    @cached_property
+    def measured(self) -> list[Measured]:
+        """The selecting metric of each of the best trials, with its interval."""
+        return [with_interval(self.store, trial) for trial in self.best]
+
+    @cached_property
+    def top_5_errors(self) -> list[float | None]:
+        """The top-5 error of each of the best trials; None for fewer than ten classes."""
+        errors = [top_5_error(self.store, trial) for trial in self.best]
+        return [None if error is None else error.value for error in errors]
+
+    @cached_property
+    def winner(self) -> Winner:
+        """The best trial, which must exist, with those that are not distinguishable from it."""
+        top = MAX_COMPARED + 1
+        return winner_of(self.store, best(self.store, budget=self.budget, run=self.run.run_id, top=top))
 
     @cached_property
     def is_zero_shot(self) -> bool:

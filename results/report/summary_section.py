@@ -9,12 +9,15 @@ from typing import Any
 from markupsafe import Markup
 
 from ...spaces.architectures.budget import format_count
-from ...spaces.metrics.registry import ACCURACY
 from ..database.zero_shot_records import SELECTION_NOTE
 from ..query.best import no_match_reason
 from .page_parts import code, collapsible, facts, heading, paragraph, section, table, tiles
 from .run_data import RunData
 
+SELECTION_BIAS = (
+    "The interval has the uncertainty from the choice of the validation images. The best of many trials was selected "
+    "for its value, so its true value is probably a little worse."
+)
 _DRIVER_FACTS = ("host", "devices", "git_commit", "git_dirty", "started_at", "ended_at", "end_reason")
 
 UNITS = "macs are multiply-accumulates of convolutions and linear layers at batch size 1; flops are 2 * macs."
@@ -55,22 +58,9 @@ def _result(data: RunData) -> Iterator[str]:
         yield f"Its other test metrics, which select nothing: {', '.join(f'{k} {v:.4f}' for k, v in tests.items())}."
     if data.is_zero_shot:
         yield SELECTION_NOTE
-    elif data.dataset.n_val and winner.val_accuracy is not None and data.selection.metric == ACCURACY:
-        yield _uncertainty(data.dataset.n_val, winner.val_accuracy)
-
-
-def _uncertainty(n_images: int, accuracy: float) -> str:
-    """Describe the 95% confidence interval of ``accuracy``, measured on ``n_images``.
-
-    The interval is the normal approximation of the binomial distribution. Each side is at least one image wide, because
-    the approximation is 0 at an accuracy of 0 or 1.
-    """
-    margin = max(1.96 * (accuracy * (1 - accuracy) / n_images) ** 0.5, 1 / n_images)
-    return (
-        f"Uncertainty: on {n_images:,} validation images, an accuracy of {accuracy:.4f} has a 95% confidence interval "
-        f"of about ±{margin:.4f}. The best of many trials was selected for its high accuracy, so its true accuracy is "
-        "probably a little lower."
-    )
+    else:
+        yield f"Uncertainty: validation {data.measured[0]}. {SELECTION_BIAS}"
+        yield data.winner.text
 
 
 def _tiles(data: RunData) -> dict[str, str]:

@@ -15,6 +15,7 @@ from ..analysis.health import FINDING
 from ..database import schema
 from ..database.latency_records import CALIBRATED, PREDICTED
 from ..database.proxy_records import WARMUP_SELECTED
+from ..database.records import PREDICTIONS
 from ..database.training_records import AUGMENTATION, LR_FOUND
 from ..database.zero_shot_records import EXPLAINED, NOT_TESTED, TESTED
 
@@ -166,6 +167,7 @@ def _event_shapes() -> dict[str, Any]:
         },
         TESTED: {"trial": StrictInt, "rows": list[dict[StrictStr, Any]]},
         NOT_TESTED: {"trial": StrictInt, "reason": StrictStr},
+        PREDICTIONS: {**dict.fromkeys(("n_images", "n", "n_classes"), StrictInt), "data": StrictStr},
     }
     models: dict[str, Any] = {
         kind: create_model(f"detail_{kind}", **{name: (shape, ...) for name, shape in entries.items()})  # type: ignore[call-overload]

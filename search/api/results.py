@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ...results.analysis.class_metrics import ClassReport, class_report
+from ...results.analysis.differences import Difference, compare_pair
+from ...results.analysis.intervals import Measured, readable_predictions, with_interval
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location
 from ...results.query.best import best, no_match_reason, ranking
 from ...results.query.dataframes import layers_frame, metrics_frame, trials_frame
+from ...results.query.datasets import check_one_dataset
 from ...results.query.expression_query import filter_trials
 from ...results.query.pareto import pareto
 from ...results.query.trial_name import find_trial
@@ -98,13 +102,46 @@ class Results:
 
         They are ranked by ``metric``, a recorded one, or else by the metric with which their runs selected. The budget
         may be given as limits: ``best(params="5M", macs="300M")``. ``data`` is the name of a data set or its content
-        hash.
+        hash. Raises ``ValueError`` if the trials are of several data sets and neither ``run`` nor ``data`` is given.
         """
         if budget is not None and limits:
             raise ValueError(f"best() takes a budget or limits, but got {budget} and {limits}; pass only one of them")
         budget = budget or Budget.of(limits)
+        if run is None and data is None:
+            check_one_dataset(self._store)
         trials = best(self._store, budget=budget, run=run, dataset=data, top=top, metric=metric)
         return self._trials(trials, "" if trials else no_match_reason(self._store, budget, run, data))
+
+    def with_interval(self, trial: int | str | Trial, metric: str | None = None) -> Measured:
+        """Return the value of ``metric``, by default the selecting one, for a trial, with its 95 % interval.
+
+        ``interval`` has ``low``, ``high``, ``n`` images and the ``method``: "Wilson" for a share of images, else
+        "bootstrap percentile". Where there is none, ``reason`` states why.
+        """
+        return with_interval(self._store, self._named(trial), metric)
+
+    def compare(self, first: int | str | Trial, second: int | str | Trial, metric: str | None = None) -> Difference:
+        """Return whether two trials differ by more than noise, by a paired test on their stored predictions.
+
+        The test is McNemar's exact one for an accuracy, else a paired bootstrap. Raises ``ValueError`` for trials of
+        other data. Without stored predictions the ``p_value`` is None and ``reason`` states why.
+        """
+        return compare_pair(self._store, self._named(first), self._named(second), metric)
+
+    def classes(self, trial: int | str | Trial) -> ClassReport:
+        """Return the metrics of each class, the confusion matrix, mistakes and calibration of a trial.
+
+        Raises ``ValueError`` for a trial without stored predictions.
+        """
+        record = self._named(trial)
+        predictions, reason = readable_predictions(self._store, record)
+        if predictions is None:
+            raise ValueError(f"{reason}; train it again in a new search")
+        names = self._store.dataset(self._store.run(record.run).dataset_hash).class_names
+        return class_report(record.trial, predictions, names)
+
+    def _named(self, trial: int | str | Trial) -> Trial:
+        return trial if isinstance(trial, Trial) else find_trial(self._store, trial)
 
     def query(self, expression: str, *, run: str | None = None, sort: str = "", top: int | None = None) -> Trials:
         """Return the trials for which ``expression`` holds, such as ``val_accuracy > 0.9 and params < 5M``.

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...models.data.shapes import IMAGES, is_data_name
 from ...models.readers.dataset_items import is_datasets
+from ...results.analysis.differences import Winner
+from ...results.analysis.intervals import Measured
 from ...results.database.url import DatabaseLocation
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import Function as Metric
@@ -45,7 +47,9 @@ class SearchResult:
     ``best`` are the best trials inside the budget by the metric of the search, ``trials`` are all trials of the run.
     ``complete`` is False if the search was stopped before its last trial; ``reason`` is then the reason, and
     :func:`resume_search` continues the run. ``exhausted`` means that every architecture inside the budget was tried.
-    ``out_of_time`` means that the time limit came before the last trial.
+    ``out_of_time`` means that the time limit came before the last trial. ``measured`` is the selecting metric of the
+    best trial with its 95 % interval. ``winner`` names the trials that are not distinguishable from the best one
+    (``equals``) and the ``smallest`` of them.
     """
 
     run: str
@@ -58,6 +62,8 @@ class SearchResult:
     report: Path
     reason: str | None = None
     out_of_time: bool = False
+    measured: Measured | None = None
+    winner: Winner | None = None
 
 
 def run_search(
@@ -154,9 +160,15 @@ def _result(outcome: Outcome) -> SearchResult:
         if not failed:
             reason = f"0 of {total} trials have a result inside the budget"
         raise SearchFailedError(f"run {outcome.run!r}: {reason}; see {outcome.report}")
+    best = Trials.of(outcome.best, outcome.database)
+    winner = outcome.winner
+    if winner is not None:
+        winner = replace(winner, best=best[0], equals=Trials.of(winner.equals, outcome.database))
     return SearchResult(
         run=outcome.run,
-        best=Trials.of(outcome.best, outcome.database),
+        best=best,
+        measured=outcome.measured[0] if outcome.measured else None,
+        winner=winner,
         trials=Trials.of(outcome.trials, outcome.database),
         complete=outcome.complete,
         exhausted=outcome.exhausted,

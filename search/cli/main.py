@@ -19,6 +19,7 @@ from ... import __version__
 from ..cluster.fault_injection import enabled, watch_exports
 from ..cluster.signals import INTERRUPTED, advise, interruption
 from . import (
+    comparison_commands,
     data_command,
     db_commands,
     doctor_command,
@@ -49,7 +50,10 @@ app.command()(search_commands.resume)
 app.command()(data_command.data)
 app.command()(space_command.space)
 app.command()(profile_command.profile)
-for _command in (results_commands.query, results_commands.sql, results_commands.compare, results_commands.curve):
+for _command in (
+    *(results_commands.query, results_commands.sql),
+    *(comparison_commands.compare, comparison_commands.curve),
+):
     results_commands.results.command()(_command)
 results_commands.results.command()(transfer_commands.export)
 results_commands.results.command("import")(transfer_commands.import_runs)

@@ -14,6 +14,8 @@ import typer
 
 from ...spaces.parameters.lookup import shorten
 
+NOTHING_USABLE = 3  # exit code: the command worked, but there is no result
+MAX_LINE = 2000  # characters of one value
 MAX_MESSAGE = 4000  # characters of one error; longer ones repeat a value of the user
 # Control characters except tab and line feed, invisible and direction-changing characters, lone surrogates.
 _CONTROL = re.compile(
@@ -33,6 +35,12 @@ def bounded(text: str) -> str:
         return text
     head, tail = text[: MAX_MESSAGE * 3 // 4], text[-MAX_MESSAGE // 4 :]
     return f"{head} ... ({len(text) - len(head) - len(tail):,} characters left out) ... {tail}"
+
+
+def one_line(value: Any) -> str:
+    """Return ``value`` as one line of bounded length: a text of a database from elsewhere could imitate other lines."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]} ... ({len(text) - MAX_LINE:,} characters left out)"
 
 
 def show(*parts: str) -> None:

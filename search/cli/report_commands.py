@@ -13,6 +13,9 @@ from .output import show, show_json, show_message
 def report(
     run: Annotated[str, typer.Argument(help="The name of the run.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")] = Path("report.html"),
+    images: Annotated[
+        bool, typer.Option("--images", help="Read the data again, to show the images of the worst mistakes.")
+    ] = False,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -22,10 +25,18 @@ def report(
 
     Example: archsieve report digits -o report.html
     """
-    from ...results.report.report import write_report
+    from ...results.report.report import WITHOUT_THUMBNAILS, write_report
 
     with open_read_only(database) as store:
-        path = write_report(store, run, output)
+        thumbnails = WITHOUT_THUMBNAILS
+        if images:
+            gc.enable()
+            from ..runs.thumbnails import read_thumbnails
+
+            thumbnails = read_thumbnails(store, store.run(run))
+            if not thumbnails.images:
+                show_message(thumbnails.reason)
+        path = write_report(store, run, output, thumbnails)
     if as_json:
         show_json({"run": run, "report": str(path)})
     else:

@@ -1,6 +1,5 @@
-"""Commands that query the database: results best, list, show, pareto, query, sql, compare, curve."""
+"""Commands that query the database: results best, list, show, pareto, query, sql."""
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,18 +18,10 @@ from .options import (
     budget_of,
     open_read_only,
 )
-from .output import show, show_json, show_message
+from .output import NOTHING_USABLE, show, show_json, show_message
 
 if TYPE_CHECKING:
-    from ...results.database.records import Trial
-
-MAX_COLUMN_WIDTH = 36  # characters of an architecture on one line; narrow, because compare has a column per trial
-Trials = Annotated[
-    list[str], typer.Argument(metavar="TRIAL...", help="Trials: ids such as 17, RUN:NUMBER, or fingerprints.")
-]
-
-
-NOTHING_USABLE = 3
+    pass
 
 results = typer.Typer(help="Query the results database.", no_args_is_help=True)
 
@@ -42,7 +33,7 @@ def best(
         str | None, typer.Option(help="Rank by this recorded metric. Default: the metric of the runs.")
     ] = None,
     run: Run = None,
-    dataset: Annotated[str | None, typer.Option(help="Use only runs on this data set.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "--data", help="Use only runs on this data set.")] = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
@@ -53,19 +44,37 @@ def best(
 ) -> None:
     """Show the best networks within a budget.
 
-    They are ranked by the metric of their runs, or by the accuracy if the runs have different metrics.
+    They are ranked by the metric of their runs, or by the accuracy if the runs have different metrics. Trials of
+    several data sets are ranked for each data set.
 
     Example: archsieve results best --max-params 60k --top 3
     """
     from ...results.query.best import best as query_best
     from ...results.query.best import no_match_reason, ranking
+    from ...results.query.datasets import datasets_with_trials, selecting_metrics
+    from .headline import BestTrials, best_json, best_table, headline_columns
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
-        trials = query_best(store, budget=budget, run=run, dataset=dataset, top=top, metric=metric)
-        why = "" if trials else no_match_reason(store, budget, run, dataset)
-        by = ranking(store, run, dataset, metric)
-    print_trials(trials, as_json, f"best under {budget}, by {by.label}", why, by.metric)
+        several = datasets_with_trials(store) if run is None and dataset is None else []
+        names = {record.content_hash: record.name for record in several} if len(several) > 1 else {dataset: ""}
+        answers = []
+        for key, name in names.items():
+            trials = query_best(store, budget=budget, run=run, dataset=key, top=top, metric=metric)
+            by = ranking(store, run, key, metric)
+            columns, measured = headline_columns(store, trials, by.metric)
+            answers.append(BestTrials(name, trials, by.metric, by.label, columns, measured))
+        why = "" if any(answer.trials for answer in answers) else no_match_reason(store, budget, run, dataset)
+        metrics = selecting_metrics(store) if run is None and metric is None else []
+    if as_json:
+        show_json([entry for answer in answers for entry in best_json(answer)])
+    elif not why:
+        show(*(best_table(answer, str(budget)) for answer in answers if answer.trials))
+    if len(metrics) > 1:
+        show_message(f"the runs select by different metrics: {', '.join(metrics)}; name one with --metric or --run")
+    if why:
+        show_message(why)
+        raise typer.Exit(NOTHING_USABLE)
 
 
 @results.command("list")
@@ -130,81 +139,43 @@ def pareto(
 
 
 @results.command("show")
-def show_trial(trial: TrialName, database: Database = DATABASE, as_json: Json = False) -> None:
+def show_trial(
+    trial: TrialName,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Show the classes instead: confusions, mistakes, calibration.")
+    ] = False,
+    database: Database = DATABASE,
+    as_json: Json = False,
+) -> None:
     """Show one trial: metrics, recipe, layers and findings.
 
-    With --json the learning curve is included.
+    With --json the learning curve is included. With --classes the stored validation predictions of the trial are
+    shown: precision, recall and F1 of each class, the confusion matrix, the most confident mistakes, and calibration.
 
     Example: archsieve results show digits:0
     """
-    from ...results.analysis.health import findings_of
-    from ...results.database.latency_records import measurements
-    from ...results.database.proxy_records import scores_of
-    from ...results.database.training_records import augmentation_cost, loaded_weights, lrs_found
-    from ...results.database.zero_shot_records import latest_test_table
-    from ...results.query.trial_name import find_trial
-    from ...spaces.architectures.cost import cost, layer_costs
-    from ...spaces.architectures.recorded import architecture_or_none
-    from .tables import latency_line, layers_table, readable, trials_table
-    from .trial_json import json_row, trial_json
-    from .zero_shot_tables import zero_shot_trial_texts
+    if classes:
+        from .class_tables import show_classes
+
+        show_classes(trial, database, as_json)
+        return
+    from .trial_texts import read_records, records_json, records_texts
 
     with open_read_only(database) as store:
-        record = find_trial(store, trial)
-        curve = store.curve(record.trial)
-        measured = measurements(store, record.run, trial_id=record.trial)
-        proxies = scores_of(store, record.run, record.fingerprint)
-        table = latest_test_table(store, record.run)
-        health = findings_of(store, record.run, trial_id=record.trial).get(record.trial, [])
-        lrs = lrs_found(store, record.run, record.trial)
-        augmented = augmentation_cost(store, record.run, record.trial)
-        loaded = loaded_weights(store, record.run, record.trial)
-        recorded_layers = store.layers(record.fingerprint)
-        tests = store.test_metrics(record.trial)
-    architecture = architecture_or_none(record.architecture)
-    # the code of custom blocks may not be here: the database has their layers, too, in fewer columns
-    layers = [] if architecture is None else layer_costs(architecture)
+        records = read_records(store, trial)
     if as_json:
-        more: dict[str, Any] = {"measurements": [json_row(vars(row)) for row in measured], "proxies": proxies}
-        more |= {"findings": list(map(vars, health)), "lrs_found": lrs, "augmentation_cost": augmented}
-        more |= {"weights": loaded, "test_metrics": tests}
-        rows = [row.to_json() for row in layers] or recorded_layers
-        show_json({**trial_json(record), "layers": rows, **_curve(curve), **more})
-        return
-    show(trials_table([record]))
-    if architecture is not None:
-        show(*readable("the layers", lambda: [layers_table(layers, cost(architecture), "layers")]))
-    show(*_value_lines(record, tests))
-    show(*readable("the zero-shot test", lambda: zero_shot_trial_texts(record, curve, table)))
-    show(*readable("the latency", lambda: map(latency_line, measured)))
-    show(*(f"proxy {name}: {score}" for name, score in proxies.items()))
-    show(*readable("the start of training", lambda: _training_lines(lrs, augmented, loaded)))
-    show(*(f"finding {finding.kind}: {finding.message}" for finding in health))
+        show_json(records_json(records))
+    else:
+        show(*records_texts(records))
 
 
-def _value_lines(trial: "Trial", tests: Mapping[str, float]) -> Iterator[str]:
-    """Yield the values of a trial, its recorded metrics, those of the test, and its recipe."""
-    from .trial_json import trial_json
-
-    plain = {name: value for name, value in trial_json(trial).items() if not isinstance(value, dict | None)}
-    recipe = {f"recipe.{name}": value for name, value in trial.recipe.items() if value is not None}
-    for name, value in {**plain, **trial.metrics, **tests, **recipe}.items():
-        yield f"{name}: {value}"
-
-
-def _training_lines(
-    lrs: list[Any], augmented: Mapping[str, Any] | None, weights: Mapping[str, Any] | None
-) -> Iterator[str]:
-    """Yield what a worker measured at the start of training: weights, learning rates, and the cost of augmentation."""
-    if weights is not None:
-        yield f"weights: {weights.get('file')}, tag {weights.get('tag')}, sha256 {str(weights.get('sha256'))[:12]}"
-    for entry in lrs:
-        yield f"lr found: {entry['lr']:g}, the first of {len(entry['tries'])} tried that trains"
-    if augmented is not None:
-        yield "augmentation: {batch_ms:.3g} ms a batch of {batch_size} on {device}".format(**augmented)
-
-
-def print_trials(trials: list[Any], as_json: bool, title: str, no_match_reason: str, metric: str | None = None) -> None:
+def print_trials(
+    trials: list[Any],
+    as_json: bool,
+    title: str,
+    no_match_reason: str,
+    metric: str | None = None,
+) -> None:
     """Print ``trials``; if there are none, print ``no_match_reason`` on stderr and exit with code 3.
 
     ``metric`` is a metric that the table shows in addition to those that select in the runs.
@@ -283,108 +254,6 @@ def sql(
         show(table("", answer.columns, cells, left=text))
     if answer.more:
         show_message(f"showing the first {rows} rows; use --rows to show more")
-
-
-def compare(names: Trials, database: Database = DATABASE, as_json: Json = False) -> None:
-    """Compare trials: metrics, costs, recipe and choices.
-
-    Example: archsieve results compare digits:0 digits:1
-    """
-    from ...results.query.comparison import compare as side_by_side
-
-    trials = _named(names, database)
-    rows = side_by_side(trials)
-    if as_json:
-        ids = [str(trial.trial) for trial in trials]
-        listed = [{"part": r.part, "name": r.name, "differs": r.differs, **_by(ids, r.values)} for r in rows]
-        show_json({"trials": [_entry(trial) for trial in trials], "rows": listed})
-        return
-    from textwrap import fill
-
-    from .tables import table
-
-    headers = ("", *(f"trial {trial.trial}" for trial in trials), "")
-    networks = ("architecture", *(fill(_architecture_text(trial), MAX_COLUMN_WIDTH) for trial in trials), "")
-    # a seed is a name, not a quantity: it has no thousands separators
-    formats = [(row, str if row.name == "seed" else _cell) for row in rows]
-    cells = [(_label(row), *map(cell, row.values), "differs" if row.differs else "") for row, cell in formats]
-    show(table("", headers, [networks, *cells], left=("",)))
-
-
-def curve(
-    names: Trials,
-    metric: Annotated[
-        str | None, typer.Option(help="The metric to show. Default: that of the first trial's run.")
-    ] = None,
-    database: Database = DATABASE,
-    as_json: Json = False,
-) -> None:
-    """Show a metric of trials for each epoch.
-
-    Example: archsieve results curve digits:0 digits:1 --metric val_loss
-    """
-    from ...spaces.metrics.registry import stored_name
-    from ...spaces.parameters.lookup import unknown
-    from .tables import table
-
-    trials = _named(names, database)
-    with open_read_only(database) as store:
-        curves = {trial.trial: store.curve(trial.trial) for trial in trials}
-    if as_json:
-        show_json([{**_entry(t), **_curve(curves[t.trial])} for t in trials])
-        return
-    recorded = sorted({name for curve in curves.values() for name in curve})
-    if not recorded:
-        show_message("these trials have no recorded epoch")
-        raise typer.Exit(NOTHING_USABLE)
-    metric = stored_name(trials[0].metric if metric is None else metric)
-    if metric not in recorded:
-        raise ValueError(unknown("metric", metric, recorded))
-    columns = {trial_id: dict(curve.get(metric, [])) for trial_id, curve in curves.items()}
-    epochs = sorted({epoch for values in columns.values() for epoch in values})
-    cells = [[str(epoch), *(_cell(values.get(epoch)) for values in columns.values())] for epoch in epochs]
-    show(table(metric, ("epoch", *(f"trial {trial_id}" for trial_id in columns)), cells, left=()))
-
-
-def _named(names: list[str], database: Any) -> list["Trial"]:
-    from ...results.query.trial_name import find_trial
-
-    with open_read_only(database) as store:
-        return [find_trial(store, name) for name in names]
-
-
-def _entry(trial: "Trial") -> dict[str, Any]:
-    return {"trial": trial.trial, "run": trial.run, "fingerprint": trial.fingerprint}
-
-
-def _curve(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str, Any]:
-    from .trial_json import json_curve, json_curve_reasons
-
-    reasons = json_curve_reasons(curve)
-    return {"curve": json_curve(curve), **({"curve_reason": reasons} if reasons else {})}
-
-
-def _by(ids: list[str], values: tuple[Any, ...]) -> dict[str, Any]:
-    return {"values": dict(zip(ids, values, strict=True))}
-
-
-def _architecture_text(trial: "Trial") -> str:
-    from ...spaces.architectures.recorded import describe_recorded
-
-    return describe_recorded(trial.architecture)
-
-
-def _label(row: Any) -> str:
-    return f"{row.part}.{row.name}" if row.part in ("recipe", "choices") else str(row.name)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool | None):  # before int, because a bool is an int, too
-        return "" if value is None else str(value).lower()
-    if isinstance(value, float):
-        # four decimals would show a small learning rate as 0.0000
-        return f"{value:.4g}" if abs(value) < 0.01 else f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _plain(value: Any) -> Any:

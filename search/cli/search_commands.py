@@ -203,6 +203,7 @@ def _final_step(experiment: Any) -> str:
 
 def _show_outcome(outcome: Any, as_json: bool) -> None:
     """Print the result of a run; exit with a code other than 0 if it stopped early or has no usable trial."""
+    from .headline import headline_json
     from .trial_json import trial_json
 
     if as_json:
@@ -220,6 +221,7 @@ def _show_outcome(outcome: Any, as_json: bool) -> None:
                 "seconds": outcome.seconds,
                 "database": str(outcome.database),
                 "report": str(outcome.report),
+                **headline_json(outcome),
                 **({"zero_shot": dict(outcome.zero_shot)} if outcome.zero_shot else {}),
             }
         )
@@ -269,6 +271,7 @@ def _show_best(outcome: Any) -> None:
     from ...results.database.zero_shot_records import selected_by
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.cost import cost, layer_costs
+    from .headline import headline_lines, outcome_columns
     from .tables import UNITS, layers_table, trials_table
     from .zero_shot_tables import zero_shot_texts
 
@@ -283,9 +286,10 @@ def _show_best(outcome: Any) -> None:
     count = sum(trial.state.final for trial in outcome.trials)
     title = f"best of {count} trial{'' if count == 1 else 's'}{failed}{ended}, by {selected_by(best)}"
     show(
-        trials_table(outcome.best, title, without=("run", "state")),
+        trials_table(outcome.best, title, without=("run", "state"), columns=outcome_columns(outcome)),
         layers_table(layer_costs(architecture), cost(architecture), f"layers of trial {best.trial}{tested}"),
         UNITS,
+        *headline_lines(outcome),
         *(zero_shot_texts(outcome.zero_shot) if outcome.zero_shot else filter(None, [outcome.not_tested])),
         f"report:   {outcome.report}\ndatabase: {outcome.database}\n"
         f"query:    archsieve results best --run {outcome.run} --max-params {best.params}{timed}",

@@ -1,6 +1,7 @@
 """Tables of trials, layers and costs for the command line."""
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -35,11 +36,16 @@ def readable(what: str, make: Callable[[], Iterable[str]]) -> list[str]:
 
 
 def trials_table(
-    trials: Iterable[Trial], title: str = "", without: Container[str] = (), metrics: Iterable[str] = ()
+    trials: Iterable[Trial],
+    title: str = "",
+    without: Container[str] = (),
+    metrics: Iterable[str] = (),
+    columns: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """Return a table with one row for each trial; the columns named in ``without`` are left out.
 
-    The metrics that select in the runs of the trials are columns, and so are ``metrics`` and the accuracy.
+    The metrics that select in the runs of the trials are columns, and so are ``metrics`` and the accuracy. ``columns``
+    are further columns after them, with one text for each trial.
     """
     trials = list(trials)
     selecting = sorted({*metrics, *(trial.metric for trial in trials)} - {ACCURACY})
@@ -50,13 +56,14 @@ def trials_table(
             "state": trial.state.value,
             **{name: share_text(trial.metrics.get(name)) for name in selecting},
             "val_accuracy": share_text(trial.val_accuracy),
+            **{name: texts[number] for name, texts in columns.items()},
             "params": f"{trial.params:,}",
             "macs": f"{trial.macs:,}",
             "latency_ms": "" if trial.latency_ms is None else f"{trial.latency_ms:.3g}",
             "architecture": describe_recorded(trial.architecture),
             "recipe": recipe_line(trial.recipe),
         }
-        for trial in trials
+        for number, trial in enumerate(trials)
     ]
     # most searches have no latency limit: a column of empty cells would only make the table wider
     empty = () if any(row["latency_ms"] for row in rows) else ("latency_ms",)

@@ -32,6 +32,12 @@ def json_curve_reasons(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str
     return {name: points for name, points in reasons.items() if points}
 
 
+def curve_json(curve: Mapping[str, list[tuple[int, float]]]) -> dict[str, Any]:
+    """Return a learning curve as entries of JSON, with the reasons of points that are null."""
+    reasons = json_curve_reasons(curve)
+    return {"curve": json_curve(curve), **({"curve_reason": reasons} if reasons else {})}
+
+
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as values that JSON can encode; dates become ISO 8601 text."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

@@ -221,6 +221,9 @@ class SearchSection(Section):
         description="Metric on validation images that selects the best trial, such as balanced_accuracy or log_loss.",
     )
     record_metrics: list[str] = Field(default=[], description="Other metrics to record at each epoch and for the test.")
+    record_predictions: bool = Field(
+        default=True, description="Whether to store the predictions of the validation images, to compare trials."
+    )
     # written by a run: the metrics of which a lower value is better; no search file needs it
     minimized: list[str] | None = None
     start_from: list[str | dict[str, Any]] = Field(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...results.analysis.differences import MAX_COMPARED, Winner, winner_of
+from ...results.analysis.intervals import Measured, top_5_error, with_interval
 from ...results.database.errors import NoStoreError, StoreError
 from ...results.database.lease import now
 from ...results.database.reader import StoreReader
@@ -37,6 +39,7 @@ from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop
 from ..trials.spool import Spool
 from .recorder import Recorder
+from .thumbnails import thumbnails_of
 from .tuner import run_trials
 from .warm_start import earlier_trials
 from .zero_shot_final import finalize_zero_shot, is_zero_shot_final
@@ -86,6 +89,9 @@ class Outcome:
         zero_shot: the table of a zero-shot search's test
             (see :func:`~archsieve.results.database.zero_shot_records.latest_test_table`); None without a test.
         not_tested: why a zero-shot search has no test, if known.
+        measured: the selecting metric of each of the best trials, with its interval.
+        top_5_errors: the same of their top-5 errors, None for fewer than ten classes.
+        winner: the best trial with those that are not distinguishable from it; None without a best trial.
     """
 
     run: str
@@ -102,6 +108,9 @@ class Outcome:
     zero_shot: Mapping[str, Any] | None = None
     not_tested: str | None = None
     out_of_time: bool = False
+    measured: tuple[Measured, ...] = ()
+    top_5_errors: tuple[Measured | None, ...] = ()
+    winner: Winner | None = None
 
     @property
     def failed(self) -> tuple[Trial, ...]:
@@ -278,11 +287,16 @@ class Session:
             at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )
         advise(f"the trials of this session are recorded; see archsieve report {self.folder.name}")
-        report = write_report(self.store, self.run_id, self.folder / "report.html")
+        thumbnails = thumbnails_of(self.store, self.store.run(self.run_id), self.experiment, self.data)
+        report = write_report(self.store, self.run_id, self.folder / "report.html", thumbnails)
         budget, history = self.experiment.budget, self.store.history(self.run_id)
+        ranked = best(self.store, budget=budget, run=self.run_id, top=max(top, MAX_COMPARED + 1))
         return Outcome(
             run=self.folder.name,
-            best=tuple(best(self.store, budget=budget, run=self.run_id, top=top)),
+            best=tuple(ranked[:top]),
+            top_5_errors=tuple(top_5_error(self.store, trial) for trial in ranked[:top]),
+            measured=tuple(with_interval(self.store, trial) for trial in ranked[:top]),
+            winner=winner_of(self.store, ranked) if ranked else None,
             trials=history.trials,
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.meets_latency_limit(trial.latency_ms)),

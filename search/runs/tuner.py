@@ -244,6 +244,8 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         selection=experiment.selection,
         weights=experiment.file.space.weights,
         train=experiment.file.train,
+        keep_predictions=search.record_predictions,
+        stops_early=search.scheduler != "none",
     )
 
 

@@ -128,6 +128,10 @@ class TrialContext(ABC):
     def final_metrics(self, fit: TrialFit) -> FinalMetrics:
         """Measure the metrics that are reported with the last epoch."""
 
+    def predictions(self, fit: TrialFit) -> Mapping[str, Any] | None:
+        """Return the predictions of the validation images at the best epoch so far, as JSON; None if none are kept."""
+        return None  # not abstract: only classification stores predictions
+
     def diagnose(self, fit: TrialFit, architecture: "Architecture", seed: int) -> Diagnosis | None:
         """Search for the reason why a fit diverged or its loss rose; None if the task has no such check."""
         return None  # not abstract: the check is optional
@@ -209,10 +213,12 @@ class Task(ABC):
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
         custom: "CustomParts | None" = None,
+        keep_predictions: bool = False,
     ) -> TrialContext:
         """Return a worker's context for ``data``, the result of :meth:`for_trials`.
 
         With ``folds``, which ``fold_seed`` draws, a trial trains one network in each fold. ``selection`` decides which
         metrics are computed, and which epoch is the best. ``weights`` is ``space.weights`` of the search file;
-        ``custom`` are the custom parts of the training, if any.
+        ``custom`` are the custom parts of the training, if any. With ``keep_predictions``, a task that can keeps the
+        predictions of that epoch.
         """

@@ -3,6 +3,7 @@
 An image has one class, or any number of classes where the labels of the data say so.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,7 @@ class ImageTask(Task):
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
         custom: "CustomParts | None" = None,
+        keep_predictions: bool = False,
     ) -> TrialContext:
         return ImageTrialContext(
             data,
@@ -135,6 +137,7 @@ class ImageTask(Task):
             selection=selection,
             weights=weights,
             custom=custom,
+            keep_predictions=keep_predictions,
         )
 
 
@@ -189,12 +192,15 @@ class ImageTrialContext(TrialContext):
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
         custom: "CustomParts | None" = None,
+        keep_predictions: bool = False,
     ) -> None:
         from ...models.data.folds import cross_folds
         from ...models.networks.compute import Compute
         from ...models.training.custom_parts import BUILT_IN
 
         self.device, self.selection, self.weights, self.custom = device, selection, weights, custom or BUILT_IN
+        # compact predictions are those of one class for each image
+        self.keep_predictions = keep_predictions and not data.multi_label
         self.loaded: LoadedWeights | None = None  # of the newest fit
         self._kept: tuple[tuple[Architecture, float], nn.Module] | None = None
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
@@ -240,6 +246,7 @@ class ImageTrialContext(TrialContext):
                 self.compute,
                 seed=seed,
                 keep_best=keep_best,
+                keep_predictions=self.keep_predictions,
                 selection=self.selection,
                 custom=self.custom,
                 teacher=teacher,
@@ -252,7 +259,18 @@ class ImageTrialContext(TrialContext):
             return whole
         # FoldedFit keeps the best weights: the best epoch is that of the mean over folds
         folds = [fit(data, fold_seed(seed, fold)) for fold, data in enumerate(self.folds)]
-        return FoldedFit(folds, FoldedResult, keep_best=keep_best, selection=self.selection)
+        kept = {"keep_best": keep_best, "keep_predictions": self.keep_predictions}
+        return FoldedFit(folds, FoldedResult, **kept, selection=self.selection)
+
+    def predictions(self, fit: Any) -> Mapping[str, Any] | None:
+        from ...results.database.prediction_records import Predictions
+
+        kept = fit.best_predictions
+        if kept is None:
+            return None
+        columns = {name: value.numpy() for name, value in vars(kept).items() if not isinstance(value, int)}
+        columns["classes"] = columns["classes"] if kept.classes.shape[1] else None
+        return Predictions(kept.n_images, kept.n_classes, **columns).to_json()
 
     def close(self, fit: Any) -> None:
         """End the thread of a custom training function, which may wait for its next epoch."""

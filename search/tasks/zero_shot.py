@@ -133,6 +133,7 @@ class ZeroShotTask(Task):
         selection: Selection = BY_ACCURACY,
         weights: str | None = None,
         custom: "CustomParts | None" = None,
+        keep_predictions: bool = False,
     ) -> TrialContext:
         """Return a worker's context; ``data`` already has its folds, and H selects in every zero-shot search."""
         return ZeroShotTrialContext(data, precision, device)

@@ -76,6 +76,8 @@ class TrialReport:
         diagnosis: why the loss diverged or rose.
         diagnosis_error: why a due diagnosis is missing; does not fail the trial.
         failure: why the trial failed.
+        predictions: of the validation images at the best epoch, as JSON; with the last epoch, or with every one if a
+            scheduler may stop the trial after it.
     """
 
     epochs: tuple[EpochMetrics, ...] = ()
@@ -90,6 +92,7 @@ class TrialReport:
     diagnosis: Diagnosis | None = None
     diagnosis_error: str | None = None
     failure: Failure | None = None
+    predictions: Mapping[str, Any] | None = None
 
     @property
     def epoch(self) -> int:

@@ -66,6 +66,8 @@ class Conditions:
         selection: the metric that selects, and the metrics to record.
         weights: ``space.weights`` of the search file.
         train: references to the custom parts of the training.
+        keep_predictions: report the predictions of the validation images.
+        stops_early: a scheduler may stop a trial after any epoch.
     """
 
     cpus: float
@@ -85,6 +87,8 @@ class Conditions:
     selection: Selection = BY_ACCURACY
     weights: str | None = None
     train: TrainSection = BUILT_IN_TRAINING
+    keep_predictions: bool = False
+    stops_early: bool = False
 
 
 class NetworkTrial(tune.Trainable):
@@ -165,6 +169,9 @@ class NetworkTrial(tune.Trainable):
             losses = [result.train_loss for result in history]
             if None not in losses and has_risen(losses):
                 report = replace(report, **self._diagnose()._asdict())
+        # a scheduler stops a trial in the driver: the worker cannot know which report is its last
+        if self.conditions.keep_predictions and (self.fit.done or self.conditions.stops_early):
+            report = replace(report, predictions=self._trial_context().predictions(self.fit))
         if not self.timed and (self.fit.done or self.conditions.timing.early):
             report = replace(report, **self._measure_latency()._asdict())
         return report
@@ -247,6 +254,7 @@ class NetworkTrial(tune.Trainable):
                 selection=shared.selection,
                 weights=shared.weights,
                 custom=custom_parts(shared.train),
+                keep_predictions=shared.keep_predictions,
             )
             self.probe = shared.probe and shared.probe.to(self.device)
         return self.context

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 
 from archsieve.models.data.dataset import in_unit_range
 from archsieve.models.data.registry import load_data
+from archsieve.models.metrics.label_losses import LabelLoss
+from archsieve.models.networks.build import build_for
 from archsieve.models.networks.compute import CPU
 from archsieve.models.training.custom_parts import BUILT_IN, CustomParts
 from archsieve.models.training.epoch import Diverged
@@ -45,7 +47,17 @@ def train(job):
 
 def fit_of(function, data, selection=BY_ACCURACY):
     custom = CustomParts(function)
-    return fit_for(build_for(NETWORK, RECIPE, seed=1), NETWORK, data, RECIPE, CPU, seed=1, keep_best=True, selection=selection, custom=custom)
+    return fit_for(
+        build_for(NETWORK, RECIPE, seed=1),
+        NETWORK,
+        data,
+        RECIPE,
+        CPU,
+        seed=1,
+        keep_best=True,
+        selection=selection,
+        custom=custom,
+    )
 
 
 def ran(fit):
@@ -167,11 +179,33 @@ def test_a_custom_loss_and_optimizer_replace_the_built_in_ones(data):
         return made[-1]
 
     custom = CustomParts(loss=multi_margin_loss, optimizer=optimizer)
-    fit = fit_for(build_for(NETWORK, RECIPE, seed=1), NETWORK, data, RECIPE, CPU, seed=1, keep_best=False, selection=BY_ACCURACY, custom=custom)
+    fit = fit_for(
+        build_for(NETWORK, RECIPE, seed=1),
+        NETWORK,
+        data,
+        RECIPE,
+        CPU,
+        seed=1,
+        keep_best=False,
+        selection=BY_ACCURACY,
+        custom=custom,
+    )
     ran(fit)
     assert fit.optimizer is made[0]
     assert [group["weight_decay"] for group in made[0].param_groups] == [RECIPE.weight_decay, 0.0]
-    built_in = ran(fit_for(build_for(NETWORK, RECIPE, seed=1), NETWORK, data, RECIPE, CPU, seed=1, keep_best=False, selection=BY_ACCURACY, custom=BUILT_IN))
+    built_in = ran(
+        fit_for(
+            build_for(NETWORK, RECIPE, seed=1),
+            NETWORK,
+            data,
+            RECIPE,
+            CPU,
+            seed=1,
+            keep_best=False,
+            selection=BY_ACCURACY,
+            custom=BUILT_IN,
+        )
+    )
     assert fit.history[-1].train_loss != built_in.history[-1].train_loss
     # with equal scores the margin loss is (K - 1) / K of the margin, 1
     assert float(custom.batch_loss(torch.zeros(2, 10), torch.tensor([0, 1]), None, LabelLoss())) == pytest.approx(0.9)
@@ -187,5 +221,15 @@ def test_a_custom_loss_and_optimizer_replace_the_built_in_ones(data):
 )
 def test_a_part_that_returns_something_else_is_one_error(custom, facts, data):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the facts are compared below
-        fit_for(build_for(NETWORK, RECIPE, seed=1), NETWORK, data, RECIPE, CPU, seed=1, keep_best=False, selection=BY_ACCURACY, custom=custom).step()
+        fit_for(
+            build_for(NETWORK, RECIPE, seed=1),
+            NETWORK,
+            data,
+            RECIPE,
+            CPU,
+            seed=1,
+            keep_best=False,
+            selection=BY_ACCURACY,
+            custom=custom,
+        ).step()
     assert all(fact in str(caught.value) for fact in facts), str(caught.value)

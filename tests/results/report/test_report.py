@@ -152,7 +152,8 @@ def test_the_summary_states_goal_result_uncertainty_and_command(read, new_run, c
         "the budget params <= 60.0k and macs <= 6.00M",
         "trial 1 has the highest validation accuracy, 0.9000, with 1,370 parameters",
         "300 validation images",
-        "±0.0339",
+        "95 % interval 0.8608 to 0.9291",  # Wilson
+        "trial 1 has no stored predictions",
         "archsieve search 'my file.toml'",
     ):
         assert fact in page.text

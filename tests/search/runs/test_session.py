@@ -5,17 +5,22 @@ import re
 
 import pytest
 
+from archsieve.results.analysis.intervals import top_5_error
 from archsieve.results.database.errors import RunExistsError
+from archsieve.results.database.prediction_records import predictions_of
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.maintenance.backup import back_up
 from archsieve.results.query.best import best
+from archsieve.results.report.report import write_report
+from archsieve.search.api.results import open_results
 from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.cluster.provenance import provenance
 from archsieve.search.config.schema import DECODING_KEYS
 from archsieve.search.experiment.experiment import load_run_data
 from archsieve.search.post.integrity import check_runs
 from archsieve.search.runs.session import restored, resume, search
+from archsieve.search.runs.thumbnails import read_thumbnails
 from archsieve.search.trials.trainable import fail_kind
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
@@ -49,6 +54,28 @@ def test_a_search_trains_records_and_returns_trials(outcome):
         assert trial.test_accuracy is not None
     assert outcome.best[0].val_accuracy == max(trial.val_accuracy for trial in outcome.trials)
     assert outcome.report.stat().st_size > 10_000
+
+
+def test_stored_predictions_give_intervals_equals_and_images_of_mistakes(outcome, tmp_path):
+    trial = outcome.best[0]
+    with open_store(outcome.database, read_only=True) as store:
+        for one in outcome.trials:
+            predictions = predictions_of(store, one)
+            assert (predictions.labels == predictions.predicted).mean() == pytest.approx(one.val_accuracy)
+        assert outcome.measured[0].interval.low < trial.val_accuracy < outcome.measured[0].interval.high
+        assert outcome.winner.best == trial
+        assert outcome.winner.n_compared == 3
+        assert top_5_error(store, trial).value == outcome.top_5_errors[0].value
+        thumbnails = read_thumbnails(store, store.run("first"))
+        path = write_report(store, "first", tmp_path / "report.html", thumbnails)
+    html, without = (one.read_text(encoding="utf-8").split("</script>", 1)[1] for one in (path, outcome.report))
+    assert html.count("data:image/png;base64,") == without.count("data:image/png;base64,") == len(thumbnails.images) > 0
+    assert max(map(len, thumbnails.images.values())) < 20_000
+    assert "confusion" in html
+    with open_results(outcome.database) as results:
+        assert results.with_interval(trial) == outcome.measured[0]
+        assert results.compare(trial.trial, outcome.best[1].trial).test == "McNemar exact"
+        assert results.classes(trial).n == outcome.measured[0].interval.n
 
 
 def test_the_database_holds_every_epoch_and_layer(outcome):

@@ -1,0 +1,219 @@
+"""Confidence intervals of the metrics of a trial: Wilson for shares of images, bootstrap for the others."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from ...spaces.metrics.registry import ACCURACY, BUILT_IN, top_k
+from ..database.reader import StoreReader
+from ..database.records import Trial
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..database.prediction_records import Predictions
+    from .weighted_metrics import Weighted
+
+LEVEL = 0.95
+Z = 1.959963984540054  # quantile of the standard normal distribution for LEVEL
+RESAMPLES = 1000
+SEED = 0
+MAX_WEIGHTS = 500_000  # of images in resamples that are computed at a time
+MIN_FINITE = 0.9  # of the resamples: a metric that has a value in fewer has no interval
+WILSON, BOOTSTRAP = "Wilson", "bootstrap percentile"
+TOP_5, TOP_5_ERROR = ("top_5_accuracy", "top_k_accuracy"), "top-5 error"
+MIN_CLASSES_FOR_TOP_5 = 10
+MEANS_OF_IMAGES = ("log_loss", "brier")  # metrics whose mean over folds is that of all images
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval of a metric of one trial, measured on ``n`` validation images.
+
+    ``method`` is "Wilson" or "bootstrap percentile". It describes the uncertainty from the choice of the validation
+    images. It does not contain that of the training, and the best of many trials is selected for a high value.
+    """
+
+    low: float
+    high: float
+    n: int
+    method: str
+
+    def __str__(self) -> str:
+        return f"{self.low:.4f} to {self.high:.4f}"
+
+
+def wilson(share: float, n: int) -> Interval | None:
+    """Return the Wilson score interval of a share of ``n`` images; None for fewer than two images.
+
+    Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953. It is never empty, also at a share of 0 or 1.
+    """
+    if n < 2 or not 0 <= share <= 1:
+        return None
+    center = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    # rounding may leave the share itself outside the interval
+    return Interval(max(0.0, min(center - half, share)), min(1.0, max(center + half, share)), n, WILSON)
+
+
+def bootstrap(metric: str, predictions: "Predictions") -> Interval | None:
+    """Return the percentile interval of ``metric`` over 1,000 seeded resamples of the images.
+
+    None for fewer than two images, for a metric that stored predictions cannot give, and if the metric has no value in
+    more than a tenth of the resamples, such as ROC-AUC where a class has one image.
+    """
+    import numpy as np
+
+    from .weighted_metrics import weighted_metric
+
+    value_of = weighted_metric(metric, predictions)
+    if value_of is None or len(predictions) < 2:
+        return None
+    values = resampled(value_of, len(predictions))
+    finite = values[np.isfinite(values)]
+    if len(finite) < MIN_FINITE * RESAMPLES:
+        return None
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high), len(predictions), BOOTSTRAP)
+
+
+def resampled(value_of: "Weighted", n: int, count: int = RESAMPLES) -> "NDArray[np.float64]":
+    """Return the value of a metric for each of ``count`` resamples of ``n`` images, the same ones for every trial."""
+    import numpy as np
+
+    return np.concatenate([value_of(weights) for weights in _resamples(n, count)])
+
+
+def _resamples(n: int, count: int) -> "Iterator[NDArray[np.float64]]":
+    """Yield the weights (B, n) of some resamples at a time: how often each has each image."""
+    import numpy as np
+
+    rng = np.random.default_rng(SEED)
+    at_a_time = max(1, MAX_WEIGHTS // n)
+    for start in range(0, count, at_a_time):
+        rows = min(at_a_time, count - start)
+        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The value of a metric with its interval, or the reason why it has none."""
+
+    metric: str
+    value: float | None
+    interval: Interval | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        value = "no value" if self.value is None else f"{self.value:.4f}"
+        if self.interval is None:
+            return f"{self.metric} {value}, without an interval: {self.reason}"
+        how = f"{self.interval.method}, n = {self.interval.n:,} validation images"
+        return f"{self.metric} {value}, 95 % interval {self.interval} ({how})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value and its interval as JSON types."""
+        interval = None if self.interval is None else asdict(self.interval)
+        made = {"metric": self.metric, "value": self.value, "interval": interval}
+        return {**made, "reason": self.reason} if self.reason else made
+
+
+def _is_finite(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def is_share(metric: str) -> bool:
+    """Return whether the values of ``metric`` are shares of images, each of which is right or wrong."""
+    name = metric.removeprefix("val_")
+    return name == ACCURACY or top_k(name) is not None
+
+
+def with_interval(store: StoreReader, trial: Trial, metric: str | None = None) -> Measured:
+    """Return the value of ``metric``, or of the metric that selects in its run, for ``trial``, with its interval.
+
+    A share of images needs their number only. Other metrics need the stored predictions of the trial.
+    """
+    name = (metric or trial.metric).removeprefix("val_")
+    value = trial.val_accuracy if name == ACCURACY else trial.metrics.get(name)
+    if not _is_finite(value):
+        return Measured(name, value, None, "the trial has no value of this metric")
+    if is_share(name):
+        n = n_validated(store, trial)
+        interval = None if n is None else wilson(value, n)
+        reason = "the number of validation images is not recorded" if n is None else "one image gives no interval"
+        return Measured(name, value, interval, "" if interval else reason)
+    if name not in BUILT_IN:
+        return Measured(name, value, None, "a custom metric is not computed from stored predictions")
+    if has_folds(store, trial) and name not in MEANS_OF_IMAGES:
+        return Measured(name, value, None, "with folds it is a mean over folds, which pooled predictions do not give")
+    predictions, reason = readable_predictions(store, trial)
+    if predictions is None:
+        return Measured(name, value, None, reason)
+    interval = bootstrap(name, predictions)
+    missing = "the stored predictions are too few, or lack probabilities that this metric needs"
+    return Measured(name, value, interval, "" if interval else missing)
+
+
+def top_5_error(store: StoreReader, trial: Trial) -> Measured | None:
+    """Return the share of validation images whose label is not among the five highest scores, with its interval.
+
+    From the stored predictions, or else from a recorded top-5 accuracy; None for fewer than ten classes and without
+    both.
+    """
+    n_classes, n = store.dataset(store.run(trial.run).dataset_hash).n_classes, n_validated(store, trial)
+    if not isinstance(n_classes, int) or n_classes < MIN_CLASSES_FOR_TOP_5 or n is None:
+        return None
+    recorded = next((trial.metrics[name] for name in TOP_5 if _is_finite(trial.metrics.get(name))), None)
+    if recorded is None:
+        predictions, _ = readable_predictions(store, trial)
+        if predictions is None:
+            return None
+        recorded, n = float((predictions.rank < 5).mean()), len(predictions)
+    return Measured(TOP_5_ERROR, 1 - recorded, wilson(1 - recorded, n))
+
+
+def n_validated(store: StoreReader, trial: Trial) -> int | None:
+    """Return the number of images on which a trial was validated; None if it is not recorded.
+
+    With folds it is the sum over the folds. A zero-shot accuracy is no share of images.
+    """
+    from ...spaces.parameters.task_kinds import ZERO_SHOT, task_name
+
+    data = _settings(store, trial, "data")
+    if task_name(data) == ZERO_SHOT:
+        return None
+    record = store.dataset(store.run(trial.run).dataset_hash)
+    counts = (record.n_train, record.n_val) if has_folds(store, trial) else (record.n_val,)
+    # a database from elsewhere may hold anything
+    return sum(count for count in counts if count) if all(isinstance(count, int) for count in counts) else None
+
+
+def has_folds(store: StoreReader, trial: Trial) -> bool:
+    """Return whether a trial has trained one network for each of several folds."""
+    return _settings(store, trial, "search").get("folds") is not None
+
+
+def _settings(store: StoreReader, trial: Trial, section: str) -> dict[str, Any]:
+    """Return a section of the settings of a run; a database from elsewhere may hold anything in its place."""
+    config: Any = store.run(trial.run).config
+    table = config.get(section) if isinstance(config, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+def readable_predictions(store: StoreReader, trial: Trial) -> "tuple[Predictions | None, str]":
+    """Return the stored predictions of a trial, or None and the reason."""
+    from ..database.prediction_records import predictions_of
+
+    try:
+        predictions = predictions_of(store, trial)
+    except ValueError as error:
+        return None, f"its stored predictions cannot be read: {str(error)[:200]}"
+    if predictions is None:
+        return None, (
+            f"trial {trial.trial} has no stored predictions: a classification search stores them when a trial ends, "
+            "unless search.record_predictions is false; version 0.1.0 stored none"
+        )
+    return predictions, ""

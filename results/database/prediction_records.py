@@ -1,0 +1,143 @@
+"""Stored predictions: what the network of a trial predicts for the validation images at its best epoch.
+
+Shapes: N validation images of which M are kept, K classes, T kept classes of an image.
+"""
+
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .reader import StoreReader
+from .records import PREDICTIONS, Trial
+from .writer import StoreWriter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_IMAGES = 20_000  # kept images of a trial
+MAX_CLASSES = 2**16  # a class is stored in two bytes
+MAX_VALUES = 1_000_000  # probabilities of a trial: no document may claim more
+# name -> type of the stored values, in the order in which they are stored
+_COLUMNS = {"index": "<u4", "labels": "<u2", "predicted": "<u2", "rank": "<u2", "label_probability": "<f4"}
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The predictions of one trial.
+
+    ``n_images`` is N. ``index`` (M,) are the positions of the kept images in the validation images. ``labels`` and
+    ``predicted`` (M,) are classes, ``rank`` (M,) is the number of classes with a higher score than the label,
+    ``label_probability`` (M,) the probability of the label. ``probabilities`` (M, T), rounded to float16, belong to all
+    classes in order if ``classes`` is None, else to ``classes`` (M, T), the most probable first.
+    """
+
+    n_images: int
+    n_classes: int
+    index: "NDArray[np.int64]"
+    labels: "NDArray[np.int64]"
+    predicted: "NDArray[np.int64]"
+    rank: "NDArray[np.int64]"
+    label_probability: "NDArray[np.float64]"
+    probabilities: "NDArray[np.float64]"
+    classes: "NDArray[np.int64] | None" = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def confidence(self) -> "NDArray[np.float64]":
+        """The probability (M,) of the predicted class."""
+        highest: NDArray[np.float64] = self.probabilities.max(1)
+        return highest
+
+    def is_paired_with(self, other: "Predictions") -> bool:
+        """Return whether both are predictions of the same images, with the same labels."""
+        return (
+            self.n_images == other.n_images
+            and np.array_equal(self.index, other.index)
+            and np.array_equal(self.labels, other.labels)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the predictions as JSON types: the arrays are compressed and written as base64 text."""
+        parts = [getattr(self, name).astype(kind).tobytes() for name, kind in _COLUMNS.items()]
+        parts.append(self.probabilities.astype("<f2").tobytes())
+        parts += [] if self.classes is None else [self.classes.astype("<u2").tobytes()]
+        return {
+            **{"n_images": self.n_images, "n": len(self), "n_classes": self.n_classes},
+            "top": None if self.classes is None else self.classes.shape[1],
+            "data": b64encode(zlib.compress(b"".join(parts), 6)).decode("ascii"),
+        }
+
+    @classmethod
+    def from_json(cls, detail: Any) -> "Predictions":
+        """Return the predictions of :meth:`to_json`; raise ``ValueError`` for values that are not such predictions."""
+        if not isinstance(detail, Mapping) or not isinstance(detail.get("data"), str):
+            raise ValueError(f"predictions must be a table with data, got {str(detail)[:60]!r}")
+        n_images, n, k = (_count(detail, name) for name in ("n_images", "n", "n_classes"))
+        top = k if detail.get("top") is None else _count(detail, "top")
+        if n > min(n_images, MAX_IMAGES) or k > MAX_CLASSES or top > k or n * top > MAX_VALUES:
+            raise ValueError(f"predictions must be bounded, got n = {n}, n_images = {n_images}, n_classes = {k}")
+        kinds = [(n, kind) for kind in _COLUMNS.values()] + [(n * top, "<f2")]
+        kinds += [] if detail.get("top") is None else [(n * top, "<u2")]
+        arrays = _unpacked(detail["data"], kinds)
+        columns: dict[str, Any] = {
+            name: array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+            for name, array in zip(_COLUMNS, arrays, strict=False)
+        }
+        probabilities = arrays[len(_COLUMNS)].astype(np.float64).reshape(n, top)
+        classes = None if detail.get("top") is None else arrays[-1].astype(np.int64).reshape(n, top)
+        made = cls(n_images, k, **columns, probabilities=probabilities, classes=classes)
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """Raise ``ValueError`` for values that are no classes, positions or probabilities."""
+        indices = [self.labels, self.predicted, self.rank, *([] if self.classes is None else [self.classes])]
+        shares = np.concatenate([self.probabilities.ravel(), self.label_probability])
+        # the comparisons are false for NaN
+        if any((values >= self.n_classes).any() for values in indices) or not ((shares >= 0) & (shares <= 1)).all():
+            raise ValueError("predictions must have classes below n_classes and probabilities in [0, 1]")
+        if (self.index >= self.n_images).any() or (np.diff(self.index) <= 0).any():
+            raise ValueError("predictions must be of different images, in ascending order")
+
+
+def _count(detail: Mapping[str, Any], name: str) -> int:
+    value = detail.get(name)
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} of predictions must be a whole number of at least 1, got {str(value)[:60]!r}")
+    return value
+
+
+def _unpacked(data: str, kinds: list[tuple[int, str]]) -> list["NDArray[Any]"]:
+    """Return the arrays in ``data``, of these lengths and types; raise ``ValueError`` if the text holds others."""
+    sizes = [count * np.dtype(kind).itemsize for count, kind in kinds]
+    inflate = zlib.decompressobj()
+    try:
+        # limited, because a few bytes can expand to gigabytes
+        content = inflate.decompress(b64decode(data, validate=True), sum(sizes) + 1)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"the data of predictions must be compressed base64 text, but: {error}") from None
+    if len(content) != sum(sizes):
+        raise ValueError(f"the data of predictions must have {sum(sizes):,} bytes, got another number")
+    starts = np.cumsum([0, *sizes[:-1]])
+    return [np.frombuffer(content, kind, count, int(start)) for start, (count, kind) in zip(starts, kinds, strict=True)]
+
+
+def record_predictions(store: StoreWriter, run_id: int, trial_id: int, predictions: Mapping[str, Any]) -> None:
+    """Record the predictions of a trial, as :meth:`Predictions.to_json` returns them."""
+    store.add_event(run_id, "info", PREDICTIONS, predictions, trial_id)
+
+
+def predictions_of(store: StoreReader, trial: Trial) -> Predictions | None:
+    """Return the stored predictions of a trial; None if there are none, as in databases of version 0.1.0.
+
+    Raises ``ValueError`` if they have another form: a database from elsewhere may hold anything.
+    """
+    events = store.events(trial.run, PREDICTIONS, trial_id=trial.trial)
+    # a driver that was killed between two writes and resumed has stored them twice
+    return Predictions.from_json(events[-1]["detail"]) if events else None

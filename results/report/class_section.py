@@ -1,0 +1,95 @@
+"""Section of the report on the classes of the best trial: metrics, confusions, mistakes, calibration."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from ..analysis.class_metrics import ClassReport, Mistake, class_report
+from ..analysis.intervals import readable_predictions
+from . import class_plots
+from .page_parts import collapsible, figure_part, heading, images, paragraph, section, table
+from .run_data import RunData
+
+# Only such data URLs are written into the page, and no long ones: the bytes of a page are bounded.
+_DATA_URL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]{1,40000}")
+MAX_SHOWN_CLASSES = 100
+PREDICTIONS_NOTE = (
+    "From the stored predictions of the validation images at the best epoch. Precision is the share of the predictions "
+    "of a class that are right, recall the share of its images that are found, F1 their harmonic mean, and the support "
+    "its number of images."
+)
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Small images as data URLs of PNG files, by their position in the validation images.
+
+    ``reason`` is a sentence that states why there are none.
+    """
+
+    images: Mapping[int, str] = field(default_factory=dict)
+    reason: str = "The images of these mistakes were not read: archsieve report RUN --images shows them."
+
+
+def class_section(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
+    """Yield the section on the classes of the best trial, or one with the reason why there is none."""
+    if not data.best or data.is_zero_shot:
+        return
+    winner = data.best[0]
+    title = f"Classes of the best trial (trial {winner.trial})"
+    predictions, reason = readable_predictions(data.store, winner)
+    if predictions is None:
+        yield section(title, paragraph(f"There are no figures: {reason}."))
+        return
+    report = class_report(winner.trial, predictions, data.dataset.class_names)
+    yield section(
+        title,
+        paragraph(f"{PREDICTIONS_NOTE} {report.sample_note}".rstrip(), muted=True),
+        *_classes(report),
+        *_confusions(report),
+        *_mistakes(report.mistakes, thumbnails),
+        heading("Calibration"),
+        paragraph(
+            "A calibrated network is right in as many images as its confidence says: the points are on the diagonal.",
+            muted=True,
+        ),
+        figure_part(class_plots.reliability(report.reliability), "reliability"),
+    )
+
+
+def _classes(report: ClassReport) -> Iterator[Markup]:
+    shown = report.classes[:MAX_SHOWN_CLASSES]
+    rows = [(one.name, one.precision, one.recall, one.f1, one.support) for one in shown]
+    yield table(("class", "precision", "recall", "F1", "support"), rows)
+    if len(shown) < len(report.classes):
+        yield paragraph(f"The first {len(shown)} of {len(report.classes):,} classes are listed.", muted=True)
+
+
+def _confusions(report: ClassReport) -> Iterator[Markup]:
+    if report.matrix is not None:
+        names = [one.name for one in report.classes]
+        yield figure_part(class_plots.confusion_matrix(report.matrix, names), "confusion")
+    if report.confusions:
+        rows = [(one.label, one.predicted, one.images) for one in report.confusions]
+        yield collapsible("Most frequent confusions", table(("label", "predicted", "images"), rows))
+
+
+def _mistakes(mistakes: tuple[Mistake, ...], thumbnails: Thumbnails) -> Iterator[Markup]:
+    yield heading("Most confident mistakes")
+    if not mistakes:
+        yield paragraph("There are none: every stored prediction is right.")
+        return
+    entries = [
+        {"image": url, "class": f"{one.label}, predicted as {one.predicted} ({one.confidence:.0%})"}
+        for one in mistakes
+        if (url := thumbnails.images.get(one.image)) is not None and _DATA_URL.fullmatch(url)
+    ]
+    if entries:
+        yield images("label, predicted class and confidence", entries)
+    else:
+        yield paragraph(thumbnails.reason, muted=True)
+    rows = [(str(one.image), one.label, one.predicted, one.confidence) for one in mistakes]
+    columns = ("position in the validation images", "label", "predicted", "confidence")
+    yield table(columns, rows)

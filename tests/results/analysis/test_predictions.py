@@ -1,0 +1,214 @@
+"""Stored predictions: their form, their metrics with weights, intervals, paired tests and class reports."""
+
+import base64
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from archsieve.models.metrics.compute import compute_of_probabilities
+from archsieve.results.analysis import class_metrics, differences, intervals
+from archsieve.results.analysis.class_metrics import class_report
+from archsieve.results.analysis.differences import compare_pair, winner_of
+from archsieve.results.analysis.intervals import bootstrap, top_5_error, wilson, with_interval
+from archsieve.results.analysis.weighted_metrics import weighted_metric
+from archsieve.results.database.prediction_records import Predictions, predictions_of, record_predictions
+
+METRICS = (
+    *("accuracy", "top_2_accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "cohen_kappa", "roc_auc"),
+    *("average_precision", "log_loss", "brier", "expected_calibration_error"),
+)
+
+
+def predictions(n: int = 200, k: int = 4, *, seed: int = 0, noise: float = 1.5, labels: Any = None) -> Predictions:
+    """Return random predictions of n images, better than chance."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, n) if labels is None else labels
+    logits = noise * rng.normal(size=(n, k)) + 2 * np.eye(k)[labels]
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    of_label = probabilities[np.arange(n), labels]
+    return Predictions(
+        *(n, k, np.arange(n), labels, probabilities.argmax(1)),
+        rank=(probabilities > of_label[:, None]).sum(1),
+        label_probability=of_label,
+        probabilities=probabilities,
+    )
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_weighted_metrics_are_those_of_repeated_images(k):
+    """Integer weights mean that an image counts so often: the values are those of a repeated data set."""
+    made, rng = predictions(60, k), np.random.default_rng(1)
+    weights = rng.integers(0, 4, (3, 60))
+    for name in [name for name in METRICS if not (k == 2 and name == "top_2_accuracy")] + ["f1"] * (k == 2):
+        value_of = weighted_metric(name, made)
+        assert value_of is not None
+        for row, value in zip(weights, value_of(weights.astype(float)), strict=True):
+            repeated = np.repeat(np.arange(60), row)
+            labels = torch.from_numpy(made.labels[repeated])
+            probabilities = torch.from_numpy(made.probabilities[repeated])
+            expected = compute_of_probabilities([name], labels, probabilities)[name]
+            assert value == pytest.approx(expected, abs=1e-6), name
+
+
+def test_metrics_that_stored_predictions_cannot_give():
+    made = predictions()
+    top = Predictions(**{**vars(made), "probabilities": made.probabilities[:, :2], "classes": np.zeros((200, 2), int)})
+    assert weighted_metric("roc_auc", top) is None
+    assert weighted_metric("brier", top) is None
+    assert weighted_metric("own_metric", made) is None
+    assert bootstrap("own_metric", made) is None
+    # one class in the validation images: ROC-AUC and kappa have no value
+    one_class = predictions(50, 2, labels=np.zeros(50, int))
+    assert bootstrap("roc_auc", one_class) is None
+
+
+def test_predictions_survive_the_database_form():
+    for made in (predictions(), Predictions(**{**vars(predictions()), "classes": np.tile(np.arange(4), (200, 1))})):
+        detail = made.to_json()
+        read = Predictions.from_json(detail)
+        for name, value in vars(made).items():
+            if name in ("label_probability", "probabilities"):  # stored in 4 bytes and in 2
+                assert np.allclose(getattr(read, name), value, rtol=1e-6 if name[0] == "l" else 1e-3, atol=1e-7), name
+            else:
+                assert np.array_equal(getattr(read, name), value), name
+        assert len(detail["data"]) < 200 * 40
+
+
+def test_foreign_predictions_are_refused():
+    detail = predictions(10).to_json()
+    bomb = base64.b64encode(zlib.compress(bytes(10**8))).decode()
+    changed = [
+        {**detail, "n": 9},
+        {**detail, "n": -1},
+        {**detail, "n_classes": 3},
+        {**detail, "n_classes": 10**9},
+        {**detail, "n": 10**6, "n_images": 10**6},
+        {**detail, "top": 5},
+        {**detail, "data": "?"},
+        {**detail, "data": bomb},
+        {**detail, "data": None},
+        [detail],
+        None,
+    ]
+    wrong = Predictions(**{**vars(predictions(10)), "label_probability": np.full(10, np.nan)})
+    for value in (*changed, wrong.to_json()):
+        with pytest.raises(ValueError, match="predictions"):
+            Predictions.from_json(value)
+
+
+def test_wilson_is_that_of_statsmodels_and_of_the_paper():
+    found = wilson(0.9, 300)
+    assert (found.low, found.high) == pytest.approx((0.860834, 0.929052), abs=1e-6)  # proportion_confint(270, 300)
+    assert wilson(1.0, 10).low == pytest.approx(0.722467, abs=1e-6)
+    assert wilson(1.0, 10).high == 1.0
+    assert wilson(0.0, 10).low == 0.0
+    assert wilson(1.0, 1) is None  # an interval is never made of one measurement
+
+
+def test_the_bootstrap_covers_the_true_value():
+    """Of 60 intervals for the log loss of random data sets, about 57 contain the value of a large one."""
+    true = weighted_metric("log_loss", predictions(40_000, seed=99))(np.ones((1, 40_000)))[0]
+    found = [bootstrap("log_loss", predictions(150, seed=seed)) for seed in range(60)]
+    assert sum(one.low <= true <= one.high for one in found) >= 51
+    assert found[0] == bootstrap("log_loss", predictions(150))  # the seed is fixed
+    assert bootstrap("log_loss", predictions(1)) is None
+
+
+@pytest.fixture
+def trials(store, new_run, complete):
+    """Three trials with predictions of the same images, the second nearly as good as the first, and one without."""
+    run_id = new_run(dataset={"content_hash": "d2", "name": "d2", "n_val": 200, "n_classes": 10})
+    labels, made = np.random.default_rng(5).integers(0, 10, 200), []
+    for seed, (noise, params) in enumerate(((1.0, 900), (1.02, 500), (3.0, 100))):
+        of_trial = predictions(200, 10, seed=seed, noise=noise, labels=labels)
+        accuracy = float((of_trial.rank == 0).mean())
+        trial = complete(run_id, f"f{seed}", accuracy, params=params)
+        record_predictions(store, run_id, trial.trial, of_trial.to_json())
+        made.append(trial)
+    return [*made, complete(run_id, "f9", 0.1)]
+
+
+def test_intervals_and_paired_tests_of_trials(store, trials):
+    best, near, bad, without = trials
+    measured = with_interval(store, best)
+    assert measured.value == best.val_accuracy
+    assert (measured.interval.method, measured.interval.n) == ("Wilson", 200)
+    assert top_5_error(store, best).value == pytest.approx((predictions_of(store, best).rank >= 5).mean())
+    assert top_5_error(store, without) is None
+    missing = with_interval(store, best, "f1_macro")  # not recorded
+    assert (missing.value, missing.interval) == (None, None)
+    assert missing.reason
+
+    difference = compare_pair(store, best, bad)
+    first, second = (predictions_of(store, trial).rank == 0 for trial in (best, bad))
+    assert difference.value == pytest.approx(first.mean() - second.mean())
+    assert difference.test == "McNemar exact"
+    assert difference.low < difference.value < difference.high
+    assert difference.is_distinguishable
+    assert compare_pair(store, best, bad, "f1_macro").p_value < 0.01
+    assert not compare_pair(store, best, near).is_distinguishable
+    same = compare_pair(store, best, best)
+    assert (same.value, same.p_value) == (0, 1)
+    assert same.low < 0 < same.high
+    nothing = compare_pair(store, best, without)
+    assert (nothing.p_value, nothing.is_distinguishable) == (None, None)
+    assert str(without.trial) in nothing.reason
+
+
+def test_mcnemar_is_the_binomial_test_of_the_discordant_images():
+    made = differences.Difference(1, 2, "accuracy")
+    first, second = np.array([1] * 9 + [0] * 1 + [1] * 90, bool), np.array([0] * 9 + [1] * 1 + [1] * 90, bool)
+    found = differences._of_shares(made, first, second)
+    assert found.p_value == pytest.approx(2 * sum(math.comb(10, i) for i in (0, 1)) / 2**10)
+    assert found.value == pytest.approx(0.08)
+
+
+def test_the_winner_is_named_with_its_equals_and_the_smallest(store, trials):
+    best, near, bad, without = trials
+    winner = winner_of(store, [best, near, bad, without])
+    assert [trial.trial for trial in winner.equals] == [near.trial]
+    assert (winner.smallest.trial, winner.n_compared) == (near.trial, 2)
+    assert f"{near.params:,} parameters" in winner.text
+    assert winner_of(store, [best]).n_compared == 0
+    assert winner_of(store, [without, best]).equals == ()
+
+
+def test_trials_of_other_data_are_not_compared(store, trials, new_run, complete):
+    other = complete(new_run(name="other", dataset={"content_hash": "d3", "name": "d3"}), "f0", 0.5)
+    with pytest.raises(ValueError, match=r"d2.*d3"):
+        compare_pair(store, trials[0], other)
+
+
+def test_a_class_report_has_the_values_of_scikit_learn():
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    made = predictions(80, 5)
+    report = class_report(7, made, ["a", "b", "<script>", "d" * 500, "e"])
+    expected = precision_recall_fscore_support(made.labels, made.predicted, labels=range(5), zero_division=np.nan)
+    for number, row in enumerate(report.classes):
+        found = [np.nan if value is None else value for value in (row.precision, row.recall, row.f1, row.support)]
+        assert found == pytest.approx([column[number] for column in expected], nan_ok=True)
+    assert np.array_equal(report.matrix, confusion_matrix(made.labels, made.predicted))
+    assert len(report.classes[3].name) < 100
+    confidences = [one.confidence for one in report.mistakes]
+    assert confidences == sorted(confidences, reverse=True)
+    assert len(confidences) <= class_metrics.N_MISTAKES
+    assert sum(one.images for one in report.reliability) == 80
+    assert sum(one.images for one in report.confusions) == int((made.labels != made.predicted).sum())
+    assert report.to_json()["trial"] == 7
+    assert class_report(7, made, 5).classes[0].name == "0"  # a foreign database may have anything as names
+
+
+def test_a_database_of_0_1_0_has_no_predictions(store, new_run, complete):
+    run_id = new_run()
+    trial = complete(run_id, "f0", 0.9)
+    assert predictions_of(store, trial) is None
+    found, reason = intervals.readable_predictions(store, trial)
+    assert found is None
+    assert str(trial.trial) in reason
+    store.add_event(run_id, "info", "validation_predictions", {"n": "many"}, trial.trial)
+    assert intervals.readable_predictions(store, trial)[0] is None

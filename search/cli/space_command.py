@@ -68,15 +68,14 @@ def space(
     from ...spaces.networks.patterns import is_pattern
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory)
-    networks = is_pattern(name)
-    if networks and not sample:
+    if is_pattern(name) and not sample:
         from .networks_list import show_networks
 
         show_networks(
             name, budget, classes=classes, image_size=image_size, pretrained=pretrained, sort=sort, json=as_json
         )
         return
-    if networks:
+    if is_pattern(name):
         constrained, note = _networks(name, budget, input_shape_of(shape), classes, image_size, pretrained), list[str]()
     else:
         _check_no_network_options(name, image_size, pretrained)

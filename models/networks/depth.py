@@ -36,14 +36,14 @@ def head_path(network: nn.Module) -> str:
     classifier = _timm_classifier(network)
     weighted = [(path, module) for path, module in network.named_modules() if module._parameters]
     if published := [path for path, module in weighted if module is classifier]:
-        return published[0]
+        return str(published[0])
     if not weighted or not isinstance(weighted[-1][1], nn.Linear):
         found = f"it is {type(weighted[-1][1]).__name__}" if weighted else "there is none"
         raise ValueError(
             "the head of a network is a linear layer, which must be the last layer with weights, but "
             f"{found}; set recipe.train to 'all', or end the network with a linear layer"
         )
-    return weighted[-1][0]
+    return str(weighted[-1][0])
 
 
 def head_of(network: nn.Module) -> nn.Linear:

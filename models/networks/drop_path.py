@@ -1,4 +1,4 @@
-"""Drop path (stochastic depth): training leaves out the residual branch of random blocks, for each image anew.
+"""Drop path (stochastic depth): training leaves out the residual branch of random blocks, drawn for each image.
 
 The rate rises with the depth: block l of L residual blocks is left out with probability ``rate * l / L`` (Huang et al.
 2016, arXiv 1603.09382, equation 4). Networks of timm have timm's own schedule, from 0 to ``rate``.
@@ -38,7 +38,7 @@ def switch_off_drop_path(network: nn.Module) -> None:
         if isinstance(module, StochasticDepth):
             module.p = 0.0
         elif hasattr(module, "drop_prob"):  # DropPath of timm, which may not be installed
-            module.drop_prob = 0.0
+            module.drop_prob = 0.0  # type: ignore[assignment]
 
 
 def _is_residual(module: nn.Module) -> bool:

@@ -119,11 +119,11 @@ def retrain(
             fit.close()
     assert fit.best is not None
     ((module, data),) = fit.best_networks()  # a head and features, if only the head is trained
-    weights = copy_to_cpu((module if isinstance(fit, CustomFit) else fit.network).state_dict())
+    trained = copy_to_cpu((module if isinstance(fit, CustomFit) else fit.network).state_dict())
     # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
     batch_size = 2 * recipe.batch_size
     calibration = fit_temperature(scores(module, data.val.images, data, fit.compute, batch_size), data.val.labels)
     if data.test is None:
-        return Retrained(weights, fit.best, None, calibration)
+        return Retrained(trained, fit.best, None, calibration)
     test = evaluate_on_test(module, data, fit.compute, batch_size, selection.computed)
-    return Retrained(weights, fit.best, test.accuracy, calibration, test.metrics, test.problems)
+    return Retrained(trained, fit.best, test.accuracy, calibration, test.metrics, test.problems)

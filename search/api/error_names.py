@@ -4,7 +4,7 @@ from ...models.image_files.errors import DataError
 from ...results.database.errors import RunExistsError, StoreError
 from ...spaces.blocks.base import ShapeError
 from ...spaces.constrained.constrained_space import BudgetError
-from ..cluster.ray_runtime import ResourceError
+from ..cluster.errors import ResourceError
 from ..plugins.errors import PluginError
 from .searching import SearchFailedError
 

@@ -263,6 +263,7 @@ def train_architecture(
 
     from ...models.data.registry import load_data
     from ...models.export.classifier import ImageModel
+    from ...models.export.teacher import load_teacher
     from ...models.training.retrain import retrain
 
     check_arguments("train_architecture", {"recipe": recipe, "seed": seed, "device": device})
@@ -274,9 +275,16 @@ def train_architecture(
         )
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_json(recipe or {})
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    selection = Selection.of(MULTI_LABEL_METRIC if images.multi_label else ACCURACY)
-    start = None if weights is None else str(weights)
-    trained = retrain(architecture, recipe, images, seed=seed, device=device, selection=selection, weights=start)
+    trained = retrain(
+        architecture,
+        recipe,
+        images,
+        seed=seed,
+        device=device,
+        selection=Selection.of(MULTI_LABEL_METRIC if images.multi_label else ACCURACY),
+        weights=None if weights is None else str(weights),
+        teacher=load_teacher(recipe, images),
+    )
     about = {**origin_of(trained, seed, recipe), "test_accuracy": trained.test_accuracy}
     temperature = trained.calibration.temperature
     return Model(ImageModel.of(architecture, trained.weights, images, about, temperature=temperature))

@@ -72,17 +72,23 @@ def retrain_trial(
                 custom=experiment.custom,
                 on_epoch=lambda result, index=seed_index: on_epoch(index, recipe.epochs, result),  # type: ignore[misc]
             )
-        # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file
-        uri = f"{trial.run}/weights-{trial.trial}-{seed}-{recipe.epochs}.safetensors"
         about, temperature = origin_of(retrained, seed, recipe), retrained.calibration.temperature
         model = ImageModel.of(architecture, retrained.weights, data, about, temperature=temperature)
-        write_artifact(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
+        uri = _write_model(store, trial, folder, model, seed, recipe.epochs)
         for problem in retrained.problems:
             store.add_event(run_id, "warning", "test_metric_failed", {"reason": problem}, trial.trial)
         rows.append({"seed": seed, **_metrics(retrained), **_tested(retrained, experiment.selection), "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
     store.add_event(run_id, "info", RETRAINED, detail, trial.trial)
     return detail
+
+
+def _write_model(store: Store, trial: Trial, folder: Path, model: "ImageModel", seed: int, epochs: int) -> str:
+    """Write the file of a trained network, and return its path below ``folder``."""
+    # the name has all that distinguishes the networks of a trial: the same retraining replaces its own file
+    uri = f"{trial.run}/weights-{trial.trial}-{seed}-{epochs}.safetensors"
+    write_artifact(store, trial.trial, WEIGHTS, folder, uri, model.to_bytes())
+    return uri
 
 
 def _tested(retrained: "Retrained", selection: Selection) -> dict[str, float | None]:

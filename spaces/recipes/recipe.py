@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeGuard
 
 from ..parameters.constraints import Constraint, boolean, check, non_negative_int, one_of, positive_int, real
 from ..parameters.domains import Choice, Range
@@ -133,7 +133,7 @@ CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 MAX_CHECKED_INTEGERS = 100_000  # of a range; above, only its bounds are checked
 
 
-def is_model_file(teacher: Any) -> bool:
+def is_model_file(teacher: Any) -> TypeGuard[str]:
     """Return whether ``recipe.teacher`` is a path, and not none or the name of a network such as timm:resnet18."""
     return isinstance(teacher, str) and teacher != NONE and not teacher.startswith(NETWORK_SOURCES)
 

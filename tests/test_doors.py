@@ -73,14 +73,22 @@ def check(door: Callable[[Any], object], seed: Any, mutate: Mutate, count: int) 
     rng, accepted = random.Random(0), 0
     for number in range(count):
         mutation = mutate(seed, rng)
-        try:
-            door(mutation)
-        except Exception as error:
-            assert exit_code(error) is not None, (number, str(mutation)[:2000])
-            assert 0 < len(str(error)) <= MAX_MESSAGE, (number, str(error)[:200])
-        else:
+        error = refusal(door, mutation)
+        if error is None:
             accepted += 1
+            continue
+        if exit_code(error) is None:
+            raise AssertionError(f"mutation {number}: {str(mutation)[:2000]}") from error
+        assert 0 < len(str(error)) <= MAX_MESSAGE, (number, str(error)[:200])
     return accepted
+
+
+def refusal(door: Callable[[Any], object], mutation: Any) -> Exception | None:
+    try:
+        door(mutation)
+    except Exception as error:
+        return error
+    return None
 
 
 def many(quick: int, slow: int) -> pytest.MarkDecorator:

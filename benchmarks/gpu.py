@@ -130,7 +130,7 @@ def train_plainly(config: dict[str, Any], data: Any, size: Size) -> None:
     from torchvision.transforms import v2
 
     from archsieve.models.networks.build import build
-    from archsieve.models.training.optimizers import lr_at, make_optimizer, set_lr
+    from archsieve.models.optimization.optimizers import lr_at, make_optimizer, set_lr
     from archsieve.spaces.architectures.architecture import Architecture
     from archsieve.spaces.recipes.recipe import Recipe
 

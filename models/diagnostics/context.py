@@ -19,11 +19,11 @@ from ..metrics.label_losses import label_loss
 from ..networks.compute import CPU
 from ..networks.drop_path import switch_off_drop_path
 from ..networks.modules import DropConnectLinear
+from ..optimization.optimizers import lr_at, make_optimizer
+from ..optimization.steps import train_steps
 from ..training.augmentation import training_images
 from ..training.evaluate import accuracy, scores
-from ..training.optimizers import lr_at, make_optimizer
 from ..training.random_state import Streams
-from ..training.steps import train_steps
 
 # fields of the recipe that make fitting the training images harder; 0 disables each
 REGULARISERS = (

@@ -12,8 +12,8 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from ..training.optimizers import make_optimizer
-from ..training.steps import train_steps
+from ..optimization.optimizers import make_optimizer
+from ..optimization.steps import train_steps
 from .context import DiagnosticContext, Finding
 
 # The first steps include one-time costs such as memory allocation, so they are not timed.

@@ -24,16 +24,16 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import Compute
+from ..optimization.custom_parts import BUILT_IN, CustomParts
+from ..optimization.optimizers import lr_at, make_optimizer
+from ..optimization.regularization import l1_proximal_step
+from ..optimization.steps import batch_sizes, train_steps
+from ..optimization.weight_averaging import make_averaging
 from .augmentation import epoch_images
-from .custom_parts import BUILT_IN, CustomParts
 from .epoch import Diverged, EpochResult, Validation, best_of
 from .lr_finder import LrFound, lr_found_from
-from .optimizers import lr_at, make_optimizer
 from .predictions import ValidationPredictions, from_state
 from .random_state import Streams
-from .regularization import l1_proximal_step
-from .steps import batch_sizes, train_steps
-from .weight_averaging import make_averaging
 
 CHECK_EVERY_STEPS = 32  # not at every step, because reading a loss makes the CPU wait for a GPU
 

@@ -17,12 +17,12 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import Batch, ImageData, in_unit_range
 from ..metrics.label_losses import LabelLoss
 from ..networks.compute import CPU, Compute
-from .custom_parts import BUILT_IN, CustomParts
+from ..optimization.custom_parts import BUILT_IN, CustomParts
+from ..optimization.optimizers import make_optimizer
+from ..optimization.steps import train_steps
 from .epoch import Diverged
 from .label_weights import training_loss
-from .optimizers import make_optimizer
 from .random_state import Streams
-from .steps import train_steps
 
 START_LR = 1.0
 MAX_HALVINGS = 30  # of the first rate; then the search fails

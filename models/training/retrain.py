@@ -13,8 +13,8 @@ from ..data.dataset import ImageData
 from ..data.normalisation import normalised_for
 from ..networks.compute import Compute
 from ..networks.pretrained import build_pretrained
+from ..optimization.custom_parts import BUILT_IN, CustomParts
 from .calibration import Calibration, fit_temperature
-from .custom_parts import BUILT_IN, CustomParts
 from .distillation import Teacher
 from .epoch import EpochResult
 from .evaluate import evaluate_on_test, scores

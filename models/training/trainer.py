@@ -18,21 +18,21 @@ from ..data.dataset import Batch, Device, ImageData
 from ..metrics.label_losses import THRESHOLD, hits
 from ..networks.adapters import merged
 from ..networks.compute import Compute
+from ..optimization.custom_parts import BUILT_IN, CustomParts
+from ..optimization.fine_tuning import make_fine_tuning
+from ..optimization.regularization import ActivationPenalty
+from ..optimization.steps import batch_sizes
 from .augmentation import training_images
 from .auxiliary_tasks import make_auxiliary_task
 from .batch_transforms import is_mixed, mix
-from .custom_parts import BUILT_IN, CustomParts
 from .distillation import Teacher, distillation_loss
 from .epoch import EpochResult, Validation
 from .evaluate import evaluate
-from .fine_tuning import make_fine_tuning
 from .head_features import head_data, head_network
 from .label_weights import balanced_order, balanced_probabilities, training_loss
 from .loop import BatchLoss, TrainingLoop, TrainingTask
 from .lr_finder import find_lr
 from .predictions import compact
-from .regularization import ActivationPenalty
-from .steps import batch_sizes
 
 
 class ImageTraining(TrainingTask[ImageData, EpochResult]):

@@ -18,8 +18,8 @@ from ...spaces.metrics.selection import Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split, in_unit_range
 from ..networks.compute import Compute
+from ..optimization.custom_parts import TrainingFunction
 from ..process.user_code import at_line
-from .custom_parts import TrainingFunction
 from .epoch import Diverged
 from .evaluate import evaluate
 from .loop import check_same, copy_to_cpu

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..training.steps import train_steps
+from ..optimization.steps import train_steps
 from .baselines_closed_form import Array, Scorer, TrainingData, unit
 
 EPOCHS = 5

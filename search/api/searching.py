@@ -30,7 +30,7 @@ from .results import Trials
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    from ...models.training.custom_parts import Loss, MakeOptimizer, TrainingFunction
+    from ...models.optimization.custom_parts import Loss, MakeOptimizer, TrainingFunction
 
 Callback = Callable[[Recorder], None]
 DEFAULT_IMAGE_SIZE = 64  # pixels a side: trains in minutes on a CPU, and most classes stay recognisable

@@ -26,7 +26,7 @@ from .network_settings import backbones_of, networks_of
 from .used_parts import custom_kinds, registered_records, registries
 
 if TYPE_CHECKING:
-    from ...models.training.custom_parts import CustomParts
+    from ...models.optimization.custom_parts import CustomParts
     from ...results.database.records import RunRecord, Trial
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.search_space.space import Template

@@ -15,7 +15,7 @@ from .errors import PluginError
 from .loading import MAIN, import_plugin
 
 if TYPE_CHECKING:
-    from ...models.training.custom_parts import CustomParts
+    from ...models.optimization.custom_parts import CustomParts
 
 ARGUMENTS = {"function": ("job",), "loss": ("logits", "labels"), "optimizer": ("groups", "recipe")}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by reference
@@ -52,7 +52,7 @@ def resolve(reference: str, key: str, arguments: tuple[str, ...]) -> Callable[..
 
 def custom_parts(train: TrainSection) -> "CustomParts":
     """Return the functions of ``[train]``; raise :class:`PluginError` for one that cannot be found or called."""
-    from ...models.training.custom_parts import CustomParts
+    from ...models.optimization.custom_parts import CustomParts
 
     found = {}
     for key, reference in train.references.items():

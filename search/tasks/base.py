@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
-    from ...models.training.custom_parts import CustomParts
+    from ...models.optimization.custom_parts import CustomParts
     from ...results.database.records import DatasetRecord
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
     from ...models.data.shapes import DataShape
     from ...models.networks.pretrained import LoadedWeights
-    from ...models.training.custom_parts import CustomParts
+    from ...models.optimization.custom_parts import CustomParts
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
 
@@ -196,7 +196,7 @@ class ImageTrialContext(TrialContext):
     ) -> None:
         from ...models.data.folds import cross_folds
         from ...models.networks.compute import Compute
-        from ...models.training.custom_parts import BUILT_IN
+        from ...models.optimization.custom_parts import BUILT_IN
 
         self.device, self.selection, self.weights, self.custom = device, selection, weights, custom or BUILT_IN
         # compact predictions are those of one class for each image

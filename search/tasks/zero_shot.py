@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...models.data.class_folds import BackboneInit, ClassFolds
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
-    from ...models.training.custom_parts import CustomParts
+    from ...models.optimization.custom_parts import CustomParts
     from ...models.zero_shot.trainer import ZeroShotFit
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import SearchFile

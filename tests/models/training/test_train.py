@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from archsieve.models.data.registry import ImageData, Split
 from archsieve.models.networks.build import build_for
+from archsieve.models.optimization.steps import batch_sizes
 from archsieve.models.training.epoch import Diverged, EpochResult
 from archsieve.models.training.evaluate import evaluate, predict
 from archsieve.models.training.random_state import Streams
-from archsieve.models.training.steps import batch_sizes
 from archsieve.models.training.trainer import Fit, fit
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, Linear

@@ -14,7 +14,7 @@ from archsieve.models.data.registry import load_data
 from archsieve.models.metrics.label_losses import LabelLoss
 from archsieve.models.networks.build import build_for
 from archsieve.models.networks.compute import CPU
-from archsieve.models.training.custom_parts import BUILT_IN, CustomParts
+from archsieve.models.optimization.custom_parts import BUILT_IN, CustomParts
 from archsieve.models.training.epoch import Diverged
 from archsieve.models.training.retrain import fit_for, retrain
 from archsieve.spaces.architectures.architecture import Architecture

@@ -12,8 +12,8 @@ from archsieve.models.networks.modules import (
     moment_matched_mean,
     preactivation_moments,
 )
-from archsieve.models.training.optimizers import make_optimizer
-from archsieve.models.training.regularization import ActivationPenalty, l1_proximal_step
+from archsieve.models.optimization.optimizers import make_optimizer
+from archsieve.models.optimization.regularization import ActivationPenalty, l1_proximal_step
 from archsieve.models.training.trainer import Fit
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from archsieve.models.data.dataset import ImageData
 from archsieve.models.networks.adapters import adapters_of, merged
 from archsieve.models.networks.build import build_for
-from archsieve.models.training.fine_tuning import lr_scales
-from archsieve.models.training.optimizers import make_optimizer, set_lr
+from archsieve.models.optimization.fine_tuning import lr_scales
+from archsieve.models.optimization.optimizers import make_optimizer, set_lr
 from archsieve.models.training.trainer import Fit
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from archsieve.models.training.optimizers import OPTIMIZERS, SCHEDULES, lr_at, make_optimizer, set_lr
+from archsieve.models.optimization.optimizers import OPTIMIZERS, SCHEDULES, lr_at, make_optimizer, set_lr
 from archsieve.spaces.recipes import recipe as recipes
 from archsieve.spaces.recipes.recipe import Recipe
 

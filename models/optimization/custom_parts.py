@@ -19,7 +19,7 @@ TrainingFunction = Callable[[Any], None]  # takes a TrainingJob
 class CustomParts:
     """Functions of the user that replace parts of the training; None keeps the built-in part.
 
-    * ``function`` trains the whole network and reports each epoch; see :class:`~.training_job.TrainingJob`.
+    * ``function`` trains the whole network and reports each epoch; see :class:`~..training.training_job.TrainingJob`.
     * ``loss`` is minimised: it takes logits (B, K) and labels (B,), and returns a scalar. The recorded validation loss
       stays the cross-entropy, so that trials with different losses can be compared.
     * ``optimizer`` takes the groups of trainable parameters, each with its ``weight_decay``, and the recipe.

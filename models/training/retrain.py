@@ -73,6 +73,18 @@ def fit_for(
     )
 
 
+def _run(fit: Fit | CustomFit, on_epoch: Callable[[EpochResult | ReportedEpoch], None]) -> None:
+    """Train to the end, and end the thread of a custom function."""
+    try:
+        while not fit.done:
+            result = fit.step()
+            if result is not None:
+                on_epoch(result)
+    finally:
+        if isinstance(fit, CustomFit):
+            fit.close()
+
+
 def retrain(
     architecture: Architecture,
     recipe: Recipe,
@@ -109,14 +121,7 @@ def retrain(
         custom=custom,
         teacher=teacher,
     )
-    try:
-        while not fit.done:
-            result = fit.step()
-            if result is not None:
-                on_epoch(result)
-    finally:
-        if isinstance(fit, CustomFit):
-            fit.close()
+    _run(fit, on_epoch)
     assert fit.best is not None
     ((module, data),) = fit.best_networks()  # a head and features, if only the head is trained
     trained = copy_to_cpu((module if isinstance(fit, CustomFit) else fit.network).state_dict())

@@ -96,22 +96,21 @@ def run_search(
     """Search for the best network under a budget. Arguments override the keys of the search file ``file``, if given.
 
     * ``data``: the name of a data set; a path or URL of own images (class folders, a manifest, tar shards, Parquet
-      files, arrays); a map-style ``torch.utils.data.Dataset``, or a mapping of splits to them; or the table ``[data]``.
-      ``image_size`` is the side in pixels to which images are resized; for own images the default is 64.
+      files, arrays); a map-style ``Dataset`` of torch, or a mapping of splits to them; or the table ``[data]``. Images
+      are resized to ``image_size`` pixels a side, 64 by default.
     * ``space``: a :class:`Space`, the name of one, networks such as "timm:resnet*", or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.
     * ``time_limit``: no new trial starts after it, such as "30m". ``runs``: the folder of all output and the database.
     * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
-      "maximize" (the default) or "minimize". ``record_metrics``: names of other metrics to record.
-    * ``train``: a function that trains a network and reports each epoch, or its "MODULE:NAME". ``loss`` and
-      ``optimizer``: functions that replace these parts of the built-in training.
-    * ``settings``: any other key of a search file. ``plugins``: modules with custom code, imported on workers, too.
-    * ``address``: a Ray cluster, "auto" or host:port. ``callbacks``: called with the recorder when a trial changes.
+      "maximize" (the default) or "minimize". ``record_metrics``: other metrics to record.
+    * ``train``, ``loss``, ``optimizer``: functions, or "MODULE:NAME", that replace the training or these parts of it.
+    * ``settings``: any other key of a search file. ``plugins``: modules with custom code. ``address``: a Ray cluster,
+      "auto" or host:port. ``callbacks``: called with the recorder when a trial changes.
 
-    Raises ``TypeError`` or ``ValueError`` for wrong arguments, and :class:`SearchFailedError` if no trial has a result.
+    Raises ``TypeError`` or ``ValueError`` for wrong arguments, :class:`SearchFailedError` if no trial has a result.
     """
     check_arguments("run_search", locals())
-    given: dict[str, Any] = {"trials": trials, "time_limit": time_limit, "searcher": searcher, "seed": seed}
+    given = {"trials": trials, "time_limit": time_limit, "searcher": searcher, "seed": seed}
     given |= _metric_keys(metric, direction, record_metrics)
     tables = _tables(data, image_size, space, budget, recipe, given) | _train_table(train, loss, optimizer)
     made = _experiment(file, tables, settings or {}, plugins)

@@ -102,3 +102,28 @@ def headline_lines(outcome: Any) -> Iterator[str]:
     best: Measured = outcome.measured[0]
     if best.interval is not None or winner.n_compared:
         yield f"trial {winner.best.trial}: validation {best}\n{winner.text}\n"
+
+
+def why_none(outcome: Any) -> str:
+    """Return why a run has no usable network."""
+    total = len(outcome.trials)
+    if not outcome.failed:
+        return f"0 of {total} trials have a result within the budget{too_slow(outcome)}; see {outcome.report}"
+    return (
+        f"{len(outcome.failed)} of {total} trials failed; the most frequent reason is: {outcome.common_reason}"
+        f"{too_slow(outcome)}\nthe failures are listed in {outcome.report}"
+    )
+
+
+def too_slow(outcome: Any) -> str:
+    """Return how many trials exceeded the latency limit when measured, although their prediction met it."""
+    return f", {len(outcome.too_slow)} measured too slow" if outcome.too_slow else ""
+
+
+def exhausted(outcome: Any) -> str:
+    """Return why the searcher had no further proposal."""
+    from ...results.database.records import FailKind
+
+    if any(trial.fail_kind is FailKind.OOM for trial in outcome.trials):
+        return "every architecture within the budget that needs less memory than the failed ones has been tried"
+    return "every architecture within the budget has been tried"

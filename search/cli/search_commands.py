@@ -203,7 +203,7 @@ def _final_step(experiment: Any) -> str:
 
 def _show_outcome(outcome: Any, as_json: bool) -> None:
     """Print the result of a run; exit with a code other than 0 if it stopped early or has no usable trial."""
-    from .headline import headline_json
+    from .headline import headline_json, why_none
     from .trial_json import trial_json
 
     if as_json:
@@ -231,7 +231,7 @@ def _show_outcome(outcome: Any, as_json: bool) -> None:
     if not outcome.complete:
         _exit_early(outcome)
     if not outcome.best:
-        show_message(f"no usable network: {_why_none(outcome)}")
+        show_message(f"no usable network: {why_none(outcome)}")
         raise typer.Exit(NOTHING_USABLE)
 
 
@@ -243,43 +243,19 @@ def _exit_early(outcome: Any) -> None:
     raise typer.Exit(EXIT_CODES.get(stop.kind, RESUMABLE) if stop is not None else RESUMABLE)
 
 
-def _why_none(outcome: Any) -> str:
-    total = len(outcome.trials)
-    if not outcome.failed:
-        return f"0 of {total} trials have a result within the budget{_too_slow(outcome)}; see {outcome.report}"
-    return (
-        f"{len(outcome.failed)} of {total} trials failed; the most frequent reason is: {outcome.common_reason}"
-        f"{_too_slow(outcome)}\nthe failures are listed in {outcome.report}"
-    )
-
-
-def _too_slow(outcome: Any) -> str:
-    """Return how many trials exceeded the latency limit when measured, although their prediction met it."""
-    return f", {len(outcome.too_slow)} measured too slow" if outcome.too_slow else ""
-
-
-def _exhausted(outcome: Any) -> str:
-    """Return why the searcher had no further proposal."""
-    from ...results.database.records import FailKind
-
-    if any(trial.fail_kind is FailKind.OOM for trial in outcome.trials):
-        return "every architecture within the budget that needs less memory than the failed ones has been tried"
-    return "every architecture within the budget has been tried"
-
-
 def _show_best(outcome: Any) -> None:
     from ...results.database.zero_shot_records import selected_by
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.cost import cost, layer_costs
-    from .headline import headline_lines, outcome_columns
+    from .headline import exhausted, headline_lines, outcome_columns, too_slow
     from .tables import UNITS, layers_table, trials_table
     from .zero_shot_tables import zero_shot_texts
 
     best = outcome.best[0]
     architecture = Architecture.from_json(best.architecture)
     tested = "" if best.test_accuracy is None else f" (test accuracy {best.test_accuracy:.4f}, not used for selection)"
-    failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + _too_slow(outcome)
-    ended = f"; {_exhausted(outcome)}" if outcome.exhausted else ""
+    failed = (f", {len(outcome.failed)} failed" if outcome.failed else "") + too_slow(outcome)
+    ended = f"; {exhausted(outcome)}" if outcome.exhausted else ""
     ended += "; the time limit was reached" if outcome.out_of_time else ""
     limit_ms = outcome.budget.latency_ms
     timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"

@@ -22,9 +22,9 @@ def datasets_with_trials(store: StoreReader) -> list[DatasetRecord]:
 
 def check_one_dataset(store: StoreReader) -> None:
     """Raise ``ValueError`` if the trials of the database are of several data sets."""
-    names = [record.name for record in datasets_with_trials(store)]
+    names = [f"{one.name!r} ({one.content_hash[:12]})" for one in datasets_with_trials(store)]
     if len(names) > 1:
-        shown = ", ".join(map(repr, names[:MAX_NAMED])) + (", ..." if len(names) > MAX_NAMED else "")
+        shown = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
         raise ValueError(
             f"trials are ranked within one data set, but this database has {len(names)}: {shown}; name one "
             "by its name or content hash, as data=..., or a run, as run=..."

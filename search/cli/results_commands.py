@@ -57,7 +57,9 @@ def best(
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         several = datasets_with_trials(store) if run is None and dataset is None else []
-        names = {record.content_hash: record.name for record in several} if len(several) > 1 else {dataset: ""}
+        # with the hash: data that were split again have the same name
+        labels = {one.content_hash: f"{one.name} ({one.content_hash[:12]})" for one in several}
+        names = labels if len(several) > 1 else {dataset: ""}
         answers = []
         for key, name in names.items():
             trials = query_best(store, budget=budget, run=run, dataset=key, top=top, metric=metric)

@@ -16,6 +16,7 @@ from archsieve.results.analysis.differences import compare_pair, winner_of
 from archsieve.results.analysis.intervals import bootstrap, top_5_error, wilson, with_interval
 from archsieve.results.analysis.weighted_metrics import weighted_metric
 from archsieve.results.database.prediction_records import Predictions, predictions_of, record_predictions
+from archsieve.results.transfer.run_document import RunDocument, documents
 
 METRICS = (
     *("accuracy", "top_2_accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "cohen_kappa", "roc_auc"),
@@ -212,3 +213,21 @@ def test_a_database_of_0_1_0_has_no_predictions(store, new_run, complete):
     assert str(trial.trial) in reason
     store.add_event(run_id, "info", "validation_predictions", {"n": "many"}, trial.trial)
     assert intervals.readable_predictions(store, trial)[0] is None
+
+
+def test_a_reused_trial_and_an_imported_run_have_the_predictions(store, trials, new_run):
+    first = trials[0]
+    again = store.propose(
+        new_run("again", dataset={"content_hash": "d2", "name": "d2", "n_val": 200, "n_classes": 10}),
+        architecture=first.architecture,
+        fingerprint=first.fingerprint,
+        cost={name: getattr(first, name) for name in ("params", "macs", "activations", "memory_bytes")},
+        choices=first.choices,
+        recipe=first.recipe,
+        seed=0,
+        source=first.trial,
+    )
+    assert predictions_of(store, again).to_json() == predictions_of(store, first).to_json()
+    (document,) = documents(store, ["again"])
+    kinds = [row["kind"] for row in RunDocument.from_json(document.to_json()).tables["event"]]
+    assert kinds == ["validation_predictions"]

@@ -58,6 +58,10 @@ cache = false
 modules = ["storm_counter"]
 """
 RESUMABLE = (0, 4, 5, 75, 130, -signal.SIGKILL)
+BEFORE_START = (-signal.SIGINT, -signal.SIGTERM)  # no file of archsieve is loaded yet, or no run exists
+    -signal.SIGINT,
+    -signal.SIGTERM,
+)  # before Python has loaded the first file of archsieve, or a run exists
 DRIVER_TIMEOUT_S = 900  # of one driver without a fault that strikes; a crowded machine is slow
 MAX_DRIVERS = 60  # of one run
 MAX_FAULTS = 20
@@ -138,7 +142,7 @@ def advice(round_: Round, code: int) -> list[list[str]]:
 def follow(round_: Round, code: int) -> bool:
     """Do what the message of the driver says; return whether the run is complete."""
     Path(round_.environment.get("STORM_FULL", round_.folder / "full")).unlink(missing_ok=True)  # "free some disk space"
-    if code not in RESUMABLE or "Traceback" in round_.message():
+    if code not in (*RESUMABLE, *BEFORE_START) or (code in RESUMABLE and "Traceback" in round_.message()):
         round_.problems.append(f"exit code {code}: {round_.message()[-1500:]}")
     if left := orphans(round_):
         round_.problems.append(f"processes are left: {left}")

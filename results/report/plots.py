@@ -54,11 +54,11 @@ def metric_against(
     """
     figure = empty_figure(f"{metric_name[0].upper()}{metric_name[1:]} versus {cost}", cost, metric_name)
     name = "trials" if len(points) <= MAX_POINTS else f"the best {MAX_POINTS:,} of {len(points):,} trials"
-    style = {"metric_name": metric_name, "mode": "markers", "marker": {"size": 8, "opacity": 0.6}}
-    _add_points(figure, points[:MAX_POINTS], cost, name, **style)
+    style: dict[str, Any] = {"mode": "markers", "marker": {"size": 8, "opacity": 0.6}}
+    _add_points(figure, points[:MAX_POINTS], cost, name, metric_name=metric_name, **style)
     # A step line: between two trials on the front, the cheaper one is the best within the budget.
-    style = {"metric_name": metric_name, "mode": "lines+markers", "line": {"shape": "hv"}, "marker": {"size": 10}}
-    _add_points(figure, _front(points, cost), cost, "Pareto front", **style)
+    style = {"mode": "lines+markers", "line": {"shape": "hv"}, "marker": {"size": 10}}
+    _add_points(figure, _front(points, cost), cost, "Pareto front", metric_name=metric_name, **style)
     costs = [getattr(point, cost) for point in points]
     if _needs_log_scale(costs):
         figure.update_xaxes(type="log")

@@ -202,7 +202,7 @@ def _read_parquet(path: Path) -> Iterator[RunDocument]:
     return unflatten(rows)
 
 
-_Format = tuple[Callable[[Path, Sequence[RunDocument]], None], Callable[[Path], Iterator[RunDocument]]]
+_Format = tuple[Callable[[Path, Connection, Sequence[int]], None], Callable[[Path], Iterator[RunDocument]]]
 FORMATS: Mapping[str, _Format] = {
     ".csv": (_write_csv, _read_csv),
     ".json": (_write_json, _read_json),

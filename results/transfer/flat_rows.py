@@ -18,7 +18,7 @@ _RECIPE = "recipe."  # prefix of the columns with the entries of the recipe
 
 def column_types(connection: Connection, runs: Sequence[int]) -> dict[str, set[type]]:
     """Return the columns of the flat rows of ``runs``, and the types that their cells have in addition to None."""
-    cells = {"run": {str}, **{column.name: {_cell_type(column.type)} for column in _TRIAL.c}}
+    cells: dict[str, set[type]] = {"run": {str}, **{column.name: {_cell_type(column.type)} for column in _TRIAL.c}}
     return {**cells, **_recipe_types(connection, runs), TRIAL: {str}, RUN: {str}}
 
 

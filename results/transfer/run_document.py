@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, select, union
@@ -56,7 +57,7 @@ class RunDocument:
         keys = {name: TABLES[name].autoincrement_column for name in self.tables}
         return RunDocument(
             {
-                name: list(rows) if (key := keys[name]) is None else sorted(rows, key=lambda row: row[key.name])
+                name: list(rows) if (key := keys[name]) is None else sorted(rows, key=itemgetter(key.name))
                 for name, rows in self.tables.items()
             }
         )

@@ -132,7 +132,7 @@ class StoreCallback(_Unpickled, Callback):
         self.recorder.completed(key, TrialReport.from_tune(result))
 
 
-def released(trial: Trial) -> bool:
+def released(trial: Any) -> bool:
     """Free what Tune holds of a trial that has ended; return False while Tune still needs it.
 
     Tune keeps all trials, with 50 kB for each: configuration, last result, statistics of each metric, and all of it

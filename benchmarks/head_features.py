@@ -111,8 +111,8 @@ def scratch_search(data: ImageData, budget: av.Budget, seconds: float, epochs: i
         data.input_shape,
         [
             av.Conv(av.choice(16, 24, 32), stride=2),
-            av.repeat(av.Residual(av.choice(24, 32, 48), stride=2), av.choice(1, 2)),
-            av.repeat(av.Residual(av.choice(48, 64, 96), stride=2), av.choice(1, 2)),
+            av.repeat(av.Residual(av.choice(24, 32, 48)), av.choice(1, 2), first={"stride": 2}),
+            av.repeat(av.Residual(av.choice(48, 64, 96)), av.choice(1, 2), first={"stride": 2}),
             av.GlobalAverage(),
         ],
         classes=data.n_classes,

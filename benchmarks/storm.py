@@ -59,9 +59,6 @@ modules = ["storm_counter"]
 """
 RESUMABLE = (0, 4, 5, 75, 130, -signal.SIGKILL)
 BEFORE_START = (-signal.SIGINT, -signal.SIGTERM)  # no file of archsieve is loaded yet, or no run exists
-    -signal.SIGINT,
-    -signal.SIGTERM,
-)  # before Python has loaded the first file of archsieve, or a run exists
 DRIVER_TIMEOUT_S = 900  # of one driver without a fault that strikes; a crowded machine is slow
 MAX_DRIVERS = 60  # of one run
 MAX_FAULTS = 20

@@ -85,10 +85,17 @@ def _check_numbers(connection: Connection) -> Iterator[Violation]:
 
 
 def _check_trained_again(connection: Connection) -> Iterator[Violation]:
-    """Check I2: a completed trial has one completed attempt, and no attempt that started after its end."""
+    """Check I2: a completed trial has one completed attempt, and no attempt after it.
+
+    The order is that of the numbers of attempts. Their times say nothing: the clock may have been set back.
+    """
     is_completed = _t.state == TrialState.COMPLETED.value
     completed = func.count().filter(_a.outcome == TrialState.COMPLETED.value)
-    later = func.count().filter(_a.started_at > _t.ended_at)
+    other = schema.attempt.alias()
+    of_completed = select(func.min(other.c.attempt)).where(
+        other.c.trial_id == _t.trial_id, other.c.outcome == TrialState.COMPLETED.value
+    )
+    later = func.count().filter(_a.attempt > of_completed.correlate(schema.trial).scalar_subquery())
     joined = select(_r.name, _t.trial_id, completed, later).join_from(schema.run, schema.trial).join(schema.attempt)
     query = joined.where(is_completed).group_by(_r.name, _t.trial_id).having(or_(completed > 1, later > 0))
     for run, trial, times, after in connection.execute(query):

@@ -93,6 +93,18 @@ def test_a_violation_is_reported_with_its_values(store, run_id, path, damage, in
     assert any(re.search(facts, broken.message) for broken in violations)
 
 
+def test_a_clock_that_was_set_back_is_no_violation(store, run_id, path):
+    """An attempt that was interrupted before the jump has later times than the end of its trial."""
+    with store.write_transaction() as connection:
+        connection.exec_driver_sql("UPDATE attempt SET attempt = 1 WHERE trial_id = 1")
+        connection.exec_driver_sql(
+            "INSERT INTO attempt (trial_id, attempt, started_at, heartbeat_at, ended_at, outcome) "
+            "SELECT trial_id, 0, '2999-01-01 00:00:00', '2999-01-01 00:00:00', '2999-01-01 00:00:00', 'interrupted' "
+            "FROM attempt WHERE trial_id = 1"
+        )
+    assert check_store(store, path.parent) == []
+
+
 def test_a_run_with_a_dead_driver_is_reported_until_it_is_resumed(store, new_run, path):
     new_run("one", provenance={"pid": 2**22 + 1})
     (broken,) = check_store(store, path.parent)

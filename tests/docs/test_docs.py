@@ -36,9 +36,9 @@ from .pages import (
 
 # Trains for longer than a quick test may, or needs what such a command has made.
 SLOW = re.compile(r"archsieve (search|train|ensemble|export|doctor|resume|report first)\b")
-# Python that trains is slow as well, but for the pages that a reader comes to first.
+# Python that trains is slow as well, but for the page that a reader comes to first.
 TRAINS = re.compile(r"\bsearch\(|\bretrain_trial\(|\bav\.(run_search|resume_search|train)\(")
-SEARCHED = ("README.md", "python.md", "use_a_network.md", "zero_shot.md")
+SEARCHED = ("README.md",)
 # Commands, and beginnings of Python blocks, that are not run here, and why; the spelling of commands is checked.
 NOT_HERE = {
     r'archsieve results (best --run from-file|query "f1_macro)': "needs a search; test_metric_search.py asks the same",

@@ -53,7 +53,10 @@ def test_at_most_five_lines_of_a_loop_come_from_archsieve(name):
     assert modules == ["archsieve"]
 
 
-@pytest.mark.parametrize("name", ["own_loop", "sklearn_style", "keras_tuner_style"])
+@pytest.mark.parametrize(
+    "name",
+    ["own_loop", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sklearn_style", "keras_tuner_style"))],
+)
 def test_a_loop_trains_each_trial_inside_the_budget_and_prints_the_best(name, tmp_path):
     out = run_example(name, 2, tmp_path)
     printed = [
@@ -102,9 +105,7 @@ def test_networks_that_are_drawn_first_are_trained_inside_the_budget(name, trial
     assert all(0 < number <= MAX_PARAMS for number in params)
 
 
-@pytest.mark.parametrize(
-    "name", ["pytorch_loop", *(pytest.param(name, marks=pytest.mark.slow) for name in SEARCHED if name in NEEDS)]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in SEARCHED])
 def test_a_script_with_a_training_function_is_searched_inside_the_budget(name, ray_running, tmp_path, monkeypatch):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])

@@ -56,7 +56,9 @@ def run_with_resumes(folder, *totals, **search):
         return store.history(run_id).trials, earlier_trials(store, run_id)
 
 
-@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
+@pytest.mark.parametrize(
+    "scheduler", ["asha", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hyperband", "median"))]
+)
 def test_weak_trials_are_stopped(ray_running, tmp_path, scheduler):
     trials, curves = run_with_resumes(tmp_path, 16, scheduler=scheduler)
     stopped = [trial for trial in trials if trial.state is TrialState.STOPPED_EARLY]

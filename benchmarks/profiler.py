@@ -13,6 +13,9 @@ caches, so only the blocks shared with earlier networks are cached.
 
 Each side runs in its own process. The sides alternate, so that a drift of the machine's speed affects all.
 
+With --built, ``av.profile`` of networks that are already built is compared with torch's counter on the meta device, and
+with fvcore on a CPU. The sides alternate in one process, and CPU time is measured.
+
     python benchmarks/profiler.py [--rounds 5] [--n 5] [--networks resnet18,mobilenet_v2,resnet-space]
 """
 
@@ -31,6 +34,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 NETWORKS = (
@@ -38,6 +42,11 @@ NETWORKS = (
     "resnet-space",
 )
 SPACES = ("resnet-space",)
+BUILT = (
+    *("torchvision:resnet18", "torchvision:resnet50", "torchvision:vgg16", "torchvision:mobilenet_v2"),
+    *("torchvision:vit_b_16", "torchvision:convnext_tiny", "torchvision:swin_t", "timm:efficientnet_b0"),
+    *("timm:vit_tiny_patch16_224", "timm:regnety_004"),
+)
 OURS = ("total, warm", "total, cold", "table, warm", "table, cold")
 PEERS = ("torch", "fvcore", "thop", "ptflops", "torchinfo")
 TARGETS = {("total, warm", "torch"): 1000, ("total, warm", "fvcore"): 2000, ("table, warm", "torch"): 300}
@@ -223,9 +232,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--n", type=int, default=5)
+    parser.add_argument("--built", action="store_true", help="compare av.profile with counters of built networks")
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--side", choices=[*OURS, *PEERS], help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.built:
+        compare_built(args.n)
+        return
     if args.side:
         print(json.dumps(timed(args.side, args.networks, args.n)))
         return
@@ -240,6 +253,44 @@ def main() -> None:
             for _ in range(args.rounds)
         ]
         report(name, sides, rounds, args.n)
+
+
+def compare_built(n: int) -> None:
+    """Print the time of ``av.profile`` relative to torch's counter and to fvcore, for each of ten built networks."""
+    import torch
+
+    from archsieve.models.networks.backbones import backbone
+    from archsieve.models.profiling.profiler import profile_module
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    by_peer: dict[str, list[float]] = {"torch": [], "fvcore": []}
+    for name in BUILT:
+        counts = {"ours": partial(profile_module, backbone(name, device="meta"), (3, 224, 224))}
+        for side, device in (("torch", "meta"), ("fvcore", "cpu")):
+            network, count = backbone(name, device=device).eval(), COUNTERS[side]()
+            counts[side] = partial(count, network, torch.empty(1, 3, 224, 224, device=device).fill_(0.5))
+        with torch.no_grad():
+            seconds = interleaved(counts, n)
+        ratios = {side: statistics.median(seconds["ours"]) / statistics.median(seconds[side]) for side in by_peer}
+        print(f"{name:36}", *(f"ours / {side} {ratio:.2f}" for side, ratio in ratios.items()), flush=True)
+        for side, ratio in ratios.items():
+            by_peer[side].append(ratio)
+    for side, target in (("torch", 1.2), ("fvcore", 1.0)):
+        print(f"ours / {side}: {spread(by_peer[side], '.2f')} over {len(BUILT)} networks, n = {n}; target: {target}")
+
+
+def interleaved(counts: dict[str, Callable], n: int) -> dict[str, list[float]]:
+    """Return the CPU seconds of ``n`` calls of each function after an untimed one; the functions alternate."""
+    seconds: dict[str, list[float]] = {side: [] for side in counts}
+    for count in counts.values():
+        count()
+    for _ in range(n):
+        for side, count in counts.items():
+            started = time.process_time()
+            count()
+            seconds[side].append(time.process_time() - started)
+    return seconds
 
 
 def version_of(name: str) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import look_up
+from .torchvision_inputs import task_names
 
 DEFAULT_INPUT = (3, 224, 224)  # the usual size of ImageNet images; torchvision does not record an input size
 
@@ -27,7 +28,8 @@ def backbone(
 
     ``classes=None`` keeps the published number; 0 leaves out the classifier: (N, C, H, W) -> (N, features).
     ``image_size`` is the side of the images if it is not the published one; most networks take any size, but some are
-    built for one. ``device="meta"`` builds without allocating memory. torchvision's auxiliary heads are left out.
+    built for one. ``device="meta"`` builds without allocating memory. torchvision's auxiliary heads are left out of its
+    classifiers. The networks of torchvision for other tasks than classification can be built, too.
     Raises ``ValueError`` for an unknown name, if timm is not installed, or for ``in_channels`` or an ``image_size``
     that cannot be built.
     """
@@ -69,11 +71,15 @@ def _timm(name: str, classes: int | None, in_channels: int, image_size: int | No
     except (AssertionError, TypeError, ValueError) as error:
         if image_size is None:
             raise
-        raise ValueError(
-            f"timm:{name} must take images of {image_size} pixels, but it cannot be built for them: "
-            f"{type(error).__name__}: {str(error)[:200]}; use the published size"
-        ) from None
+        raise _no_size(f"timm:{name}", image_size, error) from None
     return network
+
+
+def _no_size(name: str, image_size: int, error: Exception) -> ValueError:
+    return ValueError(
+        f"{name} must take images of {image_size} pixels, but it cannot be built for them: "
+        f"{type(error).__name__}: {str(error)[:200]}; use the published size"
+    )
 
 
 def size_argument(name: str, image_size: int | None) -> dict[str, Any]:
@@ -94,9 +100,13 @@ def timm_config(name: str) -> Any:
 def _torchvision(name: str, classes: int | None, in_channels: int, image_size: int | None) -> nn.Module:
     import torchvision
 
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
+    if name not in (known := torchvision.models.list_models()):
         raise ValueError(_unknown("torchvision", name, known))
+    if classes == 0 and name not in torchvision.models.list_models(module=torchvision.models):
+        raise ValueError(
+            f"only a network that classifies images has a classifier to leave out, but {name} does something else; "
+            "use another network of torchvision or timm"
+        )
     if in_channels != 3:
         raise ValueError(f"torchvision networks take 3 input channels, but got {in_channels}; use a timm network")
     extra: dict[str, Any] = {"num_classes": classes} if classes else {}
@@ -104,7 +114,14 @@ def _torchvision(name: str, classes: int | None, in_channels: int, image_size: i
         extra["image_size"] = image_size
     if name in ("googlenet", "inception_v3"):  # the two with auxiliary heads, and with a slow initialisation
         extra |= {"aux_logits": False, "init_weights": False}
-    network: nn.Module = torchvision.models.get_model(name, weights=None, **extra)
+    if name in task_names("detection", "segmentation"):
+        extra["weights_backbone"] = None  # its default is a download
+    try:
+        network: nn.Module = torchvision.models.get_model(name, weights=None, **extra)
+    except AssertionError as error:
+        if image_size is None:
+            raise
+        raise _no_size(f"torchvision:{name}", image_size, error) from None
     return _without_classifier(network, name) if classes == 0 else network
 
 

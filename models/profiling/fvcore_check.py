@@ -7,18 +7,22 @@ from importlib.metadata import version
 import torch
 from torch import nn
 
+from .inputs import Inputs
 from .operators import CONVOLUTION, PRODUCT, family_of
 from .records import CrossCheck, Difference, ModuleProfile, NotCounted, OperatorRow, by_family, not_counted
 
-Count = Callable[[nn.Module, tuple[int, ...], Mapping[str, int]], CrossCheck]
+Count = Callable[[nn.Module, Inputs, Mapping[str, int]], CrossCheck]
 
 
-def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -> CrossCheck:
-    """Count ``module`` with fvcore, on one input of ``shape`` without the batch dimension.
+def fvcore(module: nn.Module, inputs: Inputs, ours: Mapping[str, int]) -> CrossCheck:
+    """Count ``module`` with fvcore.
 
-    fvcore traces real tensors, so ``module`` must have values. ``ours`` are our multiply-accumulates by family. Raises
-    ``ValueError`` if fvcore is not installed or cannot trace the module.
+    fvcore traces real tensors, so ``module`` and ``inputs`` must have values. ``ours`` are our multiply-accumulates by
+    family. Raises ``ValueError`` if fvcore is not installed or cannot trace the module, and for named inputs.
     """
+    if inputs.kwargs:
+        names = ", ".join(inputs.kwargs)
+        raise ValueError(f"fvcore takes inputs by position, but got them by name: {names[:200]}; pass a tuple")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fvcore uses torch.jit, which torch deprecates
         try:
@@ -28,8 +32,7 @@ def fvcore(module: nn.Module, shape: tuple[int, ...], ours: Mapping[str, int]) -
                 "the cross-check with fvcore needs the package fvcore, but it is not installed; "
                 "run pip install 'archsieve[cross-check]'"
             ) from None
-        device = next((p.device for p in module.parameters()), "cpu")
-        counter = FlopCountAnalysis(module, torch.zeros(1, *shape, device=device))
+        counter = FlopCountAnalysis(module, inputs.args)
         # no warnings: uncounted operators are part of the result
         counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         try:

@@ -1,8 +1,11 @@
 """Copies of a module for profiling: the original stays unchanged, and a copy on the meta device needs no memory."""
 
 import copy
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
@@ -14,13 +17,33 @@ def meta_copy(module: nn.Module) -> nn.Module:
 
 
 def value_copy(module: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode that shares the values; tensors on the meta device become zeros on the CPU."""
-    return _copy(module, lambda t: torch.zeros_like(t, device="cpu") if t.is_meta else t.detach())
+    """Return a copy with its own values, in evaluation mode; tensors on the meta device become zeros on the CPU."""
+    return _copy(module, lambda t: torch.zeros_like(t, device="cpu") if t.is_meta else t.detach().clone())
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Restore the states of the random generators of torch, NumPy and Python at the end."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # networks use the global one
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 def _copy(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+    if isinstance(module, torch.jit.ScriptModule):
+        return _script_copy(module, convert)
     # deepcopy takes the tensors from the memo, so it copies only the modules around them
     memo: dict[int, object] = {}
+    for child in module.modules():
+        for tensor in vars(child).values():
+            # a computed tensor, as torch.nn.utils.weight_norm keeps one, cannot be copied by deepcopy
+            if isinstance(tensor, Tensor):
+                memo[id(tensor)] = convert(tensor)
     for parameter in module.parameters():
         if isinstance(parameter, UninitializedParameter):
             raise ValueError(
@@ -31,10 +54,21 @@ def _copy(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
     for buffer in module.buffers():
         memo[id(buffer)] = convert(buffer)
     try:
-        return copy.deepcopy(module, memo).eval()
-    except (RuntimeError, TypeError) as error:
+        copied = copy.deepcopy(module, memo)
+    except Exception as error:  # __deepcopy__ is code of the module
         raise ValueError(
-            f"a profile needs a copy of the network, but {type(module).__name__} cannot be copied: {error}; "
+            f"a profile needs a copy of the network, but {type(module).__name__} cannot be copied: {str(error)[:300]}; "
             "keep computed tensors out of its attributes (torch.nn.utils.parametrizations instead of weight_norm), "
             "or build a new network"
         ) from error
+    copied.eval()
+    return copied
+
+
+def _script_copy(module: torch.jit.ScriptModule, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+    copied = copy.deepcopy(module)
+    copied.eval()
+    for child in copied.modules():
+        for name, tensor in (*child.named_parameters(recurse=False), *child.named_buffers(recurse=False)):
+            child._c.setattr(name, convert(tensor))  # a ScriptModule refuses other ways to replace a parameter
+    return copied

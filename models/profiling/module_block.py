@@ -19,8 +19,8 @@ class ModuleBlock(ModuleLayer):
     """A block whose network is a torch module: derive from it, as a frozen dataclass, and write ``module(in_shape)``.
 
     The module takes a batch (N, *in_shape) and returns one tensor (N, C, H, W) or (N, features). Its parameters, its
-    multiply-accumulates of convolutions and linear layers, their activations, and what training keeps of an image are
-    measured on the meta device and cached. What torch's counter does not count has no cost, as in ``av.profile``.
+    multiply-accumulates of convolutions, linear layers and attention, the activations, and what training keeps of an
+    image are measured on the meta device and cached. What has no formula has no cost, as in ``av.profile``.
     Convolutions and linear layers are initialised as the recipe says; other parameters keep the module's own start.
     """
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from .backbone_costs import kept_bytes
 from .meta_copy import meta_copy
 from .operator_recorder import Recorder
-from .operators import CONVOLUTION, family_of, is_free
+from .operators import is_free
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,12 @@ def network_costs(network: nn.Module, shape: tuple[int, int, int]) -> NetworkCos
         out = copy(image)
     if not isinstance(out, Tensor) or out.dim() != 2 or out.shape[0] != 1:
         raise ValueError("it outputs no vector per image (N, features)")
-    convolutions = sum(macs for name, macs in recorder.macs.items() if family_of(name) == CONVOLUTION)
     return NetworkCosts(
         out.shape[1],
         sum(parameter.numel() for parameter in network.parameters()),
-        convolutions,
-        recorder.layer_macs - convolutions,
-        recorder.macs.total() - recorder.layer_macs,
+        recorder.conv_macs,
+        recorder.linear_macs,
+        recorder.attention_macs,
         recorder.activations,
         kept_bytes(network, shape),
         live.peak,

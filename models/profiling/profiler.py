@@ -7,63 +7,81 @@ from torch import nn
 
 from ...spaces.parameters.lookup import look_up
 from .fvcore_check import CROSS_CHECKS
-from .meta_copy import meta_copy, value_copy
+from .inputs import Example, Inputs, inputs_of, refusal
+from .meta_copy import kept_random_state, meta_copy, value_copy
 from .operator_recorder import Recorder, record
 from .operators import is_free
 from .records import ModuleProfile, ModuleRow, OperatorRow, by_family, not_counted
 
 
-def profile_module(module: nn.Module, input_shape: Sequence[int], *, cross_check: str = "torch") -> ModuleProfile:
-    """Count the operators of ``module`` in evaluation mode on one input of ``input_shape`` (without the batch).
+def profile_module(
+    module: nn.Module,
+    input_shape: Sequence[int] | None = None,
+    *,
+    inputs: Example | None = None,
+    cross_check: str = "torch",
+) -> ModuleProfile:
+    """Count the operators of a copy of ``module`` in evaluation mode on one input of ``input_shape``, without a batch.
 
-    The forward pass runs on the meta device, which computes nothing and needs no memory. If the control flow depends on
-    tensor values, it runs on the module's own device instead, and a note reports this. ``cross_check`` selects the
-    counter: "torch" is torch's own FLOP counter, "fvcore" adds the count of fvcore and explains each difference. Raises
-    ``ValueError`` for an unknown ``cross_check`` and for a module that does not accept the input.
+    ``inputs`` are the arguments of a forward pass instead, for networks with several inputs or with integers: a tensor,
+    a tuple of arguments, or a mapping of named ones. Their batch counts as it is. The forward pass runs on the meta
+    device, which computes nothing and needs no memory. If the control flow depends on tensor values, it runs on the
+    module's own device instead, and a note reports this. ``cross_check`` selects the counter: "torch" has the formulas
+    of torch's own FLOP counter, "fvcore" adds the count of fvcore and explains each difference. The module and the
+    states of random generators do not change. Raises ``ValueError`` for an unknown ``cross_check`` and for a module
+    that does not accept the inputs.
     """
     count = look_up(CROSS_CHECKS, cross_check, "cross-check")
-    shape = tuple(input_shape)
-    recorder, total, device, notes = _recorded(module, shape)
-    operators = tuple(OperatorRow(name, recorder.calls[name], macs) for name, macs in recorder.macs.most_common())
+    arguments = inputs_of(module, input_shape, inputs)
+    with kept_random_state():
+        recorder, device, notes = _recorded(module, arguments)
+        operators = tuple(OperatorRow(name, recorder.calls[name], macs) for name, macs in recorder.macs.most_common())
+        checked = None
+        if count:
+            copy = value_copy(module)
+            checked = count(copy, arguments.with_values(_device(copy)), by_family(operators))
+    products = (recorder.conv_macs, recorder.linear_macs, recorder.attention_macs)
     return ModuleProfile(
-        shape,
+        arguments.shape,
         device,
         sum(p.numel() for p in module.parameters() if p.requires_grad),
         sum(p.numel() for p in module.parameters()),
-        recorder.layer_macs,
-        recorder.attention_macs,
-        total - recorder.layer_macs - recorder.attention_macs,  # other_macs, so that the three sum to the total
+        *products,
+        recorder.macs.total() - sum(products),  # other_macs
         recorder.activations,
         _rows(module, recorder),
         operators,
         not_counted(recorder.uncounted),
         (*notes, *_warnings(module, recorder)),
-        count(value_copy(module), shape, by_family(operators)) if count else None,
+        checked,
     )
 
 
-def _recorded(module: nn.Module, shape: tuple[int, ...]) -> tuple[Recorder, int, str, list[str]]:
+def _recorded(module: nn.Module, inputs: Inputs) -> tuple[Recorder, str, list[str]]:
     # the meta device first: it is fast and needs no memory for the activations
     try:
-        return *record(meta_copy(module), torch.empty(1, *shape, device="meta")), "meta", []
-    except (RuntimeError, NotImplementedError, TypeError) as error:
-        meta_error = _first_line(error)
+        on_meta = inputs.on_meta()
+        return record(meta_copy(module), on_meta.args, on_meta.kwargs), "meta", []
+    except AssertionError as error:  # how networks refuse a size
+        raise refusal(module, inputs, error) from error
+    except Exception as error:  # the forward pass is code of the module
+        meta_error = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
     copy = value_copy(module)
-    device = next((p.device for p in copy.parameters()), torch.device("cpu"))
-    # a fixed seed, so that the same path is counted each time; the global generator does not change
-    batch = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+    device = _device(copy)
+    with_values = inputs.with_values(device)
     try:
-        recorder, total = record(copy, batch)
+        recorder = record(copy, with_values.args, with_values.kwargs)
     except Exception as error:
-        raise ValueError(
-            f"a network must take a batch of shape (1, {', '.join(map(str, shape))}), but {type(module).__name__} "
-            f"failed: {type(error).__name__}: {_first_line(error)}; pass the network's input shape, without the batch"
-        ) from error
+        raise refusal(module, inputs, error) from error
     note = (
-        f"the forward pass depends on values, which the meta device does not have ({meta_error}); it ran on one random "
-        f"input on {device.type}, and another input may take another path with another cost"
+        f"the forward pass cannot run on the meta device, which has no values ({meta_error}); it ran on one random "
+        f"input on {device.type}, and where it depends on values another input may have another cost"
     )
-    return recorder, total, device.type, [note]
+    return recorder, device.type, [note]
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def _rows(module: nn.Module, recorder: Recorder) -> tuple[ModuleRow, ...]:
@@ -87,7 +105,16 @@ def _warnings(module: nn.Module, recorder: Recorder) -> list[str]:
     """Return notes on costs that would look like zero: unknown operators, and parameters that no operator reads."""
     notes = []
     if unknown := [operator for operator in recorder.uncounted if not is_free(operator)]:
-        notes.append(f"not counted by any formula: {', '.join(sorted(unknown))}; the true cost is higher")
+        notes.append(f"not counted by any formula: {', '.join(sorted(unknown))}; the true cost may be higher")
+    if isinstance(module, torch.jit.ScriptModule):
+        notes.append(
+            "a ScriptModule runs as a whole, so its operators belong to no part; params leaves out its frozen weights"
+        )
+    if quantised := sum(map(_quantised_numbers, module.modules())):
+        notes.append(f"params leaves out {quantised:,} quantised weights, which are not parameters of torch")
+    if recorder.complex:
+        names = ", ".join(sorted(recorder.complex))
+        notes.append(f"a multiplication of complex numbers counts as one, but takes four of real numbers: {names}")
     if unread := list(recorder.unread.values()):
         size = sum(module.get_parameter(name).numel() for name in unread)
         names = ", ".join(unread[:4]) + (", ..." if len(unread) > 4 else "")
@@ -95,5 +122,7 @@ def _warnings(module: nn.Module, recorder: Recorder) -> list[str]:
     return notes
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _quantised_numbers(module: nn.Module) -> int:
+    weight = getattr(module, "weight", None)  # a method of a quantised layer, a parameter of others
+    tensors = (weight(), module.bias()) if callable(weight) and callable(getattr(module, "bias", None)) else ()
+    return sum(tensor.numel() for tensor in tensors if isinstance(tensor, torch.Tensor))

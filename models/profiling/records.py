@@ -68,18 +68,20 @@ class CrossCheck:
 class ModuleProfile:
     """The cost of a module on one input of ``input_shape``.
 
-    ``params`` counts trainable parameters, ``params_total`` all parameters. ``macs`` are the multiply-accumulates of
-    convolutions and linear layers, as reported in papers. ``attention_macs`` are those of products of two activations,
-    as in attention. ``other_macs`` are all others that torch's counter counts. The sum of the three is ``total_macs``,
-    exactly half of ``torch.utils.flop_counter``. ``activations`` is the number of output elements of the operators that
-    ``macs`` counts. ``device`` is where the forward pass ran. ``notes`` explain how far the numbers can be trusted.
+    ``params`` counts trainable parameters, ``params_total`` all parameters. ``macs`` are the multiply-accumulates that
+    papers report: ``conv_macs`` of convolutions, ``linear_macs`` of matrix products with a weight, and
+    ``attention_macs`` of matrix products of two activations, such as query with key. A weight may be computed from
+    other weights. ``other_macs`` are all others that have a formula; with them the sum is ``total_macs``.
+    ``activations`` is the number of output elements of convolutions and linear layers. ``device`` is where the forward
+    pass ran. ``notes`` explain how far the numbers can be trusted.
     """
 
     input_shape: tuple[int, ...]
     device: str
     params: int
     params_total: int
-    macs: int
+    conv_macs: int
+    linear_macs: int
     attention_macs: int
     other_macs: int
     activations: int
@@ -90,9 +92,14 @@ class ModuleProfile:
     cross_check: CrossCheck | None = None
 
     @property
+    def macs(self) -> int:
+        """The multiply-accumulates of convolutions, linear layers and attention."""
+        return self.conv_macs + self.linear_macs + self.attention_macs
+
+    @property
     def total_macs(self) -> int:
-        """All multiply-accumulates that torch's counter counts."""
-        return self.macs + self.attention_macs + self.other_macs
+        """All multiply-accumulates that have a formula."""
+        return self.macs + self.other_macs
 
     @property
     def unknown(self) -> tuple[NotCounted, ...]:
@@ -102,8 +109,10 @@ class ModuleProfile:
     def to_json(self) -> dict[str, Any]:
         """Return the profile as JSON-serialisable types; the modules are named ``layers``."""
         fields = asdict(self)
+        modules = fields.pop("modules")
         # two FLOPs per multiply-accumulate
-        return {**fields, "total_macs": self.total_macs, "flops": 2 * self.macs, "layers": fields.pop("modules")}
+        sums = {"macs": self.macs, "total_macs": self.total_macs, "flops": 2 * self.macs}
+        return {**fields, **sums, "layers": modules}
 
 
 def not_counted(calls: Mapping[str, int]) -> tuple[NotCounted, ...]:

@@ -1,7 +1,7 @@
 """Spaces from Python: count and sample the architectures that fit a budget, and compute the costs of a network."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...results.database.records import Trial
@@ -20,6 +20,7 @@ from ...spaces.search_space.space import Space
 if TYPE_CHECKING:
     from torch import nn
 
+    from ...models.profiling.inputs import Example
     from ...models.profiling.records import ModuleProfile
 
 # a network as an argument: an architecture, a trial of a results database, or a name such as "resnet18"
@@ -63,27 +64,32 @@ def cost(network: Network, *, batch_size: int = DEFAULT_BATCH) -> Cost:
     return exact_cost(architecture_of(network), batch_size)
 
 
-def profile(network: "Network | nn.Module", input_shape: tuple[int, int, int] | None = None) -> "ModuleProfile":
+def profile(
+    network: "Network | nn.Module",
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    inputs: "Example | None" = None,
+) -> "ModuleProfile":
     """Count params, macs and activations of a network on the meta device, and list the operators not counted.
 
     ``network`` may be an architecture, a trial, a name ("resnet18", "timm:resnet18", "torchvision:vgg16"), or any
-    ``torch.nn.Module``, which needs ``input_shape`` (C, H, W). Nothing is downloaded.
+    ``torch.nn.Module``, which needs ``input_shape`` (without the batch, as in (3, 224, 224)) or ``inputs``: a tensor, a
+    tuple of arguments, or a mapping of named ones. Nothing is downloaded, and the module is not changed.
     """
     from torch import nn
 
-    from ...models.networks.backbones import DEFAULT_INPUT, backbone
     from ...models.networks.build import build
+    from ...models.profiling.library_networks import profile_library_network
     from ...models.profiling.profiler import profile_module
 
     if isinstance(network, nn.Module):
-        if input_shape is None:
-            raise ValueError(
-                "profile(module) needs input_shape, as in profile(module, (3, 224, 224)), but got None; add it"
-            )
-        return profile_module(network, input_shape)
+        return profile_module(network, input_shape, inputs=inputs)
+    if inputs is not None:
+        raise ValueError(
+            f"inputs belong to a module, but got them for a {type(network).__name__}; use input_shape instead"
+        )
     if isinstance(network, str) and ":" in network:
-        shape = input_shape or DEFAULT_INPUT
-        return profile_module(backbone(network, in_channels=shape[0], device="meta"), shape)
+        return profile_library_network(network, input_shape)
     architecture = architecture_of(network, input_shape)
     return profile_module(build(architecture, device="meta"), architecture.input_shape)
 
@@ -117,7 +123,7 @@ def constrained_of(space: Space | ConstrainedSpace | str, budget: Limits | None 
     return ConstrainedSpace(space, budget)
 
 
-def architecture_of(network: Any, input_shape: tuple[int, int, int] | None = None) -> Architecture:
+def architecture_of(network: Any, input_shape: Sequence[int] | None = None) -> Architecture:
     """Return the architecture of ``network``: an architecture, a trial, a name, or an architecture as JSON."""
     if isinstance(network, Architecture):
         return network

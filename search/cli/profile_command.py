@@ -110,13 +110,12 @@ def _library_network(
     name: str, shape: tuple[int, int, int] | None, classes: int | None, cross_check: str | None, device: str | None
 ) -> Output:
     """Return the profile of a network of timm or torchvision, built on the meta device without memory for weights."""
-    from ...models.networks.backbones import backbone, published_input
-    from ...models.profiling.profiler import profile_module
+    from ...models.networks.backbones import backbone
+    from ...models.profiling.library_networks import profile_library_network
     from .profile_tables import profile_texts
 
-    network = backbone(name, classes=classes, in_channels=shape[0] if shape else 3, device="meta")
-    in_shape = shape or published_input(network)
-    profile = profile_module(network, in_shape, cross_check=cross_check or "torch")
+    profile = profile_library_network(name, shape, classes=classes, cross_check=cross_check or "torch")
+    in_shape = profile.input_shape
     values, texts = profile.to_json(), profile_texts(profile, f"{name}, input {'x'.join(map(str, in_shape))}")
     if device:
         # built a second time: tensors on the meta device have no values, so they cannot be run

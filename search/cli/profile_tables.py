@@ -32,10 +32,9 @@ def profile_texts(profile: "ModuleProfile", title: str) -> list[str]:
     frozen = profile.params_total - profile.params  # params counts the trainable ones
     totals = [
         f"params {profile.params:,}" + (f" and {frozen:,} frozen" if frozen else ""),
-        f"macs {profile.macs:,}: convolutions and linear layers",
-        f"attention_macs {profile.attention_macs:,}: products of two activations",
-        f"other_macs {profile.other_macs:,}",
-        f"total_macs {total:,}: half of torch's FLOP counter (on {profile.device})",
+        f"macs {profile.macs:,}: conv_macs {profile.conv_macs:,}, linear_macs {profile.linear_macs:,}, "
+        f"attention_macs {profile.attention_macs:,} (products of two activations)",
+        f"total_macs {total:,}: with other_macs {profile.other_macs:,} (counted on {profile.device})",
         f"activations {profile.activations:,}",
     ]
     texts = [table(title, headers, rows, left=("module", "kind")), *totals, *_not_counted(profile.not_counted, "torch")]

@@ -68,8 +68,9 @@ def test_total_is_half_of_torchs_counter_with_attention_separate():
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module.to("meta")(torch.empty(1, 3, 5, 5, device="meta"))
     assert profile.total_macs == counter.get_total_flops() // 2
-    assert profile.macs == 25 * (3 * 8 + 8 * 24 + 8 * 8)
+    assert (profile.conv_macs, profile.linear_macs) == (25 * 3 * 8, 25 * (8 * 24 + 8 * 8))
     assert (profile.attention_macs, profile.other_macs) == (2 * 25 * 25 * 8, 0)
+    assert profile.macs == profile.conv_macs + profile.linear_macs + profile.attention_macs
     assert profile.params_total - profile.params == 8
     assert {row.name: row.macs for row in profile.modules}["1"] == profile.attention_macs
 
@@ -94,7 +95,7 @@ def test_unknown_operators_are_named():
 def test_value_dependent_path_is_counted_once_and_noted():
     profile = profile_module(Gate(), (3, 8, 8))
     assert (profile.device, profile.macs) == ("cpu", 3 * 4 * 9 * 36)
-    assert "depends on values" in profile.notes[0]
+    assert "values" in profile.notes[0]
     idle = next(row for row in profile.modules if row.name == "two")
     assert (idle.calls, idle.macs, idle.params) == (0, 0, 148)
     assert profile.notes[1].startswith("148 parameters")
@@ -112,7 +113,7 @@ def test_weights_read_by_another_module_are_not_idle():
 
     profile = profile_module(Mixed(), (5, 8))
     assert profile.notes == ()
-    assert profile.macs == 5 * (8 * 24 + 8 * 8)
+    assert profile.linear_macs == 5 * (8 * 24 + 8 * 8)
     assert profile.attention_macs == 2 * 5 * 5 * 8
 
 
@@ -162,7 +163,8 @@ def test_unknown_cross_check_gets_the_nearest_name():
 
 def test_profile_is_json_serialisable():
     report = json.loads(json.dumps(profile_module(Attention(), (8, 4, 4), cross_check="fvcore").to_json()))
-    assert report["total_macs"] == report["macs"] + report["attention_macs"] + report["other_macs"]
+    assert report["macs"] == report["conv_macs"] + report["linear_macs"] + report["attention_macs"]
+    assert report["total_macs"] == report["macs"] + report["other_macs"]
     assert report["flops"] == 2 * report["macs"]
     assert {"name", "kind", "out_shape", "params", "macs"} <= set(report["layers"][0])
 
@@ -178,3 +180,110 @@ def test_latency_and_peak_memory_are_measured():
 def test_cuda_without_a_gpu_is_an_error():
     with pytest.raises(ValueError, match=r"cuda.*use cpu"):
         measure_latency(nn.ReLU(), (3, 8, 8), device="cuda")
+
+
+class Inference(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+
+    @torch.inference_mode()
+    def forward(self, x):
+        return self.out(self.conv(x).mean((2, 3)))
+
+
+class Cosine(nn.Linear):
+    """A linear layer with a low-rank adapter that compares directions."""
+
+    def __init__(self):
+        super().__init__(8, 4, bias=False)
+        self.down, self.up = nn.Parameter(torch.ones(2, 8)), nn.Parameter(torch.ones(4, 2))
+
+    def forward(self, x):
+        return functional.linear(functional.normalize(x), functional.normalize(self.weight + self.up @ self.down))
+
+
+class Products(nn.Module):
+    def forward(self, x):
+        return torch.outer(x[0], x[0]).sum() + torch.kron(x, x)
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(8, 4)
+
+    def forward(self, tokens, mask):
+        return self.out(tokens * mask)
+
+
+class Careless(nn.Module):
+    """Changes its buffer, and draws from the global random generators."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return x * float(torch.rand(())) if float(self.calls) > 0 else x
+
+
+def test_layers_with_a_computed_weight_are_linear():
+    for module, linear in [
+        (nn.utils.parametrizations.weight_norm(nn.Linear(8, 4)), 5 * 32),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(8, 4)), 5 * 32 + 36),  # and two products for the norm
+        (Cosine(), 5 * 32 + 64),  # and the product of the adapter
+    ]:
+        profile = profile_module(module, (5, 8))
+        assert (profile.linear_macs, profile.macs, profile.unknown) == (linear, linear, ())
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # torch deprecates torch.jit
+def test_inference_mode_scripts_and_every_precision_are_counted():
+    expected = (36 * 27 * 8, 32)
+    modules = [Inference(), Inference().half(), Inference().bfloat16(), Inference().double()]
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    modules += [torch.jit.script(plain), torch.jit.trace(plain, torch.zeros(1, 3, 8, 8))]
+    for module in modules:
+        profile = profile_module(module, (3, 8, 8))
+        assert (profile.conv_macs, profile.linear_macs, profile.device) == (*expected, "meta")
+        assert profile.unknown == ()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch deprecates its own quantisation
+def test_quantised_layers_are_counted_and_their_weights_named():
+    module = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear})
+    profile = profile_module(module, (8,))
+    assert (profile.linear_macs, profile.unknown) == (32, ())
+    assert any("36 quantised weights" in note for note in profile.notes)
+
+
+def test_outer_products_and_complex_products_are_named():
+    operators = [row.operator for row in profile_module(Products(), (8,)).not_counted]
+    assert operators.count("aten.mul.outer_product") == 1
+    complex_linear = profile_module(nn.Linear(8, 4, dtype=torch.complex64), (8,))
+    assert complex_linear.macs == 32
+    assert "aten.addmm" in complex_linear.notes[0]
+    convolution = profile_module(nn.Conv2d(3, 4, 3, dtype=torch.complex64), (3, 8, 8))
+    assert convolution.conv_macs == 3 * 36 * 27 * 4  # torch runs three real convolutions
+
+
+def test_several_inputs_and_integers_are_counted_or_the_cure_is_named():
+    tokens, embedding = torch.zeros(1, 8), nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 4))
+    for inputs in ((tokens, tokens), {"tokens": tokens, "mask": tokens}):
+        assert profile_module(Two(), inputs=inputs).macs == 32
+    assert profile_module(embedding, inputs=torch.zeros(1, 16, dtype=torch.int64)).macs == 16 * 32
+    with pytest.raises(ValueError, match=r"inputs=\(images"):
+        profile_module(Two(), (8,))
+    with pytest.raises(ValueError, match="dtype=torch.int64"):
+        profile_module(embedding, (16,))
+    with pytest.raises(ValueError, match="neither"):
+        profile_module(embedding)
+
+
+def test_buffers_and_random_states_do_not_change():
+    module, state = Careless(), torch.get_rng_state()
+    assert profile_module(module, (8,)).device == "cpu"
+    assert module.calls.item() == 0
+    assert torch.equal(torch.get_rng_state(), state)

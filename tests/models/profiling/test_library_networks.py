@@ -1,0 +1,34 @@
+"""Networks of torchvision for every task have the multiply-accumulates that torchvision publishes."""
+
+import pytest
+import torchvision
+
+from archsieve.models.profiling.library_networks import profile_library_network
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vit_b_16", "r3d_18", "lraspp_mobilenet_v3_large", "ssdlite320_mobilenet_v3_large", "quantized_mobilenet_v2"],
+)
+def test_macs_are_those_that_torchvision_publishes(name):
+    profile = profile_library_network(f"torchvision:{name}")
+    published = torchvision.models.get_model_weights(name).DEFAULT.meta["_ops"]
+    assert round(profile.macs / 1e9, 3) == pytest.approx(published, abs=0.002)
+    assert profile.unknown == ()
+
+
+def test_optical_flow_takes_two_images():
+    assert profile_library_network("torchvision:raft_small", (3, 128, 128)).attention_macs > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "pattern"),
+    [
+        ("torchvision:r3d_18", (3, 112, 112), "4 sides.*3x16x112x112"),
+        ("torchvision:vit_b_16", (3, 250, 250), "250 pixels"),
+        ("torchvision:vit_b_16", (3, 224, 240), r"\(3, 224, 224\)"),
+    ],
+)
+def test_a_refused_size_is_one_sentence(name, shape, pattern):
+    with pytest.raises(ValueError, match=pattern):
+        profile_library_network(name, shape)

@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any
 from ...spaces.metrics.registry import top_k
 from ..database.reader import StoreReader
 from ..database.records import Trial
-from .intervals import LEVEL, MIN_FINITE, RESAMPLES, Z, is_share, readable_predictions, resampled
-from .weighted_metrics import weighted_metric
+from .intervals import (
+    LEVEL,
+    MIN_FINITE,
+    RESAMPLES,
+    Z,
+    folds_of,
+    is_share,
+    metric_name,
+    not_in_predictions,
+    readable_predictions,
+    resampled,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 ALPHA = 1 - LEVEL
 MCNEMAR, PAIRED_BOOTSTRAP = "McNemar exact", "paired bootstrap"
 WINNER_RESAMPLES = 250  # for each of many comparisons; the standard deviation needs fewer than percentiles do
+OTHER_IMAGES = "their predictions are of other images, such as those of other folds"
 MAX_COMPARED = 20  # trials that are compared with the best one
 
 
@@ -69,14 +80,24 @@ def _p_text(p_value: float) -> str:
 def compare_pair(store: StoreReader, trial: Trial, other: Trial, metric: str | None = None) -> Difference:
     """Return the difference of two trials in ``metric``, by default that of the first trial's run.
 
-    Raises ``ValueError`` for trials that were validated on other data.
+    Raises ``ValueError`` for trials that were validated on other data, and for an unknown metric.
     """
-    made = Difference(trial.trial, other.trial, (metric or trial.metric).removeprefix("val_"))
+    made = Difference(trial.trial, other.trial, metric_name(trial, metric))
     _check_same_data(store, trial, other)
+    if reason := _not_comparable(store, trial, other, made.metric):
+        return replace(made, reason=reason)
     (first, reason), (second, other_reason) = readable_predictions(store, trial), readable_predictions(store, other)
     if first is None or second is None:
         return replace(made, reason=reason or other_reason)
     return _difference(made, first, second)
+
+
+def _not_comparable(store: StoreReader, trial: Trial, other: Trial, metric: str) -> str:
+    """Return why the stored predictions of two trials do not give the difference of ``metric``; empty if they do."""
+    # Folds drawn by another seed can have the same labels in the same order, of other images.
+    if folds_of(store, trial) != folds_of(store, other):
+        return OTHER_IMAGES
+    return not_in_predictions(store, trial, metric)
 
 
 def _check_same_data(store: StoreReader, trial: Trial, other: Trial) -> None:
@@ -94,7 +115,7 @@ def _difference(
 ) -> Difference:
     made, metric = replace(made, n=len(first)), made.metric
     if not first.is_paired_with(second):
-        return replace(made, reason="their predictions are of other images, such as those of other folds")
+        return replace(made, reason=OTHER_IMAGES)
     if len(first) < 2:
         return replace(made, reason="one image gives no comparison")
     if is_share(metric):
@@ -126,6 +147,8 @@ def _of_resamples(made: Difference, first: "Predictions", second: "Predictions",
     The interval has their percentiles. The p-value is that of a normal distribution with their standard deviation.
     """
     import numpy as np
+
+    from .weighted_metrics import weighted_metric
 
     of_first, of_second = weighted_metric(made.metric, first), weighted_metric(made.metric, second)
     if of_first is None or of_second is None:
@@ -172,7 +195,7 @@ class Winner:
         compared = f"the {self.n_compared} next trials were" if self.n_compared > 1 else "the next trial was"
         how = f"({compared} compared with it on the same validation images, at a level of {ALPHA:.0%} after Holm)"
         if not self.equals:
-            return f"No other trial is as good as trial {self.best.trial} within noise {how}."
+            return f"Each compared trial is worse than trial {self.best.trial} beyond noise {how}."
         names = ", ".join(str(trial.trial) for trial in self.equals)
         return (
             f"Not distinguishable from trial {self.best.trial}: trial{'s' * (len(self.equals) > 1)} {names} {how}. "
@@ -189,6 +212,8 @@ def winner_of(store: StoreReader, ranked: Sequence[Trial]) -> Winner:
     best, others = ranked[0], ranked[1 : MAX_COMPARED + 1]
     if not others:
         return Winner(best, reason="there is no other trial with a result")
+    if reason := not_in_predictions(store, best, best.metric):
+        return Winner(best, reason=reason)
     first, reason = readable_predictions(store, best)
     if first is None:
         return Winner(best, reason=reason)

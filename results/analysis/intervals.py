@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from ...spaces.metrics.registry import ACCURACY, BUILT_IN, top_k
+from ...spaces.metrics.registry import ACCURACY, BUILT_IN, find_metric, top_k
 from ..database.reader import StoreReader
 from ..database.records import Trial
 
@@ -134,9 +134,10 @@ def is_share(metric: str) -> bool:
 def with_interval(store: StoreReader, trial: Trial, metric: str | None = None) -> Measured:
     """Return the value of ``metric``, or of the metric that selects in its run, for ``trial``, with its interval.
 
-    A share of images needs their number only. Other metrics need the stored predictions of the trial.
+    A share of images needs their number only. Other metrics need the stored predictions of the trial. Raises
+    ``ValueError`` for an unknown metric.
     """
-    name = (metric or trial.metric).removeprefix("val_")
+    name = metric_name(trial, metric)
     value = trial.val_accuracy if name == ACCURACY else trial.metrics.get(name)
     if not _is_finite(value):
         return Measured(name, value, None, "the trial has no value of this metric")
@@ -145,16 +146,36 @@ def with_interval(store: StoreReader, trial: Trial, metric: str | None = None) -
         interval = None if n is None else wilson(value, n)
         reason = "the number of validation images is not recorded" if n is None else "one image gives no interval"
         return Measured(name, value, interval, "" if interval else reason)
-    if name not in BUILT_IN:
-        return Measured(name, value, None, "a custom metric is not computed from stored predictions")
-    if has_folds(store, trial) and name not in MEANS_OF_IMAGES:
-        return Measured(name, value, None, "with folds it is a mean over folds, which pooled predictions do not give")
+    if reason := not_in_predictions(store, trial, name):
+        return Measured(name, value, None, reason)
     predictions, reason = readable_predictions(store, trial)
     if predictions is None:
         return Measured(name, value, None, reason)
     interval = bootstrap(name, predictions)
     missing = "the stored predictions are too few, or lack probabilities that this metric needs"
     return Measured(name, value, interval, "" if interval else missing)
+
+
+def metric_name(trial: Trial, metric: str | None) -> str:
+    """Return the name of ``metric``, or of the metric that selects in the run of ``trial``.
+
+    Raises ``ValueError`` for a metric that is unknown and that the trial has not recorded, and for a test metric.
+    """
+    name = (trial.metric if metric is None else metric).removeprefix("val_")
+    if metric is not None and name not in trial.metrics:
+        find_metric(name)
+    return name
+
+
+def not_in_predictions(store: StoreReader, trial: Trial, name: str) -> str:
+    """Return why the stored predictions of ``trial`` do not give its metric ``name``; empty if they do."""
+    if is_share(name):
+        return ""
+    if name not in BUILT_IN:
+        return "a custom metric is not computed from stored predictions"
+    if has_folds(store, trial) and name not in MEANS_OF_IMAGES:
+        return f"with folds, {name} is a mean over folds, which pooled predictions do not give"
+    return ""
 
 
 def top_5_error(store: StoreReader, trial: Trial) -> Measured | None:
@@ -193,7 +214,13 @@ def n_validated(store: StoreReader, trial: Trial) -> int | None:
 
 def has_folds(store: StoreReader, trial: Trial) -> bool:
     """Return whether a trial has trained one network for each of several folds."""
-    return _settings(store, trial, "search").get("folds") is not None
+    return folds_of(store, trial) is not None
+
+
+def folds_of(store: StoreReader, trial: Trial) -> tuple[Any, Any] | None:
+    """Return the number of folds of a trial and the seed that drew them; None without folds."""
+    count = _settings(store, trial, "search").get("folds")
+    return None if count is None else (count, _settings(store, trial, "data").get("seed"))
 
 
 def _settings(store: StoreReader, trial: Trial, section: str) -> dict[str, Any]:

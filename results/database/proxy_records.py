@@ -162,7 +162,7 @@ def _scores_by_trial(store: StoreReader, run: str | int, name: str) -> dict[int,
         run_id = run_id_of(connection, run)
         of_trial = (t.run_id == run_id, t.fingerprint == _p.fingerprint)
         query = select(t.trial_id, _p.value).where(*of_trial, _p.run_id == run_id, _p.name == name)
-        return dict(connection.execute(query).tuples().all())
+        return {row.trial_id: row.value for row in connection.execute(query)}
 
 
 def _correlation(name: str, trials: Sequence[ScoredTrial], values: Sequence[float | None]) -> RankCorrelation:

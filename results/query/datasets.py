@@ -6,6 +6,7 @@ from ..database import schema
 from ..database.reader import StoreReader
 from ..database.records import DatasetRecord
 from ..database.rows import dataset_of
+from .best import runs_in
 from .metric_columns import selections
 
 MAX_NAMED = 5
@@ -31,7 +32,7 @@ def check_one_dataset(store: StoreReader) -> None:
         )
 
 
-def selecting_metrics(store: StoreReader) -> list[str]:
-    """Return the metrics with which the runs of the database select, in alphabetical order."""
+def selecting_metrics(store: StoreReader, dataset: str | None = None) -> list[str]:
+    """Return the metrics with which the runs, or those on ``dataset``, select, in alphabetical order."""
     with store.read_transaction() as connection:
-        return sorted({selection.metric for selection in selections(connection)})
+        return sorted({selection.metric for selection in selections(connection, runs_in(connection, None, dataset))})

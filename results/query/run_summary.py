@@ -40,11 +40,14 @@ class TrialPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class RunTotals:
-    """Sums over all trials of a run: training time in seconds, trials with reused metrics, failures by kind."""
+    """Sums over all trials of a run: training time in seconds, trials with reused metrics, failures by kind.
+
+    The kind is None for a failed trial without one, which a database from elsewhere may have.
+    """
 
     duration_s: float
     n_reused: int
-    failures: Mapping[FailKind, int]
+    failures: Mapping[FailKind | None, int]
 
     @property
     def n_failed(self) -> int:
@@ -77,7 +80,7 @@ def run_totals(store: StoreReader, run_id: int) -> RunTotals:
             select(func.sum(_t.duration_s), func.count(_t.source_trial_id)).where(in_run)
         ).one()
         rows = connection.execute(failed.group_by(_t.fail_kind)).all()
-    return RunTotals(duration_s or 0.0, n_reused, {FailKind(kind): count for kind, count in rows if kind is not None})
+    return RunTotals(duration_s or 0.0, n_reused, {kind and FailKind(kind): count for kind, count in rows})
 
 
 def failed_trials(store: StoreReader, run_id: int, limit: int) -> list[Trial]:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..analysis.class_metrics import ReliabilityBin
 from .plots import empty_figure
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+    from ..analysis.class_metrics import ReliabilityBin  # its module loads numpy
 
 MAX_WRITTEN = 20  # classes; with more, the counts are only in the hover texts
 MAX_AXIS_NAME = 24  # characters
@@ -42,7 +43,7 @@ def _short(name: str) -> str:
     return name if len(name) <= MAX_AXIS_NAME else f"{name[:MAX_AXIS_NAME]}..."
 
 
-def reliability(bins: Sequence[ReliabilityBin]) -> "Figure":
+def reliability(bins: Sequence["ReliabilityBin"]) -> "Figure":
     """Return the reliability diagram: the accuracy of the images in each bin of confidence."""
     used = [one for one in bins if one.images]
     figure = empty_figure("Reliability diagram", "mean confidence", "accuracy")

@@ -3,14 +3,17 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ..analysis.class_metrics import ClassReport, Mistake, class_report
 from ..analysis.intervals import readable_predictions
 from . import class_plots
 from .page_parts import collapsible, figure_part, heading, images, paragraph, section, table
 from .run_data import RunData
+
+if TYPE_CHECKING:
+    from ..analysis.class_metrics import ClassReport, Mistake
 
 # Only such data URLs are written into the page, and no long ones: the bytes of a page are bounded.
 _DATA_URL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]{1,40000}")
@@ -35,6 +38,8 @@ class Thumbnails:
 
 def class_section(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
     """Yield the section on the classes of the best trial, or one with the reason why there is none."""
+    from ..analysis.class_metrics import class_report  # its module loads numpy
+
     if not data.best or data.is_zero_shot:
         return
     winner = data.best[0]
@@ -59,7 +64,7 @@ def class_section(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
     )
 
 
-def _classes(report: ClassReport) -> Iterator[Markup]:
+def _classes(report: "ClassReport") -> Iterator[Markup]:
     shown = report.classes[:MAX_SHOWN_CLASSES]
     rows = [(one.name, one.precision, one.recall, one.f1, one.support) for one in shown]
     yield table(("class", "precision", "recall", "F1", "support"), rows)
@@ -67,7 +72,7 @@ def _classes(report: ClassReport) -> Iterator[Markup]:
         yield paragraph(f"The first {len(shown)} of {len(report.classes):,} classes are listed.", muted=True)
 
 
-def _confusions(report: ClassReport) -> Iterator[Markup]:
+def _confusions(report: "ClassReport") -> Iterator[Markup]:
     if report.matrix is not None:
         names = [one.name for one in report.classes]
         yield figure_part(class_plots.confusion_matrix(report.matrix, names), "confusion")
@@ -76,7 +81,7 @@ def _confusions(report: ClassReport) -> Iterator[Markup]:
         yield collapsible("Most frequent confusions", table(("label", "predicted", "images"), rows))
 
 
-def _mistakes(mistakes: tuple[Mistake, ...], thumbnails: Thumbnails) -> Iterator[Markup]:
+def _mistakes(mistakes: "tuple[Mistake, ...]", thumbnails: Thumbnails) -> Iterator[Markup]:
     yield heading("Most confident mistakes")
     if not mistakes:
         yield paragraph("There are none: every stored prediction is right.")

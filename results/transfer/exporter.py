@@ -131,8 +131,8 @@ def _next_rows(rows: Iterator[Values]) -> str:
     return _json(list(islice(rows, _ROWS_AT_ONCE)))[1:-1]
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+# One encoder: json.dumps makes a new one for each value.
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _read_json(path: Path) -> Iterator[RunDocument]:
@@ -171,7 +171,7 @@ def _write_parquet(path: Path, connection: Connection, runs: Sequence[int]) -> N
     rows = flatten(connection, runs)
     with pyarrow.parquet.ParquetWriter(path, schema_of_file, compression="zstd") as writer:
         while part := list(islice(rows, _ROWS_AT_ONCE)):
-            columns = {name: [_in_column(row.get(name), found) for row in part] for name, found in types.items()}
+            columns = {name: _column([row.get(name) for row in part], found) for name, found in types.items()}
             writer.write_table(pyarrow.table(columns, schema=schema_of_file))
 
 
@@ -185,8 +185,11 @@ def _column_type(types: set[type]) -> type:
     return types.copy().pop() if len(types) == 1 else str
 
 
-def _in_column(value: Any, types: set[type]) -> Any:
-    return _json(value) if len(types) > 1 and types != {int, float} and value is not None else value
+def _column(values: list[Any], types: set[type]) -> list[Any]:
+    """Return the cells of a column: the values, or their JSON texts if they have several types."""
+    if len(types) < 2 or types == {int, float}:
+        return values
+    return [None if value is None else _json(value) for value in values]
 
 
 def _read_parquet(path: Path) -> Iterator[RunDocument]:

@@ -14,6 +14,10 @@ RUN, TRIAL = "archsieve_run", "archsieve_trial"
 _TRIAL = TABLES["trial"]
 _ROWS_AT_ONCE = 2000
 _RECIPE = "recipe."  # prefix of the columns with the entries of the recipe
+_NAMES = tuple(_TRIAL.c.keys())
+_JSON_NAMES = tuple(column.name for column in _TRIAL.c if isinstance(column.type, JSON))
+# One encoder: json.dumps makes a new one for each cell.
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def column_types(connection: Connection, runs: Sequence[int]) -> dict[str, set[type]]:
@@ -62,9 +66,12 @@ def flatten(connection: Connection, runs: Iterable[int]) -> Iterator[Row]:
 
 
 def _trial_cells(trial: Sequence[Any]) -> Row:
-    values = dict(zip(_TRIAL.c.keys(), trial, strict=True))
-    recipe = _plain_entries(values["recipe"])
-    return {column.name: _cell(column.type, values[column.name]) for column in _TRIAL.c} | recipe
+    cells = dict(zip(_NAMES, trial, strict=True))
+    recipe = _plain_entries(cells["recipe"])
+    for name in _JSON_NAMES:
+        if cells[name] is not None:
+            cells[name] = _json(cells[name])
+    return cells | recipe
 
 
 def _plain_entries(recipe: Any) -> Row:
@@ -75,14 +82,6 @@ def _plain_entries(recipe: Any) -> Row:
 
 def _packed_json(tables: Mapping[str, Sequence[Any]]) -> str:
     return _json({name: packed(TABLES[name], rows) for name, rows in tables.items() if rows})
-
-
-def _cell(kind: Any, value: Any) -> Any:
-    return _json(value) if isinstance(kind, JSON) and value is not None else value
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def unflatten(rows: Sequence[Mapping[str, Any]]) -> Iterator[RunDocument]:

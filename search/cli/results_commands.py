@@ -1,6 +1,6 @@
 """Commands that query the database: results best, list, show, pareto, query, sql."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,6 @@ from .options import (
     open_read_only,
 )
 from .output import NOTHING_USABLE, show, show_json, show_message
-
-if TYPE_CHECKING:
-    pass
 
 results = typer.Typer(help="Query the results database.", no_args_is_help=True)
 
@@ -60,20 +57,23 @@ def best(
         # with the hash: data that were split again have the same name
         labels = {one.content_hash: f"{one.name} ({one.content_hash[:12]})" for one in several}
         names = labels if len(several) > 1 else {dataset: ""}
-        answers = []
+        answers, mixed = [], set[str]()
         for key, name in names.items():
             trials = query_best(store, budget=budget, run=run, dataset=key, top=top, metric=metric)
             by = ranking(store, run, key, metric)
             columns, measured = headline_columns(store, trials, by.metric)
             answers.append(BestTrials(name, trials, by.metric, by.label, columns, measured))
+            metrics = selecting_metrics(store, key) if run is None and metric is None else []
+            mixed.update(metrics if len(metrics) > 1 else ())
         why = "" if any(answer.trials for answer in answers) else no_match_reason(store, budget, run, dataset)
-        metrics = selecting_metrics(store) if run is None and metric is None else []
     if as_json:
         show_json([entry for answer in answers for entry in best_json(answer)])
     elif not why:
         show(*(best_table(answer, str(budget)) for answer in answers if answer.trials))
-    if len(metrics) > 1:
-        show_message(f"the runs select by different metrics: {', '.join(metrics)}; name one with --metric or --run")
+    if mixed:
+        show_message(
+            f"the runs select by different metrics: {', '.join(sorted(mixed))}; name one with --metric or --run"
+        )
     if why:
         show_message(why)
         raise typer.Exit(NOTHING_USABLE)

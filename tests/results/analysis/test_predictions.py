@@ -16,7 +16,7 @@ from archsieve.results.analysis.differences import compare_pair, winner_of
 from archsieve.results.analysis.intervals import bootstrap, top_5_error, wilson, with_interval
 from archsieve.results.analysis.weighted_metrics import weighted_metric
 from archsieve.results.database.prediction_records import Predictions, predictions_of, record_predictions
-from archsieve.results.transfer.run_document import RunDocument, documents
+from archsieve.results.transfer.exporter import export_runs, read_runs
 
 METRICS = (
     *("accuracy", "top_2_accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "cohen_kappa", "roc_auc"),
@@ -178,6 +178,35 @@ def test_the_winner_is_named_with_its_equals_and_the_smallest(store, trials):
     assert winner_of(store, [without, best]).equals == ()
 
 
+def test_with_folds_only_means_of_images_are_compared(store, new_run, complete):
+    """The metric of a trial with folds is a mean over folds: pooled predictions give another number."""
+    labels, made = np.random.default_rng(5).integers(0, 4, 200), []
+    for number, (folds, seed) in enumerate(((4, 0), (4, 0), (4, 1), (None, 0))):
+        search = {"metric": "f1_macro", **({} if folds is None else {"folds": folds})}
+        run_id = new_run(f"r{number}", config={"search": search, "data": {"seed": seed}})
+        trial = complete(run_id, f"f{number}", 0.5)
+        record_predictions(store, run_id, trial.trial, predictions(seed=number, noise=number, labels=labels).to_json())
+        made.append(trial)
+    first, same_folds, other_seed, no_folds = made
+    refused = compare_pair(store, first, same_folds)
+    assert (refused.metric, refused.p_value, refused.value) == ("f1_macro", None, None)
+    assert "f1_macro" in refused.reason
+    assert winner_of(store, [first, same_folds]).n_compared == 0
+    for metric, test in (("accuracy", "McNemar exact"), ("log_loss", "paired bootstrap")):
+        assert compare_pair(store, first, same_folds, metric).test == test
+        # other folds can have the same labels in the same order, of other images
+        assert compare_pair(store, first, other_seed, metric).p_value is None
+        assert compare_pair(store, first, no_folds, metric).p_value is None
+
+
+def test_an_unknown_metric_is_not_compared(store, trials):
+    for metric in ("f1_makro", "test_accuracy"):
+        with pytest.raises(ValueError, match=r"f1_macro|use accuracy"):
+            compare_pair(store, trials[0], trials[1], metric)
+        with pytest.raises(ValueError, match=r"f1_macro|use accuracy"):
+            with_interval(store, trials[0], metric)
+
+
 def test_trials_of_other_data_are_not_compared(store, trials, new_run, complete):
     other = complete(new_run(name="other", dataset={"content_hash": "d3", "name": "d3"}), "f0", 0.5)
     with pytest.raises(ValueError, match=r"d2.*d3"):
@@ -215,7 +244,7 @@ def test_a_database_of_0_1_0_has_no_predictions(store, new_run, complete):
     assert intervals.readable_predictions(store, trial)[0] is None
 
 
-def test_a_reused_trial_and_an_imported_run_have_the_predictions(store, trials, new_run):
+def test_a_reused_trial_and_an_exported_run_have_the_predictions(store, trials, new_run, tmp_path):
     first = trials[0]
     again = store.propose(
         new_run("again", dataset={"content_hash": "d2", "name": "d2", "n_val": 200, "n_classes": 10}),
@@ -228,6 +257,7 @@ def test_a_reused_trial_and_an_imported_run_have_the_predictions(store, trials, 
         source=first.trial,
     )
     assert predictions_of(store, again).to_json() == predictions_of(store, first).to_json()
-    (document,) = documents(store, ["again"])
-    kinds = [row["kind"] for row in RunDocument.from_json(document.to_json()).tables["event"]]
-    assert kinds == ["validation_predictions"]
+    export_runs(store, tmp_path / "again.json", ["again"])
+    (document,) = read_runs(tmp_path / "again.json")
+    assert [row["kind"] for row in document.tables["event"]] == ["validation_predictions"]
+    assert document.tables["event"][0]["detail"] == predictions_of(store, first).to_json()

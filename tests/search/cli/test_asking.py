@@ -123,6 +123,33 @@ def test_a_run_is_exported_imported_and_reported(call, tmp_path):
     assert "'digits'" in err
 
 
+def test_the_best_of_several_data_sets_are_ranked_apart(call):
+    """The data sets are the same run with other names; the runs on one of them select by different metrics."""
+    with sqlite3.connect("digits.db") as connection:
+        for run_id, name, metric in ((2, "glyphs", "accuracy"), (3, "glyphs", "log_loss")):
+            for table, key, value in (("dataset", "content_hash", "'other'"), ("run", "run_id", run_id)):
+                columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+                config = f"json_set(config, '$.search.metric', '{metric}')"
+                replaced = {key: value, "name": f"'{name}{run_id if table == 'run' else ''}'", "config": config}
+                replaced["dataset_hash"] = "'other'"
+                values = ", ".join(str(replaced.get(column, column)) for column in columns)
+                connection.execute(f"INSERT OR IGNORE INTO {table} SELECT {values} FROM {table} LIMIT 1")
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(trial)")]
+            replaced = {"trial_id": f"trial_id + {100 * run_id}", "run_id": run_id}
+            values = ", ".join(str(replaced.get(column, column)) for column in columns)
+            connection.execute(f"INSERT INTO trial SELECT {values} FROM trial WHERE run_id = 1 AND trial_id < 4")
+    code, out, err = call("results", "best", "--top", "2", "--json")
+    assert code == 0
+    datasets = [entry["dataset"].split()[0] for entry in json.loads(out)]
+    assert sorted(datasets) == ["digits"] * 2 + ["glyphs"] * 2
+    assert all("log_loss" in line for line in err.splitlines())
+    assert "log_loss" in err
+    code, out, err = call("results", "best", "--data", "digits")
+    assert (code, err) == (0, "")
+    code, out, err = call("results", "best", "--run", "glyphs3", "--metric", "accuracy", "--json")
+    assert (code, json.loads(out)[0]["run"], "dataset" in json.loads(out)[0]) == (0, "glyphs3", False)
+
+
 def test_a_tensorboard_export_is_reported_as_json(call, tmp_path):
     code, out, _ = call("results", "export", "events", "--format", "tensorboard", "--json")
     assert (code, json.loads(out)) == (0, {"trials": 24, "folder": "events"})

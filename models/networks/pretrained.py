@@ -97,6 +97,19 @@ def build_pretrained(
     return module, None
 
 
+def weights_digest(architecture: Architecture, weights: str) -> str | None:
+    """Return the SHA-256 of the file that :func:`build_pretrained` loads from the folder or file ``weights``.
+
+    None if the architecture has no network of timm or torchvision, or if there is no such file.
+    """
+    layers = (layer for placed in architecture.walk() for layer in placed.layers)
+    name = next((layer.name for layer in layers if isinstance(layer, Backbone)), None)
+    try:
+        return None if name is None else _digest(find_weights(name, Path(weights)))
+    except (ValueError, OSError):
+        return None
+
+
 def _with_head(network: nn.Module, name: str, classes: int, in_channels: int, image_size: int | None) -> nn.Module:
     published = network_table().get(name)
     features = published.features if published else _features(network, in_channels, image_size)

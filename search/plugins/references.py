@@ -24,10 +24,11 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by reference
 def reference_to(function: Callable[..., Any], key: str) -> str:
     """Remember ``function`` and return its reference.
 
-    Raises ``ValueError`` for what a later process cannot find again: a lambda, or a function inside another function.
+    Raises ``ValueError`` for what a later process cannot find again: a lambda, a function inside another function, or a
+    method of an object.
     """
     name, module = getattr(function, "__qualname__", None), getattr(function, "__module__", None)
-    if name is None or module is None or not name.replace(".", "").isidentifier():
+    if name is None or _attribute(sys.modules.get(str(module)), name) != function:
         raise ValueError(
             f"{key} must be a function that a resumed run finds again by its name, but got {name or function!r}; "
             "define it with def at the top level of a module or script"

@@ -214,12 +214,13 @@ class ImageTrialContext(TrialContext):
         """Return the network of a trial with its weights.
 
         The newest pretrained network whose head alone was trained is kept: its body has not changed, and a fit of a
-        head draws the first weights of the head itself.
+        head draws the first weights of the head itself. A custom training function may change any weight.
         """
         from ...models.networks.pretrained import build_pretrained
 
         key = (architecture, recipe.dropconnect)
-        is_kept = recipe.train == "head" and self.weights is not None and not self.folds
+        trains_head = recipe.train == "head" and self.custom.function is None
+        is_kept = trains_head and self.weights is not None and not self.folds
         if not is_kept or self._kept is None or self._kept[0] != key:
             self._kept = None  # frees its memory before the next network needs it
             network, self.loaded = build_pretrained(architecture, recipe, seed=seed, weights=self.weights)
@@ -333,5 +334,6 @@ class ImageTrialContext(TrialContext):
         return FinalMetrics(fmean(test.accuracy for test in tests), test_metrics=metrics, problems=problems)
 
     def timed_module(self, fit: Any) -> "nn.Module":
-        network: nn.Module = (fit.fits[0] if self.folds else fit).network
+        first = fit.fits[0] if self.folds else fit
+        network: nn.Module = first.network if self.custom.function is None else first.module
         return network

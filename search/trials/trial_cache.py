@@ -5,12 +5,14 @@ from typing import Any
 
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import Store
+from ...results.database.training_records import loaded_weights
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import leaves
 from ...spaces.blocks.layers import ModuleLayer
 from ...spaces.metrics.registry import is_built_in
 from ...spaces.metrics.selection import Selection
-from ...spaces.recipes.recipe import Recipe
+from ...spaces.networks.patterns import PRETRAINED
+from ...spaces.recipes.recipe import Recipe, is_model_file
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..searchers.base import Proposal
 from .metrics import summary
@@ -26,6 +28,7 @@ class TrialCache:
 
     With a latency budget the cache finds nothing, because the latency depends on the workers of this run. An
     architecture with custom modules, a custom metric and a custom training need the same plug-ins, by their hashes.
+    Weights in a file need the same content. Of a teacher in a file no content is recorded, so the cache finds nothing.
     """
 
     def __init__(self, store: Store, run: RunRecord) -> None:
@@ -36,7 +39,7 @@ class TrialCache:
 
     def find(self, proposal: Proposal) -> Trial | None:
         """Return the first equivalent trial for ``proposal``, or None."""
-        if self._run.config["budget"].get("latency_ms") is not None:
+        if self._run.config["budget"].get("latency_ms") is not None or is_model_file(proposal.recipe.effective.teacher):
             return None
         plugins = plugin_hashes(self._run.config)
         custom = _has_custom_modules(proposal.architecture) or self._has_custom_metrics or "train" in self._run.config
@@ -44,7 +47,8 @@ class TrialCache:
             return None
         trained = self._store.trained(proposal.architecture.fingerprint, self._run.dataset_hash)
         same = (trial for trial in trained if self._is_equivalent(trial, proposal.recipe) and self._has_metrics(trial))
-        return next((t for t in same if not custom or plugin_hashes(self._config(t.run)) == plugins), None)
+        same = (trial for trial in same if not custom or plugin_hashes(self._config(trial.run)) == plugins)
+        return next((trial for trial in same if self._has_weights(trial, proposal.architecture)), None)
 
     def _is_equivalent(self, trial: Trial, recipe: Recipe) -> bool:
         try:
@@ -66,6 +70,16 @@ class TrialCache:
             return True
         curve = self._store.curve(trial.trial)
         return summary(curve, selection=self._selection).get("best_epoch") == trial.best_epoch
+
+    def _has_weights(self, trial: Trial, architecture: Architecture) -> bool:
+        """Return whether the trial started from the weights that the files of this run have now."""
+        weights = self._run.config["space"].get("weights")
+        if weights in (None, PRETRAINED):
+            return True
+        from ...models.networks.pretrained import weights_digest
+
+        started = loaded_weights(self._store, trial.run, trial.trial)
+        return (started or {}).get("sha256") == weights_digest(architecture, weights)
 
     def _config(self, run: str) -> Mapping[str, Any]:
         if run not in self._runs:

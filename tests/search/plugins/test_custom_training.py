@@ -4,14 +4,20 @@ import json
 import re
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import archsieve as av
+from archsieve.models.data.dataset import ImageData
+from archsieve.models.networks.backbones import backbone
+from archsieve.models.optimization.custom_parts import CustomParts
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.experiment.dry_run import forecast
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
 from archsieve.search.plugins import references
+from archsieve.search.tasks.classification import ImageTrialContext
 from archsieve.search.trials.trial_cache import conditions
 
 from .conftest import written
@@ -182,12 +188,42 @@ def of_this_module(job):
     job.report(1, accuracy=1.0)
 
 
+class Trainer:
+    """A class whose method a worker would find without its object."""
+
+    def train(self, job):
+        job.report(1, accuracy=1.0)
+
+
+def with_zeros(job):
+    for parameter in job.module.parameters():
+        parameter.data.zero_()
+    job.report(1, accuracy=0.5)
+
+
+def test_each_trial_of_a_function_starts_from_the_weights_of_the_file_and_is_timed(tmp_path):
+    name = "timm:test_resnet"
+    save_file(backbone(name).state_dict(), tmp_path / "test_resnet.safetensors")
+    split = av.Split(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]))
+    data = ImageData.of("none", ("a", "b"), train=split, val=split, test=None)
+    options = {"precision": "fp32", "folds": None, "fold_seed": 0, "weights": str(tmp_path)}
+    context = ImageTrialContext(data, torch.device("cpu"), **options, custom=CustomParts(function=with_zeros))
+    architecture = av.networks_space(name, input_shape=(3, 32, 32), classes=2).architecture({})
+    sizes = []
+    for _ in range(2):
+        fit = context.fit(architecture, av.Recipe(train="head", epochs=1), 0)
+        sizes.append(sum(parameter.detach().abs().sum().item() for parameter in fit.module.parameters()))
+        fit.step()
+        assert context.timed_module(fit)(torch.zeros(1, 3, 32, 32)).tolist() == [[0, 0]]
+        context.close(fit)
+    assert sizes[0] == sizes[1] > 0
+
+
 def test_functions_of_python_are_recorded_by_their_names(project):
     assert references.reference_to(of_this_module, "train") == f"{__name__}:of_this_module"
-    for function in (lambda job: None, print, re.compile("")):
-        if function is not print:
-            with pytest.raises(ValueError, match="def at the top level"):
-                references.reference_to(function, "train")
+    for function in (lambda job: None, Trainer().train, re.compile("")):
+        with pytest.raises(ValueError, match="def at the top level"):
+            references.reference_to(function, "train")
 
     def inner(job):
         pass

@@ -1,5 +1,7 @@
 """Memory of the driver: what Tune and the history hold of each trial that has ended."""
 
+import pytest
+
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.runs.tune_adapter import released
@@ -8,7 +10,8 @@ from archsieve.search.trials.report import EpochMetrics, TrialReport
 ARCHITECTURE = {"input_shape": [3, 8, 8], "blocks": [{"kind": "conv", "width": 8, "norm": True}] * 20, "classes": 10}
 
 
-def test_tune_holds_little_of_a_trial_that_has_ended(tmp_path):
+@pytest.mark.parametrize("status", ["TERMINATED", "ERROR"])
+def test_tune_holds_little_of_a_trial_that_has_ended(tmp_path, status):
     from ray import tune
     from ray.train._internal.storage import StorageContext
     from ray.tune.experiment import Trial
@@ -23,7 +26,7 @@ def test_tune_holds_little_of_a_trial_that_has_ended(tmp_path):
     before = sum(map(len, trial.get_json_state()))
     assert not released(trial)
     assert trial.config == config
-    trial.set_status(Trial.TERMINATED)
+    trial.set_status(status)
     assert released(trial)
     assert sum(map(len, trial.get_json_state())) < 4000 < before
 

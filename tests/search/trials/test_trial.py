@@ -2,11 +2,14 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from archsieve.results.database.records import FailKind
+from archsieve.search.config.train_section import TrainSection
+from archsieve.search.plugins.references import reference_to
 from archsieve.search.searchers.recipe_sampling import draw_recipe
 from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of, load, save
 from archsieve.search.trials.latency import Timing
@@ -39,11 +42,13 @@ def start_worker(tmp_path):
         cpus=1, gpus=0, precision="fp32", checkpoints=Checkpoints(str(tmp_path)), timing=Timing.of(EXPERIMENT.file)
     )
 
-    def make(seed=0, data=None):
+    def make(seed=0, data=None, **settings):
         experiment = small(recipe={"epochs": 4}, data={"seed": seed})
         trial = NetworkTrial.__new__(NetworkTrial)  # without __init__, which works only inside an actor of Ray
         trial.setup(
-            {"trial": json.dumps(TRIAL)}, data=data or experiment.task.load(experiment.file)[0], conditions=conditions
+            {"trial": json.dumps(TRIAL)},
+            data=data or experiment.task.load(experiment.file)[0],
+            conditions=replace(conditions, **settings),
         )
         return trial
 
@@ -68,6 +73,31 @@ def test_a_trial_resumes_from_its_newest_checkpoint(start_worker):
     resumed = step(start_worker())
     assert (resumed.start.epoch, resumed.epoch, resumed.problems) == (3, 4, ())
     assert losses(resumed)[:3] == [loss for report in reports for loss in losses(report)]
+
+
+@pytest.mark.parametrize("stops_early", [False, True])
+def test_every_report_that_may_be_the_last_has_predictions(start_worker, stops_early):
+    trial = start_worker(keep_predictions=True, stops_early=stops_early)
+    reports = [step(trial) for _ in range(4)]
+    assert [report.predictions is not None for report in reports] == [*[stops_early] * 3, True]
+    resumed = start_worker(keep_predictions=True, stops_early=stops_early)
+    assert step(resumed).predictions == reports[-1].predictions
+
+
+def two_epochs(job):
+    for epoch in (1, 2):
+        job.report(epoch, accuracy=0.5)
+
+
+def test_a_function_that_returns_early_ends_its_trial_with_a_test(start_worker):
+    trial = start_worker(train=TrainSection(function=reference_to(two_epochs, "train")))
+    reports = [step(trial) for _ in range(3)]
+    assert [(report.epoch, report.done, report.failure) for report in reports] == [
+        (1, False, None),
+        (2, False, None),
+        (0, True, None),
+    ]
+    assert reports[2].final_metrics.test_accuracy is not None
 
 
 def test_a_checkpoint_that_cannot_be_loaded_is_reported_and_not_used(start_worker, checkpoint_dir):

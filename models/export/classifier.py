@@ -100,10 +100,11 @@ class ImageModel:
 
         With several labels return the tuple of the class names of each image.
         """
-        of_images = self.probabilities(to_pixels(images), batch_size)
+        pixels = to_pixels(images)
         if self.multi_label:
-            return label_sets(of_images, self.classes, self.threshold)
-        return [self.classes[k] for k in of_images.argmax(1).tolist()]
+            return label_sets(self.probabilities(pixels, batch_size), self.classes, self.threshold)
+        # of the scores, because two of them may have the same probability in float32
+        return [self.classes[k] for k in self.scores(pixels, batch_size).argmax(1).tolist()]
 
     def to_bytes(self) -> bytes:
         """Return the model as the content of one file."""
@@ -166,6 +167,8 @@ def _check(model: ImageModel) -> None:
         raise ValueError(f"classes must be {n_classes} names, but got {len(model.classes)} values")
     if not is_real(model.temperature) or model.temperature <= 0:
         raise ValueError(f"temperature must be a positive number, but got {model.temperature!r}")
+    if not is_real(model.threshold) or not 0 <= model.threshold <= 1:
+        raise ValueError(f"threshold must be a probability, but got {model.threshold!r}")
     if not isinstance(model.about, Mapping):
         raise ValueError(f"about must be an object, but got {model.about!r}")
 

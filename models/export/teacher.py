@@ -47,6 +47,11 @@ def _saved(path: Path, data: ImageData) -> Teacher:
 
 
 def _published(name: str, data: ImageData) -> Teacher:
+    if data.multi_label:
+        raise ValueError(
+            f"a teacher must be trained for as many labels an image as the data have, but {name} is trained for one "
+            "and the data have several; train a teacher on these images, and give its file"
+        )
     channels = data.input_shape[0]
     network = pretrained_network(name, None, in_channels=channels)
     classes = _n_outputs(network.module, channels, network.preprocessing.size)

@@ -78,8 +78,10 @@ def merged(network: nn.Module) -> nn.Module:
 def _merge(layer: Any) -> None:
     """Replace the adapter of ``layer`` by its sum with the weight."""
     # parametrize.remove_parametrizations would change the class, which the copy shares with the original layer
-    weight, bias = layer.weight, layer._parameters.pop("bias")
+    weight, others = layer.weight, dict(layer._parameters)
     layer.__class__ = type(layer).__bases__[0]
     del layer.parametrizations
+    layer._parameters.clear()
+    # the weight is first, as in a new layer: files of weights are loaded by the order of tensors
     layer.register_parameter("weight", nn.Parameter(weight))
-    layer.register_parameter("bias", bias)  # after the weight: files of weights are loaded by the order of tensors
+    layer._parameters.update(others)

@@ -1,6 +1,7 @@
 """Pretrained networks: networks of timm and torchvision with published weights, or with the weights of a file."""
 
 import warnings
+from collections.abc import Set
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -18,6 +19,9 @@ from .backbones import DEFAULT_INPUT, backbone, size_argument, timm_config
 from .build import build_for
 from .preprocessing import Preprocessing, published_preprocessing
 from .weight_files import find_weights, read_weights
+
+NOT_IN_OLD_FILES = "num_batches_tracked"  # a counter that batch norm with a momentum does not use
+AUXILIARY_HEADS = ("aux", "AuxLogits")  # of torchvision's GoogLeNet and Inception; they exist in training only
 
 
 @dataclass(frozen=True)
@@ -154,10 +158,22 @@ def load_weights(
         state = _adapted(name, state, loaded.file, in_channels, image_size)
     wanted = network.state_dict()
     fitting = {key: value for key, value in state.items() if key in wanted and value.shape == wanted[key].shape}
-    if missing := sorted(set(wanted) - set(fitting)):
+    missing = sorted(key for key in set(wanted) - set(fitting) if not key.endswith(NOT_IN_OLD_FILES))
+    if missing:
         raise _wrong_weights(name, loaded.file, f"{len(missing)} of {len(wanted)} tensors are missing: {missing[0]}")
-    network.load_state_dict(fitting)
+    if extra := _not_of(name, set(state) - set(wanted)):
+        raise _wrong_weights(name, loaded.file, f"{len(extra)} of its tensors are not in the network: {extra[0]}")
+    wanted.update(fitting)  # not the tensors alone: torchvision's MnasNet needs the versions that state_dict() has
+    network.load_state_dict(wanted)
     return loaded
+
+
+def _not_of(name: str, keys: Set[str]) -> list[str]:
+    """Return those of ``keys`` that even the complete network ``name`` does not have: they are of a deeper network."""
+    if not keys:
+        return []
+    complete = backbone(name, device="meta").state_dict()  # with its classifier
+    return sorted(key for key in keys if key not in complete and not key.startswith(AUXILIARY_HEADS))
 
 
 def _published(name: str, in_channels: int, image_size: int | None) -> tuple[dict[str, Tensor], LoadedWeights]:

@@ -4,6 +4,7 @@ import sys
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from urllib.error import URLError
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .backbones import size_argument, timm_config
+from .weight_files import with_current_names
 
 
 def published_weights(name: str, in_channels: int, image_size: int | None) -> tuple[dict[str, Tensor], str, str]:
@@ -38,7 +40,7 @@ def _timm(name: str, in_channels: int, image_size: int | None) -> tuple[dict[str
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             network = timm.create_model(name, pretrained=True, in_chans=in_channels, **size_argument(name, image_size))
-    except (OSError, ValueError) as error:  # the errors of the hub are among these
+    except (OSError, ValueError, RuntimeError) as error:  # among these are the errors of the hub, and of unsafe files
         raise _unreachable(f"timm:{name}", str(config.hf_hub_id or config.url), _hub_folder(), error) from None
     return network.state_dict(), str(config.tag or ""), _hub_file(config)
 
@@ -86,10 +88,11 @@ def _torchvision(name: str) -> tuple[dict[str, Tensor], str, str]:
     file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     try:
         with redirect_stdout(sys.stderr):  # torch prints that it downloads, and stdout is for results
-            state = weights.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError) as error:
+            # weights_only, because a file in a cache may have been changed
+            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError, UnpicklingError) as error:  # a RuntimeError if the hash is another
         raise _unreachable(f"torchvision:{name}", file.name, str(file.parent), error) from None
-    return state, weights.name, str(file)
+    return with_current_names(state), weights.name, str(file)
 
 
 def _unreachable(name: str, missing: str, folder: str, error: Exception) -> ValueError:

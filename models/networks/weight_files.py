@@ -1,6 +1,8 @@
 """Weight files: find the file of a network, and read its tensors without running code."""
 
 import pickle
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 
 def find_weights(name: str, path: Path) -> Path:
@@ -68,4 +71,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     state = {str(key).removeprefix("module."): value for key, value in tensors if isinstance(value, Tensor)}
     if not state:
         raise ValueError(f"weights must be tensors by name, but {path} has none; save the network's state_dict()")
-    return state
+    return with_current_names(state)
+
+
+def with_current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``state`` with the names of today's torchvision: published DenseNets have "norm.1" in place of "norm1"."""
+    return {OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}

@@ -75,11 +75,12 @@ class MetricsOnTest(NamedTuple):
 
 
 def metrics_on_test(probabilities: Tensor, labels: Tensor, metrics: Sequence[str]) -> MetricsOnTest:
-    """Return the accuracy and ``metrics`` of probabilities (N, K) of the test images for ``labels`` (N,)."""
+    """Return the accuracy and ``metrics`` of probabilities (N, K) of the test images for ``labels``."""
     others = [name for name in metrics if name != ACCURACY]
-    values, problems = compute_on_test(others, labels, logits_of(probabilities, multi_label=labels.dim() == 2))
+    logits = logits_of(probabilities, multi_label=labels.dim() == 2)
+    values, problems = compute_on_test(others, labels, logits)
     tests = {f"test_{name}": value for name, value in values.items()}
-    return MetricsOnTest({"test_accuracy": accuracy(probabilities, labels), **tests}, problems)
+    return MetricsOnTest({"test_accuracy": accuracy(logits, labels), **tests}, problems)
 
 
 def average_probabilities(probabilities: Tensor, counts: Sequence[int]) -> Tensor:

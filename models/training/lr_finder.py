@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...spaces.recipes.recipe import Recipe
+from ...spaces.recipes.recipe import NONE, Recipe
 from ..data.dataset import Batch, ImageData, in_unit_range
 from ..metrics.label_losses import LabelLoss
 from ..networks.compute import CPU, Compute
 from ..optimization.custom_parts import BUILT_IN, CustomParts
+from ..optimization.fine_tuning import evaluate_frozen
 from ..optimization.optimizers import make_optimizer
 from ..optimization.steps import train_steps
 from .epoch import Diverged
@@ -129,6 +130,8 @@ def _losses(
 ) -> list[float]:
     """Train a copy of ``module`` and return the loss of each step, up to the first that is not finite."""
     trained = compute.place(deepcopy(module)).train()  # a copy: every rate starts from the same weights
+    if recipe.frozen_stages or recipe.adapter != NONE:
+        evaluate_frozen(trained)  # as the training does
     optimizer, streams = make_optimizer(trained, recipe, custom=custom), Streams(seed, compute.device)
     # Every step draws a new sample, so that the number of steps does not depend on the size of the subset.
     batches = (
@@ -143,7 +146,11 @@ def _losses(
 
     losses: list[float] = []
     with streams.layers():
-        for value in train_steps(batches, loss_of, optimizer, max_grad_norm=recipe.clip_grad_norm):
+        # set at each step, because parts of the network may have a factor on the learning rate
+        steps_done = train_steps(
+            batches, loss_of, optimizer, lr_at=lambda step: recipe.lr, max_grad_norm=recipe.clip_grad_norm
+        )
+        for value in steps_done:
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 break

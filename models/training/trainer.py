@@ -92,14 +92,19 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         return super().order(shuffle) if self.sampling is None else balanced_order(self.sampling, shuffle)
 
     def _mixed(self, images: Tensor, batch: Batch, augmentation: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return mixed images with their targets (B, K) and weights (B,), which are averaged as the images are."""
+        """Return mixed images with their targets (B, K) and weights (B,).
+
+        The weights are averaged as the images are, and the targets in proportion to them: the loss of a mixed image is
+        the mean of the weighted losses of its two images, so that an image of weight 0 has no part in it.
+        """
         labels, n_classes = batch.labels, self.data.n_classes
         if batch.weights is None:
             return (*mix(images, labels, self.recipe, n_classes, augmentation), None)
         targets = labels.float() if self.data.multi_label else F.one_hot(labels, n_classes).float()
-        weighted = torch.cat([targets, batch.weights.unsqueeze(1)], 1)
-        images, weighted = mix(images, weighted, self.recipe, n_classes, augmentation)
-        return images, weighted[:, :n_classes], weighted[:, n_classes]
+        weights = batch.weights.unsqueeze(1)
+        images, weighted = mix(images, torch.cat([targets * weights, weights], 1), self.recipe, n_classes, augmentation)
+        targets, weights = weighted[:, :n_classes], weighted[:, n_classes:]
+        return images, torch.where(weights > 0, targets / weights, 0.0), weights.squeeze(1)
 
     def _distilled(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
         """Return the weighted mean of ``loss`` and the distance from the teacher; ``loss`` without a teacher."""

@@ -40,8 +40,14 @@ class Stateful(Protocol):
         """Restore the state."""
 
 
-class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """A split as a data set of torch: normalised images (C, H, W), float32, with their class indices."""
+Label = int | Tensor
+
+
+class ImageDataset(Dataset[tuple[Tensor, Label]]):
+    """A split as a data set of torch: normalised images (C, H, W), float32, with their class indices.
+
+    Where images have several labels, a label is bool (K,).
+    """
 
     def __init__(self, split: Split, data: ImageData) -> None:
         self._split, self._data = split, data
@@ -49,13 +55,14 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._split)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Label]:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Label]]:
         """Return the items of a batch; a ``DataLoader`` calls it instead of taking one item at a time."""
         batch = self._split.take(torch.as_tensor(indices, device=self._split.labels.device))
-        return list(zip(self._data.normalise(in_unit_range(batch.images)), batch.labels.tolist(), strict=True))
+        labels = batch.labels if batch.multi_label else batch.labels.tolist()
+        return list(zip(self._data.normalise(in_unit_range(batch.images)), labels, strict=True))
 
 
 class TrainingJob:

@@ -98,13 +98,13 @@ def test_loss_of_one_label_is_that_of_torch(batch, smoothing, class_weights):
 @pytest.mark.parametrize("pos_weight", [None, CLASS_WEIGHTS])
 def test_loss_of_several_labels_is_that_of_torch(batch, pos_weight):
     logits, _, labels = batch
-    loss, torch_loss = LabelLoss(pos_weight), nn.BCEWithLogitsLoss(pos_weight=pos_weight)
+    loss, torch_loss = LabelLoss(pos_weight, multi_label=True), nn.BCEWithLogitsLoss(pos_weight=pos_weight)
     assert loss(logits, labels) == pytest.approx(float(torch_loss(logits, labels.float())))
     weights = torch.tensor([3.0, 0.0, *[1.0] * 10])
     repeated = torch.tensor([0, 0, 0, *range(2, 12)])
     expected = torch_loss(logits[repeated], labels[repeated].float())
     assert loss(logits, labels, weights) == pytest.approx(float(expected))
-    smooth = LabelLoss(smoothing=0.2)(logits, labels)
+    smooth = LabelLoss(smoothing=0.2, multi_label=True)(logits, labels)
     assert smooth == pytest.approx(float(nn.BCEWithLogitsLoss()(logits, labels.float() * 0.8 + 0.1)))
 
 
@@ -112,5 +112,5 @@ def test_a_batch_whose_weights_are_all_zero_has_no_gradient(batch):
     logits, one, several = batch
     for labels in (one, several):
         given = logits.clone().requires_grad_()
-        LabelLoss()(given, labels, torch.zeros(12)).backward()
+        LabelLoss(multi_label=labels is several)(given, labels, torch.zeros(12)).backward()
         assert not given.grad.any()

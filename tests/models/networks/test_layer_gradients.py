@@ -18,6 +18,7 @@ from archsieve.models.networks.modules import (
 )
 from archsieve.models.profiling.backbone_costs import measure_backbone
 from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.backbone import RepeatChannels, Resize
 from archsieve.spaces.blocks.base import Block
 from archsieve.spaces.blocks.channel_layers import ChannelShuffle, ClassMaps
 from archsieve.spaces.blocks.concatenating import DenseBlock, Fire, ShuffleUnit
@@ -84,6 +85,8 @@ EXAMPLES: dict[str, list[tuple[Block, ...]]] = {
     "pyramid-pool": [(PyramidPool((2, 1)),)],
     "response-norm": [(ResponseNorm(3),)],
     "local-contrast": [(LocalContrast(3),)],
+    "resize": [(Resize(4),), (Resize(9, "bilinear"),)],
+    "repeat-channels": [(Convolution(1, 1, bias=True), RepeatChannels(3))],
     "norm": [(Norm(),), (Norm("layer", "gelu"),)],
     "squeeze-excite": [(SqueezeExcite(0.5),), (SqueezeExcite(0.5, "silu", "hardsigmoid"),)],
     "inverted-residual": [
@@ -144,8 +147,9 @@ def distance_to_kinks(module: nn.Module, x: Tensor) -> float:
 
 
 def test_every_layer_and_block_has_an_example() -> None:
-    # the modules of Inception V3 are hundreds of channels wide, and have only convolutions and pooling
-    assert {*LAYERS, *BLOCKS} == {*EXAMPLES, "backbone", "factorized-inception"}
+    # the modules of Inception V3 are hundreds of channels wide, and have only convolutions and pooling; a network is a
+    # backbone, which has a test of its own, after the layers resize and repeat-channels
+    assert {*LAYERS, *BLOCKS} == {*EXAMPLES, "backbone", "network", "factorized-inception"}
     assert all(chain[-1].kind == kind for kind, chains in EXAMPLES.items() for chain in chains)
 
 

@@ -16,7 +16,7 @@ from archsieve.models.networks.backbones import backbone
 from archsieve.models.networks.build import build
 from archsieve.models.networks.pretrained import build_pretrained, pretrained_network
 from archsieve.models.networks.published_weights import cached_file
-from archsieve.models.networks.weight_files import read_weights
+from archsieve.models.networks.weight_files import read_weights, with_current_names
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.sampling import sample
@@ -36,6 +36,16 @@ def weights(tmp_path_factory):
     save_file(backbone(SMALL).state_dict(), folder / "test_resnet.safetensors")
     torch.save({"state_dict": backbone(TORCHVISION).state_dict()}, folder / "shufflenet_v2_x0_5.pth")
     return folder
+
+
+class Code:
+    """Creates a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
 
 
 @pytest.mark.parametrize("name", [SMALL, TORCHVISION])
@@ -91,11 +101,7 @@ def test_an_architecture_is_built_with_its_weights_and_normalisation(weights):
 
 
 def test_wrong_weights_are_refused_in_one_sentence(weights, tmp_path):
-    class Code:
-        def __reduce__(self):
-            return os.system, ("touch executed",)
-
-    (tmp_path / "code.pth").write_bytes(pickle.dumps(Code()))
+    (tmp_path / "code.pth").write_bytes(pickle.dumps(Code(tmp_path / "executed")))
     (tmp_path / "empty.safetensors").write_bytes(b"")
     torch.save([1, 2], tmp_path / "list.pth")
     (tmp_path / "text.pth").write_text("weights")
@@ -121,6 +127,25 @@ def test_wrong_weights_are_refused_in_one_sentence(weights, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+def test_files_of_torchvision_are_of_this_network_in_any_version(weights, tmp_path):
+    state = read_weights(weights / "shufflenet_v2_x0_5.pth")
+    deeper = tmp_path / "deeper.pth"
+    torch.save({**state, "stage4.4.branch2.0.weight": torch.zeros(96, 96, 1, 1)}, deeper)
+    with pytest.raises(ValueError, match=rf"{TORCHVISION}.*stage4\.4\.branch2"):
+        pretrained_network(TORCHVISION, 5, weights=deeper)
+    old = tmp_path / "old.pth"  # of a version of torch without this counter
+    torch.save({name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}, old)
+    loaded = pretrained_network(TORCHVISION, None, weights=old).module.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+    names = {"features.denseblock1.denselayer1.norm.1.weight", "features.1.conv.1.weight"}
+    current = with_current_names(dict.fromkeys(names, torch.zeros(1)))
+    assert set(current) == {"features.denseblock1.denselayer1.norm1.weight", "features.1.conv.1.weight"}
+    mnasnet = backbone("torchvision:mnasnet0_5")  # it reads the version of its file
+    torch.save(mnasnet.state_dict(), tmp_path / "mnasnet0_5.pth")
+    loaded = pretrained_network("torchvision:mnasnet0_5", None, weights=tmp_path).module
+    assert torch.equal(loaded.classifier[1].weight, mnasnet.classifier[1].weight)
+
+
 def test_published_weights_come_from_the_cache_or_name_what_is_missing(tmp_path, monkeypatch):
     import torchvision
 
@@ -137,6 +162,10 @@ def test_published_weights_come_from_the_cache_or_name_what_is_missing(tmp_path,
         assert str(tmp_path) in str(error.value) or "huggingface" in str(error.value)
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
     file = tmp_path / "checkpoints" / url.rpartition("/")[2]
+    torch.save(Code(tmp_path / "executed"), file)
+    with pytest.raises(ValueError, match="Unpickling"):
+        pretrained_network(TORCHVISION, 5)
+    assert not (tmp_path / "executed").exists()
     torch.save(backbone(TORCHVISION).state_dict(), file)
     assert cached_file(TORCHVISION) == file
     # the name of the file has the first digits of its hash, by which a damaged file would be found when downloaded

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from archsieve.models.data.dataset import ImageData
-from archsieve.models.networks.adapters import adapters_of, merged
+from archsieve.models.networks.adapters import adapters_of, add_adapters, merged
 from archsieve.models.networks.build import build_for
 from archsieve.models.optimization.fine_tuning import lr_scales
 from archsieve.models.optimization.optimizers import make_optimizer, set_lr
@@ -124,6 +124,15 @@ def test_adapters_are_trained_and_merged(few_digits: ImageData) -> None:
 def test_an_adapter_has_at_most_the_rank_of_its_weight(few_digits: ImageData) -> None:
     run = fit(few_digits, adapter="lora", lora_rank=100)
     assert [adapter.rank for adapter in adapters_of(run.module)] == [8, 12, 12]
+
+
+def test_a_merged_layer_has_its_tensors_in_their_order() -> None:
+    layers = pytest.importorskip("timm.layers")
+    module = nn.Sequential(layers.ScaledStdConv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    names = list(module.state_dict())
+    assert "0.gain" in names
+    add_adapters(module, module[2], rank=2, alpha=1.0, seed=0)
+    assert list(merged(module).state_dict()) == names
 
 
 @pytest.mark.parametrize(

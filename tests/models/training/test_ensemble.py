@@ -5,6 +5,7 @@ import torch
 
 from archsieve.models.training.ensemble import (
     average_probabilities,
+    metric_values,
     metrics_on_test,
     select_members,
     selection_score,
@@ -61,3 +62,11 @@ def test_a_custom_metric_that_fails_on_test_images_is_left_out_with_its_reason(c
     assert set(values) == {"test_accuracy", "test_f1_macro"}
     assert [problem.split(" ", 1)[0] for problem in problems] == ["narrow"]
     assert "ZeroDivisionError" in problems[0]
+
+
+def test_with_several_labels_an_image_is_right_if_all_its_labels_are():
+    labels = torch.tensor([[True, False], [True, True], [False, False]])
+    probabilities = torch.tensor([[0.9, 0.2], [0.7, 0.4], [0.1, 0.3]])
+    values = metrics_on_test(probabilities, labels, ("f1_macro",)).values
+    assert values["test_accuracy"] == pytest.approx(2 / 3)
+    assert values["test_accuracy"] == metric_values(probabilities, labels, ())["val_accuracy"]

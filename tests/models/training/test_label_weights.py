@@ -1,5 +1,7 @@
 """Class weights are those of scikit-learn and torch, balanced sampling draws classes equally, image weights count."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,26 @@ def test_the_training_loss_is_that_of_torch_and_the_validation_is_not_weighted(s
     assert loss == pytest.approx(expected.item())
     validations = [ImageTraining(network(), one, recipe, CPU, 0).validate(network()) for one in (given, plain)]
     assert validations[0] == validations[1]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_mixed_images_have_the_weighted_losses_of_both(several):
+    weights = torch.linspace(0, 3, 35)
+    weights[::5] = 0
+    given, plain = data(several=several, weights=weights), data(several=several)
+    other = given.train.labels.clone()
+    other[::5] = ~other[::5] if several else (other[::5] + 1) % 3
+    changed = replace(given, train=replace(given.train, labels=other))
+    recipe, index = Recipe(mixup_alpha=1.0, batch_size=35), torch.arange(35)
+
+    def loss(one):
+        task = ImageTraining(network(), one, recipe, CPU, 0)
+        return float(task.batch_loss(index, torch.Generator().manual_seed(1)).loss)
+
+    assert loss(changed) == loss(given)  # the labels of images of weight 0 have no part
+    assert loss(given) != pytest.approx(loss(plain))
+    equal = replace(given, train=replace(given.train, weights=torch.full((35,), 2.0)))
+    assert loss(equal) == pytest.approx(loss(plain))
 
 
 @pytest.mark.parametrize("several", [False, True])

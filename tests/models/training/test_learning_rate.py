@@ -2,6 +2,8 @@
 
 import pickle
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 from archsieve.models.data.registry import ImageData
 from archsieve.models.training.epoch import Diverged
 from archsieve.models.training.lr_finder import LrFound, NoLearningRate, find_lr, halve_until_loss_falls
-from archsieve.models.training.trainer import fit
+from archsieve.models.training.trainer import Fit, fit
 from archsieve.spaces.recipes.recipe import Recipe
 
 Net = Callable[..., nn.Sequential]
@@ -70,3 +72,28 @@ def test_the_search_changes_neither_network_nor_generator_and_is_reproducible(
     assert result == find_lr(module, few_digits, recipe, start_lr=8.0, n_images=64, steps=20, seed=3)
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_the_rate_is_found_with_the_factors_of_the_recipe(few_digits: ImageData) -> None:
+    """Where the only layer has half of the rate, each rate that is tried does what half of it does without a factor."""
+    torch.manual_seed(0)
+    module, recipe = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), Recipe(batch_size=32)
+    plain = find_lr(module, few_digits, recipe, start_lr=64.0, seed=0)
+    halved = find_lr(module, few_digits, replace(recipe, head_lr_factor=0.5), start_lr=128.0, seed=0)
+    assert len(plain.tries) > 1
+    assert [attempt.last_loss for attempt in halved.tries] == [attempt.last_loss for attempt in plain.tries]
+    assert halved.lr == 2 * plain.lr
+
+
+def test_the_search_leaves_frozen_batch_norm_in_evaluation_mode(few_digits: ImageData) -> None:
+    """Its running statistics have no effect in training mode, so the first loss shows in which mode it is."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 10))
+    losses = []
+    for mean in (0.0, 3.0):
+        module[1].running_mean.fill_(mean)
+        recipe = Recipe(epochs=1, batch_size=32, lr=0.01, find_lr=True, frozen_stages=1)
+        run = Fit(deepcopy(module), few_digits, recipe, seed=0)
+        run.step()
+        losses.append(run.lrs_found[0].tries[0].first_loss)
+    assert losses[0] != losses[1]

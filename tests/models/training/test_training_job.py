@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy, multi_margin_loss
 from torch.utils.data import DataLoader
 
-from archsieve.models.data.dataset import in_unit_range
+from archsieve.models.data.dataset import Split, in_unit_range
 from archsieve.models.data.registry import load_data
 from archsieve.models.metrics.label_losses import LabelLoss
 from archsieve.models.networks.build import build_for
@@ -17,6 +17,7 @@ from archsieve.models.networks.compute import CPU
 from archsieve.models.optimization.custom_parts import BUILT_IN, CustomParts
 from archsieve.models.training.epoch import Diverged
 from archsieve.models.training.retrain import fit_for, retrain
+from archsieve.models.training.training_job import ImageDataset
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
 from archsieve.spaces.metrics.selection import BY_ACCURACY, Selection
@@ -89,6 +90,14 @@ def test_a_resumed_fit_has_the_weights_of_one_that_was_not_interrupted(data):
     assert again.best.metrics == whole.best.metrics
     assert again.test_accuracy is not None
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_images_with_several_labels_have_a_row_of_labels(data):
+    labels = torch.nn.functional.one_hot(data.val.labels, 10).bool()
+    several = ImageDataset(Split(data.val.images, labels), data)
+    images, batch = next(iter(DataLoader(several, batch_size=4)))
+    assert images.shape == (4, 1, 8, 8)
+    assert torch.equal(batch, labels[:4])
 
 
 def test_the_function_gets_the_network_the_recipe_and_no_test_images(data):

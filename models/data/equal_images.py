@@ -115,11 +115,11 @@ def split_groups(index: Index) -> np.ndarray | None:
     empty = np.flatnonzero((index.digests == EMPTY_FILE).all(1))
     contents[empty] = contents.max(initial=0) + 1 + np.arange(len(empty))  # the decoder reports each of them
     contents = numbered(contents)
-    numbers = contents if groups is None else numbered(_connected(contents, groups))
+    numbers = contents if groups is None else numbered(connected(contents, groups))
     return None if numbers.max(initial=-1) + 1 == len(index) else numbers
 
 
-def _connected(contents: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def connected(contents: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return the connected component of each row; rows of one content or group are connected, a group of -1 is none."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

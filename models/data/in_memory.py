@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from torch import Tensor
 
+from ..image_files.index import Index
 from ..readers.dataset_items import read_items
 from .dataset import Source
 from .image_folder import load_items
@@ -39,11 +41,17 @@ def register_items(data: Any, image_size: int) -> str:
     trials again and resume the run. Raises :class:`DataError`.
     """
     index = read_items(data)
-    name = f"items-{index.content_hash[:12]}"
-    DATASETS[name] = lambda request: load_items(index, request)
-    SHAPES[name] = DataShape((3, image_size, image_size), len(index.classes))
+    name = f"items-{_items_hash(index)[:12]}"
+    DATASETS[name] = lambda request: load_items(index, replace(request, image_size=request.image_size or image_size))
+    SHAPES[name] = DataShape((3, image_size, image_size), len(index.classes), index.multi_label)
     N_TRAINING_IMAGES[name] = sum(len(rows) for split, rows in index.rows.items() if split != "test")
     return name
+
+
+def _items_hash(index: Index) -> str:
+    """Return a hash of images, labels, weights and groups: other weights or groups are another data set."""
+    optional = {name: index.table[name].to_pylist() for name in ("weight", "group") if name in index.table.column_names}
+    return sha256(f"{index.content_hash}{optional}".encode()).hexdigest() if optional else index.content_hash
 
 
 def _digest(source: Source) -> str:

@@ -54,18 +54,32 @@ def _iterative_split(
 def stratified_sample(labels: Tensor, limit: int | None, *, seed: int) -> Tensor:
     """Return ascending indices of at most ``limit`` samples, drawn by ``seed``; all if ``limit`` is None.
 
-    Classes keep their proportions, or sets of labels where ``labels`` is bool (N, K) and not int64 (N,).
+    Classes keep their proportions where ``labels`` is int64 (N,). Labels bool (N, K) are sampled at equal distances in
+    the order of their sets, in which most sets may have a single image.
     """
     if limit is None or limit >= len(labels):
         return torch.arange(len(labels))
     rng = np.random.default_rng(seed)
+    if labels.dim() == 2:
+        return _systematic_sample(label_set_numbers(labels.numpy()), limit, rng)
     # Each class is shuffled and spread evenly over [0, 1]. The `limit` samples nearest to 0 then have the proportions
     # of the classes and exactly the wanted size, which a rounded number per class would not have.
-    positions, strata = np.empty(len(labels)), label_set_numbers(labels.numpy())
-    for label in np.unique(strata):
-        members = rng.permutation(np.flatnonzero(strata == label))
+    positions = np.empty(len(labels))
+    for label in torch.unique(labels).tolist():
+        members = rng.permutation(np.flatnonzero(labels.numpy() == label))
         positions[members] = (np.arange(len(members)) + 0.5) / len(members)
     return torch.from_numpy(np.sort(np.argsort(positions, kind="stable")[:limit]))
+
+
+def _systematic_sample(strata: np.ndarray, limit: int, rng: np.random.Generator) -> Tensor:
+    """Return ascending indices of ``limit`` samples; each one is drawn with the same probability.
+
+    The rows in the order of their numbers ``strata`` (N,), in random order where these are equal, are taken at equal
+    distances from a random start.
+    """
+    order = np.lexsort((rng.random(len(strata)), strata))
+    taken = np.floor((np.arange(limit) + rng.random()) * (len(strata) / limit)).astype(np.int64)
+    return torch.from_numpy(np.sort(order[np.minimum(taken, len(strata) - 1)]))
 
 
 def missing_parts(published: Container[str], val_fraction: float, test_fraction: float) -> dict[str, float]:

@@ -27,9 +27,10 @@ class ZeroShotSource:
 
     ``test_if_seen`` (N,) bool marks the images that are test images if their class is seen; ``test_if_unseen`` (N,)
     bool those that are test images if their class is unseen. ``groups`` (N,) int64 numbers images that must be in the
-    same part of any split (for glyphs: the images of one face). ``copies`` (N,) int64 are equal for equal images; None
-    if all differ. ``notes`` and ``skipped`` are as in :class:`~archsieve.models.data.dataset.Source`. Raises
-    :class:`DataError` if a class has no image or a text has no word.
+    same part of any split (for glyphs: the images of one face). ``copies`` (N,) int64 are equal for equal images and
+    for images of one group, such as one patient; None if all differ. ``notes`` and ``skipped`` are as in
+    :class:`~archsieve.models.data.dataset.Source`. Raises :class:`DataError` if a class has no image or a text has no
+    word.
     """
 
     classes: tuple[str, ...]
@@ -289,8 +290,8 @@ def _overlap_notes(source: ZeroShotSource, rows: Mapping[str, Tensor]) -> tuple[
     for part in ("test_seen", "test_unseen"):
         if n := int(torch.isin(source.copies[rows[part]], trained).sum()):
             notes.append(
-                f"{n:,} of {len(rows[part]):,} images of {part} are equal to a training image; the accuracy on it is "
-                "too high: remove them"
+                f"{n:,} of {len(rows[part]):,} images of {part} are equal to a training image or of its group; the "
+                "accuracy on it is too high: remove them"
             )
     return tuple(notes)
 

@@ -5,9 +5,11 @@ torchvision stores it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from ..readers.split_names import normalised
 from ..storage.encoded import LazyNames, LazySources
 from .dataset import Request, Split
 from .decoded_files import check_none_emptied, read_files
+from .equal_images import connected
 from .image_folder import PIXEL_HASH_RULES, read_requested
 from .shapes import require_folder_options
 from .torchvision_sets import as_data_error
@@ -27,8 +30,8 @@ from .zero_shot import ZeroShotSource, draw_test_images, equal_images
 def load_folder(request: Request, texts: Path) -> ZeroShotSource:
     """Load own images, such as ``path/CLASS/*``, and the articles ``texts/CLASS.txt``.
 
-    A fifth of the images of a seen class are its test images, with all copies of an image on one side. If the data have
-    the splits train, val and test, the images of test are.
+    A fifth of the images of a seen class are its test images, with all copies of an image, and all images of a group,
+    on one side. If the data have the splits train, val and test, the images of test are.
     """
     _, root = require_folder_options(request.path, request.image_size)
     index = read_requested(root, request)
@@ -36,7 +39,10 @@ def load_folder(request: Request, texts: Path) -> ZeroShotSource:
         raise DataError(f"zero-shot images must have one label each, but those of {root} have several; use one column")
     rows, published_test = range(len(index)), torch.from_numpy(index.splits == SPLITS.index("test"))
     images = _Images(LazySources(index, rows), LazyNames(index, rows), torch.from_numpy(index.labels))
-    return _source(index.classes, images, published_test if published_test.any() else None, request, texts)
+    source = _source(
+        index.classes, images, published_test if published_test.any() else None, request, texts, index.groups
+    )
+    return source if request.decoding_rules == PIXEL_HASH_RULES else replace(source, notes=index.notes + source.notes)
 
 
 def load_cub(request: Request, texts: Path) -> ZeroShotSource:
@@ -138,6 +144,7 @@ def _source(
     test_if_seen: Tensor | None,
     request: Request,
     texts: Path,
+    groups: np.ndarray | None = None,
 ) -> ZeroShotSource:
     articles = read_texts(texts, classes)  # before the images: it is fast, so that errors in texts appear early
     observations = Observations()
@@ -146,6 +153,8 @@ def _source(
     check_none_emptied(encoded.labels, kept, classes, read.skipped)
     # version 0.1.0 drew copies of an image like different images
     copies = None if request.decoding_rules == PIXEL_HASH_RULES else equal_images(read.images)
+    if groups is not None and request.decoding_rules != PIXEL_HASH_RULES:
+        copies = _related(copies, groups[read.positions.numpy()])
     if test_if_seen is None:
         test_if_seen = draw_test_images(kept, request.seed, copies=copies)
     else:
@@ -160,6 +169,12 @@ def _source(
         notes=observations.notes(request.decoding),
         skipped=read.skipped,
     )
+
+
+def _related(copies: Tensor | None, groups: np.ndarray) -> Tensor:
+    """Return a number for each image (N,) that is equal for copies and for images of one group; -1 is no group."""
+    contents = np.arange(len(groups)) if copies is None else copies.numpy()
+    return torch.from_numpy(connected(contents, groups).astype(np.int64))
 
 
 def _table(file: Path) -> dict[str, str]:

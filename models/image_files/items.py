@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -24,14 +24,23 @@ RULE = (
 )
 
 
+class Item(NamedTuple):
+    """One image as the data set gives it: ``image``, ``label``, and the ``weight`` and ``group`` of a mapping."""
+
+    image: Any
+    label: Any
+    weight: Any = None
+    group: Any = None
+
+
 @dataclass(frozen=True, eq=False)
 class DatasetItems:
     """The data sets of the splits of an index. It can be pickled if they can."""
 
     parts: Mapping[str, Any]
 
-    def item(self, part: str, row: int) -> tuple[np.ndarray, Any]:
-        """Return the pixels of an item, see :func:`pixel_array`, and its label as the data set gives it.
+    def item(self, part: str, row: int) -> Item:
+        """Return an item: as its image the pixels, see :func:`pixel_array`; the rest as the data set gives it.
 
         Raises :class:`DataError` for an exception of the data set, and an item that is not an image with a label.
         """
@@ -44,18 +53,19 @@ class DatasetItems:
                     f"every item of a data set must be readable, but {where} raised {type(error).__name__}: {error}; "
                     "correct its __getitem__"
                 ) from error
-            image, label = _pair(item, where)
-            return pixel_array(image, where), label
+            fields = _fields(item, where)
+            return fields._replace(image=pixel_array(fields.image, where))
 
 
-def _pair(item: Any, where: str) -> tuple[Any, Any]:
-    """Return image and label of an item: a pair, or a mapping with these names as in Hugging Face ``datasets``."""
+def _fields(item: Any, where: str) -> Item:
+    """Return the fields of an item: a pair, or a mapping with their names as in Hugging Face ``datasets``."""
     if isinstance(item, Mapping):
-        image, label = (next((key for key in keys if key in item), None) for keys in (("image", "img"), ("label", "y")))
+        spellings = (("image", "img"), ("label", "labels", "y"))
+        image, label = (next((key for key in keys if key in item), None) for keys in spellings)
         if image is not None and label is not None:
-            return item[image], item[label]
+            return Item(item[image], item[label], item.get("weight"), item.get("group"))
     elif isinstance(item, tuple | list) and len(item) == 2:
-        return item[0], item[1]
+        return Item(*item)
     kind = f"the keys {', '.join(map(repr, item))}" if isinstance(item, Mapping) else f"a {type(item).__name__}"
     raise DataError(
         f"every item of a data set must be a pair (image, label), or have the keys 'image' and 'label', but {where} is "

@@ -41,7 +41,8 @@ class RemotePath:
 
     def __truediv__(self, name: "str | PurePosixPath") -> "RemotePath":
         text = str(name)
-        return self if text in ("", ".") else RemotePath(f"{self.url}/{text}")
+        separator = "" if self.url.endswith("://") else "/"
+        return self if text in ("", ".") else RemotePath(f"{self.url}{separator}{text}")
 
     @property
     def _inside(self) -> PurePosixPath:
@@ -59,8 +60,9 @@ class RemotePath:
 
     @property
     def parent(self) -> "RemotePath":
-        """The folder that contains it."""
-        return RemotePath(self.url.rpartition("/")[0])
+        """The folder that contains it; at the top of a file system that has no server, the protocol alone."""
+        protocol, _, rest = self.url.partition("://")
+        return RemotePath(f"{protocol}://{rest.rpartition('/')[0]}")
 
     def exists(self) -> bool:
         """Return whether there is a file or folder."""

@@ -25,6 +25,8 @@ def encode_column(values: Any, separator: str | None, where: str, names: Sequenc
     are the classes that whole numbers stand for. Raises :class:`DataError` for labels that cannot be used.
     """
     column = as_column(values)
+    if pa.types.is_fixed_size_list(column.type):
+        column = column.cast(pa.list_(column.type.value_type))
     is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
     if separator is not None and is_list:
         raise DataError(f"label_separator is for labels in a text, but {where} has lists of labels; leave it out")
@@ -86,6 +88,12 @@ def _encode_lists(column: Any, where: str, names: Sequence[str] | None) -> Label
             f"{named((rows + 1).tolist())}; use an empty list for an image without labels"
         )
     rows, values = np.repeat(np.arange(len(column)), column.value_lengths().to_numpy()), column.flatten()
+    if values.null_count:
+        with_null = np.unique(rows[values.is_null().to_numpy(zero_copy_only=False)]) + 1
+        raise DataError(
+            f"a list of labels must have no empty entries, but {len(with_null):,} of {len(column):,} rows of {where} "
+            f"have one: rows {named(with_null.tolist())}; remove these entries"
+        )
     if names is None or not pa.types.is_integer(values.type):
         classes, has = _encode(rows, as_text(values, where), len(column), where)
     else:

@@ -223,7 +223,8 @@ def column_notes(use: Mapping[str, str]) -> tuple[str, ...]:
         notes.append(f"images with the same {use['group']!r} stay on one side of a split")
     if "weight" in use:
         notes.append(
-            f"the weights in {use['weight']!r} weigh the images in the training loss, not in validation and test"
+            f"the weights in {use['weight']!r} weigh the images in the training loss, not in validation, test or "
+            "zero-shot training"
         )
     return tuple(notes)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...models.data.shapes import IMAGES, is_data_name
+from ...models.data.shapes import IMAGES, OWN_IMAGES, is_data_name
 from ...models.readers.dataset_items import is_datasets
 from ...results.analysis.differences import Winner
 from ...results.analysis.intervals import Measured
@@ -294,7 +294,9 @@ def _data_table(data: Any, image_size: int | None) -> dict[str, Any]:
     if isinstance(data, Mapping):
         return {**data, **size}
     name = str(data)
-    if is_data_name(name) or not _is_path(data):
+    # own images without a path can only be the folder of this name
+    is_name = isinstance(data, str) and is_data_name(name) and not (name in OWN_IMAGES and Path(name).is_dir())
+    if is_name or not _is_path(data):
         return {"name": name, **size}
     return {"name": IMAGES, "path": name, "image_size": DEFAULT_IMAGE_SIZE, **size}
 

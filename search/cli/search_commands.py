@@ -322,6 +322,22 @@ def _looks_like_path(text: str) -> bool:
     return Path(text).expanduser().exists() or any(mark in text for mark in "/\\.*?{~")
 
 
+def _is_folder_of_images(name: str) -> bool:
+    """Return whether the name of a data set means a folder of this name; a note names what is used.
+
+    Own images without a path can only be the folder.
+    """
+    from ...models.data.shapes import OWN_IMAGES, is_data_name
+
+    if not is_data_name(name) or not Path(name).is_dir():
+        return False
+    if name in OWN_IMAGES:
+        show_message(f"note: {name} is a folder, and its images are used; give another path with --path")
+        return True
+    show_message(f"note: the data set {name} is used, not the folder of this name; write ./{name} for the folder")
+    return False
+
+
 def _named(metric: str) -> str:
     return "" if metric == "accuracy" else f" {metric}"
 
@@ -355,7 +371,7 @@ def init(
     from ...models.data.shapes import IMAGES, is_data_name
     from ..experiment.template import search_file_text
 
-    if path is None and not is_data_name(data) and _looks_like_path(data):
+    if path is None and (_is_folder_of_images(data) or (not is_data_name(data) and _looks_like_path(data))):
         data, path = IMAGES, data
     target = output or Path(f"{Path(path or data).stem if data == IMAGES else data}.toml")
     text = search_file_text(

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Container
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.fields import FieldInfo
 
@@ -28,6 +28,9 @@ from ..config.section import Section
 from ..tasks.base import Task
 from ..tasks.registry import task_of
 from .timed_budget import Proposal, propose, sides_below, time_steps
+
+if TYPE_CHECKING:
+    from ...models.image_files.index import Index
 
 # Recipe keys that a new search file sets or searches; the other keys are commented out with their defaults.
 SEARCHED_ZERO_SHOT = {
@@ -158,6 +161,7 @@ def search_file_text(
 
 
 DEFAULT_MINUTES = 10.0
+VALIDATION_COST = 1 / 3  # time of an image relative to training, which has a backward pass of twice the work
 
 
 def _proposal(path: str, image_size: int | None, minutes: float, label_separator: str | None) -> Proposal:
@@ -172,13 +176,23 @@ def _proposal(path: str, image_size: int | None, minutes: float, label_separator
     n_images = count_training_images(IMAGES, path=path, label_separator=label_separator)
     pixels = max(sides) ** 2
     return propose(
-        n_images,
+        _images_an_epoch(index),
         time_steps(len(index.classes)),
         minutes=minutes,
         sides=sides,
         largest_macs=parse_count(recommended_budget(n_images, pixels)[1], "macs"),
         concurrent=usable_cores(),
     )
+
+
+def _images_an_epoch(index: "Index") -> float:
+    """Return the images that a trial trains on in an epoch, and a share of the validation images for their time."""
+    from ...models.data.splits import missing_parts
+
+    section, n_images = DataSection(), {part: float(len(rows)) for part, rows in index.rows.items()}
+    missing = missing_parts(n_images, section.val_fraction, section.test_fraction)
+    n_val = n_images.get("val", 0.0) + n_images["train"] * missing.get("val", 0.0)
+    return n_images["train"] * (1 - sum(missing.values())) + VALIDATION_COST * n_val
 
 
 def _with_paths(text: str, section: DataSection, folder: Path | None) -> str:

@@ -1,7 +1,8 @@
 """A budget, an image size and a number of trials for a search of stated minutes, from two timed networks.
 
 The time of a training step grows about linearly with the multiply-accumulates of a network. Two networks give the line:
-the time of an image without any work, and the time of a multiply-accumulate.
+the time of an image without any of this work, and the time of a multiply-accumulate. The former is that of operations
+on each pixel, such as normalisation and activations, and grows with the number of pixels.
 """
 
 import random
@@ -30,10 +31,17 @@ LEAST_MACS_PER_PIXEL = 5_000  # of a budget: with fewer, the space has few netwo
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of training on one image: ``per_image`` for any network, and ``per_mac`` for its work."""
+    """Seconds of training on one image: ``per_image`` for any network, and ``per_mac`` for its work.
+
+    ``per_image`` is that of an image of :data:`TIMED_SIDE` pixels a side.
+    """
 
     per_image: float
     per_mac: float
+
+    def at(self, side: int) -> "StepTime":
+        """Return the time of images of ``side`` pixels a side."""
+        return StepTime(self.per_image * (side / TIMED_SIDE) ** 2, self.per_mac)
 
     def seconds(self, macs: float, images: float) -> float:
         """Return the seconds to train on ``images`` images with a network of ``macs``."""
@@ -51,7 +59,7 @@ class Proposal:
 
 
 def propose(
-    n_images: int,
+    n_images: float,
     step: StepTime,
     *,
     minutes: float,
@@ -66,22 +74,22 @@ def propose(
     """
     available = 60 * minutes * SAFETY * min(concurrent, TRIALS)  # more cores than trials are idle
     for side in sorted(sides, reverse=True):
-        macs = _macs_within(available / (TRIALS * EPOCHS * n_images), step)
+        macs = _macs_within(available / (TRIALS * EPOCHS * n_images), step.at(side))
         if macs >= LEAST_MACS_PER_PIXEL * side**2:
             limit = int(min(macs, largest_macs))
-            return Proposal(side, limit, TRIALS, _total(step, limit, n_images, TRIALS, concurrent))
+            return Proposal(side, limit, TRIALS, _total(step.at(side), limit, n_images, TRIALS, concurrent))
     side = min(sides)
     limit = min(LEAST_MACS_PER_PIXEL * side**2, largest_macs)
-    trials = int(available / step.seconds(limit, EPOCHS * n_images))
+    trials = int(available / step.at(side).seconds(limit, EPOCHS * n_images))
     trials = max(MIN_TRIALS, min(TRIALS, trials))
-    return Proposal(side, limit, trials, _total(step, limit, n_images, trials, concurrent))
+    return Proposal(side, limit, trials, _total(step.at(side), limit, n_images, trials, concurrent))
 
 
 def _macs_within(seconds_per_image: float, step: StepTime) -> float:
     return (seconds_per_image - step.per_image) / step.per_mac
 
 
-def _total(step: StepTime, macs: int, n_images: int, trials: int, concurrent: int) -> float:
+def _total(step: StepTime, macs: int, n_images: float, trials: int, concurrent: int) -> float:
     return step.seconds(macs, EPOCHS * n_images) * trials / min(concurrent, trials)
 
 

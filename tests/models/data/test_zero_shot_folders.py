@@ -192,6 +192,30 @@ def test_copies_are_never_on_both_sides(seed, tmp_path):
     assert _pixels(old.train) & _pixels(old.test_seen)  # the draw of version 0.1.0, for its runs
 
 
+def test_groups_are_never_on_both_sides_and_several_labels_are_refused(tmp_path):
+    classes = ("cat", "dog", "owl")
+    texts, rng, rows = write_texts(tmp_path / "texts", classes), np.random.default_rng(0), list[str]()
+    for k in range(36):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"{k}.png")
+        rows.append(f"{tmp_path / f'{k}.png'},{classes[k % 3]},p{k // 4},2")
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text("\n".join(["path,label,patient,weight", *rows]))
+    group_of = {np.asarray(Image.open(row.split(",")[0])).tobytes(): row.split(",")[2] for row in rows}
+    options = {"texts": texts, "image_size": 8, "unseen": ["owl"]}
+    for seed in range(4):
+        data = load_zero_shot("images", path=manifest, seed=seed, **options)
+        train, test = (
+            {group_of[image.numpy().transpose(1, 2, 0).tobytes()] for image in split.images[:]}
+            for split in (data.train, data.test_seen)
+        )
+        assert not train & test
+        assert any("'weight'" in note for note in data.notes)
+        assert any("of test_unseen" in note for note in data.notes)  # patients of seen classes
+    manifest.write_text(manifest.read_text().replace(",cat,", ",cat;dog,"))
+    with pytest.raises(DataError, match=r"one label each.*labels\.csv"):
+        load_zero_shot("images", path=manifest, label_separator=";", **options)
+
+
 def test_equal_images_of_an_unseen_class_are_noted(image_folder, tmp_path):
     classes = ("cat", "dog", "owl")
     texts, folder = write_texts(tmp_path / "texts", classes), image_folder(classes)

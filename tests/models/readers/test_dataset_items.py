@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset
 
+from archsieve.models.data.in_memory import register_items
 from archsieve.models.data.registry import DATASETS, load_data, register_dataset
-from archsieve.models.data.shapes import SHAPES
+from archsieve.models.data.shapes import N_TRAINING_IMAGES, SHAPES
 from archsieve.models.image_files.errors import DataError
 from archsieve.models.image_files.items import pixel_array
 from archsieve.models.readers.dataset_items import read_items
@@ -63,6 +64,64 @@ def test_classes_are_those_of_the_attribute_also_of_a_subset():
     assert {split: len(rows) for split, rows in index.rows.items()} == {"train": 20, "test": 4}
     assert read_items(Items(label=lambda label: ("yak", "ant")[label])).content_hash == read_items(named).content_hash
     assert read_items(Items(label=torch.tensor, classes=["yak", "ant"])).content_hash == read_items(named).content_hash
+
+
+SEVERAL = [["ant"], ["yak", "ant"], [], ["yak"]]
+
+
+class Several(Items):
+    """Several labels, weights and groups, in one of the forms that a data set may return."""
+
+    def __init__(self, label, weight=None, **attributes):
+        super().__init__(label=label, weight=weight, **attributes)
+
+    def __getitem__(self, row):
+        image, labels = Image.fromarray(PIXELS[row]), self.label(SEVERAL[row % 4])
+        weight = {} if self.weight is None else {"weight": self.weight(row), "group": torch.tensor(row // 3)}
+        return {"image": image, "labels": labels, **weight}
+
+
+def _indicators(labels):
+    return torch.tensor([name in labels for name in ("yak", "ant")])
+
+
+SEVERAL_FORMS = {
+    "names": Several(list),
+    "numbers": Several(lambda labels: [["yak", "ant"].index(name) for name in labels], classes=["yak", "ant"]),
+    "tensor": Several(_indicators, classes=["yak", "ant"]),
+    "float array": Several(lambda labels: _indicators(labels).float().numpy(), classes=("yak", "ant")),
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL_FORMS)
+def test_several_labels_in_every_form_are_those_of_a_manifest(form, tmp_path):
+    index = read_items(SEVERAL_FORMS[form])
+    assert (index.classes, index.multi_label) == (("ant", "yak"), True)
+    assert index.labels[:4].tolist() == [[True, False], [True, True], [False, False], [False, True]]
+    assert index.content_hash == read_items(SEVERAL_FORMS["names"]).content_hash
+    assert [note for note in index.notes if note.startswith("6 of 24 images have no label")]
+
+
+def test_weights_and_groups_of_mappings(tmp_path):
+    weighted = Several(list, weight=lambda row: row / 2)
+    name = register_items(weighted, 6)
+    try:
+        data = load_data(name)
+        assert register_items(Several(list, weight=lambda row: row), 6) != name
+        assert SHAPES[name].multi_label
+    finally:
+        for registered in [other for other in DATASETS if other.startswith("items-")]:
+            del DATASETS[registered], SHAPES[registered], N_TRAINING_IMAGES[registered]
+    row_of = {pixels.transpose(2, 0, 1).tobytes(): row for row, pixels in enumerate(PIXELS)}
+    rows = [[row_of[image.numpy().tobytes()] for image in split.images[:]] for split in data.splits]
+    assert sorted(row for part in rows for row in part) == list(range(24))
+    assert [split.weights.tolist() for split in data.splits] == [[row / 2 for row in part] for part in rows]
+    sides = [{row // 3 for row in part} for part in rows]
+    assert sum(map(len, sides)) == len(set().union(*sides)) == 8  # no group is in two splits
+    with pytest.raises(DataError, match="row 3 has -1"):
+        read_items(Several(list, weight=lambda row: row if row != 2 else -1))
+    with pytest.raises(DataError, match="item 0 of train is str heavy"):
+        read_items(Several(list, weight=lambda row: "heavy"))
 
 
 def test_items_may_be_mappings():
@@ -141,7 +200,14 @@ def noisy(pixels):
         (Items(lambda pixels: pixels * 1.0), r"item 0 of train is float64 with values from 0 to"),
         (Items(lambda pixels: pixels.transpose(2, 0, 1)), r"item 0 of train is ndarray \(3, 6, 6\)"),
         (Items(lambda pixels: "cat.png"), r"item 0 of train is str"),
-        (Items(label=lambda label: [0, 1]), r"item 0 of train is list \[0, 1\]"),
+        (Items(label=lambda label: [[0, 1]]), r"item 0 of train is list \[0, 1\]"),
+        (Items(label=lambda label: "ab"[label] if label else [0]), "lists of numbers, text"),
+        (Items(label=lambda label: ["a"] if label else [0]), "lists of numbers, lists of text"),
+        (Items(label=lambda label: []), "none"),
+        (Items(label=lambda label: [0, 2], classes=["a", "b"]), r"0\.\.1 .*24 are not: 2"),
+        (Items(label=lambda label: np.ones(2 + label)), "arrays of 2, arrays of 3"),
+        (Items(label=lambda label: np.array([1, label, 2]), classes=["a", "b"]), "have 3 and 'classes' has 2"),
+        (Items(label=lambda label: np.array([1, label - 1])), "-1"),
         (Items(label=lambda label: 0.5), r"item 0 of train is float 0\.5"),
         (Items(label=lambda label: 0), r"one, '0'"),
         (Items(classes=["one"]), r"0\.\.0 .*12"),

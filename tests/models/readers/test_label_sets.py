@@ -7,11 +7,14 @@ import tarfile
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 from pyarrow import parquet
 
 from archsieve.models.data.registry import load_data
+from archsieve.models.data.splits import stratified_sample
 from archsieve.models.image_files.errors import DataError
+from archsieve.models.image_files.index import label_set_numbers
 from archsieve.models.readers.read_index import read_classes, read_index
 
 CLASSES = ("cat", "dog", "émeu")
@@ -247,12 +250,29 @@ def test_codes_outside_of_the_classes_and_missing_lists_are_refused(tmp_path):
         ([[0], [1, 2], []], r"in 0\.\.1 .*: 2"),
         ([[0], None, [1]], "1 of 3 rows.*rows 2"),
         ([[0], [0, 1, 0], [1]], "each label once, but row 2 .* has 0, 1, 0"),
+        ([[0], [1], [0, None]], "1 of 3 rows .* rows 3"),
     ):
         table = pa.table({"image": image, "label": pa.array(labels, pa.list_(pa.int64()))})
         metadata = {"huggingface": json.dumps({"info": {"features": features}})}
         parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")
         with pytest.raises(DataError, match=problem):
             read_index(tmp_path / "x.parquet")
+
+
+def test_lists_of_fixed_length_are_lists(tmp_path):
+    image = [{"bytes": bytes([k]), "path": None} for k in range(2)]
+    table = pa.table({"image": image, "label": pa.array([["a", "b"], ["c", "a"]], pa.list_(pa.string(), 2))})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    assert read_index(tmp_path / "x.parquet").labels.tolist() == [[True, True, False], [True, False, True]]
+
+
+@pytest.mark.parametrize("limit", [50, 400, 700])
+def test_a_sample_keeps_the_share_of_each_label_where_every_set_is_rare(limit):
+    labels = np.random.default_rng(0).random((1000, 20)) < 0.3
+    labels = labels[np.argsort(label_set_numbers(labels), kind="stable")]  # the canonical order
+    sample = stratified_sample(torch.from_numpy(labels), limit, seed=0)
+    assert len(sample.unique()) == limit
+    assert np.abs(labels[sample.numpy()].mean(0) - labels.mean(0)).max() < 1 / limit**0.5
 
 
 def test_every_image_with_one_label_is_noted(photos):

@@ -1,9 +1,11 @@
 """Data at a URL: the same index as from the folder, images that are read from the URL, and errors in one message."""
 
+import json
 import os
 import pickle
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import fsspec
@@ -15,7 +17,7 @@ from archsieve.models.image_files.index import Index
 from archsieve.models.image_files.locations import RemotePath, location
 from archsieve.models.readers.read_index import read_classes, read_index
 
-from .conftest import FORMS, as_csv, as_folder, as_shards, images
+from .conftest import FORMS, add_member, as_csv, as_folder, as_shards, images
 
 
 @pytest.fixture
@@ -82,6 +84,19 @@ def test_shards_at_a_url_by_pattern(memory, tmp_path: Path) -> None:
     assert len(read_index(f"{url}/train-{{000..000}}.tar")) == 9
 
 
+def test_a_shard_at_the_top_of_a_file_system(memory, tmp_path: Path) -> None:
+    """A list of labels in a shard, and a URL without a folder."""
+    with tarfile.open(tmp_path / "top.tar", "w") as tar:
+        for k, one in enumerate(images(n=2)):
+            add_member(tar, f"{k}.json", json.dumps({"labels": [one.label, "any"]}).encode())
+            add_member(tar, f"{k}.png", one.content)
+    fsspec.filesystem("memory").pipe_file("/top.tar", (tmp_path / "top.tar").read_bytes())
+    local, remote = read_index(tmp_path / "top.tar"), read_index("memory://top.tar")
+    assert (remote.multi_label, remote.content_hash) == (True, local.content_hash)
+    assert contents(remote) == [local.source(row) for row in range(6)]
+    assert location("s3://one/x.tar").parent.parent / "two" == location("s3://two")
+
+
 def test_a_file_url_is_a_path(tmp_path: Path) -> None:
     folder = as_folder(images(n=2), tmp_path)
     assert location(folder.as_uri()) == folder
@@ -120,19 +135,20 @@ PREPARE = """
 import pickle, sys
 from pathlib import Path
 from archsieve.search.cluster.node_data import _prepare
-print(_prepare(pickle.loads(Path(sys.argv[1]).read_bytes())))
+for stored in pickle.loads(Path(sys.argv[1]).read_bytes()):
+    print(_prepare([stored]))
 """
 
 
-@pytest.mark.parametrize("storage", ["cache", "stream"])
-def test_a_machine_that_cannot_see_the_url_says_so(storage: str, memory, tmp_path: Path, monkeypatch) -> None:
+def test_a_machine_that_cannot_see_the_url_says_so(memory, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("ARCHSIEVE_CACHE", str(tmp_path / "cache"))
     url = memory(as_folder(images(splits=("train", "val"), n=2), tmp_path))
-    data = load_data("images", path=url, image_size=8, storage=storage)
-    (tmp_path / "sent").write_bytes(pickle.dumps([data.train.images]))
+    data = [load_data("images", path=url, image_size=8, storage=storage) for storage in ("cache", "stream")]
+    (tmp_path / "sent").write_bytes(pickle.dumps([one.train.images for one in data]))
     # fsspec's memory is that of a process, so another one is a machine without the data
     command = [sys.executable, "-c", PREPARE, str(tmp_path / "sent")]
     environment = {**os.environ, "ARCHSIEVE_CACHE": str(tmp_path / "other")}
-    message = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert "memory://folder/" in message
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert printed.count("memory://folder/") >= 2
+    assert "None" not in printed.splitlines()
     assert not list(tmp_path.glob("other/*.pixels"))

@@ -108,6 +108,21 @@ def test_init_recognises_a_path(line: Any, tmp_path: Path) -> None:
     assert found.classes == 3
 
 
+def test_a_folder_with_the_name_of_a_data_set(line: Any, tmp_path: Path) -> None:
+    as_folder(images(n=4), tmp_path).rename(tmp_path / "images")
+    (tmp_path / "digits").mkdir()
+    code, _, err = line("init", "images", "--image-size", "24", "-o", "own.toml")
+    assert code == 0, err
+    assert tomllib.loads(Path("own.toml").read_text())["data"]["path"] == "images"
+    assert "note: images is a folder" in err
+    code, _, err = line("init", "digits")
+    assert (code, tomllib.loads(Path("digits.toml").read_text())["data"]["name"]) == (0, "digits")
+    assert "./digits" in err
+    assert _data_table("images", 24) == {"name": "images", "path": "images", "image_size": 24}
+    assert _data_table("digits", None) == {"name": "digits"}
+    assert _data_table(Path("digits"), 8) == {"name": "images", "path": "digits", "image_size": 8}
+
+
 def test_init_with_an_image_size_times_nothing_without_minutes(line: Any, tmp_path: Path) -> None:
     as_folder(images(n=4), tmp_path)
     assert line("init", "folder", "--image-size", "24")[0] == 0

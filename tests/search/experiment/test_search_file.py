@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from archsieve.search.config.duration import parse_duration
@@ -51,8 +52,9 @@ def test_more_images_are_recommended_a_larger_budget(tmp_path):
     budgets = {name: load_experiment(write(tmp_path, search_file_text(name))).budget for name in ("digits", "cifar10")}
     assert (budgets["digits"].params, budgets["digits"].macs) == (60_000, 6_000_000)
     assert (budgets["cifar10"].params, budgets["cifar10"].macs) == (400_000, 40_000_000)
-    folder = search_file_text("imagefolder", path=two_classes(tmp_path, 5_000), image_size=16)
-    assert re.search(r'^params = "80k"  # .*\b10 per training image.*\b60k', folder, re.MULTILINE)
+    np.savez(tmp_path / "own.npz", images=np.zeros((10_000, 1, 1), np.uint8), labels=np.arange(10_000) % 2)
+    own = search_file_text("imagefolder", path=str(tmp_path / "own.npz"), image_size=16)
+    assert re.search(r'^params = "80k"  # .*\b10 per training image.*\b60k', own, re.MULTILINE)
     assert recommended_budget(1_280_000, 224 * 224) == ("13M", "1.3G")
 
 

@@ -24,6 +24,11 @@ def load_teacher(recipe: Recipe, data: ImageData) -> Teacher | None:
 
 
 def _saved(path: Path, data: ImageData) -> Teacher:
+    if not path.is_file():
+        raise ValueError(
+            f"recipe.teacher must be the file of a trained model, or a name such as timm:resnet18, but there is no "
+            f"file {path}; correct the path, or save a model first"
+        )
     model = ImageModel.load(path)
     channels, *size = model.input.shape
     _check_channels(str(path), channels, data)

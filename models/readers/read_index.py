@@ -36,14 +36,15 @@ def read_index(
         path.forget_listings()
     files = _files(path)
     if files is None:
-        _refuse_separator(path, label_separator, "class folders")
+        _refuse_table_keys(path, columns, label_separator, "class folders")
         return class_folders.read_class_folders(path, nested=nested)
     root = path if path.is_dir() else _common_folder(files)
     match _suffix(files, path):
         case ".tar":
+            _refuse_columns(path, columns, "tar shards")
             return tar_shards.read_tar_shards(files, root, label_separator)
         case ".npz" | ".npy" if isinstance(file := files[0], Path):
-            _refuse_separator(path, label_separator, "arrays")
+            _refuse_table_keys(path, columns, label_separator, "arrays")
             return arrays.read_arrays(file)
         case ".npz" | ".npy":
             raise DataError(f"an array file must be on this machine, but got {files[0]}; copy it, and use its path")
@@ -65,13 +66,22 @@ def read_classes(
     """
     path = location(path)
     if _files(path) is None:
-        _refuse_separator(path, label_separator, "class folders")
+        _refuse_table_keys(path, columns, label_separator, "class folders")
         return class_folders.class_names(path, nested=nested), False
     index = read_index(path, columns=columns, nested=nested, label_separator=label_separator)
     return index.classes, index.multi_label
 
 
-def _refuse_separator(path: Location, label_separator: str | None, what: str) -> None:
+def _refuse_columns(path: Location, columns: Columns | None, what: str) -> None:
+    if columns:
+        raise DataError(
+            f"columns are those of a table, but {path} has {what} and columns has "
+            f"{', '.join(map(repr, list(columns)[:3]))}; leave it out, or give the path of a table"
+        )
+
+
+def _refuse_table_keys(path: Location, columns: Columns | None, label_separator: str | None, what: str) -> None:
+    _refuse_columns(path, columns, what)
     if label_separator is not None:
         raise DataError(
             f"label_separator is for labels in a text, but {path} has {what} and label_separator is "

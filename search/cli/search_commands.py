@@ -259,6 +259,7 @@ def _show_best(outcome: Any) -> None:
     ended += "; the time limit was reached" if outcome.out_of_time else ""
     limit_ms = outcome.budget.latency_ms
     timed = "" if limit_ms is None else f" --max-latency-ms {limit_ms:g}"
+    train = "" if outcome.zero_shot else f"\ntrain:    archsieve train {best.trial}"
     count = sum(trial.state.final for trial in outcome.trials)
     title = f"best of {count} trial{'' if count == 1 else 's'}{failed}{ended}, by {selected_by(best)}"
     show(
@@ -268,7 +269,7 @@ def _show_best(outcome: Any) -> None:
         *headline_lines(outcome),
         *(zero_shot_texts(outcome.zero_shot) if outcome.zero_shot else filter(None, [outcome.not_tested])),
         f"report:   {outcome.report}\ndatabase: {outcome.database}\n"
-        f"query:    archsieve results best --run {outcome.run} --max-params {best.params}{timed}",
+        f"query:    archsieve results best --run {outcome.run} --max-params {best.params}{timed}{train}",
     )
 
 

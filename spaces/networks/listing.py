@@ -9,6 +9,7 @@ from ..architectures.budget import Budget
 from ..blocks.base import ShapeError
 from ..blocks.cost import Cost
 from ..parameters.lookup import look_up
+from .networks_space import no_costs
 from .patterns import select
 from .table import PublishedNetwork
 
@@ -79,15 +80,30 @@ def list_networks(
     ``image_size`` is the side of the images in pixels; None is the published size of each network. ``sort`` is a key of
     :data:`SORT_KEYS`: the smallest cost first, or the highest accuracy.
 
-    Raises ``ValueError`` for a pattern that matches nothing, and for an unknown ``sort``.
+    Raises ``ValueError`` for a pattern that matches nothing, for an unknown ``sort``, for an image size at which no
+    network has costs, and if no network is inside the budget.
     """
     key = look_up(SORT_KEYS, sort, "order of networks")
     networks = select(patterns, pretrained=pretrained)
     rows = [row for network in networks if (row := _row(network, image_size, classes)) is not None]
-    fitting = (row for row in rows if budget.allows(row.cost))
+    if not rows and image_size is not None:
+        raise ValueError(no_costs(networks, (image_size,)))
+    fitting = [row for row in rows if budget.allows(row.cost)]
+    if not fitting:
+        raise ValueError(_none_fits(rows, budget))
     # the name orders networks of equal cost, so that a list is the same every time
     in_order = sorted(fitting, key=lambda row: (*key(row), row.network.name))
     return NetworkList(tuple(in_order), len(networks), len(networks) - len(rows))
+
+
+def _none_fits(rows: Sequence[NetworkRow], budget: Budget) -> str:
+    limited = [name for name in ("params", "macs") if name in budget.limits()] or ["params"]
+    smallest = {name: min(rows, key=SORT_KEYS[name]) for name in limited}
+    named = "; ".join(
+        f"the smallest by {name} is {row.network.name}: params {row.cost.params:,}, macs {row.cost.macs:,}"
+        for name, row in smallest.items()
+    )
+    return f"a network must fit {budget}, but none of {len(rows):,} does; {named}; raise the limits"
 
 
 def _row(network: PublishedNetwork, image_size: int | None, classes: int) -> NetworkRow | None:

@@ -70,10 +70,15 @@ def _no_size(
             f"the costs of networks are known for images of 1 or {networks[0].channels} channels, but the images have "
             f"{input_shape[0]}; load them as colour or grey images"
         )
+    return no_costs(networks, sizes or ())
+
+
+def no_costs(networks: Sequence[PublishedNetwork], sizes: Sequence[int]) -> str:
+    """Return the message for ``networks`` of which none has costs at any of ``sizes``."""
     known = sorted({size for network in networks for size in network.costs})
     return (
         f"a network must have known costs at the image size, but none of the {len(networks):,} networks has any at "
-        f"{', '.join(map(str, sizes or ()))} pixels; use one of {', '.join(map(str, known))}"
+        f"{', '.join(map(str, sizes))} pixels; use one of {', '.join(map(str, known))}"
     )
 
 

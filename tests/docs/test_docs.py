@@ -3,6 +3,7 @@
 ``ARCHSIEVE_WRITE_DOCS=1 pytest tests/docs/test_docs.py`` writes the outputs on the pages again.
 """
 
+import ast
 import os
 import re
 import sys
@@ -35,9 +36,11 @@ from .pages import (
 )
 
 # Trains for longer than a quick test may, or needs what such a command has made.
-SLOW = re.compile(r"archsieve (search|train|ensemble|export|doctor|resume|report first)\b")
+SLOW = re.compile(
+    r"archsieve (search|train|ensemble|export|doctor|resume|report (first|noise)|results \w+ (--run )?noise)\b"
+)
 # Python that trains is slow as well, but for the page that a reader comes to first.
-TRAINS = re.compile(r"\bsearch\(|\bretrain_trial\(|\bav\.(run_search|resume_search|train)\(")
+TRAINS = re.compile(r"\bsearch\(|\bretrain_trial\(|\bav\.(run_search|resume_search|train)\(|run=\"noise\"")
 SEARCHED = ("README.md",)
 # Commands, and beginnings of Python blocks, that are not run here, and why; the spelling of commands is checked.
 NOT_HERE = {
@@ -56,6 +59,7 @@ NOT_HERE = {
 SEVERAL_MACHINES = {"clusters.md": "test_cluster.py has a head and two workers in namespaces of their own"}
 AROUND = {"zero_shot.md": {"data": {"name": "glyphs"}}}  # what parts of search files on a page are part of
 
+DATABASE = "runs/archsieve.db"  # which the first search of a page makes
 BELOW = "```\n\n```text\n"  # between Python and what it prints
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -92,16 +96,27 @@ def shell(tmp_path, monkeypatch, capsys) -> Iterator[Shell]:
         table.update(rows)
 
 
+def names(code: str, context: type[ast.expr_context]) -> set[str]:
+    """The names that Python code assigns (``ast.Store``) or uses (``ast.Load``)."""
+    found = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name))
+    return {node.id for node in found if isinstance(node.ctx, context)}
+
+
 def executed(page: Path, shell: Shell, *, slow: bool) -> str:
-    """The page with the outputs that its commands and its Python print now."""
+    """The page with the outputs that its commands and its Python print now.
+
+    A block of Python that uses a name, or the database, of a block that is left out is left out too.
+    """
     text = page.read_text(encoding="utf-8")
-    found, pieces, done = fenced(text), [], 0
+    found, pieces, done, missing = fenced(text), [], 0, set()
     for place, block in enumerate(found):
         following = found[place + 1] if place + 1 < len(found) else None
         saved = save(block)
         if block.kind == "python" and not saved:
-            if reason(block.body) or (not slow and page.name not in SEARCHED and TRAINS.search(block.body)):
-                compile(block.body, page.name, "exec")
+            too_slow = not slow and page.name not in SEARCHED and TRAINS.search(block.body)
+            needs = names(block.body, ast.Load) | set(re.findall(re.escape(DATABASE), block.body))
+            if reason(block.body) or too_slow or needs & missing - set(shell.names):
+                missing |= names(block.body, ast.Store) | {DATABASE}
                 continue
             printed = shell.printed(block.body, page)
             if following and text[block.end : following.start] == BELOW:

@@ -74,7 +74,10 @@ def test_images_are_resized_for_the_teacher(few_digits: ImageData, path: str) ->
     assert teacher.place(CPU).logits(torch.zeros(2, 1, 16, 16), few_digits, CPU).shape == (2, 10)
 
 
-def test_a_teacher_that_does_not_fit_is_refused(few_digits: ImageData, path: str) -> None:
+def test_a_teacher_that_does_not_fit_is_refused(few_digits: ImageData, path: str, tmp_path: Path) -> None:
+    for missing in (tmp_path, tmp_path / "none.safetensors"):
+        with pytest.raises(ValueError, match=f"recipe.teacher .*no file {missing};"):
+            load_teacher(Recipe(teacher=str(missing)), few_digits)
     other = replace(few_digits, classes=(*few_digits.classes[:-1], "nine"))
     with pytest.raises(ValueError, match=r"classes of the data.*10 classes.*'9'"):
         load_teacher(Recipe(teacher=path), other)

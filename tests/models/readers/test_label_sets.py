@@ -241,6 +241,8 @@ def test_a_separator_is_refused_where_labels_are_no_text(forms, tmp_path):
         for read in (read_index, read_classes):
             with pytest.raises(DataError, match=f"{what} and label_separator is ';'"):
                 read(path, label_separator=";")
+            with pytest.raises(DataError, match=f"{what} and columns has 'label'"):
+                read(path, columns={"label": "species"})
 
 
 def test_codes_outside_of_the_classes_and_missing_lists_are_refused(tmp_path):

@@ -157,6 +157,14 @@ def test_a_list_is_sorted_and_counts_what_has_no_costs():
         list_networks("torchvision:*", SMALL, sort="top")
 
 
+def test_a_list_without_networks_is_an_error_that_names_what_there_is():
+    smallest = min(list_networks("torchvision:*", Budget(), sort="params").rows, key=lambda row: row.cost.params)
+    with pytest.raises(ValueError, match=f"{smallest.network.name}: params {smallest.cost.params:,}, macs"):
+        list_networks("torchvision:*", Budget(params="1k"))
+    with pytest.raises(ValueError, match=r"17 pixels; use one of .*224"):
+        list_networks("torchvision:*", Budget(), image_size=17)
+
+
 def test_the_command_lists_networks_without_torch(line):
     code, out, _ = line("space", "torchvision:*", "--max-params", "5M", "--pretrained", "--sort", "top1", "--json")
     found = json.loads(out)

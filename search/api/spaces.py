@@ -31,9 +31,9 @@ Limits = Budget | Mapping[str, Any]  # a budget, or its limits such as {"params"
 def count(space: Space | ConstrainedSpace | str, budget: Limits | None = None) -> sampling.Count:
     """Count the architectures of ``space`` inside ``budget``; ``int(...)`` of the result is the number.
 
-    ``space`` may be the name of a space, such as "mixed", or networks such as "timm:resnet*". The count is exact if a
-    table can hold all different costs. Otherwise it is an estimate with the guaranteed bounds ``low`` and ``high`` and
-    a ``standard_error``.
+    ``space`` may be the name of a space, such as "mixed", or networks such as "timm:resnet*". The count is exact if
+    all different costs fit into memory. Otherwise it has the guaranteed bounds ``low`` and ``high``, and a
+    ``standard_error`` if it is estimated from draws. ``method`` names how it was counted.
     """
     return sampling.count(constrained_of(space, budget))
 

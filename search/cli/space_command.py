@@ -146,6 +146,7 @@ def _counted(constrained: "ConstrainedSpace") -> dict[str, Any]:
         "feasible_low": counted.low,
         "feasible_high": counted.high,
         "feasible_standard_error": counted.standard_error,
+        "feasible_method": counted.method,
         "feasible_share": counted.value / constrained.size,
         "dead_choices": [{"choice": path, "option": option} for path, option in dead],
         "histogram": [{"from": low, "to": high, "architectures": n} for low, high, n in histogram(constrained)],
@@ -159,7 +160,11 @@ def _lines(constrained: "ConstrainedSpace", values: dict[str, Any]) -> list[str]
         f"space {constrained.space.name!r}: {constrained.size:,} distinct architectures; budget: {constrained.budget}"
     ]
     if "feasible" in values:
-        lines.append(f"inside the budget: {count(constrained)}, a share of {values['feasible_share']:.3g}")
+        counted = count(constrained)
+        exact = "exact, " if counted.exact else ""
+        lines.append(
+            f"inside the budget: {counted}, a share of {values['feasible_share']:.3g} ({exact}by {counted.method})"
+        )
     for key, label in (("cheapest", "cheapest"), ("most_expensive", "most expensive")):
         for by, extreme in values[key].items():
             lines.append(f"{label} by {by}: params {extreme['params']:,}, macs {extreme['macs']:,}: {extreme['text']}")

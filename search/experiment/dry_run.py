@@ -145,6 +145,7 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
         "feasible": counted.value,
         "feasible_low": counted.low,
         "feasible_high": counted.high,
+        "feasible_method": counted.method,
         "feasible_share": counted.value / constrained.size,
         "trials": file.search.trials,
         "searcher": file.search.searcher,

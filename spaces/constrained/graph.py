@@ -5,8 +5,8 @@ nondeterministic automaton whose edges have blocks (:class:`_Automaton`). Then t
 *layers*, the canonical form of networks, starting from the input shape. The result is an acyclic graph:
 
 * A node is an input shape together with everything that may follow.
-* The edges of a node have different sequences of layers, none a prefix of another. Thus no two paths are the same
-  network.
+* The edges of a node have different sequences of canonical layers, none a prefix of another. Thus no two paths are the
+  same network, also where a setting such as ``ceil`` of a pooling changes nothing for the size of its input.
 
 The cost of a network is the sum of the costs along its path. Counting, sampling and feasibility are therefore sums,
 minima and walks over this graph.
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from ..architectures.architecture import Architecture, Lowered, head, lower
 from ..blocks.base import Block, Shape, ShapeError
+from ..blocks.canonical import canonical_layers
 from ..blocks.cost import FLOAT_BYTES, Cost, sum_costs
 from ..blocks.layers import Layer
 from ..parameters.domains import Choice, Repeat
@@ -47,6 +48,7 @@ class Edge:
 
     blocks: Blocks
     layers: Chain
+    canonical: Chain  # the layers, with settings that change nothing written in one way
     cost: Cost
     latency_ns: int  # predicted; 0 without a latency model
     target: "Node"
@@ -123,11 +125,11 @@ class Graph:
         space = self.space
         if (architecture.input_shape, architecture.classes) != (space.input_shape, space.classes):
             return None
-        layers = architecture.body
+        layers = canonical_layers(architecture.body, space.input_shape)
         node, path = self.start, []
         while layers:
             # at most one edge matches, because no edge's layers are a prefix of another's
-            edge = next((e for e in node.edges if layers[: len(e.layers)] == e.layers), None)
+            edge = next((e for e in node.edges if layers[: len(e.layers)] == e.canonical), None)
             if edge is None:
                 return None
             path.append(edge)
@@ -158,7 +160,8 @@ class Graph:
             # an edge from which no architecture can be completed is left out
             if target is not None:
                 latency_ns = self._latency_ns(layers, shape)
-                node.edges.append(Edge(option.blocks, layers, cost, latency_ns, target, frozenset(option.choices)))
+                choices = frozenset(option.choices)
+                node.edges.append(Edge(option.blocks, layers, option.canonical, cost, latency_ns, target, choices))
         result = node if node.edges or node.last is not None else None
         self._nodes[key] = result
         if result:
@@ -180,7 +183,8 @@ class Graph:
                     reason = f"block {path} ({blocks[0].kind}): {error}"
                     self.refused[reason] = self.refused.get(reason, 0) + 1
                     continue
-                yield _Option(lowered, blocks, {(target, (), NO_CHOICES)}, set(choices))
+                canonical = canonical_layers(lowered.layers, shape)
+                yield _Option(lowered, canonical, blocks, {(target, (), NO_CHOICES)}, set(choices))
 
 
 def _sort_key(item: Item) -> tuple[Any, ...]:
@@ -197,6 +201,7 @@ class _Option:
     """Blocks that may come next at a node, their layers, and the items of the automaton after them."""
 
     lowered: Lowered
+    canonical: Chain
     blocks: Blocks
     targets: set[Item]
     choices: set[tuple[str, int]]
@@ -216,7 +221,7 @@ def lower_all(blocks: Blocks, shape: Shape) -> Lowered:
 
 
 def _prefix_free(options: Iterator[_Option], shape: Shape) -> dict[Chain, _Option]:
-    """Merge options by their layers, so that the layers of no option are a prefix of those of another.
+    """Merge options by their canonical layers, so that the layers of no option are a prefix of those of another.
 
     If the layers of option A are a prefix of those of option B, then B is removed, and its remaining blocks become
     targets of A. If B has several prefixes, A is the shortest one.
@@ -224,7 +229,7 @@ def _prefix_free(options: Iterator[_Option], shape: Shape) -> dict[Chain, _Optio
     merged: dict[Chain, _Option] = {}
     for option in options:
         # equal layers mean the same network so far: one edge with the continuations of both
-        same = merged.setdefault(option.lowered.layers, option)
+        same = merged.setdefault(option.canonical, option)
         same.targets |= option.targets
         same.choices |= option.choices
     lengths = sorted({len(layers) for layers in merged})

@@ -2,6 +2,7 @@
 
 import bisect
 import itertools
+import math
 import random
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..architectures.architecture import Architecture
 from ..architectures.cost import cost
-from .constrained_space import ConstrainedSpace, cached_per_space
+from .constrained_space import AXES, ConstrainedSpace, cached_per_space
 from .cost_tables import BucketCountTable, CountTable, ExactCountTable, Ints, TooManyCosts, cost_arrays
 from .feasibility import check_feasible
 from .graph import Edge
 from .indexing import architecture_at, walk
+from .merged_states import Interval, TooManyStates, joint_count, joint_counts
 from .vectorized import GraphArrays
 
 MAX_EXACT_COSTS = 300_000  # maximum number of different costs of an exact table; above, a table has buckets
@@ -25,6 +27,9 @@ MIN_REJECTION_SHARE = 0.003  # share of the space above which rejection sampling
 N_COUNT_DRAWS = 2_000  # draws for an estimated count
 N_HISTOGRAM_DRAWS = 2_000  # draws for a histogram if no exact table is possible
 N_LOG_BINS = 32  # bins of the logarithm of the MACs
+METHODS = ("size", "merged states", "rounded states", "exact table", "draws from a table")
+MAX_MERGED_LIMITS = 2  # limits that merged states can count together
+MAX_WIDTH = 0.01  # of the interval of rounded states, relative to its lower end; above, draws give the value
 MAX_REJECTED_DRAWS = 100_000  # failed draws per architecture, after which the space is walked instead
 
 
@@ -32,13 +37,15 @@ MAX_REJECTED_DRAWS = 100_000  # failed draws per architecture, after which the s
 class Count:
     """The number of architectures that fit: the best estimate ``value``, and certain bounds ``low`` and ``high``.
 
-    ``standard_error`` is the standard error of the estimate. For an exact count it is 0, and the other three are equal.
+    ``method`` is one of :data:`METHODS`. ``standard_error`` is the standard error of an estimate from draws, else 0.
+    For an exact count ``value``, ``low`` and ``high`` are equal.
     """
 
     value: int
     low: int
     high: int
     standard_error: float = 0.0
+    method: str = "size"
 
     @property
     def exact(self) -> bool:
@@ -51,19 +58,68 @@ class Count:
     def __str__(self) -> str:
         if self.exact:
             return f"{self.value:,}"
-        return (
-            f"about {self.value:.3g} (standard error {self.standard_error:.1g}; from {self.low:.3g} to {self.high:.3g})"
-        )
+        error = f"standard error {self.standard_error:.1g}; " if self.standard_error else ""
+        # all digits that differ: bounds of 5.57e+06 and 5.58e+06 are closer than three digits show
+        return f"about {self.value:.4g} ({error}from {self.low:.4g} to {self.high:.4g})"
 
 
 @cached_per_space
 def count(constrained: ConstrainedSpace) -> Count:
-    """Count the architectures that fit: exactly if an exact count table is possible, else by an estimate."""
-    if not constrained.limited:
+    """Count the architectures that fit: exactly if a table or merged states can hold all different costs.
+
+    Otherwise the result has certain bounds. If these are further apart than :data:`MAX_WIDTH`, the value is estimated
+    from draws.
+    """
+    limits = binding_limits(constrained)
+    if not limits:
         return Count(constrained.size, constrained.size, constrained.size)
-    table = count_table(constrained)
+    interval = _merged_count(constrained, limits) if len(limits) <= MAX_MERGED_LIMITS else None
+    if interval is not None and interval.high - interval.low <= MAX_WIDTH * interval.low:
+        exact = interval.low == interval.high
+        return Count(interval.value, interval.low, interval.high, method="merged states" if exact else "rounded states")
+    return _table_count(constrained, interval)
+
+
+def binding_limits(constrained: ConstrainedSpace) -> dict[str, tuple[int, int | None]]:
+    """Return the limits of the budget that exclude some architecture: cost name -> (low, high), None if not binding."""
+    graph, start = constrained.graph, constrained.graph.start
+    base = constrained.cost_vector(graph.base_cost, graph.base_latency_ns)
+    binding: dict[str, tuple[int, int | None]] = {}
+    for name, (low, high) in constrained.limits.items():
+        axis = AXES.index(name)
+        minimum, maximum = (base[axis] + costs[start][axis] for costs in (constrained.min_costs, constrained.max_costs))
+        used_low, used_high = low if low > minimum else 0, high if high is not None and high < maximum else None
+        if used_low or used_high is not None:
+            binding[name] = used_low, used_high
+    return binding
+
+
+def _merged_count(constrained: ConstrainedSpace, limits: dict[str, tuple[int, int | None]]) -> Interval | None:
+    """Return the count by merged states, or None if they cannot count inside these limits.
+
+    The count between lower and upper limits is a sum of counts below limits, by inclusion and exclusion. Only exact
+    counts are used for that, because the errors of large numbers may exceed a small difference.
+    """
+    arrays = cost_arrays(constrained, tuple(limits), bounded=False)
+    corners = itertools.product(*([(high, 1), (low - 1, -1)] if low else [(high, 1)] for low, high in limits.values()))
+    total = Interval(0, 0, 0)
+    try:
+        for corner in corners:
+            highs = [math.inf if high is None else high for high, _ in corner]
+            part = joint_count(arrays, highs)
+            if part.low < part.high and any(low for low, _ in limits.values()):
+                return None
+            total += part if math.prod(sign for _, sign in corner) > 0 else -part
+    except TooManyStates:
+        return None
+    return total
+
+
+def _table_count(constrained: ConstrainedSpace, interval: Interval | None) -> Count:
+    """Count with a count table: exactly, or by draws with the bounds of the table and of ``interval``."""
+    table = BucketCountTable(cost_arrays(constrained, constrained.limited)) if interval else count_table(constrained)
     if isinstance(table, ExactCountTable):
-        return Count(table.count, table.count, table.count)
+        return Count(table.count, table.count, table.count, method="exact table")
     assert isinstance(table, BucketCountTable)  # for the type checker
     low, high = table.bounds
     # the estimate is the upper bound times the share of draws from the table that fit exactly
@@ -72,7 +128,8 @@ def count(constrained: ConstrainedSpace) -> Count:
     share = hits / N_COUNT_DRAWS
     # if no draw or every draw fits, the share is still uncertain; therefore the variance has a minimum
     error = high * max(share * (1 - share) / N_COUNT_DRAWS, N_COUNT_DRAWS**-2.0) ** 0.5
-    return Count(round(min(max(high * share, low), high)), int(low), int(high), error)
+    bounds = max(int(low), interval.low if interval else 0), min(int(high), interval.high if interval else int(high))
+    return Count(round(min(max(high * share, bounds[0]), bounds[1])), *bounds, error, method="draws from a table")
 
 
 def count_table(constrained: ConstrainedSpace, names: tuple[str, ...] | None = None) -> CountTable:
@@ -104,22 +161,56 @@ def sample_one(constrained: ConstrainedSpace, rng: random.Random, by: str = "uni
 def histogram(constrained: ConstrainedSpace, by: str = "macs", bins: int = 12) -> list[tuple[int, int, int | float]]:
     """Return (low, high, number of architectures that fit) for ``bins`` bins of the cost ``by``.
 
-    The bins have equal width in the logarithm of the cost. Integer numbers are exact. If no exact count table is
-    possible, the numbers are floats, estimated from draws.
+    The bins have equal width in the logarithm of the cost. Integer numbers are exact. If neither a count table nor
+    merged states can be exact, the numbers are floats, estimated from draws.
     """
-    costs, counts = _weighted_costs(constrained, by)
+    table = _cost_table(constrained, by)
+    if not isinstance(table, ExactCountTable) and (rows := _merged_histogram(constrained, by, bins)):
+        return rows
+    costs, counts = _weighted_costs(constrained, by, table)
     if not len(costs):
         return []
-    # at least 1, because the logarithm of 0 does not exist; + 1, because bins exclude their upper end
-    edges = np.geomspace(max(costs.min(), 1), costs.max() + 1, bins + 1)
+    edges = _log_edges(int(costs.min()), int(costs.max()), bins)
     bin_of = np.clip(np.searchsorted(edges, costs, side="right") - 1, 0, bins - 1)
     sums: list[int | float] = [sum(counts[bin_of == number].tolist()) for number in range(bins)]
     return [(int(low), int(high), n) for low, high, n in zip(edges, edges[1:], sums, strict=False)]
 
 
-def _weighted_costs(constrained: ConstrainedSpace, by: str) -> tuple[Ints, NDArray[Any]]:
+def _log_edges(low: int, high: int, bins: int) -> NDArray[np.float64]:
+    """Return the edges of ``bins`` bins of equal width in the logarithm, for costs from ``low`` to ``high``."""
+    # at least 1, because the logarithm of 0 does not exist; + 1, because bins exclude their upper end
+    return np.geomspace(max(low, 1), high + 1, bins + 1)
+
+
+def _merged_histogram(constrained: ConstrainedSpace, by: str, bins: int) -> list[tuple[int, int, int | float]] | None:
+    """Return the histogram by merged states, or None if it would not be exact, or a lower limit or two others bind."""
+    limits = binding_limits(constrained)
+    others = [(name, high) for name, (_, high) in limits.items() if name != by and high is not None]
+    if len(others) >= MAX_MERGED_LIMITS or any(low for low, _ in limits.values()):
+        return None
+    arrays = cost_arrays(constrained, (by, *(name for name, _ in others)), bounded=False)
+    start, axis = constrained.graph.start, 0
+    smallest = int((arrays.min_costs[start] + arrays.base)[axis])
+    largest = int((arrays.max_costs[start] + arrays.base)[axis])
+    high = limits.get(by, (0, None))[1]
+    edges = _log_edges(smallest, largest if high is None else high, bins).round().astype(np.int64).tolist()
+    try:
+        counted = joint_counts(arrays, [edge - 1 for edge in edges[1:]], [high for _, high in others])
+    except TooManyStates:
+        return None
+    if any(interval.low < interval.high for interval in counted):
+        return None
+    below = [0, *(interval.value for interval in counted)]
+    return [(edges[i], edges[i + 1], below[i + 1] - below[i]) for i in range(bins)]
+
+
+def _cost_table(constrained: ConstrainedSpace, by: str) -> CountTable:
+    """Return the count table of the cost ``by`` and the limited costs."""
+    return count_table(constrained, (by, *(name for name in constrained.limited if name != by)))
+
+
+def _weighted_costs(constrained: ConstrainedSpace, by: str, table: CountTable) -> tuple[Ints, NDArray[Any]]:
     """Return costs ``by`` of architectures that fit, and the number of architectures that each represents."""
-    table = count_table(constrained, (by, *(name for name in constrained.limited if name != by)))
     if isinstance(table, ExactCountTable):
         rows, counts = table.inside
         return table.costs(rows)[:, 0], np.array(counts, dtype=object)

@@ -114,6 +114,8 @@ def _library_network(
     from ...models.profiling.library_networks import profile_library_network
     from .profile_tables import profile_texts
 
+    if device and "raft" in name:
+        raise ValueError(f"--device times networks that take one image, but {name} takes two; leave --device out")
     profile = profile_library_network(name, shape, classes=classes, cross_check=cross_check or "torch")
     in_shape = profile.input_shape
     values, texts = profile.to_json(), profile_texts(profile, f"{name}, input {'x'.join(map(str, in_shape))}")

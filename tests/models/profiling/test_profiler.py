@@ -251,7 +251,7 @@ def test_inference_mode_scripts_and_every_precision_are_counted():
         assert profile.unknown == ()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch deprecates its own quantisation
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch deprecates quantised tensors
 def test_quantised_layers_are_counted_and_their_weights_named():
     module = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear})
     profile = profile_module(module, (8,))
@@ -276,7 +276,7 @@ def test_several_inputs_and_integers_are_counted_or_the_cure_is_named():
     assert profile_module(embedding, inputs=torch.zeros(1, 16, dtype=torch.int64)).macs == 16 * 32
     with pytest.raises(ValueError, match=r"inputs=\(images"):
         profile_module(Two(), (8,))
-    with pytest.raises(ValueError, match="dtype=torch.int64"):
+    with pytest.raises(ValueError, match=r"torch\.int64"):
         profile_module(embedding, (16,))
     with pytest.raises(ValueError, match="neither"):
         profile_module(embedding)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ...results.analysis.intervals import Measured
     from ...results.database.reader import StoreReader
     from ...results.database.records import Trial
+    from ...spaces.architectures.budget import Budget
 
 MAX_TRIALS = 20  # with intervals and top-5 errors: each is computed from stored predictions
 
@@ -20,7 +21,7 @@ class BestTrials:
     """The best trials of one data set, with the values that their table and JSON have.
 
     ``dataset`` is the name of the data set if there are several, else empty. ``metric`` ranks the trials; ``label`` is
-    how a text calls it.
+    how a text calls it. ``mixed`` are the metrics with which the runs select, if they are several and none was named.
     """
 
     dataset: str
@@ -29,6 +30,29 @@ class BestTrials:
     label: str
     columns: Mapping[str, Sequence[str]]
     measured: Sequence["Measured"]
+    mixed: Sequence[str]
+
+
+def best_trials(
+    store: "StoreReader",
+    label: str,
+    *,
+    budget: "Budget",
+    run: str | None,
+    dataset: str | None,
+    top: int,
+    metric: str | None,
+) -> BestTrials:
+    """Return the best trials of one data set, which ``label`` names if there are several."""
+    from ...results.query.best import best, ranking
+    from ...results.query.datasets import selecting_metrics
+
+    trials = best(store, budget=budget, run=run, dataset=dataset, top=top, metric=metric)
+    by = ranking(store, run, dataset, metric)
+    columns, measured = headline_columns(store, trials, by.metric)
+    metrics = selecting_metrics(store, dataset) if run is None and metric is None else []
+    mixed = metrics if len(metrics) > 1 else ()
+    return BestTrials(label, trials, by.metric, by.label, columns, measured, mixed)
 
 
 def best_table(answer: BestTrials, budget: str) -> str:

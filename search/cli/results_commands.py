@@ -46,10 +46,9 @@ def best(
 
     Example: archsieve results best --max-params 60k --top 3
     """
-    from ...results.query.best import best as query_best
-    from ...results.query.best import no_match_reason, ranking
-    from ...results.query.datasets import datasets_with_trials, selecting_metrics
-    from .headline import BestTrials, best_json, best_table, headline_columns
+    from ...results.query.best import no_match_reason
+    from ...results.query.datasets import datasets_with_trials
+    from .headline import best_json, best_table, best_trials
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
@@ -57,23 +56,17 @@ def best(
         # with the hash: data that were split again have the same name
         labels = {one.content_hash: f"{one.name} ({one.content_hash[:12]})" for one in several}
         names = labels if len(several) > 1 else {dataset: ""}
-        answers, mixed = [], set[str]()
-        for key, name in names.items():
-            trials = query_best(store, budget=budget, run=run, dataset=key, top=top, metric=metric)
-            by = ranking(store, run, key, metric)
-            columns, measured = headline_columns(store, trials, by.metric)
-            answers.append(BestTrials(name, trials, by.metric, by.label, columns, measured))
-            metrics = selecting_metrics(store, key) if run is None and metric is None else []
-            mixed.update(metrics if len(metrics) > 1 else ())
+        answers = [
+            best_trials(store, name, budget=budget, run=run, dataset=key, top=top, metric=metric)
+            for key, name in names.items()
+        ]
         why = "" if any(answer.trials for answer in answers) else no_match_reason(store, budget, run, dataset)
     if as_json:
         show_json([entry for answer in answers for entry in best_json(answer)])
     elif not why:
         show(*(best_table(answer, str(budget)) for answer in answers if answer.trials))
-    if mixed:
-        show_message(
-            f"the runs select by different metrics: {', '.join(sorted(mixed))}; name one with --metric or --run"
-        )
+    if mixed := ", ".join(sorted({name for answer in answers for name in answer.mixed})):
+        show_message(f"the runs select by different metrics: {mixed}; name one with --metric or --run")
     if why:
         show_message(why)
         raise typer.Exit(NOTHING_USABLE)

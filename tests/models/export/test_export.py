@@ -200,6 +200,16 @@ def test_an_onnx_file_of_another_origin_form_or_version_is_refused(model, tmp_pa
         load_classifier(tmp_path / "net.pt2")
 
 
+@pytest.mark.parametrize("threshold", [1.5, "high"])
+def test_a_threshold_that_is_no_probability_is_an_error(tmp_path, threshold):
+    model = replace(
+        model_of(Architecture((1, 8, 8), (Conv(8), GlobalAverage()), 5))[0], multi_label=True, threshold=threshold
+    )
+    model.save(tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match=rf"net\.safetensors.*threshold.*{threshold}"):
+        ImageModel.load(tmp_path / "net.safetensors")
+
+
 def test_a_model_file_keeps_decoding_and_temperature(tmp_path):
     model = model_of(Architecture((3, 8, 8), (Conv(8), GlobalAverage()), 5))[0]
     decoding = Decoding(8, resize="stretch", background=(0, 0, 0), value_range=(0.0, 4095.0))

@@ -88,6 +88,11 @@ def test_a_teacher_that_does_not_fit_is_refused(few_digits: ImageData, path: str
     coloured = replace(few_digits, train=replace(few_digits.train, images=few_digits.train.images.repeat(1, 3, 1, 1)))
     with pytest.raises(ValueError, match=r"3 channels.*takes 1"):
         load_teacher(Recipe(teacher=path), coloured)
+    labels = torch.nn.functional.one_hot(few_digits.train.labels, 10).bool()
+    several = replace(few_digits, train=replace(few_digits.train, labels=labels))
+    for name in (path, "timm:test_resnet"):
+        with pytest.raises(ValueError, match=r"as many labels.*several"):
+            load_teacher(Recipe(teacher=name), several)
 
 
 def test_there_is_no_teacher_without_the_key_and_for_a_head(few_digits: ImageData) -> None:

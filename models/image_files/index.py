@@ -155,7 +155,8 @@ class Index:
 
     def _item(self, row: int) -> np.ndarray:
         assert self.items is not None
-        return self.items.item(self.table["container"][row].as_py(), self.table["offset"][row].as_py()).image
+        item = self.items.item(self.table["container"][row].as_py(), self.table["offset"][row].as_py())
+        return np.asarray(item.image)
 
     def _place(self, row: int) -> tuple[Location, int, int]:
         """Return the file, shard, Parquet or array file that has the image at ``row``, with offset and length in it."""

@@ -47,15 +47,11 @@ def best(
     Example: archsieve results best --max-params 60k --top 3
     """
     from ...results.query.best import no_match_reason
-    from ...results.query.datasets import datasets_with_trials
     from .headline import best_json, best_table, best_trials
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
-        several = datasets_with_trials(store) if run is None and dataset is None else []
-        # with the hash: data that were split again have the same name
-        labels = {one.content_hash: f"{one.name} ({one.content_hash[:12]})" for one in several}
-        names = labels if len(several) > 1 else {dataset: ""}
+        names = _dataset_labels(store) if run is None and dataset is None else {dataset: ""}
         answers = [
             best_trials(store, name, budget=budget, run=run, dataset=key, top=top, metric=metric)
             for key, name in names.items()
@@ -70,6 +66,15 @@ def best(
     if why:
         show_message(why)
         raise typer.Exit(NOTHING_USABLE)
+
+
+def _dataset_labels(store: "StoreReader") -> dict[str | None, str]:
+    """Return the label of each data set with trials by its hash; of a single one an empty label for None."""
+    from ...results.query.datasets import datasets_with_trials
+
+    # with the hash: data that were split again have the same name
+    labels = {one.content_hash: f"{one.name} ({one.content_hash[:12]})" for one in datasets_with_trials(store)}
+    return dict(labels) if len(labels) > 1 else {None: ""}
 
 
 @results.command("list")

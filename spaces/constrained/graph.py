@@ -93,6 +93,8 @@ class Graph:
     def __init__(self, space: Space, latency_model: LatencyModel | None = None) -> None:
         self.space = space
         self.latency_model = latency_model
+        if len(space.blocks) > MAX_BLOCKS:  # before the automaton, which takes long for so many
+            raise _too_many_blocks()
         self.refused: dict[str, int] = {}
         self._automaton = _Automaton(space.blocks)
         self.options = self._automaton.options
@@ -142,10 +144,7 @@ class Graph:
         ``depth`` is the number of blocks before it. Raises ``ValueError`` above ``MAX_BLOCKS``.
         """
         if depth > MAX_BLOCKS:
-            raise ValueError(
-                f"an architecture must have at most {MAX_BLOCKS} blocks, but this space has longer ones; "
-                "use fewer stages, or a smaller depth"
-            )
+            raise _too_many_blocks()
         # equal items and shapes have the same continuations: sharing the node makes this a graph instead of a tree
         key = (items, shape)
         if key in self._nodes:
@@ -185,6 +184,13 @@ class Graph:
                     continue
                 canonical = canonical_layers(lowered.layers, shape)
                 yield _Option(lowered, canonical, blocks, {(target, (), NO_CHOICES)}, set(choices))
+
+
+def _too_many_blocks() -> ValueError:
+    return ValueError(
+        f"an architecture must have at most {MAX_BLOCKS} blocks, but this space has longer ones; "
+        "use fewer stages, or a smaller depth"
+    )
 
 
 def _sort_key(item: Item) -> tuple[Any, ...]:

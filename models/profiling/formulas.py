@@ -1,9 +1,10 @@
 """Multiply-accumulates of operators that torch's FLOP counter has no formula for."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
@@ -37,7 +38,7 @@ def _bilinear(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
         for dimension in added:
             tensor = tensor.unsqueeze(dimension)
         factors.append(tensor.shape)
-    return int(torch.broadcast_shapes(*factors).numel())
+    return math.prod(np.broadcast_shapes(*factors))
 
 
 def _quantised(args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> int:

@@ -4,6 +4,7 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ def value_copy(module: nn.Module) -> nn.Module:
 def kept_random_state() -> Iterator[None]:
     """Restore the states of the random generators of torch, NumPy and Python at the end."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # networks use the global one
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with torch.random.fork_rng(devices):
             yield
@@ -69,6 +70,7 @@ def _script_copy(module: torch.jit.ScriptModule, convert: Callable[[Tensor], Ten
     copied = copy.deepcopy(module)
     copied.eval()
     for child in copied.modules():
+        scripted: Any = child._c
         for name, tensor in (*child.named_parameters(recurse=False), *child.named_buffers(recurse=False)):
-            child._c.setattr(name, convert(tensor))  # a ScriptModule refuses other ways to replace a parameter
+            scripted.setattr(name, convert(tensor))  # a ScriptModule refuses other ways to replace a parameter
     return copied

@@ -124,5 +124,6 @@ def _warnings(module: nn.Module, recorder: Recorder) -> list[str]:
 
 def _quantised_numbers(module: nn.Module) -> int:
     weight = getattr(module, "weight", None)  # a method of a quantised layer, a parameter of others
-    tensors = (weight(), module.bias()) if callable(weight) and callable(getattr(module, "bias", None)) else ()
+    bias = getattr(module, "bias", None)
+    tensors = (weight(), bias()) if callable(weight) and callable(bias) else ()
     return sum(tensor.numel() for tensor in tensors if isinstance(tensor, torch.Tensor))

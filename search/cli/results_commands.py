@@ -1,6 +1,6 @@
 """Commands that query the database: results best, list, show, pareto, query, sql."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from .options import (
     open_read_only,
 )
 from .output import NOTHING_USABLE, show, show_json, show_message
+
+if TYPE_CHECKING:
+    from ...results.database.reader import StoreReader
 
 results = typer.Typer(help="Query the results database.", no_args_is_help=True)
 
@@ -73,8 +76,10 @@ def _dataset_labels(store: "StoreReader") -> dict[str | None, str]:
     from ...results.query.datasets import datasets_with_trials
 
     # with the hash: data that were split again have the same name
-    labels = {one.content_hash: f"{one.name} ({one.content_hash[:12]})" for one in datasets_with_trials(store)}
-    return dict(labels) if len(labels) > 1 else {None: ""}
+    labels: dict[str | None, str] = {
+        one.content_hash: f"{one.name} ({one.content_hash[:12]})" for one in datasets_with_trials(store)
+    }
+    return labels if len(labels) > 1 else {None: ""}
 
 
 @results.command("list")

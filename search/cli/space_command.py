@@ -56,13 +56,10 @@ def space(
 ) -> None:
     """Show the size of a space and how many networks fit a budget.
 
-    The cheapest and the most expensive architectures are shown as well.
+    The cheapest and the most expensive architectures are shown as well. Networks of timm and torchvision, such as
+    "timm:*", are listed with their costs.
 
     Example: archsieve space mixed --max-params 60k --sample 3
-
-    Networks of timm and torchvision are listed with their costs.
-
-    Example: archsieve space "timm:*" --max-params 5M --pretrained
     """
     from ...spaces.constrained.feasibility import check_feasible
     from ...spaces.networks.patterns import is_pattern

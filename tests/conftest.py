@@ -10,6 +10,9 @@ import pytest
 from archsieve.search.cli.main import main
 from archsieve.spaces.metrics import registry
 
+# Ray's workers have a niceness of 15 by default: other test processes would leave them no time, and every search waits.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 LONGEST_FIRST = ("docs", "search")  # a long file that starts last leaves the other processes idle
 # Files without shared fixtures, with several tests of a minute or more: their tests may run in different processes.
 SPLIT_BY_TEST = {"test_docs.py", "test_plugins.py", "test_resume.py"}

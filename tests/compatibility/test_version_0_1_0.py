@@ -74,7 +74,7 @@ def test_a_search_file_defines_the_same_space(path, answer):
     ("name", "arguments"),
     [
         ("list", ["list"]),
-        ("best", ["best"]),
+        ("best", ["best", "--data", "digits"]),  # of several data sets, each has its best trials
         ("pareto", ["pareto"]),
         ("query", ["query", "val_accuracy > 0.3 and params < 5k"]),
         ("show", ["show", "4"]),

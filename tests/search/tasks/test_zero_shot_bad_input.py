@@ -118,7 +118,6 @@ def test_a_classifier_has_no_zero_shot_keys():
     for tables, message in (
         ({"data": {"unseen_fraction": 0.5}}, "data.unseen_fraction.*'digits'"),
         ({"space": {"features": 12}}, "space.features.*'digits'"),
-        ({"space": {"backbone": "timm:resnet18"}}, "space.backbone.*'digits'"),
         ({"zero_shot": {"explained": 3}}, r"\[zero_shot\].*'digits'"),
         ({"recipe": {"form": "fc"}}, "recipe.form"),
     ):

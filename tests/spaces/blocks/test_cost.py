@@ -204,7 +204,7 @@ def test_costs_of_200_random_networks_are_exact(kind):
 
 def test_random_networks_have_every_built_in_block():
     drawn = {block.kind for kind in RANDOM_BLOCKS for i in range(60) for block in draw(kind, random.Random(i)).blocks}
-    measured_elsewhere = {"backbone", "local-contrast"}
+    measured_elsewhere = {"backbone", "network", "resize", "repeat-channels", "local-contrast"}
     built_in = {kind for kind, block in BLOCKS.items() if block.__module__.startswith("archsieve.")}
     assert drawn >= built_in - measured_elsewhere - {"pyramid-pool"}
 

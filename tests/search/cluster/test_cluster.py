@@ -215,6 +215,7 @@ def test_a_node_that_joins_gets_trials(cluster):
     assert [node for _, node, _, _ in attempts(cluster, "grows")][2:] == ["w4"]
 
 
+@pytest.mark.slow
 def test_an_address_without_a_cluster_is_refused_quickly(command, tmp_path):
     (tmp_path / "search.toml").write_text("[data]\nlimit = 100\n")
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -106,6 +106,7 @@ def test_a_missing_gpu_is_refused_with_the_available_resources(command, tmp_path
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_hidden_gpu_is_not_counted(command, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     code, out, err = command("search", "tiny.toml", "-s", "resources.gpus_per_trial=1", CUDA_VISIBLE_DEVICES="")
@@ -128,6 +129,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_torch_cannot_use_is_refused(tmp_path):
     """The search must not train on a CPU when the settings ask for a GPU."""

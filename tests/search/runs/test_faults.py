@@ -222,6 +222,7 @@ def test_one_trial_that_breaks_fails_as_what_it_is_and_the_others_finish(ray_run
     assert broken_invariants(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_three_failures_with_one_cause_stop_the_run_with_a_traceback(ray_running, tmp_path):
     experiment = small(recipe={"batch_size": 1}, search={"trials": 6}, resources={"max_concurrent": 1})
     outcome = search(experiment, name="run", runs=tmp_path)

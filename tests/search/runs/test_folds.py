@@ -51,6 +51,7 @@ def test_a_trial_is_the_mean_of_a_network_in_each_fold(outcome):
         assert trial.test_accuracy is not None
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_with_all_folds(outcome, tmp_path):
     def stop_midway(recorder):
         if any(trial.epochs_done == 1 for trial in recorder.store.history(recorder.run_id)):

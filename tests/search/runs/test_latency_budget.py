@@ -82,6 +82,7 @@ def test_the_limit_applies_to_the_measured_latency(roomy):
         )
 
 
+@pytest.mark.slow
 def test_a_limit_that_nothing_is_predicted_to_meet_ends_the_run_before_a_trial(tmp_path):
     experiment = small(budget={"latency_ms": 1e-6}, latency=LATENCY)
     with pytest.raises(BudgetError, match=r"latency_ms <= 1e-06.*latency_ms = "):
@@ -125,6 +126,7 @@ def test_only_networks_with_a_low_predicted_latency_are_proposed_also_after_a_re
     assert len(more.best) == min(5, len(meets_latency_limit))
 
 
+@pytest.mark.slow
 def test_a_trial_that_may_be_stopped_early_is_timed_after_its_first_epoch(tmp_path):
     experiment = small(recipe={"epochs": 3}, search={"trials": 5, "scheduler": "asha", "reduction_factor": 2})
     outcome = search(experiment, name="asha", runs=tmp_path)

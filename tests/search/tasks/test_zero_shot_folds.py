@@ -84,6 +84,7 @@ def test_a_resumed_search_continues_its_folds_and_tests_once(tmp_path, ray_runni
             assert curve[name][epoch] == (epoch + 1, pytest.approx(mean, abs=1e-3))
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_before_its_test_is_not_complete(tmp_path, ray_running):
     """All trials have ended, but the test is missing: a resume runs it."""
     experiment = tiny(**{**FOLDED, "search": {"trials": 1}, "recipe": {**FOLDED["recipe"], "epochs": 1}})

@@ -138,6 +138,7 @@ def test_the_report_has_the_test_table_and_the_explanations(outcome):
     assert "an accuracy of" not in page
 
 
+@pytest.mark.slow
 def test_only_the_selected_trial_can_be_explained(outcome, command, tmp_path):
     with open_store(outcome.database, read_only=True) as store:
         table = latest_test_table(store, "first")

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from archsieve.models.data.registry import DATASETS
+from archsieve.models.data.shapes import SHAPES
 from archsieve.search.cli.main import main
+from archsieve.search.plugins import loading
+from archsieve.search.searchers.registry import SEARCHERS
+from archsieve.spaces.blocks.standard import BLOCKS
 from archsieve.spaces.metrics import registry
 
 # Ray's workers have a niceness of 15 by default: other test processes would leave them no time, and every search waits.
@@ -69,7 +74,12 @@ def line(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.fixture
-def custom_metrics_restored(monkeypatch):
-    """Forget the metrics that a test registers."""
-    monkeypatch.setattr(registry, "_CUSTOM", dict(registry._CUSTOM))
+@pytest.fixture(autouse=True)
+def registries_restored():
+    """Forget what a test registers: the tests after it in the same process count the rows of these tables."""
+    tables = (BLOCKS, DATASETS, SHAPES, SEARCHERS, registry._CUSTOM, loading._LOADED)
+    before = [dict(table) for table in tables]
+    yield
+    for table, rows in zip(tables, before, strict=True):
+        table.clear()
+        table.update(rows)

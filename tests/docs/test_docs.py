@@ -13,13 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from archsieve.models.data.registry import DATASETS
-from archsieve.models.data.shapes import SHAPES
-from archsieve.search.plugins import loading
-from archsieve.search.searchers.registry import SEARCHERS
-from archsieve.spaces.blocks.standard import BLOCKS
-from archsieve.spaces.metrics.registry import _CUSTOM
-
 from .pages import (
     PAGES,
     ROOT,
@@ -80,7 +73,6 @@ def reason(line: str) -> str | None:
 def shell(tmp_path, monkeypatch, capsys) -> Iterator[Shell]:
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)
-    before = [(table, dict(table)) for table in (BLOCKS, SEARCHERS, DATASETS, SHAPES, _CUSTOM, loading._LOADED)]
     modules = set(sys.modules)
     # as for a script in this folder: it may import the modules of its page
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -91,9 +83,6 @@ def shell(tmp_path, monkeypatch, capsys) -> Iterator[Shell]:
     for name in set(sys.modules) - modules:
         if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]
-    for table, rows in before:  # the pages on extending add rows
-        table.clear()
-        table.update(rows)
 
 
 def names(code: str, context: type[ast.expr_context]) -> set[str]:

@@ -141,7 +141,7 @@ def test_a_calibrated_network_has_no_calibration_error():
 
 
 @pytest.mark.parametrize("returned", [float("nan"), float("inf"), "0.5", None, True, np.array([1.0, 2.0]), [0.5]])
-def test_a_custom_metric_must_return_one_finite_number(returned, custom_metrics_restored):
+def test_a_custom_metric_must_return_one_finite_number(returned):
     def metric_of_test(labels, scores):
         return returned
 
@@ -152,7 +152,7 @@ def test_a_custom_metric_must_return_one_finite_number(returned, custom_metrics_
 
 
 @pytest.mark.parametrize("returned", [0.5, 1, np.float32(0.5), np.array(0.5), torch.tensor(0.5)])
-def test_a_custom_metric_gets_labels_and_probabilities(returned, custom_metrics_restored):
+def test_a_custom_metric_gets_labels_and_probabilities(returned):
     seen = {}
 
     def metric_of_arrays(labels, scores):

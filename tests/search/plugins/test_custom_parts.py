@@ -148,7 +148,7 @@ def in_a_new_process(folder: Path, commands) -> None:
 
 
 def test_custom_parts_are_searched_resumed_retrained_exported_and_shown_without_their_code(
-    ray_running, registries, line, tmp_path
+    ray_running, import_path, line, tmp_path
 ):
     project = tmp_path / "project"
     project.mkdir()
@@ -250,7 +250,7 @@ def test_parts_of_a_script_reach_the_workers_and_the_public_interface_does_all_j
     in_a_new_process(tmp_path, [(("export", "script:0"), 2, needed)])
 
 
-def test_an_experiment_records_where_its_parts_come_from(registries, tmp_path, monkeypatch):
+def test_an_experiment_records_where_its_parts_come_from(import_path, tmp_path, monkeypatch):
     """Of a script and of a module that no file names; not the parts that it does not use."""
     program = PARTS + (
         "\nimport json\nfrom archsieve.search.experiment.experiment import experiment\n"

@@ -78,7 +78,7 @@ TRAIN = '[train]\nfunction = "own_training:train"\n'
 
 
 @pytest.fixture
-def project(tmp_path, registries):
+def project(tmp_path, import_path):
     folder = tmp_path / "project"
     folder.mkdir()
     written(folder, "own_training", TRAINING.format(folder=str(tmp_path)))

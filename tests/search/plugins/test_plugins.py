@@ -187,7 +187,7 @@ class Wrong(av.{base}):
         ("ModuleBlock", "module(self, in_shape):\n        return nn.Linear(7, 7)", r"wrong-.*\(1, 8, 8\)"),
     ],
 )
-def test_a_block_of_the_wrong_shape_is_refused_when_it_is_costed(base, method, message, registries):
+def test_a_block_of_the_wrong_shape_is_refused_when_it_is_costed(base, method, message, import_path):
     import archsieve as av
 
     namespace = {"__name__": "plugged_wrong"}
@@ -208,7 +208,7 @@ def test_a_changed_module_of_a_folder_without_init_is_refused_before_it_runs(tmp
     assert (tmp_path / "ran").exists()
 
 
-def test_an_unused_metric_that_cannot_be_sent_stops_no_search(custom_metrics_restored):
+def test_an_unused_metric_that_cannot_be_sent_stops_no_search():
     lock = threading.Lock()
 
     def holds_a_lock(labels, scores):
@@ -238,7 +238,7 @@ def test_the_network_of_a_run_needs_its_blocks_and_no_metric(tmp_path):
         load_recorded_blocks(run, {"blocks": [{"kind": "gone-block"}]})
 
 
-def test_a_prediction_imports_the_custom_blocks_of_a_model(tmp_path, registries, line):
+def test_a_prediction_imports_the_custom_blocks_of_a_model(tmp_path, import_path, line):
     text = "@av.register_block('doubled')\n@dataclass(frozen=True)\nclass Doubled(av.Block):\n    width: int\n"
     written(tmp_path, "doubled", HEAD + text + "    def expand(self, shape):\n        return (av.Conv(self.width),)\n")
     load_plugins(["doubled"])

@@ -120,7 +120,7 @@ def test_a_function_that_is_no_metric_is_refused(options, message):
         av.run_search(data="digits", **options)
 
 
-def test_a_registered_function_keeps_its_name_and_direction(custom_metrics_restored):
+def test_a_registered_function_keeps_its_name_and_direction():
     @av.register_metric("cost_by_name", higher_is_better=False)
     def another_name(labels, scores):
         return 0.0
@@ -133,7 +133,7 @@ def test_a_registered_function_keeps_its_name_and_direction(custom_metrics_resto
     assert "another_name" not in custom_metrics()
 
 
-def test_a_resume_with_the_other_direction_is_refused(custom_metrics_restored):
+def test_a_resume_with_the_other_direction_is_refused():
     def gain(labels, scores):
         return 0.0
 

@@ -22,7 +22,7 @@ def data():
 
 
 @pytest.fixture
-def fails_on_test(data, custom_metrics_restored):
+def fails_on_test(data):
     """Register a metric that fails on the test images as soon as the scores are those of a network."""
 
     @av.register_metric("fails_on_test")
@@ -66,7 +66,7 @@ def test_a_fold_with_an_infinite_test_loss_leaves_the_metrics_out(data):
     assert final.test_accuracy is not None
 
 
-def test_a_metric_without_a_value_is_refused_before_training(custom_metrics_restored):
+def test_a_metric_without_a_value_is_refused_before_training():
     @av.register_metric("by_division")
     def by_division(labels, scores):
         found = int((scores.argmax(1) == 9).sum())

@@ -165,6 +165,11 @@ class Request:
             object.__setattr__(self, "storage", StorageOptions(self.storage))
 
     @property
+    def has_rules_1(self) -> bool:
+        """Whether the data are those of version 0.1.0: rows in the order of the folders, a hash of the pixels."""
+        return self.decoding_rules == 1
+
+    @property
     def folder(self) -> Path | None:
         """The ``path`` of data that must be on this machine. Raises :class:`DataError` for a URL."""
         if isinstance(self.path, RemotePath):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..image_files.index import SPLITS, Index, canonical_order
+from ..image_files.index import SPLITS, Index
 from ..image_files.locations import Location
 from ..readers.dataset_items import read_items
 from ..readers.read_index import read_index
@@ -18,8 +18,6 @@ from .equal_images import EqualImages, check_no_overlap, group_notes, numbered, 
 from .shapes import FILES_HASH, require_folder_options
 from .splits import missing_parts, stratified_sample, stratified_split
 from .stored_splits import StoredSplits
-
-PIXEL_HASH_RULES = 1  # of version 0.1.0: rows in the order of the folders, a hash of the pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +45,7 @@ class SplitIndex:
         index = _ordered(index, request)
         check_no_overlap(index)
         # version 0.1.0 split copies of an image like different images
-        is_old = request.decoding_rules == PIXEL_HASH_RULES
-        notes = () if is_old else (*index.notes, *group_notes(index), *EqualImages.of(index).notes())
+        notes = () if request.has_rules_1 else (*index.notes, *group_notes(index), *EqualImages.of(index).notes())
         return cls(_split(_limited(index, request), request), notes)
 
     def content_hash(self, request: Request, skipped: Sequence[int] = ()) -> str | None:
@@ -57,14 +54,14 @@ class SplitIndex:
         ``skipped`` are the rows of images that were left out: data with and without them have different hashes. None
         with ``request.decoding_rules`` 1: the hash is then that of the pixels.
         """
-        if request.decoding_rules == PIXEL_HASH_RULES:
+        if request.has_rules_1:
             return None
         decoding = json.dumps(request.decoding.to_json(), sort_keys=True)
         digest = sha256(f"{self.index.content_hash}{decoding}".encode())
         if (groups := _canonical_groups(self.index)) is not None:
             digest.update(b"groups" + groups.astype("<i8").tobytes())
         if (weights := self.index.weights) is not None:
-            digest.update(b"weights" + weights[canonical_order(self.index)].astype("<f4").tobytes())
+            digest.update(b"weights" + weights[self.index.canonical_order].astype("<f4").tobytes())
         if len(skipped):
             digest.update(b"skipped" + b"".join(sorted(self.index.digests[row].tobytes() for row in skipped)))
         return FILES_HASH + digest.hexdigest()
@@ -73,7 +70,7 @@ class SplitIndex:
 def _canonical_groups(index: Index) -> np.ndarray | None:
     """Return the number of the group of each row in canonical order, int64 (N,); None without a column of groups."""
     groups = None if index.groups is None else split_groups(index)
-    return None if groups is None else numbered(groups[canonical_order(index)])
+    return None if groups is None else numbered(groups[index.canonical_order])
 
 
 def read_requested(root: Location, request: Request) -> Index:
@@ -114,7 +111,7 @@ def stored_index(index: Index, request: Request) -> Index:
 
 
 def _ordered(index: Index, request: Request) -> Index:
-    return index.with_digests() if request.decoding_rules == PIXEL_HASH_RULES else index.canonical()
+    return index.with_digests() if request.has_rules_1 else index.canonical()
 
 
 def _limited(index: Index, request: Request) -> Index:
@@ -135,7 +132,7 @@ def _split(index: Index, request: Request) -> Index:
         return index
     train = published["train"]
     part = index.take(train)
-    groups = None if request.decoding_rules == PIXEL_HASH_RULES else split_groups(part)
+    groups = None if request.has_rules_1 else split_groups(part)
     labels = torch.from_numpy(part.labels)
     members = stratified_split(labels, fractions, index.classes, seed=request.seed, groups=groups)
     splits = index.splits.copy()

@@ -60,7 +60,7 @@ class StoredSplits:
 
 def _groups(index: Index, request: Request) -> torch.Tensor | None:
     """Return the groups of all rows, numbered over all splits; version 0.1.0 had none."""
-    groups = None if request.decoding_rules == 1 else split_groups(index)
+    groups = None if request.has_rules_1 else split_groups(index)
     return None if groups is None else torch.from_numpy(groups)
 
 

@@ -21,7 +21,7 @@ from ..storage.encoded import LazyNames, LazySources
 from .dataset import Request, Split
 from .decoded_files import check_none_emptied, read_files
 from .equal_images import connected
-from .image_folder import PIXEL_HASH_RULES, read_requested
+from .image_folder import read_requested
 from .shapes import require_folder_options
 from .torchvision_sets import as_data_error
 from .zero_shot import ZeroShotSource, draw_test_images, equal_images
@@ -42,7 +42,7 @@ def load_folder(request: Request, texts: Path) -> ZeroShotSource:
     source = _source(
         index.classes, images, published_test if published_test.any() else None, request, texts, index.groups
     )
-    return source if request.decoding_rules == PIXEL_HASH_RULES else replace(source, notes=index.notes + source.notes)
+    return source if request.has_rules_1 else replace(source, notes=index.notes + source.notes)
 
 
 def load_cub(request: Request, texts: Path) -> ZeroShotSource:
@@ -152,8 +152,8 @@ def _source(
     kept = encoded.labels[read.positions]
     check_none_emptied(encoded.labels, kept, classes, read.skipped)
     # version 0.1.0 drew copies of an image like different images
-    copies = None if request.decoding_rules == PIXEL_HASH_RULES else equal_images(read.images)
-    if groups is not None and request.decoding_rules != PIXEL_HASH_RULES:
+    copies = None if request.has_rules_1 else equal_images(read.images)
+    if groups is not None and not request.has_rules_1:
         copies = _related(copies, groups[read.positions.numpy()])
     if test_if_seen is None:
         test_if_seen = draw_test_images(kept, request.seed, copies=copies)

@@ -204,10 +204,17 @@ class Index:
         raw = pa.Array.from_buffers(pa.binary(32), len(self), [None, pa.py_buffer(self.digests.tobytes())])
         return replace(self, table=self.table.append_column("digest", raw))
 
+    @cached_property
+    def canonical_order(self) -> np.ndarray:
+        """The rows ordered by split, label or set of labels, content digest and weight, int64 (N,)."""
+        words = np.ascontiguousarray(self.digests).view(">u8")  # the order of these four numbers is that of the bytes
+        weights = () if self.weights is None else (self.weights,)
+        return np.lexsort((*weights, *words.T[::-1], self.label_sets, self.splits))
+
     def canonical(self) -> "Index":
         """Return the index with digests, and its rows ordered by split, label and content digest, then weight."""
         index = self.with_digests()
-        return index.take(canonical_order(index))
+        return index.take(index.canonical_order)
 
     @cached_property
     def content_hash(self) -> str:
@@ -215,7 +222,7 @@ class Index:
 
         The same images, labels and splits have the same hash for every reader and order of the rows.
         """
-        order = canonical_order(self)
+        order = self.canonical_order
         digest = sha256(json.dumps(self.classes).encode())
         digest.update(np.ascontiguousarray(self.digests[order]).data)
         digest.update(self._label_bytes(order))
@@ -227,13 +234,6 @@ class Index:
         if self.multi_label:
             return b"multi-label" + bytes(labels.tobytes())
         return bytes(labels.astype("<i8").tobytes())
-
-
-def canonical_order(index: Index) -> np.ndarray:
-    """Return the rows ordered by split, label or set of labels, content digest and weight, int64 (N,)."""
-    words = np.ascontiguousarray(index.digests).view(">u8")  # the order of these four numbers is that of the bytes
-    weights = () if index.weights is None else (index.weights,)
-    return np.lexsort((*weights, *words.T[::-1], index.label_sets, index.splits))
 
 
 def label_set_numbers(labels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+from ...spaces.networks.patterns import WEIGHT_SUFFIXES
+
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 
@@ -28,10 +29,10 @@ def find_weights(name: str, path: Path) -> Path:
             f'weights must be a file, a folder with {network}.safetensors or {network}.pth, or "pretrained", but '
             f"there is no {path}; check the path"
         )
-    for suffix in SUFFIXES:
+    for suffix in WEIGHT_SUFFIXES:
         if (file := path / f"{network}{suffix}").is_file():
             return file
-    present = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
+    present = sorted(file.name for file in path.iterdir() if file.suffix in WEIGHT_SUFFIXES)
     near = get_close_matches(f"{network}.safetensors", present, n=2, cutoff=0.5)
     hint = f"; the nearest is {' or '.join(near)}" if near else ""
     raise ValueError(

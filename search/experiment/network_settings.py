@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...spaces.networks.networks_space import networks_space
-from ...spaces.networks.patterns import PRETRAINED, select
+from ...spaces.networks.patterns import PRETRAINED, WEIGHT_SUFFIXES, select
 from ...spaces.parameters.domains import choice
 from ...spaces.search_space.space import Space
 from ..config.schema import SpaceSection
-
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # of files of weights
 
 
 def networks_of(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
@@ -48,7 +46,7 @@ def with_files(patterns: str | Sequence[str], weights: Path) -> list[str]:
                 f"file {weights}; name its network alone, or give a folder of files NAME.safetensors"
             )
         return names
-    present = {file.stem for file in weights.iterdir() if file.suffix in SUFFIXES} if weights.is_dir() else set()
+    present = {file.stem for file in weights.iterdir() if file.suffix in WEIGHT_SUFFIXES} if weights.is_dir() else set()
     chosen = [name for name in names if name.partition(":")[2] in present]
     if not chosen:
         found = f"has {', '.join(sorted(present)[:5]) or 'no weight files'}" if weights.is_dir() else "does not exist"

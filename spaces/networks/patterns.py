@@ -7,6 +7,7 @@ from ..parameters.lookup import MAX_NAME
 from .table import PublishedNetwork, network_table
 
 PRETRAINED = "pretrained"  # as weights: those that are published, in place of a file
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # of files of weights, NAME.SUFFIX in a folder
 SOURCES = ("timm", "torchvision")
 
 

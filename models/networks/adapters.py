@@ -38,16 +38,12 @@ class LowRankUpdate(nn.Module):
         return f"rank={self.rank}, scale={self.scale:g}"
 
 
-def add_adapters(network: nn.Module, head: nn.Module, *, rank: int, alpha: float, seed: int) -> int:
-    """Freeze ``network`` except ``head``, add adapters in place, and return their number.
+def add_adapters(network: nn.Module, head: nn.Module, *, rank: int, alpha: float, seed: int) -> None:
+    """Freeze ``network`` except ``head``, and add adapters in place.
 
     All convolutions and linear layers whose weights were trainable get one, except the head.
     """
-    layers = [
-        layer
-        for layer in network.modules()
-        if isinstance(layer, _ConvNd | nn.Linear) and layer is not head and layer.weight.requires_grad
-    ]
+    layers = [layer for layer in weighted_layers(network) if layer is not head and layer.weight.requires_grad]
     kept = {id(parameter) for parameter in head.parameters()}
     for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in kept)
@@ -55,7 +51,26 @@ def add_adapters(network: nn.Module, head: nn.Module, *, rank: int, alpha: float
         torch.manual_seed(seed)
         for layer in layers:
             parametrize.register_parametrization(layer, "weight", LowRankUpdate(layer.weight, rank, alpha))
-    return len(layers)
+
+
+def weighted_layers(network: nn.Module) -> list[_ConvNd | nn.Linear]:
+    """Return the convolutions and linear layers of ``network``."""
+    return [layer for layer in network.modules() if isinstance(layer, _ConvNd | nn.Linear)]
+
+
+def weights_of(network: nn.Module) -> list[nn.Parameter]:
+    """Return the stored weights of convolutions and linear layers, also those under adapters.
+
+    ``layer.weight`` of a layer with an adapter is not one of them: it is a new tensor at every access.
+    """
+    return [weight for layer in weighted_layers(network) for weight in _stored_weights(layer)]
+
+
+def _stored_weights(layer: Any) -> list[nn.Parameter]:
+    if not parametrize.is_parametrized(layer, "weight"):
+        return [layer.weight]
+    stored = layer.parametrizations.weight.named_parameters(recurse=False)  # without those of the adapter
+    return [parameter for _, parameter in stored]
 
 
 def adapters_of(network: nn.Module) -> list[LowRankUpdate]:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import Parameter
 from torch.nn.modules.conv import _ConvNd
 
+from .adapters import weights_of
 from .modules import BranchesModule
 
 FEW_CHILDREN = 3  # a network with so few, such as features, norm and head, has its stages one level below
@@ -92,9 +93,14 @@ def _layers(module: nn.Module, half: float) -> Iterator[list[Parameter]]:
 
 
 def _is_network(module: nn.Module, half: float) -> bool:
-    """Return whether ``module`` is divided into layers: it has most of the parameters, in an order, not in branches."""
+    """Return whether ``module`` is divided into layers: it has most of the parameters, in an order, not in branches.
+
+    A convolution or linear layer is not divided, although an adapter makes it a module with children.
+    """
     is_large = sum(parameter.numel() for parameter in module.parameters()) > half
-    return is_large and bool(_weighted_children(module)) and not isinstance(module, BranchesModule)
+    return (
+        is_large and bool(_weighted_children(module)) and not isinstance(module, BranchesModule | _ConvNd | nn.Linear)
+    )
 
 
 def _stages(network: nn.Module) -> Iterator[list[Parameter]]:
@@ -124,7 +130,7 @@ def _groups_of_timm(network: Any, *, coarse: bool) -> Iterator[list[Parameter]]:
 
 def _with_weights(groups: Iterator[list[Parameter]], network: nn.Module) -> list[list[Parameter]]:
     """Join groups without weights of convolutions or linear layers, such as norms, to the group before them."""
-    weights = {id(layer.weight) for layer in network.modules() if isinstance(layer, _ConvNd | nn.Linear)}
+    weights = {id(weight) for weight in weights_of(network)}
     joined: list[list[Parameter]] = []
     for group in groups:
         if joined and not any(id(parameter) in weights for parameter in group):

@@ -6,14 +6,12 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.utils.parametrize import is_parametrized
+from torch import nn
 from torch.optim import Optimizer
 
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
-from ..networks.adapters import adapters_of
+from ..networks.adapters import adapters_of, weights_of
 from .custom_parts import BUILT_IN, CustomParts
 from .fine_tuning import lr_scales
 
@@ -51,7 +49,7 @@ def parameter_groups(
     are two groups, and no group has one. An empty group is left out.
     """
     # By id, because comparing tensors compares their values.
-    weights = {id(weight) for weight in weights_of(module)}
+    weights = {id(weight) for weight in (*weights_of(module), *_matrices(module))}
     trainable = [p for p in module.parameters() if p.requires_grad]
     groups = []
     for scale in dict.fromkeys(scales.get(id(p), 1.0) for p in trainable):
@@ -64,11 +62,8 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def weights_of(module: nn.Module) -> list[Tensor]:
-    """Return the weights of convolutions and linear layers, and the matrices of adapters, but not computed weights."""
-    layers = [layer for layer in module.modules() if isinstance(layer, _ConvNd | nn.Linear)]
-    factors = [matrix for adapter in adapters_of(module) for matrix in (adapter.down, adapter.up)]
-    return [*(layer.weight for layer in layers if not is_parametrized(layer, "weight")), *factors]
+def _matrices(module: nn.Module) -> list[nn.Parameter]:
+    return [matrix for adapter in adapters_of(module) for matrix in (adapter.down, adapter.up)]
 
 
 # Schedules are pure functions of the step. torch.optim.lr_scheduler is not used, because its numbers differ. Measured

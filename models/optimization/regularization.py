@@ -4,10 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.utils.parametrize import is_parametrized
 from torch.optim import Optimizer
 
+from ..networks.adapters import weights_of
 from ..networks.build import ACTIVATION_MODULES
 
 ACTIVATIONS = tuple({type(make(1)) for make in ACTIVATION_MODULES.values()})
@@ -21,8 +20,7 @@ def l1_proximal_step(module: nn.Module, optimizer: Optimizer, l1: float) -> None
     the gradient of |w| cannot achieve. With adam and adamw the amount is not scaled by the second moment, like
     decoupled weight decay. Biases, norms, adapters and the weights under adapters do not change.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, _ConvNd | nn.Linear)]
-    weights = {id(layer.weight) for layer in layers if not is_parametrized(layer, "weight")}
+    weights = {id(weight) for weight in weights_of(module)}
     for group in optimizer.param_groups:
         for weight in group["params"]:
             if id(weight) in weights and weight.requires_grad:  # frozen weights stay as they are

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
 
+from archsieve.models.networks.adapters import add_adapters, weights_of
 from archsieve.models.networks.backbones import backbone
 from archsieve.models.networks.build import build, build_for
-from archsieve.models.networks.depth import head_path, layers_of, stages_of
+from archsieve.models.networks.depth import head_of, head_path, layers_of, stages_of
 from archsieve.models.networks.drop_path import set_drop_path, switch_off_drop_path
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Residual
@@ -33,6 +34,32 @@ def test_parts_of_published_networks(name: str, layers: int, stages: int, head: 
     for parts in (layers_of(network), stages_of(network)):
         assert sorted(id(p) for part in parts for p in part) == sorted(id(p) for p in network.parameters())
         assert any(p is network.get_submodule(head).weight for p in parts[-1])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "timm:resnet18",
+        "timm:efficientnet_lite0",
+        "timm:convnext_atto",
+        "torchvision:mobilenet_v2",
+        "torchvision:alexnet",
+    ],
+)
+def test_adapters_do_not_change_the_layers(name: str) -> None:
+    network = backbone(name, classes=3)
+    weights, parts = [id(weight) for weight in weights_of(network)], (layers_of, stages_of)
+    plain = [parts_of_weights(divide(network), weights) for divide in parts]
+    add_adapters(network, head_of(network), rank=2, alpha=1.0, seed=0)
+    assert [id(weight) for weight in weights_of(network)] == weights
+    assert [parts_of_weights(divide(network), weights) for divide in parts] == plain
+    for divided in (layers_of(network), stages_of(network)):
+        assert sorted(id(p) for part in divided for p in part) == sorted(id(p) for p in network.parameters())
+
+
+def parts_of_weights(parts: list[list[nn.Parameter]], weights: list[int]) -> list[list[int]]:
+    """For each part the positions of its weights."""
+    return [sorted(weights.index(id(p)) for p in part if id(p) in weights) for part in parts]
 
 
 def test_parts_of_an_architecture_are_its_blocks() -> None:

@@ -5,9 +5,11 @@ the network, loads its weights, opens the features, trains, and tests the best e
 the features and of all trials, divided by the time of computing the features. With a folder of images, the best head is
 compared with the best network from scratch that random search finds in the same time, within the parameters and
 multiply-accumulates of the pretrained network. The time is processor time of one thread, because it depends least on
-other processes. Without a folder the images, and without a file the weights, are random.
+other processes. Without a folder the images, and without a file the weights, are random; ``--photographs`` writes that
+many JPEG files, which go through the cache of decoded images as photographs of users do.
 
     python benchmarks/head_features.py [FOLDER] [--weights FILE] [--image-size 224] [--limit N] [--ratio-only]
+    python benchmarks/head_features.py --photographs 6000
 
 ``FILE`` has the tensors of the network in timm's order, under any names, as torch.save wrote them.
 """
@@ -21,7 +23,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 import archsieve as av
 from archsieve.models.data.dataset import ImageData, Split
@@ -31,7 +35,7 @@ from archsieve.models.networks.backbones import backbone
 from archsieve.models.networks.compute import CPU
 from archsieve.models.networks.pretrained import build_pretrained
 from archsieve.models.profiling.backbone_costs import measure_backbone
-from archsieve.models.storage.choice import CacheLocation
+from archsieve.models.storage.choice import CacheLocation, StorageOptions
 from archsieve.models.training.epoch import Diverged
 from archsieve.models.training.head_features import head_data
 from archsieve.search.tasks.classification import ImageTrialContext
@@ -39,6 +43,7 @@ from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.recipes.recipe import Recipe
 
 N_RANDOM = 600  # random images without a folder
+N_CLASSES = 10  # of random images and of written photographs
 
 
 @dataclass(frozen=True)
@@ -126,10 +131,21 @@ def scratch_search(data: ImageData, budget: av.Budget, seconds: float, epochs: i
 def random_images(image_size: int) -> ImageData:
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (N_RANDOM, 3, image_size, image_size), generator=rng, dtype=torch.uint8)
-    split = Split(images, torch.arange(N_RANDOM) % 10)
+    split = Split(images, torch.arange(N_RANDOM) % N_CLASSES)
     ends = (0, int(0.6 * N_RANDOM), int(0.8 * N_RANDOM), N_RANDOM)
     train, val, test = (split.subset(torch.arange(*pair)) for pair in pairwise(ends))
     return ImageData.of("random", tuple("0123456789"), train=train, val=val, test=test)
+
+
+def written_photographs(folder: Path, count: int, side: int) -> Path:
+    """Write ``count`` smooth random images of ``side`` pixels in folders of their classes, as JPEG files."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        file = folder / f"class {number % N_CLASSES}" / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        small = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+        small.resize((side, side), Image.Resampling.BICUBIC).save(file, quality=90)
+    return folder
 
 
 def spread(values: list[float]) -> str:
@@ -146,6 +162,7 @@ def row(name: str, searches: list[Best], extra_seconds: float = 0.0) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--photographs", type=int, metavar="N", help="write N files in place of FOLDER")
     parser.add_argument("--network", default="timm:tf_efficientnet_lite0")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--image-size", type=int, default=224)
@@ -163,9 +180,13 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, temporary: Path) -> None:
     weights = options.weights and renamed(options.network, options.weights, temporary)
-    size, folder = options.image_size, options.folder
-    images = random_images(size) if folder is None else images_of(folder, size, options.limit)
-    data = replace(images, cache=CacheLocation(str(temporary)))
+    size, folder, cache = options.image_size, options.folder, str(temporary / "cache")
+    if options.photographs:
+        source = written_photographs(temporary / "photographs", options.photographs, size)
+        images = load_data("images", path=source, image_size=size, storage=StorageOptions(cache=cache))
+    else:
+        images = random_images(size) if folder is None else images_of(folder, size, options.limit)
+    data = replace(images, cache=CacheLocation(cache))
     network = Architecture(data.input_shape, (measure_backbone(options.network, data.input_shape),), data.n_classes)
     alone = extraction_seconds(network, data, weights)
     heads = [head_search(network, data, weights, options.trials, options.epochs, seed) for seed in range(options.seeds)]

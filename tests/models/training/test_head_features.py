@@ -16,7 +16,7 @@ from archsieve.models.networks.compute import CPU
 from archsieve.models.storage.choice import CacheLocation
 from archsieve.models.storage.tensor_file import cached_tensors
 from archsieve.models.training.evaluate import evaluate
-from archsieve.models.training.head_features import head_data
+from archsieve.models.training.head_features import FeatureDropout, head_data
 from archsieve.models.training.retrain import retrain
 from archsieve.models.training.trainer import Fit
 from archsieve.search.tasks.classification import ImageTrialContext
@@ -77,6 +77,26 @@ def test_features_are_computed_once(data: ImageData) -> None:
     assert passes == []
     assert again.data.content_hash == first.data.content_hash != data.content_hash
     assert len(files(data)) == 1
+
+
+def test_weights_that_change_in_place_have_other_features(data: ImageData) -> None:
+    network = build_for(NETWORK, HEAD, seed=0)
+    first = head_data(network, data, CPU)
+    assert head_data(network, data, CPU).content_hash == first.content_hash
+    with torch.no_grad():
+        network[0][0].weight[0, 0, 0, 0] += 1  # type: ignore[index]
+    assert head_data(network, data, CPU).content_hash != first.content_hash
+    assert len(files(data)) == 2
+
+
+def test_dropout_of_features_keeps_their_mean() -> None:
+    dropout, ones = FeatureDropout(0.3), torch.ones(200, 500)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        dropped = dropout.train()(ones)
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
+    assert dropped.mean() == pytest.approx(1.0, abs=0.01)
+    assert torch.equal(dropout.eval()(ones), ones)
 
 
 def test_other_weights_normalisation_or_images_have_other_features(data: ImageData) -> None:

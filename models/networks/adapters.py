@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
+from ..process.random_state import seeded
+
 
 class LowRankUpdate(nn.Module):
     """Adds the product of two trained matrices to a weight; at the start the product is zero.
@@ -47,8 +49,7 @@ def add_adapters(network: nn.Module, head: nn.Module, *, rank: int, alpha: float
     kept = {id(parameter) for parameter in head.parameters()}
     for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in kept)
-    with torch.random.fork_rng(devices=[]):  # the draws must not change those of the training
-        torch.manual_seed(seed)
+    with seeded(seed):  # the draws must not change those of the training
         for layer in layers:
             parametrize.register_parametrization(layer, "weight", LowRankUpdate(layer.weight, rank, alpha))
 

@@ -11,9 +11,7 @@ from torch import nn
 
 from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import look_up
-from .torchvision_inputs import task_names
-
-DEFAULT_INPUT = (3, 224, 224)  # the usual size of ImageNet images; torchvision does not record an input size
+from .torchvision_inputs import DEFAULT_INPUT, task_names
 
 
 def backbone(

@@ -13,6 +13,7 @@ from ...spaces.blocks.base import Shape
 from ...spaces.blocks.layers import LocalContrast
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
+from ..process.random_state import seeded
 from .backbones import backbone
 from .channel_modules import (
     ChannelMeanModule,
@@ -68,15 +69,12 @@ def build(
     With ``seed`` the weights depend on the seed alone, and torch's global generator is left unchanged.
     ``device="meta"`` builds without allocating memory.
     """
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
-        with torch.device(device or torch.get_default_device()):
-            drop = DropRates(dropout, dropconnect)
-            blocks = [_chain(placed.layers, placed.in_shape, drop) for placed in architecture.walk()]
-            network = nn.Sequential(*blocks)
-            if str(device) != "meta":  # meta tensors have no values to initialise
-                network.apply(look_up(INITS, init, "initialisation"))
+    with seeded(seed), torch.device(device or torch.get_default_device()):
+        drop = DropRates(dropout, dropconnect)
+        blocks = [_chain(placed.layers, placed.in_shape, drop) for placed in architecture.walk()]
+        network = nn.Sequential(*blocks)
+        if str(device) != "meta":  # meta tensors have no values to initialise
+            network.apply(look_up(INITS, init, "initialisation"))
     return network
 
 

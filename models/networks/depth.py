@@ -6,9 +6,10 @@ residual block, and a stage is a block of an architecture, or a child of a netwo
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.modules.conv import _ConvNd
 
@@ -52,6 +53,17 @@ def head_of(network: nn.Module) -> nn.Linear:
     head = network.get_submodule(head_path(network))
     assert isinstance(head, nn.Linear)
     return head
+
+
+@contextmanager
+def inputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Yield a list that gets the first argument of each forward pass of ``layer``."""
+    inputs: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda layer, arguments: inputs.append(arguments[0]))
+    try:
+        yield inputs
+    finally:
+        hook.remove()
 
 
 def is_timm(module: nn.Module) -> bool:

@@ -5,17 +5,18 @@ from collections.abc import Set
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.blocks.backbone import Backbone
+from ...spaces.networks.networks_space import network_name
 from ...spaces.networks.patterns import PRETRAINED
 from ...spaces.networks.table import network_table
 from ...spaces.recipes.recipe import Recipe
-from .backbones import DEFAULT_INPUT, backbone, size_argument, timm_config
+from ..process.random_state import seeded
+from .backbones import backbone, published_input, size_argument, timm_config
 from .build import build_for
 from .preprocessing import Preprocessing, published_preprocessing
 from .weight_files import find_weights, read_weights
@@ -35,14 +36,12 @@ class LoadedWeights:
 
 @dataclass(frozen=True)
 class PretrainedNetwork:
-    """A network with its head.
+    """A network with its head: ``module`` maps normalised images (N, C, H, W) to scores (N, classes).
 
-    ``module`` maps normalised images (N, C, H, W) to scores (N, classes). ``head`` is the name of the submodule that is
-    the classifier; all other parameters come from ``weights``, which is None for random weights.
+    ``weights`` is None for random weights.
     """
 
     module: nn.Module
-    head: str
     preprocessing: Preprocessing
     weights: LoadedWeights | None
 
@@ -66,18 +65,13 @@ def pretrained_network(
 
     Raises ``ValueError`` for an unknown name, and for weights that are missing or do not fit.
     """
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
-        if classes is None:
-            network = backbone(name, in_channels=in_channels, image_size=image_size)
-            module, head = network, classifier_name(name, network)
-        else:
-            network = backbone(name, classes=0, in_channels=in_channels, image_size=image_size)
-            module, head = _with_head(network, name, classes, in_channels, image_size), "1"
+    with seeded(seed):
+        kept = None if classes is None else 0
+        network = backbone(name, classes=kept, in_channels=in_channels, image_size=image_size)
+        module = network if classes is None else _with_head(network, name, classes, in_channels, image_size)
     loaded = None if weights is None else load_weights(network, name, weights, in_channels, image_size)
     preprocessing = published_preprocessing(name, network, image_size).for_channels(in_channels)
-    return PretrainedNetwork(module, head, preprocessing, loaded)
+    return PretrainedNetwork(module, preprocessing, loaded)
 
 
 def build_pretrained(
@@ -106,8 +100,7 @@ def weights_digest(architecture: Architecture, weights: str) -> str | None:
 
     None if the architecture has no network of timm or torchvision, or if there is no such file.
     """
-    layers = (layer for placed in architecture.walk() for layer in placed.layers)
-    name = next((layer.name for layer in layers if isinstance(layer, Backbone)), None)
+    name = network_name(architecture)
     try:
         return None if name is None else _digest(find_weights(name, Path(weights)))
     except (ValueError, OSError):
@@ -124,22 +117,11 @@ def _with_head(network: nn.Module, name: str, classes: int, in_channels: int, im
 
 def _features(network: nn.Module, in_channels: int, image_size: int | None) -> int:
     """Return the number of outputs of ``network``, which is run on one image of zeros."""
-    config: Any = getattr(network, "pretrained_cfg", None) or {"input_size": DEFAULT_INPUT}
-    side = image_size or config["input_size"][1]
+    side = image_size or published_input(network)[1]
     with torch.no_grad():
         features: int = network.eval()(torch.zeros(1, in_channels, side, side)).shape[1]
     network.train()
     return features
-
-
-def classifier_name(name: str, network: nn.Module) -> str:
-    """Return the name of the classifier of ``network`` as a submodule; of two classifiers, the first."""
-    published: Any = getattr(network, "pretrained_cfg", None)
-    if published and published.get("classifier"):
-        classifier = published["classifier"]
-        return str(classifier if isinstance(classifier, str) else classifier[0])
-    weighted: list[str] = [path for path, part in network.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
-    return weighted[-1]
 
 
 def load_weights(

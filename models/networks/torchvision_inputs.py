@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-IMAGE = (3, 224, 224)  # the usual size of ImageNet images; torchvision does not record an input size
+DEFAULT_INPUT = (3, 224, 224)  # the usual size of ImageNet images; torchvision does not record an input size
 # the sizes of torchvision's own evaluation
 TASK_SHAPES = {
     "detection": (3, 800, 800),
@@ -28,7 +28,7 @@ def usual_shape(name: str) -> tuple[int, ...]:
     if name in SMALL_VIDEOS:
         return (3, 16, 112, 112)
     task = _task(name)
-    return TASK_SHAPES[task] if task else IMAGE
+    return TASK_SHAPES[task] if task else DEFAULT_INPUT
 
 
 def example_inputs(name: str, shape: Sequence[int]) -> tuple[Any, ...]:

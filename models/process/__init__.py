@@ -1,1 +1,1 @@
-"""The running process: the cores it may use, and the line of user code that raised an exception."""
+"""The running process: its cores and random generators, and the line of user code that raised an exception."""

@@ -14,7 +14,8 @@ from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.blocks.backbone import Backbone
 from ...spaces.blocks.cost import FLOAT_BYTES
 from ...spaces.blocks.standard import block_from_json
-from ..networks.backbones import DEFAULT_INPUT, backbone
+from ..networks.backbones import backbone
+from ..networks.torchvision_inputs import DEFAULT_INPUT
 from .meta_copy import meta_copy
 from .profiler import profile_module
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..networks.backbones import backbone, published_input
-from ..networks.torchvision_inputs import IMAGE, example_inputs, usual_shape
+from ..networks.torchvision_inputs import DEFAULT_INPUT, example_inputs, usual_shape
 from .profiler import profile_module
 from .records import ModuleProfile
 
@@ -17,7 +17,7 @@ def profile_library_network(
     a fixed size for it. Raises ``ValueError`` as :func:`backbone` and :func:`profile_module` do.
     """
     source, _, short = name.partition(":")
-    usual = usual_shape(short) if source == "torchvision" else IMAGE
+    usual = usual_shape(short) if source == "torchvision" else DEFAULT_INPUT
     if shape and len(shape) != len(usual):
         raise ValueError(
             f"{name} takes inputs with {len(usual)} sides, but got {'x'.join(map(str, shape))}; "

@@ -1,12 +1,9 @@
 """Copies of a module for profiling: the original stays unchanged, and a copy on the meta device needs no memory."""
 
 import copy
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
@@ -20,19 +17,6 @@ def meta_copy(module: nn.Module) -> nn.Module:
 def value_copy(module: nn.Module) -> nn.Module:
     """Return a copy with its own values, in evaluation mode; tensors on the meta device become zeros on the CPU."""
     return _copy(module, lambda t: torch.zeros_like(t, device="cpu") if t.is_meta else t.detach().clone())
-
-
-@contextmanager
-def kept_random_state() -> Iterator[None]:
-    """Restore the states of the random generators of torch, NumPy and Python at the end."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # networks use the global one
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
 
 
 def _copy(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:

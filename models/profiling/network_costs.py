@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from .backbone_costs import kept_bytes
 from .meta_copy import meta_copy
-from .operator_recorder import Recorder
+from .operator_recorder import record
 from .operators import is_free
 
 
@@ -44,12 +43,9 @@ def network_costs(network: nn.Module, shape: tuple[int, int, int]) -> NetworkCos
     Raises ``ValueError`` if it does not output one vector per image, other errors if it does not take the image.
     """
     copy = meta_copy(network)
-    recorder, live = Recorder(copy), LiveBytes(copy)
-    # the math backend runs two matrix products, which torch's counter has formulas for
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), live, recorder:
+    with LiveBytes(copy) as live:
         image = torch.empty(1, *shape, device="meta")
-        live.add(image)
-        out = copy(image)
+        recorder, out = record(copy, (image,))
     if not isinstance(out, Tensor) or out.dim() != 2 or out.shape[0] != 1:
         raise ValueError("it outputs no vector per image (N, features)")
     return NetworkCosts(

@@ -133,16 +133,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.activations += sum(tensor.numel() for tensor in _tensors((out,)))
 
 
-def record(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Recorder:
-    """Record the operators of ``module(*args, **kwargs)``.
+def record(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> tuple[Recorder, Any]:
+    """Record the operators of ``module(*args, **kwargs)``; return the record and the output.
 
     The recorder adds hooks to ``module``, so pass a copy.
     """
     recorder = Recorder(module)
     # torch has no formula for some fused kernels of attention; the math backend runs two matrix products
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _without_fused_layers(), recorder:
-        module(*args, **(kwargs or {}))
-    return recorder
+        out = module(*args, **(kwargs or {}))
+    return recorder, out
 
 
 @contextmanager

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from ...spaces.parameters.lookup import look_up
+from ..process.random_state import kept_random_state
 from .fvcore_check import CROSS_CHECKS
 from .inputs import Example, Inputs, inputs_of, refusal
-from .meta_copy import kept_random_state, meta_copy, value_copy
+from .meta_copy import meta_copy, value_copy
 from .operator_recorder import Recorder, record
 from .operators import is_free
 from .records import ModuleProfile, ModuleRow, OperatorRow, by_family, not_counted
@@ -61,7 +62,7 @@ def _recorded(module: nn.Module, inputs: Inputs) -> tuple[Recorder, str, list[st
     # the meta device first: it is fast and needs no memory for the activations
     try:
         on_meta = inputs.on_meta()
-        return record(meta_copy(module), on_meta.args, on_meta.kwargs), "meta", []
+        return record(meta_copy(module), on_meta.args, on_meta.kwargs)[0], "meta", []
     except AssertionError as error:  # how networks refuse a size
         raise refusal(module, inputs, error) from error
     except Exception as error:  # the forward pass is code of the module
@@ -70,7 +71,7 @@ def _recorded(module: nn.Module, inputs: Inputs) -> tuple[Recorder, str, list[st
     device = _device(copy)
     with_values = inputs.with_values(device)
     try:
-        recorder = record(copy, with_values.args, with_values.kwargs)
+        recorder, _ = record(copy, with_values.args, with_values.kwargs)
     except Exception as error:
         raise refusal(module, inputs, error) from error
     note = (

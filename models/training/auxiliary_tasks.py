@@ -17,6 +17,8 @@ from torch import Generator, Tensor, nn
 
 from ...spaces.parameters.lookup import look_up
 from ...spaces.recipes.recipe import Recipe
+from ..networks.depth import inputs_of
+from ..process.random_state import seeded
 
 N_ROTATIONS = 4  # by 0, 90, 180 and 270 degrees
 
@@ -33,8 +35,7 @@ class AuxiliaryTask(nn.Module):
         # In a list, so that torch does not register the layer as a part of this module.
         self._last_linear = [last_linear(network)]
         outputs = {"rotation": N_ROTATIONS, "reconstruction": image.numel()}[task]
-        with torch.random.fork_rng(devices=[]):  # the draws of the head must not change those of the network
-            torch.manual_seed(seed)
+        with seeded(seed):  # the draws of the head must not change those of the network
             self.head = nn.Linear(self._last_linear[0].in_features, outputs)
 
     def forward(self, predict: Callable[[Tensor], Tensor], images: Tensor, generator: Generator) -> Tensor:
@@ -43,12 +44,8 @@ class AuxiliaryTask(nn.Module):
 
     def features(self, predict: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """Run the network and return the input (B, F) of its last linear layer."""
-        captured: list[Tensor] = []
-        hook = self._last_linear[0].register_forward_pre_hook(lambda layer, inputs: captured.append(inputs[0]))
-        try:
+        with inputs_of(self._last_linear[0]) as captured:
             predict(images)
-        finally:
-            hook.remove()
         return captured[0].float()
 
 

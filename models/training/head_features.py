@@ -4,8 +4,7 @@ Shapes: images (N, C, H, W), features (N, F): the input of the head, the last li
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from weakref import WeakKeyDictionary
@@ -18,7 +17,8 @@ from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split
 from ..networks.build import INITS
 from ..networks.compute import Compute
-from ..networks.depth import head_of
+from ..networks.depth import head_of, inputs_of
+from ..process.random_state import seeded
 from ..storage.images import Images
 from ..storage.tensor_file import cached_tensors
 from .evaluate import score_in_batches
@@ -54,8 +54,7 @@ def head_network(network: nn.Module, recipe: Recipe, seed: int) -> nn.Sequential
     The head gets new weights by ``seed``, so that they do not depend on what was drawn for the body.
     """
     head, drop = head_of(network), [FeatureDropout(recipe.dropout)] if recipe.dropout else []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         head.apply(INITS[recipe.init])
     return nn.Sequential(nn.Flatten(), *drop, head)
 
@@ -85,24 +84,23 @@ def _split(split: Split, features: Tensor) -> Split:
 
 def _features(network: nn.Module, data: ImageData, compute: Compute) -> dict[str, Tensor]:
     moved = data.to(compute.device)
-    head, captured = head_of(network), list[Tensor]()
+    head = head_of(network)
     _check(network, head, moved, compute)
+    with inputs_of(head) as captured:
 
-    def score(images: Tensor) -> Tensor:
-        compute.logits(network, moved.normalise(images))
-        return captured.pop().float().cpu()
+        def score(images: Tensor) -> Tensor:
+            compute.logits(network, moved.normalise(images))
+            return captured.pop().float().cpu()
 
-    def of(images: Images) -> Tensor:
-        return score_in_batches(score, network, images, compute, BATCH_SIZE)
+        def of(images: Images) -> Tensor:
+            return score_in_batches(score, network, images, compute, BATCH_SIZE)
 
-    with _capturing(head, captured.append):
         return {part: of(split.images).clone() for part in SPLITS if (split := getattr(moved, part)) is not None}
 
 
 def _check(network: nn.Module, head: nn.Linear, data: ImageData, compute: Compute) -> None:
     """Raise ``ValueError`` unless the scores of ``network`` are the outputs of its head."""
-    inputs = list[Tensor]()
-    with _capturing(head, inputs.append):
+    with inputs_of(head) as inputs:
         scores = score_in_batches(
             lambda images: compute.logits(network, data.normalise(images)), network, data.train.images[:2], compute, 2
         )
@@ -115,16 +113,6 @@ def _check(network: nn.Module, head: nn.Linear, data: ImageData, compute: Comput
             f"of each image, but that layer got inputs of the shapes {shapes} for 2 images, or its output is changed "
             "afterwards; set recipe.train to 'all'"
         )
-
-
-@contextmanager
-def _capturing(layer: nn.Module, receive: Callable[[Tensor], None]) -> Iterator[None]:
-    """Pass each input of ``layer`` to ``receive``."""
-    hook = layer.register_forward_pre_hook(lambda layer, inputs: receive(inputs[0]))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _key(network: nn.Module, data: ImageData, compute: Compute) -> str:

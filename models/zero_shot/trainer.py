@@ -13,6 +13,7 @@ from ..data.text_features import Encoder, fit_text
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import Compute
 from ..networks.feature_extractors import ImageBody
+from ..process.random_state import seeded
 from ..storage.images import Images, batches_of
 from ..training.augmentation import training_images
 from ..training.epoch import EpochResult, Validation
@@ -79,8 +80,7 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         self.recipe, self.data, self.compute, self.has_validation_data = recipe, data, compute, has_validation_data
         self.encoder: Encoder = fit_text(recipe.text, *_named_texts(data, data.seen))
         # initial weights depend on the seed only, and the global random state does not change
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             network = ZeroShotNetwork(body, self.encoder.width, recipe)
         self.module = compute.place(network)
         self.train = data.train.to(compute.device)

@@ -45,8 +45,8 @@ class CustomParts:
         loss = self.loss(logits, labels)
         if not isinstance(loss, Tensor) or loss.dim() != 0 or not loss.is_floating_point():
             raise ValueError(
-                f"train.loss must return the loss of a batch as a scalar tensor, but {_name(self.loss)} returned "
-                f"{_described(loss)}; return its mean"
+                "train.loss must return the loss of a batch as a scalar tensor, but "
+                f"{function_name(self.loss)} returned {_described(loss)}; return its mean"
             )
         return loss
 
@@ -60,7 +60,7 @@ class CustomParts:
         made = self.optimizer(groups, recipe)
         if not isinstance(made, Optimizer):
             raise ValueError(
-                f"train.optimizer must return a torch.optim.Optimizer, but {_name(self.optimizer)} returned "
+                f"train.optimizer must return a torch.optim.Optimizer, but {function_name(self.optimizer)} returned "
                 f"{_described(made)}; return one such as torch.optim.RMSprop(groups, lr=recipe.lr)"
             )
         return made
@@ -69,7 +69,8 @@ class CustomParts:
 BUILT_IN = CustomParts()
 
 
-def _name(function: Any) -> str:
+def function_name(function: Any) -> str:
+    """Return the name of a function for messages."""
     return str(getattr(function, "__qualname__", function))
 
 

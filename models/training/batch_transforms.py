@@ -39,15 +39,18 @@ def random_erasing(images: Tensor, probability: float, generator: Generator) -> 
     return _each(v2.RandomErasing(probability), images, generator)
 
 
-def mix(images: Tensor, labels: Tensor, recipe: Recipe, n_classes: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def targets_of(labels: Tensor, n_classes: int) -> Tensor:
+    """Return labels, classes (B,) or several of an image (B, K), as float32 targets (B, K)."""
+    return F.one_hot(labels, n_classes).float() if labels.dim() == 1 else labels.float()
+
+
+def mix(images: Tensor, targets: Tensor, recipe: Recipe, generator: Generator) -> tuple[Tensor, Tensor]:
     """Mix each image, and its target, with another one of the batch; return images and targets (B, K).
 
     With ``mixup_alpha`` pixels are averaged (Zhang et al. 2018), with ``cutmix_alpha`` a rectangle is replaced (Yun et
     al. 2019), with both one of the two is drawn for each batch. The share of the other image has a beta distribution.
-    ``labels`` are classes (B,), or targets (B, K): those of several labels are averaged as well, so that a mixed image
-    has each label in part.
+    Targets of several labels are averaged as well, so that a mixed image has each label in part.
     """
-    targets = F.one_hot(labels, n_classes).float() if labels.dim() == 1 else labels.float()
     kinds = ((v2.MixUp, recipe.mixup_alpha), (v2.CutMix, recipe.cutmix_alpha))
     active = [(kind, alpha) for kind, alpha in kinds if alpha]
     kind, alpha = active[int(torch.randint(len(active), (), generator=generator))]

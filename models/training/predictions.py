@@ -52,10 +52,7 @@ def compact(logits: Tensor, labels: Tensor) -> ValidationPredictions:
     logits, labels = logits[index].float(), labels.to(logits.device)[index]
     probabilities = logits.softmax(1)
     of_label = logits.gather(1, labels[:, None])
-    classes = torch.empty((len(index), 0), dtype=torch.int64)
-    kept = probabilities
-    if len(index) * k > MAX_PROBABILITIES and k > TOP:
-        kept, classes = probabilities.topk(TOP, dim=1)
+    kept, classes = _highest(probabilities)
     return ValidationPredictions(
         n_images=n,
         n_classes=k,
@@ -64,9 +61,17 @@ def compact(logits: Tensor, labels: Tensor) -> ValidationPredictions:
         predicted=logits.argmax(1).cpu(),
         rank=(logits > of_label).sum(1).cpu(),
         label_probability=probabilities.gather(1, labels[:, None]).squeeze(1).cpu(),
-        probabilities=kept.half().cpu(),
+        probabilities=kept.cpu(),
         classes=classes.cpu(),
     )
+
+
+def _highest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the probabilities (M, T) float16 that are kept of all (M, K), and their classes, (M, 0) for all."""
+    if probabilities.numel() <= MAX_PROBABILITIES or probabilities.shape[1] <= TOP:
+        return probabilities.half(), torch.empty((len(probabilities), 0), dtype=torch.int64)
+    highest, classes = probabilities.float().topk(TOP, dim=1)
+    return highest.half(), classes
 
 
 def kept_images(n: int) -> Tensor:
@@ -111,9 +116,8 @@ def _bounded(joined: ValidationPredictions) -> ValidationPredictions:
     """Return the predictions with no more images and probabilities than those of one network have."""
     rows = kept_images(len(joined.index))
     probabilities, classes = joined.probabilities[rows], joined.classes[rows]
-    if not classes.shape[1] and len(rows) * joined.n_classes > MAX_PROBABILITIES and joined.n_classes > TOP:
-        highest, classes = probabilities.float().topk(TOP, dim=1)
-        probabilities = highest.half()
+    if not classes.shape[1]:
+        probabilities, classes = _highest(probabilities)
     names = ("index", "labels", "predicted", "rank", "label_probability")
     columns = {name: getattr(joined, name)[rows] for name in names}
     return ValidationPredictions(

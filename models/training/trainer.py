@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -24,7 +23,7 @@ from ..optimization.regularization import ActivationPenalty
 from ..optimization.steps import batch_sizes
 from .augmentation import training_images
 from .auxiliary_tasks import make_auxiliary_task
-from .batch_transforms import is_mixed, mix
+from .batch_transforms import is_mixed, mix, targets_of
 from .distillation import Teacher, distillation_loss
 from .epoch import EpochResult, Validation
 from .evaluate import evaluate
@@ -97,12 +96,12 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         The weights are averaged as the images are, and the targets in proportion to them: the loss of a mixed image is
         the mean of the weighted losses of its two images, so that an image of weight 0 has no part in it.
         """
-        labels, n_classes = batch.labels, self.data.n_classes
+        n_classes = self.data.n_classes
+        targets = targets_of(batch.labels, n_classes)
         if batch.weights is None:
-            return (*mix(images, labels, self.recipe, n_classes, augmentation), None)
-        targets = labels.float() if self.data.multi_label else F.one_hot(labels, n_classes).float()
+            return (*mix(images, targets, self.recipe, augmentation), None)
         weights = batch.weights.unsqueeze(1)
-        images, weighted = mix(images, torch.cat([targets * weights, weights], 1), self.recipe, n_classes, augmentation)
+        images, weighted = mix(images, torch.cat([targets * weights, weights], 1), self.recipe, augmentation)
         targets, weights = weighted[:, :n_classes], weighted[:, n_classes:]
         return images, torch.where(weights > 0, targets / weights, 0.0), weights.squeeze(1)
 

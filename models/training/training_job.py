@@ -3,7 +3,7 @@
 Shapes: N images of C channels, H rows and W columns; B images in a batch; K classes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
@@ -18,7 +18,7 @@ from ...spaces.metrics.selection import Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split, in_unit_range
 from ..networks.compute import Compute
-from ..optimization.custom_parts import TrainingFunction
+from ..optimization.custom_parts import TrainingFunction, function_name
 from ..process.user_code import at_line
 from .epoch import Diverged
 from .evaluate import evaluate
@@ -297,11 +297,12 @@ class CustomFit:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
             line = at_line(error, folder=False)  # without the folder, so that equal reasons of workers are counted
             raise ValueError(
-                f"{_name(self._function)} must train without an error, but raised {reason}{line}; correct it"
+                f"the training function {function_name(self._function)} must train without an error, but raised "
+                f"{reason}{line}; correct it"
             ) from error
 
     def _check_end(self, result: Any) -> None:
-        name = _name(self._function)
+        name = f"the training function {function_name(self._function)}"
         if result is not None:
             raise ValueError(
                 f"{name} must return None, but returned {type(result).__name__} {str(result)[:60]}; pass metrics to "
@@ -311,10 +312,6 @@ class CustomFit:
             raise ValueError(
                 f"{name} must report each epoch, but returned without a report; call job.report(epoch, accuracy=...)"
             )
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return f"the training function {getattr(function, '__qualname__', function)}"
 
 
 def _n_params(module: nn.Module) -> int:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator
 
-from archsieve.models.training.batch_transforms import mix, randaugment, random_erasing
+from archsieve.models.training.batch_transforms import mix, randaugment, random_erasing, targets_of
 from archsieve.spaces.recipes.recipe import Recipe
 
 
@@ -41,7 +41,7 @@ def test_random_erasing_sets_a_rectangle_to_the_mean() -> None:
 def test_mixup_averages_images_and_labels() -> None:
     values = torch.arange(6.0)
     images, labels = values.view(6, 1, 1, 1).expand(6, 2, 4, 4), torch.arange(6)
-    mixed, targets = mix(images, labels, Recipe(mixup_alpha=1.0), 6, rng())
+    mixed, targets = mix(images, targets_of(labels, 6), Recipe(mixup_alpha=1.0), rng())
     assert targets.shape == (6, 6)
     torch.testing.assert_close(targets.sum(1), torch.ones(6))
     torch.testing.assert_close(mixed[:, 0, 0, 0], targets @ values)
@@ -51,7 +51,7 @@ def test_mixup_averages_images_and_labels() -> None:
 def test_cutmix_gives_the_label_the_share_of_the_pixels() -> None:
     values = torch.arange(6.0)
     images = values.view(6, 1, 1, 1).expand(6, 1, 8, 8).clone()
-    mixed, targets = mix(images, torch.arange(6), Recipe(cutmix_alpha=1.0), 6, rng(3))
+    mixed, targets = mix(images, targets_of(torch.arange(6), 6), Recipe(cutmix_alpha=1.0), rng(3))
     shares = torch.stack([(mixed == value).float().mean((1, 2, 3)) for value in values], 1)
     torch.testing.assert_close(targets, shares)
     assert 0 < targets.max() < 1
@@ -61,14 +61,15 @@ def test_with_both_each_batch_has_one_of_the_two() -> None:
     images, generator = torch.rand(4, 1, 8, 8), rng()
     recipe = Recipe(mixup_alpha=1.0, cutmix_alpha=1.0)
     kept = [
-        bool((mix(images, torch.arange(4), recipe, 4, generator)[0] == images).any(3).any(2).any()) for _ in range(40)
+        bool((mix(images, targets_of(torch.arange(4), 4), recipe, generator)[0] == images).any(3).any(2).any())
+        for _ in range(40)
     ]
     assert 5 < sum(kept) < 35  # mixup changes each pixel
 
 
 def test_several_labels_of_an_image_are_averaged() -> None:
     labels = torch.tensor([[1, 1, 0], [0, 0, 1]])
-    _, targets = mix(torch.rand(2, 1, 4, 4), labels, Recipe(mixup_alpha=1.0), 3, rng())
+    _, targets = mix(torch.rand(2, 1, 4, 4), targets_of(labels, 3), Recipe(mixup_alpha=1.0), rng())
     share = targets[0, 0]
     torch.testing.assert_close(
         targets,

@@ -60,9 +60,14 @@ def _hub_file(config: Any) -> str:
     for file in names if repository else ():
         if isinstance(path := try_to_load_from_cache(repository, file), str):
             return path
-    if config.url and (path := Path(torch.hub.get_dir(), "checkpoints", Path(config.url).name)).is_file():
+    if config.url and (path := _checkpoint(config.url)).is_file():
         return str(path)
     return str(repository or config.url)
+
+
+def _checkpoint(url: str) -> Path:
+    """Return the file in torch's cache in which the weights of ``url`` are kept."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
 
 
 def cached_file(name: str) -> Path | None:
@@ -71,8 +76,7 @@ def cached_file(name: str) -> Path | None:
     if source == "torchvision":
         import torchvision
 
-        url = torchvision.models.get_model_weights(architecture).DEFAULT.url
-        file = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+        file = _checkpoint(torchvision.models.get_model_weights(architecture).DEFAULT.url)
     else:
         config = timm_config(architecture)
         if config is None:  # the table is of another version of timm
@@ -85,7 +89,7 @@ def _torchvision(name: str) -> tuple[dict[str, Tensor], str, str]:
     import torchvision
 
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+    file = _checkpoint(weights.url)
     try:
         with redirect_stdout(sys.stderr):  # torch prints that it downloads, and stdout is for results
             # weights_only, because a file in a cache may have been changed

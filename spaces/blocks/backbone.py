@@ -9,6 +9,7 @@ from .base import Block, Shape, ShapeError, image_shape
 from .cost import FLOAT_BYTES, Cost
 from .layers import Layer
 
+NETWORK_SOURCES = ("timm:", "torchvision:")  # begin the name of a network
 NAME = Constraint(
     'the name of a network, as in "timm:resnet18" or "torchvision:vgg16"',
     lambda v: isinstance(v, str) and re.fullmatch(r"(timm|torchvision):[\w.-]+", v) is not None,

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
+from ..blocks.backbone import NETWORK_SOURCES
 from ..parameters.lookup import MAX_NAME
 from .table import PublishedNetwork, network_table
 
 PRETRAINED = "pretrained"  # as weights: those that are published, in place of a file
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # of files of weights, NAME.SUFFIX in a folder
-SOURCES = ("timm", "torchvision")
 
 
 def is_pattern(text: str) -> bool:
     """Return whether ``text`` names networks of timm or torchvision, as in "timm:*"."""
-    return text.partition(":")[0] in SOURCES and ":" in text
+    return text.startswith(NETWORK_SOURCES)
 
 
 def select(patterns: str | Sequence[str], *, pretrained: bool = False) -> list[PublishedNetwork]:

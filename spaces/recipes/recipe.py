@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self, TypeGuard
 
+from ..blocks.backbone import NETWORK_SOURCES
 from ..parameters.constraints import Constraint, boolean, check, non_negative_int, one_of, positive_int, real
 from ..parameters.domains import Choice, Range
 from ..parameters.lookup import unknown
@@ -20,7 +21,6 @@ SAMPLINGS = ("shuffle", "balanced")
 TRAINED = ("all", "head", "head-then-all")
 ADAPTERS = ("none", "lora")
 NONE = "none"  # the value of a key that switches a technique off
-NETWORK_SOURCES = ("timm:", "torchvision:")  # begin the name of a network
 MAX_RANDAUGMENT_MAGNITUDE = 30  # torchvision and timm divide the strength of a change into 31 steps
 SUFFICIENT_LR_DECAY = (
     0.01  # final / initial learning rate of a schedule that decays by the recommended factor of 100 or more

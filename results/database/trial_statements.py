@@ -21,7 +21,7 @@ _t, _a = schema.trial.c, schema.attempt.c
 # time, and because fast_sqlite.py compiles a statement once only if it stays the same object.
 # Parameter names must not be column names: SQLAlchemy uses those for the new values of an UPDATE.
 _where_id = bindparam("where_id", type_=Integer)
-_SELECT_PROGRESS = select(_t.state, _t.epochs_done, _t.started_at).where(_t.trial_id == _where_id)
+_SELECT_PROGRESS = select(_t.state, _t.epochs_done, _t.started_at, _t.run_id).where(_t.trial_id == _where_id)
 _UPDATE_TRIAL = update(schema.trial).where(_t.trial_id == _where_id)
 _INSERT = {table: insert(table) for table in schema.metadata.tables.values()}
 _SELECT_ATTEMPTS = select(schema.attempt).where(_a.trial_id == _where_id)
@@ -229,8 +229,9 @@ def end(
     fail_kind: FailKind | None = None,
     reason: str | None = None,
     summary: Mapping[str, Any] | None = None,
+    predictions: Mapping[str, Any] | None = None,
 ) -> None:
-    """End a trial, or add to the summary of one that ended in the same state."""
+    """End a trial, or add to the summary of one that ended in the same state. Predictions are stored with its end."""
     _check_end(state, fail_kind)
     values = _summary_columns(summary or {})
     progress = _progress(connection, trial_id)
@@ -245,6 +246,9 @@ def end(
         values["ended_at"] = now() if state.final else None
         values["duration_s"] = _duration_s(connection, trial_id)
         values |= {"state": state.value, "fail_kind": fail_kind and fail_kind.value, "reason": reason}
+        if predictions is not None:
+            event = {"level": "info", "kind": PREDICTIONS, "detail": dict(predictions), "at": now()}
+            inserted(connection, schema.event, {**event, "run_id": progress.run_id, "trial_id": trial_id})
     if values:
         _update_trial(connection, trial_id, **values)
 
@@ -292,13 +296,14 @@ class _Progress(NamedTuple):
     state: TrialState
     epochs_done: int
     started_at: datetime | None
+    run_id: int
 
 
 def _progress(connection: AnyConnection, trial_id: int) -> _Progress:
     row = connection.execute(_SELECT_PROGRESS, {"where_id": trial_id}).first()
     if row is None:
         raise _unknown_trial(trial_id)
-    return _Progress(TrialState(row.state), row.epochs_done, row.started_at)
+    return _Progress(TrialState(row.state), row.epochs_done, row.started_at, row.run_id)
 
 
 def _unknown_trial(trial_id: int) -> UnknownTrialError:

@@ -171,7 +171,9 @@ class StoreWriter(StoreReader):
     def record_test(self, trial_id: int, best_epoch: int, metrics: Mapping[str, float]) -> None:
         """Write the metrics of the test with the weights of ``best_epoch``, by their names without ``test_``."""
         if metrics:
-            self.write(lambda connection: trial_statements.record_test(connection, trial_id, best_epoch, metrics))
+            self._write_trial(
+                lambda connection: trial_statements.record_test(connection, trial_id, best_epoch, metrics)
+            )
 
     def finish(
         self,
@@ -181,14 +183,17 @@ class StoreWriter(StoreReader):
         fail_kind: FailKind | None = None,
         reason: str | None = None,
         summary: Mapping[str, Any] | None = None,
+        predictions: Mapping[str, Any] | None = None,
     ) -> None:
         """End a trial as completed, stopped early, failed or interrupted.
 
         ``summary`` describes its best epoch: epochs_done, best_epoch, val_accuracy, val_loss, train_accuracy,
-        train_loss, test_accuracy; values that are not finite are stored as NULL. A trial that has ended keeps its
-        state: another state raises ``ValueError``, and the same state adds to the summary.
+        train_loss, test_accuracy; values that are not finite are stored as NULL. ``predictions`` as JSON (see
+        ``prediction_records.py``) are written in the same transaction. A trial that has ended keeps its state: another
+        state raises ``ValueError``, and the same state adds to the summary.
         """
         result: dict[str, Any] = {"fail_kind": fail_kind, "reason": reason, "summary": summary}
+        result["predictions"] = predictions
         self._write_trial(lambda connection: trial_statements.end(connection, trial_id, state, **result))
 
     def add_artifact(self, trial_id: int, kind: str, uri: str, bytes: int, sha256: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...results.database.latency_records import record_trial
 from ...results.database.proxy_records import record_scores
-from ...results.database.records import PREDICTIONS, Trial
+from ...results.database.records import Trial
 from ...results.database.store import Store
 from ...results.database.training_records import AUGMENTATION, LR_FOUND, WEIGHTS_LOADED
 from ...spaces.architectures.architecture import Architecture
@@ -41,13 +41,6 @@ def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, 
             else None
         )
         record_trial(store, trial.trial, report.latency, predicted_ms=predicted)
-
-
-def write_final_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, best_epoch: int) -> None:
-    """Write what a worker measured once with the weights of ``best_epoch``: test metrics, validation predictions."""
-    store.record_test(trial.trial, best_epoch, report.final_metrics.test_metrics)
-    if report.predictions is not None:
-        store.add_event(run_id, "info", PREDICTIONS, report.predictions, trial.trial)
 
 
 def summary(

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from archsieve.search.cli.main import app
-from archsieve.search.config.schema import SearchFile, StageSection, WarmupSection
+from archsieve.search.config.schema import SearchFile, StageSection
+from archsieve.search.config.search_section import WarmupSection
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.recipes.recipe import Recipe
 from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe

@@ -106,7 +106,7 @@ def _directions(connection: Connection, runs: Iterable[ColumnElement[bool]] = ()
     """
     directions: dict[str, set[bool]] = {}
     for selection in selections(connection, runs):
-        for name in selection.computed:
+        for name in selection.recorded:
             directions.setdefault(name, set()).add(is_minimized(name, selection.minimized))
     return directions
 

@@ -118,7 +118,7 @@ def ensemble(
 
 def _metrics_of(row: Mapping[str, Any], selection: Selection) -> tuple[str, dict[str, float], dict[str, float]]:
     """Return the metric that selected, and the values of the other metrics on the validation and the test images."""
-    names = selection.computed
+    names = [name for name in selection.recorded if name in row]
     tests = {name: row[TEST_PREFIX + name] for name in names if TEST_PREFIX + name in row}
     return selection.metric, {name: row[name] for name in names}, tests
 

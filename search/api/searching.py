@@ -194,7 +194,9 @@ def _metric_keys(
     metric: str | Metric | None, direction: str | None, record_metrics: Sequence[str] | None
 ) -> dict[str, Any]:
     others = None if record_metrics is None else list(record_metrics)
-    return {"metric": _metric_name(metric, direction), "record_metrics": others}
+    # the direction of a function is registered with it
+    of_name = direction if metric is None or isinstance(metric, str) else None
+    return {"metric": _metric_name(metric, direction), "direction": of_name, "record_metrics": others}
 
 
 def _metric_name(metric: str | Metric | None, direction: str | None) -> str | None:
@@ -202,11 +204,6 @@ def _metric_name(metric: str | Metric | None, direction: str | None) -> str | No
     if direction not in (None, "maximize", "minimize"):
         raise ValueError(f"direction must be 'maximize' or 'minimize', but got {direction!r}; use one of them")
     if metric is None or isinstance(metric, str):
-        if direction is not None:
-            raise ValueError(
-                f"direction is for a metric that is a function, but got metric={metric!r} and direction={direction!r}; "
-                "leave it out: the direction of a metric with a name is known"
-            )
         return metric
     for known in custom_metrics().values():
         if known.function is metric:

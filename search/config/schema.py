@@ -8,16 +8,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_value_range
-from ...spaces.architectures.architecture import Architecture
 from ...spaces.search_space.space import Space
-from .duration import parse_duration
+from .search_section import MAX_SEED, SearchSection
 from .section import Section
 from .train_section import TrainSection
 
-MAX_TRIALS = 1_000_000
-MAX_SCORED = 100_000
 MAX_TIMED = 10_000
-MAX_SEED = 2**32 - 1  # the largest random_state that scikit-learn and NumPy accept
 
 # of [data], for image files
 DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules", "label_separator")
@@ -196,93 +192,6 @@ class SpaceSection(Section):
     def _space(cls, entry: Any) -> Any:
         """Accept a Space object as well as its JSON."""
         return entry.to_json() if isinstance(entry, Space) else entry
-
-
-class WarmupSection(Section):
-    """``search.warmup``: rank untrained candidates by a proxy and train the best before the searcher starts."""
-
-    proxy: str = Field(default="synflow", description="Zero-cost proxy that ranks the candidates.")
-    candidates: int = Field(
-        default=200, ge=1, le=MAX_SCORED, description="Number of architectures within the budget to score."
-    )
-    train: int = Field(default=8, ge=1, description="Number of the best candidates to train.")
-
-
-class SearchSection(Section):
-    """``[search]``: the searcher, the scheduler and the number of trials."""
-
-    searcher: str = Field(default="gp", description="Search algorithm: gp, tpe, evolution, nsga2, random or grid.")
-    objectives: list[str] | None = Field(
-        default=None,
-        description="Objectives of nsga2 from val_accuracy, macs, params, latency_ms; the default is the first two.",
-    )
-    metric: str = Field(
-        default="accuracy",
-        description="Metric on validation images that selects the best trial, such as balanced_accuracy or log_loss.",
-    )
-    record_metrics: list[str] = Field(default=[], description="Other metrics to record at each epoch and for the test.")
-    record_predictions: bool = Field(
-        default=True, description="Whether to store the predictions of the validation images, to compare trials."
-    )
-    # written by a run: the metrics of which a lower value is better; no search file needs it
-    minimized: list[str] | None = None
-    start_from: list[str | dict[str, Any]] = Field(
-        default=[], description='Networks to train first: names or files, such as ["resnet20-cifar", "net.json"].'
-    )
-    scheduler: Literal["none", "asha", "hyperband", "median"] = Field(
-        default="none", description="Rule that stops weak trials early: none, asha, hyperband or median."
-    )
-    trials: int = Field(default=24, ge=1, le=MAX_TRIALS, description="Number of networks to train.")
-    seed: int = Field(
-        default=0, ge=0, le=MAX_SEED, description="Seed of the searcher; the same seed proposes the same networks."
-    )
-    grace_epochs: int = Field(
-        default=1, ge=1, description="Epochs that every trial trains before a scheduler may stop it."
-    )
-    reduction_factor: int = Field(
-        default=3, ge=2, description="For asha and hyperband: one trial in this many continues after each rung."
-    )
-    brackets: int | None = Field(
-        default=None, ge=1, description="For hyperband: number of brackets; the default is as many as fit."
-    )
-    folds: int | None = Field(
-        default=None, ge=2, description="Number of cross-validation folds; a trial trains one network per fold."
-    )
-    cache: bool = Field(
-        default=True, description="Whether to reuse the results of earlier runs with the same settings."
-    )
-    warm_start: list[str] = Field(default=[], description="Names of earlier runs that the searcher learns from.")
-    trial_timeout_s: float | None = Field(
-        default=None, gt=0, description="Time limit of one trial in seconds; the default is no limit."
-    )
-    time_limit: str | float | None = Field(
-        default=None,
-        description='Time after which no new trial starts, such as "2h"; running trials end. The default is no limit.',
-    )
-    proxies: list[str] = Field(
-        default=[], description="Scores computed before training: grad_norm, synflow, naswot, jacob_cov."
-    )
-    warmup: WarmupSection | None = Field(
-        default=None,
-        description='Train the best candidates of a proxy first: { proxy = "synflow", candidates = 200, train = 8 }.',
-    )
-
-    # mode "before": one error with the accepted forms, instead of one for each type
-    @field_validator("time_limit", mode="before")
-    @classmethod
-    def _duration(cls, value: Any) -> Any:
-        if value is not None:
-            parse_duration(value)
-        return value
-
-    # mode "before": the strict type of the field would refuse the objects themselves
-    @field_validator("start_from", mode="before")
-    @classmethod
-    def _architectures(cls, entries: Any) -> Any:
-        """Accept Architecture objects, which Python code passes, as well as their JSON."""
-        if not isinstance(entries, list | tuple):
-            return entries
-        return [entry.to_json() if isinstance(entry, Architecture) else entry for entry in entries]
 
 
 class ZeroShotSection(Section):

@@ -1,7 +1,7 @@
 """The check of the zero-cost proxies and the warm-up of a search."""
 
 from ...spaces.parameters.lookup import unknown
-from ..config.schema import SearchSection
+from ..config.search_section import SearchSection
 
 
 def check_proxies(search: SearchSection) -> None:

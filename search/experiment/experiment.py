@@ -11,18 +11,19 @@ from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
-from ...spaces.metrics.registry import MULTI_LABEL_METRIC, find_metric
+from ...spaces.metrics.registry import MULTI_LABEL_METRIC
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.domains import Range, choice
 from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
-from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SearchSection, SpaceSection, StageSection
+from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SpaceSection, StageSection
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
 from .check_proxies import check_proxies
 from .custom_training import check_train, with_modules_of_train
 from .network_settings import backbones_of, networks_of
+from .selecting_metric import selection_of
 from .used_parts import custom_kinds, registered_records, registries
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Experiment:
     @cached_property
     def selection(self) -> Selection:
         """The metric that selects, and those that are recorded with it."""
-        return selection_of(self.file.search)
+        return selection_of(self.file)
 
     @cached_property
     def custom(self) -> "CustomParts":
@@ -201,32 +202,15 @@ class Experiment:
             settings["search"] |= self.selection.to_json()
         if not self.file.train.references:
             del settings["train"]  # for the same reason
-        if settings["search"]["time_limit"] is None:
-            del settings["search"]["time_limit"]  # for the same reason
+        for key in ("time_limit", "direction"):
+            if settings["search"][key] is None:
+                del settings["search"][key]  # for the same reason
         for key in ("networks", "image_size"):
             if settings["space"][key] is None:
                 del settings["space"][key]
         if settings["search"]["start_from"]:
             settings["search"]["start_from"] = [design.to_json() for design in self.designs]
         return settings
-
-
-def selection_of(search: SearchSection) -> Selection:
-    """Return the metrics of ``[search]``; raise ``ValueError`` for a name that is not a metric."""
-    for key, names in (("metric", [search.metric]), ("record_metrics", search.record_metrics)):
-        for name in names:
-            try:
-                find_metric(name)
-            except ValueError as error:
-                raise ValueError(f"search.{key}: {error}") from None
-    selection = Selection.of(search.metric, search.record_metrics)
-    if search.minimized is not None and tuple(search.minimized) != selection.minimized:
-        raise ValueError(
-            "search.minimized must be the metrics of which a lower value is better, "
-            f"{list(selection.minimized)}, but got {search.minimized}; register them with the direction that the run "
-            "has recorded, or leave the key out of a new search file"
-        )
-    return selection
 
 
 def search_file_of(run: "RunRecord") -> SearchFile:

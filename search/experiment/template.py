@@ -20,10 +20,10 @@ from ..config.schema import (
     LatencySection,
     ResourcesSection,
     SearchFile,
-    SearchSection,
     SpaceSection,
     ZeroShotSection,
 )
+from ..config.search_section import SearchSection
 from ..config.section import Section
 from ..tasks.base import Task
 from ..tasks.registry import task_of

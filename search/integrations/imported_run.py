@@ -143,7 +143,7 @@ def _add_trial(
     run_start: datetime,
     selection: Selection,
 ) -> None:
-    known = (*FINAL_METRICS, *selection.computed)
+    known = (*FINAL_METRICS, *selection.recorded)
     for name in (*trial.metrics, *(name for _, metrics in trial.curve for name in metrics)):
         if name not in known:
             raise ValueError(unknown("metric", name, known))

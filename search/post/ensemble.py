@@ -47,7 +47,13 @@ def ensemble_run(
     trials = query_best(store, budget=Budget.of(search_file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
         raise ValueError(f"an ensemble needs at least 2 finished trials, but {run!r} has {len(trials)}; train more")
-    data, selection = experiment_and_data(store, trials[0])[1], Selection.from_config(record.config)
+    experiment, data = experiment_and_data(store, trials[0])
+    selection = experiment.selection
+    if selection.reported:
+        raise ValueError(
+            f"members are selected by the metric of the run, but only its training function computes {selection.metric}"
+            ": their mean has no value; search with a metric of archsieve, or register one with av.register_metric"
+        )
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
 
     values_of = partial(metric_values, labels=data.val.labels, metrics=selection.computed)

@@ -93,7 +93,7 @@ def _write_model(store: Store, trial: Trial, folder: Path, model: "ImageModel", 
 
 def _tested(retrained: "Retrained", selection: Selection) -> dict[str, float | None]:
     """Return the metrics of the test by their names; None for a custom metric that failed there."""
-    names = selection.computed if retrained.test_accuracy is not None else ()
+    names = dict.fromkeys((*selection.computed, *retrained.test_metrics)) if retrained.test_accuracy is not None else ()
     others = {TEST_PREFIX + name: retrained.test_metrics.get(name) for name in names}
     return {"test_accuracy": retrained.test_accuracy, **others}
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ...results.database.store import Store
 from ...spaces.metrics.selection import Selection
-from ..config.schema import SearchSection
+from ..config.search_section import SearchSection
 
 SCORE = "score"  # the key of the value that schedulers maximise, in the results of a worker
 Curve = Sequence[tuple[int, float]]  # (epoch, score) in increasing order of epochs

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from ...results.database.store import Store
-from ..config.schema import SearchSection
+from ..config.search_section import SearchSection
 from .settings import SCORE, EarlierTrial, bracket_sizes, earlier_trials, max_brackets
 
 RULE_ARGUMENTS: dict[str, Any] = {"time_attr": "epoch", "metric": SCORE, "mode": "max"}

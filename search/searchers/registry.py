@@ -95,8 +95,8 @@ def _check_recorded(objectives: Sequence[str], selection: Selection) -> None:
     for name in objectives:
         if is_test_metric(name):
             raise ValueError(f"search.objectives: {unselectable(name)}")
-        if name not in OBJECTIVES and name not in selection.computed:
-            hint = unknown("objective", name, [*OBJECTIVES, *selection.computed])
+        if name not in OBJECTIVES and name not in selection.recorded:
+            hint = unknown("objective", name, [*OBJECTIVES, *selection.recorded])
             if is_metric(name):
                 hint = f"the objective {name!r} must be recorded, but is not; add it to search.record_metrics"
             raise ValueError(f"search.objectives: {hint}")

@@ -61,7 +61,7 @@ class ZeroShotTask(Task):
                 f"data.label_separator must be left out for zero-shot data, which have one class for each image, but "
                 f"got {data.label_separator!r}; leave it out"
             )
-        if file.search.metric != ACCURACY or file.search.record_metrics:
+        if file.search.metric != ACCURACY or file.search.record_metrics or file.search.direction:
             raise ValueError(
                 "search.metric and search.record_metrics are for classification: a zero-shot search selects by the "
                 f"calibrated H, but got {[file.search.metric, *file.search.record_metrics]}; leave them out"

@@ -64,7 +64,7 @@ class TrialCache:
     def _has_metrics(self, trial: Trial) -> bool:
         """Return whether the trial has the metrics of this run, and its best epoch is the best by them, too."""
         recorded = Selection.from_config(self._config(trial.run))
-        if not set(self._selection.computed) <= set(recorded.computed):
+        if not set(self._selection.recorded) <= set(recorded.recorded):
             return False
         if (recorded.metric, recorded.minimized) == (self._selection.metric, self._selection.minimized):
             return True

@@ -19,6 +19,8 @@ ACCURACY = "accuracy"
 VAL_ACCURACY = "val_accuracy"  # its name in the database
 MULTI_LABEL_METRIC = "average_precision"  # selects where images have several labels and no metric is named
 TOP_K = "top_k_accuracy"
+TOP_5 = "top_5_accuracy"
+MIN_CLASSES_FOR_TOP_5 = 10  # with fewer classes the top-5 error is near 0
 DEFAULT_K = 5  # of top_k_accuracy, as in the tables of ImageNet
 
 
@@ -26,7 +28,7 @@ DEFAULT_K = 5  # of top_k_accuracy, as in the tables of ImageNet
 class Metric:
     """A metric: its name, whether a higher value is better, and how a text calls it.
 
-    ``share`` is true if the values are fractions of images in [0, 1]. ``binary`` metrics need exactly two classes.
+    ``binary`` metrics need exactly two classes.
     ``every_class`` metrics need validation images of each class. ``single_label`` and ``multi_label``: whether it is
     defined for images with one label, and with any number of labels. ``function`` is that of a custom metric.
     """
@@ -34,7 +36,6 @@ class Metric:
     name: str
     label: str
     higher_is_better: bool = True
-    share: bool = False
     binary: bool = False
     every_class: bool = False
     single_label: bool = True
@@ -50,8 +51,8 @@ class Metric:
 BUILT_IN = {
     metric.name: metric
     for metric in (
-        Metric(ACCURACY, "accuracy", share=True, multi_label=True),
-        Metric(TOP_K, f"top-{DEFAULT_K} accuracy", share=True),
+        Metric(ACCURACY, "accuracy", multi_label=True),
+        Metric(TOP_K, f"top-{DEFAULT_K} accuracy"),
         Metric("balanced_accuracy", "balanced accuracy"),
         Metric("f1_macro", "macro F1", multi_label=True),
         Metric("f1_weighted", "weighted F1", multi_label=True),
@@ -111,7 +112,7 @@ def register_metric(name: str, *, higher_is_better: bool = True) -> Callable[[F]
     """
     if type(higher_is_better) is not bool:
         raise TypeError(f"higher_is_better of metric {name!r} must be True or False, but got {higher_is_better!r}")
-    _check_name(name)
+    check_own_name(name)
 
     def register(function: F) -> F:
         _check_signature(name, function)
@@ -123,7 +124,8 @@ def register_metric(name: str, *, higher_is_better: bool = True) -> Callable[[F]
     return register
 
 
-def _check_name(name: str) -> None:
+def check_own_name(name: str) -> None:
+    """Raise ``ValueError`` for a name that a metric of the user cannot have."""
     if is_built_in(str(name)):
         raise ValueError(f"the name of a metric must be unique, but {name!r} is a built-in metric; choose another name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -161,6 +163,12 @@ def custom_metrics() -> dict[str, Metric]:
     return dict(_CUSTOM)
 
 
+def custom_function(name: str) -> Function | None:
+    """Return the function of the custom metric ``name``; None for another metric, or if it is not registered here."""
+    metric = _CUSTOM.get(name)
+    return None if metric is None else metric.function
+
+
 def find_metric(name: str) -> Metric:
     """Return the metric ``name``; ``val_NAME`` is the same.
 
@@ -178,7 +186,7 @@ def find_metric(name: str) -> Metric:
     if short in _CUSTOM:
         return _CUSTOM[short]
     if match := _TOP.fullmatch(short):
-        return Metric(short, f"top-{match[1]} accuracy", share=True)
+        return Metric(short, f"top-{match[1]} accuracy")
     if short.lower() in _DIRECTIONS:
         raise ValueError(f"a metric must be a name, but got the direction {name!r}; use a name such as 'log_loss'")
     if other := _CALLED_ELSEWHERE.get(short.lower()):
@@ -195,13 +203,23 @@ def is_metric(name: str) -> bool:
     return True
 
 
+def metric_names() -> list[str]:
+    """Return the names of the built-in metrics and of the custom metrics that are registered here."""
+    return sorted((*BUILT_IN, *_CUSTOM))
+
+
 def _choices() -> str:
-    return ", ".join(sorted((*BUILT_IN, *_CUSTOM)))
+    return ", ".join(metric_names())
 
 
 def is_built_in(name: str) -> bool:
     """Return whether the metric ``name`` belongs to this package."""
     return name in BUILT_IN or top_k(name) is not None
+
+
+def is_share(name: str) -> bool:
+    """Return whether the values of the metric ``name`` are shares of images, each of which is right or wrong."""
+    return name == ACCURACY or top_k(name) is not None
 
 
 def top_k(name: str) -> int | None:

@@ -5,8 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .registry import ACCURACY, BUILT_IN, find_metric, metric_label, stored_name, top_k
+from .registry import (
+    ACCURACY,
+    BUILT_IN,
+    MIN_CLASSES_FOR_TOP_5,
+    TOP_5,
+    TOP_K,
+    Metric,
+    check_own_name,
+    find_metric,
+    is_metric,
+    metric_label,
+    stored_name,
+    top_k,
+)
 
+MAXIMIZE, MINIMIZE = "maximize", "minimize"
 MINIMIZED = frozenset(name for name, metric in BUILT_IN.items() if not metric.higher_is_better)
 
 
@@ -14,18 +28,26 @@ MINIMIZED = frozenset(name for name, metric in BUILT_IN.items() if not metric.hi
 class Selection:
     """Which metric selects epochs and trials, and which others are recorded.
 
-    ``minimized`` are the names of the metrics of which a lower value is better. A selection holds names only: it is
-    read from a database without the functions of custom metrics.
+    ``minimized`` are the names of the metrics of which a lower value is better. ``reported`` are those that only a
+    training function of the user computes, such as the mIoU of its own masks: they have no value on the test images. A
+    selection holds names only: it is read from a database without the functions of custom metrics.
     """
 
     metric: str = ACCURACY
     others: tuple[str, ...] = ()
     minimized: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, metric: str, others: Sequence[str] = ()) -> "Selection":
-        """Return the checked selection of these names; raise ``ValueError`` for a name that is not a metric."""
-        chosen = find_metric(metric)
+    def of(cls, metric: str, others: Sequence[str] = (), direction: str | None = None) -> "Selection":
+        """Return the checked selection of these names.
+
+        With a ``direction``, "maximize" or "minimize", ``metric`` may be one that only a training function reports.
+        Raises ``ValueError`` for a name that is not a metric, and for a direction that is not that of the metric.
+        """
+        is_reported = direction is not None and _is_own(metric)
+        chosen = Metric(metric, metric, direction == MAXIMIZE) if is_reported else find_metric(metric)
+        _check_direction(chosen, direction)
         recorded = [find_metric(name) for name in others]
         names = [one.name for one in recorded]
         for name in names:
@@ -33,7 +55,8 @@ class Selection:
                 raise ValueError(f"each metric must be named once, but {name!r} is named twice; remove one")
         known = {one.name: one for one in (chosen, *recorded)}
         lower = tuple(name for name, one in known.items() if not one.higher_is_better)
-        return cls(chosen.name, tuple(name for name in names if name != chosen.name), lower)
+        reported = (chosen.name,) if is_reported else ()
+        return cls(chosen.name, tuple(name for name in names if name != chosen.name), lower, reported)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Selection":
@@ -49,9 +72,19 @@ class Selection:
         return {"metric": self.metric, "record_metrics": list(self.others), "minimized": list(self.minimized)}
 
     @property
-    def computed(self) -> tuple[str, ...]:
-        """The metrics to compute at each epoch; the accuracy is always computed."""
+    def recorded(self) -> tuple[str, ...]:
+        """The metrics of each epoch; the accuracy is always recorded."""
         return tuple(name for name in (self.metric, *self.others) if name != ACCURACY)
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The recorded metrics that are computed from labels and class scores."""
+        return tuple(name for name in self.recorded if name not in self.reported)
+
+    def on_test(self, n_classes: int, *, multi_label: bool = False) -> tuple[str, ...]:
+        """The metrics that are measured once on the test images: those that are computed, and the top-5 accuracy."""
+        top_5 = () if multi_label or n_classes < MIN_CLASSES_FOR_TOP_5 or TOP_K in self.computed else (TOP_5,)
+        return tuple(dict.fromkeys((*self.computed, *top_5)))
 
     @property
     def stored_name(self) -> str:
@@ -130,6 +163,20 @@ def _check_kind(name: str, multi_label: bool) -> None:
     if not multi_label and not metric.single_label:
         other = ACCURACY if name == "f1_micro" else "f1_macro"
         raise ValueError(f"{name} is for images with several labels, but these have one label each; use {other}")
+
+
+def _is_own(name: str) -> bool:
+    """Return whether ``name`` is no known metric; raise ``ValueError`` if no metric can have this name."""
+    if is_metric(name) or name.startswith("test_"):
+        return False
+    check_own_name(name)
+    return True
+
+
+def _check_direction(metric: Metric, direction: str | None) -> None:
+    known = MAXIMIZE if metric.higher_is_better else MINIMIZE
+    if direction not in (None, known):
+        raise ValueError(f"the direction of {metric.name} is {known!r}, but got {direction!r}; leave direction out")
 
 
 def is_minimized(name: str, minimized: Sequence[str] = ()) -> bool:

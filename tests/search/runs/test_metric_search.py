@@ -110,9 +110,19 @@ def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_starts(m
     [
         ({"metric": lambda labels, scores: 0.0}, "lowercase letters.*<lambda>"),
         ({"metric": load_one_class}, r"\(labels, scores\).*\(request\)"),
-        ({"metric": "f1_macro", "direction": "minimize"}, "direction is for a metric that is a function"),
+        (
+            {"metric": "f1_macro", "direction": "minimize"},
+            "search.metric: .*f1_macro is 'maximize', but got 'minimize'",
+        ),
+        ({"metric": "miou", "direction": "maximize"}, r"search.metric: .*'miou'.*train\.function"),
+        (
+            {"metric": "params", "direction": "minimize", "train": "os:getenv"},
+            "'params'.*'cost_of_errors'",
+        ),
+        ({"metric": "miou", "train": "os:getenv"}, "'miou'.*search.direction"),
+        ({"metric": "test_miou", "direction": "maximize"}, "test_miou cannot select trials"),
         ({"metric": noisy, "direction": "up"}, "'maximize' or 'minimize', but got 'up'"),
-        ({"direction": "minimize"}, "direction is for a metric that is a function"),
+        ({"direction": "minimize"}, "search.metric: .*accuracy is 'maximize', but got 'minimize'"),
     ],
 )
 def test_a_function_that_is_no_metric_is_refused(options, message):

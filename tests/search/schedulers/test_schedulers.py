@@ -9,7 +9,7 @@ from ray import tune
 
 from archsieve.results.database.records import FailKind, History, TrialState
 from archsieve.results.database.store import open_store
-from archsieve.search.config.schema import SearchSection
+from archsieve.search.config.search_section import SearchSection
 from archsieve.search.runs.tuner import run_trials
 from archsieve.search.schedulers.settings import SCORE, EarlierTrial, bracket_sizes, earlier_trials, max_brackets
 from archsieve.search.schedulers.tune_rules import MedianStopping, SuccessiveHalving

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..database.prediction_records import LabelPredictions, Predictions, StoredPredictions
+from .intervals import readable_predictions
 from .weighted_metrics import CALIBRATION_BINS, calibration_bins
 
 if TYPE_CHECKING:
-    from ..database.prediction_records import Predictions
+    from numpy.typing import NDArray
+
+    from ..database.reader import StoreReader
+    from ..database.records import Trial
 
 MAX_MATRIX = 100  # classes: a larger confusion matrix is given by its most frequent confusions
 MAX_CONFUSIONS = 50
@@ -45,7 +50,10 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong prediction; ``image`` is the position of the image in the validation images, from 0."""
+    """A wrong prediction; ``image`` is the position of the image in the validation images, from 0.
+
+    Where images have several labels, a mistake is about one class: "cat" is predicted as "not cat", or the reverse.
+    """
 
     image: int
     label: str
@@ -55,7 +63,11 @@ class Mistake:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The images with a confidence in (low, high]: number, mean confidence and accuracy; None without images."""
+    """The images with a confidence in (low, high]: number, mean confidence and accuracy; None without images.
+
+    Where images have several labels, it has the pairs of image and class with a probability in (low, high], and the
+    share of them in which the image has the class.
+    """
 
     low: float
     high: float
@@ -68,8 +80,9 @@ class ReliabilityBin:
 class ClassReport:
     """Everything about the classes of one trial.
 
-    ``matrix`` (K, K) has a row for each label and a column for each prediction; None for more than 100 classes.
-    ``n`` is the number of images, ``n_images`` that of all validation images.
+    ``matrix`` (K, K) has a row for each label and a column for each prediction; None for more than 100 classes, and
+    with several labels an image (``multi_label``), of which there are no ``confusions`` either. ``n`` is the number of
+    images, ``n_images`` that of all validation images.
     """
 
     trial: int
@@ -80,6 +93,7 @@ class ClassReport:
     confusions: tuple[Confusion, ...]
     mistakes: tuple[Mistake, ...]
     reliability: tuple[ReliabilityBin, ...]
+    multi_label: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON types."""
@@ -93,18 +107,29 @@ class ClassReport:
         )
 
 
-def class_report(trial: int, predictions: "Predictions", names: Sequence[str] | None = None) -> ClassReport:
+def class_report_of(store: "StoreReader", trial: "Trial") -> tuple[ClassReport | None, str]:
+    """Return the class report of a trial, or None and the reason why it has no stored predictions."""
+    predictions, reason = readable_predictions(store, trial)
+    if predictions is None:
+        return None, reason
+    names = store.dataset(store.run(trial.run).dataset_hash).class_names
+    return class_report(trial.trial, predictions, names), ""
+
+
+def class_report(trial: int, predictions: StoredPredictions, names: Sequence[str] | None = None) -> ClassReport:
     """Return the class report of a trial; ``names`` are the classes of its data, by default their numbers."""
     named = _names(predictions.n_classes, names)
+    one_label = predictions if isinstance(predictions, Predictions) else None
     return ClassReport(
         trial=trial,
         n=len(predictions),
         n_images=predictions.n_images,
-        classes=_class_metrics(predictions, named),
-        matrix=_matrix(predictions),
-        confusions=_confusions(predictions, named),
+        classes=_class_metrics(named, *_class_counts(predictions)),
+        matrix=None if one_label is None else _matrix(one_label),
+        confusions=() if one_label is None else _confusions(one_label, named),
         mistakes=mistakes(predictions, named),
-        reliability=_reliability(predictions),
+        reliability=_reliability(*_calibration(predictions)),
+        multi_label=one_label is None,
     )
 
 
@@ -116,19 +141,29 @@ def _names(n_classes: int, names: Sequence[str] | None) -> list[str]:
     return [text if len(text) <= MAX_NAME else f"{text[:MAX_NAME]}..." for text in texts]
 
 
-def _class_metrics(predictions: "Predictions", names: Sequence[str]) -> tuple[ClassMetrics, ...]:
-    labels, predicted, k = predictions.labels, predictions.predicted, predictions.n_classes
-    support, guesses = np.bincount(labels, minlength=k), np.bincount(predicted, minlength=k)
-    hits = np.bincount(labels[labels == predicted], minlength=k)
+def _class_counts(predictions: StoredPredictions) -> "tuple[NDArray[np.int64], ...]":
+    """Return for each class (K,) the images that have it, that are predicted to have it, and both."""
+    labels, k = predictions.labels, predictions.n_classes
+    if isinstance(predictions, LabelPredictions):
+        predicted = predictions.predicted
+        return labels.sum(0), predicted.sum(0), (labels & predicted).sum(0)
+    assert isinstance(predictions, Predictions)
+    right = labels[labels == predictions.predicted]
+    return tuple(np.bincount(classes, minlength=k) for classes in (labels, predictions.predicted, right))
+
+
+def _class_metrics(
+    names: Sequence[str], support: "NDArray[np.int64]", guesses: "NDArray[np.int64]", hits: "NDArray[np.int64]"
+) -> tuple[ClassMetrics, ...]:
     return tuple(
         ClassMetrics(
-            names[c],
+            name,
             _ratio(hits[c], guesses[c]),
             _ratio(hits[c], support[c]),
             _ratio(2 * hits[c], support[c] + guesses[c]),
             int(support[c]),
         )
-        for c in range(k)
+        for c, name in enumerate(names)
     )
 
 
@@ -136,7 +171,7 @@ def _ratio(part: Any, whole: Any) -> float | None:
     return float(part / whole) if whole else None
 
 
-def _matrix(predictions: "Predictions") -> tuple[tuple[int, ...], ...] | None:
+def _matrix(predictions: Predictions) -> tuple[tuple[int, ...], ...] | None:
     k = predictions.n_classes
     if k > MAX_MATRIX:
         return None
@@ -144,7 +179,7 @@ def _matrix(predictions: "Predictions") -> tuple[tuple[int, ...], ...] | None:
     return tuple(map(tuple, counts.tolist()))
 
 
-def _confusions(predictions: "Predictions", names: Sequence[str]) -> tuple[Confusion, ...]:
+def _confusions(predictions: Predictions, names: Sequence[str]) -> tuple[Confusion, ...]:
     """Return the most frequent confusions, first the most frequent, then by the order of the classes."""
     wrong = predictions.labels != predictions.predicted
     pairs = predictions.labels[wrong] * predictions.n_classes + predictions.predicted[wrong]
@@ -154,8 +189,11 @@ def _confusions(predictions: "Predictions", names: Sequence[str]) -> tuple[Confu
     return tuple(Confusion(names[label], names[other], int(count)) for label, other, count in rows)
 
 
-def mistakes(predictions: "Predictions", names: Sequence[str]) -> tuple[Mistake, ...]:
+def mistakes(predictions: StoredPredictions, names: Sequence[str]) -> tuple[Mistake, ...]:
     """Return the wrong predictions with the highest confidence."""
+    if isinstance(predictions, LabelPredictions):
+        return _mistakes_of_labels(predictions, names)
+    assert isinstance(predictions, Predictions)
     wrong = np.flatnonzero(predictions.labels != predictions.predicted)
     confidence = predictions.confidence
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:N_MISTAKES]
@@ -170,8 +208,27 @@ def mistakes(predictions: "Predictions", names: Sequence[str]) -> tuple[Mistake,
     )
 
 
-def _reliability(predictions: "Predictions") -> tuple[ReliabilityBin, ...]:
-    confidence, hit = predictions.confidence, predictions.labels == predictions.predicted
+def _mistakes_of_labels(predictions: LabelPredictions, names: Sequence[str]) -> tuple[Mistake, ...]:
+    images, classes = np.nonzero(predictions.labels != predictions.predicted)
+    probabilities, guessed = predictions.probabilities[images, classes], predictions.predicted[images, classes]
+    confidence = np.where(guessed, probabilities, 1 - probabilities)
+    made = []
+    for i in np.argsort(-confidence, kind="stable")[:N_MISTAKES]:
+        name = names[classes[i]]
+        label, other = (f"not {name}", name) if guessed[i] else (name, f"not {name}")
+        made.append(Mistake(int(predictions.index[images[i]]), label, other, float(confidence[i])))
+    return tuple(made)
+
+
+def _calibration(predictions: StoredPredictions) -> "tuple[NDArray[np.float64], NDArray[np.bool_]]":
+    """Return confidences, and which of the predictions with them are right."""
+    if isinstance(predictions, LabelPredictions):
+        return predictions.probabilities.ravel(), predictions.labels.ravel()
+    assert isinstance(predictions, Predictions)
+    return predictions.confidence, predictions.labels == predictions.predicted
+
+
+def _reliability(confidence: "NDArray[np.float64]", hit: "NDArray[np.bool_]") -> tuple[ReliabilityBin, ...]:
     bins = calibration_bins(confidence)
     made = []
     for number in range(CALIBRATION_BINS):

@@ -5,30 +5,28 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ...spaces.metrics.registry import top_k
+from ...spaces.metrics.registry import is_share, top_k
 from ..database.reader import StoreReader
 from ..database.records import Trial
 from .intervals import (
     LEVEL,
-    MIN_FINITE,
-    RESAMPLES,
     Z,
     folds_of,
-    is_share,
     metric_name,
     not_in_predictions,
     readable_predictions,
-    resampled,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..database.prediction_records import Predictions
+    from ..database.prediction_records import StoredPredictions
+    from .resampling import Resamples
 
 ALPHA = 1 - LEVEL
 MCNEMAR, PAIRED_BOOTSTRAP = "McNemar exact", "paired bootstrap"
+RESAMPLES = 1000
 WINNER_RESAMPLES = 250  # for each of many comparisons; the standard deviation needs fewer than percentiles do
 OTHER_IMAGES = "their predictions are of other images, such as those of other folds"
 MAX_COMPARED = 20  # trials that are compared with the best one
@@ -89,7 +87,7 @@ def compare_pair(store: StoreReader, trial: Trial, other: Trial, metric: str | N
     (first, reason), (second, other_reason) = readable_predictions(store, trial), readable_predictions(store, other)
     if first is None or second is None:
         return replace(made, reason=reason or other_reason)
-    return _difference(made, first, second)
+    return _Predicted.of(first, made.metric, RESAMPLES).difference(made, second)
 
 
 def _not_comparable(store: StoreReader, trial: Trial, other: Trial, metric: str) -> str:
@@ -110,18 +108,40 @@ def _check_same_data(store: StoreReader, trial: Trial, other: Trial) -> None:
         )
 
 
-def _difference(
-    made: Difference, first: "Predictions", second: "Predictions", resamples: int = RESAMPLES
-) -> Difference:
-    made, metric = replace(made, n=len(first)), made.metric
-    if not first.is_paired_with(second):
-        return replace(made, reason=OTHER_IMAGES)
-    if len(first) < 2:
-        return replace(made, reason="one image gives no comparison")
-    if is_share(metric):
-        k = top_k(metric) or 1
-        return _of_shares(made, first.rank < k, second.rank < k)
-    return _of_resamples(made, first, second, resamples)
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """The stored predictions of the first trial, with ``resamples`` of the metric: it may be compared many times.
+
+    ``resamples`` are None for a metric that cannot be computed, and for a share of images, which needs none.
+    """
+
+    predictions: "StoredPredictions"
+    metric: str
+    count: int
+    resamples: "Resamples | None"
+
+    @classmethod
+    def of(cls, predictions: "StoredPredictions", metric: str, count: int) -> "_Predicted":
+        return cls(predictions, metric, count, _resamples(predictions, metric, count))
+
+    def difference(self, made: Difference, second: "StoredPredictions") -> Difference:
+        """Return ``made`` with the difference from ``second``, or the reason why there is none."""
+        first = self.predictions
+        made = replace(made, n=len(first))
+        if not first.is_paired_with(second):
+            return replace(made, reason=OTHER_IMAGES)
+        if len(first) < 2:
+            return replace(made, reason="one image gives no comparison")
+        if is_share(self.metric):
+            k = top_k(self.metric) or 1
+            return _of_shares(made, first.hits(k), second.hits(k))
+        return _of_resamples(made, self.resamples, _resamples(second, self.metric, self.count))
+
+
+def _resamples(predictions: "StoredPredictions", metric: str, count: int) -> "Resamples | None":
+    from .resampling import resamples_of
+
+    return None if is_share(metric) else resamples_of(metric, predictions, count)
 
 
 def _of_shares(made: Difference, first: "NDArray[np.bool_]", second: "NDArray[np.bool_]") -> Difference:
@@ -141,27 +161,19 @@ def _of_shares(made: Difference, first: "NDArray[np.bool_]", second: "NDArray[np
     return replace(made, value=value, low=center - half, high=center + half, p_value=p_value, test=MCNEMAR)
 
 
-def _of_resamples(made: Difference, first: "Predictions", second: "Predictions", resamples: int) -> Difference:
+def _of_resamples(made: Difference, first: "Resamples | None", second: "Resamples | None") -> Difference:
     """Compare by the differences over resamples of the images that both predicted.
 
     The interval has their percentiles. The p-value is that of a normal distribution with their standard deviation.
     """
     import numpy as np
 
-    from .weighted_metrics import weighted_metric
-
-    of_first, of_second = weighted_metric(made.metric, first), weighted_metric(made.metric, second)
-    if of_first is None or of_second is None:
+    if first is None or second is None:
         return replace(made, reason=f"{made.metric} cannot be computed from the stored predictions")
-
-    def difference(weights: "NDArray[np.float64]") -> "NDArray[np.float64]":
-        return of_first(weights) - of_second(weights)
-
-    values = resampled(difference, len(first), resamples)
-    values, value = values[np.isfinite(values)], float(difference(np.ones((1, len(first))))[0])
-    if len(values) < MIN_FINITE * resamples or not math.isfinite(value):
+    difference = first.minus(second)
+    if (values := difference.finite) is None:
         return replace(made, reason=f"{made.metric} has no value on many resamples of the images")
-    low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
+    value, (low, high) = difference.value, np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
     # The shares of resamples on each side of 0 would need many more resamples for a p-value near 0.
     error = float(values.std(ddof=1))
     p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else float(value == 0)
@@ -214,16 +226,14 @@ def winner_of(store: StoreReader, ranked: Sequence[Trial]) -> Winner:
         return Winner(best, reason="there is no other trial with a result")
     if reason := not_in_predictions(store, best, best.metric):
         return Winner(best, reason=reason)
-    first, reason = readable_predictions(store, best)
-    if first is None:
+    predictions, reason = readable_predictions(store, best)
+    if predictions is None:
         return Winner(best, reason=reason)
-    differences = []
+    first, differences = _Predicted.of(predictions, best.metric, WINNER_RESAMPLES), []
     for other in others:
         made = Difference(best.trial, other.trial, best.metric)
         second, reason = readable_predictions(store, other)
-        differences.append(
-            replace(made, reason=reason) if second is None else _difference(made, first, second, WINNER_RESAMPLES)
-        )
+        differences.append(replace(made, reason=reason) if second is None else first.difference(made, second))
     tested = [one for one in differences if one.p_value is not None]
     if not tested:
         return Winner(best, reason=differences[0].reason)

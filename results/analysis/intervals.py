@@ -1,30 +1,29 @@
 """Confidence intervals of the metrics of a trial: Wilson for shares of images, bootstrap for the others."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from ...spaces.metrics.registry import ACCURACY, BUILT_IN, find_metric, top_k
+from ...spaces.metrics.registry import (
+    ACCURACY,
+    MIN_CLASSES_FOR_TOP_5,
+    TOP_5,
+    TOP_K,
+    custom_function,
+    find_metric,
+    is_built_in,
+    is_share,
+)
 from ..database.reader import StoreReader
 from ..database.records import Trial
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ..database.prediction_records import Predictions
-    from .weighted_metrics import Weighted
+    from ..database.prediction_records import StoredPredictions
 
 LEVEL = 0.95
 Z = 1.959963984540054  # quantile of the standard normal distribution for LEVEL
-RESAMPLES = 1000
-SEED = 0
-MAX_WEIGHTS = 500_000  # of images in resamples that are computed at a time
-MIN_FINITE = 0.9  # of the resamples: a metric that has a value in fewer has no interval
 WILSON, BOOTSTRAP = "Wilson", "bootstrap percentile"
-TOP_5, TOP_5_ERROR = ("top_5_accuracy", "top_k_accuracy"), "top-5 error"
-MIN_CLASSES_FOR_TOP_5 = 10
+TOP_5_NAMES, TOP_5_ERROR = (TOP_5, TOP_K), "top-5 error"
 MEANS_OF_IMAGES = ("log_loss", "brier")  # metrics whose mean over folds is that of all images
 
 
@@ -58,44 +57,21 @@ def wilson(share: float, n: int) -> Interval | None:
     return Interval(max(0.0, min(center - half, share)), min(1.0, max(center + half, share)), n, WILSON)
 
 
-def bootstrap(metric: str, predictions: "Predictions") -> Interval | None:
-    """Return the percentile interval of ``metric`` over 1,000 seeded resamples of the images.
+def bootstrap(metric: str, predictions: "StoredPredictions") -> Interval | None:
+    """Return the percentile interval of ``metric`` over seeded resamples of the images: 1,000, of a custom metric 200.
 
     None for fewer than two images, for a metric that stored predictions cannot give, and if the metric has no value in
     more than a tenth of the resamples, such as ROC-AUC where a class has one image.
     """
     import numpy as np
 
-    from .weighted_metrics import weighted_metric
+    from .resampling import resamples_of
 
-    value_of = weighted_metric(metric, predictions)
-    if value_of is None or len(predictions) < 2:
+    resamples = resamples_of(metric, predictions)
+    if resamples is None or (values := resamples.finite) is None:
         return None
-    values = resampled(value_of, len(predictions))
-    finite = values[np.isfinite(values)]
-    if len(finite) < MIN_FINITE * RESAMPLES:
-        return None
-    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high), len(predictions), BOOTSTRAP)
-
-
-def resampled(value_of: "Weighted", n: int, count: int = RESAMPLES) -> "NDArray[np.float64]":
-    """Return the value of a metric for each of ``count`` resamples of ``n`` images, the same ones for every trial."""
-    import numpy as np
-
-    return np.concatenate([value_of(weights) for weights in _resamples(n, count)])
-
-
-def _resamples(n: int, count: int) -> "Iterator[NDArray[np.float64]]":
-    """Yield the weights (B, n) of some resamples at a time: how often each has each image."""
-    import numpy as np
-
-    rng = np.random.default_rng(SEED)
-    at_a_time = max(1, MAX_WEIGHTS // n)
-    for start in range(0, count, at_a_time):
-        rows = min(at_a_time, count - start)
-        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -125,12 +101,6 @@ def _is_finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def is_share(metric: str) -> bool:
-    """Return whether the values of ``metric`` are shares of images, each of which is right or wrong."""
-    name = metric.removeprefix("val_")
-    return name == ACCURACY or top_k(name) is not None
-
-
 def with_interval(store: StoreReader, trial: Trial, metric: str | None = None) -> Measured:
     """Return the value of ``metric``, or of the metric that selects in its run, for ``trial``, with its interval.
 
@@ -152,7 +122,7 @@ def with_interval(store: StoreReader, trial: Trial, metric: str | None = None) -
     if predictions is None:
         return Measured(name, value, None, reason)
     interval = bootstrap(name, predictions)
-    missing = "the stored predictions are too few, or lack probabilities that this metric needs"
+    missing = "the stored predictions are too few, or lack probabilities or classes that this metric needs"
     return Measured(name, value, interval, "" if interval else missing)
 
 
@@ -171,8 +141,13 @@ def not_in_predictions(store: StoreReader, trial: Trial, name: str) -> str:
     """Return why the stored predictions of ``trial`` do not give its metric ``name``; empty if they do."""
     if is_share(name):
         return ""
-    if name not in BUILT_IN:
-        return "a custom metric is not computed from stored predictions"
+    if not is_built_in(name) and custom_function(name) is None:
+        if _settings(store, trial, "search").get("direction") is not None and name == trial.metric:
+            return f"only the training function of the run computes {name}, which stored predictions do not give"
+        return (
+            f"the function of the metric {name!r} is not registered here; import its module: --import MODULE, or in "
+            "Python before av.open_results"
+        )
     if has_folds(store, trial) and name not in MEANS_OF_IMAGES:
         return f"with folds, {name} is a mean over folds, which pooled predictions do not give"
     return ""
@@ -187,12 +162,12 @@ def top_5_error(store: StoreReader, trial: Trial) -> Measured | None:
     n_classes, n = store.dataset(store.run(trial.run).dataset_hash).n_classes, n_validated(store, trial)
     if not isinstance(n_classes, int) or n_classes < MIN_CLASSES_FOR_TOP_5 or n is None:
         return None
-    recorded = next((trial.metrics[name] for name in TOP_5 if _is_finite(trial.metrics.get(name))), None)
+    recorded = next((trial.metrics[name] for name in TOP_5_NAMES if _is_finite(trial.metrics.get(name))), None)
     if recorded is None:
         predictions, _ = readable_predictions(store, trial)
-        if predictions is None:
+        if predictions is None or predictions.labels.ndim == 2:
             return None
-        recorded, n = float((predictions.rank < 5).mean()), len(predictions)
+        recorded, n = float(predictions.hits(5).mean()), len(predictions)
     return Measured(TOP_5_ERROR, 1 - recorded, wilson(1 - recorded, n))
 
 
@@ -230,7 +205,7 @@ def _settings(store: StoreReader, trial: Trial, section: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def readable_predictions(store: StoreReader, trial: Trial) -> "tuple[Predictions | None, str]":
+def readable_predictions(store: StoreReader, trial: Trial) -> "tuple[StoredPredictions | None, str]":
     """Return the stored predictions of a trial, or None and the reason."""
     from ..database.prediction_records import predictions_of
 

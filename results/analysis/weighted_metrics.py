@@ -4,7 +4,7 @@ Shapes: M images, K classes, B sets of weights, one for each resample. The value
 ``models/metrics/compute.py``, up to the rounding of stored probabilities to float16.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,15 +23,14 @@ CALIBRATION_BINS = 15
 SMALLEST_PROBABILITY = 2.2e-16  # smaller ones count as this in the log loss, as in scikit-learn
 
 
-def weighted_metric(name: str, predictions: "Predictions") -> "Weighted | None":
+def weighted_class_metric(name: str, predictions: "Predictions") -> "Weighted | None":
     """Return the metric ``name`` as a function of the weights (B, M) of the images; None if it cannot be computed.
 
-    A metric of all probabilities needs predictions that have them, and a custom metric cannot have weights.
+    A metric of all probabilities needs predictions that have them.
     """
-    name = name.removeprefix("val_")
     k = 1 if name == ACCURACY else top_k(name)
     if k is not None:
-        return _mean((predictions.rank < k).astype(np.float64))
+        return mean_of(predictions.hits(k).astype(np.float64))
     if name in OF_COUNTS:
         return _of_counts(OF_COUNTS[name], predictions)
     if name in OF_ALL_PROBABILITIES:
@@ -39,7 +38,8 @@ def weighted_metric(name: str, predictions: "Predictions") -> "Weighted | None":
     return OF_LABEL[name](predictions) if name in OF_LABEL else None
 
 
-def _mean(values: "Floats") -> "Weighted":
+def mean_of(values: "Floats") -> "Weighted":
+    """Return the weighted mean of the values (M,) of the images."""
     return lambda weights: weights @ values / weights.sum(1)
 
 
@@ -55,7 +55,7 @@ def _grouped(groups: "NDArray[np.int64]", weights: "Floats", n_groups: int) -> "
     return sums.reshape(rows, n_groups)
 
 
-def _share(part: "Floats", whole: "Floats") -> "Floats":
+def share(part: "Floats", whole: "Floats") -> "Floats":
     """Return ``part / whole``, and 0 where ``whole`` is 0."""
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
@@ -73,12 +73,12 @@ class _Counts:
     @property
     def f1(self) -> "Floats":
         """F1 of each class (B, K); 0 for a class that is neither a label nor a prediction."""
-        return _share(2 * self.hits, self.images + self.predicted)
+        return share(2 * self.hits, self.images + self.predicted)
 
 
 def balanced_accuracy(counts: _Counts) -> "Floats":
     """Return the mean recall of the classes that have images."""
-    values: Floats = _share(counts.hits, counts.images).sum(1) / (counts.images > 0).sum(1)
+    values: Floats = share(counts.hits, counts.images).sum(1) / (counts.images > 0).sum(1)
     return values
 
 
@@ -115,13 +115,13 @@ def cohen_kappa(counts: _Counts) -> "Floats":
 
 def log_loss(predictions: "Predictions") -> "Weighted":
     """Return the mean cross-entropy in nats."""
-    return _mean(-np.log(predictions.label_probability.clip(SMALLEST_PROBABILITY, 1)))
+    return mean_of(-np.log(predictions.label_probability.clip(SMALLEST_PROBABILITY, 1)))
 
 
 def brier(predictions: "Predictions") -> "Weighted":
     """Return the Brier score: with two classes in [0, 1], with more in [0, 2]."""
     squares = (predictions.probabilities - np.eye(predictions.n_classes)[predictions.labels]) ** 2
-    return _mean(squares[:, 1] if predictions.n_classes == 2 else squares.sum(1))
+    return mean_of(squares[:, 1] if predictions.n_classes == 2 else squares.sum(1))
 
 
 def expected_calibration_error(predictions: "Predictions") -> "Weighted":
@@ -140,33 +140,36 @@ def calibration_bins(confidence: "Floats") -> "NDArray[np.int64]":
 
 def roc_auc(predictions: "Predictions") -> "Weighted":
     """Return the area under the ROC curve, one class against the rest; NaN if a class has no weight."""
-
-    def area(hits: "Floats", misses: "Floats") -> "Floats":
-        trapezoids = (np.diff(misses) * (hits[:, 1:] + hits[:, :-1]) / 2).sum(1)
-        whole = hits[:, -1] * misses[:, -1]
-        areas: Floats = np.divide(trapezoids, whole, out=np.full_like(whole, np.nan), where=whole > 0)
-        return areas
-
-    return _of_ranking(predictions, area)
+    return mean_over_classes(_rankings(predictions), area)
 
 
 def average_precision(predictions: "Predictions") -> "Weighted":
     """Return the average precision, one class against the rest; 0 for a class without weight, as in scikit-learn."""
-
-    def average(hits: "Floats", misses: "Floats") -> "Floats":
-        precision = _share(hits[:, 1:], hits[:, 1:] + misses[:, 1:])
-        return _share((np.diff(hits) * precision).sum(1), hits[:, -1])
-
-    return _of_ranking(predictions, average)
+    return mean_over_classes(_rankings(predictions), average)
 
 
-def _of_ranking(predictions: "Predictions", of_class: "Callable[[Floats, Floats], Floats]") -> "Weighted":
-    """Return the mean over the classes of ``of_class``; with two classes that of class 1.
+def area(hits: "Floats", misses: "Floats") -> "Floats":
+    """Return the area under the ROC curve (B,) from the weights (B, thresholds) above each threshold, from 0 to all."""
+    trapezoids = (np.diff(misses) * (hits[:, 1:] + hits[:, :-1]) / 2).sum(1)
+    whole = hits[:, -1] * misses[:, -1]
+    areas: Floats = np.divide(trapezoids, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+    return areas
 
-    ``of_class`` gets the weights (B, thresholds) of hits and misses above each threshold, from 0 to all.
-    """
+
+def average(hits: "Floats", misses: "Floats") -> "Floats":
+    """Return the average precision (B,) from the weights (B, thresholds) above each threshold, from 0 to all."""
+    precision = share(hits[:, 1:], hits[:, 1:] + misses[:, 1:])
+    return share((np.diff(hits) * precision).sum(1), hits[:, -1])
+
+
+def _rankings(predictions: "Predictions") -> "list[Ranking]":
+    """Return the ranking by each class; with two classes that of class 1."""
     classes = [1] if predictions.n_classes == 2 else range(predictions.n_classes)
-    ranked = [_Ranking(predictions.probabilities[:, c], predictions.labels == c) for c in classes]
+    return [Ranking(predictions.probabilities[:, c], predictions.labels == c) for c in classes]
+
+
+def mean_over_classes(ranked: "Sequence[Ranking]", of_class: "Callable[[Floats, Floats], Floats]") -> "Weighted":
+    """Return the mean of ``of_class`` over the rankings."""
 
     def mean(weights: "Floats") -> "Floats":
         values: Floats = np.mean([of_class(*ranking.cumulative(weights)) for ranking in ranked], axis=0)
@@ -175,7 +178,7 @@ def _of_ranking(predictions: "Predictions", of_class: "Callable[[Floats, Floats]
     return mean
 
 
-class _Ranking:
+class Ranking:
     """The order of the images by the score of one class, and the last image of each group of equal scores."""
 
     def __init__(self, scores: "Floats", positive: "NDArray[np.bool_]") -> None:

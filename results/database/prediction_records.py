@@ -13,7 +13,6 @@ import numpy as np
 
 from .reader import StoreReader
 from .records import PREDICTIONS, Trial
-from .writer import StoreWriter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,18 +25,103 @@ _COLUMNS = {"index": "<u4", "labels": "<u2", "predicted": "<u2", "rank": "<u2", 
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """The predictions of one trial.
+class StoredPredictions:
+    """The predictions of one trial, of images with one label each or with any number of labels.
 
-    ``n_images`` is N. ``index`` (M,) are the positions of the kept images in the validation images. ``labels`` and
-    ``predicted`` (M,) are classes, ``rank`` (M,) is the number of classes with a higher score than the label,
-    ``label_probability`` (M,) the probability of the label. ``probabilities`` (M, T), rounded to float16, belong to all
-    classes in order if ``classes`` is None, else to ``classes`` (M, T), the most probable first.
+    ``n_images`` is N. ``index`` (M,) are the positions of the kept images in the validation images.
     """
 
     n_images: int
     n_classes: int
     index: "NDArray[np.int64]"
+    labels: "NDArray[Any]"
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def is_paired_with(self, other: "StoredPredictions") -> bool:
+        """Return whether both are predictions of the same images, with the same labels."""
+        return (
+            (self.n_images, self.n_classes) == (other.n_images, other.n_classes)
+            and np.array_equal(self.index, other.index)
+            and np.array_equal(self.labels, other.labels)
+        )
+
+    def hits(self, k: int = 1) -> "NDArray[np.bool_]":
+        """Return for which images (M,) the prediction is right, or the label is among the ``k`` highest scores."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the predictions as JSON types: the arrays are compressed and written as base64 text."""
+        raise NotImplementedError
+
+    @staticmethod
+    def from_json(detail: Any) -> "StoredPredictions":
+        """Return the predictions of :meth:`to_json`; raise ``ValueError`` for values that are not such predictions."""
+        if not isinstance(detail, Mapping) or not isinstance(detail.get("data"), str):
+            raise ValueError(f"predictions must be a table with data, got {str(detail)[:60]!r}")
+        kind = LabelPredictions if detail.get("multi_label") is True else Predictions
+        return kind.of_table(detail)
+
+
+def _packed(parts: "list[NDArray[Any]]") -> str:
+    content = b"".join(part.tobytes() for part in parts)
+    return b64encode(zlib.compress(content, 6)).decode("ascii")
+
+
+def _check_index(index: "NDArray[np.int64]", n_images: int) -> None:
+    if (index >= n_images).any() or (np.diff(index) <= 0).any():
+        raise ValueError("predictions must be of different images, in ascending order")
+
+
+def _check_shares(shares: "NDArray[np.float64]") -> None:
+    if not ((shares >= 0) & (shares <= 1)).all():  # the comparisons are false for NaN
+        raise ValueError("predictions must have probabilities in [0, 1]")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPredictions(StoredPredictions):
+    """The predictions of one trial for images with any number of labels.
+
+    ``labels`` and ``predicted`` are bool (M, K), ``probabilities`` (M, K) are rounded to float16.
+    """
+
+    labels: "NDArray[np.bool_]"
+    predicted: "NDArray[np.bool_]"
+    probabilities: "NDArray[np.float64]"
+
+    def hits(self, k: int = 1) -> "NDArray[np.bool_]":
+        """Return the images (M,) of which every label is right."""
+        right: NDArray[np.bool_] = (self.labels == self.predicted).all(1)
+        return right
+
+    def to_json(self) -> dict[str, Any]:
+        bits = [np.packbits(self.labels), np.packbits(self.predicted)]
+        parts = [self.index.astype("<u4"), *bits, self.probabilities.astype("<f2")]
+        counts = {"n_images": self.n_images, "n": len(self), "n_classes": self.n_classes}
+        return {**counts, "multi_label": True, "data": _packed(parts)}
+
+    @classmethod
+    def of_table(cls, detail: Mapping[str, Any]) -> "LabelPredictions":
+        """Return the predictions of the table of :meth:`to_json`; raise ``ValueError`` for other values."""
+        n_images, n, k = _counts(detail)
+        n_bytes = (n * k + 7) // 8
+        index, *bits, shares = _unpacked(detail["data"], [(n, "<u4"), (n_bytes, "u1"), (n_bytes, "u1"), (n * k, "<f2")])
+        labels, predicted = (np.unpackbits(part, count=n * k).astype(bool).reshape(n, k) for part in bits)
+        _check_index(index := index.astype(np.int64), n_images)
+        _check_shares(probabilities := shares.astype(np.float64).reshape(n, k))
+        return cls(n_images, k, index, labels, predicted, probabilities)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions(StoredPredictions):
+    """The predictions of one trial for images with one label each.
+
+    ``labels`` and ``predicted`` (M,) are classes, ``rank`` (M,) is the number of classes with a higher score than the
+    label, ``label_probability`` (M,) the probability of the label. ``probabilities`` (M, T), rounded to float16, belong
+    to all classes in order if ``classes`` is None, else to ``classes`` (M, T), the most probable first.
+    """
+
     labels: "NDArray[np.int64]"
     predicted: "NDArray[np.int64]"
     rank: "NDArray[np.int64]"
@@ -45,43 +129,32 @@ class Predictions:
     probabilities: "NDArray[np.float64]"
     classes: "NDArray[np.int64] | None" = None
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     @property
     def confidence(self) -> "NDArray[np.float64]":
         """The probability (M,) of the predicted class."""
         highest: NDArray[np.float64] = self.probabilities.max(1)
         return highest
 
-    def is_paired_with(self, other: "Predictions") -> bool:
-        """Return whether both are predictions of the same images, with the same labels."""
-        return (
-            self.n_images == other.n_images
-            and np.array_equal(self.index, other.index)
-            and np.array_equal(self.labels, other.labels)
-        )
+    def hits(self, k: int = 1) -> "NDArray[np.bool_]":
+        """Return the images (M,) whose label is among the ``k`` highest scores."""
+        return self.rank < k
 
     def to_json(self) -> dict[str, Any]:
-        """Return the predictions as JSON types: the arrays are compressed and written as base64 text."""
-        parts = [getattr(self, name).astype(kind).tobytes() for name, kind in _COLUMNS.items()]
-        parts.append(self.probabilities.astype("<f2").tobytes())
-        parts += [] if self.classes is None else [self.classes.astype("<u2").tobytes()]
+        parts = [getattr(self, name).astype(kind) for name, kind in _COLUMNS.items()]
+        parts.append(self.probabilities.astype("<f2"))
+        parts += [] if self.classes is None else [self.classes.astype("<u2")]
         return {
             **{"n_images": self.n_images, "n": len(self), "n_classes": self.n_classes},
             "top": None if self.classes is None else self.classes.shape[1],
-            "data": b64encode(zlib.compress(b"".join(parts), 6)).decode("ascii"),
+            "data": _packed(parts),
         }
 
     @classmethod
-    def from_json(cls, detail: Any) -> "Predictions":
-        """Return the predictions of :meth:`to_json`; raise ``ValueError`` for values that are not such predictions."""
-        if not isinstance(detail, Mapping) or not isinstance(detail.get("data"), str):
-            raise ValueError(f"predictions must be a table with data, got {str(detail)[:60]!r}")
-        n_images, n, k = (_count(detail, name) for name in ("n_images", "n", "n_classes"))
-        top = k if detail.get("top") is None else _count(detail, "top")
-        if n > min(n_images, MAX_IMAGES) or k > MAX_CLASSES or top > k or n * top > MAX_VALUES:
-            raise ValueError(f"predictions must be bounded, got n = {n}, n_images = {n_images}, n_classes = {k}")
+    def of_table(cls, detail: Mapping[str, Any]) -> "Predictions":
+        """Return the predictions of the table of :meth:`to_json`; raise ``ValueError`` for other values."""
+        top = None if detail.get("top") is None else _count(detail, "top")
+        n_images, n, k = _counts(detail, top)
+        top = top or k
         kinds = [(n, kind) for kind in _COLUMNS.values()] + [(n * top, "<f2")]
         kinds += [] if detail.get("top") is None else [(n * top, "<u2")]
         arrays = _unpacked(detail["data"], kinds)
@@ -98,12 +171,18 @@ class Predictions:
     def _check(self) -> None:
         """Raise ``ValueError`` for values that are no classes, positions or probabilities."""
         indices = [self.labels, self.predicted, self.rank, *([] if self.classes is None else [self.classes])]
-        shares = np.concatenate([self.probabilities.ravel(), self.label_probability])
-        # the comparisons are false for NaN
-        if any((values >= self.n_classes).any() for values in indices) or not ((shares >= 0) & (shares <= 1)).all():
-            raise ValueError("predictions must have classes below n_classes and probabilities in [0, 1]")
-        if (self.index >= self.n_images).any() or (np.diff(self.index) <= 0).any():
-            raise ValueError("predictions must be of different images, in ascending order")
+        if any((values >= self.n_classes).any() for values in indices):
+            raise ValueError("predictions must have classes below n_classes")
+        _check_shares(np.concatenate([self.probabilities.ravel(), self.label_probability]))
+        _check_index(self.index, self.n_images)
+
+
+def _counts(detail: Mapping[str, Any], top: int | None = None) -> tuple[int, int, int]:
+    """Return N, M and K, with M x T bounded; T is ``top``, or K."""
+    n_images, n, k = (_count(detail, name) for name in ("n_images", "n", "n_classes"))
+    if n > min(n_images, MAX_IMAGES) or k > MAX_CLASSES or (top or k) > k or n * (top or k) > MAX_VALUES:
+        raise ValueError(f"predictions must be bounded, got n = {n}, n_images = {n_images}, n_classes = {k}")
+    return n_images, n, k
 
 
 def _count(detail: Mapping[str, Any], name: str) -> int:
@@ -128,16 +207,11 @@ def _unpacked(data: str, kinds: list[tuple[int, str]]) -> list["NDArray[Any]"]:
     return [np.frombuffer(content, kind, count, int(start)) for start, (count, kind) in zip(starts, kinds, strict=True)]
 
 
-def record_predictions(store: StoreWriter, run_id: int, trial_id: int, predictions: Mapping[str, Any]) -> None:
-    """Record the predictions of a trial, as :meth:`Predictions.to_json` returns them."""
-    store.add_event(run_id, "info", PREDICTIONS, predictions, trial_id)
-
-
-def predictions_of(store: StoreReader, trial: Trial) -> Predictions | None:
+def predictions_of(store: StoreReader, trial: Trial) -> StoredPredictions | None:
     """Return the stored predictions of a trial; None if there are none, as in databases of version 0.1.0.
 
     Raises ``ValueError`` if they have another form: a database from elsewhere may hold anything.
     """
     events = store.events(trial.run, PREDICTIONS, trial_id=trial.trial)
     # a driver that was killed between two writes and resumed has stored them twice
-    return Predictions.from_json(events[-1]["detail"]) if events else None
+    return StoredPredictions.from_json(events[-1]["detail"]) if events else None

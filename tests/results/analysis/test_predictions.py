@@ -14,9 +14,17 @@ from archsieve.results.analysis import class_metrics, differences, intervals
 from archsieve.results.analysis.class_metrics import class_report
 from archsieve.results.analysis.differences import compare_pair, winner_of
 from archsieve.results.analysis.intervals import bootstrap, top_5_error, wilson, with_interval
-from archsieve.results.analysis.weighted_metrics import weighted_metric
-from archsieve.results.database.prediction_records import Predictions, predictions_of, record_predictions
+from archsieve.results.analysis.resampling import weighted_metric
+from archsieve.results.database.prediction_records import (
+    LabelPredictions,
+    Predictions,
+    StoredPredictions,
+    predictions_of,
+)
+from archsieve.results.database.records import PREDICTIONS
 from archsieve.results.transfer.exporter import export_runs, read_runs
+from archsieve.spaces.metrics import registry
+from archsieve.spaces.metrics.registry import register_metric
 
 METRICS = (
     *("accuracy", "top_2_accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "cohen_kappa", "roc_auc"),
@@ -55,6 +63,65 @@ def test_weighted_metrics_are_those_of_repeated_images(k):
             assert value == pytest.approx(expected, abs=1e-6), name
 
 
+LABEL_METRICS = (
+    *("accuracy", "f1_macro", "f1_weighted", "f1_micro", "f1_samples"),
+    *("roc_auc", "average_precision", "log_loss", "brier"),
+)
+
+
+def label_predictions(n: int = 200, k: int = 4, *, seed: int = 0, noise: float = 1.5, labels: Any = None):
+    """Return random predictions of n images with any number of labels, better than chance."""
+    rng = np.random.default_rng(seed)
+    labels = rng.random((n, k)) < 0.3 if labels is None else labels
+    probabilities = 1 / (1 + np.exp(-(noise * rng.normal(size=(n, k)) + 3 * labels - 1.5)))
+    return LabelPredictions(n, k, np.arange(n), labels, probabilities > 0.5, probabilities)
+
+
+def test_weighted_metrics_of_several_labels_are_those_of_repeated_images():
+    made, rng = label_predictions(60), np.random.default_rng(1)
+    weights = rng.integers(0, 4, (3, 60))
+    for name in LABEL_METRICS:
+        value_of = weighted_metric(name, made)
+        for row, value in zip(weights, value_of(weights.astype(float)), strict=True):
+            repeated = np.repeat(np.arange(60), row)
+            labels = torch.from_numpy(made.labels[repeated])
+            probabilities = torch.from_numpy(made.probabilities[repeated])
+            expected = compute_of_probabilities([name], labels, probabilities)[name]
+            assert value == pytest.approx(expected, abs=1e-6), name
+    assert weighted_metric("cohen_kappa", made) is None
+
+
+@pytest.fixture
+def own_metric():
+    """A registered metric that has no value without images of class 2."""
+
+    def twos_found(labels, scores):
+        twos = labels[:, 2] > 0 if labels.ndim == 2 else labels == 2
+        if not twos.any():
+            raise ZeroDivisionError
+        return float(scores[twos, 2].mean())
+
+    register_metric("twos_found")(twos_found)
+    yield twos_found
+    del registry._CUSTOM["twos_found"]
+
+
+@pytest.mark.parametrize("make", [predictions, label_predictions])
+def test_a_custom_metric_has_an_interval_if_its_function_is_registered(make, own_metric):
+    made = make(300)
+    value = own_metric(made.labels, made.probabilities)
+    interval = bootstrap("twos_found", made)
+    assert interval.low < value < interval.high
+    # the interval of a mean of 300 or fewer values, from their deviation
+    twos = made.labels[:, 2] if made.labels.ndim == 2 else made.labels == 2
+    error = made.probabilities[twos, 2].std() / math.sqrt(twos.sum())
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.2)
+    assert interval == bootstrap("twos_found", made)  # the seed is fixed
+    without = make(50)
+    without.labels[...] = 0
+    assert bootstrap("twos_found", without) is None
+
+
 def test_metrics_that_stored_predictions_cannot_give():
     made = predictions()
     top = Predictions(**{**vars(made), "probabilities": made.probabilities[:, :2], "classes": np.zeros((200, 2), int)})
@@ -70,13 +137,20 @@ def test_metrics_that_stored_predictions_cannot_give():
 def test_predictions_survive_the_database_form():
     for made in (predictions(), Predictions(**{**vars(predictions()), "classes": np.tile(np.arange(4), (200, 1))})):
         detail = made.to_json()
-        read = Predictions.from_json(detail)
+        read = StoredPredictions.from_json(detail)
         for name, value in vars(made).items():
             if name in ("label_probability", "probabilities"):  # stored in 4 bytes and in 2
                 assert np.allclose(getattr(read, name), value, rtol=1e-6 if name[0] == "l" else 1e-3, atol=1e-7), name
             else:
                 assert np.array_equal(getattr(read, name), value), name
         assert len(detail["data"]) < 200 * 40
+    of_labels = label_predictions(13, 3)
+    read = StoredPredictions.from_json(of_labels.to_json())
+    for name in ("index", "labels", "predicted", "n_images", "n_classes"):
+        assert np.array_equal(getattr(read, name), getattr(of_labels, name)), name
+    assert np.allclose(read.probabilities, of_labels.probabilities, rtol=1e-3)
+    assert read.is_paired_with(of_labels)
+    assert not read.is_paired_with(predictions(13, 3))
 
 
 def test_foreign_predictions_are_refused():
@@ -95,10 +169,17 @@ def test_foreign_predictions_are_refused():
         [detail],
         None,
     ]
+    of_labels = label_predictions(10)
+    changed += [
+        {**of_labels.to_json(), "n_classes": 5},
+        {**of_labels.to_json(), "multi_label": False},
+        LabelPredictions(**{**vars(of_labels), "probabilities": np.full((10, 4), np.nan)}).to_json(),
+        LabelPredictions(**{**vars(of_labels), "index": np.zeros(10, int)}).to_json(),
+    ]
     wrong = Predictions(**{**vars(predictions(10)), "label_probability": np.full(10, np.nan)})
     for value in (*changed, wrong.to_json()):
         with pytest.raises(ValueError, match="predictions"):
-            Predictions.from_json(value)
+            StoredPredictions.from_json(value)
 
 
 def test_wilson_is_that_of_statsmodels_and_of_the_paper():
@@ -128,7 +209,7 @@ def trials(store, new_run, complete):
         of_trial = predictions(200, 10, seed=seed, noise=noise, labels=labels)
         accuracy = float((of_trial.rank == 0).mean())
         trial = complete(run_id, f"f{seed}", accuracy, params=params)
-        record_predictions(store, run_id, trial.trial, of_trial.to_json())
+        store.add_event(run_id, "info", PREDICTIONS, of_trial.to_json(), trial.trial)
         made.append(trial)
     return [*made, complete(run_id, "f9", 0.1)]
 
@@ -185,7 +266,8 @@ def test_with_folds_only_means_of_images_are_compared(store, new_run, complete):
         search = {"metric": "f1_macro", **({} if folds is None else {"folds": folds})}
         run_id = new_run(f"r{number}", config={"search": search, "data": {"seed": seed}})
         trial = complete(run_id, f"f{number}", 0.5)
-        record_predictions(store, run_id, trial.trial, predictions(seed=number, noise=number, labels=labels).to_json())
+        detail = predictions(seed=number, noise=number, labels=labels).to_json()
+        store.add_event(run_id, "info", PREDICTIONS, detail, trial.trial)
         made.append(trial)
     first, same_folds, other_seed, no_folds = made
     refused = compare_pair(store, first, same_folds)
@@ -231,6 +313,50 @@ def test_a_class_report_has_the_values_of_scikit_learn():
     assert sum(one.images for one in report.confusions) == int((made.labels != made.predicted).sum())
     assert report.to_json()["trial"] == 7
     assert class_report(7, made, 5).classes[0].name == "0"  # a foreign database may have anything as names
+
+
+def test_a_class_report_of_several_labels_has_the_values_of_scikit_learn():
+    from sklearn.metrics import precision_recall_fscore_support
+
+    made = label_predictions(80, 5)
+    report = class_report(7, made, list("abcde"))
+    expected = precision_recall_fscore_support(made.labels, made.predicted, zero_division=np.nan)
+    for number, row in enumerate(report.classes):
+        found = [np.nan if value is None else value for value in (row.precision, row.recall, row.f1, row.support)]
+        assert found == pytest.approx([column[number] for column in expected], nan_ok=True)
+    assert (report.multi_label, report.matrix, report.confusions) == (True, None, ())
+    for one in report.mistakes:
+        name = one.label.removeprefix("not ")
+        c = "abcde".index(name)
+        assert {one.label, one.predicted} == {name, f"not {name}"}
+        assert made.labels[one.image, c] == (one.label == name) != made.predicted[one.image, c]
+    assert sum(one.images for one in report.reliability) == 80 * 5
+    for one in report.reliability:
+        inside = (made.probabilities > one.low) & (made.probabilities <= one.high)
+        if one.images:
+            assert one.accuracy == pytest.approx(made.labels[inside].mean())
+
+
+def test_trials_of_several_labels_and_custom_metrics_are_compared(store, new_run, complete, own_metric):
+    dataset = {"content_hash": "d4", "name": "d4", "n_val": 200, "n_classes": 12}
+    run_id = new_run(dataset=dataset, config={"search": {"metric": "twos_found"}})
+    labels, made = np.random.default_rng(5).random((200, 12)) < 0.3, []
+    for seed, noise in enumerate((0.5, 0.5, 4.0)):
+        of_trial = label_predictions(200, 12, seed=seed, noise=noise, labels=labels)
+        trial = complete(run_id, f"f{seed}", float(of_trial.hits().mean()))
+        store.add_event(run_id, "info", PREDICTIONS, of_trial.to_json(), trial.trial)
+        made.append(trial)
+    good, alike, bad = made
+    assert top_5_error(store, good) is None  # it is of one label an image
+    for metric, test in (("accuracy", "McNemar exact"), ("f1_samples", "paired bootstrap"), (None, "paired bootstrap")):
+        found = compare_pair(store, good, bad, metric)
+        assert (found.test, found.is_distinguishable) == (test, True)
+        assert not compare_pair(store, good, alike, metric).is_distinguishable
+    assert [trial.trial for trial in winner_of(store, made).equals] == [alike.trial]
+    del registry._CUSTOM["twos_found"]
+    unknown = compare_pair(store, good, bad)
+    registry.register_metric("twos_found")(own_metric)
+    assert (unknown.p_value, "--import" in unknown.reason, "twos_found" in unknown.reason) == (None, True, True)
 
 
 def test_a_database_of_0_1_0_has_no_predictions(store, new_run, complete):

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...spaces.metrics.registry import find_metric, top_k
+from ...spaces.metrics.registry import custom_function, find_metric, top_k
 from . import several_labels
 from .label_losses import logits_of, probabilities
 
@@ -48,7 +48,7 @@ def compute_metrics(names: Sequence[str], labels: Tensor, logits: Tensor) -> dic
 def _counted(names: Sequence[str], labels: Tensor, logits: Tensor) -> dict[str, float]:
     """Return the metrics that are counted on the device."""
     if labels.dim() == 2:
-        return {name: several_labels.of_predictions(name, labels, logits) for name in names}
+        return several_labels.of_predictions(names, labels, logits)
     matrix = confusion(labels, logits.argmax(1), logits.shape[1])
     return {name: OF_CONFUSION[name](matrix) for name in names}
 
@@ -85,7 +85,7 @@ def check_custom_metrics(names: Sequence[str], labels: Tensor, n_classes: int, w
 
 def is_custom(name: str) -> bool:
     """Return whether the metric ``name`` is a registered function."""
-    return find_metric(name).function is not None
+    return custom_function(name) is not None
 
 
 def compute_of_probabilities(names: Sequence[str], labels: Tensor, probabilities: Tensor) -> dict[str, float]:

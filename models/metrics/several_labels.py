@@ -6,7 +6,7 @@ label and a prediction is 0.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,9 +91,10 @@ OF_PROBABILITIES: dict[str, Callable[[Ints, Floats], float]] = {
 }
 
 
-def of_predictions(name: str, labels: Tensor, logits: Tensor) -> float:
-    """Return the metric ``name`` of labels bool (N, K) and logits (N, K), on their device."""
-    return OF_PREDICTIONS[name](labels.to(logits.device), logits > 0)
+def of_predictions(names: Sequence[str], labels: Tensor, logits: Tensor) -> dict[str, float]:
+    """Return the metrics ``names`` of labels bool (N, K) and logits (N, K), on their device."""
+    has = logits > 0
+    return {name: OF_PREDICTIONS[name](labels, has) for name in names}
 
 
 def of_probabilities(name: str, labels: Ints, scores: Floats) -> float:

@@ -11,7 +11,7 @@ from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from .epoch import EpochResult, best_of
 from .loop import D, R, TrainingLoop, copy_to_cpu
 from .lr_finder import LrFound
-from .predictions import ValidationPredictions, concatenate, from_state
+from .predictions import KeptPredictions, concatenate, from_state
 
 NOT_AVERAGED = ("epoch", "lr", "seconds", "val_accuracy_std", "metrics")  # fields that are not means over the folds
 
@@ -48,7 +48,7 @@ class FoldedFit(Generic[D, R]):
         self.recipe = fits[0].recipe
         self.history: list[R] = []
         self.best_weights: list[dict[str, Tensor]] | None = None
-        self.best_predictions: ValidationPredictions | None = None
+        self.best_predictions: KeptPredictions | None = None
         self._result_type, self._keep_best, self._keep_predictions = result_type, keep_best, keep_predictions
 
     @property
@@ -88,7 +88,7 @@ class FoldedFit(Generic[D, R]):
             if self._keep_best:
                 self.best_weights = [copy_to_cpu(fit.validated_network.state_dict()) for fit in self.fits]
             if self._keep_predictions:
-                parts = [fit.task.last_predictions for fit in self.fits]
+                parts = [fit.task.last_predictions() for fit in self.fits]
                 self.best_predictions = concatenate([part for part in parts if part is not None])
         return result
 

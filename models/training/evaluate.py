@@ -58,8 +58,12 @@ def evaluate(
 
     The module is moved to the device and evaluated in evaluation mode; then its previous mode is restored.
     """
-    logits = scores(module, split.images, data, compute, batch_size)
-    labels = split.labels.to(compute.device)
+    return evaluate_logits(scores(module, split.images, data, compute, batch_size), split.labels, metrics)
+
+
+def evaluate_logits(logits: Tensor, labels: Tensor, metrics: Sequence[str] = ()) -> Evaluation:
+    """Return the evaluation of logits (N, K) for ``labels``, on the device of the logits."""
+    labels = labels.to(logits.device)
     loss = float(label_loss(logits, labels))
     # a network that has diverged has no metrics: its loss ends the training
     others = compute_metrics(metrics, labels, logits) if math.isfinite(loss) else {}

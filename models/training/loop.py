@@ -32,7 +32,7 @@ from ..optimization.weight_averaging import make_averaging
 from .augmentation import epoch_images
 from .epoch import Diverged, EpochResult, Validation, best_of
 from .lr_finder import LrFound, lr_found_from
-from .predictions import ValidationPredictions, from_state
+from .predictions import KeptPredictions, from_state
 from .random_state import Streams
 
 CHECK_EVERY_STEPS = 32  # not at every step, because reading a loss makes the CPU wait for a GPU
@@ -64,7 +64,7 @@ class TrainingTask(ABC, Generic[D, R]):
     ``train``: the training images on the device, as crops of the present epoch if the recipe has them. ``heads``:
     modules that are trained with the network and exist during training only, by their keys in a checkpoint.
     ``has_validation_data`` is False if :meth:`validate` has nothing to measure: its loss is then NaN, which is not a
-    divergence. ``last_predictions`` are those of the last :meth:`validate`, for a task that keeps them.
+    divergence. ``last_logits`` (N, K) are those of the last :meth:`validate`, for a task that keeps predictions.
     """
 
     module: nn.Module
@@ -73,7 +73,7 @@ class TrainingTask(ABC, Generic[D, R]):
     compute: Compute
     heads: Mapping[str, nn.Module] = MappingProxyType({})
     has_validation_data: bool = True
-    last_predictions: ValidationPredictions | None = None
+    last_logits: Tensor | None = None
     result_type: type[R]
 
     def start_epoch(self, epoch: int) -> None:
@@ -91,6 +91,10 @@ class TrainingTask(ABC, Generic[D, R]):
     @abstractmethod
     def validate(self, network: nn.Module) -> Validation:
         """Evaluate ``network``, the module or an average of its weights, and return fields of the result."""
+
+    def last_predictions(self) -> KeptPredictions | None:
+        """Return the predictions of the last :meth:`validate`; None for a task that keeps none."""
+        return None  # not abstract: only classification keeps predictions
 
 
 class TrainingLoop(Generic[D, R]):
@@ -119,7 +123,7 @@ class TrainingLoop(Generic[D, R]):
         self.lr_found: LrFound | None = None
         self.history: list[R] = []
         self.best_weights: dict[str, Tensor] | None = None
-        self.best_predictions: ValidationPredictions | None = None
+        self.best_predictions: KeptPredictions | None = None
         self._keep_best, self._keep_predictions, self._find_lr = keep_best, keep_predictions, find_lr
         self._streams = Streams(seed, task.compute.device)
         self._train = task.train
@@ -177,6 +181,7 @@ class TrainingLoop(Generic[D, R]):
                 "check `done` before `step`"
             )
         started = perf_counter()
+        self.task.last_logits = None  # a training epoch needs the memory
         if self._find_lr is not None and self.lr_found is None:
             self.lr_found = self._find_lr()
         with self._streams.layers():
@@ -311,7 +316,7 @@ class TrainingLoop(Generic[D, R]):
             if self._keep_best:
                 self.best_weights = copy_to_cpu(self.validated_network.state_dict())
             if self._keep_predictions:
-                self.best_predictions = self.task.last_predictions
+                self.best_predictions = self.task.last_predictions()
 
 
 def check_same(name: str, saved: object, current: object) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 MAX_IMAGES = 20_000  # of more images, a random sample is kept
 MAX_PROBABILITIES = 100_000  # M x K; above it, only those of the TOP most probable classes are kept
+MAX_LABEL_PROBABILITIES = 200_000  # M x K where images have several labels; above it, fewer images are kept
 TOP = 5
 
 
@@ -40,15 +41,47 @@ class ValidationPredictions:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def from_state(state: Mapping[str, int | Tensor]) -> ValidationPredictions:
-    """Return the predictions of :meth:`ValidationPredictions.state_dict`."""
-    return ValidationPredictions(**state)  # type: ignore[arg-type]
+@dataclass(frozen=True, eq=False)
+class LabelPredictions:
+    """What a network predicts for M of N validation images that have any number of labels.
+
+    ``n_images`` is N. ``index`` (M,) int64 are the kept images, ascending. ``labels`` and ``predicted`` (M, K) are
+    bool, the ``probabilities`` (M, K) of the classes float16.
+    """
+
+    n_images: int
+    n_classes: int
+    index: Tensor
+    labels: Tensor
+    predicted: Tensor
+    probabilities: Tensor
+
+    def state_dict(self) -> dict[str, int | Tensor]:
+        """Return the fields as plain types, for a checkpoint."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def compact(logits: Tensor, labels: Tensor) -> ValidationPredictions:
-    """Return the predictions of logits (N, K) for labels (N,), on the CPU; the work is done on the device."""
+KeptPredictions = ValidationPredictions | LabelPredictions
+
+
+def from_state(state: Mapping[str, int | Tensor]) -> KeptPredictions:
+    """Return the predictions of a ``state_dict``."""
+    kind = ValidationPredictions if "rank" in state else LabelPredictions
+    return kind(**state)  # type: ignore[arg-type]
+
+
+def compact(logits: Tensor, labels: Tensor) -> KeptPredictions:
+    """Return the predictions of logits (N, K) for labels (N,) or bool (N, K), on the CPU.
+
+    The work is done on the device.
+    """
     n, k = logits.shape
-    index = kept_images(n).to(logits.device)
+    if labels.dim() == 2:
+        index = kept_images(n, _most_images(k)).to(logits.device)
+        logits, labels = logits[index].float(), labels.to(logits.device)[index]
+        probabilities = logits.sigmoid().half().cpu()
+        return LabelPredictions(n, k, index.cpu(), labels.cpu(), (logits > 0).cpu(), probabilities)
+    index = kept_images(n, MAX_IMAGES).to(logits.device)
     logits, labels = logits[index].float(), labels.to(logits.device)[index]
     probabilities = logits.softmax(1)
     of_label = logits.gather(1, labels[:, None])
@@ -74,27 +107,51 @@ def _highest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     return highest.half(), classes
 
 
-def kept_images(n: int) -> Tensor:
-    """Return the ascending index of the kept images of ``n``: the same for every network."""
-    if n <= MAX_IMAGES:
+def kept_images(n: int, most: int) -> Tensor:
+    """Return the ascending index of the kept images of ``n``, at most ``most``: the same for every network."""
+    if n <= most:
         return torch.arange(n)
-    return torch.from_numpy(np.sort(np.random.default_rng(0).permutation(n)[:MAX_IMAGES]))
+    return torch.from_numpy(np.sort(np.random.default_rng(0).permutation(n)[:most]))
 
 
-def concatenate(parts: Sequence[ValidationPredictions]) -> ValidationPredictions:
+def _most_images(n_classes: int) -> int:
+    """Return how many images with several labels are kept."""
+    return max(1, min(MAX_IMAGES, MAX_LABEL_PROBABILITIES // n_classes))
+
+
+def concatenate(parts: Sequence[KeptPredictions]) -> KeptPredictions:
     """Return the predictions of several networks for images of their own, such as those of folds, as one."""
     if len(parts) == 1:
         return parts[0]
+    of_labels = [part for part in parts if isinstance(part, LabelPredictions)]
+    if of_labels:
+        return _concatenate_labels(of_labels)
+    return _concatenate_classes([part for part in parts if isinstance(part, ValidationPredictions)])
+
+
+def _index(parts: Sequence[KeptPredictions]) -> Tensor:
+    """Return the positions of the kept images in the images of all parts."""
     starts = np.cumsum([0, *(part.n_images for part in parts[:-1])])
+    return torch.cat([part.index + int(start) for part, start in zip(parts, starts, strict=True)])
+
+
+def _concatenate_labels(parts: Sequence[LabelPredictions]) -> LabelPredictions:
+    index, n_classes = _index(parts), parts[0].n_classes
+    rows = kept_images(len(index), _most_images(n_classes))
+    names = ("labels", "predicted", "probabilities")
+    columns = {name: torch.cat([getattr(part, name) for part in parts])[rows] for name in names}
+    return LabelPredictions(sum(part.n_images for part in parts), n_classes, index[rows], **columns)
+
+
+def _concatenate_classes(parts: Sequence[ValidationPredictions]) -> ValidationPredictions:
     # A small fold may have all probabilities, a larger one the highest only.
     width = min(part.probabilities.shape[1] for part in parts)
     only_top = any(part.classes.shape[1] for part in parts)
     tops = [_top(part, width) if only_top else (part.probabilities, part.classes) for part in parts]
-    index = torch.cat([part.index + int(start) for part, start in zip(parts, starts, strict=True)])
     joined = ValidationPredictions(
         n_images=sum(part.n_images for part in parts),
         n_classes=parts[0].n_classes,
-        index=index,
+        index=_index(parts),
         **{
             name: torch.cat([getattr(part, name) for part in parts])
             for name in ("labels", "predicted", "rank", "label_probability")
@@ -114,7 +171,7 @@ def _top(part: ValidationPredictions, width: int) -> tuple[Tensor, Tensor]:
 
 def _bounded(joined: ValidationPredictions) -> ValidationPredictions:
     """Return the predictions with no more images and probabilities than those of one network have."""
-    rows = kept_images(len(joined.index))
+    rows = kept_images(len(joined.index), MAX_IMAGES)
     probabilities, classes = joined.probabilities[rows], joined.classes[rows]
     if not classes.shape[1]:
         probabilities, classes = _highest(probabilities)

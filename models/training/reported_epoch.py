@@ -6,11 +6,17 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from ...spaces.metrics.registry import ACCURACY, find_metric, is_metric
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...spaces.metrics.registry import ACCURACY, is_metric, is_share
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.lookup import unknown
 from .epoch import Diverged
+from .evaluate import Evaluation
 
+SAME_ACCURACY = 1e-4  # the difference of two accuracies that count as equal
 LOSSES = ("val_loss", "train_loss")
 FRACTIONS = ("val_accuracy", "train_accuracy")
 OPTIONAL = ("loss", "train_loss", "train_accuracy", "lr")
@@ -55,17 +61,63 @@ def read_report(epoch: int, reported: Mapping[str, Any], selection: Selection, s
     Raises ``ValueError`` for a metric that is missing, unknown or no finite number, and :class:`ReportedDivergence` for
     a loss that is not finite.
     """
-    required = (ACCURACY, *selection.computed)
+    required = (ACCURACY, *selection.recorded)
     named = {_short_name(name, required): value for name, value in reported.items()}
     if missing := [name for name in required if name not in named]:
         got = ", ".join(reported) or "nothing"
         raise ValueError(
-            f"report() needs {', '.join(required)}, but got {got[:200]}; add {missing[0]}=..., or use "
-            "**job.validate(), which measures all of them"
+            f"report() needs {', '.join(required)}, but got {got[:200]}; add {missing[0]}=..."
+            f"{_other_cure(missing, selection)}"
         )
     values = {_field(name): _number(epoch, name, value) for name, value in named.items()}
     fields = {name: values.pop(name) for name in (*LOSSES, *FRACTIONS, "lr") if name in values}
     return ReportedEpoch(epoch, seconds=seconds, metrics=values, **fields)
+
+
+def _other_cure(missing: list[str], selection: Selection) -> str:
+    if set(missing) & set(selection.reported):
+        return ""
+    return ", or use **job.validate(), which measures all of them"
+
+
+def values_of(evaluation: Evaluation) -> dict[str, float]:
+    """Return loss, accuracy and metrics of an evaluation by the names that a report has."""
+    return {"loss": evaluation.loss, ACCURACY: evaluation.accuracy, **evaluation.metrics}
+
+
+def read_predictions(predictions: Any, labels: Tensor, n_classes: int) -> Tensor:
+    """Return the reported logits (N, K) of the validation images, float32 on the device of ``labels``.
+
+    Raises ``ValueError`` if they are no tensor or array of this shape with finite numbers.
+    """
+    expected = f"the logits ({len(labels)}, {n_classes}) of the validation images"
+    if not isinstance(predictions, Tensor | np.ndarray):
+        raise ValueError(f"predictions of report() must be {expected}, but got {type(predictions).__name__}")
+    logits = torch.as_tensor(predictions).detach().to(labels.device)
+    if logits.shape != (len(labels), n_classes) or logits.is_complex() or logits.dtype is torch.bool:
+        raise ValueError(
+            f"predictions of report() must be {expected}, but got {tuple(logits.shape)} of {logits.dtype}; pass the "
+            "scores of each class for each image of job.dataset('val'), in its order"
+        )
+    if not logits.isfinite().all():
+        raise ValueError(f"predictions of report() must be {expected}, but some are not finite; lower recipe.lr")
+    return logits.float()
+
+
+def completed(reported: Mapping[str, Any], computed: Mapping[str, float], selection: Selection) -> dict[str, Any]:
+    """Return ``reported`` with the values of its predictions, ``computed``, for what it leaves out.
+
+    Raises ``ValueError`` if it has another accuracy than its predictions.
+    """
+    given = {_short_name(name, (ACCURACY, *selection.recorded)): value for name, value in reported.items()}
+    accuracy = given.get(ACCURACY, computed[ACCURACY])
+    is_number = isinstance(accuracy, Real) or getattr(accuracy, "ndim", 1) == 0
+    if is_number and abs(float(accuracy) - computed[ACCURACY]) > SAME_ACCURACY:
+        raise ValueError(
+            f"accuracy of report() must be that of its predictions, {computed[ACCURACY]:.4f}, but got {accuracy}; "
+            "leave it out"
+        )
+    return {**computed, **given}
 
 
 def _short_name(name: str, required: tuple[str, ...]) -> str:
@@ -99,10 +151,6 @@ def _number(epoch: int, name: str, value: Any) -> float:
         raise ValueError(
             f"{name} of report() must be finite, but got {number} at epoch {epoch}; report the worst value instead"
         )
-    if (_field(name) in FRACTIONS or _is_share(name)) and not 0 <= float(number) <= 1:
+    if (_field(name) in FRACTIONS or is_share(name)) and not 0 <= float(number) <= 1:
         raise ValueError(f"{name} of report() must be a fraction from 0 to 1, but got {number}; divide percent by 100")
     return float(number)
-
-
-def _is_share(name: str) -> bool:
-    return is_metric(name) and find_metric(name).share

@@ -56,7 +56,17 @@ def fit_for(
 ) -> Fit | CustomFit:
     """Return the training of one network before its first epoch: the built-in one, or that of a custom function."""
     if custom.function is not None:
-        return CustomFit(custom.function, network, architecture, data, recipe, compute, seed=seed, selection=selection)
+        return CustomFit(
+            custom.function,
+            network,
+            architecture,
+            data,
+            recipe,
+            compute,
+            seed=seed,
+            selection=selection,
+            keep_predictions=keep_predictions,
+        )
     return Fit(
         network,
         data,
@@ -130,5 +140,6 @@ def retrain(
     calibration = fit_temperature(scores(module, data.val.images, data, fit.compute, batch_size), data.val.labels)
     if data.test is None:
         return Retrained(trained, fit.best, None, calibration)
-    test = evaluate_on_test(module, data, fit.compute, batch_size, selection.computed)
+    names = selection.on_test(data.n_classes, multi_label=data.multi_label)
+    test = evaluate_on_test(module, data, fit.compute, batch_size, names)
     return Retrained(trained, fit.best, test.accuracy, calibration, test.metrics, test.problems)

@@ -31,7 +31,7 @@ from .head_features import head_data, head_network
 from .label_weights import balanced_order, balanced_probabilities, training_loss
 from .loop import BatchLoss, TrainingLoop, TrainingTask
 from .lr_finder import find_lr
-from .predictions import compact
+from .predictions import KeptPredictions, compact
 
 
 class ImageTraining(TrainingTask[ImageData, EpochResult]):
@@ -118,9 +118,11 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
         batch_size = 2 * self.recipe.batch_size
         evaluation = evaluate(network, self.data.val, self.data, self.compute, batch_size, self.metrics)
-        if self.keep_predictions and evaluation.logits is not None:
-            self.last_predictions = compact(evaluation.logits, self.data.val.labels)
+        self.last_logits = evaluation.logits if self.keep_predictions else None
         return Validation(evaluation.loss, evaluation.accuracy, metrics=evaluation.metrics)
+
+    def last_predictions(self) -> KeptPredictions | None:
+        return None if self.last_logits is None else compact(self.last_logits, self.data.val.labels)
 
     def _predict(self, images: Tensor) -> Tensor:
         return self.compute.logits(self.module, images)

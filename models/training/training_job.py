@@ -21,10 +21,11 @@ from ..networks.compute import Compute
 from ..optimization.custom_parts import TrainingFunction, function_name
 from ..process.user_code import at_line
 from .epoch import Diverged
-from .evaluate import evaluate
+from .evaluate import Evaluation, evaluate, evaluate_logits
 from .loop import check_same, copy_to_cpu
+from .predictions import KeptPredictions, compact, from_state
 from .random_state import GlobalGenerators
-from .reported_epoch import ReportedEpoch, read_report
+from .reported_epoch import SAME_ACCURACY, ReportedEpoch, completed, read_predictions, read_report, values_of
 from .stepped_function import SteppedFunction
 
 MAX_REASON = 400  # characters of the error of a function
@@ -119,19 +120,22 @@ class TrainingJob:
         fit = self._fit
         metrics = fit.selection.computed
         found = evaluate(module or self.module, self.data.val, self.data, fit.compute, fit.batch_size, metrics)
-        return {"loss": found.loss, "accuracy": found.accuracy, **found.metrics}
+        fit.validated = found
+        return values_of(found)
 
-    def report(self, epoch: int, **metrics: float) -> None:
+    def report(self, epoch: int, *, predictions: Tensor | None = None, **metrics: float) -> None:
         """Report an epoch, counted from 1, with metrics of the validation images.
 
         ``accuracy`` (0..1) and every metric of the search are required; ``loss``, ``train_loss``, ``train_accuracy``
-        and ``lr`` are recorded too. The function waits here for the search: it may continue, be resumed later from
-        this epoch, or end here if a scheduler stops the trial.
+        and ``lr`` are recorded too. ``predictions`` are the logits (N, K) of the validation images, in their order: a
+        required metric that is left out is computed from them. Those of the best epoch are stored with the trial, for
+        intervals, paired tests and classes; without them, those of :meth:`validate`, if its accuracy is reported.
 
-        Raises ``ValueError`` for a missing, unknown or invalid value, and :class:`~.epoch.Diverged` if a loss is not
-        finite.
+        The function waits here for the search: it may continue, be resumed later from this epoch, or end here if a
+        scheduler stops the trial. Raises ``ValueError`` for a missing, unknown or invalid value, and
+        :class:`~.epoch.Diverged` if a loss is not finite.
         """
-        self._fit.record(epoch, metrics)
+        self._fit.record(epoch, metrics, predictions)
 
 
 @dataclass
@@ -145,12 +149,13 @@ class _Restored:
 class CustomFit:
     """The training of one network by a function of the user, with the interface of :class:`~.loop.TrainingLoop`.
 
-    ``best_weights`` is a copy of the weights of the best epoch by ``selection``, on the CPU. Call :meth:`close` at the
-    end: the function may wait for a step that never comes.
+    ``best_weights`` is a copy of the weights of the best epoch by ``selection``, on the CPU, and with
+    ``keep_predictions``, ``best_predictions`` are its predictions if the function gives them. Call :meth:`close` at
+    the end: the function may wait for a step that never comes.
     """
 
     lrs_found: tuple[Any, ...] = ()
-    best_predictions = None  # a function may validate as it likes
+    validated: Evaluation | None = None  # the last one since the report before
 
     def __init__(
         self,
@@ -163,6 +168,7 @@ class CustomFit:
         *,
         seed: int,
         selection: Selection,
+        keep_predictions: bool = False,
     ) -> None:
         self.recipe, self.compute, self.selection = recipe, compute, selection
         self.data, self.module = data.to(compute.device), compute.place(module)
@@ -170,6 +176,8 @@ class CustomFit:
         self.batch_size = 2 * recipe.batch_size
         self.history: list[ReportedEpoch] = []
         self.best_weights: dict[str, Tensor] | None = None
+        self.best_predictions: KeptPredictions | None = None
+        self._keep_predictions = keep_predictions
         self._function, self._architecture, self._seed = function, architecture, seed
         self._n_params = _n_params(module)
         self._objects: dict[str, Stateful] = {}
@@ -209,7 +217,7 @@ class CustomFit:
             self._check_end(self._running.result)
         return self.history[-1] if self.epoch > reported else None
 
-    def record(self, epoch: int, metrics: Mapping[str, Any]) -> None:
+    def record(self, epoch: int, metrics: Mapping[str, Any], predictions: Any = None) -> None:
         """Check and keep the report of an epoch; wait for the next step unless it is the last epoch."""
         assert self._running is not None
         if self.epoch >= self.recipe.epochs or epoch != self.epoch + 1 or type(epoch) is not int:
@@ -223,12 +231,28 @@ class CustomFit:
                 f"job.module must keep its parameters, which the budget counts, but {self._n_params:,} have become "
                 f"{n_params:,}; train it in place, and choose its layers in the space"
             )
+        evaluation = None if predictions is None else self._evaluated(predictions)
+        metrics = metrics if evaluation is None else completed(metrics, values_of(evaluation), self.selection)
         result = read_report(epoch, metrics, self.selection, perf_counter() - self._started)
         self.history.append(result)
         if self.best is result:
             self.best_weights = copy_to_cpu(self.module.state_dict())
+            self.best_predictions = self._compact(evaluation or self.validated, result)
+        self.validated = None
         if self.epoch < self.recipe.epochs:  # after the last epoch the function runs to its end
             self._running.pause()
+
+    def _evaluated(self, predictions: Any) -> Evaluation:
+        labels = self.data.val.labels
+        logits = read_predictions(predictions, labels, self.data.n_classes)
+        return evaluate_logits(logits, labels, self.selection.computed)
+
+    def _compact(self, evaluation: Evaluation | None, result: ReportedEpoch) -> KeptPredictions | None:
+        """Return the predictions of ``evaluation``; None if it is another one than the function has reported."""
+        if not self._keep_predictions or evaluation is None or evaluation.logits is None:
+            return None
+        is_reported = abs(evaluation.accuracy - result.val_accuracy) < SAME_ACCURACY
+        return compact(evaluation.logits, self.data.val.labels) if is_reported else None
 
     def keep(self, objects: Mapping[str, Stateful]) -> None:
         """Keep the state of ``objects`` in checkpoints, and restore it if this fit is resumed."""
@@ -265,6 +289,7 @@ class CustomFit:
             "history": [asdict(result) for result in self.history],
             "module": self.module.state_dict(),
             "best_weights": self.best_weights,
+            "best_predictions": None if self.best_predictions is None else self.best_predictions.state_dict(),
             # objects that the function has not asked for again keep the state that was loaded
             "objects": self._restored.objects | {name: one.state_dict() for name, one in self._objects.items()},
             "generators": self._generators.states,
@@ -281,6 +306,8 @@ class CustomFit:
         self.module.load_state_dict(state["module"])
         self.history = [ReportedEpoch(**entry) for entry in state["history"]]
         self.best_weights = copy_to_cpu(state["best_weights"])
+        kept = state.get("best_predictions")  # a checkpoint of an earlier version has none
+        self.best_predictions = None if kept is None else from_state(kept)
         self._restored = _Restored(objects, generators)
 
     def close(self) -> None:

@@ -147,7 +147,8 @@ def _check_metrics(file: "SearchFile", data: "ImageData") -> None:
     from ...models.metrics.compute import check_custom_metrics
     from ...models.training.label_weights import class_counts
 
-    selection = Selection.of(file.search.metric, file.search.record_metrics)
+    search = file.search
+    selection = Selection.of(search.metric, search.record_metrics, search.direction)
     selection.check_classes(data.n_classes, multi_label=data.multi_label)
     if not selection.computed:
         return
@@ -199,8 +200,7 @@ class ImageTrialContext(TrialContext):
         from ...models.optimization.custom_parts import BUILT_IN
 
         self.device, self.selection, self.weights, self.custom = device, selection, weights, custom or BUILT_IN
-        # compact predictions are those of one class for each image
-        self.keep_predictions = keep_predictions and not data.multi_label
+        self.keep_predictions = keep_predictions
         self.loaded: LoadedWeights | None = None  # of the newest fit
         self._kept: tuple[tuple[Architecture, float], nn.Module] | None = None
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
@@ -264,12 +264,14 @@ class ImageTrialContext(TrialContext):
         return FoldedFit(folds, FoldedResult, **kept, selection=self.selection)
 
     def predictions(self, fit: Any) -> Mapping[str, Any] | None:
-        from ...results.database.prediction_records import Predictions
+        from ...results.database.prediction_records import LabelPredictions, Predictions
 
         kept = fit.best_predictions
         if kept is None:
             return None
         columns = {name: value.numpy() for name, value in vars(kept).items() if not isinstance(value, int)}
+        if "classes" not in columns:
+            return LabelPredictions(kept.n_images, kept.n_classes, **columns).to_json()
         columns["classes"] = columns["classes"] if kept.classes.shape[1] else None
         return Predictions(kept.n_images, kept.n_classes, **columns).to_json()
 
@@ -325,7 +327,8 @@ class ImageTrialContext(TrialContext):
 
         if self.data.test is None or fit.best_weights is None:
             return FinalMetrics()
-        batch, names = 2 * fit.recipe.batch_size, self.selection.computed
+        names = self.selection.on_test(self.data.n_classes, multi_label=self.data.multi_label)
+        batch = 2 * fit.recipe.batch_size
         tests = [evaluate_on_test(module, data, self.compute, batch, names) for module, data in fit.best_networks()]
         # a network whose loss is not finite has no metrics, and a custom metric may fail
         measured = [name for name in names if all(name in test.metrics for test in tests)]

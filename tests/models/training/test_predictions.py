@@ -25,6 +25,24 @@ def test_compact_predictions_are_those_of_the_logits() -> None:
     assert kept.classes.shape == (50, 0)
 
 
+def test_compact_predictions_of_several_labels(monkeypatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(50, 6, generator=rng), torch.rand(50, 6, generator=rng) < 0.3
+    kept = compact(logits, labels)
+    assert torch.equal(kept.labels, labels)
+    assert torch.equal(kept.predicted, logits > 0)
+    assert torch.allclose(kept.probabilities.float(), logits.sigmoid(), atol=1e-3)
+    again = module.from_state(kept.state_dict())
+    assert torch.equal(again.probabilities, kept.probabilities)
+    both = concatenate([kept, compact(logits[:10], labels[:10])])
+    assert (both.n_images, both.index.tolist()) == (60, list(range(60)))
+    monkeypatch.setattr(module, "MAX_LABEL_PROBABILITIES", 90)
+    few = compact(logits, labels)
+    assert (few.n_images, len(few.index)) == (50, 15)
+    assert torch.equal(few.labels, labels[few.index])
+    assert len(concatenate([kept, few]).index) == 15
+
+
 def test_large_predictions_are_bounded(monkeypatch) -> None:
     monkeypatch.setattr(module, "MAX_IMAGES", 30)
     monkeypatch.setattr(module, "MAX_PROBABILITIES", 150)

@@ -46,7 +46,7 @@ def train(job):
         job.report(epoch, **job.validate())
 
 
-def fit_of(function, data, selection=BY_ACCURACY):
+def fit_of(function, data, selection=BY_ACCURACY, *, keep_predictions=False):
     custom = CustomParts(function)
     return fit_for(
         build_for(NETWORK, RECIPE, seed=1),
@@ -56,6 +56,7 @@ def fit_of(function, data, selection=BY_ACCURACY):
         CPU,
         seed=1,
         keep_best=True,
+        keep_predictions=keep_predictions,
         selection=selection,
         custom=custom,
     )
@@ -121,6 +122,69 @@ def test_the_function_gets_the_network_the_recipe_and_no_test_images(data):
     assert seen == {"test": None, "recipe": RECIPE, "label": int(data.val.labels[3]), "start": 0, "network": NETWORK}
 
 
+def logits_for(labels, n_right):
+    """Return logits of which the first ``n_right`` are right."""
+    shifted = torch.where(torch.arange(len(labels)) < n_right, labels, (labels + 1) % 10)
+    return 5 * torch.nn.functional.one_hot(shifted, 10).float()
+
+
+def test_reported_predictions_give_the_metrics_and_those_of_the_best_epoch_are_kept(data):
+    labels, n_right = data.val.labels, (10, 30, 20)
+
+    def report(job):
+        for epoch in job.epochs():
+            logits = logits_for(labels, n_right[epoch - 1])
+            job.report(epoch, predictions=logits.numpy() if epoch == 2 else logits, train_loss=0.5)
+
+    fit = fit_of(report, data, BY_F1, keep_predictions=True)
+    fit.step()
+    fit.step()
+    accuracies = [result.val_accuracy for result in fit.history]
+    assert accuracies == [n / len(labels) for n in n_right[:2]]
+    assert fit.history[0].metrics.keys() == {"f1_macro"}
+    assert fit.history[0].val_loss > 0.5
+    resumed = fit_of(report, data, BY_F1, keep_predictions=True)
+    resumed.load_state_dict(fit.state_dict())
+    fit.close()
+    ran(resumed)
+    for one in (fit, resumed):  # the third epoch is not the best one
+        assert (one.best_predictions.predicted == labels).sum() == 30
+    older = fit.state_dict()
+    del older["best_predictions"]  # a checkpoint of an earlier version
+    resumed.load_state_dict(older)
+    assert resumed.best_predictions is None
+
+
+def test_the_predictions_of_validate_are_kept_if_its_accuracy_is_reported(data):
+    ended = ran(fit_of(train, data, BY_F1, keep_predictions=True))
+    kept = ended.best_predictions
+    assert float((kept.predicted == kept.labels).float().mean()) == pytest.approx(ended.best.val_accuracy)
+    assert ran(fit_of(train, data, BY_F1)).best_predictions is None
+
+    def other_values(job):
+        job.validate()
+        job.report(1, accuracy=1.0)
+        job.report(2, accuracy=1.0)
+
+    assert ran(fit_of(other_values, data, keep_predictions=True)).best_predictions is None
+
+
+def test_a_metric_that_only_the_function_computes_selects_the_best_epoch(data):
+    by_miou = Selection.of("miou", ["f1_macro"], "minimize")
+    assert (by_miou.recorded, by_miou.computed, by_miou.reported) == (("miou", "f1_macro"), ("f1_macro",), ("miou",))
+
+    def report(job):
+        for epoch in job.epochs():
+            values = job.validate()
+            assert "miou" not in values
+            job.report(epoch, **values, miou=abs(epoch - 2.5) - 1)
+
+    ended = ran(fit_of(report, data, by_miou))
+    assert (ended.best.epoch, ended.best.metrics["miou"]) == (2, -0.5)
+    with pytest.raises(ValueError, match=r"needs accuracy, miou, f1_macro.*add miou=\.\.\.[^*]*$"):
+        ran(fit_of(train, data, by_miou))
+
+
 def test_a_fit_that_is_closed_ends_its_thread(data):
     ended = threading.Event()
 
@@ -158,6 +222,14 @@ WRONG = {
     "text": (lambda job: job.report(1, accuracy="high", f1_macro=0.5), ("accuracy", "str", "high")),
     "tensor": (lambda job: job.report(1, accuracy=torch.ones(2), f1_macro=0.5), ("accuracy", "Tensor")),
     "order": (lambda job: job.report(2, accuracy=0.5, f1_macro=0.5), ("1 to 3", "2", "not 1")),
+    "no-predictions": (lambda job: job.report(1, predictions=[0.5]), ("predictions", "(40, 10)", "list")),
+    "shape": (lambda job: job.report(1, predictions=torch.ones(40)), ("predictions", "(40, 10)", "(40,)")),
+    "classes": (lambda job: job.report(1, predictions=torch.ones(40).long()), ("(40, 10)", "int64")),
+    "infinite": (lambda job: job.report(1, predictions=torch.full((40, 10), math.inf)), ("predictions", "finite")),
+    "other-accuracy": (
+        lambda job: job.report(1, predictions=torch.ones(40, 10), accuracy=0.99),
+        ("accuracy", "0.99", "leave it out"),
+    ),
     "stateless": (lambda job: job.checkpoint(step=3), ("step", "int", "state_dict")),
     "raises": (lambda job: {}["lost"], ("KeyError: 'lost'", "at test_training_job.py:")),
     "exits": (lambda job: exit(), ("SystemExit", "at test_training_job.py:")),

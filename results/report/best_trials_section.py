@@ -32,12 +32,13 @@ def best_trials_sections(data: RunData) -> Iterator[Markup]:
 
 
 def _table(data: RunData) -> Markup:
-    columns = ("trial", *data.selection.computed, "val_accuracy", *COSTS, "latency_ms", "epochs_done")
+    columns = ("trial", *data.selection.recorded, "val_accuracy", *COSTS, "latency_ms", "epochs_done")
     # A column without any value, such as the latency of a run that did not measure it, is left out.
     shown = [name for name in columns if any(_value(trial, name) is not None for trial in data.best)]
     extra: dict[str, Sequence[Any]] = {
         "95% interval": [None if one.interval is None else str(one.interval) for one in data.measured],
         "top-5 error": data.top_5_errors,
+        "test top-5 error": data.test_top_5_errors,
     }
     extra = {name: values for name, values in extra.items() if any(value is not None for value in values)}
     rows = [

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ..analysis.intervals import readable_predictions
 from . import class_plots
 from .page_parts import collapsible, figure_part, heading, images, paragraph, section, table
 from .run_data import RunData
@@ -25,6 +24,15 @@ PREDICTIONS_NOTE = (
 )
 
 
+CALIBRATION_NOTE = (
+    "A calibrated network is right in as many images as its confidence says: the points are on the diagonal."
+)
+LABEL_CALIBRATION_NOTE = (
+    "Each point has the pairs of image and class of one range of probabilities, and the share of them in which the "
+    "image has the class. The points of a calibrated network are on the diagonal."
+)
+
+
 @dataclass(frozen=True)
 class Thumbnails:
     """Small images as data URLs of PNG files, by their position in the validation images.
@@ -38,17 +46,16 @@ class Thumbnails:
 
 def class_section(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
     """Yield the section on the classes of the best trial, or one with the reason why there is none."""
-    from ..analysis.class_metrics import class_report  # its module loads numpy
+    from ..analysis.class_metrics import class_report_of  # its module loads numpy
 
     if not data.best or data.is_zero_shot:
         return
     winner = data.best[0]
     title = f"Classes of the best trial (trial {winner.trial})"
-    predictions, reason = readable_predictions(data.store, winner)
-    if predictions is None:
+    report, reason = class_report_of(data.store, winner)
+    if report is None:
         yield section(title, paragraph(f"There are no figures: {reason}."))
         return
-    report = class_report(winner.trial, predictions, data.dataset.class_names)
     yield section(
         title,
         paragraph(f"{PREDICTIONS_NOTE} {report.sample_note}".rstrip(), muted=True),
@@ -56,10 +63,7 @@ def class_section(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
         *_confusions(report),
         *_mistakes(report.mistakes, thumbnails),
         heading("Calibration"),
-        paragraph(
-            "A calibrated network is right in as many images as its confidence says: the points are on the diagonal.",
-            muted=True,
-        ),
+        paragraph(LABEL_CALIBRATION_NOTE if report.multi_label else CALIBRATION_NOTE, muted=True),
         figure_part(class_plots.reliability(report.reliability), "reliability"),
     )
 

@@ -32,10 +32,14 @@ def write_report(
     An older report is replaced only when the new one is complete. Raises ``ValueError`` if ``path`` is a folder or the
     run is unknown.
     """
+    return write_report_of(RunData(store, store.run(run)), path, thumbnails)
+
+
+def write_report_of(data: RunData, path: str | Path, thumbnails: Thumbnails) -> Path:
+    """Write the report of the run of ``data``, as :func:`write_report` does."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"the report must be a file, but {path} is a folder; write to {path / 'report.html'}")
-    data = RunData(store, store.run(run))
     # The page is rendered before the folder is created, so that an error leaves nothing behind.
     html = page(f"archsieve: {data.run.name}", _sections(data, thumbnails), plotly=True)
     path.parent.mkdir(parents=True, exist_ok=True)

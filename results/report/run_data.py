@@ -6,20 +6,30 @@ from functools import cached_property
 from typing import Any
 
 from ...spaces.architectures.budget import Budget
-from ...spaces.metrics.registry import ACCURACY, metric_label
+from ...spaces.metrics.registry import ACCURACY, TOP_5, metric_label
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.task_kinds import ZERO_SHOT, task_name
 from ..analysis.differences import MAX_COMPARED, Winner, winner_of
 from ..analysis.intervals import Measured, top_5_error, with_interval
 from ..database.reader import StoreReader
-from ..database.records import DatasetRecord, RunRecord, Trial
+from ..database.records import TEST_PREFIX, DatasetRecord, RunRecord, Trial
 from ..database.zero_shot_records import CALIBRATED_H
 from ..query.best import best
 from ..query.budget_filter import budget_from_config
 from ..query.run_summary import RunTotals, TrialPoint, run_totals, sampled_recipes, trial_points
 
 N_BEST = 5
+N_RANKED = MAX_COMPARED + 1
 MAX_RECIPES = 2000  # read to find out which entries of the recipes differ
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The selecting metric of a trial with its interval, and its top-5 error; None for fewer than ten classes."""
+
+    trial: Trial
+    measured: Measured
+    top_5_error: Measured | None
 
 
 @dataclass(frozen=True)
@@ -50,24 +60,51 @@ class RunData:
     @cached_property
     def best(self) -> list[Trial]:
         """The best trials inside the budget, at most ``N_BEST``."""
-        return best(self.store, budget=self.budget, run=self.run.run_id, top=N_BEST)
+        return self.best_trials(N_BEST)
+
+    def best_trials(self, top: int) -> list[Trial]:
+        """Return the ``top`` best trials inside the budget."""
+        if top <= N_RANKED:
+            return self.ranked[:top]
+        return best(self.store, budget=self.budget, run=self.run.run_id, top=top)
+
+    @cached_property
+    def ranked(self) -> list[Trial]:
+        """The best trials inside the budget: the best one, and those that are compared with it."""
+        return best(self.store, budget=self.budget, run=self.run.run_id, top=N_RANKED)
+
+    def headline(self, trial: Trial) -> Headline:
+        """Return the headline values of ``trial``; they are computed once."""
+        if trial.trial not in self._headlines:
+            made = Headline(trial, with_interval(self.store, trial), top_5_error(self.store, trial))
+            self._headlines[trial.trial] = made
+        return self._headlines[trial.trial]
+
+    @cached_property
+    def _headlines(self) -> dict[int, Headline]:
+        return {}
 
     @cached_property
     def measured(self) -> list[Measured]:
         """The selecting metric of each of the best trials, with its interval."""
-        return [with_interval(self.store, trial) for trial in self.best]
+        return [self.headline(trial).measured for trial in self.best]
 
     @cached_property
     def top_5_errors(self) -> list[float | None]:
         """The top-5 error of each of the best trials; None for fewer than ten classes."""
-        errors = [top_5_error(self.store, trial) for trial in self.best]
+        errors = [self.headline(trial).top_5_error for trial in self.best]
         return [None if error is None else error.value for error in errors]
+
+    @cached_property
+    def test_top_5_errors(self) -> list[float | None]:
+        """The top-5 error of each of the best trials on the test images, which selects nothing."""
+        found = [self.store.test_metrics(trial.trial).get(TEST_PREFIX + TOP_5) for trial in self.best]
+        return [None if accuracy is None else 1 - accuracy for accuracy in found]
 
     @cached_property
     def winner(self) -> Winner:
         """The best trial, which must exist, with those that are not distinguishable from it."""
-        top = MAX_COMPARED + 1
-        return winner_of(self.store, best(self.store, budget=self.budget, run=self.run.run_id, top=top))
+        return winner_of(self.store, self.ranked)
 
     @cached_property
     def is_zero_shot(self) -> bool:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ...results.analysis.class_metrics import ClassReport, class_report
+from ...results.analysis.class_metrics import ClassReport, class_report_of
 from ...results.analysis.differences import Difference, compare_pair
-from ...results.analysis.intervals import Measured, readable_predictions, with_interval
+from ...results.analysis.intervals import Measured, with_interval
 from ...results.database.records import RunRecord, Trial
 from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location
@@ -134,11 +134,10 @@ class Results:
         Raises ``ValueError`` for a trial without stored predictions.
         """
         record = self._named(trial)
-        predictions, reason = readable_predictions(self._store, record)
-        if predictions is None:
+        report, reason = class_report_of(self._store, record)
+        if report is None:
             raise ValueError(f"{reason}; train it again in a new search")
-        names = self._store.dataset(self._store.run(record.run).dataset_hash).class_names
-        return class_report(record.trial, predictions, names)
+        return report
 
     def _named(self, trial: int | str | Trial) -> Trial:
         return trial if isinstance(trial, Trial) else find_trial(self._store, trial)

@@ -17,20 +17,17 @@ MAX_SHOWN_CLASSES = 100
 
 def show_classes(name: str, database: Any, as_json: bool) -> None:
     """Print the class report of the trial ``name``; exit with code 3 if it has no stored predictions."""
-    from ...results.analysis.class_metrics import class_report
-    from ...results.analysis.intervals import readable_predictions
+    from ...results.analysis.class_metrics import class_report_of
     from ...results.query.trial_name import find_trial
 
     with open_read_only(database) as store:
         trial = find_trial(store, name)
-        predictions, reason = readable_predictions(store, trial)
-        names = store.dataset(store.run(trial.run).dataset_hash).class_names
-    if predictions is None:
+        report, reason = class_report_of(store, trial)
+    if report is None:
         if as_json:
             show_json({"trial": trial.trial, "reason": reason})
         show_message(reason)
         raise typer.Exit(NOTHING_USABLE)
-    report = class_report(trial.trial, predictions, names)
     if as_json:
         show_json(report.to_json())
     else:
@@ -38,7 +35,8 @@ def show_classes(name: str, database: Any, as_json: bool) -> None:
 
 
 def _texts(report: "ClassReport") -> list[str]:
-    texts = [_classes(report), _matrix(report) or _confusions(report), _mistakes(report), _reliability(report)]
+    confusions = [] if report.multi_label else [_matrix(report) or _confusions(report)]
+    texts = [_classes(report), *confusions, _mistakes(report), _reliability(report)]
     return [*texts, *filter(None, [report.sample_note])]
 
 
@@ -81,4 +79,8 @@ def _reliability(report: "ClassReport") -> str:
         for b in report.reliability
         if b.images
     ]
-    return table("calibration", ("confidence", "images", "mean confidence", "accuracy"), rows, left=())
+    if report.multi_label:
+        headers = ("probability", "image-class pairs", "mean probability", "share that has the class")
+    else:
+        headers = ("confidence", "images", "mean confidence", "accuracy")
+    return table("calibration", headers, rows, left=())

@@ -83,10 +83,22 @@ def headline_columns(
     """
     from ...results.analysis.intervals import top_5_error, with_interval
 
-    first, others = trials[:MAX_TRIALS], [""] * len(trials[MAX_TRIALS:])
+    first = trials[:MAX_TRIALS]
     measured = [with_interval(store, trial, metric) for trial in first]
     columns = _columns(measured, [top_5_error(store, trial) for trial in first])
-    return {name: texts + others for name, texts in columns.items()}, measured
+    return _padded(columns, len(trials)), measured
+
+
+def top_5_column(store: "StoreReader", trials: Sequence["Trial"]) -> dict[str, list[str]]:
+    """Return the column of the top-5 errors of the first trials; none for data with fewer than ten classes."""
+    from ...results.analysis.intervals import top_5_error
+
+    errors = [top_5_error(store, trial) if trial.state.finished else None for trial in trials[:MAX_TRIALS]]
+    return _padded(_columns([], errors), len(trials))
+
+
+def _padded(columns: Mapping[str, list[str]], n_rows: int) -> dict[str, list[str]]:
+    return {name: [*texts, *[""] * (n_rows - len(texts))] for name, texts in columns.items()}
 
 
 def _columns(measured: Sequence["Measured"], errors: Sequence["Measured | None"]) -> dict[str, list[str]]:

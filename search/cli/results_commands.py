@@ -1,5 +1,6 @@
 """Commands that query the database: results best, list, show, pareto, query, sql."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,13 +105,14 @@ def list_trials(
     Example: archsieve results list --sort params --limit 10
     """
     from ...results.query.best import listing, no_match_reason, ranking
+    from .headline import top_5_column
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
-        order = sort or ranking(store, run, dataset).sort
+        order, columns = sort or ranking(store, run, dataset).sort, top_5_column(store, trials)
         why = "" if trials else no_match_reason(store, budget, run, dataset)
-    print_trials(trials, as_json, f"{len(trials)} trials, sorted by {order}", why)
+    print_trials(trials, as_json, f"{len(trials)} trials, sorted by {order}", why, columns)
 
 
 @results.command()
@@ -134,13 +136,15 @@ def pareto(
     """
     from ...results.query.best import no_match_reason, ranking
     from ...results.query.pareto_sql import front
+    from .headline import top_5_column
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         chosen = objectives.split(",") if objectives is not None else [ranking(store, run).stored_name, "macs"]
         trials = front(store, chosen, budget=budget, run=run)
+        columns = top_5_column(store, trials)
         why = "" if trials else no_match_reason(store, budget, run)
-    print_trials(trials, as_json, f"Pareto front of {','.join(chosen)}", why)
+    print_trials(trials, as_json, f"Pareto front of {','.join(chosen)}", why, columns)
 
 
 @results.command("show")
@@ -179,11 +183,11 @@ def print_trials(
     as_json: bool,
     title: str,
     no_match_reason: str,
-    metric: str | None = None,
+    columns: Mapping[str, Sequence[str]],
 ) -> None:
     """Print ``trials``; if there are none, print ``no_match_reason`` on stderr and exit with code 3.
 
-    ``metric`` is a metric that the table shows in addition to those that select in the runs.
+    ``columns`` are further columns of the table, with one text for each trial.
     """
     if as_json:
         from .trial_json import trial_json
@@ -192,7 +196,7 @@ def print_trials(
     elif trials:
         from .tables import trials_table
 
-        show(trials_table(trials, title, metrics=[metric] if metric else ()))
+        show(trials_table(trials, title, columns=columns))
     # printed after the JSON: scripts get an empty list on stdout and the reason on stderr
     if not trials:
         show_message(no_match_reason)
@@ -220,13 +224,14 @@ def query(
     """
     from ...results.query.best import ranking
     from ...results.query.expression_query import filter_trials
+    from .headline import top_5_column
 
     with open_read_only(database) as store:
         answer = filter_trials(store, condition, run=run, sort=sort or "", top=top)
-        order = sort or ranking(store, run).sort
-    print_trials(
-        list(answer.trials), as_json, f"{answer.matching} trials match, sorted by {order}", answer.no_match_reason
-    )
+        order, trials = sort or ranking(store, run).sort, list(answer.trials)
+        columns = top_5_column(store, trials)
+    title = f"{answer.matching} trials match, sorted by {order}"
+    print_trials(trials, as_json, title, answer.no_match_reason, columns)
     if answer.matching > len(answer.trials):
         show_message(f"showing the first {len(answer.trials)} of {answer.matching} trials; use --top to show more")
 

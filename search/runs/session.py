@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...results.analysis.differences import MAX_COMPARED, Winner, winner_of
-from ...results.analysis.intervals import Measured, top_5_error, with_interval
+from ...results.analysis.differences import Winner
+from ...results.analysis.intervals import Measured
 from ...results.database.errors import NoStoreError, StoreError
 from ...results.database.lease import now
 from ...results.database.reader import StoreReader
@@ -20,8 +20,8 @@ from ...results.database.run_name import check_run_name
 from ...results.database.store import Store, open_store
 from ...results.database.url import DatabaseLocation, parse_location
 from ...results.database.zero_shot_records import failed_test_reason, latest_test_table
-from ...results.query.best import best
-from ...results.report.report import write_report
+from ...results.report.report import write_report_of
+from ...results.report.run_data import RunData
 from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ..cluster.errors import RayLostError
@@ -287,16 +287,17 @@ class Session:
             at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )
         advise(f"the trials of this session are recorded; see archsieve report {self.folder.name}")
-        thumbnails = thumbnails_of(self.store, self.store.run(self.run_id), self.experiment, self.data)
-        report = write_report(self.store, self.run_id, self.folder / "report.html", thumbnails)
+        run = RunData(self.store, self.store.run(self.run_id))
+        thumbnails = thumbnails_of(self.store, run.run, self.experiment, self.data)
+        report = write_report_of(run, self.folder / "report.html", thumbnails)
         budget, history = self.experiment.budget, self.store.history(self.run_id)
-        ranked = best(self.store, budget=budget, run=self.run_id, top=max(top, MAX_COMPARED + 1))
+        shown = [run.headline(trial) for trial in run.best_trials(top)]
         return Outcome(
             run=self.folder.name,
-            best=tuple(ranked[:top]),
-            top_5_errors=tuple(top_5_error(self.store, trial) for trial in ranked[:top]),
-            measured=tuple(with_interval(self.store, trial) for trial in ranked[:top]),
-            winner=winner_of(self.store, ranked) if ranked else None,
+            best=tuple(one.trial for one in shown),
+            top_5_errors=tuple(one.top_5_error for one in shown),
+            measured=tuple(one.measured for one in shown),
+            winner=run.winner if shown else None,
             trials=history.trials,
             budget=budget,
             too_slow=tuple(trial for trial in history.finished if not budget.meets_latency_limit(trial.latency_ms)),

@@ -57,7 +57,7 @@ _PUBLIC = {
     "search.api.searching": ("Callback", "SearchFailedError", "SearchResult", "resume_search", "run_search"),
     "search.api.spaces": ("cost", "count", "profile", "sample"),
     "search.cluster.errors": ("ResourceError",),
-    "search.plugins.errors": ("PluginError",),
+    "spaces.parameters.user_code": ("PluginError",),
     "search.searchers.base": ("Proposal", "Searcher"),
     "search.searchers.registry": ("register_searcher",),
     "spaces.architectures.architecture": ("Architecture",),

@@ -45,6 +45,9 @@ class Split:
     weights: Tensor | None = None
 
     def __post_init__(self) -> None:
+        for name, values in vars(self).items():
+            if not isinstance(values, Tensor | StoredImages) and (values is not None or name in ("images", "labels")):
+                raise DataError(f"{name} must be a torch.Tensor, but got {type(values).__name__}; convert it")
         if self.images.dim() != 4 or self.images.dtype not in (torch.uint8, torch.float32):
             raise DataError(
                 f"images must be uint8 or float32 (N, C, H, W), but got {_dtype_and_shape(self.images)}; convert them"
@@ -213,6 +216,15 @@ class Source:
     content_hash: str | None = None
     decoding: Decoding | None = None
 
+    def __post_init__(self) -> None:
+        for part, split in {"train": self.train, "val": self.val, "test": self.test}.items():
+            if not isinstance(split, Split) and (split is not None or part == "train"):
+                raise DataError(
+                    f"{part} must be a Split, but got {type(split).__name__}; use archsieve.Split(images, labels)"
+                )
+            if split is not None and len(split):
+                _check_labels(part, split.labels, len(self.classes))
+
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
@@ -332,9 +344,13 @@ def _check_split(part: str, split: Split | None, train: Split, n_classes: int) -
         )
     if split.weights is not None:
         _check_weights(part, split.weights)
-    if split.multi_label:
+    _check_labels(part, split.labels, n_classes)
+
+
+def _check_labels(part: str, labels: Tensor, n_classes: int) -> None:
+    if labels.dim() == 2:
         return
-    low, high = int(split.labels.min()), int(split.labels.max())
+    low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_classes:
         raise DataError(
             f"labels must be in 0..{n_classes - 1}, but {part} has labels from {low} to {high}; "

@@ -1,5 +1,6 @@
 """Data sets by name: load, limit and split them."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import torch
 
 from ...spaces.architectures.architecture import check_input_shape
-from ...spaces.parameters.lookup import check_unregistered, look_up
+from ...spaces.parameters.lookup import check_part_name, check_unregistered, look_up
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
+from ...spaces.parameters.user_code import ERRORS, at_definition, module_of, raised
 from ..image_files.errors import DataError
 from ..image_files.locations import Location, location
 from ..readers.dataset_items import is_datasets
@@ -73,11 +75,18 @@ def register_dataset(
     know both before it loads anything. ``n_training`` is the number of training and validation images, which a forecast
     of the run time needs.
 
-    Raises ``ValueError`` for a name that is taken by another loader.
+    Raises ``ValueError`` for a name that is not possible or taken by another loader, ``TypeError`` for a loader that
+    cannot be called with a request.
     """
+    check_part_name(name, "register_dataset", "data set")
     shape = DataShape(check_input_shape(input_shape), classes, multi_label)
     if type(classes) is not int or classes < 2:
         raise ValueError(f"data set {name!r} must have at least 2 classes, but got {classes!r}; use 10, for example")
+    if n_training is not None and (type(n_training) is not int or n_training < 1):
+        raise ValueError(
+            f"n_training of data set {name!r} must be a whole number of at least 1, but got {n_training!r}; "
+            "leave it out if it is unknown"
+        )
 
     def register(load: Loader) -> Loader:
         if name in DATASETS_WITH_TEXTS:
@@ -85,6 +94,7 @@ def register_dataset(
                 f"the name of a data set must be unique, but {name!r} is a built-in data set with texts; "
                 "choose another name"
             )
+        _check_loader(name, load)
         check_unregistered(DATASETS.get(name), load, "name of a data set", name)
         DATASETS[name], SHAPES[name] = load, shape
         if n_training is not None:
@@ -92,6 +102,21 @@ def register_dataset(
         return load
 
     return register
+
+
+def _check_loader(name: str, load: Any) -> None:
+    """Raise ``TypeError`` for what cannot be called with a request."""
+    if not callable(load) or not hasattr(load, "__qualname__"):
+        raise TypeError(f"the loader of data set {name!r} must be a function, but got {load!r}; write it with def")
+    try:
+        inspect.signature(load).bind(None)
+    except ValueError:  # some functions in C have no signature
+        return
+    except TypeError:
+        raise TypeError(
+            f"the loader of data set {name!r} must be a function of (request), but {load.__qualname__} has "
+            f"{inspect.signature(load)}; correct its parameters"
+        ) from None
 
 
 def load_data(name: str, *, path: str | Location | None = None, **options: Any) -> ImageData:
@@ -113,7 +138,7 @@ def load_data(name: str, *, path: str | Location | None = None, **options: Any) 
     """
     load = look_up(DATASETS, name, "data set")
     request = Request(None if path is None else location(path), **options)
-    source = _loaded(name, load(request), request)
+    source = _loaded(name, load, request)
     _check_storage(name, source, request.storage)
     # Limit before resizing, so that only the images that are kept are resized.
     source = _map_parts(source, lambda split: _limited(split, request.limit, request.seed))
@@ -130,14 +155,25 @@ def load_data(name: str, *, path: str | Location | None = None, **options: Any) 
     return data
 
 
-def _loaded(name: str, loaded: Any, request: Request) -> Source:
-    """Return what a loader returned as a source. Raises :class:`DataError` if it is something else."""
+def _loaded(name: str, load: Loader, request: Request) -> Source:
+    """Return what a loader returns as a source.
+
+    Raises :class:`DataError` if it is something else, and for an exception of a custom loader :class:`PluginError`, or
+    :class:`DataError` if it is one; both name the line.
+    """
+    try:
+        loaded = load(request)
+    except ERRORS as error:
+        if module_of(load) is None:
+            raise
+        named = raised(f"the loader of data set {name!r}", error, load)
+        raise (DataError(str(named)) if isinstance(error, DataError) else named) from error
     if isinstance(loaded, Source):
-        return loaded
+        return replace(loaded, classes=_class_names(name, loaded.classes))
     if not is_datasets(loaded):
         raise DataError(
             f"the loader of data set {name!r} must return a Source or a map-style data set, but returned "
-            f"{type(loaded).__name__}; return archsieve.Source(...)"
+            f"{type(loaded).__name__}{at_definition(load)}; return archsieve.Source(...)"
         )
     shape = SHAPES[name]
     assert shape is not None  # register_dataset sets it
@@ -148,6 +184,17 @@ def _loaded(name: str, loaded: Any, request: Request) -> Source:
             "pixels; register a square shape, or return archsieve.Source(...)"
         )
     return load_items(loaded, replace(request, image_size=request.image_size or height, channels=channels))
+
+
+def _class_names(name: str, classes: Any) -> tuple[str, ...]:
+    """Return the class names of a source. Raises :class:`DataError` if they are not texts, or not all different."""
+    names = tuple(classes) if isinstance(classes, list | tuple) else ()
+    if not names or not all(isinstance(one, str) for one in names) or len(set(names)) < len(names):
+        raise DataError(
+            f"the classes of data set {name!r} must be a tuple of different texts, but are {str(classes)[:80]}; give "
+            "each class a name of its own"
+        )
+    return names
 
 
 def _arrays(data: ImageData) -> StorageChoice:
@@ -165,6 +212,8 @@ def _check_storage(name: str, source: Source, storage: StorageOptions) -> None:
 
 def _check_shape(data: ImageData, declared: DataShape | None, image_size: int | None) -> None:
     """Raise where the loaded data are not what was registered: a search plans its networks by the latter."""
+    if not data.mean.isfinite().all():
+        raise DataError(f"the images of data set {data.name!r} must be finite numbers, but some are not; correct them")
     if declared is None:
         return
     channels, height, width = declared.input_shape

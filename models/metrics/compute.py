@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...spaces.metrics.registry import custom_function, find_metric, top_k
+from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, at_line, described
 from . import several_labels
 from .label_losses import logits_of, probabilities
 
@@ -69,17 +70,21 @@ def compute_on_test(names: Sequence[str], labels: Tensor, logits: Tensor) -> tup
 
 
 def check_custom_metrics(names: Sequence[str], labels: Tensor, n_classes: int, where: str) -> None:
-    """Call each custom metric once, with equal scores for all classes; raise ``ValueError`` if it has no finite value.
+    """Call each custom metric once, with equal scores for all classes; raise ``PluginError`` if it has no finite value.
 
     ``where`` names the images: "validation" or "test".
     """
     for name in filter(is_custom, names):
+        function = find_metric(name).function
         try:
             compute_metrics([name], labels, torch.zeros(len(labels), n_classes))
-        except Exception as error:
-            raise ValueError(
+        except PluginError as error:
+            raise PluginError(f"{error}{at_definition(function)}") from None
+        except ERRORS as error:
+            raise PluginError(
                 f"metric {name!r} must have a value for every prediction, but with equal scores for all classes on the "
-                f"{where} images it raised {type(error).__name__}: {error}; return the worst value in such a case"
+                f"{where} images it raised {described(error)}{at_line(error, function)}; return the worst value in "
+                "such a case"
             ) from error
 
 
@@ -97,7 +102,8 @@ def of_scores(name: str, labels: Ints, scores: Floats) -> float:
     """Return the metric ``name`` of labels (N,), or (N, K) with 0 and 1, and class probabilities (N, K)."""
     metric = find_metric(name)
     if metric.function is not None:
-        return _checked(name, metric.function(labels, scores))
+        # copies, so that a function that changes them changes no other metric
+        return _checked(name, metric.function(labels.copy(), scores.copy()))
     if labels.ndim == 2:
         return several_labels.of_probabilities(name, labels, scores)
     k = top_k(name)
@@ -108,18 +114,22 @@ def of_scores(name: str, labels: Ints, scores: Floats) -> float:
 
 
 def _checked(name: str, value: Any) -> float:
-    """Return the value of a custom metric as a float; raise ``ValueError`` if it is not one finite number."""
+    """Return the value of a custom metric as a float; raise ``PluginError`` if it is not one finite number."""
     number = value.item() if isinstance(value, np.ndarray | np.generic | Tensor) and value.ndim == 0 else value
     if type(number) is bool or not isinstance(number, Real):
-        raise ValueError(
+        raise PluginError(
             f"metric {name!r} must return one number, but returned {type(value).__name__} {str(value)[:60]}; "
             "return a float"
         )
-    if not math.isfinite(number):
-        raise ValueError(
-            f"metric {name!r} must return a finite number, but returned {number}; return the worst value instead"
+    try:
+        result = float(number)
+    except OverflowError:  # a whole number above 1.8e308
+        result = math.inf
+    if not math.isfinite(result):
+        raise PluginError(
+            f"metric {name!r} must return a finite number, but returned {result}; return the worst value instead"
         )
-    return float(number)
+    return result
 
 
 def confusion(labels: Tensor, predicted: Tensor, n_classes: int) -> Floats:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...spaces.blocks.base import Shape, ShapeError
 from ...spaces.blocks.cost import FLOAT_BYTES, Cost
 from ...spaces.blocks.layers import ModuleLayer
-from ..process.user_code import at_line
+from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, at_line, described, raised
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,10 +26,6 @@ class ModuleBlock(ModuleLayer):
 
     def out_shape_and_cost(self, shape: Shape) -> tuple[Shape, Cost]:
         return _measured(self, shape)
-
-
-class BlockError(ValueError):
-    """The code of a custom block is wrong; other than a ``ShapeError``, it does not make a block merely unfit."""
 
 
 @lru_cache(maxsize=4096)
@@ -49,7 +45,9 @@ def _measured(block: ModuleBlock, shape: Shape) -> tuple[Shape, Cost]:
         profile = profile_module(module, shape)
         if profile.unknown:
             names = ", ".join(row.operator for row in profile.unknown)
-            raise BlockError(f"block {block.kind!r} has operators without a known cost: {names}; use others")
+            raise PluginError(
+                f"block {block.kind!r} has operators without a known cost: {names}{_at(block)}; use others"
+            )
         # The input may also be saved by the layer before, and the output by the layer after. Both are counted here:
         # the prediction is an upper bound, because a network must not need more memory than predicted.
         saved = saved_bytes(module, shape, input_grad=True) + FLOAT_BYTES * math.prod(out_shape)
@@ -62,9 +60,9 @@ def _module(block: ModuleBlock, shape: Shape) -> "nn.Module":
 
     module = block.module(shape)
     if not isinstance(module, nn.Module):
-        raise BlockError(
-            f"module() of block {block.kind!r} must return a torch.nn.Module, but returned {type(module).__name__}; "
-            "return the module"
+        raise PluginError(
+            f"module() of block {block.kind!r} must return a torch.nn.Module, but returned {type(module).__name__}"
+            f"{_at(block)}; return the module"
         )
     return module
 
@@ -74,24 +72,32 @@ def _out_shape(block: ModuleBlock, shape: Shape, out: Any) -> Shape:
 
     if not isinstance(out, torch.Tensor) or out.dim() not in (2, 4) or out.shape[0] != 2:
         got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise BlockError(
+        raise PluginError(
             f"the module of {block.kind} must return a tensor (N, C, H, W) or (N, features), but for a batch of "
-            f"(2, {', '.join(map(str, shape))}) it returned {got}; correct its forward()"
+            f"(2, {', '.join(map(str, shape))}) it returned {got}{_at(block)}; correct its forward()"
         )
     return tuple(out.shape[1:])
 
 
 @contextmanager
 def _explained(block: ModuleBlock, shape: Shape) -> Iterator[None]:
-    """Turn an exception of the block's code into a ``ShapeError`` if torch refuses the shape, else a BlockError."""
+    """Turn an exception of the block's code into a ``ShapeError`` if torch refuses the shape, else a ``PluginError``.
+
+    Only a ``ShapeError`` means that the block does not fit; architectures with such blocks are left out of a space.
+    """
     try:
         yield
-    except (ShapeError, BlockError):
+    except (ShapeError, PluginError):
         raise
-    except Exception as error:
-        message = f"block {block.kind!r} on an input of {shape}: {type(error).__name__}: {error}{at_line(error)}"
-        if "meta" in str(error):
-            raise BlockError(f"{message}; a module must not read the values of its tensors") from error
+    except ERRORS as error:
+        call = f"block {block.kind!r} on an input of {shape}"
+        message = f"{call}: {described(error)}{at_line(error, type(block).module)}"
+        if "meta" in described(error):
+            raise PluginError(f"{message}; a module must not read the values of its tensors") from error
         if isinstance(error, RuntimeError | ValueError):  # what torch raises for shapes that do not fit
             raise ShapeError(message) from error
-        raise BlockError(f"{message}; correct the module") from error
+        raise raised(call, error, type(block).module) from error
+
+
+def _at(block: ModuleBlock) -> str:
+    return at_definition(type(block).module)

@@ -15,11 +15,11 @@ from torch.utils.data import Dataset
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import Selection
+from ...spaces.parameters.user_code import at_line
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData, Split, in_unit_range
 from ..networks.compute import Compute
 from ..optimization.custom_parts import TrainingFunction, function_name
-from ..process.user_code import at_line
 from .epoch import Diverged
 from .evaluate import Evaluation, evaluate, evaluate_logits
 from .loop import check_same, copy_to_cpu

@@ -15,8 +15,7 @@ from ...spaces.metrics.registry import find_metric
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
-from ..searchers.recipe_sampling import explored_pairs
-from ..searchers.registry import make_searcher
+from ..searchers.registry import checked_ask, make_searcher
 from .arguments import check_arguments
 from .spaces import constrained_of
 
@@ -77,10 +76,10 @@ class AskTell:
         """Return the next trial, or None if every architecture inside the budget was tried."""
         number = len(self._trials)
         history = History(tuple(self._trials))
-        proposal = self._searcher.ask(history, proposal_rng(self.seed, number))
+        proposal = checked_ask(self._searcher, history, proposal_rng(self.seed, number))
         if proposal is None:
             return None
-        self._check(proposal, history)
+        check_inside_budget(self.space, proposal.architecture, repr(self.searcher))
         asked = Asked(number, trial_seed(self.seed, number), proposal)
         self._trials.append(self._trial(asked))
         return asked
@@ -137,15 +136,6 @@ class AskTell:
             return None
         best = max(finished, key=lambda one: (self._signed(self._values[one.number]), -one.params, -one.number))
         return self._asked(best), self._values[best.number]
-
-    def _check(self, proposal: Proposal, history: History) -> None:
-        """Raise ``ValueError`` if the proposal is outside the budget or repeats a trial: a searcher may be custom."""
-        check_inside_budget(self.space, proposal.architecture, repr(self.searcher))
-        if proposal.key in explored_pairs(history):
-            raise ValueError(
-                f"a searcher must not repeat a trial, but {self.searcher!r} proposed {proposal.architecture} again "
-                "with the same recipe; correct its ask()"
-            )
 
     def _asked(self, trial: Trial) -> Asked:
         architecture, recipe = Architecture.from_json(trial.architecture), Recipe.from_json(trial.recipe)

@@ -123,7 +123,7 @@ def import_modules(modules: list[str] | None) -> None:
     if modules:  # otherwise the plug-ins of the run are enough, which are loaded later
         from ..plugins.loading import load_plugins
 
-        load_plugins(modules)
+        load_plugins(modules, keys=dict.fromkeys(modules, "--import"))
 
 
 def open_read_only(database: "DatabaseLocation") -> "Store":

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ...spaces.parameters.user_code import PluginError, first_line
 from ..config.schema import ResourcesSection
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
-from ..plugins.errors import PluginError
 from ..plugins.shipping import Shipment, installed_plugins, shipment, version_here
 from .errors import ResourceError
 from .ray_runtime import POLL_S, remote_function, run_on_nodes
@@ -53,10 +53,9 @@ def run_remote_jobs(
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        reason = str(error).splitlines()[0]
         raise ResourceError(
-            f"a worker was lost during a remote job: {reason}; run fewer workers at the same time, for example with a "
-            "higher resources.cpus_per_trial"
+            f"a worker was lost during a remote job: {first_line(error)}; run fewer workers at the same time, for "
+            "example with a higher resources.cpus_per_trial"
         ) from None
 
 

@@ -2,15 +2,21 @@
 
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ..config.schema import SearchFile
+from ..config.train_section import TrainSection
+
+
+def keys_of_modules(train: TrainSection) -> dict[str, str]:
+    """Return the key of ``[train]`` that names each of its modules, except those of a script or a notebook."""
+    from ..plugins.loading import MAIN
+    from ..plugins.references import split_reference
+
+    keys = {split_reference(reference, key)[0]: key for key, reference in train.references.items()}
+    return {module: key for module, key in keys.items() if module != MAIN}
 
 
 def with_modules_of_train(file: SearchFile) -> SearchFile:
     """Return ``file`` with the modules of ``[train]`` among its plug-ins, so that they are shipped and recorded."""
-    from ..plugins.loading import MAIN
-    from ..plugins.references import split_reference
-
-    modules = [split_reference(reference, key)[0] for key, reference in file.train.references.items()]
-    new = [one for one in dict.fromkeys(modules) if one not in (MAIN, *file.plugins.modules)]
+    new = [module for module in keys_of_modules(file.train) if module not in file.plugins.modules]
     if not new:
         return file
     plugins = file.plugins.model_copy(update={"modules": [*file.plugins.modules, *new]})

@@ -21,7 +21,7 @@ from ...spaces.search_space.space import Space
 from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SpaceSection, StageSection
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
 from .check_proxies import check_proxies
-from .custom_training import check_train, with_modules_of_train
+from .custom_training import check_train, keys_of_modules, with_modules_of_train
 from .network_settings import backbones_of, networks_of
 from .selecting_metric import selection_of
 from .used_parts import custom_kinds, registered_records, registries
@@ -251,7 +251,7 @@ def _load_plugins(
 ) -> None:
     from ..plugins.loading import load_plugins
 
-    load_plugins(plugins.modules, folders=folders, recorded=plugins.recorded)
+    load_plugins(plugins.modules, folders=folders, recorded=plugins.recorded, keys=keys_of_modules(train))
     if plugins.registered:
         from ..plugins.registered import check_registered
 

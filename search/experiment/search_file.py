@@ -9,8 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ...spaces.parameters.lookup import shorten, unknown
+from ...spaces.parameters.user_code import PluginError
 from ..config.schema import SearchFile
-from ..plugins.errors import PluginError
 from .experiment import Experiment, experiment
 from .file_paths import resolve_file_paths, resolve_given_paths
 

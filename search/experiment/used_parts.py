@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from ...spaces.blocks.standard import BLOCKS
 from ...spaces.metrics.registry import custom_metrics
+from ...spaces.parameters.user_code import module_of
 from ...spaces.search_space.space import Space
 from ..config.schema import SearchFile
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
@@ -42,7 +43,7 @@ def used_parts(file: SearchFile, space: Space) -> dict[str, dict[str, Any]]:
 
 def registered_records(file: SearchFile, space: Space) -> dict[str, dict[str, Any]]:
     """Return what a run records of the modules of the parts that it uses but its search file does not name."""
-    from ..plugins.registered import module_of, records_of
+    from ..plugins.registered import records_of
 
     registered = [part for registry in registries(file.train).values() for part in registry.values()]
     if all(module_of(part) is None for part in registered):  # the usual case, without writing out the space
@@ -53,8 +54,6 @@ def registered_records(file: SearchFile, space: Space) -> dict[str, dict[str, An
 
 def custom_kinds(written: Any) -> set[str]:
     """Return the kinds of custom blocks in a space or architecture as JSON, registered here or not."""
-    from ..plugins.registered import module_of
-
     return {kind for kind in _kinds(written) if kind not in BLOCKS or module_of(BLOCKS[kind]) is not None}
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...models.process.user_code import at_line
 from ...spaces.parameters.lookup import unknown
+from ...spaces.parameters.user_code import ERRORS, PluginError, at_line, described
 from ..config.schema import PluginRecord
-from .errors import PluginError
 from .installed import GROUP, distribution_of, plugin_entry_points
 from .sources import digest_of, is_installed, root_of, sources_of
 
+KEY = "plugins.modules"  # of a search file
 MAIN = "__main__"  # the module of a script or a notebook
 _LOADED: dict[str, "Plugin"] = {}
 
@@ -48,27 +48,26 @@ class Plugin:
 
 
 def load_plugins(
-    modules: Sequence[str], *, folders: Iterable[Path] = (), recorded: Mapping[str, PluginRecord] | None = None
+    modules: Sequence[str],
+    *,
+    folders: Iterable[Path] = (),
+    recorded: Mapping[str, PluginRecord] | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> None:
     """Import ``modules``, looked for on the import path, in ``folders``, and in the working folder.
 
     With ``recorded`` they are looked for where they were, too, and must be what they were; that is checked before
-    their code runs. Entry points of installed packages are loaded first. The folders stay on the import path. Raises
-    :class:`PluginError` for a module that is missing, fails, or has changed since it was recorded or imported.
+    their code runs. Entry points of installed packages are loaded first. The folders stay on the import path. ``keys``
+    are the keys of a search file that name a module, if not ``plugins.modules``. Raises :class:`PluginError` for a
+    module that is missing, fails, or has changed since it was recorded or imported.
     """
     load_entry_points()
-    recorded = recorded or {}
+    recorded, keys = recorded or {}, keys or {}
     for name in modules:
-        record = recorded.get(name)
-        where = [] if record is None or record.file is None else [root_of(name, Path(record.file))]
-        if name not in _LOADED:
-            _LOADED[name] = _load(name, [*folders, Path.cwd(), *where], record)
-            continue
-        plugin = _LOADED[name]
-        if record is not None:
-            _check_recorded(name, plugin.file, plugin.sha256, plugin.version, record)
-        if not plugin.file.is_file() or digest_of(sources_of(name, plugin.file)) != plugin.sha256:
-            raise PluginError(f"plugins.modules: {plugin.file} has changed since its import; restart Python")
+        try:
+            _load_once(name, folders, recorded.get(name))
+        except PluginError as error:
+            raise PluginError(f"{keys.get(name, KEY)}: {error}") from error.__cause__
 
 
 def loaded_plugins(modules: Iterable[str]) -> tuple[Plugin, ...]:
@@ -85,14 +84,26 @@ def load_entry_points() -> None:
     """Import the modules that installed packages offer in the group ``archsieve.plugins``, unless it is done."""
     for entry in plugin_entry_points():
         if entry.module not in sys.modules:
-            with _explained(f"entry point {entry.name} of {GROUP}", entry.module):
+            with _explained(entry.module, f"entry point {entry.name} of {GROUP}: "):
                 entry.load()
+
+
+def _load_once(name: str, folders: Iterable[Path], record: PluginRecord | None) -> None:
+    if name not in _LOADED:
+        where = [] if record is None or record.file is None else [root_of(name, Path(record.file))]
+        _LOADED[name] = _load(name, [*folders, Path.cwd(), *where], record)
+        return
+    plugin = _LOADED[name]
+    if record is not None:
+        _check_recorded(name, plugin.file, plugin.sha256, plugin.version, record)
+    if not plugin.file.is_file() or digest_of(sources_of(name, plugin.file)) != plugin.sha256:
+        raise PluginError(f"{plugin.file} has changed since its import; restart Python")
 
 
 def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Plugin:
     if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
         raise PluginError(
-            f"plugins.modules holds names of modules, as in 'my_blocks', but got {name!r}; write {Path(name).stem!r}"
+            f"a plug-in must be the name of a module, as in 'my_blocks', but got {name!r}; write {Path(name).stem!r}"
         )
     for folder in map(str, folders):
         if folder not in sys.path:
@@ -108,7 +119,7 @@ def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Pl
 
 def import_plugin(name: str) -> ModuleType:
     """Import the module ``name``; a :class:`PluginError` names the line where that fails."""
-    with _explained("plugins.modules", name):
+    with _explained(name):
         return importlib.import_module(name)
 
 
@@ -123,15 +134,12 @@ def _find(name: str, folders: Sequence[Path]) -> Path | None:
         neighbours = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("[!_]*.py")}
         near = unknown("module", name, neighbours) if neighbours else f"unknown module {name!r}"
         raise PluginError(
-            f"plugins.modules: {near}; searched the import path and {', '.join(sorted(set(map(str, folders))))}; "
-            "correct the name"
+            f"{near}; searched the import path and {', '.join(sorted(set(map(str, folders))))}; correct the name"
         )
     origin = None if spec.origin is None else Path(spec.origin)
     for own in (path for folder in folders for path in (folder / f"{top}.py", folder / top / "__init__.py")):
         if own.is_file() and origin is not None and origin.resolve() != own.resolve():
-            raise PluginError(
-                f"plugins.modules: {own} must be the module {top!r}, but Python imports {spec.origin}; rename the file"
-            )
+            raise PluginError(f"{own} must be the module {top!r}, but Python imports {spec.origin}; rename the file")
     return origin if origin is not None and origin.is_file() else None
 
 
@@ -147,7 +155,7 @@ def _in_namespace(name: str) -> Path | None:
 
 def _plugin(name: str, module: ModuleType) -> Plugin:
     if getattr(module, "__file__", None) is None:
-        raise PluginError(f"plugins.modules: {name} must be a module or a package with an __init__.py; add one")
+        raise PluginError(f"{name} must be a module or a package with an __init__.py; add one")
     return describe_module(name, module)
 
 
@@ -171,22 +179,21 @@ def _check_recorded(name: str, file: Path, sha256: str, version: str | None, rec
     if sha256 != record.sha256:
         then, now = (f"version {known}, " if known else "" for known in (record.version, version))
         raise PluginError(
-            f"plugins.modules: {name} must be the module that the run used, {record.file} ({then}SHA-256 "
+            f"{name} must be the module that the run used, {record.file} ({then}SHA-256 "
             f"{str(record.sha256)[:12]}), but is {file} ({now}SHA-256 {sha256[:12]}); restore that file, or start a "
             "new run"
         )
 
 
 @contextmanager
-def _explained(key: str, module: str) -> Iterator[None]:
+def _explained(module: str, source: str = "") -> Iterator[None]:
     """Turn an exception of an import into a :class:`PluginError` that names the module and the line."""
     try:
         yield
-    except (KeyboardInterrupt, PluginError):
+    except PluginError:
         raise
-    except BaseException as error:  # SystemExit too: a module must not end a search
+    except ERRORS as error:
         sys.modules.pop(module, None)
         raise PluginError(
-            f"{key}: importing {module} raised {type(error).__name__}: {error}{at_line(error)}; correct it and try "
-            "again"
+            f"{source}importing {module} raised {described(error)}{at_line(error)}; correct it and try again"
         ) from error

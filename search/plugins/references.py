@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ...spaces.parameters.lookup import unknown
+from ...spaces.parameters.user_code import PluginError
 from ..config.train_section import TrainSection
-from .errors import PluginError
 from .loading import MAIN, import_plugin
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by reference
 def reference_to(function: Callable[..., Any], key: str) -> str:
     """Remember ``function`` and return its reference.
 
-    Raises ``ValueError`` for what a later process cannot find again: a lambda, a function inside another function, or a
-    method of an object.
+    Raises ``ValueError`` for a function that another process cannot look up by its name: a lambda, a function inside
+    another function, or a method of an object.
     """
     name, module = getattr(function, "__qualname__", None), getattr(function, "__module__", None)
     if name is None or _attribute(sys.modules.get(str(module)), name) != function:
@@ -73,7 +73,7 @@ def split_reference(reference: str, key: str) -> tuple[str, str]:
 
 
 def functions_of_scripts(references: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
-    """Return by reference those of ``references`` (key -> reference) that are of a script and known here."""
+    """Return the functions of ``references`` (key -> reference) that a script or notebook has defined, by reference."""
     found = {}
     for key, reference in references.items():
         module, name = split_reference(reference, key)
@@ -101,7 +101,10 @@ def _find(module: str, name: str, key: str) -> Callable[..., Any]:
             f"{key} is the function {name} of a script or notebook, which is not defined here; define it again before "
             "av.resume_search or av.train, or start a new run with a function of a module"
         )
-    loaded = import_plugin(module)
+    try:
+        loaded = import_plugin(module)
+    except PluginError as error:
+        raise PluginError(f"{key}: {error}") from error.__cause__
     function = _attribute(loaded, name)
     if function is None:
         names = [one for one, value in vars(loaded).items() if callable(value) and not one.startswith("_")]

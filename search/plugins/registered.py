@@ -10,11 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ...spaces.parameters.user_code import PluginError, module_of
 from ..config.schema import RegisteredRecord
-from .errors import PluginError
 from .installed import installed_version
 from .loading import MAIN, describe_module, load_plugins
-from .sources import PACKAGE, digest_of, sources_of
+from .sources import digest_of, sources_of
 
 KINDS = {
     "blocks": "block",
@@ -25,12 +25,6 @@ KINDS = {
 }  # in JSON -> in messages
 Parts = Mapping[str, Mapping[str, Any]]  # kind -> name -> class or function
 log = logging.getLogger("archsieve")
-
-
-def module_of(part: Any) -> str | None:
-    """Return the module that a class or function is of; None for one of archsieve."""
-    module = getattr(part, "__module__", None) or MAIN
-    return None if module.partition(".")[0] == PACKAGE else str(module)
 
 
 def records_of(parts: Parts, named: set[str]) -> dict[str, dict[str, Any]]:

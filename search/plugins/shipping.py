@@ -17,12 +17,12 @@ from typing import Any
 
 from ...spaces.blocks.standard import BLOCKS, register_block
 from ...spaces.metrics.registry import custom_metrics, register_metric
+from ...spaces.parameters.user_code import PluginError, module_of
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
-from .errors import PluginError
 from .installed import plugin_entry_points
 from .loading import all_plugins, describe_module, import_plugin, load_entry_points
 from .references import forget, functions_of_scripts, remember
-from .sources import PACKAGE, is_installed, top_modules
+from .sources import is_installed, top_modules
 from .unpacking import remove_at_exit, unpack
 
 _installed: "Shipment | None" = None  # what this process has installed last
@@ -82,7 +82,7 @@ def shipment(metrics: Collection[str] = (), train: TrainSection = BUILT_IN_TRAIN
     tops = {name.partition(".")[0] for name in (*modules, *(entry.module for entry in plugin_entry_points()))}
 
     def travels(code: Any) -> bool:
-        return (top := code.__module__.partition(".")[0]) != PACKAGE and top not in tops
+        return (module := module_of(code)) is not None and module.partition(".")[0] not in tops
 
     blocks = {kind: block for kind, block in BLOCKS.items() if travels(block)}
     functions = {

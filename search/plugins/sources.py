@@ -8,7 +8,8 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-PACKAGE = __name__.partition(".")[0]
+from ...spaces.parameters.user_code import PACKAGE
+
 INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
 
 

@@ -1,19 +1,23 @@
 """Registry of the searchers: the names of ``search.searcher`` and their classes."""
 
 import inspect
+import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ...results.database.records import History
 from ...results.query.metric_columns import is_test_metric, unselectable
 from ...results.query.pareto import OBJECTIVES, objective_name
-from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.metrics.registry import is_metric
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
-from ...spaces.parameters.lookup import check_unregistered, look_up, unknown
+from ...spaces.parameters.lookup import check_part_name, check_unregistered, look_up, unknown
+from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, module_of, raised
 from ...spaces.recipes.recipe import RecipeSpace
-from .base import Searcher
+from .base import Proposal, Searcher
 from .evolution import NSGA2, Evolution
 from .gaussian_process import GaussianProcess
+from .recipe_sampling import explored_pairs
 from .tpe import TPE
 from .uninformed import Grid, RandomSearch
 
@@ -34,6 +38,7 @@ def register_searcher(name: str) -> Callable[[type[S]], type[S]]:
 
     Raises ``TypeError`` for a class that is no searcher, ``ValueError`` for a name that is taken by another class.
     """
+    check_part_name(name, "register_searcher", "searcher")
 
     def register(searcher: type[S]) -> type[S]:
         label = getattr(searcher, "__qualname__", repr(searcher))
@@ -87,7 +92,43 @@ def make_searcher(
     if build is NSGA2:
         _check_recorded(chosen or (), selection)
         return NSGA2(constrained, recipes, chosen if chosen is not None else (selection.stored_name, "macs"))
-    return build(constrained, recipes)
+    try:
+        return build(constrained, recipes)
+    except BudgetError:
+        raise
+    except ERRORS as error:
+        if module_of(build) is None:
+            raise
+        raise raised(f"making the searcher {name!r}", error, getattr(build, "__init__", None)) from error
+
+
+def checked_ask(searcher: Searcher, history: History, rng: random.Random) -> Proposal | None:
+    """Return ``searcher.ask(history, rng)``.
+
+    Raises :class:`PluginError` where a custom searcher raises, returns something else than a proposal or None, or
+    repeats a trial.
+    """
+    if module_of(searcher) is None:
+        return searcher.ask(history, rng)
+    ask = type(searcher).ask
+    name = next((name for name, made in SEARCHERS.items() if made is type(searcher)), type(searcher).__qualname__)
+    try:
+        proposal: object = searcher.ask(history, rng)
+    except BudgetError:
+        raise
+    except ERRORS as error:
+        raise raised(f"ask() of the searcher {name!r}", error, ask) from error
+    if proposal is not None and not isinstance(proposal, Proposal):
+        raise PluginError(
+            f"ask() of the searcher {name!r} must return a Proposal or None, but returned {type(proposal).__name__} "
+            f"{str(proposal)[:60]}{at_definition(ask)}; return self.propose(architecture, recipe)"
+        )
+    if proposal is not None and proposal.key in explored_pairs(history):
+        raise PluginError(
+            f"a searcher must not repeat a trial, but {name!r} proposed {proposal.architecture} again with the same "
+            f"recipe{at_definition(ask)}; correct its ask()"
+        )
+    return proposal
 
 
 def _check_recorded(objectives: Sequence[str], selection: Selection) -> None:

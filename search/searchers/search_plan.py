@@ -12,6 +12,7 @@ from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
 from .initial_designs import check_design, default_recipe
 from .recipe_sampling import draw_recipe
+from .registry import checked_ask
 
 
 class SearchPlan(Searcher):
@@ -55,8 +56,8 @@ class SearchPlan(Searcher):
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         try:
             searcher = self._searcher_below(oom_bytes(history))
-            proposal = self._initial(searcher.constrained, history, rng) or searcher.ask(
-                self._with_earlier(history), rng
+            proposal = self._initial(searcher.constrained, history, rng) or checked_ask(
+                searcher, self._with_earlier(history), rng
             )
         except BudgetError:  # nothing of the space is that small
             return None

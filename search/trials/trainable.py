@@ -14,7 +14,6 @@ from ray import tune
 
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
 from ...models.image_files.errors import DataError
-from ...models.process.user_code import at_line
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import has_risen
 from ...results.database.errors import DISK_FULL_ERRNOS
@@ -22,6 +21,7 @@ from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
+from ...spaces.parameters.user_code import at_line
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import memory_fraction

@@ -15,6 +15,7 @@ from ..blocks.layers import Flatten, Layer
 from ..blocks.standard import Linear, block_from_json
 from ..parameters.domains import Choice
 from ..parameters.lookup import shorten
+from ..parameters.user_code import ERRORS, PluginError, at_definition, module_of, raised
 
 
 class Lowered(NamedTuple):
@@ -39,18 +40,33 @@ class PlacedBlock(NamedTuple):
 def lower(block: Block, shape: Shape) -> Lowered:
     """Expand ``block`` into layers on an input of ``shape``; raise :class:`ShapeError` if it cannot take the input.
 
-    Cached, because the architectures of a search share most of their blocks and shapes.
+    Raises :class:`PluginError` for any other exception of a custom block. Cached, because the architectures of a search
+    share most of their blocks and shapes.
     """
+    try:
+        return _expanded(block, shape)
+    except (ShapeError, PluginError):
+        raise
+    except ERRORS as error:
+        if module_of(block) is None:
+            raise
+        raise raised(f"expand() of block {block.kind!r} on an input of {shape}", error, type(block).expand) from error
+
+
+def _expanded(block: Block, shape: Shape) -> Lowered:
     layers: list[Layer] = []
     costs = []
     parts = block.expand(shape)
     if not isinstance(parts, tuple) or not all(isinstance(part, Block) for part in parts):
-        raise ValueError(
-            f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}; "
-            "return a tuple such as (Conv(16),)"
+        raise PluginError(
+            f"expand() of block {block.kind!r} must return a tuple of blocks, but returned {parts!r}"
+            f"{at_definition(type(block).expand)}; return a tuple such as (Conv(16),)"
         )
     if block in parts and not isinstance(block, Layer):
-        raise ValueError(f"expand() of block {block.kind!r} must return smaller blocks, but returned the block itself")
+        raise PluginError(
+            f"expand() of block {block.kind!r} must return smaller blocks, but returned the block itself"
+            f"{at_definition(type(block).expand)}; return its parts"
+        )
     for part in parts:
         if isinstance(part, Layer):
             layers.append(part)
@@ -91,7 +107,7 @@ class Architecture:
                 raise ValueError(f"blocks must be blocks without choices, but got {wrong!r}; put choices into a Space")
         try:
             _ = self.cost  # raises ShapeError if a block cannot take its input
-        except TypeError:
+        except (TypeError, PluginError):
             if template := next((block for block in self.blocks if _has_choice(block)), None):
                 raise ValueError(f"an architecture has no choices, but got {template!r}; use them in a Space") from None
             raise

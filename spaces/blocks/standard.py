@@ -13,7 +13,7 @@ from ..parameters.constraints import (
     optional,
     positive_int,
 )
-from ..parameters.lookup import check_unregistered, look_up, shorten, unknown
+from ..parameters.lookup import check_unregistered, got_instead, look_up, shorten, unknown
 from .backbone import Backbone, Network, RepeatChannels, Resize
 from .base import Block, Shape, ShapeError
 from .channel_layers import CHANNEL_LAYERS, ChannelShuffle, ClassMaps, class_map_head
@@ -286,7 +286,10 @@ def register_block(kind: str) -> Callable[[type[B]], type[B]]:
     Raises ``TypeError`` for a class that cannot be a block, ``ValueError`` for a name that is taken by another class.
     """
     if not isinstance(kind, str) or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", kind):
-        raise ValueError(f'the kind of a block must be lower-case words joined by "-", as in "mlp-conv", got {kind!r}')
+        raise ValueError(
+            'the kind of a block must be lower-case words joined by "-", but got '
+            f"{got_instead(kind, 'register_block', 'mlp-conv')}"
+        )
 
     def register(block: type[B]) -> type[B]:
         _check_block_class(kind, block)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ..parameters.lookup import check_unregistered, unknown
+from ..parameters.lookup import check_unregistered, got_instead, unknown
 
 Function = Callable[[Any, Any], float]  # (labels (N,) or (N, K), scores (N, K)) -> value
 F = TypeVar("F", bound=Function)
@@ -130,8 +130,8 @@ def check_own_name(name: str) -> None:
         raise ValueError(f"the name of a metric must be unique, but {name!r} is a built-in metric; choose another name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(
-            f"the name of a metric must be at most 50 lowercase letters, digits and underscores, but got {name!r}; "
-            "use a name such as 'cost_of_errors'"
+            "the name of a metric must be at most 50 lowercase letters, digits and underscores, but got "
+            f"{got_instead(name, 'register_metric', 'cost_of_errors')}"
         )
     if name in RESERVED or name in _DIRECTIONS or name.startswith(("test_", "val_", "train_")):
         raise ValueError(

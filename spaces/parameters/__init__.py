@@ -1,1 +1,1 @@
-"""Domains and constraints of hyperparameters, and look-up of names."""
+"""Domains and constraints of hyperparameters, look-up of names, and errors of user code."""

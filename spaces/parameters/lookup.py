@@ -50,6 +50,26 @@ def check_unregistered(other: Any, new: Any, what: str, name: str) -> None:
         )
 
 
+def check_part_name(name: object, decorator: str, what: str) -> None:
+    """Raise ``ValueError`` for the ``name`` of a custom ``what`` that is not possible in search files and arguments.
+
+    ``decorator`` registers it. Written without parentheses, it gets the class or function instead of a name.
+    """
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+        return
+    raise ValueError(
+        f"the name of a {what} must be a text of at most 80 letters, digits, '-', '_' and '.', but got "
+        f"{got_instead(name, decorator, 'my-name')}"
+    )
+
+
+def got_instead(name: object, decorator: str, example: str) -> str:
+    """Return what a decorator got instead of a name, and how to write it, for the end of a message."""
+    if code := getattr(name, "__qualname__", None):
+        return f"{code}; write @{decorator}({example!r}) above it"
+    return f"{name!r}; use a name such as {example!r}"
+
+
 def look_up(table: Mapping[str, T], name: str, what: str) -> T:
     """Return ``table[name]``; raise ``ValueError`` with the nearest key if ``name`` is not in the table."""
     try:

@@ -1,13 +1,10 @@
-"""The process: the cores it may use, and the line of user code that raised an exception."""
+"""The process: the cores it may use."""
 
 import os
-import runpy
 
 import pytest
 
 from archsieve.models.process.cores import usable_cores
-from archsieve.models.process.user_code import at_line, raised_at
-from archsieve.spaces.architectures.budget import parse_count
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -58,26 +55,3 @@ def test_fewer_cores_of_the_affinity_are_seen():
         assert usable_cores({}) == 1
     finally:
         os.sched_setaffinity(0, allowed)
-
-
-def raised(call):
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - any exception
-        call()
-    return caught.value
-
-
-def test_the_line_is_that_of_the_user_and_not_of_libraries(tmp_path):
-    script = tmp_path / "user.py"
-    for call in ("json.loads('{')", "Budget(params='x')"):
-        script.write_text(f"import json\nfrom archsieve.spaces.architectures.budget import Budget\n\n{call}\n")
-        assert raised_at(raised(lambda: runpy.run_path(str(script)))) == f"{script}:4"
-    assert at_line(raised(lambda: runpy.run_path(str(script))), folder=False) == " at user.py:4"
-    script.write_text("x = 1\ny = (\n")
-    assert raised_at(raised(lambda: runpy.run_path(str(script)))) == f"{script}:2"
-    assert at_line(ValueError("never raised")) == ""
-
-
-def test_without_user_code_the_innermost_line_is_given():
-    error = raised(lambda: parse_count("x", "params"))
-    error.__traceback__ = error.__traceback__.tb_next.tb_next  # without the frames of this test
-    assert "budget.py:" in raised_at(error)

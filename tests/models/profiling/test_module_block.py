@@ -8,9 +8,9 @@ from torch import nn
 
 import archsieve as av
 from archsieve.models.networks.build import build
-from archsieve.models.profiling.module_block import BlockError
 from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.layers import Act, Convolution
+from archsieve.spaces.parameters.user_code import PluginError
 
 SHAPE = (3, 16, 16)
 
@@ -109,5 +109,5 @@ def test_a_mistake_in_a_module_is_an_error_and_a_misfit_is_left_out():
         ("builder", r"test-custom.*KeyError.*test_module_block\.py:\d+"),
     ):
         space = av.Space(SHAPE, [av.choice(av.Conv(8), Custom(name)), av.GlobalAverage()], classes=10)
-        with pytest.raises(BlockError, match=message):
+        with pytest.raises(PluginError, match=message):
             av.count(space)

@@ -15,8 +15,8 @@ import pytest
 
 from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import parse
-from archsieve.search.plugins.errors import PluginError
 from archsieve.search.plugins.sources import digest_of
+from archsieve.spaces.parameters.user_code import PluginError
 
 from .conftest import HEAD, written
 
@@ -350,7 +350,7 @@ from archsieve.search.cluster.ray_runtime import ray_session
 from archsieve.search.cluster.remote_jobs import check_plugins
 from archsieve.search.config.schema import ResourcesSection
 from archsieve.search.plugins import installed
-from archsieve.search.plugins.errors import PluginError
+from archsieve.spaces.parameters.user_code import PluginError
 from archsieve.search.plugins.loading import load_plugins
 
 driver, project = Path(sys.argv[1]), Path(sys.argv[2])

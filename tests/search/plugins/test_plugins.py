@@ -7,24 +7,52 @@ import sys
 import threading
 
 import pytest
+import torch
 from PIL import Image
 
 import archsieve as av
+from archsieve.models.metrics.compute import check_custom_metrics
 from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import PluginRecord
 from archsieve.search.experiment.experiment import load_recorded_blocks
 from archsieve.search.plugins import loading
-from archsieve.search.plugins.errors import PluginError
 from archsieve.search.plugins.loading import load_plugins, loaded_plugins
 from archsieve.search.plugins.shipping import _unpickled, shipment
 from archsieve.spaces.blocks.standard import BLOCKS
 from archsieve.spaces.metrics.registry import register_metric
+from archsieve.spaces.parameters.user_code import PluginError
 
 from ..conftest import small
 from .conftest import HEAD, written
 
 BROKEN = {
     "raises": (HEAD + "\n\nraise KeyError('lost')\n", r"raises raised KeyError: 'lost' at .*raises\.py:7"),
+    "ends": ("import sys\nsys.exit(3)\n", r"ends raised SystemExit: 3 at .*ends\.py:2"),
+    "no_text": ("raise ValueError\n", r"no_text raised ValueError at .*no_text\.py:1"),
+    "no_name": (
+        HEAD + "@av.register_searcher\nclass Mine(av.Searcher):\n    def ask(self, history, rng):\n        pass\n",
+        r"Mine; write @register_searcher\('my-name'.*no_name\.py:5",
+    ),
+    "name_of_metric": (
+        HEAD + "@av.register_metric\ndef mine(labels, scores):\n    return 0.5\n",
+        r"mine; write @register_metric\('.*name_of_metric\.py:5",
+    ),
+    "name_of_data": (
+        HEAD + "@av.register_dataset('a/b', input_shape=(1, 8, 8), classes=2)\ndef load(request):\n    pass\n",
+        r"data set.*'a/b'.*name_of_data\.py:5",
+    ),
+    "no_request": (
+        HEAD + "@av.register_dataset('d', input_shape=(1, 8, 8), classes=2)\ndef load():\n    pass\n",
+        r"'d'.*\(request\).*load has \(\).*no_request\.py:5",
+    ),
+    "no_loader": (
+        HEAD + "av.register_dataset('d', input_shape=(1, 8, 8), classes=2)(3)\n",
+        r"'d'.*function.*3.*no_loader\.py:5",
+    ),
+    "n_images": (
+        HEAD + "@av.register_dataset('d', input_shape=(1, 8, 8), classes=2, n_training='x')\ndef load(r):\n    pass\n",
+        r"n_training.*'d'.*'x'.*n_images\.py:5",
+    ),
     "no_syntax": ("def f(:\n", r"no_syntax.*SyntaxError.*no_syntax\.py:1"),
     "needs": ("import nothing_like_it\n", r"needs.*nothing_like_it.*needs\.py:1"),
     "taken": (
@@ -165,35 +193,121 @@ def test_what_a_run_records_is_held_against_the_module(tmp_path, import_path):
         load_plugins(["plugged_package"], recorded={"plugged_package": changed})
 
 
-WRONG = (
-    HEAD
-    + """
-@av.register_block("{name}")
+WRONG = {
+    "block": """
+@av.register_block("wrong")
 @dataclass(frozen=True)
-class Wrong(av.{base}):
-    def {method}
-"""
-)
+class Wrong(av.Block):
+    def expand(self, shape):
+        {body}
+""",
+    "module": """
+@av.register_block("wrong")
+@dataclass(frozen=True)
+class Wrong(av.ModuleBlock):
+    def module(self, in_shape):
+        {body}
+""",
+    "data": """
+@av.register_dataset("wrong", input_shape=(1, 8, 8), classes=2)
+def load(request):
+    images, labels = torch.zeros(20, 1, 8, 8), torch.arange(20) % 2
+    classes = ("a", "b")
+    {body}
+    return av.Source(classes, av.Split(images, labels))
+""",
+    "metric": """
+@av.register_metric("wrong")
+def wrong(labels, scores):
+    {body}
+""",
+    "searcher": """
+@av.register_searcher("wrong")
+class Wrong(av.Searcher):
+    def ask(self, history, rng):
+        {body}
+""",
+}
+
+
+def use(kind, module):
+    """Use the part ``wrong`` as a search does before its first trial."""
+    if kind in ("block", "module"):
+        av.Architecture((1, 8, 8), (module.Wrong(),), 2)
+    elif kind == "data":
+        av.load_data("wrong")
+    elif kind == "metric":
+        check_custom_metrics(["wrong"], torch.tensor([0, 1]), 2, "validation")
+    else:
+        loop = av.ask_tell(av.Space((1, 8, 8), [av.Conv(av.choice(4, 8))], classes=2), searcher="wrong")
+        loop.ask(), loop.ask()
 
 
 @pytest.mark.parametrize(
-    ("base", "method", "message"),
+    ("kind", "body", "facts"),
     [
-        ("Block", "expand(self, shape):\n        return None", "wrong-.*tuple.*None"),
-        ("Block", "expand(self, shape):\n        return (1,)", "wrong-.*tuple of blocks.*1"),
-        ("Block", "expand(self, shape):\n        return (self,)", "wrong-.*smaller blocks"),
-        ("ModuleBlock", "module(self, in_shape):\n        return None", "wrong-.*Module.*NoneType"),
-        ("ModuleBlock", "module(self, in_shape):\n        return nn.Flatten(0)", r"wrong-.*\(N, C, H, W\).*\(128,\)"),
-        ("ModuleBlock", "module(self, in_shape):\n        return nn.Linear(7, 7)", r"wrong-.*\(1, 8, 8\)"),
+        ("block", "return None", "'wrong'.*tuple.*None"),
+        ("block", "return (1,)", "'wrong'.*tuple of blocks.*1"),
+        ("block", "return (self,)", "'wrong'.*smaller blocks"),
+        ("block", "return (self.widht,)", "'wrong'.*AttributeError.*widht"),
+        ("block", "return (av.Conv(8, kernel='3'),)", "'wrong'.*kernel.*'3'"),
+        ("block", "return (Other(),)", "'other'.*RecursionError|'wrong'.*RecursionError"),
+        ("block", "raise SystemExit(4)", "'wrong'.*SystemExit: 4"),
+        ("module", "return None", "'wrong'.*Module.*NoneType"),
+        ("module", "return nn.Flatten(0)", r"wrong.*\(N, C, H, W\).*\(128,\)"),
+        ("module", "return nn.Linear(7, 7)", r"wrong.*\(1, 8, 8\)"),
+        ("module", "raise SystemExit(4)", "'wrong'.*SystemExit: 4"),
+        ("data", "raise SystemExit(4)", "'wrong'.*SystemExit: 4"),
+        ("data", "open('nothing.bin')", "'wrong'.*FileNotFoundError.*nothing.bin"),
+        ("data", "return 3", "'wrong'.*Source.*int"),
+        ("data", "images = images.numpy()", "'wrong'.*images.*Tensor.*ndarray"),
+        ("data", "labels = labels.tolist()", "'wrong'.*labels.*Tensor.*list"),
+        ("data", "labels = labels + 1", r"'wrong'.*0\.\.1.*from 1 to 2"),
+        ("data", "return av.Source(classes, images)", "'wrong'.*Split.*Tensor"),
+        ("metric", "return [0.5]", "'wrong'.*one number.*list"),
+        ("metric", "return 10**400", "'wrong'.*finite.*inf"),
+        ("metric", "return 1 / 0", "'wrong'.*ZeroDivisionError"),
+        ("metric", "raise SystemExit(4)", "'wrong'.*SystemExit: 4"),
+        ("searcher", "return 3", "'wrong'.*Proposal.*int 3"),
+        ("searcher", "return av.sample(self.constrained)[0]", "'wrong'.*Proposal.*Architecture"),
+        ("searcher", "raise KeyError('lost')", "'wrong'.*KeyError: 'lost'"),
+        ("searcher", "raise SystemExit(4)", "'wrong'.*SystemExit: 4"),
+        ("searcher", "return self.random_proposal(av.History(()), __import__('random').Random(0))", "repeat.*'wrong'"),
     ],
 )
-def test_a_block_of_the_wrong_shape_is_refused_when_it_is_costed(base, method, message, import_path):
-    import archsieve as av
+def test_a_wrong_part_is_one_error_with_its_line(kind, body, facts, tmp_path, import_path):
+    other = "@av.register_block('other')\n@dataclass(frozen=True)\nclass Other(av.Block):\n    depth: int = 0\n"
+    other += "    def expand(self, shape):\n        return (Other(self.depth + 1),)\n"
+    written(tmp_path, "plugged_wrong", HEAD + other + WRONG[kind].format(body=body))
+    load_plugins(["plugged_wrong"], folders=[tmp_path])
+    with pytest.raises(ValueError, match=rf"{facts}.* at .*plugged_wrong\.py:\d+") as caught:
+        use(kind, sys.modules["plugged_wrong"])
+    assert "\n" not in str(caught.value)
 
-    namespace = {"__name__": "plugged_wrong"}
-    exec(WRONG.format(name="wrong-block", base=base, method=method), namespace)
-    with pytest.raises((TypeError, ValueError), match=message):
-        av.Architecture((1, 8, 8), (namespace["Wrong"](),), 2)
+
+@pytest.mark.parametrize(
+    ("body", "facts"),
+    [
+        ("classes = ('a', 'a')", "'wrong'.*different texts.*'a', 'a'"),
+        ("classes = (0, 1)", r"'wrong'.*texts.*\(0, 1\)"),
+        ("images[3, 0, 0] = torch.nan", "'wrong'.*finite"),
+    ],
+)
+def test_wrong_classes_and_pixels_of_a_loader_are_refused(body, facts, tmp_path, import_path):
+    written(tmp_path, "plugged_wrong", HEAD + WRONG["data"].format(body=body))
+    load_plugins(["plugged_wrong"], folders=[tmp_path])
+    with pytest.raises(av.errors.DataError, match=facts):
+        av.load_data("wrong")
+
+
+def test_the_key_that_names_a_missing_module_is_reported(tmp_path, monkeypatch, import_path, line):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PluginError, match=r"^train\.function: .*'no_such_training'"):
+        av.run_search(data="digits", train="no_such_training:train")
+    with pytest.raises(PluginError, match=r"^plugins\.modules: .*'no_such_parts'"):
+        av.run_search(data="digits", plugins=["no_such_parts"])
+    code, _, err = line("predict", "net.safetensors", "photos", "--import", "no_such_parts")
+    assert (code, "--import: unknown module 'no_such_parts'" in err) == (2, True)
 
 
 def test_a_changed_module_of_a_folder_without_init_is_refused_before_it_runs(tmp_path, import_path, monkeypatch):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.parameters.user_code import first_line
 from ..data.dataset import in_unit_range
 from ..metrics.label_losses import THRESHOLD, probabilities
 from .classifier import FORMAT, ImageModel, input_of, labels_of
@@ -100,8 +101,8 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has several classes for a file that is not valid
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} must be an ONNX file, but cannot be read: {first_line}; export it again") from None
+        reason = first_line(error)
+        raise ValueError(f"{path} must be an ONNX file, but cannot be read: {reason}; export it again") from None
 
 
 def _header(path: Path, session: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
+from ...spaces.parameters.user_code import first_line
 from .backbones import size_argument, timm_config
 from .weight_files import with_current_names
 
@@ -100,9 +101,9 @@ def _torchvision(name: str) -> tuple[dict[str, Tensor], str, str]:
 
 
 def _unreachable(name: str, missing: str, folder: str, error: Exception) -> ValueError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = f"{type(error).__name__}: {first_line(error)[:200]}"
     return ValueError(
         f"the published weights of {name} must be in the cache or the network must be reachable, but {missing} is not "
-        f"in {folder} and cannot be downloaded: {type(error).__name__}: {reason[:200]}; fill the cache on a machine "
-        "with a connection, or set weights to a folder with the files"
+        f"in {folder} and cannot be downloaded: {reason}; fill the cache on a machine with a connection, or "
+        "set weights to a folder with the files"
     )

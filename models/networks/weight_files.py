@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...spaces.networks.patterns import WEIGHT_SUFFIXES
+from ...spaces.parameters.user_code import first_line
 
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
@@ -59,9 +60,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "with safetensors"
         ) from None
     except Exception as error:  # each format has its own errors for a damaged file
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)[:200]
         raise ValueError(
-            f"weights must be a file of safetensors or torch.save, but {path} cannot be read: {first[:200]}; "
+            f"weights must be a file of safetensors or torch.save, but {path} cannot be read: {reason}; "
             "save the weights again"
         ) from None
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):  # in the order in which timm looks for them

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ...spaces.parameters.user_code import described
+
 Example = Tensor | Sequence[Any] | Mapping[str, Any]
 
 
@@ -85,10 +87,9 @@ def inputs_of(module: nn.Module, shape: Sequence[int] | None, example: Example |
 
 def refusal(module: nn.Module, inputs: Inputs, error: Exception) -> ValueError:
     """Return an error that says what to do about ``module``, which failed on ``inputs`` with ``error``."""
-    message = (str(error).splitlines() or [""])[0].rstrip(".")[:300]
     return ValueError(
         f"a network must take the inputs it is profiled on, {inputs.describe()}, but {type(module).__name__} failed: "
-        f"{type(error).__name__}: {message}; {_cure(module, inputs, error)}"
+        f"{described(error)[:300].rstrip('.')}; {_cure(module, inputs, error)}"
     )
 
 

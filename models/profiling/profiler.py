@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ...spaces.parameters.lookup import look_up
+from ...spaces.parameters.user_code import first_line
 from ..process.random_state import kept_random_state
 from .fvcore_check import CROSS_CHECKS
 from .inputs import Example, Inputs, inputs_of, refusal
@@ -66,7 +67,7 @@ def _recorded(module: nn.Module, inputs: Inputs) -> tuple[Recorder, str, list[st
     except AssertionError as error:  # how networks refuse a size
         raise refusal(module, inputs, error) from error
     except Exception as error:  # the forward pass is code of the module
-        meta_error = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
+        meta_error = first_line(error).rstrip(".")[:120]
     copy = value_copy(module)
     device = _device(copy)
     with_values = inputs.with_values(device)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...spaces.parameters.user_code import first_line
 from .errors import ResourceError
 from .ray_runtime import POLL_S, live_nodes, remote_function
 
@@ -66,7 +67,7 @@ def _result(run: Any) -> str | None:
     try:
         error: str | None = ray.get(run)
     except ray.exceptions.RayError as lost:
-        return str(lost).splitlines()[0]
+        return first_line(lost)
     return error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -75,17 +75,13 @@ class Split:
         return _unpickled, (
             images,
             as_array(self.labels),
-            *(None if part is None else as_array(part) for part in self._optional),
+            *(None if part is None else as_array(part) for part in (self.groups, self.weights)),
         )
 
     @property
     def multi_label(self) -> bool:
         """Whether an image may have several labels, or none."""
         return self.labels.dim() == 2
-
-    @property
-    def _optional(self) -> tuple[Tensor | None, Tensor | None]:
-        return self.groups, self.weights
 
     def take(self, index: Tensor) -> "Batch":
         """Return a copy of the samples at ``index``, int64 (M,), without their groups."""
@@ -104,10 +100,11 @@ class Split:
         if isinstance(self.images, StoredImages):
             self.images.prefetch(batches)
 
-    def to(self, device: Device) -> "Split":
+    def to(self, device: Device) -> Self:
         """Return the split on ``device``, without a copy if it is already there."""
         images, labels = self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
-        return Split(images, labels, *(_on(part, device) for part in self._optional))
+        groups, weights = _on(self.groups, device), _on(self.weights, device)
+        return replace(self, images=images, labels=labels, groups=groups, weights=weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +112,6 @@ class Batch(Split):
     """Samples in memory: the images are a tensor."""
 
     images: Tensor
-
-    def to(self, device: Device) -> "Batch":
-        images, labels = self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
-        return Batch(images, labels, *(_on(part, device) for part in self._optional))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ Settings = Annotated[
 MetricName = Annotated[
     str | None, typer.Option(help="The metric that selects, such as balanced_accuracy. Default: that of the file.")
 ]
+NumberOfTrials = Annotated[int | None, typer.Option(min=1, help="The number of trials. Default: that of the file.")]
 Name = Annotated[str | None, typer.Option(help="The name of the run. Default: the name in the search file.")]
 OutputFolder = Annotated[Path, typer.Option(help="The folder for all output of runs.")]
 Address = Annotated[str | None, typer.Option(help="The address of a Ray cluster: auto or HOST:PORT.")]
@@ -43,6 +44,7 @@ def search(
     settings: Settings = None,
     imports: Imports = None,
     metric: MetricName = None,
+    trials: NumberOfTrials = None,
     name: Name = None,
     database: Database = DATABASE,
     runs: OutputFolder = Path("runs"),
@@ -56,7 +58,7 @@ def search(
 
     Ctrl-C stops the search; `archsieve resume` continues it.
 
-    Example: archsieve search examples/digits.toml -s search.trials=4
+    Example: archsieve search examples/digits.toml --trials 4
     """
     gc.enable()
     from rich.console import Console
@@ -68,7 +70,7 @@ def search(
 
     for note in overridden_twice(settings or ()):
         show_message(f"note: {note}")
-    overrides = [*(settings or ()), *_overrides(cache, metric, time_limit)]
+    overrides = [*(settings or ()), *_overrides(cache, metric, trials, time_limit)]
     experiment = load_experiment(file, overrides, plugins=imports or ())
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
     database = _database(runs, database, context)
@@ -84,9 +86,9 @@ def search(
     _show_outcome(outcome, as_json)
 
 
-def _overrides(cache: bool, metric: str | None, time_limit: str | None) -> list[str]:
+def _overrides(cache: bool, metric: str | None, trials: int | None, time_limit: str | None) -> list[str]:
     """Return the options as overrides of keys of the search file."""
-    given = {"cache": None if cache else "false", "metric": metric, "time_limit": time_limit}
+    given = {"cache": None if cache else "false", "metric": metric, "trials": trials, "time_limit": time_limit}
     return [f"search.{key}={value}" for key, value in given.items() if value is not None]
 
 

@@ -12,6 +12,7 @@ from ...spaces.blocks.backbone import Backbone, RepeatChannels, Resize
 from ...spaces.blocks.base import Shape
 from ...spaces.blocks.layers import LocalContrast
 from ...spaces.parameters.lookup import look_up
+from ...spaces.parameters.user_code import PluginError, at_definition
 from ...spaces.recipes.recipe import Recipe
 from ..process.random_state import seeded
 from .backbones import backbone
@@ -119,7 +120,9 @@ def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: DropRates) -> nn
         if drop.inputs and isinstance(layer, layers.FullyConnected):
             modules.append(nn.Dropout(drop.inputs))
         module = (
-            layer.module(shape) if isinstance(layer, layers.ModuleLayer) else _MODULES[type(layer)](layer, shape, drop)
+            _custom_module(layer, shape)
+            if isinstance(layer, layers.ModuleLayer)
+            else _MODULES[type(layer)](layer, shape, drop)
         )
         if isinstance(module, nn.ReLU):
             module.inplace = isinstance(before, _NEW_OUTPUT)  # saves the memory of one feature map
@@ -127,6 +130,19 @@ def _chain(chain: tuple[layers.Layer, ...], shape: Shape, drop: DropRates) -> nn
         before = layer
         shape = layer.out_shape(shape)
     return nn.Sequential(*modules)
+
+
+def _custom_module(layer: layers.ModuleLayer, shape: Shape) -> nn.Module:
+    """Return the module of a custom block; raise :class:`PluginError` if it is not the one whose cost was measured."""
+    module: nn.Module = layer.module(shape)
+    n_params, counted = sum(parameter.numel() for parameter in module.parameters()), layer.cost(shape).params
+    if n_params != counted:
+        raise PluginError(
+            f"module() of block {layer.kind!r} must return the same module for the same fields and input, but made "
+            f"{counted:,} parameters when its cost was measured and {n_params:,} now"
+            f"{at_definition(type(layer).module)}; use no random numbers and no global values for its layers"
+        )
+    return module
 
 
 def _convolution(layer: layers.Convolution, shape: Shape, drop: DropRates) -> nn.Module:

@@ -65,7 +65,8 @@ class StoreSearch(_Unpickled, TuneSearcher):
         if trial is None:
             return None if self.recorder.may_propose_more else str(TuneSearcher.FINISHED)
         # One string, because Tune flattens, copies and prints every structure in a configuration.
-        config = {name: getattr(trial, name) for name in ("trial", "number", "architecture", "recipe", "seed")}
+        keys = ("trial", "number", "architecture", "recipe", "seed", "params")
+        config = {name: getattr(trial, name) for name in keys}
         return {"trial": json.dumps(config)}
 
     def _has_room(self) -> bool:

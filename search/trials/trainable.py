@@ -21,7 +21,7 @@ from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
-from ...spaces.parameters.user_code import at_line
+from ...spaces.parameters.user_code import PluginError, at_line
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import memory_fraction
@@ -225,6 +225,7 @@ class NetworkTrial(tune.Trainable):
             context = self._trial_context()
             trial = json.loads(config["trial"])
             architecture = Architecture.from_json(trial["architecture"])
+            _check_cost(architecture, trial)
             recipe = recipe_from_json(trial["recipe"])
             self.architecture, self.seed = architecture, trial["seed"]
             self.checkpoint_dir = self.conditions.checkpoints.of_trial(trial["trial"])
@@ -289,6 +290,16 @@ class NetworkTrial(tune.Trainable):
 
     def _device_name(self) -> str:
         return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+
+
+def _check_cost(architecture: Architecture, trial: Mapping[str, Any]) -> None:
+    """Raise ``PluginError`` if a custom block makes another network here than in the driver, which knows the budget."""
+    if trial["params"] != architecture.cost.params:
+        raise PluginError(
+            f"a custom block must be the same network in every process, but {architecture} has {trial['params']:,} "
+            f"parameters where the search was started and {architecture.cost.params:,} on a worker; use no random "
+            "numbers and no global values in expand() and module()"
+        )
 
 
 class DiagnosisFields(NamedTuple):

@@ -111,3 +111,18 @@ def test_a_mistake_in_a_module_is_an_error_and_a_misfit_is_left_out():
         space = av.Space(SHAPE, [av.choice(av.Conv(8), Custom(name)), av.GlobalAverage()], classes=10)
         with pytest.raises(PluginError, match=message):
             av.count(space)
+
+
+def test_a_block_that_makes_another_module_each_time_is_refused_when_it_is_built():
+    made = []
+
+    @av.register_block("test-changing")
+    @dataclass(frozen=True)
+    class Changing(av.ModuleBlock):
+        def module(self, in_shape):
+            made.append(in_shape)
+            return nn.Conv2d(in_shape[0], 4 + len(made), 1)
+
+    network = av.Architecture(SHAPE, (Changing(), av.GlobalAverage()), 10)
+    with pytest.raises(PluginError, match=r"'test-changing'.*20 parameters.*24 now at .*test_module_block\.py:\d+"):
+        build(network)

@@ -20,10 +20,12 @@ from archsieve.spaces.constrained.sampling import sample_one
 from ..conftest import small
 
 EXPERIMENT = small(recipe={"epochs": 4})
+ARCHITECTURE = sample_one(EXPERIMENT.constrained, random.Random(0))
 TRIAL = {
     "trial": 1,
     "number": 0,
-    "architecture": sample_one(EXPERIMENT.constrained, random.Random(0)).to_json(),
+    "architecture": ARCHITECTURE.to_json(),
+    "params": ARCHITECTURE.cost.params,
     "recipe": draw_recipe(EXPERIMENT.recipes, random.Random(0)).to_json(),
     "seed": 7,
 }
@@ -141,3 +143,10 @@ def test_an_error_while_a_worker_starts_fails_the_trial_and_the_next_one_tries_a
     trial.data = EXPERIMENT.task.load(EXPERIMENT.file)[0]
     assert trial.reset_config({"trial": json.dumps(TRIAL)})
     assert step(trial).epoch == 1
+
+
+def test_a_network_with_other_parameters_than_in_the_driver_is_not_trained(start_worker, monkeypatch):
+    monkeypatch.setitem(TRIAL, "params", ARCHITECTURE.cost.params + 1)
+    failure = step(start_worker()).failure
+    assert failure.kind is FailKind.USER_ERROR
+    assert f"{ARCHITECTURE.cost.params:,} on a worker" in failure.reason

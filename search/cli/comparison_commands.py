@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, open_read_only
+from .options import DATABASE, Database, Imports, Json, import_modules, open_read_only
 from .output import NOTHING_USABLE, show, show_json, show_message
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def compare(
     metric: Annotated[
         str | None, typer.Option(help="The metric to test. Default: that of the first trial's run.")
     ] = None,
+    imports: Imports = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -35,6 +36,7 @@ def compare(
     from ...results.query.comparison import compare as side_by_side
     from ...results.query.trial_name import find_trial
 
+    import_modules(imports)
     with open_read_only(database) as store:
         trials = [find_trial(store, name) for name in names]
         rows = side_by_side(trials)

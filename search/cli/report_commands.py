@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Json, Runs, open_read_only
+from .options import DATABASE, Database, Imports, Json, Runs, import_modules, open_read_only
 from .output import show, show_json, show_message
 
 
@@ -16,6 +16,7 @@ def report(
     images: Annotated[
         bool, typer.Option("--images", help="Read the data again, to show the images of the worst mistakes.")
     ] = False,
+    imports: Imports = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -27,6 +28,7 @@ def report(
     """
     from ...results.report.report import WITHOUT_THUMBNAILS, write_report
 
+    import_modules(imports)
     with open_read_only(database) as store:
         thumbnails = WITHOUT_THUMBNAILS
         if images:

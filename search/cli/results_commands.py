@@ -8,6 +8,7 @@ import typer
 from .options import (
     DATABASE,
     Database,
+    Imports,
     Json,
     MaxActivations,
     MaxLatency,
@@ -17,6 +18,7 @@ from .options import (
     Run,
     TrialName,
     budget_of,
+    import_modules,
     open_read_only,
 )
 from .output import NOTHING_USABLE, show, show_json, show_message
@@ -40,6 +42,7 @@ def best(
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
     max_latency_ms: MaxLatency = None,
+    imports: Imports = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -53,6 +56,7 @@ def best(
     from ...results.query.best import no_match_reason
     from .headline import best_json, best_table, best_trials
 
+    import_modules(imports)
     budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
     with open_read_only(database) as store:
         names = _dataset_labels(store) if run is None and dataset is None else {dataset: ""}
@@ -153,6 +157,7 @@ def show_trial(
     classes: Annotated[
         bool, typer.Option("--classes", help="Show the classes instead: confusions, mistakes, calibration.")
     ] = False,
+    imports: Imports = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -170,6 +175,7 @@ def show_trial(
         return
     from .trial_texts import read_records, records_json, records_texts
 
+    import_modules(imports)
     with open_read_only(database) as store:
         records = read_records(store, trial)
     if as_json:

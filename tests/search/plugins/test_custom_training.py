@@ -11,6 +11,7 @@ import archsieve as av
 from archsieve.models.data.dataset import ImageData
 from archsieve.models.networks.backbones import backbone
 from archsieve.models.optimization.custom_parts import CustomParts
+from archsieve.results.database.prediction_records import predictions_of
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.experiment.dry_run import forecast
@@ -32,6 +33,12 @@ from torch.utils.data import DataLoader
 STARTS, DIES = Path({folder!r}) / "starts.txt", Path({folder!r}) / "dies"
 
 def train(job):
+    train_with(job, lambda values: {{}})
+
+def train_by_skill(job):
+    train_with(job, lambda values: {{"skill": 1 - values["f1_macro"]}})
+
+def train_with(job, more):
     optimizer = torch.optim.SGD(job.module.parameters(), lr=job.recipe.lr, momentum=0.9)
     job.checkpoint(optimizer=optimizer)
     with STARTS.open("a") as file:
@@ -44,7 +51,8 @@ def train(job):
         if epoch == 2 and DIES.exists():
             DIES.unlink()
             os._exit(1)  # the worker dies in the second epoch of a trial
-        job.report(epoch, **job.validate())
+        values = job.validate()
+        job.report(epoch, **values, **more(values))
 
 def margin(logits, labels):
     return multi_margin_loss(logits, labels)
@@ -71,9 +79,10 @@ lr = 0.1
 [search]
 trials = {trials}
 searcher = "random"
-metric = "f1_macro"
+metric = "{metric}"
 {more}
 """
+BY_SKILL = 'direction = "minimize"\nrecord_metrics = ["f1_macro"]\n[train]\nfunction = "own_training:train_by_skill"\n'
 TRAIN = '[train]\nfunction = "own_training:train"\n'
 
 
@@ -95,7 +104,7 @@ def after_messages(out):
 
 def test_a_training_function_is_searched_resumed_retrained_and_exported(ray_running, line, project, tmp_path):
     file = project / "own.toml"
-    file.write_text(FILE.format(trials=2, more=TRAIN))
+    file.write_text(FILE.format(trials=2, metric="skill", more=BY_SKILL))
     (tmp_path / "dies").touch()
     code, out, err = line("search", str(file), "--json")
     assert code == 0, err
@@ -112,8 +121,14 @@ def test_a_training_function_is_searched_resumed_retrained_and_exported(ray_runn
         trials, config = store.trials("own"), store.run("own").config
         assert [(trial.state, trial.epochs_done) for trial in trials] == [(TrialState.COMPLETED, 3)] * 3
         assert all(trial.params <= 2000 and trial.test_accuracy is not None for trial in trials)
-        assert set(store.curve(trials[0].trial)) == {"val_accuracy", "val_loss", "f1_macro", "seconds"}
-    assert config["train"] == {"function": "own_training:train", "loss": None, "optimizer": None}
+        assert set(store.curve(trials[0].trial)) == {"val_accuracy", "val_loss", "f1_macro", "skill", "seconds"}
+        for trial in trials:  # those of the best epoch, also of the trial that was resumed
+            kept = predictions_of(store, trial)
+            assert (kept.labels == kept.predicted).mean() == pytest.approx(trial.val_accuracy)
+            assert trial.metrics["skill"] == min(value for _, value in store.curve(trial.trial)["skill"])
+            assert sorted(store.test_metrics(trial.trial)) == ["test_f1_macro", "test_top_5_accuracy"]
+    assert config["train"] == {"function": "own_training:train_by_skill", "loss": None, "optimizer": None}
+    assert (config["search"]["metric"], config["search"]["minimized"]) == ("skill", ["skill"])
     assert list(config["plugins"]["recorded"]) == ["own_training"]
     assert conditions(config) != conditions({**config, "train": None})
     (died,) = [trial for trial in trials if trial.seed == seed]
@@ -122,6 +137,13 @@ def test_a_training_function_is_searched_resumed_retrained_and_exported(ray_runn
     (network,) = after_messages(out)["networks"]
     assert network["f1_macro"] == died.metrics["f1_macro"]  # as if its worker had not died
     assert network["test_accuracy"] == died.test_accuracy
+    code, out, _ = line("results", "best", "--run", "own", "--json", "--top", "3")
+    best, *_, last = json.loads(out)
+    assert best["metrics"]["skill"] <= last["metrics"]["skill"]
+    assert "own_training" not in best["measured"]["reason"] != ""
+    assert line("results", "compare", "own:0", "own:1", "--metric", "f1_macro")[0] == 0
+    code, _, err = line("ensemble", "own")
+    assert (code, "skill" in err) == (2, True)
     code, _, err = line("export", f"own:{died.number}", "-o", "net.safetensors", "--format", "safetensors")
     assert (code, (tmp_path / "net.safetensors").is_file()) == (0, True), err
 
@@ -130,11 +152,11 @@ def test_a_training_function_is_searched_resumed_retrained_and_exported(ray_runn
 def test_a_loss_and_an_optimizer_are_searched_and_a_wrong_report_fails_the_search(ray_running, line, project):
     file = project / "own.toml"
     parts = {"train.loss": "own_training:margin", "train.optimizer": "own_training:rmsprop"}
-    file.write_text(FILE.format(trials=1, more=""))
+    file.write_text(FILE.format(trials=1, metric="f1_macro", more=""))
     result = av.run_search(file, settings=parts, name="parts")
     assert result.trials[0].state is TrialState.COMPLETED
     assert av.train(result.best[0], device="cpu").about["f1_macro"] == result.best[0].metrics["f1_macro"]
-    file.write_text(FILE.format(trials=1, more=""))
+    file.write_text(FILE.format(trials=1, metric="f1_macro", more=""))
     with pytest.raises(av.SearchFailedError, match=r"wrong.*accuracies.*'accuracy'.*own_training\.py:\d+"):
         av.run_search(file, train="own_training:wrong", name="wrong")
 
@@ -157,7 +179,7 @@ def test_a_loss_and_an_optimizer_are_searched_and_a_wrong_report_fails_the_searc
 )
 def test_a_wrong_function_is_refused_before_anything_starts(table, facts, line, project, tmp_path):
     file = project / "own.toml"
-    file.write_text(FILE.format(trials=1, more=f"[train]\n{table}\n"))
+    file.write_text(FILE.format(trials=1, metric="f1_macro", more=f"[train]\n{table}\n"))
     code, out, err = line("search", str(file))
     assert (code, out) == (2, "")
     assert all(fact in err for fact in facts), err

@@ -16,6 +16,7 @@ from archsieve.models.diagnostics.run_checks import CHECKS, DiagnosticContext, d
 from archsieve.models.diagnostics.zero_cost_proxies import PROXIES, probe, proxy_scores
 from archsieve.models.networks.build import build
 from archsieve.models.training.ensemble import select_members
+from archsieve.results.database.prediction_records import LabelPredictions, predictions_of
 from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import SearchFile
 from archsieve.search.experiment.experiment import experiment, search_file_of, stored_settings
@@ -71,7 +72,7 @@ def found(ray_running, folder):
     return result, av.train(result.best[0], runs=folder / "runs")
 
 
-def test_a_search_selects_by_average_precision(found, folder):
+def test_a_search_selects_by_average_precision(found, folder, line):
     result, _ = found
     best = result.best[0]
     assert best.metric == "average_precision"
@@ -84,7 +85,17 @@ def test_a_search_selects_by_average_precision(found, folder):
     with open_store(result.database, read_only=True) as store:
         file = search_file_of(store.run("colours"))
         assert (file.search.metric, file.data.label_separator) == ("average_precision", ";")
-        tests = store.test_metrics(best.trial)
+        tests, kept = store.test_metrics(best.trial), predictions_of(store, best)
+    assert isinstance(kept, LabelPredictions)
+    assert kept.hits().mean() == pytest.approx(best.val_accuracy)
+    assert (result.measured.metric, result.winner.n_compared) == ("average_precision", 1)
+    assert result.measured.interval.low <= best.metrics["average_precision"] <= result.measured.interval.high
+    with av.open_results(result.database) as results:
+        assert [one.support for one in results.classes(best).classes] == kept.labels.sum(0).tolist()
+        assert results.compare(*(trial.trial for trial in result.best), "f1_micro").n == len(kept)
+    code, out, err = line("results", "show", str(best.trial), "--classes", "--db", str(result.database))
+    assert code == 0, err
+    assert all(name in out for name in (*CLASSES, "image-class pairs"))
     assert sorted(tests) == ["test_average_precision", "test_f1_micro", "test_roc_auc"]
     assert "validation average precision" in result.report.read_text(encoding="utf-8")
     ensemble = av.ensemble("colours", top=2, database=result.database)

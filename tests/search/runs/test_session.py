@@ -66,12 +66,15 @@ def test_stored_predictions_give_intervals_equals_and_images_of_mistakes(outcome
         assert outcome.winner.best == trial
         assert outcome.winner.n_compared == 3
         assert top_5_error(store, trial).value == outcome.top_5_errors[0].value
+        test_top_5 = store.test_metrics(trial.trial)["test_top_5_accuracy"]
+        assert trial.test_accuracy <= test_top_5 <= 1
         thumbnails = read_thumbnails(store, store.run("first"))
         path = write_report(store, "first", tmp_path / "report.html", thumbnails)
     html, without = (one.read_text(encoding="utf-8").split("</script>", 1)[1] for one in (path, outcome.report))
     assert html.count("data:image/png;base64,") == without.count("data:image/png;base64,") == len(thumbnails.images) > 0
     assert max(map(len, thumbnails.images.values())) < 20_000
     assert "confusion" in html
+    assert f"{1 - test_top_5:.4f}" in html[html.index("test top-5 error") :]
     with open_results(outcome.database) as results:
         assert results.with_interval(trial) == outcome.measured[0]
         assert results.compare(trial.trial, outcome.best[1].trial).test == "McNemar exact"

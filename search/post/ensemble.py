@@ -49,11 +49,7 @@ def ensemble_run(
         raise ValueError(f"an ensemble needs at least 2 finished trials, but {run!r} has {len(trials)}; train more")
     experiment, data = experiment_and_data(store, trials[0])
     selection = experiment.selection
-    if selection.reported:
-        raise ValueError(
-            f"members are selected by the metric of the run, but only its training function computes {selection.metric}"
-            ": their mean has no value; search with a metric of archsieve, or register one with av.register_metric"
-        )
+    _check_computed(selection)
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
 
     values_of = partial(metric_values, labels=data.val.labels, metrics=selection.computed)
@@ -75,6 +71,14 @@ def ensemble_run(
             store.add_event(record.run_id, "warning", "test_metric_failed", {"reason": problem})
     store.add_event(record.run_id, "info", ENSEMBLE, detail)
     return detail
+
+
+def _check_computed(selection: Selection) -> None:
+    if selection.reported:
+        raise ValueError(
+            f"members are selected by the metric of the run, but only its training function computes {selection.metric}"
+            ": their mean has no value; search with a metric of archsieve, or register one with av.register_metric"
+        )
 
 
 def _add_test(

@@ -112,7 +112,7 @@ def _check_no_network_options(name: str, image_size: int | None, pretrained: boo
 
 def _values(constrained: "ConstrainedSpace", count: bool, sample: int, seed: int, by: str) -> dict[str, Any]:
     from ...spaces.constrained.feasibility import cheapest, most_expensive
-    from ...spaces.constrained.sampling import sample_one
+    from ...spaces.constrained.sampling import sample as draw
 
     rng = random.Random(seed)
     costs = ("params", "macs")
@@ -125,7 +125,7 @@ def _values(constrained: "ConstrainedSpace", count: bool, sample: int, seed: int
         **(_counted(constrained) if count else {}),
         "cheapest": {by: _entry(*cheapest(constrained, by)) for by in costs},
         "most_expensive": {by: _entry(*most_expensive(constrained, by)) for by in costs},
-        "sample": [_entry(sample_one(constrained, rng, by)) for _ in range(sample)],
+        "sample": [_entry(draw(constrained, 1, rng, by)[0]) for _ in range(sample)],
     }
 
 

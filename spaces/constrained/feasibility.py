@@ -104,6 +104,7 @@ def _params_and_macs(constrained: ConstrainedSpace, by: str) -> str:
     return f"params {cost.params:,}, macs {cost.macs:,}"
 
 
+@cached_per_space
 def is_feasible(constrained: ConstrainedSpace) -> bool:
     """Return whether any architecture keeps all limits together."""
     names, limits = constrained.limited, constrained.limits

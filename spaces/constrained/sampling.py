@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from ..architectures.architecture import Architecture
 from ..architectures.cost import cost
 from .constrained_space import AXES, ConstrainedSpace, cached_per_space
-from .cost_tables import BucketCountTable, CountTable, ExactCountTable, Ints, TooManyCosts, cost_arrays
+from .cost_tables import BucketCountTable, CostArrays, CountTable, ExactCountTable, Ints, TooManyCosts, cost_arrays
 from .feasibility import check_feasible
 from .graph import Edge
 from .indexing import architecture_at, walk
-from .merged_states import Interval, TooManyStates, joint_count, joint_counts
+from .merged_states import joint_count, joint_counts
+from .packed_network import Interval, TooManyStates
+from .state_draws import StateDraws, choose_by
 from .vectorized import GraphArrays
 
 MAX_EXACT_COSTS = 300_000  # maximum number of different costs of an exact table; above, a table has buckets
@@ -138,23 +140,48 @@ def count_table(constrained: ConstrainedSpace, names: tuple[str, ...] | None = N
     It is exact if there are at most :data:`MAX_EXACT_COSTS` different costs, else it has buckets.
     """
     arrays = cost_arrays(constrained, names or constrained.limited)
+    return _exact_table(arrays) or BucketCountTable(arrays)
+
+
+def _exact_table(arrays: CostArrays) -> ExactCountTable | None:
     try:
         return ExactCountTable(arrays, MAX_EXACT_COSTS)
     except TooManyCosts:
-        return BucketCountTable(arrays)
+        return None
 
 
 def sample(constrained: ConstrainedSpace, n: int, rng: random.Random, by: str = "uniform") -> list[Architecture]:
     """Draw ``n`` architectures that fit, independently and with replacement.
 
-    ``by`` is "uniform" or "log-macs", see :class:`Draw`. Raises :class:`BudgetError` if no architecture fits.
+    ``by`` is "uniform" or "log-macs", see :class:`Sampler`. Uniform draws from a small share of the space come from
+    merged states, where these can count the share exactly. Raises :class:`BudgetError` if no architecture fits.
     """
     check_feasible(constrained)
-    return sampler(constrained, by).many(n, rng)
+    draws = state_draws(constrained) if by == "uniform" and not sampler(constrained).plain else None
+    if draws is None:
+        return sampler(constrained, by).many(n, rng)
+    choose = choose_by(rng)
+    return [constrained.graph.architecture(draws.draw(choose)) for _ in range(n)]
+
+
+@cached_per_space
+def state_draws(constrained: ConstrainedSpace) -> StateDraws | None:
+    """Return draws from merged states, or None if these cannot hold all sums or the binding limits."""
+    limits = binding_limits(constrained)
+    if not 1 <= len(limits) <= MAX_MERGED_LIMITS or any(low for low, _ in limits.values()):
+        return None
+    arrays = cost_arrays(constrained, tuple(limits), bounded=False)
+    try:
+        return StateDraws(arrays, [math.inf if high is None else high for _, high in limits.values()])
+    except TooManyStates:
+        return None
 
 
 def sample_one(constrained: ConstrainedSpace, rng: random.Random, by: str = "uniform") -> Architecture:
-    """Draw one architecture that fits; raise :class:`BudgetError` if none does."""
+    """Draw one architecture that fits; raise :class:`BudgetError` if none does.
+
+    A search draws with this function. It never uses merged states, so that resumed runs keep the draws of their seed.
+    """
     return sampler(constrained, by).one(rng)
 
 
@@ -164,8 +191,8 @@ def histogram(constrained: ConstrainedSpace, by: str = "macs", bins: int = 12) -
     The bins have equal width in the logarithm of the cost. Integer numbers are exact. If neither a count table nor
     merged states can be exact, the numbers are floats, estimated from draws.
     """
-    table = _cost_table(constrained, by)
-    if not isinstance(table, ExactCountTable) and (rows := _merged_histogram(constrained, by, bins)):
+    table = _exact_table(cost_arrays(constrained, (by, *(name for name in constrained.limited if name != by))))
+    if table is None and (rows := _merged_histogram(constrained, by, bins)):
         return rows
     costs, counts = _weighted_costs(constrained, by, table)
     if not len(costs):
@@ -204,14 +231,9 @@ def _merged_histogram(constrained: ConstrainedSpace, by: str, bins: int) -> list
     return [(edges[i], edges[i + 1], below[i + 1] - below[i]) for i in range(bins)]
 
 
-def _cost_table(constrained: ConstrainedSpace, by: str) -> CountTable:
-    """Return the count table of the cost ``by`` and the limited costs."""
-    return count_table(constrained, (by, *(name for name in constrained.limited if name != by)))
-
-
-def _weighted_costs(constrained: ConstrainedSpace, by: str, table: CountTable) -> tuple[Ints, NDArray[Any]]:
+def _weighted_costs(constrained: ConstrainedSpace, by: str, table: ExactCountTable | None) -> tuple[Ints, NDArray[Any]]:
     """Return costs ``by`` of architectures that fit, and the number of architectures that each represents."""
-    if isinstance(table, ExactCountTable):
+    if table is not None:
         rows, counts = table.inside
         return table.costs(rows)[:, 0], np.array(counts, dtype=object)
     # from draws, not from buckets, which are too coarse for this

@@ -1,6 +1,8 @@
 """Joint counts by merged states agree with brute force; rounded states give intervals that contain the count."""
 
 import random
+from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 
@@ -10,11 +12,14 @@ from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Lin
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.cost_tables import cost_arrays
 from archsieve.spaces.constrained.indexing import walk
-from archsieve.spaces.constrained.merged_states import joint_count, joint_counts
-from archsieve.spaces.constrained.sampling import count, histogram
+from archsieve.spaces.constrained.merged_states import Meeting, joint_count, joint_counts
+from archsieve.spaces.constrained.packed_network import packed_network
+from archsieve.spaces.constrained.rounded_sums import rounded_counts
+from archsieve.spaces.constrained.sampling import TableSampler, count, count_table, histogram, sample
+from archsieve.spaces.constrained.state_draws import StateDraws, choose_by
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.named import named_space
-from archsieve.spaces.search_space.space import Space
+from archsieve.spaces.search_space.space import Space, enumerate_decisions
 
 
 def random_space(rng):
@@ -72,16 +77,57 @@ def test_thresholds_share_one_pass(small):
         assert [interval.value for interval in counted] == [fitting(costs, params, macs) for params in thresholds]
 
 
-@pytest.mark.parametrize("max_node_states", [8, 60])
-def test_rounded_states_give_an_interval_that_contains_the_count(small, max_node_states):
+def on_grids(network, thresholds):
+    return [rounded_counts(network, thresholds, cells, sums) for cells in (60, 3_000) for sums in (30, 300)]
+
+
+def with_crowded_nodes(network, thresholds):
+    return [Meeting(network, thresholds, 20, max_node_states=n).counts() for n in (8, 60)]
+
+
+@pytest.mark.parametrize("count_with", [on_grids, with_crowded_nodes])
+def test_rounded_sums_give_an_interval_that_contains_the_count(small, count_with):
     rng, inexact = random.Random(2), 0
-    for costs, arrays in small:
+    for costs, arrays in small[:6]:
+        least = min(p for p, _ in costs)
         for params, macs in limits(costs, rng, 4):
-            interval = joint_count(arrays, (params, macs), max_states=20, max_node_states=max_node_states)
-            assert interval.low <= fitting(costs, params, macs) <= interval.high
-            assert interval.low <= interval.value <= interval.high
-            inexact += interval.low < interval.high
+            network = packed_network(arrays, (params, macs))
+            assert (network is None) <= (fitting(costs, params, macs) == 0)
+            if network is None:
+                continue
+            below = [params - (params - least) // 3, params]
+            thresholds = [(p - least) // network.units[0] for p in below]
+            for intervals in count_with(network, thresholds):
+                for p, interval in zip(below, intervals, strict=True):
+                    assert interval.low <= fitting(costs, p, macs) <= interval.high
+                    assert interval.low <= interval.value <= interval.high
+                    inexact += interval.low < interval.high
     assert inexact > 10
+
+
+def test_grid_that_rounds_nothing_is_exact(small):
+    rng = random.Random(3)
+    for costs, arrays in small:
+        for params, macs in limits(costs, rng, 3):
+            network = packed_network(arrays, (params, macs))
+            if network is not None:
+                n = fitting(costs, params, macs)
+                (interval,) = rounded_counts(network, [network.limit[0]], 10**7, 10**6)
+                assert (interval.low, interval.high) == (n, n)
+
+
+@pytest.mark.slow
+def test_count_of_the_mobile_space_is_certain_within_one_percent():
+    constrained = ConstrainedSpace(named_space("mobile-space"), Budget(params="5M", macs="300M"))
+    result = count(constrained)
+    assert result.method == "rounded states"
+    assert 0 < result.high - result.low < 0.01 * result.low
+    draw = TableSampler(constrained, count_table(constrained))
+    _, high = draw.table.bounds
+    n = 4_000
+    share = sum(draw.attempt(rng) is not None for rng in [random.Random(1)] for _ in range(n)) / n
+    error = 4 * (share * (1 - share) / n) ** 0.5
+    assert result.low / high - error < share < result.high / high + error
 
 
 @pytest.mark.parametrize(
@@ -134,3 +180,82 @@ def test_more_binding_limits_than_two_use_a_table():
     budget = Budget(**limits)
     result = count(ConstrainedSpace(space, budget))
     assert (result.value, result.method) == (sum(map(budget.allows, costs)), "exact table")
+
+
+def fraction(cumulative, index):
+    """Return the share of one option in cumulative weights."""
+    below, upto = ([0, *cumulative][i] for i in (index, index + 1))
+    return Fraction(int(upto) - int(below), int(cumulative[-1]))
+
+
+def every_draw(draws):
+    """Return (path, probability) of every way to draw."""
+
+    def drawn(pick):
+        probability = Fraction(1)
+
+        def choose(cumulative):
+            nonlocal probability
+            possible = tuple(i for i, (low, high) in enumerate(pairwise([0, *cumulative])) if high > low)
+            index = possible[pick("", possible)]
+            probability *= fraction(cumulative, index)
+            return index
+
+        return draws.draw(choose), probability
+
+    return [result for _, result in enumerate_decisions(drawn)]
+
+
+def test_every_path_is_drawn_in_one_way_with_the_same_probability():
+    """Brute force: all ways to draw from random spaces are the paths inside the limits, each once."""
+    rng, n_paths = random.Random(4), 0
+    for seed in range(12):
+        whole = ConstrainedSpace(random_space(random.Random(seed)))
+        if whole.size > 2_000:
+            continue
+        arrays = cost_arrays(whole, ("params", "macs"))
+        costs = [(c.params, c.macs) for c in (cost(a) for _, a in walk(whole))]
+        for params, macs in [*limits(costs, rng, 1), (10**12, sorted(m for _, m in costs)[len(costs) // 9])]:
+            budget = Budget(params=params, macs=macs)
+            draws = StateDraws(arrays, (params, macs))
+            assert draws.count == fitting(costs, params, macs)
+            if not draws.count:
+                continue
+            drawn = every_draw(draws)
+            names = [whole.graph.architecture(path).fingerprint for path, _ in drawn]
+            assert len(set(names)) == len(names) == draws.count
+            assert set(names) == {a.fingerprint for _, a in walk(ConstrainedSpace(whole.space, budget))}
+            assert {probability for _, probability in drawn} == {Fraction(1, draws.count)}
+            n_paths += draws.count
+    assert n_paths > 400
+
+
+@pytest.mark.parametrize(("name", "params", "macs"), [("resnet-space", "5M", "600M"), ("mobile-space", "2M", "60M")])
+def test_draws_from_large_spaces_are_exactly_uniform(name, params, macs):
+    """The fractions of all choices of a draw multiply to 1 / count, in 1,000 of 1,000 draws."""
+    constrained = ConstrainedSpace(named_space(name), Budget(params=params, macs=macs))
+    draws = StateDraws(cost_arrays(constrained, ("params", "macs")), constrained.highs)
+    assert draws.count == count(constrained).value
+    by_rng, paths = choose_by(random.Random(0)), []
+    for _ in range(1_000):
+        fractions = []
+
+        def choose(cumulative, fractions=fractions):
+            index = by_rng(cumulative)
+            fractions.append(fraction(cumulative, index))
+            return index
+
+        paths.append(draws.draw(choose))
+        product = Fraction(1)
+        for part in fractions:
+            product *= part
+        assert product == Fraction(1, draws.count)
+    assert all(map(constrained.fits_path, paths))
+
+
+def test_samples_of_a_small_share_come_from_merged_states():
+    constrained = ConstrainedSpace(named_space("mobile-space"), Budget(params="2M", macs="60M"))
+    drawn = sample(constrained, 20, random.Random(3))
+    assert drawn == sample(constrained, 20, random.Random(3))
+    assert len({architecture.fingerprint for architecture in drawn}) > 15
+    assert all(constrained.allows(architecture) for architecture in drawn)

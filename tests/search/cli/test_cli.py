@@ -1,4 +1,7 @@
-"""The command line as users run it: in a separate process."""
+"""The command line as users run it: the main job in a separate process, other commands in this one.
+
+A new process imports torch for seconds.
+"""
 
 import json
 import re
@@ -73,9 +76,9 @@ def test_a_search_and_all_queries_of_its_results(command, tmp_path):
     assert "Traceback" not in err
 
 
-def test_the_exit_code_and_the_reason_are_reported_if_all_trials_fail(command, tmp_path):
+def test_the_exit_code_and_the_reason_are_reported_if_all_trials_fail(line, ray_running, tmp_path):
     (tmp_path / "tiny.toml").write_text(SEARCH)
-    code, _, err = command("search", "tiny.toml", "-s", "recipe.lr=1e30", "-s", "search.trials=2")
+    code, _, err = line("search", "tiny.toml", "-s", "recipe.lr=1e30", "-s", "search.trials=2")
     assert code == 3
     assert re.search("2 of 2 trials failed.*Diverged", err)
 
@@ -100,15 +103,17 @@ def test_the_exit_code_and_the_reason_are_reported_if_all_trials_fail(command, t
         (["frob"], 2, "'frob'"),
     ],
 )
-def test_a_mistake_is_one_message_an_exit_code_and_nothing_written(command, tmp_path, arguments, code, pattern):
+def test_a_mistake_is_one_message_an_exit_code_and_nothing_written(
+    line, ray_running, tmp_path, arguments, code, pattern
+):
     (tmp_path / "tiny.toml").write_text(SEARCH)
-    exit_code, out, err = command(*arguments)
+    exit_code, out, err = line(*arguments)
     assert exit_code == code, err
     assert re.search(pattern, err), err
     assert "Traceback" not in err
     assert out == ""
     if code == 2:
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "tiny.toml"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.toml"]
 
 
 def test_init_writes_a_file_once(command, tmp_path):
@@ -123,8 +128,8 @@ def test_init_writes_a_file_once(command, tmp_path):
     assert (tmp_path / "digits.toml").read_text() == before
 
 
-def test_profile_prints_the_published_counts(command):
-    _, out, _ = command("profile", "alexnet-2012", "--json")
+def test_profile_prints_the_published_counts(line):
+    _, out, _ = line("profile", "alexnet-2012", "--json")
     report = json.loads(out)
     assert (report["params"], report["macs"], report["flops"]) == (60_965_224, 724_406_816, 1_448_813_632)
     weighted = {layer["name"]: layer for layer in report["layers"] if layer["params"]}
@@ -134,21 +139,21 @@ def test_profile_prints_the_published_counts(command):
     biases = sum(layer["out_shape"][0] for layer in convolutions)
     assert report["convolution_weights"] == sum(layer["params"] for layer in convolutions) - biases
     assert report["locally_connected_weights"] == sum(layer["macs"] for layer in convolutions)
-    _, out, _ = command("profile", "alexnet-2012", "--remove", "7")
+    _, out, _ = line("profile", "alexnet-2012", "--remove", "7")
     assert "weight sharing: the convolutions have 2,332,704 weights" in out
     assert f"{60_965_224 - 16_781_312:,}" in out
 
 
-def test_profile_reads_a_stored_architecture(command, tmp_path):
+def test_profile_reads_a_stored_architecture(line, tmp_path):
     from archsieve.spaces.architectures.catalogue import named
 
     (tmp_path / "net.json").write_text(json.dumps(named("resnet20-cifar").to_json()))
-    code, out, _ = command("profile", "net.json", "--json")
+    code, out, _ = line("profile", "net.json", "--json")
     assert (code, json.loads(out)["params"]) == (0, 269_722)
 
 
-def test_space_counts_and_samples_inside_the_budget(command):
-    code, out, _ = command(
+def test_space_counts_and_samples_inside_the_budget(line):
+    code, out, _ = line(
         "space", "mixed", "--max-params", "60k", "--max-macs", "6M", "--sample", "5", "--count", "--json"
     )
     report = json.loads(out)
@@ -179,52 +184,52 @@ def test_version_is_printed(command):
     assert (code, out.split()[0]) == (0, "archsieve")
 
 
-def test_removed_layers_are_reported_with_what_they_saved(command):
-    _, out, _ = command("profile", "alexnet-2012", "--remove", "3,4,6,7", "--json")
+def test_removed_layers_are_reported_with_what_they_saved(line):
+    _, out, _ = line("profile", "alexnet-2012", "--remove", "3,4,6,7", "--json")
     report = json.loads(out)
     assert report["removed"] == [3, 4, 6, 7]
     assert (report["saved"]["params"], round(report["saved"]["macs_share"], 3)) == (51_110_656, 0.464)
     assert report["saved"]["macs"] == 724_406_816 - report["macs"]
     assert report["saved"]["params_share"] == 51_110_656 / 60_965_224
-    _, out, _ = command("profile", "alexnet-2012", "--remove", "3,4,6,7")
+    _, out, _ = line("profile", "alexnet-2012", "--remove", "3,4,6,7")
     assert "saved params 51,110,656 of 60,965,224 (83.8%)" in out
     assert "(46.4%)" in out
 
 
-def test_layers_of_a_stored_architecture_can_be_removed(command, tmp_path):
+def test_layers_of_a_stored_architecture_can_be_removed(line, tmp_path):
     from archsieve.spaces.architectures.catalogue import named
 
     (tmp_path / "net.json").write_text(json.dumps(named("alexnet").to_json()))
-    _, out, _ = command("profile", "net.json", "--remove", "7", "--json")
+    _, out, _ = line("profile", "net.json", "--remove", "7", "--json")
     assert json.loads(out)["saved"]["params"] == 16_781_312
 
 
 @pytest.mark.parametrize(
     ("cross_check", "extra_operators"), [("torch", set()), ("fvcore", {"batch_norm", "adaptive_avg_pool2d"})]
 )
-def test_the_built_network_is_counted_by_another_library(command, cross_check, extra_operators):
-    code, out, err = command("profile", "resnet20-cifar", "--cross-check", cross_check, "--json")
+def test_the_built_network_is_counted_by_another_library(line, cross_check, extra_operators):
+    code, out, err = line("profile", "resnet20-cifar", "--cross-check", cross_check, "--json")
     assert code == 0, err
     report = json.loads(out)
     rows = report["cross_check"]["differences"]
     assert report["cross_check"]["params"] == report["params"]
     assert report["cross_check"]["total_macs"] - report["macs"] == sum(row["theirs"] - row["ours"] for row in rows)
     assert {row["operator"] for row in rows} <= extra_operators
-    _, out, _ = command("profile", "resnet20-cifar", "--cross-check", cross_check)
+    _, out, _ = line("profile", "resnet20-cifar", "--cross-check", cross_check)
     assert f"counted by {cross_check} " in out
 
 
-def test_the_old_name_of_the_option_works_with_a_notice(command):
+def test_the_old_name_of_the_option_works_with_a_notice(line):
     new, old = (
-        command("profile", "resnet20-cifar", option, "torch", "--json") for option in ("--cross-check", "--witness")
+        line("profile", "resnet20-cifar", option, "torch", "--json") for option in ("--cross-check", "--witness")
     )
     assert old[:2] == new[:2]
     assert old[2] == f"--witness is now called --cross-check\n{new[2]}"
-    assert "--witness" not in command("profile", "--help")[1]
+    assert "--witness" not in line("profile", "--help")[1]
 
 
-def test_a_network_of_timm_is_profiled_and_measured(command):
-    code, out, err = command(
+def test_a_network_of_timm_is_profiled_and_measured(line):
+    code, out, err = line(
         "profile", "timm:resnet18", "--input", "3x64x64", "--cross-check", "fvcore", "--device", "cpu", "--json"
     )
     assert code == 0, err
@@ -235,8 +240,8 @@ def test_a_network_of_timm_is_profiled_and_measured(command):
     assert 0 < report["measured"]["latency_ms_p50"] <= report["measured"]["latency_ms_p90"]
 
 
-def test_a_network_of_torchvision_is_profiled(command):
-    code, out, err = command("profile", "torchvision:vgg16")
+def test_a_network_of_torchvision_is_profiled(line):
+    code, out, err = line("profile", "torchvision:vgg16")
     assert code == 0, err
     assert "macs 15,470,264,320" in out
     assert "params 138,357,544" in out
@@ -251,8 +256,8 @@ def test_a_network_of_torchvision_is_profiled(command):
         (["timm:resnet18", "--input", "5x8x8x8"], "--input .*channels x height x width.*'5x8x8x8'"),
     ],
 )
-def test_an_invalid_profile_is_one_error_with_the_reason(command, arguments, pattern):
-    code, out, err = command("profile", *arguments)
+def test_an_invalid_profile_is_one_error_with_the_reason(line, arguments, pattern):
+    code, out, err = line("profile", *arguments)
     assert (code, out) == (2, "")
     assert re.search(pattern, err), err
     assert "Traceback" not in err

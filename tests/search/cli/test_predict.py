@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -19,15 +20,23 @@ from archsieve.spaces.blocks.standard import Conv, GlobalAverage
 ARCHITECTURE = Architecture((3, 8, 8), (Conv(4), GlobalAverage()), 3)
 
 
-@pytest.fixture
-def files(tmp_path):
-    """A model of three classes as net.safetensors and net.onnx, and five images and a text in the folder photos."""
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    """A model of three classes as net.safetensors and net.onnx, made once: the export to ONNX takes seconds."""
+    folder = tmp_path_factory.mktemp("model")
     images = torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     split = Split(images, torch.arange(9) % 3)
     data = ImageData.of("made", ("cat", "dog", "owl"), train=split, val=split)
     model = ImageModel.of(ARCHITECTURE, build(ARCHITECTURE, seed=0).state_dict(), data, {"val_accuracy": 0.5})
-    model.save(tmp_path / "net.safetensors")
-    (tmp_path / "net.onnx").write_bytes(export(model, "onnx").content)
+    model.save(folder / "net.safetensors")
+    (folder / "net.onnx").write_bytes(export(model, "onnx").content)
+    return folder
+
+
+@pytest.fixture
+def files(model_folder, tmp_path):
+    """The folder of a test, with the model files, and five images and a text in the folder photos."""
+    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "photos").mkdir()
     rng = np.random.default_rng(0)
     for k in range(5):

@@ -32,10 +32,10 @@ searcher = "random"
 """
 
 
-def test_the_first_proposal_of_a_search_file_is_diagnosed(command, tmp_path):
+def test_the_first_proposal_of_a_search_file_is_diagnosed(line, tmp_path):
     (tmp_path / "search.toml").write_text(FILE)
     options = ("--check", "gradients", "--check", "filters", "--check", "speed", "--step-ms", "1000")
-    code, out, err = command("doctor", "search.toml", "--json", "--filters", "filters.png", *options)
+    code, out, err = line("doctor", "search.toml", "--json", "--filters", "filters.png", *options)
     assert code == 0, err
     report = json.loads(out)
     assert [finding["check"] for finding in report["findings"]] == ["gradients", "filters", "speed"]
@@ -91,9 +91,9 @@ def test_the_faster_network_keeps_the_other_limits_of_the_budget():
         (("search.toml", "--step-ms", "-1"), ("--step-ms", "-1")),
     ],
 )
-def test_bad_input_is_one_clear_error(command, tmp_path, arguments, facts):
+def test_bad_input_is_one_clear_error(line, tmp_path, arguments, facts):
     (tmp_path / "search.toml").write_text(FILE)
-    code, out, err = command("doctor", *arguments)
+    code, out, err = line("doctor", *arguments)
     assert (code, out) == (2, "")
     assert [fact for fact in facts if fact not in err] == [], err
     assert "Traceback" not in err

@@ -99,14 +99,14 @@ def test_only_the_weights_of_the_best_network_are_loaded(finished, retrained):
         worst.write_bytes(content)
 
 
-def test_a_trial_and_a_run_predict_with_their_best_network(finished, retrained, command, tmp_path):
+def test_a_trial_and_a_run_predict_with_their_best_network(finished, retrained, line, tmp_path):
     outcome, runs = finished
     database, best = ("--db", str(outcome.database)), outcome.best[0]
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4).save(tmp_path / "digit.png")
     row = max(retrained["networks"], key=lambda network: network["val_accuracy"])
     (expected,) = load_model(runs / row["weights"]).predict(tmp_path / "digit.png", top=1)
     for name in (str(best.trial), f"run:{best.number}", "run"):
-        code, out, err = command("predict", name, "digit.png", "--json", *database)
+        code, out, err = line("predict", name, "digit.png", "--json", *database)
         assert code == 0, err
         (prediction,) = json.loads(out)
         assert prediction == {
@@ -129,25 +129,25 @@ def test_an_ensemble_is_selected_on_validation_images_and_tested_with_its_member
     assert 0 < report["test_accuracy"] <= 1
 
 
-def test_the_command_line_trains_exports_and_puts_together(finished, retrained, command, tmp_path):
+def test_the_command_line_trains_exports_and_puts_together(finished, retrained, line, tmp_path):
     outcome, _ = finished
     database, best = ("--db", str(outcome.database)), outcome.best[0].trial
-    code, out, err = command("train", str(best), "--epochs", "1", "--seeds", "2", *database)
+    code, out, err = line("train", str(best), "--epochs", "1", "--seeds", "2", *database)
     assert code == 0, err
     assert f"trial {best}, 1 epochs" in out
     assert "n = 2" in out  # the mean and the standard deviation of two seeds
-    code, out, err = command("export", str(best), "-o", "net.safetensors", *database)
+    code, out, err = line("export", str(best), "-o", "net.safetensors", *database)
     assert code == 0, err
     for fact in ("Nx1x8x8", "Nx10", "difference from torch 0;", "seed"):
         assert fact in out
     assert ImageModel.load(tmp_path / "net.safetensors").classes == tuple("0123456789")
-    code, _, err = command("export", str(best), "-o", "net.safetensors", *database)
+    code, _, err = line("export", str(best), "-o", "net.safetensors", *database)
     assert code == 2
     assert "--force" in err
-    code, out, err = command("ensemble", "run", "--top", "2", "--json", *database)
+    code, out, err = line("ensemble", "run", "--top", "2", "--json", *database)
     assert code == 0, err
     assert len(json.loads(out)["members"]) == 2
-    code, _, err = command("db", "check", "--deep", *database)
+    code, _, err = line("db", "check", "--deep", *database)
     assert code == 0, err
 
 
@@ -164,12 +164,12 @@ def test_the_command_line_trains_exports_and_puts_together(finished, retrained, 
         (("ensemble", "rum"), 2, ("did you mean 'run'",)),
     ],
 )
-def test_bad_input_is_one_clear_error(finished, command, arguments, code, facts):
+def test_bad_input_is_one_clear_error(finished, line, arguments, code, facts):
     outcome, _ = finished
     worst = str(outcome.best[-1].trial)
     arguments = tuple(worst if word == "worst" else word for word in arguments)
     facts = [worst if fact == "worst-id" else fact for fact in facts]
-    exit_code, out, err = command(*arguments, "--db", str(outcome.database))
+    exit_code, out, err = line(*arguments, "--db", str(outcome.database))
     assert (exit_code, out) == (code, ""), err
     assert [fact for fact in facts if fact not in err] == [], err
     assert "Traceback" not in err

@@ -35,6 +35,10 @@ def _callables(value: Any) -> bool:
     return one_by_one and (not isinstance(value, Collection) or all(map(callable, value)))
 
 
+def _keys(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
 def _data(value: Any) -> bool:
     return isinstance(value, str | Path | Mapping) or is_dataset(value)
 
@@ -65,7 +69,7 @@ RULES: Mapping[str, Rule] = {
     "optimizer": Rule(_function, "a function, or its MODULE:NAME", "'my_module:optimizer'"),
     "searcher": Rule(_is(str), "the name of a searcher", "'gp'"),
     "seed": Rule(_whole(0), "a whole number of at least 0", "0"),
-    "settings": Rule(_is(Mapping), "a mapping of keys of a search file", "{'search.scheduler': 'asha'}"),
+    "settings": Rule(_keys, "a mapping of keys of a search file", "{'search.scheduler': 'asha'}"),
     "name": Rule(_is(str), "the name of the new run", "'photos'"),
     "run": Rule(_is(str), "the name of a run", "'photos'"),
     "plugins": Rule(_texts, "a list of names of modules", "['my_blocks']"),
@@ -92,7 +96,8 @@ def check_arguments(function: str, arguments: Mapping[str, Any]) -> None:
         if value is None or rule.holds(value):
             continue
         is_number = type(value) is int and rule.example.isdigit()
-        text = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+        text = " ".join(repr(value).split())
+        text = text if len(text) <= 80 else f"{text[:77]}..."
         got = text if is_number else f"{text}, which is of type {type(value).__name__}"
         error = ValueError if is_number else TypeError
         raise error(f"{name} of {function}() must be {rule.what}, but got {got}; write {name}={rule.example}")

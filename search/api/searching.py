@@ -193,7 +193,8 @@ def _train_table(train: Any, loss: Any, optimizer: Any) -> dict[str, dict[str, s
 def _metric_keys(
     metric: str | Metric | None, direction: str | None, record_metrics: Sequence[str] | None
 ) -> dict[str, Any]:
-    others = None if record_metrics is None else list(record_metrics)
+    names = [record_metrics] if isinstance(record_metrics, str) else record_metrics
+    others = None if names is None else list(names)
     # the direction of a function is registered with it
     of_name = direction if metric is None or isinstance(metric, str) else None
     return {"metric": _metric_name(metric, direction), "direction": of_name, "record_metrics": others}
@@ -210,6 +211,8 @@ def _metric_name(metric: str | Metric | None, direction: str | None) -> str | No
             _check_direction(known.name, known.higher_is_better, direction)
             return known.name
     name = str(getattr(metric, "__name__", metric))
+    if name == "<lambda>":
+        raise ValueError("metric must be a function with a name, but got a lambda; define it with def")
     register_metric(name, higher_is_better=direction != "minimize")(metric)
     return name
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ...spaces.parameters.lookup import unknown
-from ...spaces.parameters.user_code import ERRORS, PluginError, at_line, described
+from ...spaces.parameters.user_code import ERRORS, PluginError, described, imported_at
 from ..config.schema import PluginRecord
 from .installed import GROUP, distribution_of, plugin_entry_points
 from .sources import digest_of, is_installed, root_of, sources_of
@@ -102,8 +102,10 @@ def _load_once(name: str, folders: Iterable[Path], record: PluginRecord | None) 
 
 def _load(name: str, folders: Sequence[Path], record: PluginRecord | None) -> Plugin:
     if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
+        stem = Path(name).stem
         raise PluginError(
-            f"a plug-in must be the name of a module, as in 'my_blocks', but got {name!r}; write {Path(name).stem!r}"
+            f"a plug-in must be the name of a module, as in 'my_blocks', but got {name!r}; "
+            f"{f'write {stem!r}' if stem.isidentifier() else 'rename its file'}"
         )
     for folder in map(str, folders):
         if folder not in sys.path:
@@ -194,6 +196,7 @@ def _explained(module: str, source: str = "") -> Iterator[None]:
         raise
     except ERRORS as error:
         sys.modules.pop(module, None)
+        line = imported_at(error)
         raise PluginError(
-            f"{source}importing {module} raised {described(error)}{at_line(error)}; correct it and try again"
+            f"{source}importing {module} raised {described(error)}{line and f' at {line}'}; correct it and try again"
         ) from error

@@ -122,6 +122,8 @@ def _check_signature(function: Any, reference: str, key: str, arguments: tuple[s
     call = f"({', '.join(arguments)})"
     if not callable(function):
         raise PluginError(f"{key} must be a function of {call}, but {reference} is {type(function).__name__}; name one")
+    if inspect.isclass(function) and key != "train.optimizer":  # a call returns an object of the class
+        raise PluginError(f"{key} must be a function of {call}, but {reference} is a class; write a function with def")
     try:
         signature = inspect.signature(function)
     except ValueError:  # some functions in C have none

@@ -1,5 +1,6 @@
 """User code: which module it is of, the line that raised an exception, and the error that names both."""
 
+import importlib
 import sysconfig
 import traceback
 from pathlib import Path
@@ -9,6 +10,7 @@ PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = tuple(ROOT / name for name in ("spaces", "models", "results", "search"))
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
+_IMPORT_SYSTEM = ("<frozen", str(importlib.__file__))
 ERRORS = (Exception, SystemExit)  # what user code may raise; SystemExit must not end a search
 
 
@@ -53,16 +55,28 @@ def raised_at(error: BaseException, code: Any = None) -> str:
     function ``code``, then the innermost frame that is not of archsieve, then the innermost of all. For a syntax error
     it is the line of the error. The text is empty if there is no traceback.
     """
+    own, foreign, frames = _frames(error)
+    return own or defined_at(code) or foreign or frames
+
+
+def imported_at(error: BaseException) -> str:
+    """Return ``file:line`` of the code that raised ``error`` in an import; an empty text if that is Python's own."""
+    own, foreign, _ = _frames(error)
+    return own or foreign
+
+
+def _frames(error: BaseException) -> tuple[str, str, str]:
+    """Return the innermost line of user code, of code that is not of archsieve, and of all code; empty without any."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+        return (f"{error.filename}:{error.lineno}",) * 3
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(_IMPORT_SYSTEM)]
     foreign = [frame for frame in frames if not _is_below(frame.filename, _FOLDERS)]
     # "<string>" is code that a library has generated, such as __init__ of a dataclass
     own = [f for f in foreign if f.filename != "<string>" and not _is_below(f.filename, _LIBRARIES)]
-    if not own and (line := defined_at(code)):
-        return line
-    frame = next((group[-1] for group in (own, foreign, frames) if group), None)
-    return "" if frame is None else f"{frame.filename}:{frame.lineno}"
+    last, before, all_of = (
+        f"{group[-1].filename}:{group[-1].lineno}" if group else "" for group in (own, foreign, frames)
+    )
+    return last, before, all_of
 
 
 def defined_at(code: Any) -> str:

@@ -2,7 +2,9 @@
 
 import re
 
+import numpy as np
 import pytest
+from torch import nn
 
 import archsieve as av
 
@@ -29,6 +31,13 @@ SPACE = av.Space((1, 8, 8), [av.Conv(av.choice(4, 8)), av.GlobalAverage()], clas
         ({"searcher": av.Searcher}, TypeError, ("searcher", "Searcher", "'gp'")),
         ({"seed": -1}, ValueError, ("seed", "-1")),
         ({"settings": ["a"]}, TypeError, ("settings", "list")),
+        ({"settings": {3: 4}}, TypeError, ("settings", "{3: 4}")),
+        ({"data": np.zeros((9, 8, 8))}, TypeError, ("data", "ndarray")),
+        ({"metric": lambda labels, scores: 1.0}, ValueError, ("metric", "lambda", "def")),
+        ({"record_metrics": "f1_makro"}, ValueError, ("search.record_metrics", "'f1_makro'", "'f1_macro'")),
+        ({"plugins": ["a b"]}, ValueError, ("plugins.modules", "'a b'")),
+        ({"loss": nn.CrossEntropyLoss}, ValueError, ("train.loss", "CrossEntropyLoss", "class")),
+        ({"train": nn.Linear}, ValueError, ("train.function", "Linear", "class")),
         ({"name": 3}, TypeError, ("name", "3")),
         ({"plugins": 3}, TypeError, ("plugins", "3", "'my_blocks'")),
         ({"plugins": [re]}, TypeError, ("plugins", "module", "'my_blocks'")),

@@ -10,7 +10,7 @@ import torch
 from ...spaces.architectures.architecture import check_input_shape
 from ...spaces.parameters.lookup import check_part_name, check_unregistered, look_up
 from ...spaces.parameters.task_kinds import DATASETS_WITH_TEXTS
-from ...spaces.parameters.user_code import ERRORS, at_definition, module_of, raised
+from ...spaces.parameters.user_code import ERRORS, at_definition, module_of, prints_to_stderr, raised
 from ..image_files.errors import DataError
 from ..image_files.locations import Location, location
 from ..readers.dataset_items import is_datasets
@@ -162,7 +162,8 @@ def _loaded(name: str, load: Loader, request: Request) -> Source:
     :class:`DataError` if it is one; both name the line.
     """
     try:
-        loaded = load(request)
+        with prints_to_stderr():
+            loaded = load(request)
     except ERRORS as error:
         if module_of(load) is None:
             raise

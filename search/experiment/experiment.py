@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,7 +255,7 @@ def _load_plugins(
     if plugins.registered:
         from ..plugins.registered import check_registered
 
-        check_registered(plugins.registered, registries(train))
+        check_registered(plugins.registered, partial(registries, train))
 
 
 def load_run_data(run: "RunRecord", experiment: Experiment) -> Any:

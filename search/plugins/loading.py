@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ...spaces.parameters.lookup import unknown
-from ...spaces.parameters.user_code import ERRORS, PluginError, described, imported_at
+from ...spaces.parameters.user_code import ERRORS, PluginError, described, imported_at, prints_to_stderr
 from ..config.schema import PluginRecord
 from .installed import GROUP, distribution_of, plugin_entry_points
 from .sources import digest_of, is_installed, root_of, sources_of
@@ -191,7 +191,8 @@ def _check_recorded(name: str, file: Path, sha256: str, version: str | None, rec
 def _explained(module: str, source: str = "") -> Iterator[None]:
     """Turn an exception of an import into a :class:`PluginError` that names the module and the line."""
     try:
-        yield
+        with prints_to_stderr():
+            yield
     except PluginError:
         raise
     except ERRORS as error:

@@ -5,7 +5,7 @@ Such a part comes from a script, a notebook, a module that a script imports, or 
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,18 +39,19 @@ def records_of(parts: Parts, named: set[str]) -> dict[str, dict[str, Any]]:
     return records
 
 
-def check_registered(records: Mapping[str, RegisteredRecord], registries: Parts) -> None:
+def check_registered(records: Mapping[str, RegisteredRecord], registries: Callable[[], Parts]) -> None:
     """Load the modules that a run has recorded, where this process has not registered their parts.
 
-    A script is not imported, because that would run it. Raises :class:`PluginError` for a part that is missing, or
-    whose module has changed. A script that has changed is only reported, because it holds more than the parts.
+    ``registries`` returns what is registered at the moment of the call. A script is not imported, because that would
+    run it. Raises :class:`PluginError` for a part that is missing, or whose module has changed. A script that has
+    changed is only reported, because it holds more than the parts.
     """
     for module, record in records.items():
-        if not _missing(record, registries):
-            _compare(module, record, registries)
+        if not _missing(record, registries()):
+            _compare(module, record, registries())
         elif module != MAIN and record.file is not None and Path(record.file).is_file():
             load_plugins([module], recorded={module: record})
-        if missing := _missing(record, registries):
+        if missing := _missing(record, registries()):
             raise PluginError(_not_registered(module, record, missing))
 
 

@@ -12,7 +12,7 @@ from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpac
 from ...spaces.metrics.registry import is_metric
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.lookup import check_part_name, check_unregistered, look_up, unknown
-from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, module_of, raised
+from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, module_of, prints_to_stderr, raised
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
 from .evolution import NSGA2, Evolution
@@ -113,7 +113,8 @@ def checked_ask(searcher: Searcher, history: History, rng: random.Random) -> Pro
     ask = type(searcher).ask
     name = next((name for name, made in SEARCHERS.items() if made is type(searcher)), type(searcher).__qualname__)
     try:
-        proposal: object = searcher.ask(history, rng)
+        with prints_to_stderr():
+            proposal: object = searcher.ask(history, rng)
     except BudgetError:
         raise
     except ERRORS as error:

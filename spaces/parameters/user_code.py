@@ -1,8 +1,10 @@
 """User code: which module it is of, the line that raised an exception, and the error that names both."""
 
 import importlib
+import sys
 import sysconfig
 import traceback
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ def module_of(part: Any) -> str | None:
 def raised(call: str, error: BaseException, code: Any) -> PluginError:
     """Return the error for an exception of ``code``, a function of the user; ``call`` describes what called it."""
     return PluginError(f"{call} raised {described(error)}{at_line(error, code)}; correct it")
+
+
+def prints_to_stderr() -> AbstractContextManager[Any]:
+    """Return a context in which ``print`` of user code writes to stderr: stdout is for the results of commands."""
+    return redirect_stdout(sys.stderr)
 
 
 def described(error: BaseException) -> str:

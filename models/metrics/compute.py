@@ -79,7 +79,9 @@ def check_custom_metrics(names: Sequence[str], labels: Tensor, n_classes: int, w
         try:
             compute_metrics([name], labels, torch.zeros(len(labels), n_classes))
         except PluginError as error:
-            raise PluginError(f"{error}{at_definition(function)}") from None
+            raise PluginError(
+                f"{error}{at_definition(function)}; its scores were equal for all classes, on the {where} images"
+            ) from None
         except ERRORS as error:
             raise PluginError(
                 f"metric {name!r} must have a value for every prediction, but with equal scores for all classes on the "

@@ -85,10 +85,11 @@ def values_of(evaluation: Evaluation) -> dict[str, float]:
     return {"loss": evaluation.loss, ACCURACY: evaluation.accuracy, **evaluation.metrics}
 
 
-def read_predictions(predictions: Any, labels: Tensor, n_classes: int) -> Tensor:
+def read_predictions(epoch: int, predictions: Any, labels: Tensor, n_classes: int) -> Tensor:
     """Return the reported logits (N, K) of the validation images, float32 on the device of ``labels``.
 
-    Raises ``ValueError`` if they are no tensor or array of this shape with finite numbers.
+    Raises ``ValueError`` if they are no tensor or array of this shape, and :class:`ReportedDivergence` for logits that
+    are not finite.
     """
     expected = f"the logits ({len(labels)}, {n_classes}) of the validation images"
     if not isinstance(predictions, Tensor | np.ndarray):
@@ -100,7 +101,7 @@ def read_predictions(predictions: Any, labels: Tensor, n_classes: int) -> Tensor
             "scores of each class for each image of job.dataset('val'), in its order"
         )
     if not logits.isfinite().all():
-        raise ValueError(f"predictions of report() must be {expected}, but some are not finite; lower recipe.lr")
+        raise ReportedDivergence(epoch, "value of the predictions", float(logits[~logits.isfinite()][0]))
     return logits.float()
 
 

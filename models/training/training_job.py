@@ -231,7 +231,7 @@ class CustomFit:
                 f"job.module must keep its parameters, which the budget counts, but {self._n_params:,} have become "
                 f"{n_params:,}; train it in place, and choose its layers in the space"
             )
-        evaluation = None if predictions is None else self._evaluated(predictions)
+        evaluation = None if predictions is None else self._evaluated(epoch, predictions)
         metrics = metrics if evaluation is None else completed(metrics, values_of(evaluation), self.selection)
         result = read_report(epoch, metrics, self.selection, perf_counter() - self._started)
         self.history.append(result)
@@ -242,9 +242,9 @@ class CustomFit:
         if self.epoch < self.recipe.epochs:  # after the last epoch the function runs to its end
             self._running.pause()
 
-    def _evaluated(self, predictions: Any) -> Evaluation:
+    def _evaluated(self, epoch: int, predictions: Any) -> Evaluation:
         labels = self.data.val.labels
-        logits = read_predictions(predictions, labels, self.data.n_classes)
+        logits = read_predictions(epoch, predictions, labels, self.data.n_classes)
         return evaluate_logits(logits, labels, self.selection.computed)
 
     def _compact(self, evaluation: Evaluation | None, result: ReportedEpoch) -> KeptPredictions | None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ...spaces.metrics.registry import is_share, top_k
+from ...spaces.metrics.registry import is_built_in, is_share, top_k
+from ...spaces.metrics.selection import Selection
 from ..database.reader import StoreReader
 from ..database.records import Trial
 from .intervals import (
@@ -78,7 +79,8 @@ def _p_text(p_value: float) -> str:
 def compare_pair(store: StoreReader, trial: Trial, other: Trial, metric: str | None = None) -> Difference:
     """Return the difference of two trials in ``metric``, by default that of the first trial's run.
 
-    Raises ``ValueError`` for trials that were validated on other data, and for an unknown metric.
+    Raises ``ValueError`` for trials that were validated on other data, for an unknown metric, and for one that is not
+    defined for these classes.
     """
     made = Difference(trial.trial, other.trial, metric_name(trial, metric))
     _check_same_data(store, trial, other)
@@ -87,6 +89,8 @@ def compare_pair(store: StoreReader, trial: Trial, other: Trial, metric: str | N
     (first, reason), (second, other_reason) = readable_predictions(store, trial), readable_predictions(store, other)
     if first is None or second is None:
         return replace(made, reason=reason or other_reason)
+    if is_built_in(made.metric):
+        Selection(made.metric).check_classes(first.n_classes, multi_label=first.labels.ndim == 2)
     return _Predicted.of(first, made.metric, RESAMPLES).difference(made, second)
 
 

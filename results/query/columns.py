@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, literal, null, or_, select
 
+from ...spaces.metrics.registry import is_metric
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
 from ..database.records import ZERO_SHOT_METRICS
@@ -112,10 +113,12 @@ def column(connection: Connection, name: str) -> Column:
 
 def _recorded(connection: Connection, name: str) -> Column | None:
     """Return the column of a metric that a run has recorded, on validation or on test images; None for another name."""
-    short = name.removeprefix("test_") if is_test_metric(name) else name.removeprefix("val_")
-    if short not in recorded_metrics(connection):
+    of_test = is_test_metric(name)
+    short = name.removeprefix("test_") if of_test else name.removeprefix("val_")
+    # the top-5 accuracy of the test images is recorded without that of the validation images
+    if short not in recorded_metrics(connection) and not (of_test and is_metric(short)):
         return None
-    return Column(name, NUMBER, at_best_epoch(name if is_test_metric(name) else short))
+    return Column(name, NUMBER, at_best_epoch(name if of_test else short))
 
 
 def _json_type(connection: Connection, part: str, key: str) -> ColumnElement[Any]:

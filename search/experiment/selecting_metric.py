@@ -1,6 +1,6 @@
 """The metrics of ``[search]``: the one that selects, and those that are recorded with it."""
 
-from ...spaces.metrics.registry import find_metric, metric_names
+from ...spaces.metrics.registry import metric_names
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.lookup import unknown
 from ..config.schema import SearchFile
@@ -29,11 +29,8 @@ def selection_of(file: SearchFile) -> Selection:
 
 
 def _selection(file: SearchFile) -> Selection:
-    search, key = file.search, "record_metrics"
+    search, key = file.search, "metric"
     try:
-        for name in search.record_metrics:
-            find_metric(name)
-        key = "metric"
         selection = Selection.of(search.metric, direction=search.direction)
         key = "record_metrics"
         others = [name for name in search.record_metrics if name not in selection.reported]

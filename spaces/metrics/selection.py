@@ -20,6 +20,7 @@ from .registry import (
     top_k,
 )
 
+REPORT_ARGUMENTS = ("self", "predictions")  # of a training job, besides those in RESERVED
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 MINIMIZED = frozenset(name for name, metric in BUILT_IN.items() if not metric.higher_is_better)
 
@@ -170,6 +171,8 @@ def _is_own(name: str) -> bool:
     if is_metric(name) or name.startswith("test_"):
         return False
     check_own_name(name)
+    if name in REPORT_ARGUMENTS:
+        raise ValueError(f"a metric must not be named as another argument of report(), but got {name!r}; rename it")
     return True
 
 

@@ -225,7 +225,6 @@ WRONG = {
     "no-predictions": (lambda job: job.report(1, predictions=[0.5]), ("predictions", "(40, 10)", "list")),
     "shape": (lambda job: job.report(1, predictions=torch.ones(40)), ("predictions", "(40, 10)", "(40,)")),
     "classes": (lambda job: job.report(1, predictions=torch.ones(40).long()), ("(40, 10)", "int64")),
-    "infinite": (lambda job: job.report(1, predictions=torch.full((40, 10), math.inf)), ("predictions", "finite")),
     "other-accuracy": (
         lambda job: job.report(1, predictions=torch.ones(40, 10), accuracy=0.99),
         ("accuracy", "0.99", "leave it out"),
@@ -250,6 +249,8 @@ def test_a_wrong_function_is_one_error_with_its_line(name, data):
 def test_a_loss_that_is_not_finite_is_a_divergence(data):
     with pytest.raises(Diverged, match=r"train_loss is inf at epoch 1"):
         ran(fit_of(lambda job: job.report(1, accuracy=0.5, train_loss=math.inf), data))
+    with pytest.raises(Diverged, match=r"predictions is nan at epoch 1"):
+        ran(fit_of(lambda job: job.report(1, predictions=torch.full((40, 10), math.nan)), data))
 
 
 def test_a_custom_loss_and_optimizer_replace_the_built_in_ones(data):

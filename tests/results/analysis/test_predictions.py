@@ -289,6 +289,12 @@ def test_an_unknown_metric_is_not_compared(store, trials):
             with_interval(store, trials[0], metric)
 
 
+def test_a_metric_that_is_not_defined_for_the_classes_is_not_compared(store, trials):
+    for metric, facts in (("top_60_accuracy", "top_9_accuracy"), ("f1", "f1_macro"), ("f1_samples", "several labels")):
+        with pytest.raises(ValueError, match=facts):
+            compare_pair(store, trials[0], trials[1], metric)
+
+
 def test_trials_of_other_data_are_not_compared(store, trials, new_run, complete):
     other = complete(new_run(name="other", dataset={"content_hash": "d3", "name": "d3"}), "f0", 0.5)
     with pytest.raises(ValueError, match=r"d2.*d3"):

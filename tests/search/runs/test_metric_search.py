@@ -119,6 +119,11 @@ def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_starts(m
             {"metric": "params", "direction": "minimize", "train": "os:getenv"},
             "'params'.*'cost_of_errors'",
         ),
+        ({"metric": "predictions", "direction": "minimize", "train": "os:getenv"}, "report.*'predictions'"),
+        (
+            {"metric": "a", "direction": "maximize", "record_metrics": ["a", "f1_makro"], "train": "os:getenv"},
+            "search.record_metrics: .*'f1_makro'.*'f1_macro'",
+        ),
         ({"metric": "miou", "train": "os:getenv"}, "'miou'.*search.direction"),
         ({"metric": "test_miou", "direction": "maximize"}, "test_miou cannot select trials"),
         ({"metric": noisy, "direction": "up"}, "'maximize' or 'minimize', but got 'up'"),

@@ -53,10 +53,11 @@ QUERIES = (  # (query, sort); each returns the first ten matching trials and the
 )
 
 
-def record_ours(folder: Path, trials: int) -> float:
+def record_ours(folder: Path, trials: int, *, with_predictions: bool = False) -> float:
     from archsieve.results.database.records import TrialState
     from archsieve.results.database.store import open_store
 
+    predictions = random_predictions() if with_predictions else None
     cost = {"params": 1, "macs": 1, "activations": 1, "memory_bytes": 1}
     recipe = {f"p{number}": 0.5 for number in range(PARAMS)}
     with open_store(folder / "ours.db", create=True) as store:
@@ -68,9 +69,25 @@ def record_ours(folder: Path, trials: int) -> float:
             store.start(trial)
             for epoch in range(1, EPOCHS + 1):
                 store.record_epoch(trial, epoch, dict.fromkeys(METRICS, 0.5))
-            store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": 0.5})
+            store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": 0.5}, predictions=predictions)
 
         return timed(record_trial, trials)
+
+
+def random_predictions(n: int = 359, k: int = 10) -> dict[str, object]:
+    """Return what a trial stores of the validation images of the digits."""
+    import numpy as np
+    from archsieve.results.database.prediction_records import Predictions
+
+    rng = np.random.default_rng(0)
+    labels, probabilities = rng.integers(0, k, n), rng.dirichlet(np.ones(k), n)
+    of_label = probabilities[np.arange(n), labels]
+    return Predictions(
+        *(n, k, np.arange(n), labels, probabilities.argmax(1)),
+        rank=(probabilities > of_label[:, None]).sum(1),
+        label_probability=of_label,
+        probabilities=probabilities,
+    ).to_json()
 
 
 def record_optuna(folder: Path, trials: int) -> float:
@@ -252,6 +269,8 @@ def side(name: str, trials: int, folder: Path, n: int) -> object:
     match name:
         case "ours":
             return record_ours(folder, trials)
+        case "ours with predictions":
+            return record_ours(folder, trials, with_predictions=True)
         case "optuna":
             return record_optuna(folder, trials)
         case "mlflow-sqlite":
@@ -301,12 +320,12 @@ def main() -> None:
         print(json.dumps(side(args.side, args.trials, args.folder, args.n)))
         return
     print(versions(args.mlflow), end="\n\n")
-    sides = ["ours", "optuna", *(["mlflow-sqlite", "mlflow-file"] if args.mlflow else [])]
+    sides = ["ours", "ours with predictions", "optuna", *(["mlflow-sqlite", "mlflow-file"] if args.mlflow else [])]
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(args.rounds):
         for name in sides:
             python = args.mlflow if name.startswith("mlflow") else sys.executable
-            count = args.record if name == "ours" else args.peer_record
+            count = args.record if name.startswith("ours") else args.peer_record
             times[name].append(float(in_process(python, name, "--trials", str(count))))  # type: ignore[arg-type]
     print("| recording | ms per trial, median | range over rounds | rounds |\n|---|---|---|---|")
     for name, values in times.items():

@@ -77,6 +77,7 @@ def record_ours(folder: Path, trials: int, *, with_predictions: bool = False) ->
 def random_predictions(n: int = 359, k: int = 10) -> dict[str, object]:
     """Return what a trial stores of the validation images of the digits."""
     import numpy as np
+
     from archsieve.results.database.prediction_records import Predictions
 
     rng = np.random.default_rng(0)

@@ -7,7 +7,6 @@ from typing import Any
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.catalogue import named
-from ...spaces.architectures.cost import cost
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
@@ -63,17 +62,12 @@ def check_design(design: Architecture, constrained: ConstrainedSpace, name: str 
     """
     prefix = f"search.start_from: {name or design}"
     space = constrained.space
-    if constrained.graph.path(design) is None:
+    if constrained.whole.path(design) is None:
         raise ValueError(
             f"{prefix} is not in the space {space.name!r}, which maps images {space.input_shape} to "
             f"{space.classes} classes; leave it out, or add its options to the space"
         )
-    if not constrained.allows(design):
-        # broken() compares exact costs only: if it finds none, the predicted latency is above its limit
-        broken = (
-            ", ".join(constrained.budget.broken(cost(design, constrained.batch_size)))
-            or "its predicted latency is too long"
-        )
+    if broken := ", ".join(constrained.violated(design)):
         raise BudgetError(f"{prefix} is outside the budget: {broken}; leave it out, or raise the limits")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from ..parameters.lookup import unknown
+from ..parameters.lookup import look_up, unknown
+from .device_cost import DEFAULT_PRECISION, PRECISIONS
 
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BYTES = {
@@ -14,6 +15,7 @@ _BYTES = {
     **{f"{unit}iB": 1024**power for power, unit in enumerate(["", "K", "M", "G", "T"]) if unit},
 }
 LATENCY = "latency_ns"  # name of the predicted latency, in nanoseconds, among the costs of a constrained space
+RAM, FLASH = "ram_bytes", "flash_bytes"  # names of the costs on a device
 
 # An exponent of at most three digits, because the number is computed exactly: 1e999999999 would fill the memory.
 _NUMBER = re.compile(r"(?P<digits>(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?(?:[eE]\+?\d{1,3})?)(?P<unit>[A-Za-z]*)")
@@ -33,6 +35,7 @@ class HasCosts(Protocol):
     def memory_bytes(self) -> int: ...
 
 
+BYTES = ("memory_bytes", "ram", "flash")  # ends of the names of limits in bytes
 _MAX_DIGITS = 100  # of a count; Python refuses to read a number of 4,300 digits
 
 
@@ -106,6 +109,9 @@ class Budget:
     The fields ``min_...`` are lower limits. Strings may have units:
     ``Budget(params="60k", macs="6M", memory_bytes="2GB")``.
 
+    ``ram`` and ``flash`` limit the bytes of memory and of constants on a device that runs the network with numbers of
+    ``precision``: "float32" (None, the default) or "int8"; ``device_cost.py`` computes them.
+
     ``latency_ms`` limits the median time of a forward pass. It has no closed form, therefore :meth:`limits` and
     :meth:`allows` ignore it. A search predicts the latency before training and measures it afterwards
     (:meth:`meets_latency_limit`).
@@ -120,14 +126,20 @@ class Budget:
     min_activations: int | None = None
     min_memory_bytes: int | None = None
     latency_ms: float | None = None
+    ram: int | None = None
+    flash: int | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name == "latency_ms":
                 check_latency(value, "budget.latency_ms")
+            elif f.name == "precision":
+                if value is not None:
+                    look_up(dict.fromkeys(PRECISIONS, True), value, "budget.precision")
             elif value is not None:
-                parsed = parse_count(value, f"budget.{f.name}", in_bytes=f.name.endswith("memory_bytes"))
+                parsed = parse_count(value, f"budget.{f.name}", in_bytes=f.name.endswith(BYTES))
                 object.__setattr__(self, f.name, parsed)  # the dataclass is frozen
         for name, (low, high) in self.limits().items():
             if high is not None and low > high:
@@ -158,8 +170,23 @@ class Budget:
         # callers iterate over the result, so a cost without any limit must be absent
         return {name: (low or 0, high) for name, (low, high) in pairs.items() if (low, high) != (None, None)}
 
+    def device_limits(self) -> dict[str, int]:
+        """Return the limits on a device by the name of their cost, ``ram_bytes`` and ``flash_bytes``."""
+        limits = {RAM: self.ram, FLASH: self.flash}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+    @property
+    def device_precision(self) -> str:
+        """The precision of the numbers on the device."""
+        return self.precision or DEFAULT_PRECISION
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether there is any limit, latency excepted."""
+        return bool(self.limits() or self.device_limits())
+
     def allows(self, cost: HasCosts) -> bool:
-        """Return whether ``cost`` keeps every limit, latency excepted."""
+        """Return whether ``cost`` keeps every limit, those of latency and of the device excepted."""
         return all(
             low <= getattr(cost, name) and (high is None or getattr(cost, name) <= high)
             for name, (low, high) in self.limits().items()
@@ -189,8 +216,11 @@ class Budget:
         pairs = self.limits().items()
         uppers = [f"{name} <= {format_count(high)}" for name, (_, high) in pairs if high is not None]
         lowers = [f"{name} >= {format_count(low)}" for name, (low, _) in pairs if low]
+        device = [f"{name} <= {format_count(high)}" for name, high in self.device_limits().items()]
+        if device:
+            device[-1] += f" in {self.device_precision}"
         latency = [f"latency_ms <= {self.latency_ms:g} as measured"] if self.latency_ms is not None else []
-        return " and ".join(uppers + lowers + latency) or "no limit"
+        return " and ".join(uppers + lowers + device + latency) or "no limit"
 
 
 def check_latency(value: Any, what: str) -> None:

@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..blocks.base import Shape
-from ..blocks.layers import Layer
+from ..blocks.layers import Act, BatchNorm, Layer
 from ..parameters.lookup import look_up
 from .architecture import Architecture
-from .runtimes import INPUT, RUNTIMES, Runtime, UnknownLayerError, Value
+from .runtimes import INPUT, RUNTIMES, VIEWS, Runtime, UnknownLayerError, Value
 
 PRECISIONS = tuple(RUNTIMES)
 DEFAULT_PRECISION = "float32"
@@ -74,6 +74,15 @@ def part_cost(layers: tuple[Layer, ...], shape: Shape, precision: str, writer: s
     runtime = runtime_of(precision)
     value = runtime.write(layers, shape, writer)
     return DeviceCost(runtime.program.peak_bytes, runtime.program.constant_bytes), value.writer
+
+
+def depends_on_writer(layers: tuple[Layer, ...]) -> bool:
+    """Return whether the cost of ``layers``, or what wrote their output, depends on what wrote their input.
+
+    It does if the first operation may be folded into the one before, or if all layers are views.
+    """
+    first = next((layer for layer in layers if not isinstance(layer, VIEWS)), None)
+    return first is None or isinstance(first, BatchNorm | Act)
 
 
 def input_bytes(shape: Shape, precision: str) -> int:

@@ -54,6 +54,7 @@ from .program import Program
 # tensor that several branches read. A batch norm is folded, and a relu is part of a kernel, only after some of them.
 INPUT, SHARED, BIASED, UNBIASED, OTHER = "input", "shared", "biased", "unbiased", "other"
 WEIGHTED = (BIASED, UNBIASED)
+VIEWS = (Flatten, ClassMaps, MapsToImage)  # layers whose output is their input in another shape
 CHANNEL_BYTES = 12  # of an int8 kernel for each output channel: bias, multiplier and shift, 4 bytes each
 TABLE_BYTES = 256  # of an int8 nonlinearity: one output for each input
 
@@ -107,7 +108,7 @@ class Runtime(ABC):
         return Value(total, shape, OTHER)
 
     def _layer(self, layer: Layer, value: Value) -> Value:
-        if isinstance(layer, Flatten | ClassMaps | MapsToImage):
+        if isinstance(layer, VIEWS):
             writer = OTHER if value.writer in WEIGHTED else value.writer
             return Value(value.tensor, layer.out_shape(value.shape), writer)
         if isinstance(layer, BatchNorm) and value.writer in WEIGHTED:

@@ -5,13 +5,16 @@ from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..architectures.architecture import Architecture
-from ..architectures.budget import LATENCY, Budget
+from ..architectures.budget import FLASH, LATENCY, RAM, Budget
+from ..architectures.device_cost import DeviceCost, device_cost
 from ..blocks.cost import DEFAULT_BATCH, FLOAT_BYTES, TENSORS_PER_PARAM, Cost
 from ..search_space.space import Space
 from .graph import Edge, Graph, LatencyModel, Node
 
 COSTS = ("params", "macs", "activations", "memory_bytes")
-AXES = (*COSTS, LATENCY)  # the axes of a cost vector; latency is 0 without a latency model
+# The axes of a cost vector: costs that are summed along a path. Latency is 0 without a latency model, flash without a
+# limit on a device.
+AXES = (*COSTS, LATENCY, FLASH)
 
 Vector = tuple[int, ...]  # one number for each axis
 
@@ -30,6 +33,8 @@ class ConstrainedSpace:
     space. The index is the same in every process and on every machine, and does not depend on the budget.
 
     ``latency_ms`` of the budget limits the latency that ``latency_model`` predicts; without a model it is ignored here.
+    ``whole`` is the graph of the space, ``graph`` that of the networks within the limit of RAM; without that limit both
+    are the same.
     """
 
     def __init__(
@@ -43,12 +48,18 @@ class ConstrainedSpace:
         self.budget = budget or Budget()
         self.batch_size = batch_size
         self.latency_model = latency_model
-        self.graph = Graph(space, latency_model)
+        self.whole = Graph(space, latency_model, self.budget.device_precision if self.budget.device_limits() else None)
+        self.graph = self.whole if self.budget.ram is None else self.whole.within_ram(self.budget.ram)
         limits_latency = latency_model is not None and self.budget.latency_ms is not None
         # latency first: bucket tables use only the first two limits, and latency excludes the most architectures
         self.limits = {**({LATENCY: (0, self.budget.latency_ns)} if limits_latency else {}), **self.budget.limits()}
+        if self.budget.flash is not None:  # last, because params exclude nearly the same architectures
+            self.limits[FLASH] = (0, self.budget.flash)
         self.limited = tuple(self.limits)
         self.axes = [AXES.index(name) for name in self.limited]
+        # with the limit of RAM, which is no sum along a path: ``graph`` keeps it
+        ram = self.budget.ram
+        self.all_limits = {**self.limits, **({} if ram is None else {RAM: (0, ram)})}
         self.lows = [low for low, _ in self.limits.values()]
         self.highs = [float("inf") if high is None else high for _, high in self.limits.values()]
         self._cache: dict[tuple[object, ...], Any] = {}
@@ -56,13 +67,23 @@ class ConstrainedSpace:
     @cached_property
     def size(self) -> int:
         """Number of distinct architectures in the space, inside and outside the budget."""
+        return self.completions[self.whole.start]
+
+    @cached_property
+    def within_ram(self) -> int:
+        """Number of distinct architectures within the limit of RAM, inside and outside the other limits."""
         return self.completions[self.graph.start]
+
+    @property
+    def _nodes(self) -> list[Node]:
+        """The nodes of both graphs, targets first."""
+        return self.whole.order if self.graph is self.whole else [*self.whole.order, *self.graph.order]
 
     @cached_property
     def completions(self) -> dict[Node, int]:
-        """Number of paths from each node to an end, inside and outside the budget."""
+        """Number of paths from each node of both graphs to an end, inside and outside the budget."""
         counts: dict[Node, int] = {}
-        for node in self.graph.order:  # targets come before, so their counts are known
+        for node in self._nodes:  # targets come before, so their counts are known
             counts[node] = (node.last is not None) + sum(counts[edge.target] for edge in node.edges)
         return counts
 
@@ -78,21 +99,34 @@ class ConstrainedSpace:
 
     def _extreme_costs(self, choose: Callable[..., int]) -> dict[Node, Vector]:
         extremes: dict[Node, Vector] = {}
-        for node in self.graph.order:
-            rows = [self.cost_vector(node.last, node.head_latency_ns)] if node.last is not None else []
-            rows += [add(self.cost_vector(edge.cost, edge.latency_ns), extremes[edge.target]) for edge in node.edges]
+        for node in self._nodes:
+            rows = [self.end_vector(node)] if node.last is not None else []
+            rows += [add(self.edge_vector(edge), extremes[edge.target]) for edge in node.edges]
             extremes[node] = tuple(map(choose, zip(*rows, strict=True)))
         return extremes
 
-    def cost_vector(self, cost: Cost, latency_ns: int) -> Vector:
+    @cached_property
+    def base_vector(self) -> Vector:
+        """The costs of every architecture in addition to its blocks and head, in the order of :data:`AXES`."""
+        return self.cost_vector(self.graph.base_cost, self.graph.base_latency_ns, 0)
+
+    def edge_vector(self, edge: Edge) -> Vector:
+        """Return the costs of ``edge`` in the order of :data:`AXES`."""
+        return self.cost_vector(edge.cost, edge.latency_ns, edge.device.flash_bytes)
+
+    def end_vector(self, node: Node) -> Vector:
+        """Return the costs of the head at ``node``, where a network may end, in the order of :data:`AXES`."""
+        assert node.last is not None, "a network may end at the node"
+        return self.cost_vector(node.last, node.head_latency_ns, node.head_device.flash_bytes)
+
+    def cost_vector(self, cost: Cost, latency_ns: int, flash_bytes: int) -> Vector:
         """Return the costs in the order of :data:`AXES`; memory is predicted at the batch size of this space."""
         params, macs, activations, kept_bytes, _ = cost
         memory_bytes = TENSORS_PER_PARAM * FLOAT_BYTES * params + self.batch_size * kept_bytes
-        return params, macs, activations, memory_bytes, latency_ns
+        return params, macs, activations, memory_bytes, latency_ns, flash_bytes
 
-    def limited_costs(self, cost: Cost, latency_ns: int) -> Vector:
-        """Return only the costs that the budget limits, in the order of ``limited``."""
-        vector = self.cost_vector(cost, latency_ns)
+    def limited_costs(self, vector: Vector) -> Vector:
+        """Return the costs of ``vector`` that the budget limits, in the order of ``limited``."""
         return tuple(vector[axis] for axis in self.axes)
 
     def fits(self, total: Vector) -> bool:
@@ -102,17 +136,39 @@ class ConstrainedSpace:
     def fits_path(self, path: list[Edge]) -> bool:
         """Return whether the architecture of ``path`` is inside the budget."""
         end = path[-1].target if path else self.graph.start
-        assert end.last is not None, "a path ends at a node where the network may end"
-        costs = (self.graph.base_cost, *(edge.cost for edge in path), end.last)
-        params, macs, activations, kept_bytes, _ = map(sum, zip(*costs, strict=True))
-        latency_ns = self.graph.base_latency_ns + sum(edge.latency_ns for edge in path) + end.head_latency_ns
-        return self.fits(self.limited_costs(Cost(params, macs, activations, kept_bytes), latency_ns))
+        total = (self.base_vector, *map(self.edge_vector, path), self.end_vector(end))
+        return self.fits(self.limited_costs(tuple(map(sum, zip(*total, strict=True)))))
 
     def allows(self, architecture: Architecture) -> bool:
-        """Return whether ``architecture`` is inside the budget, predicted latency included."""
-        # latency is always the first limit
-        fast_enough = LATENCY not in self.limits or self.latency_ns(architecture) <= self.highs[0]
-        return self.budget.allows(architecture.cost.at(self.batch_size)) and fast_enough
+        """Return whether ``architecture`` is inside the budget, predicted latency and costs on a device included."""
+        return self.violated(architecture) == []
+
+    def violated(self, architecture: Architecture) -> list[str]:
+        """Return one text for each limit that ``architecture`` breaks, such as ``params 61,000 > 60,000``."""
+        texts = self.budget.broken(architecture.cost.at(self.batch_size))
+        texts += [
+            f"{name} {value:,} > {self.budget.device_limits()[name]:,}"
+            for name, value in self.device_costs(architecture).items()
+            if value > self.budget.device_limits()[name]
+        ]
+        if LATENCY in self.limits and self.latency_ns(architecture) > self.highs[0]:  # always the first limit
+            texts.append("its predicted latency is too long")
+        return texts
+
+    def device_costs(self, architecture: Architecture) -> dict[str, int]:
+        """Return the costs on a device that the budget limits, by name."""
+        limits = self.budget.device_limits()
+        if not limits:
+            return {}
+        cost: DeviceCost = device_cost(architecture, self.budget.device_precision)
+        return {name: value for name, value in zip((RAM, FLASH), cost, strict=True) if name in limits}
+
+    def limited_values(self, architecture: Architecture) -> dict[str, int]:
+        """Return every cost of ``architecture`` that the budget limits, by name."""
+        cost, device = architecture.cost.at(self.batch_size), self.device_costs(architecture)
+        values = {name: getattr(cost, name) for name in self.limits if name in COSTS}
+        latency = {LATENCY: self.latency_ns(architecture)} if LATENCY in self.limits else {}
+        return {**latency, **values, **device}
 
     def latency_ns(self, architecture: Architecture) -> int:
         """Return the predicted latency of ``architecture`` in nanoseconds; 0 without a latency model."""

@@ -18,9 +18,8 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from ..blocks.cost import Cost
-from .constrained_space import AXES, ConstrainedSpace, cached_per_space
-from .graph import Edge, Node
+from .constrained_space import AXES, ConstrainedSpace, Vector, cached_per_space
+from .graph import Edge, Graph, Node
 
 MAX_COST = 2**53  # of one block; the sums of a network then fit into 64 bits
 
@@ -99,11 +98,15 @@ class CostArrays:
 @cached_per_space
 def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: bool = True) -> CostArrays:
     """Return the costs ``names`` of the graph as arrays, with the limits of the budget if ``bounded``, else without."""
+    return arrays_of(constrained, constrained.graph, names, bounded)
+
+
+def arrays_of(constrained: ConstrainedSpace, graph: Graph, names: tuple[str, ...], bounded: bool) -> CostArrays:
+    """Return :func:`cost_arrays` of ``graph``, a graph of the same space."""
     axes, limits = [AXES.index(name) for name in names], constrained.limits if bounded else {}
     bounds = [limits.get(name, (0, None)) for name in names]
 
-    def row(cost: Cost, latency_ns: int) -> Ints:
-        vector = constrained.cost_vector(cost, latency_ns)
+    def row(vector: Vector) -> Ints:
         if max(vector) > MAX_COST:
             raise ValueError(
                 "each cost of a block must be at most 2**53, so that sums of costs are exact, but a block of the space "
@@ -111,13 +114,12 @@ def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: 
             )
         return np.array([vector[axis] for axis in axes], dtype=np.int64)
 
-    graph = constrained.graph
     order = graph.order
     return CostArrays(
         order,
-        {node: np.array([row(edge.cost, edge.latency_ns) for edge in node.edges]) for node in order},
-        {node: None if node.last is None else row(node.last, node.head_latency_ns) for node in order},
-        row(graph.base_cost, graph.base_latency_ns),
+        {node: np.array([row(constrained.edge_vector(edge)) for edge in node.edges]) for node in order},
+        {node: None if node.last is None else row(constrained.end_vector(node)) for node in order},
+        row(constrained.base_vector),
         [low for low, _ in bounds],
         [float("inf") if high is None else high for _, high in bounds],
     )

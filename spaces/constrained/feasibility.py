@@ -1,19 +1,21 @@
 """Feasibility: extreme architectures, whether any fits the budget, the nearest feasible budget, dead choices."""
 
-from collections.abc import Callable, Sequence
+import bisect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..architectures.architecture import Architecture
-from ..architectures.budget import format_cost
+from ..architectures.budget import RAM, format_cost
+from ..architectures.device_cost import input_bytes
 from ..blocks.base import Block
 from ..blocks.cost import Cost
 from ..parameters.domains import Choice, Repeat
 from ..search_space.space import child_path, label
 from .constrained_space import AXES, BudgetError, ConstrainedSpace, Vector, cached_per_space
-from .cost_tables import CostArrays, Ints, cost_arrays
-from .graph import Edge, Node
+from .cost_tables import CostArrays, Ints, arrays_of, cost_arrays
+from .graph import Edge, Graph, Node
 from .indexing import walk
 
 # Maximum number of points of a Pareto front. A longer front is thinned: neighbouring points are replaced by their
@@ -35,15 +37,15 @@ def _extreme(
     constrained: ConstrainedSpace, by: str, extremes: dict[Node, Vector], choose: Callable[..., Any]
 ) -> tuple[Architecture, Cost]:
     """Follow from the start, at each node, the edge or end with the extreme cost ``by``."""
-    axis, vector = AXES.index(by), constrained.cost_vector
-    node = constrained.graph.start
+    axis = AXES.index(by)
+    node = constrained.whole.start
     path: list[Edge] = []
     while True:
         options: list[tuple[int, Edge | None]] = [
-            (vector(edge.cost, edge.latency_ns)[axis] + extremes[edge.target][axis], edge) for edge in node.edges
+            (constrained.edge_vector(edge)[axis] + extremes[edge.target][axis], edge) for edge in node.edges
         ]
         if node.last is not None:
-            options.insert(0, (vector(node.last, node.head_latency_ns)[axis], None))
+            options.insert(0, (constrained.end_vector(node)[axis], None))
         _, edge = choose(options, key=lambda option: option[0])
         if edge is None:
             architecture = constrained.graph.architecture(path)
@@ -55,8 +57,16 @@ def _extreme(
 @cached_per_space
 def check_feasible(constrained: ConstrainedSpace) -> None:
     """Raise :class:`BudgetError` if no architecture fits; it names the cheapest one and the nearest feasible budget."""
+    _check_image(constrained)
     for name in constrained.limits:
         _check_limit(constrained, name)
+    if not constrained.within_ram:
+        limit, smallest = constrained.budget.ram or 0, nearest_budget(constrained, (RAM,))[RAM]
+        raise BudgetError(
+            f"no architecture in the space {constrained.space.name!r} fits {format_cost(RAM, limit, '<=')} in "
+            f"{constrained.budget.device_precision}: the smallest peak of an architecture is "
+            f"{format_cost(RAM, smallest)}; {_remedy(constrained)}"
+        )
     if not is_feasible(constrained):
         raise BudgetError(
             f"no architecture in the space {constrained.space.name!r} fits {constrained.budget}: each limit alone can "
@@ -65,11 +75,23 @@ def check_feasible(constrained: ConstrainedSpace) -> None:
         )
 
 
+def _check_image(constrained: ConstrainedSpace) -> None:
+    """Raise :class:`BudgetError` if the RAM is too small for the image alone."""
+    budget, shape = constrained.budget, constrained.space.input_shape
+    n_bytes = input_bytes(shape, budget.device_precision)
+    if budget.ram is not None and budget.ram < n_bytes:
+        image = "x".join(map(str, shape))
+        smaller = ', or set precision = "int8"' if budget.device_precision == "float32" else ""
+        raise BudgetError(
+            f"budget.ram must hold the input image, but the limit is {budget.ram:,} bytes and an image of {image} has "
+            f"{n_bytes:,} bytes in {budget.device_precision}; raise the limit, use smaller images{smaller}"
+        )
+
+
 def _check_limit(constrained: ConstrainedSpace, name: str) -> None:
     """Raise :class:`BudgetError` if even the extreme architecture breaks the limit ``name``."""
     axis, (low, high), space = AXES.index(name), constrained.limits[name], constrained.space.name
-    graph, start = constrained.graph, constrained.graph.start
-    base = constrained.cost_vector(graph.base_cost, graph.base_latency_ns)[axis]
+    start, base = constrained.whole.start, constrained.base_vector[axis]
     minimum, maximum = base + constrained.min_costs[start][axis], base + constrained.max_costs[start][axis]
     if high is not None and minimum > high:
         raise BudgetError(
@@ -85,7 +107,7 @@ def _check_limit(constrained: ConstrainedSpace, name: str) -> None:
 
 
 def _remedy(constrained: ConstrainedSpace) -> str:
-    limits, nearest = constrained.limits, nearest_budget(constrained)
+    limits, nearest = constrained.all_limits, nearest_budget(constrained)
     text = " and ".join(format_cost(name, value, "=", "d") for name, value in nearest.items())
     lows = " and ".join(f"min_{name}" for name, (low, _) in limits.items() if low)
     if not lows:
@@ -107,7 +129,9 @@ def _params_and_macs(constrained: ConstrainedSpace, by: str) -> str:
 @cached_per_space
 def is_feasible(constrained: ConstrainedSpace) -> bool:
     """Return whether any architecture keeps all limits together."""
-    names, limits = constrained.limited, constrained.limits
+    names, limits = constrained.limited, constrained.all_limits
+    if not constrained.within_ram:
+        return False
     # the cheapest architectures first: with generous budgets they fit, and the search below is not needed
     if not names or any(constrained.allows(cheapest(constrained, name)[0]) for name in names):
         return True
@@ -117,19 +141,44 @@ def is_feasible(constrained: ConstrainedSpace) -> bool:
     return next(walk(constrained), None) is not None
 
 
-def nearest_budget(constrained: ConstrainedSpace) -> dict[str, int]:
+def nearest_budget(constrained: ConstrainedSpace, names: tuple[str, ...] | None = None) -> dict[str, int]:
     """Return the feasible upper limits that are nearest to those of the budget, by cost name.
 
     Among the non-dominated total costs it is the one with the smallest maximum ratio of cost to limit. That ratio is at
     most 1 if an architecture fits the upper limits of the budget. Lower limits are ignored: an architecture of these
-    costs may break them.
+    costs may break them. ``names`` are the limits to consider, by default all.
     """
-    names = tuple(name for name, (_, high) in constrained.limits.items() if high is not None)
-    arrays = cost_arrays(constrained, names, bounded=False)
+    highs = {name: max(high, 1) for name, (_, high) in constrained.all_limits.items() if high is not None}
+    summed = tuple(name for name in names or highs if name != RAM)
+    if constrained.budget.ram is None:
+        return _nearest(constrained, constrained.whole, summed, highs)[1]
+    sizes = sorted({size for node in constrained.whole.order for size in node.ram_bytes})
+
+    def ratio(ram: int) -> float:
+        """Return the ratio of the other costs; it is smaller where more RAM leaves more architectures."""
+        return _nearest(constrained, constrained.whole.within_ram(ram), summed, highs)[0]
+
+    def least(reaches: Callable[[int], bool]) -> int:
+        return bisect.bisect_left(sizes, True, key=reaches)
+
+    # where the ratio of the RAM overtakes that of the other costs
+    crossing = least(lambda ram: ratio(ram) <= ram / highs[RAM])
+    best = min(max(ratio(ram), ram / highs[RAM]) for ram in sizes[max(crossing - 1, 0) : crossing + 1])
+    ram = sizes[least(lambda ram: ratio(ram) <= best)]
+    return {**_nearest(constrained, constrained.whole.within_ram(ram), summed, highs)[1], RAM: ram}
+
+
+def _nearest(
+    constrained: ConstrainedSpace, graph: Graph, names: tuple[str, ...], highs: Mapping[str, int]
+) -> tuple[float, dict[str, int]]:
+    """Return the smallest maximum ratio of a cost of ``names`` to its limit in ``graph``, and these costs."""
+    if graph.empty or not names:
+        return float("inf") if graph.empty else 0.0, {}
+    arrays = arrays_of(constrained, graph, names, bounded=False)
     rows = fronts(arrays)[arrays.start] + arrays.base
-    highs = np.array([max(constrained.limits[name][1] or 0, 1) for name in names])
-    best = rows[(rows / highs).max(axis=1).argmin()]
-    return dict(zip(names, best.tolist(), strict=True))
+    ratios = (rows / np.array([highs[name] for name in names])).max(axis=1)
+    best = ratios.argmin()
+    return float(ratios[best]), dict(zip(names, rows[best].tolist(), strict=True))
 
 
 def dead_choices(constrained: ConstrainedSpace) -> list[tuple[str, object]]:
@@ -138,15 +187,20 @@ def dead_choices(constrained: ConstrainedSpace) -> list[tuple[str, object]]:
     Every listed option is certainly dead. An option whose blocks are all shared with a usable option is not listed.
     """
     names = tuple(name for name, (_, high) in constrained.limits.items() if high is not None)
-    graph = constrained.graph
-    every = {choice for node in graph.order for edge in node.edges for choice in edge.choices}
-    dead = every - (_usable_choices(cost_arrays(constrained, names)) if names else every)
+    graph = constrained.whole
+    within_ram = _choices(constrained.graph)
+    usable = _usable_choices(cost_arrays(constrained, names)) if names and within_ram else within_ram
+    dead = _choices(graph) - usable
     # the choices inside a dead option are dead with it and are not listed separately
     inner_paths = tuple(
         _inner_path(path, graph.options[path], index) for path, index in dead if _is_blocks(graph.options[path][index])
     )
     listed = [choice for choice in sorted(dead) if not choice[0].startswith(inner_paths)]
     return [(path, _value_or_label(graph.options[path][index])) for path, index in listed]
+
+
+def _choices(graph: Graph) -> set[tuple[str, int]]:
+    return {choice for node in graph.order for edge in node.edges for choice in edge.choices}
 
 
 def _inner_path(path: str, options: tuple[Any, ...], index: int) -> str:

@@ -1,7 +1,7 @@
 """The graph of a space: one path for each distinct architecture, with the costs of blocks on its edges.
 
 Several decisions can lead to the same network, which must count once. Therefore a space is first translated into a
-nondeterministic automaton whose edges have blocks (:class:`_Automaton`). Then the automaton is made deterministic over
+nondeterministic automaton whose edges have blocks (``automaton.py``). Then the automaton is made deterministic over
 *layers*, the canonical form of networks, starting from the input shape. The result is an acyclic graph:
 
 * A node is an input shape together with everything that may follow.
@@ -12,33 +12,24 @@ The cost of a network is the sum of the costs along its path. Counting, sampling
 minima and walks over this graph.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from ..architectures.architecture import Architecture, Lowered, head, lower
-from ..blocks.base import Block, Shape, ShapeError
+from ..architectures.device_cost import DeviceCost, depends_on_writer, part_cost
+from ..architectures.runtimes import INPUT, OTHER
+from ..blocks.base import Shape, ShapeError
 from ..blocks.canonical import canonical_layers
 from ..blocks.cost import FLOAT_BYTES, Cost, sum_costs
 from ..blocks.layers import Layer
-from ..parameters.domains import Choice, Repeat
-from ..search_space.space import (
-    Pick,
-    Space,
-    Template,
-    child_path,
-    enumerate_decisions,
-    fill,
-    fill_value,
-    with_first,
-)
+from ..search_space.space import Space
+from .automaton import NO_CHOICES, Automaton, Blocks, Choices, Item
 
 Chain = tuple[Layer, ...]
-Blocks = tuple[Block, ...]
-Choices = frozenset[tuple[str, int]]  # (path of a choice, index of the option)
-Item = tuple[int, Blocks, Choices]  # a state of the automaton, blocks that must come before it, their choices
-NO_CHOICES: Choices = frozenset()
+NO_DEVICE = DeviceCost(0, 0)  # without a limit of RAM or flash
 MAX_BLOCKS = 700  # in a row; the graph is built by one recursion for each block
 
 
@@ -53,19 +44,30 @@ class Edge:
     latency_ns: int  # predicted; 0 without a latency model
     target: "Node"
     choices: Choices  # every option that can lead to this edge
+    device: DeviceCost = NO_DEVICE
+    origin: "Edge | None" = None  # the same edge of the whole graph, in a graph without some edges
 
 
 @dataclass(eq=False, slots=True)
 class Node:
     """An input shape and everything that may follow.
 
-    ``last`` is the cost of the head (the last layer) if the network may end here, else None.
+    ``last`` is the cost of the head (the last layer) if the network may end here, else None. ``origin`` is the same
+    node of the whole graph, in a graph without some edges.
     """
 
     shape: Shape
     edges: list[Edge] = field(default_factory=list)
     last: Cost | None = None
     head_latency_ns: int = 0
+    head_device: DeviceCost = NO_DEVICE
+    origin: "Node | None" = None
+
+    @property
+    def ram_bytes(self) -> list[int]:
+        """The RAM of each edge, and that of the head if the network may end here."""
+        heads = [] if self.last is None else [self.head_device.ram_bytes]
+        return [*(edge.device.ram_bytes for edge in self.edges), *heads]
 
 
 class LatencyModel(Protocol):
@@ -85,26 +87,60 @@ class Graph:
     ``start`` is the first node of every path. ``order`` lists all nodes so that the target of every edge comes before
     the edge's node; ``start`` is the last one. ``options[path]`` are the options of the choice at ``path``. ``refused``
     counts the reasons why blocks could not take their input. With a ``latency_model`` the predicted nanoseconds are one
-    more cost.
+    more cost. With a ``precision`` each edge has its RAM and flash on a device.
 
     Raises :class:`ShapeError`, with the most frequent reason, if the space contains no architecture.
     """
 
-    def __init__(self, space: Space, latency_model: LatencyModel | None = None) -> None:
+    def __init__(self, space: Space, latency_model: LatencyModel | None = None, precision: str | None = None) -> None:
         self.space = space
         self.latency_model = latency_model
+        self.precision = precision
         if len(space.blocks) > MAX_BLOCKS:  # before the automaton, which takes long for so many
             raise _too_many_blocks()
         self.refused: dict[str, int] = {}
-        self._automaton = _Automaton(space.blocks)
+        self._automaton = Automaton(space.blocks)
         self.options = self._automaton.options
-        self._nodes: dict[tuple[frozenset[Item], Shape], Node | None] = {}
+        self._nodes: dict[tuple[frozenset[Item], Shape, str], Node | None] = {}
+        self._options_at: dict[tuple[frozenset[Item], Shape], list[_Option]] = {}
         self.order: list[Node] = []
         start = self._node(self._automaton.closure({(0, (), NO_CHOICES)}), space.input_shape)
         if start is None:
             reason = max(self.refused, key=lambda text: self.refused[text], default="no sequence of blocks is complete")
             raise ShapeError(f"the space {space.name!r} contains no architecture: {reason}")
         self.start = start
+        self._options_at.clear()
+
+    def within_ram(self, limit: int) -> "Graph":
+        """Return the graph of the networks whose RAM is at most ``limit`` bytes; it is empty if there is none.
+
+        Between two edges exactly one tensor is alive, so that the RAM of a network is the maximum over its edges. An
+        edge above the limit is left out, and with it what cannot be reached, or completed, without it.
+        """
+        kept: dict[Node, Node] = {}
+        for node in self.order:
+            edges = [
+                replace(edge, target=kept[edge.target], origin=edge)
+                for edge in node.edges
+                if edge.device.ram_bytes <= limit and edge.target in kept
+            ]
+            ends = node.last is not None and node.head_device.ram_bytes <= limit
+            if edges or ends or node is self.start:
+                last = node.last if ends else None
+                kept[node] = Node(node.shape, edges, last, node.head_latency_ns, node.head_device, node)
+        reached = {kept[self.start]}
+        for node in reversed(self.order):  # every node after all nodes with an edge to it
+            if node in kept and kept[node] in reached:
+                reached.update(edge.target for edge in kept[node].edges)
+        within = copy(self)
+        within.order = [kept[node] for node in self.order if node in kept and kept[node] in reached]
+        within.start = kept[self.start]
+        return within
+
+    @property
+    def empty(self) -> bool:
+        """Whether no network is left."""
+        return not self.start.edges and self.start.last is None
 
     @cached_property
     def base_cost(self) -> Cost:
@@ -138,34 +174,49 @@ class Graph:
             node, layers = edge.target, layers[len(edge.layers) :]
         return path if node.last is not None else None
 
-    def _node(self, items: frozenset[Item], shape: Shape, depth: int = 0) -> Node | None:
+    def _node(self, items: frozenset[Item], shape: Shape, depth: int = 0, writer: str = INPUT) -> Node | None:
         """Return the node of ``items`` at ``shape``, or None if no architecture can be completed from there.
 
-        ``depth`` is the number of blocks before it. Raises ``ValueError`` above ``MAX_BLOCKS``.
+        ``depth`` is the number of blocks before it, ``writer`` what wrote the tensor there on a device. Raises
+        ``ValueError`` above ``MAX_BLOCKS``.
         """
         if depth > MAX_BLOCKS:
             raise _too_many_blocks()
         # equal items and shapes have the same continuations: sharing the node makes this a graph instead of a tree
-        key = (items, shape)
+        place = (items, shape)
+        if place not in self._options_at:
+            self._options_at[place] = list(_prefix_free(self._options(items, shape), shape).values())
+        options = self._options_at[place]
+        if self.precision is None or not any(depends_on_writer(option.lowered.layers) for option in options):
+            writer = OTHER  # the costs of what follows are the same for every writer
+        key = (*place, writer)
         if key in self._nodes:
             return self._nodes[key]
         node = Node(shape)
         if any(state == self._automaton.end and not rest for state, rest, _ in items):
             layers, _, node.last = lower(head(self.space.classes), shape)
             node.head_latency_ns = self._latency_ns(layers, shape)
-        for option in _prefix_free(self._options(items, shape), shape).values():
+            node.head_device, _ = self._device(layers, shape, writer)
+        for option in options:
             layers, out_shape, cost = option.lowered
-            target = self._node(self._automaton.closure(option.targets), out_shape, depth + 1)
+            device, wrote = self._device(layers, shape, writer)
+            target = self._node(self._automaton.closure(option.targets), out_shape, depth + 1, wrote)
             # an edge from which no architecture can be completed is left out
             if target is not None:
                 latency_ns = self._latency_ns(layers, shape)
                 choices = frozenset(option.choices)
-                node.edges.append(Edge(option.blocks, layers, option.canonical, cost, latency_ns, target, choices))
+                node.edges.append(
+                    Edge(option.blocks, layers, option.canonical, cost, latency_ns, target, choices, device)
+                )
         result = node if node.edges or node.last is not None else None
         self._nodes[key] = result
         if result:
             self.order.append(node)  # after its targets, which the recursion above appended
         return result
+
+    def _device(self, layers: Chain, shape: Shape, writer: str) -> tuple[DeviceCost, str]:
+        """Return the cost of ``layers`` on the device and what wrote their output."""
+        return (NO_DEVICE, OTHER) if self.precision is None else part_cost(layers, shape, self.precision, writer)
 
     def _latency_ns(self, layers: Chain, shape: Shape) -> int:
         return self.latency_model.nanoseconds(layers, shape) if self.latency_model else 0
@@ -261,103 +312,3 @@ def _remaining_blocks(option: _Option, length: int, shape: Shape) -> Blocks:
         layers, shape, _ = lower(block, shape)
         n_layers += len(layers)
     return option.lowered.layers[length:]
-
-
-class _Automaton:
-    """A space as a nondeterministic automaton; state 0 is its start.
-
-    ``edges[state]`` lists (blocks, next state, choices, path). ``jumps[state]`` are the states that can be reached from
-    a state without any block. ``options[path]`` are the options of each choice.
-    """
-
-    def __init__(self, blocks: tuple[Template, ...]) -> None:
-        self.edges: list[list[tuple[Blocks, int, Choices, str]]] = []
-        self.jumps: list[set[int]] = []
-        self.options: dict[str, tuple[Any, ...]] = {}
-        self.end = self._new_state()  # the start, until templates are added
-        for number, template in enumerate(blocks, start=1):
-            self.end = self._add(template, self.end, str(number), NO_CHOICES)
-
-    def _new_state(self) -> int:
-        self.edges.append([])
-        self.jumps.append(set())
-        return len(self.edges) - 1
-
-    def _join(self, *states: int) -> int:
-        joined = self._new_state()
-        for state in states:
-            self.jumps[state].add(joined)
-        return joined
-
-    def _add(self, template: Template, start: int, path: str, chosen: Choices) -> int:
-        """Add ``template`` at the state ``start`` and return the state after it."""
-        if isinstance(template, Choice):
-            options = self.options[path] = template.options
-            return self._join(
-                *(
-                    self._add(option, start, child_path(path, options, index), chosen | {(path, index)})
-                    for index, option in enumerate(options)
-                )
-            )
-        if isinstance(template, Repeat) and template.each:
-            return self._add_each(template, start, path, chosen)
-        if isinstance(template, Block | Repeat):
-            end = self._new_state()
-            self._add_edges(template, start, end, path, chosen)
-            return end
-        for number, part in enumerate(template, start=1):
-            start = self._add(part, start, f"{path}.{number}", chosen)
-        return start
-
-    def _add_edges(
-        self,
-        template: Template,
-        start: int,
-        end: int,
-        path: str,
-        chosen: Choices,
-        first: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Add an edge for every way to fill ``template``, with the fields ``first`` of its first block replaced."""
-        for decisions, blocks in enumerate_decisions(lambda pick: fill(template, path, self._recording(pick))):
-            if blocks:
-                changed = with_first(blocks, first) if first else blocks
-                self.edges[start].append((changed, end, chosen | decisions.items(), path))
-            else:  # no blocks, such as a repeat of 0 times
-                self.jumps[start].add(end)
-
-    def _recording(self, pick: Pick) -> Pick:
-        """Return ``pick`` extended to record the options of every choice."""
-
-        def recorded(path: str, options: tuple[Any, ...]) -> int:
-            self.options[path] = options
-            return pick(path, options)
-
-        return recorded
-
-    def _add_each(self, template: Repeat, start: int, path: str, chosen: Choices) -> int:
-        """Add a repeat whose repetitions make their own choices: one chain with an end after each allowed count."""
-        times = {count for _, count in enumerate_decisions(lambda pick: fill_value(template.times, "", pick))}
-        ends = [start] if 0 in times else []
-        for i in range(1, max(times) + 1):
-            if i == 1 and template.first:
-                end = self._new_state()
-                self._add_edges(template.block, start, end, f"{path}.1", chosen, template.first)
-                start = end
-            else:
-                start = self._add(template.block, start, f"{path}.{i}", chosen)
-            if i in times:
-                ends.append(start)
-        return self._join(*ends)
-
-    def closure(self, items: "set[Item] | frozenset[Item]") -> frozenset[Item]:
-        """Return ``items`` and all items that can be reached from them without any block."""
-        reached = set(items)
-        pending = list(reached)
-        while pending:
-            state, rest, _ = pending.pop()
-            if not rest:
-                new = {(jump, (), NO_CHOICES) for jump in self.jumps[state]} - reached
-                reached |= new
-                pending += new
-        return frozenset(reached)

@@ -22,26 +22,40 @@ def walk(constrained: ConstrainedSpace, start: int = 0, stop: int | None = None)
 
 def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, list[Edge]]]:
     """Yield (index, path) for all paths that fit, from the index ``first`` on, by depth-first search."""
-    graph, limited_costs, completions = constrained.graph, constrained.limited_costs, constrained.completions
+    limited_costs, n_following = constrained.limited_costs, constrained.completions
     bounds = _lower_bounds(constrained)
-    stack: list[tuple[Node, int, Vector, list[Edge]]] = [
-        (graph.start, 0, limited_costs(graph.base_cost, graph.base_latency_ns), [])
-    ]
+    offsets = _offsets(constrained)
+    start = constrained.graph.start
+    stack: list[tuple[Node, int, Vector, list[Edge]]] = [(start, 0, limited_costs(constrained.base_vector), [])]
     while stack:
         node, index, spent, path = stack.pop()
         # skip a subtree that ends before the first index, or in which nothing fits
-        if index + completions[node] <= first or not _may_fit(constrained, bounds, node, spent):
+        n_whole = n_following[node.origin or node]  # an index counts the networks above the limit of RAM, too
+        if index + n_whole <= first or not n_following[node] or not _may_fit(constrained, bounds, node, spent):
             continue
-        if node.last is not None:
-            # the network that ends here has the first index of the subtree
-            if index >= first and constrained.fits(add(spent, limited_costs(node.last, node.head_latency_ns))):
-                yield index, path
-            index += 1
-        children = []
-        for edge in node.edges:
-            children.append((edge.target, index, add(spent, limited_costs(edge.cost, edge.latency_ns)), [*path, edge]))
-            index += completions[edge.target]
+        # the network that ends here has the first index of the subtree
+        ends = node.last is not None and index >= first
+        if ends and constrained.fits(add(spent, limited_costs(constrained.end_vector(node)))):
+            yield index, path
+        children = [
+            (edge.target, index + offset, add(spent, limited_costs(constrained.edge_vector(edge))), [*path, edge])
+            for edge, offset in zip(node.edges, offsets[node], strict=True)
+        ]
         stack += reversed(children)  # the first child is popped first, so that indices ascend
+
+
+@cached_per_space
+def _offsets(constrained: ConstrainedSpace) -> dict[Node, list[int]]:
+    """Return for each edge of each node the index of its first architecture, relative to the subtree of the node."""
+    offsets: dict[Node, list[int]] = {}
+    for node in constrained.graph.order:
+        whole = node.origin or node
+        first, of_edge = int(whole.last is not None), dict[Edge, int]()  # the network that ends here comes first
+        for edge in whole.edges:
+            of_edge[edge] = first
+            first += constrained.completions[edge.target]
+        offsets[node] = [of_edge[edge.origin or edge] for edge in node.edges]
+    return offsets
 
 
 def _may_fit(constrained: ConstrainedSpace, bounds: LowerBounds | None, node: Node, spent: Vector) -> bool:
@@ -77,7 +91,7 @@ def path_at(constrained: ConstrainedSpace, index: int) -> list[Edge]:
             f"an index must be in [0, {constrained.size - 1}], because the space {constrained.space.name!r} has "
             f"{constrained.size:,} architectures, but got {index}; use an index in this range"
         )
-    node, completions = constrained.graph.start, constrained.completions
+    node, completions = constrained.whole.start, constrained.completions
     path: list[Edge] = []
     while True:
         # ``index`` is relative to the subtree of ``node``
@@ -95,14 +109,14 @@ def path_at(constrained: ConstrainedSpace, index: int) -> list[Edge]:
 
 def index_of(constrained: ConstrainedSpace, architecture: Architecture) -> int:
     """Return the index of ``architecture``; raise ``ValueError`` if the space does not contain it."""
-    path = constrained.graph.path(architecture)
+    path = constrained.whole.path(architecture)
     if path is None:
         raise ValueError(
             f"an architecture must be in the space {constrained.space.name!r} to have an index, but the space does not "
             f"contain {architecture} with input {architecture.input_shape} and {architecture.classes} classes; add its "
             "options to the space"
         )
-    node, index = constrained.graph.start, 0
+    node, index = constrained.whole.start, 0
     for path_edge in path:
         index += node.last is not None
         for edge in node.edges:

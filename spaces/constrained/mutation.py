@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from ..architectures.budget import LATENCY
 from ..blocks.base import ShapeError
 from ..search_space.space import Decisions, Space
 from .constrained_space import ConstrainedSpace
@@ -89,10 +88,10 @@ def violation(constrained: ConstrainedSpace, decisions: Decisions) -> float:
         architecture = constrained.space.architecture(decisions)
     except ShapeError:
         return math.inf
-    cost, total = architecture.cost.at(constrained.batch_size), 0.0
-    for name, (low, high) in constrained.limits.items():
-        # at least 1, because the logarithm of 0 does not exist
-        value = max(constrained.latency_ns(architecture) if name == LATENCY else getattr(cost, name), 1)
+    total = 0.0
+    for name, cost in constrained.limited_values(architecture).items():
+        low, high = constrained.all_limits[name]
+        value = max(cost, 1)  # because the logarithm of 0 does not exist
         if high is not None and value > high:
             total += math.log(value / max(high, 0.5))
         if value < low:

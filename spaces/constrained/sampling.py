@@ -29,7 +29,7 @@ MIN_REJECTION_SHARE = 0.003  # share of the space above which rejection sampling
 N_COUNT_DRAWS = 2_000  # draws for an estimated count
 N_HISTOGRAM_DRAWS = 2_000  # draws for a histogram if no exact table is possible
 N_LOG_BINS = 32  # bins of the logarithm of the MACs
-METHODS = ("size", "merged states", "rounded states", "exact table", "draws from a table")
+METHODS = ("size", "graph", "merged states", "rounded states", "exact table", "draws from a table")
 MAX_MERGED_LIMITS = 2  # limits that merged states can count together
 MAX_WIDTH = 0.01  # of the interval of rounded states, relative to its lower end; above, draws give the value
 MAX_REJECTED_DRAWS = 100_000  # failed draws per architecture, after which the space is walked instead
@@ -72,9 +72,10 @@ def count(constrained: ConstrainedSpace) -> Count:
     Otherwise the result has certain bounds. If these are further apart than :data:`MAX_WIDTH`, the value is estimated
     from draws.
     """
-    limits = binding_limits(constrained)
+    limits = binding_limits(constrained) if constrained.within_ram else {}
     if not limits:
-        return Count(constrained.size, constrained.size, constrained.size)
+        fitting = constrained.within_ram
+        return Count(fitting, fitting, fitting, method="size" if fitting == constrained.size else "graph")
     interval = _merged_count(constrained, limits) if len(limits) <= MAX_MERGED_LIMITS else None
     if interval is not None and interval.high - interval.low <= MAX_WIDTH * interval.low:
         exact = interval.low == interval.high
@@ -84,8 +85,7 @@ def count(constrained: ConstrainedSpace) -> Count:
 
 def binding_limits(constrained: ConstrainedSpace) -> dict[str, tuple[int, int | None]]:
     """Return the limits of the budget that exclude some architecture: cost name -> (low, high), None if not binding."""
-    graph, start = constrained.graph, constrained.graph.start
-    base = constrained.cost_vector(graph.base_cost, graph.base_latency_ns)
+    start, base = constrained.graph.start, constrained.base_vector
     binding: dict[str, tuple[int, int | None]] = {}
     for name, (low, high) in constrained.limits.items():
         axis = AXES.index(name)
@@ -191,6 +191,8 @@ def histogram(constrained: ConstrainedSpace, by: str = "macs", bins: int = 12) -
     The bins have equal width in the logarithm of the cost. Integer numbers are exact. If neither a count table nor
     merged states can be exact, the numbers are floats, estimated from draws.
     """
+    if not constrained.within_ram:
+        return []
     table = _exact_table(cost_arrays(constrained, (by, *(name for name in constrained.limited if name != by))))
     if table is None and (rows := _merged_histogram(constrained, by, bins)):
         return rows
@@ -329,6 +331,8 @@ class Sampler:
 
     def many(self, n: int, rng: random.Random) -> list[Architecture]:
         """Draw ``n`` architectures independently; raise :class:`BudgetError` if no architecture fits."""
+        if not self.constrained.within_ram:
+            check_feasible(self.constrained)
         return (self._rejected if self.plain else self._tabled)(n, rng)
 
     def one(self, rng: random.Random) -> Architecture:

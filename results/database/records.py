@@ -16,6 +16,7 @@ from ...spaces.parameters.lookup import unknown
 # Names of costs and metrics. Database columns, attributes and JSON keys all use them.
 OWN_COSTS = ("params", "macs", "activations")  # costs that depend on the architecture alone
 COSTS = (*OWN_COSTS, "memory_bytes")  # the memory in training depends on the batch size too
+DEVICE_COSTS = ("ram_bytes", "flash_bytes")  # of runs whose budget has ram, flash or precision
 IMPORTED = "imported_from"  # key in the settings of a run that another tool made; such settings are no search file
 TEST_PREFIX = "test_"  # of the names of metrics that were measured on test images
 PREDICTIONS = "validation_predictions"  # kind of the event that holds what a trial predicts at its best epoch
@@ -71,8 +72,10 @@ class Trial:
 
     ``trial`` is its id in the database, ``number`` its index 0..N-1 in ``run``. ``choices`` are the point in the
     search space (path -> option index or value). Accuracies are fractions in [0, 1] at ``best_epoch``. ``latency_ms``
-    is the median latency of a forward pass, measured on the trial's worker. Times are UTC. ``duration_s`` is the sum
-    over all attempts. ``source`` is the id of an earlier trial whose result this trial reuses without training.
+    is the median latency of a forward pass, measured on the trial's worker. ``ram_bytes`` and ``flash_bytes`` are the
+    costs on a device, in the precision of the run's budget; None if it names neither limits nor a precision. Times are
+    UTC. ``duration_s`` is the sum over all attempts. ``source`` is the id of an earlier trial whose result this trial
+    reuses without training.
     ``metric`` is the metric that selects in the trial's run, ``metrics`` are the values at ``best_epoch`` of this and
     the other recorded metrics, without the accuracy; ``minimized`` are the metrics of which a lower value is better.
     """
@@ -99,6 +102,8 @@ class Trial:
     train_loss: float | None = None
     test_accuracy: float | None = None
     latency_ms: float | None = None
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None
     fail_kind: FailKind | None = None
     reason: str | None = None
     created_at: datetime | None = None

@@ -12,7 +12,7 @@ from . import lease, schema, trial_statements
 from .errors import StoreError, store_error
 from .fast_sqlite import AnyConnection, RawWriter
 from .reader import StoreReader
-from .records import COSTS, FailKind, Trial, TrialState
+from .records import COSTS, DEVICE_COSTS, FailKind, Trial, TrialState
 from .rows import TRIAL, trials_of, upsert
 
 T = TypeVar("T")
@@ -101,10 +101,10 @@ class StoreWriter(StoreReader):
     ) -> Trial:
         """Write a queued trial with the next number of its run, before it is trained, and return it.
 
-        ``cost`` has params, macs, activations and memory_bytes. A layer has name, kind, out_shape, params, macs and
-        activations. Two calls with the same arguments write two trials. ``source`` is the id of a completed trial of
-        the same architecture and recipe, trained under the same conditions: the new trial reuses its result and is
-        completed immediately.
+        ``cost`` has params, macs, activations and memory_bytes, may have ram_bytes and flash_bytes. A layer has name,
+        kind, out_shape, params, macs and activations. Two calls with the same arguments write two trials. ``source`` is
+        the id of a completed trial of the same architecture and recipe, trained under the same conditions: the new
+        trial reuses its result and is completed immediately.
         """
         row = {
             "fingerprint": fingerprint,
@@ -113,6 +113,7 @@ class StoreWriter(StoreReader):
             "seed": seed,
             "created_at": lease.now(),
             **{name: int(cost[name]) for name in COSTS},
+            **{name: cost.get(name) for name in DEVICE_COSTS},
         }
 
         def queue(connection: AnyConnection) -> int:

@@ -8,7 +8,7 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.parameters.lookup import look_up
 from ..database import schema
 from ..database.reader import StoreReader
-from ..database.records import COSTS, FINISHED, Trial
+from ..database.records import COSTS, DEVICE_COSTS, FINISHED, Trial
 from ..database.rows import TRIALS, run_id_of, trials_of
 from .budget_filter import Limit, limits, within_budget
 from .metric_columns import TIES, RankedBy, at_best_epoch, check_selectable, ranked_by, recorded_metrics
@@ -23,7 +23,7 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
     # Sorts like 1 - val_accuracy, whose constant does not change the order.
     "val_error": -_t.val_accuracy,
     **{name: _t[name] for name in ("number", "state", "val_accuracy", "val_loss", "train_accuracy", "train_loss")},
-    **{name: _t[name] for name in (*COSTS, "latency_ms")},
+    **{name: _t[name] for name in (*COSTS, *DEVICE_COSTS, "latency_ms")},
     **{name: _t[name] for name in ("epochs_done", "duration_s")},
 }
 
@@ -173,7 +173,7 @@ def _nearest_miss(connection: Connection, where: list[ColumnElement[bool]], limi
     measured = select(limit.column, _t.trial_id).where(*where, limit.column.is_not(None))
     nearest = connection.execute(measured.order_by(limit.nearest_first, _t.trial_id).limit(1)).first()
     if nearest is None:
-        return f"0 of {total} trials have {limit}; no trial has a measured {limit.cost}"
+        return f"0 of {total} trials have {limit}; no trial has a recorded {limit.cost}"
     limit_text, value_text = limit.format_with(nearest[0])
     trial_id = nearest.trial_id
     extreme = "smallest" if limit.at_most else "largest"

@@ -69,6 +69,7 @@ def limits(budget: Budget) -> list[Limit]:
     """Return the bounds of ``budget``, upper bounds first."""
     pairs = budget.limits().items()
     upper = [Limit(cost, high, True) for cost, (_, high) in pairs if high is not None]
+    upper += [Limit(cost, high, True) for cost, high in budget.device_limits().items()]
     # budget.limits() has only the costs that are computed from the architecture; latency is measured.
     if budget.latency_ms is not None:
         upper.append(Limit("latency_ms", budget.latency_ms, True))

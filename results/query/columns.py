@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, liter
 from ...spaces.metrics.registry import is_metric
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
-from ..database.records import ZERO_SHOT_METRICS
+from ..database.records import DEVICE_COSTS, ZERO_SHOT_METRICS
 from .metric_columns import at_best_epoch, is_test_metric, not_recorded, recorded_metrics
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c
@@ -65,6 +65,7 @@ def _columns() -> dict[str, Column]:
     numbers = (
         *("number", "seed", "params", "macs", "activations", "memory_bytes", "epochs_done", "best_epoch"),
         *("val_accuracy", "val_loss", "train_accuracy", "train_loss", "latency_ms", "duration_s"),
+        *DEVICE_COSTS,
     )
     texts = ("state", "fingerprint", "fail_kind", "reason", "device")
     columns = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..database.records import COSTS, FINAL_METRICS, Trial
+from ..database.records import COSTS, DEVICE_COSTS, FINAL_METRICS, Trial
 
 PROGRESS = ("state", "source", "epochs_done", "best_epoch", "duration_s", "seed")
 
@@ -38,7 +38,11 @@ def compare(trials: Sequence[Trial]) -> list[Row]:
         raise ValueError(f"a comparison needs two or more different trials, got {ids}; name another trial")
     rows = [
         Row(part, name, tuple(_plain_text(getattr(trial, name)) for trial in trials))
-        for part, names in (("metrics", FINAL_METRICS), ("progress", PROGRESS), ("cost", (*COSTS, "latency_ms")))
+        for part, names in (
+            ("metrics", FINAL_METRICS),
+            ("progress", PROGRESS),
+            ("cost", (*COSTS, *DEVICE_COSTS, "latency_ms")),
+        )
         for name in names
     ]
     rows = _nested_rows("metrics", [trial.metrics for trial in trials]) + rows

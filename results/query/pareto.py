@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from ...spaces.metrics.registry import is_metric, stored_name
 from ...spaces.parameters.lookup import look_up
-from ..database.records import COSTS, Trial
+from ..database.records import COSTS, DEVICE_COSTS, Trial
 
-_MINIMIZED = (*COSTS, "latency_ms", "duration_s", "val_loss", "val_error")
+_MINIMIZED = (*COSTS, *DEVICE_COSTS, "latency_ms", "duration_s", "val_loss", "val_error")
 Point = tuple[float, ...]
 T = TypeVar("T")
 

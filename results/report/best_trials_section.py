@@ -6,8 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ...spaces.architectures.cost import layer_costs
+from ...spaces.architectures.device_cost import layer_ram_bytes
 from ...spaces.architectures.recorded import architecture_or_none
-from ..database.records import COSTS, Trial
+from ..database.records import COSTS, DEVICE_COSTS, Trial
 from ..query.best import no_match_reason
 from . import plots
 from .architecture_figure import caption, draw
@@ -27,12 +29,13 @@ def best_trials_sections(data: RunData) -> Iterator[Markup]:
     yield _table(data)
     yield from _networks(data)
     yield _costs(data)
+    yield from _memory(data)
     yield from _curves(data)
     yield from _layers(data)
 
 
 def _table(data: RunData) -> Markup:
-    columns = ("trial", *data.selection.recorded, "val_accuracy", *COSTS, "latency_ms", "epochs_done")
+    columns = ("trial", *data.selection.recorded, "val_accuracy", *COSTS, *DEVICE_COSTS, "latency_ms", "epochs_done")
     # A column without any value, such as the latency of a run that did not measure it, is left out.
     shown = [name for name in columns if any(_value(trial, name) is not None for trial in data.best)]
     extra: dict[str, Sequence[Any]] = {
@@ -105,6 +108,23 @@ def _costs(data: RunData) -> Markup:
     parts = [figure_part(figure, f"cost-{index}") for index, figure in enumerate(figures)]
     title = f"{data.metric_word[0].upper()}{data.metric_word[1:]} versus cost"
     return section(title, paragraph(note, muted=True), side_by_side(*parts))
+
+
+def _memory(data: RunData) -> Iterator[Markup]:
+    """Yield the memory of the winner on a device, layer by layer, if the run has recorded RAM."""
+    winner, precision = data.best[0], data.budget.device_precision
+    architecture = architecture_or_none(winner.architecture)
+    if winner.ram_bytes is None or architecture is None:
+        return
+    sizes = layer_ram_bytes(architecture, precision)
+    layers = [(row.name, size) for row, size in zip(layer_costs(architecture), sizes, strict=True) if size]
+    note = (
+        f"Bytes of the tensors that are in memory while each layer runs, for one image in {precision}. The peak is "
+        f"{winner.ram_bytes:,} bytes. The weights take {winner.flash_bytes:,} bytes of flash. A layer that is part of "
+        "the one before it, such as a folded batch norm, has no bar."
+    )
+    figure = figure_part(plots.memory_profile(layers, data.budget.ram), "memory-profile")
+    yield section(f"Memory on the device (trial {winner.trial})", paragraph(note, muted=True), figure)
 
 
 def _curves(data: RunData) -> Iterator[Markup]:

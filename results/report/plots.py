@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _COLORS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444")
 _TRANSPARENT = "rgba(0,0,0,0)"
 LOG_SCALE_RATIO = 20  # an axis is logarithmic if its largest value is more than this multiple of its smallest one
+MAX_TICKS = 40  # labels of an axis of layers
 MAX_POINTS = 5000  # of a figure; more would make the page larger, but not clearer
 
 
@@ -134,6 +135,24 @@ def layer_bars(layers: Sequence[Mapping[str, Any]], cost: str) -> "Figure":
     # dtick=1: without it, Plotly leaves out labels of a long axis.
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_layout(margin={"b": 60})
+    return figure
+
+
+def memory_profile(layers: Sequence[tuple[str, int]], limit: int | None) -> "Figure":
+    """Return the bytes in memory while each layer (name, bytes) runs; the layers of the peak have another color.
+
+    ``limit`` is the budget of RAM, drawn as a dashed line; None if it is not limited.
+    """
+    figure = empty_figure("RAM while each layer runs", "layer", "bytes")
+    peak = max(size for _, size in layers)
+    colors = [_COLORS[1] if size == peak else _COLORS[0] for _, size in layers]
+    names = [name for name, _ in layers]
+    # positions instead of names, because names that look like numbers would become an axis of numbers
+    figure.add_bar(x=list(range(len(layers))), y=[size for _, size in layers], marker_color=colors, hovertext=names)
+    step = -(-len(layers) // MAX_TICKS)
+    figure.update_xaxes(tickvals=list(range(0, len(layers), step)), ticktext=list(map(escape, names[::step])))
+    if limit is not None:
+        figure.add_hline(y=limit, line_dash="dash", annotation_text=f"budget {format_count(limit)}B")
     return figure
 
 

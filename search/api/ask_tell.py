@@ -159,6 +159,7 @@ class AskTell:
             macs=costs.macs,
             activations=costs.activations,
             memory_bytes=costs.memory_bytes,
+            **self.space.device_metrics(architecture),
         )
 
     def _to_json(self, trial: Trial) -> dict[str, Any]:

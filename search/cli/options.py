@@ -38,6 +38,9 @@ MaxParams = Annotated[str | None, typer.Option(help="Limit of parameters, such a
 MaxMacs = Annotated[str | None, typer.Option(help="Limit of multiply-accumulates, such as 6M or 300M.")]
 MaxActivations = Annotated[str | None, typer.Option(help="Limit of activations, such as 500k.")]
 MaxMemory = Annotated[str | None, typer.Option(help="Limit of training memory, such as 2GB.")]
+MaxRam = Annotated[str | None, typer.Option(help="Limit of memory on a device, such as 256kB.")]
+MaxFlash = Annotated[str | None, typer.Option(help="Limit of flash on a device, such as 1MB.")]
+Precision = Annotated[str | None, typer.Option(help="The numbers on a device: float32 (default) or int8.")]
 MaxLatency = Annotated[
     float | None, typer.Option("--max-latency-ms", help="Limit of the measured milliseconds of a forward pass.")
 ]
@@ -61,6 +64,9 @@ def budget_of(
     max_activations: str | None = None,
     max_memory: str | None = None,
     max_latency_ms: float | None = None,
+    max_ram: str | None = None,
+    max_flash: str | None = None,
+    precision: str | None = None,
 ) -> "Budget":
     """Return the budget of the command line's limits.
 
@@ -79,6 +85,9 @@ def budget_of(
         activations=count(max_activations, "--max-activations"),
         memory_bytes=count(max_memory, "--max-memory", in_bytes=True),
         latency_ms=max_latency_ms,
+        ram=count(max_ram, "--max-ram", in_bytes=True),
+        flash=count(max_flash, "--max-flash", in_bytes=True),
+        precision=precision,
     )
 
 

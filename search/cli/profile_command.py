@@ -38,11 +38,14 @@ def profile(
         str | None, typer.Option(help="Also build the network and measure latency and memory: cpu or cuda.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Batch size for the predicted training memory.")] = 128,
+    precision: Annotated[
+        str, typer.Option(help="The numbers on a device, for RAM and flash: float32 or int8.")
+    ] = "float32",
     as_json: Json = False,
 ) -> None:
     """Show what a network costs, layer by layer.
 
-    The costs are parameters, multiply-accumulates, activations and training memory.
+    The costs are parameters, multiply-accumulates, activations, training memory, and RAM and flash on a device.
 
     Example: archsieve profile resnet20-cifar --cross-check torch
     """
@@ -59,7 +62,7 @@ def profile(
         values, texts = _library_network(name, input_shape, classes, cross_check, device)
     else:
         values, texts = _architecture_costs(
-            name, input_shape, classes, _numbers(remove), cross_check, device, batch_size
+            name, input_shape, classes, _numbers(remove), cross_check, device, batch_size, precision
         )
     if as_json:
         show_json({"name": name, **values})
@@ -75,6 +78,7 @@ def _architecture_costs(
     cross_check: str | None,
     device: str | None,
     batch_size: int,
+    precision: str,
 ) -> Output:
     """Return the closed-form costs of an architecture.
 
@@ -83,6 +87,7 @@ def _architecture_costs(
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.catalogue import remove_layers
     from ...spaces.architectures.cost import cost, layer_costs, shared_weights
+    from .device_lines import device_output
     from .tables import UNITS, cost_line, layers_table, shared_weights_line
 
     whole = _architecture(name, shape, classes)
@@ -91,9 +96,11 @@ def _architecture_costs(
     title = f"{name}, input {'x'.join(map(str, network.input_shape))}, {network.classes} classes"
     head = {"input_shape": list(network.input_shape), "fingerprint": network.fingerprint}
     shared = shared_weights(rows)
-    costs = {**total.to_json(), "flops": total.flops, **shared._asdict()}
-    values = {**head, **costs, "layers": [row.to_json() for row in rows]}
-    texts = [layers_table(rows, total, title), cost_line(total), *shared_weights_line(shared)]
+    on_device, ram, device_line = device_output(network, precision)
+    costs = {**total.to_json(), "flops": total.flops, **shared._asdict(), **on_device}
+    layers = [{**row.to_json(), "ram_bytes": size} for row, size in zip(rows, ram, strict=True)]
+    values = {**head, **costs, "layers": layers}
+    texts = [layers_table(rows, total, title, ram), cost_line(total), device_line, *shared_weights_line(shared)]
     outputs = [_saved(cost(whole), total, remove)] if remove else []
     outputs += [_counted_again(network, cross_check)] if cross_check else []
     if device:

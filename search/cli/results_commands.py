@@ -11,10 +11,12 @@ from .options import (
     Imports,
     Json,
     MaxActivations,
+    MaxFlash,
     MaxLatency,
     MaxMacs,
     MaxMemory,
     MaxParams,
+    MaxRam,
     Run,
     TrialName,
     budget_of,
@@ -42,6 +44,8 @@ def best(
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
     max_latency_ms: MaxLatency = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
     imports: Imports = None,
     database: Database = DATABASE,
     as_json: Json = False,
@@ -57,7 +61,7 @@ def best(
     from .headline import best_json, best_table, best_trials
 
     import_modules(imports)
-    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
+    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms, max_ram, max_flash)
     with open_read_only(database) as store:
         names = _dataset_labels(store) if run is None and dataset is None else {dataset: ""}
         answers = [
@@ -101,6 +105,8 @@ def list_trials(
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
     max_latency_ms: MaxLatency = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -111,7 +117,7 @@ def list_trials(
     from ...results.query.best import listing, no_match_reason, ranking
     from .headline import top_5_column
 
-    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
+    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms, max_ram, max_flash)
     with open_read_only(database) as store:
         trials = listing(store, budget=budget, run=run, dataset=dataset, sort=sort, limit=limit)
         order, columns = sort or ranking(store, run, dataset).sort, top_5_column(store, trials)
@@ -131,6 +137,8 @@ def pareto(
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
     max_latency_ms: MaxLatency = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:
@@ -142,7 +150,7 @@ def pareto(
     from ...results.query.pareto_sql import front
     from .headline import top_5_column
 
-    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms)
+    budget = budget_of(max_params, max_macs, max_activations, max_memory, max_latency_ms, max_ram, max_flash)
     with open_read_only(database) as store:
         chosen = objectives.split(",") if objectives is not None else [ranking(store, run).stored_name, "macs"]
         trials = front(store, chosen, budget=budget, run=run)

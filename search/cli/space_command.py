@@ -10,9 +10,12 @@ from .options import (
     Input,
     Json,
     MaxActivations,
+    MaxFlash,
     MaxMacs,
     MaxMemory,
     MaxParams,
+    MaxRam,
+    Precision,
     budget_of,
     input_shape_of,
     is_file,
@@ -46,6 +49,9 @@ def space(
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
     max_memory: MaxMemory = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
+    precision: Precision = None,
     shape: Input = None,
     image_size: ImageSize = None,
     pretrained: Pretrained = False,
@@ -64,7 +70,9 @@ def space(
     from ...spaces.constrained.feasibility import check_feasible
     from ...spaces.networks.patterns import is_pattern
 
-    budget = budget_of(max_params, max_macs, max_activations, max_memory)
+    budget = budget_of(
+        max_params, max_macs, max_activations, max_memory, max_ram=max_ram, max_flash=max_flash, precision=precision
+    )
     if is_pattern(name) and not sample:
         from .networks_list import show_networks
 
@@ -79,7 +87,7 @@ def space(
         constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes)
     check_feasible(constrained)  # an impossible budget is an error that names the cheapest architecture
     # with limits the question is how much fits them, so the space is counted without --count, too
-    values = _values(constrained, count or bool(budget.limits()), sample, seed, by)
+    values = _values(constrained, count or budget.has_limits, sample, seed, by)
     if as_json:
         show_json(values)
     else:
@@ -120,7 +128,7 @@ def _values(constrained: "ConstrainedSpace", count: bool, sample: int, seed: int
         "space": constrained.space.name,
         "input_shape": list(constrained.space.input_shape),
         "classes": constrained.space.classes,
-        "budget": {name: high for name, (_, high) in constrained.budget.limits().items()},
+        "budget": {name: high for name, (_, high) in constrained.all_limits.items()},
         "size": constrained.size,
         **(_counted(constrained) if count else {}),
         "cheapest": {by: _entry(*cheapest(constrained, by)) for by in costs},
@@ -213,7 +221,7 @@ def _constrained_space(
         from ..experiment.search_file import load_experiment
 
         experiment = load_experiment(name)
-        whole = budget if budget.limits() else experiment.budget
+        whole = budget if budget.has_limits else experiment.budget
         # the head of a zero-shot model counts towards the budget: reserve the largest head that the recipe allows
         remaining = experiment.task.remaining_budget(whole, experiment.space, experiment.recipes)
         note = f"this budget is {whole} without the largest head that the recipe allows"

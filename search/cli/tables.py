@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from ...results.database.records import Trial
+from ...results.database.records import DEVICE_COSTS, Trial
 from ...spaces.architectures.budget import format_count
 from ...spaces.architectures.cost import LayerRow, Shared
 from ...spaces.architectures.recorded import describe_recorded
@@ -59,17 +59,22 @@ def trials_table(
             **{name: texts[number] for name, texts in columns.items()},
             "params": f"{trial.params:,}",
             "macs": f"{trial.macs:,}",
+            **{name: _cell(getattr(trial, name)) for name in DEVICE_COSTS},
             "latency_ms": "" if trial.latency_ms is None else f"{trial.latency_ms:.3g}",
             "architecture": describe_recorded(trial.architecture),
             "recipe": recipe_line(trial.recipe),
         }
         for number, trial in enumerate(trials)
     ]
-    # most searches have no latency limit: a column of empty cells would only make the table wider
-    empty = () if any(row["latency_ms"] for row in rows) else ("latency_ms",)
+    # most searches have no limit of latency or memory: a column of empty cells would only make the table wider
+    empty = [name for name in ("latency_ms", *DEVICE_COSTS) if not any(row[name] for row in rows)]
     headers = [name for name in (rows[0] if rows else ()) if name not in without and name not in empty]
     cells = [[row[name] for name in headers] for row in rows]
     return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
+
+
+def _cell(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def selected_text(trial: Trial) -> str:
@@ -106,8 +111,14 @@ def latency_line(row: "LatencyRecord") -> str:
     )
 
 
-def layers_table(layers: Sequence[LayerRow], total: Cost, title: str = "") -> str:
-    """Return a table with one row for each layer that has parameters or multiply-accumulates, and its share of them."""
+def layers_table(layers: Sequence[LayerRow], total: Cost, title: str = "", ram_bytes: Sequence[int | None] = ()) -> str:
+    """Return a table with one row for each layer that has parameters or multiply-accumulates, and its share of them.
+
+    With ``ram_bytes`` of each layer the last column is the memory on a device while it runs, and the layer of the peak
+    has a row in any case. It is empty for a layer that is part of the one before it.
+    """
+    known = [size or 0 for size in ram_bytes]
+    peak = known.index(max(known)) if any(known) else None
     headers = ("layer", "block", "out_shape", "params", "share", "macs", "share", "activations")
     rows = [
         (
@@ -119,12 +130,15 @@ def layers_table(layers: Sequence[LayerRow], total: Cost, title: str = "") -> st
             f"{row.macs:,}",
             share(row.macs, total.macs),
             f"{row.activations:,}",
+            *([f"{known[index]:,}" if known[index] else ""] if peak is not None else []),
         )
-        for row in layers
-        if row.params or row.macs
+        for index, row in enumerate(layers)
+        if row.params or row.macs or index == peak
     ]
     end = ("total", "", "", f"{total.params:,}", "", f"{total.macs:,}", "", f"{total.activations:,}")
-    return table(title, headers, [*rows, end], left=("layer", "block"))
+    ram = ("ram",) if peak is not None else ()
+    largest = (f"{known[peak]:,}",) if peak is not None else ()
+    return table(title, (*headers, *ram), [*rows, (*end, *largest)], left=("layer", "block"))
 
 
 def share(part: int, whole: int) -> str:

@@ -173,14 +173,15 @@ class Recorder:
 
     def _insert(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
         architecture = proposal.architecture
-        network_cost = cost(architecture, self.searcher.constrained.batch_size)
-        check_inside_budget(self.searcher.constrained, architecture, "the searcher of this run")
+        constrained = self.searcher.constrained
+        network_cost = cost(architecture, constrained.batch_size)
+        check_inside_budget(constrained, architecture, "the searcher of this run")
         fault("before_insert")
         trial = self.store.propose(
             self.run_id,
             architecture=architecture.to_json(),
             fingerprint=architecture.fingerprint,
-            cost=network_cost.to_json(),
+            cost={**network_cost.to_json(), **constrained.device_metrics(architecture)},
             layers=[row.to_json() for row in layer_costs(architecture)],
             choices=proposal.choices,
             recipe=proposal.recipe.to_json(),

@@ -181,6 +181,11 @@ class Budget:
         return self.precision or DEFAULT_PRECISION
 
     @property
+    def names_device(self) -> bool:
+        """Whether the budget is about a device: a limit of RAM or flash, or a precision."""
+        return bool(self.device_limits()) or self.precision is not None
+
+    @property
     def has_limits(self) -> bool:
         """Whether there is any limit, latency excepted."""
         return bool(self.limits() or self.device_limits())

@@ -6,7 +6,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..architectures.architecture import Architecture
 from ..architectures.budget import FLASH, LATENCY, RAM, Budget
-from ..architectures.device_cost import DeviceCost, device_cost
+from ..architectures.device_cost import DeviceCost, device_cost, device_cost_or_none
 from ..blocks.cost import DEFAULT_BATCH, FLOAT_BYTES, TENSORS_PER_PARAM, Cost
 from ..search_space.space import Space
 from .graph import Edge, Graph, LatencyModel, Node
@@ -162,6 +162,13 @@ class ConstrainedSpace:
             return {}
         cost: DeviceCost = device_cost(architecture, self.budget.device_precision)
         return {name: value for name, value in zip((RAM, FLASH), cost, strict=True) if name in limits}
+
+    def device_metrics(self, architecture: Architecture) -> dict[str, int]:
+        """Return RAM and flash of ``architecture`` by name; empty without a device in the budget, or without a rule."""
+        if not self.budget.names_device:
+            return {}
+        cost = device_cost_or_none(architecture, self.budget.device_precision)
+        return {} if cost is None else cost._asdict()
 
     def limited_values(self, architecture: Architecture) -> dict[str, int]:
         """Return every cost of ``architecture`` that the budget limits, by name."""

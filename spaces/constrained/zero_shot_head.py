@@ -70,6 +70,11 @@ def largest_head(graph: Graph, recipes: RecipeSpace) -> Cost:
 
 def image_network_budget(budget: Budget, head: Cost) -> Budget:
     """Return ``budget`` minus the cost of ``head``; raise :class:`BudgetError` if nothing remains."""
+    if budget.device_limits():
+        raise BudgetError(
+            f"RAM and flash of a zero-shot model are not known, but the budget is {budget}; leave out budget.ram and "
+            "budget.flash"
+        )
     limits = {}
     for name in LIMITED_COSTS:
         high, head_cost = getattr(budget, name), getattr(head, name)

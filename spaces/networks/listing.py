@@ -83,6 +83,11 @@ def list_networks(
     Raises ``ValueError`` for a pattern that matches nothing, for an unknown ``sort``, for an image size at which no
     network has costs, and if no network is inside the budget.
     """
+    if budget.device_limits():
+        raise ValueError(
+            f"RAM and flash of networks of timm and torchvision are not known, but the budget is {budget}; use other "
+            "limits"
+        )
     key = look_up(SORT_KEYS, sort, "order of networks")
     networks = select(patterns, pretrained=pretrained)
     rows = [row for network in networks if (row := _row(network, image_size, classes)) is not None]

@@ -106,7 +106,7 @@ def register_dataset(
 
 def _check_loader(name: str, load: Any) -> None:
     """Raise ``TypeError`` for what cannot be called with a request."""
-    if not callable(load) or not hasattr(load, "__qualname__"):
+    if not callable(load):
         raise TypeError(f"the loader of data set {name!r} must be a function, but got {load!r}; write it with def")
     try:
         inspect.signature(load).bind(None)
@@ -114,8 +114,8 @@ def _check_loader(name: str, load: Any) -> None:
         return
     except TypeError:
         raise TypeError(
-            f"the loader of data set {name!r} must be a function of (request), but {load.__qualname__} has "
-            f"{inspect.signature(load)}; correct its parameters"
+            f"the loader of data set {name!r} must be a function of (request), but "
+            f"{getattr(load, '__qualname__', load)} has {inspect.signature(load)}; correct its parameters"
         ) from None
 
 

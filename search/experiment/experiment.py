@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...models.data.shapes import WITHOUT_FILES
 from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
+from ...spaces.architectures.recorded import custom_kinds
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.metrics.registry import MULTI_LABEL_METRIC
@@ -24,7 +25,7 @@ from .check_proxies import check_proxies
 from .custom_training import check_train, keys_of_modules, with_modules_of_train
 from .network_settings import backbones_of, networks_of
 from .selecting_metric import selection_of
-from .used_parts import custom_kinds, registered_records, registries
+from .used_parts import registered_records, registries
 
 if TYPE_CHECKING:
     from ...models.optimization.custom_parts import CustomParts

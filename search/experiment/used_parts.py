@@ -1,8 +1,9 @@
 """The registered parts that a search uses: its blocks, data set, metrics and searcher."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
+from ...spaces.architectures.recorded import kinds_of
 from ...spaces.blocks.standard import BLOCKS
 from ...spaces.metrics.registry import custom_metrics
 from ...spaces.parameters.user_code import module_of
@@ -29,7 +30,7 @@ def registries(train: TrainSection = BUILT_IN_TRAINING) -> dict[str, Mapping[str
 def used_parts(file: SearchFile, space: Space) -> dict[str, dict[str, Any]]:
     """Return the classes and functions that a search uses, by kind and name."""
     used = {
-        "blocks": set(_kinds(space.to_json())),
+        "blocks": set(kinds_of(space.to_json())),
         "datasets": {file.data.name},
         "metrics": {file.search.metric, *file.search.record_metrics},
         "searchers": {file.search.searcher},
@@ -50,20 +51,3 @@ def registered_records(file: SearchFile, space: Space) -> dict[str, dict[str, An
         return {}
     named = {module.partition(".")[0] for module in file.plugins.modules}
     return records_of(used_parts(file, space), named)
-
-
-def custom_kinds(written: Any) -> set[str]:
-    """Return the kinds of custom blocks in a space or architecture as JSON, registered here or not."""
-    return {kind for kind in _kinds(written) if kind not in BLOCKS or module_of(BLOCKS[kind]) is not None}
-
-
-def _kinds(written: Any) -> Iterator[str]:
-    """Yield the kinds of all blocks in a space or architecture as JSON."""
-    if isinstance(written, Mapping):
-        if isinstance(written.get("kind"), str):
-            yield written["kind"]
-        for value in written.values():
-            yield from _kinds(value)
-    elif isinstance(written, list | tuple):
-        for value in written:
-            yield from _kinds(value)

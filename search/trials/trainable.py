@@ -19,6 +19,7 @@ from ...results.analysis.health import has_risen
 from ...results.database.errors import DISK_FULL_ERRNOS
 from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.architectures.recorded import custom_kinds
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.parameters.user_code import PluginError, at_line
@@ -294,7 +295,7 @@ class NetworkTrial(tune.Trainable):
 
 def _check_cost(architecture: Architecture, trial: Mapping[str, Any]) -> None:
     """Raise ``PluginError`` if a custom block makes another network here than in the driver, which knows the budget."""
-    if trial["params"] != architecture.cost.params:
+    if custom_kinds(trial["architecture"]) and trial["params"] != architecture.cost.params:
         raise PluginError(
             f"a custom block must be the same network in every process, but {architecture} has {trial['params']:,} "
             f"parameters where the search was started and {architecture.cost.params:,} on a worker; use no random "

@@ -1,10 +1,11 @@
 """Recorded architectures: what a results database holds can be shown without the code of its custom blocks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 from ..blocks.standard import all_kinds
+from ..parameters.user_code import module_of
 from .architecture import Architecture
 
 
@@ -18,11 +19,25 @@ def architecture_or_none(recorded: Mapping[str, Any]) -> Architecture | None:
 
 def unknown_kinds(recorded: Any) -> set[str]:
     """Return the kinds of blocks in recorded JSON that are not registered in this process."""
+    return set(kinds_of(recorded)) - set(all_kinds())
+
+
+def custom_kinds(recorded: Any) -> set[str]:
+    """Return the kinds of custom blocks in recorded JSON, registered in this process or not."""
+    known = all_kinds()
+    return {kind for kind in kinds_of(recorded) if kind not in known or module_of(known[kind]) is not None}
+
+
+def kinds_of(recorded: Any) -> Iterator[str]:
+    """Yield the kinds of all blocks in a space or an architecture as JSON."""
     if isinstance(recorded, Mapping):
-        kind = recorded.get("kind")
-        inner = set().union(*map(unknown_kinds, recorded.values()))
-        return inner | ({kind} if isinstance(kind, str) and kind not in all_kinds() else set())
-    return set().union(*map(unknown_kinds, recorded)) if isinstance(recorded, list) else set()
+        if isinstance(recorded.get("kind"), str):
+            yield recorded["kind"]
+        for value in recorded.values():
+            yield from kinds_of(value)
+    elif isinstance(recorded, list | tuple):
+        for value in recorded:
+            yield from kinds_of(value)
 
 
 def describe_recorded(recorded: Mapping[str, Any]) -> str:

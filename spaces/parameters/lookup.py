@@ -43,11 +43,15 @@ def check_unregistered(other: Any, new: Any, what: str, name: str) -> None:
 
     The same one again comes from a module that is reloaded, or from a notebook cell that is run again.
     """
-    if other is not None and (other.__module__, other.__qualname__) != (new.__module__, new.__qualname__):
+    if other is not None and _full_name(other) != _full_name(new):
         raise ValueError(
-            f"the {what} must be unique, but {name!r} is registered by {other.__module__}.{other.__qualname__} and "
-            f"again by {new.__module__}.{new.__qualname__}; choose another {what.split(maxsplit=1)[0]}"
+            f"the {what} must be unique, but {name!r} is registered by {_full_name(other)} and again by "
+            f"{_full_name(new)}; choose another {what.split(maxsplit=1)[0]}"
         )
+
+
+def _full_name(code: Any) -> str:
+    return f"{code.__module__}.{getattr(code, '__qualname__', code)}"  # a partial function has no name
 
 
 def check_part_name(name: object, decorator: str, what: str) -> None:
@@ -55,12 +59,8 @@ def check_part_name(name: object, decorator: str, what: str) -> None:
 
     ``decorator`` registers it. Written without parentheses, it gets the class or function instead of a name.
     """
-    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
-        return
-    raise ValueError(
-        f"the name of a {what} must be a text of at most 80 letters, digits, '-', '_' and '.', but got "
-        f"{got_instead(name, decorator, 'my-name')}"
-    )
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"the name of a {what} must be a text, but got {got_instead(name, decorator, 'my-name')}")
 
 
 def got_instead(name: object, decorator: str, example: str) -> str:

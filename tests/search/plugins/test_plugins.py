@@ -38,8 +38,8 @@ BROKEN = {
         r"mine; write @register_metric\('.*name_of_metric\.py:5",
     ),
     "name_of_data": (
-        HEAD + "@av.register_dataset('a/b', input_shape=(1, 8, 8), classes=2)\ndef load(request):\n    pass\n",
-        r"data set.*'a/b'.*name_of_data\.py:5",
+        HEAD + "@av.register_dataset(3, input_shape=(1, 8, 8), classes=2)\ndef load(request):\n    pass\n",
+        r"data set.*3.*name_of_data\.py:5",
     ),
     "no_request": (
         HEAD + "@av.register_dataset('d', input_shape=(1, 8, 8), classes=2)\ndef load():\n    pass\n",

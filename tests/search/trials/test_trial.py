@@ -2,11 +2,12 @@
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
+import archsieve as av
 from archsieve.results.database.records import FailKind
 from archsieve.search.config.train_section import TrainSection
 from archsieve.search.plugins.references import reference_to
@@ -145,8 +146,19 @@ def test_an_error_while_a_worker_starts_fails_the_trial_and_the_next_one_tries_a
     assert step(trial).epoch == 1
 
 
-def test_a_network_with_other_parameters_than_in_the_driver_is_not_trained(start_worker, monkeypatch):
-    monkeypatch.setitem(TRIAL, "params", ARCHITECTURE.cost.params + 1)
+def test_a_custom_block_with_other_parameters_than_in_the_driver_is_not_trained(start_worker, monkeypatch):
+    @av.register_block("test-same")
+    @dataclass(frozen=True)
+    class Same(av.Block):
+        def expand(self, shape):
+            return (av.Conv(4),)
+
+    network = av.Architecture((1, 8, 8), (Same(), av.GlobalAverage()), 10)
+    monkeypatch.setitem(TRIAL, "architecture", network.to_json())
+    monkeypatch.setitem(TRIAL, "params", network.cost.params)
+    assert step(start_worker()).failure is None
+    monkeypatch.setitem(TRIAL, "params", 7)
     failure = step(start_worker()).failure
     assert failure.kind is FailKind.USER_ERROR
-    assert f"{ARCHITECTURE.cost.params:,} on a worker" in failure.reason
+    assert "test-same" in failure.reason
+    assert f"7 parameters where the search was started and {network.cost.params}" in failure.reason

@@ -251,12 +251,10 @@ def _load_plugins(
     plugins: PluginsSection, folders: Sequence[Path] = (), train: TrainSection = BUILT_IN_TRAINING
 ) -> None:
     from ..plugins.loading import load_plugins
+    from ..plugins.registered import check_registered
 
     load_plugins(plugins.modules, folders=folders, recorded=plugins.recorded, keys=keys_of_modules(train))
-    if plugins.registered:
-        from ..plugins.registered import check_registered
-
-        check_registered(plugins.registered, partial(registries, train))
+    check_registered(plugins.registered, partial(registries, train))
 
 
 def load_run_data(run: "RunRecord", experiment: Experiment) -> Any:

@@ -17,6 +17,29 @@ def test_macs_are_those_that_torchvision_publishes(name):
     assert profile.unknown == ()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", torchvision.models.list_models())
+def test_every_network_has_the_macs_that_torchvision_publishes(name):
+    profile = profile_library_network(f"torchvision:{name}")
+    assert min(profile.params, profile.macs, profile.activations) > 0
+    weights = torchvision.models.get_model_weights(name)
+    if not len(weights) or name in OTHER_INPUTS:
+        return
+    published, size = weights.DEFAULT.meta["_ops"], getattr(weights.DEFAULT.transforms(), "crop_size", [None])[0]
+    if size not in (None, profile.input_shape[-1]):  # published for larger images
+        profile = profile_library_network(f"torchvision:{name}", (3, size, size))
+    assert profile.macs / 1e9 == pytest.approx(published, rel=1e-3, abs=2e-3)
+
+
+# The cost of a detector depends on the boxes that it proposes, and random weights propose others. The published counts
+# of segmentation include an auxiliary classifier; those of optical flow are for fewer steps.
+OTHER_INPUTS = {
+    *("fasterrcnn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_fpn", "keypointrcnn_resnet50_fpn"),
+    *("maskrcnn_resnet50_fpn_v2", "raft_large", "raft_small"),
+    *("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "deeplabv3_resnet101", "fcn_resnet50", "fcn_resnet101"),
+}
+
+
 def test_optical_flow_takes_two_images():
     assert profile_library_network("torchvision:raft_small", (3, 128, 128)).attention_macs > 0
 

@@ -287,3 +287,31 @@ def test_buffers_and_random_states_do_not_change():
     assert profile_module(module, (8,)).device == "cpu"
     assert module.calls.item() == 0
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Stateful(nn.Module):
+    """Changes its attributes in each forward pass, and shares a layer, a list and itself with its child."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.second = self.first
+        self.passes, self.by_kind, self.kept = [], {"all": {"n": [0]}}, {3}
+        self.child = nn.Identity()
+        self.child.passes, self.child.parents = self.passes, [self]
+
+    def forward(self, x):
+        self.passes.append(1)
+        self.by_kind["all"]["n"][0] += 1
+        self.kept.add(4)
+        assert self.child.passes is self.passes
+        assert self.child.parents[0] is self
+        return self.second(self.first(x))
+
+
+def test_what_a_forward_pass_changes_is_copied_with_its_structure():
+    module = Stateful()
+    profile = profile_module(module, (4,))
+    assert (profile.params, profile.macs) == (20, 32)
+    assert (module.passes, module.by_kind, module.kept) == ([], {"all": {"n": [0]}}, {3})
+    assert not module.first._forward_hooks

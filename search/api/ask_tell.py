@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ...results.database.records import FailKind, History, Trial, TrialState
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.architectures.budget import Budget
+from ...spaces.architectures.budget import FLASH, RAM, Budget
 from ...spaces.architectures.cost import cost
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
@@ -144,7 +144,7 @@ class AskTell:
     def _trial(self, asked: Asked) -> Trial:
         """Return ``asked`` as a running trial of a history, which searchers read."""
         architecture = asked.architecture
-        costs = cost(architecture, self.space.batch_size)
+        costs, device = cost(architecture, self.space.batch_size), self.space.device_metrics(architecture)
         return Trial(
             trial=asked.number,
             run="ask_tell",
@@ -159,7 +159,8 @@ class AskTell:
             macs=costs.macs,
             activations=costs.activations,
             memory_bytes=costs.memory_bytes,
-            **self.space.device_metrics(architecture),
+            ram_bytes=device.get(RAM),
+            flash_bytes=device.get(FLASH),
         )
 
     def _to_json(self, trial: Trial) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from archsieve.results.database import schema
 from archsieve.results.database.records import History, Trial, TrialState, rank
 from archsieve.results.query.best import best, listing, no_match_reason
+from archsieve.results.query.expression_query import filter_trials
 from archsieve.results.query.pareto import pareto
 from archsieve.results.query.pareto_sql import front
 from archsieve.spaces.architectures.budget import Budget
@@ -79,6 +80,17 @@ def test_best_reads_only_an_index(store, trials):
             ).all()
             assert f"COVERING INDEX {index}" in plan[0][3]
             assert not any("TEMP B-TREE" in row[3] for row in plan)
+
+
+def test_limits_of_a_device_use_the_recorded_costs(store, new_run, complete):
+    run_id = new_run()
+    for number, ram in enumerate((9_000, 5_000, None)):
+        complete(run_id, f"f{number}", 0.9 + number / 100, ram_bytes=ram, flash_bytes=1_000 + number)
+    assert [trial.number for trial in best(store, budget=Budget(ram="6kB"), top=5)] == [1]
+    assert [trial.number for trial in best(store, budget=Budget(flash=1_001), top=5)] == [1, 0]
+    assert [trial.number for trial in listing(store, sort="-flash_bytes")] == [2, 1, 0]
+    assert [trial.number for trial in filter_trials(store, "ram_bytes < 9000").trials] == [1]
+    assert re.search(r"ram_bytes <= 4k.* 5k", no_match_reason(store, Budget(ram="4kB")))
 
 
 def test_ties_are_broken_by_params_then_macs_then_id(store, new_run, complete):

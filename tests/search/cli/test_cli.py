@@ -10,6 +10,9 @@ import sys
 
 import pytest
 
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.device_cost import device_cost
+
 SEARCH = """
 name = "tiny"
 [data]
@@ -17,6 +20,9 @@ limit = 200
 [budget]
 params = "20k"
 macs = "1M"
+ram = "4kB"
+flash = "30kB"
+precision = "int8"
 [space]
 stem = 8
 [[space.stages]]
@@ -56,6 +62,18 @@ def test_a_search_and_all_queries_of_its_results(command, tmp_path):
     assert winner["trial"] == report["best"][0]["trial"]
     assert winner["params"] <= 20_000
     assert winner["val_error"] == pytest.approx(1 - winner["val_accuracy"])
+
+    network = Architecture.from_json(winner["architecture"])
+    assert (winner["ram_bytes"], winner["flash_bytes"]) == device_cost(network, "int8")
+    assert winner["ram_bytes"] <= 4_000
+    assert winner["flash_bytes"] <= 30_000
+    assert "Memory on the device" in (tmp_path / report["report"]).read_text(encoding="utf-8")
+    code, out, _ = command("results", "query", f"ram_bytes <= {winner['ram_bytes']}", "--json")
+    assert winner["trial"] in [trial["trial"] for trial in json.loads(out)]
+    code, out, _ = command("results", "list", "--max-ram", "4kB", "--max-flash", "30kB")
+    assert re.search(r"ram_bytes +flash_bytes", out)
+    code, out, err = command("results", "best", "--max-ram", "10B")
+    assert (code, "ram_bytes <= 10" in err) == (3, True)
 
     code, out, _ = command("results", "list", "--sort", "params", "--json")
     assert [trial["params"] for trial in json.loads(out)] == sorted(trial["params"] for trial in json.loads(out))

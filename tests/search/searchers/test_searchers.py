@@ -11,6 +11,7 @@ from archsieve.search.searchers.registry import SEARCHERS, make_searcher
 from archsieve.search.searchers.uninformed import RandomSearch
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import cost
+from archsieve.spaces.architectures.device_cost import device_cost
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.indexing import walk
@@ -79,6 +80,20 @@ def test_every_proposal_is_inside_the_budget_and_new(searcher):
     assert len(history) == 30
     assert all(trial.params <= 6000 for trial in history)
     assert len(set(keys(history))) == 30
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_every_proposal_fits_the_device(name):
+    sizes = [device_cost(architecture, "int8") for _, architecture in walk(ConstrainedSpace(SPACE))]
+    ram, flash = (sorted(values)[len(values) // 2] for values in zip(*sizes, strict=True))
+    limited = ConstrainedSpace(SPACE, Budget(ram=ram, flash=flash, precision="int8"))
+    n_fitting = sum(1 for _ in walk(limited))
+    history = run(SEARCHERS[name](limited, RecipeSpace.of(epochs=2)), 20)
+    assert len(history.fingerprints) == len(history) == min(20, n_fitting)
+    for trial in history:
+        cost = device_cost(SPACE.architecture(trial.choices), "int8")
+        assert cost.ram_bytes <= ram
+        assert cost.flash_bytes <= flash
 
 
 def test_the_choices_give_the_architecture(searcher):

@@ -74,9 +74,9 @@ def test_a_scheduler_without_effect_is_noted(folder, line):
 
 
 def test_json_has_the_numbers_of_the_forecast(folder, line):
-    code, out, _ = line("search", "tiny.toml", "--dry-run", "--json", "--name", "other")
+    code, out, _ = line("search", "tiny.toml", "--dry-run", "--json", "--name", "other", "--trials", "7")
     report = json.loads(out)
-    assert (code, report["run"], report["size"], report["feasible"], report["trials"]) == (0, "other", 2, 2, 9)
+    assert (code, report["run"], report["size"], report["feasible"], report["trials"]) == (0, "other", 2, 2, 7)
     assert report["data"]["n_train"] + report["data"]["n_val"] + report["data"]["n_test"] == 200
     assert 0 < report["memory_bytes"]["least"] <= report["memory_bytes"]["median"] <= report["memory_bytes"]["most"]
     assert 0 < report["seconds"]["least"] <= report["seconds"]["median"] <= report["seconds"]["most"]

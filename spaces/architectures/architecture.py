@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from ..blocks.base import Block, Shape, ShapeError
+from ..blocks.base import Block, Shape, ShapeError, check_hashable
 from ..blocks.cost import FLOAT_BYTES, Cost, sum_costs
 from ..blocks.layers import Flatten, Layer
 from ..blocks.standard import Linear, block_from_json
@@ -110,6 +110,8 @@ class Architecture:
         except (TypeError, PluginError):
             if template := next((block for block in self.blocks if _has_choice(block)), None):
                 raise ValueError(f"an architecture has no choices, but got {template!r}; use them in a Space") from None
+            for block in self.blocks:
+                check_hashable(block)
             raise
 
     def walk(self) -> Iterator[PlacedBlock]:

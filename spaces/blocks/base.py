@@ -45,6 +45,18 @@ class Block(ABC):
         return {"kind": self.kind, **{f.name: _to_json(getattr(self, f.name)) for f in fields(self)}}  # type: ignore[arg-type]
 
 
+def check_hashable(block: Block) -> None:
+    """Raise ``ValueError`` for a field that holds a list or another value that can change."""
+    for name, value in vars(block).items():
+        try:
+            hash(value)
+        except TypeError:
+            raise ValueError(
+                f"a field of a block must be a number, a text, a block or a tuple of these, but {name} of "
+                f"{block.kind!r} is {value!r}; use a tuple"
+            ) from None
+
+
 def _to_json(value: Any) -> Any:
     if isinstance(value, Block):
         return value.to_json()

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from ..architectures.architecture import Architecture, check_input_shape
-from ..blocks.base import Block
+from ..blocks.base import Block, check_hashable
 from ..blocks.standard import block_from_json
 from ..parameters.domains import Choice, Repeat
 
@@ -209,6 +209,8 @@ def check_template(template: Template, where: str) -> None:
             f"{where}: a space must contain only blocks, choices and repeats, but got {template!r}; "
             "use a block such as Conv(16)"
         )
+    else:
+        check_hashable(template)
 
 
 def _check_repeat(template: Repeat, where: str) -> None:

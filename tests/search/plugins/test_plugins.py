@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -283,6 +284,22 @@ def test_a_wrong_part_is_one_error_with_its_line(kind, body, facts, tmp_path, im
     with pytest.raises(ValueError, match=rf"{facts}.* at .*plugged_wrong\.py:\d+") as caught:
         use(kind, sys.modules["plugged_wrong"])
     assert "\n" not in str(caught.value)
+
+
+def test_a_block_with_a_list_is_refused(import_path):
+    @av.register_block("listed")
+    @dataclass(frozen=True)
+    class Listed(av.Block):
+        widths: object
+
+        def expand(self, shape):
+            return tuple(av.Conv(width) for width in self.widths)
+
+    assert av.Architecture((1, 8, 8), (Listed((4, 8)),), 2).cost.params > 0
+    with pytest.raises(ValueError, match=r"widths of 'listed' is \[4, 8\]; use a tuple"):
+        av.Architecture((1, 8, 8), (Listed([4, 8]),), 2)
+    with pytest.raises(ValueError, match=r"widths of 'listed' is \[4, 8\]; use a tuple"):
+        av.Space((1, 8, 8), [av.choice(Listed([4, 8]), av.Conv(8))], classes=2)
 
 
 @pytest.mark.parametrize(

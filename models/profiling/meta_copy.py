@@ -40,7 +40,7 @@ def _copy(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
     for buffer in module.buffers():
         memo[id(buffer)] = convert(buffer)
     try:
-        copied = _module_copy(module, memo)
+        copied: nn.Module = _module_copy(module, memo)
     except Exception as error:  # __deepcopy__ is code of the module
         raise ValueError(
             f"a profile needs a copy of the network, but {type(module).__name__} cannot be copied: {str(error)[:300]}; "

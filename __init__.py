@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .search.api.results import open_results
     from .search.api.searching import resume_search, run_search
     from .search.api.sklearn_classifier import ArchitectureSearchClassifier
-    from .search.api.spaces import cost, count, profile, sample
+    from .search.api.spaces import cost, count, device_cost, profile, sample
     from .search.api.type_names import *  # noqa: F403
     from .search.searchers.base import Searcher
     from .search.searchers.registry import register_searcher
@@ -55,7 +55,7 @@ _PUBLIC = {
     "search.api.results": ("Results", "Trials", "open_results"),
     "search.api.sklearn_classifier": ("ArchitectureSearchClassifier",),
     "search.api.searching": ("Callback", "SearchFailedError", "SearchResult", "resume_search", "run_search"),
-    "search.api.spaces": ("cost", "count", "profile", "sample"),
+    "search.api.spaces": ("cost", "count", "device_cost", "profile", "sample"),
     "search.cluster.errors": ("ResourceError",),
     "spaces.parameters.user_code": ("PluginError",),
     "search.searchers.base": ("Proposal", "Searcher"),
@@ -136,6 +136,7 @@ __all__ = [
     "choice",
     "cost",
     "count",
+    "device_cost",
     "diagnose",
     "ensemble",
     "errors",

@@ -9,6 +9,8 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import Budget
 from ...spaces.architectures.catalogue import named
 from ...spaces.architectures.cost import cost as exact_cost
+from ...spaces.architectures.device_cost import DEFAULT_PRECISION, DeviceCost
+from ...spaces.architectures.device_cost import device_cost as exact_device_cost
 from ...spaces.blocks.cost import DEFAULT_BATCH, Cost
 from ...spaces.constrained import sampling
 from ...spaces.constrained.constrained_space import ConstrainedSpace
@@ -62,6 +64,16 @@ def cost(network: Network, *, batch_size: int = DEFAULT_BATCH) -> Cost:
     The network is not built, and torch is not imported. ``macs`` are multiply-accumulates at batch 1, ``flops / 2``.
     """
     return exact_cost(architecture_of(network), batch_size)
+
+
+def device_cost(network: Network, *, precision: str = DEFAULT_PRECISION) -> DeviceCost:
+    """Return ``ram_bytes`` and ``flash_bytes`` of ``network`` on a device, exactly and without building it.
+
+    RAM is the peak of inference for one image: the largest sum of tensors that are alive at the same time. Flash are
+    the weights, biases and scales. ``precision`` is "float32" or "int8". Raises ``ValueError`` for a network with a
+    layer whose operations are not known, such as one of timm.
+    """
+    return exact_device_cost(architecture_of(network), precision)
 
 
 def profile(

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from archsieve.results.database.errors import StoreError
-from archsieve.results.database.records import FailKind, TrialState
+from archsieve.results.database.records import PREDICTIONS, FailKind, TrialState
 from archsieve.results.database.store import open_store
 
 
@@ -69,6 +69,16 @@ def test_repeated_writes_change_nothing(store, new_run, propose):
     assert [(a["bytes"], a["sha256"]) for a in store.artifacts(trial_id)] == [(12, "bb")]
     with store.read_transaction() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM attempt").scalar() == 1
+
+
+def test_the_predictions_of_a_trial_are_written_once_with_its_end(store, new_run, propose):
+    run_id = new_run()
+    trial_id = propose(run_id).trial
+    store.start(trial_id)
+    for data in ("first", "again"):  # a driver that died after the commit ends the trial again
+        store.finish(trial_id, TrialState.COMPLETED, summary={"val_accuracy": 0.5}, predictions={"data": data})
+    (event,) = store.events(run_id, PREDICTIONS, trial_id=trial_id)
+    assert (event["detail"], event["trial_id"], event["level"]) == ({"data": "first"}, trial_id, "info")
 
 
 def test_an_ended_trial_keeps_its_state(store, new_run, complete):

@@ -69,6 +69,24 @@ def test_the_copy_has_every_trial_and_no_test_accuracy(database):
     assert "0.987" not in repr(study.trials)
 
 
+def test_the_copy_of_a_run_has_the_value_and_the_direction_of_its_metric(database):
+    import optuna
+
+    config = {"search": {"metric": "log_loss", "record_metrics": ["f1_macro"], "minimized": ["log_loss"]}}
+    with open_store(database) as store:
+        run_id = store.create_run("by-loss", config, "random", 1, {"content_hash": "d", "name": "digits"}, {})
+        for loss in (0.7, 0.3):
+            proposal = {"architecture": {}, "fingerprint": f"{loss}", "cost": COST, "choices": {}, "recipe": {}}
+            trial = store.propose(run_id, **proposal, seed=1).trial
+            store.record_epoch(trial, 1, {"val_accuracy": loss, "log_loss": loss, "f1_macro": 0.5})
+            store.finish(trial, TrialState.COMPLETED, summary={"val_accuracy": loss, "best_epoch": 1})
+        study = optuna.load_study(study_name="by-loss", storage=scratch_copy(store, "by-loss"))
+    assert (study.direction.name, study.best_trial.number, study.best_value) == ("MINIMIZE", 1, 0.3)
+    assert study.metric_names == ["log_loss"]
+    assert study.best_trial.intermediate_values == {1: 0.3}
+    assert study.best_trial.user_attrs["f1_macro"] == 0.5
+
+
 def test_the_server_listens_on_loopback_and_a_used_port_is_an_error(database):
     with open_store(database, read_only=True) as store:
         running = server(store, "digits", 0)

@@ -14,6 +14,7 @@ from archsieve.results.maintenance.backup import back_up
 from archsieve.results.query.best import best
 from archsieve.results.report.report import write_report
 from archsieve.search.api.results import open_results
+from archsieve.search.cli.headline import top_5_column
 from archsieve.search.cluster.errors import ResourceError
 from archsieve.search.cluster.provenance import provenance
 from archsieve.search.config.schema import DECODING_KEYS
@@ -66,6 +67,8 @@ def test_stored_predictions_give_intervals_equals_and_images_of_mistakes(outcome
         assert outcome.winner.best == trial
         assert outcome.winner.n_compared == 3
         assert top_5_error(store, trial).value == outcome.top_5_errors[0].value
+        shown = top_5_column(store, [*outcome.best[:1]] * 21)["top-5 error"]
+        assert shown == [f"{outcome.top_5_errors[0].value:.4f}"] * 20 + [""]
         test_top_5 = store.test_metrics(trial.trial)["test_top_5_accuracy"]
         assert trial.test_accuracy <= test_top_5 <= 1
         thumbnails = read_thumbnails(store, store.run("first"))

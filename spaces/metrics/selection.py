@@ -20,7 +20,7 @@ from .registry import (
     top_k,
 )
 
-REPORT_ARGUMENTS = ("self", "predictions")  # of a training job, besides those in RESERVED
+REPORT_ARGUMENTS = ("self", "predictions")  # of a training job, and those in RESERVED
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 MINIMIZED = frozenset(name for name, metric in BUILT_IN.items() if not metric.higher_is_better)
 

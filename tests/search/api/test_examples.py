@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import archsieve as av
 
@@ -21,11 +22,28 @@ MAX_PARAMS, MAX_MACS = 60_000, 1_000_000  # the budget of every example
 LINE = re.compile(r"^trial (\d+): accuracy ([01]\.\d{4}), ([\d,]+) params", re.MULTILINE)
 
 
-def run_example(name, trials, folder):
-    """Run ``examples/NAME.py TRIALS`` in ``folder`` and return what it prints."""
-    # one thread: the threads of several tests at a time would wait for each other
+@pytest.fixture
+def run_example(tmp_path, monkeypatch, capsys):
+    """Return a function that runs ``examples/NAME.py TRIALS`` in the test's folder and returns what it prints."""
+
+    def run(name, trials):
+        if name.startswith("ray_tune"):
+            return in_a_new_process(name, trials, tmp_path)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, str(trials)])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the threads of several tests at a time would wait for each other
+    yield run
+    torch.set_num_threads(threads)
+
+
+def in_a_new_process(name, trials, folder):
+    """Run an example that starts a Ray of its own, with the loggers of Tune that users have."""
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
-    environment.pop("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", None)  # users have Tune's loggers; runs of archsieve do not
+    environment.pop("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", None)  # runs of archsieve set it
     process = subprocess.run(
         [sys.executable, EXAMPLES / f"{name}.py", str(trials)],
         cwd=folder,
@@ -57,8 +75,8 @@ def test_at_most_five_lines_of_a_loop_come_from_archsieve(name):
     "name",
     ["own_loop", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sklearn_style", "keras_tuner_style"))],
 )
-def test_a_loop_trains_each_trial_inside_the_budget_and_prints_the_best(name, tmp_path):
-    out = run_example(name, 2, tmp_path)
+def test_a_loop_trains_each_trial_inside_the_budget_and_prints_the_best(name, run_example):
+    out = run_example(name, 2)
     printed = [
         (int(number), float(accuracy), int(params.replace(",", ""))) for number, accuracy, params in LINE.findall(out)
     ]
@@ -72,8 +90,8 @@ def test_a_loop_trains_each_trial_inside_the_budget_and_prints_the_best(name, tm
     ("name", "run"),
     [("optuna_objective", "from-optuna"), pytest.param("ray_tune", "from-tune", marks=pytest.mark.slow)],
 )
-def test_a_loop_of_another_tool_stores_each_trial_inside_the_budget(name, run, tmp_path):
-    out = run_example(name, 3, tmp_path)
+def test_a_loop_of_another_tool_stores_each_trial_inside_the_budget(name, run, run_example, tmp_path):
+    out = run_example(name, 3)
     assert re.search(r"^3 trials; best: ", out, re.MULTILINE)
     with av.open_results(tmp_path / "runs" / "archsieve.db") as results:
         trials = results.trials(run)
@@ -92,8 +110,8 @@ def test_a_loop_of_another_tool_stores_each_trial_inside_the_budget(name, run, t
         pytest.param("ray_tune_asha", 2, marks=pytest.mark.slow),
     ],
 )
-def test_networks_that_are_drawn_first_are_trained_inside_the_budget(name, trials, tmp_path):
-    out = run_example(name, trials, tmp_path)
+def test_networks_that_are_drawn_first_are_trained_inside_the_budget(name, trials, run_example):
+    out = run_example(name, trials)
     accuracies = {
         int(number): float(value) for number, value in re.findall(r"^trial (\d+): accuracy ([\d.]+)", out, re.M)
     }

@@ -21,7 +21,11 @@ SMALL = {
     "space": {"stem": [8, 16], "stages": [{"block": ["conv-pool", "residual", "inception"], "width": [8, 16, 24]}]},
     "recipe": {"epochs": 2, "lr": {"low": 0.05, "high": 0.5, "log": True}, "batch_size": 64},
     "search": {"trials": 4, "searcher": "random", "cache": False},  # tests of the cache turn it on
+    "resources": {"max_concurrent": 1},
 }
+# A second worker imports torch for five seconds of CPU time, and takes half of trials that last for less than a second.
+ONE_WORKER = {"resources.max_concurrent": 1}
+TWO_WORKERS = {"max_concurrent": 2}
 
 
 def small(**tables: dict) -> Experiment:

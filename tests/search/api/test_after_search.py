@@ -6,6 +6,8 @@ import torch
 
 import archsieve as av
 
+from ..conftest import ONE_WORKER
+
 SPACE = av.Space((1, 8, 8), [av.Conv(av.choice(4, 8)), av.GlobalAverage()], classes=10)
 RECIPE = {"epochs": 1, "lr": av.Range(0.05, 0.2)}
 
@@ -15,7 +17,9 @@ def test_a_run_gives_an_ensemble_and_a_diagnosis(ray_running, tmp_path, monkeypa
     seen = []
     show: av.Callback = lambda recorder: seen.append(len(recorder.store.trials("small")))  # noqa: E731
     data = {"name": "digits", "limit": 200}
-    result = av.run_search(data=data, space=SPACE, recipe=RECIPE, trials=2, name="small", callbacks=[show])
+    result = av.run_search(
+        data=data, space=SPACE, recipe=RECIPE, trials=2, name="small", callbacks=[show], settings=ONE_WORKER
+    )
     assert max(seen) == 2
     selected = av.ensemble("small", top=2)
     assert {member.trial for member in selected.members} == {trial.trial for trial in result.trials}

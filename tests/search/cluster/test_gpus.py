@@ -98,9 +98,9 @@ def test_each_trial_asks_for_its_own_share():
     assert len({resources["GPU"] for resources in requests}) == 3
 
 
-def test_a_missing_gpu_is_refused_with_the_available_resources(command, tmp_path):
+def test_a_missing_gpu_is_refused_with_the_available_resources(line, ray_running, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
-    code, out, err = command("search", "tiny.toml", "-s", 'resources.gpus_per_trial="auto"')
+    code, out, err = line("search", "tiny.toml", "-s", 'resources.gpus_per_trial="auto"')
     assert (code, out) == (4, "")
     assert re.search(r"gpus_per_trial.* 0 GPUs: Ray has .* CPUs and 0 GPUs on 1 node", err), err
     assert "Traceback" not in err
@@ -217,7 +217,7 @@ class SmallMemory(tune.Trainable):
 
 
 def test_a_search_learns_how_much_memory_there_is(ray_running, tmp_path):
-    experiment = small(search={"trials": 12}, recipe={"epochs": 1}, resources={"max_concurrent": 1})
+    experiment = small(search={"trials": 12}, recipe={"epochs": 1})
     with open_store(tmp_path / "archsieve.db", create=True) as store:
         run_id = create_empty_run(store, experiment)
         run_trials(experiment, None, store, run_id, tmp_path, trainable=SmallMemory)
@@ -237,7 +237,9 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 @pytest.mark.gpu
 @needs_gpu
 def test_a_search_shares_a_gpu(ray_running, tmp_path):
-    experiment = small(search={"trials": 4}, resources={"gpus_per_trial": "auto", "precision": "bf16"})
+    experiment = small(
+        search={"trials": 4}, resources={"gpus_per_trial": "auto", "precision": "bf16", "max_concurrent": None}
+    )
     outcome = search(experiment, name="shared", runs=tmp_path)
     assert [trial.state for trial in outcome.trials] == [TrialState.COMPLETED] * 4
     assert {trial.device for trial in outcome.trials} == {torch.cuda.get_device_name(0)}

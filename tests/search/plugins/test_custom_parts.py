@@ -34,6 +34,8 @@ record_metrics = ["f1"]
 trials = 2
 [plugins]
 modules = ["own_parts"]
+[resources]
+max_concurrent = 1
 """
 
 

@@ -81,6 +81,8 @@ trials = {trials}
 searcher = "random"
 metric = "{metric}"
 {more}
+[resources]
+max_concurrent = 1
 """
 BY_SKILL = 'direction = "minimize"\nrecord_metrics = ["f1_macro"]\n[train]\nfunction = "own_training:train_by_skill"\n'
 TRAIN = '[train]\nfunction = "own_training:train"\n'

@@ -36,8 +36,7 @@ SPACE = {"stem": 8, "stages": [{"block": ["conv-pool", "residual", "inception"],
 def tiny(epochs=4, trials=3, **tables):
     """Return an experiment: three networks of a space of six, one at a time."""
     search = {"trials": trials, **tables.pop("search", {})}
-    resources = {"max_concurrent": 1}
-    return small(space=SPACE, data={"limit": 200}, recipe={"epochs": epochs}, search=search, resources=resources)
+    return small(space=SPACE, data={"limit": 200}, recipe={"epochs": epochs}, search=search)
 
 
 def broken_invariants(runs, deep=True):
@@ -150,6 +149,7 @@ def test_a_full_disk_pauses_the_run_and_leaves_the_checkpoint_before(paused):
     assert broken_invariants(runs) == []
 
 
+@pytest.mark.slow  # a copied run with a torn checkpoint is resumed below
 def test_a_copied_run_resumes_like_an_uninterrupted_one(copied, unbroken):
     assert finished(resume("run", runs=copied).trials) == unbroken
     assert attempts(copied, 1) == [("disk_full", True), ("completed", True)]
@@ -176,6 +176,7 @@ def test_a_lost_checkpoint_costs_its_epochs_and_is_reported(copied, unbroken, da
     assert invariants == ({"I4", "I5"} if problem else {"I4"})
     outcome = resume("run", runs=copied)
     assert finished(outcome.trials) == unbroken
+    assert attempts(copied, 1) == [("disk_full", True), ("completed", True)]
     (reason,) = events(copied, "rewound")
     assert f"last {2 - epoch} epochs" in reason
     assert f"epoch {epoch}" in reason
@@ -224,7 +225,7 @@ def test_one_trial_that_breaks_fails_as_what_it_is_and_the_others_finish(ray_run
 
 @pytest.mark.slow
 def test_three_failures_with_one_cause_stop_the_run_with_a_traceback(ray_running, tmp_path):
-    experiment = small(recipe={"batch_size": 1}, search={"trials": 6}, resources={"max_concurrent": 1})
+    experiment = small(recipe={"batch_size": 1}, search={"trials": 6})
     outcome = search(experiment, name="run", runs=tmp_path)
     assert [trial.fail_kind for trial in outcome.failed] == [FailKind.USER_ERROR] * 3
     assert outcome.stop.kind is StopKind.SAME_FAILURE

@@ -26,7 +26,7 @@ from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear
 from archsieve.spaces.metrics.selection import Selection
 from archsieve.spaces.recipes.recipe import Recipe
 
-from ..conftest import small
+from ..conftest import ONE_WORKER, small
 
 CLASSES = ("blue", "green", "red")
 
@@ -65,7 +65,7 @@ def found(ray_running, folder):
         searcher="grid",
         trials=2,
         record_metrics=["f1_micro", "roc_auc"],
-        settings={"search.proxies": ["grad_norm"], "search.seed": 1},
+        settings={"search.proxies": ["grad_norm"], "search.seed": 1, **ONE_WORKER},
         runs=folder / "runs",
         name="colours",
     )

@@ -147,16 +147,16 @@ def test_calibration_covers_the_costs_within_the_budget():
     assert len(evenly_spaced(tiny, 8, seed=1)) == 2
 
 
-def test_the_command_line_filters_by_measured_latency(roomy, command):
+def test_the_command_line_filters_by_measured_latency(roomy, line):
     fastest = min(trial.latency_ms for trial in roomy.trials)
     query = ("results", "best", "--db", str(roomy.database), "--json", "--max-latency-ms")
-    code, out, _ = command(*query, str(fastest))
+    code, out, _ = line(*query, str(fastest))
     assert code == 0
     assert [trial["latency_ms"] for trial in json.loads(out)] == [fastest]
-    code, _, err = command(*query, str(fastest / 2))
+    code, _, err = line(*query, str(fastest / 2))
     assert code == 3
     assert "latency_ms <= " in err
-    assert "--max-latency-ms" in command(*query, "-1")[2]
+    assert "--max-latency-ms" in line(*query, "-1")[2]
 
 
 def test_a_signal_during_calibration_ends_the_run_resumably(tmp_path, monkeypatch):

@@ -32,14 +32,14 @@ from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.parameters.domains import choice
 from archsieve.spaces.search_space.space import Space
 
-from ..conftest import python, small
+from ..conftest import TWO_WORKERS, python, small
 
 pytestmark = pytest.mark.usefixtures("ray_running")
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory, ray_running):
-    return search(small(), name="first", runs=tmp_path_factory.mktemp("runs"))
+    return search(small(resources=TWO_WORKERS), name="first", runs=tmp_path_factory.mktemp("runs"))
 
 
 def test_a_search_trains_records_and_returns_trials(outcome):
@@ -97,7 +97,10 @@ def test_the_database_holds_every_epoch_and_layer(outcome):
         assert driver["versions"]["torch"].startswith("2.")
 
 
-def test_after_a_time_limit_the_run_is_complete_and_can_be_resumed(tmp_path):
+def test_after_a_refusal_the_name_is_free_and_after_a_time_limit_the_run_can_be_resumed(tmp_path):
+    too_much = small(resources={"cpus_per_trial": 10_000})
+    with pytest.raises(ResourceError, match=r"cpus_per_trial.* 10,?000 CPUs"):
+        search(too_much, name="short", runs=tmp_path)
     limited = search(small(search={"time_limit": 0.001}), name="short", runs=tmp_path)
     assert (limited.complete, limited.out_of_time, len(limited.trials)) == (True, True, 1)
     assert limited.best[0].trial == limited.trials[0].trial
@@ -132,7 +135,7 @@ def test_files_of_a_run_in_another_database_are_kept(tmp_path, leftover):
 
 
 def test_the_same_seed_gives_the_same_trials(outcome, tmp_path):
-    repeated = search(small(resources={"max_concurrent": 1}), name="again", runs=tmp_path)
+    repeated = search(small(), name="again", runs=tmp_path)  # one worker, not two
     assert [t.fingerprint for t in repeated.trials] == [t.fingerprint for t in outcome.trials]
     assert [t.recipe for t in repeated.trials] == [t.recipe for t in outcome.trials]
     assert [t.val_accuracy for t in repeated.trials] == [t.val_accuracy for t in outcome.trials]
@@ -205,6 +208,7 @@ def test_failed_trials_are_recorded_and_the_search_continues(tmp_path):
     assert None not in {value for row in attempts for value in row}
 
 
+@pytest.mark.slow  # the test before this one has failed trials of one cause, test_cli.py those of a whole run
 def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):
     outcome = search(small(recipe={"batch_size": 1}, search={"trials": 2}), name="none", runs=tmp_path)
     assert [trial.fail_kind for trial in outcome.trials] == [FailKind.USER_ERROR] * 2
@@ -214,19 +218,27 @@ def test_a_recipe_that_cannot_train_fails_every_trial_with_its_reason(tmp_path):
 
 
 def test_the_recipe_of_one_network_is_tuned(tmp_path):
-    experiment = small(space={"name": "plain20-cifar"}, budget={"params": "300k", "macs": "3M"}, recipe={"epochs": 1})
+    experiment = small(
+        space={"name": "plain20-cifar"},
+        budget={"params": "300k", "macs": "3M"},
+        recipe={"epochs": 1},
+        search={"trials": 2},
+    )
     outcome = search(experiment, name="one", runs=tmp_path)
     assert len({trial.fingerprint for trial in outcome.trials}) == 1
-    assert len({trial.recipe["lr"] for trial in outcome.trials}) == 4
+    assert len({trial.recipe["lr"] for trial in outcome.trials}) == 2
 
 
-def test_a_space_written_in_python_is_searched_and_kept_with_the_run(tmp_path):
+def test_a_space_written_in_python_is_kept_with_the_run_and_ends_it_when_it_runs_out(tmp_path):
     space = Space((1, 8, 8), (Conv(choice(8, 12), groups=1), choice((), ResponseNorm()), GlobalAverage()), 10, "mine")
-    experiment = small(space={"written": space}, recipe={"epochs": 1}, search={"trials": 2})
+    recipe, settings = {"epochs": 1, "lr": 0.1}, {"trials": 2, "searcher": "grid"}
+    experiment = small(space={"written": space}, recipe=recipe, search=settings)
     outcome = search(experiment, name="mine", runs=tmp_path)
-    more = resume("mine", trials=4, runs=tmp_path)
+    assert not outcome.exhausted
+    more = resume("mine", trials=10, runs=tmp_path)
     points = {architecture.fingerprint for _, architecture in walk(ConstrainedSpace(space, experiment.budget))}
-    assert len(points) == 4
+    assert more.exhausted
+    assert len(more.trials) == len(points) == 4
     assert {trial.fingerprint for trial in more.trials} == points
     assert [trial.fingerprint for trial in more.trials[:2]] == [trial.fingerprint for trial in outcome.trials]
 
@@ -250,14 +262,7 @@ def test_a_space_that_does_not_belong_to_the_data_is_refused(space, facts):
         small(space=space)
 
 
-def test_a_space_that_runs_out_ends_the_run(tmp_path):
-    space = {"stages": [{"block": "conv-pool", "width": [4, 8]}]}
-    experiment = small(space=space, recipe={"epochs": 1, "lr": 0.1}, search={"trials": 10, "searcher": "grid"})
-    outcome = search(experiment, name="out", runs=tmp_path)
-    assert outcome.exhausted
-    assert len(outcome.trials) == 2
-
-
+@pytest.mark.slow  # test_schedulers.py stops trials of known curves
 def test_asha_stops_weak_trials_early(tmp_path):
     experiment = small(recipe={"epochs": 4}, search={"trials": 8, "scheduler": "asha", "reduction_factor": 2})
     outcome = search(experiment, name="asha", runs=tmp_path)
@@ -337,14 +342,6 @@ def test_errors_have_distinct_failure_kinds():
     assert fail_kind(DataError("broken")) is FailKind.DATA
     assert fail_kind(ValueError("bad")) is FailKind.USER_ERROR
     assert fail_kind(KeyError("bug")) is FailKind.BUG
-
-
-def test_a_search_refused_at_its_start_leaves_its_name_free(ray_running, tmp_path):
-    too_much = small(resources={"cpus_per_trial": 10_000})
-    with pytest.raises(ResourceError, match=r"cpus_per_trial.* 10,?000 CPUs"):
-        search(too_much, name="r", runs=tmp_path)
-    outcome = search(small(search={"trials": 1}, recipe={"epochs": 1}), name="r", runs=tmp_path)
-    assert len(outcome.trials) == 1
 
 
 def test_ray_imported_before_the_search_is_refused_with_a_fix(tmp_path):

@@ -46,7 +46,6 @@ def run_with_resumes(folder, *totals, **search):
             experiment = small(
                 search=settings,
                 recipe={"epochs": EPOCHS, "lr": {"low": 0.1, "high": 1.0}},
-                resources={"max_concurrent": 1},
             )
             if total == totals[0]:
                 run_id = create_empty_run(store, experiment)

@@ -53,6 +53,7 @@ TINY = {
     },
     "search": {"trials": 4, "searcher": "random", "cache": False},
     "zero_shot": {"baselines": ["random", "ridge"], "explained": 2},
+    "resources": {"max_concurrent": 1},
 }
 
 
@@ -139,40 +140,40 @@ def test_the_report_has_the_test_table_and_the_explanations(outcome):
 
 
 @pytest.mark.slow
-def test_only_the_selected_trial_can_be_explained(outcome, command, tmp_path):
+def test_only_the_selected_trial_can_be_explained(outcome, line, tmp_path):
     with open_store(outcome.database, read_only=True) as store:
         table = latest_test_table(store, "first")
     database = ("--db", str(outcome.database))
-    code, out, err = command("explain", str(table["trial"]), *database, "-o", "page.html")
+    code, out, err = line("explain", str(table["trial"]), *database, "-o", "page.html")
     assert (code, err) == (0, "")
     assert out.count("PR-AUC") == table["unseen"]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<h3>") == table["unseen"]
     assert page.count('<img src="data:image/png;base64,') >= 4 * table["unseen"]
     other = next(trial.trial for trial in outcome.trials if trial.trial != table["trial"])
-    code, out, err = command("explain", str(other), *database)
+    code, out, err = line("explain", str(other), *database)
     assert (code, out) == (2, "")
     assert f"trial {other}" in err
     assert f"explain trial {table['trial']}" in err
-    code, out, err = command("explain", str(table["trial"]), *database, "--class", "LATIN SMALL LETTR")
+    code, out, err = line("explain", str(table["trial"]), *database, "--class", "LATIN SMALL LETTR")
     assert code == 2
     assert "'LATIN SMALL LETTR'" in err
 
 
-def test_results_show_names_the_zero_shot_metrics(outcome, command):
+def test_results_show_names_the_zero_shot_metrics(outcome, line):
     database = ("--db", str(outcome.database))
     selected, other = outcome.best[0], outcome.best[-1]
-    _, out, _ = command("results", "show", str(selected.trial), *database)
+    _, out, _ = line("results", "show", str(selected.trial), *database)
     for text in ("val_roc_auc: ", "val_h: ", "gamma: ", METRIC_NOTES, SELECTION_NOTE):
         assert text in out
     assert f"first/model-{selected.trial}.safetensors" in out
-    _, out, _ = command("results", "show", str(other.trial), *database)
+    _, out, _ = line("results", "show", str(other.trial), *database)
     for text in ("val_roc_auc: ", SELECTION_NOTE):
         assert text in out
     assert METRIC_NOTES not in out
     with open_store(outcome.database, read_only=True) as store:
         value = dict(store.curve(selected.trial)["val_roc_auc"])[selected.best_epoch]
-    code, out, _ = command("results", "query", f"val_roc_auc >= {value - 1e-9} and val_h >= 0", *database, "--json")
+    code, out, _ = line("results", "query", f"val_roc_auc >= {value - 1e-9} and val_h >= 0", *database, "--json")
     assert code == 0
     assert selected.trial in [row["trial"] for row in json.loads(out)]
 

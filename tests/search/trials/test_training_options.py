@@ -23,6 +23,7 @@ from archsieve.spaces.recipes.recipe import Recipe
 
 from ..conftest import small
 
+LIMIT = 150  # images; the search for a learning rate trains on them for many tries
 STAGES = [{"block": ["conv-pool", "residual"], "width": [8, 16]}]
 
 
@@ -41,11 +42,12 @@ def outcome(runs, ray_running):
         "elastic_sigma_px": [2.0, 3.0],
     }
     space = {"stem": 8, "contrast": [False, True], "stages": STAGES}
-    return search(small(recipe=recipe, space=space, search={"trials": 3}), name="auto", runs=runs)
+    experiment = small(data={"limit": LIMIT}, recipe=recipe, space=space, search={"trials": 3})
+    return search(experiment, name="auto", runs=runs)
 
 
 def test_the_learning_rate_found_is_recorded_with_every_try(outcome):
-    data = load_data("digits", limit=300)
+    data = load_data("digits", limit=LIMIT)
     with open_store(outcome.database, read_only=True) as store:
         for trial in outcome.trials:
             assert trial.state is TrialState.COMPLETED
@@ -57,28 +59,28 @@ def test_the_learning_rate_found_is_recorded_with_every_try(outcome):
             assert store.curve(trial.trial)["lr"][-1][1] == pytest.approx(recorded["lr"] * recipe.lr_end)
 
 
-def test_the_cost_of_augmentation_is_recorded_and_shown(outcome, command):
+def test_the_cost_of_augmentation_is_recorded_and_shown(outcome, line):
     with open_store(outcome.database, read_only=True) as store:
         costs = {t.trial: augmentation_cost(store, "auto", t.trial) for t in outcome.trials}
     augmented = {t.trial for t in outcome.trials if t.recipe["elastic_alpha_px"]}
     assert 0 < len(augmented) < len(outcome.trials)
     assert {trial for trial, cost in costs.items() if cost is not None} == augmented
     for trial, cost in costs.items():
-        code, out, _ = command("results", "show", str(trial), "--db", str(outcome.database))
+        code, out, _ = line("results", "show", str(trial), "--db", str(outcome.database))
         assert code == 0
         assert ("ms a batch of 32 on cpu" in out) == (cost is not None)
 
 
-def test_findings_and_rate_are_shown(outcome, runs, command):
+def test_findings_and_rate_are_shown(outcome, runs, line):
     with open_store(outcome.database, read_only=True) as store:
         health = findings_of(store, "auto")
     trial = outcome.trials[0].trial
     database = ("--db", str(outcome.database))
-    code, out, err = command("results", "show", str(trial), *database)
+    code, out, err = line("results", "show", str(trial), *database)
     assert (code, err) == (0, "")
     assert "lr found: " in out
     assert out.count("finding ") == len(health.get(trial, []))
-    shown = json.loads(command("results", "show", str(trial), *database, "--json")[1])
+    shown = json.loads(line("results", "show", str(trial), *database, "--json")[1])
     assert [finding["kind"] for finding in shown["findings"]] == [finding.kind for finding in health.get(trial, [])]
 
 

@@ -13,7 +13,7 @@ from archsieve.search.experiment.experiment import Experiment, experiment
 from archsieve.search.runs.warm_start import earlier_trials
 from archsieve.spaces.metrics.registry import custom_metrics
 
-from ..conftest import small
+from ..conftest import ONE_WORKER, small
 
 
 def noisy(n, base, rng):
@@ -53,6 +53,7 @@ def by(metric, tmp_path, name, **more):
         searcher="grid",
         trials=2,
         metric=metric,
+        settings=ONE_WORKER,
         runs=tmp_path / "runs",
         name=name,
         **more,

@@ -19,6 +19,8 @@ from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.vectorized import GraphArrays
 from archsieve.spaces.networks.table import network_table
 
+from ..conftest import ONE_WORKER
+
 NAMES = ("timm:test_resnet", "torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5")
 RECIPE = {"epochs": 1, "batch_size": 32, "lr": 0.05, "dropout": 0.0}
 
@@ -48,6 +50,7 @@ def searched(tmp_path_factory, ray_running):
         budget={"params": "3M"},
         recipe=RECIPE,
         trials=3,
+        settings=ONE_WORKER,
         runs=folder / "runs",
         name="networks",
     )

@@ -32,6 +32,7 @@ trials = 6
 searcher = "random"
 cache = false
 """
+ONE_AT_A_TIME = ("-s", "resources.max_concurrent=1")
 
 
 @pytest.fixture
@@ -48,10 +49,9 @@ def far_enough(trials):
     return bool(done) and bool(running)
 
 
-def test_a_killed_driver_is_resumed_without_training_anything_again(driver, tmp_path):
-    unbroken = driver("search", "search.toml", "--name", "whole")
-    out, err = unbroken.communicate(timeout=300)
-    assert unbroken.returncode == 0, err
+def test_a_killed_driver_is_resumed_without_training_anything_again(driver, line, ray_running, tmp_path):
+    code, _, err = line("search", "search.toml", "--name", "whole", *ONE_AT_A_TIME)
+    assert code == 0, err
 
     broken = driver("search", "search.toml", "--name", "broken")
     trials = driver.wait_for("broken", far_enough, broken)
@@ -59,34 +59,30 @@ def test_a_killed_driver_is_resumed_without_training_anything_again(driver, tmp_
     broken.communicate()
     ended = {trial.trial: trial.ended_at for trial in trials if trial.state is TrialState.COMPLETED}
 
-    resume = driver("resume", "broken", "--json")
+    resume = driver("resume", "broken", "--trials", "+1", "--json")
     out, err = resume.communicate(timeout=300)
     assert resume.returncode == 0, err
-    assert json.loads(out)["complete"]
+    assert (json.loads(out)["complete"], json.loads(out)["trials"]) == (True, 7)
     resumed = driver.history("broken")
-    assert finished(resumed) == finished(driver.history("whole"))
-    assert [t.number for t in resumed] == list(range(6))
+    assert finished(resumed)[:6] == finished(driver.history("whole"))
+    assert [t.number for t in resumed] == list(range(7))
     assert all(trial.ended_at == ended[trial.trial] for trial in resumed if trial.trial in ended)
     with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
         for trial in resumed:
             steps = [step for step, _ in store.curve(trial.trial)["val_loss"]]
             assert steps == list(range(1, 9))
         assert store.run("broken").status.value == "finished"
+        assert store.run("broken").config["search"]["trials"] == 7
     assert list((tmp_path / "runs" / "broken" / "checkpoints").iterdir()) == []
 
     done = driver("resume", "broken")
     _, err = done.communicate(timeout=60)
     assert done.returncode == 2
-    assert re.search(r"'broken' .*6 of 6 trials.*--trials", err), err
-    more = driver("resume", "broken", "--trials", "+1", "--json")
-    out, err = more.communicate(timeout=120)
-    assert (more.returncode, json.loads(out)["trials"]) == (0, 7)
-    with open_store(tmp_path / "runs" / "archsieve.db", read_only=True) as store:
-        assert store.run("broken").config["search"]["trials"] == 7
+    assert re.search(r"'broken' .*7 of 7 trials.*--trials", err), err
 
 
 def test_a_signal_stops_a_run_resumably_and_leaves_no_orphans(driver):
-    process = driver("search", "search.toml", "--name", "stopped", "-s", "recipe.epochs=80")
+    process = driver("search", "search.toml", "--name", "stopped", "-s", "recipe.epochs=80", *ONE_AT_A_TIME)
     driver.wait_for("stopped", far_enough, process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)

@@ -1,5 +1,7 @@
 """Compare sampling inside a budget by count tables with rejection: build time, acceptance, time per architecture.
 
+Then joint counts by merged states or rounded sums: processor seconds, width of the interval, and draws from the states.
+
 The peer is rejection sampling, as other toolkits do: draw from the whole space, compute the cost, discard what does not
 fit. It uses our closed-form costs and our vectorised draw, so the ratio measures only the effect of the tables.
 
@@ -11,6 +13,7 @@ import json
 import os
 import platform
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,7 +24,8 @@ from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Pool, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.cost_tables import BucketCountTable, cost_arrays
-from archsieve.spaces.constrained.sampling import Sampler, TableSampler
+from archsieve.spaces.constrained.sampling import Sampler, TableSampler, count, state_draws
+from archsieve.spaces.constrained.state_draws import choose_by
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.named import named_space
 from archsieve.spaces.search_space.space import Space
@@ -48,6 +52,14 @@ CASES = {
     ),
     "huge, 2M and 150M": lambda: ConstrainedSpace(huge(), Budget(params="2M", macs="150M")),
     "huge, 1M and 90M": lambda: ConstrainedSpace(huge(), Budget(params="1M", macs="90M")),
+}
+
+
+COUNTS = {
+    "mobile-space, 2M and 60M": lambda: ConstrainedSpace(named_space("mobile-space"), Budget(params="2M", macs="60M")),
+    "inception-space, 2M and 500M": lambda: ConstrainedSpace(
+        named_space("inception-space"), Budget(params="2M", macs="500M")
+    ),
 }
 
 
@@ -90,6 +102,22 @@ def peer(make, seconds: float) -> dict:
     }
 
 
+def counted(make, seconds: float) -> dict:
+    """Return the processor seconds of a joint count, the width of its interval, and milliseconds of an exact draw."""
+    constrained = make()
+    started = time.process_time()
+    result = count(constrained)
+    row = {"count_s": time.process_time() - started, "method": result.method, "ms": None}
+    row |= {"width": (result.high - result.low) / max(result.low, 1)}
+    if result.exact:
+        draws, choose = state_draws(constrained), choose_by(random.Random(0))
+        started = time.process_time()
+        for _ in range(1000):
+            draws.draw(choose)
+        row["ms"] = time.process_time() - started
+    return row | {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
 def measure(side: str, case: str, seconds: float) -> dict:
     command = [sys.executable, __file__, "--side", side, "--case", case, "--seconds", str(seconds)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
@@ -106,11 +134,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--side", choices=["ours", "peer"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=["ours", "peer", "counted"], help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
-        print(json.dumps({"ours": ours, "peer": peer}[args.side](CASES[args.case], args.seconds)))
+        sides = {"ours": ours, "peer": peer, "counted": counted}
+        print(json.dumps(sides[args.side]((CASES | COUNTS)[args.case], args.seconds)))
         return
     print(f"{os.cpu_count()} x {platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}")
     print(
@@ -135,6 +164,15 @@ def main() -> None:
         print(
             f"  rejection takes {statistics.median(ratios):.3g} times as long" if ratios else "  rejection found none"
         )
+    for case in CASES | COUNTS:
+        print_counts(case, [measure("counted", case, args.seconds) for _ in range(args.rounds)])
+
+
+def print_counts(case: str, rows: list[dict]) -> None:
+    print(
+        f"\n{case}: counted by {rows[0]['method']} in {median_text(rows, 'count_s')} processor seconds, bounds "
+        f"{rows[0]['width']:.2%} apart, {median_text(rows, 'mb')} MB, {median_text(rows, 'ms')} ms per draw"
+    )
 
 
 if __name__ == "__main__":

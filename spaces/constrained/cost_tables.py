@@ -9,6 +9,7 @@ Every path has exactly one total in either table. Thus the following draw is uni
 proportion to its count, then edge after edge in proportion to the number of completions with the remaining cost.
 """
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -260,14 +261,16 @@ class BucketCountTable(CountTable):
     Thus the total of a path in the table is never above its true cost, and a path may exceed a limit by the rounding. A
     draw must check exact costs afterwards. One limited cost has 4,096 buckets up to its limit, two have 192 each. With
     more than two limited costs the table has the first two, and only the exact check considers the others.
+    With ``max_cells`` all nodes together have at most so many buckets.
     """
 
     BUCKETS = {1: 4096, 2: 192}  # number of limited costs -> buckets of each
 
-    def __init__(self, arrays: CostArrays) -> None:
+    def __init__(self, arrays: CostArrays, max_cells: int = 0) -> None:
         super().__init__(arrays)
         self.axes = min(2, len(arrays.highs))
-        self.n = self.BUCKETS[self.axes]
+        affordable = (max_cells / len(arrays.order)) ** (1 / self.axes) if max_cells else math.inf
+        self.n = int(min(self.BUCKETS[self.axes], affordable))
         span = arrays.highs - arrays.base - arrays.min_costs[arrays.start]
         self.width = np.maximum(1, -(-(span[: self.axes] + 1) // self.n))  # cost units of a bucket, rounded up
         self._index = {node: i for i, node in enumerate(arrays.order)}

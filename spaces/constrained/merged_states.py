@@ -23,19 +23,28 @@ from .rounded_sums import FLOAT_ERROR, TooManyTransforms, rounded_counts
 
 MAX_STATES = 2_000_000  # at a time; above, sums are rounded. 500 MB with all temporary arrays
 MAX_NODE_STATES = 40_000  # of one node, once sums are rounded
+MAX_LINK_STATES = 300_000_000  # of all links together, once sums are rounded: so many sums are computed
 MAX_CELLS = 2048  # of the grid of rounded sums of one node along each axis
 
 
-def joint_count(arrays: CostArrays, highs: Sequence[float], max_states: int = MAX_STATES) -> Interval:
+def joint_count(
+    arrays: CostArrays, highs: Sequence[float], max_states: int = MAX_STATES, *, exact: bool = False
+) -> Interval:
     """Count the paths with costs of at most ``highs``: exactly up to ``max_states``, else as a certain interval.
 
-    ``arrays`` has one or two costs. Raises :class:`TooManyStates` if two sums do not fit into 64 bits.
+    ``arrays`` has one or two costs. Raises :class:`TooManyStates` if two sums do not fit into 64 bits, and with
+    ``exact`` instead of returning an interval.
     """
-    return joint_counts(arrays, highs[:1], highs[1:], max_states)[0]
+    return joint_counts(arrays, highs[:1], highs[1:], max_states, exact=exact)[0]
 
 
 def joint_counts(
-    arrays: CostArrays, thresholds: Sequence[float], others: Sequence[float], max_states: int = MAX_STATES
+    arrays: CostArrays,
+    thresholds: Sequence[float],
+    others: Sequence[float],
+    max_states: int = MAX_STATES,
+    *,
+    exact: bool = False,
 ) -> list[Interval]:
     """Count as :func:`joint_count` for each upper limit of the first cost in ``thresholds``, in ascending order.
 
@@ -48,19 +57,22 @@ def joint_counts(
         return [Interval(0, 0, 0)] * len(thresholds)
     largest = int((arrays.max_costs[arrays.start] + arrays.base)[0])
     firsts = [(int(min(high, largest)) - int(minimum[0])) // network.units[0] for high in thresholds[below:]]
-    return [Interval(0, 0, 0)] * below + network_counts(network, firsts, max_states)
-
-
-def network_counts(network: Network, thresholds: list[int], max_states: int = MAX_STATES) -> list[Interval]:
-    """Count the paths below each limit of the first cost: exactly, on a grid, or with rounded sums of crowded nodes."""
     try:
-        return Meeting(network, thresholds, max_states).counts()
+        counted = Meeting(network, firsts, max_states).counts()
     except TooManyStates:
-        pass
+        if exact:
+            raise
+        counted = _rounded_counts(network, firsts, max_states)
+    return [Interval(0, 0, 0)] * below + counted
+
+
+def _rounded_counts(network: Network, thresholds: list[int], max_states: int) -> list[Interval]:
+    """Return bounds of the number of paths below each limit: on a grid, or by rounding the sums of crowded nodes."""
     try:
         return rounded_counts(network, thresholds)
     except TooManyTransforms:
-        return Meeting(network, thresholds, max_states, max_node_states=MAX_NODE_STATES).counts()
+        max_node_states = min(MAX_NODE_STATES, MAX_LINK_STATES // sum(map(len, network.links[0])))
+        return Meeting(network, thresholds, max_states, max_node_states=max_node_states).counts()
 
 
 @dataclass(frozen=True, slots=True)

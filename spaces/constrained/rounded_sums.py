@@ -48,7 +48,14 @@ def rounded_counts(
     """
     if network.n_paths[0][-1] >= MAX_PATHS:
         raise TooManyTransforms(f"more than {MAX_PATHS:.0e} paths")
-    rounded, near, last = _split(list(_pieces(network, max_piece_sums)))
+    pieces, n_transforms = list[Piece](), 0
+    for piece in _pieces(network, max_piece_sums):
+        pieces.append(piece)
+        # those of all pieces but the first and the last two
+        n_transforms += _n_transforms(pieces[-3]) if len(pieces) > 3 else 0
+        if min(max_cells, MAX_WORK // max(n_transforms, 1)) < max_cells // MIN_GRID:
+            raise TooManyTransforms(f"more than {n_transforms:,} transforms")
+    rounded, near, last = _split(pieces)
     grid = _Grid.of(network, rounded, near, max_cells)
     arrays = {0: _Rounded(np.ones((1, 1)), 0.0)}
     for number, piece in enumerate(rounded):
@@ -67,6 +74,11 @@ def _split(pieces: list[Piece]) -> tuple[list[Piece], Piece, Piece]:
     if n_pairs <= MAX_LOOK_UPS:
         return rounded[:-1], near, last
     return rounded, {node: {node: _unit()} for node in last}, last
+
+
+def _n_transforms(piece: Piece) -> int:
+    """Return the number of transforms of a convolution with ``piece``: one for each node, and for each pair of them."""
+    return len(piece) + sum(len(targets) for targets in piece.values()) + len({t for ts in piece.values() for t in ts})
 
 
 def _unit() -> Sums:
@@ -88,39 +100,41 @@ def _pieces(network: Network, max_sums: int) -> Iterator[Piece]:
     n_targets = np.cumsum(change).tolist()
     cut, end = [0], network.n_nodes - 1
     while cut != [end]:
-        growing = {node: _Paths(network, node) for node in cut}
+        growing = [_Paths(network, node) for node in cut]
         piece: Piece = {}
         for node in range(min(cut) + 1, network.n_nodes):
-            for paths in growing.values():
+            for paths in growing:
                 paths.advance(node)
-            if piece and sum(paths.size for paths in growing.values()) > max_sums:
+            if piece and sum(paths.size for paths in growing) > max_sums:
                 break
             if not piece or node == end or n_targets[node - 1] >= n_targets[node] < n_targets[node + 1]:
-                piece = {start: paths.targets() for start, paths in growing.items()}
+                piece = {paths.first: paths.targets() for paths in growing}
         yield piece
         cut = sorted({node for targets in piece.values() for node in targets})
 
 
 class _Paths:
-    """The sums of the partial paths from the node ``first``, by the node that they have reached."""
+    """The sums of the partial paths from the node ``first``, by the node that they have reached.
+
+    ``size`` is the number of sums, before equal ones are merged.
+    """
 
     def __init__(self, network: Network, first: int) -> None:
-        self.network = network
+        self.network, self.first, self.size = network, first, 1
         self._before = network.least[0][first]
         self._reached: dict[int, list[Sums]] = {first: [_unit()]}
-
-    @property
-    def size(self) -> int:
-        """The number of sums, before equal ones are merged."""
-        return sum(len(sums) for parts in self._reached.values() for sums, _ in parts)
+        self._next = first  # the first node that is reached
 
     def advance(self, stop: int) -> None:
         """Extend all paths until they reach the node ``stop`` or a later one."""
-        while self._reached and (node := min(self._reached)) < stop:
-            sums, counts = self._merged(node)
-            del self._reached[node]
-            for target, cost in self.network.links[1][node]:
+        while self._next < stop:
+            sums, counts = self._merged(self._next)
+            del self._reached[self._next]
+            links = self.network.links[1][self._next]
+            self.size += len(sums) * (len(links) - 1)
+            for target, cost in links:
                 self._reached.setdefault(target, []).append((sums + cost, counts))
+            self._next = min(self._reached, default=stop)
 
     def targets(self) -> dict[int, Sums]:
         """Return the merged sums of all nodes that are reached."""
@@ -135,6 +149,7 @@ class _Paths:
         a, b = self.network.unpacked(sums)
         keep = (a <= rooms[0]) & (b <= rooms[1])
         merged = merge_equal(sums[keep], counts[keep])
+        self.size += len(merged[0]) - len(sums)
         self._reached[node] = [merged]
         return merged
 
@@ -159,14 +174,8 @@ class _Grid:
 
     @classmethod
     def of(cls, network: Network, rounded: list[Piece], near: Piece, max_cells: int) -> "_Grid":
-        """Return the finest grid for these pieces with at most ``max_cells`` cells and :data:`MAX_WORK`.
-
-        Raises :class:`TooManyTransforms` if it would be too coarse.
-        """
-        n_transforms = sum(len(piece) + sum(len(targets) + 1 for targets in piece.values()) for piece in rounded[1:])
-        cells = min(max_cells, MAX_WORK // max(n_transforms, 1))
-        if cells < max_cells // MIN_GRID:
-            raise TooManyTransforms(f"{n_transforms:,} transforms")
+        """Return the finest grid for these pieces with at most ``max_cells`` cells and :data:`MAX_WORK`."""
+        cells = min(max_cells, MAX_WORK // max(sum(map(_n_transforms, rounded[1:])), 1))
         # sums of the paths up to the last cut, which are often far below the limits
         reached = [network.most[0][node] for node in near]
         extent = [

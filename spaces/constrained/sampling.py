@@ -26,10 +26,16 @@ from .vectorized import GraphArrays
 MAX_EXACT_COSTS = 300_000  # maximum number of different costs of an exact table; above, a table has buckets
 N_SHARE_DRAWS = 4_000  # unrestricted draws that estimate the share of the space that fits
 MIN_REJECTION_SHARE = 0.003  # share of the space above which rejection sampling is cheaper than a table
-N_COUNT_DRAWS = 2_000  # draws for an estimated count
+N_COUNT_DRAWS = 2_000  # draws from a table for an estimated count
+N_COUNT_HITS = 10_000  # draws from the whole space that fit, for an estimated count
+MAX_SPACE_DRAWS = 400_000  # of which fewer may fit
+MAX_SAMPLE_CELLS = 16_000_000  # buckets of a table outside a search, of all nodes together: 130 MB
 N_HISTOGRAM_DRAWS = 2_000  # draws for a histogram if no exact table is possible
 N_LOG_BINS = 32  # bins of the logarithm of the MACs
-METHODS = ("size", "graph", "merged states", "rounded states", "exact table", "draws from a table")
+METHODS = (
+    *("size", "graph", "merged states", "rounded states"),
+    *("exact table", "draws from the space", "draws from a table"),
+)
 MAX_MERGED_LIMITS = 2  # limits that merged states can count together
 MAX_WIDTH = 0.01  # of the interval of rounded states, relative to its lower end; above, draws give the value
 MAX_REJECTED_DRAWS = 100_000  # failed draws per architecture, after which the space is walked instead
@@ -80,6 +86,8 @@ def count(constrained: ConstrainedSpace) -> Count:
     if interval is not None and interval.high - interval.low <= MAX_WIDTH * interval.low:
         exact = interval.low == interval.high
         return Count(interval.value, interval.low, interval.high, method="merged states" if exact else "rounded states")
+    if interval is not None and sampler(constrained).plain:
+        return _space_count(constrained, interval)
     return _table_count(constrained, interval)
 
 
@@ -104,28 +112,38 @@ def _merged_count(constrained: ConstrainedSpace, limits: dict[str, tuple[int, in
     """
     arrays = cost_arrays(constrained, tuple(limits), bounded=False)
     corners = itertools.product(*([(high, 1), (low - 1, -1)] if low else [(high, 1)] for low, high in limits.values()))
-    total = Interval(0, 0, 0)
+    total, exact = Interval(0, 0, 0), any(low for low, _ in limits.values())
     try:
         for corner in corners:
             highs = [math.inf if high is None else high for high, _ in corner]
-            part = joint_count(arrays, highs)
-            if part.low < part.high and any(low for low, _ in limits.values()):
-                return None
+            part = joint_count(arrays, highs, exact=exact)
             total += part if math.prod(sign for _, sign in corner) > 0 else -part
     except TooManyStates:
         return None
     return total
 
 
+def _space_count(constrained: ConstrainedSpace, interval: Interval) -> Count:
+    """Estimate the count inside ``interval`` from the share of draws from the whole space that fit."""
+    batch, rng, hits, n_draws = sampler(constrained).batch, np.random.default_rng(1), 0, 0
+    while hits < N_COUNT_HITS and n_draws < MAX_SPACE_DRAWS:
+        hits += int(batch.fits(batch.draw(N_SHARE_DRAWS, rng)).sum())
+        n_draws += N_SHARE_DRAWS
+    share = hits / n_draws
+    error = constrained.size * max(share * (1 - share) / n_draws, n_draws**-2.0) ** 0.5
+    value = min(max(constrained.size * hits // n_draws, interval.low), interval.high)
+    return Count(value, interval.low, interval.high, error, method="draws from the space")
+
+
 def _table_count(constrained: ConstrainedSpace, interval: Interval | None) -> Count:
     """Count with a count table: exactly, or by draws with the bounds of the table and of ``interval``."""
-    table = BucketCountTable(cost_arrays(constrained, constrained.limited)) if interval else count_table(constrained)
+    draw = sampler(constrained, "uniform", MAX_SAMPLE_CELLS).from_table
+    table = draw.table
     if isinstance(table, ExactCountTable):
         return Count(table.count, table.count, table.count, method="exact table")
     assert isinstance(table, BucketCountTable)  # for the type checker
     low, high = table.bounds
     # the estimate is the upper bound times the share of draws from the table that fit exactly
-    draw = TableSampler(constrained, table)
     hits = sum(draw.attempt(rng) is not None for rng in [random.Random(0)] for _ in range(N_COUNT_DRAWS)) if high else 0
     share = hits / N_COUNT_DRAWS
     # if no draw or every draw fits, the share is still uncertain; therefore the variance has a minimum
@@ -134,13 +152,14 @@ def _table_count(constrained: ConstrainedSpace, interval: Interval | None) -> Co
     return Count(round(min(max(high * share, bounds[0]), bounds[1])), *bounds, error, method="draws from a table")
 
 
-def count_table(constrained: ConstrainedSpace, names: tuple[str, ...] | None = None) -> CountTable:
+def count_table(constrained: ConstrainedSpace, names: tuple[str, ...] | None = None, max_cells: int = 0) -> CountTable:
     """Return the count table of the costs ``names`` (default: all limited costs).
 
-    It is exact if there are at most :data:`MAX_EXACT_COSTS` different costs, else it has buckets.
+    It is exact if there are at most :data:`MAX_EXACT_COSTS` different costs, else it has buckets, at most ``max_cells``
+    if that is not 0.
     """
     arrays = cost_arrays(constrained, names or constrained.limited)
-    return _exact_table(arrays) or BucketCountTable(arrays)
+    return _exact_table(arrays) or BucketCountTable(arrays, max_cells)
 
 
 def _exact_table(arrays: CostArrays) -> ExactCountTable | None:
@@ -157,9 +176,10 @@ def sample(constrained: ConstrainedSpace, n: int, rng: random.Random, by: str = 
     merged states, where these can count the share exactly. Raises :class:`BudgetError` if no architecture fits.
     """
     check_feasible(constrained)
-    draws = state_draws(constrained) if by == "uniform" and not sampler(constrained).plain else None
+    drawing = sampler(constrained, by, MAX_SAMPLE_CELLS)
+    draws = state_draws(constrained) if by == "uniform" and not drawing.plain else None
     if draws is None:
-        return sampler(constrained, by).many(n, rng)
+        return drawing.many(n, rng)
     choose = choose_by(rng)
     return [constrained.graph.architecture(draws.draw(choose)) for _ in range(n)]
 
@@ -224,10 +244,8 @@ def _merged_histogram(constrained: ConstrainedSpace, by: str, bins: int) -> list
     high = limits.get(by, (0, None))[1]
     edges = _log_edges(smallest, largest if high is None else high, bins).round().astype(np.int64).tolist()
     try:
-        counted = joint_counts(arrays, [edge - 1 for edge in edges[1:]], [high for _, high in others])
+        counted = joint_counts(arrays, [edge - 1 for edge in edges[1:]], [high for _, high in others], exact=True)
     except TooManyStates:
-        return None
-    if any(interval.low < interval.high for interval in counted):
         return None
     below = [0, *(interval.value for interval in counted)]
     return [(edges[i], edges[i + 1], below[i + 1] - below[i]) for i in range(bins)]
@@ -240,7 +258,7 @@ def _weighted_costs(constrained: ConstrainedSpace, by: str, table: ExactCountTab
         return table.costs(rows)[:, 0], np.array(counts, dtype=object)
     # from draws, not from buckets, which are too coarse for this
     total = count(constrained).value
-    drawn = Sampler(constrained).many(N_HISTOGRAM_DRAWS, random.Random(0)) if total else []
+    drawn = sample(constrained, N_HISTOGRAM_DRAWS, random.Random(0)) if total else []
     costs = np.array([getattr(cost(one, constrained.batch_size), by) for one in drawn], dtype=np.int64)
     return costs, np.full(len(costs), total / N_HISTOGRAM_DRAWS)
 
@@ -298,13 +316,14 @@ class Sampler:
     MACs). Uniform draws concentrate near the upper limit, where most architectures are; "log-macs" also covers small
     ones. It is exact with an exact count table, else approximate within the width of its buckets.
 
-    Uniform draws use rejection from the whole space if enough of the space fits, otherwise a count table.
+    Uniform draws use rejection from the whole space if enough of the space fits, otherwise a count table, with at most
+    ``max_cells`` buckets. A search leaves these at 0, so that a resumed run keeps the draws of its seed.
     """
 
-    def __init__(self, constrained: ConstrainedSpace, by: str = "uniform") -> None:
+    def __init__(self, constrained: ConstrainedSpace, by: str = "uniform", max_cells: int = 0) -> None:
         if by not in ("uniform", "log-macs"):
             raise ValueError(f"`by` must be 'uniform' or 'log-macs', but got {by!r}; use one of them")
-        self.constrained, self.by = constrained, by
+        self.constrained, self.by, self.max_cells = constrained, by, max_cells
 
     @cached_property
     def plain(self) -> bool:
@@ -327,7 +346,7 @@ class Sampler:
         """Draws from the count table, used instead of plain rejection; for "log-macs" its first axis are the MACs."""
         others = tuple(name for name in self.constrained.limited if name != "macs")
         names = self.constrained.limited if self.by == "uniform" else ("macs", *others)
-        return TableSampler(self.constrained, count_table(self.constrained, names))
+        return TableSampler(self.constrained, count_table(self.constrained, names, self.max_cells))
 
     def many(self, n: int, rng: random.Random) -> list[Architecture]:
         """Draw ``n`` architectures independently; raise :class:`BudgetError` if no architecture fits."""
@@ -365,6 +384,6 @@ class Sampler:
 
 
 @cached_per_space
-def sampler(constrained: ConstrainedSpace, by: str = "uniform") -> Sampler:
+def sampler(constrained: ConstrainedSpace, by: str = "uniform", max_cells: int = 0) -> Sampler:
     """Return the sampler of a constrained space, whose share and tables are computed only once."""
-    return Sampler(constrained, by)
+    return Sampler(constrained, by, max_cells)

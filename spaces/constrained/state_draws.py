@@ -19,7 +19,7 @@ from .graph import Edge
 from .merged_states import Join, Meeting, States, fitting_counts
 from .packed_network import Counts, Network, Pair, packed_network
 
-MAX_KEPT_STATES = 3_000_000  # of all nodes together: 100 MB
+MAX_KEPT_STATES = 1_000_000  # of all nodes together: 100 MB with all temporary arrays
 
 Choose = Callable[["Sequence[int] | Counts"], int]  # cumulative weights -> index of the chosen one
 Step = tuple[int, int]  # node where an edge starts, number of the edge
@@ -134,7 +134,7 @@ class StateDraws:
             states, links = self._meeting.states[side][node], self._all_links(side, node)
 
     def _any(self, node: int, choose: Choose) -> list[Step]:
-        """Draw a partial path from ``node`` to the end, whatever it costs."""
+        """Draw a partial path from ``node`` to the end, at any cost."""
         steps: list[Step] = []
         while links := self._all_links(1, node):
             n_paths = self._one_network.n_paths[1]

@@ -1,6 +1,8 @@
 """Joint counts by merged states agree with brute force; rounded states give intervals that contain the count."""
 
 import random
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 
@@ -180,6 +182,32 @@ def test_more_binding_limits_than_two_use_a_table():
     budget = Budget(**limits)
     result = count(ConstrainedSpace(space, budget))
     assert (result.value, result.method) == (sum(map(budget.allows, costs)), "exact table")
+
+
+DEEP = """
+import resource
+from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.blocks.standard import GlobalAverage
+from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.sampling import count, histogram
+from archsieve.spaces.search_space.space import Space
+from archsieve.spaces.search_space.stages import stage
+stages = [stage(("conv-pool", "residual"), (1, 2, 3), (16, 32, 64), (3, 5), halve=i in (8, 16)) for i in range(25)]
+constrained = ConstrainedSpace(
+    Space((3, 32, 32), (*stages, GlobalAverage()), 10), Budget(params="500k", macs="50M")
+)
+result = count(constrained)
+rows = histogram(constrained)
+print(result.low, result.value, result.high, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_space_of_25_stages_is_counted_below_500_mb():
+    output = subprocess.run([sys.executable, "-c", DEEP], capture_output=True, text=True, check=True).stdout
+    low, value, high, kilobytes = map(int, output.split())
+    assert 0 < low <= value <= high < 100 * low
+    assert kilobytes < 500 * 1024
 
 
 def fraction(cumulative, index):

@@ -5,11 +5,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...spaces.recipes.recipe import NONE, Recipe, is_model_file
+from ...spaces.recipes.recipe import NONE, Recipe, is_model_file, is_trial_name
 from ..data.dataset import ImageData
 from ..networks.pretrained import pretrained_network
 from ..training.distillation import Teacher
 from .classifier import ImageModel
+
+
+class Teachers:
+    """The teachers of recipes for the classes of ``data``: each is loaded once, for all trials of a worker."""
+
+    def __init__(self, data: ImageData) -> None:
+        self._data = data
+        self._loaded: dict[str, Teacher | None] = {}
+
+    def of(self, recipe: Recipe) -> Teacher | None:
+        """Return the teacher of ``recipe``; None for a recipe without one. Raises what :func:`load_teacher` raises."""
+        name = recipe.effective.teacher
+        if name not in self._loaded:
+            self._loaded[name] = load_teacher(recipe, self._data)
+        return self._loaded[name]
 
 
 def load_teacher(recipe: Recipe, data: ImageData) -> Teacher | None:
@@ -20,6 +35,10 @@ def load_teacher(recipe: Recipe, data: ImageData) -> Teacher | None:
     name = recipe.effective.teacher
     if name == NONE:
         return None
+    if is_trial_name(name):
+        raise ValueError(
+            f"recipe.teacher may be a trial in a search only, but got {name!r}; save its model, and give the file"
+        )
     return _saved(Path(name).expanduser(), data) if is_model_file(name) else _published(name, data)
 
 

@@ -22,6 +22,7 @@ from ..experiment.experiment import Experiment, experiment
 from ..experiment.file_paths import resolve_given_paths
 from ..experiment.search_file import load_experiment, parse, set_key
 from ..plugins.references import reference_to
+from ..post.teacher_trials import with_teacher_files
 from ..runs.recorder import Recorder
 from ..runs.session import RUNS, Outcome, resume, search
 from .arguments import check_arguments
@@ -114,6 +115,7 @@ def run_search(
     given |= _metric_keys(metric, direction, record_metrics)
     tables = _tables(data, image_size, space, budget, recipe, given) | _train_table(train, loss, optimizer)
     made = _experiment(file, tables, settings or {}, plugins)
+    made = with_teacher_files(made, database or Path(runs) / "archsieve.db")
     name, shown = name or made.file.name or _default_name(file, data), _all_of(callbacks)
     return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=shown))
 

@@ -65,6 +65,7 @@ def search(
 
     from ...results.database.run_name import check_run_name
     from ..experiment.search_file import load_experiment, overridden_twice
+    from ..post.teacher_trials import with_teacher_files
     from ..runs.session import search as run_search
     from .progress import show_progress
 
@@ -74,6 +75,7 @@ def search(
     experiment = load_experiment(file, overrides, plugins=imports or ())
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
     database = _database(runs, database, context)
+    experiment = with_teacher_files(experiment, database)
     if dry_run:
         _show_forecast(experiment, run, database, address, as_json)
         return

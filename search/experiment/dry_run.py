@@ -26,6 +26,7 @@ from .experiment import Experiment
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
+    from ...models.training.distillation import Teacher
     from ...results.database.records import DatasetRecord
     from ...spaces.recipes.recipe import Recipe
 
@@ -344,11 +345,15 @@ def epoch_seconds(experiment: Experiment, data: "ImageData") -> list[float]:
     Measured with the number of threads of a trial, on at most :data:`TIMED_IMAGES` training images and the same
     fraction of the validation images, and scaled to all images. Networks whose training diverges are left out.
     """
+    from ...models.export.teacher import Teachers
+
     rng, subset, started, seconds = random.Random(0), _subset(data), perf_counter(), list[float]()
+    teachers = Teachers(subset)
     # the number of threads of a trial: more threads would make the estimate too small
     with trial_threads(experiment.file.resources):
         for _ in range(N_TIMED_NETWORKS):
-            elapsed = _epoch_seconds(experiment, subset, draw_recipe(experiment.recipes, rng), rng)
+            recipe = draw_recipe(experiment.recipes, rng)
+            elapsed = _epoch_seconds(experiment, subset, recipe, teachers.of(recipe), rng)
             if elapsed is not None:
                 seconds.append(elapsed * len(data.train) / len(subset.train))
             if perf_counter() - started > MAX_TIMING_S:
@@ -364,17 +369,18 @@ def _subset(data: "ImageData") -> "ImageData":
     return replace(data, train=data.train.take(torch.arange(n)), val=data.val.take(torch.arange(n_val)), test=None)
 
 
-def _epoch_seconds(experiment: Experiment, data: "ImageData", recipe: "Recipe", rng: random.Random) -> float | None:
+def _epoch_seconds(
+    experiment: Experiment, data: "ImageData", recipe: "Recipe", teacher: "Teacher | None", rng: random.Random
+) -> float | None:
     """Return the seconds of the second epoch, else of the first; None where the network diverges in its first.
 
     Where there are two epochs, the first one is a warm-up.
     """
-    from ...models.export.teacher import load_teacher
     from ...models.networks.build import build_for
     from ...models.training.epoch import Diverged
     from ...models.training.trainer import Fit
 
-    network, teacher = build_for(sample_one(experiment.constrained, rng), recipe, seed=0), load_teacher(recipe, data)
+    network = build_for(sample_one(experiment.constrained, rng), recipe, seed=0)
     fit = Fit(network, data, recipe, seed=0, custom=experiment.custom, teacher=teacher)
     elapsed = None
     try:

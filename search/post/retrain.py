@@ -179,11 +179,16 @@ def load_best_model(store: "StoreReader", trial: Trial, folder: Path) -> "ImageM
     """Return the result of :func:`find_best_model`; raise ``ValueError`` if the trial has no saved weights."""
     model = find_best_model(store, trial, folder)
     if model is None:
-        raise ValueError(
-            f"trial {trial.trial} has no weights, because a search saves metrics alone; train it again first: "
-            f"archsieve train {trial.trial}"
-        )
+        raise no_weights(trial)
     return model
+
+
+def no_weights(trial: Trial) -> ValueError:
+    """Return the error for a trial that has no saved weights."""
+    return ValueError(
+        f"trial {trial.trial} has no weights, because a search saves metrics alone; train it again first: "
+        f"archsieve train {trial.trial}"
+    )
 
 
 def origin_of(retrained: "Retrained", seed: int, recipe: Recipe) -> dict[str, Any]:

@@ -196,6 +196,7 @@ class ImageTrialContext(TrialContext):
         keep_predictions: bool = False,
     ) -> None:
         from ...models.data.folds import cross_folds
+        from ...models.export.teacher import Teachers
         from ...models.networks.compute import Compute
         from ...models.optimization.custom_parts import BUILT_IN
 
@@ -206,6 +207,7 @@ class ImageTrialContext(TrialContext):
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
         self.compute = Compute(device, precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
+        self.teachers = Teachers(self.data)
         self.input_shape = data.input_shape
         cpu_folds = cross_folds(data, folds, seed=fold_seed) if folds else []
         self.folds = [fold.to(device) for fold in cpu_folds]
@@ -232,11 +234,10 @@ class ImageTrialContext(TrialContext):
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
         from ...models.data.normalisation import normalised_for
-        from ...models.export.teacher import load_teacher
         from ...models.training.cross_validation import FoldedFit, FoldedResult
         from ...models.training.retrain import fit_for
 
-        teacher = load_teacher(recipe, self.data)
+        teacher = self.teachers.of(recipe)
 
         def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Any:
             return fit_for(

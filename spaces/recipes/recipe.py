@@ -1,5 +1,6 @@
 """The training recipe, the hyperparameters of one training run, and spaces of recipes."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self, TypeGuard
@@ -81,7 +82,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     ),
     "random_erasing": real("a probability in [0, 1]", lambda v: 0 <= v <= 1),
     "teacher": Constraint(
-        "the path of a saved model, or the name of a network such as timm:resnet18, or none",
+        "the path of a saved model, a trial such as digits:4, the name of a network such as timm:resnet18, or none",
         lambda v: isinstance(v, str) and bool(v.strip()),
     ),
     "distill_weight": real("a fraction in [0, 1]", lambda v: 0 <= v <= 1),
@@ -135,7 +136,14 @@ MAX_CHECKED_INTEGERS = 100_000  # of a range; above, only its bounds are checked
 
 def is_model_file(teacher: Any) -> TypeGuard[str]:
     """Return whether ``recipe.teacher`` is a path, and not none or the name of a network such as timm:resnet18."""
-    return isinstance(teacher, str) and teacher != NONE and not teacher.startswith(NETWORK_SOURCES)
+    is_name = isinstance(teacher, str) and (teacher == NONE or teacher.startswith(NETWORK_SOURCES))
+    return isinstance(teacher, str) and not is_name and not is_trial_name(teacher)
+
+
+def is_trial_name(teacher: Any) -> bool:
+    """Return whether ``recipe.teacher`` is a trial, RUN:NUMBER."""
+    is_name = isinstance(teacher, str) and re.fullmatch(r"[^/\\]+:\d{1,9}", teacher) is not None
+    return is_name and not teacher.startswith(NETWORK_SOURCES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import torch
 
 from archsieve.models.data.dataset import ImageData
 from archsieve.models.export.classifier import ImageModel
-from archsieve.models.export.teacher import load_teacher
+from archsieve.models.export.teacher import Teachers, load_teacher
 from archsieve.models.networks.build import build_for
 from archsieve.models.networks.compute import CPU
 from archsieve.models.training.distillation import distillation_loss
@@ -41,6 +41,14 @@ def test_the_loss_is_the_divergence_from_the_teacher() -> None:
     p = torch.tensor([1.0, 0.0]).div(2).softmax(0)
     expected = 4 * (0.5 * (0.5 / p).log()).sum() / 2
     torch.testing.assert_close(distillation_loss(student, teacher, 2.0), expected)
+
+
+def test_a_worker_loads_a_teacher_once(few_digits: ImageData, path: str) -> None:
+    teachers, recipe = Teachers(few_digits), replace(DISTILLED, teacher=path)
+    first = teachers.of(recipe)
+    Path(path).unlink()
+    assert teachers.of(replace(recipe, lr=0.5)) is first is not None
+    assert teachers.of(DISTILLED) is None
 
 
 def test_a_student_learns_the_answers_of_its_teacher(few_digits: ImageData, model: ImageModel, path: str) -> None:

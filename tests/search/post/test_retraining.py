@@ -8,13 +8,16 @@ import torch
 from PIL import Image
 
 from archsieve.models.export.classifier import ImageModel
+from archsieve.models.export.teacher import load_teacher
 from archsieve.results.database.artifacts import verified_path
 from archsieve.results.database.store import open_store
 from archsieve.search.api.model import load_model
 from archsieve.search.post.ensemble import ensemble_run
 from archsieve.search.post.predict import load_recorded_model
 from archsieve.search.post.retrain import experiment_and_data, load_best_model, retrain_trial, seeds_of
+from archsieve.search.post.teacher_trials import with_teacher_files
 from archsieve.search.runs.session import search
+from archsieve.spaces.recipes.recipe import Recipe
 
 from ..conftest import small
 
@@ -114,6 +117,27 @@ def test_a_trial_and_a_run_predict_with_their_best_network(finished, retrained, 
             "class": expected[0][0],
             "probability": pytest.approx(expected[0][1]),
         }
+
+
+def test_a_teacher_may_be_a_trial(finished, retrained, tmp_path):
+    outcome, runs = finished
+    best, worst = outcome.best[0], outcome.best[-1]
+    numbers = {trial.trial: number for number, trial in enumerate(sorted(outcome.trials, key=lambda one: one.trial))}
+    named = f"run:{numbers[best.trial]}"
+    experiment = small(recipe={"epochs": 1, "teacher": [named, "none", "timm:resnet18"]})
+    assert experiment.file.recipe["teacher"][0] == named
+    changed = with_teacher_files(experiment, outcome.database)
+    file, *others = changed.file.recipe["teacher"]
+    assert others == ["none", "timm:resnet18"]
+    assert file in {str((runs / one["weights"]).resolve()) for one in retrained["networks"]}
+    data = changed.task.load(changed.file.model_copy(update={"recipe": {"teacher": file}}))[0]
+    assert load_teacher(Recipe(teacher=file), data) is not None
+    with pytest.raises(ValueError, match=rf"trial {worst.trial} has no weights.*archsieve train {worst.trial}"):
+        with_teacher_files(small(recipe={"teacher": f"run:{numbers[worst.trial]}"}), outcome.database)
+    with pytest.raises(ValueError, match="number 99"):
+        with_teacher_files(small(recipe={"teacher": "run:99"}), outcome.database)
+    with pytest.raises(ValueError, match=r"'run:0'.*file"):
+        load_teacher(Recipe(teacher="run:0"), data)
 
 
 def test_an_ensemble_is_selected_on_validation_images_and_tested_with_its_members(finished):

@@ -1,9 +1,9 @@
-"""Ensembles: the mean of the probabilities of several networks, selected greedily on validation images.
+"""Ensembles: the mean of the probabilities, or of the weights, of several networks.
 
 Shapes: M networks, N images, K classes; labels (N,), or bool (N, K) where images have several labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -87,3 +87,13 @@ def average_probabilities(probabilities: Tensor, counts: Sequence[int]) -> Tenso
     """Return the mean (N, K) of ``probabilities`` (M, N, K) over the M networks, weighted by ``counts``."""
     weights = torch.tensor(counts, dtype=probabilities.dtype) / sum(counts)
     return torch.einsum("m,mnk->nk", weights, probabilities)
+
+
+def average_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of state dicts of copies of one network; tensors of integers, such as counters, of the first."""
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(first.dtype)
+        if first.is_floating_point()
+        else first
+        for name, first in states[0].items()
+    }

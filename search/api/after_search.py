@@ -86,6 +86,8 @@ def ensemble(
     run: str,
     *,
     top: int = 5,
+    soup: str | None = None,
+    output: str | Path | None = None,
     device: str = "cpu",
     database: str | Path = DATABASE,
     runs: str | Path | None = None,
@@ -93,7 +95,9 @@ def ensemble(
     """Select an ensemble from the ``top`` best trials of ``run``, and return its members and accuracies.
 
     A trial without weights is trained first. Members are selected by the metric of the run on the validation images,
-    and the ensemble is tested once. Raises ``ValueError`` if the run has fewer than two finished trials.
+    and the ensemble is tested once. With ``soup``, "uniform" or "greedy", the weights of the members are averaged into
+    one network, which is written to ``output``: "uniform" takes all, "greedy" those that do not make it worse. Raises
+    ``ValueError`` if the run has fewer than two finished trials, and for a soup of different networks.
     """
     check_arguments("ensemble", locals())
     from ..post.ensemble import ensemble_run
@@ -101,7 +105,8 @@ def ensemble(
     location = parse_location(database)
     with open_store(location) as store:
         folder = runs_folder(location) if runs is None else Path(runs)
-        report = ensemble_run(store, run, folder, top=top, device=device)
+        file = None if output is None else Path(output)
+        report = ensemble_run(store, run, folder, top=top, soup=soup, output=file, device=device)
         selection = Selection.from_config(store.run(run).config)
     members = tuple(
         Member(row["trial"], row["count"], row["val_accuracy"], row.get("test_accuracy"), *_metrics_of(row, selection))

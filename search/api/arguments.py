@@ -77,6 +77,8 @@ RULES: Mapping[str, Rule] = {
     "path": Rule(_is(str, Path), "a path", "'model.safetensors'"),
     "database": Rule(_location, "a path or a URL", "'runs/archsieve.db'"),
     "address": Rule(_is(str), "'auto' or HOST:PORT", "'auto'"),
+    "soup": Rule(_is(str), "'uniform' or 'greedy'", "'greedy'"),
+    "output": Rule(_is(str, Path), "the path of the file to write", "'soup.safetensors'"),
     "top": Rule(_whole(1), "a whole number of at least 1", "5"),
     "callbacks": Rule(_callables, "a list of functions that take the recorder", "[show]"),
     "seeds": Rule(_whole(1), "a whole number of at least 1", "3"),

@@ -73,6 +73,11 @@ def _metric_names(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 def ensemble(
     run: Annotated[str, typer.Argument(help="The name of the run.")],
     top: Annotated[int, typer.Option(min=2, help="The number of best trials to select members from.")] = 5,
+    soup: Annotated[
+        str | None, typer.Option(help="Average the weights of copies of one network: uniform or greedy.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file to write the soup to.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
     device: Device = "cpu",
     imports: Imports = None,
     database: Database = DATABASE,
@@ -81,7 +86,8 @@ def ensemble(
 ) -> None:
     """Build an ensemble of the best networks of a run.
 
-    Members are selected greedily by the metric of the run. The ensemble is tested once.
+    Members are selected greedily by the metric of the run. The ensemble is tested once. With --soup the weights of
+    fine-tuned copies of one network are averaged into one network.
 
     Example: archsieve ensemble digits --top 5
     """
@@ -95,9 +101,18 @@ def ensemble(
 
     import_modules(imports)
     check_device(device)
+    if output is not None:
+        check_target(output, force)  # before networks are trained
     with open_store(database) as store, _bar() as on_epoch:
         report = ensemble_run(
-            store, run, runs or runs_folder(database), top=top, device=device, on_trial=lambda trial: on_epoch
+            store,
+            run,
+            runs or runs_folder(database),
+            top=top,
+            soup=soup,
+            output=output,
+            device=device,
+            on_trial=lambda trial: on_epoch,
         )
         metric = Selection.from_config(store.run(run).config).metric
     if as_json:

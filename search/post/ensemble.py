@@ -1,6 +1,7 @@
-"""Ensembles: average the best trials of a run, selected on validation images and tested once."""
+"""Ensembles: average the best trials of a run, or their weights, selected on validation images and tested once."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -13,10 +14,12 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.selection import Selection
 from ..experiment.experiment import search_file_of
 from .retrain import OnEpoch, experiment_and_data, find_best_model, load_best_model, retrain_trial
+from .soup import check_soup, cook
 
 if TYPE_CHECKING:
     import torch
 
+    from ...models.data.dataset import ImageData, Split
     from ...models.export.classifier import ImageModel
 
 ENSEMBLE = "ensemble"  # kind of the event with the result
@@ -28,6 +31,8 @@ def ensemble_run(
     folder: Path,
     *,
     top: int = 5,
+    soup: str | None = None,
+    output: Path | None = None,
     device: str = "cpu",
     on_trial: Callable[[Trial], OnEpoch] = lambda trial: lambda seed_index, epochs, result: None,
 ) -> dict[str, Any]:
@@ -37,12 +42,15 @@ def ensemble_run(
     ``folder`` is the folder of the runs. The output of the ensemble is the mean of the members' probabilities. Members
     are selected on the validation images; the test images are used once, after the selection.
 
-    Raises ``ValueError`` if the run has fewer than two finished trials.
+    With ``soup``, "uniform" or "greedy", the weights of the members are averaged instead, into one network, which is
+    written to ``output``. Raises ``ValueError`` if the run has fewer than two finished trials, and for a soup of
+    different networks.
     """
-    import torch
-
-    from ...models.training.ensemble import average_probabilities, metric_values, select_members
-
+    if output is not None and soup is None:
+        raise ValueError(
+            f"only a soup is one network that can be written, but got output {str(output)!r} without soup; add soup, "
+            "or leave output out"
+        )
     record = store.run(run)
     trials = query_best(store, budget=Budget.of(search_file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
@@ -50,25 +58,15 @@ def ensemble_run(
     experiment, data = experiment_and_data(store, trials[0])
     selection = experiment.selection
     _check_computed(selection)
+    if soup is not None:
+        check_soup(soup, trials)  # before trials are trained again
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
-
-    values_of = partial(metric_values, labels=data.val.labels, metrics=selection.computed)
-
-    def probabilities_of(split: Any) -> torch.Tensor:
-        return torch.stack([model.probabilities(split.images) for model in models])
-
-    val = probabilities_of(data.val)
-    # twice as many rounds as models: the selection may add a model several times, which gives it more weight
-    counts = select_members(val, data.val.labels, 2 * top, selection)
-    members = [
-        {"trial": trial.trial, "count": count, **values_of(probabilities)}
-        for trial, count, probabilities in zip(trials, counts, val, strict=True)
-    ]
-    detail: dict[str, Any] = {"members": members, **values_of(average_probabilities(val, counts))}
+    mixture, detail = _selected(models, trials, data, selection, soup)
     if data.test is not None:
-        problems = _add_test(detail, probabilities_of(data.test), counts, data.test.labels, selection)
-        for problem in problems:
+        for problem in _add_test(detail, models, mixture, data.test, selection):
             store.add_event(record.run_id, "warning", "test_metric_failed", {"reason": problem})
+    if mixture.soup is not None and output is not None:
+        replace(mixture.soup, about={**mixture.soup.about, **detail}).save(output)
     store.add_event(record.run_id, "info", ENSEMBLE, detail)
     return detail
 
@@ -81,21 +79,61 @@ def _check_computed(selection: Selection) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Mixture:
+    """How often each of M models is in the ensemble, and the network of their mean weights if it is a soup."""
+
+    counts: list[int]
+    soup: "ImageModel | None"
+
+    def probabilities(self, of_members: "torch.Tensor", split: "Split") -> "torch.Tensor":
+        """Return the probabilities (N, K) of the ensemble for ``split``; those of its members are (M, N, K)."""
+        from ...models.training.ensemble import average_probabilities
+
+        if self.soup is not None:
+            return self.soup.probabilities(split.images)
+        return average_probabilities(of_members, self.counts)
+
+
+def _selected(
+    models: Sequence["ImageModel"], trials: Sequence[Trial], data: "ImageData", selection: Selection, soup: str | None
+) -> tuple[_Mixture, dict[str, Any]]:
+    """Select an ensemble or a soup on the validation images; return it, and its metrics with those of the models."""
+    from ...models.training.ensemble import metric_values, select_members, selection_score
+
+    labels, of_members = data.val.labels, _probabilities(models, data.val)
+    if soup is None:
+        # twice as many rounds as models: the selection may add a model several times, which gives it more weight
+        mixture = _Mixture(select_members(of_members, labels, 2 * len(models), selection), None)
+    else:
+        network, counts = cook(
+            soup, models, data, lambda model: selection_score(model.probabilities(data.val.images), labels, selection)
+        )
+        mixture = _Mixture(counts, network)
+    values_of = partial(metric_values, labels=labels, metrics=selection.computed)
+    members = [
+        {"trial": trial.trial, "count": count, **values_of(probabilities)}
+        for trial, count, probabilities in zip(trials, mixture.counts, of_members, strict=True)
+    ]
+    kind = {} if soup is None else {"soup": soup}
+    return mixture, {"members": members, **kind, **values_of(mixture.probabilities(of_members, data.val))}
+
+
+def _probabilities(models: Sequence["ImageModel"], split: "Split") -> "torch.Tensor":
+    import torch
+
+    return torch.stack([model.probabilities(split.images) for model in models])
+
+
 def _add_test(
-    detail: dict[str, Any],
-    probabilities: "torch.Tensor",
-    counts: Sequence[int],
-    labels: "torch.Tensor",
-    selection: Selection,
+    detail: dict[str, Any], models: Sequence["ImageModel"], mixture: _Mixture, test: "Split", selection: Selection
 ) -> list[str]:
-    """Add the metrics of the test images to ``detail`` and its members; return why custom metrics failed there.
+    """Add the metrics of the test images to ``detail`` and its members; return why custom metrics failed there."""
+    from ...models.training.ensemble import metrics_on_test
 
-    ``probabilities`` (M, N, K) are those of the members, ``counts`` (M,) how often each is in the ensemble.
-    """
-    from ...models.training.ensemble import average_probabilities, metrics_on_test
-
-    mean = average_probabilities(probabilities, counts)
-    *tests, whole = [metrics_on_test(one, labels, selection.computed) for one in (*probabilities, mean)]
+    of_members = _probabilities(models, test)
+    together = mixture.probabilities(of_members, test)
+    *tests, whole = [metrics_on_test(one, test.labels, selection.computed) for one in (*of_members, together)]
     for member, tested in zip(detail["members"], tests, strict=True):
         member |= tested.values
     detail |= whole.values | _means_of_members(detail["members"], whole.values)

@@ -42,6 +42,7 @@ NOT_HERE = {
     r"pre-commit": "it is not a requirement; tests/test_contributing.py compares its hooks with make check",
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
+    r"archsieve ensemble flowers": "needs a search of one network; test_networks_search.py makes a soup of it",
     r"archsieve search mine\.toml$": "up to ten minutes; test_session.py searches an image folder",
     r"archsieve search examples/glyphs.toml": "a quarter of an hour; test_zero_shot_search.py has a smaller one",
     r"results = tuner\.fit\(\)": "needs a run of the reader's; see test_imported_runs.py",

@@ -5,6 +5,7 @@ import torch
 
 from archsieve.models.training.ensemble import (
     average_probabilities,
+    average_weights,
     metric_values,
     metrics_on_test,
     select_members,
@@ -45,6 +46,16 @@ def test_a_network_may_be_selected_more_than_once():
     counts = select_members(torch.stack([strong, weak]), LABELS, 5)
     assert counts[0] > counts[1] > 0
     assert selection_score(average_probabilities(torch.stack([strong, weak]), counts), LABELS)[0] == 1.0
+
+
+def test_weights_are_averaged_and_counters_kept():
+    states = [
+        {"w": torch.tensor([1.0, 3.0]), "n": torch.tensor(7)},
+        {"w": torch.tensor([2.0, 5.0]), "n": torch.tensor(9)},
+    ]
+    mean = average_weights(states)
+    assert mean["w"].tolist() == [1.5, 4.0]
+    assert (mean["w"].dtype, mean["n"]) == (torch.float32, 7)
 
 
 def test_the_mean_is_weighted_by_the_counts():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import archsieve as av
@@ -91,16 +92,60 @@ def test_the_network_is_trained_exported_and_examined(searched, tmp_path, line):
 
 
 @pytest.mark.slow
-def test_networks_are_exported_and_joined_to_an_ensemble(searched, tmp_path):
+def test_networks_are_exported_examined_and_joined_to_an_ensemble(searched, tmp_path, line):
     folder, result = searched
     model = av.train(result.best[0])
     model.export(tmp_path / "model.onnx")
     images = np.random.default_rng(0).integers(0, 255, (6, 24, 24, 3), dtype=np.uint8)
     exported = av.load_model(tmp_path / "model.onnx").predict_proba(images)
     torch.testing.assert_close(exported, model.predict_proba(images), atol=1e-4, rtol=1e-3)
-    database = folder / "runs" / "archsieve.db"
+    database, best = folder / "runs" / "archsieve.db", str(result.best[0].trial)
+    Image.fromarray(images[0]).save(tmp_path / "image.png")
+    for source in (best, "model.onnx"):
+        code, out, message = line("predict", source, "image.png", "--json", "--db", str(database))
+        assert code == 0, message
+        (prediction,) = json.loads(out)
+        assert prediction["probability"] == pytest.approx(float(exported[0].max()), abs=1e-3)
+    code, _, message = line("doctor", best, "--check", "start", "--db", str(database))
+    assert code == 0, message
     ensemble = av.ensemble("networks", top=2, database=database)
     assert 1 <= len(ensemble.members) <= 2
+
+
+@pytest.mark.slow
+def test_copies_of_one_network_become_a_soup(searched, ray_running, tmp_path, line):
+    folder, _ = searched
+    result = av.run_search(
+        data="dark-and-bright",
+        space={"networks": [NAMES[0]], "image_size": [32], "weights": str(folder / "weights")},
+        budget={"params": "3M", "latency_ms": 1000},
+        recipe={**RECIPE, "lr": [0.01, 0.02, 0.05]},
+        trials=3,
+        runs=folder / "runs",
+        name="copies",
+    )
+    assert all(trial.latency_ms > 0 for trial in result.trials)
+    database, file = folder / "runs/archsieve.db", tmp_path / "soup.safetensors"
+    soup = ("ensemble", "copies", "--soup", "uniform", "-o", str(file))
+    code, out, message = line(*soup, "--json", "--db", str(database))
+    assert code == 0, message
+    report = json.loads(out)
+    assert [member["count"] for member in report["members"]] == [1, 1, 1]
+    soup = av.load_model(file)
+    members = [av.load_model(path) for path in sorted((folder / "runs/copies").glob("weights-*.safetensors"))]
+    states = [member._trained.network.state_dict() for member in (soup, *members)]
+    name = "1.0.weight"
+    torch.testing.assert_close(states[0][name], sum(state[name] for state in states[1:]) / 3)
+    data = load_dark_and_bright(None).val
+    accuracy = (soup._trained.scores(data.images).argmax(1) == data.labels).float().mean()
+    assert float(accuracy) == pytest.approx(report["val_accuracy"])
+
+    greedy = av.ensemble("copies", soup="greedy", database=database)
+    assert greedy.val_accuracy >= max(member.val_accuracy for member in greedy.members)
+    with pytest.raises(ValueError, match=r"test_resnet.*(mobilenet|shufflenet)|(mobilenet|shufflenet).*test_resnet"):
+        av.ensemble("networks", top=3, soup="uniform", database=database)
+    with pytest.raises(ValueError, match="'greedy'"):
+        av.ensemble("copies", soup="greedi", database=database)
 
 
 def test_the_first_designs_are_of_different_families_and_features_describe_networks():

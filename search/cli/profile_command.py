@@ -87,7 +87,7 @@ def _architecture_costs(
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.architectures.catalogue import remove_layers
     from ...spaces.architectures.cost import cost, layer_costs, shared_weights
-    from .device_lines import device_output
+    from .profile_tables import device_output
     from .tables import UNITS, cost_line, layers_table, shared_weights_line
 
     whole = _architecture(name, shape, classes)

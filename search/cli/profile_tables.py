@@ -1,14 +1,18 @@
-"""Tables of profiles: the modules of a network, the counts of other libraries, measured latency and memory."""
+"""Tables of profiles: modules, counts of other libraries, latency and memory as measured, RAM and flash."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...spaces.architectures.budget import format_count
+from ...spaces.architectures.cost import LayerRow, layer_costs
+from ...spaces.architectures.device_cost import device_cost, layer_ram_bytes
+from ...spaces.architectures.runtimes import UnknownLayerError
 from .tables import UNITS, share, table
 
 if TYPE_CHECKING:  # records of models/, which loads torch
     from ...models.profiling.latency import Measurement
     from ...models.profiling.records import CrossCheck, Difference, ModuleProfile, NotCounted
+    from ...spaces.architectures.architecture import Architecture
     from ...spaces.blocks.cost import Cost
 
 
@@ -89,4 +93,25 @@ def measurement_line(measurement: "Measurement") -> str:
         f"(batch {measurement.batch_size}, {measurement.precision}, n = {measurement.n} after "
         f"{measurement.warmup} warm-up passes, "
         f"{measurement.machine}{threads}, torch {measurement.torch})"
+    )
+
+
+def device_output(architecture: "Architecture", precision: str) -> tuple[dict[str, Any], Sequence[int | None], str]:
+    """Return RAM and flash as JSON, the RAM of each layer, and one line of text; None for what is not known."""
+    rows = layer_costs(architecture)
+    try:
+        cost, ram = device_cost(architecture, precision), layer_ram_bytes(architecture, precision)
+    except UnknownLayerError as error:
+        unknown = {"precision": precision, "ram_bytes": None, "flash_bytes": None, "ram_peak": None}
+        return unknown, [None] * len(rows), f"ram and flash: not known; {error}"
+    peak = rows[ram.index(cost.ram_bytes)]
+    values = {"precision": precision, **cost._asdict(), "ram_peak": peak.name}
+    return values, ram, _line(cost.ram_bytes, cost.flash_bytes, precision, peak)
+
+
+def _line(ram_bytes: int, flash_bytes: int, precision: str, peak: LayerRow) -> str:
+    block = f", block {peak.block}" if peak.block != "output" else ""
+    return (
+        f"in {precision}: ram {format_count(ram_bytes)}B, the peak is at {peak.name}{block}; "
+        f"flash {format_count(flash_bytes)}B"
     )

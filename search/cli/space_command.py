@@ -70,9 +70,7 @@ def space(
     from ...spaces.constrained.feasibility import check_feasible
     from ...spaces.networks.patterns import is_pattern
 
-    budget = budget_of(
-        max_params, max_macs, max_activations, max_memory, max_ram=max_ram, max_flash=max_flash, precision=precision
-    )
+    budget = budget_of(max_params, max_macs, max_activations, max_memory, None, max_ram, max_flash, precision)
     if is_pattern(name) and not sample:
         from .networks_list import show_networks
 

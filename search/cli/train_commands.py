@@ -97,7 +97,6 @@ def ensemble(
     from ...spaces.metrics.registry import stored_name
     from ...spaces.metrics.selection import Selection
     from ..post.ensemble import ensemble_run
-    from .tables import table
 
     import_modules(imports)
     check_device(device)
@@ -117,14 +116,20 @@ def ensemble(
         metric = Selection.from_config(store.run(run).config).metric
     if as_json:
         show_json(report)
-        return
+    else:
+        _show_ensemble(run, report, stored_name(metric))
+
+
+def _show_ensemble(run: str, report: Mapping[str, Any], selecting: str) -> None:
+    """Print the members of an ensemble and its metrics; ``selecting`` is the one that selected the members."""
+    from .tables import table
+
     measured, tested = _metric_names(report["members"][0])
     # a custom metric may have failed on the test images of one of them
     tested = [name for name in tested if all(name in one for one in (report, *report["members"]))]
     columns = [*measured, *(tested or ["test_accuracy"])]
     rows = [[member["trial"], member["count"], *_shares(member, columns)] for member in report["members"]]
     show(table(f"ensemble of {run}", ("trial", "times", *columns), rows, left=()))
-    selecting = stored_name(metric)
     show(f"ensemble: {selecting} {share_text(report[selecting])}; its members were selected by it")
     show(*(f"ensemble: {name} {share_text(report[name])}" for name in measured if name != selecting))
     show(*(f"ensemble: {name} {share_text(report[name])}{_mean(name, report)}" for name in tested))

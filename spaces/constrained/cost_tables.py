@@ -104,25 +104,22 @@ def cost_arrays(constrained: ConstrainedSpace, names: tuple[str, ...], bounded: 
 
 def arrays_of(constrained: ConstrainedSpace, graph: Graph, names: tuple[str, ...], bounded: bool) -> CostArrays:
     """Return :func:`cost_arrays` of ``graph``, a graph of the same space."""
-    axes, limits = [AXES.index(name) for name in names], constrained.limits if bounded else {}
-    bounds = [limits.get(name, (0, None)) for name in names]
+    axes = [AXES.index(name) for name in names]
+    bounds = [constrained.limits.get(name, (0, None)) if bounded else (0, None) for name in names]
 
     def row(vector: Vector) -> Ints:
-        if max(vector) > MAX_COST:
-            raise ValueError(
-                "each cost of a block must be at most 2**53, so that sums of costs are exact, but a block of the space "
-                f"costs about 2**{max(vector).bit_length()}; use smaller widths or smaller images"
-            )
+        if (largest := max(vector)) > MAX_COST:
+            size = f"about 2**{largest.bit_length()}"
+            raise ValueError(f"a cost of a block must be at most 2**53, but one is {size}; use smaller widths")
         return np.array([vector[axis] for axis in axes], dtype=np.int64)
 
-    order = graph.order
     return CostArrays(
-        order,
-        {node: np.array([row(constrained.edge_vector(edge)) for edge in node.edges]) for node in order},
-        {node: None if node.last is None else row(constrained.end_vector(node)) for node in order},
+        graph.order,
+        {node: np.array([row(constrained.edge_vector(edge)) for edge in node.edges]) for node in graph.order},
+        {node: None if node.last is None else row(constrained.end_vector(node)) for node in graph.order},
         row(constrained.base_vector),
         [low for low, _ in bounds],
-        [float("inf") if high is None else high for _, high in bounds],
+        [math.inf if high is None else high for _, high in bounds],
     )
 
 

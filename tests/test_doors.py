@@ -22,8 +22,9 @@ from archsieve.results.report.report import write_report
 from archsieve.results.transfer.exporter import export_runs, read_runs
 from archsieve.results.transfer.importer import import_documents
 from archsieve.search.cli.main import exit_code
-from archsieve.search.experiment.experiment import experiment, search_file_of
+from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import load_experiment, parse
+from archsieve.search.experiment.stored_settings import search_file_of
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage

@@ -11,6 +11,7 @@ from ..database.latency_records import LatencyRecord, PredictionError, measureme
 from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMUP_SELECTED, rank_correlations
 from ..database.reader import StoreReader
 from ..database.records import TrialState
+from ..query.priors import prior_lines, priors_of
 from ..query.run_summary import evenly_spaced, trials_with_ids
 from . import plots
 from .page_parts import figure_part, paragraph, section, table
@@ -144,6 +145,12 @@ def _error_texts(rows: Sequence[LatencyRecord]) -> Iterator[str]:
 
 def _error_text(error: PredictionError | None) -> str:
     return "not available" if error is None else f"{error.median_error:.1%} of the measured latency (n = {error.n})"
+
+
+def prior_section(data: RunData) -> Iterator[Markup]:
+    """Yield a section with what the searcher knew before the run; nothing if it knew nothing."""
+    if (notes := priors_of(data.store, data.run.run_id)) is not None:
+        yield section("What was known before", *map(paragraph, prior_lines(notes)))
 
 
 def proxy_section(data: RunData) -> Iterator[Markup]:

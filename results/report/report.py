@@ -11,7 +11,7 @@ from ..database.atomic_file import atomic_write
 from ..database.reader import StoreReader
 from ..query.run_summary import failed_trials
 from . import plots
-from .analysis_sections import health_section, importance_section, latency_section, proxy_section
+from .analysis_sections import health_section, importance_section, latency_section, prior_section, proxy_section
 from .best_trials_section import best_trials_sections
 from .class_section import Thumbnails, class_section
 from .page_parts import figure_part, page, paragraph, section, table
@@ -56,6 +56,7 @@ def _sections(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
     yield from _readable("Zero-shot test", lambda: zero_shot_section(data))
     if data.best:
         yield from _readable("Importance", lambda: importance_section(data))
+    yield from _readable("What was known before", lambda: prior_section(data))
     yield from _readable("Latency", lambda: latency_section(data))
     yield from _readable("Proxies", lambda: proxy_section(data))
     yield from _readable("Health", lambda: health_section(data))

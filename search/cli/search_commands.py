@@ -120,7 +120,7 @@ def resume(
     gc.enable()  # main() disables it for a fast start; a run lasts too long for that
     from rich.console import Console
 
-    from ..experiment.experiment import search_file_of
+    from ..experiment.stored_settings import search_file_of
     from ..runs.session import resume as resume_run
     from .options import open_read_only
     from .progress import show_progress

@@ -10,6 +10,7 @@ from ...results.database.latency_records import LatencyRecord, measurements
 from ...results.database.proxy_records import scores_of
 from ...results.database.training_records import augmentation_cost, loaded_weights, lrs_found
 from ...results.database.zero_shot_records import latest_test_table
+from ...results.query.priors import prior_lines, priors_of
 from ...results.query.trial_name import find_trial
 from ...spaces.architectures.cost import LayerRow, cost, layer_costs
 from ...spaces.architectures.recorded import architecture_or_none
@@ -39,6 +40,7 @@ class TrialRecords:
     layers: list[dict[str, Any]]
     tests: Mapping[str, float]
     measured: list[Measured]
+    priors: Mapping[str, Any] | None
 
 
 def read_records(store: "StoreReader", name: str) -> TrialRecords:
@@ -58,6 +60,7 @@ def read_records(store: "StoreReader", name: str) -> TrialRecords:
         layers=store.layers(trial.fingerprint),
         tests=store.test_metrics(trial.trial),
         measured=[one for one in measured if one is not None],
+        priors=priors_of(store, trial.run),
     )
 
 
@@ -82,6 +85,7 @@ def records_json(records: TrialRecords) -> dict[str, Any]:
         "weights": records.weights,
         "test_metrics": records.tests,
         "measured": [one.to_json() for one in records.measured],
+        "priors": records.priors,
     }
 
 
@@ -98,6 +102,8 @@ def records_texts(records: TrialRecords) -> Iterator[str]:
     yield from readable("the latency", lambda: map(latency_line, records.latencies))
     yield from (f"proxy {one_line(name)}: {one_line(score)}" for name, score in records.proxies.items())
     yield from readable("the start of training", lambda: _training_lines(records))
+    if (priors := records.priors) is not None:
+        yield from readable("what was known before", lambda: map(one_line, prior_lines(priors)))
     yield from (f"finding {one_line(one.kind)}: {one_line(one.message)}" for one in records.findings)
 
 

@@ -9,11 +9,10 @@ from pydantic import Field, field_validator
 
 from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_value_range
 from ...spaces.search_space.space import Space
+from .latency_section import LatencySection
 from .search_section import MAX_SEED, SearchSection
 from .section import Section
 from .train_section import TrainSection
-
-MAX_TIMED = 10_000
 
 # of [data], for image files
 DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules", "label_separator")
@@ -204,20 +203,6 @@ class ZeroShotSection(Section):
         default=False, description="Whether gpr+da solves its quadratic programme instead of adding the two scores."
     )
     explained: int = Field(default=6, ge=0, description="Number of unseen classes to explain in the report.")
-
-
-class LatencySection(Section):
-    """``[latency]``: how the worker that trained a network measures its forward pass."""
-
-    batch_size: int = Field(default=1, ge=1, description="Number of images in a timed batch.")
-    warmup: int = Field(default=3, ge=1, description="Number of warm-up passes before the timed ones.")
-    n: int = Field(default=50, ge=2, description="Number of timed passes; the result is their median.")
-    calibration: int = Field(
-        default=16,
-        ge=2,
-        le=MAX_TIMED,
-        description="Number of untrained networks to time first, if budget.latency_ms is set.",
-    )
 
 
 class ResourcesSection(Section):

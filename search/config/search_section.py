@@ -70,7 +70,15 @@ class SearchSection(Section):
     cache: bool = Field(
         default=True, description="Whether to reuse the results of earlier runs with the same settings."
     )
-    warm_start: list[str] = Field(default=[], description="Names of earlier runs that the searcher learns from.")
+    warm_start: list[str] | Literal["all"] = Field(
+        default=[],
+        union_mode="left_to_right",
+        description='Names of earlier runs that the searcher learns from, or "all"; other data are allowed for gp.',
+    )
+    prior: Literal["standard", "none"] = Field(
+        default="standard",
+        description="What gp expects of networks before the first trial: standard (a fitted table) or none.",
+    )
     trial_timeout_s: float | None = Field(
         default=None, gt=0, description="Time limit of one trial in seconds; the default is no limit."
     )

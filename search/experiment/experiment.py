@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...models.data.shapes import WITHOUT_FILES
-from ...results.database.records import IMPORTED
 from ...spaces.architectures.budget import Budget
 from ...spaces.architectures.recorded import custom_kinds
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
@@ -25,6 +24,7 @@ from .check_proxies import check_proxies
 from .custom_training import check_train, keys_of_modules, with_modules_of_train
 from .network_settings import backbones_of, networks_of
 from .selecting_metric import selection_of
+from .stored_settings import search_file_of
 from .used_parts import registered_records, registries
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ...spaces.search_space.space import Template
     from ..plugins.loading import Plugin
     from ..searchers.base import Searcher
+    from ..searchers.earlier_runs import EarlierRun
     from ..searchers.search_plan import SearchPlan
     from ..tasks.base import Task
 
@@ -146,12 +147,20 @@ class Experiment:
 
         return designs_of(self.file.search.start_from, self.constrained)
 
-    def searcher(self, constrained: ConstrainedSpace) -> "Searcher":
-        """Return the searcher that the file selects, for the space ``constrained``."""
+    def searcher(self, constrained: ConstrainedSpace, runs: "Sequence[EarlierRun]" = ()) -> "Searcher":
+        """Return the searcher that the file selects, for the space ``constrained``; ``runs`` are its priors."""
         from ..searchers.registry import make_searcher
 
         search = self.file.search
-        return make_searcher(search.searcher, constrained, self.recipes, search.objectives, self.selection)
+        return make_searcher(
+            search.searcher,
+            constrained,
+            self.recipes,
+            search.objectives,
+            self.selection,
+            earlier=runs,
+            standard_prior=search.prior != "none",
+        )
 
     @property
     def starts_with_default_recipe(self) -> bool:
@@ -162,19 +171,24 @@ class Experiment:
         return self.task.name == CLASSIFICATION and not self.file.search.warm_start
 
     def plan(
-        self, constrained: ConstrainedSpace, *, designs: "Sequence[Architecture]" = (), earlier: "Sequence[Trial]" = ()
+        self,
+        constrained: ConstrainedSpace,
+        *,
+        designs: "Sequence[Architecture]" = (),
+        earlier: "Sequence[Trial]" = (),
+        runs: "Sequence[EarlierRun]" = (),
     ) -> "SearchPlan":
         """Return the plan of a run over ``constrained``: start_from, ``designs``, then what the searcher proposes.
 
-        The searcher also learns from ``earlier``, the trials of other runs. Raises ``ValueError`` for a searcher that
-        does not support these recipes or objectives.
+        The searcher also learns from ``earlier``, the trials of other runs, and from other ``runs`` as priors.
+        Raises ``ValueError`` for a searcher that does not support these recipes or objectives.
         """
         from ..searchers.network_features import first_designs
         from ..searchers.search_plan import SearchPlan
 
-        families = [] if earlier else first_designs(self.file.search.searcher, constrained)
+        families = [] if earlier or runs else first_designs(self.file.search.searcher, constrained)
         return SearchPlan(
-            self.searcher,
+            partial(self.searcher, runs=runs),
             constrained,
             self.recipes,
             designs=(*self.designs, *designs, *families),
@@ -212,22 +226,6 @@ class Experiment:
         if settings["search"]["start_from"]:
             settings["search"]["start_from"] = [design.to_json() for design in self.designs]
         return settings
-
-
-def search_file_of(run: "RunRecord") -> SearchFile:
-    """Return the search file of ``run``; raise ``ValueError`` for a run of another tool, which has none."""
-    if IMPORTED in run.config:
-        raise ValueError(
-            f"run {run.name!r} was imported from {run.config[IMPORTED]} and has no search file: its results can be "
-            "queried, but its networks cannot be trained; write a search file with archsieve init and list the best "
-            "networks in search.start_from"
-        )
-    return SearchFile.model_validate(stored_settings(run.config))
-
-
-def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a stored run; a run of version 0.1.0, which recorded no rules of decoding, has rules 1."""
-    return {**config, "data": {"decoding_rules": 1, **config.get("data", {})}}
 
 
 def load_recorded_blocks(run: "RunRecord", architecture: Mapping[str, Any]) -> None:

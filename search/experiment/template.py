@@ -15,9 +15,9 @@ from ...models.process.cores import usable_cores
 from ...spaces.architectures.budget import parse_count
 from ...spaces.metrics.registry import ACCURACY, MULTI_LABEL_METRIC
 from ...spaces.parameters.task_kinds import ZERO_SHOT
+from ..config.latency_section import LatencySection
 from ..config.schema import (
     DataSection,
-    LatencySection,
     ResourcesSection,
     SearchFile,
     SpaceSection,

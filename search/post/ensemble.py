@@ -12,7 +12,7 @@ from ...results.database.store import Store
 from ...results.query.best import best as query_best
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.selection import Selection
-from ..experiment.experiment import search_file_of
+from ..experiment.stored_settings import search_file_of
 from .retrain import OnEpoch, experiment_and_data, find_best_model, load_best_model, retrain_trial
 from .soup import check_soup, cook
 

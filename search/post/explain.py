@@ -10,8 +10,9 @@ from ...results.database.records import Trial
 from ...results.database.zero_shot_records import MODEL, is_zero_shot, latest_test_table
 from ...spaces.parameters.lookup import unknown
 from ..experiment.experiment import experiment as make_experiment
-from ..experiment.experiment import load_run_data, search_file_of
+from ..experiment.experiment import load_run_data
 from ..experiment.foreign_paths import check_paths
+from ..experiment.stored_settings import search_file_of
 from ..runs.explanations import explanations
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from ...spaces.architectures.cost import cost
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ...spaces.search_space.encoding import decisions_of
-from ..experiment.experiment import Experiment, search_file_of
+from ..experiment.experiment import Experiment
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.foreign_paths import check_paths, foreign_paths
+from ..experiment.stored_settings import search_file_of
 from ..runs.warm_start import fits
 from ..trials.checkpoint_files import (
     BrokenCheckpointError,

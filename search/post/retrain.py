@@ -16,9 +16,10 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.threads import trial_threads
-from ..experiment.experiment import Experiment, load_recorded_blocks, load_run_data, search_file_of
+from ..experiment.experiment import Experiment, load_recorded_blocks, load_run_data
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.foreign_paths import check_paths
+from ..experiment.stored_settings import search_file_of
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData

@@ -12,7 +12,7 @@ from ..searchers.search_plan import SearchPlan, limit_memory
 from .latency_calibration import add_latency_model
 from .proxy_warmup import warm_up
 from .run_control import RunControl
-from .warm_start import earlier_trials
+from .warm_start import learn_from
 
 
 def prepare(experiment: Experiment, data: Any, control: RunControl, shares: Shares | None) -> SearchPlan:
@@ -40,9 +40,9 @@ def prepare(experiment: Experiment, data: Any, control: RunControl, shares: Shar
     for design in experiment.designs:  # before the warm-up, which takes a long time
         check_design(design, constrained)
     run = store.run(run_id)
-    earlier = earlier_trials(store, experiment, run.dataset_hash, run.created_at)
+    earlier = learn_from(store, experiment, run.dataset_hash, run.created_at)
     best = warm_up(experiment, constrained, data, store, run_id, should_continue=control.should_continue)
-    return experiment.plan(constrained, designs=best, earlier=earlier)
+    return experiment.plan(constrained, designs=best, earlier=earlier.trials, runs=earlier.runs)
 
 
 def limit_to_gpus(constrained: ConstrainedSpace, shares: Shares | None) -> ConstrainedSpace:

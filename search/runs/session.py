@@ -31,9 +31,10 @@ from ..cluster.signals import NOTHING_STARTED, advise, defer_signals
 from ..config.diff import changes, code_changes
 from ..config.duration import parse_duration
 from ..experiment import foreign_paths
-from ..experiment.experiment import Experiment, load_run_data, search_file_of, stored_settings
+from ..experiment.experiment import Experiment, load_run_data
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.search_file import parse
+from ..experiment.stored_settings import search_file_of, stored_settings
 from ..tasks.base import data_notes
 from ..trials.checkpoint_files import checkpoints_of
 from ..trials.failure_policy import Stop
@@ -41,7 +42,7 @@ from ..trials.spool import Spool
 from .recorder import Recorder
 from .thumbnails import thumbnails_of
 from .tuner import run_trials
-from .warm_start import earlier_trials
+from .warm_start import ALL, learn_from, record_priors, with_names
 from .zero_shot_final import finalize_zero_shot, is_zero_shot_final
 
 if TYPE_CHECKING:
@@ -158,10 +159,10 @@ def search(
     data, record = load(experiment)
     warm_start = experiment.file.search.warm_start
     # A new database has no earlier runs, so a search with a warm start must not create one.
-    with open_store(database_url, create=not warm_start) as store:
+    with open_store(database_url, create=not warm_start or warm_start == ALL) as store:
         if warm_start:
             # Check the earlier runs before this run is created, so that a mistake leaves no run.
-            earlier_trials(store, experiment, record.content_hash, now())
+            experiment = with_names(experiment, learn_from(store, experiment, record.content_hash, now()))
         images, run_id = experiment.task.images(data), _create_run(store, name, experiment, record)
         session = Session(experiment, data, store, run_id, Path(runs) / name, database_url, started)
         try:
@@ -286,6 +287,7 @@ class Session:
             on_change=on_change,
             at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )
+        record_priors(self.store, self.run_id, recorder.searcher, recorder.history)
         advise(f"the trials of this session are recorded; see archsieve report {self.folder.name}")
         run = RunData(self.store, self.store.run(self.run_id))
         thumbnails = thumbnails_of(self.store, run.run, self.experiment, self.data)

@@ -11,9 +11,10 @@ from ...results.query.best import best
 from ...results.query.budget_filter import budget_from_config
 from ...results.report.class_section import Thumbnails
 from ...spaces.parameters.task_kinds import ZERO_SHOT
-from ..experiment.experiment import Experiment, load_run_data, search_file_of
+from ..experiment.experiment import Experiment, load_run_data
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.foreign_paths import check_paths
+from ..experiment.stored_settings import search_file_of
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData, Split

@@ -1,57 +1,121 @@
 """Warm start: the trials of earlier runs that the searcher of a new one learns from."""
 
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ...results.database.records import RunRecord, Trial
+from ...results.database.records import History, RunRecord, Trial
 from ...results.database.store import Store
+from ...results.query.priors import PRIORS
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.architectures.recorded import architecture_or_none
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.domains import Choice
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ...spaces.search_space.encoding import decisions_of
 from ..experiment.experiment import Experiment
+from ..searchers.base import Searcher
+from ..searchers.earlier_runs import MIN_PRIOR_TRIALS, EarlierRun, overlap
+
+GP = "gp"
+log = logging.getLogger("archsieve")
+ALL = "all"  # the value of search.warm_start for every earlier run of the database
 
 
-def earlier_trials(store: Store, experiment: Experiment, dataset_hash: str, before: datetime) -> list[Trial]:
-    """Return the trials of the runs in ``search.warm_start`` from which the searcher can learn.
+@dataclass(frozen=True)
+class Earlier:
+    """What a run learns from: ``trials`` on the same data that fit it, and ``runs`` that differ in something.
 
-    These ended before the time ``before`` and are within the space, budget and recipes of ``experiment``. The time
-    limit makes a resumed run learn from the same trials as before.
-
-    Raises ``ValueError`` when a run is unknown, has other data than ``dataset_hash``, selects by another metric, or has
-    no such trial.
+    ``names`` are the runs that these come from.
     """
+
+    trials: tuple[Trial, ...] = ()
+    runs: tuple[EarlierRun, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def learn_from(store: Store, experiment: Experiment, dataset_hash: str, before: datetime) -> Earlier:
+    """Return what the searcher can learn from the runs in ``search.warm_start``.
+
+    Trials of the same data and metric that are within the space, budget and recipes count as trials of the new run. A
+    run without such trials is a prior. Only trials that ended before the time ``before`` count, which makes a resumed
+    run learn from the same trials as before.
+
+    Raises ``ValueError`` when a run is unknown, or nothing can be learned from it. With "all" such runs are left out.
+    """
+    wanted = experiment.file.search.warm_start
+    names = [run.name for run in store.runs() if run.created_at < before] if wanted == ALL else list(wanted)
     trials: list[Trial] = []
-    for name in experiment.file.search.warm_start:
-        run = store.run(name)
-        if run.dataset_hash != dataset_hash:
-            raise ValueError(
-                f"search.warm_start: earlier runs must use the same data, but run {name!r} used {run.dataset!r} with "
-                f"the hash {run.dataset_hash[:12]}, and this run has {dataset_hash[:12]}; remove {name!r} from the list"
-            )
-        earlier, selection = Selection.from_config(run.config), experiment.selection
-        if (earlier.metric, earlier.higher_is_better) != (selection.metric, selection.higher_is_better):
-            raise ValueError(
-                f"search.warm_start: earlier runs must select by the same metric, but run {name!r} selects by "
-                f"{earlier.metric}, and this run by {selection.metric}; remove {name!r} from the list, or set "
-                f"search.metric = {earlier.metric!r}"
-            )
-        trials += _usable(store, run, experiment, before)
-    return trials
+    runs: list[EarlierRun] = []
+    used = []
+    for name in names:
+        try:
+            usable = _usable(store, store.run(name), experiment, dataset_hash, before)
+        except ValueError as error:
+            if wanted != ALL:
+                raise
+            log.info("%s", error)
+            continue
+        used.append(name)
+        if isinstance(usable, EarlierRun):
+            runs.append(usable)
+        else:
+            trials += usable
+    return Earlier(tuple(trials), tuple(runs), tuple(used))
 
 
-def _usable(store: Store, run: RunRecord, experiment: Experiment, before: datetime) -> list[Trial]:
+def with_names(experiment: Experiment, earlier: Earlier) -> Experiment:
+    """Return ``experiment`` with names in place of "all", so that a resumed run learns from the same runs."""
+    search = experiment.file.search.model_copy(update={"warm_start": list(earlier.names)})
+    return replace(experiment, file=experiment.file.model_copy(update={"search": search}))
+
+
+def record_priors(store: Store, run_id: int, searcher: Searcher, history: History) -> None:
+    """Store how much the searcher trusts its priors, and how much of the scores they explain."""
+    if history.finished and (notes := searcher.notes(history)):
+        store.add_event(run_id, "info", PRIORS, notes)
+
+
+def _usable(
+    store: Store, run: RunRecord, experiment: Experiment, dataset_hash: str, before: datetime
+) -> list[Trial] | EarlierRun:
+    """Return the trials of ``run`` that fit the new run, or the run as a prior if none does."""
     ended = [t for t in store.history(run.run_id) if t.state.final and t.ended_at is not None and t.ended_at < before]
-    usable = list(_proposable(ended, experiment))
-    if not usable:
+    earlier, selection = Selection.from_config(run.config), experiment.selection
+    same_metric = (earlier.metric, earlier.higher_is_better) == (selection.metric, selection.higher_is_better)
+    same = same_metric and run.dataset_hash == dataset_hash
+    if same and (fitting := list(_proposable(ended, experiment))):
+        return fitting
+    finished = sum(trial.state.finished for trial in ended)
+    if finished < MIN_PRIOR_TRIALS:
+        has = f"0 of {len(ended)} that fit" if same else f"none on these data and by this metric ({run.dataset!r})"
         raise ValueError(
-            f"search.warm_start: an earlier run must have ended trials that fit this run's space, budget and recipe, "
-            f"but run {run.name!r} has 0 of {len(ended)} that fit; remove {run.name!r} from the list"
+            "search.warm_start: an earlier run must have ended trials on the same data that fit this run's space, "
+            f"budget, recipe and metric, or at least {MIN_PRIOR_TRIALS} finished trials that do not, but run "
+            f"{run.name!r} has {has}, and {finished} finished; remove {run.name!r} from the list"
         )
-    return usable
+    if experiment.file.search.searcher != GP:
+        raise ValueError(
+            f"search.warm_start: only the searcher {GP!r} learns from runs that differ from this one in data, metric, "
+            f"space, budget or recipe, but the searcher is {experiment.file.search.searcher!r} and run {run.name!r} "
+            f"differs; remove {run.name!r} from the list, or set search.searcher = {GP!r}"
+        )
+    return _prior(run.name, ended, experiment)
+
+
+def _prior(name: str, ended: Sequence[Trial], experiment: Experiment) -> EarlierRun:
+    """Return the run ``name`` as a prior; raise ``ValueError`` if its networks have no layer of the space."""
+    read = [(trial, network) for trial in ended if (network := architecture_or_none(trial.architecture)) is not None]
+    earlier = EarlierRun(name, tuple(trial for trial, _ in read), tuple(network for _, network in read))
+    if len(read) < MIN_PRIOR_TRIALS or overlap(earlier.networks, experiment.constrained) == 0:
+        raise ValueError(
+            f"search.warm_start: the networks of an earlier run must have layers of the space "
+            f"{experiment.space.name!r}, but those of run {name!r} have 0 % of their layers in common with it "
+            f"({len(read)} of {len(ended)} networks can be read); remove {name!r} from the list"
+        )
+    return earlier
 
 
 def _proposable(trials: Sequence[Trial], experiment: Experiment) -> Iterator[Trial]:

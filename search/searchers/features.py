@@ -24,6 +24,7 @@ from .network_features import fact_columns, is_within_family
 from .recipe_sampling import Values
 
 Floats = NDArray[np.float64]
+Groups = NDArray[np.int64]  # (d,): the group of each feature
 Columns = list[tuple[int, Floats]]  # (group number, value of the column for each option (n_options,))
 Positions = dict[tuple[str, int], int]  # (path of a choice, index of an option) -> its position among all options
 
@@ -43,13 +44,16 @@ class ScaledFeatures:
     """
 
     def __init__(self, pool: CandidatePool, recipes: RecipeSpace) -> None:
-        self._features = Features(pool.batch)
+        self.unscaled = Features(pool.batch)
+        self.network_groups = self.unscaled.groups
+        self.n_network = len(self.network_groups)  # the first columns describe the network, the others its recipe
         parameters = recipes.free_parameters
         self._encoders = {name: _encoder(parameter) for name, parameter in parameters.items()}
-        widths = [len(self._encoders[name](_any_value(parameter))) for name, parameter in parameters.items()]
-        first = int(self._features.groups.max()) + 1
-        self.groups = np.concatenate([self._features.groups, np.repeat(np.arange(len(widths)) + first, widths)])
-        logs = self._features.of(pool.draw(COST_SAMPLES, random.Random(0)))[:, -len(COSTS) :]
+        self._widths = [len(self._encoders[name](_any_value(parameter))) for name, parameter in parameters.items()]
+        first = int(self.network_groups.max()) + 1
+        numbers = np.repeat(np.arange(len(parameters)) + first, self._widths)
+        self.groups: Groups = np.concatenate([self.network_groups, numbers]).astype(np.int64)
+        logs = self.unscaled.of(pool.draw(COST_SAMPLES, random.Random(0)))[:, -len(COSTS) :]
         self._low, high = logs.min(axis=0), logs.max(axis=0)
         # dividing by infinity sets the scale of a cost that never varies to 0
         self._scale = RANGE_SCALE / np.where(high > self._low, high - self._low, np.inf)
@@ -58,21 +62,32 @@ class ScaledFeatures:
 
     def of(self, codes: Codes, recipes: Sequence[Values]) -> Floats:
         """Return the features (n, d) of ``codes`` (n, steps) with ``recipes``, repeated if they are fewer than n."""
-        encoded = [[part for name, encode in self._encoders.items() for part in encode(one[name])] for one in recipes]
-        rows = np.array(encoded, dtype=float).reshape(len(recipes), -1)
-        return np.concatenate([self._scaled(codes), rows[np.arange(len(codes)) % len(recipes)]], axis=1)
+        rows = self.of_recipes(recipes, tuple(self._encoders))
+        return np.concatenate([self.of_networks(codes), rows[np.arange(len(codes)) % len(recipes)]], axis=1)
+
+    def of_networks(self, codes: Codes) -> Floats:
+        """Return the first ``n_network`` columns of :meth:`of`, which describe the networks."""
+        rows = self.unscaled.of(codes)
+        rows[:, -len(COSTS) :] = (rows[:, -len(COSTS) :] - self._low) * self._scale
+        return rows
+
+    def of_recipes(self, recipes: Sequence[Values], names: Sequence[str]) -> Floats:
+        """Return the columns (n, d) of the free parameters ``names`` for ``recipes`` (n,)."""
+        encoded = [[part for name in names for part in self._encoders[name](one[name])] for one in recipes]
+        return np.array(encoded, dtype=float).reshape(len(recipes), -1)
+
+    def recipe_columns(self, names: Sequence[str]) -> Groups:
+        """Return the positions of the columns of the free parameters ``names`` in :meth:`of`."""
+        owner = np.repeat(np.arange(len(self._widths)), self._widths)
+        chosen = [number for number, name in enumerate(self._encoders) if name in names]
+        return self.n_network + np.flatnonzero(np.isin(owner, chosen))
 
     def size(self, codes: Codes) -> Floats:
         """Return the size (n,) of each architecture: the mean of its scaled log costs.
 
         Only limited costs count; without a limited one, parameters and multiply-accumulates do.
         """
-        return np.asarray(self._scaled(codes)[:, -len(COSTS) :][:, self._limited].mean(axis=1))
-
-    def _scaled(self, codes: Codes) -> Floats:
-        rows = self._features.of(codes)
-        rows[:, -len(COSTS) :] = (rows[:, -len(COSTS) :] - self._low) * self._scale
-        return rows
+        return np.asarray(self.of_networks(codes)[:, -len(COSTS) :][:, self._limited].mean(axis=1))
 
 
 def _any_value(parameter: Choice | Range) -> Any:
@@ -119,23 +134,15 @@ class Features:
 
     def of(self, codes: Codes) -> Floats:
         """Return the features (n, d) of ``codes`` (n, steps); the last columns are the logarithms of the costs."""
-        selected, costs = self._sums(codes)
+        sums = path_sums(self.batch, codes, self._edge_table)
+        selected, costs = sums[:, : -len(COSTS)], sums[:, -len(COSTS) :] + self._first_cost
         # a repeated block selects an option several times, which still counts as selected once
         return np.concatenate([np.minimum(selected, 1.0) @ self._columns, np.log(np.maximum(costs, 1.0))], axis=1)
 
-    def _sums(self, codes: Codes) -> tuple[Floats, Floats]:
-        """Return how often each code selects each option (n, n_options), and its costs (n, 3)."""
-        selected = np.zeros((len(codes), len(self._positions)))
-        costs = np.tile(self._first_cost, (len(codes), 1))
-        rows, node = np.arange(len(codes)), np.zeros(len(codes), dtype=np.int64)
-        # all codes take one step together; ``rows`` are those whose path has not ended
-        for column in codes.T:
-            edge = self.batch.first[node] + column[rows]
-            selected[rows] += self._edge_table[0][edge]
-            costs[rows] += self._edge_table[1][edge]
-            node = self.batch.targets[edge]
-            rows, node = rows[node >= 0], node[node >= 0]
-        return selected, costs
+    def log_costs(self, codes: Codes) -> Floats:
+        """Return the logarithms of parameters, multiply-accumulates and number of layers (n, 3)."""
+        sums = path_sums(self.batch, codes, self._edge_table[:, -len(COSTS) :])
+        return np.log(np.maximum(sums + self._first_cost, 1.0))
 
     @property
     def _first_cost(self) -> Floats:
@@ -143,8 +150,8 @@ class Features:
         return np.array([params, macs, 0], dtype=float)
 
     @cached_property
-    def _edge_table(self) -> tuple[Floats, Floats]:
-        """For each edge of the batch: the options that it selects (1 or 0), and its costs."""
+    def _edge_table(self) -> Floats:
+        """For each edge of the batch: the options that it selects (1 or 0), then its costs."""
         nodes = list(reversed(self.batch.constrained.graph.order))  # the order of ``GraphArrays``
         selected = np.zeros((len(self.batch.targets), len(self._positions)))
         costs = np.zeros((len(self.batch.targets), len(COSTS)))
@@ -154,7 +161,20 @@ class Features:
                 costs[position] = [*edge.cost[:2], len(edge.layers)]
             if node.last is not None:
                 costs[int(first) + len(node.edges)] = [*node.last[:2], 0]
-        return selected, costs
+        return np.concatenate([selected, costs], axis=1)
+
+
+def path_sums(batch: GraphArrays, codes: Codes, edge_table: Floats) -> Floats:
+    """Return the sums (n, d) of the rows of ``edge_table`` (n_edges, d) along the paths of ``codes`` (n, steps)."""
+    sums = np.zeros((len(codes), edge_table.shape[1]))
+    rows, node = np.arange(len(codes)), np.zeros(len(codes), dtype=np.int64)
+    # all codes take one step together; ``rows`` are those whose path has not ended
+    for column in codes.T:
+        edge = batch.first[node] + column[rows]
+        sums[rows] += edge_table[edge]
+        node = batch.targets[edge]
+        rows, node = rows[node >= 0], node[node >= 0]
+    return sums
 
 
 def _pairs(graph: Graph) -> list[tuple[str, int]]:

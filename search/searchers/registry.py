@@ -15,6 +15,7 @@ from ...spaces.parameters.lookup import check_part_name, check_unregistered, loo
 from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, module_of, prints_to_stderr, raised
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
+from .earlier_runs import EarlierRun
 from .evolution import NSGA2, Evolution
 from .gaussian_process import GaussianProcess
 from .recipe_sampling import explored_pairs
@@ -74,11 +75,14 @@ def make_searcher(
     recipes: RecipeSpace,
     objectives: Sequence[str] | None = None,
     selection: Selection = BY_ACCURACY,
+    *,
+    earlier: Sequence[EarlierRun] = (),
+    standard_prior: bool = True,
 ) -> Searcher:
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
 
-    Objectives are costs and the metrics of ``selection``; the default is the selecting metric, with several objectives
-    also the macs.
+    Only ``gp`` uses the ``earlier`` runs and the standard prior. Objectives are costs and the metrics of ``selection``;
+    the default is the selecting metric, with several objectives also the macs.
 
     Raises ``ValueError`` for an unknown name, and for objectives that the searcher does not support.
     """
@@ -92,6 +96,8 @@ def make_searcher(
     if build is NSGA2:
         _check_recorded(chosen or (), selection)
         return NSGA2(constrained, recipes, chosen if chosen is not None else (selection.stored_name, "macs"))
+    if build is GaussianProcess:
+        return GaussianProcess(constrained, recipes, earlier=earlier, standard_prior=standard_prior)
     try:
         return build(constrained, recipes)
     except BudgetError:

@@ -1,8 +1,9 @@
 """The search plan of a run: initial designs first, then its searcher, both below the smallest out-of-memory failure."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ...results.database.records import FailKind, History, Trial
 from ...spaces.architectures.architecture import Architecture
@@ -64,6 +65,9 @@ class SearchPlan(Searcher):
         if proposal is not None and self.default_recipe_first and not len(history):
             return replace(proposal, recipe=default_recipe(self.recipes))
         return proposal
+
+    def notes(self, history: History) -> Mapping[str, Any]:
+        return self._searcher.notes(self._with_earlier(history))
 
     def _searcher_below(self, limit: int | None) -> Searcher:
         """Return the searcher over the architectures with less than ``limit`` bytes of predicted training memory.

@@ -7,12 +7,16 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from markupsafe import escape
 
 from archsieve.results.database.errors import NoStoreError
 from archsieve.results.database.records import History, TrialState
 from archsieve.results.database.store import open_store
+from archsieve.results.query.priors import PRIORS, prior_lines, priors_of
+from archsieve.search.cli.trial_texts import read_records
+from archsieve.search.experiment.stored_settings import stored_settings
 from archsieve.search.runs.session import load, resume, search
-from archsieve.search.runs.warm_start import earlier_trials, fits
+from archsieve.search.runs.warm_start import fits, learn_from
 from archsieve.search.searchers.search_plan import SearchPlan
 from archsieve.search.searchers.uninformed import Grid, RandomSearch
 from archsieve.search.trials.trial_cache import TrialCache
@@ -128,9 +132,9 @@ def test_a_searcher_knows_earlier_runs_and_counts_its_own_trials(runs):
     with open_store(outcome.database, read_only=True) as store:
         run, started = store.run("warm"), store.run("first").created_at
         experiment = grid(1, search={"warm_start": ["first"]})
-        assert len(earlier_trials(store, experiment, run.dataset_hash, run.created_at)) == 2
+        assert len(learn_from(store, experiment, run.dataset_hash, run.created_at).trials) == 2
         with pytest.raises(ValueError, match="'first' has 0 of 0"):
-            earlier_trials(store, experiment, run.dataset_hash, started)
+            learn_from(store, experiment, run.dataset_hash, started)
 
 
 def test_earlier_trials_are_in_the_history_below_zero(runs):
@@ -161,7 +165,10 @@ def test_earlier_trials_are_in_the_history_below_zero(runs):
     ("tables", "facts"),
     [
         ({"search": {"warm_start": ["frist"]}}, "'frist'.*'first'"),
-        ({"search": {"warm_start": ["first"]}, "data": {"limit": 201}}, "'first' used 'digits'"),
+        (
+            {"search": {"warm_start": ["first"]}, "data": {"limit": 201}},
+            "'first' has none .*'digits'.* 2 f",
+        ),
         (
             {"search": {"warm_start": ["first"]}, "recipe": {"lr": 0.3}},
             "'first' has 0 of 2",
@@ -173,6 +180,34 @@ def test_unusable_earlier_runs_are_refused_before_the_run_starts(runs, tables, f
         search(grid(1, **tables), name="refused", runs=runs)
     with open_store(runs / "archsieve.db", read_only=True) as store:
         assert "refused" not in [run.name for run in store.runs()]
+
+
+def test_a_run_learns_from_one_on_other_data(runs):
+    search(grid(4), name="four", runs=runs)
+    settings = {"warm_start": "all", "searcher": "gp", "cache": False}
+    outcome = search(grid(2, data={"limit": 201}, search=settings), name="other-data", runs=runs)
+    with open_store(outcome.database, read_only=True) as store:
+        # A resumed run must learn from the same runs, so that their names are recorded, without those of few trials.
+        names = store.run("other-data").config["search"]["warm_start"]
+        assert "four" in names
+        assert "first" not in names
+        notes = priors_of(store, "other-data")
+        assert {prior["run"] for prior in notes["priors"] if prior["source"] == "run"} <= set(names)
+        assert read_records(store, "other-data:0").priors == notes
+        assert store.events("four", PRIORS) == []  # of a grid search
+    assert all(line in outcome.report.read_text() for line in map(str, map(escape, prior_lines(notes))))
+    more = resume("other-data", trials=3, runs=runs)
+    assert len({trial.fingerprint for trial in more.trials}) == 3
+    # the other searchers learn from trials of the same data only
+    with pytest.raises(ValueError, match="'random' and run 'four'"):
+        search(grid(1, data={"limit": 201}, search={"warm_start": ["four"], "searcher": "random"}), name="x", runs=runs)
+
+
+def test_a_run_from_before_there_was_a_prior_continues_without_one():
+    stored = grid(1).to_json()
+    assert stored["search"].pop("prior") == "standard"
+    assert stored_settings(stored)["search"]["prior"] == "none"
+    assert stored_settings(grid(1).to_json())["search"]["prior"] == "standard"
 
 
 def test_a_warm_start_creates_no_database(tmp_path):

@@ -19,8 +19,9 @@ from archsieve.models.training.ensemble import select_members
 from archsieve.results.database.prediction_records import LabelPredictions, predictions_of
 from archsieve.results.database.store import open_store
 from archsieve.search.config.schema import SearchFile
-from archsieve.search.experiment.experiment import experiment, search_file_of, stored_settings
+from archsieve.search.experiment.experiment import experiment
 from archsieve.search.experiment.search_file import load_experiment
+from archsieve.search.experiment.stored_settings import search_file_of, stored_settings
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Linear
 from archsieve.spaces.metrics.selection import Selection

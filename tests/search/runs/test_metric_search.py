@@ -10,7 +10,7 @@ from archsieve.results.database.store import open_store
 from archsieve.search.api.searching import _metric_name
 from archsieve.search.config.schema import SearchFile
 from archsieve.search.experiment.experiment import Experiment, experiment
-from archsieve.search.runs.warm_start import earlier_trials
+from archsieve.search.runs.warm_start import learn_from
 from archsieve.spaces.metrics.registry import custom_metrics
 
 from ..conftest import ONE_WORKER, small
@@ -161,16 +161,16 @@ def test_a_resume_with_the_other_direction_is_refused():
         experiment(SearchFile.model_validate(stored))
 
 
-def test_a_warm_start_needs_the_same_metric(tmp_path):
+def test_a_warm_start_by_another_metric_needs_enough_trials(tmp_path):
     with open_store(tmp_path / "archsieve.db", create=True) as store:
         data = {"content_hash": "d", "name": "digits"}
         earlier = small(search={"metric": "balanced_accuracy"})
         store.create_run("earlier", earlier.to_json(), "random", 0, data, {})
         now: Experiment = small(search={"warm_start": ["earlier"]})
         created = store.run("earlier").created_at
-        message = r"'earlier' selects by balanced_accuracy, and this run by accuracy"
+        message = r"at least 4 finished trials .* 'earlier' has none .* by this metric"
         with pytest.raises(ValueError, match=re.compile(message)):
-            earlier_trials(store, now, "d", created)
+            learn_from(store, now, "d", created)
         same = small(search={"warm_start": ["earlier"], "metric": "balanced_accuracy"})
         with pytest.raises(ValueError, match="0 of 0 that fit"):  # the metric is no reason
-            earlier_trials(store, same, "d", created)
+            learn_from(store, same, "d", created)

@@ -1,0 +1,28 @@
+"""The search file of a stored run, as this version reads it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...results.database.records import IMPORTED, RunRecord
+from ..config.schema import SearchFile
+
+
+def search_file_of(run: RunRecord) -> SearchFile:
+    """Return the search file of ``run``; raise ``ValueError`` for a run of another tool, which has none."""
+    if IMPORTED in run.config:
+        raise ValueError(
+            f"run {run.name!r} was imported from {run.config[IMPORTED]} and has no search file: its results can be "
+            "queried, but its networks cannot be trained; write a search file with archsieve init and list the best "
+            "networks in search.start_from"
+        )
+    return SearchFile.model_validate(stored_settings(run.config))
+
+
+def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a stored run, with what older versions did where they recorded no choice.
+
+    A run of version 0.1.0 has decoding rules 1. A run from before there was a standard prior has none, so that it
+    continues with the same proposals.
+    """
+    data = {"decoding_rules": 1, **config.get("data", {})}
+    return {**config, "data": data, "search": {"prior": "none", **config.get("search", {})}}

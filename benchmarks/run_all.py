@@ -31,6 +31,7 @@ MINUTES = {  # approximate, on two cores
     "decoding": 6,
     "gpu": 15,
     "sample_efficiency": 120,
+    "transfer": 60,
     "zero_shot": 60,
 }
 LONG = 30  # minutes; longer benchmarks run only with --long

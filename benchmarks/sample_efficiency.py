@@ -9,6 +9,8 @@ The budgets: none; fewer parameters than the median cell; fewer than the lower q
 outside the budget. A plain Optuna study learns about its constraint only after a trial. Two counts are given for it:
 all trials, and only the trials inside the budget, as if a cell outside had no cost.
 
+``gp`` has its standard prior, which was fitted to CIFAR-10 (``prior_table.py``); ``gp-no-prior`` has none.
+
 The cells are an ordinary search space: six blocks with a choice of operation each, and costs in closed form. The closed
 form agrees with the table except for 150 cells whose parameters in the table belong to the network of another cell.
 
@@ -52,6 +54,7 @@ CELLS, N_OPERATIONS = 5, 6
 TOLERANCE = 0.005  # a cell is good within this distance of the best mean validation accuracy
 BUDGETS = {"none": 1.0, "below the median": 0.5, "below the lower quartile": 0.25}  # share of cells inside the budget
 DEFAULT = "gp"
+NO_PRIOR = "-no-prior"
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,12 @@ Names = Iterator[tuple[str, bool]]  # cells in the order of trials, and whether 
 
 def ours(arm: str, table: Table, seed: int, rng: random.Random) -> Names:
     """Yield the trials of one of our searchers; ``nsga2`` also minimises parameters, its intended use."""
-    build = SEARCHERS[arm]
-    second = {"objectives": ("val_accuracy", "params")} if build is NSGA2 else {}
-    searcher, history = build(table.constrained, table.recipes, **second), History()
+    build, options = SEARCHERS[arm.removesuffix(NO_PRIOR)], {}
+    if arm.endswith(NO_PRIOR):
+        options = {"standard_prior": False}
+    if build is NSGA2:
+        options = {"objectives": ("val_accuracy", "params")}
+    searcher, history = build(table.constrained, table.recipes, **options), History()
     while (proposal := searcher.ask(history, random.Random(f"{seed}/{len(history)}"))) is not None:
         name = operations(proposal.architecture)
         history = History((*history.trials, completed_trial(proposal, len(history), table.draw_accuracy(name, rng))))
@@ -219,7 +225,7 @@ PEERS: dict[str, Callable[[Table, int, random.Random], Names]] = {
     "local-search": local_search,
     "largest-first": largest_first,
 }
-ARMS = [*SEARCHERS, *PEERS]
+ARMS = [*SEARCHERS, DEFAULT + NO_PRIOR, *PEERS]
 
 
 def replay(job: tuple[str, str, float, int, int]) -> tuple[int, int]:

@@ -166,8 +166,13 @@ def test_profile_reads_a_stored_architecture(line, tmp_path):
     from archsieve.spaces.architectures.catalogue import named
 
     (tmp_path / "net.json").write_text(json.dumps(named("resnet20-cifar").to_json()))
-    code, out, _ = line("profile", "net.json", "--json")
-    assert (code, json.loads(out)["params"]) == (0, 269_722)
+    code, out, _ = line("profile", "net.json", "--precision", "int8", "--json")
+    report = json.loads(out)
+    assert (code, report["params"]) == (0, 269_722)
+    # the input of a block stays while its second convolution reads one tensor of 16 channels and writes another
+    assert report["ram_bytes"] == 3 * 16 * 32 * 32
+    peak = next(layer for layer in report["layers"] if layer["name"] == report["ram_peak"])
+    assert peak["ram_bytes"] == report["ram_bytes"] == max(layer["ram_bytes"] for layer in report["layers"])
 
 
 def test_space_counts_and_samples_inside_the_budget(line):

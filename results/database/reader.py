@@ -152,7 +152,11 @@ class StoreReader:
         The metrics of the test are left out: they have one value, see :meth:`test_metrics`.
         """
         c = schema.metric.c
-        query = select(c.name, c.step, c.value, c.special).where(c.trial_id == trial_id).order_by(c.name, c.step)
+        query = (
+            select(c.name, c.step, c.value, c.special)
+            .where(c.trial_id == trial_id, c.step > 0)
+            .order_by(c.name, c.step)
+        )
         curves: dict[str, list[tuple[int, float]]] = {}
         for row in self._rows(query):
             if not row.name.startswith(TEST_PREFIX):

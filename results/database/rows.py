@@ -12,7 +12,17 @@ from ...spaces.metrics.registry import ACCURACY
 from ...spaces.parameters.lookup import unknown
 from . import schema
 from .fast_sqlite import AnyConnection, RawConnection
-from .records import EPOCH_METRICS, TEST_PREFIX, DatasetRecord, FailKind, RunRecord, RunStatus, Trial, TrialState
+from .records import (
+    DEVICE_COSTS,
+    EPOCH_METRICS,
+    TEST_PREFIX,
+    DatasetRecord,
+    FailKind,
+    RunRecord,
+    RunStatus,
+    Trial,
+    TrialState,
+)
 
 IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 MAX_ROWS_PER_STATEMENT = 16  # on a raw connection, up to this many rows are inserted by one statement
@@ -23,6 +33,15 @@ _t = schema.trial.c
 _CONVERTED_COLUMNS = ("trial_id", "run_id", "state", "fail_kind", "source_trial_id")
 _COPIED_COLUMNS = [column for column in schema.trial.c if column.name not in _CONVERTED_COLUMNS]
 _config = schema.run.c.config
+_m = schema.metric.c
+
+
+def device_cost(name: str) -> ColumnElement[Any]:
+    """Return a trial's cost ``name`` on a device, null if it has none: a metric of step 0, before the first epoch."""
+    matches_trial = (_m.trial_id == _t.trial_id, _m.name == name, _m.step == 0)
+    return select(_m.value).where(*matches_trial).correlate(schema.trial).scalar_subquery()
+
+
 TRIALS = (
     select(
         _t.trial_id.label("trial"),
@@ -32,6 +51,7 @@ TRIALS = (
         _t.source_trial_id.label("source"),
         schema.architecture.c.json.label("architecture"),
         *_COPIED_COLUMNS,
+        *(device_cost(name).label(name) for name in DEVICE_COSTS),
         # NULL for the runs of version 0.1.0 and of other tools; then the accuracy selects and is all that is recorded
         _config[("search", "metric")].as_string().label("metric"),
         _config[("search", "minimized")].as_string().label("minimized"),
@@ -41,7 +61,6 @@ TRIALS = (
     .join(schema.architecture)
 )
 TRIAL = TRIALS.where(_t.trial_id == bindparam("where_id"))
-_m = schema.metric.c
 _METRICS = select(_m.trial_id, _m.name, _m.value).where(
     _m.trial_id == _t.trial_id,
     _m.step == _t.best_epoch,
@@ -78,6 +97,8 @@ def _trial(row: Any, metrics: Mapping[str, float]) -> Trial:
     entries["state"] = TrialState(entries["state"])
     if entries["fail_kind"] is not None:
         entries["fail_kind"] = FailKind(entries["fail_kind"])
+    for name in DEVICE_COSTS:
+        entries[name] = None if entries[name] is None else int(entries[name])
     for name in ("architecture", "choices", "recipe"):
         if not isinstance(entries[name], dict):
             entries[name] = {}  # a database from elsewhere may have another JSON value

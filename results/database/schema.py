@@ -32,7 +32,7 @@ from .records import TrialState
 
 APPLICATION = "archsieve"
 APPLICATION_ID = 0x41724356  # "ArCV", in the header of an SQLite file
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -184,7 +184,6 @@ trial = Table(
     Column("device", String),
     Column("duration_s", Float),
     _to("trial.trial_id", name="source_trial_id", nullable=True),  # the trial whose result this one reuses, if any
-    *(Column(name, BigInteger) for name in ("ram_bytes", "flash_bytes")),  # on a device, in the precision of the budget
     UniqueConstraint("run_id", "number"),  # two drivers cannot write the same number
     CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in TrialState)})", name="trial_state"),
 )
@@ -203,7 +202,6 @@ SCAN_COLUMNS = (
     *("run_id", "trial_id", "state", "params", "macs", "val_accuracy", "epochs_done", "number", "activations"),
     *("memory_bytes", "latency_ms", "val_loss", "train_accuracy", "train_loss", "best_epoch", "duration_s", "seed"),
     *("fail_kind", "device", "source_trial_id", "created_at", "started_at", "ended_at", "fingerprint"),
-    *("ram_bytes", "flash_bytes"),
 )
 Index("trial_scan", *(trial.c[name] for name in SCAN_COLUMNS))
 Index("trial_fingerprint", trial.c.fingerprint)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Integer, bindparam, case, delete, func, insert, literal, select, update
@@ -76,7 +77,9 @@ def add_architecture(
         upsert(connection, schema.layer, layer_rows)
 
 
-def queue(connection: AnyConnection, run_id: int, row: Mapping[str, Any]) -> int:
+def queue(
+    connection: AnyConnection, run_id: int, row: Mapping[str, Any], device: Mapping[str, int] = MappingProxyType({})
+) -> int:
     """Write a trial with the next number of its run and return its id; ``row`` contains ``created_at``.
 
     The same proposal with the same ``created_at`` is written once.
@@ -87,7 +90,12 @@ def queue(connection: AnyConnection, run_id: int, row: Mapping[str, Any]) -> int
         return int(last.trial_id)  # this is a retry: the connection was lost after the first commit
     number = 0 if last is None else last.number + 1
     values = {**row, "run_id": run_id, "number": number, "state": TrialState.QUEUED.value, "epochs_done": 0}
-    return inserted(connection, schema.trial, values)
+    trial_id = inserted(connection, schema.trial, values)
+    # costs on a device are metrics of step 0: the schema of version 0.1.0 has no columns for them
+    rows = [{"trial_id": trial_id, "name": name, "step": 0, **encode_metric(n)} for name, n in device.items()]
+    if rows:
+        upsert(connection, schema.metric, rows)
+    return trial_id
 
 
 def reuse_result(connection: Connection, trial_id: int, source_id: int) -> None:
@@ -114,7 +122,7 @@ def reuse_result(connection: Connection, trial_id: int, source_id: int) -> None:
         duration_s=0.0,
     )
     c, p = schema.metric.c, schema.proxy_score.c
-    curve = select(literal(trial_id), c.name, c.step, c.value, c.special).where(c.trial_id == source_id)
+    curve = select(literal(trial_id), c.name, c.step, c.value, c.special).where(c.trial_id == source_id, c.step > 0)
     connection.execute(insert(schema.metric).from_select([column.name for column in c], curve))
     run_id = connection.scalar(select(_t.run_id).where(_t.trial_id == trial_id))
     e = schema.event.c

@@ -113,12 +113,13 @@ class StoreWriter(StoreReader):
             "seed": seed,
             "created_at": lease.now(),
             **{name: int(cost[name]) for name in COSTS},
-            **{name: cost.get(name) for name in DEVICE_COSTS},
         }
+
+        device = {name: int(cost[name]) for name in DEVICE_COSTS if cost.get(name) is not None}
 
         def queue(connection: AnyConnection) -> int:
             trial_statements.add_architecture(connection, fingerprint, architecture, cost, layers)
-            return trial_statements.queue(connection, run_id, row)
+            return trial_statements.queue(connection, run_id, row, device)
 
         def queue_and_complete(connection: Connection) -> Trial:
             assert source is not None

@@ -9,7 +9,7 @@ from ...spaces.parameters.lookup import look_up
 from ..database import schema
 from ..database.reader import StoreReader
 from ..database.records import COSTS, DEVICE_COSTS, FINISHED, Trial
-from ..database.rows import TRIALS, run_id_of, trials_of
+from ..database.rows import TRIALS, device_cost, run_id_of, trials_of
 from .budget_filter import Limit, limits, within_budget
 from .metric_columns import TIES, RankedBy, at_best_epoch, check_selectable, ranked_by, recorded_metrics
 
@@ -23,7 +23,8 @@ SORT_KEYS: dict[str, ColumnElement[Any]] = {
     # Sorts like 1 - val_accuracy, whose constant does not change the order.
     "val_error": -_t.val_accuracy,
     **{name: _t[name] for name in ("number", "state", "val_accuracy", "val_loss", "train_accuracy", "train_loss")},
-    **{name: _t[name] for name in (*COSTS, *DEVICE_COSTS, "latency_ms")},
+    **{name: _t[name] for name in (*COSTS, "latency_ms")},
+    **{name: device_cost(name) for name in DEVICE_COSTS},
     **{name: _t[name] for name in ("epochs_done", "duration_s")},
 }
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement
+from sqlalchemy import ColumnElement
 
 from ...spaces.architectures.budget import Budget, format_count
 from ..database import schema
+from ..database.records import DEVICE_COSTS
+from ..database.rows import device_cost
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,9 @@ class Limit:
     at_most: bool
 
     @property
-    def column(self) -> Column[Any]:
-        """The limited column of the table ``trial``."""
-        return schema.trial.c[self.cost]
+    def column(self) -> ColumnElement[Any]:
+        """The limited column of the table ``trial``, or the limited cost on a device."""
+        return device_cost(self.cost) if self.cost in DEVICE_COSTS else schema.trial.c[self.cost]
 
     @property
     def condition(self) -> ColumnElement[bool]:

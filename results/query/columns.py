@@ -10,6 +10,7 @@ from ...spaces.metrics.registry import is_metric
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
 from ..database.records import DEVICE_COSTS, ZERO_SHOT_METRICS
+from ..database.rows import device_cost
 from .metric_columns import at_best_epoch, is_test_metric, not_recorded, recorded_metrics
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c
@@ -65,7 +66,6 @@ def _columns() -> dict[str, Column]:
     numbers = (
         *("number", "seed", "params", "macs", "activations", "memory_bytes", "epochs_done", "best_epoch"),
         *("val_accuracy", "val_loss", "train_accuracy", "train_loss", "latency_ms", "duration_s"),
-        *DEVICE_COSTS,
     )
     texts = ("state", "fingerprint", "fail_kind", "reason", "device")
     columns = [
@@ -76,6 +76,7 @@ def _columns() -> dict[str, Column]:
         Column("source", NUMBER, _t.source_trial_id),
         Column("val_error", NUMBER, 1 - _t.val_accuracy),
         *(Column(name, NUMBER, at_best_epoch(name)) for name in ZERO_SHOT_METRICS),
+        *(Column(name, NUMBER, device_cost(name)) for name in DEVICE_COSTS),
         Column("flops", NUMBER, 2 * _t.macs),
         Column("depth", NUMBER, _a.depth, (schema.architecture,)),
         *(Column(name, TEXT, _t[name]) for name in texts),

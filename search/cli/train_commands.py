@@ -102,16 +102,10 @@ def ensemble(
     check_device(device)
     if output is not None:
         check_target(output, force)  # before networks are trained
+    folder = runs or runs_folder(database)
     with open_store(database) as store, _bar() as on_epoch:
         report = ensemble_run(
-            store,
-            run,
-            runs or runs_folder(database),
-            top=top,
-            soup=soup,
-            output=output,
-            device=device,
-            on_trial=lambda trial: on_epoch,
+            store, run, folder, top=top, soup=soup, output=output, device=device, on_trial=lambda trial: on_epoch
         )
         metric = Selection.from_config(store.run(run).config).metric
     if as_json:

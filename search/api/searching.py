@@ -114,8 +114,7 @@ def run_search(
     given = {"trials": trials, "time_limit": time_limit, "searcher": searcher, "seed": seed}
     given |= _metric_keys(metric, direction, record_metrics)
     tables = _tables(data, image_size, space, budget, recipe, given) | _train_table(train, loss, optimizer)
-    location = database or Path(runs) / "archsieve.db"
-    made = with_teacher_files(_experiment(file, tables, settings or {}, plugins), location)
+    made = with_teacher_files(_experiment(file, tables, settings or {}, plugins), database, Path(runs))
     name, shown = name or made.file.name or _default_name(file, data), _all_of(callbacks)
     return _result(search(made, name=name, database=database, runs=runs, address=address, top=top, on_change=shown))
 

@@ -75,7 +75,7 @@ def search(
     experiment = load_experiment(file, overrides, plugins=imports or ())
     run = check_run_name(name if name is not None else experiment.file.name or file.stem)
     database = _database(runs, database, context)
-    experiment = with_teacher_files(experiment, database)
+    experiment = with_teacher_files(experiment, database, runs)
     if dry_run:
         _show_forecast(experiment, run, database, address, as_json)
         return

@@ -15,8 +15,10 @@ from ..experiment.experiment import Experiment
 from .retrain import no_weights, saved_models
 
 
-def with_teacher_files(experiment: Experiment, database: str | DatabaseLocation) -> Experiment:
+def with_teacher_files(experiment: Experiment, database: str | DatabaseLocation | None, runs: Path) -> Experiment:
     """Return ``experiment`` with files for the teachers that are given as RUN:NUMBER of ``database``.
+
+    None is the database in ``runs``, the folder of the runs.
 
     The file is that of the trial's best network, so that a resumed search has the same teacher. Raises ``ValueError``
     if there is no such trial, or if its network was not trained again and saved.
@@ -25,7 +27,7 @@ def with_teacher_files(experiment: Experiment, database: str | DatabaseLocation)
     teachers = recipe.get("teacher")
     if not any(map(is_trial_name, teachers if isinstance(teachers, list) else [teachers])):
         return experiment
-    location = parse_location(database)
+    location = parse_location(database or runs / "archsieve.db")
     with open_store(location, read_only=True) as store:
         files = _files(teachers, store, runs_folder(location))
     return replace(experiment, file=experiment.file.model_copy(update={"recipe": {**recipe, "teacher": files}}))

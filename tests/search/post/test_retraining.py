@@ -126,16 +126,16 @@ def test_a_teacher_may_be_a_trial(finished, retrained, tmp_path):
     named = f"run:{numbers[best.trial]}"
     experiment = small(recipe={"epochs": 1, "teacher": [named, "none", "timm:resnet18"]})
     assert experiment.file.recipe["teacher"][0] == named
-    changed = with_teacher_files(experiment, outcome.database)
+    changed = with_teacher_files(experiment, outcome.database, runs)
     file, *others = changed.file.recipe["teacher"]
     assert others == ["none", "timm:resnet18"]
     assert file in {str((runs / one["weights"]).resolve()) for one in retrained["networks"]}
     data = changed.task.load(changed.file.model_copy(update={"recipe": {"teacher": file}}))[0]
     assert load_teacher(Recipe(teacher=file), data) is not None
     with pytest.raises(ValueError, match=rf"trial {worst.trial} has no weights.*archsieve train {worst.trial}"):
-        with_teacher_files(small(recipe={"teacher": f"run:{numbers[worst.trial]}"}), outcome.database)
+        with_teacher_files(small(recipe={"teacher": f"run:{numbers[worst.trial]}"}), outcome.database, runs)
     with pytest.raises(ValueError, match="number 99"):
-        with_teacher_files(small(recipe={"teacher": "run:99"}), outcome.database)
+        with_teacher_files(small(recipe={"teacher": "run:99"}), outcome.database, runs)
     with pytest.raises(ValueError, match=r"'run:0'.*file"):
         load_teacher(Recipe(teacher="run:0"), data)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from archsieve.models.data.registry import DATASETS
 from archsieve.models.data.shapes import SHAPES
@@ -44,6 +45,15 @@ def pytest_xdist_make_scheduler(config, log):
             return nodeid if Path(file).name in SPLIT_BY_TEST else file
 
     return FileScheduling(config, log)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Compute with one thread, as workers do: the threads of four processes would wait for each other on two cores."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""Fixtures for the tests of ``models``: one thread, the digits, a small network, an image folder."""
+"""Fixtures for the tests of ``models``: the digits, a small network, an image folder."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,6 @@ from PIL import Image
 from torch import nn
 
 from archsieve.models.data.registry import ImageData, load_data
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import archsieve as av
 
@@ -34,10 +33,7 @@ def run_example(tmp_path, monkeypatch, capsys):
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
         return capsys.readouterr().out
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the threads of several tests at a time would wait for each other
-    yield run
-    torch.set_num_threads(threads)
+    return run
 
 
 def in_a_new_process(name, trials, folder):

@@ -27,7 +27,8 @@ def finished(tmp_path_factory, ray_running):
     """Return a finished run of four trials, and the folder of the runs."""
     runs = tmp_path_factory.mktemp("runs")
     torch.set_num_threads(2)  # unlike the workers: retraining must set their number, or it gives other numbers
-    return search(small(recipe={"epochs": 3}), name="run", runs=runs), runs
+    yield search(small(recipe={"epochs": 3}), name="run", runs=runs), runs
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

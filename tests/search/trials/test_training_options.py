@@ -23,7 +23,7 @@ from archsieve.spaces.recipes.recipe import Recipe
 
 from ..conftest import small
 
-LIMIT = 150  # images; the search for a learning rate trains on them for many tries
+LIMIT = 150  # images
 STAGES = [{"block": ["conv-pool", "residual"], "width": [8, 16]}]
 
 

@@ -33,7 +33,7 @@ def _check_enough_groups(labels: np.ndarray, groups: np.ndarray, parts: Sequence
         if n < len(parts):
             raise DataError(
                 f"every class needs different images or groups in each part ({', '.join(parts)}), but class {name!r} "
-                f"has {n} groups of equal or related images; add images, or publish the split as folders or a column"
+                f"has {n} groups of equal or related images; add images, or give the split as folders or a column"
             )
 
 
@@ -43,7 +43,7 @@ def _check_complete(labels: np.ndarray, part_of_row: np.ndarray, parts: Sequence
         if len(lacking):
             raise DataError(
                 f"every part needs images of every class, but no split of whole groups was found that has class "
-                f"{classes[lacking[0]]!r} in {part}; add groups, or publish the split as folders or a column"
+                f"{classes[lacking[0]]!r} in {part}; add groups, or give the split as folders or a column"
             )
 
 

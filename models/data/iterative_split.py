@@ -33,7 +33,7 @@ def check_parts(labels: np.ndarray, part_of: np.ndarray, parts: Sequence[str], c
             n = int(labels[:, lacking[0]].sum())
             raise DataError(
                 f"every part needs images of every class, but no split was found that has class "
-                f"{classes[lacking[0]]!r} ({n:,} in all) in {part}; add images, remove the class, or publish the split "
+                f"{classes[lacking[0]]!r} ({n:,} in all) in {part}; add images, remove the class, or give the split "
                 "as a column"
             )
 

@@ -125,7 +125,7 @@ def check_image_size(image_size: int | None) -> None:
 
 def require_folder_options(path: str | Location | None, image_size: int | None) -> tuple[int, Location]:
     """Return side in pixels and path of an image folder. Raises :class:`DataError` if one of them is None."""
-    names = f"own images ({IMAGES!r}, {IMAGE_FOLDER!r})"
+    names = f"your own images ({IMAGES!r}, {IMAGE_FOLDER!r})"
     if path is None:
         raise DataError(f"{names} need a path, but got none; set path to a folder of class folders, or to a manifest")
     if image_size is None:

@@ -99,7 +99,9 @@ def read_texts(folder: Path, classes: Sequence[str]) -> tuple[str, ...]:
     Raises :class:`DataError` if a class has no article, an article is empty, or an article belongs to no class.
     """
     if not folder.is_dir():
-        raise DataError(f"texts must be a folder of CLASS.txt files, but there is no folder {folder}; set texts to it")
+        raise DataError(
+            f"texts must be a folder of CLASS.txt files, but there is no folder {folder}; create it or correct texts"
+        )
     articles = {normalised(file.stem): file for file in sorted(folder.glob("*.txt"))}
     if missing := [name for name in classes if name not in articles]:
         raise DataError(

@@ -42,8 +42,8 @@ def head_path(network: nn.Module) -> str:
     if not weighted or not isinstance(weighted[-1][1], nn.Linear):
         found = f"it is {type(weighted[-1][1]).__name__}" if weighted else "there is none"
         raise ValueError(
-            "the head of a network is a linear layer, which must be the last layer with weights, but "
-            f"{found}; set recipe.train to 'all', or end the network with a linear layer"
+            f"the last layer with weights must be a linear layer (the head), but {found}; set recipe.train to 'all', "
+            "or end the network with a linear layer"
         )
     return str(weighted[-1][0])
 

@@ -49,7 +49,7 @@ def _encoded(parts: list[np.ndarray], where: str) -> Labels:
     n_columns = [1 if labels.ndim == 1 else labels.shape[1] for labels in parts]
     if min(n_columns) < max(n_columns):
         raise DataError(
-            f"the labels of all splits must have the same columns, but {where} have {min(n_columns)} and "
+            f"the labels of all splits must have the same number of columns, but {where} have {min(n_columns)} and "
             f"{max(n_columns)}; write them again"
         )
     if n_columns[0] == 1:

@@ -228,8 +228,8 @@ class CustomFit:
             )
         if (n_params := _n_params(self.module)) != self._n_params:
             raise ValueError(
-                f"job.module must keep its parameters, which the budget counts, but {self._n_params:,} have become "
-                f"{n_params:,}; train it in place, and choose its layers in the space"
+                f"job.module must keep its number of parameters, which the budget limits, but {self._n_params:,} "
+                f"became {n_params:,}; train it in place, and choose its layers in the space"
             )
         evaluation = None if predictions is None else self._evaluated(epoch, predictions)
         metrics = metrics if evaluation is None else completed(metrics, values_of(evaluation), self.selection)

@@ -209,7 +209,10 @@ class Winner:
         if not self.n_compared:
             return f"Other trials were not compared with trial {self.best.trial}: {self.reason}."
         compared = f"the {self.n_compared} next trials were" if self.n_compared > 1 else "the next trial was"
-        how = f"({compared} compared with it on the same validation images, at a level of {ALPHA:.0%} after Holm)"
+        how = (
+            f"({compared} compared with it on the same validation images, at a significance level of {ALPHA:.0%} with "
+            "Holm's correction)"
+        )
         if not self.equals:
             return f"Each compared trial is worse than trial {self.best.trial} beyond noise {how}."
         names = ", ".join(str(trial.trial) for trial in self.equals)

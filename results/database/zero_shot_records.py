@@ -22,7 +22,7 @@ SELECTION_NOTE = (
 METRIC_NOTES = (
     "roc is the area under the ROC curve, and pr is the area under the precision-recall curve. Negatives of roc_unseen "
     "and pr_unseen are test images of the other unseen classes; negatives of roc_seen and pr_seen are test images of "
-    "the other seen classes. roc_mean and pr_mean weight the two by their numbers of classes. u and s are the "
+    "the other seen classes. roc_mean and pr_mean are means weighted by the numbers of classes. u and s are the "
     "accuracies on images of unseen and of seen classes, and h is 2us/(u+s). A prediction may be any unseen class for "
     "top1_unseen, and any class for u, s, h and h_calibrated. Accuracies are means over classes. h_calibrated "
     "subtracts from the scores of seen classes the value that was best on the validation classes. ausuc is the exact "

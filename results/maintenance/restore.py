@@ -63,7 +63,8 @@ def _unused(path: Path) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
         except OSError:
             raise LockedError(
-                f"a restore needs {path} for itself, but another process has it open; end that process and try again"
+                f"a restore needs exclusive access to {path}, but another process has it open; end that "
+                "process and try again"
             ) from None
         yield
 

@@ -93,7 +93,8 @@ def _locked(path: Path) -> Iterator[sqlite3.Connection]:
             if "locked" not in str(error):
                 raise
             raise LockedError(
-                f"an upgrade needs {path} for itself, but another process has it open; end that process and try again"
+                f"an upgrade needs exclusive access to {path}, but another process has it open; end that "
+                "process and try again"
             ) from None
         connection.execute("COMMIT")  # the lock remains, because the locking mode is EXCLUSIVE
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # moves the log's data into the file
@@ -162,7 +163,8 @@ def _check_no_driver(connection: Connection, name: str) -> None:
     driver = connection.execute(alive).first()
     if driver is not None:
         raise LockedError(
-            f"an upgrade needs {name} for itself, but process {driver.pid} on {driver.host} drives a run; end it"
+            f"an upgrade needs exclusive access to {name}, but process {driver.pid} on {driver.host} drives a run; "
+            "end this process"
         )
 
 

@@ -86,8 +86,8 @@ def _method_text(result: Importances, data: RunData) -> str:
 def _limitations_text(result: Importances) -> str:
     return (
         f"These are estimates from {result.n} trials that the searcher selected. Two choices that changed together "
-        "share their importance, and a choice of a single kind of block affects few trials. The error bars are one "
-        "standard deviation over folds and shuffles."
+        "share their importance. A choice inside one kind of block affects only the trials with this block. The "
+        "error bars are one standard deviation over folds and shuffles."
     )
 
 
@@ -168,7 +168,7 @@ def proxy_section(data: RunData) -> Iterator[Markup]:
         f"order, -1 the reverse order. A value is empty if there are fewer than {MIN_TRIALS_FOR_CORRELATION} scores, "
         "or if all scores or all values are equal. "
         "The searcher selected the trials, and their recipes differ. "
-        f"For {len(completed)} trials, a proxy that is unrelated to it has a Spearman correlation of "
+        f"For {len(completed)} trials, a proxy that is unrelated to the metric has a Spearman correlation of "
         f"about ±{(len(completed) - 1) ** -0.5:.2f} (one standard deviation)."
     )
     columns = ("proxy", "n", "Spearman", "Kendall")

@@ -99,9 +99,9 @@ def _costs(data: RunData) -> Markup:
         plots.metric_against(c, data.points, getattr(data.budget, c), data.selected_by) for c in ("params", "macs")
     ]
     note = (
-        "Each point is a finished trial, completed or stopped early. The line is the Pareto front: no other trial "
-        f"is better than one of its trials in {data.metric_word} or cost without being worse in the other. "
-        "A dashed line is the budget."
+        "Each point is a finished trial, completed or stopped early. The line is the Pareto front. Every trial "
+        f"that is cheaper than a trial of the front has a worse {data.metric_word}, and no trial of the "
+        "same cost has a better one. A dashed line is the budget."
     )
     if data.is_zero_shot:
         note += " The budget limits the image network together with its head; the points show the image network alone."

@@ -19,17 +19,19 @@ _DATA_URL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]{1,40000}")
 MAX_SHOWN_CLASSES = 100
 PREDICTIONS_NOTE = (
     "From the stored predictions of the validation images at the best epoch. Precision is the share of the predictions "
-    "of a class that are right, recall the share of its images that are found, F1 their harmonic mean, and the support "
-    "its number of images."
+    "of a class that are right. Recall is the share of the images of a class that are predicted as this class. F1 is "
+    "the harmonic mean of both. The support is the number of images of a class."
 )
 
 
 CALIBRATION_NOTE = (
-    "A calibrated network is right in as many images as its confidence says: the points are on the diagonal."
+    "Each point is one range of confidence, with the mean confidence and the accuracy of its images. A network is "
+    "calibrated if both are equal: then the points are on the diagonal."
 )
 LABEL_CALIBRATION_NOTE = (
-    "Each point has the pairs of image and class of one range of probabilities, and the share of them in which the "
-    "image has the class. The points of a calibrated network are on the diagonal."
+    "Each point is one range of probabilities: the mean probability of the pairs of image and class in it, and the "
+    "share of these pairs in which the image has the class. A network is calibrated if both are equal: then the points "
+    "are on the diagonal."
 )
 
 
@@ -37,11 +39,11 @@ LABEL_CALIBRATION_NOTE = (
 class Thumbnails:
     """Small images as data URLs of PNG files, by their position in the validation images.
 
-    ``reason`` is a sentence that states why there are none.
+    ``reason`` is the text shown if there are none.
     """
 
     images: Mapping[int, str] = field(default_factory=dict)
-    reason: str = "The images of these mistakes were not read: archsieve report RUN --images shows them."
+    reason: str = "To show the images of these mistakes, run: archsieve report RUN --images"
 
 
 def class_section(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
@@ -54,7 +56,7 @@ def class_section(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
     title = f"Classes of the best trial (trial {winner.trial})"
     report, reason = class_report_of(data.store, winner)
     if report is None:
-        yield section(title, paragraph(f"There are no figures: {reason}."))
+        yield section(title, paragraph(f"No predictions can be shown: {reason}."))
         return
     yield section(
         title,

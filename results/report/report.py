@@ -53,13 +53,13 @@ def _sections(data: RunData, thumbnails: Thumbnails) -> Iterator[Markup]:
     yield from _readable("Summary", lambda: [summary_section(data)])
     yield from _readable("Best trials", lambda: best_trials_sections(data))
     yield from _readable("Classes of the best trial", lambda: class_section(data, thumbnails))
-    yield from _readable("Zero-shot test", lambda: zero_shot_section(data))
+    yield from _readable("Zero-shot test on unseen classes", lambda: zero_shot_section(data))
     if data.best:
-        yield from _readable("Importance", lambda: importance_section(data))
+        yield from _readable("Importance of choices", lambda: importance_section(data))
     yield from _readable("What was known before", lambda: prior_section(data))
     yield from _readable("Latency", lambda: latency_section(data))
     yield from _readable("Proxies", lambda: proxy_section(data))
-    yield from _readable("Health", lambda: health_section(data))
+    yield from _readable("Problems found in trials", lambda: health_section(data))
     if data.totals.n_failed:
         yield from _readable("Failed trials", lambda: [_failures(data)])
     yield from _readable("How to reproduce this run", lambda: [provenance_section(data)])

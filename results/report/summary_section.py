@@ -15,12 +15,12 @@ from .page_parts import code, collapsible, facts, heading, paragraph, section, t
 from .run_data import RunData
 
 SELECTION_BIAS = (
-    "The interval has the uncertainty from the choice of the validation images. The best of many trials was selected "
-    "for its value, so its true value is probably a little worse."
+    "The interval covers only the uncertainty from the choice of the validation images. This trial is the best of many "
+    "by this value, so its value on new images is probably a little worse."
 )
 _DRIVER_FACTS = ("host", "devices", "git_commit", "git_dirty", "started_at", "ended_at", "end_reason")
 
-UNITS = "macs are multiply-accumulates of convolutions and linear layers at batch size 1; flops are 2 * macs."
+UNITS = "macs are multiply-accumulates of convolutions, linear layers and attention for one image."
 
 
 def summary_section(data: RunData) -> Markup:

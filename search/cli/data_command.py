@@ -138,7 +138,7 @@ def _data_section(file: str) -> Any:
     section = load_experiment(file).file.data
     if section.name not in OWN_IMAGES or section.path is None:
         raise ValueError(
-            f"archsieve data shows own images, but {file} uses the data set {section.name!r}; "
+            f"archsieve data shows your own images, but {file} uses the data set {section.name!r}; "
             'use a file with data.name = "images" and data.path'
         )
     return section

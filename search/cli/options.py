@@ -40,7 +40,7 @@ MaxActivations = Annotated[str | None, typer.Option(help="Limit of activations, 
 MaxMemory = Annotated[str | None, typer.Option(help="Limit of training memory, such as 2GB.")]
 MaxRam = Annotated[str | None, typer.Option(help="Limit of memory on a device, such as 256kB.")]
 MaxFlash = Annotated[str | None, typer.Option(help="Limit of flash on a device, such as 1MB.")]
-Precision = Annotated[str | None, typer.Option(help="The numbers on a device: float32 (default) or int8.")]
+Precision = Annotated[str | None, typer.Option(help="Number format on a device: float32 (default) or int8.")]
 MaxLatency = Annotated[
     float | None, typer.Option("--max-latency-ms", help="Limit of the measured milliseconds of a forward pass.")
 ]
@@ -107,7 +107,7 @@ def input_shape_of(text: str | None) -> tuple[int, int, int] | None:
 
 
 def is_file(name: str) -> bool:
-    """Return whether ``name`` is a file and not a name of the catalogue."""
+    """Return whether ``name`` is a file and not a name of a published network."""
     # a missing search.toml is a wrong path and not an unknown name: the error must mention the file
     return Path(name).suffix in (".toml", ".json") or Path(name).exists()
 

@@ -1,4 +1,4 @@
-"""The command that computes the costs of one network: of the catalogue, a file, timm or torchvision."""
+"""The command that computes the costs of one network: a published one, or one of a file, timm or torchvision."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def profile(
         str,
         typer.Argument(
             metavar="NAME|FILE",
-            help="A network of the catalogue, an architecture file (JSON), timm:NAME or torchvision:NAME.",
+            help="A published network such as resnet20-cifar, a JSON file, timm:NAME or torchvision:NAME.",
         ),
     ],
     shape: Input = None,
@@ -39,7 +39,7 @@ def profile(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Batch size for the predicted training memory.")] = 128,
     precision: Annotated[
-        str, typer.Option(help="The numbers on a device, for RAM and flash: float32 or int8.")
+        str, typer.Option(help="Number format on a device, for RAM and flash: float32 or int8.")
     ] = "float32",
     as_json: Json = False,
 ) -> None:
@@ -57,7 +57,7 @@ def profile(
     if not is_file(name) and ":" in name:
         if remove:
             raise ValueError(
-                f"--remove needs a network of the catalogue or of a file, but got {name}; leave --remove out"
+                f"--remove needs a published network or an architecture file, but got {name}; leave --remove out"
             )
         values, texts = _library_network(name, input_shape, classes, cross_check, device)
     else:
@@ -190,7 +190,8 @@ def _stored(path: Path) -> "Architecture":
 
     if not path.is_file():
         raise ValueError(
-            f"there is no architecture file {path} in {Path.cwd()}; check the path, or use a name of the catalogue"
+            f"there is no architecture file {path} in {Path.cwd()}; check the path, or use the name of a "
+            "published network"
         )
     try:
         return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))

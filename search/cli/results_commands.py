@@ -53,7 +53,7 @@ def best(
     """Show the best networks within a budget.
 
     They are ranked by the metric of their runs, or by the accuracy if the runs have different metrics. Trials of
-    several data sets are ranked for each data set.
+    different data sets are ranked separately.
 
     Example: archsieve results best --max-params 60k --top 3
     """

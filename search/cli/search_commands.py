@@ -23,7 +23,8 @@ Settings = Annotated[
     typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key of the file, such as -s recipe.epochs=5."),
 ]
 MetricName = Annotated[
-    str | None, typer.Option(help="The metric that selects, such as balanced_accuracy. Default: that of the file.")
+    str | None,
+    typer.Option(help="The metric that selects the best trial, such as balanced_accuracy. Default: that of the file."),
 ]
 NumberOfTrials = Annotated[int | None, typer.Option(min=1, help="The number of trials. Default: that of the file.")]
 Name = Annotated[str | None, typer.Option(help="The name of the run. Default: the name in the search file.")]

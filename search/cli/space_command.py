@@ -34,10 +34,18 @@ Count = Annotated[
     bool, typer.Option("--count", help="Count the architectures inside the budget and show a histogram of their costs.")
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(min=1, help="Networks: side of the images; the default is the published size of each.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="For timm and torchvision: side of the images in pixels. Default: the published size of each network.",
+    ),
 ]
-Pretrained = Annotated[bool, typer.Option("--pretrained", help="Networks: only those with published weights.")]
-Order = Annotated[str, typer.Option(help="Networks: order by params, macs, activations, memory, peak, top1 or name.")]
+Pretrained = Annotated[
+    bool, typer.Option("--pretrained", help="For timm and torchvision: only networks with published weights.")
+]
+Order = Annotated[
+    str, typer.Option(help="For timm and torchvision: order by params, macs, activations, memory, peak, top1 or name.")
+]
 
 
 def space(

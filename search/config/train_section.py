@@ -6,7 +6,7 @@ from .section import Section
 
 
 class TrainSection(Section):
-    """``[train]``: functions of your own that replace the training, its loss or its optimizer."""
+    """``[train]``: custom functions that replace the training, its loss or its optimizer."""
 
     function: str | None = Field(
         default=None, description='Function that trains a network and reports each epoch, such as "my_module:train".'

@@ -274,7 +274,7 @@ _FEATURES = SpaceSection.model_fields["features"]
 BUDGET = """# activations = ...  # Largest number of elements in the outputs of those layers.
 # memory_bytes = ...  # Largest predicted memory of training, such as "2GB".
 # ram = ...  # Largest memory of the network on a device, such as "256kB"; flash = "1MB" limits its weights.
-# precision = ...  # The numbers on the device: "float32" or "int8".
+# precision = ...  # Number format on the device: "float32" or "int8".
 # latency_ms = ...  # Largest median time of a forward pass in milliseconds.
 # min_params = ...  # Smallest number of trainable parameters; also min_macs, min_activations, min_memory_bytes."""
 SPACE = """[space]

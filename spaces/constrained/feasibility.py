@@ -84,7 +84,7 @@ def _check_image(constrained: ConstrainedSpace) -> None:
         smaller = ', or set precision = "int8"' if budget.device_precision == "float32" else ""
         raise BudgetError(
             f"budget.ram must hold the input image, but the limit is {budget.ram:,} bytes and an image of {image} has "
-            f"{n_bytes:,} bytes in {budget.device_precision}; raise the limit, use smaller images{smaller}"
+            f"{n_bytes:,} bytes in {budget.device_precision}; raise the limit, or use smaller images{smaller}"
         )
 
 

@@ -70,7 +70,7 @@ def measure_latency(
     compute = Compute(torch.device(device), precision, channels_last)
     target = compute.device
     module = compute.place(module).eval()
-    # an own generator: the global one must not change
+    # a separate generator: the global one must not change
     batch = torch.rand(batch_size, *input_shape, generator=torch.Generator().manual_seed(0)).to(target)
     forward = partial(compute.logits, module)
     with torch.inference_mode():

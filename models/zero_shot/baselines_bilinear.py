@@ -69,7 +69,7 @@ def _train(data: TrainingData, lr: float, loss: Loss) -> Scorer:
     y = torch.from_numpy(data.y)
     w = torch.zeros(x.shape[1], a.shape[1], requires_grad=True)
     optimizer = torch.optim.Adam([w], lr=lr)
-    # an own generator, so that the result does not depend on the global random state
+    # a separate generator, so that the result does not depend on the global random state
     order = torch.Generator().manual_seed(data.seed)
     batches = (
         index for _ in range(EPOCHS) for index in torch.split(torch.randperm(len(x), generator=order), BATCH_SIZE)

@@ -185,7 +185,7 @@ class StoreReader:
         rows = self._rows(select(schema.dataset).where(schema.dataset.c.content_hash == content_hash))
         if not rows:
             raise ValueError(
-                f"no dataset has the content hash {content_hash!r}; use the dataset_hash of a run in this database"
+                f"no data set has the content hash {content_hash!r}; use the dataset_hash of a run in this database"
             )
         return dataset_of(rows[0])
 

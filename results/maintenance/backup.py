@@ -30,7 +30,7 @@ def back_up(url_or_path: str | DatabaseLocation, target: Path | None = None) -> 
     check_file(path)
     target = target or path.with_name(f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}{path.suffix}")
     if target.exists():
-        raise StoreError(f"a backup overwrites nothing, but {target} exists; use another name, or remove the file")
+        raise StoreError(f"a backup must not overwrite a file, but {target} exists; use another name or remove it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(target) as draft:
@@ -62,7 +62,7 @@ def dump(url: URL, target: Path | None = None) -> Path:
     """
     target = target or BACKUP_FOLDER / f"{url.database}-{datetime.now():%Y%m%d-%H%M%S}.dump"
     if target.exists():
-        raise StoreError(f"a backup overwrites nothing, but {target} exists; use another name, or remove the file")
+        raise StoreError(f"a backup must not overwrite a file, but {target} exists; use another name or remove it")
     # pg_dump gets the password through its environment, because a list of processes shows its arguments.
     address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
     password = {"PGPASSWORD": url.password} if isinstance(url.password, str) else {}

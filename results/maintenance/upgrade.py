@@ -123,7 +123,7 @@ def _free_path(path: Path, *, given: bool) -> Path:
     A path that the user has ``given`` is not changed: raise ``StoreError`` if it exists.
     """
     if given and path.exists():
-        raise StoreError(f"a backup overwrites nothing, but {path} exists; use another name, or remove the file")
+        raise StoreError(f"a backup must not overwrite a file, but {path} exists; use another name or remove it")
     return free_path(path)
 
 

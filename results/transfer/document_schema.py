@@ -93,7 +93,7 @@ def _check_scalar(label: str, value: Any, bits: int = _BITS[BigInteger]) -> None
     if isinstance(value, bool):
         return
     if isinstance(value, int) and not -(2**bits) <= value < 2**bits:
-        raise ValueError(f"{label} must be a number of {bits + 1} bits, got {shown(value)}")
+        raise ValueError(f"{label} must be an integer of at most {bits + 1} bits, got {shown(value)}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{label} must be a finite number, got {value}")
     if not isinstance(value, str):

@@ -154,7 +154,7 @@ def _check_trial(row: Row, costs: Mapping[str, Row]) -> None:
     for cost in COSTS:
         if row[cost] != costs[row["fingerprint"]][cost]:
             raise ValueError(
-                f"{label}: its {cost} must be those of its architecture, got {row[cost]:,}; {_EXPORT_AGAIN}"
+                f"{label}: its {cost} must be that of its architecture, got {row[cost]:,}; {_EXPORT_AGAIN}"
             )
     for name in _ACCURACIES:
         if row.get(name) is not None and not 0 <= row[name] <= 1:

@@ -25,7 +25,7 @@ def data(
         str,
         typer.Argument(
             metavar="FILE|FOLDER",
-            help="Class folders, a manifest, tar shards, Parquet files or arrays; or a search file with own images.",
+            help="Class folders, a manifest, tar shards, Parquet files, arrays, or a search file with your own images.",
         ),
     ],
     image_size: Annotated[

@@ -44,10 +44,10 @@ def predict(
 ) -> None:
     """Predict the classes of image files.
 
-    MODEL is a .safetensors file or an exported .onnx file. A trial must be trained first with `archsieve train`; of a
-    run, the best trained network predicts. An image that cannot be decoded is named, and the others are predicted. In
-    CSV and JSON it has an error instead of a class. Where images have several labels, all labels above the threshold
-    and the probability of each class are given.
+    MODEL is a .safetensors file or an exported .onnx file. A trial must be trained first with `archsieve train`; for
+    a run, its best trained network is used. The command names each image that cannot be decoded, and predicts the
+    others. In CSV and JSON such an image has an error instead of a class. For images with several labels, all labels
+    above the threshold and the probability of each class are given.
 
     Example: archsieve predict digits photos/ -o classes.csv
     """

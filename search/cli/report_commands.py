@@ -14,7 +14,7 @@ def report(
     run: Annotated[str, typer.Argument(help="The name of the run.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")] = Path("report.html"),
     images: Annotated[
-        bool, typer.Option("--images", help="Read the data again, to show the images of the worst mistakes.")
+        bool, typer.Option("--images", help="Read the data again, to show the images of the most confident mistakes.")
     ] = False,
     imports: Imports = None,
     database: Database = DATABASE,

@@ -99,7 +99,7 @@ def list_trials(
         str | None,
         typer.Option(help="The column to sort by; a leading - puts the largest first. Default: the best first."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The largest number of trials to show.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The maximum number of trials to show.")] = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     max_activations: MaxActivations = None,
@@ -224,7 +224,7 @@ def query(
         str | None,
         typer.Option(help="The column to sort by; a leading - puts the largest first. Default: the best first."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="The largest number of trials to show.")] = 20,
+    top: Annotated[int, typer.Option(min=1, help="The maximum number of trials to show.")] = 20,
     database: Database = DATABASE,
     as_json: Json = False,
 ) -> None:

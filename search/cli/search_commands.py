@@ -357,10 +357,11 @@ def init(
     ] = None,
     path: Annotated[str | None, typer.Option(help="The folder of a data set given by its name.")] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="The side of your own images in pixels. Default: chosen from the time.")
+        int | None, typer.Option(min=1, help="The side of your own images in pixels. Default: chosen for --minutes.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="The time of the search: chooses image size, budget and trials. Default: 10.")
+        float | None,
+        typer.Option(help="The planned time of the search, which sets image size, budget and trials. Default: 10."),
     ] = None,
     texts: Annotated[
         str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")

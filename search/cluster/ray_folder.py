@@ -83,7 +83,7 @@ def _create(parent: Path) -> tuple[Path, int]:
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # its mode is 0700
         except OSError as error:
             raise ResourceError(
-                f"Ray needs a folder on this machine that it can write to, but {parent} is none: {error.strerror}; set "
+                f"Ray needs a writable folder on this machine, but {parent} is not writable: {error.strerror}; set "
                 "RAY_TMPDIR to another folder, or use a running cluster with --address"
             ) from None
         with contextlib.suppress(FileNotFoundError):  # a sweep of another process came before the lock

@@ -307,7 +307,7 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
     if section.stages is None:
         if section.contrast is not False:
             raise ValueError(
-                "space.contrast needs stages, but the space is a name; write the stages out or remove contrast"
+                "space.contrast needs stages, but the space is a name; use stages instead, or remove contrast"
             )
         return named_space(section.name or "mixed", input_shape=input_shape, classes=classes)
     if section.name is not None:

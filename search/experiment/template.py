@@ -278,7 +278,7 @@ BUDGET = """# activations = ...  # Largest number of elements in the outputs of 
 # latency_ms = ...  # Largest median time of a forward pass in milliseconds.
 # min_params = ...  # Smallest number of trainable parameters; also min_macs, min_activations, min_memory_bytes."""
 SPACE = """[space]
-name = "mixed"  # Named space; remove it to write the stages out with the keys below.
+name = "mixed"  # Named space; remove it to describe stages with the keys below.
 # contrast = [false, true]  # Whether local contrast normalisation is the first layer.
 # stem = [8, 16]  # Channels of a 3x3 convolution before the stages.
 # [[space.stages]]

@@ -107,7 +107,7 @@ def _block(kind: type[Block], block_fields: Mapping[str, Any], **sizes: Any) -> 
 def _own_choices(
     kinds: Mapping[str, Any], depths: Any, widths: Any, block_fields: Mapping[str, Any], halve: bool
 ) -> Template:
-    """Return the first block of a stage with its width, and a repeat of blocks that keep it, each with own choices."""
+    """Return the first block of a stage with its width, and a repeat of blocks that keep it, each with its choices."""
     for name, kind in kinds.items():
         if not isinstance(kind, type):
             raise ValueError(

@@ -360,8 +360,7 @@ def init(
         int | None, typer.Option(min=1, help="The side of your own images in pixels. Default: chosen for --minutes.")
     ] = None,
     minutes: Annotated[
-        float | None,
-        typer.Option(help="The planned time of the search, which sets image size, budget and trials. Default: 10."),
+        float | None, typer.Option(help="The planned time, which sets image size, budget and trials. Default: 10.")
     ] = None,
     texts: Annotated[
         str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")

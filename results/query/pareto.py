@@ -31,7 +31,7 @@ def pareto(trials: Iterable[Trial], objectives: Sequence[str] = ("val_accuracy",
     The run time is O(n log n) for n trials and up to two objectives, and O(n f) for more objectives and a front of f
     trials.
 
-    Raises ``ValueError`` for an unknown objective or for none.
+    Raises ``ValueError`` for an unknown objective or for none, and ``TypeError`` for a text in place of a list.
     """
     return next(fronts(trials, objectives), [])
 
@@ -42,6 +42,8 @@ def fronts(trials: Iterable[Trial], objectives: Sequence[str]) -> Iterator[list[
     Each front is computed only when the iterator reaches it. Unfinished trials and trials without a value for an
     objective are in no front.
     """
+    if isinstance(objectives, str):
+        raise TypeError(f"objectives must be a list of names, but got {objectives!r}; write [{objectives!r}]")
     if not objectives:
         raise ValueError(f"a Pareto front needs an objective, got none; choose from {', '.join(sorted(OBJECTIVES))}")
     trials = tuple(trials)

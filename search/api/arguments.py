@@ -87,6 +87,12 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+def brief(value: Any) -> str:
+    """Return a value as at most 80 characters on one line, and its type."""
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 80 else f'{text[:77]}...'}, which is of type {type(value).__name__}"
+
+
 def check_arguments(function: str, arguments: Mapping[str, Any]) -> None:
     """Raise for the first argument of ``function`` that is not what it must be; None means that it is left out.
 
@@ -98,8 +104,6 @@ def check_arguments(function: str, arguments: Mapping[str, Any]) -> None:
         if value is None or rule.holds(value):
             continue
         is_number = type(value) is int and rule.example.isdigit()
-        text = " ".join(repr(value).split())
-        text = text if len(text) <= 80 else f"{text[:77]}..."
-        got = text if is_number else f"{text}, which is of type {type(value).__name__}"
+        got = repr(value) if is_number else brief(value)
         error = ValueError if is_number else TypeError
         raise error(f"{name} of {function}() must be {rule.what}, but got {got}; write {name}={rule.example}")

@@ -1,7 +1,8 @@
 """Ask and tell: use the searchers in a custom training loop, without Ray and without a database."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,11 +14,14 @@ from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.metrics.registry import find_metric
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from ...spaces.search_space.encoding import decisions_of
 from ...spaces.search_space.space import Space
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..searchers.registry import checked_ask, make_searcher
-from .arguments import check_arguments
+from .arguments import brief, check_arguments
 from .spaces import constrained_of
+
+_TRIAL_KEYS = ("architecture", "recipe", "choices", "seed", "ended", "value")  # of a trial in state_dict()
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class Asked:
     def recipe(self) -> Recipe:
         """The recipe."""
         return self.proposal.recipe
+
+    @property
+    def choices(self) -> Mapping[str, int]:
+        """The index of the chosen option, by the path of each choice, such as ``"2.residual.width"``."""
+        return self.proposal.choices
 
 
 @dataclass
@@ -87,8 +96,8 @@ class AskTell:
     def tell(self, trial: Asked | int, value: float | None) -> None:
         """Report the value of a trial; a larger value is better unless ``direction`` is "minimize".
 
-        None means that the trial failed. Raises ``ValueError`` if :meth:`ask` did not return the trial, or if the trial
-        already has a value.
+        None and NaN mean that the trial failed. Raises ``ValueError`` if :meth:`ask` did not return the trial, or if
+        the trial already has a value; ``TypeError`` if the value is not one number.
         """
         number = trial.number if isinstance(trial, Asked) else trial
         if type(number) is not int or not 0 <= number < len(self._trials):
@@ -101,7 +110,7 @@ class AskTell:
                 f"a trial takes one value, but trial {number} already has the value {self._values.get(number)}; "
                 "call tell() once for each trial"
             )
-        self._trials[number] = self._ended(self._trials[number], value, self._values)
+        self._trials[number] = self._ended(self._trials[number], _number(value), self._values)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all trials with their values as JSON types."""
@@ -111,8 +120,10 @@ class AskTell:
         """Continue from ``state``, the result of :meth:`state_dict` of a loop with the same arguments.
 
         A trial without a value is still in training: :meth:`tell` takes its value by its number. Raises ``ValueError``
-        if the state is of another seed or direction, or has a trial outside the budget.
+        if it is no such result, if it is of another seed or direction, or if it has a trial outside the budget or the
+        space.
         """
+        _check_keys("the state", state, ("seed", "direction", "trials"))
         for name in ("seed", "direction"):
             if state[name] != (value := getattr(self, name)):
                 raise ValueError(
@@ -122,8 +133,14 @@ class AskTell:
         trials: list[Trial] = []
         values: dict[int, float] = {}
         for number, row in enumerate(state["trials"]):
+            _check_keys(f"trial {number} of the state", row, _TRIAL_KEYS)
             architecture, recipe = Architecture.from_json(row["architecture"]), Recipe.from_json(row["recipe"])
             check_inside_budget(self.space, architecture, f"trial {number} of the state")
+            if decisions_of(self.space.space, architecture) is None:
+                raise ValueError(
+                    f"trial {number} of the state must be in the space {self.space.space.name!r}, but is "
+                    f"{architecture}; pass the space with which the state was saved to ask_tell()"
+                )
             trial = self._trial(Asked(number, row["seed"], Proposal(architecture, recipe, row["choices"])))
             trials.append(trial if not row["ended"] else self._ended(trial, row["value"], values))
         self._trials, self._values = trials, values
@@ -176,12 +193,35 @@ class AskTell:
     def _ended(self, trial: Trial, value: float | None, values: dict[int, float]) -> Trial:
         if value is None or math.isnan(value):
             return replace(trial, state=TrialState.FAILED, fail_kind=FailKind.USER_ERROR)
-        values[trial.number] = float(value)
-        fraction = _as_fraction(self._signed(float(value)))
+        values[trial.number] = value
+        fraction = _as_fraction(self._signed(value))
         return replace(trial, state=TrialState.COMPLETED, epochs_done=trial.recipe["epochs"], val_accuracy=fraction)
 
     def _signed(self, value: float) -> float:
         return value if self.direction == "maximize" else -value
+
+
+def _number(value: Any) -> float | None:
+    """Return the value of a trial as a float: also a NumPy number, and a tensor of one element."""
+    if value is None:
+        return None
+    if not isinstance(value, str | bytes):  # float() accepts texts such as "0.5", too
+        with suppress(TypeError, ValueError, RuntimeError):  # torch has raised each of them for several elements
+            return float(value)
+    raise TypeError(
+        f"the value of a trial must be one number, or None for a failed trial, but got {brief(value)}; "
+        "write tell(trial, 0.93)"
+    )
+
+
+def _check_keys(what: str, state: Any, keys: Sequence[str]) -> None:
+    """Raise ``ValueError`` unless ``state`` is a mapping with ``keys``."""
+    missing = [key for key in keys if not isinstance(state, Mapping) or key not in state]
+    if missing:
+        raise ValueError(
+            f"{what} must be a mapping with the keys {', '.join(keys)}, but is a {type(state).__name__} without "
+            f"{', '.join(missing)}; pass the result of state_dict()"
+        )
 
 
 def _as_fraction(value: float) -> float:

@@ -163,6 +163,7 @@ class Model:
             raise ValueError(
                 f"the suffix must be .safetensors, but got {str(path)!r}; change it, or use export() for other formats"
             )
+        _check_folder(path)
         content = self._torch_model.to_bytes()
         with atomic_write(path) as draft:
             draft.write_bytes(content)
@@ -182,10 +183,17 @@ class Model:
         if path.suffix not in by_suffix:
             suffixes = ", ".join(by_suffix)
             raise ValueError(f"the suffix must be one of {suffixes}, but got {str(path)!r}; use one of them")
+        _check_folder(path)
         made = export(self._torch_model, by_suffix[path.suffix], form)
         with atomic_write(path) as draft:
             draft.write_bytes(made.content)
         return path
+
+
+def _check_folder(path: Path) -> None:
+    """Raise ``FileNotFoundError`` unless the folder of ``path`` exists, before any work is done for the file."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {str(path.parent)!r} must exist, but does not; create it first")
 
 
 def load_model(path: str | Path) -> Model:

@@ -78,6 +78,9 @@ def test_one_architecture_is_trained_without_a_search(tmp_path):
     assert av.load_model(model.save(tmp_path / "model.safetensors")).about == model.about
     with pytest.raises(ValueError, match=r"\.safetensors, but got 'model\.pt'"):
         model.save("model.pt")
+    for write in (model.save, model.export):
+        with pytest.raises(FileNotFoundError, match=r"folder '[^']*missing'"):
+            write(tmp_path / "missing" / "model.safetensors")
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
     with pytest.raises(ValueError, match=r"\(1, 8, 8\).*\(3, 224, 224\)"):
         av.train_architecture("resnet18", digits)

@@ -4,9 +4,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import archsieve as av
+from archsieve.results.query.pareto import pareto
 
 SPACE = av.Space((1, 8, 8), [av.Conv(av.choice(4, 8)), av.GlobalAverage()], classes=10)
 
@@ -60,6 +62,11 @@ def test_a_wrong_argument_of_a_search_is_one_sentence(arguments, error, facts, t
     assert not [*tmp_path.iterdir()]
 
 
+def tell(value):
+    loop = av.ask_tell(SPACE)
+    loop.tell(loop.ask(), value)
+
+
 @pytest.mark.parametrize(
     ("call", "fact"),
     [
@@ -74,12 +81,17 @@ def test_a_wrong_argument_of_a_search_is_one_sentence(arguments, error, facts, t
         (lambda: av.ask_tell(SPACE, seed="x"), "seed"),
         (lambda: av.count(SPACE, 5), "budget"),
         (lambda: av.import_trials([1], data="digits"), "list"),
+        (lambda: tell("0.9"), "str"),
+        (lambda: tell(torch.zeros(2)), "Tensor"),
+        (lambda: tell([0.9]), "list"),
+        (lambda: pareto([], "val_accuracy"), "objectives"),
     ],
 )
 def test_other_functions_name_the_argument_too(call, fact, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TypeError, match=rf"\b{fact}\b"):
+    with pytest.raises(TypeError, match=rf"\b{fact}\b") as caught:
         call()
+    assert "\n" not in str(caught.value)
     assert not [*tmp_path.iterdir()]
 
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -109,6 +110,40 @@ def test_a_pickled_loop_continues_with_the_same_trials():
     smaller = {"params": min(trial.architecture.cost.params for trial in (first, loop.best[0]))}
     with pytest.raises(ValueError, match=r"trial \d of the state"):
         av.ask_tell(SPACE, smaller, arguments[2], seed=2).load_state_dict(loop.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "facts"),
+    [
+        (lambda state: [1], r"state.*seed.*list"),
+        (lambda state: {"seed": 0}, r"without direction, trials"),
+        (lambda state: state | {"trials": [{"seed": 0}]}, r"trial 0 of the state.*without architecture"),
+        (lambda state: state | {"trials": [another_space_state()]}, r"trial 0 of the state.*space 'custom'"),
+    ],
+)
+def test_a_state_of_another_kind_or_space_changes_nothing(change, facts):
+    loop = av.ask_tell(SPACE, BUDGET)
+    loop.tell(loop.ask(), 0.5)
+    before = loop.state_dict()
+    with pytest.raises(ValueError, match=facts):
+        loop.load_state_dict(change(before))
+    assert loop.state_dict() == before
+
+
+def another_space_state():
+    loop = av.ask_tell(av.Space((3, 32, 32), [av.Conv(av.choice(3, 5)), av.GlobalAverage()], classes=10))
+    loop.tell(loop.ask(), 0.5)
+    return loop.state_dict()["trials"][0]
+
+
+def test_a_value_may_be_a_number_of_numpy_or_torch_and_nan_is_a_failure():
+    loop = av.ask_tell(SPACE, BUDGET)
+    for value in (np.float32(0.5), torch.tensor(0.75), np.array(0.25), float("nan")):
+        loop.tell(loop.ask(), value)
+    trial, best = loop.best
+    assert (type(best), best, trial.number) == (float, 0.75, 1)
+    assert [row["value"] for row in loop.state_dict()["trials"]] == [0.5, 0.75, 0.25, None]
+    assert set(trial.choices) == set(loop.ask().choices)
 
 
 def test_the_metric_gives_the_direction():

@@ -49,15 +49,15 @@ class Progress:
         self.bar.update(self.task, completed=len(final), note=note)
         if not self.console.is_terminal:
             for trial in final:
-                self._print(trial, len(final), recorder.searcher.constrained.budget)
+                self._print(trial, recorder.searcher.constrained.budget)
             if recorder.activity:
                 self.console.print(recorder.activity, highlight=False, markup=False)
 
-    def _print(self, trial: Trial, n_final: int, budget: Budget) -> None:
+    def _print(self, trial: Trial, budget: Budget) -> None:
         if trial.trial in self.printed:
             return
         self.printed.add(trial.trial)
-        line = printable(f"[{n_final}/{self.total}] {_line(trial, budget)}")
+        line = printable(f"[{len(self.printed)}/{self.total}] {_line(trial, budget)}")
         self.console.print(line, highlight=False, markup=False)
 
 

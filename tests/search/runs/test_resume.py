@@ -63,6 +63,9 @@ def test_a_killed_driver_is_resumed_without_training_anything_again(driver, line
     out, err = resume.communicate(timeout=300)
     assert resume.returncode == 0, err
     assert (json.loads(out)["complete"], json.loads(out)["trials"]) == (True, 7)
+    lines = re.findall(r"^\[(\d+)/7\] trial (\d+)", err, re.MULTILINE)  # also those of earlier processes, numbered once
+    assert [int(count) for count, _ in lines] == list(range(1, len(lines) + 1))
+    assert len({trial for _, trial in lines}) == len(lines) == 7
     resumed = driver.history("broken")
     assert finished(resumed)[:6] == finished(driver.history("whole"))
     assert [t.number for t in resumed] == list(range(7))

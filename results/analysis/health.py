@@ -119,8 +119,8 @@ def _collapsed(
     elif len(last) == N_CONSTANT_EPOCHS and len(set(last)) == 1 and last[0] <= CHANCE_FACTOR / n_classes:
         yield Finding(
             "collapse",
-            f"the validation accuracy is {last[0]:.3g} in each of the last {N_CONSTANT_EPOCHS} epochs, which is no "
-            f"better than guessing; {cure}",
+            f"the validation accuracy is {last[0]:.3g} in each of the last {N_CONSTANT_EPOCHS} epochs, at most "
+            f"{CHANCE_FACTOR:g} times that of guessing one of {n_classes} classes; {cure}",
         )
 
 
@@ -132,7 +132,8 @@ def _chance(values: Mapping[str, list[float]], n_classes: int) -> Iterator[Findi
         yield Finding(
             "loss-without-accuracy",
             f"the training loss fell from {losses[0]:.3g} to {losses[-1]:.3g}, but the best accuracy is {best:.3g}, "
-            "which is no better than guessing; check that the loss and the labels match the task",
+            f"at most {CHANCE_FACTOR:g} times that of guessing one of {n_classes} classes; check that the loss and the "
+            "labels match the task",
         )
 
 

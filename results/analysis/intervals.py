@@ -144,9 +144,12 @@ def not_in_predictions(store: StoreReader, trial: Trial, name: str) -> str:
     if not is_built_in(name) and custom_function(name) is None:
         if _settings(store, trial, "search").get("direction") is not None and name == trial.metric:
             return f"only the training function of the run computes {name}, which stored predictions do not give"
+        modules = _settings(store, trial, "plugins").get("modules")
+        named = modules if isinstance(modules, list) and modules else ["MODULE"]
+        options = " ".join(f"--import {module}" for module in named)
         return (
-            f"the function of the metric {name!r} is not registered here; import its module: --import MODULE, or in "
-            "Python before av.open_results"
+            f"the function of the metric {name!r} is not registered here; import its module: {options}, or in Python "
+            "before av.open_results"
         )
     if has_folds(store, trial) and name not in MEANS_OF_IMAGES:
         return f"with folds, {name} is a mean over folds, which pooled predictions do not give"

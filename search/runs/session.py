@@ -233,9 +233,11 @@ def restored(run: RunRecord, trials: int | None, store: Store, time_limit: str |
     settings = {"trials": total} | ({} if time_limit is None else {"time_limit": time_limit})
     experiment = make_experiment(parse({**config, "search": {**config["search"], **settings}}))
     if ended >= total and is_finalized(experiment, store, run.run_id):
+        rule = f"trials must be more than {ended}, but got {trials}: " if trials is not None else ""
+        planned = max(ended, search_file_of(run).search.trials)
         raise ValueError(
-            f"run {run.name!r} is complete: {ended} of {total} trials have ended; "
-            f"add trials, for example with archsieve resume {run.name} --trials +24"
+            f"{rule}run {run.name!r} is complete: {ended} of {planned} trials have ended; add trials, for example with "
+            f"archsieve resume {run.name} --trials +24, or in Python trials={ended + 24}"
         )
     return experiment
 

@@ -148,6 +148,12 @@ if __name__ == "__main__":
     assert list(result.best.to_pandas()["val_accuracy"]) == [trial.val_accuracy for trial in result.best]
     more = av.resume_search("script", trials=3)
     assert len(more.trials) == 3 and more.trials[:2] == result.trials
+    try:
+        av.resume_search("script", trials=2)
+    except ValueError as error:
+        assert all(fact in str(error) for fact in ("more than 3", "got 2", "trials=27")), error
+    else:
+        raise AssertionError("fewer trials than have ended")
     model = av.train(more.best[0])
     selected = av.ensemble("script", top=2)
     assert len(selected.members) == 2 and 0 <= selected.test_accuracy <= 1

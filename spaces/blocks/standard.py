@@ -331,7 +331,9 @@ def block_from_json(data: Mapping[str, Any]) -> Block:
         # layers as well as blocks: the canonical form of an architecture consists of layers
         kind = look_up(all_kinds(), data["kind"], "block")
     except ValueError as error:
-        raise ValueError(f"{error}; import the module of a custom block first: see [plugins]") from None
+        raise ValueError(
+            f"{error}; import the module of a custom block first: --import MODULE, or [plugins] modules"
+        ) from None
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for name in data:
         if name != "kind" and name not in known:

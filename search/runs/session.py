@@ -217,9 +217,8 @@ def resume(
         experiment = restored(run, trials, store, time_limit)
         data = load_run_data(run, experiment)  # raises when the data have changed
         run_id = _acquire_run(store, name, experiment)
-        return Session(experiment, data, store, run_id, Path(runs) / name, database_url, started).drive(
-            address, top, on_change
-        )
+        session = Session(experiment, data, store, run_id, Path(runs) / name, database_url, started)
+        return session.drive(address, top, on_change)
 
 
 def restored(run: RunRecord, trials: int | None, store: Store, time_limit: str | float | None = None) -> Experiment:
@@ -227,17 +226,17 @@ def restored(run: RunRecord, trials: int | None, store: Store, time_limit: str |
 
     Raises ``ValueError`` when the run is complete and its final step is done.
     """
-    total = search_file_of(run).search.trials if trials is None else trials
+    planned = search_file_of(run).search.trials
+    total = planned if trials is None else trials
     config = stored_settings(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
     settings = {"trials": total} | ({} if time_limit is None else {"time_limit": time_limit})
     experiment = make_experiment(parse({**config, "search": {**config["search"], **settings}}))
     if ended >= total and is_finalized(experiment, store, run.run_id):
         rule = f"trials must be more than {ended}, but got {trials}: " if trials is not None else ""
-        planned = max(ended, search_file_of(run).search.trials)
         raise ValueError(
-            f"{rule}run {run.name!r} is complete: {ended} of {planned} trials have ended; add trials, for example with "
-            f"archsieve resume {run.name} --trials +24, or in Python trials={ended + 24}"
+            f"{rule}run {run.name!r} is complete: {ended} of {max(ended, planned)} trials have ended; "
+            f"add trials, for example with archsieve resume {run.name} --trials +24, or in Python trials={ended + 24}"
         )
     return experiment
 

@@ -134,7 +134,9 @@ class _Paths:
             self.size += len(sums) * (len(links) - 1)
             for target, cost in links:
                 self._reached.setdefault(target, []).append((sums + cost, counts))
-            self._next = min(self._reached, default=stop)
+            if not links:  # no path inside the limits: the end without a sum, because every path must reach it
+                self._reached.setdefault(self.network.n_nodes - 1, []).append((sums[:0], counts[:0]))
+            self._next = min(self._reached)
 
     def targets(self) -> dict[int, Sums]:
         """Return the merged sums of all nodes that are reached."""

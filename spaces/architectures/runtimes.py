@@ -117,8 +117,8 @@ class Runtime(ABC):
         handler = self.handlers.get(type(layer))
         if handler is None:
             raise UnknownLayerError(
-                f"the memory of a network on a device is known for the layers of this package, but its layer "
-                f"{self.program.layer + 1} is {layer.kind!r}; use other blocks, or no limit of ram and flash"
+                "the memory of a network on a device is known for most layers of this package, but not for "
+                f"{layer.kind!r}; use other blocks, or no limit of ram and flash"
             )
         return handler(self, layer, value)
 

@@ -22,6 +22,8 @@ def walk(constrained: ConstrainedSpace, start: int = 0, stop: int | None = None)
 
 def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, list[Edge]]]:
     """Yield (index, path) for all paths that fit, from the index ``first`` on, by depth-first search."""
+    if not constrained.within_ram:
+        return
     limited_costs, n_following = constrained.limited_costs, constrained.completions
     bounds = _lower_bounds(constrained)
     offsets = _offsets(constrained)
@@ -31,7 +33,7 @@ def _paths(constrained: ConstrainedSpace, first: int) -> Iterator[tuple[int, lis
         node, index, spent, path = stack.pop()
         # skip a subtree that ends before the first index, or in which nothing fits
         n_whole = n_following[node.origin or node]  # an index counts the networks above the limit of RAM, too
-        if index + n_whole <= first or not n_following[node] or not _may_fit(constrained, bounds, node, spent):
+        if index + n_whole <= first or not _may_fit(constrained, bounds, node, spent):
             continue
         # the network that ends here has the first index of the subtree
         ends = node.last is not None and index >= first

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.architectures.cost import layer_costs
 from archsieve.spaces.architectures.device_cost import (
     PRECISIONS,
@@ -38,6 +39,7 @@ from archsieve.spaces.blocks.standard import (
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.sampling import sample
 from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
+from archsieve.spaces.search_space.space import Space
 
 QUICK = ("mixed", "inception-space", "mobile-space")  # the graphs of the other spaces take seconds
 SMALL = (Conv(16), ConvPool(32), Residual(24), Conv(96))
@@ -151,8 +153,11 @@ def test_image_counts_as_a_tensor():
 
 
 def test_layer_without_rule_is_named():
-    with pytest.raises(UnknownLayerError, match=r"layer 4 is 'local-contrast'"):
-        ram_bytes(network(Conv(8), LocalContrast(3)))
+    one = network(Conv(8), LocalContrast(3))
+    with pytest.raises(UnknownLayerError, match="'local-contrast'"):
+        ram_bytes(one)
+    with pytest.raises(UnknownLayerError, match="'local-contrast'"):
+        ConstrainedSpace(Space(one.input_shape, one.blocks, one.classes), Budget(flash="1MB"))
 
 
 def test_unknown_precision_is_refused():

@@ -147,9 +147,10 @@ def test_nearest_budget_is_that_of_brute_force(name, precision, limited):
             check_feasible(constrained)
 
 
-def test_nothing_fits_a_limit_below_the_smallest_peak():
+@pytest.mark.parametrize("others", [{}, {"min_params": 10, "macs": "1G"}])
+def test_nothing_fits_a_limit_below_the_smallest_peak(others):
     smallest = min(cost.ram_bytes for _, cost in everything(MIXED, "int8"))
-    constrained = ConstrainedSpace(MIXED, Budget(ram=smallest - 1, precision="int8"))
+    constrained = ConstrainedSpace(MIXED, Budget(ram=smallest - 1, **others, precision="int8"))
     assert count(constrained).value == 0
     assert (histogram(constrained), list(walk(constrained))) == ([], [])
     assert cheapest(constrained)[1] == cheapest(ConstrainedSpace(MIXED))[1]

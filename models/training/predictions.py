@@ -12,7 +12,7 @@ from torch import Tensor
 
 MAX_IMAGES = 20_000  # of more images, a random sample is kept
 MAX_PROBABILITIES = 100_000  # M x K; above it, only those of the TOP most probable classes are kept
-MAX_LABEL_PROBABILITIES = 200_000  # M x K where images have several labels; above it, fewer images are kept
+MAX_LABEL_SCORES = 200_000  # M x K where images have several labels; above it, fewer images are kept
 TOP = 5
 
 
@@ -22,8 +22,9 @@ class ValidationPredictions:
 
     ``n_images`` is N. ``index`` (M,) int64 are the kept images, ascending. ``labels`` and ``predicted`` (M,) int64 are
     classes, ``rank`` (M,) int64 is the number of classes with a higher score than the label. ``label_probability`` (M,)
-    is float32. ``probabilities`` (M, T) float16 belong to ``classes`` (M, T) int64, the most probable first; if all
-    classes are kept, to the classes in order, and ``classes`` is empty (M, 0).
+    is float32. ``log_probabilities`` (M, T) float16 belong to ``classes`` (M, T) int64, the most probable first; if all
+    classes are kept, to the classes in order, and ``classes`` is empty (M, 0). They are logarithms, because float16
+    rounds each probability above 0.9998 to 1 and each below 3e-8 to 0, and images with equal ones have no order.
     """
 
     n_images: int
@@ -33,7 +34,7 @@ class ValidationPredictions:
     predicted: Tensor
     rank: Tensor
     label_probability: Tensor
-    probabilities: Tensor
+    log_probabilities: Tensor
     classes: Tensor
 
     def state_dict(self) -> dict[str, int | Tensor]:
@@ -46,7 +47,7 @@ class LabelPredictions:
     """What a network predicts for M of N validation images that have any number of labels.
 
     ``n_images`` is N. ``index`` (M,) int64 are the kept images, ascending. ``labels`` and ``predicted`` (M, K) are
-    bool, the ``probabilities`` (M, K) of the classes float16.
+    bool, the ``logits`` (M, K) of the classes float16: a probability near 1 would be rounded to 1 in this type.
     """
 
     n_images: int
@@ -54,7 +55,7 @@ class LabelPredictions:
     index: Tensor
     labels: Tensor
     predicted: Tensor
-    probabilities: Tensor
+    logits: Tensor
 
     def state_dict(self) -> dict[str, int | Tensor]:
         """Return the fields as plain types, for a checkpoint."""
@@ -65,7 +66,10 @@ KeptPredictions = ValidationPredictions | LabelPredictions
 
 
 def from_state(state: Mapping[str, int | Tensor]) -> KeptPredictions:
-    """Return the predictions of a ``state_dict``."""
+    """Return the predictions of a ``state_dict``; earlier states have probabilities instead of their logarithms."""
+    if "rank" in state and isinstance(rounded := state.get("probabilities"), Tensor):
+        others = {name: value for name, value in state.items() if name != "probabilities"}
+        state = {**others, "log_probabilities": _half(rounded.float().log())}
     kind = ValidationPredictions if "rank" in state else LabelPredictions
     return kind(**state)  # type: ignore[arg-type]
 
@@ -79,13 +83,12 @@ def compact(logits: Tensor, labels: Tensor) -> KeptPredictions:
     if labels.dim() == 2:
         index = kept_images(n, _most_images(k)).to(logits.device)
         logits, labels = logits[index].float(), labels.to(logits.device)[index]
-        probabilities = logits.sigmoid().half().cpu()
-        return LabelPredictions(n, k, index.cpu(), labels.cpu(), (logits > 0).cpu(), probabilities)
+        return LabelPredictions(n, k, index.cpu(), labels.cpu(), (logits > 0).cpu(), _half(logits).cpu())
     index = kept_images(n, MAX_IMAGES).to(logits.device)
     logits, labels = logits[index].float(), labels.to(logits.device)[index]
-    probabilities = logits.softmax(1)
+    logs = logits.log_softmax(1)
     of_label = logits.gather(1, labels[:, None])
-    kept, classes = _highest(probabilities)
+    kept, classes = _highest(logs)
     return ValidationPredictions(
         n_images=n,
         n_classes=k,
@@ -93,18 +96,24 @@ def compact(logits: Tensor, labels: Tensor) -> KeptPredictions:
         labels=labels.cpu(),
         predicted=logits.argmax(1).cpu(),
         rank=(logits > of_label).sum(1).cpu(),
-        label_probability=probabilities.gather(1, labels[:, None]).squeeze(1).cpu(),
-        probabilities=kept.cpu(),
+        label_probability=logs.gather(1, labels[:, None]).squeeze(1).exp().cpu(),
+        log_probabilities=kept.cpu(),
         classes=classes.cpu(),
     )
 
 
-def _highest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the probabilities (M, T) float16 that are kept of all (M, K), and their classes, (M, 0) for all."""
-    if probabilities.numel() <= MAX_PROBABILITIES or probabilities.shape[1] <= TOP:
-        return probabilities.half(), torch.empty((len(probabilities), 0), dtype=torch.int64)
-    highest, classes = probabilities.float().topk(TOP, dim=1)
-    return highest.half(), classes
+def _highest(logs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities (M, T) float16 that are kept of all (M, K), and their classes, (M, 0) for all."""
+    if logs.numel() <= MAX_PROBABILITIES or logs.shape[1] <= TOP:
+        return _half(logs), torch.empty((len(logs), 0), dtype=torch.int64)
+    highest, classes = logs.float().topk(TOP, dim=1)
+    return _half(highest), classes
+
+
+def _half(values: Tensor) -> Tensor:
+    """Return finite float16 values: above its range they would become infinite."""
+    largest = torch.finfo(torch.float16).max
+    return values.clamp(-largest, largest).half()
 
 
 def kept_images(n: int, most: int) -> Tensor:
@@ -116,7 +125,7 @@ def kept_images(n: int, most: int) -> Tensor:
 
 def _most_images(n_classes: int) -> int:
     """Return how many images with several labels are kept."""
-    return max(1, min(MAX_IMAGES, MAX_LABEL_PROBABILITIES // n_classes))
+    return max(1, min(MAX_IMAGES, MAX_LABEL_SCORES // n_classes))
 
 
 def concatenate(parts: Sequence[KeptPredictions]) -> KeptPredictions:
@@ -138,16 +147,16 @@ def _index(parts: Sequence[KeptPredictions]) -> Tensor:
 def _concatenate_labels(parts: Sequence[LabelPredictions]) -> LabelPredictions:
     index, n_classes = _index(parts), parts[0].n_classes
     rows = kept_images(len(index), _most_images(n_classes))
-    names = ("labels", "predicted", "probabilities")
+    names = ("labels", "predicted", "logits")
     columns = {name: torch.cat([getattr(part, name) for part in parts])[rows] for name in names}
     return LabelPredictions(sum(part.n_images for part in parts), n_classes, index[rows], **columns)
 
 
 def _concatenate_classes(parts: Sequence[ValidationPredictions]) -> ValidationPredictions:
     # A small fold may have all probabilities, a larger one the highest only.
-    width = min(part.probabilities.shape[1] for part in parts)
+    width = min(part.log_probabilities.shape[1] for part in parts)
     only_top = any(part.classes.shape[1] for part in parts)
-    tops = [_top(part, width) if only_top else (part.probabilities, part.classes) for part in parts]
+    tops = [_top(part, width) if only_top else (part.log_probabilities, part.classes) for part in parts]
     joined = ValidationPredictions(
         n_images=sum(part.n_images for part in parts),
         n_classes=parts[0].n_classes,
@@ -156,7 +165,7 @@ def _concatenate_classes(parts: Sequence[ValidationPredictions]) -> ValidationPr
             name: torch.cat([getattr(part, name) for part in parts])
             for name in ("labels", "predicted", "rank", "label_probability")
         },
-        probabilities=torch.cat([top for top, _ in tops]),
+        log_probabilities=torch.cat([top for top, _ in tops]),
         classes=torch.cat([classes for _, classes in tops]),
     )
     return _bounded(joined)
@@ -164,19 +173,17 @@ def _concatenate_classes(parts: Sequence[ValidationPredictions]) -> ValidationPr
 
 def _top(part: ValidationPredictions, width: int) -> tuple[Tensor, Tensor]:
     if part.classes.shape[1]:
-        return part.probabilities, part.classes
-    kept, classes = part.probabilities.float().topk(width, dim=1)
+        return part.log_probabilities, part.classes
+    kept, classes = part.log_probabilities.float().topk(width, dim=1)
     return kept.half(), classes
 
 
 def _bounded(joined: ValidationPredictions) -> ValidationPredictions:
     """Return the predictions with no more images and probabilities than those of one network have."""
     rows = kept_images(len(joined.index), MAX_IMAGES)
-    probabilities, classes = joined.probabilities[rows], joined.classes[rows]
+    logs, classes = joined.log_probabilities[rows], joined.classes[rows]
     if not classes.shape[1]:
-        probabilities, classes = _highest(probabilities)
+        logs, classes = _highest(logs)
     names = ("index", "labels", "predicted", "rank", "label_probability")
     columns = {name: getattr(joined, name)[rows] for name in names}
-    return ValidationPredictions(
-        joined.n_images, joined.n_classes, **columns, probabilities=probabilities, classes=classes
-    )
+    return ValidationPredictions(joined.n_images, joined.n_classes, **columns, log_probabilities=logs, classes=classes)

@@ -1,7 +1,7 @@
 """Metrics of stored predictions of images with any number of labels, in which each image has a weight.
 
 Shapes: M images, K classes, B sets of weights, one for each resample. The values with equal weights are those of
-``models/metrics/several_labels.py``, up to the rounding of stored probabilities to float16.
+``models/metrics/several_labels.py``, up to the rounding of stored scores to float16.
 """
 
 from collections.abc import Callable
@@ -86,14 +86,14 @@ def average_precision(predictions: "LabelPredictions") -> "Weighted":
 
 
 def _rankings(predictions: "LabelPredictions") -> list[Ranking]:
-    pairs = zip(predictions.probabilities.T, predictions.labels.T, strict=True)
+    pairs = zip(predictions.logits.T, predictions.labels.T, strict=True)
     return [Ranking(scores, positive) for scores, positive in pairs]
 
 
 def log_loss(predictions: "LabelPredictions") -> "Weighted":
     """Return the mean over the classes of the binary cross-entropy in nats."""
-    of_label = np.where(predictions.labels, predictions.probabilities, 1 - predictions.probabilities)
-    return mean_of(-np.log(of_label.clip(SMALLEST_PROBABILITY, 1)).mean(1))
+    losses = np.logaddexp(0, np.where(predictions.labels, -predictions.logits, predictions.logits))
+    return mean_of(losses.clip(max=-np.log(SMALLEST_PROBABILITY)).mean(1))
 
 
 def brier(predictions: "LabelPredictions") -> "Weighted":

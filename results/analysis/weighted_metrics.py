@@ -1,7 +1,7 @@
 """Metrics of stored predictions in which each image has a weight, for the bootstrap: a resample is a set of weights.
 
 Shapes: M images, K classes, B sets of weights, one for each resample. The values with equal weights are those of
-``models/metrics/compute.py``, up to the rounding of stored probabilities to float16.
+``models/metrics/compute.py``, up to the rounding of the logarithms of stored probabilities to float16.
 """
 
 from collections.abc import Callable, Sequence
@@ -163,9 +163,14 @@ def average(hits: "Floats", misses: "Floats") -> "Floats":
 
 
 def _rankings(predictions: "Predictions") -> "list[Ranking]":
-    """Return the ranking by each class; with two classes that of class 1."""
-    classes = [1] if predictions.n_classes == 2 else range(predictions.n_classes)
-    return [Ranking(predictions.probabilities[:, c], predictions.labels == c) for c in classes]
+    """Return the ranking by each class; with two classes that of class 1.
+
+    The images are ranked by the odds, which have the order of the probabilities: their logarithms are stored as
+    float16, so that all above 1 - 3e-8 are 1.
+    """
+    classes, p = [1] if predictions.n_classes == 2 else range(predictions.n_classes), predictions.probabilities
+    others = [np.delete(p, c, axis=1).sum(1).clip(min=np.finfo(np.float64).tiny) for c in classes]
+    return [Ranking(p[:, c] / rest, predictions.labels == c) for c, rest in zip(classes, others, strict=True)]
 
 
 def mean_over_classes(ranked: "Sequence[Ranking]", of_class: "Callable[[Floats, Floats], Floats]") -> "Weighted":

@@ -83,12 +83,19 @@ def _check_shares(shares: "NDArray[np.float64]") -> None:
 class LabelPredictions(StoredPredictions):
     """The predictions of one trial for images with any number of labels.
 
-    ``labels`` and ``predicted`` are bool (M, K), ``probabilities`` (M, K) are rounded to float16.
+    ``labels`` and ``predicted`` are bool (M, K). ``logits`` (M, K) are rounded to float16. Rounded probabilities would
+    be 1 above 0.9998, and the log loss of a wrong one far too large.
     """
 
     labels: "NDArray[np.bool_]"
     predicted: "NDArray[np.bool_]"
-    probabilities: "NDArray[np.float64]"
+    logits: "NDArray[np.float64]"
+
+    @property
+    def probabilities(self) -> "NDArray[np.float64]":
+        """The probabilities (M, K) of the classes."""
+        shares: NDArray[np.float64] = np.exp(-np.logaddexp(0, -self.logits))
+        return shares
 
     def hits(self, k: int = 1) -> "NDArray[np.bool_]":
         """Return the images (M,) of which every label is right."""
@@ -97,7 +104,7 @@ class LabelPredictions(StoredPredictions):
 
     def to_json(self) -> dict[str, Any]:
         bits = [np.packbits(self.labels), np.packbits(self.predicted)]
-        parts = [self.index.astype("<u4"), *bits, self.probabilities.astype("<f2")]
+        parts = [self.index.astype("<u4"), *bits, self.logits.astype("<f2")]
         counts = {"n_images": self.n_images, "n": len(self), "n_classes": self.n_classes}
         return {**counts, "multi_label": True, "data": _packed(parts)}
 
@@ -106,11 +113,12 @@ class LabelPredictions(StoredPredictions):
         """Return the predictions of the table of :meth:`to_json`; raise ``ValueError`` for other values."""
         n_images, n, k = _counts(detail)
         n_bytes = (n * k + 7) // 8
-        index, *bits, shares = _unpacked(detail["data"], [(n, "<u4"), (n_bytes, "u1"), (n_bytes, "u1"), (n * k, "<f2")])
+        index, *bits, logits = _unpacked(detail["data"], [(n, "<u4"), (n_bytes, "u1"), (n_bytes, "u1"), (n * k, "<f2")])
         labels, predicted = (np.unpackbits(part, count=n * k).astype(bool).reshape(n, k) for part in bits)
         _check_index(index := index.astype(np.int64), n_images)
-        _check_shares(probabilities := shares.astype(np.float64).reshape(n, k))
-        return cls(n_images, k, index, labels, predicted, probabilities)
+        if not np.isfinite(logits).all():
+            raise ValueError("predictions must have finite scores")
+        return cls(n_images, k, index, labels, predicted, logits.astype(np.float64).reshape(n, k))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +126,9 @@ class Predictions(StoredPredictions):
     """The predictions of one trial for images with one label each.
 
     ``labels`` and ``predicted`` (M,) are classes, ``rank`` (M,) is the number of classes with a higher score than the
-    label, ``label_probability`` (M,) the probability of the label. ``probabilities`` (M, T), rounded to float16, belong
-    to all classes in order if ``classes`` is None, else to ``classes`` (M, T), the most probable first.
+    label, ``label_probability`` (M,) the probability of the label. ``probabilities`` (M, T) belong to all classes in
+    order if ``classes`` is None, else to ``classes`` (M, T), the most probable first. Their logarithms are stored as
+    float16, so that probabilities near 1 keep their order.
     """
 
     labels: "NDArray[np.int64]"
@@ -141,11 +150,12 @@ class Predictions(StoredPredictions):
 
     def to_json(self) -> dict[str, Any]:
         parts = [getattr(self, name).astype(kind) for name, kind in _COLUMNS.items()]
-        parts.append(self.probabilities.astype("<f2"))
+        parts.append(np.log(self.probabilities.clip(min=np.finfo(np.float64).tiny)).astype("<f2"))
         parts += [] if self.classes is None else [self.classes.astype("<u2")]
         return {
             **{"n_images": self.n_images, "n": len(self), "n_classes": self.n_classes},
             "top": None if self.classes is None else self.classes.shape[1],
+            "logarithms": True,
             "data": _packed(parts),
         }
 
@@ -163,6 +173,9 @@ class Predictions(StoredPredictions):
             for name, array in zip(_COLUMNS, arrays, strict=False)
         }
         probabilities = arrays[len(_COLUMNS)].astype(np.float64).reshape(n, top)
+        if detail.get("logarithms") is True:  # databases of earlier versions have the probabilities themselves
+            with np.errstate(over="ignore"):  # values above 1 are refused below
+                probabilities = np.exp(probabilities)
         classes = None if detail.get("top") is None else arrays[-1].astype(np.int64).reshape(n, top)
         made = cls(n_images, k, **columns, probabilities=probabilities, classes=classes)
         made._check()

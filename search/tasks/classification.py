@@ -274,6 +274,8 @@ class ImageTrialContext(TrialContext):
         if "classes" not in columns:
             return LabelPredictions(kept.n_images, kept.n_classes, **columns).to_json()
         columns["classes"] = columns["classes"] if kept.classes.shape[1] else None
+        columns["probabilities"] = kept.log_probabilities.double().exp().numpy()
+        del columns["log_probabilities"]
         return Predictions(kept.n_images, kept.n_classes, **columns).to_json()
 
     def close(self, fit: Any) -> None:

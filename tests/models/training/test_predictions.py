@@ -21,7 +21,7 @@ def test_compact_predictions_are_those_of_the_logits() -> None:
     assert torch.equal(kept.predicted, logits.argmax(1))
     assert torch.equal(kept.rank == 0, kept.predicted == labels)
     assert torch.allclose(kept.label_probability, logits.softmax(1)[torch.arange(50), labels])
-    assert torch.allclose(kept.probabilities.float(), logits.softmax(1), atol=1e-3)
+    assert torch.allclose(kept.log_probabilities.float(), logits.log_softmax(1), rtol=1e-3)
     assert kept.classes.shape == (50, 0)
 
 
@@ -31,12 +31,13 @@ def test_compact_predictions_of_several_labels(monkeypatch) -> None:
     kept = compact(logits, labels)
     assert torch.equal(kept.labels, labels)
     assert torch.equal(kept.predicted, logits > 0)
-    assert torch.allclose(kept.probabilities.float(), logits.sigmoid(), atol=1e-3)
+    assert torch.allclose(kept.logits.float(), logits, rtol=1e-3)
+    assert compact(1e9 * logits, labels).logits.isfinite().all()
     again = module.from_state(kept.state_dict())
-    assert torch.equal(again.probabilities, kept.probabilities)
+    assert torch.equal(again.logits, kept.logits)
     both = concatenate([kept, compact(logits[:10], labels[:10])])
     assert (both.n_images, both.index.tolist()) == (60, list(range(60)))
-    monkeypatch.setattr(module, "MAX_LABEL_PROBABILITIES", 90)
+    monkeypatch.setattr(module, "MAX_LABEL_SCORES", 90)
     few = compact(logits, labels)
     assert (few.n_images, len(few.index)) == (50, 15)
     assert torch.equal(few.labels, labels[few.index])
@@ -52,7 +53,7 @@ def test_large_predictions_are_bounded(monkeypatch) -> None:
     assert len(kept.index) == 30
     assert torch.equal(kept.index, kept.index.unique())
     assert torch.equal(kept.classes[:, 0], logits[kept.index].argmax(1))
-    assert kept.probabilities.shape == (30, module.TOP)
+    assert kept.log_probabilities.shape == (30, module.TOP)
     assert torch.equal(kept.index, compact(2 * logits, torch.arange(100) % 8).index)  # the same images for each network
     both = concatenate([kept, compact(logits[:10], torch.arange(10) % 8)])
     assert both.n_images == 110
@@ -82,8 +83,13 @@ def test_the_kept_predictions_are_those_of_the_best_epoch_after_a_resume(few_dig
     for fit in (whole, resumed):
         found, best = shares(fit)
         assert found == pytest.approx(best)
-    assert torch.equal(whole.best_predictions.probabilities, resumed.best_predictions.probabilities)
+    assert torch.equal(whole.best_predictions.log_probabilities, resumed.best_predictions.log_probabilities)
     state = first.state_dict()
+    logs = state["best_predictions"].pop("log_probabilities")
+    state["best_predictions"]["probabilities"] = logs.float().exp().half()  # a checkpoint of an earlier version
+    resumed = new()
+    resumed.load_state_dict(state)
+    assert torch.allclose(resumed.best_predictions.log_probabilities.float(), logs.float(), atol=0.01)
     del state["best_predictions"]  # a checkpoint of version 0.1.0
     resumed = new()
     resumed.load_state_dict(state)

@@ -114,7 +114,8 @@ def _memory(data: RunData) -> Iterator[Markup]:
     """Yield the memory of the winner on a device, layer by layer, if the run has recorded RAM."""
     winner, precision = data.best[0], data.budget.device_precision
     architecture = architecture_or_none(winner.architecture)
-    if winner.ram_bytes is None or architecture is None:
+    # a database from elsewhere may have one of the two costs alone
+    if winner.ram_bytes is None or winner.flash_bytes is None or architecture is None:
         return
     sizes = layer_ram_bytes(architecture, precision)
     layers = [(row.name, size) for row, size in zip(layer_costs(architecture), sizes, strict=True) if size]

@@ -93,7 +93,8 @@ _CALLED_ELSEWHERE = {
 RESERVED = frozenset(
     (
         *("trial", "run", "number", "state", "fingerprint", "architecture", "choices", "recipe", "seed", "source"),
-        *("params", "macs", "flops", "activations", "memory_bytes", "latency_ms", "depth", "duration_s", "device"),
+        *("params", "macs", "flops", "activations", "memory_bytes", "ram_bytes", "flash_bytes", "depth", "device"),
+        *("latency_ms", "duration_s"),
         *("epoch", "epochs_done", "best_epoch", "step", "lr", "seconds", "gamma", "loss", "metric", "metrics"),
         *("score", "fail_kind", "reason", "created_at", "started_at", "ended_at", "searcher", "dataset"),
         *("minimized", "database", "and", "or", "not", "is", "null", "in", "like", "between", "true", "false"),

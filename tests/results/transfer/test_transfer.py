@@ -31,7 +31,10 @@ def proposal(width, **recipe):
     return {
         "architecture": architecture.to_json(),
         "fingerprint": architecture.fingerprint,
-        "cost": {name: getattr(costs, name) for name in ("params", "macs", "activations", "memory_bytes")},
+        "cost": {
+            **{name: getattr(costs, name) for name in ("params", "macs", "activations", "memory_bytes")},
+            **{"ram_bytes": 100 * width, "flash_bytes": 2**40 + width},
+        },
         "layers": [layer.to_json() for layer in layer_costs(architecture)],
         "choices": {"1.conv.width": width},
         "recipe": {"lr": 0.1 + 0.2, "epochs": 3, **recipe},
@@ -105,6 +108,9 @@ def test_an_imported_run_equals_the_exported_one(store, run, other, tmp_path, ki
         "interrupted",
         "queued",
     ]
+    devices = [(trial.ram_bytes, trial.flash_bytes) for trial in other.trials("digits")]
+    assert devices == [(100 * width, 2**40 + width) for width in (8, 16, 8, 4)]
+    assert set(other.curve(done.trial)) == {"val_accuracy", "val_loss"}
     assert math.isnan(other.curve(done.trial)["val_loss"][0][1])
     assert failed.reason.endswith("in two lines; =1+1")
     assert done.recipe["lr"] == 0.1 + 0.2

@@ -16,7 +16,7 @@ from ...spaces.parameters.lookup import unknown
 from .epoch import Diverged
 from .evaluate import Evaluation
 
-SAME_ACCURACY = 1e-4  # the difference of two accuracies that count as equal
+TOLERANCE = 1e-4  # absolute and relative: a metric that differs less is that of the predictions
 LOSSES = ("val_loss", "train_loss")
 FRACTIONS = ("val_accuracy", "train_accuracy")
 OPTIONAL = ("loss", "train_loss", "train_accuracy", "lr")
@@ -108,17 +108,24 @@ def read_predictions(epoch: int, predictions: Any, labels: Tensor, n_classes: in
 def completed(reported: Mapping[str, Any], computed: Mapping[str, float], selection: Selection) -> dict[str, Any]:
     """Return ``reported`` with the values of its predictions, ``computed``, for what it leaves out.
 
-    Raises ``ValueError`` if it has another accuracy than its predictions.
+    Raises ``ValueError`` if its accuracy or another metric is not that of its predictions. Its loss may be another one.
     """
     given = {_short_name(name, (ACCURACY, *selection.recorded)): value for name, value in reported.items()}
-    accuracy = given.get(ACCURACY, computed[ACCURACY])
-    is_number = isinstance(accuracy, Real) or getattr(accuracy, "ndim", 1) == 0
-    if is_number and abs(float(accuracy) - computed[ACCURACY]) > SAME_ACCURACY:
-        raise ValueError(
-            f"accuracy of report() must be that of its predictions, {computed[ACCURACY]:.4f}, but got {accuracy}; "
-            "leave it out"
-        )
+    for name in (ACCURACY, *selection.computed):
+        if name not in given or name not in computed:
+            continue
+        value, expected = given[name], computed[name]
+        is_number = isinstance(value, Real) or getattr(value, "ndim", 1) == 0
+        if is_number and not is_same(float(value), expected):
+            raise ValueError(
+                f"{name} of report() must be that of its predictions, {expected:.4f}, but got {value}; leave it out"
+            )
     return {**computed, **given}
+
+
+def is_same(value: float, expected: float) -> bool:
+    """Return whether two values of a metric count as equal."""
+    return math.isclose(value, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _short_name(name: str, required: tuple[str, ...]) -> str:

@@ -25,7 +25,7 @@ from .evaluate import Evaluation, evaluate, evaluate_logits
 from .loop import check_same, copy_to_cpu
 from .predictions import KeptPredictions, compact, from_state
 from .random_state import GlobalGenerators
-from .reported_epoch import SAME_ACCURACY, ReportedEpoch, completed, read_predictions, read_report, values_of
+from .reported_epoch import ReportedEpoch, completed, is_same, read_predictions, read_report, values_of
 from .stepped_function import SteppedFunction
 
 MAX_REASON = 400  # characters of the error of a function
@@ -129,7 +129,7 @@ class TrainingJob:
         ``accuracy`` (0..1) and every metric of the search are required; ``loss``, ``train_loss``, ``train_accuracy``
         and ``lr`` are recorded too. ``predictions`` are the logits (N, K) of the validation images, in their order: a
         required metric that is left out is computed from them. Those of the best epoch are stored with the trial, for
-        intervals, paired tests and classes; without them, those of :meth:`validate`, if its accuracy is reported.
+        intervals, paired tests and classes; without them, those of :meth:`validate`, if its metrics are reported.
 
         The function waits here for the search: it may continue, be resumed later from this epoch, or end here if a
         scheduler stops the trial. Raises ``ValueError`` for a missing, unknown or invalid value, and
@@ -251,7 +251,9 @@ class CustomFit:
         """Return the predictions of ``evaluation``; None if it is another one than the function has reported."""
         if not self._keep_predictions or evaluation is None or evaluation.logits is None:
             return None
-        is_reported = abs(evaluation.accuracy - result.val_accuracy) < SAME_ACCURACY
+        pairs = [(evaluation.accuracy, result.val_accuracy)]
+        pairs += [(value, result.metrics[name]) for name, value in evaluation.metrics.items()]
+        is_reported = all(is_same(reported, value) for value, reported in pairs)
         return compact(evaluation.logits, self.data.val.labels) if is_reported else None
 
     def keep(self, objects: Mapping[str, Stateful]) -> None:

@@ -155,7 +155,7 @@ def test_reported_predictions_give_the_metrics_and_those_of_the_best_epoch_are_k
     assert resumed.best_predictions is None
 
 
-def test_the_predictions_of_validate_are_kept_if_its_accuracy_is_reported(data):
+def test_the_predictions_of_validate_are_kept_if_its_metrics_are_reported(data):
     ended = ran(fit_of(train, data, BY_F1, keep_predictions=True))
     kept = ended.best_predictions
     assert float((kept.predicted == kept.labels).float().mean()) == pytest.approx(ended.best.val_accuracy)
@@ -167,6 +167,12 @@ def test_the_predictions_of_validate_are_kept_if_its_accuracy_is_reported(data):
         job.report(2, accuracy=1.0)
 
     assert ran(fit_of(other_values, data, keep_predictions=True)).best_predictions is None
+
+    def other_f1(job):
+        for epoch in job.epochs():
+            job.report(epoch, **{**job.validate(), "f1_macro": 0.99})
+
+    assert ran(fit_of(other_f1, data, BY_F1, keep_predictions=True)).best_predictions is None
 
 
 def test_a_metric_that_only_the_function_computes_selects_the_best_epoch(data):
@@ -228,6 +234,10 @@ WRONG = {
     "other-accuracy": (
         lambda job: job.report(1, predictions=torch.ones(40, 10), accuracy=0.99),
         ("accuracy", "0.99", "leave it out"),
+    ),
+    "other-f1": (
+        lambda job: job.report(1, predictions=torch.ones(40, 10), f1_macro=0.99),
+        ("f1_macro", "0.99", "leave it out"),
     ),
     "stateless": (lambda job: job.checkpoint(step=3), ("step", "int", "state_dict")),
     "raises": (lambda job: {}["lost"], ("KeyError: 'lost'", "at test_training_job.py:")),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...spaces.metrics.registry import custom_function, find_metric, top_k
-from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, at_line, described
+from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, at_line, described, prints_to_stderr
 from . import several_labels
 from .label_losses import logits_of, probabilities
 
@@ -105,7 +105,9 @@ def of_scores(name: str, labels: Ints, scores: Floats) -> float:
     metric = find_metric(name)
     if metric.function is not None:
         # copies, so that a function that changes them changes no other metric
-        return _checked(name, metric.function(labels.copy(), scores.copy()))
+        with prints_to_stderr():
+            value = metric.function(labels.copy(), scores.copy())
+        return _checked(name, value)
     if labels.ndim == 2:
         return several_labels.of_probabilities(name, labels, scores)
     k = top_k(name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spaces.metrics.registry import custom_function
+from ...spaces.parameters.user_code import ERRORS, prints_to_stderr
 from ..database.prediction_records import LabelPredictions, Predictions, StoredPredictions
 from .weighted_label_metrics import weighted_label_metric
 from .weighted_metrics import weighted_class_metric
@@ -112,9 +113,9 @@ def _scores(predictions: StoredPredictions) -> "Floats | None":
 
 def _value(function: "Function", labels: Any, scores: "Floats") -> float:
     """Return the value of a custom metric; NaN if it has none for these images."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), prints_to_stderr():
         warnings.simplefilter("ignore")  # such as that a class is absent from a resample
         try:
             return float(function(labels, scores))
-        except Exception:
+        except ERRORS:
             return float("nan")

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import sys
 import zlib
 from typing import Any
 
@@ -97,9 +98,10 @@ def own_metric():
     """A registered metric that has no value without images of class 2."""
 
     def twos_found(labels, scores):
+        print("twos")
         twos = labels[:, 2] > 0 if labels.ndim == 2 else labels == 2
         if not twos.any():
-            raise ZeroDivisionError
+            sys.exit("no twos")
         return float(scores[twos, 2].mean())
 
     register_metric("twos_found")(twos_found)
@@ -108,10 +110,12 @@ def own_metric():
 
 
 @pytest.mark.parametrize("make", [predictions, label_predictions])
-def test_a_custom_metric_has_an_interval_if_its_function_is_registered(make, own_metric):
+def test_a_custom_metric_has_an_interval_if_its_function_is_registered(make, own_metric, capsys):
     made = make(300)
     value = own_metric(made.labels, made.probabilities)
+    capsys.readouterr()
     interval = bootstrap("twos_found", made)
+    assert capsys.readouterr().out == ""  # stdout is for the results of commands
     assert interval.low < value < interval.high
     # the interval of a mean of 300 or fewer values, from their deviation
     twos = made.labels[:, 2] if made.labels.ndim == 2 else made.labels == 2

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .search.api.results import open_results
     from .search.api.searching import resume_search, run_search
     from .search.api.sklearn_classifier import ArchitectureSearchClassifier
-    from .search.api.spaces import cost, count, device_cost, profile, sample
+    from .search.api.spaces import cost, count, device_cost, networks_space, profile, sample
     from .search.api.type_names import *  # noqa: F403
     from .search.searchers.base import Searcher
     from .search.searchers.registry import register_searcher
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .spaces.blocks.base import Block
     from .spaces.blocks.standard import register_block
     from .spaces.metrics.registry import register_metric
-    from .spaces.networks.networks_space import networks_space
     from .spaces.parameters.domains import Range, choice, repeat
     from .spaces.recipes.recipe import Recipe
     from .spaces.search_space.space import Space
@@ -55,7 +54,7 @@ _PUBLIC = {
     "search.api.results": ("Results", "Trials", "open_results"),
     "search.api.sklearn_classifier": ("ArchitectureSearchClassifier",),
     "search.api.searching": ("Callback", "SearchFailedError", "SearchResult", "resume_search", "run_search"),
-    "search.api.spaces": ("cost", "count", "device_cost", "profile", "sample"),
+    "search.api.spaces": ("cost", "count", "device_cost", "networks_space", "profile", "sample"),
     "search.cluster.errors": ("ResourceError",),
     "spaces.parameters.user_code": ("PluginError",),
     "search.searchers.base": ("Proposal", "Searcher"),
@@ -71,7 +70,6 @@ _PUBLIC = {
     ),
     "spaces.constrained.constrained_space": ("BudgetError", "ConstrainedSpace"),
     "spaces.metrics.registry": ("register_metric",),
-    "spaces.networks.networks_space": ("networks_space",),
     "spaces.parameters.domains": ("Range", "choice", "repeat"),
     "spaces.recipes.recipe": ("Recipe",),
     "spaces.search_space.space": ("Space",),

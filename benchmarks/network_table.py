@@ -21,26 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
-from archsieve.models.networks.backbones import backbone
 from archsieve.models.networks.preprocessing import published_preprocessing
 from archsieve.models.profiling.network_costs import network_costs
-
-# They fill tensors with values, which meta tensors do not have, and take most of the time of a construction.
-FILLING = {"uniform_", "normal_", "erfinv_", "clamp_", "mul_", "add_", "sub_", "fill_", "zero_", "trunc_normal_"}
-SMALLEST = (3, 32, 32)
-
-
-class SkipFilling(TorchFunctionMode):
-    """Leave out the initialisation of tensors on the meta device."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        if name in FILLING and args and isinstance(args[0], Tensor) and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+from archsieve.models.profiling.size_costs import unfilled
 
 
 def all_names() -> list[str]:
@@ -52,11 +37,6 @@ def all_names() -> list[str]:
     timm_names = sorted(timm.list_models(), key=lambda name: (name not in with_weights, name))
     others = torchvision.models.list_models(module=torchvision.models)
     return [*(f"torchvision:{name}" for name in others), *(f"timm:{name}" for name in timm_names)]
-
-
-def built(name: str, size: int | None) -> nn.Module:
-    with SkipFilling():
-        return backbone(name, classes=0, image_size=size, device="meta")
 
 
 def facts(name: str, network: nn.Module) -> dict[str, Any]:
@@ -93,11 +73,11 @@ def measure(name: str, size: int | None) -> dict[str, Any]:
     """Return the facts and the costs of one network at one size, or the reason why it cannot be measured."""
     row: dict[str, Any] = {"name": name, "asked": size}
     try:
-        network = built(name, size)
+        network = unfilled(name, size)
         row |= {"facts": facts(name, network)}
         side = size or row["facts"]["size"]
         if name.startswith("torchvision:vit_"):  # it is built for 224 pixels, where its weights may be for more
-            network = built(name, side)
+            network = unfilled(name, side)
         shape = (row["facts"]["channels"], side, side)
         return row | {"shape": shape, "costs": asdict(network_costs(network, shape))}
     except Exception as error:  # each of 1,400 networks has its own reasons

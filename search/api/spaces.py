@@ -14,10 +14,11 @@ from ...spaces.architectures.device_cost import device_cost as exact_device_cost
 from ...spaces.blocks.cost import DEFAULT_BATCH, Cost
 from ...spaces.constrained import sampling
 from ...spaces.constrained.constrained_space import ConstrainedSpace
-from ...spaces.networks.networks_space import networks_space
+from ...spaces.networks import networks_space as networks
 from ...spaces.networks.patterns import is_pattern
 from ...spaces.search_space.named import named_space
 from ...spaces.search_space.space import Space
+from ..experiment.other_sizes import costs_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,6 +57,37 @@ def sample(
     if type(n) is not int or n < 0:
         raise ValueError(f"n must be a whole number of at least 0, but got {n!r}; pass the number of draws")
     return sampling.sample(constrained_of(space, budget), n, random.Random(seed), by)
+
+
+def networks_space(
+    patterns: str | Sequence[str],
+    *,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
+    classes: int = 1000,
+    image_size: int | Sequence[int] | None = None,
+    pretrained: bool = False,
+    budget: Limits | None = None,
+) -> Space:
+    """Return the space of the networks of ``patterns`` for images of ``input_shape`` (C, H, W).
+
+    First a family is chosen, then a network, then its image size. ``image_size`` are the sizes to choose from; None is
+    the published size of each network. An image of another size is resized in the network, with its published
+    interpolation. ``pretrained`` keeps the networks with published weights.
+
+    At sizes that the table of the package lacks, the networks are measured once per machine, a fraction of a second
+    each: only those whose parameters may be within ``budget``, if it is given. The others are not in the space.
+
+    Raises ``ValueError`` if no network matches, or none can take these sizes.
+    """
+    return networks.networks_space(
+        patterns,
+        input_shape=input_shape,
+        classes=classes,
+        image_size=image_size,
+        pretrained=pretrained,
+        budget=_budget_of(budget),
+        costs_of=costs_of,
+    )
 
 
 def cost(network: Network, *, batch_size: int = DEFAULT_BATCH) -> Cost:
@@ -120,19 +152,24 @@ def constrained_of(space: Space | ConstrainedSpace | str, budget: Limits | None 
         raise TypeError(
             f"a space must be a Space or the name of one, but got {type(space).__name__}; use 'mixed', for example"
         )
-    if isinstance(budget, Mapping):
-        budget = Budget.of(budget)
-    if budget is not None and not isinstance(budget, Budget):
-        raise TypeError(
-            f"a budget must be a Budget or a mapping, but got {budget!r}, which is of type {type(budget).__name__}; "
-            "write {'params': '60k'}, for example"
-        )
+    budget = _budget_of(budget)
     if budget is not None and budget.latency_ms is not None:
         raise ValueError(
             "only run_search can use latency_ms, because workers measure the latency, but the budget has "
             f"latency_ms={budget.latency_ms}; leave latency_ms out here"
         )
     return ConstrainedSpace(space, budget)
+
+
+def _budget_of(budget: Limits | None) -> Budget | None:
+    if isinstance(budget, Mapping):
+        return Budget.of(budget)
+    if budget is not None and not isinstance(budget, Budget):
+        raise TypeError(
+            f"a budget must be a Budget or a mapping, but got {budget!r}, which is of type {type(budget).__name__}; "
+            "write {'params': '60k'}, for example"
+        )
+    return budget
 
 
 def architecture_of(network: Any, input_shape: Sequence[int] | None = None) -> Architecture:

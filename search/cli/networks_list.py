@@ -5,6 +5,7 @@ from typing import Any
 from ...spaces.architectures.budget import Budget, format_count
 from ...spaces.networks.listing import NetworkList, NetworkRow, list_networks
 from ...spaces.networks.table import table_versions
+from ..experiment.other_sizes import costs_of
 from .output import show, show_json
 from .tables import table
 
@@ -26,7 +27,15 @@ def show_networks(
 ) -> None:
     """Print the networks of ``pattern`` inside ``budget`` as a table or as JSON."""
     classes = 1000 if classes is None else classes
-    networks = list_networks(pattern, budget, classes=classes, image_size=image_size, pretrained=pretrained, sort=sort)
+    networks = list_networks(
+        pattern,
+        budget,
+        classes=classes,
+        image_size=image_size,
+        pretrained=pretrained,
+        sort=sort,
+        costs_of=costs_of,
+    )
     if json:
         show_json(_json(pattern, budget, classes, networks))
         return

@@ -109,10 +109,12 @@ def _networks(
     pretrained: bool,
 ) -> "ConstrainedSpace":
     from ...spaces.constrained.constrained_space import ConstrainedSpace
-    from ...spaces.networks.networks_space import networks_space
+    from ..api.spaces import networks_space
 
     options = {} if shape is None else {"input_shape": shape}
-    space = networks_space(pattern, **options, classes=classes or 1000, image_size=image_size, pretrained=pretrained)
+    space = networks_space(
+        pattern, **options, classes=classes or 1000, image_size=image_size, pretrained=pretrained, budget=budget
+    )
     return ConstrainedSpace(space, budget)
 
 
@@ -229,10 +231,11 @@ def _constrained_space(
         experiment = load_experiment(name)
         whole = budget if budget.has_limits else experiment.budget
         # the head of a zero-shot model counts towards the budget: reserve the largest head that the recipe allows
-        remaining = experiment.task.remaining_budget(whole, experiment.space, experiment.recipes)
+        space = experiment.space_within(whole)
+        remaining = experiment.task.remaining_budget(whole, space, experiment.recipes)
         note = f"this budget is {whole} without the largest head that the recipe allows"
         notes = [] if remaining == whole else [note]
-        return ConstrainedSpace(experiment.space, remaining, experiment.constrained.batch_size), notes
+        return ConstrainedSpace(space, remaining, experiment.constrained.batch_size), notes
     from ...spaces.search_space.named import named_space
 
     return ConstrainedSpace(named_space(name, input_shape=shape, classes=classes), budget), []

@@ -98,7 +98,11 @@ class Experiment:
     @cached_property
     def space(self) -> Space:
         """The search space for the images and classes of the data."""
-        return build_space(self.file.space, self.input_shape, self.classes)
+        return self.space_within(self.budget)
+
+    def space_within(self, budget: Budget) -> Space:
+        """The same for another budget; it decides which networks are measured at image sizes that no table has."""
+        return build_space(self.file.space, self.input_shape, self.classes, budget)
 
     @cached_property
     def constrained(self) -> ConstrainedSpace:
@@ -288,7 +292,7 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequenc
     return result
 
 
-def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
+def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int, budget: Budget) -> Space:
     """Return the space of ``[space]``: a named one, one from Python, backbones, or stages."""
     from ...spaces.blocks.standard import Conv, GlobalAverage, LocalContrast
     from ...spaces.search_space.named import named_space
@@ -296,7 +300,7 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
     if section.written is not None:
         return _python_space(section, input_shape, classes)
     if section.networks is not None:
-        return networks_of(section, input_shape, classes)
+        return networks_of(section, input_shape, classes, budget)
     if section.image_size is not None:
         raise ValueError(
             f"space.image_size needs space.networks, but got image_size {section.image_size} alone; set networks, or "

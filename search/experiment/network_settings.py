@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...spaces.architectures.budget import Budget
 from ...spaces.networks.networks_space import networks_space
 from ...spaces.networks.patterns import PRETRAINED, WEIGHT_SUFFIXES, select
 from ...spaces.parameters.domains import choice
 from ...spaces.search_space.space import Space
 from ..config.schema import SpaceSection
+from .other_sizes import costs_of
 
 
-def networks_of(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
+def networks_of(section: SpaceSection, input_shape: tuple[int, int, int], classes: int, budget: Budget) -> Space:
     """Return the space of ``space.networks``; networks without weights are left out where weights are asked for.
+
+    At image sizes that the table of networks lacks, those that may be within ``budget`` are measured.
 
     Raises ``ValueError`` if another key defines a space, too, or no network is left.
     """
@@ -30,6 +34,8 @@ def networks_of(section: SpaceSection, input_shape: tuple[int, int, int], classe
         classes=classes,
         image_size=section.image_size,
         pretrained=pretrained,
+        budget=budget,
+        costs_of=costs_of,
     )
 
 

@@ -10,6 +10,7 @@ from ..blocks.base import ShapeError
 from ..blocks.cost import Cost
 from ..parameters.lookup import look_up
 from .networks_space import no_costs
+from .other_sizes import CostsOf, with_sizes
 from .patterns import select
 from .table import PublishedNetwork
 
@@ -74,11 +75,13 @@ def list_networks(
     image_size: int | None = None,
     pretrained: bool = False,
     sort: str = "macs",
+    costs_of: CostsOf | None = None,
 ) -> NetworkList:
     """Return the networks of ``patterns`` inside ``budget``, each with a linear layer for ``classes`` classes.
 
     ``image_size`` is the side of the images in pixels; None is the published size of each network. ``sort`` is a key of
-    :data:`SORT_KEYS`: the smallest cost first, or the highest accuracy.
+    :data:`SORT_KEYS`: the smallest cost first, or the highest accuracy. At a size that the table lacks, ``costs_of``
+    gives the costs of the networks whose parameters may be within ``budget``; without it, only the table counts.
 
     Raises ``ValueError`` for a pattern that matches nothing, for an unknown ``sort``, for an image size at which no
     network has costs, and if no network is inside the budget.
@@ -89,7 +92,9 @@ def list_networks(
             "limits"
         )
     key = look_up(SORT_KEYS, sort, "order of networks")
-    networks = select(patterns, pretrained=pretrained)
+    selected = networks = select(patterns, pretrained=pretrained)
+    if costs_of is not None and image_size is not None:
+        networks = with_sizes(selected, (image_size,), budget, classes, costs_of)
     rows = [row for network in networks if (row := _row(network, image_size, classes)) is not None]
     if not rows and image_size is not None:
         raise ValueError(no_costs(networks, (image_size,)))
@@ -98,7 +103,7 @@ def list_networks(
         raise ValueError(_none_fits(rows, budget))
     # the name orders networks of equal cost, so that a list is the same every time
     in_order = sorted(fitting, key=lambda row: (*key(row), row.network.name))
-    return NetworkList(tuple(in_order), len(networks), len(networks) - len(rows))
+    return NetworkList(tuple(in_order), len(selected), len(networks) - len(rows))
 
 
 def _none_fits(rows: Sequence[NetworkRow], budget: Budget) -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from ..architectures.architecture import Architecture
+from ..architectures.budget import Budget
 from ..blocks.backbone import Backbone
 from ..parameters.domains import choice
 from ..search_space.space import Space, Template
+from .other_sizes import CostsOf, with_sizes
 from .patterns import select
 from .table import PublishedNetwork, network_table
 
@@ -19,20 +21,27 @@ def networks_space(
     classes: int = 1000,
     image_size: int | Sequence[int] | None = None,
     pretrained: bool = False,
+    budget: Budget | None = None,
+    costs_of: CostsOf | None = None,
 ) -> Space:
     """Return the space of the networks of ``patterns`` for images of ``input_shape`` (C, H, W).
 
     First a family is chosen, then a network, then its image size. ``image_size`` are the sizes to choose from; None is
     the published size of each network. An image of another size is resized in the network, with its published
-    interpolation. ``pretrained`` keeps the networks with published weights.
+    interpolation. ``pretrained`` keeps the networks with published weights. At sizes that the table lacks,
+    ``costs_of`` gives the costs of the networks whose parameters may be within ``budget``; without it, only the table
+    counts.
 
     Raises ``ValueError`` if no network matches, or none has known costs at these sizes.
     """
     sizes = None if image_size is None else tuple(dict.fromkeys(_sizes(image_size)))
     families: dict[str, list[Template]] = {}
     selected = select(patterns, pretrained=pretrained)
-    for network in selected:
-        if options := _options(network, input_shape, sizes):
+    usable = [network for network in selected if _takes(network, input_shape)]
+    if costs_of is not None and sizes is not None and usable:
+        usable = with_sizes(usable, sizes, budget or Budget(), classes, costs_of)
+    for network in usable:
+        if options := _options(network, sizes):
             families.setdefault(f"{network.source}:{network.family}", []).append(_choice(options))
     if not families:
         raise ValueError(_no_size(selected, input_shape, sizes))
@@ -53,11 +62,11 @@ def _choice(options: list[Template]) -> Template:
     return choice(*options) if len(options) > 1 else options[0]
 
 
-def _options(
-    network: PublishedNetwork, input_shape: tuple[int, int, int], sizes: tuple[int, ...] | None
-) -> list[Template]:
-    if input_shape[0] not in (1, network.channels):
-        return []
+def _takes(network: PublishedNetwork, input_shape: tuple[int, int, int]) -> bool:
+    return input_shape[0] in (1, network.channels)
+
+
+def _options(network: PublishedNetwork, sizes: tuple[int, ...] | None) -> list[Template]:
     sizes = (network.size,) if sizes is None else sizes
     return [network.block(size) for size in sizes if size in network.costs]
 
@@ -65,7 +74,7 @@ def _options(
 def _no_size(
     networks: Sequence[PublishedNetwork], input_shape: tuple[int, int, int], sizes: tuple[int, ...] | None
 ) -> str:
-    if all(input_shape[0] not in (1, network.channels) for network in networks):
+    if not any(_takes(network, input_shape) for network in networks):
         return (
             f"the costs of networks are known for images of 1 or {networks[0].channels} channels, but the images have "
             f"{input_shape[0]}; load them as colour or grey images"

@@ -140,5 +140,5 @@ def test_a_merged_layer_has_its_tensors_in_their_order() -> None:
 )
 def test_a_network_without_a_head_is_refused(few_digits: ImageData, keys: dict[str, object]) -> None:
     module = nn.Sequential(nn.Conv2d(1, 10, 8), nn.Flatten())
-    with pytest.raises(ValueError, match=r"head .*Conv2d.*recipe\.train"):
+    with pytest.raises(ValueError, match=r"Conv2d.*recipe\.train"):
         Fit(module, few_digits, Recipe(**keys), seed=0)  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def test_no_trial_meets_the_latency_limit(store, timed, new_run, complete):
     assert re.search(r"^0 of 4 .*latency_ms <= 0\.25; .*0\.5 \(trial 4\)$", reason)
     complete(new_run("other"), "g", 0.9)
     reason = no_match_reason(store, Budget(latency_ms=1.0), "other")
-    assert re.search("^0 of 1 .*latency_ms <= 1; no trial.*measured", reason)
+    assert re.search("^0 of 1 .*latency_ms <= 1; no trial.*latency_ms", reason)
 
 
 def test_prediction_errors_leave_out_calibration_networks(store, run_id, complete):

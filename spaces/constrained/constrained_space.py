@@ -1,8 +1,11 @@
 """The constrained space: a search space under a budget, with its graph, limits, size and feasibility test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..architectures.architecture import Architecture
 from ..architectures.budget import FLASH, LATENCY, RAM, Budget
@@ -17,6 +20,7 @@ COSTS = ("params", "macs", "activations", "memory_bytes")
 AXES = (*COSTS, LATENCY, FLASH)
 
 Vector = tuple[int, ...]  # one number for each axis
+MAX_COUNT_BITS = 960  # of a number of paths as a float; the sum of 2**63 such numbers is still finite
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -190,6 +194,12 @@ class ConstrainedSpace:
 def add(a: Vector, b: Vector) -> Vector:
     """Return the sum of two cost vectors."""
     return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def ratios(counts: Sequence[int]) -> NDArray[np.float64]:
+    """Return ``counts`` as floats; divided by one power of two if they are too large for these."""
+    shift = max(max(counts, default=0).bit_length() - MAX_COUNT_BITS, 0)
+    return np.array([count >> shift for count in counts], dtype=float)
 
 
 def cached_per_space(

@@ -19,7 +19,7 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from .constrained_space import AXES, ConstrainedSpace, Vector, cached_per_space
+from .constrained_space import AXES, ConstrainedSpace, Vector, cached_per_space, ratios
 from .graph import Edge, Graph, Node
 
 MAX_COST = 2**53  # of one block; the sums of a network then fit into 64 bits
@@ -132,7 +132,7 @@ class CountTable(ABC):
     @property
     @abstractmethod
     def totals(self) -> tuple[Ints, NDArray[np.float64]]:
-        """The totals (rows) of all complete paths that may be inside the limits, and the number of paths of each."""
+        """The totals (rows) of complete paths that may be inside the limits, and the :func:`ratios` of their counts."""
 
     @abstractmethod
     def costs(self, rows: Ints) -> Ints:
@@ -140,7 +140,7 @@ class CountTable(ABC):
 
     @abstractmethod
     def weights(self, node: Node, rest: Total) -> NDArray[np.float64]:
-        """Return the number of paths from ``node`` that spend exactly ``rest``.
+        """Return the :func:`ratios` of the numbers of paths from ``node`` that spend exactly ``rest``.
 
         One number for each edge of ``node``, and as the last one 1 or 0 for ending at ``node``.
         """
@@ -202,7 +202,7 @@ class ExactCountTable(CountTable):
     @property
     def totals(self) -> tuple[Ints, NDArray[np.float64]]:
         rows, counts = self.inside
-        return rows, np.array(counts, dtype=float)
+        return rows, ratios(counts)
 
     @cached_property
     def inside(self) -> tuple[Ints, list[int]]:
@@ -223,7 +223,7 @@ class ExactCountTable(CountTable):
         rests = [tuple(row) for row in (np.array(rest) - self.arrays.costs[node]).tolist()] if node.edges else []
         counts = [self._count(edge.target, row) for edge, row in zip(node.edges, rests, strict=True)]
         head_cost = self.arrays.head_costs[node]
-        return np.array([*counts, head_cost is not None and tuple(head_cost.tolist()) == rest], dtype=float)
+        return ratios([*counts, int(head_cost is not None and tuple(head_cost.tolist()) == rest)])
 
     def step(self, node: Node, number: int) -> Total:
         return tuple(self.arrays.costs[node][number].tolist())
@@ -276,8 +276,9 @@ class BucketCountTable(CountTable):
         self._heads = {node: self._head_bucket(node) for node in arrays.order}
         # counts as floats: they may exceed 64-bit integers, and draws need only their ratios
         self._tables = np.zeros((len(arrays.order), *(self.n,) * self.axes))
-        for node in arrays.order:
-            self._fill(node)
+        with np.errstate(over="ignore"):  # a number that is not finite is refused where it matters
+            for node in arrays.order:
+                self._fill(node)
 
     def _fill(self, node: Node) -> None:
         """Compute the table of a node: the sum of those of its targets, each shifted by the buckets of the edge."""

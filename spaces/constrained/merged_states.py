@@ -72,7 +72,10 @@ def _rounded_counts(network: Network, thresholds: list[int], max_states: int) ->
         return rounded_counts(network, thresholds)
     except TooManyTransforms:
         max_node_states = min(MAX_NODE_STATES, MAX_LINK_STATES // sum(map(len, network.links[0])))
-        return Meeting(network, thresholds, max_states, max_node_states=max_node_states).counts()
+        try:
+            return Meeting(network, thresholds, max_states, max_node_states=max_node_states).counts()
+        except OverflowError:
+            raise TooManyStates("more paths than a float can hold") from None
 
 
 @dataclass(frozen=True, slots=True)

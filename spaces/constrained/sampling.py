@@ -5,6 +5,7 @@ import itertools
 import math
 import random
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +38,9 @@ METHODS = (
     *("exact table", "draws from the space", "draws from a table"),
 )
 MAX_MERGED_LIMITS = 2  # limits that merged states can count together
-MAX_WIDTH = 0.01  # of the interval of rounded states, relative to its lower end; above, draws give the value
+MAX_WIDTH = Fraction(
+    1, 100
+)  # of the interval of rounded states, relative to its lower end; above, draws give the value
 MAX_REJECTED_DRAWS = 100_000  # failed draws per architecture, after which the space is walked instead
 
 
@@ -269,6 +272,10 @@ class TableSampler:
     def __init__(self, constrained: ConstrainedSpace, table: CountTable) -> None:
         self.constrained, self.table = constrained, table
         rows, counts = table.totals
+        if not np.isfinite(counts).all():
+            raise ValueError(
+                "at most 1e308 architectures must fit the budget, but more do; use fewer choices or blocks"
+            )
         self.totals = [tuple(row) for row in rows.tolist()]
         self.weights = counts.tolist()
         self.cumulative_weights = list(itertools.accumulate(self.weights))

@@ -13,11 +13,12 @@ from archsieve.spaces.architectures.cost import cost
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Inception, Linear, Pool, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.cost_tables import cost_arrays
+from archsieve.spaces.constrained.feasibility import most_expensive
 from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.constrained.merged_states import Meeting, joint_count, joint_counts
 from archsieve.spaces.constrained.packed_network import packed_network
 from archsieve.spaces.constrained.rounded_sums import rounded_counts
-from archsieve.spaces.constrained.sampling import TableSampler, count, count_table, histogram, sample
+from archsieve.spaces.constrained.sampling import TableSampler, count, count_table, histogram, sample, sample_one
 from archsieve.spaces.constrained.state_draws import StateDraws, choose_by
 from archsieve.spaces.parameters.domains import choice, repeat
 from archsieve.spaces.search_space.named import named_space
@@ -282,6 +283,18 @@ def test_draws_from_large_spaces_are_exactly_uniform(name, params, macs):
             product *= part
         assert product == Fraction(1, draws.count)
     assert all(map(constrained.fits_path, paths))
+
+
+def test_more_architectures_than_a_float_can_hold_are_counted_and_drawn():
+    acts = choice("relu", "relu6", "silu", "gelu", "hardswish", "sigmoid")
+    space = Space((1, 2, 2), (*[Conv(8, choice(1, 3), act=acts)] * 330, GlobalAverage()), 10)
+    _, largest = most_expensive(ConstrainedSpace(space))
+    constrained = ConstrainedSpace(space, Budget(params=largest.params - 1))  # not the largest kernel everywhere
+    result = count(constrained)
+    assert (result.value, result.method) == (12**330 - 6**330, "merged states")
+    assert sum(n for _, _, n in histogram(constrained)) == result.value
+    drawn = [sample_one(constrained, random.Random(0), by) for by in ("uniform", "log-macs")]
+    assert all(map(constrained.allows, [*drawn, *sample(constrained, 2, random.Random(0))]))
 
 
 def test_samples_of_a_small_share_come_from_merged_states():

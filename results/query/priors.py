@@ -16,14 +16,27 @@ def priors_of(store: StoreReader, run: str | int) -> Mapping[str, Any] | None:
 
 def prior_lines(notes: Mapping[str, Any]) -> Iterator[str]:
     """Yield the priors of a run as sentences."""
-    names = [f"run {one['run']}" if one["source"] == "run" else "the standard prior" for one in notes["priors"]]
-    what = "earlier runs" if any(one["source"] == "run" for one in notes["priors"]) else "the standard prior"
-    yield f"{what} explained {notes['explained']:.0%} of the variance of the {notes['trials']} scores here"
-    for name, one in zip(names, notes["priors"], strict=True):
-        origin = (
-            f"{one['trials']} trials, {one['overlap']:.0%} of their layers are of this space"
-            if one["source"] == "run"
-            else f"{one['table']}, {one['date']}"
+    used, unused = notes["priors"], notes.get("unused", ())  # older runs have not recorded the unused ones
+    kinds = {"run": "earlier runs", "standard": "the standard prior"}
+    what = " and ".join(name for kind, name in kinds.items() if any(one["source"] == kind for one in used))
+    if used:
+        yield (
+            f"{what} explained {notes['explained']:.0%} of the variance of the {notes['trials']} scores here "
+            "(in-sample: their weights are fitted to the same scores)"
         )
-        knowledge = f"it explains {one['knowledge']:.0%} of its own scores"
-        yield f"{name}: weight {one['weight']:.2f} of 1 ({origin}; {knowledge})"
+    for one in used:
+        yield f"{_name(one)}: weight {one['weight']:.2f} of 1 ({_origin(one)})"
+    for one in unused:
+        yield f"{_name(one)}: not used, because {one['reason']} ({_origin(one)})"
+
+
+def _name(prior: Mapping[str, Any]) -> str:
+    return f"run {prior['run']}" if prior["source"] == "run" else "the standard prior"
+
+
+def _origin(prior: Mapping[str, Any]) -> str:
+    knowledge = f"it explains {prior['knowledge']:.0%} of its own scores"
+    if prior["source"] == "run":
+        layers = f"{prior['overlap']:.0%} of their layers are of this space"
+        return f"{prior['trials']} trials, {layers}; {knowledge}, each predicted from the others"
+    return f"{prior['table']}, {prior['date']}; {knowledge}"

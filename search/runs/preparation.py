@@ -1,5 +1,6 @@
 """Preparation of a run: the measurements that its workers make before the first proposal, and the search plan."""
 
+from functools import partial
 from typing import Any
 
 from ...spaces.architectures.budget import format_count
@@ -33,16 +34,17 @@ def prepare(experiment: Experiment, data: Any, control: RunControl, shares: Shar
         ValueError: when the search cannot learn from an earlier run.
     """
     store, run_id = control.store, control.run_id
+    run = store.run(run_id)
+    earlier = learn_from(store, experiment, run.dataset_hash, run.created_at)
+    plan_of = partial(experiment.plan, earlier=earlier.trials, runs=earlier.runs)
     constrained = add_latency_model(experiment, store, run_id, should_continue=control.should_continue)
     if constrained is None:
-        return experiment.plan(experiment.constrained)
+        return plan_of(experiment.constrained)
     constrained = limit_to_gpus(constrained, shares)
     for design in experiment.designs:  # before the warm-up, which takes a long time
         check_design(design, constrained)
-    run = store.run(run_id)
-    earlier = learn_from(store, experiment, run.dataset_hash, run.created_at)
     best = warm_up(experiment, constrained, data, store, run_id, should_continue=control.should_continue)
-    return experiment.plan(constrained, designs=best, earlier=earlier.trials, runs=earlier.runs)
+    return plan_of(constrained, designs=best)
 
 
 def limit_to_gpus(constrained: ConstrainedSpace, shares: Shares | None) -> ConstrainedSpace:

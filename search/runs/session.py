@@ -42,7 +42,7 @@ from ..trials.spool import Spool
 from .recorder import Recorder
 from .thumbnails import thumbnails_of
 from .tuner import run_trials
-from .warm_start import ALL, learn_from, record_priors, with_names
+from .warm_start import ALL, learn_from, with_names
 from .zero_shot_final import finalize_zero_shot, is_zero_shot_final
 
 if TYPE_CHECKING:
@@ -288,7 +288,6 @@ class Session:
             on_change=on_change,
             at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )
-        record_priors(self.store, self.run_id, recorder.searcher, recorder.history)
         advise(f"the trials of this session are recorded; see archsieve report {self.folder.name}")
         run = RunData(self.store, self.store.run(self.run_id))
         thumbnails = thumbnails_of(self.store, run.run, self.experiment, self.data)

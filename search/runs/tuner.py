@@ -35,6 +35,7 @@ from ..trials.trial_cache import TrialCache
 from .preparation import prepare
 from .recorder import Recorder
 from .run_control import RunControl
+from .warm_start import record_priors
 
 if TYPE_CHECKING:
     from ..trials.trainable import Conditions
@@ -72,16 +73,16 @@ def run_trials(
         if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
             recorder_of(experiment.plan(experiment.constrained)).replay()
         recorder = None
-        # a request to stop that comes during the preparation ends it
         with (
             quiet(folder / "search.log"),
-            contextlib.suppress(StopRequestedError),
+            contextlib.suppress(StopRequestedError),  # it ends the preparation
             running_ray(control, folder, address),
         ):
             shares, plan = prepare_on_nodes(experiment, data, control)
             recorder = recorder_of(plan)
             recorder.sweep()
             tune_trials(experiment, data, recorder, folder, trainable, shares)
+            record_priors(store, run_id, plan, recorder.history)
             if recorder.complete and recorder.stopping is None:
                 at_end(recorder)
         if control.stopping is not None and control.stopping.error is not None:

@@ -16,8 +16,8 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ...spaces.search_space.encoding import decisions_of
 from ..experiment.experiment import Experiment
-from ..searchers.base import Searcher
 from ..searchers.earlier_runs import MIN_PRIOR_TRIALS, EarlierRun, overlap
+from ..searchers.search_plan import SearchPlan
 
 GP = "gp"
 log = logging.getLogger("archsieve")
@@ -72,9 +72,9 @@ def with_names(experiment: Experiment, earlier: Earlier) -> Experiment:
     return replace(experiment, file=experiment.file.model_copy(update={"search": search}))
 
 
-def record_priors(store: Store, run_id: int, searcher: Searcher, history: History) -> None:
+def record_priors(store: Store, run_id: int, plan: SearchPlan, history: History) -> None:
     """Store how much the searcher trusts its priors, and how much of the scores they explain."""
-    if history.finished and (notes := searcher.notes(history)):
+    if history.finished and (notes := plan.notes(history)):
         store.add_event(run_id, "info", PRIORS, notes)
 
 

@@ -4,7 +4,6 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
@@ -84,10 +83,6 @@ class Searcher(ABC):
     @abstractmethod
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         """Return the next proposal, or None if no new trial is left; ``rng`` is the only source of randomness."""
-
-    def notes(self, history: History) -> Mapping[str, Any]:
-        """Return what the searcher knew before the run, and how it agrees with ``history``, as JSON types."""
-        return {}
 
     def propose(self, architecture: Architecture, recipe: Recipe) -> Proposal:
         """Return a proposal whose decisions are decoded from ``architecture``.

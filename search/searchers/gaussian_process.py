@@ -18,7 +18,7 @@ from .features import ScaledFeatures
 from .ranking import latest_and_best, score
 from .recipe_sampling import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
 from .standard_prior import standard_priors
-from .surrogate import MAX_MODEL_TRIALS, Acquisition, Prior, Surrogate
+from .surrogate import MAX_MODEL_TRIALS, MIN_KNOWLEDGE, Acquisition, Prior, Surrogate
 
 N_LARGE = 3  # first proposals of a run, each the largest of many draws
 N_INITIAL = 4  # finished trials before the model is used
@@ -75,15 +75,21 @@ class GaussianProcess(Searcher):
         return self.random_proposal(history, rng)
 
     def notes(self, history: History) -> Mapping[str, Any]:
-        """Return the priors with their weights, and the share of the variance of the scores that they explain."""
+        """Return what the searcher knew before the run, and how it agrees with ``history``, as JSON types.
+
+        These are the priors with their weights, those that are not used, and the share of the variance of the scores
+        that the priors explain. The weights are fitted to the same scores. Empty without priors or ended trials.
+        """
         observed = latest_and_best(history.ended, MAX_MODEL_TRIALS)
-        if not self.surrogate.priors or not observed:
+        priors, unused = self.surrogate.priors, self.surrogate.unused_priors
+        model = self.surrogate.model(History(history.ended), observed)
+        if model is None or not (priors or unused):
             return {}
-        model = self.surrogate.model(History(tuple(observed)), observed)
-        trust = zip(self.surrogate.priors, model.fit.trust.tolist(), strict=True) if model else ()
+        trust = zip(priors, model.fit.trust.tolist(), strict=True)
         return {
             "priors": [{**prior.origin, "weight": round(weight, 3)} for prior, weight in trust],
-            "explained": round(model.explained_by_priors, 3) if model else 0.0,
+            "unused": [{**prior.origin, "reason": _why_unused(prior)} for prior in unused],
+            "explained": round(model.explained_by_priors, 3),
             "trials": len(observed),
         }
 
@@ -105,7 +111,9 @@ class GaussianProcess(Searcher):
 
         Explored architectures are candidates only after every feasible one has been tried.
         """
-        most = POOL_SIZE if self.surrogate.priors else MAX_CANDIDATES
+        n_priors = len(self.surrogate.priors)
+        # each prior predicts every candidate; an earlier run and the standard prior together still see the whole pool
+        most = min(POOL_SIZE, 2 * POOL_SIZE // n_priors) if n_priors else MAX_CANDIDATES
         n = min(most, MAX_CANDIDATE_COST // min(max(len(history), 1), MAX_MODEL_TRIALS) ** 2)
         neighbours = (self.pool.neighbours(self.pool.code(trial.fingerprint, trial.choices), rng) for trial in best)
         codes = np.concatenate([self.pool.draw(n, rng), *neighbours])
@@ -139,3 +147,7 @@ class GaussianProcess(Searcher):
         if rng.random() < 0.5 or not best:
             return draw_values(self.recipes, rng)
         return mutate_values(self.recipes, values_of(self.recipes, recipe_of(rng.choice(best).recipe)), rng)
+
+
+def _why_unused(prior: Prior) -> str:
+    return "it knows too little" if prior.knowledge < MIN_KNOWLEDGE else "others know more"

@@ -11,6 +11,7 @@ from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpac
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
+from .gaussian_process import GaussianProcess
 from .initial_designs import check_design, default_recipe
 from .recipe_sampling import draw_recipe
 from .registry import checked_ask
@@ -67,6 +68,9 @@ class SearchPlan(Searcher):
         return proposal
 
     def notes(self, history: History) -> Mapping[str, Any]:
+        """Return the notes of the Gaussian process (:meth:`GaussianProcess.notes`); other searchers have no priors."""
+        if not isinstance(self._searcher, GaussianProcess):
+            return {}
         return self._searcher.notes(self._with_earlier(history))
 
     def _searcher_below(self, limit: int | None) -> Searcher:

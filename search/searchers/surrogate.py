@@ -27,6 +27,7 @@ MAX_MODEL_TRIALS = 200  # trials that the model sees: half of them the latest, h
 REFIT_GROWTH = 1.1  # weights are fitted again after the number of trials grew by this factor
 MIN_KNOWLEDGE = 0.1  # a prior that predicts less of its own scores is left out: shuffled scores give 0 to 0.1
 MIN_FIT_TRIALS = 4  # trials of the first stage of fits
+MAX_PRIORS = 8  # priors that are used, those with the most knowledge: each of them predicts every candidate
 
 # (codes (m, steps), recipes) -> expected improvement (m,); the recipes repeat if they are fewer than the codes
 Acquisition = Callable[[Codes, Sequence[Values]], Floats]
@@ -80,8 +81,19 @@ class Surrogate:
 
     @cached_property
     def priors(self) -> tuple[Prior, ...]:
-        """The priors that know something."""
-        return tuple(prior for prior in self._make_priors(self.features) if prior.knowledge >= MIN_KNOWLEDGE)
+        """The priors that are used: those that know something, at most ``MAX_PRIORS``."""
+        knowing = [prior for prior in self._all_priors if prior.knowledge >= MIN_KNOWLEDGE]
+        most = sorted(knowing, key=lambda prior: -prior.knowledge)[:MAX_PRIORS]
+        return tuple(prior for prior in knowing if prior in most)
+
+    @property
+    def unused_priors(self) -> tuple[Prior, ...]:
+        """The priors that know too little, or less than ``MAX_PRIORS`` others."""
+        return tuple(prior for prior in self._all_priors if prior not in self.priors)
+
+    @cached_property
+    def _all_priors(self) -> tuple[Prior, ...]:
+        return tuple(self._make_priors(self.features))
 
     @cached_property
     def first_trust(self) -> Floats:

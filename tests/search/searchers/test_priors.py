@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from archsieve.results.database.records import History, TrialState
+from archsieve.results.query.priors import prior_lines
 from archsieve.search.searchers.candidate_pool import CandidatePool
 from archsieve.search.searchers.earlier_runs import EarlierRun, EarlierRunPrior, overlap
 from archsieve.search.searchers.features import ScaledFeatures
 from archsieve.search.searchers.gaussian_process import GaussianProcess
 from archsieve.search.searchers.registry import make_searcher
+from archsieve.search.searchers.search_plan import SearchPlan
 from archsieve.search.searchers.standard_prior import (
     OPERATIONS,
     StandardPrior,
@@ -19,6 +21,7 @@ from archsieve.search.searchers.standard_prior import (
     operation_of,
     standard_priors,
 )
+from archsieve.search.searchers.surrogate import MAX_PRIORS
 from archsieve.search.searchers.uninformed import RandomSearch
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.layers import BatchNorm, Convolution, Pooling
@@ -124,7 +127,8 @@ def test_trials_of_this_run_decide_how_much_a_prior_counts():
         earlier_run(OTHER_DATA, seed=1, quality=lambda proposal, number: 1 - few_kernels_of_1(proposal, number)),
         name="reversed",
     )
-    searcher = GaussianProcess(TARGET, RECIPES, earlier=[right, wrong], standard_prior=False)
+    shuffled = replace(earlier_run(OTHER_DATA, quality=noise, trials=40), name="shuffled")
+    searcher = GaussianProcess(TARGET, RECIPES, earlier=[right, shuffled, wrong], standard_prior=False)
     assert searcher.surrogate.first_trust.min() > 0.2
     own = earlier_run(TARGET, trials=16, seed=2, quality=few_kernels_of_1)
     notes = searcher.notes(History(own.trials))
@@ -133,6 +137,34 @@ def test_trials_of_this_run_decide_how_much_a_prior_counts():
     assert weights[0] > 0.5 > 0.2 > weights[1]
     assert notes["explained"] > 0.5
     assert notes["trials"] == 16
+    assert [prior["run"] for prior in notes["unused"]] == ["shuffled"]
+    # before this run has trials there is nothing to agree with
+    assert searcher.notes(History()) == {}
+
+
+def test_the_priors_that_know_most_are_used():
+    """Each prior predicts every candidate, so a database with many runs would make proposals slow."""
+    small = [
+        replace(earlier_run(OTHER_DATA, trials=6 + 2 * seed, seed=seed), name=str(seed)) for seed in range(MAX_PRIORS)
+    ]
+    best = replace(earlier_run(OTHER_DATA, quality=few_kernels_of_1), name="best")
+    searcher = GaussianProcess(TARGET, ONE_RECIPE, earlier=[*small, best])
+    used, unused = searcher.surrogate.priors, searcher.surrogate.unused_priors
+    assert len(used) == MAX_PRIORS
+    assert len(unused) == 2
+    assert min(prior.knowledge for prior in used) >= max(prior.knowledge for prior in unused)
+    notes = searcher.notes(History(earlier_run(TARGET, ONE_RECIPE, trials=2).trials))
+    assert [prior["knowledge"] for prior in notes["unused"]] == [round(prior.knowledge, 3) for prior in unused]
+    text = list(prior_lines(notes))
+    assert len(text) == 1 + MAX_PRIORS + 2
+
+
+def test_a_custom_searcher_may_have_notes_of_its_own():
+    class Noted(RandomSearch):
+        notes = ("first",)
+
+    plan = SearchPlan(lambda constrained: Noted(constrained, RECIPES), TARGET, RECIPES)
+    assert plan.notes(History(earlier_run(TARGET, trials=2).trials)) == {}
 
 
 def test_the_recipe_of_an_earlier_run_counts_if_its_values_are_those_of_this_run(pool):

@@ -46,11 +46,7 @@ def ensemble_run(
     written to ``output``. Raises ``ValueError`` if the run has fewer than two finished trials, and for a soup of
     different networks.
     """
-    if output is not None and soup is None:
-        raise ValueError(
-            f"only a soup is one network that can be written, but got output {str(output)!r} without soup; add soup, "
-            "or leave output out"
-        )
+    _check_output(output, soup)
     record = store.run(run)
     trials = query_best(store, budget=Budget.of(search_file_of(record).budget), run=run, top=top)
     if len(trials) < 2:
@@ -65,10 +61,21 @@ def ensemble_run(
     if data.test is not None:
         for problem in _add_test(detail, models, mixture, data.test, selection):
             store.add_event(record.run_id, "warning", "test_metric_failed", {"reason": problem})
+    store.add_event(record.run_id, "info", ENSEMBLE, detail)
     if mixture.soup is not None and output is not None:
         replace(mixture.soup, about={**mixture.soup.about, **detail}).save(output)
-    store.add_event(record.run_id, "info", ENSEMBLE, detail)
     return detail
+
+
+def _check_output(output: Path | None, soup: str | None) -> None:
+    """Raise ``ValueError`` for an ``output`` without a soup, ``FileNotFoundError`` if its folder does not exist."""
+    if output is not None and soup is None:
+        raise ValueError(
+            f"only a soup is one network that can be written, but got output {str(output)!r} without soup; add soup, "
+            "or leave output out"
+        )
+    if output is not None and not output.parent.is_dir():
+        raise FileNotFoundError(f"the folder {str(output.parent)!r} must exist, but does not; create it first")
 
 
 def _check_computed(selection: Selection) -> None:

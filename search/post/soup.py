@@ -4,7 +4,7 @@ An ensemble runs all its networks for each image; a soup is one network with the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import Trial
@@ -36,14 +36,17 @@ def cook(kind: str, models: Models, data: "ImageData", score: Score) -> "tuple[I
     """Return the soup of ``models``, and for each of them 1 if it is in the soup, else 0.
 
     ``kind`` is a key of :data:`SOUPS`, and the ``score`` of a model is maximised. The temperature of the soup is fitted
-    on the validation images.
+    on the validation images. ``about`` of the soup has this calibration alone: seeds, recipes and epochs are those of
+    its members.
     """
     from ...models.training.calibration import fit_temperature
 
     chosen = look_up(SOUPS, kind, "soup")(models, score)
     soup = averaged([models[index] for index in chosen])
     calibration = fit_temperature(soup.scores(data.val.images), data.val.labels)
-    return replace(soup, temperature=calibration.temperature), [int(k in chosen) for k in range(len(models))]
+    about = {"calibration": asdict(calibration)}
+    counts = [int(k in chosen) for k in range(len(models))]
+    return replace(soup, temperature=calibration.temperature, about=about), counts
 
 
 def averaged(models: Models) -> "ImageModel":

@@ -139,6 +139,11 @@ def test_copies_of_one_network_become_a_soup(searched, ray_running, tmp_path, li
     data = load_dark_and_bright(None).val
     accuracy = (soup._trained.scores(data.images).argmax(1) == data.labels).float().mean()
     assert float(accuracy) == pytest.approx(report["val_accuracy"])
+    # what was measured of one member is not true of the soup
+    assert soup.about["calibration"]["temperature"] == soup._trained.temperature
+    assert not {"seed", "recipe", "epoch"} & set(soup.about)
+    with pytest.raises(FileNotFoundError, match="none"):
+        av.ensemble("copies", soup="greedy", output=tmp_path / "none" / "soup.safetensors", database=database)
 
     greedy = av.ensemble("copies", soup="greedy", database=database)
     assert greedy.val_accuracy >= max(member.val_accuracy for member in greedy.members)

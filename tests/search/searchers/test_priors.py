@@ -142,6 +142,20 @@ def test_trials_of_this_run_decide_how_much_a_prior_counts():
     assert searcher.notes(History()) == {}
 
 
+def test_a_run_by_a_metric_to_minimise_expects_most_of_the_lowest_values(pool):
+    by_accuracy = earlier_run(OTHER_DATA, quality=few_kernels_of_1)
+    by_loss = tuple(
+        replace(trial, metric="log_loss", metrics={"log_loss": 10 - 9 * trial.val_accuracy}, val_accuracy=0.5)
+        for trial in by_accuracy.trials
+    )
+    codes = pool.draw(100, random.Random(0))
+    x = ScaledFeatures(pool, RECIPES).of(codes, [{"lr": 0.1}])
+    runs = [by_accuracy, replace(by_accuracy, trials=by_loss)]
+    expected = [prior_of(one, pool).at(codes, x).mean for one in runs]
+    np.testing.assert_allclose(*expected)
+    assert np.ptp(expected[0]) > 1
+
+
 def test_the_priors_that_know_most_are_used():
     """Each prior predicts every candidate, so a database with many runs would make proposals slow."""
     small = [

@@ -23,6 +23,7 @@ from ..cluster.ray_watch import ray_death
 from ..schedulers.settings import SCORE
 from ..trials.failure_policy import Stop, StopKind
 from ..trials.report import Failure, TrialReport
+from ..trials.trainable import COUNTS
 from .recorder import Recorder
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ class StoreSearch(_Unpickled, TuneSearcher):
         if trial is None:
             return None if self.recorder.may_propose_more else str(TuneSearcher.FINISHED)
         # One string, because Tune flattens, copies and prints every structure in a configuration.
-        keys = ("trial", "number", "architecture", "recipe", "seed", "params")
+        keys = ("trial", "number", "architecture", "recipe", "seed", *COUNTS)
         config = {name: getattr(trial, name) for name in keys}
         return {"trial": json.dumps(config)}
 

@@ -42,6 +42,7 @@ _OOM_MESSAGES = (
     *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
     *("can't allocate memory", "not enough memory"),
 )
+COUNTS = ("params", "macs", "activations")  # costs that a worker counts again if a network has custom blocks
 
 
 @dataclass(frozen=True)
@@ -295,12 +296,16 @@ class NetworkTrial(tune.Trainable):
 
 def _check_cost(architecture: Architecture, trial: Mapping[str, Any]) -> None:
     """Raise ``PluginError`` if a custom block makes another network here than in the driver, which knows the budget."""
-    if custom_kinds(trial["architecture"]) and trial["params"] != architecture.cost.params:
-        raise PluginError(
-            f"a custom block must be the same network in every process, but {architecture} has {trial['params']:,} "
-            f"parameters where the search was started and {architecture.cost.params:,} on a worker; use no random "
-            "numbers and no global values in expand() and module()"
-        )
+    if not custom_kinds(trial["architecture"]):
+        return
+    for name in COUNTS:
+        there, here = trial[name], getattr(architecture.cost, name)
+        if there != here:
+            raise PluginError(
+                f"a custom block must be the same network in every process, but {architecture} has {name} {there:,} "
+                f"where the search was started and {here:,} on a worker; use no random numbers and no global values in "
+                "expand() and module()"
+            )
 
 
 class DiagnosisFields(NamedTuple):

@@ -15,7 +15,7 @@ from archsieve.search.searchers.recipe_sampling import draw_recipe
 from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of, load, save
 from archsieve.search.trials.latency import Timing
 from archsieve.search.trials.report import TrialReport
-from archsieve.search.trials.trainable import Conditions, NetworkTrial
+from archsieve.search.trials.trainable import COUNTS, Conditions, NetworkTrial
 from archsieve.spaces.constrained.sampling import sample_one
 
 from ..conftest import small
@@ -26,7 +26,7 @@ TRIAL = {
     "trial": 1,
     "number": 0,
     "architecture": ARCHITECTURE.to_json(),
-    "params": ARCHITECTURE.cost.params,
+    **{name: getattr(ARCHITECTURE.cost, name) for name in COUNTS},
     "recipe": draw_recipe(EXPERIMENT.recipes, random.Random(0)).to_json(),
     "seed": 7,
 }
@@ -146,8 +146,9 @@ def test_an_error_while_a_worker_starts_fails_the_trial_and_the_next_one_tries_a
     assert step(trial).epoch == 1
 
 
-def test_a_custom_block_with_other_parameters_than_in_the_driver_is_not_trained(start_worker, monkeypatch):
-    @av.register_block("test-same")
+@pytest.mark.parametrize("cost", COUNTS)
+def test_a_custom_block_with_another_cost_than_in_the_driver_is_not_trained(start_worker, monkeypatch, cost):
+    @av.register_block(f"test-same-{cost}")
     @dataclass(frozen=True)
     class Same(av.Block):
         def expand(self, shape):
@@ -155,10 +156,12 @@ def test_a_custom_block_with_other_parameters_than_in_the_driver_is_not_trained(
 
     network = av.Architecture((1, 8, 8), (Same(), av.GlobalAverage()), 10)
     monkeypatch.setitem(TRIAL, "architecture", network.to_json())
-    monkeypatch.setitem(TRIAL, "params", network.cost.params)
+    for name in COUNTS:
+        monkeypatch.setitem(TRIAL, name, getattr(network.cost, name))
     assert step(start_worker()).failure is None
-    monkeypatch.setitem(TRIAL, "params", 7)
+    monkeypatch.setitem(TRIAL, cost, 7)
     failure = step(start_worker()).failure
     assert failure.kind is FailKind.USER_ERROR
     assert "test-same" in failure.reason
-    assert f"7 parameters where the search was started and {network.cost.params}" in failure.reason
+    assert f"{cost} 7 " in failure.reason
+    assert f"{getattr(network.cost, cost):,}" in failure.reason

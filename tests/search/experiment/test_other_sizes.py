@@ -114,3 +114,8 @@ def test_a_search_file_measures_within_its_budget():
     assert found.constrained.size == 2
     with pytest.raises(av.errors.BudgetError, match=CONV):  # the smallest network is measured to say so
         experiment(parse({**tables, "budget": {"params": "1k"}}))
+
+
+def test_measuring_needs_the_package_of_the_network():
+    with pytest.raises(ValueError, match=r"no-such-package.*install"):
+        costs_of([("no-such-package:network", SIZE)])

@@ -23,6 +23,7 @@ from archsieve.spaces.networks.table import network_table
 from ..conftest import ONE_WORKER
 
 NAMES = ("timm:test_resnet", "torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5")
+SIZE = 40  # pixels; the table has no costs at this size
 RECIPE = {"epochs": 1, "batch_size": 32, "lr": 0.05, "dropout": 0.0}
 
 
@@ -47,7 +48,7 @@ def searched(tmp_path_factory, ray_running):
         save_file(backbone(name).state_dict(), folder / "weights" / f"{name.partition(':')[2]}.safetensors")
     result = av.run_search(
         data="dark-and-bright",
-        space={"networks": ["timm:*", "torchvision:*"], "image_size": [32], "weights": str(folder / "weights")},
+        space={"networks": ["timm:*", "torchvision:*"], "image_size": SIZE, "weights": str(folder / "weights")},
         budget={"params": "3M"},
         recipe=RECIPE,
         trials=3,
@@ -66,6 +67,8 @@ def test_every_trial_is_another_family_with_the_weights_of_its_file(searched):
     assert sorted(names) == sorted(NAMES)
     assert len({network_table()[name].family for name in names}) == 3
     assert all(trial.params <= 3_000_000 for trial in trials)
+    assert {trial.architecture["blocks"][0]["size"] for trial in trials} == {SIZE}
+    assert not any(SIZE in network_table()[name].costs for name in names)
     with open_store(folder / "runs" / "archsieve.db", read_only=True) as store:
         for trial, name in zip(trials, names, strict=True):
             loaded = loaded_weights(store, "networks", trial.trial)
@@ -183,7 +186,7 @@ def _architecture(name):
         ({"networks": ["timm:test_resnot"]}, "timm:test_resnet"),
         ({"networks": ["timm:*"], "name": "mixed"}, "space.name"),
         ({"networks": ["timm:test_*"], "weights": "nothing-here"}, "nothing-here"),
-        ({"networks": ["timm:test_resnet"], "image_size": 33}, "33"),
+        ({"networks": ["torchvision:vit_b_16"], "image_size": 33}, "33"),
         ({"networks": []}, "at least one"),
         ({"name": "mixed", "image_size": 32}, "space.image_size"),
         ({"name": "mixed", "weights": "pretrained"}, "space.networks"),

@@ -112,6 +112,8 @@ def test_a_search_file_measures_within_its_budget():
     names = {one.blocks[0].name for one in av.sample(found.constrained, n=20)}
     assert names == {CONV, VIT}
     assert found.constrained.size == 2
+    # archsieve space FILE --max-params: a larger budget has more networks
+    assert av.ConstrainedSpace(found.space_within(av.Budget())).size == 3
     with pytest.raises(av.errors.BudgetError, match=CONV):  # the smallest network is measured to say so
         experiment(parse({**tables, "budget": {"params": "1k"}}))
 

@@ -53,7 +53,8 @@ def _measure(source: str, pairs: Sequence[Pair], file: CostFile | None) -> Mappi
     from ...models.profiling.size_costs import size_costs
 
     sizes = ", ".join(map(str, sorted({size for _, size in pairs})))
-    _say(f"measuring the costs of {len(pairs):,} networks of {source} at {sizes} pixels, once for this machine")
+    networks = f"{len(pairs):,} network{'s' if len(pairs) > 1 else ''} of {source}"
+    _say(f"measuring the costs of {networks} at {sizes} pixels, once for this machine")
     table, measured, kept = network_table(), dict[Pair, Measured](), 0
     try:
         for name, size in _with_progress(pairs):

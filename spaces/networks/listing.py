@@ -100,20 +100,20 @@ def list_networks(
         raise ValueError(no_costs(networks, (image_size,)))
     fitting = [row for row in rows if budget.allows(row.cost)]
     if not fitting:
-        raise ValueError(_none_fits(rows, budget))
+        raise ValueError(_none_fits(rows, budget, len(rows) + len(selected) - len(networks)))
     # the name orders networks of equal cost, so that a list is the same every time
     in_order = sorted(fitting, key=lambda row: (*key(row), row.network.name))
     return NetworkList(tuple(in_order), len(selected), len(networks) - len(rows))
 
 
-def _none_fits(rows: Sequence[NetworkRow], budget: Budget) -> str:
+def _none_fits(rows: Sequence[NetworkRow], budget: Budget, n_networks: int) -> str:
     limited = [name for name in ("params", "macs") if name in budget.limits()] or ["params"]
     smallest = {name: min(rows, key=SORT_KEYS[name]) for name in limited}
     named = "; ".join(
         f"the smallest by {name} is {row.network.name}: params {row.cost.params:,}, macs {row.cost.macs:,}"
         for name, row in smallest.items()
     )
-    return f"a network must fit {budget}, but none of {len(rows):,} does; {named}; raise the limits"
+    return f"a network must fit {budget}, but none of {n_networks:,} does; {named}; raise the limits"
 
 
 def _row(network: PublishedNetwork, image_size: int | None, classes: int) -> NetworkRow | None:

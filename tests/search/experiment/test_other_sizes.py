@@ -55,6 +55,9 @@ def test_the_command_measures_what_may_fit_once_and_then_without_torch(line, cac
     assert measured == near
     assert len(near) < len(small)
     assert f"{len(near)} networks" in progress
+    code, _, message = line("space", "timm:test_*", "--image-size", str(SIZE), "--max-params", "1k")
+    assert code == 2
+    assert f"none of {len(small)} " in message
     before = file.stat().st_mtime_ns
     script = (
         "import sys; from archsieve.search.cli.main import main; sys.argv = ['archsieve', *sys.argv[1:]]\n"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
+from ...spaces.architectures.cost import layer_costs
+from ...spaces.blocks.backbone import Backbone
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.class_weights import as_text, check_class_names
@@ -203,7 +205,7 @@ class ImageTrialContext(TrialContext):
         self.device, self.selection, self.weights, self.custom = device, selection, weights, custom or BUILT_IN
         self.keep_predictions = keep_predictions
         self.loaded: LoadedWeights | None = None  # of the newest fit
-        self._kept: tuple[tuple[Architecture, float], nn.Module] | None = None
+        self._kept: tuple[tuple[Any, ...], nn.Module] | None = None
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
         self.compute = Compute(device, precision, channels_last=device.type == "cuda")
         self.data = data.to(device)
@@ -216,11 +218,14 @@ class ImageTrialContext(TrialContext):
         """Return the network of a trial with its weights.
 
         The newest pretrained network whose head alone was trained is kept: its body has not changed, and a fit of a
-        head draws the first weights of the head itself. A custom training function may change any weight.
+        head draws the first weights of the head itself. A custom training function may change any weight. Layers
+        between the pretrained network and the head have random weights, which must be those of the trial's own seed.
         """
         from ...models.networks.pretrained import build_pretrained
 
-        key = (architecture, recipe.dropconnect)
+        weighted = [layer.kind for layer in layer_costs(architecture) if layer.params]
+        drawn = () if weighted[:-1] == [Backbone.kind] else (seed, recipe.init)
+        key = (architecture, recipe.dropconnect, *drawn)
         trains_head = recipe.train == "head" and self.custom.function is None
         is_kept = trains_head and self.weights is not None and not self.folds
         if not is_kept or self._kept is None or self._kept[0] != key:

@@ -181,3 +181,18 @@ def test_a_worker_trains_and_times_the_whole_network(data: ImageData) -> None:
     folded.step()
     assert folds.timed_module(folded)(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
     assert len(files(data)) == 3
+
+
+def test_the_random_layers_of_a_trial_do_not_depend_on_the_trial_before(data: ImageData) -> None:
+    """A worker keeps a network for the next head, but its layers without published weights are those of one seed."""
+
+    def loss_of_second(first: tuple[Recipe, int]) -> float:
+        options = {"precision": "fp32", "folds": None, "fold_seed": 0, "weights": "unused"}
+        context = ImageTrialContext(data, torch.device("cpu"), **options)  # type: ignore[arg-type]
+        context.fit(NETWORK, *first)
+        run = context.fit(NETWORK, HEAD, 2)
+        return float(run.step().val_loss)
+
+    other_init = replace(HEAD, init="glorot")
+    losses = [loss_of_second(first) for first in ((HEAD, 2), (HEAD, 1), (other_init, 2))]
+    assert losses == [losses[0]] * 3

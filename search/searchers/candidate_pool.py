@@ -12,8 +12,8 @@ import numpy as np
 from ...results.database.records import History
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
-from ...spaces.constrained.graph import Node
-from ...spaces.constrained.indexing import path_at, walk
+from ...spaces.constrained.graph import Edge, Node
+from ...spaces.constrained.indexing import walk
 from ...spaces.constrained.sampling import Sampler
 from ...spaces.constrained.vectorized import Codes, GraphArrays
 from ...spaces.search_space.space import Decisions
@@ -75,11 +75,19 @@ class CandidatePool:
 
     def _bytes(self, fingerprint: str, choices: Decisions) -> bytes:
         if fingerprint not in self._code_of:
-            path = self.constrained.graph.path(self.constrained.space.architecture(choices))
-            assert path is not None, "a trial of this run is a point of its space"
+            path = self._path(self.constrained.space.architecture(choices))
             code = self._code_of[fingerprint] = self._row(self.batch.code(path)).tobytes()
             self._fingerprint_of[code] = fingerprint
         return self._code_of[fingerprint]
+
+    def _path(self, architecture: Architecture) -> list[Edge]:
+        path = self.constrained.graph.path(architecture)
+        assert path is not None, "a trial of this run is a point of its space, within the limit of RAM"
+        return path
+
+    def has(self, architecture: Architecture) -> bool:
+        """Return whether ``architecture`` has a code: it is in the space, and within the limit of RAM."""
+        return self.constrained.graph.path(architecture) is not None
 
     def architecture(self, code: Codes) -> Architecture:
         """Return the architecture of a code."""
@@ -104,8 +112,8 @@ class CandidatePool:
         paths = list(itertools.islice((path for path in attempts if path is not None), SMALL_POOL_SIZE))
         if not paths:
             paths = [
-                path_at(self.constrained, index)
-                for index, _ in itertools.islice(walk(self.constrained), SMALL_POOL_SIZE)
+                self._path(architecture)
+                for _, architecture in itertools.islice(walk(self.constrained), SMALL_POOL_SIZE)
             ]
         return _unique(np.stack([self._row(self.batch.code(path)) for path in paths]))
 

@@ -48,8 +48,9 @@ class EarlierRun:
 class EarlierRunPrior:
     """The scores that an earlier run expects: a Gaussian process fitted to its trials.
 
-    If at least half of the trials are networks of this space, inside its budget or not, the process sees only those
-    trials, by the features that the searcher uses. Else it sees what the networks of both spaces have in common.
+    If at least half of the trials are networks of this space, within its limit of RAM, inside its other limits or not,
+    the process sees only those trials, by the features that the searcher uses. Else it sees what the networks of both
+    spaces have in common.
     """
 
     def __init__(
@@ -66,7 +67,11 @@ class EarlierRunPrior:
         network_of = dict(zip((trial.number for trial in run.trials), run.networks, strict=True))
         space = pool.constrained.space
         decisions = {number: decisions_in(space, network) for number, network in network_of.items()}
-        inside = [trial for trial in run.trials if decisions[trial.number] is not None]
+        inside = [
+            trial
+            for trial in run.trials
+            if (known := decisions[trial.number]) is not None and pool.has(space.architecture(known))
+        ]
         self.same_space = len(inside) >= max(MIN_PRIOR_TRIALS, len(run.trials) / 2)
         self._priors = standard if self.same_space else ()
         chosen = latest_and_best(inside if self.same_space else run.trials, MAX_PRIOR_TRIALS)

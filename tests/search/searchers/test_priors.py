@@ -24,9 +24,11 @@ from archsieve.search.searchers.standard_prior import (
 from archsieve.search.searchers.surrogate import MAX_PRIORS
 from archsieve.search.searchers.uninformed import RandomSearch
 from archsieve.spaces.architectures.budget import Budget
+from archsieve.spaces.architectures.device_cost import ram_bytes
 from archsieve.spaces.blocks.layers import BatchNorm, Convolution, Pooling
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage, Linear
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.feasibility import cheapest
 from archsieve.spaces.parameters.domains import choice
 from archsieve.spaces.recipes.recipe import RecipeSpace
 from archsieve.spaces.search_space.space import Space
@@ -91,6 +93,30 @@ def test_a_run_on_other_data_with_other_classes_is_compared_by_the_choices_of_th
     searcher = GaussianProcess(TARGET, RECIPES, earlier=[earlier_run(OTHER_DATA, quality=few_kernels_of_1)])
     first = searcher.ask(History(), random.Random(0))
     assert few_kernels_of_1(first, 0) == 0.9
+
+
+@pytest.mark.parametrize(("share", "same_space"), [(0.7, True), (0.2, False)])
+def test_networks_above_the_limit_of_ram_have_no_choices_of_this_space(share, same_space):
+    run = earlier_run(OTHER_DATA)
+    ram = sorted(ram_bytes(network, "int8") for network in run.networks)[int(share * len(run.networks))]
+    limited = ConstrainedSpace(TARGET.space, Budget(ram=ram, precision="int8"))
+    prior = prior_of(run, CandidatePool(limited))
+    assert prior.same_space == same_space
+    assert (len(prior.trials) < len(run.trials)) == same_space
+    assert prior.knowledge > 0
+    assert limited.allows(
+        GaussianProcess(limited, RECIPES, earlier=[run]).ask(History(), random.Random(0)).architecture
+    )
+
+
+def test_a_pool_that_is_walked_keeps_the_limit_of_ram(monkeypatch):
+    # as where every draw from the table is outside
+    monkeypatch.setattr("archsieve.search.searchers.candidate_pool.MAX_TABLE_DRAWS", 0)
+    space = Space((3, 16, 16), (CONV, CONV, CONV, *BLOCKS), 10)
+    _, smallest = cheapest(ConstrainedSpace(space))
+    limited = ConstrainedSpace(space, Budget(params=smallest.params, ram="12kB", precision="int8"))
+    (code,) = CandidatePool(limited).draw(10, random.Random(0))
+    assert limited.allows(CandidatePool(limited).architecture(code))
 
 
 def test_a_run_in_another_space_is_compared_by_its_layers(pool):

@@ -86,7 +86,7 @@ class ZeroShotTask(Task):
         from ...spaces.constrained.zero_shot_head import image_network_budget, largest_head
 
         # without limits nothing has to be reserved, and building the graph takes time
-        return image_network_budget(budget, largest_head(Graph(space), recipes)) if budget.limits() else budget
+        return image_network_budget(budget, largest_head(Graph(space), recipes)) if budget.has_limits else budget
 
     def load(self, file: "SearchFile", *, write: bool = True) -> "tuple[Any, DatasetRecord]":
         from ...models.data.class_folds import BackboneInit, ClassFolds

@@ -73,8 +73,9 @@ def _rounded_counts(network: Network, thresholds: list[int], max_states: int) ->
     except TooManyTransforms:
         max_node_states = min(MAX_NODE_STATES, MAX_LINK_STATES // sum(map(len, network.links[0])))
         try:
-            return Meeting(network, thresholds, max_states, max_node_states=max_node_states).counts()
-        except OverflowError:
+            with np.errstate(over="raise", invalid="raise"):
+                return Meeting(network, thresholds, max_states, max_node_states=max_node_states).counts()
+        except ArithmeticError:
             raise TooManyStates("more paths than a float can hold") from None
 
 

@@ -16,7 +16,7 @@ from archsieve.spaces.constrained.cost_tables import cost_arrays
 from archsieve.spaces.constrained.feasibility import most_expensive
 from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.constrained.merged_states import Meeting, joint_count, joint_counts
-from archsieve.spaces.constrained.packed_network import packed_network
+from archsieve.spaces.constrained.packed_network import TooManyStates, packed_network
 from archsieve.spaces.constrained.rounded_sums import rounded_counts
 from archsieve.spaces.constrained.sampling import TableSampler, count, count_table, histogram, sample, sample_one
 from archsieve.spaces.constrained.state_draws import StateDraws, choose_by
@@ -285,7 +285,7 @@ def test_draws_from_large_spaces_are_exactly_uniform(name, params, macs):
     assert all(map(constrained.fits_path, paths))
 
 
-def test_more_architectures_than_a_float_can_hold_are_counted_and_drawn():
+def test_more_architectures_than_a_float_can_hold_are_counted_and_drawn(monkeypatch):
     acts = choice("relu", "relu6", "silu", "gelu", "hardswish", "sigmoid")
     space = Space((1, 2, 2), (*[Conv(8, choice(1, 3), act=acts)] * 330, GlobalAverage()), 10)
     _, largest = most_expensive(ConstrainedSpace(space))
@@ -295,6 +295,9 @@ def test_more_architectures_than_a_float_can_hold_are_counted_and_drawn():
     assert sum(n for _, _, n in histogram(constrained)) == result.value
     drawn = [sample_one(constrained, random.Random(0), by) for by in ("uniform", "log-macs")]
     assert all(map(constrained.allows, [*drawn, *sample(constrained, 2, random.Random(0))]))
+    monkeypatch.setattr("archsieve.spaces.constrained.merged_states.MAX_NODE_STATES", 30)
+    with pytest.raises(TooManyStates):  # floats cannot hold the numbers of rounded states
+        joint_count(cost_arrays(constrained, ("params", "macs")), (80_000, 400_000), max_states=5)
 
 
 def test_samples_of_a_small_share_come_from_merged_states():

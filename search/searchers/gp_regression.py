@@ -68,8 +68,7 @@ def _loss(values: Floats, distances: Floats, z: Floats, known: Floats | float) -
     """Return the negative log likelihood of ``z`` and its gradient by the logarithms of ``values``.
 
     ``values`` (g + 2,) are the weights, the scale and the noise; ``distances`` (g, n, n) are squared; ``known`` (n, n)
-    is added to the covariance. The constant of
-    the likelihood is left out.
+    is added to the covariance. The constant of the likelihood is left out.
     """
     g, n = len(distances), len(z)
     weights, scale, noise = values[:g], values[g], values[g + 1]

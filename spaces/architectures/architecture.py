@@ -177,7 +177,7 @@ class Architecture:
         ]
         if missing:
             raise ValueError(
-                f"an architecture needs input_shape, blocks and classes, but {' and '.join(missing)} "
+                f"an architecture needs input_shape, blocks and classes, but {', '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing; add {'it' if len(missing) == 1 else 'them'}"
             )
         for key in ("input_shape", "blocks"):

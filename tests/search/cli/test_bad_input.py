@@ -54,7 +54,7 @@ def folder(tmp_path, monkeypatch):
         (("profile", "binary.toml"), 2, "byte 128 of binary.toml"),
         (("profile", "deep.json"), 2, "deep.json nests"),
         (("profile", "empty.json"), 2, "JSON.* empty.json"),
-        (("profile", "wrong.json"), 2, "input_shape, blocks, classes is"),
+        (("profile", "wrong.json"), 2, "input_shape, blocks, classes "),
         (("profile", "block.json"), 2, "'conw'.*'conv'"),
         (("profile", "resnet50", "--input", "0x1x1"), 2, "at least 1"),
         (("profile", "resnet50", "--input", "3x-1x4"), 2, "at least 1"),

@@ -22,7 +22,7 @@ from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
 ONE_KERNEL = (
     *(modules.PadShortcutModule, modules.GlobalPoolingModule, channel_modules.LayerNormModule),
     *(channel_modules.LayerScaleModule, channel_modules.ChannelMeanModule, channel_modules.ChannelShuffleModule),
-    channel_modules.ChannelSliceModule,
+    *(channel_modules.ChannelSliceModule, nn.LocalResponseNorm),
 )
 WEIGHTED = (nn.Conv2d, nn.Linear)
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)

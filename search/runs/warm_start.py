@@ -1,7 +1,7 @@
 """Warm start: the trials of earlier runs that the searcher of a new one learns from."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,7 +11,6 @@ from ...results.query.priors import PRIORS
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.recorded import architecture_or_none
 from ...spaces.metrics.selection import Selection
-from ...spaces.parameters.domains import Choice
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ...spaces.search_space.encoding import decisions_of
@@ -46,19 +45,22 @@ def learn_from(store: Store, experiment: Experiment, dataset_hash: str, before: 
     Raises ``ValueError`` when a run is unknown, or nothing can be learned from it. With "all" such runs are left out.
     """
     wanted = experiment.file.search.warm_start
-    names = [run.name for run in store.runs() if run.created_at < before] if wanted == ALL else list(wanted)
+    if wanted == ALL:
+        candidates: Iterable[RunRecord] = [run for run in store.runs() if run.created_at < before]
+    else:
+        candidates = map(store.run, wanted)
     trials: list[Trial] = []
     runs: list[EarlierRun] = []
     used = []
-    for name in names:
+    for run in candidates:
         try:
-            usable = _usable(store, store.run(name), experiment, dataset_hash, before)
+            usable = _usable(store, run, experiment, dataset_hash, before)
         except ValueError as error:
             if wanted != ALL:
                 raise
             log.info("%s", error)
             continue
-        used.append(name)
+        used.append(run.name)
         if isinstance(usable, EarlierRun):
             runs.append(usable)
         else:
@@ -135,9 +137,7 @@ def fits(recipes: RecipeSpace, recipe: Recipe) -> bool:
     """Return whether ``recipe`` is in the space ``recipes``: every free parameter in its domain, all others equal."""
     values, free_parameters = recipe.to_json(), recipes.free_parameters
     for name, domain in free_parameters.items():
-        value = values[name]
-        inside = value in domain.options if isinstance(domain, Choice) else domain.low <= value <= domain.high
-        if not inside:
+        if values[name] not in domain:
             return False
     # Fill the free parameters with the values of the recipe: any remaining difference is in a fixed one.
     filled = recipes.fill({name: values[name] for name in free_parameters}).to_json()

@@ -21,6 +21,9 @@ class Choice:
             if any(option == other and type(option) is type(other) for other in self.options[:i]):
                 raise ValueError(f"the options of a choice must differ, but {option!r} is there twice; remove one")
 
+    def __contains__(self, value: object) -> bool:
+        return value in self.options
+
 
 @dataclass(frozen=True)
 class Range:

@@ -15,7 +15,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.blocks.layers import Layer
 from ...spaces.constrained.vectorized import Codes
 from .candidate_pool import CandidatePool
-from .features import COSTS, RANGE_SCALE, Features, Floats, Groups, path_sums
+from .features import COSTS, RANGE_SCALE, Features, Floats, Groups, numbered_edges, path_sums
 
 Facts = Mapping[str, float]  # name of a fact -> its sum over the layers of a network
 
@@ -65,14 +65,16 @@ class CommonFeatures:
 
     def __init__(self, pool: CandidatePool, features: Features, described: Sequence[Description]) -> None:
         self._features = features
-        edges = [layer_facts(edge.layers) for node in reversed(pool.constrained.graph.order) for edge in node.edges]
-        here = set[str]().union(*edges)
+        facts_at = {position: layer_facts(edge.layers) for position, edge in numbered_edges(pool.batch)}
+        here = set[str]().union(*facts_at.values())
         common = sorted(here & set[str]().union(*(one.facts for one in described)))
         values = np.array([[one.facts.get(name, 0.0) for name in common] for one in described])
         values = values.reshape(len(described), len(common))
         varying = np.ptp(values, axis=0) > 0 if len(values) else np.zeros(len(common), dtype=bool)
         self._names = [name for name, varies in zip(common, varying, strict=True) if varies]
-        self._edge_table = self._table(pool)
+        self._edge_table = np.zeros((len(pool.batch.targets), len(self._names)))
+        for position, facts in facts_at.items():
+            self._edge_table[position] = [facts.get(name, 0.0) for name in self._names]
         raw = np.concatenate([values[:, varying], np.log([one.costs for one in described])], axis=1)
         self._low, high = raw.min(axis=0), raw.max(axis=0)
         # dividing by infinity gives a column that never varies in the other run the value 0 everywhere
@@ -89,13 +91,3 @@ class CommonFeatures:
 
     def _scaled(self, raw: Floats) -> Floats:
         return np.asarray((raw - self._low) * self._scale)
-
-    def _table(self, pool: CandidatePool) -> Floats:
-        """Return the facts of each edge of the batch (n_edges, n_names)."""
-        nodes = list(reversed(pool.constrained.graph.order))  # the order of ``GraphArrays``
-        table = np.zeros((len(pool.batch.targets), len(self._names)))
-        for first, node in zip(pool.batch.first, nodes, strict=True):
-            for position, edge in enumerate(node.edges, start=int(first)):
-                facts = layer_facts(edge.layers)
-                table[position] = [facts.get(name, 0.0) for name in self._names]
-        return table

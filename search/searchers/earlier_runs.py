@@ -16,7 +16,6 @@ from ...spaces.blocks.base import Shape
 from ...spaces.blocks.layers import Layer
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.vectorized import Codes
-from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.encoding import decisions_of
 from ...spaces.search_space.space import Decisions, Space
@@ -131,9 +130,9 @@ class EarlierRunPrior:
             moved = [
                 (space.architecture(decisions), decisions) for decisions in self._decisions if decisions is not None
             ]
-            codes = [self._pool.code(network.fingerprint, decisions) for network, decisions in moved]
-            rows, groups = self._features.of_networks(np.stack(codes)), self._features.network_groups
-            beliefs = [prior.at(np.stack(codes), rows) for prior in self._priors]
+            codes = np.stack([self._pool.code(network.fingerprint, decisions) for network, decisions in moved])
+            rows, groups = self._features.of_networks(codes), self._features.network_groups
+            beliefs = [prior.at(codes, rows) for prior in self._priors]
         else:
             rows, groups, beliefs = self._common.rows, self._common.groups, []
         encoded = self._features.of_recipes([trial.recipe for trial in self.trials], self._known_parameters)
@@ -152,19 +151,13 @@ class EarlierRunPrior:
         names = []
         for name, domain in self._recipes.free_parameters.items():
             values = [trial.recipe.get(name) for trial in self.trials]
-            if all(_inside(domain, value) for value in values) and any(value != values[0] for value in values):
+            if all(value in domain for value in values) and any(value != values[0] for value in values):
                 names.append(name)
         return tuple(names)
 
     @property
     def _recipe_columns(self) -> Groups:
         return self._features.recipe_columns(self._known_parameters)
-
-
-def _inside(domain: Choice | Range, value: object) -> bool:
-    if isinstance(domain, Choice):
-        return value in domain.options
-    return isinstance(value, int | float) and domain.low <= value <= domain.high
 
 
 def decisions_in(space: Space, network: Architecture) -> Decisions | None:

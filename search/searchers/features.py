@@ -6,7 +6,7 @@ edges of a path through the graph of the space, so two encodings of one network 
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...spaces.blocks.base import Block
-from ...spaces.constrained.graph import Graph
+from ...spaces.constrained.graph import Edge, Graph, Node
 from ...spaces.constrained.vectorized import Codes, GraphArrays
 from ...spaces.parameters.domains import Choice, Range, Repeat, is_ascending
 from ...spaces.recipes.recipe import RecipeSpace
@@ -152,16 +152,27 @@ class Features:
     @cached_property
     def _edge_table(self) -> Floats:
         """For each edge of the batch: the options that it selects (1 or 0), then its costs."""
-        nodes = list(reversed(self.batch.constrained.graph.order))  # the order of ``GraphArrays``
         selected = np.zeros((len(self.batch.targets), len(self._positions)))
         costs = np.zeros((len(self.batch.targets), len(COSTS)))
-        for first, node in zip(self.batch.first, nodes, strict=True):
-            for position, edge in enumerate(node.edges, start=int(first)):
-                selected[position, [self._positions[pair] for pair in edge.choices if pair in self._positions]] = 1
-                costs[position] = [*edge.cost[:2], len(edge.layers)]
+        for position, edge in numbered_edges(self.batch):
+            selected[position, [self._positions[pair] for pair in edge.choices if pair in self._positions]] = 1
+            costs[position] = [*edge.cost[:2], len(edge.layers)]
+        for first, node in _numbered_nodes(self.batch):
             if node.last is not None:
-                costs[int(first) + len(node.edges)] = [*node.last[:2], 0]
+                costs[first + len(node.edges)] = [*node.last[:2], 0]
         return np.concatenate([selected, costs], axis=1)
+
+
+def numbered_edges(batch: GraphArrays) -> Iterator[tuple[int, Edge]]:
+    """Yield the edges of the graph with their positions in ``batch``."""
+    for first, node in _numbered_nodes(batch):
+        yield from enumerate(node.edges, start=first)
+
+
+def _numbered_nodes(batch: GraphArrays) -> Iterator[tuple[int, Node]]:
+    """Yield the nodes of the graph with the position of their first edge in ``batch``."""
+    nodes = reversed(batch.constrained.graph.order)  # the order of ``GraphArrays``
+    return zip(map(int, batch.first), nodes, strict=True)
 
 
 def path_sums(batch: GraphArrays, codes: Codes, edge_table: Floats) -> Floats:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ...results.database.records import Trial, TrialState
 from ...spaces.metrics.registry import ACCURACY
 
+MIN_FIT_TRIALS = 4  # trials at the first fit of the weights of a model
 FAILED_SCORE = -1.0  # below the scores of all other trials
 
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from .features import Floats, Groups
 from .gp_regression import Posterior, Process, Weights, fit_weights, initial_weights
+from .ranking import MIN_FIT_TRIALS
 
 RESIDUAL_STD = 0.4  # least deviation of the scores that no prior can predict, such as the noise of training
 TRUST_STD = 0.5  # standard deviation of the trust in a prior around its first value
 TRUST_STEPS = 9  # values of the trust that are compared
-MIN_FIT_TRIALS = 4  # trials at the first fit of the weights
 
 
 class Belief(Protocol):

@@ -16,7 +16,7 @@ from ...spaces.blocks.layers import Convolution, Layer, Pooling
 from ...spaces.constrained.vectorized import Codes
 from ...spaces.recipes.recipe import RecipeSpace
 from .candidate_pool import CandidatePool
-from .features import Features, Floats, path_sums
+from .features import Features, Floats, numbered_edges, path_sums
 from .prior_table import COEFFICIENTS, DATE, EXPLAINED, SOURCE
 
 STANDARD = "standard"
@@ -75,12 +75,10 @@ class TableFeatures:
 
     def __init__(self, pool: CandidatePool) -> None:
         self._features = Features(pool.batch)
-        nodes = list(reversed(pool.constrained.graph.order))  # the order of ``GraphArrays``
         self._edge_table = np.zeros((len(pool.batch.targets), len(OPERATIONS)))
-        for first, node in zip(pool.batch.first, nodes, strict=True):
-            for position, edge in enumerate(node.edges, start=int(first)):
-                for operation in filter(None, map(operation_of, edge.layers)):
-                    self._edge_table[position, OPERATIONS.index(operation)] += 1
+        for position, edge in numbered_edges(pool.batch):
+            for operation in filter(None, map(operation_of, edge.layers)):
+                self._edge_table[position, OPERATIONS.index(operation)] += 1
         # of the space without its budget: what is large must not depend on the budget
         shares, sizes = self._raw(pool.batch.draw(N_DRAWS, np.random.default_rng(0)))
         self._mean_share, self._mean_size = shares.mean(axis=0), sizes.mean(axis=0)

@@ -17,7 +17,7 @@ from ...spaces.constrained.vectorized import Codes
 from ...spaces.recipes.recipe import RecipeSpace
 from .candidate_pool import CandidatePool
 from .features import Floats, ScaledFeatures
-from .ranking import latest_and_best, score
+from .ranking import MIN_FIT_TRIALS, latest_and_best, score
 from .recipe_sampling import Values, recipe_of, values_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MAX_MODEL_TRIALS = 200  # trials that the model sees: half of them the latest, half the best of the others
 REFIT_GROWTH = 1.1  # weights are fitted again after the number of trials grew by this factor
 MIN_KNOWLEDGE = 0.1  # a prior that predicts less of its own scores is left out: shuffled scores give 0 to 0.1
-MIN_FIT_TRIALS = 4  # trials of the first stage of fits
 MAX_PRIORS = 8  # priors that are used, those with the most knowledge: each of them predicts every candidate
 
 # (codes (m, steps), recipes) -> expected improvement (m,); the recipes repeat if they are fewer than the codes

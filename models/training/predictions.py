@@ -17,14 +17,10 @@ TOP = 5
 
 
 @dataclass(frozen=True, eq=False)
-class ValidationPredictions:
+class KeptPredictions:
     """What a network predicts for M of N validation images.
 
-    ``n_images`` is N. ``index`` (M,) int64 are the kept images, ascending. ``labels`` and ``predicted`` (M,) int64 are
-    classes, ``rank`` (M,) int64 is the number of classes with a higher score than the label. ``label_probability`` (M,)
-    is float32. ``log_probabilities`` (M, T) float16 belong to ``classes`` (M, T) int64, the most probable first; if all
-    classes are kept, to the classes in order, and ``classes`` is empty (M, 0). They are logarithms, because float16
-    rounds each probability above 0.9998 to 1 and each below 3e-8 to 0, and images with equal ones have no order.
+    ``n_images`` is N. ``index`` (M,) int64 are the kept images, ascending.
     """
 
     n_images: int
@@ -32,10 +28,6 @@ class ValidationPredictions:
     index: Tensor
     labels: Tensor
     predicted: Tensor
-    rank: Tensor
-    label_probability: Tensor
-    log_probabilities: Tensor
-    classes: Tensor
 
     def state_dict(self) -> dict[str, int | Tensor]:
         """Return the fields as plain types, for a checkpoint."""
@@ -43,26 +35,31 @@ class ValidationPredictions:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelPredictions:
-    """What a network predicts for M of N validation images that have any number of labels.
+class ValidationPredictions(KeptPredictions):
+    """The predictions for images that have one label each.
 
-    ``n_images`` is N. ``index`` (M,) int64 are the kept images, ascending. ``labels`` and ``predicted`` (M, K) are
-    bool, the ``logits`` (M, K) of the classes float16: a probability near 1 would be rounded to 1 in this type.
+    ``labels`` and ``predicted`` (M,) int64 are classes, ``rank`` (M,) int64 is the number of classes with a higher
+    score than the label. ``label_probability`` (M,) is float32. ``log_probabilities`` (M, T) float16 belong to
+    ``classes`` (M, T) int64, the most probable first; if all classes are kept, to the classes in order, and ``classes``
+    is empty (M, 0). They are logarithms, because float16 rounds each probability above 0.9998 to 1 and each below 3e-8
+    to 0, and images with equal ones have no order.
     """
 
-    n_images: int
-    n_classes: int
-    index: Tensor
-    labels: Tensor
-    predicted: Tensor
+    rank: Tensor
+    label_probability: Tensor
+    log_probabilities: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPredictions(KeptPredictions):
+    """The predictions for images that have any number of labels.
+
+    ``labels`` and ``predicted`` (M, K) are bool, the ``logits`` (M, K) of the classes float16: a probability near 1
+    would be rounded to 1 in this type.
+    """
+
     logits: Tensor
-
-    def state_dict(self) -> dict[str, int | Tensor]:
-        """Return the fields as plain types, for a checkpoint."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-KeptPredictions = ValidationPredictions | LabelPredictions
 
 
 def from_state(state: Mapping[str, int | Tensor]) -> KeptPredictions:
@@ -70,7 +67,7 @@ def from_state(state: Mapping[str, int | Tensor]) -> KeptPredictions:
     if "rank" in state and isinstance(rounded := state.get("probabilities"), Tensor):
         others = {name: value for name, value in state.items() if name != "probabilities"}
         state = {**others, "log_probabilities": _half(rounded.float().log())}
-    kind = ValidationPredictions if "rank" in state else LabelPredictions
+    kind: type[KeptPredictions] = ValidationPredictions if "rank" in state else LabelPredictions
     return kind(**state)  # type: ignore[arg-type]
 
 

@@ -49,6 +49,16 @@ def predictions(n: int = 200, k: int = 4, *, seed: int = 0, noise: float = 1.5, 
     )
 
 
+def assert_counts_images(name, made, weights, value_of):
+    """Assert that the metric for whole weights (B, M) is that of a data set in which each image is so often."""
+    for row, value in zip(weights, value_of(weights.astype(float)), strict=True):
+        repeated = np.repeat(np.arange(len(row)), row)
+        labels = torch.from_numpy(made.labels[repeated])
+        probabilities = torch.from_numpy(made.probabilities[repeated])
+        expected = compute_of_probabilities([name], labels, probabilities)[name]
+        assert value == pytest.approx(expected, abs=1e-6), name
+
+
 @pytest.mark.parametrize("k", [2, 4])
 def test_weighted_metrics_are_those_of_repeated_images(k):
     """Integer weights mean that an image counts so often: the values are those of a repeated data set."""
@@ -57,12 +67,7 @@ def test_weighted_metrics_are_those_of_repeated_images(k):
     for name in [name for name in METRICS if not (k == 2 and name == "top_2_accuracy")] + ["f1"] * (k == 2):
         value_of = weighted_metric(name, made)
         assert value_of is not None
-        for row, value in zip(weights, value_of(weights.astype(float)), strict=True):
-            repeated = np.repeat(np.arange(60), row)
-            labels = torch.from_numpy(made.labels[repeated])
-            probabilities = torch.from_numpy(made.probabilities[repeated])
-            expected = compute_of_probabilities([name], labels, probabilities)[name]
-            assert value == pytest.approx(expected, abs=1e-6), name
+        assert_counts_images(name, made, weights, value_of)
 
 
 LABEL_METRICS = (
@@ -84,12 +89,7 @@ def test_weighted_metrics_of_several_labels_are_those_of_repeated_images():
     weights = rng.integers(0, 4, (3, 60))
     for name in LABEL_METRICS:
         value_of = weighted_metric(name, made)
-        for row, value in zip(weights, value_of(weights.astype(float)), strict=True):
-            repeated = np.repeat(np.arange(60), row)
-            labels = torch.from_numpy(made.labels[repeated])
-            probabilities = torch.from_numpy(made.probabilities[repeated])
-            expected = compute_of_probabilities([name], labels, probabilities)[name]
-            assert value == pytest.approx(expected, abs=1e-6), name
+        assert_counts_images(name, made, weights, value_of)
     assert weighted_metric("cohen_kappa", made) is None
 
 

@@ -105,7 +105,7 @@ def register_dataset(
 
 
 def _check_loader(name: str, load: Any) -> None:
-    """Raise ``TypeError`` for what cannot be called with a request."""
+    """Raise ``TypeError`` unless ``load`` can be called with a request."""
     if not callable(load):
         raise TypeError(f"the loader of data set {name!r} must be a function, but got {load!r}; write it with def")
     try:

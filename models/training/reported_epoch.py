@@ -106,7 +106,7 @@ def read_predictions(epoch: int, predictions: Any, labels: Tensor, n_classes: in
 
 
 def completed(reported: Mapping[str, Any], computed: Mapping[str, float], selection: Selection) -> dict[str, Any]:
-    """Return ``reported`` with the values of its predictions, ``computed``, for what it leaves out.
+    """Return ``reported``, completed by metrics that it does not have from ``computed``, those of its predictions.
 
     Raises ``ValueError`` if its accuracy or another metric is not that of its predictions. Its loss may be another one.
     """

@@ -97,7 +97,7 @@ def measurement_line(measurement: "Measurement") -> str:
 
 
 def device_output(architecture: "Architecture", precision: str) -> tuple[dict[str, Any], Sequence[int | None], str]:
-    """Return RAM and flash as JSON, the RAM of each layer, and one line of text; None for what is not known."""
+    """Return RAM and flash as JSON, the RAM of each layer, and one line of text; unknown numbers are None."""
     rows = layer_costs(architecture)
     try:
         cost, ram = device_cost(architecture, precision), layer_ram_bytes(architecture, precision)

@@ -20,12 +20,20 @@ from archsieve.spaces.metrics import registry
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 LONGEST_FIRST = ("docs", "search")  # a long file that starts last leaves the other processes idle
+SLOW_TEST_TIMEOUT_S = 3600  # the limit of the others is in pyproject.toml
 # Files without shared fixtures, with several tests of a minute or more: their tests may run in different processes.
 SPLIT_BY_TEST = {"test_docs.py", "test_plugins.py", "test_resume.py"}
 
 
 def pytest_collection_modifyitems(items):
-    """Put the folders with long tests first."""
+    """Put the folders with long tests first, and give slow tests more time.
+
+    The limit of pytest-timeout is the only one: it ends a test that hangs. Tests wait without limits of their own, so
+    that they do not fail on a busy machine.
+    """
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TEST_TIMEOUT_S))
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]

@@ -180,7 +180,7 @@ def test_provenance_contains_no_secrets():
     variables = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "PGPASSWORD": SECRET, "ARCHSIEVE_DB": SECRET}
     arguments = ["--db", f"postgresql://me:{SECRET}@host/db"]
     command = [sys.executable, "-c", PROVENANCE, *arguments]
-    result = subprocess.run(command, env=variables, check=True, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
     record = json.loads(result.stdout)
     assert record["argv"][1:] == ["--db", "postgresql://me:***@host/db"]
     assert SECRET not in result.stdout

@@ -166,7 +166,6 @@ def leaves_out(name: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", [name for name in NAMES if leaves_out(name)])
 def test_every_block_of_the_page_is_true_those_that_train_too(name, shell, ray_running):
     check(ROOT / name, shell, slow=True)

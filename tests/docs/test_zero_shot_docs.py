@@ -53,4 +53,4 @@ print([name for name in ("torch", "ray", "sklearn", "optuna") if name in sys.mod
 
 def test_a_zero_shot_space_is_looked_at_without_anything_heavy():
     command = [sys.executable, "-c", LIGHT, str(ROOT / "examples" / "glyphs.toml")]
-    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout == "[]\n"
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -75,7 +75,7 @@ class Server:
             "UTF8",
         ]
         initdb = [self.binaries / "initdb", *options]
-        subprocess.run(initdb, check=True, capture_output=True, timeout=120, **self._user_options)
+        subprocess.run(initdb, check=True, capture_output=True, **self._user_options)
 
     def start(self) -> None:
         """Start the server and wait until it accepts connections."""
@@ -86,10 +86,8 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, start_new_session=True, **self._user_options
             )
-        deadline = time.monotonic() + 60
         while not self._accepts_connections():
             assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < deadline, "PostgreSQL did not start"
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -101,20 +99,18 @@ class Server:
         assert self.process is not None
         backends = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(60)
+        self.process.wait()
         for backend in backends:
             with contextlib.suppress(psutil.NoSuchProcess):
                 backend.kill()
-        deadline = time.monotonic() + 60
         while any(start_ticks(backend.pid) is not None for backend in backends):
-            assert time.monotonic() < deadline, "PostgreSQL's processes do not end"
             time.sleep(0.05)
 
     def stop(self) -> None:
         """Shut the server down; open connections are closed."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(60)
+            self.process.wait()
 
     def url(self, database: str = "postgres", password: str = PASSWORD) -> str:
         """Return the URL of a database, with the password."""
@@ -130,7 +126,7 @@ class Server:
         """Run a client program of PostgreSQL, such as psql."""
         address = {"PGHOST": LOOPBACK, "PGPORT": str(self.port), "PGUSER": user, "PGPASSWORD": password}
         command = [self.binaries / program, *arguments]
-        subprocess.run(command, check=True, capture_output=True, timeout=120, env={**os.environ, **address})
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, **address})
 
     def connect(self, database: str = "postgres"):
         import psycopg

@@ -49,7 +49,6 @@ def python(program: str, folder: Path) -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
         cwd=folder,
         env={**environment, "HOME": str(folder)},
     )
@@ -67,7 +66,6 @@ def command(tmp_path):
             env={**os.environ, "HOME": str(tmp_path / "home"), "TERM": "dumb", **variables},
             capture_output=True,
             text=True,
-            timeout=300,
         )
         return result.returncode, result.stdout, result.stderr
 

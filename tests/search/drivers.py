@@ -39,7 +39,7 @@ class Drivers:
     def run(self, *arguments, **variables):
         """Run a driver to its end; return exit code, stdout, stderr."""
         process = self(*arguments, **variables)
-        out, err = process.communicate(timeout=900)
+        out, err = process.communicate()
         return process.returncode, out, err
 
     def resume_until_done(self, name):
@@ -74,7 +74,7 @@ class Drivers:
         opened = (part for link in (folder / "fd").iterdir() for part in link.readlink().parts)
         return any(part.startswith("session_") and part.endswith(sessions) for part in opened)
 
-    def orphans(self, seconds=30):
+    def orphans(self, seconds=300):
         """Return the processes that are still alive after ``seconds``; return early when there are none."""
         until = time.monotonic() + seconds
         while self.alive() and time.monotonic() < until:
@@ -98,15 +98,13 @@ class Drivers:
 
     def wait_for(self, run, ready, process):
         """Wait until ``ready(trials)`` is true and return the trials; fail where ``process`` ends before."""
-        until = time.monotonic() + 240
-        while time.monotonic() < until:
+        while True:
             assert process.poll() is None, process.communicate()
             with contextlib.suppress(StoreError, ValueError):  # the database or the run does not exist yet
                 trials = self.history(run)
                 if ready(trials):
                     return trials
             time.sleep(0.05)
-        raise AssertionError("the run was not ready after 240 s")
 
 
 def finished(trials):

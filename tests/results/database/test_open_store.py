@@ -200,7 +200,7 @@ def test_many_creators_make_one_store(path):
         "open_store(sys.argv[1], create=True).close()"
     )
     creators = [subprocess.Popen([sys.executable, "-c", program, str(path)]) for _ in range(3)]
-    assert [creator.wait(60) for creator in creators] == [0, 0, 0]
+    assert [creator.wait() for creator in creators] == [0, 0, 0]
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 

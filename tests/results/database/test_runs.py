@@ -262,7 +262,7 @@ def test_a_holder_is_identified_by_start_ticks_as_in_version_0_1_0(store, new_ru
 
 def test_a_dead_process_does_not_hold_its_run(store, new_run):
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(60)
+    process.wait()
     new_run("one", provenance={"pid": process.pid})
     store.resume_run("one", {})
 

@@ -59,10 +59,10 @@ class Cluster:
         command = f"hostname {machine}; {hidden}exec {RAY} start {arguments} {node_options}"
         with (self.folder / f"{machine}.log").open("w") as log:
             inside = ["unshare", "--uts", "sh", "-c", command]
-            self._started.append(self._inside(machine, inside, log, log, **variables))
-        until = time.monotonic() + 120
+            process = self._inside(machine, inside, log, log, **variables)
+        self._started.append(process)
         while "Ray runtime started" not in (self.folder / f"{machine}.log").read_text():
-            assert time.monotonic() < until, (self.folder / f"{machine}.log").read_text()
+            assert process.poll() is None, (self.folder / f"{machine}.log").read_text()
             time.sleep(0.2)
 
     def drive(self, *arguments, **variables):

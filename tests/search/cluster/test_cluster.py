@@ -85,8 +85,7 @@ def attempts(cluster, run):
 
 
 def wait_for(cluster, run, process, ready):
-    until = time.monotonic() + 180
-    while time.monotonic() < until:
+    while True:
         assert process.poll() is None, process.communicate()
         with contextlib.suppress(StoreError, ValueError):
             with open_store(cluster.work / "runs" / "archsieve.db", read_only=True) as store:
@@ -94,7 +93,6 @@ def wait_for(cluster, run, process, ready):
             if ready([trial for trial in trials if trial.state is TrialState.RUNNING and trial.epochs_done >= 3]):
                 return
         time.sleep(0.05)
-    raise AssertionError("the run did not become ready within 180 s")
 
 
 def trials_and_events(cluster, run):
@@ -107,7 +105,7 @@ def trials_and_events(cluster, run):
 def undisturbed(cluster):
     """Return the trials of an undisturbed search on both workers."""
     process = search(cluster, "whole")
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     return finished(trials_and_events(cluster, "whole")[0])
 
@@ -134,7 +132,7 @@ def test_a_killed_worker_costs_one_epoch(cluster, undisturbed):
     wait_for(cluster, "killed", process, lambda running: len(running) == 2)
     killed = next(pid for _, _, pid, outcome in attempts(cluster, "killed") if outcome is None)
     os.kill(killed, signal.SIGKILL)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     trials, events = trials_and_events(cluster, "killed")
     assert events.count("worker_lost") == 1
@@ -157,14 +155,14 @@ def test_a_lost_machine_costs_one_epoch_and_a_run_without_nodes_waits_and_stops(
         lambda running: {trial for trial, node, _, _ in attempts(cluster, "lost") if node == "w1"} >= moved,
     )
     cluster.lose("w1")
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 75, err
     assert "5 s" in err
     assert "archsieve resume lost" in err
     for worker in ("w1", "w2"):
         cluster.join(worker)
     process = search(cluster, "lost", command="resume")
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert finished(trials_and_events(cluster, "lost")[0]) == undisturbed
 
@@ -175,7 +173,7 @@ def test_a_wrong_token_is_refused(cluster):
     process = cluster.drive(
         "search", "search.toml", "--name", "x", "--address", cluster.address, RAY_AUTH_TOKEN="0" * 64
     )
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert (process.returncode, out) == (4, ""), err
     assert cluster.address in err
     assert "RAY_AUTH_TOKEN" in err
@@ -194,7 +192,7 @@ def test_a_node_with_another_archsieve_is_named_and_refused(cluster, tmp_path, p
     (other / "__init__.py").write_text(package + "\n")
     cluster.join("w3", PYTHONPATH=str(tmp_path))
     process = search(cluster, f"other-{len(named)}")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     cluster.lose("w3")
     assert (process.returncode, out) == (4, ""), err
     assert all(part in err for part in named)
@@ -209,7 +207,7 @@ def test_a_node_that_joins_gets_trials(cluster):
     cluster.join("w4")
     wait_for(cluster, "grows", process, lambda running: len(running) == 3)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     cluster.lose("w4")
     assert process.returncode == 75, err
     assert [node for _, node, _, _ in attempts(cluster, "grows")][2:] == ["w4"]

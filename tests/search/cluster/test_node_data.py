@@ -25,7 +25,6 @@ def test_nodes_build_their_own_cache_and_those_without_the_images_are_listed(tmp
         env={**os.environ, "RAY_AUTH_MODE": "disabled"},
         capture_output=True,
         text=True,
-        timeout=300,
         check=True,
     )
     lines = dict(line.split(" ", 1) for line in ended.stdout.splitlines() if " " in line)

@@ -4,7 +4,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -98,7 +97,6 @@ def test_many_drivers_that_start_together_each_get_a_folder(parent):
         "        (folder / 'file').touch()\n"
     )
     environment = {**os.environ, "RAY_TMPDIR": str(parent)}
-    started = time.monotonic()
     drivers = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
-    assert [driver.wait(60) for driver in drivers] == [0] * 4, time.monotonic() - started
+    assert [driver.wait() for driver in drivers] == [0] * 4
     assert list(parent.iterdir()) == []

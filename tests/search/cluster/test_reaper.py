@@ -49,8 +49,7 @@ def test_remaining_ray_processes_end_with_the_driver(killed, tmp_path):
         marked, agent, *others = map(int, driver.stdout.readline().split())
         assert all(map(start_ticks, (marked, agent, *others)))
         driver.kill() if killed else driver.communicate("end\n")
-    until = time.monotonic() + 60
-    while (start_ticks(marked) or start_ticks(agent)) and time.monotonic() < until:
+    while start_ticks(marked) or start_ticks(agent):
         time.sleep(0.1)
     assert [start_ticks(pid) is not None for pid in (marked, agent, *others)] == [False, False, True, True, True]
     for pid in others:

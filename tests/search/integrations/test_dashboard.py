@@ -127,7 +127,7 @@ def test_ctrl_c_stops_the_server(database, tmp_path):
         port = int(line.split(":")[2].split("/")[0])
         assert urlopen(f"http://127.0.0.1:{port}/api/studies").status == 200
         os.kill(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 0

@@ -261,7 +261,7 @@ def ask(runs, *arguments, **variables):
     """Run ``archsieve ...`` on the run's database in a new process."""
     environment = {**os.environ, "ARCHSIEVE_DB": str(runs / "archsieve.db"), **variables}
     command = [sys.executable, "-m", "archsieve", *arguments]
-    return subprocess.run(command, cwd=runs, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=runs, env=environment, capture_output=True, text=True)
 
 
 def test_a_killed_export_leaves_no_half_file(paused, tmp_path):

@@ -42,7 +42,7 @@ def test_a_server_that_is_set_back_is_named_and_the_run_is_completed(drivers, se
     server.execute("DROP DATABASE results WITH (FORCE)", "CREATE DATABASE results")
     restore = [server.binaries / "pg_restore", "--no-owner", "-d", url.replace("+psycopg", ""), saved]
     subprocess.run(restore, check=True, capture_output=True, env=os.environ)
-    _, err = driver.communicate(timeout=180)
+    _, err = driver.communicate()
     assert driver.returncode == 5, err
     assert "Traceback" not in err
     assert "propose it first" not in err

@@ -59,7 +59,7 @@ def test_a_death_of_ray_ends_with_advice_and_the_run_is_resumed(drivers, line, r
     folder = private_folder(part_of_ray(driver, "raylet"))
     assert folder.stat().st_mode & 0o777 == 0o700
     os.kill(victim.pid, signal.SIGKILL)
-    _, err = driver.communicate(timeout=120)
+    _, err = driver.communicate()
     assert driver.returncode == 75, err
     assert "Traceback" not in err
     assert f"({'raylet' if name == 'raylet' else 'GCS'}), by signal 9" in err

@@ -60,7 +60,7 @@ def test_a_killed_driver_is_resumed_without_training_anything_again(driver, line
     ended = {trial.trial: trial.ended_at for trial in trials if trial.state is TrialState.COMPLETED}
 
     resume = driver("resume", "broken", "--trials", "+1", "--json")
-    out, err = resume.communicate(timeout=300)
+    out, err = resume.communicate()
     assert resume.returncode == 0, err
     assert (json.loads(out)["complete"], json.loads(out)["trials"]) == (True, 7)
     lines = re.findall(r"^\[(\d+)/7\] trial (\d+)", err, re.MULTILINE)  # also those of earlier processes, numbered once
@@ -79,7 +79,7 @@ def test_a_killed_driver_is_resumed_without_training_anything_again(driver, line
     assert list((tmp_path / "runs" / "broken" / "checkpoints").iterdir()) == []
 
     done = driver("resume", "broken")
-    _, err = done.communicate(timeout=60)
+    _, err = done.communicate()
     assert done.returncode == 2
     assert re.search(r"'broken' .*7 of 7 trials.*--trials", err), err
 
@@ -88,7 +88,7 @@ def test_a_signal_stops_a_run_resumably_and_leaves_no_orphans(driver):
     process = driver("search", "search.toml", "--name", "stopped", "-s", "recipe.epochs=80", *ONE_AT_A_TIME)
     driver.wait_for("stopped", far_enough, process)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 75, err
     assert "archsieve resume stopped" in err
     assert "Traceback" not in err
@@ -103,7 +103,7 @@ def test_two_drivers_do_not_share_a_run(driver):
     first = driver("search", "search.toml", "--name", "held", "-s", "recipe.epochs=2000")
     driver.wait_for("held", lambda trials: any(t.state is TrialState.RUNNING for t in trials), first)
     second = driver("resume", "held")
-    _, err = second.communicate(timeout=60)
+    _, err = second.communicate()
     assert second.returncode == 5
     assert re.search(rf"process {first.pid} on .* \d+ s", err)
 

@@ -198,7 +198,6 @@ def test_samples_and_indices_are_the_same_in_every_process():
             capture_output=True,
             text=True,
             check=True,
-            timeout=300,
         ).stdout
         for hash_seed in ("1", "2")
     ]

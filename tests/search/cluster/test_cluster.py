@@ -34,7 +34,7 @@ stem = 8
 block = ["conv-pool", "residual", "inception"]
 width = [8, 16]
 [recipe]
-epochs = 250
+epochs = 100
 batch_size = 16
 lr = [0.01, 0.02]
 [search]

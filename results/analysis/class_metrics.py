@@ -112,7 +112,7 @@ def class_report_of(store: "StoreReader", trial: "Trial") -> tuple[ClassReport |
     predictions, reason = readable_predictions(store, trial)
     if predictions is None:
         return None, reason
-    names = store.dataset(store.run(trial.run).dataset_hash).class_names
+    names = store.dataset(store.run_settings(trial.run).dataset_hash).class_names
     return class_report(trial.trial, predictions, names), ""
 
 

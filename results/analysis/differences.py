@@ -103,10 +103,13 @@ def _not_comparable(store: StoreReader, trial: Trial, other: Trial, metric: str)
 
 
 def _check_same_data(store: StoreReader, trial: Trial, other: Trial) -> None:
-    runs = [store.run(one.run) for one in (trial, other)]
+    runs = [store.run_settings(one.run) for one in (trial, other)]
     if runs[0].dataset_hash != runs[1].dataset_hash:
-        pairs = zip((trial, other), runs, strict=True)
-        data = " and ".join(f"trial {one.trial} is of {run.dataset!r} ({run.dataset_hash[:12]})" for one, run in pairs)
+        datasets = [store.dataset(run.dataset_hash) for run in runs]
+        pairs = zip((trial, other), datasets, strict=True)
+        data = " and ".join(
+            f"trial {one.trial} is of {record.name!r} ({record.content_hash[:12]})" for one, record in pairs
+        )
         raise ValueError(
             f"compared trials must have the same data and split, but {data}; compare trials of one data set"
         )

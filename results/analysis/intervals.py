@@ -162,7 +162,7 @@ def top_5_error(store: StoreReader, trial: Trial) -> Measured | None:
     From the stored predictions, or else from a recorded top-5 accuracy; None for fewer than ten classes and without
     both.
     """
-    n_classes, n = store.dataset(store.run(trial.run).dataset_hash).n_classes, n_validated(store, trial)
+    n_classes, n = store.dataset(store.run_settings(trial.run).dataset_hash).n_classes, n_validated(store, trial)
     if not isinstance(n_classes, int) or n_classes < MIN_CLASSES_FOR_TOP_5 or n is None:
         return None
     recorded = next((trial.metrics[name] for name in TOP_5_NAMES if _is_finite(trial.metrics.get(name))), None)
@@ -184,7 +184,7 @@ def n_validated(store: StoreReader, trial: Trial) -> int | None:
     data = _settings(store, trial, "data")
     if task_name(data) == ZERO_SHOT:
         return None
-    record = store.dataset(store.run(trial.run).dataset_hash)
+    record = store.dataset(store.run_settings(trial.run).dataset_hash)
     counts = (record.n_train, record.n_val) if has_folds(store, trial) else (record.n_val,)
     # a database from elsewhere may hold anything
     return sum(count for count in counts if count) if all(isinstance(count, int) for count in counts) else None
@@ -203,7 +203,7 @@ def folds_of(store: StoreReader, trial: Trial) -> tuple[Any, Any] | None:
 
 def _settings(store: StoreReader, trial: Trial, section: str) -> dict[str, Any]:
     """Return a section of the settings of a run; a database from elsewhere may hold anything in its place."""
-    config: Any = store.run(trial.run).config
+    config: Any = store.run_settings(trial.run).config
     table = config.get(section) if isinstance(config, dict) else None
     return table if isinstance(table, dict) else {}
 

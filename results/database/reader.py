@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from . import schema
 from .engine import read_only_engine
 from .errors import NotStorableError, UnknownTrialError, store_error, unreachable
-from .records import TEST_PREFIX, DatasetRecord, History, RunRecord, Trial, TrialState
+from .records import TEST_PREFIX, DatasetRecord, History, RunRecord, RunSettings, Trial, TrialState
 from .retry import RetryPolicy, is_transient
-from .rows import TRIALS, dataset_of, decode_metric, run_id_of, runs_of, trials_of
+from .rows import TRIALS, dataset_of, decode_metric, run_id_of, run_settings_of, runs_of, trials_of
 from .shared_values import SharedValues
 
 _t = schema.trial.c
@@ -94,6 +94,10 @@ class StoreReader:
         return self.run_read(
             lambda connection: runs_of(connection, schema.run.c.run_id == run_id_of(connection, run))[0]
         )
+
+    def run_settings(self, run: str | int) -> RunSettings:
+        """Return the settings of the run of this name or id, without the numbers of its trials."""
+        return self.run_read(lambda connection: run_settings_of(connection, run_id_of(connection, run)))
 
     def trial(self, trial_id: int) -> Trial:
         """Return the trial of this id; raise ``ValueError`` if there is none."""

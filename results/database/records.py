@@ -239,6 +239,16 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """What the analysis of a single trial needs of its run. Reading it takes the same time for a run of any length."""
+
+    run_id: int
+    name: str
+    dataset_hash: str
+    config: Mapping[str, Any] = field(hash=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One run of a search: its settings and progress.

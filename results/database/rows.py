@@ -19,6 +19,7 @@ from .records import (
     DatasetRecord,
     FailKind,
     RunRecord,
+    RunSettings,
     RunStatus,
     Trial,
     TrialState,
@@ -114,6 +115,13 @@ def runs_of(connection: Connection, *where: ColumnElement[bool]) -> list[RunReco
     for run_id, state, count in connection.execute(count_query.join(schema.run).where(*where)):
         counts.setdefault(run_id, {})[TrialState(state)] = count
     return [_run(row, counts.get(row.run_id, {})) for row in connection.execute(query)]
+
+
+def run_settings_of(connection: Connection, run_id: int) -> RunSettings:
+    """Return the settings of a run. Unlike :func:`runs_of` it counts no trials, which takes 0.1 s for 100,000."""
+    columns = (schema.run.c.run_id, schema.run.c.name, schema.run.c.dataset_hash, _config)
+    row = connection.execute(select(*columns).where(schema.run.c.run_id == run_id)).one()
+    return RunSettings(row.run_id, row.name, row.dataset_hash, _settings(row.config))
 
 
 def _run(row: Row[Any], counts: Mapping[TrialState, int]) -> RunRecord:

@@ -286,7 +286,7 @@ class Recorder:
     @cached_property
     def run_name(self) -> str:
         """The name of the run."""
-        return self.store.run(self.run_id).name
+        return self.store.run_settings(self.run_id).name
 
     def record(self, trial: Trial, report: TrialReport) -> None:
         """Write the start of a worker and its metrics. Also called for a failure, which may be the first report."""

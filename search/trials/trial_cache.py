@@ -83,7 +83,7 @@ class TrialCache:
 
     def _config(self, run: str) -> Mapping[str, Any]:
         if run not in self._runs:
-            self._runs[run] = self._store.run(run).config
+            self._runs[run] = self._store.run_settings(run).config
         return self._runs[run]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..database.records import Trial
-from ..query.run_summary import evenly_spaced
+from ..query.run_summary import TrialChoices, evenly_spaced
 
 if TYPE_CHECKING:
     import numpy
@@ -57,8 +57,16 @@ def importances(trials: Sequence[Trial]) -> Importances | None:
 
     Returns None for fewer than ``MIN_TRIALS`` finished trials, and if their choices or their metrics are all equal.
     """
-    finished = [trial for trial in trials if trial.state.finished and trial.metric_value is not None]
-    scored = evenly_spaced(finished, MAX_TRIALS)
+    finished = [
+        TrialChoices(trial.recipe, trial.choices, trial.metric_value)
+        for trial in trials
+        if trial.state.finished and trial.metric_value is not None
+    ]
+    return importances_of(evenly_spaced(finished, MAX_TRIALS))
+
+
+def importances_of(scored: Sequence[TrialChoices]) -> Importances | None:
+    """Return what :func:`importances` does, of all of these trials."""
     names, table = _table(scored)
     values = [trial.metric_value for trial in scored]
     if len(scored) < MIN_TRIALS or not names or len(set(values)) < 2:
@@ -106,7 +114,7 @@ def _shuffled(table: "Array", rng: "numpy.random.Generator") -> "Array":
     return copies
 
 
-def _table(trials: Sequence[Trial]) -> "tuple[list[str], Array]":
+def _table(trials: Sequence[TrialChoices]) -> "tuple[list[str], Array]":
     """Return the names of the choices that differ, and their values as numbers, (trials, choices), NaN if missing."""
     import numpy as np
 

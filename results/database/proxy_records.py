@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
 from . import schema, trial_statements
 from .lease import now
 from .reader import StoreReader
-from .records import TrialState
+from .records import Trial, TrialState
 from .rows import run_id_of, upsert
 from .writer import StoreWriter
+
+if TYPE_CHECKING:
+    import numpy
+
+    Array = numpy.ndarray[Any, numpy.dtype[Any]]
 
 _p = schema.proxy_score.c
 COST_PROXIES = ("params", "macs")  # proxies that every trial has, because its costs are known
@@ -41,21 +46,6 @@ class RankCorrelation:
     n: int
     spearman: float | None
     kendall: float | None
-
-
-class ScoredTrial(Protocol):
-    """What a rank correlation reads of a trial."""
-
-    @property
-    def trial(self) -> int: ...
-    @property
-    def state(self) -> TrialState: ...
-    @property
-    def params(self) -> int: ...
-    @property
-    def macs(self) -> int: ...
-    @property
-    def score(self) -> float | None: ...
 
 
 def record_scores(store: StoreWriter, run_id: int, fingerprint: str, scores: Mapping[str, float | str]) -> None:
@@ -137,22 +127,38 @@ def scores_of(store: StoreReader, run: str | int, fingerprint: str) -> dict[str,
         return {row.name: row.reason if row.value is None else row.value for row in rows}
 
 
-def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[ScoredTrial]) -> list[RankCorrelation]:
+def rank_correlations(store: StoreReader, run: str | int, trials: Sequence[Trial]) -> list[RankCorrelation]:
     """Return the rank correlation of each proxy of the run with the score of the completed ``trials``.
 
     Parameters and multiply-accumulates (MACs) come first: they are the baselines that need no computation.
     """
+    import numpy as np
+
     # Trials that were stopped early are left out: their metrics are of different numbers of epochs.
     completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.score is not None]
+    names = ("trial", *COST_PROXIES, "score")
+    return column_correlations(
+        store, run, {name: np.array([getattr(trial, name) for trial in completed]) for name in names}
+    )
+
+
+def column_correlations(store: StoreReader, run: str | int, columns: "Mapping[str, Array]") -> list[RankCorrelation]:
+    """Return what :func:`rank_correlations` does, of completed trials given as the columns trial, params, macs, score.
+
+    ``columns`` may also be a numpy array that has these columns.
+    """
+    import numpy as np
+
     with store.read_transaction() as connection:
         query = select(_p.name).where(_p.run_id == run_id_of(connection, run)).distinct().order_by(_p.name)
         names = [name for name in connection.scalars(query) if name not in COST_PROXIES]
-    correlations = [
-        _correlation(name, completed, [getattr(trial, name) for trial in completed]) for name in COST_PROXIES
-    ]
+    correlations = [_correlation(name, columns[name], columns["score"]) for name in COST_PROXIES]
     for name in names:
         by_trial = _scores_by_trial(store, run, name)
-        correlations.append(_correlation(name, completed, [by_trial.get(trial.trial) for trial in completed]))
+        found = [by_trial.get(trial) for trial in columns["trial"].tolist()]
+        has_score = np.array([value is not None for value in found], dtype=bool)
+        ranked = np.array([value for value in found if value is not None])
+        correlations.append(_correlation(name, ranked, columns["score"][has_score]))
     return correlations
 
 
@@ -165,13 +171,11 @@ def _scores_by_trial(store: StoreReader, run: str | int, name: str) -> dict[int,
         return {row.trial_id: row.value for row in connection.execute(query)}
 
 
-def _correlation(name: str, trials: Sequence[ScoredTrial], values: Sequence[float | None]) -> RankCorrelation:
+def _correlation(name: str, ranked: "Array", metrics: "Array") -> RankCorrelation:
     from scipy.stats import kendalltau, spearmanr
 
-    pairs = [(score, trial.score) for score, trial in zip(values, trials, strict=True) if score is not None]
     # If all scores or all metrics are equal, a rank correlation is not defined.
-    if len(pairs) < MIN_TRIALS_FOR_CORRELATION or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
-        return RankCorrelation(name, len(pairs), None, None)
-    ranked, metrics = zip(*pairs, strict=True)
+    if len(ranked) < MIN_TRIALS_FOR_CORRELATION or any((column == column[0]).all() for column in (ranked, metrics)):
+        return RankCorrelation(name, len(ranked), None, None)
     spearman, kendall = spearmanr(ranked, metrics).statistic, kendalltau(ranked, metrics).statistic
-    return RankCorrelation(name, len(pairs), float(spearman), float(kendall))
+    return RankCorrelation(name, len(ranked), float(spearman), float(kendall))

@@ -2,20 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from ..analysis.health import stored_findings
-from ..analysis.importance import MAX_TRIALS, MIN_TRIALS, Importances, importances
+from ..analysis.importance import MAX_TRIALS, MIN_TRIALS, Importances, importances_of
 from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
-from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMUP_SELECTED, rank_correlations
+from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMUP_SELECTED, column_correlations
 from ..database.reader import StoreReader
-from ..database.records import TrialState
 from ..query.priors import prior_lines, priors_of
-from ..query.run_summary import evenly_spaced, trials_with_ids
+from ..query.run_summary import sampled_choices
 from . import plots
 from .page_parts import figure_part, paragraph, section, table
 from .run_data import RunData
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_CHOICES = 12  # in the figure of importances
 MAX_LATENCIES = 20  # rows of the table, fastest trials first
@@ -47,8 +51,7 @@ def importance_section(data: RunData) -> Iterator[Markup]:
 
     A run with fewer than two finished trials has no such section.
     """
-    sample = evenly_spaced(sorted(point.trial for point in data.points), MAX_TRIALS)
-    result = importances(trials_with_ids(data.store, sample))
+    result = importances_of(sampled_choices(data.store, data.points, MAX_TRIALS))
     title = "Importance of choices"
     if result is None:
         if len(data.points) > 1:
@@ -99,13 +102,21 @@ def latency_section(data: RunData) -> Iterator[Markup]:
         return
     parts = [paragraph(_measurement_text(rows, trained))]
     if budget.latency_ms is not None:
-        too_slow = sorted(point.trial for point in data.points if not budget.meets_latency_limit(point.latency_ms))
+        too_slow = sorted(data.points["trial"][~_meets_latency_limit(data)].tolist())
         parts.append(paragraph(_limit_text(budget.latency_ms, too_slow)))
         parts += [paragraph(text) for text in _error_texts(rows)]
         parts.append(figure_part(plots.predicted_against_measured(rows), "latency"))
     columns = ("trial_id", "latency_ms_p50", "latency_ms_p90", "predicted_ms", "peak_memory_bytes")
     parts.append(table(columns, [[getattr(row, name) for name in columns] for row in trained[:MAX_LATENCIES]]))
     yield section("Latency", *parts)
+
+
+def _meets_latency_limit(data: RunData) -> "NDArray[np.bool_]":
+    """Return for each finished trial what :meth:`Budget.meets_latency_limit` does; NaN breaks any limit."""
+    import numpy as np
+
+    limit, latency_ms = data.budget.latency_ms, data.points["latency_ms"]
+    return np.ones(len(latency_ms), dtype=bool) if limit is None else latency_ms <= limit
 
 
 def _measurement_text(rows: Sequence[LatencyRecord], trained: Sequence[LatencyRecord]) -> str:
@@ -155,11 +166,10 @@ def prior_section(data: RunData) -> Iterator[Markup]:
 
 def proxy_section(data: RunData) -> Iterator[Markup]:
     """Yield a section with the rank correlations of the proxies; nothing if there are too few completed trials."""
-    inside = [point for point in data.points if data.budget.meets_latency_limit(point.latency_ms)]
-    completed = [point for point in inside if point.state is TrialState.COMPLETED]
+    completed = data.points[_meets_latency_limit(data) & data.points["completed"]]
     if len(completed) < MIN_TRIALS_FOR_CORRELATION:
         return
-    correlations = rank_correlations(data.store, data.run.run_id, completed)
+    correlations = column_correlations(data.store, data.run.run_id, completed)
     rows = [(row.proxy, row.n, row.spearman, row.kendall) for row in correlations]
     # 1 / sqrt(n - 1) is the standard deviation of Spearman's coefficient for independent rankings.
     text = (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import ACCURACY, TOP_5, metric_label
@@ -16,7 +16,10 @@ from ..database.records import TEST_PREFIX, DatasetRecord, RunRecord, Trial
 from ..database.zero_shot_records import CALIBRATED_H
 from ..query.best import best
 from ..query.budget_filter import budget_from_config
-from ..query.run_summary import RunTotals, TrialPoint, run_totals, sampled_recipes, trial_points
+from ..query.run_summary import RunTotals, run_totals, sampled_recipes, trial_points
+
+if TYPE_CHECKING:
+    from ..query.run_summary import TrialPoints
 
 N_BEST = 5
 N_RANKED = MAX_COMPARED + 1
@@ -43,8 +46,8 @@ class RunData:
     run: RunRecord
 
     @cached_property
-    def points(self) -> list[TrialPoint]:
-        """All finished trials that have a value of the selecting metric, the best first."""
+    def points(self) -> "TrialPoints":
+        """All finished trials that have a value of the selecting metric, the best first: an array with columns."""
         return trial_points(self.store, self.run.run_id, self.selection)
 
     @cached_property

@@ -5,11 +5,12 @@ import random
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from archsieve.results.analysis.importance import importances
 from archsieve.results.database.records import FailKind, TrialState
-from archsieve.results.query.run_summary import TrialPoint
+from archsieve.results.query.run_summary import POINT_COLUMNS
 from archsieve.results.report import plots
 from archsieve.results.report.architecture_figure import SLOT_PX, draw
 from archsieve.results.report.report import write_report
@@ -246,12 +247,12 @@ def proposed(store, run_id, recipe, choices):
 
 def test_a_large_run_is_drawn_with_its_best_trials_and_the_front_of_all_trials():
     values = [0.5 + i / 20_000 for i in reversed(range(plots.MAX_POINTS + 500))]
-    many = [TrialPoint(i, TrialState.COMPLETED, 10_000 - i, 7, value, value, None) for i, value in enumerate(values)]
-    cheap = TrialPoint(9000, TrialState.COMPLETED, 1, 7, 0.01, 0.01, None)
-    figure = plots.metric_against("params", [*many, cheap], 2000)
+    many = [(i, True, 10_000 - i, 7, value, value, math.nan) for i, value in enumerate(values)]
+    cheap = (9000, True, 1, 7, 0.01, 0.01, math.nan)
+    figure = plots.metric_against("params", np.array([*many, cheap], POINT_COLUMNS), 2000)
     points, front, *_ = figure.data
     assert len(points.x) == plots.MAX_POINTS
-    assert min(points.y) > cheap.metric_value
+    assert min(points.y) > 0.01
     assert front.x[0] == 1
     assert "5,000 of 5,501" in points.name
     assert figure.layout.xaxis.type == "log"

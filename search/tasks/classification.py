@@ -175,9 +175,11 @@ def _check_class_weights(file: "SearchFile", data: "ImageData") -> None:
 
 def _check_teachers(file: "SearchFile", data: "ImageData") -> None:
     """Raise ``ValueError`` if a teacher cannot be loaded or has other classes: in a worker each trial would fail."""
-    from ...models.export.teacher import load_teacher
+    teachers = RecipeSpace.of(teacher=file.recipe.get("teacher", NONE)).ends("teacher")
+    for teacher in (name for name in teachers if name != NONE):
+        # it imports torchvision, which takes a few seconds that a search without a teacher does not need to wait for
+        from ...models.export.teacher import load_teacher
 
-    for teacher in RecipeSpace.of(teacher=file.recipe.get("teacher", NONE)).ends("teacher"):
         load_teacher(Recipe(teacher=teacher), data)
 
 

@@ -38,15 +38,17 @@ STREAM_IMAGES = 400
 START_IMAGES = 50_000
 INDEX_CLASSES, INDEX_FILES = 1_000, 1_280
 INDEX = """
-import resource, sys, time
+import re, sys, time
+from pathlib import Path
 import pyarrow.compute
 from archsieve.models.readers.read_index import read_index
-before, started, used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter(), time.process_time()
+def peak_kb():  # not ru_maxrss, which starts with the memory of the parent
+    return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+before, started, used = peak_kb(), time.perf_counter(), time.process_time()
 index = read_index(sys.argv[1])
 index.labels
 clock, used = time.perf_counter() - started, time.process_time() - used
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(clock, used, index.table.nbytes / 1e6, peak * 1024 / 1e6)
+print(clock, used, index.table.nbytes / 1e6, (peak_kb() - before) * 1024 / 1e6)
 """
 START = """
 import sys

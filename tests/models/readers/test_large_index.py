@@ -11,26 +11,30 @@ import numpy as np
 import pytest
 
 N_CLASSES, N_IMAGES = 1000, 1280
-# resident memory is measured in a process of its own, after the same imports
-MEASURE = """
-import resource, sys
+# resident memory is measured in a process of its own; not ru_maxrss, which starts with the memory of the parent
+PEAK = """
+import re, sys
+from pathlib import Path
+def peak_bytes():
+    return 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+# after the same imports
+MEASURE = f"""{PEAK}
 from archsieve.models.readers.read_index import read_index
 import pyarrow.compute, pyarrow.csv
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_bytes()
 index = read_index(sys.argv[1])
 index.labels
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(index), len(index.classes), index.table.nbytes, (peak - before) * 1024)
+print(len(index), len(index.classes), index.table.nbytes, peak_bytes() - before)
 """
 
 
 # what the driver of a search does before Ray starts: read, split and open the images
-DRIVER = """
-import resource, sys
+DRIVER = f"""{PEAK}
 from archsieve.search.experiment.search_file import load_experiment
 experiment = load_experiment(sys.argv[1])
 data, record = experiment.task.load(experiment.file)
-print(record.n_train + record.n_val, data.storage.kind, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(record.n_train + record.n_val, data.storage.kind, peak_bytes())
 """
 
 

@@ -76,9 +76,8 @@ def _joined(pairs: Sequence[Sequence[str]]) -> str:
 def check_no_overlap(index: Index) -> None:
     """Raise :class:`DataError` if two splits contain equal images: networks would be measured on training images."""
     contents = _contents(index)
-    contents[(index.digests == EMPTY_FILE).all(1)] = -1  # the decoder reports empty files
     for (one, rows), (other, other_rows) in combinations(index.rows.items(), 2):
-        shared = other_rows[np.isin(contents[other_rows], contents[rows]) & (contents[other_rows] >= 0)]
+        shared = other_rows[np.isin(contents[other_rows], contents[rows])]
         if len(shared):
             originals = rows[np.isin(contents[rows], contents[shared[:MAX_NAMED]])]
             row_of = dict(zip(contents[originals].tolist(), originals.tolist(), strict=True))
@@ -112,9 +111,6 @@ def split_groups(index: Index) -> np.ndarray | None:
     These are rows with equal content or of one group, directly or through other rows. None if all groups have one row.
     """
     groups, contents = index.groups, _contents(index)
-    empty = np.flatnonzero((index.digests == EMPTY_FILE).all(1))
-    contents[empty] = contents.max(initial=0) + 1 + np.arange(len(empty))  # the decoder reports each of them
-    contents = numbered(contents)
     numbers = contents if groups is None else numbered(connected(contents, groups))
     return None if numbers.max(initial=-1) + 1 == len(index) else numbers
 
@@ -133,8 +129,14 @@ def connected(contents: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _contents(index: Index) -> np.ndarray:
-    """Return a number for the content of each row, int64 (N,): equal numbers are equal images."""
-    return numbered(np.ascontiguousarray(index.digests).view("V32").ravel())
+    """Return a number for the content of each row, int64 (N,): equal numbers are equal images.
+
+    Empty files are no images, and have a number each; the decoder reports them.
+    """
+    contents = numbered(np.ascontiguousarray(index.digests).view("V32").ravel())
+    empty = np.flatnonzero((index.digests == EMPTY_FILE).all(1))
+    contents[empty] = contents.max(initial=0) + 1 + np.arange(len(empty))
+    return numbered(contents) if len(empty) else contents
 
 
 def numbered(keys: np.ndarray) -> np.ndarray:

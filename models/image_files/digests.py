@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from ..process.cores import n_threads
 from .byte_access import FILE_READERS, content_digest, split_member, unreadable
+from .errors import DataError
 from .locations import Location, RemotePath, joined, location
 
 MIN_CACHED_BYTES = 64 << 20  # less is read again faster than it is worth a file
@@ -66,6 +68,8 @@ def _stat(file: Location) -> tuple[int, int, int, int]:
         stat = file.stat()
     except OSError as error:
         raise unreadable(file, error) from None
+    if isinstance(file, Path) and not S_ISREG(stat.st_mode):  # reading a pipe would wait for a writer
+        raise DataError(f"an image must be a regular file, but {file} is not; remove it")
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 

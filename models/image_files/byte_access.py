@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -15,10 +16,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .errors import DataError
+from .formats import open_image
 from .items import encoded, pixels_digest
 from .locations import Location, RemotePath
 
 MAX_CACHED_BYTES = 1 << 30  # of Parquet row groups a process
+BYTES_ROWS = 8  # rows in which the first image of a column is looked for
 FILE_READERS = ("folder", "manifest")  # their images are whole files
 ARROW = ".arrow"  # a file that save_to_disk of Hugging Face writes; each other file with rows is Parquet
 ARRAY_MEMBER = "::"  # separates an .npz file from the name of the array in it
@@ -133,8 +136,7 @@ def row_image(path: Location, row: int) -> bytes:
         starts = _row_group_starts(version)
         group = int(np.searchsorted(starts, row, side="right")) - 1
         value = _ROW_GROUPS.get(version, group)[row - int(starts[group])].as_py()
-    content = value.get("bytes") if isinstance(value, dict) else value
-    if content is None:
+    if (content := _bytes(value)) is None:
         raise DataError(f"every row needs the bytes of an image, but row {row} of {path} has none; remove the row")
     return bytes(content)
 
@@ -189,14 +191,37 @@ def image_column(path: Location) -> str | None:
 def _image_column(version: _Version) -> str | None:
     import pyarrow as pa
 
-    binary = (pa.types.is_binary, pa.types.is_large_binary)
+    binary, names = (pa.types.is_binary, pa.types.is_large_binary), list[str]()
     for field in _row_schema(version):
         value = field.type
         if pa.types.is_struct(value) and value.get_field_index("bytes") >= 0:
             value = value.field("bytes").type
         if any(is_binary(value) for is_binary in binary):
-            return str(field.name)
-    return None
+            names.append(str(field.name))
+    if len(names) > 1:  # such as a binary key or an embedding next to the image
+        names.sort(key=lambda name: not _has_image(version, name))
+    return names[0] if names else None
+
+
+def _has_image(version: _Version, column: str) -> bool:
+    """Return whether the first row of ``column`` that has bytes has those of an image."""
+    if version.path.suffix == ARROW:
+        batches = iter([_arrow_table(version).select([column])[:BYTES_ROWS]])
+    else:
+        batches = _parquet_file(version).iter_batches(BYTES_ROWS, columns=[column])
+    for value in next(batches, {column: ()})[column]:
+        if content := _bytes(value.as_py()):
+            try:
+                with open_image(BytesIO(content)):
+                    return True
+            except Exception:  # any: what Pillow raises for bytes that are no image
+                return False
+    return False
+
+
+def _bytes(value: Any) -> bytes | None:
+    """Return the bytes in a row of an image column, which may be a struct with ``bytes``."""
+    return value.get("bytes") if isinstance(value, dict) else value
 
 
 def array_image(path: Location, row: int) -> np.ndarray:

@@ -96,7 +96,8 @@ def _check(where: str, images: np.ndarray, labels: np.ndarray) -> None:
     if images.dtype != np.uint8 or not (images.ndim == 3 or channels_last or channels_first):
         raise DataError(
             f"images must be uint8 (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels, but {where} is "
-            f"{images.dtype} {images.shape}; convert them; for floats in [0, 1] use (255 * x).round().astype('uint8')"
+            f"{images.dtype} {images.shape}; convert them: floats in [0, 1] with (255 * x).round().astype('uint8'), "
+            "whole numbers in 0..255 with x.astype('uint8')"
         )
     if labels.ndim not in (1, 2) or len(labels) != len(images) or 0 in labels.shape[1:]:
         raise DataError(

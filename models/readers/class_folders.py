@@ -14,6 +14,7 @@ import pyarrow as pa
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
 from ..image_files.locations import Location, RemotePath, relative
+from .labels import class_name_notes
 from .split_names import IMAGE_SUFFIXES, is_ignored, normalised, split_of
 
 ClassFolders = dict[str, list[str]]  # class name -> its folders, relative to the root
@@ -37,7 +38,8 @@ def read_class_folders(root: Location, *, nested: bool = False) -> Index:
         for label, name in enumerate(classes)
         for folder in folders[name]
     ]
-    return Index(classes, "folder", str(root), _table(parts), _loose_images(root, folders_of.values()))
+    notes = (*_loose_images(root, folders_of.values()), *class_name_notes(classes))
+    return Index(classes, "folder", str(root), _table(parts), notes)
 
 
 def _loose_images(root: Location, split_names: Iterable[str]) -> tuple[str, ...]:
@@ -98,15 +100,18 @@ def _checked_names(root: Location, folder: str, nested: bool) -> tuple[tuple[str
         present = f"one, {names[0]!r}" if names else "none"
         raise DataError(
             f"an image folder needs one folder per class and at least two classes, but {below} has {present}; "
-            f"{_advice(below, names)}"
+            f"{_advice(below, names, folder)}"
         )
     return names, folders
 
 
-def _advice(folder: Location, names: tuple[str, ...]) -> str:
+def _advice(folder: Location, names: tuple[str, ...], split: str) -> str:
+    """Return what to do with a ``folder`` that has the classes ``names``; ``split`` is its name if it is a split."""
     manifests = [name for name in list_folder(folder)[1] if Path(name).suffix.lower() in (".csv", ".tsv", ".jsonl")]
     if manifests:
         return f"if {manifests[0]!r} has their labels, use {folder / manifests[0]} as the path"
+    if split_of(split) in ("val", "test") and not names and list_folder(folder)[1]:
+        return f"if the labels of its images are unknown, move {split!r} away: archsieve draws missing splits"
     if len(names) == 1 and (folder / names[0]).is_dir() and len(_folders(folder / names[0])) > 1:
         return f"if the classes are in {names[0]!r}, use {folder / names[0]} as the path"
     return "arrange the images as CLASS/image.png"

@@ -1,6 +1,10 @@
 """Labels of any kind as classes, and the checks that every reader makes of labels and splits."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,12 +14,12 @@ import pyarrow.compute as pc
 from ...spaces.parameters.lookup import unknown
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index
-from ..image_files.locations import Location
 from .split_names import SPLIT_NAMES, normalised, split_of
 
 MAX_NAMED = 3  # examples in an error message
 MAX_FRACTIONAL = 20  # different fractional numbers that may be names of classes
 MAX_WHOLE = 20  # different whole numbers that are always names of classes
+SEPARATORS = (";", "|", ",")  # of several labels in a text
 MIN_IMAGES_OF_NUMBER = 5  # on average, for whole numbers with gaps that are names of classes
 
 
@@ -42,7 +46,8 @@ def encode_labels(values: Any, where: str) -> tuple[tuple[str, ...], np.ndarray]
     names = [normalised(name.strip()) for name in encoded.dictionary.to_pylist()]
     if "" in names:
         empty = pc.equal(pc.utf8_trim_whitespace(texts), "")
-        _refuse_rows(empty, where, "every row needs a label", "have none", "fill or remove them")
+        several = "; or set label_separator" if separator_notes([name for name in names if name]) else ""
+        _refuse_rows(empty, where, "every row needs a label", "have none", f"fill or remove them{several}")
     check_no_regression(names, len(texts), where)
     classes = tuple(sorted(set(names)))
     check_two(classes, where)
@@ -131,7 +136,11 @@ def encode_splits(values: Any, n: int, where: str) -> np.ndarray:
     """
     if values is None:
         return np.zeros(n, np.int8)
-    encoded = as_column(values).cast(pa.string()).fill_null("").dictionary_encode()
+    texts = as_column(values).cast(pa.string()).fill_null("")
+    if (empty := pc.equal(pc.utf8_trim_whitespace(texts), "")).true_count:
+        cure = "fill them, or remove the column, then archsieve draws the splits"
+        _refuse_rows(empty, where, "every row needs a split", "have none", cure)
+    encoded = texts.dictionary_encode()
     names = encoded.dictionary.to_pylist()
     if bad := [name for name in names if split_of(name) is None]:
         raise DataError(
@@ -146,8 +155,45 @@ def class_counts(labels: np.ndarray, n_classes: int) -> np.ndarray:
     return np.bincount(labels, minlength=n_classes) if labels.ndim == 1 else labels.sum(0)
 
 
+def class_name_notes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence on class names that may mean one class, such as ``cat`` and ``Cat``, or ``1`` and ``1.0``."""
+    alike: dict[object, list[str]] = {}
+    for name in classes:
+        alike.setdefault(_plain_name(name), []).append(name)
+    if not (repeated := [names for names in alike.values() if len(names) > 1]):
+        return ()
+    more = f", as do the names of {len(repeated) - 1:,} more" if len(repeated) > 1 else ""
+    return (
+        f"the classes {named(list(map(repr, repeated[0])))} differ only in case, spaces or the form of a number{more}; "
+        "write each class in one way if they are one",
+    )
+
+
+def _plain_name(name: str) -> object:
+    if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", name):
+        return Decimal(name)
+    return " ".join(re.split(r"[\s_-]+", name.casefold()))
+
+
+def separator_notes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence if class names look like several labels of an image, such as ``cat;dog`` next to ``dog``."""
+    for separator in SEPARATORS:
+        parts = [[part.strip() for part in name.split(separator)] for name in classes]
+        n_with = Counter(part for of_name in parts for part in set(of_name))
+        joined = [of_name for of_name in parts if len(of_name) > 1]
+        if joined and all(part and n_with[part] > 1 for of_name in joined for part in of_name):
+            return (
+                f"{len(joined):,} of {len(classes):,} class names join others with {separator!r}, such as "
+                f"{separator.join(joined[0])!r}; if an image has several labels, set label_separator = {separator!r}",
+            )
+    return ()
+
+
 def check_split_classes(index: Index) -> Index:
-    """Return ``index``; raise :class:`DataError` if a split lacks a class, or there is no training split."""
+    """Return ``index`` with notes on the names of its classes.
+
+    Raises :class:`DataError` if a split lacks a class, or there is no training split.
+    """
     if len(index) == 0 or "train" not in index.rows:
         there = ", ".join(index.rows) or "no images"
         raise DataError(f"images need a training split, but {index.root} has only {there}; name one 'train'")
@@ -160,14 +206,5 @@ def check_split_classes(index: Index) -> Index:
                 f"every split needs images of every class, but {split} of {index.root} has none of {len(missing)} of "
                 f"{len(index.classes)} classes: {named(missing)}; add images, or remove the class from all splits"
             )
-    return index
-
-
-def check_paths_exist(shown: Sequence[str], n_missing: int, n: int, where: str, base: Location) -> None:
-    """Raise :class:`DataError` if ``n_missing`` of ``n`` images are missing; ``shown`` are the first."""
-    if n_missing:
-        more = f" and {n_missing - len(shown):,} more" if n_missing > len(shown) else ""
-        raise DataError(
-            f"every image of {where} must exist, but {n_missing:,} of {n:,} do not: {', '.join(shown)}{more}; "
-            f"paths are relative to {base}: correct them, or move the manifest"
-        )
+    several = () if index.multi_label else separator_notes(index.classes)
+    return replace(index, notes=(*index.notes, *class_name_notes(index.classes), *several))

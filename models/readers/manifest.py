@@ -1,11 +1,10 @@
 """Manifests: a CSV, TSV, JSON-lines or Parquet file with a path and a label for each image."""
 
-import csv
+import json
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from io import TextIOWrapper
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,10 @@ from ..image_files.errors import DataError
 from ..image_files.index import Index, index_table
 from ..image_files.locations import Location, RemotePath, joined
 from .class_folders import is_utf8
+from .delimited import read_delimited
 from .label_sets import Labels, encode_column, encode_indicators, label_notes
-from .labels import MAX_NAMED, as_column, check_paths_exist, check_split_classes, encode_splits, named
+from .labels import MAX_NAMED, as_column, check_split_classes, encode_splits, named
+from .missing_paths import check_paths_exist
 from .split_names import normalised
 
 # the names under which a column is recognised, in any case; the first that exists is used
@@ -45,7 +46,7 @@ def read_manifest(file: Location, columns: Columns | None = None, label_separato
     ``label_separator`` the texts of one column are several labels. Paths are relative to the folder of the manifest,
     absolute, or URLs. Raises :class:`DataError` for missing columns, labels or images.
     """
-    table = read_table(file)
+    table = read_table(file, columns or {})
     use = find_columns(table.column_names, columns or {}, str(file), REQUIRED)
     if table.num_rows == 0:
         raise DataError(f"a manifest needs a row for each image, but {file} has none; add rows")
@@ -94,48 +95,57 @@ def label_columns(columns: Columns) -> tuple[str, ...]:
     return () if isinstance(label, str) else tuple(label)
 
 
-def read_table(file: Location) -> pa.Table:
+def read_table(file: Location, columns: Columns) -> pa.Table:
     """Return the table of a manifest; columns of CSV and TSV files are text. Raises :class:`DataError`."""
+    suffix = file.suffix.lower()
     try:
-        if file.suffix.lower() in (".csv", ".tsv"):
-            return _read_delimited(file)
-        if file.suffix.lower() == ".parquet":
+        if suffix in (".csv", ".tsv"):
+            cure = "every row needs as many values as the first line has names; quote values that have a delimiter"
+            return read_delimited(file, _known_names(columns))
+        if suffix == ".parquet":
             from pyarrow import parquet
 
+            cure = "copy or download it again"
             return parquet.read_table(_arrow_source(file))
-        from pyarrow import json
-
-        return json.read_json(_arrow_source(file))
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        cure = "every line must be an object whose values have the same types in all lines, such as text as labels"
+        return _read_json(file)
+    except UnicodeDecodeError as error:
+        reason, cure = str(error), "save it again, as UTF-8"
+    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, RecursionError, OSError) as error:
+        if isinstance(error, DataError):
+            raise
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(
                 f"a manifest must be readable, but {file} is not: {error.strerror}; check its permissions"
             ) from None
-        raise DataError(
-            f"a manifest must have the format of its suffix, but {file} is not valid: {error}; save it again, as UTF-8"
-        ) from None
+        reason, cure = str(error), "save it again, as UTF-8" if "invalid UTF8" in str(error) else cure
+    raise DataError(f"a manifest must have the format of its suffix, but {file} is not valid: {reason}; {cure}")
+
+
+def _known_names(columns: Columns) -> set[str]:
+    """Return the names of columns, in lower case, that are recognised or given."""
+    given = {name for value in columns.values() for name in ([value] if isinstance(value, str) else value)}
+    return {name.strip().lower() for name in given.union(*COLUMN_NAMES.values())}
+
+
+def _read_json(file: Location) -> pa.Table:
+    """Return the table of JSON lines, or of one list of objects, as pandas writes with ``orient="records"``."""
+    with file.open("rb") as content:
+        if not content.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            from pyarrow import json as arrow_json
+
+            return arrow_json.read_json(_arrow_source(file))
+        content.seek(0)
+        rows = json.load(content)
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("it is a list, and an entry of it is no object")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
 def _arrow_source(file: Location) -> Any:
     """Return what Arrow reads: a path, or an open file at a URL."""
     return file.open() if isinstance(file, RemotePath) else file
-
-
-def _read_delimited(file: Location) -> pa.Table:
-    from pyarrow import csv as arrow_csv
-
-    with file.open("rb") as raw, TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-        first = text.readline()
-    if not first.strip():
-        raise DataError(f"a manifest needs a first line with the names of its columns, but {file} has none; add it")
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ("," if "," in first or ";" not in first else ";")
-    header = next(csv.reader([first], delimiter=delimiter))
-    return arrow_csv.read_csv(
-        _arrow_source(file),
-        parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
-        # text, because a label such as 007 is a name and not a number
-        convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
-    )
 
 
 def find_columns(names: Sequence[str], given: Columns, where: str, required: Sequence[str]) -> dict[str, str]:
@@ -161,9 +171,18 @@ def find_columns(names: Sequence[str], given: Columns, where: str, required: Seq
         if role not in use and not (several and role == "label"):
             raise DataError(
                 f"a manifest needs a column with the {role} of each image, such as {role!r}, but {where} has "
-                f"{', '.join(map(repr, names))}; {_nearest(names, role)}name it with data.columns.{role}"
+                f"{_shown_names(names)}; {_nearest(names, role)}name it with data.columns.{role}, or --column "
+                f"{role}=NAME on the command line"
             )
     return use
+
+
+def _shown_names(names: Sequence[str]) -> str:
+    """Return the names of the columns; the first line of a file without names has values."""
+    shown = ", ".join(map(repr, names))
+    known = {spelling for spellings in COLUMN_NAMES.values() for spelling in spellings}
+    none_known = known.isdisjoint(name.strip().lower() for name in names)
+    return f"{shown} in its first line, which must have the names of the columns" if none_known else shown
 
 
 def _check_given(role: str, name: str | Sequence[str], names: Sequence[str], where: str) -> None:
@@ -194,8 +213,11 @@ def optional_columns(table: pa.Table, use: Mapping[str, str], where: str) -> dic
         # an empty cell is an image without a group
         found["group"] = pc.if_else(pc.equal(groups, ""), None, groups).dictionary_encode()
     if "weight" in use:
+        weights = as_column(table[use["weight"]])
+        if pa.types.is_string(weights.type):
+            weights = pc.if_else(pc.equal(pc.utf8_trim_whitespace(weights), ""), None, weights)
         try:
-            found["weight"] = as_column(table[use["weight"]]).cast(pa.float32())
+            found["weight"] = weights.cast(pa.float32())
         except pa.ArrowInvalid as error:
             raise DataError(
                 f"weights must be numbers, but column {use['weight']!r} of {where} has other values: {error}; "
@@ -210,9 +232,10 @@ def _check_weights(weights: pa.Array, where: str) -> None:
     values = weights.to_numpy(zero_copy_only=False)  # a missing one is NaN
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(bad):
+        first = f"{values[bad[0]]:g}" if weights[int(bad[0])].is_valid else "none"
         raise DataError(
             f"weights must be finite numbers of at least 0, but {len(bad):,} of {len(values):,} rows of {where} are "
-            f"not: row {bad[0] + 1} has {values[bad[0]]:g}; correct them, or remove the column"
+            f"not: row {bad[0] + 1} has {first}; correct them, or remove the column"
         )
 
 

@@ -14,6 +14,7 @@ from .manifest import Columns
 from .split_names import split_of
 
 ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+TABLES = (".xlsx", ".xls", ".ods", ".txt", ".dat", ".feather", ".pkl", ".sqlite", ".db")
 KINDS = "class folders, or a .csv, .tsv, .jsonl, .parquet, .arrow, .tar, .npz or .npy file"
 SHARD_SUFFIXES = (".tar", ".parquet", ".arrow")
 
@@ -96,6 +97,8 @@ def _files(path: Location) -> list[Location] | None:
     if path.is_dir():
         return _files_in_folder(path)
     if path.exists():
+        if isinstance(path, Path) and not path.is_file():  # reading a pipe would wait for a writer
+            raise DataError(f"the data path must be {KINDS}, but {path} is no regular file; write its content to one")
         return [path]
     if re.search(r"[*?\[{]", str(path)):
         return _matching(path)
@@ -174,4 +177,5 @@ def _suffix(files: Sequence[Location], path: Location) -> str:
 def _no_reader(file: Location) -> DataError:
     if file.suffix.lower() in ARCHIVES:
         return DataError(f"the data path must be {KINDS}, but {file} is an archive; unpack it first")
-    return DataError(f"the data path must be {KINDS}, but {file} is a file; use the folder it is in, or a manifest")
+    cure = "save its table as CSV" if file.suffix.lower() in TABLES else "use the folder it is in, or a manifest"
+    return DataError(f"the data path must be {KINDS}, but {file} is a file; {cure}")

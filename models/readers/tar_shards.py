@@ -1,6 +1,7 @@
 """Tar shards as WebDataset writes them: an image and its label, or class folders, read by the place of the members."""
 
 import json
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pyarrow as pa
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
 from ..image_files.locations import Location, relative
+from .class_folders import is_utf8
 from .label_sets import encode_column, label_notes
 from .labels import check_split_classes
 from .split_names import IMAGE_SUFFIXES, is_ignored, split_in
@@ -142,6 +144,11 @@ def _members(file: Location, raw: IO[bytes]) -> Iterator[tarfile.TarInfo]:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # a million of them would take a gigabyte
                 end = tar.offset  # of the next header
+                if not is_utf8(member.name):
+                    raise DataError(
+                        f"names in a shard must be UTF-8, but {os.fsencode(member.name)!r} of {file} is not; rename it "
+                        "and write the shard again"
+                    )
                 if member.islnk():
                     member.offset_data, member.size = -1, 0  # unknown before the target is found
                 if member.isfile() or member.islnk() or member.issym():

@@ -31,6 +31,45 @@ def no_label_column(root: Path) -> Path:
     return manifest("path,labl\nflat/0000.bin.png,a\n")(root)
 
 
+def encoded(encoding: str) -> Callable[[Path], Path]:
+    def write(root: Path) -> Path:
+        as_csv(images(n=2), root)
+        (root / "m.csv").write_bytes("path,label\nflat/0000.bin.png,café\nflat/0001.bin.png,thé\n".encode(encoding))
+        return root / "m.csv"
+
+    return write
+
+
+def mixed_json(root: Path) -> Path:
+    as_csv(images(n=2), root)
+    rows = [{"path": "flat/0000.bin.png", "label": 1}, {"path": "flat/0001.bin.png", "label": "cat"}]
+    (root / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return root / "m.jsonl"
+
+
+def list_of_texts(root: Path) -> Path:
+    (root / "m.json").write_text('["flat/0000.bin.png"]')
+    return root / "m.json"
+
+
+def unlabelled_test(root: Path) -> Path:
+    folder = as_folder(images(n=2, splits=("train",)), root)
+    (folder / "test").mkdir()
+    (folder / "test" / "1.png").write_bytes(b"1")
+    return folder
+
+
+def shard_in_latin_1(root: Path) -> Path:
+    with tarfile.open(root / "photos.tar", "w", encoding="latin-1", format=tarfile.GNU_FORMAT) as tar:
+        add_member(tar, "café/0.png", b"0")
+    return root / "photos.tar"
+
+
+def spreadsheet(root: Path) -> Path:
+    (root / "labels.xlsx").write_bytes(b"PK")
+    return root / "labels.xlsx"
+
+
 def regression(root: Path) -> Path:
     rows = [f"flat/{k:04}.bin.png,{0.37 * k}" for k in range(6)]
     return manifest("path,y\n" + "\n".join(rows))(root)
@@ -232,6 +271,19 @@ def classes_in_one_folder(root: Path) -> Path:
         (manifest("path,label\nflat/0000.bin.png,a\n,b\n"), "1 of 2 rows of .* have none"),
         (manifest("path,label\nflat/0000.bin.png,a\n"), "has one, 'a'"),
         (manifest("path,label,split\nflat/0000.bin.png,a,tran\nflat/0001.bin.png,b,test\n"), "tran"),
+        (manifest("path,label,split\nflat/0000.bin.png,a,\nflat/0001.bin.png,b,train\n"), "1 of 2 .* rows 1; fill"),
+        (manifest("path,label,weight\nflat/0000.bin.png,a,1\nflat/0001.bin.png,b,\n"), "1 of 2 .* row 2 has none"),
+        (manifest("flat/0000.bin.png,a\nflat/0001.bin.png,b\n"), "first line, which must have the names"),
+        (manifest("path,label\nflat/0000.bin.png,a\nflat/0001.bin.png,b,c\n"), "Row #3.*quote values"),
+        (manifest("path,label\nflat/0000.bin.png,a;b\nflat/0001.bin.png,b;a\nflat/0002.bin.png,\n"), "label_separator"),
+        (encoded("utf-16"), "UTF-16"),
+        (encoded("utf-16-le"), "zero bytes"),
+        (encoded("latin-1"), "not valid: .*save it again, as UTF-8"),
+        (mixed_json, "same types in all lines"),
+        (list_of_texts, "no object"),
+        (unlabelled_test, "move 'test' away"),
+        (shard_in_latin_1, r"b'caf.xe9/0\.png' of .*photos\.tar"),
+        (spreadsheet, "save its table as CSV"),
         (regression, r"6 different numbers from 0 to 1\.85.*regression"),
         (float_column, "6 different numbers from 0 to 1: .*regression"),
         (split_without_class, r"test .*1 of 2 classes: a"),

@@ -165,7 +165,7 @@ WEIGHTED = "path,label,weight\n0.png,a,{}\n1.png,b,1\n2.png,a,1\n3.png,b,1"
 WRONG = {
     "negative weight": (WEIGHTED.format("-2"), {}, "weights must be .*1 of 4 rows.*row 1 has -2"),
     "NaN weight": (WEIGHTED.format("nan"), {}, "1 of 4 rows.*row 1 has nan"),
-    "no weight": (WEIGHTED.format(""), {}, "weights must be numbers"),
+    "no weight": (WEIGHTED.format(""), {}, "row 1 has none"),
     "separator that never occurs": (
         "path,label\n0.png,a\n1.png,b",
         {"label_separator": "|"},

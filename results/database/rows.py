@@ -25,6 +25,8 @@ from .records import (
     TrialState,
 )
 
+LAST = "last"  # the name for the run that was created last
+_MAX_CANDIDATES = 5  # listed in an error message
 IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 MAX_ROWS_PER_STATEMENT = 16  # on a raw connection, up to this many rows are inserted by one statement
 _TABLES = ("data", "budget", "search", "resources", "plugins")  # keys of the settings of a run that are tables
@@ -138,19 +140,29 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def run_id_of(connection: Connection, run: str | int) -> int:
-    """Return the id of the run whose name (a text) or id (a number) is ``run``.
+    """Return the id of the run with the name (a text) or id (a number) ``run``.
 
-    An unknown run raises ``ValueError`` with the most similar name.
+    A text that is no name of a run may be the beginning of exactly one name, or :data:`LAST` for the run that was
+    created last.
+
+    Raises ``ValueError`` with the most similar name for an unknown run, and with the names if several begin so.
     """
     c = schema.run.c
     run_id = connection.scalar(select(c.run_id).where(c.name == run if isinstance(run, str) else c.run_id == run))
     if run_id is not None:
         return int(run_id)
-    # All names are read only for the error message.
-    names = list(connection.scalars(select(c.name)))
+    names = {name: number for number, name in connection.execute(select(c.run_id, c.name).order_by(c.run_id))}
     if not names:
         raise ValueError(f"unknown run {run!r}; the database has no runs yet; start one with: archsieve search FILE")
-    raise ValueError(unknown("run", run, names))
+    if run == LAST:
+        return int(names[list(names)[-1]])
+    matches = [name for name in names if isinstance(run, str) and run and name.startswith(run)]
+    if len(matches) == 1:
+        return int(names[matches[0]])
+    if matches:
+        listed, more = ", ".join(matches[:_MAX_CANDIDATES]), " and more" if len(matches) > _MAX_CANDIDATES else ""
+        raise ValueError(f"the names of several runs begin with {run!r}: {listed}{more}; use a whole name")
+    raise ValueError(unknown("run", run, list(names)))
 
 
 def dataset_row(record: DatasetRecord) -> dict[str, Any]:

@@ -11,25 +11,31 @@ from ..database.rows import TRIALS, run_id_of, trials_of
 
 MIN_FINGERPRINT_CHARACTERS = 4
 _MAX_CANDIDATES = 5  # listed in an error message
+_ID = re.compile(r"\d{1,18}")  # a larger number does not fit into the 64-bit id column
+_NUMBERED = re.compile(r"(?P<run>.*):(?P<number>\d{1,9})", re.DOTALL)
+_FINGERPRINT = re.compile(rf"[0-9a-f]{{{MIN_FINGERPRINT_CHARACTERS},64}}")
 _t = schema.trial.c
+
+
+def is_trial_name(text: str) -> bool:
+    """Return whether ``text`` has the form of a trial's name; a run may have such a name, too."""
+    return bool(_ID.fullmatch(text) or _NUMBERED.fullmatch(text) or _FINGERPRINT.fullmatch(text.lower()))
 
 
 def find_trial(store: StoreReader, name: str | int) -> Trial:
     """Return the trial with the name ``name``.
 
     A name is an id (``17``), a run and a number counted from 0 (``digits:4``), or the beginning of a fingerprint
-    (``db4673``). Digits alone are always an id.
+    (``db4673``). Digits alone are always an id. The run is its name, the beginning of it, or ``last``.
 
     Raises ``ValueError`` if no trial has the name, or with the candidates if several trials have it.
     """
     text = str(name).strip()
-    # At most 18 digits: a larger number does not fit into the 64-bit id column.
-    if re.fullmatch(r"\d{1,18}", text):
+    if _ID.fullmatch(text):
         return store.trial(int(text))
-    run, colon, number = text.rpartition(":")
-    if colon and re.fullmatch(r"\d{1,9}", number):
-        return _by_number(store, run, int(number))
-    if re.fullmatch(rf"[0-9a-f]{{{MIN_FINGERPRINT_CHARACTERS},64}}", text.lower()):
+    if numbered := _NUMBERED.fullmatch(text):
+        return _by_number(store, numbered["run"], int(numbered["number"]))
+    if _FINGERPRINT.fullmatch(text.lower()):
         return _by_fingerprint(store, text.lower())
     raise ValueError(
         f"the name of a trial must be its id such as 17, its run and number such as digits:4, or at least "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json, LabelSeparator
+from .options import Json, LabelSeparator, Settings, check_settings
 from .output import show, show_json
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def data(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write a contact sheet to this image file.")
     ] = None,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Show what is in a data set, and what is wrong with it.
@@ -58,7 +59,7 @@ def data(
     from ...models.data.image_folder import read_requested
     from ...models.data.inspection import contact_sheet
 
-    options = _options(target, image_size, _columns(column or ()), nested, label_separator)
+    options = _options(target, image_size, _columns(column or ()), nested, label_separator, settings)
     assert options.path is not None  # _options sets it
     index = read_requested(options.path, options).with_digests()
     inspection = _inspect(index, options)
@@ -105,6 +106,7 @@ def _options(
     columns: "dict[str, str | list[str]]",
     nested: bool,
     label_separator: str | None,
+    settings: list[str] | None,
 ) -> "Request":
     """Return the request for the images of a path or of a search file; options replace keys of the file."""
     from ...models.data.dataset import Request
@@ -112,9 +114,10 @@ def _options(
     from ...models.storage.choice import StorageOptions
 
     if not target.endswith(".toml"):
+        check_settings(settings, target)
         size = image_size or DEFAULT_IMAGE_SIZE
         return Request(location(target), size, columns=columns or None, nested=nested, label_separator=label_separator)
-    section = _data_section(target)
+    section = _data_section(target, settings)
     return Request(
         location(section.path),
         image_size or section.image_size or DEFAULT_IMAGE_SIZE,
@@ -131,11 +134,11 @@ def _options(
     )
 
 
-def _data_section(file: str) -> Any:
+def _data_section(file: str, settings: list[str] | None) -> Any:
     from ...models.data.shapes import OWN_IMAGES
     from ..experiment.search_file import load_experiment
 
-    section = load_experiment(file).file.data
+    section = load_experiment(file, settings or ()).file.data
     if section.name not in OWN_IMAGES or section.path is None:
         raise ValueError(
             f"archsieve data shows your own images, but {file} uses the data set {section.name!r}; "

@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, Runs, import_modules, is_file, open_read_only
+from .options import (
+    DATABASE,
+    Database,
+    Imports,
+    Json,
+    Runs,
+    Settings,
+    check_settings,
+    import_modules,
+    is_file,
+    open_read_only,
+)
 from .output import show, show_json
 
 MARKS = {"good": "ok", "watch": "watch", "bad": "BAD"}
@@ -33,6 +44,7 @@ def doctor(
     checks: Checks = None,
     step_ms: StepMs = None,
     filters: Filters = None,
+    settings: Settings = None,
     imports: Imports = None,
     database: Database = DATABASE,
     runs: Runs = None,
@@ -56,7 +68,7 @@ def doctor(
 
     _check_options(checks, step_ms)
     import_modules(imports)
-    context = _context(target, database, runs)
+    context = _context(target, settings, database, runs)
     columns = (SpinnerColumn(), *Progress.get_default_columns(), TextColumn("{task.fields[check]}"))
     # the progress is on stderr, so that stdout has only the result
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -96,14 +108,15 @@ def _show(architecture: Any, summary: str, results: list[Any]) -> None:
             show(f"       -> {finding.advice}")
 
 
-def _context(target: str, database: Any, runs: Path | None) -> Any:
+def _context(target: str, settings: list[str] | None, database: Any, runs: Path | None) -> Any:
     """Return the network to diagnose, with its recipe and data, from a search file or a trial."""
     from ..post.diagnose import target_of_file, target_of_trial
 
     if is_file(target):
         from ..experiment.search_file import load_experiment
 
-        return target_of_file(load_experiment(Path(target)))
+        return target_of_file(load_experiment(Path(target), settings or ()))
+    check_settings(settings, target)
     from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
 

@@ -11,9 +11,10 @@ import gc
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from ... import __version__
 from ..cluster.fault_injection import enabled, watch_exports
@@ -32,7 +33,7 @@ from . import (
     train_commands,
     transfer_commands,
 )
-from .output import PRINTABLE_LOG, bounded, show_message
+from .output import PRINTABLE_LOG, bounded, show_json, show_message
 
 # further exit codes: 0 success, 3 no usable result, 75 stopped but resumable (EX_TEMPFAIL of sysexits.h)
 # 2 is what typer uses for a wrong option; 130 is 128 + SIGINT, as in shells
@@ -43,6 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # an unexpected error shows a plain traceback that can be pasted into a report
+    context_settings={"help_option_names": ["--help", "-h"]},
     rich_markup_mode=None,  # plain help without boxes; rich is not imported, so that commands start fast
 )
 app.command()(search_commands.search)
@@ -71,6 +73,17 @@ app.command()(search_commands.status)
 app.command()(search_commands.init)
 
 
+@app.command("help")
+def show_help(
+    command: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND...]", help="The command.")] = None,
+) -> None:
+    """Show the help of a command.
+
+    Example: archsieve help results best
+    """
+    app([*(command or ()), "--help"], prog_name="archsieve")
+
+
 def _version(requested: bool) -> None:
     if requested:
         typer.echo(f"archsieve {__version__}")
@@ -91,7 +104,8 @@ def _options(
 def main() -> None:
     """Run the command line.
 
-    An expected error is one message on stderr and an exit code. Only an unexpected one shows a traceback.
+    An expected error is one message on stderr and an exit code; with --json it is also an object on stdout. Only an
+    unexpected one shows a traceback.
     """
     if enabled():
         watch_exports()
@@ -100,22 +114,24 @@ def main() -> None:
     # Garbage collection takes a fifth of the start-up of a query; commands that run for long enable it again.
     gc.disable()
     try:
-        app()
+        code = app(standalone_mode=False)  # so that this function sees wrong options, too
     except KeyboardInterrupt:
         _fail(interruption(), INTERRUPTED)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer has turned a KeyboardInterrupt into an exit without a message
-            show_message(f"archsieve: {interruption()}")
-        raise
     except BrokenPipeError:  # the reader of a pipe ended, as in `archsieve results list | head`
         # without this, Python prints a second error when it flushes stdout at exit
         sys.stderr.close()
         raise SystemExit(0) from None
     except Exception as error:
-        code = exit_code(error)
-        if code is None:
+        if isinstance(error, TyperException) and hasattr(error, "show"):  # a wrong option: shown with the usage
+            error.show()
+            _print_error(error.format_message(), error.exit_code)
+            raise SystemExit(error.exit_code) from None
+        if (expected := exit_code(error)) is None:
             raise
-        _fail(_message(error), code)
+        _fail(_message(error), expected)
+    if code == INTERRUPTED:  # typer has turned a KeyboardInterrupt into this code, without a message
+        _fail(interruption(), INTERRUPTED)
+    raise SystemExit(code or 0)
 
 
 def _message(error: Exception) -> str:
@@ -159,6 +175,13 @@ def exit_code(error: Exception) -> int | None:
     return USAGE if isinstance(error, ValueError) else None
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     show_message(bounded(f"archsieve: {message}"))
+    _print_error(message, code)
     raise SystemExit(code)
+
+
+def _print_error(message: str, code: int) -> None:
+    """Print an error as JSON on stdout if the command line has --json: a program reads stdout alone."""
+    if "--json" in sys.argv:
+        show_json({"error": bounded(message), "exit_code": code})

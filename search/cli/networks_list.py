@@ -18,9 +18,9 @@ UNITS = (
 def show_networks(
     pattern: str,
     budget: Budget,
-    *,
     classes: int | None,
     image_size: int | None,
+    *,
     pretrained: bool,
     sort: str,
     json: bool,

@@ -54,8 +54,15 @@ Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="Import a module with custom blocks, data, metrics or searchers."),
 ]
-TrialName = Annotated[str, typer.Argument(metavar="TRIAL", help="The trial: its id, RUN:NUMBER, or a fingerprint.")]
+TrialName = Annotated[
+    str, typer.Argument(metavar="TRIAL", help="The trial: its id, RUN:NUMBER (last:0), or a fingerprint.")
+]
 Run = Annotated[str | None, typer.Option("--run", help="Use only this run.")]
+RunName = Annotated[str, typer.Argument(metavar="[RUN]", help="The run: its name, the beginning of it, or last.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key of the file, such as -s recipe.epochs=5."),
+]
 
 
 def budget_of(
@@ -133,6 +140,12 @@ def import_modules(modules: list[str] | None) -> None:
         from ..plugins.loading import load_plugins
 
         load_plugins(modules, keys=dict.fromkeys(modules, "--import"))
+
+
+def check_settings(settings: list[str] | None, target: str) -> None:
+    """Raise ``ValueError`` if there are ``settings`` of -s, but ``target`` is not a search file, so it has no keys."""
+    if settings and Path(target).suffix != ".toml":
+        raise ValueError(f"-s {settings[0]}: {target!r} is not a search file; leave -s out, or give a search file")
 
 
 def open_read_only(database: "DatabaseLocation") -> "Store":

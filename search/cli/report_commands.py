@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, Runs, import_modules, open_read_only
+from .options import DATABASE, Database, Imports, Json, RunName, Runs, import_modules, open_read_only
 from .output import show, show_json, show_message
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="The name of the run.")],
+    run: RunName = "last",
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")] = Path("report.html"),
     images: Annotated[
         bool, typer.Option("--images", help="Read the data again, to show the images of the most confident mistakes.")
@@ -30,23 +30,25 @@ def report(
 
     import_modules(imports)
     with open_read_only(database) as store:
-        thumbnails = WITHOUT_THUMBNAILS
+        record, thumbnails = store.run(run), WITHOUT_THUMBNAILS
         if images:
             gc.enable()
             from ..runs.thumbnails import read_thumbnails
 
-            thumbnails = read_thumbnails(store, store.run(run))
+            thumbnails = read_thumbnails(store, record)
             if not thumbnails.images:
                 show_message(thumbnails.reason)
-        path = write_report(store, run, output, thumbnails)
+        path = write_report(store, record.name, output, thumbnails)
     if as_json:
-        show_json({"run": run, "report": str(path)})
+        show_json({"run": record.name, "report": str(path)})
     else:
-        show(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser; it needs no network connection")
+        of = "" if record.name == run else f"run {record.name}: "
+        size = path.stat().st_size / 1e6
+        show(f"{of}wrote {path} ({size:.1f} MB); open it in a browser; it needs no network connection")
 
 
 def dashboard(
-    run: Annotated[str, typer.Argument(help="The name of the run.")],
+    run: RunName = "last",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 selects a free one.")] = 8080,
     database: Database = DATABASE,
 ) -> None:
@@ -60,6 +62,7 @@ def dashboard(
     from ..integrations.optuna_dashboard import server
 
     with open_read_only(database) as store:
+        run = store.run(run).name
         http_server = server(store, run, port)
     show(f"http://127.0.0.1:{http_server.server_port}/ shows a copy of {run}; changes there do not reach the database")
     show_message("press Ctrl-C to stop")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, LabelSeparator, import_modules
+from .options import DATABASE, Database, Imports, Json, LabelSeparator, RunName, Settings, import_modules
 from .output import printable, show, show_json, show_message
 
 NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
@@ -17,10 +17,6 @@ SearchFilePath = Annotated[Path, typer.Argument(metavar="FILE", help="The search
 Cache = Annotated[
     bool,
     typer.Option("--cache/--no-cache", help="Reuse results that an earlier run trained, or train everything again."),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Override a key of the file, such as -s recipe.epochs=5."),
 ]
 MetricName = Annotated[
     str | None,
@@ -34,6 +30,9 @@ Top = Annotated[int, typer.Option(min=1, help="The number of best networks to sh
 TimeLimit = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Start no new trial after this time, such as 30m or 2h; running trials end."),
+]
+AllowPaths = Annotated[
+    bool, typer.Option("--allow-paths", help="Use the folders, files and URLs that an imported run names.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the search would do; start and write nothing.")]
 
@@ -97,7 +96,7 @@ def _overrides(cache: bool, metric: str | None, trials: int | None, time_limit: 
 
 def resume(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="The name of the run.")],
+    run: RunName = "last",
     trials: Annotated[
         str | None, typer.Option(help="The new total, such as 48, or additional trials, such as +24.")
     ] = None,
@@ -107,14 +106,12 @@ def resume(
     runs: OutputFolder = Path("runs"),
     address: Address = None,
     top: Top = 5,
-    allow_paths: Annotated[
-        bool, typer.Option("--allow-paths", help="Use the folders, files and URLs that an imported run names.")
-    ] = False,
+    allow_paths: AllowPaths = False,
     as_json: Json = False,
 ) -> None:
     """Continue a run that was stopped or killed, or add trials.
 
-    Finished trials are not trained again.
+    Finished trials are not trained again. Without a name, the run that was started last is continued.
 
     Example: archsieve resume digits --trials +24
     """
@@ -129,10 +126,13 @@ def resume(
     import_modules(imports)
     database = _database(runs, database, context)
     with open_read_only(database) as store:
-        total = _total(trials, search_file_of(store.run(run)).search.trials)
+        record = store.run(run)
+        total = _total(trials, search_file_of(record).search.trials)
+    if record.name != run:
+        show_message(f"run {record.name}")
     with show_progress(Console(stderr=True), total) as progress:
         outcome = resume_run(
-            run,
+            record.name,
             trials=total,
             time_limit=time_limit,
             database=database,

@@ -16,7 +16,9 @@ from .options import (
     MaxParams,
     MaxRam,
     Precision,
+    Settings,
     budget_of,
+    check_settings,
     input_shape_of,
     is_file,
 )
@@ -66,6 +68,7 @@ def space(
     sort: Order = "macs",
     classes: Classes = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of the sample.")] = 0,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Show the size of a space and how many networks fit a budget.
@@ -79,18 +82,17 @@ def space(
     from ...spaces.networks.patterns import is_pattern
 
     budget = budget_of(max_params, max_macs, max_activations, max_memory, None, max_ram, max_flash, precision)
+    check_settings(settings, name)
     if is_pattern(name) and not sample:
         from .networks_list import show_networks
 
-        show_networks(
-            name, budget, classes=classes, image_size=image_size, pretrained=pretrained, sort=sort, json=as_json
-        )
+        show_networks(name, budget, classes, image_size, pretrained=pretrained, sort=sort, json=as_json)
         return
     if is_pattern(name):
         constrained, note = _networks(name, budget, input_shape_of(shape), classes, image_size, pretrained), list[str]()
     else:
         _check_no_network_options(name, image_size, pretrained)
-        constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes)
+        constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes, settings)
     check_feasible(constrained)  # an impossible budget is an error that names the cheapest architecture
     # with limits the question is how much fits them, so the space is counted without --count, too
     values = _values(constrained, count or budget.has_limits, sample, seed, by)
@@ -217,7 +219,11 @@ def _entry(architecture: "Architecture", known_cost: "Cost | None" = None) -> di
 
 
 def _constrained_space(
-    name: str, budget: Any, shape: tuple[int, int, int] | None, classes: int | None
+    name: str,
+    budget: Any,
+    shape: tuple[int, int, int] | None,
+    classes: int | None,
+    settings: list[str] | None,
 ) -> "tuple[ConstrainedSpace, list[str]]":
     """Return the space of a search file or a named space under ``budget``, and notes to print.
 
@@ -228,7 +234,7 @@ def _constrained_space(
     if is_file(name):
         from ..experiment.search_file import load_experiment
 
-        experiment = load_experiment(name)
+        experiment = load_experiment(name, settings or ())
         whole = budget if budget.has_limits else experiment.budget
         # the head of a zero-shot model counts towards the budget: reserve the largest head that the recipe allows
         space = experiment.space_within(whole)

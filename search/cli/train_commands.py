@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, Runs, TrialName, check_device, import_modules
+from .options import DATABASE, Database, Imports, Json, RunName, Runs, TrialName, check_device, import_modules
 from .output import share_text, show, show_json
 
 TEST = "test_"  # of the names of metrics on test images
@@ -71,7 +71,7 @@ def _metric_names(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def ensemble(
-    run: Annotated[str, typer.Argument(help="The name of the run.")],
+    run: RunName = "last",
     top: Annotated[int, typer.Option(min=2, help="The number of best trials to select members from.")] = 5,
     soup: Annotated[
         str | None, typer.Option(help="Average the weights of copies of one network: uniform or greedy.")
@@ -104,14 +104,22 @@ def ensemble(
         check_target(output, force)  # before networks are trained
     folder = runs or runs_folder(database)
     with open_store(database) as store, _bar() as on_epoch:
+        record = store.run(run)
         report = ensemble_run(
-            store, run, folder, top=top, soup=soup, output=output, device=device, on_trial=lambda trial: on_epoch
+            store,
+            record.name,
+            folder,
+            top=top,
+            soup=soup,
+            output=output,
+            device=device,
+            on_trial=lambda trial: on_epoch,
         )
-        metric = Selection.from_config(store.run(run).config).metric
+        metric = Selection.from_config(record.config).metric
     if as_json:
         show_json(report)
     else:
-        _show_ensemble(run, report, stored_name(metric))
+        _show_ensemble(record.name, report, stored_name(metric))
 
 
 def _show_ensemble(run: str, report: Mapping[str, Any], selecting: str) -> None:

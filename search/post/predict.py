@@ -9,7 +9,7 @@ from ...results.database.reader import StoreReader
 from ...results.database.records import Trial
 from ...results.query.best import best
 from ...results.query.budget_filter import budget_from_config
-from ...results.query.trial_name import find_trial
+from ...results.query.trial_name import find_trial, is_trial_name
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.constraints import is_real
 from .retrain import load_best_model, load_saved, saved_models
@@ -55,9 +55,10 @@ def load_recorded_model(store: StoreReader, name: str, folder: Path) -> "ImageMo
     ``folder`` is the folder of the runs. Digits alone are the id of a trial. Raises ``ValueError`` if there is no such
     run or trial, or if it has no trained network.
     """
-    if not name.isdigit() and name in {run.name for run in store.runs()}:
-        return _best_of_run(store, name, folder)
-    return load_best_model(store, find_trial(store, name), folder)
+    known = {run.name for run in store.runs()}
+    if is_trial_name(name) and (name.isdigit() or name not in known):
+        return load_best_model(store, find_trial(store, name), folder)
+    return _best_of_run(store, store.run(name).name, folder)
 
 
 def check_threshold(threshold: float | None, *, multi_label: bool) -> None:

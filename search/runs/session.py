@@ -194,7 +194,7 @@ def resume(
     the run's start, except ``trials``. Trials that have ended are not trained again.
 
     Args:
-        name: name of the run.
+        name: name of the run, the beginning of it, or "last" for the run that was started last.
         trials: a new total number of trials; None keeps the old one.
         time_limit: a new ``search.time_limit`` for this session; None keeps the old one. It starts now.
         allow_paths: use the folders, files and URLs that an imported run names.
@@ -210,7 +210,8 @@ def resume(
     check_machine(Path(runs), elsewhere=address is not None)
     advise(f"{NOTHING_STARTED}; {_how_to_continue(name)}")
     with open_store(database_url) as store:
-        run = store.run(check_run_name(name))  # it becomes a folder name, so check it even if the store has such a run
+        run = store.run(name)
+        name = check_run_name(run.name)  # it becomes the name of a folder, and a database may come from elsewhere
         if allow_paths:
             foreign_paths.allow_paths(store, run)
         foreign_paths.check_paths(store, run)

@@ -48,7 +48,8 @@ def learn_from(store: Store, experiment: Experiment, dataset_hash: str, before: 
     if wanted == ALL:
         candidates: Iterable[RunRecord] = [run for run in store.runs() if run.created_at < before]
     else:
-        candidates = map(store.run, wanted)
+        # by id: two texts of the list may mean the same run
+        candidates = {run.run_id: run for run in map(store.run, wanted)}.values()
     trials: list[Trial] = []
     runs: list[EarlierRun] = []
     used = []

@@ -72,7 +72,7 @@ def test_an_unknown_run_names_the_nearest(store, new_run):
         store.run("digits")
     new_run("digits")
     with pytest.raises(ValueError, match="did you mean 'digits'"):
-        store.history("digit")
+        store.history("digist")
     with pytest.raises(ValueError, match="unknown run 7"):
         store.run(7)
 
@@ -280,3 +280,26 @@ def test_a_run_without_results_is_deleted_to_free_its_name(store, new_run, propo
     assert store.trial(trial).run == "used"
     new_run("empty")
     assert check_store(store, None) == []
+
+
+def test_a_run_is_found_by_its_whole_name_first(store, new_run):
+    with pytest.raises(ValueError, match=r"unknown run 'last'; the database has no runs yet"):
+        store.run("last")
+    for name in ("birds", "birds-2", "last-one"):
+        new_run(name)
+    assert [store.run(text).name for text in ("birds", "birds-", "la", "last")] == [
+        "birds",
+        "birds-2",
+        "last-one",
+        "last-one",
+    ]
+    new_run("last")
+    new_run("b")
+    assert [store.run(text).name for text in ("last", "b")] == ["last", "b"]
+    for text in ("", "birdz", "BIRDS"):
+        with pytest.raises(ValueError, match="unknown run"):
+            store.run(text)
+    for number in range(6):
+        new_run(f"fish-{number}")
+    with pytest.raises(ValueError, match=r"begin with 'fish': fish-0, fish-1, fish-2, fish-3, fish-4 and more; use a"):
+        store.run("fish")

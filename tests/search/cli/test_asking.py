@@ -118,7 +118,7 @@ def test_a_run_is_exported_imported_and_reported(call, tmp_path):
     assert (code, err) == (0, "")
     assert "wrote page/digits.html" in out
     assert "0.9889" in (tmp_path / "page" / "digits.html").read_text(encoding="utf-8")
-    code, _, err = call("report", "digit")
+    code, _, err = call("report", "digist")
     assert code == 2
     assert "'digits'" in err
 
@@ -172,3 +172,70 @@ def test_a_value_of_another_form_hides_no_other_value_of_a_trial(call):
     assert (code, err) == (0, "")
     for fact in ("the latency cannot be shown", "the start of training cannot be shown", "params: 26130", "recipe.lr"):
         assert fact in out
+
+
+def test_a_run_is_named_by_its_beginning_by_last_or_by_nothing(call):
+    with sqlite3.connect("digits.db") as connection:
+        for run_id, name in ((2, "digits-2"), (3, "wide")):
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(run)")]
+            values = {"run_id": run_id, "name": f"'{name}'"}
+            copied = ", ".join(str(values.get(column, column)) for column in columns)
+            connection.execute(f"INSERT INTO run SELECT {copied} FROM run LIMIT 1")
+        connection.execute("UPDATE trial SET run_id = 3")
+    assert call("status", "w")[1].startswith("wide: ")
+    assert call("status", "last")[1].startswith("wide: ")
+    assert call("status", "digits")[1].startswith("digits: ")  # a whole name, though another one begins with it
+    code, _, err = call("status", "digit")
+    assert (code, err) == (
+        2,
+        "archsieve: the names of several runs begin with 'digit': digits, digits-2; use a whole name\n",
+    )
+    code, out, _ = call("results", "show", "w:3", "--json")
+    assert (code, json.loads(out)["run"]) == (0, "wide")
+    assert call("results", "show", "last:3", "--json")[1] == out
+    assert {trial["run"] for trial in json.loads(call("results", "list", "--run", "w", "--json")[1])} == {"wide"}
+    code, out, _ = call("report", "--json")
+    assert (code, json.loads(out)["run"]) == (0, "wide")
+    code, _, err = call("resume")
+    assert code == 2
+    assert "run 'wide' is complete: 24 of 24 trials have ended" in err
+    code, _, err = call("predict", "w", "nothing.png")
+    assert code == 2
+    assert "run 'wide' has no trained network" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (("results", "show", "99", "--json"), 2, "no trial has the id 99"),
+        (("results", "list", "--limit", "0", "--json"), 2, "0 is not in the range"),
+        (("results", "best", "--db", "none.db", "--json"), DATABASE, "none.db"),
+    ],
+)
+def test_an_error_is_json_as_well(call, arguments, code, part):
+    got, out, err = call(*arguments)
+    error = json.loads(out)
+    assert (got, error["exit_code"], list(error)) == (code, code, ["error", "exit_code"])
+    assert part in error["error"]
+    assert part in err
+
+
+def test_help_is_a_command_and_h_an_option(call):
+    code, out, _ = call("results", "best", "--help")
+    assert code == 0
+    assert call("help", "results", "best") == (0, out, "")
+    assert call("results", "best", "-h") == (0, out, "")
+    assert call("help", "results", "bets")[0] == 2
+
+
+def test_keys_of_a_search_file_are_overridden_in_every_command(call):
+    Path("s.toml").write_text('[budget]\nparams = "60k"\n[space]\nname = "mixed"\n')
+    code, out, _ = call("space", "s.toml", "-s", "budget.params=40k", "--json")
+    assert (code, json.loads(out)["budget"]["params"]) == (0, 40_000)
+    code, _, err = call("doctor", "s.toml", "-s", "recipe.lrr=1")
+    assert (code, "recipe.lrr" in err) == (2, True)
+    code, _, err = call("data", "s.toml", "-s", "data.name=shapes")
+    assert (code, "shapes" in err) == (2, True)
+    for command in (("space", "mixed"), ("doctor", "digits:0"), ("data", ".")):
+        code, _, err = call(*command, "-s", "budget.params=40k")
+        assert (code, "is not a search file" in err) == (2, True)

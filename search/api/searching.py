@@ -319,8 +319,12 @@ def _space_table(space: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Return a searched value as a search file has it: a choice is a list, a range a table."""
     if isinstance(value, Choice):
-        return list(value.options)
-    return {"low": value.low, "high": value.high, "log": value.log} if isinstance(value, Range) else value
+        options, weights = list(value.options), value.weights
+        return options if weights is None else {"options": options, "weights": list(weights)}
+    if not isinstance(value, Range):
+        return value
+    prior = {} if value.prior is None else {"prior": value.prior}
+    return {"low": value.low, "high": value.high, "log": value.log, **prior}
 
 
 def _all_of(callbacks: Iterable[Callback]) -> Callback:

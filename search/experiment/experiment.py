@@ -13,7 +13,7 @@ from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpac
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.metrics.registry import MULTI_LABEL_METRIC
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
-from ...spaces.parameters.domains import Range, choice
+from ...spaces.parameters.domains import choice
 from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
@@ -79,9 +79,7 @@ class Experiment:
     @cached_property
     def recipes(self) -> RecipeSpace:
         """The recipes that the search can choose from."""
-        return RecipeSpace.of(
-            self.task.recipe, **{name: _recipe_entry(name, value) for name, value in self.file.recipe.items()}
-        )
+        return RecipeSpace.of(self.task.recipe, **self.file.recipe)
 
     @cached_property
     def selection(self) -> Selection:
@@ -361,25 +359,3 @@ def _stage(number: int, section: StageSection) -> "Template":
         return stage(section.block, **values)
     except ValueError as error:
         raise ValueError(f"space.stages.{number}: {error}") from None
-
-
-def _recipe_entry(name: str, value: Any) -> Any:
-    """Return a range for a table with low and high; other values, and a table of class weights, unchanged."""
-    if not isinstance(value, Mapping) or name == "class_weights":
-        return value
-    keys = ("low", "high", "log")
-    for key in value:
-        if key not in keys:
-            raise ValueError(unknown(f"key of recipe.{name}", key, keys))
-    if "low" not in value or "high" not in value:
-        raise ValueError(
-            f"recipe.{name} is a range and needs low and high; write it like {{ low = 0.01, high = 1.0, log = true }}"
-        )
-    if type(value.get("log", False)) is not bool:
-        raise ValueError(
-            f"recipe.{name}.log must be true or false, but got {value['log']!r}; use true for a logarithmic range"
-        )
-    try:
-        return Range(value["low"], value["high"], value.get("log", False))
-    except ValueError as error:
-        raise ValueError(f"recipe.{name}: {error}") from None

@@ -14,11 +14,12 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .base import Proposal, Searcher
 from .candidate_pool import POOL_SIZE, CandidatePool
 from .earlier_runs import EarlierRun, EarlierRunPrior
-from .features import ScaledFeatures
+from .features import Floats, ScaledFeatures
 from .ranking import latest_and_best, score
 from .recipe_sampling import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
 from .standard_prior import standard_priors
 from .surrogate import MAX_MODEL_TRIALS, MIN_KNOWLEDGE, Acquisition, Prior, Surrogate
+from .user_prior import exponent, has_prior, log_density
 
 N_LARGE = 3  # first proposals of a run, each the largest of many draws
 N_INITIAL = 4  # finished trials before the model is used
@@ -63,9 +64,9 @@ class GaussianProcess(Searcher):
         finished = (trial for trial in observed if trial.state.finished)
         # equal scores: the earlier trial first, so that a resumed run selects the same ones
         best = heapq.nlargest(N_BEST, finished, key=lambda trial: (score(trial), -trial.number))
-        acquisition, is_new = self.surrogate.acquisition(history, observed), self.unexplored.is_new(history)
+        acquisition, is_new = self._acquisition(history, observed), self.unexplored.is_new(history)
         codes = self._codes(history, best, rng)
-        recipes = [self._values(best, rng) for _ in range(N_RECIPES)]
+        recipes = [self._values(history, best, rng) for _ in range(N_RECIPES)]
         # a stable sort orders ties equally on every machine; most often the first row is proposed
         for row in np.argsort(-acquisition(codes, recipes), kind="stable") if len(codes) else ():
             architecture = self.pool.architecture(codes[row])
@@ -73,6 +74,20 @@ class GaussianProcess(Searcher):
                 if is_new(architecture.fingerprint, recipe):
                     return self.propose(architecture, recipe)
         return self.random_proposal(history, rng)
+
+    def _acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
+        """Return the expected improvement, weighted by what the user expects of the recipes."""
+        acquisition = self.surrogate.acquisition(history, observed)
+        # before there are trials, the priors of earlier runs expect scores, which may be negative
+        if not observed or not has_prior(self.recipes):
+            return acquisition
+        power = exponent(len(history.finished))
+
+        def weighted(codes: Codes, recipes: Sequence[Values]) -> Floats:
+            logs = np.array([log_density(self.recipes, one) for one in recipes])
+            return acquisition(codes, recipes) * np.exp(power * logs)[np.arange(len(codes)) % len(recipes)]
+
+        return weighted
 
     def notes(self, history: History) -> Mapping[str, Any]:
         """Return what the searcher knew before the run, and how it agrees with ``history``, as JSON types.
@@ -104,7 +119,7 @@ class GaussianProcess(Searcher):
         if not len(codes):
             return self.random_proposal(history, rng)
         largest = codes[np.argmax(self.surrogate.features.size(codes))]
-        return self.propose(self.pool.architecture(largest), draw_recipe(self.recipes, rng))
+        return self.propose(self.pool.architecture(largest), draw_recipe(self.recipes, rng, len(history.finished)))
 
     def _codes(self, history: History, best: list[Trial], rng: random.Random) -> Codes:
         """Return the candidates (n, steps): random draws and the neighbours of the ``best`` trials.
@@ -126,26 +141,27 @@ class GaussianProcess(Searcher):
         known = all(prior.knows_recipe for prior in self.surrogate.priors)
         # the expected improvement alone would propose the ends of each range first, where it knows least
         if self.recipes.free_parameters and not known and len(history.finished) < N_INITIAL:
-            yield from (draw_recipe(self.recipes, rng) for _ in range(N_REFINED_RECIPES))
+            finished = len(history.finished)
+            yield from (draw_recipe(self.recipes, rng, finished) for _ in range(N_REFINED_RECIPES))
         else:
-            yield from self._best_recipes_first(code, best, acquisition, rng)
+            yield from self._best_recipes_first(history, code, best, acquisition, rng)
 
     def _best_recipes_first(
-        self, code: Codes, best: list[Trial], acquisition: Acquisition, rng: random.Random
+        self, history: History, code: Codes, best: list[Trial], acquisition: Acquisition, rng: random.Random
     ) -> Iterator[Recipe]:
         """Yield recipes for one architecture by decreasing expected improvement."""
         if not self.recipes.free_parameters:
             yield self.recipes.fill({})
             return
-        recipes = [self._values(best, rng) for _ in range(N_REFINED_RECIPES)]
+        recipes = [self._values(history, best, rng) for _ in range(N_REFINED_RECIPES)]
         repeated = np.repeat(code[None], N_REFINED_RECIPES, axis=0)
         for row in np.argsort(-acquisition(repeated, recipes), kind="stable"):
             yield self.recipes.fill(recipes[row])
 
-    def _values(self, best: list[Trial], rng: random.Random) -> Values:
-        """Draw the values of a recipe: uniformly, or with equal probability a mutation of one of the best trials'."""
+    def _values(self, history: History, best: list[Trial], rng: random.Random) -> Values:
+        """Draw the values of a recipe: at random, or with equal probability a mutation of one of the best trials'."""
         if rng.random() < 0.5 or not best:
-            return draw_values(self.recipes, rng)
+            return draw_values(self.recipes, rng, len(history.finished))
         return mutate_values(self.recipes, values_of(self.recipes, recipe_of(rng.choice(best).recipe)), rng)
 
 

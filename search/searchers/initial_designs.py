@@ -10,6 +10,7 @@ from ...spaces.architectures.catalogue import named
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
+from .user_prior import most_expected
 
 # "SGD with momentum, batch norm and dropout usually works very well": Recipe has SGD with momentum by default, the
 # blocks have batch norm, so only the dropout differs from the defaults of Recipe
@@ -19,16 +20,22 @@ DEFAULTS: Mapping[str, Any] = {"dropout": 0.1}
 def default_recipe(recipes: RecipeSpace) -> Recipe:
     """Return the recipe of ``recipes`` nearest to the default recipe.
 
-    Each free parameter has its default value, or the nearest value that the space allows.
+    Each free parameter has the value that the user expects most of. Without one it has its default value, or the
+    nearest value that the space allows.
     """
     defaults = {name: DEFAULTS.get(name, getattr(recipes.kind, name)) for name in recipes.free_parameters}
     return recipes.fill(
-        {name: _nearest(parameter, defaults[name]) for name, parameter in recipes.free_parameters.items()}
+        {name: _first(parameter, defaults[name]) for name, parameter in recipes.free_parameters.items()}
     )
 
 
-def _nearest(parameter: Choice | Range, default: Any) -> Any:
-    """Return the value nearest to ``default``; the first option if no option is a number or the default."""
+def _first(parameter: Choice | Range, default: Any) -> Any:
+    """Return the value that the user expects most of, or the value nearest to ``default``.
+
+    It is the first option if no option is a number or the default.
+    """
+    if (expected := most_expected(parameter)) is not None:
+        return expected
     if isinstance(parameter, Range):
         return min(max(default, parameter.low), parameter.high)
     if default in parameter.options:

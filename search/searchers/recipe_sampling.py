@@ -10,23 +10,27 @@ from ...results.database.records import History
 from ...spaces.parameters.domains import Choice, Range
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
+from .user_prior import confidence, draw_expected, has_prior
 
 MUTATION_STD = 0.2  # standard deviation of a mutation, as a fraction of the range's own scale
 
 Values = Mapping[str, Any]  # free parameter -> value; recipes of one space differ in nothing else
 
 
-def draw_recipe(recipes: RecipeSpace, rng: random.Random) -> Recipe:
+def draw_recipe(recipes: RecipeSpace, rng: random.Random, finished: int = 0) -> Recipe:
     """Draw a recipe, each free parameter independently: uniform over its options, or over its range.
 
-    A range is uniform on its own scale: linear or logarithmic.
+    A range is uniform on its own scale: linear or logarithmic. Where the user expects something of the values, a share
+    of the recipes is drawn by that; the share falls with the number of ``finished`` trials (``user_prior.py``).
     """
-    return recipes.fill(draw_values(recipes, rng))
+    return recipes.fill(draw_values(recipes, rng, finished))
 
 
-def draw_values(recipes: RecipeSpace, rng: random.Random) -> Values:
+def draw_values(recipes: RecipeSpace, rng: random.Random, finished: int = 0) -> Values:
     """Draw the values of one recipe; see :func:`draw_recipe`."""
-    return {name: _draw(parameter, rng) for name, parameter in recipes.free_parameters.items()}
+    # without a prior no random number is used here, so that seeds give the proposals of earlier versions
+    draw = draw_expected if has_prior(recipes) and rng.random() < confidence(finished) else _draw
+    return {name: draw(parameter, rng) for name, parameter in recipes.free_parameters.items()}
 
 
 def values_of(recipes: RecipeSpace, recipe: Recipe) -> Values:

@@ -88,7 +88,7 @@ class SearchPlan(Searcher):
         """Return the next design inside ``constrained``, or None if each of them is in the history."""
         new = (design for design in self.designs if design.fingerprint not in history.fingerprints)
         design = next(filter(constrained.allows, new), None)
-        return None if design is None else self.propose(design, draw_recipe(self.recipes, rng))
+        return None if design is None else self.propose(design, draw_recipe(self.recipes, rng, len(history.finished)))
 
     def _with_earlier(self, history: History) -> History:
         if not self._earlier:

@@ -1,5 +1,6 @@
 """Bayesian search with Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), repaired into the budget."""
 
+import math
 import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +14,9 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Decisions
 from .base import Proposal, Searcher
 from .ranking import latest_and_best, score
+from .recipe_sampling import values_of
 from .unexplored import IsNew
+from .user_prior import exponent, has_prior, log_density
 
 if TYPE_CHECKING:
     import optuna
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 N_INITIAL = 10  # finished trials before the estimator is used; until then, proposals are uniform over the feasible ones
 MAX_DRAWS = 4  # draws of the estimator, each repaired and mutated, before a random proposal replaces them
+N_PRIOR_DRAWS = 4  # draws of which one is chosen by what the user expects of its recipe
 MAX_MUTATIONS = 8  # mutations of a draw that is not new
 MAX_TRIALS = 200  # trials that the estimator sees, plus up to WINDOW_STEP more: its time grows with their number
 WINDOW_STEP = 50  # new trials after which the window moves and the study is built again
@@ -47,12 +51,26 @@ class TPE(Searcher):
         self._study.update(history)
         is_new = self.unexplored.is_new(history)
         for _ in range(MAX_DRAWS):
-            draw = self._study.draw(rng)
-            decisions, recipe = self._decisions(draw), self._recipe(draw)
+            decisions, recipe = self._draw(history, rng)
             new = self._repaired(decisions, recipe, is_new, rng)
             if new is not None:
                 return self.propose(self.constrained.space.architecture(new), recipe)
         return self.random_proposal(history, rng)
+
+    def _draw(self, history: History, rng: random.Random) -> tuple[dict[str, int], Recipe]:
+        """Return the decisions and the recipe of a draw of the estimator.
+
+        Where the user expects something of recipe values, it is one of several draws, with the probability of the
+        density of its recipe.
+        """
+        n = N_PRIOR_DRAWS if has_prior(self.recipes) else 1
+        draws = [self._study.draw(rng) for _ in range(n)]
+        pairs = [(self._decisions(draw), self._recipe(draw)) for draw in draws]
+        if n == 1:
+            return pairs[0]
+        power = exponent(len(history.finished))
+        logs = [power * log_density(self.recipes, values_of(self.recipes, recipe)) for _, recipe in pairs]
+        return rng.choices(pairs, [math.exp(one - max(logs)) for one in logs])[0]
 
     def _decisions(self, draw: "Draw") -> dict[str, int]:
         """Return the decisions that the estimator draws; they may break the budget."""

@@ -76,7 +76,7 @@ class Unexplored:
         """Draw one of the unexplored trials, each architecture equally likely; None if none is left."""
         architecture = self._architecture(history, rng)
         if architecture is not None:
-            return architecture, draw_recipe(self.recipes, rng)
+            return architecture, draw_recipe(self.recipes, rng, len(history.finished))
         return self._pair(history, rng) if self.recipes.free_parameters else None
 
     def _architecture(self, history: History, rng: random.Random) -> Architecture | None:
@@ -93,7 +93,8 @@ class Unexplored:
         """Draw an explored architecture with a new recipe, or None if there is none."""
         explored = explored_pairs(history)
         for _ in range(MAX_PAIR_DRAWS):
-            architecture, recipe = sample_one(self.constrained, rng), draw_recipe(self.recipes, rng)
+            architecture = sample_one(self.constrained, rng)
+            recipe = draw_recipe(self.recipes, rng, len(history.finished))
             if (architecture.fingerprint, recipe) not in explored:
                 return architecture, recipe
         if not finite(self.recipes):  # continuous ranges cannot be enumerated

@@ -8,8 +8,9 @@ from ...spaces.constrained.indexing import architecture_at
 from ...spaces.parameters.domains import Range
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
-from .recipe_sampling import all_recipes, explored_pairs
+from .recipe_sampling import all_recipes, explored_pairs, values_of
 from .unexplored import CachedIterator
+from .user_prior import has_prior, log_density
 
 
 class RandomSearch(Searcher):
@@ -26,7 +27,8 @@ class RandomSearch(Searcher):
 class Grid(Searcher):
     """Grid search: every feasible architecture with every recipe of the grid, in the order of their indices.
 
-    Conditional choices count only where they apply, and no pair is proposed twice. Raises ``ValueError`` if the recipe
+    Of an architecture, the recipes that the user expects most of come first. Conditional choices count only where they
+    apply, and no pair is proposed twice. Raises ``ValueError`` if the recipe
     has a range, because a range has no grid.
     """
 
@@ -39,7 +41,10 @@ class Grid(Searcher):
                     f"the grid searcher needs lists of options, but recipe.{name} is the range {low} to {high}; "
                     f"list its values, as in {name} = [{low}, {high}], or use another searcher"
                 )
-        self._recipes = CachedIterator(all_recipes(recipes))
+        ordered = all_recipes(recipes)
+        if has_prior(recipes):  # the sort is stable: equally expected recipes stay in the order of the options
+            ordered = iter(sorted(ordered, key=lambda one: -log_density(recipes, values_of(recipes, one))))
+        self._recipes = CachedIterator(ordered)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         explored = explored_pairs(history)

@@ -6,12 +6,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from .constraints import is_real
+
 
 @dataclass(frozen=True)
 class Choice:
-    """A free parameter with a finite list of options: values, blocks or sequences of blocks."""
+    """A free parameter with a finite list of options: values, blocks or sequences of blocks.
+
+    ``weights``, one for each option, are what the user expects of them: searchers prefer options with large weights
+    until trials show which are good. Only choices of a recipe have weights; None means equal weights.
+    """
 
     options: tuple[Any, ...]
+    weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.options:
@@ -20,6 +27,21 @@ class Choice:
             # types are compared too: 1 == True in Python, but they are two different options
             if any(option == other and type(option) is type(other) for other in self.options[:i]):
                 raise ValueError(f"the options of a choice must differ, but {option!r} is there twice; remove one")
+        if self.weights is not None:
+            self._check_weights(self.weights)
+
+    def _check_weights(self, weights: tuple[float, ...]) -> None:
+        if len(weights) != len(self.options):
+            raise ValueError(
+                f"a choice needs one weight for each option, but got {len(weights)} weights for {len(self.options)} "
+                "options; add or remove weights"
+            )
+        # an option of weight zero would never be tried, even if the others turn out to be bad
+        if wrong := [weight for weight in weights if not is_real(weight) or weight <= 0]:
+            raise ValueError(
+                f"the weights of a choice must be finite numbers above 0, but got {wrong[0]!r}; use a small number "
+                "such as 0.1, or leave the option out"
+            )
 
     def __contains__(self, value: object) -> bool:
         return value in self.options
@@ -30,18 +52,20 @@ class Range:
     """A free parameter with any value between ``low`` and ``high``, both included.
 
     With ``log`` the scale is logarithmic: a uniform draw is uniform in the logarithm of the value. With ``integer``
-    only integers are drawn.
+    only integers are drawn. ``prior`` is the value that the user expects to be best: searchers prefer values near it
+    until trials show which are good.
     """
 
     low: float
     high: float
     log: bool = False
     integer: bool = False
+    prior: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("low", "high"):
+        for name in ("low", "high", *(() if self.prior is None else ("prior",))):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if not is_real(value):
                 raise ValueError(
                     f"`{name}` of a range must be a finite number, but got {value!r}; use 0.1, for example"
                 )
@@ -51,6 +75,16 @@ class Range:
             )
         if self.log and self.low <= 0:
             raise ValueError(f"a logarithmic range needs low > 0, but got low={self.low}; raise it or drop `log`")
+        if self.prior is not None and self.prior not in self:
+            raise ValueError(
+                f"the prior of a range must be between low={self.low} and high={self.high}, but got {self.prior}; "
+                "use the value that you expect to be best, or widen the range"
+            )
+        if self.prior is not None and self.integer and self.prior != round(self.prior):
+            raise ValueError(
+                f"the prior of a range of whole numbers must be a whole number, but got {self.prior}; "
+                f"use {round(self.prior)}"
+            )
 
     def at(self, fraction: float) -> float:
         """Return the value at ``fraction`` (0 to 1) of the distance from ``low`` to ``high`` on the range's scale.

@@ -10,6 +10,7 @@ from ..parameters.constraints import Constraint, boolean, check, non_negative_in
 from ..parameters.domains import Choice, Range
 from ..parameters.lookup import unknown
 from .class_weights import as_text, class_weights
+from .parameter_table import parameter_of_table
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
@@ -275,8 +276,8 @@ class RecipeSpace:
     def of(cls, kind: type[Recipe] = Recipe, /, **entries: Any) -> "RecipeSpace":
         """Return the space with these ``entries``; all other keys have the defaults of the recipe.
 
-        A list or tuple is a choice. Every option is checked like a value of the recipe. Raises ``ValueError`` for an
-        unknown key and for an option out of range.
+        A list or tuple is a choice, a table as in a search file a range or a choice with weights. Every option is
+        checked like a value of the recipe. Raises ``ValueError`` for an unknown key and for an option out of range.
         """
         entries = _resolve_auto_lr(entries)
         _check_keys(kind, entries)
@@ -303,19 +304,25 @@ class RecipeSpace:
         domains = self.free_parameters
         filled = {name: values[name] if name in domains else value for name, value in self.entries}
         recipe = self.kind(**filled)
-        unused = [name for name in domains if name in CONDITIONS and not CONDITIONS[name](vars(recipe))]
+        unused = self.without_effect(recipe)
         return replace(recipe, **{name: _options_or_bounds(domains[name])[0] for name in unused}) if unused else recipe
+
+    def without_effect(self, recipe: Recipe) -> list[str]:
+        """Return the free parameters that have no effect with the other values of ``recipe``."""
+        return [name for name in self.free_parameters if name in CONDITIONS and not CONDITIONS[name](vars(recipe))]
 
 
 def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     """Return the checked entry of a space: a list becomes a choice, a range of an integer key an integer range."""
+    if isinstance(value, Mapping) and name != "class_weights":  # a table of class weights is a value
+        value = parameter_of_table(name, value)
     if isinstance(value, list | tuple):
         value = _options(name, map(as_text, value) if name == "class_weights" else value)
     elif name == "class_weights":
         value = as_text(value)
     # a range in a search file does not state whether it is for integers; the key does
     if isinstance(value, Range) and _type_of(kind, name) is int:
-        value = Range(value.low, value.high, value.log, integer=True)
+        value = _integer_range(name, value)
     if isinstance(value, Range) and _type_of(kind, name) not in (int, float):
         raise ValueError(
             f"recipe.{name} must be {kind.constraints[name].description}, but got a range; give a list of options"
@@ -323,6 +330,13 @@ def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     for option in _values(value):
         _check(kind, name, option)
     return value
+
+
+def _integer_range(name: str, value: Range) -> Range:
+    try:
+        return replace(value, integer=True)
+    except ValueError as error:  # its prior is a fraction
+        raise ValueError(f"recipe.{name}: {error}") from None
 
 
 def _values(value: Any) -> Iterable[Any]:

@@ -1,0 +1,46 @@
+"""Ranges and options of a recipe as tables, with priors and weights."""
+
+import pytest
+
+from archsieve.spaces.parameters.domains import Choice, Range
+from archsieve.spaces.recipes.recipe import RecipeSpace
+
+
+def test_tables_are_ranges_and_choices():
+    recipes = RecipeSpace.of(
+        lr={"low": 0.01, "high": 1.0, "log": True, "prior": 0.1},
+        epochs={"low": 5, "high": 20, "prior": 10},
+        optimizer={"options": ["sgd", "adamw"], "weights": [3, 1]},
+        dropout={"options": [0.0, 0.1]},
+    )
+    assert recipes.free_parameters == {
+        "lr": Range(0.01, 1.0, log=True, prior=0.1),
+        "epochs": Range(5, 20, integer=True, prior=10),
+        "optimizer": Choice(("sgd", "adamw"), (3, 1)),
+        "dropout": Choice((0.0, 0.1)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (
+            {"lr": {"low": 0.01, "high": 1.0, "prior": 2.0}},
+            "recipe.lr: .* between low=0.01 and high=1.0, but",
+        ),
+        ({"lr": {"low": 0.01, "high": 1.0, "prior": 0.001}}, "got 0.001; use the value .* or widen the range"),
+        ({"lr": {"low": 0.01, "high": 1.0, "prior": "x"}}, "recipe.lr: `prior` of a range must be a finite number"),
+        ({"lr": {"low": 0.01, "high": 1.0, "prior": True}}, "`prior` of a range must be a finite number"),
+        ({"epochs": {"low": 5, "high": 20, "prior": 7.5}}, "recipe.epochs: .* whole number, but got 7.5; use 8"),
+        ({"lr": {"low": 0.01, "high": 1.0, "priors": 0.1}}, "key of recipe.lr 'priors'; did you mean 'prior'"),
+        ({"optimizer": {"options": ["sgd", "adam"], "weights": [1]}}, "recipe.optimizer: .* 1 weights for 2 options"),
+        ({"optimizer": {"options": ["sgd", "adam"], "weights": [1, 0]}}, "above 0, but got 0; use a small number"),
+        ({"optimizer": {"options": ["sgd", "adam"], "weights": [1, "2"]}}, "must be finite numbers above 0"),
+        ({"optimizer": {"weights": [1, 2]}}, "recipe.optimizer needs a list of options and a list of weights"),
+        ({"optimizer": {"options": ["sgd", "sdg"], "weights": [1, 2]}}, "recipe.optimizer must be one of sgd"),
+        ({"lr": {"options": [0.1, 0.2], "prior": 0.1}}, "a range with low and high, or options .* remove one of them"),
+    ],
+)
+def test_errors_name_the_key_and_the_fix(entries, message):
+    with pytest.raises(ValueError, match=message):
+        RecipeSpace.of(**entries)

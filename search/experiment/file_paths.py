@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...spaces.networks.patterns import PRETRAINED
+from ...spaces.recipes.parameter_table import with_options
 from ...spaces.recipes.recipe import is_model_file
 
 # the keys that are paths; search.start_from has paths among names
@@ -61,7 +62,7 @@ def _each_path(tables: dict[str, Any], resolved: Callable[[str, str], str]) -> N
             section[key] = replace(f"{table}.{key}", section[key])
     recipe = tables.get("recipe")
     if isinstance(recipe, dict) and "teacher" in recipe:
-        recipe["teacher"] = _teachers(recipe["teacher"], replace)
+        recipe["teacher"] = with_options(recipe["teacher"], lambda value: _teacher(value, replace))
     search = tables.get("search")
     if isinstance(search, dict) and isinstance(entries := search.get("start_from"), list):
         search["start_from"] = [
@@ -70,10 +71,8 @@ def _each_path(tables: dict[str, Any], resolved: Callable[[str, str], str]) -> N
         ]
 
 
-def _teachers(value: Any, replace: Callable[[str, Any], Any]) -> Any:
-    """Return ``recipe.teacher``, one value or a list, with its paths replaced; a name such as timm:resnet18 is none."""
-    if isinstance(value, list):
-        return [_teachers(entry, replace) for entry in value]
+def _teacher(value: Any, replace: Callable[[str, Any], Any]) -> Any:
+    """Return a teacher with its path replaced; a name such as timm:resnet18 is none."""
     return replace("recipe.teacher", value) if is_model_file(value) else value
 
 

@@ -9,6 +9,7 @@ from ...results.database.records import RunRecord
 from ...results.database.store import Store
 from ...results.transfer.importer import IMPORTED_EVENT, PATHS_ALLOWED_EVENT
 from ...spaces.networks.patterns import PRETRAINED
+from ...spaces.recipes.parameter_table import written_options
 from ...spaces.recipes.recipe import is_model_file
 from .file_paths import PATH_KEYS
 
@@ -53,7 +54,7 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if value is not None and (key, value) != ("weights", PRETRAINED):  # the published weights are no path
             yield f"{section}.{key}", str(value)
     teachers = _table(config, "recipe").get("teacher")
-    for teacher in teachers if isinstance(teachers, list) else [teachers]:
+    for teacher in written_options(teachers):
         if is_model_file(teacher):
             yield "recipe.teacher", teacher
     # A run of this version stores the networks of search.start_from as values; another file may have paths there.

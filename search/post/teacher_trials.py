@@ -10,6 +10,7 @@ from ...results.database.store import open_store
 from ...results.database.url import DatabaseLocation, parse_location, runs_folder
 from ...results.query.trial_name import find_trial
 from ...spaces.metrics.selection import Selection
+from ...spaces.recipes.parameter_table import with_options, written_options
 from ...spaces.recipes.recipe import is_trial_name
 from ..experiment.experiment import Experiment
 from .retrain import no_weights, saved_models
@@ -25,20 +26,18 @@ def with_teacher_files(experiment: Experiment, database: str | DatabaseLocation 
     """
     recipe = experiment.file.recipe
     teachers = recipe.get("teacher")
-    if not any(map(is_trial_name, teachers if isinstance(teachers, list) else [teachers])):
+    if not any(map(is_trial_name, written_options(teachers))):
         return experiment
     location = parse_location(database or runs / "archsieve.db")
     with open_store(location, read_only=True) as store:
-        files = _files(teachers, store, runs_folder(location))
+        files = with_options(teachers, lambda teacher: _file(teacher, store, runs_folder(location)))
     return replace(experiment, file=experiment.file.model_copy(update={"recipe": {**recipe, "teacher": files}}))
 
 
-def _files(teachers: Any, store: StoreReader, folder: Path) -> Any:
-    if isinstance(teachers, list):
-        return [_files(teacher, store, folder) for teacher in teachers]
-    if not is_trial_name(teachers):
-        return teachers
-    trial = find_trial(store, teachers)
+def _file(teacher: Any, store: StoreReader, folder: Path) -> Any:
+    if not is_trial_name(teacher):
+        return teacher
+    trial = find_trial(store, teacher)
     models = saved_models(store, trial, folder, Selection.from_config(store.run(trial.run).config))
     if not models:
         raise no_weights(trial)

@@ -1,6 +1,6 @@
 """Free parameters of a recipe as tables of a search file: a range, or options with weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..parameters.domains import Choice, Range
@@ -37,6 +37,19 @@ def parameter_of_table(name: str, table: Mapping[str, Any]) -> Choice | Range:
         return Range(table["low"], table["high"], table.get("log", False), prior=table.get("prior"))
     except ValueError as error:
         raise ValueError(f"recipe.{name}: {error}") from None
+
+
+def written_options(value: Any) -> list[Any]:
+    """Return the options of a recipe key as it is written: those of a list or of a table, else the value alone."""
+    options = value.get("options") if isinstance(value, Mapping) else value
+    return options if isinstance(options, list) else [options]
+
+
+def with_options(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return ``value``, a recipe key as it is written, with ``change`` applied to each of its options."""
+    if isinstance(value, Mapping):
+        return {**value, "options": with_options(value["options"], change)} if "options" in value else value
+    return [change(option) for option in value] if isinstance(value, list) else change(value)
 
 
 def _choice(name: str, table: Mapping[str, Any]) -> Choice:

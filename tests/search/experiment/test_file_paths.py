@@ -72,3 +72,8 @@ def test_the_path_of_a_teacher_is_relative_to_the_file(elsewhere: Path) -> None:
     file.write_text(text)
     path = str(elsewhere.parent / "project" / "models" / "teacher.safetensors")
     assert load_experiment(file).file.recipe["teacher"] == ["none", "timm:resnet18", path]
+    options = text.replace('["none"', '{ weights = [1, 1, 2], options = ["none"').replace(
+        'safetensors"]', 'safetensors"] }'
+    )
+    file.write_text(options)
+    assert load_experiment(file).file.recipe["teacher"]["options"] == ["none", "timm:resnet18", path]

@@ -3,6 +3,7 @@
 import pytest
 
 from archsieve.spaces.parameters.domains import Choice, Range
+from archsieve.spaces.recipes.parameter_table import with_options, written_options
 from archsieve.spaces.recipes.recipe import RecipeSpace
 
 
@@ -44,3 +45,13 @@ def test_tables_are_ranges_and_choices():
 def test_errors_name_the_key_and_the_fix(entries, message):
     with pytest.raises(ValueError, match=message):
         RecipeSpace.of(**entries)
+
+
+def test_options_are_found_and_changed_in_every_form():
+    table = {"options": ["a", "b"], "weights": [1, 2]}
+    for value, options in [("a", ["a"]), (["a", "b"], ["a", "b"]), (table, ["a", "b"]), (None, [None])]:
+        assert written_options(value) == options
+    assert with_options(table, str.upper) == {"options": ["A", "B"], "weights": [1, 2]}
+    assert with_options(["a"], str.upper) == ["A"]
+    assert with_options("a", str.upper) == "A"
+    assert with_options({"low": 1, "high": 2}, str.upper) == {"low": 1, "high": 2}

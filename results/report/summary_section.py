@@ -11,6 +11,7 @@ from markupsafe import Markup
 from ...spaces.architectures.budget import format_count
 from ..database.zero_shot_records import SELECTION_NOTE
 from ..query.best import no_match_reason
+from ..query.time_use import time_use_lines, time_uses
 from .page_parts import code, collapsible, facts, heading, paragraph, section, table, tiles
 from .run_data import RunData
 
@@ -25,7 +26,7 @@ UNITS = "macs are multiply-accumulates of convolutions, linear layers and attent
 
 def summary_section(data: RunData) -> Markup:
     """Return the goal of the search, its result and the most important settings."""
-    texts = [_goal(data), *_result(data)]
+    texts = [_goal(data), *_result(data), *time_use_lines(time_uses(data.store, data.run.name))]
     return section("Summary", *map(paragraph, texts), tiles(_tiles(data)), facts(_facts(data)))
 
 

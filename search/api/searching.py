@@ -101,7 +101,7 @@ def run_search(
       are resized to ``image_size`` pixels a side, 64 by default.
     * ``space``: a :class:`Space`, the name of one, networks such as "timm:resnet*", or the table ``[space]``.
     * ``budget``: a :class:`Budget` or a mapping. ``recipe``: a :class:`Recipe`, or a mapping with lists and ranges.
-    * ``time_limit``: no new trial starts after it, such as "30m". ``runs``: the folder of all output and the database.
+    * ``time_limit``: the time of the search, such as "30m". ``runs``: the folder of all output and the database.
     * ``metric``: the validation metric that selects: a name, or a function of ``(labels, scores)`` with ``direction``,
       "maximize" (the default) or "minimize". ``record_metrics``: other metrics to record.
     * ``train``, ``loss``, ``optimizer``: functions, or "MODULE:NAME", that replace the training or these parts of it.
@@ -133,7 +133,7 @@ def resume_search(
 ) -> SearchResult:
     """Continue a stopped or killed run from the last completed epoch of each trial; ``trials`` is the new total.
 
-    ``time_limit`` replaces the one of the run. It is counted from now.
+    ``time_limit`` replaces the one of the run, and is counted from now.
     ``allow_paths`` lets an imported run use the folders, files and URLs that it names.
     Raises ``ValueError`` if the data have changed or the run is complete, and ``StoreError`` if another process drives
     the run.
@@ -154,6 +154,8 @@ def resume_search(
 
 
 def _result(outcome: Outcome) -> SearchResult:
+    if not outcome.best and outcome.out_of_time and outcome.stop is not None:
+        raise SearchFailedError(f"run {outcome.run!r}: {outcome.stop.reason}")
     if not outcome.best and outcome.complete:
         total, failed = len(outcome.trials), len(outcome.failed)
         reason = f"{failed} of {total} trials failed, most often because of: {outcome.common_reason}"

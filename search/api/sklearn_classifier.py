@@ -36,7 +36,7 @@ class ArchitectureSearchClassifier(ClassifierMixin, BaseEstimator):  # type: ign
     Args:
         budget: a ``Budget`` or a mapping such as ``{"params": "60k", "macs": "6M"}``; None for no limit.
         trials: the number of networks to train.
-        time_limit: no new network is trained after this time, such as "30m", "2h" or a number of seconds.
+        time_limit: training of networks stops after this time, such as "30m", "2h" or a number of seconds.
         metric: the validation metric that selects: a name such as "f1_macro", or a function of ``(labels, scores)``;
             None for accuracy. It does not change :meth:`score`, which is the accuracy.
         direction: for a function: "maximize" (the default) or "minimize".

@@ -12,7 +12,6 @@ from .output import printable, show, show_json, show_message
 NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
 EXIT_CODES = {"same_failure": NOTHING_USABLE, "disk_full": ENVIRONMENT}  # by the reason why a run stopped
 
-
 SearchFilePath = Annotated[Path, typer.Argument(metavar="FILE", help="The search file (TOML).")]
 Cache = Annotated[
     bool,
@@ -29,7 +28,7 @@ Address = Annotated[str | None, typer.Option(help="The address of a Ray cluster:
 Top = Annotated[int, typer.Option(min=1, help="The number of best networks to show.")]
 TimeLimit = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Start no new trial after this time, such as 30m or 2h; running trials end."),
+    typer.Option(metavar="TIME", help="Stop after this time, such as 30m or 2h, at the ends of epochs."),
 ]
 AllowPaths = Annotated[
     bool, typer.Option("--allow-paths", help="Use the folders, files and URLs that an imported run names.")
@@ -243,6 +242,9 @@ def _show_outcome(outcome: Any, as_json: bool) -> None:
 def _exit_early(outcome: Any) -> None:
     """Print why a run ended before its last trial and how to continue it, and exit with the matching code."""
     stop = outcome.stop
+    if stop is None and outcome.out_of_time:  # the end that the user asked for
+        show_message(f"the time limit was reached before the last trial; resume with: archsieve resume {outcome.run}")
+        return
     why = f"{stop.reason}\n{stop.detail}".rstrip() if stop is not None else "stopped"
     show_message(f"{why}\nthe run ended before its last trial; continue it with: archsieve resume {outcome.run}")
     raise typer.Exit(EXIT_CODES.get(stop.kind, RESUMABLE) if stop is not None else RESUMABLE)
@@ -318,9 +320,8 @@ def status(
         return
     for row in rows:
         states = ", ".join(f"{row[s]} {s}" for s in ("completed", "stopped_early", "failed", "running") if row.get(s))
-        best_text = (
-            "" if row["trial"] is None else f"; best {row['value']:.4f}{_named(row['metric'])} (trial {row['trial']})"
-        )
+        metric = "" if row["metric"] == "accuracy" else f" {row['metric']}"
+        best_text = "" if row["trial"] is None else f"; best {row['value']:.4f}{metric} (trial {row['trial']})"
         show(f"{row['run']}: {row['status']}, {row['trials']} of {row['of']} trials ({states or 'none'}){best_text}")
 
 
@@ -342,10 +343,6 @@ def _is_folder_of_images(name: str) -> bool:
         return True
     show_message(f"note: the data set {name} is used, not the folder of this name; write ./{name} for the folder")
     return False
-
-
-def _named(metric: str) -> str:
-    return "" if metric == "accuracy" else f" {metric}"
 
 
 def init(

@@ -84,7 +84,7 @@ class SearchSection(Section):
     )
     time_limit: str | float | None = Field(
         default=None,
-        description='Time after which no new trial starts, such as "2h"; running trials end. The default is no limit.',
+        description='Time of one session, such as "2h"; trials stop at the end of an epoch. The default is no limit.',
     )
     proxies: list[str] = Field(
         default=[], description="Scores computed before training: grad_norm, synflow, naswot, jacob_cov."

@@ -25,8 +25,9 @@ from ..trials.reserve import disk_space
 from ..trials.spool import Spool, Spooled
 from ..trials.trial_cache import TrialCache
 from .run_control import RunControl
+from .spool_replay import replay
+from .time_limit import TIME_LIMIT, TimeLimit
 
-TIME_LIMIT = "time_limit"  # kind of the event: no new trial was proposed after the time limit
 log = logging.getLogger("archsieve")
 
 
@@ -40,12 +41,12 @@ class Recorder:
         seed, trials: the seed of the run, and its number of trials.
         checkpoints: the checkpoints of the run's trials.
         spool: takes the reports that cannot be written to the store.
-        deadline: no new trial is proposed after this value of ``time.monotonic()``; None for no limit.
+        limit: the time limit of the session.
         timeout_s: a worker ends itself after this many seconds of one trial; None for no limit.
         on_change: called whenever a trial starts, reports or ends.
         cache: finds trials of earlier runs, which are not trained again; None for no cache.
         selection: the metric that selects the best epoch of a trial.
-        exhausted, out_of_time: whether the searcher had nothing new to propose, and whether the deadline came first.
+        exhausted: whether the searcher had nothing new to propose.
         activity: what the run does after all trials have ended, as text for the progress display.
         running: the trials that Tune runs, by Tune's trial id ("key" in the methods below).
     """
@@ -59,10 +60,9 @@ class Recorder:
     timeout_s: float | None = None
     on_change: Function[["Recorder"], None] = lambda recorder: None
     cache: TrialCache | None = None
-    deadline: float | None = None
+    limit: TimeLimit = field(default_factory=TimeLimit)
     selection: Selection = BY_ACCURACY
     exhausted: bool = False
-    out_of_time: bool = False
     activity: str = ""
     running: dict[str, Trial] = field(default_factory=dict)
     _started_at: dict[str, float] = field(default_factory=dict)
@@ -91,6 +91,8 @@ class Recorder:
     @property
     def complete(self) -> bool:
         """Whether every trial has ended and no new one will be proposed."""
+        if self.stopping is not None and self.stopping.kind is StopKind.TIME_LIMIT:
+            return False
         history = self.history
         return not history.unfinished and (self.exhausted or self.out_of_time or len(history) >= self.trials)
 
@@ -135,16 +137,33 @@ class Recorder:
         unfinished = next((trial for trial in history.unfinished if trial.trial not in self._assigned), None)
         return unfinished or (None if self._is_out_of_time(history) else self._next_untrained(history))
 
-    def _is_out_of_time(self, history: History) -> bool:
-        """Return whether no new trial may be proposed, and record it once.
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit came before the last trial."""
+        return self.limit.reached
 
-        A run has at least one trial: a limit shorter than the start of the workers still gives a result.
-        """
-        late = self.deadline is not None and time.monotonic() >= self.deadline
-        if late and not self.out_of_time and 0 < len(history) < self.trials:
-            self.out_of_time = self._all_proposed = True
-            self.store.add_event(self.run_id, "info", TIME_LIMIT, {"trials": len(history), "of": self.trials})
+    def _is_out_of_time(self, history: History) -> bool:
+        """Return whether no new trial may be proposed; the first one starts in any case."""
+        if self.limit.over and 0 < len(history) < self.trials:
+            self._end_by_time(history)
         return self.out_of_time
+
+    def _end_by_time(self, history: History) -> None:
+        self._all_proposed = True
+        self.limit.end(self.control, self.run_name, len(history), self.trials, started=bool(self._assigned))
+
+    def pauses(self, key: str, report: TrialReport) -> bool:
+        """Return whether the time limit pauses a trial after this report; a resume continues it after this epoch."""
+        if self.limit.deadline is None or report.done or key not in self._started_at:
+            return False
+        self.limit.observe(key, report.epoch)
+        if not self.history.ended:
+            epochs = {key: (trial.recipe["epochs"], self._started_at.get(key)) for key, trial in self.running.items()}
+            self.limit.check_first_trials(self.control, self.run_name, epochs)
+        if self.limit.over:
+            self.limit.pause(key)
+            self._end_by_time(self.history)
+        return self.limit.over
 
     def _next_untrained(self, history: History) -> Trial | None:
         """Propose trials until one has to be trained, and return it.
@@ -169,6 +188,10 @@ class Recorder:
             self.exhausted = self._all_proposed = True
             return None
         cached = None if self.cache is None else self.cache.find(proposal)
+        macs, epochs = proposal.architecture.cost.macs, proposal.recipe.epochs
+        if cached is None and not self.limit.allows(macs, epochs, history):
+            self._end_by_time(history)
+            return None
         return self._insert(proposal, trial_seed(self.seed, number), None if cached is None else cached.trial)
 
     def _insert(self, proposal: Proposal, seed: int, source: int | None) -> Trial:
@@ -209,6 +232,11 @@ class Recorder:
     def completed(self, key: str, report: TrialReport) -> None:
         """Record that the trial has ended by itself, or that a scheduler has stopped it."""
         self.tick()
+        if self.limit.take_paused(key):
+            trial = self.running.pop(key)
+            self.store.interrupt(trial.trial, TIME_LIMIT, reason="the time limit of the search was reached")
+            self._changed()
+            return
         fault("before_complete")
         self._write_or_spool("end", self.running.pop(key), report)
         fault("after_complete")
@@ -254,34 +282,7 @@ class Recorder:
 
     def replay(self) -> None:
         """Write the reports that an earlier driver spooled. Writing a report twice changes nothing."""
-        unknown: list[Spooled] = []
-        for entry in self.spool.entries():
-            # After a report that the database cannot take, the later ones of its trial do not fit either.
-            is_later = any((entry.trial, entry.identity) == (other.trial, other.identity) for other in unknown)
-            trial = None if is_later else self._spooled_trial(entry)
-            if trial is None:
-                unknown.append(entry)
-            # A driver that died between writing and clearing the spool leaves reports of ended trials.
-            elif not trial.state.final:
-                getattr(self, entry.verb)(trial, entry.report)
-        if unknown:
-            log.warning(
-                "%d saved reports belong to trials that this database does not have, because it was set back to an "
-                "older state; they are kept in %s, and these trials are trained again",
-                len(unknown),
-                self.spool.keep(unknown),
-            )
-        self.spool.clear()
-
-    def _spooled_trial(self, entry: Spooled) -> Trial | None:
-        """Return the trial of a spooled report; None without one that has the same identity and the earlier epochs."""
-        try:
-            trial = self.store.trial(entry.trial)
-        except UnknownTrialError:
-            return None
-        # Version 0.1.0 spooled no identity.
-        is_other = trial.run != self.run_name or entry.identity not in (None, identity_of_trial(trial))
-        return None if is_other or entry.epochs_before > trial.epochs_done else trial
+        replay(self.spool, self.store, self.run_name, lambda verb, trial, report: getattr(self, verb)(trial, report))
 
     @cached_property
     def run_name(self) -> str:

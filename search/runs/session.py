@@ -29,7 +29,6 @@ from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
 from ..cluster.signals import NOTHING_STARTED, advise, defer_signals
 from ..config.diff import changes, code_changes
-from ..config.duration import parse_duration
 from ..experiment import foreign_paths
 from ..experiment.experiment import Experiment, load_run_data
 from ..experiment.experiment import experiment as make_experiment
@@ -41,6 +40,7 @@ from ..trials.failure_policy import Stop
 from ..trials.spool import Spool
 from .recorder import Recorder
 from .thumbnails import thumbnails_of
+from .time_limit import TimeLimit
 from .tuner import run_trials
 from .warm_start import ALL, learn_from, with_names
 from .zero_shot_final import finalize_zero_shot, is_zero_shot_final
@@ -78,7 +78,7 @@ class Outcome:
         best: the best trials within the budget, best first.
         trials: all trials.
         exhausted: whether the searcher had nothing new to propose.
-        out_of_time: whether ``search.time_limit`` ended the search before its last trial; the run is complete then.
+        out_of_time: whether ``search.time_limit`` ended the search before its last trial.
         complete: False when the run was stopped before its last trial; ``archsieve resume`` continues it.
         seconds: duration of this session.
         database: path or URL of the results database.
@@ -196,7 +196,8 @@ def resume(
     Args:
         name: name of the run, the beginning of it, or "last" for the run that was started last.
         trials: a new total number of trials; None keeps the old one.
-        time_limit: a new ``search.time_limit`` for this session; None keeps the old one. It starts now.
+        time_limit: a new ``search.time_limit`` for this session, such as "1h" or "+1h"; None keeps the old one. It
+            starts now.
         allow_paths: use the folders, files and URLs that an imported run names.
         database, runs, address, top, on_change: as in :func:`search`.
 
@@ -231,7 +232,8 @@ def restored(run: RunRecord, trials: int | None, store: Store, time_limit: str |
     total = planned if trials is None else trials
     config = stored_settings(run.config)
     ended = sum(count for state, count in run.counts.items() if state.final)
-    settings = {"trials": total} | ({} if time_limit is None else {"time_limit": time_limit})
+    limit = time_limit.removeprefix("+") if isinstance(time_limit, str) else time_limit
+    settings = {"trials": total} | ({} if limit is None else {"time_limit": limit})
     experiment = make_experiment(parse({**config, "search": {**config["search"], **settings}}))
     if ended >= total and is_finalized(experiment, store, run.run_id):
         rule = f"trials must be more than {ended}, but got {trials}: " if trials is not None else ""
@@ -271,11 +273,6 @@ class Session:
     database: DatabaseLocation
     started: float
 
-    @property
-    def _deadline(self) -> float | None:
-        limit = self.experiment.file.search.time_limit
-        return None if limit is None else self.started + parse_duration(limit)
-
     def drive(self, address: str | None, top: int, on_change: Callable[[Recorder], None]) -> Outcome:
         """Train until the run is complete or stopped, write the report, and return the result."""
         recorder = run_trials(
@@ -285,7 +282,7 @@ class Session:
             self.run_id,
             self.folder,
             address=address,
-            deadline=self._deadline,
+            limit=TimeLimit.of(self.experiment.file.search.time_limit, self.started),
             on_change=on_change,
             at_end=lambda recorder: finalize(self.experiment, self.data, recorder, self.folder),
         )

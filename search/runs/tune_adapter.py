@@ -151,13 +151,14 @@ def released(trial: Any) -> bool:
 
 
 class StoreStopper(_Unpickled, Stopper):
-    """Tune's stopper: ends the run when the recorder is stopping."""
+    """Tune's stopper: ends the run when the recorder is stopping, and pauses trials after the time limit."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False  # schedulers stop single trials; this class stops only the whole run
+        # schedulers stop the other single trials
+        return bool(guarded(self.recorder, self.recorder.pauses, trial_id, TrialReport.from_tune(result)))
 
     def stop_all(self) -> bool:
         return self.recorder.stopping is not None

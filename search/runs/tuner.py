@@ -13,6 +13,7 @@ from ...results.database.errors import StoreError, is_disk_full
 from ...results.database.latency_records import record_errors
 from ...results.database.records import RunStatus
 from ...results.database.store import Store
+from ...results.query.time_use import TIME_USE
 from ...spaces.constrained.constrained_space import BudgetError
 from ..cluster.capacity import ClusterCapacity
 from ..cluster.errors import RayLostError, StopRequestedError
@@ -35,6 +36,7 @@ from ..trials.trial_cache import TrialCache
 from .preparation import prepare
 from .recorder import Recorder
 from .run_control import RunControl
+from .time_limit import TimeLimit
 from .warm_start import record_priors
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def run_trials(
     folder: Path,
     *,
     address: str | None = None,
-    deadline: float | None = None,
+    limit: TimeLimit | None = None,
     on_change: Callable[[Recorder], None] = lambda recorder: None,
     trainable: type | None = None,
     at_end: Callable[[Recorder], None] = lambda recorder: None,
@@ -61,14 +63,14 @@ def run_trials(
         run_id: the run in ``store``, which is closed there even if an exception ends this function.
         folder: the folder of the run, for its log and, during the run, Tune's scratch files.
         address: a Ray cluster; None starts Ray on this machine.
-        deadline: no new trial starts after this value of ``time.monotonic()``; None for no limit.
+        limit: the time limit of this session; None for no limit.
         on_change: called whenever a trial starts, reports or ends.
         trainable: replaces ``NetworkTrial`` in tests; it takes the same arguments.
         at_end: called after the last trial, while Ray still runs.
     """
     control = RunControl(store, run_id)
     files = checkpoints_of(folder, experiment.file.resources.checkpoints), Spool(folder / "spool")
-    recorder_of = partial(make_recorder, experiment, control, *files, on_change, deadline)
+    recorder_of = partial(make_recorder, experiment, control, *files, on_change, limit or TimeLimit())
     with reserved_space(folder), closing(store, run_id, folder):
         if files[1].files():  # before anything that may fail: a resume that goes no further has stored them
             recorder_of(experiment.plan(experiment.constrained)).replay()
@@ -82,7 +84,7 @@ def run_trials(
             recorder = recorder_of(plan)
             recorder.sweep()
             tune_trials(experiment, data, recorder, folder, trainable, shares)
-            record_priors(store, run_id, plan, recorder.history)
+            record_notes(recorder, plan)
             if recorder.complete and recorder.stopping is None:
                 at_end(recorder)
         if control.stopping is not None and control.stopping.error is not None:
@@ -91,6 +93,14 @@ def run_trials(
         recorder = recorder or recorder_of(experiment.plan(experiment.constrained))
     store.finish_run(run_id, RunStatus.FINISHED if recorder.complete else RunStatus.STOPPED)
     return recorder
+
+
+def record_notes(recorder: Recorder, plan: SearchPlan) -> None:
+    """Record the priors of the searcher, and how a session that its time limit ended used its time."""
+    store, run_id, history = recorder.store, recorder.run_id, recorder.history
+    record_priors(store, run_id, plan, history)
+    if recorder.out_of_time:
+        store.add_event(run_id, "info", TIME_USE, dict(recorder.limit.used(history.unfinished)))
 
 
 @contextlib.contextmanager
@@ -132,7 +142,7 @@ def make_recorder(
     checkpoints: Checkpoints,
     spool: Spool,
     on_change: Callable[[Recorder], None],
-    deadline: float | None,
+    limit: TimeLimit,
     plan: SearchPlan,
 ) -> Recorder:
     """Return the recorder of the run, for the trials of ``plan``."""
@@ -147,7 +157,7 @@ def make_recorder(
         timeout_s=search.trial_timeout_s,
         on_change=on_change,
         cache=TrialCache(store, store.run(control.run_id)) if search.cache else None,
-        deadline=deadline,
+        limit=limit,
         selection=experiment.selection,
     )
 

@@ -21,6 +21,7 @@ class StopKind(StrEnum):
     SAME_FAILURE = "same_failure"
     DISK_FULL = "disk_full"
     NO_NODES = "no_nodes"
+    TIME_LIMIT = "time_limit"
     ERROR = "error"
 
 

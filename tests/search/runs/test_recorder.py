@@ -121,38 +121,6 @@ def test_a_worker_that_timed_out_is_not_retried(path, driven, monkeypatch):
         assert "search.trial_timeout_s = 60 s" in ended.reason
 
 
-def test_after_the_time_limit_running_trials_end_and_no_new_one_starts(path, driven, monkeypatch):
-    with open_store(path, create=True) as store:
-        recorder = driven(store)
-        recorder.deadline = time.monotonic()
-        first = recorder.propose("a")  # a limit that is over before the first trial still gives one
-        recorder.started("a")
-        assert recorder.propose("b") is None
-        assert recorder.out_of_time
-        assert not recorder.complete
-        recorder.lost("a", killed())  # a trial that was running is retried
-        assert recorder.propose("c").trial == first.trial
-        recorder.started("c")
-        recorder.reported("c", epoch(1, start=TrialStart(0)))
-        recorder.completed("c", epoch(2))
-        assert recorder.propose("d") is None
-        assert not recorder.may_propose_more
-        assert recorder.complete
-        (event,) = store.events("run", "time_limit")
-        assert event["detail"] == {"trials": 1, "of": 4}
-
-
-def test_a_time_limit_after_the_last_trial_changes_nothing(path, driven):
-    with open_store(path, create=True) as store:
-        recorder = driven(store)
-        for key in "abcd":
-            assert recorder.propose(key) is not None
-        recorder.deadline = time.monotonic()
-        assert recorder.propose("e") is None
-        assert not recorder.out_of_time
-        assert store.events("run", "time_limit") == []
-
-
 def test_epochs_without_weights_are_removed(path, driven):
     with open_store(path, create=True) as store:
         recorder = driven(store)

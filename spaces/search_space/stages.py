@@ -46,7 +46,11 @@ def stage(
     such as ``expansion``) are each a value or a sequence of options. ``kernel`` is that of plain and depthwise
     convolutions. With ``halve`` the stage halves the image size once; without it the size stays the same.
 
-    With ``each`` every block makes its own choices of kind, kernel and options; the width is that of the stage.
+    A depth of 0 in a list means that the whole stage may be left out, and the halving with it.
+
+    With ``each`` every block makes its own choices of kind, kernel and options; the width is that of the stage. In a
+    stage of dense blocks alone every layer chooses its growth. A stage of blocks without a stride ends with the
+    pooling that halves the image; if it has blocks with a stride as well, the first block halves it.
 
     >>> from archsieve.spaces.search_space.space import Space
     >>> space = Space((1, 8, 8), (stage("residual", depth=[1, 2], width=16),), 10)
@@ -57,7 +61,7 @@ def stage(
         (blocks,) if isinstance(blocks, str) else Choice(tuple(blocks)).options
     )  # refuses a name that is there twice
     kinds = {name: look_up(_KINDS, name, "block of a stage") for name in names}
-    depths, widths = _sizes("depth", depth), _sizes("width", width)
+    empty, depths, widths = *_depths(depth), _sizes("width", width)
     if kinds.pop(IDENTITY, None):
         depths = _every_depth(depths, kinds)
     block_fields = {name: _value_or_choice(_whole(value)) for name, value in options.items() if value is not None}
@@ -65,8 +69,18 @@ def stage(
     if kernel is not None:
         block_fields["kernel"] = _sizes("kernel", kernel)
     if each:
-        return _own_choices(kinds, depths, widths, block_fields, halve)
-    return _value_or_choice([_stack(kind, depths, widths, block_fields, halve) for kind in kinds.values()])
+        return _value_or_choice([*empty, *_own_choices(kinds, depths, widths, block_fields, halve)])
+    stacks = [_stack(kind, depths, widths, block_fields, halve) for kind in kinds.values()]
+    return _value_or_choice([*empty, *stacks])
+
+
+def _depths(depth: Any) -> tuple[list[Template], Any]:
+    """Return the option of no stage, if 0 is one of several depths, and the value or choice of the other depths."""
+    without = [option for option in depth if option != 0 or option is False] if _is_list(depth) else []
+    if not without or len(without) == len(depth):
+        return [], _sizes("depth", depth)
+    Choice(tuple(depth))  # refuses a depth that is there twice
+    return [()], _sizes("depth", without)
 
 
 def _every_depth(depths: Any, kinds: Mapping[str, Any]) -> Any:
@@ -106,19 +120,47 @@ def _block(kind: type[Block], block_fields: Mapping[str, Any], **sizes: Any) -> 
 
 def _own_choices(
     kinds: Mapping[str, Any], depths: Any, widths: Any, block_fields: Mapping[str, Any], halve: bool
-) -> Template:
-    """Return the first block of a stage with its width, and a repeat of blocks that keep it, each with its choices."""
-    for name, kind in kinds.items():
-        if not isinstance(kind, type):
-            raise ValueError(
-                f"with `each` the blocks of a stage must be of {', '.join(STRIDED_BLOCKS)}, but got {name}; "
-                "leave `each` out"
-            )
-    stride = {"stride": 2} if halve else {}
-    first = _value_or_choice([_block(kind, block_fields, width=widths, **stride) for kind in kinds.values()])
-    later = _value_or_choice([_block(kind, block_fields) for kind in kinds.values()])
+) -> list[Template]:
+    """Return the stages in which each block makes its own choices: one, or one for each width.
+
+    A stage is a first block and a repeat of blocks that keep its width. Most blocks of :data:`STACKS` have a width of
+    their own, which is therefore chosen before them.
+    """
     counts = depths.options if isinstance(depths, Choice) else (depths,)
-    return (first, repeat(later, _value_or_choice([count - 1 for count in counts]), each=True))
+    later_counts = _value_or_choice([count - 1 for count in counts])
+    if all(isinstance(kind, type) for kind in kinds.values()):
+        stride = {"stride": 2} if halve else {}
+        first = _value_or_choice([_block(kind, block_fields, width=widths, **stride) for kind in kinds.values()])
+        later = _value_or_choice([_block(kind, block_fields) for kind in kinds.values()])
+        return [(first, repeat(later, later_counts, each=True))]
+    chosen_before = widths.options if isinstance(widths, Choice) and [*kinds] != ["dense-block"] else (widths,)
+    pooled = [name in POOLED for name in kinds]
+    end = (Pool(2),) if halve and all(pooled) else ()
+    return [
+        (
+            _value_or_choice([_single(*kind, width, block_fields, halve=halve and not end) for kind in kinds.items()]),
+            repeat(
+                _value_or_choice([_single(*kind, width, block_fields, halve=False) for kind in kinds.items()]),
+                later_counts,
+                each=True,
+            ),
+            *end,
+        )
+        for width in chosen_before
+    ]
+
+
+def _single(name: str, kind: Any, width: Any, block_fields: Mapping[str, Any], *, halve: bool) -> Template:
+    """Return one block of a stage in which each block makes its own choices."""
+    stride = 2 if halve else 1
+    if isinstance(kind, type):
+        return _block(kind, block_fields, width=width, **({"stride": stride} if halve else {}))
+    if name not in POOLED:
+        return SINGLE[name](width, stride)
+    kernel = block_fields.get("kernel", 3)
+    ConvPool(width, kernel)  # refuses what a stage without `each` refuses
+    block = POOLED[name](width, kernel)
+    return (block, Pool(2)) if halve else block
 
 
 def _sizes(name: str, options: Any) -> Any:
@@ -183,6 +225,18 @@ STACKS: dict[str, Callable[[Any, Any, Any, bool], Template]] = {
     "inception": _inception,
     "fire": _fire,
     "dense-block": _dense_block,
+}
+# one block of a stack with a stride: (width, stride) -> block
+SINGLE: dict[str, Callable[[Any, int], Block]] = {
+    "residual": lambda width, stride: Residual(width, stride=stride),
+    "bottleneck": lambda width, stride: Residual(width, "bottleneck", stride),
+    "dense-block": lambda width, stride: DenseBlock(1, width, stride=stride),
+}
+# one block of a stack without a stride, which a pooling halves: (width, kernel) -> block
+POOLED: dict[str, Callable[[Any, Any], Block]] = {
+    "conv-pool": Conv,
+    "inception": lambda width, kernel: Inception(width),
+    "fire": lambda width, kernel: Fire(width),
 }
 # blocks with a stride and an optional width, whose other fields are options of the stage
 STRIDED_BLOCKS: dict[str, type[Block]] = {

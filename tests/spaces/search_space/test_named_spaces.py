@@ -269,6 +269,9 @@ def test_deeper_and_wider_stage_costs_more():
         (("inception", 1, 4), r"inception: width .*at least 8\b.* 4$"),
         (("conv-pool", 1, 8, [3, 4]), r"conv-pool: kernel .*odd.* 4; use 3 or 5$"),
         (("residual", [1, 1], 8), r"options .*differ.*\b1\b"),
+        (("residual", [0, 0, 1], 8), r"options .*differ.*\b0\b"),
+        (("residual", [0], 8), r"depth of a stage .*at least 1\b.* 0$"),
+        (("residual", [1, False], 8), r"depth of a stage .* False$"),
     ],
 )
 def test_invalid_stage_is_refused(arguments, pattern):
@@ -307,13 +310,41 @@ def test_with_each_every_block_chooses_for_itself():
         assert shapes[0][1:] == (4, 4)
 
 
+@pytest.mark.parametrize("halve", [True, False])
+def test_with_each_the_blocks_of_every_stack_choose_for_themselves(halve):
+    def networks(*arguments, **options):
+        blocks = (Conv(8), stage(*arguments, halve=halve, **options), GlobalAverage())
+        return {one.fingerprint for _, one in walk(ConstrainedSpace(Space((3, 16, 16), blocks, 10)))}
+
+    n_distinct = {"conv-pool": 2 * (2 + 2 * 2), "dense-block": 2 + 2 * 2}  # kernels; growths
+    for name in STACKS:
+        own = networks(name, [1, 2], [16, 24], (3, 5), each=True)
+        assert networks(name, [1, 2], [16, 24], (3, 5)) <= own
+        assert len(own) == n_distinct.get(name, 2 * 2)
+    # 3 kinds of each block, 2 widths, 1 or 2 blocks
+    mixed = ["residual", "fire", "shuffle-unit", "identity"]
+    assert len(networks(mixed, 2, [16, 24], each=True)) == 2 * (3 + 3 * 3)
+    template = stage([*STACKS, *STRIDED_BLOCKS], [2, 3], [16, 24], halve=halve, each=True)
+    space = Space((3, 16, 16), (Conv(8), template), 10)
+    for architecture in sample(ConstrainedSpace(space), 50, random.Random(0)):
+        *_, last = architecture.walk()
+        assert last.in_shape[1:] == ((8, 8) if halve else (16, 16))
+
+
+def test_a_depth_of_0_leaves_out_the_stage():
+    assert stage("residual", [0, 1, 2], 16) == choice((), stage("residual", [1, 2], 16))
+    assert stage(["residual", "identity"], [0, 2], 16) == choice((), stage("residual", [1, 2], 16))
+    blocks = (Conv(8), stage(["residual", "fire"], [0, 2], 16, each=True), GlobalAverage())
+    assert ConstrainedSpace(Space((3, 16, 16), blocks, 10)).size == 1 + 2 * 2
+
+
 @pytest.mark.parametrize(
     ("blocks", "options", "pattern"),
     [
+        (["conv-pool", "residual"], {"kernel": [3, 4], "each": True}, r"conv-pool: kernel .*odd.* 4; use 3 or 5$"),
         ("residual", {"expansion": 3}, r"residual .*no expansion"),
         ("inverted-residual", {"expansions": 3}, r"option of inverted-residual 'expansions'.*mean 'expansion'"),
         (["inverted-residual", "convnext"], {"ratio": 1}, r"'ratio'.*expansion"),
-        (["residual"], {"each": True}, r"`each` .*inverted-residual.* residual"),
         ("identity", {}, r"only identity"),
         ("inverted-residual", {"expansion": [3, 0]}, r"expansion .*above 0.* 0; use 1"),
         ("inverted-residual", {"expansion": []}, r"at least one option"),

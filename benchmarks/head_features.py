@@ -5,8 +5,9 @@ the network, loads its weights, opens the features, trains, and tests the best e
 the features and of all trials, divided by the time of computing the features. With a folder of images, the best head is
 compared with the best network from scratch that random search finds in the same time, within the parameters and
 multiply-accumulates of the pretrained network. The time is processor time of one thread, because it depends least on
-other processes. Without a folder the images, and without a file the weights, are random; ``--photographs`` writes that
-many JPEG files, which go through the cache of decoded images as photographs of users do.
+other processes. Without a folder the images, and without a file the weights, are random: the weights are read from a
+file that the script writes. ``--photographs`` writes that many JPEG files, which go through the cache of decoded images
+as photographs of users do.
 
     python benchmarks/head_features.py [FOLDER] [--weights FILE] [--image-size 224] [--limit N] [--ratio-only]
     python benchmarks/head_features.py --photographs 6000
@@ -61,6 +62,12 @@ def renamed(name: str, file: Path, folder: Path) -> str:
     names = list(backbone(name, device="meta").state_dict())
     tensors = torch.load(file, map_location="cpu", weights_only=True).values()
     torch.save(dict(zip(names, tensors, strict=True)), folder / "weights.pth")
+    return str(folder / "weights.pth")
+
+
+def random_weights(name: str, folder: Path) -> str:
+    """Write random weights of the network ``name``, and return the path."""
+    torch.save(backbone(name).state_dict(), folder / "weights.pth")
     return str(folder / "weights.pth")
 
 
@@ -179,7 +186,8 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, temporary: Path) -> None:
-    weights = options.weights and renamed(options.network, options.weights, temporary)
+    given = options.weights and renamed(options.network, options.weights, temporary)
+    weights = given or random_weights(options.network, temporary)
     size, folder, cache = options.image_size, options.folder, str(temporary / "cache")
     if options.photographs:
         source = written_photographs(temporary / "photographs", options.photographs, size)

@@ -60,9 +60,10 @@ def head_network(network: nn.Module, recipe: Recipe, seed: int) -> nn.Sequential
 
 
 class FeatureDropout(nn.Module):
-    """Dropout by uniform draws, which take a quarter of the time of ``nn.Dropout`` on a CPU.
+    """Dropout by 16 random bits for each feature: the probability is rounded to a multiple of 2**-16.
 
-    Of a head on features, dropout would take most of the time.
+    Of a head on features, dropout would take most of the time. On a CPU this takes a fifth of the time of uniform
+    draws, which take a quarter of that of ``nn.Dropout``.
     """
 
     def __init__(self, drop: float) -> None:
@@ -72,7 +73,11 @@ class FeatureDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        return x * (torch.rand_like(x) >= self.drop) / (1 - self.drop)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        # four numbers of 16 bits from each word, uniform from -2**15 to 2**15 - 1
+        draws = words.view(torch.int16)[: x.numel()].view(x.shape)
+        kept = draws >= min(round(self.drop * 2**16), 2**16 - 1) - 2**15
+        return x * kept / (1 - self.drop)
 
     def extra_repr(self) -> str:
         return f"drop={self.drop}"

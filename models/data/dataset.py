@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..image_files.decoding_rules import RULES, WHITE, Decoding, check_background, check_value_range
+from ..image_files.decoding_rules import INTERPOLATIONS, RULES, WHITE, Decoding, check_background, check_value_range
 from ..image_files.errors import DataError
 from ..image_files.locations import Location, RemotePath
 from ..storage.choice import DEFAULT_CACHE, DEFAULT_STORAGE, CacheLocation, StorageChoice, StorageOptions
@@ -120,8 +120,8 @@ class Request:
 
     ``path``: folder or URL of the files, None for the loader's default. ``image_size``: side in pixels. ``limit``:
     maximum number of images of each part. ``download``: whether missing files may be downloaded. ``on_bad``: "error" or
-    "skip" for images that cannot be decoded. ``resize``, ``background`` and ``value_range`` are those of
-    :class:`Decoding`. ``columns``, ``label_separator`` and ``nested``: see
+    "skip" for images that cannot be decoded. ``resize``, ``interpolation``, ``background`` and ``value_range`` are
+    those of :class:`Decoding`. ``columns``, ``label_separator`` and ``nested``: see
     :func:`~archsieve.models.readers.read_index.read_index`. ``val_fraction`` and ``test_fraction``: of the training
     images, where these parts were not published. ``channels``: 3, or 1 for grey images. ``decoding_rules``: 1 for the
     pixels, order, splits and hash of version 0.1.0. ``storage``: where the decoded images are; the name of a kind means
@@ -147,6 +147,7 @@ class Request:
     decoding_rules: int = RULES
     channels: int = 3
     storage: StorageOptions = DEFAULT_STORAGE
+    interpolation: str = INTERPOLATIONS[0]
 
     def __post_init__(self) -> None:
         check_fractions(self.val_fraction, self.test_fraction)
@@ -186,6 +187,7 @@ class Request:
             background=self.background,
             value_range=self.value_range,
             rules=self.decoding_rules,
+            interpolation=self.interpolation,
         )
 
 

@@ -84,8 +84,9 @@ def _published(name: str, data: ImageData) -> Teacher:
             f"a teacher must have the classes of the data, but {name} has {classes} classes and the data have "
             f"{data.n_classes}; train a teacher on these classes, and give its file"
         )
-    mean, std = torch.tensor(network.preprocessing.mean), torch.tensor(network.preprocessing.std)
-    return Teacher(network.module, mean, std, network.preprocessing.size, torch.arange(classes))
+    published = network.preprocessing
+    mean, std, order = torch.tensor(published.mean), torch.tensor(published.std), torch.arange(classes)
+    return Teacher(network.module, mean, std, published.size, order, published.interpolation)
 
 
 @torch.inference_mode()

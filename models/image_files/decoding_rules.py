@@ -9,6 +9,7 @@ from .errors import DataError
 
 RULES: Final = 2  # the current version of the rules
 RESIZES = ("crop", "pad", "stretch")
+INTERPOLATIONS = ("bilinear", "bicubic")
 ON_BAD = ("error", "skip")  # what happens with an image that cannot be decoded
 WHITE = (255, 255, 255)
 
@@ -18,7 +19,8 @@ class Decoding:
     """How an image file becomes pixels, uint8 (``channels``, ``image_size``, ``image_size``).
 
     ``resize``: "crop" resizes the shorter side and crops the middle, "pad" resizes the longer side and fills the rest
-    with ``background``, "stretch" resizes both sides. ``background`` is an RGB colour; transparency shows it.
+    with ``background``, "stretch" resizes both sides. ``interpolation`` is "bilinear" or "bicubic", both averaged over
+    the pixels that become one. ``background`` is an RGB colour; transparency shows it.
     ``value_range`` (low, high) becomes 0 to 255 where the values are float or integers of more than 8 bits; None is the
     range of their type, and [0, 1] for float. ``rules`` is 2, or 1 for exactly the pixels of version 0.1.0.
 
@@ -31,6 +33,7 @@ class Decoding:
     background: tuple[int, int, int] = WHITE
     value_range: tuple[float, float] | None = None
     rules: int = RULES
+    interpolation: str = INTERPOLATIONS[0]
 
     def __post_init__(self) -> None:
         if type(self.image_size) is not int or self.image_size < 1:
@@ -38,7 +41,12 @@ class Decoding:
                 f"image_size must be a whole number of pixels of at least 1, but got {self.image_size!r}; use 64, for "
                 "example"
             )
-        for name, allowed in (("channels", (1, 3)), ("resize", RESIZES), ("rules", (1, RULES))):
+        for name, allowed in (
+            ("channels", (1, 3)),
+            ("resize", RESIZES),
+            ("rules", (1, RULES)),
+            ("interpolation", INTERPOLATIONS),
+        ):
             if (value := getattr(self, name)) not in allowed:
                 raise DataError(
                     f"{name} must be one of {', '.join(map(str, allowed))}, but got {value!r}; use {allowed[0]!r}"
@@ -46,16 +54,22 @@ class Decoding:
         # JSON and TOML have lists and no tuples
         object.__setattr__(self, "background", check_background(self.background))
         object.__setattr__(self, "value_range", check_value_range(self.value_range))
-        if self.rules == 1 and (self.resize, self.background, self.value_range) != ("crop", WHITE, None):
+        options = self.resize, self.background, self.value_range, self.interpolation
+        if self.rules == 1 and options != ("crop", WHITE, None, INTERPOLATIONS[0]):
             raise DataError(
-                "decoding_rules = 1 gives the pixels of version 0.1.0, which has no resize, background or value_range, "
-                f"but got {self.resize!r}, {self.background} and {self.value_range}; "
-                "leave them out, or use decoding_rules = 2"
+                "decoding_rules = 1 gives the pixels of version 0.1.0, which has no resize, background, value_range or "
+                f"interpolation, but got {', '.join(map(repr, options))}; leave them out, or use decoding_rules = 2"
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """Return the fields as JSON, without the default interpolation.
+
+        Hashes and names of cache files depend on the result. They are those of the versions before that option.
+        """
+        form = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        if self.interpolation == INTERPOLATIONS[0]:
+            del form["interpolation"]
+        return form
 
     @classmethod
     def from_json(cls, form: Mapping[str, Any]) -> "Decoding":

@@ -19,20 +19,25 @@ from .orientation import turn_of
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image goes: its part ``box`` is resized to ``size`` (width, height), then turned by ``turn``."""
+    """Where an image goes: its part ``box`` is resized to ``size`` (width, height), then turned by ``turn``.
+
+    ``interpolation`` is that of the resizing.
+    """
 
     box: Box
     size: tuple[int, int]
     turn: Image.Transpose | None
+    interpolation: str
 
     def apply(self, image: Image.Image) -> Image.Image:
         """Return the resized and turned part of ``image``."""
         # reducing_gap averages whole blocks down to twice the size first, which is fast, as draft is for JPEG
-        small = image.resize(self.size, Image.Resampling.BILINEAR, self.box, reducing_gap=2.0)
+        small = image.resize(self.size, _RESAMPLING[self.interpolation], self.box, reducing_gap=2.0)
         return small if self.turn is None else small.transpose(self.turn)
 
 
@@ -43,27 +48,28 @@ def place(image: Image.Image, decoding: Decoding, crop: NDArray[Any] | None = No
     """
     turn = turn_of(image)  # before draft, which needs no pixels either
     if crop is not None:
-        return _place_crop(image, decoding.image_size, turn, crop)
+        return _place_crop(image, decoding, turn, crop)
     left, top, right, bottom = _draft(image, _least_size(image, decoding))
     width, height, side = right - left, bottom - top, decoding.image_size
     if decoding.resize == "crop":
         left, top, edge = (width - min(width, height)) / 2, (height - min(width, height)) / 2, min(width, height)
-        return Placement((left, top, left + edge, top + edge), (side, side), turn)
+        return Placement((left, top, left + edge, top + edge), (side, side), turn, decoding.interpolation)
     size = (side, side)
     if decoding.resize == "pad":
         longer = max(width, height)
         size = max(1, round(side * width / longer)), max(1, round(side * height / longer))
-    return Placement((left, top, right, bottom), size, turn)
+    return Placement((left, top, right, bottom), size, turn, decoding.interpolation)
 
 
-def _place_crop(image: Image.Image, side: int, turn: Image.Transpose | None, crop: NDArray[Any]) -> Placement:
+def _place_crop(image: Image.Image, decoding: Decoding, turn: Image.Transpose | None, crop: NDArray[Any]) -> Placement:
     """Return where a crop goes. It is drawn before the image is turned: the draws are alike in both directions."""
-    width, height = image.size
+    (width, height), side = image.size, decoding.image_size
     left, top, right, bottom = crop_boxes(crop[None], width, height)[0].tolist()
     least = int(2 * side * width / (right - left)), int(2 * side * height / (bottom - top))
     _, _, drafted_width, drafted_height = _draft(image, least)
     across, down = drafted_width / width, drafted_height / height
-    return Placement((left * across, top * down, right * across, bottom * down), (side, side), turn)
+    box = (left * across, top * down, right * across, bottom * down)
+    return Placement(box, (side, side), turn, decoding.interpolation)
 
 
 def _least_size(image: Image.Image, decoding: Decoding) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from ..networks.compute import Compute
 class Teacher:
     """A trained network for images of ``size`` (H, W), normalised by ``mean`` and ``std`` (C,).
 
+    Images of another size are resized with ``interpolation``, "bilinear" or "bicubic".
+
     ``order`` (K,) int64 has the number of each class of the student among the outputs of the teacher.
     """
 
@@ -25,6 +27,7 @@ class Teacher:
     std: Tensor
     size: tuple[int, int]
     order: Tensor
+    interpolation: str = "bilinear"
 
     def place(self, compute: Compute) -> "Teacher":
         """Return the teacher on the device, in evaluation mode."""
@@ -37,7 +40,7 @@ class Teacher:
         """Return the logits of images that are normalised for a student on ``data``."""
         pixels = images * data.std.view(-1, 1, 1) + data.mean.view(-1, 1, 1)
         if tuple(pixels.shape[2:]) != self.size:
-            pixels = F.interpolate(pixels, self.size, mode="bilinear", antialias=True)
+            pixels = F.interpolate(pixels, self.size, mode=self.interpolation, antialias=True)
         scores = compute.logits(self.network, (pixels - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1))
         return scores[:, self.order]
 

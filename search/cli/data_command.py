@@ -122,6 +122,7 @@ def _options(
         location(section.path),
         image_size or section.image_size or DEFAULT_IMAGE_SIZE,
         resize=section.resize,
+        interpolation=section.interpolation,
         background=tuple(section.background),
         value_range=section.value_range,
         columns={**(section.columns or {}), **columns} or None,

@@ -15,7 +15,9 @@ from .section import Section
 from .train_section import TrainSection
 
 # of [data], for image files
-DECODING_KEYS = ("resize", "background", "value_range", "on_bad", "decoding_rules", "label_separator")
+DECODING_KEYS = (
+    *("resize", "interpolation", "background", "value_range", "on_bad", "decoding_rules", "label_separator"),
+)
 IntOrList = int | list[int]
 NumberOrList = float | list[float]
 
@@ -61,6 +63,10 @@ class DataSection(Section):
     resize: Literal["crop", "pad", "stretch"] = Field(
         default="crop",
         description="How an image file becomes square: crop its middle, pad it with background, or stretch it.",
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        default="bilinear",
+        description="How pixels are computed when an image file is resized; most networks of timm expect bicubic.",
     )
     background: list[int] = Field(
         default=list(WHITE), description="RGB colour under transparent pixels and around padded images."
@@ -111,7 +117,8 @@ class StageSection(Section):
     )
     depth: IntOrList = Field(
         default=1,
-        description="Number of blocks; for conv-pool, convolutions before the pooling layer; for dense-block, layers.",
+        description="Number of blocks; for conv-pool, convolutions before the pooling layer; for dense-block, layers. "
+        "0 in a list means that the stage may be left out.",
     )
     kernel: IntOrList | None = Field(
         default=None,
@@ -164,7 +171,8 @@ class SpaceSection(Section):
     )
     image_size: IntOrList | None = Field(
         default=None,
-        description="With networks: side of their images in pixels; the default is the published size of each.",
+        description="Side of the images in pixels, to which the network resizes them. The default is that of the data; "
+        "with networks, the published size of each.",
     )
     backbone: str | list[str] | None = Field(
         default=None,

@@ -222,6 +222,8 @@ class Experiment:
         for key in ("time_limit", "direction"):
             if settings["search"][key] is None:
                 del settings["search"][key]  # for the same reason
+        if settings["data"].get("interpolation") == type(self.file.data).model_fields["interpolation"].default:
+            del settings["data"]["interpolation"]  # runs have the same settings as those before this key
         for key in ("networks", "image_size"):
             if settings["space"][key] is None:
                 del settings["space"][key]

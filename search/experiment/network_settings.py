@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...models.data.shapes import WITHOUT_FILES
 from ...spaces.architectures.budget import Budget
 from ...spaces.networks.networks_space import networks_space
 from ...spaces.networks.patterns import PRETRAINED, WEIGHT_SUFFIXES, select
 from ...spaces.parameters.domains import choice
 from ...spaces.search_space.space import Space
-from ..config.schema import SpaceSection
+from ..config.schema import DataSection, SpaceSection
 from .other_sizes import costs_of
 
 
@@ -62,6 +63,20 @@ def with_files(patterns: str | Sequence[str], weights: Path) -> list[str]:
             'weights = "pretrained"'
         )
     return chosen
+
+
+def interpolation_notes(space: SpaceSection, data: DataSection) -> list[str]:
+    """Return a sentence if files are resized in a way that no network with weights of ``space`` expects."""
+    if space.networks is None or space.weights is None or data.name in WITHOUT_FILES:
+        return []
+    published = {network.interpolation for network in select(space.networks, pretrained=space.weights == PRETRAINED)}
+    if data.interpolation in published:
+        return []
+    expected = min(published)
+    return [
+        f"the weights of space.networks expect {expected} interpolation, but data.interpolation is "
+        f'"{data.interpolation}"; set data.interpolation = "{expected}"'
+    ]
 
 
 def backbones_of(names: str | list[str], input_shape: tuple[int, int, int], classes: int) -> Space:

@@ -212,7 +212,8 @@ def test_a_threshold_that_is_no_probability_is_an_error(tmp_path, threshold):
 
 def test_a_model_file_keeps_decoding_and_temperature(tmp_path):
     model = model_of(Architecture((3, 8, 8), (Conv(8), GlobalAverage()), 5))[0]
-    decoding = Decoding(8, resize="stretch", background=(0, 0, 0), value_range=(0.0, 4095.0))
+    options = {"background": (0, 0, 0), "value_range": (0.0, 4095.0), "interpolation": "bicubic"}
+    decoding = Decoding(8, resize="stretch", **options)
     model = replace(model, temperature=1.5, input=replace(model.input, decoding=decoding))
     model.save(tmp_path / "model.safetensors")
     loaded = ImageModel.load(tmp_path / "model.safetensors")

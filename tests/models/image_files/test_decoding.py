@@ -23,6 +23,22 @@ def pixels(file: Path, **options: object) -> torch.Tensor:
     return torch.from_numpy(decode(file, Decoding(4, **options)))  # type: ignore[arg-type]
 
 
+def test_the_interpolation_is_that_of_pillow_in_decoding_data_and_hash(tmp_path: Path, image_folder: Writer) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "image.png")
+    for name, method in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
+        expected = np.asarray(Image.fromarray(values).resize((4, 4), method)).transpose(2, 0, 1)
+        assert np.array_equal(pixels(tmp_path / "image.png", interpolation=name).numpy(), expected)
+        crop = np.array([0.5, 0.5, 0.5, 0.5])  # the same interpolation for random crops
+        assert decode(tmp_path / "image.png", Decoding(4, interpolation=name), crop=crop).shape == (3, 4, 4)
+    root = image_folder()
+    data = [load_data("imagefolder", path=root, image_size=8, interpolation=name) for name in ("bilinear", "bicubic")]
+    assert data[0].content_hash == load_data("imagefolder", path=root, image_size=8).content_hash
+    assert data[0].content_hash != data[1].content_hash
+    assert not torch.equal(data[0].train.images[:], data[1].train.images[:])
+    assert data[1].decoding == Decoding(8, interpolation="bicubic")
+
+
 def test_class_folders_are_split(image_folder: Writer) -> None:
     data = load_data("imagefolder", path=image_folder(), image_size=8)
     assert data.classes == ("cat", "dog")

@@ -332,7 +332,7 @@ EXPECTED_GREY_0_1_0 = [[31, 45, 59, 74], [65, 79, 93, 107], [102, 116, 131, 145]
         {"image_size": 0}, {"image_size": 8.0}, {"channels": 2}, {"resize": "squash"}, {"rules": 3},
         {"background": (0, 0)}, {"background": (0, 0, 256)}, {"background": "white"}, {"value_range": (1, 1)},
         {"value_range": (0, float("inf"))}, {"value_range": 255}, {"rules": 1, "resize": "pad"},
-        {"rules": 1, "value_range": (0, 9)},
+        {"rules": 1, "value_range": (0, 9)}, {"interpolation": "nearest"}, {"rules": 1, "interpolation": "bicubic"},
     ],
 )  # fmt: skip
 def test_a_decoding_that_cannot_work_is_refused(options: dict[str, Any]) -> None:
@@ -345,7 +345,10 @@ def test_a_decoding_survives_json() -> None:
     import json
 
     decoding = Decoding(64, channels=1, resize="pad", background=(1, 2, 3), value_range=(0, 4095))
-    assert Decoding.from_json(json.loads(json.dumps(decoding.to_json()))) == decoding
+    for one in (decoding, Decoding(8, interpolation="bicubic")):
+        assert Decoding.from_json(json.loads(json.dumps(one.to_json()))) == one
+    # hashes of data and names of cache files of the versions before `interpolation` depend on these keys
+    assert set(Decoding(8).to_json()) == {"image_size", "channels", "resize", "background", "value_range", "rules"}
     assert Decoding.from_json({"image_size": 8}) == Decoding(8)
     with pytest.raises(DataError, match="sharpen"):
         Decoding.from_json({"image_size": 8, "sharpen": True})

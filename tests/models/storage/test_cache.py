@@ -106,7 +106,10 @@ def test_the_sums_are_those_of_the_pixels(images: EncodedImages, cache: Path) ->
     assert (sums_only.sums == file.sums).all()
 
 
-@pytest.mark.parametrize("decoding", [Decoding(12), Decoding(16, channels=1), Decoding(16, resize="pad")])
+@pytest.mark.parametrize(
+    "decoding",
+    [Decoding(12), Decoding(16, channels=1), Decoding(16, resize="pad"), Decoding(16, interpolation="bicubic")],
+)
 def test_another_decoding_has_another_file(images: EncodedImages, cache: Path, decoding: Decoding) -> None:
     other = EncodedImages(images.index, decoding)
     assert cache_path(images, cache) != cache_path(other, cache)

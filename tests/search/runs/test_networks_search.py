@@ -12,7 +12,9 @@ import archsieve as av
 from archsieve.models.networks.backbones import backbone
 from archsieve.results.database.store import open_store
 from archsieve.results.database.training_records import loaded_weights
+from archsieve.search.experiment.dry_run import notes
 from archsieve.search.experiment.experiment import experiment
+from archsieve.search.experiment.network_settings import interpolation_notes
 from archsieve.search.experiment.search_file import parse
 from archsieve.search.searchers.features import Features
 from archsieve.search.searchers.network_features import designs_of_families
@@ -197,6 +199,27 @@ def test_a_wrong_space_is_refused_before_the_search(space, expected):
     with pytest.raises(ValueError, match="; ") as error:
         experiment(parse({"data": {"name": "digits"}, "space": space, "recipe": {"epochs": 1}}))
     assert expected in str(error.value)
+
+
+def test_an_interpolation_that_no_network_expects_is_noted(tmp_path):
+    tables = {"data": {"name": "images", "path": str(tmp_path), "image_size": 8}, "recipe": {"epochs": 1}}
+    tables["space"] = {"networks": ["timm:test_efficientnet", "timm:test_vit"], "weights": "pretrained"}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "image.png").touch()
+    bilinear, bicubic = (
+        interpolation_notes(file.space, file.data)
+        for options in ({}, {"interpolation": "bicubic"})
+        for file in [parse({**tables, "data": {**tables["data"], **options}})]
+    )
+    assert bicubic == []
+    assert len(bilinear) == 1
+    assert 'set data.interpolation = "bicubic"' in bilinear[0]
+    made = experiment(parse(tables))
+    assert bilinear[0] in notes(made)
+    assert "interpolation" not in made.to_json()["data"]  # settings of runs before this key stay the same
+    changed = experiment(parse({**tables, "data": {**tables["data"], "interpolation": "bicubic"}}))
+    assert changed.to_json()["data"]["interpolation"] == "bicubic"
 
 
 def test_offline_without_weights_is_refused_before_the_search(monkeypatch, tmp_path):

@@ -65,8 +65,8 @@ _PUBLIC = {
     "spaces.blocks.standard": (
         *("ChannelShuffle", "ClassMaps", "Conv", "ConvNeXtBlock", "ConvPool", "DenseBlock", "DepthwiseSeparable"),
         *("FactorizedInception", "Fire", "FusedInvertedResidual", "GlobalAverage", "GroupedBottleneck", "Inception"),
-        *("InvertedResidual", "Linear", "LocalContrast", "Norm", "Pool", "PyramidPool", "Residual", "ResponseNorm"),
-        *("ShuffleUnit", "SqueezeExcite", "register_block"),
+        *("InvertedResidual", "Linear", "LocalContrast", "Norm", "Pool", "PyramidPool", "Residual", "Resize"),
+        *("ResponseNorm", "ShuffleUnit", "SqueezeExcite", "register_block"),
     ),
     "spaces.constrained.constrained_space": ("BudgetError", "ConstrainedSpace"),
     "spaces.metrics.registry": ("register_metric",),

@@ -35,11 +35,13 @@ SpaceName = Annotated[
 Count = Annotated[
     bool, typer.Option("--count", help="Count the architectures inside the budget and show a histogram of their costs.")
 ]
-ImageSize = Annotated[
-    int | None,
+ImageSizes = Annotated[
+    list[int] | None,
     typer.Option(
+        "--image-size",
         min=1,
-        help="For timm and torchvision: side of the images in pixels. Default: the published size of each network.",
+        help="Side in pixels to which the network resizes its images; repeat it for a choice. Default: that of the "
+        "input, for timm and torchvision the published size of each network.",
     ),
 ]
 Pretrained = Annotated[
@@ -63,7 +65,7 @@ def space(
     max_flash: MaxFlash = None,
     precision: Precision = None,
     shape: Input = None,
-    image_size: ImageSize = None,
+    image_size: ImageSizes = None,
     pretrained: Pretrained = False,
     sort: Order = "macs",
     classes: Classes = None,
@@ -86,13 +88,13 @@ def space(
     if is_pattern(name) and not sample:
         from .networks_list import show_networks
 
-        show_networks(name, budget, classes, image_size, pretrained=pretrained, sort=sort, json=as_json)
+        show_networks(name, budget, classes, _only_size(image_size), pretrained=pretrained, sort=sort, json=as_json)
         return
     if is_pattern(name):
         constrained, note = _networks(name, budget, input_shape_of(shape), classes, image_size, pretrained), list[str]()
     else:
-        _check_no_network_options(name, image_size, pretrained)
-        constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes, settings)
+        _check_options(name, image_size, pretrained)
+        constrained, note = _constrained_space(name, budget, input_shape_of(shape), classes, image_size, settings)
     check_feasible(constrained)  # an impossible budget is an error that names the cheapest architecture
     # with limits the question is how much fits them, so the space is counted without --count, too
     values = _values(constrained, count or budget.has_limits, sample, seed, by)
@@ -107,7 +109,7 @@ def _networks(
     budget: Any,
     shape: tuple[int, int, int] | None,
     classes: int | None,
-    image_size: int | None,
+    image_size: list[int] | None,
     pretrained: bool,
 ) -> "ConstrainedSpace":
     from ...spaces.constrained.constrained_space import ConstrainedSpace
@@ -120,11 +122,24 @@ def _networks(
     return ConstrainedSpace(space, budget)
 
 
-def _check_no_network_options(name: str, image_size: int | None, pretrained: bool) -> None:
-    if pretrained or image_size is not None:
+def _only_size(sizes: list[int] | None) -> int | None:
+    if sizes and len(sizes) > 1:
         raise ValueError(
-            f"--pretrained and --image-size are for networks of timm and torchvision, but the space is {name!r}; leave "
-            'them out, or name networks, as in "timm:*"'
+            f"a list of networks has one image size, but got --image-size {', '.join(map(str, sizes))}; give one of "
+            "them, or draw networks of all sizes with --sample"
+        )
+    return sizes[0] if sizes else None
+
+
+def _check_options(name: str, image_size: list[int] | None, pretrained: bool) -> None:
+    if pretrained:
+        raise ValueError(
+            f"--pretrained is for networks of timm and torchvision, but the space is {name!r}; leave it out, or name "
+            'networks, as in "timm:*"'
+        )
+    if image_size and is_file(name):
+        raise ValueError(
+            f"--image-size is for named spaces, but {name} is a search file; set space.image_size in this file"
         )
 
 
@@ -223,6 +238,7 @@ def _constrained_space(
     budget: Any,
     shape: tuple[int, int, int] | None,
     classes: int | None,
+    image_size: list[int] | None,
     settings: list[str] | None,
 ) -> "tuple[ConstrainedSpace, list[str]]":
     """Return the space of a search file or a named space under ``budget``, and notes to print.
@@ -244,4 +260,5 @@ def _constrained_space(
         return ConstrainedSpace(space, remaining, experiment.constrained.batch_size), notes
     from ...spaces.search_space.named import named_space
 
-    return ConstrainedSpace(named_space(name, input_shape=shape, classes=classes), budget), []
+    space = named_space(name, input_shape=shape, classes=classes, image_size=image_size)
+    return ConstrainedSpace(space, budget), []

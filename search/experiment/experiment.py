@@ -295,25 +295,27 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequenc
 def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int, budget: Budget) -> Space:
     """Return the space of ``[space]``: a named one, one from Python, backbones, or stages."""
     from ...spaces.blocks.standard import Conv, GlobalAverage, LocalContrast
+    from ...spaces.search_space.image_sizes import with_image_sizes
     from ...spaces.search_space.named import named_space
 
     if section.written is not None:
         return _python_space(section, input_shape, classes)
     if section.networks is not None:
         return networks_of(section, input_shape, classes, budget)
-    if section.image_size is not None:
-        raise ValueError(
-            f"space.image_size needs space.networks, but got image_size {section.image_size} alone; set networks, or "
-            "set data.image_size for other spaces"
-        )
     if section.backbone is not None:
+        if section.image_size is not None:
+            raise ValueError(
+                "space.backbone has the image size of the data, but space.image_size is also set; use space.networks "
+                "instead of backbone, or remove image_size"
+            )
         return backbones_of(section.backbone, input_shape, classes)
     if section.stages is None:
         if section.contrast is not False:
             raise ValueError(
                 "space.contrast needs stages, but the space is a name; use stages instead, or remove contrast"
             )
-        return named_space(section.name or "mixed", input_shape=input_shape, classes=classes)
+        name = section.name or "mixed"
+        return named_space(name, input_shape=input_shape, classes=classes, image_size=section.image_size)
     if section.name is not None:
         raise ValueError(
             f"a space is a name or stages, but both are set: space.name is {section.name!r}; remove one of them"
@@ -328,12 +330,14 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
         if isinstance(contrast_options, list)
         else normalised[contrast_options]
     )
-    return Space(input_shape, (*contrast, *stem, *stages, GlobalAverage()), classes, "stages")
+    blocks = (*contrast, *stem, *stages, GlobalAverage())
+    return Space(input_shape, with_image_sizes(lambda _: blocks, input_shape, section.image_size), classes, "stages")
 
 
 def _python_space(section: SpaceSection, input_shape: tuple[int, int, int], classes: int) -> Space:
     """Return the space of ``space.written``; raise ``ValueError`` where it does not fit the images and classes."""
-    others = [key for key in ("name", "stages", "stem", "networks", "backbone") if getattr(section, key) is not None]
+    keys = ("name", "stages", "stem", "networks", "backbone", "image_size")
+    others = [key for key in keys if getattr(section, key) is not None]
     if others or section.contrast is not False:
         raise ValueError(
             f"space.written is a complete space, but space.{[*others, 'contrast'][0]} is also set; remove one of them"

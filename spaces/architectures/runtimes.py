@@ -6,6 +6,7 @@ Both have these rules:
 * A batch norm directly after a convolution or a linear layer is folded into it and is no operation.
 * Flattening is a view of the same tensor. Nothing is written in place of an input.
 * The input image and the scores are tensors like all others.
+* Resizing reads the image of the data and writes the smaller one, by one operation.
 
 float32 is a program of ExecuTorch with its portable operators, as torch.export decomposes the layers: a nonlinearity is
 an operation of its own, max pooling writes an index of 8 bytes for each output, and a linear layer writes its
@@ -22,6 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+from ..blocks.backbone import Resize
 from ..blocks.base import Shape
 from ..blocks.channel_layers import (
     ChannelMean,
@@ -176,7 +178,8 @@ class Kernels(Runtime):
         LayerNorm: _constants(2),
         LayerScale: _constants(1),
         **dict.fromkeys(
-            (Pooling, GlobalPooling, PadShortcut, LocalResponse, ChannelMean, ChannelSlice, ChannelShuffle), Runtime.one
+            (Pooling, GlobalPooling, PadShortcut, LocalResponse, ChannelMean, ChannelSlice, ChannelShuffle, Resize),
+            Runtime.one,
         ),
     }
 
@@ -284,7 +287,7 @@ class Portable(Runtime):
         PadShortcut: _pad,
         ChannelShuffle: _shuffle,
         LocalResponse: _response,
-        **dict.fromkeys((GlobalPooling, ChannelMean, ChannelSlice), Runtime.one),
+        **dict.fromkeys((GlobalPooling, ChannelMean, ChannelSlice, Resize), Runtime.one),
     }
 
 

@@ -64,6 +64,7 @@ __all__ = [
     "Pool",
     "PyramidPool",
     "Residual",
+    "Resize",
     "ResponseNorm",
     "ShuffleUnit",
     "SqueezeExcite",

@@ -6,6 +6,7 @@ from ..architectures.architecture import Architecture
 from ..architectures.budget import Budget
 from ..blocks.backbone import Backbone
 from ..parameters.domains import choice
+from ..search_space.image_sizes import checked_sizes
 from ..search_space.space import Space, Template
 from .other_sizes import CostsOf, with_sizes
 from .patterns import select
@@ -34,7 +35,7 @@ def networks_space(
 
     Raises ``ValueError`` if no network matches, or none has known costs at these sizes.
     """
-    sizes = None if image_size is None else tuple(dict.fromkeys(_sizes(image_size)))
+    sizes = None if image_size is None else checked_sizes(image_size)
     families: dict[str, list[Template]] = {}
     selected = select(patterns, pretrained=pretrained)
     usable = [network for network in selected if _takes(network, input_shape)]
@@ -46,16 +47,6 @@ def networks_space(
     if not families:
         raise ValueError(_no_size(selected, input_shape, sizes))
     return Space(input_shape, (_choice([_choice(options) for options in families.values()]),), classes, NAME)
-
-
-def _sizes(image_size: int | Sequence[int]) -> Sequence[int]:
-    sizes = (image_size,) if isinstance(image_size, int) else tuple(image_size)
-    if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-        raise ValueError(
-            f"image_size must be a whole number of pixels or a list of them, but got {image_size!r}; use 224, or leave "
-            "it out for the published sizes"
-        )
-    return sizes
 
 
 def _choice(options: list[Template]) -> Template:

@@ -9,6 +9,7 @@ from ..architectures.reference_networks import GOOGLENET_STAGES, VGG_WIDTHS
 from ..blocks.standard import Conv, ConvPool, GlobalAverage, Inception, Linear, Pool, Residual, ResponseNorm
 from ..parameters.domains import choice, repeat
 from ..parameters.lookup import look_up
+from .image_sizes import with_image_sizes
 from .modern_spaces import MIN_LAST_SIDE, InputShape, Templates, convnext_space, mobile_space, regnet_space
 from .space import Space, Template
 from .stages import stage
@@ -143,16 +144,25 @@ NAMED_SPACES: dict[str, NamedSpace] = {
 }
 
 
-def named_space(name: str, *, input_shape: Sequence[int] | None = None, classes: int | None = None) -> Space:
+def named_space(
+    name: str,
+    *,
+    input_shape: Sequence[int] | None = None,
+    classes: int | None = None,
+    image_size: int | Sequence[int] | None = None,
+) -> Space:
     """Return the space called ``name``.
 
     ``input_shape`` (C, H, W) and ``classes`` replace the defaults of the space. The name of a network of the catalogue
-    gives the space that contains only this network. Raises ``ValueError`` for an unknown name.
+    gives the space that contains only this network. With ``image_size`` the images are resized in the network to one of
+    these sides in pixels. Raises ``ValueError`` for an unknown name.
     """
-    if name in CATALOGUE:
-        network = named(name, input_shape=input_shape, classes=classes)
-        return Space(network.input_shape, network.blocks, network.classes, name)
     entry = look_up({**NAMED_SPACES, **CATALOGUE}, name, "space")
-    assert isinstance(entry, NamedSpace)  # names of CATALOGUE returned above; here they are only suggestions
+    if not isinstance(entry, NamedSpace):  # a network of the catalogue: its blocks do not depend on the image
+        published = named(name)
+        entry = NamedSpace(
+            lambda shape: named(name, input_shape=shape).blocks, published.input_shape, published.classes
+        )
     shape = entry.input_shape if input_shape is None else check_input_shape(input_shape)
-    return Space(shape, entry.blocks(shape), entry.classes if classes is None else classes, name)
+    blocks = with_image_sizes(entry.blocks, shape, image_size)
+    return Space(shape, blocks, entry.classes if classes is None else classes, name)

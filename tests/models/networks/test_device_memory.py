@@ -22,7 +22,7 @@ from archsieve.spaces.search_space.named import NAMED_SPACES, named_space
 ONE_KERNEL = (
     *(modules.PadShortcutModule, modules.GlobalPoolingModule, channel_modules.LayerNormModule),
     *(channel_modules.LayerScaleModule, channel_modules.ChannelMeanModule, channel_modules.ChannelShuffleModule),
-    *(channel_modules.ChannelSliceModule, nn.LocalResponseNorm),
+    *(channel_modules.ChannelSliceModule, nn.LocalResponseNorm, modules.ResizeModule),
 )
 WEIGHTED = (nn.Conv2d, nn.Linear)
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)
@@ -101,8 +101,8 @@ def constants(module, node):
     return 0
 
 
-def check(name, n, seed):
-    space = named_space(name, input_shape=(3, 64, 64), classes=10)
+def check(name, n, seed, image_size=None):
+    space = named_space(name, input_shape=(3, 64, 64), classes=10, image_size=image_size)
     for architecture in sample(ConstrainedSpace(space), n, random.Random(seed)):
         network = build(architecture, device="meta").eval()
         assert measured(network, architecture.input_shape) == device_cost(architecture, "int8"), architecture
@@ -111,6 +111,10 @@ def check(name, n, seed):
 @pytest.mark.parametrize("name", ["mixed", "inception-space", "mobile-space"])
 def test_equals_the_graph_of_the_built_network(name):
     check(name, 10, seed=1)
+
+
+def test_resizing_in_front_of_a_network_is_one_operation():
+    check("mobile-space", 10, seed=3, image_size=(32, 48, 64, 128))
 
 
 @pytest.mark.slow

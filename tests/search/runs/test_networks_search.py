@@ -190,7 +190,6 @@ def _architecture(name):
         ({"networks": ["timm:test_*"], "weights": "nothing-here"}, "nothing-here"),
         ({"networks": ["torchvision:vit_b_16"], "image_size": 33}, "33"),
         ({"networks": []}, "at least one"),
-        ({"name": "mixed", "image_size": 32}, "space.image_size"),
         ({"name": "mixed", "weights": "pretrained"}, "space.networks"),
         ({"network": ["timm:*"]}, "networks"),
     ],

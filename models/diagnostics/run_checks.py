@@ -13,6 +13,7 @@ from .filters import filters
 from .gradients import gradients
 from .invariance import invariance
 from .learning import labels, overfit, rate
+from .quantization import int8
 from .speed import speed
 
 __all__ = ["CHECKS", "DiagnosticContext", "Finding", "diagnose", "summarise"]
@@ -28,6 +29,7 @@ CHECKS: dict[str, Callable[[DiagnosticContext], Finding]] = {
     "maps": maps,
     "filters": filters,
     "invariance": invariance,
+    "int8": int8,
     "speed": speed,
 }
 

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from ...spaces.parameters.lookup import look_up
+from ..quantization.packages import require
 from .classifier import ImageModel
 from .onnx_file import METADATA
 from .variants import VARIANTS
 
 CHECK_SEED = 0  # of the random images on which an export is checked
 N_CHECK_IMAGES = 8
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 CHECK_SCALE = 2  # side of the check images of the fully convolutional form, relative to the training size
 
 Run = Callable[[Tensor], Tensor]
@@ -124,7 +126,7 @@ def _read_program(content: bytes) -> Run:
 
 
 def _onnx(module: nn.Module, images: Tensor, dynamic_shapes: dict[int, Any], description: str) -> bytes:
-    _require("onnx", "onnxscript", "onnxruntime")
+    require("ONNX", ONNX_PACKAGES, "export")
     program = torch.onnx.export(
         module,
         (images,),
@@ -145,16 +147,6 @@ def _read_onnx(content: bytes) -> Run:
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
-
-
-def _require(*packages: str) -> None:
-    from importlib.util import find_spec
-
-    if missing := [name for name in packages if find_spec(name) is None]:
-        raise ValueError(
-            f"ONNX needs the packages {', '.join(packages)}, but {', '.join(missing)} is not installed; "
-            "run pip install 'archsieve[export]'"
-        )
 
 
 # the options of ``archsieve export --format``

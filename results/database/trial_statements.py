@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Integer, bindparam, case, delete, func, insert, literal, select, update
 
+from ...spaces.metrics.registry import int8_name
 from ...spaces.parameters.lookup import unknown
 from . import schema
 from .errors import UnknownTrialError
@@ -220,6 +221,11 @@ def record(
 def record_test(connection: AnyConnection, trial_id: int, best_epoch: int, metrics: Mapping[str, float]) -> None:
     """Write the metrics of the test, measured with the weights of ``best_epoch``; earlier ones are replaced."""
     _write_metrics(connection, trial_id, best_epoch, {TEST_PREFIX + name: value for name, value in metrics.items()})
+
+
+def record_int8(connection: AnyConnection, trial_id: int, best_epoch: int, metrics: Mapping[str, float]) -> None:
+    """Write the metrics of the network in int8, by their names without quantisation; earlier ones are replaced."""
+    _write_metrics(connection, trial_id, best_epoch, {int8_name(name): value for name, value in metrics.items()})
 
 
 def _write_metrics(connection: AnyConnection, trial_id: int, step: int, metrics: Mapping[str, float]) -> None:

@@ -177,6 +177,10 @@ class StoreWriter(StoreReader):
                 lambda connection: trial_statements.record_test(connection, trial_id, best_epoch, metrics)
             )
 
+    def record_int8(self, trial_id: int, best_epoch: int, metrics: Mapping[str, float]) -> None:
+        """Write the validation metrics of the trial's network in int8, by their names without ``int8_``."""
+        self._write_trial(lambda connection: trial_statements.record_int8(connection, trial_id, best_epoch, metrics))
+
     def finish(
         self,
         trial_id: int,

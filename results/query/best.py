@@ -5,13 +5,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from ...spaces.architectures.budget import Budget
+from ...spaces.metrics.registry import before_int8, int8_name
 from ...spaces.parameters.lookup import look_up
 from ..database import schema
 from ..database.reader import StoreReader
 from ..database.records import COSTS, DEVICE_COSTS, FINISHED, Trial
 from ..database.rows import TRIALS, device_cost, run_id_of, trials_of
 from .budget_filter import Limit, limits, within_budget
-from .metric_columns import TIES, RankedBy, at_best_epoch, check_selectable, ranked_by, recorded_metrics
+from .metric_columns import TIES, RankedBy, at_best_epoch, check_int8, check_selectable, ranked_by, recorded_metrics
 
 _t = schema.trial.c
 # Only a trial that finished with a validation accuracy, which every run records, can be selected as a best trial.
@@ -100,6 +101,9 @@ def _sort_key(connection: Connection, name: str) -> ColumnElement[Any]:
     check_selectable([name])
     if name in SORT_KEYS:
         return SORT_KEYS[name]
+    if (float_name := before_int8(name)) is not None:
+        check_int8(connection, name)
+        return at_best_epoch(int8_name(float_name))
     recorded = recorded_metrics(connection)
     look_up({**SORT_KEYS, **dict.fromkeys(recorded)}, name, "sort key")
     return at_best_epoch(name)

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, literal, null, or_, select
 
-from ...spaces.metrics.registry import is_metric
+from ...spaces.metrics.registry import before_int8, int8_name, is_metric
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
 from ..database.records import DEVICE_COSTS, ZERO_SHOT_METRICS
 from ..database.rows import device_cost
-from .metric_columns import at_best_epoch, is_test_metric, not_recorded, recorded_metrics
+from .metric_columns import at_best_epoch, check_int8, is_test_metric, not_recorded, recorded_metrics
 
 _t, _r, _d, _a = schema.trial.c, schema.run.c, schema.dataset.c, schema.architecture.c
 NUMBER, TEXT, TIMESTAMP, JSON = "numbers", "texts", "timestamps", "JSON values of any type"
@@ -115,6 +115,9 @@ def column(connection: Connection, name: str) -> Column:
 
 def _recorded(connection: Connection, name: str) -> Column | None:
     """Return the column of a metric that a run has recorded, on validation or on test images; None for another name."""
+    if (float_name := before_int8(name)) is not None:
+        check_int8(connection, name)
+        return Column(name, NUMBER, at_best_epoch(int8_name(float_name)))
     of_test = is_test_metric(name)
     short = name.removeprefix("test_") if of_test else name.removeprefix("val_")
     # the top-5 accuracy of the test images is recorded without that of the validation images

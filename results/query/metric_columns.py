@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from ...spaces.metrics.registry import ACCURACY, is_metric, metric_label, stored_name
+from ...spaces.metrics.registry import ACCURACY, before_int8, int8_name, is_metric, metric_label, stored_name
 from ...spaces.metrics.selection import Selection, is_minimized
 from ...spaces.parameters.lookup import unknown
 from ..database import schema
@@ -123,6 +123,9 @@ def ranked_by(connection: Connection, metric: str | None, runs: Iterable[ColumnE
         return _ranked_by(name, higher)
     check_selectable([metric])
     name = metric.removeprefix("val_")
+    if (float_name := before_int8(name)) is not None:
+        check_int8(connection, name)
+        return _ranked_by(int8_name(float_name), ranked_by(connection, float_name, runs).higher_is_better)
     if name == ACCURACY:
         return _ranked_by(name, True)
     recorded = recorded_metrics(connection)
@@ -135,6 +138,15 @@ def ranked_by(connection: Connection, metric: str | None, runs: Iterable[ColumnE
             "name one run: --run RUN"
         )
     return _ranked_by(name, not directions.pop())
+
+
+def check_int8(connection: Connection, name: str) -> None:
+    """Raise ``ValueError`` if no trial has a value of ``name``, a metric after quantisation to int8."""
+    stored = int8_name(before_int8(name) or ACCURACY)
+    if connection.scalar(select(_m.trial_id).where(_m.name == stored).limit(1)) is None:
+        raise ValueError(
+            f"no trial of this database has the metric {stored!r}; measure it with archsieve quantize TRIAL"
+        )
 
 
 def ranked_by_selection(selection: Selection) -> RankedBy:
@@ -152,7 +164,9 @@ def check_recorded(connection: Connection, what: str, names: Iterable[str], know
     others = [name for name in names if name not in known]
     recorded = recorded_metrics(connection) if others else {}
     for name in others:
-        if name not in recorded:
+        if before_int8(name) is not None:
+            check_int8(connection, name)
+        elif name not in recorded:
             raise ValueError(not_recorded(what, name, [*known, *recorded]))
 
 

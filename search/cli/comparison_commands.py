@@ -73,8 +73,8 @@ def curve(
     """
     from ...spaces.metrics.registry import stored_name
     from ...spaces.parameters.lookup import unknown
+    from .output import curve_json
     from .tables import table
-    from .trial_json import curve_json
 
     trials = _named(names, database)
     with open_read_only(database) as store:

@@ -66,7 +66,7 @@ def best_table(answer: BestTrials, budget: str) -> str:
 
 def best_json(answer: BestTrials) -> Iterator[dict[str, Any]]:
     """Yield each of the best trials as JSON types: those without an interval have the reason."""
-    from .trial_json import trial_json
+    from .output import trial_json
 
     of_data = {"dataset": answer.dataset} if answer.dataset else {}
     measured = [*({"measured": one.to_json()} for one in answer.measured), *[{}] * len(answer.trials)]

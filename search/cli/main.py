@@ -23,6 +23,7 @@ from . import (
     comparison_commands,
     data_command,
     db_commands,
+    device_commands,
     doctor_command,
     predict_command,
     profile_command,
@@ -67,6 +68,7 @@ app.command()(doctor_command.doctor)
 app.command()(train_commands.train)
 app.command()(train_commands.ensemble)
 app.command()(train_commands.export)
+app.command()(device_commands.quantize)
 app.command()(predict_command.predict)
 app.add_typer(db_commands.db, name="db")
 app.command()(search_commands.status)

@@ -204,7 +204,7 @@ def print_trials(
     ``columns`` are further columns of the table, with one text for each trial.
     """
     if as_json:
-        from .trial_json import trial_json
+        from .output import trial_json
 
         show_json([trial_json(trial) for trial in trials])
     elif trials:

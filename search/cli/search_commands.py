@@ -208,7 +208,7 @@ def _final_step(experiment: Any) -> str:
 def _show_outcome(outcome: Any, as_json: bool) -> None:
     """Print the result of a run; exit with a code other than 0 if it stopped early or has no usable trial."""
     from .headline import headline_json, why_none
-    from .trial_json import trial_json
+    from .output import trial_json
 
     if as_json:
         show_json(

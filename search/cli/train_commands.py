@@ -5,15 +5,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import DATABASE, Database, Imports, Json, RunName, Runs, TrialName, check_device, import_modules
 from .output import share_text, show, show_json
 
+if TYPE_CHECKING:
+    from ...models.export.device_formats import DeviceExport
+    from ...models.export.formats import Exported
+    from ...results.database.reader import StoreReader
+    from ...results.database.records import Trial
+
 TEST = "test_"  # of the names of metrics on test images
 Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format", help="safetensors, torch-export or onnx; for devices onnx-int8, executorch, executorch-int8 or c."
+    ),
+]
 
 
 def train(
@@ -143,9 +155,7 @@ def _mean(name: str, report: Mapping[str, Any]) -> str:
 
 def export(
     trial: TrialName,
-    format: Annotated[
-        str, typer.Option("--format", help="The file format: safetensors, torch-export or onnx.")
-    ] = "safetensors",
+    format: Format = "safetensors",
     form: Annotated[
         str, typer.Option(help="The network to export: classifier, features or fully-convolutional.")
     ] = "classifier",
@@ -159,11 +169,12 @@ def export(
 ) -> None:
     """Export the trained network of a trial to a file.
 
-    Train its weights first with `archsieve train`. The file is checked against torch.
+    Train its weights first with `archsieve train`. The file is checked against torch. The format c writes a folder.
 
     Example: archsieve export digits:0 --format onnx -o net.onnx
     """
     gc.enable()
+    from ...models.export.device_formats import DEVICE_FORMATS
     from ...models.export.formats import FORMATS
     from ...models.export.formats import export as export_model
     from ...results.database.atomic_file import atomic_write
@@ -174,22 +185,62 @@ def export(
     from .options import open_read_only
 
     import_modules(imports)
-    suffix = look_up(FORMATS, format, "format").suffix
+    suffix = look_up({**FORMATS, **DEVICE_FORMATS}, format, "format").suffix
     with open_read_only(database) as store:
         record = find_trial(store, trial)
+        if format in DEVICE_FORMATS:
+            check_form(form, format)
+            return write_for_device(store, record, runs or runs_folder(database), format, output, force)
         path = output or Path(f"trial-{record.trial}{suffix}")
         check_target(path, force)  # before the export, which takes seconds
         model = load_best_model(store, record, runs or runs_folder(database))
     exported = export_model(model, format, form)
     with atomic_write(path) as draft:
         draft.write_bytes(exported.content)
+    show(f"wrote {path}: {_description(exported, form, record.trial, model.about)}")
+
+
+def _description(exported: "Exported", form: str, trial: int, about: Mapping[str, Any]) -> str:
+    """Describe an exported network in one line."""
     in_shape, out_shape = ("x".join(map(str, shape)) for shape in (exported.in_shape, exported.out_shape))
     sizes = ", or any larger size" if form == "fully-convolutional" else ""
-    show(
-        f"wrote {path}: {form} of trial {record.trial}, images Nx{in_shape} in [0, 1] -> Nx{out_shape}{sizes}; "
-        f"largest difference from torch {exported.largest_difference:.2g}; weights of seed {model.about['seed']}, "
-        f"val_accuracy {model.about['val_accuracy']:.4f}"
+    return (
+        f"{form} of trial {trial}, images Nx{in_shape} in [0, 1] -> Nx{out_shape}{sizes}; "
+        f"largest difference from torch {exported.largest_difference:.2g}; weights of seed {about['seed']}, "
+        f"val_accuracy {about['val_accuracy']:.4f}"
     )
+
+
+def write_for_device(
+    store: "StoreReader", trial: "Trial", folder: Path, format: str, output: Path | None, force: bool
+) -> None:
+    """Export the trained network of ``trial`` in a format for devices, and print how it was checked."""
+    from ...models.export.device_formats import default_path
+    from ..post.export import export_trial
+
+    path = output or default_path(f"trial-{trial.trial}", format)
+    check_target(path, force)  # before the export, which takes seconds
+    exported = export_trial(store, trial, folder, format)
+    write_files(exported, path)
+    show(f"wrote {path}: {format} of trial {trial.trial}; {exported.summary}")
+
+
+def write_files(exported: "DeviceExport", path: Path) -> None:
+    """Write the file or the folder ``path``."""
+    from ...models.export.device_file import ONE_FILE
+    from ...results.database.atomic_file import atomic_write
+
+    for name, content in exported.file.content.items():
+        target = path if name == ONE_FILE else path / name
+        target.parent.mkdir(exist_ok=True)
+        with atomic_write(target) as draft:
+            draft.write_bytes(content)
+
+
+def check_form(form: str, format: str) -> None:
+    """Raise ``ValueError`` for another form than the classifier, which no device format has."""
+    if form != "classifier":
+        raise ValueError(f"{format} has only the form 'classifier', but got {form!r}; use onnx or torch-export")
 
 
 def check_target(path: Path, force: bool) -> None:

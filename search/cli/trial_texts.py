@@ -14,9 +14,8 @@ from ...results.query.priors import prior_lines, priors_of
 from ...results.query.trial_name import find_trial
 from ...spaces.architectures.cost import LayerRow, cost, layer_costs
 from ...spaces.architectures.recorded import architecture_or_none
-from .output import one_line
+from .output import curve_json, json_row, one_line, trial_json
 from .tables import latency_line, layers_table, readable, trials_table
-from .trial_json import curve_json, json_row, trial_json
 from .zero_shot_tables import zero_shot_trial_texts
 
 if TYPE_CHECKING:

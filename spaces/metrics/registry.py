@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Function)
 
 ACCURACY = "accuracy"
 VAL_ACCURACY = "val_accuracy"  # its name in the database
+INT8_PREFIX = "int8_"  # of the stored names of metrics of the network after quantisation to int8
 MULTI_LABEL_METRIC = "average_precision"  # selects where images have several labels and no metric is named
 TOP_K = "top_k_accuracy"
 TOP_5 = "top_5_accuracy"
@@ -134,7 +135,7 @@ def check_own_name(name: str) -> None:
             "the name of a metric must be at most 50 lowercase letters, digits and underscores, but got "
             f"{got_instead(name, 'register_metric', 'cost_of_errors')}"
         )
-    if name in RESERVED or name in _DIRECTIONS or name.startswith(("test_", "val_", "train_")):
+    if name in RESERVED or name in _DIRECTIONS or name.startswith(("test_", "val_", "train_", INT8_PREFIX)):
         raise ValueError(
             f"the name of a metric must not be that of another value in the database, but got {name!r}; "
             "use a name such as 'cost_of_errors'"
@@ -236,8 +237,20 @@ def stored_name(name: str) -> str:
     return VAL_ACCURACY if name == ACCURACY else name
 
 
+def int8_name(name: str) -> str:
+    """Return the name in the database of the validation metric ``name`` after quantisation to int8."""
+    return INT8_PREFIX + stored_name(name)
+
+
+def before_int8(name: str) -> str | None:
+    """Return the metric whose value after quantisation is stored as ``name``; None if ``name`` is another metric."""
+    return name.removeprefix(INT8_PREFIX).removeprefix("val_") if name.startswith(INT8_PREFIX) else None
+
+
 def metric_label(name: str) -> str:
     """Return how a text calls the metric ``name``, which may be a custom metric that is not registered here."""
+    if (float_name := before_int8(name)) is not None:
+        return f"{metric_label(float_name)} in int8"
     try:
         return find_metric(name).label
     except ValueError:

@@ -12,6 +12,7 @@ from .registry import (
     TOP_5,
     TOP_K,
     Metric,
+    before_int8,
     check_own_name,
     find_metric,
     is_metric,
@@ -184,4 +185,5 @@ def _check_direction(metric: Metric, direction: str | None) -> None:
 
 def is_minimized(name: str, minimized: Sequence[str] = ()) -> bool:
     """Return whether a lower value of the metric ``name`` is better; ``minimized`` are those that a run recorded."""
+    name = before_int8(name) or name
     return name in MINIMIZED or name in minimized

@@ -266,3 +266,26 @@ def test_smooth_filters_differ_from_noise_and_are_drawn():
 def test_unknown_check_gets_the_nearest_name(context):
     with pytest.raises(ValueError, match=r"'gradient'.*'gradients'"):
         list(diagnose(context, ["gradient"]))
+
+
+def test_the_layer_that_loses_accuracy_in_int8_is_named(data):
+    architecture = Architecture((1, 8, 8), (Conv(12), Conv(16), GlobalAverage()), 10)
+    context = DiagnosticContext(lambda seed: build(architecture, seed=seed), data, RECIPE)
+    network = context.trained_network
+    healthy = run_check(context, "int8")
+    assert healthy.rating == "good", healthy.evidence
+    assert healthy.metrics["val_accuracy"] > 0.8
+    # one channel is larger and the next layer smaller by the same factor: the same function, but a wide range
+    (_, norm), (second, _) = ([one for one in block if hasattr(one, "weight")] for block in network[:2])
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    with torch.no_grad():
+        norm.weight[0] *= 3000
+        norm.bias[0] *= 3000
+        second.weight[:, 0] /= 3000
+    wide = run_check(replace(context, trained=network), "int8")
+    assert wide.metrics["val_accuracy"] == pytest.approx(healthy.metrics["val_accuracy"], abs=0.005)
+    assert wide.rating == "bad", wide.evidence
+    name = next(name for name, module in network.named_modules() if module is second)
+    assert f"the layer {name} alone" in wide.evidence
+    lost = wide.metrics["lost_by_layer"]
+    assert max(lost, key=lost.get) == name

@@ -162,3 +162,21 @@ def test_the_direction_of_a_custom_metric_is_that_of_the_asked_runs(store, new_r
     assert best(store, budget=ANY, run="higher", metric="mine")[0].trial == trials[higher][1]
     with pytest.raises(ValueError, match=r"'mine'.*--run"):
         best(store, budget=ANY, metric="mine")
+
+
+def test_metrics_in_int8_are_columns_like_others(store, runs):
+    majority, careful = runs["majority"], runs["careful"]
+    with pytest.raises(ValueError, match=r"'int8_val_accuracy'.*archsieve quantize"):
+        best(store, budget=ANY, metric="int8_val_accuracy")
+    store.record_int8(majority, 2, {"accuracy": 0.7, "log_loss": 0.9})
+    store.record_int8(careful, 2, {"accuracy": 0.75, "log_loss": 0.5})
+    ranked = best(store, budget=ANY, metric="int8_val_accuracy", top=5)
+    assert [(trial.trial, trial.metrics["int8_val_accuracy"]) for trial in ranked] == [(careful, 0.75), (majority, 0.7)]
+    by_loss = best(store, budget=ANY, metric="int8_log_loss", top=5)
+    assert [trial.trial for trial in by_loss] == [careful, majority]  # a lower loss is better
+    assert [trial.trial for trial in listing(store, sort="-int8_val_accuracy", limit=2)] == [careful, majority]
+    assert [trial.trial for trial in filter_trials(store, "int8_val_accuracy > 0.72").trials] == [careful]
+    assert [trial.trial for trial in pareto(store.trials("by-f1"), ["int8_log_loss", "params"])] == [careful, majority]
+    assert store.trial(majority).val_accuracy == 0.9
+    store.record_int8(majority, 2, {"accuracy": 0.8})  # measured again: replaced
+    assert best(store, budget=ANY, metric="int8_val_accuracy")[0].trial == majority

@@ -1,0 +1,72 @@
+"""Post-training static quantisation with torchao's PT2E, for the kernels of XNNPACK.
+
+Shapes: N images (N, C, H, W).
+
+Weights are int8 for each output channel, activations int8 for each tensor. Their ranges come from a few training
+images. Layers without an int8 kernel, such as gelu, stay in float32.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.dataset import ImageData, in_unit_range
+from ..storage.images import Images
+from .folding import folded
+from .packages import require
+
+N_CALIBRATION = 256
+CALIBRATION_SEED = 0  # of the draw of the calibration images
+CALIBRATED_AT_A_TIME = 64  # images
+PACKAGES = ("torchao", "executorch")
+
+
+def calibration_images(data: ImageData, n: int = N_CALIBRATION) -> Tensor:
+    """Return up to ``n`` training images, normalised float32 (N, C, H, W); the same for the same data."""
+    return data.normalise(in_unit_range(drawn(data.train.images, n)))
+
+
+def drawn(images: Images, n: int) -> Tensor:
+    """Return up to ``n`` of ``images``, drawn with a fixed seed, in their order."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(CALIBRATION_SEED))
+    return images[order[:n].sort().values]
+
+
+def quantized(network: nn.Module, calibration: Tensor, *, batch: int | None = None) -> nn.Module:
+    """Return ``network`` in int8: normalised images -> scores, as a graph of int8 operations that torch can run.
+
+    ``calibration`` are normalised training images (N, C, H, W). With ``batch`` the graph takes exactly this number of
+    images, else any number of at least 2. Raises ``ValueError`` if torchao or executorch is not installed.
+    """
+    require("int8", PACKAGES, "devices")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both packages warn of their own changes
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+        shapes: Any = ({0: torch.export.Dim("batch")},) if batch is None else None
+        example = calibration[: batch or 2]
+        graph = torch.export.export(folded(network), (example,), dynamic_shapes=shapes).module()
+        quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+        prepared = prepare_pt2e(graph, quantizer)
+        with torch.inference_mode():
+            for images in torch.split(calibration, batch or CALIBRATED_AT_A_TIME):
+                if len(images) == batch or (batch is None and len(images) > 1):
+                    prepared(images)
+        converted: nn.Module = convert_pt2e(prepared)
+    return converted
+
+
+@torch.inference_mode()
+def scores_of(module: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+    """Return the scores (N, K) of normalised ``images`` (N, C, H, W), of which the graph takes at least 2 at a time."""
+    parts = []
+    for part in torch.split(images, batch_size):
+        # a last batch of one image is doubled, because torch.export treats a dimension of size 1 as a constant
+        parts.append(module(part) if len(part) > 1 else module(part.repeat(2, 1, 1, 1))[:1])
+    return torch.cat(parts)

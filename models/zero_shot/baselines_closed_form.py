@@ -45,8 +45,7 @@ def ridge_to_centroid(data: TrainingData, strength: float = 1.0) -> Scorer:
     texts are centred with the training means.
     """
     centre, texts_mean = data.x.mean(0), data.texts.mean(0)
-    t = data.texts - texts_mean
-    a = np.linalg.solve(t.T @ t + strength * np.eye(t.shape[1]), t.T @ (data.centroids - centre))
+    a = _ridge(data.texts - texts_mean, data.centroids - centre, strength)
     return lambda x, texts: unit(x - centre) @ unit((texts - texts_mean) @ a).T
 
 
@@ -60,9 +59,29 @@ def eszsl(data: TrainingData, gamma: float = 1.0, strength: float = 1.0) -> Scor
     # X Y without the N x S matrix Y: twice the sum of each class minus the sum of all vectors
     xy = 2 * (data.centroids - centre).T * np.bincount(data.y, minlength=s.shape[1]) - x.sum(1, keepdims=True)
     # two linear systems instead of inverses: faster and numerically more stable
-    left = np.linalg.solve(x @ x.T + gamma * np.eye(len(x)), xy @ s.T)
-    w = np.linalg.solve(s @ s.T + strength * np.eye(len(s)), left.T).T
+    left = np.linalg.solve(x @ x.T + gamma * np.eye(len(x)), xy) @ s.T
+    w = _solve_gram(s, left.T, strength).T
     return lambda x, texts: (x - centre) @ w @ texts.T
+
+
+def _ridge(t: Array, targets: Array, strength: float) -> Array:
+    """Return (T'T + strength I)^-1 T' targets for T (S, p); the smaller of the systems S x S and p x p is solved."""
+    if len(t) < t.shape[1]:
+        solution: Array = t.T @ np.linalg.solve(t @ t.T + strength * np.eye(len(t)), targets)
+        return solution
+    return np.linalg.solve(t.T @ t + strength * np.eye(t.shape[1]), t.T @ targets)
+
+
+def _solve_gram(s: Array, right: Array, strength: float) -> Array:
+    """Return (S S' + strength I)^-1 right for S (p, C); with fewer classes than entries a C x C system is solved.
+
+    By Woodbury's identity it is (right - S (S'S + strength I)^-1 S' right) / strength.
+    """
+    entries, classes = s.shape
+    if classes < entries:
+        solution: Array = (right - s @ np.linalg.solve(s.T @ s + strength * np.eye(classes), s.T @ right)) / strength
+        return solution
+    return np.linalg.solve(s @ s.T + strength * np.eye(entries), right)
 
 
 def unit(rows: Array) -> Array:

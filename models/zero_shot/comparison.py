@@ -6,10 +6,12 @@ Shapes: as in ``baselines.py``.
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...spaces.parameters.lookup import look_up
@@ -17,11 +19,17 @@ from ...spaces.recipes.zero_shot_recipe import CALIBRATIONS
 from ..data.dataset import Split, in_unit_range
 from ..data.text_features import fit_text
 from ..data.zero_shot import ZeroShotData
+from ..storage.images import Images
 from .baselines import BASELINES, Array, Scorer, TrainingData
 from .metrics import ZeroShotScores, roc_aucs, seen_unseen_curve, zero_shot_scores
 from .trainer import calibrated
 
 COMPONENTS = 128  # principal components of the pixels, the image vectors of the baselines
+# Sides above are averaged down first: the first 128 components describe coarse shapes, and the covariance of all pixels
+# of a photograph of 224 x 224 would take 169 GB.
+MAX_SIDE = 32
+BATCH_SIZE = 512  # images that are read together
+MAX_FIT_BYTES = 256 * 2**20  # of the pixels that the components are fitted on
 
 Vectors = Callable[[Split], Array]
 
@@ -44,13 +52,22 @@ class Setting:
 
 
 def pixel_vectors(data: ZeroShotData) -> Vectors:
-    """Return a function that maps a split to image vectors (N, d): principal components fitted on training pixels."""
+    """Return a function that maps a split to image vectors (N, d): principal components fitted on training pixels.
+
+    Images are averaged to at most 32 x 32 pixels, and the components are fitted on as many evenly spaced training
+    images as 256 MB hold, so that the memory is bounded.
+    """
     from sklearn.decomposition import PCA
 
-    pixels = _pixels(data.train)
+    channels, *sides = data.input_shape
+    n_fit = max(1, MAX_FIT_BYTES // (8 * channels * prod(min(side, MAX_SIDE) for side in sides)))
+    step = -(-len(data.train) // n_fit)  # rounded up
+    fitted = np.concatenate([_pixels(batch) for batch in _batches(data.train.images, step)])
     # fitted on the training images only; a fixed seed and an exact solver make the vectors reproducible
-    pca = PCA(min(COMPONENTS, *pixels.shape), random_state=0, svd_solver="covariance_eigh").fit(pixels)
-    return lambda split: np.asarray(pca.transform(_pixels(split)), dtype=np.float64)
+    pca = PCA(min(COMPONENTS, *fitted.shape), random_state=0, svd_solver="covariance_eigh").fit(fitted)
+    return lambda split: np.concatenate(
+        [np.asarray(pca.transform(_pixels(batch)), dtype=np.float64) for batch in _batches(split.images)]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +148,16 @@ def _grid(grid: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(grid, values, strict=True))
 
 
-def _pixels(split: Split) -> Array:
-    """Return the pixels (N, C * H * W) in [0, 1]."""
-    return np.asarray(in_unit_range(split.images[:]).flatten(1).numpy(), dtype=np.float64)
+def _batches(images: Images, step: int = 1) -> Iterator[Tensor]:
+    """Yield every ``step``-th image, some at a time."""
+    for index in torch.split(torch.arange(0, len(images), step), BATCH_SIZE):
+        yield images[index]
+
+
+def _pixels(images: Tensor) -> Array:
+    """Return the pixels (B, C * H * W) in [0, 1] of images, which are averaged if a side is longer than 32."""
+    pixels = in_unit_range(images)
+    sides = [min(side, MAX_SIDE) for side in images.shape[2:]]
+    if list(images.shape[2:]) != sides:
+        pixels = F.adaptive_avg_pool2d(pixels, sides)
+    return np.asarray(pixels.flatten(1).numpy(), dtype=np.float64)

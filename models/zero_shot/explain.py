@@ -97,18 +97,25 @@ def _drops(
     column: int,
     full_area: float,
 ) -> tuple[WordDrop, ...]:
-    """Return the words with the largest drop first; nothing if the text vectors are not bags of words."""
+    """Return the words with the largest drop first, without numbers and words whose removal lowers nothing.
+
+    There are none if the text vectors are not bags of words.
+    """
     if model.encoder.words is None:
         return ()
     drops = []
     for entry in vector.nonzero().squeeze(1).tolist():
+        # a number is a length or a year of the article: it identifies the text, and describes no image
+        if not any(map(str.isalpha, model.encoder.words[entry])):
+            continue
         # only the classifier of this class changes; the scores of other classes stay
         changed = scores.clone()
         changed[:, column] = model.network.compare(embedded, model.network.classifiers(without(vector, entry)[None]))[
             :, 0
         ]
         drops.append(WordDrop(model.encoder.words[entry], full_area - _area(model, changed, is_own, column)))
-    return tuple(sorted(drops, key=lambda word: (-word.drop, word.word))[:TOP_WORDS])
+    effective = [word for word in drops if word.drop > 0]
+    return tuple(sorted(effective, key=lambda word: (-word.drop, word.word))[:TOP_WORDS])
 
 
 def without(vector: Tensor, entry: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from markupsafe import Markup
@@ -71,7 +72,10 @@ def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[Markup]:
             *([] if entry["text"] == entry["class"] else [paragraph(_shortened(entry["text"]), muted=True)]),
             table(("word", "drop"), words)
             if words
-            else paragraph("The drop of single words is not available for this text.", muted=True),
+            else paragraph(
+                "No word of this text lowers the PR-AUC when it is removed, or its vector has no single words.",
+                muted=True,
+            ),
             _safe_images("nearest images of this class", entry["right"]),
             _safe_images("nearest images of other classes", entry["wrong"]),
         ]
@@ -83,4 +87,5 @@ def _safe_images(title: str, entries: Sequence[Mapping[str, str]]) -> Markup:
 
 
 def _shortened(text: str, max_characters: int = 400) -> str:
-    return text if len(text) <= max_characters else f"{text[:max_characters].rstrip()} ..."
+    """Return the beginning of ``text``, cut between two words."""
+    return shorten(text, max_characters, placeholder=" ...")

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
+from archsieve.models.data.dataset import Split
+from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource
 from archsieve.models.zero_shot.baselines import BASELINES, TrainingData
-from archsieve.models.zero_shot.baselines_closed_form import eszsl, ridge_to_centroid
+from archsieve.models.zero_shot.baselines_closed_form import eszsl, ridge_to_centroid, unit
 from archsieve.models.zero_shot.baselines_domain_transfer import domain_adaptation, gpr_with_adaptation
+from archsieve.models.zero_shot.comparison import pixel_vectors
 
 SEEN, UNSEEN, WIDTH, TEXT = 20, 5, 12, 8
 
@@ -57,6 +61,38 @@ def test_ridge_without_regularisation_is_least_squares(linear_data):
         / np.outer(np.linalg.norm(test - centre, axis=1), np.linalg.norm(predicted, axis=1))
     )
     assert ridge_to_centroid(training, 1e-10)(test, texts) == pytest.approx(cosines)
+
+
+@pytest.mark.parametrize("width", [TEXT, 3 * SEEN])
+def test_closed_forms_solve_the_smaller_system_and_get_the_same_solution(linear_data, width):
+    """Texts of more entries than classes are solved by the classes; the direct solution is the oracle."""
+    training, test, _, _ = linear_data
+    texts = np.random.default_rng(1).normal(size=(SEEN + UNSEEN, width))
+    wide = TrainingData(training.x, training.y, texts[:SEEN])
+    centre, mean, strength, gamma = training.x.mean(0), texts[:SEEN].mean(0), 2.0, 3.0
+    t, x = texts[:SEEN] - mean, training.x - centre
+    a = np.linalg.inv(t.T @ t + strength * np.eye(width)) @ t.T @ (wide.centroids - centre)
+    expected = unit(test - centre) @ unit((texts - mean) @ a).T
+    assert ridge_to_centroid(wide, strength)(test, texts) == pytest.approx(expected)
+    signs = np.where(np.arange(SEEN) == training.y[:, None], 1.0, -1.0)
+    left, right = x.T @ x + gamma * np.eye(WIDTH), texts[:SEEN].T @ texts[:SEEN] + strength * np.eye(width)
+    w = np.linalg.inv(left) @ x.T @ signs @ texts[:SEEN] @ np.linalg.inv(right)
+    assert eszsl(wide, gamma, strength)(test, texts) == pytest.approx((test - centre) @ w @ texts.T)
+
+
+def test_components_of_large_images_need_little_memory():
+    """All pixels of 224 x 224 would need a covariance of 169 GB; the components still order the brightness."""
+    labels = torch.arange(40) % 4
+    brightness = torch.linspace(0, 250, 40)
+    images = brightness.to(torch.uint8).view(-1, 1, 1, 1).expand(40, 3, 224, 224).contiguous()
+    source = ZeroShotSource(
+        tuple("abcd"), tuple("abcd"), Split(images, labels), torch.arange(40) % 8 >= 4, torch.ones(40, dtype=torch.bool)
+    )
+    data = ZeroShotData.of("large", source, torch.tensor([3]))
+    vectors = pixel_vectors(data)
+    first = vectors(data.test_unseen)[:, 0]
+    assert first.shape == (10,)
+    assert (np.diff(first) > 0).all() or (np.diff(first) < 0).all()
 
 
 def test_adaptation_converges_to_a_minimum(linear_data):

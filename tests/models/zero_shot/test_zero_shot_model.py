@@ -114,6 +114,14 @@ def test_planted_informative_word_is_ranked_first():
         assert one.name not in {data.classes[int(labels[i])] for i in one.wrong}
 
 
+def test_words_without_effect_and_numbers_are_not_listed():
+    data = planted("low inner bright", "low inner dim")
+    data = dataclasses.replace(data, texts=tuple(f"{text} {1900 + k % 3}" for k, text in enumerate(data.texts)))
+    words = [word for one in explain(trained(data), data) for word in one.words]
+    assert words
+    assert all(word.drop > 0 and not word.word.isdigit() for word in words)
+
+
 def test_removing_a_word_keeps_the_length():
     changed = without(torch.tensor([3.0, 4.0, 0.0]), 0)
     assert torch.allclose(changed, torch.tensor([0.0, 5.0, 0.0]))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..storage.choice import DEFAULT_CACHE, CacheLocation
 from .dataset import Split
 from .zero_shot import ZeroShotData, validation_folds
 
@@ -12,11 +13,13 @@ from .zero_shot import ZeroShotData, validation_folds
 class BackboneInit:
     """The initial weights of an image network that begins with a backbone.
 
-    ``weights`` is the path of a state dict (None: random weights). ``frozen``: whether these weights stay fixed.
+    ``weights`` are those of ``space.weights`` (None: random weights). ``frozen``: whether these weights stay fixed.
+    ``cache`` is where the vectors of a frozen backbone are kept.
     """
 
     weights: str | None = None
     frozen: bool = False
+    cache: CacheLocation = DEFAULT_CACHE
 
 
 @dataclass(frozen=True, eq=False)

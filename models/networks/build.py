@@ -60,6 +60,7 @@ def build(
     init: str = "he",
     seed: int | None = None,
     device: torch.device | str | None = None,
+    skip: int = 0,
 ) -> nn.Sequential:
     """Build the network of ``architecture``: (N, C, H, W) float -> (N, classes) scores.
 
@@ -68,11 +69,11 @@ def build(
     the recipe and do not change the cost of the network.
 
     With ``seed`` the weights depend on the seed alone, and torch's global generator is left unchanged.
-    ``device="meta"`` builds without allocating memory.
+    ``device="meta"`` builds without allocating memory. The first ``skip`` blocks are left out.
     """
     with seeded(seed), torch.device(device or torch.get_default_device()):
         drop = DropRates(dropout, dropconnect)
-        blocks = [_chain(placed.layers, placed.in_shape, drop) for placed in architecture.walk()]
+        blocks = [_chain(placed.layers, placed.in_shape, drop) for placed in list(architecture.walk())[skip:]]
         network = nn.Sequential(*blocks)
         if str(device) != "meta":  # meta tensors have no values to initialise
             network.apply(look_up(INITS, init, "initialisation"))

@@ -5,45 +5,33 @@ A head that joins images and texts follows the body.
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.blocks.backbone import Backbone
-from ...spaces.constrained.zero_shot_head import last_feature_map
-from .backbones import backbone
+from ...spaces.constrained.zero_shot_head import last_feature_map, vector_width
 from .build import build
+from .pretrained import load_weights
 
 
 class ImageBody(nn.Module):
     """Base class: (B, C, H, W) -> features (B, ``features``) and a feature map with ``map_channels`` channels.
 
-    The map, and ``map_channels``, are None if the body has no map. ``fixed``: whether the first part of the body is
-    frozen; its outputs are then computed once for all epochs.
+    The map, and ``map_channels``, are None if the body has no map.
     """
 
     features: int
     map_channels: int | None
-    fixed = False
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         raise NotImplementedError
-
-    def frozen_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the outputs of the frozen part; without a frozen part, the outputs of the whole body."""
-        outputs: tuple[Tensor, Tensor | None] = self(images)
-        return outputs
-
-    def finish(self, features: Tensor, feature_map: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Compute the outputs of the body from those of :meth:`frozen_outputs`."""
-        return features, feature_map
 
 
 class ArchitectureBody(ImageBody):
     """A trainable network of an architecture; its features are the F = ``classes`` outputs of its last linear layer.
 
     The map is the output of the last block that has rows and columns. ``weights`` are those of a backbone in the first
-    block, as in :class:`BackboneBody`.
+    block, as in :func:`load_backbone_weights`.
     """
 
     def __init__(
@@ -71,119 +59,62 @@ class ArchitectureBody(ImageBody):
         return vector, images
 
 
-class BackboneBody(ImageBody):
-    """A network of timm or torchvision without its classifier; it has a map if timm's interface gives one.
+class VectorBody(ImageBody):
+    """The blocks of an architecture after its backbone, for vectors (B, F, 1, 1) of the frozen backbone.
 
-    ``weights`` is the path of a state dict written by torch.save; it is read without running code from the file. None
-    keeps random weights. Raises ``ValueError`` if the file is missing or does not fit.
+    An architecture without a backbone, for data that are vectors, is complete. ``linear`` leaves all blocks out: the
+    features are the vectors themselves.
     """
 
-    def __init__(self, name: str, in_channels: int, *, weights: str | Path | None = None) -> None:
-        super().__init__()
-        self.network = backbone(name, classes=0, in_channels=in_channels)
-        if weights is not None:
-            _load_state_dict(self.network, name, Path(weights))
-        self.has_map = hasattr(self.network, "forward_features") and hasattr(self.network, "forward_head")
-        # The sizes are measured on a small image, because torchvision does not record them.
-        with torch.no_grad():
-            vector, feature_map = self.eval()(torch.zeros(1, in_channels, 64, 64))
-        self.features = vector.shape[1]
-        self.map_channels = feature_map.shape[1] if feature_map is not None else None
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        if not self.has_map:
-            return self.network(images), None
-        feature_map = self.network.forward_features(images)  # type: ignore[operator]
-        vector = self.network.forward_head(feature_map)  # type: ignore[operator]
-        return vector, feature_map if feature_map.dim() == 4 else None  # transformers give tokens (B, L, C)
-
-
-class FrozenBackboneBody(ImageBody):
-    """An architecture that begins with a backbone: the backbone is frozen, the other blocks are trained.
-
-    ``weights`` are the backbone's, as in :class:`BackboneBody`. Its children have the same names as those of an
-    :class:`ArchitectureBody`, because a finished model is loaded into one.
-    """
-
-    fixed = True
-    map_channels = None  # the frozen outputs are vectors
+    map_channels = None
 
     def __init__(
-        self,
-        architecture: Architecture,
-        *,
-        weights: str | Path | None = None,
-        dropout: float = 0.0,
-        seed: int | None = None,
+        self, architecture: Architecture, *, linear: bool = False, dropout: float = 0.0, seed: int | None = None
     ) -> None:
         super().__init__()
-        self.network = load_backbone_weights(build(architecture, dropout=dropout, seed=seed), architecture, weights)
-        self.network[0].requires_grad_(False).eval()
-        self.features = architecture.classes
-
-    def train(self, mode: bool = True) -> "FrozenBackboneBody":
-        """Set the mode, but keep the backbone in evaluation mode, so that its batch norm keeps its statistics."""
-        super().train(mode)
-        self.network[0].eval()
-        return self
+        skip = len(list(architecture.walk())) if linear else int(has_backbone(architecture))
+        self.network = build(architecture, dropout=dropout, seed=seed, skip=skip)
+        self.features = vector_width(architecture) if linear else architecture.classes
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self.finish(*self.frozen_outputs(images))
-
-    def frozen_outputs(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        with torch.no_grad():
-            return self.network[0](images), None
-
-    def finish(self, features: Tensor, feature_map: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        return self.network[1:](features), None
+        return self.network(images.flatten(1)), None
 
 
-class FrozenBody(ImageBody):
-    """A body with frozen weights; its outputs are computed once for all epochs."""
+class BackboneBody(ImageBody):
+    """A backbone, or nothing for data that are vectors, before a :class:`VectorBody`: a complete image network."""
 
-    fixed = True
+    map_channels = None
 
-    def __init__(self, body: ImageBody) -> None:
+    def __init__(self, backbone: nn.Module | None, after: VectorBody) -> None:
         super().__init__()
-        self.body = body.requires_grad_(False).eval()
-        self.features, self.map_channels = body.features, body.map_channels
-
-    def train(self, mode: bool = True) -> "FrozenBody":
-        """Set the mode, but keep the body in evaluation mode, so that its batch norm keeps its statistics."""
-        super().train(mode)
-        self.body.eval()
-        return self
+        self.backbone, self.after, self.features = backbone, after, after.features
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        with torch.no_grad():
-            outputs: tuple[Tensor, Tensor | None] = self.body(images)
-        return outputs
+        vector: tuple[Tensor, Tensor | None] = self.after(images if self.backbone is None else self.backbone(images))
+        return vector
+
+
+def has_backbone(architecture: Architecture) -> bool:
+    """Return whether ``architecture`` begins with a backbone."""
+    return bool(architecture.blocks) and isinstance(architecture.blocks[0], Backbone)
+
+
+def backbone_of(network: nn.Sequential) -> nn.Module:
+    """Return the backbone in ``network``, which ``build`` made of an architecture that begins with one."""
+    first: nn.Module = network[0][0]  # type: ignore[index]
+    return first
 
 
 def load_backbone_weights(
     network: nn.Sequential, architecture: Architecture, weights: str | Path | None
 ) -> nn.Sequential:
-    """Load ``weights``, if not None, into the first block of ``network``, a backbone, and return ``network``."""
+    """Load ``weights``, if not None, into the first block of ``network``, a backbone, and return ``network``.
+
+    ``weights`` are those of :func:`~archsieve.models.networks.pretrained.load_weights`.
+    """
     if weights is not None:
         (first,) = architecture.blocks[:1]
         assert isinstance(first, Backbone)
-        _load_state_dict(network[0][0], first.name, Path(weights))  # type: ignore[index]
+        channels, side, _ = first.in_shape
+        load_weights(backbone_of(network), first.name, weights, channels, side)
     return network
-
-
-def _load_state_dict(network: nn.Module, name: str, path: Path) -> None:
-    """Load the weights in ``path`` into ``network``; other tensors in the file, such as a classifier, are ignored."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(
-            f"the weights of a backbone must be a file of torch.save, but there is no {path}; check the path"
-        ) from None
-    wanted = network.state_dict()
-    fitting = {key: value for key, value in state.items() if key in wanted and value.shape == wanted[key].shape}
-    if missing := sorted(set(wanted) - set(fitting)):
-        raise ValueError(
-            f"weights must fit the network, but {path} lacks {len(missing)} of the {len(wanted)} tensors of {name}, "
-            f"the first is {missing[0]}; save them from the same network"
-        )
-    network.load_state_dict(fitting)

@@ -46,7 +46,8 @@ def measure_backbone(
 
 def _measure(name: str, shape: tuple[int, int, int]) -> Backbone:
     # without a classifier: the search space adds its own head
-    network = backbone(name, classes=0, in_channels=shape[0], device="meta")
+    # the size, because some networks are built for one size of images
+    network = backbone(name, classes=0, in_channels=shape[0], image_size=shape[1], device="meta")
     profile = profile_module(network, shape)
     out = meta_copy(network)(torch.empty(2, *shape, device="meta"))
     if not isinstance(out, Tensor) or out.dim() != 2:

@@ -122,15 +122,17 @@ def _check(network: nn.Module, head: nn.Linear, data: ImageData, compute: Comput
 
 def _key(network: nn.Module, data: ImageData, compute: Compute) -> str:
     """Return the sha256 of everything that the features depend on."""
-    head = {id(parameter) for parameter in head_of(network).parameters()}
-    body = [tensor for tensor in _tensors(network) if id(tensor) not in head]
+    head = head_of(network)
+    of_head = set(map(id, head.parameters()))
+    body = [tensor for tensor in _tensors(network) if id(tensor) not in of_head]
     # the lengths, because a part of a data set may have the hash of the whole
     images = [data.content_hash, [len(split) for split in data.splits], data.mean.tolist(), data.std.tolist()]
-    about = [FORMAT, images, compute.precision, compute.device.type, _layers(network)]
-    return sha256(f"{json.dumps(about)} {_weights_digest(network, body)}".encode()).hexdigest()
+    below = [layer for layer in network.modules() if layer is not head]
+    about = [FORMAT, images, compute.precision, compute.device.type, layer_settings(below)]
+    return sha256(f"{json.dumps(about)} {weights_digest(network, body)}".encode()).hexdigest()
 
 
-def _weights_digest(network: nn.Module, tensors: Sequence[Tensor]) -> str:
+def weights_digest(network: nn.Module, tensors: Sequence[Tensor]) -> str:
     """Return the sha256 of ``tensors`` of ``network``; it is kept until one of them changes.
 
     A worker trains many heads of one network, and the digest of its weights takes as long as some epochs of a head.
@@ -156,10 +158,8 @@ def _tensors(network: nn.Module) -> Iterable[Tensor]:
     yield from network.buffers()
 
 
-def _layers(network: nn.Module) -> list[str]:
-    """Return the kinds and settings of all modules below the head, without those that only training uses."""
-    head = head_of(network)
-    layers = [module for module in network.modules() if module is not head]
+def layer_settings(layers: Iterable[nn.Module]) -> list[str]:
+    """Return the kinds and settings of ``layers``, without those that only training uses."""
     return [
         f"{type(layer).__name__} {sorted(_settings(layer))}"
         for layer in layers

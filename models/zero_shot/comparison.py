@@ -70,6 +70,11 @@ def pixel_vectors(data: ZeroShotData) -> Vectors:
     )
 
 
+def image_vectors(split: Split) -> Array:
+    """Return the vectors (N, F) of a split whose images are vectors (N, F, 1, 1), such as those of a backbone."""
+    return np.asarray(split.images[:].flatten(1).numpy(), dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class BaselineInputs:
     """The baselines' view of ``data``: training data, texts of all classes (K, p), vectors of both test splits (M, d).

@@ -20,6 +20,7 @@ from .trainer import calibrated
 
 TOP_WORDS = 5
 NEAREST = 3
+BATCH_SIZE = 64  # photographs of 224 x 224 pixels take much memory inside a network
 THUMBNAIL_PX = 64  # maximum side: thumbnails are embedded in reports and stored in the database
 
 
@@ -48,32 +49,41 @@ class ClassExplanation:
 
 
 @torch.inference_mode()
-def explain(model: ZeroShotModel, data: ZeroShotData, classes: Tensor | None = None) -> list[ClassExplanation]:
+def explain(
+    model: ZeroShotModel, data: ZeroShotData, classes: Tensor | None = None, *, embedded: Tensor | None = None
+) -> list[ClassExplanation]:
     """Explain each of ``classes``, by default all unseen classes (Ba et al. 2015, section 5.3).
 
     For each word its TF-IDF entry in the class's text is set to 0, the vector is scaled back to its previous length,
     and the scores of this class are computed again. The negatives are the test images of the other unseen classes.
+    ``embedded`` are the :func:`embeddings`, if they are known.
     """
     chosen = data.unseen if classes is None else classes
-    embedded, vectors, scores = _scored(model, data)
+    embedded = embeddings(model, data) if embedded is None else embedded
+    vectors, scores = _scored(model, data, embedded)
     columns_by_class = {int(k): i for i, k in enumerate(data.unseen)}
     return [_explain_class(model, data, embedded, scores, vectors, columns_by_class[k], k) for k in chosen.tolist()]
 
 
 @torch.inference_mode()
-def class_areas(model: ZeroShotModel, data: ZeroShotData) -> Tensor:
+def class_areas(model: ZeroShotModel, data: ZeroShotData, embedded: Tensor) -> Tensor:
     """Return the PR-AUC of each unseen class (U,) among the test images of all unseen classes."""
-    scores = calibrated(_scored(model, data)[2], model.network.recipe.calibration)
+    scores = calibrated(_scored(model, data, embedded)[1], model.network.recipe.calibration)
     columns = torch.searchsorted(data.unseen, data.test_unseen.labels)
     return torch.from_numpy(pr_aucs(scores, columns, torch.arange(len(data.unseen))))
 
 
-def _scored(model: ZeroShotModel, data: ZeroShotData) -> tuple[Tensor, Tensor, Tensor]:
-    """Return embeddings (N, E) of the unseen classes' test images, vectors (U, p) of their texts, and scores (N, U)."""
+@torch.inference_mode()
+def embeddings(model: ZeroShotModel, data: ZeroShotData) -> Tensor:
+    """Return the embeddings (N, E) of the test images of unseen classes."""
     # in parts, to limit the memory
-    embedded = torch.cat([model.embed(part) for part in batches_of(data.test_unseen.images, 512)])
+    return torch.cat([model.embed(part) for part in batches_of(data.test_unseen.images, BATCH_SIZE)])
+
+
+def _scored(model: ZeroShotModel, data: ZeroShotData, embedded: Tensor) -> tuple[Tensor, Tensor]:
+    """Return vectors (U, p) of the texts of the unseen classes, and scores (N, U) of embeddings (N, E)."""
     vectors = model.encoder([data.classes[k] for k in data.unseen.tolist()], data.texts_of(data.unseen))
-    return embedded, vectors, model.network.compare(embedded, model.network.classifiers(vectors))
+    return vectors, model.network.compare(embedded, model.network.classifiers(vectors))
 
 
 def _explain_class(

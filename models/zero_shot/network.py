@@ -79,11 +79,7 @@ class ZeroShotNetwork(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Return g_v (B, E) of normalised images (B, C, H, W)."""
-        return self.from_body(*self.body(images))
-
-    def from_body(self, features: Tensor, feature_map: Tensor | None) -> Tensor:
-        """Return g_v (B, E) of the body's outputs; training caches the outputs of a frozen body."""
-        embedded: Tensor = self.image_head(features, feature_map)
+        embedded: Tensor = self.image_head(*self.body(images))
         return F.normalize(embedded, dim=1) if self.recipe.compares_by == "cosine" else embedded
 
     def classifiers(self, texts: Tensor) -> Tensor:

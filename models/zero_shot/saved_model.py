@@ -1,11 +1,12 @@
 """The trained zero-shot model: recognises images by any set of texts, and is saved as one file."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
@@ -13,7 +14,8 @@ from ..data.dataset import in_unit_range
 from ..data.text_features import Encoder, encoder_from_state
 from ..export.safetensors_file import checked_content, model_bytes, read_model
 from ..image_files.errors import DataError
-from ..networks.feature_extractors import ArchitectureBody
+from ..networks.feature_extractors import ArchitectureBody, VectorBody
+from .frozen_features import FrozenBackbone
 from .network import ZeroShotNetwork
 from .trainer import ZeroShotFit, calibrated
 
@@ -37,11 +39,19 @@ class ZeroShotModel:
     gamma: float
 
     @classmethod
-    def of(cls, fit: ZeroShotFit, architecture: Architecture, gamma: float) -> "ZeroShotModel":
-        """Create the model from a finished ``fit``; its network moves to the CPU."""
+    def of(
+        cls, fit: ZeroShotFit, architecture: Architecture, gamma: float, backbone: FrozenBackbone | None = None
+    ) -> "ZeroShotModel":
+        """Create the model from a finished ``fit``; its network moves to the CPU.
+
+        ``backbone`` is the frozen one that made the vectors on which the fit was trained, if any.
+        """
         names = tuple(fit.data.classes[k] for k in fit.data.seen.tolist())
-        network = fit.network.to("cpu").eval()
-        return cls(network, fit.encoder, architecture, fit.data.mean, fit.data.std, names, gamma)
+        network, mean, std = fit.network.to("cpu").eval(), fit.data.mean, fit.data.std
+        if backbone is not None:
+            network = with_backbone(network, architecture, backbone.module.to("cpu"))
+            mean, std = backbone.mean, backbone.std
+        return cls(network, fit.encoder, architecture, mean, std, names, gamma)
 
     @torch.inference_mode()
     def scores(self, images: Tensor, class_texts: dict[str, str], batch_size: int = 512) -> Tensor:
@@ -118,3 +128,14 @@ class ZeroShotModel:
             network.load_state_dict(weights)
             seen, mean, std = tuple(header["seen"]), others["mean"], others["std"]
             return cls(network.eval(), encoder, architecture, mean, std, seen, header["gamma"])
+
+
+def with_backbone(network: ZeroShotNetwork, architecture: Architecture, backbone: nn.Module) -> ZeroShotNetwork:
+    """Return a copy of ``network`` for images: ``backbone`` comes before its body, which was trained on vectors."""
+    assert isinstance(network.body, VectorBody)
+    body = ArchitectureBody(architecture)
+    for position, block in enumerate([backbone, *network.body.network]):
+        body.network[position] = block
+    complete = deepcopy(network)
+    complete.body = body
+    return complete

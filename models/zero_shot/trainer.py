@@ -8,13 +8,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
-from ..data.dataset import Device, Split, in_unit_range
+from ..data.dataset import Device, Split
 from ..data.text_features import Encoder, fit_text
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import Compute
 from ..networks.feature_extractors import ImageBody
 from ..process.random_state import seeded
-from ..storage.images import Images, batches_of
 from ..training.augmentation import training_images
 from ..training.epoch import EpochResult, Validation
 from ..training.evaluate import evaluating, score_in_batches
@@ -88,8 +87,6 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         texts = torch.zeros(len(data.classes), self.encoder.width)
         texts[data.seen] = self.encoder(*_named_texts(data, data.seen))
         self._texts = texts.to(compute.device)
-        # a frozen body gives the same outputs in every epoch, so they are computed once
-        self._cached = self._body_outputs(data.train.images) if body.fixed else None
 
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
         embedded = self._embed_batch(index, augmentation)
@@ -117,31 +114,16 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         return ZeroShotValidation(float(sum(losses)) / 2, best_h, roc_auc, harmonic(u, s), gamma)
 
     def _embed_batch(self, index: Tensor, augmentation: Generator) -> Tensor:
-        """Return g_v (B, E) of training images: augmented, or from the cached outputs of a frozen body."""
-        if self._cached is not None:
-            features, feature_map = self._cached
-            batch_outputs = features[index], feature_map[index] if feature_map is not None else None
-            return self.module.from_body(*self.module.body.finish(*batch_outputs))
+        """Return g_v (B, E) of augmented training images."""
         images = training_images(self.train.images[index], self.data, self.recipe, augmentation)
         return self.compute.logits(self.module.embed, images)
-
-    @torch.no_grad()
-    def _body_outputs(self, images: Images) -> tuple[Tensor, Tensor | None]:
-        """Return the features and feature maps of a frozen body for all training images."""
-        parts = [
-            self.module.body.frozen_outputs(self.data.normalise(in_unit_range(part.to(self.compute.device))))
-            for part in batches_of(images, 2 * self.recipe.batch_size)
-        ]
-        maps = [part[1] for part in parts if part[1] is not None]
-        return torch.cat([part[0] for part in parts]), torch.cat(maps) if maps and self.recipe.has_filters else None
 
 
 class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
     """Training of one model by a recipe on the seen classes of ``data``, one epoch per :meth:`step`.
 
     The text encoder is fitted on the seen classes only. With ``validate`` False the other classes are not read and the
-    epochs have no score; this is for the final fit on all seen classes. A frozen body processes each training image
-    once.
+    epochs have no score; this is for the final fit on all seen classes.
     """
 
     task: ZeroShotTraining

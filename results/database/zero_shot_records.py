@@ -9,6 +9,7 @@ from .records import Trial
 
 TESTED = "zero_shot_tested"  # kind of the event that holds the table of test results
 NOT_TESTED = "zero_shot_not_tested"  # kind of the event that holds the reason why there is no table
+MODEL_TESTED = "zero_shot_model_tested"  # kind of the event that holds the model's own test, before the baselines
 EXPLAINED = "zero_shot_explained"  # kind of the event that holds the words and images that explain the model
 MODEL = "zero-shot-model"  # kind of the artifact that holds the final model
 
@@ -28,6 +29,9 @@ METRIC_NOTES = (
     "subtracts from the scores of seen classes the value that was best on the validation classes. ausuc is the exact "
     "area under the curve of s over u."
 )
+# the image vectors of the baselines, in words
+PIXEL_VECTORS = "the principal components of the pixels of the same images"
+BACKBONE_VECTORS = "the vectors that the backbone of the chosen design gives for the same images"
 TABLE_COLUMNS = (
     *("roc_unseen", "roc_seen", "roc_mean", "pr_unseen", "pr_seen", "pr_mean"),
     *("top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"),
@@ -42,6 +46,17 @@ def latest_test_table(store: StoreReader, run: str | int) -> Mapping[str, Any] |
     table = _latest(store, run, TESTED)
     # A database from elsewhere may have a table in another form.
     return table if table is not None and {"trial", "rows"} <= set(table) else None
+
+
+def model_test(store: StoreReader, run: str | int, trial: int) -> Mapping[str, Any] | None:
+    """Return the test of the model of ``trial`` without baselines, if it is the latest of the run; else None."""
+    test = _latest(store, run, MODEL_TESTED)
+    return test if test is not None and test.get("trial") == trial else None
+
+
+def failed_baselines(table: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each baseline of a test table that could not be tested."""
+    return [f"baseline {row['method']} could not be tested: {row['failed']}" for row in table.get("failed", ())]
 
 
 def failed_test_reason(store: StoreReader, run: str | int) -> str | None:

@@ -9,8 +9,10 @@ from markupsafe import Markup
 
 from ..database.zero_shot_records import (
     METRIC_NOTES,
+    PIXEL_VECTORS,
     SELECTION_NOTE,
     TABLE_COLUMNS,
+    failed_baselines,
     latest_explanation,
     latest_test_table,
 )
@@ -19,6 +21,7 @@ from .run_data import RunData
 
 # Only such data URLs are written into the page: a database from another person could contain any text.
 DATA_URL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
+NO_WORDS = "No word of this text lowers the PR-AUC when it is removed, or the text vector has no single words."
 WORD_DROP_NOTE = (
     "PR-AUC is the area under the precision-recall curve of a class; its negatives are test images of the other "
     "unseen classes. The drop of a word is the decrease of the PR-AUC of its class when the word is removed: its "
@@ -36,9 +39,10 @@ def zero_shot_section(data: RunData) -> Iterator[Markup]:
     text = (
         f"Trial {test['trial']} was trained again on all {test['seen']:,} seen classes ({test['train']:,} images) and "
         f"tested once, on {test['test_unseen']:,} images of {test['unseen']:,} classes that were not used before, and "
-        f"on {test['test_seen']:,} further images of the seen classes. The baselines use the principal components of "
-        "the pixels of the same images. Their settings were selected on the same validation classes."
+        f"on {test['test_seen']:,} further images of the seen classes. The baselines use "
+        f"{test.get('vectors', PIXEL_VECTORS)}. Their settings were selected on the same validation classes."
     )
+    text += "".join(f" {sentence.capitalize()}." for sentence in failed_baselines(test))
     if test["earlier"]:
         earlier = ", ".join(map(str, test["earlier"]))
         text += f" Before trials were added, the run selected and tested these trials: {earlier}."
@@ -70,12 +74,7 @@ def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[Markup]:
         parts += [
             heading(f"{entry['class']}, PR-AUC {entry['pr_auc']:.4f}"),
             *([] if entry["text"] == entry["class"] else [paragraph(_shortened(entry["text"]), muted=True)]),
-            table(("word", "drop"), words)
-            if words
-            else paragraph(
-                "No word of this text lowers the PR-AUC when it is removed, or its vector has no single words.",
-                muted=True,
-            ),
+            table(("word", "drop"), words) if words else paragraph(NO_WORDS, muted=True),
             _safe_images("nearest images of this class", entry["right"]),
             _safe_images("nearest images of other classes", entry["wrong"]),
         ]

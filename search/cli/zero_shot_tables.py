@@ -8,6 +8,7 @@ from ...results.database.zero_shot_records import (
     METRIC_NOTES,
     SELECTION_NOTE,
     TABLE_COLUMNS,
+    failed_baselines,
     is_zero_shot,
 )
 from ...spaces.architectures.architecture import Architecture
@@ -33,6 +34,7 @@ def zero_shot_texts(result: Mapping[str, Any]) -> list[str]:
     return [
         table(title, ("method", *columns), rows, left=("method",)),
         *retested,
+        *failed_baselines(result),
         costs_table(result["costs"], result["words"]),
         f"model: {result['model']}, in the folder of the runs",
         f"h_cal is h_calibrated, top1 is top1_unseen. {METRIC_NOTES}",

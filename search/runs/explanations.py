@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from ...models.zero_shot.saved_model import ZeroShotModel
 
 
-def explanations(model: "ZeroShotModel", data: "ZeroShotData", classes: "Tensor") -> list[dict[str, Any]]:
+def explanations(
+    model: "ZeroShotModel", data: "ZeroShotData", classes: "Tensor", embedded: "Tensor | None" = None
+) -> list[dict[str, Any]]:
     """Return one entry per class of ``classes``.
 
     An entry has the class name, its text, its PR-AUC, the words with their effect, and the nearest images of this class
@@ -19,6 +21,7 @@ def explanations(model: "ZeroShotModel", data: "ZeroShotData", classes: "Tensor"
         model: the finished model.
         data: its data; only the test images of unseen classes are used.
         classes: indices of unseen classes (K,).
+        embedded: the embeddings of the test images of unseen classes, if they are known.
     """
     from ...models.zero_shot.explain import data_uri, explain
 
@@ -36,15 +39,18 @@ def explanations(model: "ZeroShotModel", data: "ZeroShotData", classes: "Tensor"
             "right": image_entries(one.right),
             "wrong": image_entries(one.wrong),
         }
-        for one in explain(model, data, classes)
+        for one in explain(model, data, classes, embedded=embedded)
     ]
 
 
-def evenly_ranked_classes(model: "ZeroShotModel", data: "ZeroShotData", count: int) -> "Tensor":
-    """Return up to ``count`` unseen classes (K,), from the best PR-AUC to the worst in even steps of rank."""
+def evenly_ranked_classes(model: "ZeroShotModel", data: "ZeroShotData", embedded: "Tensor", count: int) -> "Tensor":
+    """Return up to ``count`` unseen classes (K,), from the best PR-AUC to the worst in even steps of rank.
+
+    ``embedded`` are the embeddings of the test images of unseen classes.
+    """
     from ...models.zero_shot.explain import class_areas
 
-    order = class_areas(model, data).argsort(descending=True, stable=True)
+    order = class_areas(model, data, embedded).argsort(descending=True, stable=True)
     n = min(count, len(order))
     # Even steps of rank show failures as well as successes; the n best classes would show successes only.
     ranks = sorted({round(index * (len(order) - 1) / max(n - 1, 1)) for index in range(n)})

@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING, Any
 from ...results.database.artifacts import write_artifact
 from ...results.database.records import Trial
 from ...results.database.zero_shot_records import (
+    BACKBONE_VECTORS,
     EXPLAINED,
     METRIC_NOTES,
     MODEL,
+    MODEL_TESTED,
     NOT_TESTED,
+    PIXEL_VECTORS,
     TESTED,
     is_tested,
     latest_test_table,
+    model_test,
 )
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.zero_shot_head import last_feature_map, zero_shot_cost
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
+from ..cluster.errors import ResourceError
 from ..cluster.remote_jobs import run_remote_jobs
 from .zero_shot_jobs import JobContext, run_part
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...models.data.class_folds import ClassFolds
     from ...models.data.zero_shot import ZeroShotData
     from ...results.database.reader import StoreReader
@@ -50,26 +57,70 @@ def finalize_zero_shot(
     # A resumed run repeats the step only when its new trials have a better design.
     if best is None or (table is not None and table["trial"] == best.trial):
         return
-    count = len(_names(experiment))
-    recorder.show_activity(
-        f"training the design of trial {best.trial} again on all seen classes, and {count} baselines for comparison"
-    )
-    results = _run_jobs(experiment, whole, folds, best, recorder)
-    if results is None:
+    test = model_test(store, run_id, best.trial)  # a driver that died while baselines ran has this event
+    if test is None:
+        test = _test_model(experiment, whole, folds, best, recorder, folder)
+    if test is None:
         return
-    model, *rows = results
+    rows = _run_baselines(experiment, whole, folds, best, recorder)
+    if rows is None:
+        return
+    earlier = _tested_trials(store, run_id)
+    detail = _detail(best, whole, test, rows, earlier, has_backbone=experiment.file.space.backbone is not None)
+    store.add_event(run_id, "info", TESTED, detail, best.trial)
+
+
+def _test_model(
+    experiment: "Experiment", data: "ZeroShotData", folds: "ClassFolds", best: Trial, recorder: "Recorder", folder: Path
+) -> "Mapping[str, Any] | None":
+    """Train the chosen design again and test it; store its model, explanations and results before any baseline runs.
+
+    Returns the stored results: ``trial``, ``model`` (the path of its file), ``scores`` and ``words``. None when the run
+    was stopped or the training diverged.
+    """
+    store, run_id = recorder.store, recorder.run_id
+    recorder.show_activity(f"training the design of trial {best.trial} again on all seen classes")
+    assert best.best_epoch is not None
+    # The calibration that was best on validation classes, at the best epoch. Test classes must not choose it.
+    gamma = dict(store.curve(best.trial)["gamma"])[best.best_epoch]
+    part = {"trial": {"recipe": best.recipe, "epochs": best.best_epoch, "gamma": gamma}}
+    results = _run_jobs([part], experiment, data, folds, best, recorder)
+    if results is None:
+        return None
+    (model,) = results
     if "failed" in model:
         store.add_event(run_id, "warning", NOT_TESTED, {"trial": best.trial, "reason": model["failed"]}, best.trial)
-        return
+        return None
     uri = f"{folder.name}/model-{best.trial}.safetensors"
     write_artifact(store, best.trial, MODEL, folder.parent, uri, model["model"])
-    order = _names(experiment)
-    listed = sorted((row for part in rows for row in part), key=lambda row: order.index(row["method"]))
-    # The table comes last: a driver that dies before it repeats the whole step.
     store.add_event(run_id, "info", EXPLAINED, {"trial": best.trial, "classes": model["explained"]}, best.trial)
-    store.add_event(
-        run_id, "info", TESTED, _detail(best, whole, model, listed, uri, _tested_trials(store, run_id)), best.trial
-    )
+    # last, because it marks the model as stored: a driver that dies before it repeats this step
+    test = {"trial": best.trial, "model": uri, "scores": model["scores"], "words": model["words"]}
+    store.add_event(run_id, "info", MODEL_TESTED, test, best.trial)
+    return test
+
+
+def _run_baselines(
+    experiment: "Experiment", data: "ZeroShotData", folds: "ClassFolds", best: Trial, recorder: "Recorder"
+) -> list[dict[str, Any]] | None:
+    """Return the rows of the baselines in the order of the table; None when the run was stopped.
+
+    A baseline that failed has a ``failed`` reason in place of its results.
+    """
+    names = _names(experiment)
+    if not names:
+        return []
+    recorder.show_activity(f"testing {len(names)} baselines for comparison")
+    # One job for these three: late fusion (gpr+da) needs the fitted models of the other two.
+    fusion = [name for name in names if name in ("gpr", "da", "gpr+da")]
+    groups = [some for some in (fusion, [name for name in names if name not in fusion]) if some]
+    try:
+        parts = _run_jobs([{"baselines": some} for some in groups], experiment, data, folds, best, recorder)
+    except ResourceError as error:  # the model is stored, and a worker without memory must not repeat its training
+        return [{"method": name, "failed": str(error)} for name in names]
+    if parts is None:
+        return None
+    return sorted((row for part in parts for row in part), key=lambda row: names.index(row["method"]))
 
 
 def is_zero_shot_final(experiment: "Experiment", store: "StoreReader", run_id: int) -> bool:
@@ -79,19 +130,15 @@ def is_zero_shot_final(experiment: "Experiment", store: "StoreReader", run_id: i
 
 
 def _run_jobs(
-    experiment: "Experiment", data: "ZeroShotData", folds: "ClassFolds", best: Trial, recorder: "Recorder"
+    parts: list[dict[str, Any]],
+    experiment: "Experiment",
+    data: "ZeroShotData",
+    folds: "ClassFolds",
+    best: Trial,
+    recorder: "Recorder",
 ) -> list[Any] | None:
-    """Return the results of the remote jobs: the model first, then the baselines; None when the run was stopped."""
+    """Return the results of the remote jobs ``parts``; None when the run was stopped."""
     resources, settings = experiment.file.resources, experiment.file.zero_shot
-    assert best.best_epoch is not None
-    # The calibration that was best on validation classes, at the best epoch. Test classes must not choose it.
-    gamma = dict(recorder.store.curve(best.trial)["gamma"])[best.best_epoch]
-    design = {"architecture": best.architecture, "recipe": best.recipe, "seed": best.seed}
-    names = _names(experiment)
-    # One job for these three: late fusion (gpr+da) needs the fitted models of the other two.
-    fusion = [name for name in names if name in ("gpr", "da", "gpr+da")]
-    parts: list[dict[str, Any]] = [{"trial": {**design, "epochs": best.best_epoch, "gamma": gamma}}]
-    parts += [{"baselines": some} for some in (fusion, [n for n in names if n not in fusion]) if some]
     context = JobContext(
         data,
         folds,
@@ -101,6 +148,8 @@ def _run_jobs(
         resources.precision,
         settings.explained,
         settings.programme,
+        best.architecture,
+        best.seed,
     )
     return run_remote_jobs(run_part, parts, context, resources, should_continue=recorder.control.should_continue)
 
@@ -114,21 +163,29 @@ def _names(experiment: "Experiment") -> list[str]:
 
 
 def _detail(
-    best: Trial, data: "ZeroShotData", model: dict[str, Any], rows: list[dict[str, Any]], uri: str, earlier: list[int]
+    best: Trial,
+    data: "ZeroShotData",
+    test: "Mapping[str, Any]",
+    rows: list[dict[str, Any]],
+    earlier: list[int],
+    *,
+    has_backbone: bool,
 ) -> dict[str, Any]:
     """Return the table for the store: the rows of the model and the baselines, the costs, and the test data's sizes."""
     setting = f"validated H {best.val_accuracy:.4f}, {best.best_epoch} epochs on all seen classes"
-    own = {"method": f"trial {best.trial}", "source": "the chosen design", "setting": setting, **model["scores"]}
+    own = {"method": f"trial {best.trial}", "source": "the chosen design", "setting": setting, **test["scores"]}
     recipe, architecture = recipe_from_json(best.recipe), Architecture.from_json(best.architecture)
     assert isinstance(recipe, ZeroShotRecipe)
     return {
         "trial": best.trial,
-        "model": uri,
+        "model": test["model"],
         "earlier": earlier,
-        "rows": [own, *rows],
+        "rows": [own, *(row for row in rows if "failed" not in row)],
+        "failed": [row for row in rows if "failed" in row],
+        "vectors": BACKBONE_VECTORS if has_backbone else PIXEL_VECTORS,
         "measures": METRIC_NOTES,
-        "costs": costs(architecture, recipe, model["words"]),
-        "words": model["words"],
+        "costs": costs(architecture, recipe, test["words"]),
+        "words": test["words"],
         "seen": len(data.seen),
         "unseen": len(data.unseen),
         "train": len(data.train),

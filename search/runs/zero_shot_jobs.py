@@ -1,14 +1,19 @@
 """Remote jobs of the zero-shot final step: train the chosen design on all seen classes, and evaluate baselines."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...spaces.parameters.user_code import first_line
 from ..cluster.threads import set_up_worker
 
 if TYPE_CHECKING:
+    import torch
+
     from ...models.data.class_folds import ClassFolds
     from ...models.data.zero_shot import ZeroShotData
-    from ...models.zero_shot.comparison import BaselineInputs, Setting, Vectors
+    from ...models.zero_shot.comparison import BaselineInputs, Setting
+    from ...models.zero_shot.saved_model import ZeroShotModel
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class JobContext:
         precision: fp32 or bf16.
         explained: number of unseen classes to explain.
         programme: solve gpr+da by its quadratic programme instead of late fusion.
+        architecture: the architecture of the chosen design, as JSON, and its ``seed``.
     """
 
     data: "ZeroShotData"
@@ -34,6 +40,8 @@ class JobContext:
     precision: str
     explained: int
     programme: bool
+    architecture: Mapping[str, Any]
+    seed: int
 
 
 def run_part(part: dict[str, Any], context: JobContext) -> Any:
@@ -52,15 +60,15 @@ def _model(trial: dict[str, Any], context: JobContext) -> dict[str, Any]:
     from ...models.zero_shot.trainer import score_images
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
-    from ..tasks.zero_shot import zero_shot_fit
-    from .explanations import evenly_ranked_classes, explanations
+    from ..tasks.zero_shot import frozen_vectors, zero_shot_fit
 
-    data, device = context.data, set_up_worker(context.cpus, context.gpus)
-    architecture, recipe = Architecture.from_json(trial["architecture"]), ZeroShotRecipe.from_json(trial["recipe"])
+    data, start, device = context.data, context.folds.start, set_up_worker(context.cpus, context.gpus)
+    architecture, recipe = Architecture.from_json(context.architecture), ZeroShotRecipe.from_json(trial["recipe"])
+    backbone = None
+    if start.frozen:
+        backbone, (data,) = frozen_vectors(architecture, (data,), context.seed, device, context.precision, start)
     # No validation: all seen classes are used for training, so none is left to validate on.
-    fit = zero_shot_fit(
-        architecture, recipe, data, trial["seed"], device, context.precision, context.folds.start, validate=False
-    )
+    fit = zero_shot_fit(architecture, recipe, data, context.seed, device, context.precision, start, validate=False)
     try:
         while fit.epoch < trial["epochs"]:
             fit.step()
@@ -71,35 +79,71 @@ def _model(trial: dict[str, Any], context: JobContext) -> dict[str, Any]:
         score_images(fit.network, data, part, encoded, fit.compute) for part in (data.test_seen, data.test_unseen)
     )
     scores = metrics_of_scores(data, seen, unseen, recipe.calibration, trial["gamma"])
-    model = ZeroShotModel.of(fit, architecture, trial["gamma"])
-    explained = (
-        explanations(model, data, evenly_ranked_classes(model, data, context.explained)) if context.explained else []
-    )
+    of_images = ZeroShotModel.of(fit, architecture, trial["gamma"], backbone)
+    model = ZeroShotModel.of(fit, architecture, trial["gamma"])  # of vectors, if there is a frozen backbone
+    explained = _explained(model, data, context) if context.explained else []
     return {
         "scores": asdict(scores),
-        "model": model.to_bytes(),
+        "model": of_images.to_bytes(),
         "words": fit.encoder.width,
         "explained": explained,
     }
 
 
+def _explained(model: "ZeroShotModel", data: "ZeroShotData", context: JobContext) -> list[dict[str, Any]]:
+    """Return the explanations; ``data`` are vectors if ``model`` starts after a frozen backbone."""
+    from ...models.zero_shot.explain import embeddings
+    from .explanations import evenly_ranked_classes, explanations
+
+    embedded = embeddings(model, data)
+    classes = evenly_ranked_classes(model, data, embedded, context.explained)
+    return explanations(model, context.data, classes, embedded)  # the page shows images, not vectors
+
+
 def _baselines(names: list[str], context: JobContext) -> list[dict[str, Any]]:
-    """Return a table row per baseline: choose its setting on the validation classes of the first fold, then test it."""
-    from ...models.zero_shot.comparison import pixel_vectors
+    """Return a table row per baseline: choose its setting on the validation classes of the first fold, then test it.
 
-    set_up_worker(context.cpus, context.gpus)
-    fold = context.folds.folds[0]
-    vectors, whole_vectors = pixel_vectors(fold), pixel_vectors(context.data)
-    entrants = {
-        text: (_entrant(fold, vectors, text), _entrant(context.data, whole_vectors, text)) for text in context.texts
+    A baseline that fails has the row ``{"method": name, "failed": reason}``, so that the others are tested.
+    """
+    device = set_up_worker(context.cpus, context.gpus)
+    rows: list[dict[str, Any]] = []
+    try:
+        entrants = _entrants(context, device)
+    except Exception as error:
+        return [_failed(name, error) for name in names]
+    for name in names:
+        try:
+            rows.append(_row(name, entrants, context.programme))
+        except Exception as error:
+            rows.append(_failed(name, error))
+    return rows
+
+
+def _failed(name: str, error: Exception) -> dict[str, Any]:
+    return {"method": name, "failed": f"{type(error).__name__}: {first_line(error)[:300]}"}
+
+
+def _entrants(context: JobContext, device: "torch.device") -> "dict[str, tuple[BaselineInputs, BaselineInputs]]":
+    """Return what baselines learn from, by kind of text: the first fold, and all seen classes.
+
+    Their vectors are those of the backbone of the chosen design, or else principal components of the pixels.
+    """
+    from ...models.networks.feature_extractors import has_backbone
+    from ...models.zero_shot.comparison import BaselineInputs, image_vectors, pixel_vectors
+    from ...spaces.architectures.architecture import Architecture
+    from ..tasks.zero_shot import frozen_vectors
+
+    architecture, start = Architecture.from_json(context.architecture), context.folds.start
+    parts = (context.folds.folds[0], context.data)
+    if has_backbone(architecture):
+        _, parts = frozen_vectors(architecture, parts, context.seed, device, context.precision, start)
+        vectors = [image_vectors, image_vectors]
+    else:
+        vectors = [pixel_vectors(part) for part in parts]
+    return {
+        text: tuple(BaselineInputs.of(part, of_part, text=text) for part, of_part in zip(parts, vectors, strict=True))
+        for text in context.texts
     }
-    return [_row(name, entrants, context.programme) for name in names]
-
-
-def _entrant(data: "ZeroShotData", vectors: "Vectors", text: str) -> "BaselineInputs":
-    from ...models.zero_shot.comparison import BaselineInputs
-
-    return BaselineInputs.of(data, vectors, text=text)
 
 
 def _row(name: str, entrants: "dict[str, tuple[BaselineInputs, BaselineInputs]]", programme: bool) -> dict[str, Any]:

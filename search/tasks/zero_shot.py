@@ -5,12 +5,15 @@ Validation and test use classes that no network is trained on.
 
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
 from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import ACCURACY
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
+from ...spaces.networks.patterns import PRETRAINED, WEIGHT_SUFFIXES
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import SENTENCE, ZeroShotRecipe
@@ -24,9 +27,12 @@ if TYPE_CHECKING:
     from ...models.data.class_folds import BackboneInit, ClassFolds
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
+    from ...models.networks.feature_extractors import ImageBody
     from ...models.optimization.custom_parts import CustomParts
+    from ...models.zero_shot.frozen_features import FrozenBackbone
     from ...models.zero_shot.trainer import ZeroShotFit
     from ...spaces.architectures.architecture import Architecture
+    from ...spaces.blocks.base import Block
     from ..config.schema import SearchFile
 
 DEFAULT_FEATURES = 128  # outputs of an image network if the search file has no space.features
@@ -91,16 +97,18 @@ class ZeroShotTask(Task):
     def load(self, file: "SearchFile", *, write: bool = True) -> "tuple[Any, DatasetRecord]":
         from ...models.data.class_folds import BackboneInit, ClassFolds
         from ...models.data.zero_shot_registry import load_zero_shot
-        from ...models.networks.feature_extractors import BackboneBody
+        from ...models.storage.choice import CacheLocation
 
         section = file.data
         options = section.model_dump(exclude={"name", "val_fraction", "test_fraction", "storage", "cache"})
         data = load_zero_shot(section.name, **options)
         # frozen is true by default, but without a backbone there is nothing to freeze
-        start = BackboneInit(file.space.weights, file.space.frozen and file.space.backbone is not None)
-        if isinstance(file.space.backbone, str):
-            # only for its error: weights that do not fit the backbone must fail before Ray starts
-            BackboneBody(file.space.backbone, data.input_shape[0], weights=start.weights)
+        start = BackboneInit(
+            file.space.weights,
+            file.space.frozen and file.space.backbone is not None,
+            CacheLocation(section.cache, write),
+        )
+        _check_weights(file, data.input_shape)
         folds = ClassFolds.of(data, file.search.folds, section.val_fraction, seed=section.seed, start=start)
         return (data, folds), DatasetRecord(
             # the folds are a part of the hash: other validation classes are other data for warm starts and the cache
@@ -145,6 +153,9 @@ class ZeroShotTrialContext(TrialContext):
     def __init__(self, data: "ClassFolds", precision: str, device: "torch.device") -> None:
         self.data, self.precision, self.device = data, precision, device
         self.input_shape = data.input_shape
+        # frozen backbones with the folds as their vectors: those with pretrained weights, and that of each fit
+        self._pretrained: dict[Block, tuple[FrozenBackbone, tuple[ZeroShotData, ...]]] = {}
+        self._of_fit: WeakKeyDictionary[nn.Module, tuple[Architecture, FrozenBackbone]] = WeakKeyDictionary()
 
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:
         from ...models.data.folds import fold_seed
@@ -152,15 +163,35 @@ class ZeroShotTrialContext(TrialContext):
         from ...models.zero_shot.trainer import ZeroShotFoldedResult
 
         assert isinstance(recipe, ZeroShotRecipe)
+        backbone, folds = self._folds(architecture, seed)
 
         def fit_fold(data: "ZeroShotData", seed: int) -> "ZeroShotFit":
             return zero_shot_fit(architecture, recipe, data, seed, self.device, self.precision, self.data.start)
 
         if self.data.single:
-            return fit_fold(self.data.folds[0], seed)
-        # a seed for each fold: with the same seed all folds would start with the same weights
-        fits = [fit_fold(data, fold_seed(seed, fold)) for fold, data in enumerate(self.data.folds)]
-        return FoldedFit(fits, ZeroShotFoldedResult)
+            fit: ZeroShotFit | FoldedFit[ZeroShotData, ZeroShotFoldedResult] = fit_fold(folds[0], seed)
+        else:
+            # a seed for each fold: with the same seed all folds would start with the same weights
+            fits = [fit_fold(data, fold_seed(seed, fold)) for fold, data in enumerate(folds)]
+            fit = FoldedFit(fits, ZeroShotFoldedResult)
+        if backbone is not None:
+            self._of_fit[fit.module] = architecture, backbone
+        return fit
+
+    def _folds(
+        self, architecture: "Architecture", seed: int
+    ) -> "tuple[FrozenBackbone | None, tuple[ZeroShotData, ...]]":
+        """Return the folds; with a frozen backbone its vectors are their images, computed once for all trials."""
+        start = self.data.start
+        if not start.frozen:
+            return None, self.data.folds
+        first = architecture.blocks[0]
+        if first in self._pretrained:
+            return self._pretrained[first]
+        vectors = frozen_vectors(architecture, self.data.folds, seed, self.device, self.precision, start)
+        if start.weights is not None:  # random weights depend on the seed of the trial
+            self._pretrained[first] = vectors
+        return vectors
 
     def final_metrics(self, fit: TrialFit) -> FinalMetrics:
         """Return no metrics: unseen classes are tested once, after the search, with the chosen trial only."""
@@ -169,8 +200,13 @@ class ZeroShotTrialContext(TrialContext):
     def timed_module(self, fit: TrialFit) -> "nn.Module":
         """Return the image network with its head; the text network runs once for each class, not for each image."""
         from ...models.zero_shot.network import ImageSide, ZeroShotNetwork
+        from ...models.zero_shot.saved_model import with_backbone
 
-        return ImageSide(cast(ZeroShotNetwork, fit.module))
+        network = cast(ZeroShotNetwork, fit.module)
+        if fit.module in self._of_fit:  # the fit is trained on vectors, but a prediction starts with an image
+            architecture, backbone = self._of_fit[fit.module]
+            network = with_backbone(network, architecture, backbone.module)
+        return ImageSide(network)
 
 
 def zero_shot_fit(
@@ -186,15 +222,22 @@ def zero_shot_fit(
 ) -> "ZeroShotFit":
     """Return the fit of one network on the seen classes of ``data``.
 
-    ``start`` decides whether it begins with random weights or with the weights of a backbone, and whether these are
-    frozen. ``precision`` is ``"fp32"`` or ``"bf16"``. ``validate`` is False for the final training on all seen classes.
+    With a frozen backbone in ``start`` the images of ``data`` are its vectors (:func:`frozen_vectors`). Otherwise
+    ``start`` decides whether the network begins with random weights or with those of a backbone. ``precision`` is
+    ``"fp32"`` or ``"bf16"``. ``validate`` is False for the final training on all seen classes.
     """
-    from ...models.networks.feature_extractors import ArchitectureBody, FrozenBackboneBody
+    from ...models.networks.feature_extractors import ArchitectureBody, VectorBody
+    from ...models.zero_shot.frozen_features import normalised_for_weights
     from ...models.zero_shot.trainer import ZeroShotFit
 
-    body = FrozenBackboneBody if start.frozen else ArchitectureBody
+    body: ImageBody
+    if start.frozen:
+        body = VectorBody(architecture, dropout=recipe.dropout, seed=seed)
+    else:
+        body = ArchitectureBody(architecture, weights=start.weights, dropout=recipe.dropout, seed=seed)
+        data = normalised_for_weights(data, architecture, body.network, start.weights)
     return ZeroShotFit(
-        body(architecture, weights=start.weights, dropout=recipe.dropout, seed=seed),
+        body,
         data,
         recipe,
         seed=seed,
@@ -203,6 +246,44 @@ def zero_shot_fit(
         channels_last=device.type == "cuda",  # the fastest layout for convolutions on a GPU
         validate=validate,
     )
+
+
+def frozen_vectors(
+    architecture: "Architecture",
+    parts: "tuple[ZeroShotData, ...]",
+    seed: int,
+    device: "torch.device",
+    precision: str,
+    start: "BackboneInit",
+) -> "tuple[FrozenBackbone, tuple[ZeroShotData, ...]]":
+    """Return the backbone of ``architecture`` with the weights of ``start``, and ``parts`` with its vectors as images.
+
+    ``seed`` is for random weights. The vectors of pretrained weights are kept in the cache folder.
+    """
+    from ...models.networks.compute import Compute
+    from ...models.zero_shot.frozen_features import FrozenBackbone
+
+    compute = Compute(device, precision, channels_last=device.type == "cuda")
+    backbone = FrozenBackbone.of(architecture, start.weights, parts[0], seed=seed)
+    return backbone, backbone.data_of_all(parts, compute=compute, cache=start.cache)
+
+
+def _check_weights(file: "SearchFile", input_shape: tuple[int, int, int]) -> None:
+    """Raise ``ValueError`` for weights that do not fit their backbone: they must fail before Ray starts."""
+    from ...models.networks.backbones import backbone
+    from ...models.networks.pretrained import load_weights
+    from ...models.networks.weight_files import find_weights
+
+    weights, names = file.space.weights, file.space.backbone
+    channels, side, _ = input_shape
+    if weights is None or names is None:
+        return
+    if isinstance(names, str):
+        network = backbone(names, classes=0, in_channels=channels, image_size=side)
+        load_weights(network, names, weights, channels, side)
+    elif weights != PRETRAINED:
+        for name in names:  # reading all files would take long
+            find_weights(name, Path(weights))
 
 
 def _check_recipe(recipe: Mapping[str, Any]) -> None:
@@ -243,10 +324,11 @@ def _check_backbone(file: "SearchFile") -> None:
             "another key; leave the other keys out"
         )
     # a file of weights has the shapes of one network
-    if space.weights is not None and not isinstance(space.backbone, str):
+    is_file = space.weights is not None and Path(space.weights).suffix in WEIGHT_SUFFIXES
+    if is_file and not isinstance(space.backbone, str):
         raise ValueError(
-            f"space.weights needs a single space.backbone, but got {space.backbone}; "
-            "set only the backbone of these weights"
+            f"a file in space.weights needs a single space.backbone, but got {space.backbone}; set only the backbone "
+            'of these weights, or set space.weights to a folder of files NAME.safetensors, or to "pretrained"'
         )
     forms = recipe.get("form", "fc")
     if forms not in ("fc", ["fc"]):

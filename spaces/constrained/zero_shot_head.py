@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from typing import Any, NamedTuple
 
 from ..architectures.architecture import Architecture
 from ..architectures.budget import Budget
+from ..blocks.backbone import Backbone
 from ..blocks.base import Shape
 from ..blocks.cost import FLOAT_BYTES, Cost
 from ..recipes.recipe import RecipeSpace
@@ -123,6 +125,12 @@ def _maps_inside(shape: Shape, edge: Edge) -> Iterator[FeatureMap]:
 def _as_map(shape: Shape) -> FeatureMap:
     channels, height, width = shape
     return channels, height, width
+
+
+def vector_width(architecture: Architecture) -> int:
+    """Return the number of entries of the vector that the backbone of ``architecture`` gives, or of its input."""
+    first = architecture.blocks[0] if architecture.blocks else None
+    return first.features if isinstance(first, Backbone) else prod(architecture.input_shape)
 
 
 def last_feature_map(architecture: Architecture) -> FeatureMap:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from archsieve.models.data.dataset import Request
 from archsieve.models.data.glyphs import load_glyphs
 from archsieve.models.data.zero_shot import ZeroShotData, draw_unseen, validation_folds
-from archsieve.models.networks.feature_extractors import ArchitectureBody, BackboneBody, FrozenBody
+from archsieve.models.networks.feature_extractors import ArchitectureBody, VectorBody
 from archsieve.models.zero_shot.network import ZeroShotNetwork, shifted_means
 from archsieve.models.zero_shot.trainer import ZeroShotFit
 from archsieve.spaces.architectures.architecture import Architecture
@@ -125,34 +125,9 @@ def test_texts_of_unseen_classes_change_no_weight(fold):
     assert all(torch.equal(a, b) for a, b in zip(one.module.parameters(), two.module.parameters(), strict=True))
 
 
-def test_frozen_body_keeps_its_weights_and_runs_once(fold):
-    body = BackboneBody("timm:resnet10t", 1)
-    before = {name: tensor.clone() for name, tensor in body.state_dict().items()}
-    calls = []
-    body.register_forward_hook(lambda *_: calls.append(1))
-    fit = ZeroShotFit(FrozenBody(body), fold, replace(QUICK, form="fc+conv"), seed=0, validate=False)
-    at_start = len(calls)
-    fit.step(), fit.step()
-    assert len(calls) == at_start
-    assert all(torch.equal(tensor, before[name]) for name, tensor in body.state_dict().items())
-    assert fit.history[1].train_loss < fit.history[0].train_loss
-
-
-def test_backbone_loads_weights_from_a_file(tmp_path):
-    body = BackboneBody("timm:resnet10t", 1)
-    torch.save(body.network.state_dict(), tmp_path / "weights.pt")
-    loaded = BackboneBody("timm:resnet10t", 1, weights=tmp_path / "weights.pt")
-    assert torch.equal(next(loaded.parameters()), next(body.parameters()))
-    torch.save({}, tmp_path / "nothing.pt")
-    with pytest.raises(ValueError, match=r"nothing\.pt"):
-        BackboneBody("timm:resnet10t", 1, weights=tmp_path / "nothing.pt")
-    with pytest.raises(ValueError, match=r"none\.pt"):
-        BackboneBody("timm:resnet10t", 1, weights=tmp_path / "none.pt")
-
-
 def test_filters_need_a_feature_map():
     body = ArchitectureBody(Architecture((1, SIDE, SIDE), (Conv(8), GlobalAverage()), 24), seed=0)
     assert body.map_channels == 8
-    without = BackboneBody("torchvision:resnet18", 3)
+    without = VectorBody(Architecture((8, 1, 1), (), 24), seed=0)
     with pytest.raises(ValueError, match=r"'conv'.*feature map.*'fc'"):
         ZeroShotNetwork(without, 40, replace(QUICK, form="conv"))

@@ -68,8 +68,8 @@ class FoldedFit(Generic[D, R]):
 
     @property
     def done(self) -> bool:
-        """Whether all of ``recipe.epochs`` are done."""
-        return self.epoch >= self.recipe.epochs
+        """Whether the fits of all folds are done; they have the same number of epochs."""
+        return self.fits[0].done
 
     def step(self) -> R:
         """Train one epoch in every fold and return the means. Raises :class:`~.epoch.Diverged` if a fold diverges."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .baselines_bilinear import ale, bilinear_softmax, devise, sje
+from .baselines_bilinear import bilinear_baseline
 from .baselines_closed_form import Array, Scorer, TrainingData, eszsl, random_scores, ridge_to_centroid
 from .baselines_domain_transfer import domain_adaptation, gaussian_processes, gpr_with_adaptation
 
@@ -34,10 +34,10 @@ BASELINES: dict[str, Baseline] = {
     "random": Baseline(random_scores, "chance"),
     "ridge": Baseline(ridge_to_centroid, "text to the mean of a class's vectors, cosine", {"strength": STRENGTHS}),
     "eszsl": Baseline(eszsl, "Romera-Paredes and Torr 2015", {"gamma": STRENGTHS, "strength": (0.1, 1.0, 10.0)}),
-    "bilinear": Baseline(bilinear_softmax, "softmax over x W a", {"lr": LEARNING_RATES}),
-    "devise": Baseline(devise, "Frome et al. 2013", {"lr": LEARNING_RATES}),
-    "ale": Baseline(ale, "Akata et al. 2016", {"lr": LEARNING_RATES}),
-    "sje": Baseline(sje, "Akata et al. 2015", {"lr": LEARNING_RATES}),
+    "bilinear": Baseline(bilinear_baseline("bilinear"), "softmax over x W a", {"lr": LEARNING_RATES}),
+    "devise": Baseline(bilinear_baseline("devise"), "Frome et al. 2013", {"lr": LEARNING_RATES}),
+    "ale": Baseline(bilinear_baseline("ale"), "Akata et al. 2016", {"lr": LEARNING_RATES}),
+    "sje": Baseline(bilinear_baseline("sje"), "Akata et al. 2015", {"lr": LEARNING_RATES}),
     "gpr": Baseline(gaussian_processes, "Elhoseiny et al. 2013: text to hyperplanes", {"noise": (0.01, 0.1)}),
     "da": Baseline(domain_adaptation, "Kulis et al. 2011, squared hinge", {"strength": (1e-3, 1e-1)}),
     "gpr+da": Baseline(gpr_with_adaptation, "Elhoseiny et al. 2013, late fusion", {"strength": (1e-3, 1e-1)}),

@@ -45,7 +45,7 @@ def ridge_to_centroid(data: TrainingData, strength: float = 1.0) -> Scorer:
     texts are centred with the training means.
     """
     centre, texts_mean = data.x.mean(0), data.texts.mean(0)
-    a = _ridge(data.texts - texts_mean, data.centroids - centre, strength)
+    a = ridge_map(data, strength)
     return lambda x, texts: unit(x - centre) @ unit((texts - texts_mean) @ a).T
 
 
@@ -54,14 +54,23 @@ def eszsl(data: TrainingData, gamma: float = 1.0, strength: float = 1.0) -> Scor
 
     The score is x' W a. Vectors are centred, texts are not.
     """
-    centre = data.x.mean(0)
-    x, s = (data.x - centre).T, data.texts.T
+    centre, w = data.x.mean(0), eszsl_map(data, gamma, strength)
+    return lambda x, texts: (x - centre) @ (texts @ w).T
+
+
+def ridge_map(data: TrainingData, strength: float) -> Array:
+    """Return A (p, d) of :func:`ridge_to_centroid`."""
+    return _ridge(data.texts - data.texts.mean(0), data.centroids - data.x.mean(0), strength)
+
+
+def eszsl_map(data: TrainingData, gamma: float, strength: float) -> Array:
+    """Return W' (p, d) of :func:`eszsl`."""
+    x, s = (data.x - data.x.mean(0)).T, data.texts.T
     # X Y without the N x S matrix Y: twice the sum of each class minus the sum of all vectors
-    xy = 2 * (data.centroids - centre).T * np.bincount(data.y, minlength=s.shape[1]) - x.sum(1, keepdims=True)
+    xy = 2 * (data.centroids - data.x.mean(0)).T * np.bincount(data.y, minlength=s.shape[1]) - x.sum(1, keepdims=True)
     # two linear systems instead of inverses: faster and numerically more stable
     left = np.linalg.solve(x @ x.T + gamma * np.eye(len(x)), xy) @ s.T
-    w = _solve_gram(s, left.T, strength).T
-    return lambda x, texts: (x - centre) @ w @ texts.T
+    return _solve_gram(s, left.T, strength)
 
 
 def _ridge(t: Array, targets: Array, strength: float) -> Array:
@@ -82,6 +91,19 @@ def _solve_gram(s: Array, right: Array, strength: float) -> Array:
         solution: Array = (right - s @ np.linalg.solve(s.T @ s + strength * np.eye(classes), s.T @ right)) / strength
         return solution
     return np.linalg.solve(s @ s.T + strength * np.eye(entries), right)
+
+
+def text_basis(texts: Array) -> Array | None:
+    """Return an orthonormal basis (p, r) of the span of texts (S, p); None unless there are fewer texts than entries.
+
+    A linear map that is learned from S texts, from zero, depends on a text through its coordinates in this basis
+    alone. With few classes and many words the map (p, d) becomes one of (r, d).
+    """
+    if len(texts) >= texts.shape[1]:
+        return None
+    _, values, rows = np.linalg.svd(texts, full_matrices=False)
+    basis: Array = rows[values > 1e-9 * values.max()].T
+    return basis
 
 
 def unit(rows: Array) -> Array:

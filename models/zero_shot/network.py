@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 from ..networks.feature_extractors import ImageBody
+from .linear_network import LinearNetwork
 from .losses import LOSSES
 
 OUTPUT_STD = 0.01  # initial weights of the text network's last layer; small, because its outputs are classifier weights
@@ -104,7 +105,7 @@ class ZeroShotNetwork(nn.Module):
 class ImageSide(nn.Module):
     """The image network with its head, without the text network: images (B, C, H, W) to embeddings (B, E)."""
 
-    def __init__(self, network: ZeroShotNetwork) -> None:
+    def __init__(self, network: ZeroShotNetwork | LinearNetwork) -> None:
         super().__init__()
         self.network = network
 

@@ -14,11 +14,15 @@ from ..data.dataset import in_unit_range
 from ..data.text_features import Encoder, encoder_from_state
 from ..export.safetensors_file import checked_content, model_bytes, read_model
 from ..image_files.errors import DataError
-from ..networks.feature_extractors import ArchitectureBody, VectorBody
+from ..networks.build import build
+from ..networks.feature_extractors import ArchitectureBody, BackboneBody, VectorBody, has_backbone
 from .frozen_features import FrozenBackbone
+from .linear_fit import ClosedFormFit, LinearFit
+from .linear_network import LinearNetwork
 from .network import ZeroShotNetwork
-from .trainer import ZeroShotFit, calibrated
+from .trainer import AnyNetwork, ZeroShotFit, calibrated
 
+AnyFit = ZeroShotFit | LinearFit | ClosedFormFit
 FORMAT = 2  # version of the file format; files of other versions are refused
 
 
@@ -30,7 +34,7 @@ class ZeroShotModel:
     predictions are among seen and unseen classes.
     """
 
-    network: ZeroShotNetwork
+    network: AnyNetwork
     encoder: Encoder
     architecture: Architecture
     mean: Tensor
@@ -40,7 +44,7 @@ class ZeroShotModel:
 
     @classmethod
     def of(
-        cls, fit: ZeroShotFit, architecture: Architecture, gamma: float, backbone: FrozenBackbone | None = None
+        cls, fit: AnyFit, architecture: Architecture, gamma: float, backbone: FrozenBackbone | None = None
     ) -> "ZeroShotModel":
         """Create the model from a finished ``fit``; its network moves to the CPU.
 
@@ -124,18 +128,32 @@ class ZeroShotModel:
             architecture = Architecture.from_json(header["architecture"])
             recipe = ZeroShotRecipe.from_json(header["recipe"])
             encoder = encoder_from_state(header["encoder"])
-            network = ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), encoder.width, recipe)
+            rank = weights["map.weight"].shape[1] if recipe.is_linear and "basis" in weights else None
+            network = _network(architecture, encoder.width, recipe, rank)
             network.load_state_dict(weights)
             seen, mean, std = tuple(header["seen"]), others["mean"], others["std"]
             return cls(network.eval(), encoder, architecture, mean, std, seen, header["gamma"])
 
 
-def with_backbone(network: ZeroShotNetwork, architecture: Architecture, backbone: nn.Module) -> ZeroShotNetwork:
+def with_backbone(network: AnyNetwork, architecture: Architecture, backbone: nn.Module) -> AnyNetwork:
     """Return a copy of ``network`` for images: ``backbone`` comes before its body, which was trained on vectors."""
-    assert isinstance(network.body, VectorBody)
-    body = ArchitectureBody(architecture)
-    for position, block in enumerate([backbone, *network.body.network]):
-        body.network[position] = block
+    after = network.body
+    assert isinstance(after, VectorBody)
     complete = deepcopy(network)
+    if network.recipe.is_linear:
+        complete.body = BackboneBody(backbone, after)
+        return complete
+    body = ArchitectureBody(architecture)
+    for position, block in enumerate([backbone, *after.network]):
+        body.network[position] = block
     complete.body = body
     return complete
+
+
+def _network(architecture: Architecture, width: int, recipe: ZeroShotRecipe, rank: int | None) -> AnyNetwork:
+    """Return the untrained network of a model file, for text vectors of ``width`` entries."""
+    if not recipe.is_linear:
+        return ZeroShotNetwork(ArchitectureBody(architecture, dropout=recipe.dropout), width, recipe)
+    after = VectorBody(architecture, linear=True)
+    backbone = build(architecture)[0] if has_backbone(architecture) else None
+    return LinearNetwork(after if backbone is None else BackboneBody(backbone, after), width, recipe, rank=rank)

@@ -18,8 +18,11 @@ from ..training.augmentation import training_images
 from ..training.epoch import EpochResult, Validation
 from ..training.evaluate import evaluating, score_in_batches
 from ..training.loop import BatchLoss, TrainingLoop, TrainingTask
+from .linear_network import LinearNetwork
 from .metrics import class_accuracy, harmonic, roc_aucs, seen_unseen_curve
 from .network import ZeroShotNetwork, batch_loss
+
+AnyNetwork = ZeroShotNetwork | LinearNetwork
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         has_validation_data: bool,
     ) -> None:
         self.recipe, self.data, self.compute, self.has_validation_data = recipe, data, compute, has_validation_data
-        self.encoder: Encoder = fit_text(recipe.text, *_named_texts(data, data.seen))
+        self.encoder, seen = seen_texts(data, recipe)
         # initial weights depend on the seed only, and the global random state does not change
         with seeded(seed):
             network = ZeroShotNetwork(body, self.encoder.width, recipe)
@@ -85,7 +88,7 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         self.train = data.train.to(compute.device)
         # text vectors of all classes, indexed by label; those of unseen classes stay zero and are never used
         texts = torch.zeros(len(data.classes), self.encoder.width)
-        texts[data.seen] = self.encoder(*_named_texts(data, data.seen))
+        texts[data.seen] = seen
         self._texts = texts.to(compute.device)
 
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
@@ -97,21 +100,7 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         assert network is self.module  # zero-shot recipes have no weight averaging
         if not self.has_validation_data:
             return ZeroShotValidation()
-        data, encoded = self.data, self.encoder(self.data.classes, self.data.texts)
-        seen, unseen = (
-            score_images(self.module, data, split, encoded, self.compute, 2 * self.recipe.batch_size)
-            for split in (data.test_seen, data.test_unseen)
-        )
-        labels = data.test_seen.labels, data.test_unseen.labels
-        all_classes = torch.cat([data.seen, data.unseen])
-        curve = seen_unseen_curve(torch.cat([seen, unseen]), torch.cat(labels), data.seen, data.unseen)
-        gamma, best_h = curve.best
-        u, s = class_accuracy(unseen, labels[1], all_classes), class_accuracy(seen, labels[0], all_classes)
-        losses = [F.cross_entropy(scores, targets) for scores, targets in zip((seen, unseen), labels, strict=True)]
-        posterior = calibrated(unseen, self.recipe.calibration)
-        roc_auc = float(roc_aucs(posterior, labels[1], data.unseen).mean())
-        # the mean of both parts, so that seen and unseen images have the same weight
-        return ZeroShotValidation(float(sum(losses)) / 2, best_h, roc_auc, harmonic(u, s), gamma)
+        return validation_of(self.module, self.data, self.encoder, self.compute)
 
     def _embed_batch(self, index: Tensor, augmentation: Generator) -> Tensor:
         """Return g_v (B, E) of augmented training images."""
@@ -154,8 +143,26 @@ class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
         return self.task.encoder
 
 
+def validation_of(network: AnyNetwork, data: ZeroShotData, encoder: Encoder, compute: Compute) -> ZeroShotValidation:
+    """Return the metrics of ``network`` on images of the seen and of the unseen classes of ``data``."""
+    encoded, batch_size = encoder(data.classes, data.texts), 2 * network.recipe.batch_size
+    seen, unseen = (
+        score_images(network, data, split, encoded, compute, batch_size) for split in (data.test_seen, data.test_unseen)
+    )
+    labels = data.test_seen.labels, data.test_unseen.labels
+    all_classes = torch.cat([data.seen, data.unseen])
+    curve = seen_unseen_curve(torch.cat([seen, unseen]), torch.cat(labels), data.seen, data.unseen)
+    gamma, best_h = curve.best
+    u, s = class_accuracy(unseen, labels[1], all_classes), class_accuracy(seen, labels[0], all_classes)
+    losses = [F.cross_entropy(scores, targets) for scores, targets in zip((seen, unseen), labels, strict=True)]
+    posterior = calibrated(unseen, network.recipe.calibration)
+    roc_auc = float(roc_aucs(posterior, labels[1], data.unseen).mean())
+    # the mean of both parts, so that seen and unseen images have the same weight
+    return ZeroShotValidation(float(sum(losses)) / 2, best_h, roc_auc, harmonic(u, s), gamma)
+
+
 def score_images(
-    network: ZeroShotNetwork, data: ZeroShotData, split: Split, encoded: Tensor, compute: Compute, batch_size: int = 512
+    network: AnyNetwork, data: ZeroShotData, split: Split, encoded: Tensor, compute: Compute, batch_size: int = 512
 ) -> Tensor:
     """Return scores (N, C) of a split's images against encoded texts (C, p), on the CPU.
 
@@ -175,6 +182,8 @@ def calibrated(scores: Tensor, calibration: str) -> Tensor:
     return scores.log_softmax(1) if calibration == "posterior" else scores
 
 
-def _named_texts(data: ZeroShotData, classes: Tensor) -> tuple[list[str], list[str]]:
-    """Return the names and texts of ``classes``."""
-    return [data.classes[k] for k in classes.tolist()], data.texts_of(classes)
+def seen_texts(data: ZeroShotData, recipe: ZeroShotRecipe) -> tuple[Encoder, Tensor]:
+    """Return the text encoder of ``recipe``, fitted on the seen classes only, and their text vectors (S, p)."""
+    named = [data.classes[k] for k in data.seen.tolist()], data.texts_of(data.seen)
+    encoder = fit_text(recipe.text, *named)
+    return encoder, encoder(*named)

@@ -111,6 +111,6 @@ def explain(
 def _line(explanation: dict[str, Any]) -> str:
     drops = (
         ", ".join(f"{word['word']} {word['drop']:+.3f}" for word in explanation["words"])
-        or "the text encoder uses no single words"
+        or "none, or the text encoder uses no single words"
     )
     return f"{explanation['class']}: PR-AUC {explanation['pr_auc']:.3f}; drop without each word: {drops}"

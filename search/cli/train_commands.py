@@ -13,8 +13,8 @@ from .options import DATABASE, Database, Imports, Json, RunName, Runs, TrialName
 from .output import share_text, show, show_json
 
 if TYPE_CHECKING:
+    from ...models.export.classifier import ImageModel
     from ...models.export.device_formats import DeviceExport
-    from ...models.export.formats import Exported
     from ...results.database.reader import StoreReader
     from ...results.database.records import Trial
 
@@ -157,8 +157,12 @@ def export(
     trial: TrialName,
     format: Format = "safetensors",
     form: Annotated[
-        str, typer.Option(help="The network to export: classifier, features or fully-convolutional.")
-    ] = "classifier",
+        str | None,
+        typer.Option(
+            help="The network to export: classifier (the default), features or fully-convolutional; of a zero-shot "
+            "trial image or text."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write. Default: trial-TRIAL.SUFFIX.")
     ] = None,
@@ -169,16 +173,16 @@ def export(
 ) -> None:
     """Export the trained network of a trial to a file.
 
-    Train its weights first with `archsieve train`. The file is checked against torch. The format c writes a folder.
+    Train its weights first with `archsieve train`. The search has trained the selected trial of zero-shot data. The
+    file is checked against torch. The format c writes a folder.
 
     Example: archsieve export digits:0 --format onnx -o net.onnx
     """
     gc.enable()
     from ...models.export.device_formats import DEVICE_FORMATS
     from ...models.export.formats import FORMATS
-    from ...models.export.formats import export as export_model
-    from ...results.database.atomic_file import atomic_write
     from ...results.database.url import runs_folder
+    from ...results.database.zero_shot_records import is_zero_shot
     from ...results.query.trial_name import find_trial
     from ...spaces.parameters.lookup import look_up
     from ..post.retrain import load_best_model
@@ -193,21 +197,27 @@ def export(
             return write_for_device(store, record, runs or runs_folder(database), format, output, force)
         path = output or Path(f"trial-{record.trial}{suffix}")
         check_target(path, force)  # before the export, which takes seconds
+        if is_zero_shot(record):
+            show(_export_zero_shot(store, record, runs or runs_folder(database), path, format, form))
+            return None
         model = load_best_model(store, record, runs or runs_folder(database))
+    show(_export_classifier(model, record.trial, path, format, form or "classifier"))
+
+
+def _export_classifier(model: "ImageModel", trial: int, path: Path, format: str, form: str) -> str:
+    """Write ``model`` to ``path`` and return a line for the user."""
+    from ...models.export.formats import export as export_model
+    from ...results.database.atomic_file import atomic_write
+
     exported = export_model(model, format, form)
     with atomic_write(path) as draft:
         draft.write_bytes(exported.content)
-    show(f"wrote {path}: {_description(exported, form, record.trial, model.about)}")
-
-
-def _description(exported: "Exported", form: str, trial: int, about: Mapping[str, Any]) -> str:
-    """Describe an exported network in one line."""
     in_shape, out_shape = ("x".join(map(str, shape)) for shape in (exported.in_shape, exported.out_shape))
     sizes = ", or any larger size" if form == "fully-convolutional" else ""
     return (
-        f"{form} of trial {trial}, images Nx{in_shape} in [0, 1] -> Nx{out_shape}{sizes}; "
-        f"largest difference from torch {exported.largest_difference:.2g}; weights of seed {about['seed']}, "
-        f"val_accuracy {about['val_accuracy']:.4f}"
+        f"wrote {path}: {form} of trial {trial}, images Nx{in_shape} in [0, 1] -> Nx{out_shape}{sizes}; "
+        f"largest difference from torch {exported.largest_difference:.2g}; weights of seed {model.about['seed']}, "
+        f"val_accuracy {model.about['val_accuracy']:.4f}"
     )
 
 
@@ -237,10 +247,38 @@ def write_files(exported: "DeviceExport", path: Path) -> None:
             draft.write_bytes(content)
 
 
-def check_form(form: str, format: str) -> None:
+def check_form(form: str | None, format: str) -> None:
     """Raise ``ValueError`` for another form than the classifier, which no device format has."""
-    if form != "classifier":
+    if form not in (None, "classifier"):
         raise ValueError(f"{format} has only the form 'classifier', but got {form!r}; use onnx or torch-export")
+
+
+def _export_zero_shot(
+    store: "StoreReader", trial: "Trial", runs: Path, path: Path, format: str, form: str | None
+) -> str:
+    """Write the model of the selected zero-shot trial, or one of its sides, to ``path``; return a line for the user."""
+    from ...models.zero_shot.sides import SIDES, export_side
+    from ...results.database.atomic_file import atomic_write
+    from ..post.explain import load_final_model
+
+    model = load_final_model(store, trial, runs)
+    if format == "safetensors" and form is None:
+        with atomic_write(path) as draft:
+            draft.write_bytes(model.to_bytes())
+        return f"wrote {path}: the whole zero-shot model of trial {trial.trial}; archsieve predict {path} needs texts"
+    if form not in SIDES:
+        raise ValueError(
+            f"a zero-shot model is exported as two files, but the form is {form!r}; use --form image for images to "
+            "embeddings, and --form text for text vectors to classifiers"
+        )
+    exported = export_side(model, format, form)
+    with atomic_write(path) as draft:
+        draft.write_bytes(exported.content)
+    in_shape, out_shape = ("x".join(map(str, shape)) for shape in (exported.in_shape, exported.out_shape))
+    return (
+        f"wrote {path}: {form} side of trial {trial.trial}, Nx{in_shape} -> Nx{out_shape}; largest difference from "
+        f"torch {exported.largest_difference:.2g}"
+    )
 
 
 def check_target(path: Path, force: bool) -> None:

@@ -12,7 +12,7 @@ from ...results.database.zero_shot_records import (
     is_zero_shot,
 )
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.zero_shot_head import last_feature_map, zero_shot_cost
+from ...spaces.constrained.zero_shot_head import head_cost
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
 from .tables import table
 
@@ -56,7 +56,7 @@ def zero_shot_trial_texts(
         return []
     recipe, architecture = recipe_from_json(trial.recipe), Architecture.from_json(trial.architecture)
     assert isinstance(recipe, ZeroShotRecipe)
-    head = zero_shot_cost(recipe, 0, architecture.classes, last_feature_map(architecture))
+    head = head_cost(recipe, 0, architecture)
     return [
         *(f"{name}: {value}" for name, value in _metrics(trial, curve).items()),
         f"head: params {head.image.params:,}, macs {head.image.macs:,}; network and head, "

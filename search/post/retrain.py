@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.database.artifacts import verified_path, write_artifact
 from ...results.database.records import TEST_PREFIX, Trial
 from ...results.database.store import Store
+from ...results.database.zero_shot_records import latest_test_table
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
@@ -108,10 +109,13 @@ def experiment_and_data(store: "StoreReader", trial: Trial) -> tuple[Experiment,
     check_paths(store, run)
     experiment = make_experiment(search_file_of(run))
     if experiment.task.name != CLASSIFICATION:
-        raise ValueError(
-            f"the trial must be an image classifier, but trial {trial.trial} is zero-shot; its search saves the model "
-            f"of the selected trial: see archsieve results show {trial.trial}"
+        table = latest_test_table(store, trial.run)
+        fix = (
+            f"export the model that its search has trained: archsieve export {table['trial']}"
+            if table is not None
+            else f"its search ends with a trained model: archsieve resume {trial.run}"
         )
+        raise ValueError(f"the trial must be an image classifier, but trial {trial.trial} is zero-shot; {fix}")
     return experiment, load_run_data(run, experiment)
 
 

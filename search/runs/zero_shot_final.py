@@ -23,7 +23,7 @@ from ...results.database.zero_shot_records import (
     model_test,
 )
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.constrained.zero_shot_head import last_feature_map, zero_shot_cost
+from ...spaces.constrained.zero_shot_head import head_cost
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
 from ..cluster.errors import ResourceError
 from ..cluster.remote_jobs import run_remote_jobs
@@ -205,7 +205,7 @@ def costs(architecture: Architecture, recipe: ZeroShotRecipe, words: int) -> lis
     The budget limits the first two parts, the image network and its head.
     """
     network = architecture.cost
-    part = zero_shot_cost(recipe, words, architecture.classes, last_feature_map(architecture))
+    part = head_cost(recipe, words, architecture)
     return [
         {"part": "image network", "params": network.params, "macs": network.macs, "runs": "once for an image"},
         {"part": "image head", "params": part.image.params, "macs": part.image.macs, "runs": "once for an image"},

@@ -3,22 +3,19 @@
 Validation and test use classes that no network is trained on.
 """
 
-from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
-from ...spaces.metrics.registry import ACCURACY
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
-from ...spaces.networks.patterns import PRETRAINED, WEIGHT_SUFFIXES
 from ...spaces.parameters.task_kinds import ZERO_SHOT
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
-from ...spaces.recipes.zero_shot_recipe import SENTENCE, ZeroShotRecipe
+from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 from ...spaces.search_space.space import Space
-from .base import FinalMetrics, Task, TrialContext, TrialFit, check_decoding_keys
+from .base import FinalMetrics, Task, TrialContext, TrialFit
+from .zero_shot_checks import check_file, check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +27,12 @@ if TYPE_CHECKING:
     from ...models.networks.feature_extractors import ImageBody
     from ...models.optimization.custom_parts import CustomParts
     from ...models.zero_shot.frozen_features import FrozenBackbone
-    from ...models.zero_shot.trainer import ZeroShotFit
+    from ...models.zero_shot.saved_model import AnyFit
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.blocks.base import Block
     from ..config.schema import SearchFile
 
 DEFAULT_FEATURES = 128  # outputs of an image network if the search file has no space.features
-LABEL_PROXY = "grad_norm"  # the zero-cost proxy that needs labels
 
 
 class ZeroShotTask(Task):
@@ -46,37 +42,7 @@ class ZeroShotTask(Task):
     recipe = ZeroShotRecipe
 
     def check(self, file: "SearchFile") -> None:
-        data = file.data
-        if data.test_fraction != type(data).model_fields["test_fraction"].default:
-            raise ValueError(
-                "data.test_fraction must be left out for zero-shot data, which are tested on unseen classes, but got "
-                f"{data.test_fraction}; set data.unseen_fraction"
-            )
-        if data.storage not in ("auto", "memory"):
-            raise ValueError(
-                f"data.storage must be auto or memory for zero-shot data, but got {data.storage!r}; leave it out"
-            )
-        if data.limit is not None and data.name != "glyphs":
-            raise ValueError(
-                f"data.limit must be left out for zero-shot data other than glyphs, but got {data.limit} for "
-                f"{data.name!r}; leave it out"
-            )
-        check_decoding_keys(data)
-        if data.label_separator is not None:
-            raise ValueError(
-                f"data.label_separator must be left out for zero-shot data, which have one class for each image, but "
-                f"got {data.label_separator!r}; leave it out"
-            )
-        if file.search.metric != ACCURACY or file.search.record_metrics or file.search.direction:
-            raise ValueError(
-                "search.metric and search.record_metrics are for classification: a zero-shot search selects by the "
-                f"calibrated H, but got {[file.search.metric, *file.search.record_metrics]}; leave them out"
-            )
-        _check_proxies(file)
-        _check_recipe(file.recipe)
-        _check_backbone(file)
-        if file.zero_shot.baselines is not None:
-            _check_baselines(file.zero_shot.baselines)
+        check_file(file)
 
     def describe(self, file: "SearchFile") -> "DataShape":
         from ...models.data.shapes import describe_zero_shot
@@ -108,7 +74,7 @@ class ZeroShotTask(Task):
             file.space.frozen and file.space.backbone is not None,
             CacheLocation(section.cache, write),
         )
-        _check_weights(file, data.input_shape)
+        check_weights(file.space, data.input_shape)
         folds = ClassFolds.of(data, file.search.folds, section.val_fraction, seed=section.seed, start=start)
         return (data, folds), DatasetRecord(
             # the folds are a part of the hash: other validation classes are other data for warm starts and the cache
@@ -165,15 +131,15 @@ class ZeroShotTrialContext(TrialContext):
         assert isinstance(recipe, ZeroShotRecipe)
         backbone, folds = self._folds(architecture, seed)
 
-        def fit_fold(data: "ZeroShotData", seed: int) -> "ZeroShotFit":
+        def fit_fold(data: "ZeroShotData", seed: int) -> "AnyFit":
             return zero_shot_fit(architecture, recipe, data, seed, self.device, self.precision, self.data.start)
 
         if self.data.single:
-            fit: ZeroShotFit | FoldedFit[ZeroShotData, ZeroShotFoldedResult] = fit_fold(folds[0], seed)
+            fit: TrialFit = fit_fold(folds[0], seed)
         else:
             # a seed for each fold: with the same seed all folds would start with the same weights
             fits = [fit_fold(data, fold_seed(seed, fold)) for fold, data in enumerate(folds)]
-            fit = FoldedFit(fits, ZeroShotFoldedResult)
+            fit = FoldedFit(cast(Any, fits), ZeroShotFoldedResult)  # closed forms have the same interface
         if backbone is not None:
             self._of_fit[fit.module] = architecture, backbone
         return fit
@@ -219,7 +185,7 @@ def zero_shot_fit(
     start: "BackboneInit",
     *,
     validate: bool = True,
-) -> "ZeroShotFit":
+) -> "AnyFit":
     """Return the fit of one network on the seen classes of ``data``.
 
     With a frozen backbone in ``start`` the images of ``data`` are its vectors (:func:`frozen_vectors`). Otherwise
@@ -228,15 +194,17 @@ def zero_shot_fit(
     """
     from ...models.networks.feature_extractors import ArchitectureBody, VectorBody
     from ...models.zero_shot.frozen_features import normalised_for_weights
+    from ...models.zero_shot.linear_fit import ClosedFormFit, LinearFit
     from ...models.zero_shot.trainer import ZeroShotFit
 
     body: ImageBody
-    if start.frozen:
-        body = VectorBody(architecture, dropout=recipe.dropout, seed=seed)
+    if start.frozen or recipe.is_linear:
+        body = VectorBody(architecture, linear=recipe.is_linear, dropout=recipe.dropout, seed=seed)
     else:
         body = ArchitectureBody(architecture, weights=start.weights, dropout=recipe.dropout, seed=seed)
         data = normalised_for_weights(data, architecture, body.network, start.weights)
-    return ZeroShotFit(
+    kind = ClosedFormFit if recipe.is_closed else LinearFit if recipe.is_linear else ZeroShotFit
+    return kind(
         body,
         data,
         recipe,
@@ -266,99 +234,3 @@ def frozen_vectors(
     compute = Compute(device, precision, channels_last=device.type == "cuda")
     backbone = FrozenBackbone.of(architecture, start.weights, parts[0], seed=seed)
     return backbone, backbone.data_of_all(parts, compute=compute, cache=start.cache)
-
-
-def _check_weights(file: "SearchFile", input_shape: tuple[int, int, int]) -> None:
-    """Raise ``ValueError`` for weights that do not fit their backbone: they must fail before Ray starts."""
-    from ...models.networks.backbones import backbone
-    from ...models.networks.pretrained import load_weights
-    from ...models.networks.weight_files import find_weights
-
-    weights, names = file.space.weights, file.space.backbone
-    channels, side, _ = input_shape
-    if weights is None or names is None:
-        return
-    if isinstance(names, str):
-        network = backbone(names, classes=0, in_channels=channels, image_size=side)
-        load_weights(network, names, weights, channels, side)
-    elif weights != PRETRAINED:
-        for name in names:  # reading all files would take long
-            find_weights(name, Path(weights))
-
-
-def _check_recipe(recipe: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` for recipes that would fail only in a worker."""
-    if isinstance(recipe.get("filter_size"), Mapping):  # a range is a table in the search file
-        raise ValueError(
-            "recipe.filter_size must be odd, but got a range, which has even numbers too; give a list, as in [1, 3, 5]"
-        )
-    texts = recipe.get("text", "")
-    if any(str(text).startswith(SENTENCE) for text in (texts if isinstance(texts, list) else [texts])):
-        try:
-            import sentence_transformers  # noqa: F401
-        except ModuleNotFoundError:
-            raise ValueError(
-                "recipe.text: a sentence encoder needs the package sentence-transformers, but it is not installed; "
-                "run pip install 'archsieve[sentence]'"
-            ) from None
-
-
-def _check_backbone(file: "SearchFile") -> None:
-    """Raise ``ValueError`` if the search file has settings that its backbone does not support."""
-    space, recipe = file.space, file.recipe
-    if space.networks is not None:
-        raise ValueError(
-            f"space.networks is for labelled images, but the data have texts and networks is {space.networks!r}; "
-            'name the networks in space.backbone, as in backbone = ["timm:resnet18"]'
-        )
-    if space.backbone is None:
-        if space.weights is not None:
-            raise ValueError(
-                f"space.weights needs space.backbone, but got weights {space.weights!r} alone; add their backbone, or "
-                "leave space.weights out"
-            )
-        return
-    if space.name is not None or space.stages is not None:
-        raise ValueError(
-            "a space must have only one of backbone, name and stages, but space.backbone is set together with "
-            "another key; leave the other keys out"
-        )
-    # a file of weights has the shapes of one network
-    is_file = space.weights is not None and Path(space.weights).suffix in WEIGHT_SUFFIXES
-    if is_file and not isinstance(space.backbone, str):
-        raise ValueError(
-            f"a file in space.weights needs a single space.backbone, but got {space.backbone}; set only the backbone "
-            'of these weights, or set space.weights to a folder of files NAME.safetensors, or to "pretrained"'
-        )
-    forms = recipe.get("form", "fc")
-    if forms not in ("fc", ["fc"]):
-        raise ValueError(
-            'recipe.form must be "fc" with a backbone, because the size of its feature map is not known in advance, '
-            f"but got {forms!r}; leave it out"
-        )
-    # a frozen backbone computes the features of each image once, before the first epoch
-    if space.frozen and recipe.get("augmentation", "none") != "none":
-        raise ValueError(
-            'recipe.augmentation must be "none" with a frozen backbone, which reads each image only once, but got '
-            f"{recipe['augmentation']!r}; leave it out, or set space.frozen = false"
-        )
-
-
-def _check_proxies(file: "SearchFile") -> None:
-    """Raise ``ValueError`` if a proxy needs labels: an image network of this task has features, not classes."""
-    warmup = file.search.warmup
-    if LABEL_PROXY in (*file.search.proxies, warmup.proxy if warmup else ""):
-        raise ValueError(
-            "search.proxies and search.warmup.proxy must not need labels, because the image networks of zero-shot data "
-            f"output no classes, but got {LABEL_PROXY}; use synflow, naswot or jacob_cov"
-        )
-
-
-def _check_baselines(names: list[str]) -> None:
-    """Raise ``ValueError`` for an unknown baseline, with the nearest name."""
-    from ...models.zero_shot.baselines import BASELINES
-    from ...spaces.parameters.lookup import unknown
-
-    for name in names:
-        if name not in BASELINES:
-            raise ValueError(f"zero_shot.baselines: {unknown('baseline', name, BASELINES)}")

@@ -35,8 +35,20 @@ class HeadCost(NamedTuple):
     per_class: Cost
 
 
+def head_cost(recipe: ZeroShotRecipe, words: int, architecture: Architecture) -> HeadCost:
+    """Return the cost of a zero-shot head after the image network ``architecture``, for text vectors of ``words``.
+
+    A linear form compares the vector before the last linear layer of the architecture with a linear map of the text.
+    Its parameters are counted for a map of all ``words``; with fewer classes than words it has fewer.
+    """
+    if recipe.is_linear:
+        width = vector_width(architecture)
+        return HeadCost(Cost(), Cost(words * width, words * width, width), Cost(width, width))
+    return zero_shot_cost(recipe, words, architecture.classes, last_feature_map(architecture))
+
+
 def zero_shot_cost(recipe: ZeroShotRecipe, words: int, features: int, feature_map: FeatureMap) -> HeadCost:
-    """Return the closed-form cost of a zero-shot head.
+    """Return the closed-form cost of a zero-shot head that is not linear; see :func:`head_cost`.
 
     ``words`` is the number of entries of a text vector (p in the paper), ``features`` the number of outputs of the
     image network (F), ``feature_map`` the shape (C, H, W) that filters are applied to.
@@ -67,7 +79,8 @@ def largest_head(graph: Graph, recipes: RecipeSpace) -> Cost:
         for recipe in _largest_recipes(recipes)
         for shape in set(_last_maps(graph))
     ]
-    return Cost(*map(max, zip(*costs, strict=True))).at(recipes.largest("batch_size"))
+    largest = Cost(*map(max, zip(*costs, strict=True))) if costs else Cost()
+    return largest.at(recipes.largest("batch_size"))
 
 
 def image_network_budget(budget: Budget, head: Cost) -> Budget:
@@ -96,7 +109,9 @@ def _largest_recipes(recipes: RecipeSpace) -> Iterator[ZeroShotRecipe]:
     """Yield the recipe with the largest sizes for each combination of :data:`CATEGORICAL_KEYS`."""
     sizes: dict[str, Any] = {name: recipes.largest(name) for name in ("k", "filters", "filter_size")}
     for values in itertools.product(*map(recipes.ends, CATEGORICAL_KEYS)):
-        yield ZeroShotRecipe(**{**sizes, **dict(zip(CATEGORICAL_KEYS, values, strict=True))})
+        recipe = ZeroShotRecipe(**{**sizes, **dict(zip(CATEGORICAL_KEYS, values, strict=True))})
+        if not recipe.is_linear:  # a linear form has no head after the image
+            yield recipe
 
 
 def _last_maps(graph: Graph) -> Iterator[FeatureMap]:

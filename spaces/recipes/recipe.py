@@ -132,6 +132,7 @@ CONDITIONS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     key: _condition(key) for key in (*_WITHIN_TECHNIQUE, *NOT_FOR_HEAD)
 }
 
+Condition = Callable[[Mapping[str, Any]], bool]
 MAX_CHECKED_INTEGERS = 100_000  # of a range; above, only its bounds are checked
 
 
@@ -211,6 +212,7 @@ class Recipe:
     distill_temperature: float = 2.0
 
     constraints: ClassVar[dict[str, Constraint]] = CONSTRAINTS
+    conditions: ClassVar[dict[str, Condition]] = CONDITIONS  # of keys that do not always have an effect
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_weights", as_text(self.class_weights))
@@ -299,7 +301,7 @@ class RecipeSpace:
     def fill(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with ``values[key]`` for each free parameter.
 
-        A free parameter that has no effect (:data:`CONDITIONS`) gets its first option or its lower bound.
+        A free parameter that has no effect (``conditions`` of the recipe) gets its first option or its lower bound.
         """
         domains = self.free_parameters
         filled = {name: values[name] if name in domains else value for name, value in self.entries}
@@ -309,7 +311,8 @@ class RecipeSpace:
 
     def without_effect(self, recipe: Recipe) -> list[str]:
         """Return the free parameters that have no effect with the other values of ``recipe``."""
-        return [name for name in self.free_parameters if name in CONDITIONS and not CONDITIONS[name](vars(recipe))]
+        conditions = self.kind.conditions
+        return [name for name in self.free_parameters if name in conditions and not conditions[name](vars(recipe))]
 
 
 def _entry(kind: type[Recipe], name: str, value: Any) -> Any:

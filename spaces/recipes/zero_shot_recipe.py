@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..parameters.constraints import Constraint, is_real, odd_int, one_of, positive_int, real
-from .recipe import Recipe
+from .recipe import Condition, Recipe
 
 FORMS = ("fc", "conv", "fc+conv")
+CLOSED_FORMS = ("ridge", "eszsl")
+BILINEAR_FORMS = ("bilinear", "devise", "ale", "sje")
+LINEAR_FORMS = (*CLOSED_FORMS, *BILINEAR_FORMS)  # of the vectors of a frozen backbone, or of data that are vectors
 SIMILARITIES = ("dot", "cosine")
 LOSSES = ("bce", "hinge", "euclidean", "softmax")
 CALIBRATIONS = ("none", "posterior")
@@ -31,7 +34,7 @@ def _must_be_default(default: object) -> Constraint:
 
 
 CONSTRAINTS: dict[str, Constraint] = {
-    "form": one_of(*FORMS),
+    "form": one_of(*FORMS, *LINEAR_FORMS),
     "text": Constraint(
         f"one of {', '.join(TEXTS)}, or {SENTENCE} and a model's name or folder",
         lambda v: v in TEXTS or (isinstance(v, str) and v.startswith(SENTENCE)),
@@ -43,8 +46,29 @@ CONSTRAINTS: dict[str, Constraint] = {
     "loss": one_of(*LOSSES),
     "similarity": one_of(*SIMILARITIES),
     "calibration": one_of(*CALIBRATIONS),
+    "text_ridge": real("a number above 0", lambda v: v > 0),
+    "image_ridge": real("a number above 0", lambda v: v > 0),
     "label_smoothing": real("0: a zero-shot loss has no smoothed labels", lambda v: v == 0),
     **{name: _must_be_default(getattr(Recipe, name)) for name in IGNORED},
+}
+
+
+def _form(*forms: str) -> Condition:
+    """Return the condition that a recipe has one of ``forms``."""
+    return lambda recipe: recipe["form"] in forms
+
+
+# keys that have an effect only with some forms
+CONDITIONS: dict[str, Condition] = {
+    **dict.fromkeys(("k", "loss", "similarity", "hidden", "dropout"), _form(*FORMS)),
+    **dict.fromkeys(("filters", "filter_size"), _form("conv", "fc+conv")),
+    "k": _form("fc", "fc+conv"),
+    "text_ridge": _form(*CLOSED_FORMS),
+    "image_ridge": _form("eszsl"),
+    **dict.fromkeys(
+        ("epochs", "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "schedule", "lr_end"),
+        _form(*FORMS, *BILINEAR_FORMS),
+    ),
 }
 
 
@@ -58,6 +82,9 @@ class ZeroShotRecipe(Recipe):
     with an image; with the ``euclidean`` loss they are always compared by distance. ``calibration``: ``posterior``
     turns scores into log p(class | image) over the candidate classes, which makes the scores of different images
     comparable; ``none`` leaves the scores unchanged. ``dropout`` also acts before the last layer of the text network.
+    Linear forms compare the vector of an image, before the last linear layer, with a linear map of the text:
+    ``text_ridge`` and ``image_ridge`` are the strengths of the closed forms, and the bilinear forms have losses of
+    their own.
     """
 
     optimizer: str = "adam"
@@ -72,8 +99,11 @@ class ZeroShotRecipe(Recipe):
     loss: str = "bce"
     similarity: str = "dot"
     calibration: str = "none"
+    text_ridge: float = 1.0
+    image_ridge: float = 1.0
 
     constraints: ClassVar[dict[str, Constraint]] = {**Recipe.constraints, **CONSTRAINTS}
+    conditions: ClassVar[dict[str, Condition]] = {**Recipe.conditions, **CONDITIONS}
 
     @property
     def compares_by(self) -> str:
@@ -83,16 +113,29 @@ class ZeroShotRecipe(Recipe):
     @property
     def has_vector(self) -> bool:
         """Whether text predicts a vector."""
-        return self.form != "conv"
+        return self.form in ("fc", "fc+conv")
 
     @property
     def has_filters(self) -> bool:
         """Whether text predicts filters."""
-        return self.form != "fc"
+        return self.form in ("conv", "fc+conv")
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether scores are linear in the vector of an image and in that of a text."""
+        return self.form in LINEAR_FORMS
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the form has a closed solution, which needs no epochs."""
+        return self.form in CLOSED_FORMS
 
     @property
     def embedding(self) -> int:
-        """E: the number of values that text predicts for a class, and that an image is reduced to."""
+        """E: the number of values that text predicts for a class, and that an image is reduced to.
+
+        It is 0 for linear forms, where E is the number of entries of the vector of an image.
+        """
         vector = self.k if self.has_vector else 0
         return vector + (self.filters * self.filter_size**2 if self.has_filters else 0)
 

@@ -4,12 +4,15 @@ import contextlib
 import gc
 import io
 import itertools
+import json
 import sys
 
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
 
+from archsieve.models.data.text_features import encoder_from_state
 from archsieve.models.zero_shot.saved_model import ZeroShotModel
 from archsieve.results.database.store import open_store
 from archsieve.results.database.zero_shot_records import (
@@ -131,3 +134,27 @@ def test_a_new_class_needs_only_its_text(halves):
     assert "anything" not in model.predict(images, texts)
     predictions = model.predict(images, {**texts, "anything": "its left half is red"}, calibrate=False)
     assert predictions.count("anything") >= 6
+
+
+def test_both_sides_are_exported_and_give_the_scores_of_the_model(halves, line, tmp_path):
+    trial, database = table(halves)["trial"], ("--db", str(halves[0] / "runs" / "archsieve.db"))
+    for side in ("image", "text"):
+        export = ("export", str(trial), *database, "--format", "onnx", "--form", side, "-o", f"{side}.onnx")
+        code, out, err = line(*export)
+        assert (code, err) == (0, "")
+        assert f"{side} side of trial {trial}" in out
+    code, _, err = line("export", str(trial), *database, "--format", "onnx")
+    assert (code, "--form image" in err) == (2, True)
+    code, _, err = line("train", str(trial), *database)
+    assert (code, f"archsieve export {trial}" in err) == (2, True)
+    sessions = {side: onnxruntime.InferenceSession(tmp_path / f"{side}.onnx") for side in ("image", "text")}
+    about = json.loads(sessions["text"].get_modelmeta().custom_metadata_map["archsieve"])
+    encoder = encoder_from_state(about["encoder"])
+    texts = {"a": "its left half is red", "b": "its top half is green"}
+    images = torch.rand(3, 3, 8, 8)
+    embedded = sessions["image"].run(None, {"images": images.numpy()})[0]
+    vectors = encoder(list(texts), list(texts.values()))
+    classifiers = sessions["text"].run(None, {"images": vectors.numpy()})[0]
+    model = ZeroShotModel.load(halves[0] / "runs" / table(halves)["model"])
+    scores = about["scale"] * embedded @ classifiers.T + about["bias"]
+    assert scores == pytest.approx(model.scores(images, texts).numpy(), abs=1e-3)

@@ -5,7 +5,7 @@ Shapes: as in ``baselines.py``.
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -28,6 +28,7 @@ COMPONENTS = 128  # principal components of the pixels, the image vectors of the
 # Sides above are averaged down first: the first 128 components describe coarse shapes, and the covariance of all pixels
 # of a photograph of 224 x 224 would take 169 GB.
 MAX_SIDE = 32
+MAX_VALUES = 16  # of one hyper-parameter of a baseline
 BATCH_SIZE = 512  # images that are read together
 MAX_FIT_BYTES = 256 * 2**20  # of the pixels that the components are fitted on
 
@@ -40,7 +41,8 @@ class Setting:
 
     ``values`` are hyper-parameters. ``scale`` is the standard deviation of the scores, by which they are divided.
     ``calibration`` and ``gamma`` are applied to the scaled scores. ``h`` and ``roc_unseen`` are the metrics on the
-    validation classes.
+    validation classes. ``extended`` names the hyper-parameters whose grid was extended, because a value at its edge was
+    the best.
     """
 
     values: Mapping[str, Any]
@@ -49,6 +51,7 @@ class Setting:
     gamma: float
     h: float
     roc_unseen: float
+    extended: tuple[str, ...] = ()
 
 
 def pixel_vectors(data: ZeroShotData) -> Vectors:
@@ -63,8 +66,9 @@ def pixel_vectors(data: ZeroShotData) -> Vectors:
     n_fit = max(1, MAX_FIT_BYTES // (8 * channels * prod(min(side, MAX_SIDE) for side in sides)))
     step = -(-len(data.train) // n_fit)  # rounded up
     fitted = np.concatenate([_pixels(batch) for batch in _batches(data.train.images, step)])
-    # fitted on the training images only; a fixed seed and an exact solver make the vectors reproducible
-    pca = PCA(min(COMPONENTS, *fitted.shape), random_state=0, svd_solver="covariance_eigh").fit(fitted)
+    # fitted on the training images only; an exact solver makes the vectors reproducible
+    solver = "covariance_eigh" if len(fitted) >= fitted.shape[1] else "full"  # of the smaller of two matrices
+    pca = PCA(min(COMPONENTS, *fitted.shape), random_state=0, svd_solver=solver).fit(fitted)
     return lambda split: np.concatenate(
         [np.asarray(pca.transform(_pixels(batch)), dtype=np.float64) for batch in _batches(split.images)]
     )
@@ -100,13 +104,42 @@ class BaselineInputs:
 def choose_setting(name: str, fold: BaselineInputs, **fixed: Any) -> Setting:
     """Return the setting of baseline ``name`` with the highest calibrated H on the validation classes of ``fold``.
 
-    Gamma maximises H. The calibration maximises the ROC-AUC of unseen classes, because H does not depend on it.
-    ``fixed`` are hyper-parameters that are set and not searched.
+    If it is at an edge of its grid, the grid is extended. Gamma maximises H. The calibration maximises the ROC-AUC of
+    unseen classes, because H does not depend on it. ``fixed`` are hyper-parameters that are set and not searched.
     """
     baseline = look_up(BASELINES, name, "baseline")
-    candidates = [{**values, **fixed} for values in _grid(baseline.grid)]
-    settings = (_setting_for(baseline.fit(fold.training, **values), values, fold) for values in candidates)
-    return max(settings, key=lambda setting: (setting.h, setting.roc_unseen))
+    grid = {name: sorted(values) for name, values in baseline.grid.items() if name not in fixed}
+    extended: set[str] = set()
+    known: dict[tuple[Any, ...], Setting] = {}
+    while True:
+        for values in _grid(grid):
+            if (key := tuple(values.values())) not in known:
+                known[key] = _setting_for(baseline.fit(fold.training, **values, **fixed), {**values, **fixed}, fold)
+        best = max(known.values(), key=lambda setting: (setting.h, setting.roc_unseen))
+        edges = _edges(grid, best, {key: setting.h for key, setting in known.items()})
+        if not edges:
+            return replace(best, extended=tuple(sorted(extended)))
+        for parameter, value in edges.items():
+            grid[parameter] = sorted([*grid[parameter], value])
+            extended.add(parameter)
+
+
+def _edges(grid: Mapping[str, list[float]], best: Setting, known: Mapping[tuple[Any, ...], float]) -> dict[str, float]:
+    """Return the next value of each hyper-parameter whose ``best`` value is at an edge of its ``grid``.
+
+    A grid ends where the value at its edge is no better than its neighbour: there H does not depend on it any more. It
+    has at most ``MAX_VALUES`` values.
+    """
+    edges, position = {}, {name: k for k, name in enumerate(grid)}
+    key = [best.values[name] for name in grid]
+    for name, values in grid.items():
+        if len(values) < 2 or len(values) >= MAX_VALUES or best.values[name] not in (values[0], values[-1]):
+            continue
+        edge, neighbour = (values[0], values[1]) if best.values[name] == values[0] else (values[-1], values[-2])
+        beside = tuple(neighbour if k == position[name] else value for k, value in enumerate(key))
+        if best.h > known[beside]:
+            edges[name] = edge * edge / neighbour  # the values are evenly spaced on a logarithmic scale
+    return edges
 
 
 def evaluate_baseline(name: str, entrant: BaselineInputs, setting: Setting) -> ZeroShotScores:

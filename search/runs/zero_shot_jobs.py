@@ -167,4 +167,5 @@ def _row(name: str, entrants: "dict[str, tuple[BaselineInputs, BaselineInputs]]"
 
 def _describe_setting(setting: "Setting", text: str) -> str:
     values = [f"{name}={value:g}" for name, value in setting.values.items()]
-    return ", ".join([f"text={text}", *values, f"calibration={setting.calibration}"])
+    extended = [f"grid of {name} extended" for name in setting.extended]
+    return ", ".join([f"text={text}", *values, f"calibration={setting.calibration}", *extended])

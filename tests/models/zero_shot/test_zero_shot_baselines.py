@@ -6,10 +6,10 @@ import torch
 
 from archsieve.models.data.dataset import Split
 from archsieve.models.data.zero_shot import ZeroShotData, ZeroShotSource
-from archsieve.models.zero_shot.baselines import BASELINES, TrainingData
+from archsieve.models.zero_shot.baselines import BASELINES, Baseline, TrainingData
 from archsieve.models.zero_shot.baselines_closed_form import eszsl, ridge_to_centroid, unit
 from archsieve.models.zero_shot.baselines_domain_transfer import domain_adaptation, gpr_with_adaptation
-from archsieve.models.zero_shot.comparison import pixel_vectors
+from archsieve.models.zero_shot.comparison import BaselineInputs, choose_setting, pixel_vectors
 
 SEEN, UNSEEN, WIDTH, TEXT = 20, 5, 12, 8
 
@@ -80,15 +80,20 @@ def test_closed_forms_solve_the_smaller_system_and_get_the_same_solution(linear_
     assert eszsl(wide, gamma, strength)(test, texts) == pytest.approx((test - centre) @ w @ texts.T)
 
 
-def test_components_of_large_images_need_little_memory():
-    """All pixels of 224 x 224 would need a covariance of 169 GB; the components still order the brightness."""
+def brightness_data(side: int) -> ZeroShotData:
+    """Forty images of ``side`` x ``side`` pixels, of increasing brightness; four classes, the last one unseen."""
     labels = torch.arange(40) % 4
     brightness = torch.linspace(0, 250, 40)
-    images = brightness.to(torch.uint8).view(-1, 1, 1, 1).expand(40, 3, 224, 224).contiguous()
+    images = brightness.to(torch.uint8).view(-1, 1, 1, 1).expand(40, 3, side, side).contiguous()
     source = ZeroShotSource(
         tuple("abcd"), tuple("abcd"), Split(images, labels), torch.arange(40) % 8 >= 4, torch.ones(40, dtype=torch.bool)
     )
-    data = ZeroShotData.of("large", source, torch.tensor([3]))
+    return ZeroShotData.of("large", source, torch.tensor([3]))
+
+
+def test_components_of_large_images_need_little_memory():
+    """All pixels of 224 x 224 would need a covariance of 169 GB; the components still order the brightness."""
+    data = brightness_data(224)
     vectors = pixel_vectors(data)
     first = vectors(data.test_unseen)[:, 0]
     assert first.shape == (10,)
@@ -115,3 +120,21 @@ def test_random_scores_are_reproducible(linear_data):
     training, test, _, texts = linear_data
     one, two = (BASELINES["random"].fit(training)(test, texts) for _ in range(2))
     assert np.array_equal(one, two)
+
+
+def test_a_grid_is_extended_until_its_edge_is_not_the_best(monkeypatch):
+    """The scores of this method are best at strength 300, far outside of the grid 0.1, 1, 10."""
+    data = brightness_data(4)
+    inputs = BaselineInputs.of(data, pixel_vectors(data))
+    labels = {len(split): split.labels.numpy() for split in (data.test_seen, data.test_unseen)}
+
+    def fit(training, strength):
+        quality = 2 - abs(np.log10(strength / 300))
+        return lambda x, texts: (
+            quality * np.eye(len(texts))[labels[len(x)]] + np.random.default_rng(0).normal(size=(len(x), len(texts)))
+        )
+
+    monkeypatch.setitem(BASELINES, "planned", Baseline(fit, "a test", {"strength": (0.1, 1.0, 10.0)}))
+    setting = choose_setting("planned", inputs)
+    assert setting.extended == ("strength",)
+    assert setting.values["strength"] == pytest.approx(100)

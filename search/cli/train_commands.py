@@ -194,12 +194,13 @@ def export(
         record = find_trial(store, trial)
         if format in DEVICE_FORMATS:
             check_form(form, format)
-            return write_for_device(store, record, runs or runs_folder(database), format, output, force)
+            write_for_device(store, record, runs or runs_folder(database), format, output, force)
+            return
         path = output or Path(f"trial-{record.trial}{suffix}")
         check_target(path, force)  # before the export, which takes seconds
         if is_zero_shot(record):
             show(_export_zero_shot(store, record, runs or runs_folder(database), path, format, form))
-            return None
+            return
         model = load_best_model(store, record, runs or runs_folder(database))
     show(_export_classifier(model, record.trial, path, format, form or "classifier"))
 

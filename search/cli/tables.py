@@ -1,5 +1,7 @@
 """Tables of trials, layers and costs for the command line."""
 
+import shutil
+import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 UNITS = "macs: multiply-accumulates of convolutions and linear layers at batch 1; flops = 2 x macs"
 ZERO_SHOT = ("form", "text", "k", "hidden", "loss", "calibration")
 MAX_COLUMN_WIDTH = 48  # characters; longer architectures and recipes are wrapped
+NARROWER = (36, 24)  # the same in a narrow terminal
+# Columns of a table of trials that may be left out, the least important first.
+LEAST_IMPORTANT = ("recipe", "flash_bytes", "ram_bytes", "state", "architecture", "run", "latency_ms", "macs")
 
 
 def readable(what: str, make: Callable[[], Iterable[str]]) -> list[str]:
@@ -69,8 +74,32 @@ def trials_table(
     # most searches have no limit of latency or memory: a column of empty cells would only make the table wider
     empty = [name for name in ("latency_ms", *DEVICE_COSTS) if not any(row[name] for row in rows)]
     headers = [name for name in (rows[0] if rows else ()) if name not in without and name not in empty]
-    cells = [[row[name] for name in headers] for row in rows]
-    return table(title, headers, cells, left=("run", "state", "architecture", "recipe"))
+    return _fitting_table(title, headers, rows, terminal_width())
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that stdout is; None if it is none, so that files and pipes get everything."""
+    if not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _fitting_table(title: str, headers: Sequence[str], rows: Sequence[Mapping[str, str]], width: int | None) -> str:
+    """Return a table of trials in at most ``width`` columns of text: narrower texts, then fewer columns.
+
+    A last line names the columns that are left out. Identity, metrics and parameters are never left out.
+    """
+    left = ("run", "state", "architecture", "recipe")
+    optional = [name for name in LEAST_IMPORTANT if name in headers]
+    for dropped in range(len(optional) + 1):
+        kept = [name for name in headers if name not in optional[:dropped]]
+        cells = [[row[name] for name in kept] for row in rows]
+        for column_width in (MAX_COLUMN_WIDTH, *NARROWER):
+            text = table(title, kept, cells, left, column_width)
+            if width is None or max(map(len, text.splitlines()), default=0) <= width:
+                note = f"left out, as the terminal has {width} columns: {', '.join(optional[:dropped])}"
+                return f"{text}{note}; see results show TRIAL\n" if dropped else text
+    return text
 
 
 def _cell(value: int | None) -> str:
@@ -152,15 +181,24 @@ def cost_line(cost: Cost) -> str:
     return f"params {cost.params:,}, macs {cost.macs:,}, activations {cost.activations:,}, {memory}"
 
 
-def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[Any]], left: Sequence[str]) -> str:
-    """Return ``rows`` under ``headers`` as plain text; columns in ``left`` are left-aligned, others right-aligned."""
+def table(
+    title: str,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    left: Sequence[str],
+    column_width: int = MAX_COLUMN_WIDTH,
+) -> str:
+    """Return ``rows`` under ``headers`` as plain text; columns in ``left`` are left-aligned, others right-aligned.
+
+    Architectures and recipes are wrapped at ``column_width`` characters.
+    """
     wrapped = ("architecture", "recipe")
     text = tabulate(
         rows,
         headers=headers,
         tablefmt="simple",
         colalign=["left" if name in left else "right" for name in headers] if rows else None,
-        maxcolwidths=[MAX_COLUMN_WIDTH if name in wrapped else None for name in headers]
+        maxcolwidths=[column_width if name in wrapped else None for name in headers]
         if set(wrapped) & set(headers)
         else None,
         disable_numparse=True,  # cells are formatted already; tabulate would remove their digits and commas

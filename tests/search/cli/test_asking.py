@@ -2,9 +2,13 @@
 
 import gc
 import json
+import os
+import pty
 import shutil
 import sqlite3
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -218,6 +222,35 @@ def test_an_error_is_json_as_well(call, arguments, code, part):
     assert (got, error["exit_code"], list(error)) == (code, code, ["error", "exit_code"])
     assert part in error["error"]
     assert part in err
+
+
+def on_terminal(width, *arguments):
+    """Return what a command prints on a terminal with ``width`` columns."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(width), "TERM": "dumb"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "archsieve", *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    output = b""
+    with suppress(OSError):  # Linux ends a terminal with EIO
+        while part := os.read(ours, 65536):
+            output += part
+    os.close(ours)
+    assert process.wait() == 0, output
+    return output.decode().replace("\r\n", "\n")
+
+
+def test_a_table_of_trials_fits_the_terminal(call):
+    whole = call("results", "list", "--limit", "3")[1]
+    assert max(map(len, whole.splitlines())) > 120
+    wide, narrow = (on_terminal(width, "results", "list", "--limit", "3") for width in (250, 80))
+    assert wide == whole
+    *rows, note = narrow.strip().splitlines()
+    assert max(map(len, rows)) <= 80
+    assert note == "left out, as the terminal has 80 columns: recipe, state; see results show TRIAL"
+    header = next(row.split() for row in rows if row.startswith("  trial"))
+    assert header == ["trial", "run", "val_accuracy", "params", "macs", "architecture"]
 
 
 def test_help_is_a_command_and_h_an_option(call):

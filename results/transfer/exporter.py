@@ -16,7 +16,7 @@ from ..database.atomic_file import atomic_write
 from ..database.reader import StoreReader
 from ..database.schema import APPLICATION
 from ..database.store import open_store
-from .flat_rows import column_types, flatten, unflatten
+from .flat_rows import Columns, column_types, flatten, unflatten
 from .run_document import FORMAT, TABLES, Row, RunDocument, documents, run_ids
 from .run_rows import Values, table_rows
 
@@ -149,9 +149,11 @@ def _read_json(path: Path) -> Iterator[RunDocument]:
 
 def _write_csv(path: Path, connection: Connection, runs: Sequence[int]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, column_types(connection, runs))
-        writer.writeheader()
-        writer.writerows(flatten(connection, runs))
+        names = list(column_types(connection, runs))
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for columns in flatten(connection, runs, names):
+            writer.writerows(zip(*(columns[name] for name in names), strict=True))
 
 
 def _read_csv(path: Path) -> Iterator[RunDocument]:
@@ -168,11 +170,22 @@ def _write_parquet(path: Path, connection: Connection, runs: Sequence[int]) -> N
     arrow = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
     types = column_types(connection, runs)
     schema_of_file = pyarrow.schema({name: arrow[_column_type(found)] for name, found in types.items()})
-    rows = flatten(connection, runs)
     with pyarrow.parquet.ParquetWriter(path, schema_of_file, compression="zstd") as writer:
-        while part := list(islice(rows, _ROWS_AT_ONCE)):
-            columns = {name: _column([row.get(name) for row in part], found) for name, found in types.items()}
+        for part in _parts(flatten(connection, runs, types)):
+            columns = {name: _column(part[name], found) for name, found in types.items()}
             writer.write_table(pyarrow.table(columns, schema=schema_of_file))
+
+
+def _parts(columns: Iterator[Columns]) -> Iterator[Columns]:
+    """Yield the cells in parts of ``_ROWS_AT_ONCE`` rows: many short runs would make a file of many small parts."""
+    waiting: Columns = {}
+    for more in columns:
+        waiting = {name: waiting.get(name, []) + cells for name, cells in more.items()}
+        while len(waiting["run"]) >= _ROWS_AT_ONCE:
+            yield {name: cells[:_ROWS_AT_ONCE] for name, cells in waiting.items()}
+            waiting = {name: cells[_ROWS_AT_ONCE:] for name, cells in waiting.items()}
+    if waiting and waiting["run"]:
+        yield waiting
 
 
 def _column_type(types: set[type]) -> type:

@@ -8,16 +8,22 @@ from sqlalchemy import JSON, BigInteger, Connection, Float, Integer, select
 
 from ..database import schema
 from .run_document import TABLES, Row, RunDocument, as_table
-from .run_rows import packed, rows_without_trial, trials_with_rows
+from .run_rows import Values, rows_without_trial, trials_with_rows
 
 RUN, TRIAL = "archsieve_run", "archsieve_trial"
 _TRIAL = TABLES["trial"]
 _ROWS_AT_ONCE = 2000
 _RECIPE = "recipe."  # prefix of the columns with the entries of the recipe
+Columns = dict[str, list[Any]]  # cells by the name of their column
 _NAMES = tuple(_TRIAL.c.keys())
 _JSON_NAMES = tuple(column.name for column in _TRIAL.c if isinstance(column.type, JSON))
 # One encoder: json.dumps makes a new one for each cell.
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# Of each table: its column names as JSON, and the indices of the columns that hold JSON texts.
+_HEADERS = {
+    name: (_json(list(table.c.keys())), [i for i, column in enumerate(table.c) if isinstance(column.type, JSON)])
+    for name, table in TABLES.items()
+}
 
 
 def column_types(connection: Connection, runs: Sequence[int]) -> dict[str, set[type]]:
@@ -36,52 +42,82 @@ def _recipe_types(connection: Connection, runs: Sequence[int]) -> dict[str, set[
     types: dict[str, set[type]] = {}
     seen = set()  # most recipes have the same keys and types
     query = select(_TRIAL.c.recipe).where(_TRIAL.c.run_id.in_(runs)).order_by(_TRIAL.c.trial_id)
-    for (recipe,) in connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
-        entries = _plain_entries(recipe)
-        signature = tuple((name, type(value)) for name, value in entries.items())
-        if signature not in seen:
-            seen.add(signature)
-            for name, kind in signature:
-                types.setdefault(name, set()).add(kind)
+    for part in connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).partitions():
+        for (recipe,) in part:
+            entries = recipe if isinstance(recipe, dict) else {}
+            signature = (*entries, *map(type, entries.values()))
+            if signature not in seen:
+                seen.add(signature)
+                for name, value in entries.items():
+                    if not isinstance(value, list | dict):
+                        types.setdefault(f"{_RECIPE}{name}", set()).add(type(value))
     return {name: kinds - {type(None)} for name, kinds in types.items()}
 
 
-def flatten(connection: Connection, runs: Iterable[int]) -> Iterator[Row]:
-    """Yield one row per trial: the columns of the table ``trial``, and the recipe as columns such as ``recipe.lr``.
+def flatten(connection: Connection, runs: Iterable[int], names: Iterable[str]) -> Iterator[Columns]:
+    """Yield the flat rows of runs in parts: lists of cells by the names of their columns, all of one length.
 
-    Lists and tables are JSON texts. The column ``archsieve_trial`` has the rows of other tables that belong to the
-    trial, as JSON. The column ``archsieve_run`` of a run's first row has the run's other rows, as JSON. A run without
-    trials has a single row.
+    There is one row per trial: the columns of the table ``trial``, and the recipe as columns such as ``recipe.lr``.
+    ``names`` are the columns, as :func:`column_types` returns them. Lists and tables are JSON texts. The column
+    ``archsieve_trial`` has the rows of other tables that belong to the trial, as JSON. The column ``archsieve_run`` of
+    a run's first row has the run's other rows, as JSON. A run without trials has a single row.
     """
     for run_id in runs:
         name = connection.scalar(select(schema.run.c.name).where(schema.run.c.run_id == run_id))
         tables = {key: list(rows_without_trial(connection, table, run_id)) for key, table in TABLES.items()}
         # Only in the first row: repeating the rows of the run in every row would multiply the size of the file.
         run_cell: str | None = _packed_json(tables)
-        for trial, rows in trials_with_rows(connection, run_id):
-            yield {"run": name, **_trial_cells(trial), TRIAL: _packed_json(rows), RUN: run_cell}
-            run_cell = None
+        for trials, rows in trials_with_rows(connection, run_id):
+            first, run_cell = [run_cell], None
+            runs_cells = {"run": [name] * len(trials), RUN: first + [None] * (len(trials) - 1)}
+            yield runs_cells | _trial_columns(trials, names) | {TRIAL: list(map(_packed_json, rows))}
         if run_cell is not None:
-            yield {"run": name, TRIAL: _packed_json({}), RUN: run_cell}
+            yield {**{column: [None] for column in names}, "run": [name], TRIAL: [_packed_json({})], RUN: [run_cell]}
 
 
-def _trial_cells(trial: Sequence[Any]) -> Row:
-    cells = dict(zip(_NAMES, trial, strict=True))
-    recipe = _plain_entries(cells["recipe"])
+def _trial_columns(trials: Sequence[Sequence[Any]], names: Iterable[str]) -> Columns:
+    columns: Columns = dict(zip(_NAMES, map(list, zip(*trials, strict=True)), strict=True))
+    decoded = [json.loads(text or "null") for text in columns["recipe"]]
+    recipes = [recipe if isinstance(recipe, dict) else {} for recipe in decoded]
     for name in _JSON_NAMES:
-        if cells[name] is not None:
-            cells[name] = _json(cells[name])
-    return cells | recipe
+        columns[name] = [None if text in (None, "null") else _compact(text) for text in columns[name]]
+    keys = [name.removeprefix(_RECIPE) for name in names if name.startswith(_RECIPE)]
+    return columns | {f"{_RECIPE}{key}": _single_values([recipe.get(key) for recipe in recipes]) for key in keys}
 
 
-def _plain_entries(recipe: Any) -> Row:
-    """Return the entries of a recipe that are single values, with the names of their columns."""
-    entries = recipe.items() if isinstance(recipe, dict) else ()
-    return {f"{_RECIPE}{key}": value for key, value in entries if not isinstance(value, list | dict)}
+def _single_values(values: list[Any]) -> list[Any]:
+    """Return ``values`` with None in place of lists and tables, which have no column of their own."""
+    if not {list, dict}.intersection(map(type, values)):
+        return values
+    return [None if isinstance(value, list | dict) else value for value in values]
 
 
-def _packed_json(tables: Mapping[str, Sequence[Any]]) -> str:
-    return _json({name: packed(TABLES[name], rows) for name, rows in tables.items() if rows})
+def _packed_json(tables: Mapping[str, Sequence[Values]]) -> str:
+    """Return tables of rows as JSON, each with its column names once; empty tables are left out."""
+    return f"{{{','.join(_table_json(name, rows) for name, rows in tables.items() if rows)}}}"
+
+
+def _table_json(name: str, rows: Sequence[Values]) -> str:
+    columns, json_columns = _HEADERS[name]
+    content = _json(rows)[1:-1] if not json_columns else ",".join(_row_json(row, json_columns) for row in rows)
+    return f'"{name}":{{"columns":{columns},"rows":[{content}]}}'
+
+
+def _row_json(row: Values, json_columns: Sequence[int]) -> str:
+    """Return a row as JSON; the cells ``json_columns`` are JSON texts already."""
+    parts, start = [], 0
+    for index in (*json_columns, len(row)):
+        if start < index:  # the cells between two JSON columns
+            parts.append(_json(row[start:index])[1:-1])
+        if index < len(row):
+            parts.append(_compact(row[index] or "null"))
+        start = index + 1
+    return f"[{','.join(parts)}]"
+
+
+def _compact(text: str) -> str:
+    """Return a JSON text without spaces and without escaped letters, as ``_json`` writes the value."""
+    return _json(json.loads(text)) if " " in text or "\\" in text else text
 
 
 def unflatten(rows: Sequence[Mapping[str, Any]]) -> Iterator[RunDocument]:

@@ -278,3 +278,63 @@ def test_command_lines(results, line, count):
         assert code in (0, 2, 3, 4, 5, 6), (arguments, code, err)
         assert "Traceback" not in err, (arguments, err)
         assert len(err) < 3 * MAX_MESSAGE, arguments
+
+
+@many(15, 500)
+def test_ray_tune_results(tmp_path, count):
+    """Results from elsewhere have any configuration, and any values in their reports."""
+    import pandas as pd
+    from ray.tune import Result
+
+    from archsieve.search.integrations.ray_tune_results import document_of_results
+
+    network = Architecture((1, 8, 8), (Conv(4), GlobalAverage()), 10).to_json()
+    step = {"training_iteration": 1, "timestamp": 1.7e9, "time_total_s": 2.0, "val_accuracy": 0.5, "val_loss": 1.5}
+    seed = {"config": {"architecture": network, "lr": 0.1}, "rows": [step, {**step, "training_iteration": 2}]}
+    names = {"val_accuracy": "val_accuracy", "val_loss": "val_loss"}
+    numbers = iter(range(10**9))
+
+    def open_results(value: Any) -> None:
+        rows = value.get("rows")
+        rows = rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else []
+        last = (rows or [{}])[-1]
+        frame = pd.DataFrame(rows) if rows and len(rows) % 2 == 0 else None  # None: the loggers of Tune were off
+        result = Result({**last, "config": value.get("config")}, None, None, "/nowhere", frame)
+        document = document_of_results([result], dataset="d", name="theirs", metrics=names)
+        database = tmp_path / f"{next(numbers)}.db"
+        with open_store(database, create=True) as store:
+            import_documents(store, [document])
+            show(store, tmp_path)
+        database.unlink()
+
+    assert check(open_results, seed, mutated_json, count) > 0
+
+
+@many(60, 3000)
+def test_plugin_names_and_entry_points(tmp_path, monkeypatch, count):
+    """An installed package offers any text as its entry points, and a search file names any text as a module."""
+    from archsieve.search.plugins import installed
+    from archsieve.search.plugins.loading import load_entry_points, load_plugins
+
+    (tmp_path / "my_fuzzed_blocks.py").write_text("def load():\n    pass\n")
+    info = tmp_path / "my_fuzzed_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-fuzzed-package\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def open_entry_points(text: str) -> None:
+        (info / "entry_points.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
+        installed.plugin_entry_points.cache_clear()
+        load_entry_points()
+
+    entries = (
+        "[archsieve.plugins]\nblocks = my_fuzzed_blocks:load\nother = my_fuzzed_blocks\n[console_scripts]\na = b:c\n"
+    )
+    try:
+        assert check(open_entry_points, entries, mutated_text, count) > 0
+        (info / "entry_points.txt").unlink()
+        installed.plugin_entry_points.cache_clear()
+        check(lambda name: load_plugins([name], folders=[tmp_path]), "my_fuzzed_blocks", mutated_text, count)
+    finally:
+        installed.plugin_entry_points.cache_clear()

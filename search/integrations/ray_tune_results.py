@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from math import isfinite, nan
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import FINAL_METRICS, TrialState
@@ -54,18 +54,24 @@ def document_of_results(
 
 def _imported(result: "Result", reported_names: Mapping[str, str], selection: Selection) -> ImportedTrial:
     """Convert the result of one trial."""
-    config: dict[str, Any] = dict(result.config or {})
+    config: Any = result.config or {}
+    if not isinstance(config, Mapping):
+        raise ValueError(f"the configuration of a trial must be a mapping, got {str(config)[:60]}; correct the results")
     # None if the loggers of Tune were turned off: then only the last report is available
     table = result.metrics_dataframe
     rows: list[dict[str, Any]] = [dict(result.metrics or {})] if table is None else table.to_dict("records")
     curve = [
-        (int(row["training_iteration"]), _metrics(row, reported_names)) for row in rows if "training_iteration" in row
+        (_step(row["training_iteration"]), _metrics(row, reported_names)) for row in rows if "training_iteration" in row
     ]
     # (time of the report, seconds since the start of the trial): the start is not recorded
-    reports = [(float(row["timestamp"]), float(row["time_total_s"])) for row in rows if "time_total_s" in row]
+    reports = [
+        (_number(row, "timestamp"), _number(row, "time_total_s"))
+        for row in rows
+        if "timestamp" in row and "time_total_s" in row
+    ]
     end = max((time for time, _ in reports), default=None)
     return ImportedTrial(
-        params=config,
+        params=dict(config),
         state=TrialState.COMPLETED if result.error is None else TrialState.FAILED,
         metrics=_best([metrics for _, metrics in curve], selection),
         curve=curve,
@@ -85,9 +91,34 @@ def _best(curve: list[dict[str, float]], selection: Selection) -> dict[str, floa
 
 def _metrics(row: Mapping[str, Any], reported_names: Mapping[str, str]) -> dict[str, float]:
     """Return the finite metrics of a report by their names in the database."""
-    return {ours: float(row[theirs]) for ours, theirs in reported_names.items() if isfinite(row.get(theirs, nan))}
+    values = {ours: _number(row, theirs) for ours, theirs in reported_names.items() if row.get(theirs) is not None}
+    return {name: value for name, value in values.items() if isfinite(value)}
+
+
+def _number(row: Mapping[str, Any], name: str) -> float:
+    """Return the entry ``name`` of a report; raise ``ValueError`` if it is not a number. It may be NaN."""
+    try:
+        return float(row[name])
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"{name} of a report must be a number, got {str(row[name])[:60]!r}; correct the results, or name another "
+            "metric"
+        ) from None
+
+
+def _step(value: Any) -> int:
+    """Return the number of a report as a step; raise ``ValueError`` if it is none."""
+    number = _number({"training_iteration": value}, "training_iteration")
+    if not (number.is_integer() and 1 <= number < 2**63):
+        raise ValueError(f"training_iteration must be a whole number from 1 on, got {value!r}; correct the results")
+    return int(number)
 
 
 def _utc(seconds: float) -> datetime:
-    """Return the UTC time of ``seconds`` since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """Return the UTC time of ``seconds`` since the epoch; raise ``ValueError`` if it is no time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(
+            f"timestamp and time_total_s must be seconds of a time, got {seconds:g}; correct the results"
+        ) from None

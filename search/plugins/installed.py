@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, packages_distributions, version
 from pathlib import Path
 
+from ...spaces.parameters.user_code import ERRORS, PluginError, described
 from .sources import is_installed
 
 GROUP = "archsieve.plugins"
@@ -21,8 +22,32 @@ class Distribution:
 
 @cache
 def plugin_entry_points() -> Sequence[EntryPoint]:
-    """Return the entry points of the group ``archsieve.plugins``."""
-    return tuple(entry_points(group=GROUP))
+    """Return the entry points of the group ``archsieve.plugins``.
+
+    Raises :class:`PluginError` for one that names no module, and if the metadata of a package cannot be read.
+    """
+    try:
+        entries = tuple(entry_points(group=GROUP))
+    except ERRORS as error:
+        raise PluginError(
+            f"the entry points of the installed packages cannot be read: {described(error)}; "
+            "remove or reinstall the damaged package"
+        ) from error
+    for entry in entries:
+        if not _names_module(entry):
+            package = "its package" if entry.dist is None else f"the package {entry.dist.name}"
+            raise PluginError(
+                f"the entry point {entry.name[:60]!r} of {GROUP} must name a module, as in 'my_blocks', but got "
+                f"{entry.value[:60]!r}; correct or uninstall {package}"
+            )
+    return entries
+
+
+def _names_module(entry: EntryPoint) -> bool:
+    try:
+        return all(part.isidentifier() for part in entry.module.split("."))
+    except (AttributeError, ValueError):  # how importlib.metadata reports a value that it cannot parse
+        return False
 
 
 def distribution_of(module: str, file: Path) -> Distribution | None:

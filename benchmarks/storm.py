@@ -6,7 +6,9 @@ a paused driver, a jump of its clock, a full disk, a locked or removed database,
 driver has ended, the commands of its message are executed as they are. A checker then compares the database with the
 epochs that the workers have computed, which they count themselves (storm_counter.py).
 
-    python benchmarks/storm.py [--minutes 30] [--seed 0] [--databases sqlite,postgresql] [--only driver,worker]
+    python benchmarks/storm.py [--minutes 30] [--faults 40] [--seed 0] [--databases sqlite,postgresql] [--only driver]
+
+Faults strike for --minutes, and after that until there were --faults of them: a busy machine needs minutes for a start.
 
 Exit code 1 if anything was lost, duplicated, or retrained beyond one epoch for each trial that a fault interrupted.
 Only loopback addresses are used. A full disk and clock jumps need a C compiler, PostgreSQL its server programs.
@@ -25,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -162,12 +165,12 @@ def is_unknown(round_: Round, code: int) -> bool:
     return code in (2, 5) and any(words in text for words in ("unknown run", "no results database", "holds no results"))
 
 
-def drive(round_: Round, rng: random.Random, deadline: float, kinds: list[str]) -> None:
-    """Drive the run to its end; faults strike until ``deadline``."""
+def drive(round_: Round, rng: random.Random, goes_on: Callable[[int], bool], kinds: list[str]) -> None:
+    """Drive the run to its end; faults strike while ``goes_on`` returns true for the number of those of this round."""
     round_.start("search", "search.toml", "--name", round_.name)
     for _ in range(MAX_DRIVERS):
         code = None
-        while code is None and time.monotonic() < deadline and sum(round_.faults.values()) < MAX_FAULTS:
+        while code is None and (n_faults := round_.faults.total()) < MAX_FAULTS and goes_on(n_faults):
             strike(round_, rng.choice(kinds), rng)
             code = round_.wait(rng.uniform(1, 8))  # some faults end the driver, others do not
         if code is None:
@@ -210,16 +213,23 @@ def is_good(round_: Round, one: Result) -> bool:
 
 
 def storm(options: argparse.Namespace, base: Path, server: Server | None) -> list[tuple[Round, Result]]:
-    """Run rounds until the time is over."""
+    """Run rounds until the time is over and the faults have struck."""
     rng, deadline = random.Random(options.seed), time.monotonic() + 60 * options.minutes
-    library, size, results = preload(base), Size(options.trials, options.epochs), []
+    library, size = preload(base), Size(options.trials, options.epochs)
+    results: list[tuple[Round, Result]] = []
     kinds = options.only.split(",") if options.only else list(FAULTS)
-    while time.monotonic() < deadline:
+
+    def goes_on(now: int = 0) -> bool:
+        """Return whether more faults shall strike when the round that is driven had ``now``."""
+        before = sum(round_.faults.total() for round_, _ in results)
+        return time.monotonic() < deadline or before + now < options.faults
+
+    while goes_on():
         number = len(results)
         kind = options.databases.split(",")[number % len(options.databases.split(","))]
         round_ = make_round(number, kind, base, server, library, size)
         try:
-            drive(round_, rng, deadline, kinds)
+            drive(round_, rng, goes_on, kinds)
             results.append((round_, check(round_, size)))
         finally:
             if round_.driver is not None and round_.driver.poll() is None:
@@ -232,6 +242,7 @@ def storm(options: argparse.Namespace, base: Path, server: Server | None) -> lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--faults", type=int, default=0, help="strike at least so many, also after --minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--only", help=f"faults, separated by commas: {', '.join(FAULTS)}")

@@ -1,4 +1,4 @@
-"""The command that shows what is in a data set: data."""
+"""The commands that look at data: data, and init, which writes a search file for a data set."""
 
 import gc
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import Json, LabelSeparator, Settings, check_settings
-from .output import show, show_json
+from .output import show, show_json, show_message
 
 if TYPE_CHECKING:
     from ...models.data.dataset import Request
@@ -202,3 +202,75 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _example(found: "Inspection", key: str) -> str:
     examples = [one if isinstance(one, str) else " = ".join(one) for one in found.examples[key]]
     return f", such as {examples[0]}" if examples else ""
+
+
+def init(
+    data: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="The name of a data set, or a path to your own images.")
+    ] = "digits",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: NAME.toml.")
+    ] = None,
+    path: Annotated[str | None, typer.Option(help="The folder of a data set given by its name.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="The side of your own images in pixels. Default: chosen for --minutes.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="The planned time, which sets image size, budget and trials. Default: 10.")
+    ] = None,
+    texts: Annotated[
+        str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")
+    ] = None,
+    label_separator: LabelSeparator = None,
+) -> None:
+    """Write a search file that explains each key.
+
+    For your own images (class folders, a manifest, tar shards, Parquet files or arrays), two small networks are timed
+    to propose image size, budget and number of trials for a search of --minutes.
+
+    Example: archsieve init photos --minutes 10 -o photos.toml
+    """
+    from ...models.data.shapes import IMAGES, is_data_name
+    from ..experiment.template import search_file_text
+
+    if path is None and (_is_folder_of_images(data) or (not is_data_name(data) and _looks_like_path(data))):
+        data, path = IMAGES, data
+    target = output or Path(f"{Path(path or data).stem if data == IMAGES else data}.toml")
+    text = search_file_text(
+        data,
+        path=path,
+        image_size=image_size,
+        texts=texts,
+        minutes=minutes,
+        label_separator=label_separator,
+        folder=target.parent.absolute(),
+    )
+    try:
+        # mode x fails for an existing file, which may have changes of the user
+        with target.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise ValueError(f"{target} exists already and was not changed; use another file with -o") from None
+    except FileNotFoundError:
+        raise ValueError(f"the folder {target.parent} of {target.name} does not exist; create it first") from None
+    show(f"wrote {target}; run it with: archsieve search {target}")
+
+
+def _looks_like_path(text: str) -> bool:
+    return Path(text).expanduser().exists() or any(mark in text for mark in "/\\.*?{~")
+
+
+def _is_folder_of_images(name: str) -> bool:
+    """Return whether the name of a data set means a folder of this name; a note names what is used.
+
+    Own images without a path can only be the folder.
+    """
+    from ...models.data.shapes import OWN_IMAGES, is_data_name
+
+    if not is_data_name(name) or not Path(name).is_dir():
+        return False
+    if name in OWN_IMAGES:
+        show_message(f"note: {name} is a folder, and its images are used; give another path with --path")
+        return True
+    show_message(f"note: the data set {name} is used, not the folder of this name; write ./{name} for the folder")
+    return False

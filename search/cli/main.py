@@ -72,7 +72,7 @@ app.command()(device_commands.quantize)
 app.command()(predict_command.predict)
 app.add_typer(db_commands.db, name="db")
 app.command()(search_commands.status)
-app.command()(search_commands.init)
+app.command()(data_command.init)
 
 
 @app.command("help")

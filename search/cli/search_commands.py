@@ -1,4 +1,4 @@
-"""Commands that run searches: search, resume, status, init."""
+"""Commands that run searches: search, resume, status."""
 
 import gc
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DATABASE, Database, Imports, Json, LabelSeparator, RunName, Settings, import_modules
+from .options import DATABASE, Database, Imports, Json, RunName, Settings, import_modules
 from .output import printable, show, show_json, show_message
 
 NOTHING_USABLE, ENVIRONMENT, RESUMABLE = 3, 4, 75
@@ -325,73 +325,5 @@ def status(
         show(f"{row['run']}: {row['status']}, {row['trials']} of {row['of']} trials ({states or 'none'}){best_text}")
 
 
-def _looks_like_path(text: str) -> bool:
-    return Path(text).expanduser().exists() or any(mark in text for mark in "/\\.*?{~")
-
-
-def _is_folder_of_images(name: str) -> bool:
-    """Return whether the name of a data set means a folder of this name; a note names what is used.
-
-    Own images without a path can only be the folder.
-    """
-    from ...models.data.shapes import OWN_IMAGES, is_data_name
-
-    if not is_data_name(name) or not Path(name).is_dir():
-        return False
-    if name in OWN_IMAGES:
-        show_message(f"note: {name} is a folder, and its images are used; give another path with --path")
-        return True
-    show_message(f"note: the data set {name} is used, not the folder of this name; write ./{name} for the folder")
-    return False
-
-
-def init(
-    data: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="The name of a data set, or a path to your own images.")
-    ] = "digits",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file to write. Default: NAME.toml.")
-    ] = None,
-    path: Annotated[str | None, typer.Option(help="The folder of a data set given by its name.")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=1, help="The side of your own images in pixels. Default: chosen for --minutes.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="The planned time, which sets image size, budget and trials. Default: 10.")
-    ] = None,
-    texts: Annotated[
-        str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")
-    ] = None,
-    label_separator: LabelSeparator = None,
-) -> None:
-    """Write a search file that explains each key.
-
-    For your own images (class folders, a manifest, tar shards, Parquet files or arrays), two small networks are timed
-    to propose image size, budget and number of trials for a search of --minutes.
-
-    Example: archsieve init photos --minutes 10 -o photos.toml
-    """
-    from ...models.data.shapes import IMAGES, is_data_name
-    from ..experiment.template import search_file_text
-
-    if path is None and (_is_folder_of_images(data) or (not is_data_name(data) and _looks_like_path(data))):
-        data, path = IMAGES, data
-    target = output or Path(f"{Path(path or data).stem if data == IMAGES else data}.toml")
-    text = search_file_text(
-        data,
-        path=path,
-        image_size=image_size,
-        texts=texts,
-        minutes=minutes,
-        label_separator=label_separator,
-        folder=target.parent.absolute(),
-    )
-    try:
-        # mode x fails for an existing file, which may have changes of the user
-        with target.open("x", encoding="utf-8") as out:
-            out.write(text)
-    except FileExistsError:
-        raise ValueError(f"{target} exists already and was not changed; use another file with -o") from None
-    except FileNotFoundError:
-        raise ValueError(f"the folder {target.parent} of {target.name} does not exist; create it first") from None
-    show(f"wrote {target}; run it with: archsieve search {target}")
+def _named(metric: str) -> str:
+    return "" if metric == "accuracy" else f" {metric}"

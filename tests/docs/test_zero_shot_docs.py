@@ -11,7 +11,7 @@ import pytest
 import archsieve
 from archsieve.models.zero_shot.metrics import ZeroShotScores
 from archsieve.results.database.records import ZERO_SHOT_METRICS
-from archsieve.search.cli.search_commands import init
+from archsieve.search.cli.data_command import init
 from archsieve.search.experiment.search_file import load_experiment
 from archsieve.spaces.recipes.zero_shot_recipe import LOSSES, SIMILARITIES, TEXTS
 

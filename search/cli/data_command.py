@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json, LabelSeparator, Settings, check_settings
+from .options import Column, Json, LabelSeparator, Nested, Settings, check_settings
 from .output import show, show_json, show_message
 
 if TYPE_CHECKING:
@@ -31,16 +31,9 @@ def data(
     image_size: Annotated[
         int | None, typer.Option(min=1, help="The side of images in pixels. Default: that of the search file, or 64.")
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="ROLE=NAME",
-            help="A column of a manifest, such as label=species; repeat label for columns of 0 and 1.",
-        ),
-    ] = None,
+    column: Column = None,
     label_separator: LabelSeparator = None,
-    nested: Annotated[bool, typer.Option("--nested", help="Every folder with images is a class.")] = False,
+    nested: Nested = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write a contact sheet to this image file.")
     ] = None,
@@ -221,7 +214,9 @@ def init(
     texts: Annotated[
         str | None, typer.Option(help="The folder of the files CLASS.txt, for zero-shot learning.")
     ] = None,
+    column: Column = None,
     label_separator: LabelSeparator = None,
+    nested: Nested = False,
 ) -> None:
     """Write a search file that explains each key.
 
@@ -242,7 +237,9 @@ def init(
         image_size=image_size,
         texts=texts,
         minutes=minutes,
+        columns=_columns(column or ()),
         label_separator=label_separator,
+        nested=nested,
         folder=target.parent.absolute(),
     )
     try:

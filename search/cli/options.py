@@ -49,6 +49,14 @@ Classes = Annotated[int | None, typer.Option(help="Number of classes.")]
 LabelSeparator = Annotated[
     str | None, typer.Option(metavar="TEXT", help="The text between the labels of an image with several labels.")
 ]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ROLE=NAME",
+        help="A column of a manifest, such as label=species; repeat label for columns of 0 and 1.",
+    ),
+]
+Nested = Annotated[bool, typer.Option("--nested", help="Every folder with images is a class.")]
 Runs = Annotated[Path | None, typer.Option(help="The folder of the runs. Default: the folder of the database file.")]
 Imports = Annotated[
     list[str] | None,

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ from .timed_budget import Proposal, propose, sides_below, time_steps
 
 if TYPE_CHECKING:
     from ...models.image_files.index import Index
+
+Columns = Mapping[str, str | Sequence[str]]
 
 # Recipe keys that a new search file sets or searches; the other keys are commented out with their defaults.
 SEARCHED_ZERO_SHOT = {
@@ -129,7 +131,9 @@ def search_file_text(
     image_size: int | None = None,
     texts: str | None = None,
     minutes: float | None = None,
+    columns: Columns | None = None,
     label_separator: str | None = None,
+    nested: bool = False,
     folder: Path | None = None,
 ) -> str:
     """Return the text of a search file for the data set ``data``.
@@ -140,7 +144,9 @@ def search_file_text(
         image_size: Side of own images in pixels; by default chosen from their sizes and the time.
         texts: Folder of the class texts, relative to the current folder; makes the search zero-shot.
         minutes: Time of the search, from which image size, budget and trials are chosen; two networks are timed.
+        columns: Columns of a manifest by role, as in ``data.columns``.
         label_separator: Text between the labels of an image with several labels.
+        nested: Whether folders inside class folders are classes, too.
         folder: Folder of the search file, to which the paths in it are relative; None for the current folder.
 
     Raises:
@@ -150,12 +156,11 @@ def search_file_text(
     if minutes is not None and (data not in OWN_IMAGES or texts is not None):
         raise ValueError(f"--minutes is for own images, but the data set is {name!r}; leave it out")
     proposal = None
+    reading = {"columns": columns or None, "label_separator": label_separator or None, "nested": nested}
     if data in OWN_IMAGES and texts is None and path is not None and (image_size is None or minutes is not None):
-        proposal = _proposal(path, image_size, DEFAULT_MINUTES if minutes is None else minutes, label_separator)
+        proposal = _proposal(path, image_size, DEFAULT_MINUTES if minutes is None else minutes, reading)
         image_size = proposal.image_size
-    section = DataSection(
-        name=data, path=path, image_size=image_size, texts=texts, label_separator=label_separator or None
-    )
+    section = DataSection(name=data, path=path, image_size=image_size, texts=texts, **reading)
     text = _text(SearchFile(data=section), proposal)
     return _with_paths(text, section, folder)
 
@@ -164,16 +169,19 @@ DEFAULT_MINUTES = 10.0
 VALIDATION_COST = 1 / 3  # time of an image relative to training, which has a backward pass of twice the work
 
 
-def _proposal(path: str, image_size: int | None, minutes: float, label_separator: str | None) -> Proposal:
-    """Return what fits into ``minutes`` for own images; raise :class:`DataError` if they cannot be read."""
+def _proposal(path: str, image_size: int | None, minutes: float, reading: dict[str, Any]) -> Proposal:
+    """Return what fits into ``minutes`` for own images; raise :class:`DataError` if they cannot be read.
+
+    ``reading`` are the keys of ``[data]`` that say how a path is read.
+    """
     from ...models.data.inspection import image_sizes
     from ...models.readers.read_index import read_index
 
     if not minutes > 0:
         raise ValueError(f"--minutes must be above 0, but got {minutes:g}; use a number such as 10")
-    index = read_index(path, label_separator=label_separator)
+    index = read_index(path, **reading)
     sides = [image_size] if image_size is not None else sides_below(image_sizes(index))
-    n_images = count_training_images(IMAGES, path=path, label_separator=label_separator)
+    n_images = count_training_images(IMAGES, path=path, **reading)
     pixels = max(sides) ** 2
     return propose(
         _images_an_epoch(index),
@@ -328,6 +336,8 @@ def _line(key: str, value: Any, field: FieldInfo) -> str:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_toml(entry)}' for key, entry in value.items())} }}"
     # TOML has no pairs of surrogates, which JSON escapes characters above U+FFFF with
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -133,6 +133,21 @@ def test_init_with_an_image_size_times_nothing_without_minutes(line: Any, tmp_pa
     assert line("init", "folder", "--minutes", "0", "-o", "x.toml")[0] == 2
 
 
+def test_init_reads_the_data_as_the_options_say(line: Any, tmp_path: Path) -> None:
+    as_csv(images(n=4), tmp_path)
+    Path("semicolons.csv").write_text(Path("manifest.csv").read_text().replace("Class", "species").replace(",", ";"))
+    code, _, err = line("init", "semicolons.csv", "--image-size", "8")
+    assert code == 2
+    assert "--column label=NAME" in err
+    code, _, err = line("init", "semicolons.csv", "--column", "label=species", "--image-size", "8", "-o", "a.toml")
+    assert code == 0, err
+    assert tomllib.loads(Path("a.toml").read_text())["data"]["columns"] == {"label": "species"}
+    assert load_experiment("a.toml").classes == 3
+    as_folder(images(n=4, splits=("a", "b")), tmp_path)
+    assert line("init", "folder", "--nested", "--image-size", "8", "-o", "b.toml")[0] == 0
+    assert load_experiment("b.toml").classes == 6
+
+
 def test_more_minutes_give_a_larger_search() -> None:
     step = StepTime(per_image=1e-4, per_mac=1e-10)
     proposals = [

@@ -5,7 +5,7 @@
 * ``stream``: images per second, decoded in shuffled batches of 64 by threads of the storage, and by the processes of
   torchvision's ``ImageFolder`` in a ``DataLoader`` with the same transforms and as many workers. Nothing is trained.
 * ``start``: seconds from the start of Python until a run has its data, which are in a cache already; of the clock, and
-  of the processor, which a busy machine changes less.
+  of the processor, which a busy machine changes less; and of a process that only imports torch, for comparison.
 * ``index``: seconds and memory of the index of 1.28 million files in 1,000 class folders (hard links to empty files).
 
 The sides of a comparison alternate, so that a busy machine slows down all of them.
@@ -180,22 +180,24 @@ def measure_start(rounds: int, scratch: Path) -> None:
         f'[data]\nname = "images"\npath = "{folder}"\nimage_size = {STEP_SIDE}\ncache = "{cache}"\n'
         '[budget]\nparams = "100k"\n[search]\ntrials = 1\n'
     )
-    command = [sys.executable, "-c", START, str(file)]
     environment = {**os.environ, "ARCHSIEVE_CACHE": str(cache)}
     time.sleep(3)  # files that have just changed are not trusted to stay as they are
 
-    def start() -> tuple[float, float]:
+    def start(program: str = START) -> tuple[float, float]:
         before, started = os.times(), time.perf_counter()
+        command = [sys.executable, "-c", program, str(file)]
         subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
         after = os.times()
         used = after.children_user + after.children_system - before.children_user - before.children_system
         return time.perf_counter() - started, used
 
-    first, later = start(), [start() for _ in range(rounds)]
+    first, pairs = start(), [(start(), start("import torch")) for _ in range(rounds)]
     print(f"\n{START_IMAGES:,} images of {STEP_SIDE} pixels in 10 class folders: seconds until a run has its data\n")
-    print(f"| seconds | first start, with the build of the cache | later starts, n = {rounds} |\n|---|---|---|")
+    print(f"| seconds | first start, with the build of the cache | later starts, n = {rounds} | only import torch |")
+    print("|---|---|---|---|")
     for column, name in enumerate(("clock", "processor")):
-        print(f"| {name} | {first[column]:.1f} | {_spread([values[column] for values in later])} |")
+        later, torch_alone = ([pair[side][column] for pair in pairs] for side in (0, 1))
+        print(f"| {name} | {first[column]:.1f} | {_spread(later)} | {_spread(torch_alone)} |")
 
 
 def measure_index(rounds: int, scratch: Path) -> None:

@@ -155,6 +155,10 @@ def search_file_text(
     name = data if texts is None else f"{data} with texts"
     if minutes is not None and (data not in OWN_IMAGES or texts is not None):
         raise ValueError(f"--minutes is for own images, but the data set is {name!r}; leave it out")
+    if data not in OWN_IMAGES and (columns or label_separator or nested):
+        raise ValueError(
+            f"--column, --label-separator and --nested are for own images, but the data set is {data!r}; leave them out"
+        )
     proposal = None
     reading = {"columns": columns or None, "label_separator": label_separator or None, "nested": nested}
     if data in OWN_IMAGES and texts is None and path is not None and (image_size is None or minutes is not None):

@@ -146,6 +146,8 @@ def test_init_reads_the_data_as_the_options_say(line: Any, tmp_path: Path) -> No
     as_folder(images(n=4, splits=("a", "b")), tmp_path)
     assert line("init", "folder", "--nested", "--image-size", "8", "-o", "b.toml")[0] == 0
     assert load_experiment("b.toml").classes == 6
+    code, _, err = line("init", "digits", "--nested")
+    assert (code, "own images" in err) == (2, True)
 
 
 def test_more_minutes_give_a_larger_search() -> None:

@@ -29,7 +29,8 @@ class SearchSection(Section):
     searcher: str = Field(default="gp", description="Search algorithm: gp, tpe, evolution, nsga2, random or grid.")
     objectives: list[str] | None = Field(
         default=None,
-        description="Objectives of nsga2 from val_accuracy, macs, params, latency_ms; the default is the first two.",
+        description="Several objectives for gp or nsga2, such as val_accuracy, macs, params, latency_ms; nsga2 has the "
+        "first two by default.",
     )
     metric: str = Field(
         default="accuracy",

@@ -5,14 +5,12 @@ import random
 from collections.abc import Sequence
 
 from ...results.database.records import History, Trial
-from ...results.query.pareto import OBJECTIVES, fronts, objective
+from ...results.query.pareto import fronts, objective
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.mutation import crossover, mutate, repair
-from ...spaces.metrics.registry import is_metric
-from ...spaces.parameters.lookup import unknown
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
-from .ranking import score
+from .ranking import checked_objectives, score
 from .recipe_sampling import Values, cross_values, mutate_values, recipe_of, values_of
 from .unexplored import IsNew
 
@@ -61,15 +59,7 @@ class NSGA2(Searcher):
         self, constrained: ConstrainedSpace, recipes: RecipeSpace, objectives: Sequence[str] = DEFAULT_OBJECTIVES
     ) -> None:
         super().__init__(constrained, recipes)
-        for name in objectives:
-            if name not in OBJECTIVES and not is_metric(name):
-                raise ValueError(f"search.objectives: {unknown('objective', name, OBJECTIVES)}")
-        if not objectives or len(set(objectives)) < len(objectives):
-            raise ValueError(
-                f"search.objectives must be at least one name, each only once, but got {list(objectives)}; "
-                "leave out the repeated names, or leave the key out for the defaults"
-            )
-        self.objectives = tuple(objectives)
+        self.objectives = checked_objectives(objectives)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         ranked = survivors(history.finished, self.objectives)

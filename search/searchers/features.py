@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...results.database.records import COSTS as TRIAL_COSTS
 from ...spaces.blocks.base import Block
+from ...spaces.blocks.cost import Cost
 from ...spaces.constrained.graph import Edge, Graph, Node
 from ...spaces.constrained.vectorized import Codes, GraphArrays
 from ...spaces.parameters.domains import Choice, Range, Repeat, is_ascending
@@ -157,19 +159,40 @@ class Features:
         for position, edge in numbered_edges(self.batch):
             selected[position, [self._positions[pair] for pair in edge.choices if pair in self._positions]] = 1
             costs[position] = [*edge.cost[:2], len(edge.layers)]
-        for first, node in _numbered_nodes(self.batch):
+        for first, node in numbered_nodes(self.batch):
             if node.last is not None:
                 costs[first + len(node.edges)] = [*node.last[:2], 0]
         return np.concatenate([selected, costs], axis=1)
 
 
+class KnownCosts:
+    """The exact costs of codes: the columns are those of ``COSTS`` of the records, in this order."""
+
+    def __init__(self, batch: GraphArrays) -> None:
+        self._batch = batch
+        self._edge_table = np.zeros((len(batch.targets), len(TRIAL_COSTS)))
+        for position, edge in numbered_edges(batch):
+            self._edge_table[position] = self._row(edge.cost)
+        for first, node in numbered_nodes(batch):
+            if node.last is not None:
+                self._edge_table[first + len(node.edges)] = self._row(node.last)
+
+    def of(self, codes: Codes) -> Floats:
+        """Return the costs (n, ``len(COSTS)``) of ``codes`` (n, steps)."""
+        return path_sums(self._batch, codes, self._edge_table) + self._row(self._batch.constrained.graph.base_cost)
+
+    def _row(self, cost: Cost) -> Floats:
+        at_batch = cost.at(self._batch.constrained.batch_size)
+        return np.array([getattr(at_batch, name) for name in TRIAL_COSTS], dtype=float)
+
+
 def numbered_edges(batch: GraphArrays) -> Iterator[tuple[int, Edge]]:
     """Yield the edges of the graph with their positions in ``batch``."""
-    for first, node in _numbered_nodes(batch):
+    for first, node in numbered_nodes(batch):
         yield from enumerate(node.edges, start=first)
 
 
-def _numbered_nodes(batch: GraphArrays) -> Iterator[tuple[int, Node]]:
+def numbered_nodes(batch: GraphArrays) -> Iterator[tuple[int, Node]]:
     """Yield the nodes of the graph with the position of their first edge in ``batch``."""
     nodes = reversed(batch.constrained.graph.order)  # the order of ``GraphArrays``
     return zip(map(int, batch.first), nodes, strict=True)

@@ -1,6 +1,5 @@
 """Bayesian search with a Gaussian process over the feasible architectures (Jones et al. 1998; Snoek et al. 2012)."""
 
-import heapq
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,8 +14,9 @@ from .base import Proposal, Searcher
 from .candidate_pool import POOL_SIZE, CandidatePool
 from .earlier_runs import EarlierRun, EarlierRunPrior
 from .features import Floats, ScaledFeatures
-from .ranking import latest_and_best, score
+from .ranking import checked_objectives
 from .recipe_sampling import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
+from .several_objectives import SeveralObjectives
 from .standard_prior import standard_priors
 from .surrogate import MAX_MODEL_TRIALS, MIN_KNOWLEDGE, Acquisition, Prior, Surrogate
 from .user_prior import exponent, has_prior, log_density
@@ -39,6 +39,9 @@ class GaussianProcess(Searcher):
     largest of many draws: under a budget the best networks are often near its limits, and a model that has seen large
     networks learns soonest whether this holds for the data set. If ``earlier`` runs on other data know which networks
     are good, the first proposals are those that they expect most of.
+
+    With several ``objectives``, costs or recorded metrics, the expected growth of the hypervolume replaces the expected
+    improvement. ``selecting`` is then the objective that the priors know about.
     """
 
     def __init__(
@@ -48,11 +51,18 @@ class GaussianProcess(Searcher):
         *,
         earlier: Sequence[EarlierRun] = (),
         standard_prior: bool = True,
+        objectives: Sequence[str] = (),
+        selecting: str = "val_accuracy",
     ) -> None:
         super().__init__(constrained, recipes)
         self.pool = CandidatePool(constrained)
         self.earlier, self.standard_prior = tuple(earlier), standard_prior
-        self.surrogate = Surrogate(self.pool, recipes, self._priors)
+        self.objectives = checked_objectives(objectives) if objectives else ()
+        self.surrogate: Surrogate | SeveralObjectives = (
+            SeveralObjectives(self.objectives, selecting, self.pool, recipes, self._priors)
+            if self.objectives
+            else Surrogate(self.pool, recipes, self._priors)
+        )
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         if self.surrogate.first_trust.sum() < MIN_TRUST:
@@ -60,10 +70,8 @@ class GaussianProcess(Searcher):
                 return self._large(history, rng)
             if len(history.finished) < N_INITIAL:
                 return self.random_proposal(history, rng)
-        observed = latest_and_best(history.ended, MAX_MODEL_TRIALS)
-        finished = (trial for trial in observed if trial.state.finished)
-        # equal scores: the earlier trial first, so that a resumed run selects the same ones
-        best = heapq.nlargest(N_BEST, finished, key=lambda trial: (score(trial), -trial.number))
+        observed = self.surrogate.select(history.ended)
+        best = self.surrogate.best(observed, N_BEST, rng)
         acquisition, is_new = self._acquisition(history, observed), self.unexplored.is_new(history)
         codes = self._codes(history, best, rng)
         recipes = [self._values(history, best, rng) for _ in range(N_RECIPES)]
@@ -95,7 +103,7 @@ class GaussianProcess(Searcher):
         These are the priors with their weights, those that are not used, and the share of the variance of the scores
         that the priors explain. The weights are fitted to the same scores. Empty without priors or ended trials.
         """
-        observed = latest_and_best(history.ended, MAX_MODEL_TRIALS)
+        observed = self.surrogate.select(history.ended)
         priors, unused = self.surrogate.priors, self.surrogate.unused_priors
         model = self.surrogate.model(History(history.ended), observed)
         if model is None or not (priors or unused):
@@ -114,12 +122,16 @@ class GaussianProcess(Searcher):
         return [*(EarlierRunPrior(run, self.pool, self.recipes, features, standard) for run in self.earlier), *standard]
 
     def _large(self, history: History, rng: random.Random) -> Proposal | None:
-        """Return the largest of the unexplored draws with a random recipe."""
+        """Return the largest of the unexplored draws with a random recipe.
+
+        With several objectives the second proposal is the smallest: the two are near the ends of the front.
+        """
         codes = self.pool.unexplored(self.pool.draw(MAX_CANDIDATES, rng), history)
         if not len(codes):
             return self.random_proposal(history, rng)
-        largest = codes[np.argmax(self.surrogate.features.size(codes))]
-        return self.propose(self.pool.architecture(largest), draw_recipe(self.recipes, rng, len(history.finished)))
+        sizes = self.surrogate.features.size(codes)
+        extreme = codes[np.argmin(sizes) if self.objectives and len(history) % 2 else np.argmax(sizes)]
+        return self.propose(self.pool.architecture(extreme), draw_recipe(self.recipes, rng, len(history.finished)))
 
     def _codes(self, history: History, best: list[Trial], rng: random.Random) -> Codes:
         """Return the candidates (n, steps): random draws and the neighbours of the ``best`` trials.

@@ -1,13 +1,19 @@
 """Scores: rank the trials that have ended, whether they completed, were stopped early or failed."""
 
 import heapq
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
-from ...results.database.records import Trial, TrialState
-from ...spaces.metrics.registry import ACCURACY
+from ...results.database.records import COSTS, DEVICE_COSTS, Trial, TrialState
+from ...results.query.pareto import OBJECTIVES, objective
+from ...spaces.metrics.registry import ACCURACY, is_metric, stored_name
+from ...spaces.parameters.lookup import unknown
+
+Score = Callable[[Trial], float]
 
 MIN_FIT_TRIALS = 4  # trials at the first fit of the weights of a model
 FAILED_SCORE = -1.0  # below the scores of all other trials
+NOT_TRAINED = (*COSTS, *DEVICE_COSTS, "latency_ms")  # objectives that do not depend on the training
 
 
 def score(trial: Trial) -> float:
@@ -17,9 +23,45 @@ def score(trial: Trial) -> float:
     above one stopped earlier, and by their metric if both were stopped at the same epoch. The metric of a stopped trial
     is never compared with that of a completed one, because the two were measured after different numbers of epochs.
     """
-    if not trial.state.finished or trial.score is None:
+    return _score_by(trial, trial.score, trial.metric)
+
+
+def checked_objectives(names: Sequence[str]) -> tuple[str, ...]:
+    """Return ``names``; raise ``ValueError`` if one is no cost and no metric, if one is repeated, or without a name."""
+    for name in names:
+        if name not in OBJECTIVES and not is_metric(name):
+            raise ValueError(f"search.objectives: {unknown('objective', name, OBJECTIVES)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"search.objectives must be at least one name, each only once, but got {list(names)}; leave out the "
+            "repeated names, or leave the key out for the defaults"
+        )
+    return tuple(names)
+
+
+def score_by(name: str) -> Score:
+    """Return the function that scores trials by the objective ``name``, a cost or a metric, as :func:`score` does.
+
+    A cost does not depend on how long a trial was trained: only failed trials, and those without a value, rank last.
+    """
+    value_of = objective(name)
+
+    def by_cost(trial: Trial) -> float:
+        value = value_of(trial) if trial.state.finished else None
+        return -math.inf if value is None else -value
+
+    def by_metric(trial: Trial) -> float:
+        value = value_of(trial)
+        return _score_by(trial, None if value is None else -value, name)
+
+    return by_cost if name in NOT_TRAINED else by_metric
+
+
+def _score_by(trial: Trial, value: float | None, metric: str) -> float:
+    if not trial.state.finished or value is None:
         return FAILED_SCORE
-    value = trial.score if trial.metric == ACCURACY else _squashed(trial.score)
+    if stored_name(metric) != stored_name(ACCURACY):
+        value = _squashed(value)
     if trial.state is TrialState.STOPPED_EARLY:
         # between FAILED_SCORE and every completed trial; half of a value below 1 is less than one more epoch
         return -1 / (1 + trial.epochs_done + value / 2)

@@ -18,6 +18,7 @@ from .base import Proposal, Searcher
 from .earlier_runs import EarlierRun
 from .evolution import NSGA2, Evolution
 from .gaussian_process import GaussianProcess
+from .ranking import checked_objectives
 from .recipe_sampling import explored_pairs
 from .tpe import TPE
 from .uninformed import Grid, RandomSearch
@@ -82,22 +83,23 @@ def make_searcher(
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
 
     Only ``gp`` uses the ``earlier`` runs and the standard prior. Objectives are costs and the metrics of ``selection``;
-    the default is the selecting metric, with several objectives also the macs.
+    the default is the selecting metric, for ``nsga2`` also the macs.
 
     Raises ``ValueError`` for an unknown name, and for objectives that the searcher does not support.
     """
     build = look_up(SEARCHERS, name, "searcher")
-    chosen = None if objectives is None else [objective_name(one) for one in objectives]
-    if chosen is not None and build is not NSGA2 and chosen != [selection.stored_name]:
-        raise ValueError(
-            f'search.objectives must be ["{selection.stored_name}"] for the searcher {name}, but got '
-            f'{list(objectives or ())}; use searcher = "nsga2", or leave the objectives out'
-        )
+    chosen = _checked(name, build, objectives, selection)
     if build is NSGA2:
-        _check_recorded(chosen or (), selection)
-        return NSGA2(constrained, recipes, chosen if chosen is not None else (selection.stored_name, "macs"))
+        return NSGA2(constrained, recipes, chosen or (selection.stored_name, "macs"))
     if build is GaussianProcess:
-        return GaussianProcess(constrained, recipes, earlier=earlier, standard_prior=standard_prior)
+        return GaussianProcess(
+            constrained,
+            recipes,
+            earlier=earlier,
+            standard_prior=standard_prior,
+            objectives=chosen if len(chosen) > 1 else (),
+            selecting=selection.stored_name,
+        )
     try:
         return build(constrained, recipes)
     except BudgetError:
@@ -136,6 +138,25 @@ def checked_ask(searcher: Searcher, history: History, rng: random.Random) -> Pro
             f"recipe{at_definition(ask)}; correct its ask()"
         )
     return proposal
+
+
+def _checked(name: str, build: object, objectives: Sequence[str] | None, selection: Selection) -> tuple[str, ...]:
+    """Return the names under which the objectives are recorded; raise ``ValueError`` if the searcher cannot have them.
+
+    ``gp`` and ``nsga2`` can have several objectives, the others none but the selecting metric.
+    """
+    if objectives is None:
+        return ()
+    chosen = tuple(map(objective_name, objectives))
+    if build is NSGA2 or (build is GaussianProcess and len(chosen) != 1):
+        _check_recorded(chosen, selection)
+        return checked_objectives(chosen)
+    if chosen != (selection.stored_name,):
+        raise ValueError(
+            f'search.objectives must be ["{selection.stored_name}"] for the searcher {name}, but got '
+            f'{list(objectives)}; use searcher = "gp" or "nsga2" for several objectives, or leave the objectives out'
+        )
+    return chosen
 
 
 def _check_recorded(objectives: Sequence[str], selection: Selection) -> None:

@@ -6,6 +6,8 @@ there are trials; the process models the residual. Without priors it models the 
 Shapes: n trials, m candidates, d features, k priors.
 """
 
+import heapq
+import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +19,7 @@ from ...spaces.constrained.vectorized import Codes
 from ...spaces.recipes.recipe import RecipeSpace
 from .candidate_pool import CandidatePool
 from .features import Floats, ScaledFeatures
-from .ranking import MIN_FIT_TRIALS, latest_and_best, score
+from .ranking import MIN_FIT_TRIALS, Score, latest_and_best, score
 from .recipe_sampling import Values, recipe_of, values_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ MAX_PRIORS = 8  # priors that are used, those with the most knowledge: each of t
 
 # (codes (m, steps), recipes) -> expected improvement (m,); the recipes repeat if they are fewer than the codes
 Acquisition = Callable[[Codes, Sequence[Values]], Floats]
+# (codes (m, steps), recipes) -> mean (m,) and standard deviation (m,) of the normal scores
+Prediction = Callable[[Codes, Sequence[Values]], tuple[Floats, Floats]]
+Select = Callable[[Sequence[Trial]], list[Trial]]  # ended trials -> those that the model sees, in the same order
 
 
 class Prior(Protocol):
@@ -58,6 +63,8 @@ class Prior(Protocol):
 class Surrogate:
     """A Gaussian process over architectures with recipes, fitted to the ranks of the trials, not to their accuracies.
 
+    ``score`` ranks the trials, ``select`` returns those that the model sees.
+
     An unfinished trial counts with its expected score, a failed one as the worst. The features of each trial and the
     last fitted weights are cached; both can be computed again from the history alone.
     """
@@ -67,7 +74,11 @@ class Surrogate:
         pool: CandidatePool,
         recipes: RecipeSpace,
         make_priors: Callable[[ScaledFeatures], Sequence[Prior]] = lambda features: (),
+        *,
+        score: Score = score,
+        select: Select = lambda trials: latest_and_best(trials, MAX_MODEL_TRIALS),
     ) -> None:
+        self._score, self.select = score, select
         self._pool, self._recipes, self._make_priors = pool, recipes, make_priors
         self._rows: dict[int, tuple[Trial, Floats]] = {}  # trial number -> (trial, its features)
         self._fitted: tuple[tuple[Trial, ...], Fit] | None = None
@@ -100,6 +111,12 @@ class Surrogate:
         knowledge = np.array([prior.knowledge for prior in self.priors])
         return np.asarray(knowledge**2 / max(knowledge.sum(), 1e-12))
 
+    def best(self, observed: Sequence[Trial], n: int, rng: random.Random) -> list[Trial]:
+        """Return the ``n`` best trials of ``observed``; ``rng`` is not used."""
+        finished = (trial for trial in observed if trial.state.finished)
+        # equal scores: the earlier trial first, so that a resumed run selects the same ones
+        return heapq.nlargest(n, finished, key=lambda trial: (self._score(trial), -trial.number))
+
     def acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
         """Return the acquisition function, the expected improvement; ``observed`` are the ended trials of the model.
 
@@ -118,6 +135,21 @@ class Surrogate:
 
         return improvement
 
+    def prediction(self, history: History, observed: Sequence[Trial]) -> tuple[Floats, Prediction]:
+        """Return the normal scores of ``observed`` and of the unfinished trials (n,), and what is expected of others.
+
+        Before there is a trial, the prediction is that of the priors, with the variance of normal scores.
+        """
+        model = self.model(history, observed)
+        if model is None:
+            return np.zeros(0), lambda codes, recipes: (self._expected(codes, recipes), np.ones(len(codes)))
+
+        def at(codes: Codes, recipes: Sequence[Values]) -> tuple[Floats, Floats]:
+            x = self.features.of(codes, recipes)
+            return model.at(x, self._beliefs(codes, x))
+
+        return model.z, at
+
     def model(self, history: History, observed: Sequence[Trial]) -> "Model | None":
         """Return the model after the trials of ``history``, or None if there is none.
 
@@ -134,7 +166,7 @@ class Surrogate:
             first = Fit(initial_weights(int(groups.max()) + 1), self.first_trust)
             return Model(first, groups, x, beliefs, np.zeros(len(x)))
         x, beliefs = self._rows_of(observed)
-        model = Model.of(self._fit(history.ended), groups, x, beliefs, _scores(observed))
+        model = Model.of(self._fit(history.ended), groups, x, beliefs, self._scores(observed))
         # without this all workers would get nearly the same proposal: an observation at its expected score lowers the
         # uncertainty, and with it the expected improvement, around each running trial
         if unfinished:
@@ -143,6 +175,8 @@ class Surrogate:
 
     def _expected(self, codes: Codes, recipes: Sequence[Values]) -> Floats:
         beliefs = self._beliefs(codes, self.features.of(codes, recipes))
+        if not beliefs:
+            return np.zeros(len(codes))
         means = np.stack([belief.mean for belief in beliefs], axis=1)
         return np.asarray(means @ self.first_trust)
 
@@ -156,9 +190,9 @@ class Surrogate:
         early = ended[: _last_refit(len(ended))]
         # the comparison is fast: Python compares identical objects first, and the trials of a history are reused
         if self._fitted is None or self._fitted[0] != early:
-            observed = latest_and_best(early, MAX_MODEL_TRIALS)
+            observed = self.select(early)
             x, beliefs = self._rows_of(observed)
-            self._fitted = early, fit(x, _scores(observed), self.features.groups, beliefs, self.first_trust)
+            self._fitted = early, fit(x, self._scores(observed), self.features.groups, beliefs, self.first_trust)
         return self._fitted[1]
 
     def _rows_of(self, trials: Sequence[Trial]) -> "tuple[Floats, Beliefs]":
@@ -173,15 +207,14 @@ class Surrogate:
         x = np.stack([self._rows[trial.number][1] for trial in trials])
         return x, self._beliefs(np.stack(codes), x)
 
+    def _scores(self, trials: Sequence[Trial]) -> Floats:
+        from .gp_regression import normal_scores
+
+        return normal_scores(np.array([self._score(trial) for trial in trials]))
+
     def _beliefs(self, codes: Codes, x: Floats) -> "Beliefs":
         """Return what each prior expects of ``codes`` (m, steps) with the features ``x`` (m, d)."""
         return [prior.at(codes, x) for prior in self.priors]
-
-
-def _scores(trials: Sequence[Trial]) -> Floats:
-    from .gp_regression import normal_scores
-
-    return normal_scores(np.array([score(trial) for trial in trials]))
 
 
 def _last_refit(n: int) -> int:

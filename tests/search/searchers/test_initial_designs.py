@@ -83,13 +83,18 @@ def test_designs_given_as_files_are_inlined(tmp_path):
         small(search={"start_from": ["resnet20-cifra"]})
 
 
-def test_only_nsga2_accepts_several_objectives():
-    with pytest.raises(ValueError, match=r"search\.objectives.*val_accuracy.*tpe.*\['val_accuracy', 'macs'\].*nsga2"):
+@pytest.mark.parametrize("name", ["gp", "nsga2"])
+def test_only_gp_and_nsga2_accept_several_objectives(name):
+    assert small(search={"searcher": name, "objectives": ["accuracy", "macs"]}).searcher(CONSTRAINED).objectives == (
+        "val_accuracy",
+        "macs",
+    )
+    with pytest.raises(ValueError, match=r"search\.objectives.*val_accuracy.*tpe.*\['val_accuracy', 'macs'\].*\"gp\""):
         small(search={"searcher": "tpe", "objectives": ["val_accuracy", "macs"]})
     with pytest.raises(ValueError, match=r"search\.objectives: unknown objective 'mac'; did you mean 'macs'"):
-        small(search={"searcher": "nsga2", "objectives": ["val_accuracy", "mac"]})
+        small(search={"searcher": name, "objectives": ["val_accuracy", "mac"]})
     with pytest.raises(ValueError, match=r"search\.objectives.*\['macs', 'macs'\]"):
-        small(search={"searcher": "nsga2", "objectives": ["macs", "macs"]})
+        small(search={"searcher": name, "objectives": ["macs", "macs"]})
 
 
 @settings(max_examples=25, deadline=None)

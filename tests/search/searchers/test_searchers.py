@@ -2,10 +2,12 @@
 
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from archsieve.results.database.records import History, Trial, TrialState
+from archsieve.search.searchers.gaussian_process import GaussianProcess
 from archsieve.search.searchers.ranking import score
 from archsieve.search.searchers.registry import SEARCHERS, make_searcher
 from archsieve.search.searchers.uninformed import RandomSearch
@@ -70,9 +72,17 @@ def keys(history):
     return [(trial.fingerprint, Recipe.from_json(trial.recipe)) for trial in history]
 
 
-@pytest.fixture(params=sorted(SEARCHERS))
-def searcher(request):
-    return SEARCHERS[request.param](ConstrainedSpace(SPACE, BUDGET), RECIPES)
+BUILD = {**SEARCHERS, "gp of two objectives": partial(GaussianProcess, objectives=("val_accuracy", "macs"))}
+
+
+@pytest.fixture(params=sorted(BUILD))
+def build(request):
+    return BUILD[request.param]
+
+
+@pytest.fixture
+def searcher(build):
+    return build(ConstrainedSpace(SPACE, BUDGET), RECIPES)
 
 
 def test_every_proposal_is_inside_the_budget_and_new(searcher):
@@ -82,13 +92,12 @@ def test_every_proposal_is_inside_the_budget_and_new(searcher):
     assert len(set(keys(history))) == 30
 
 
-@pytest.mark.parametrize("name", sorted(SEARCHERS))
-def test_every_proposal_fits_the_device(name):
+def test_every_proposal_fits_the_device(build):
     sizes = [device_cost(architecture, "int8") for _, architecture in walk(ConstrainedSpace(SPACE))]
     ram, flash = (sorted(values)[len(values) // 2] for values in zip(*sizes, strict=True))
     limited = ConstrainedSpace(SPACE, Budget(ram=ram, flash=flash, precision="int8"))
     n_fitting = sum(1 for _ in walk(limited))
-    history = run(SEARCHERS[name](limited, RecipeSpace.of(epochs=2)), 20)
+    history = run(build(limited, RecipeSpace.of(epochs=2)), 20)
     assert len(history.fingerprints) == len(history) == min(20, n_fitting)
     for trial in history:
         cost = device_cost(SPACE.architecture(trial.choices), "int8")
@@ -105,13 +114,19 @@ def test_the_same_seed_gives_the_same_proposals(searcher):
     assert keys(run(searcher, 20, seed=3)) == keys(run(searcher, 20, seed=3))
 
 
-def test_a_new_searcher_continues_a_history_like_the_old_one(searcher):
+def test_a_new_searcher_continues_a_history_like_the_old_one(build, searcher):
     uninterrupted = run(searcher, 24)
-    new_searcher = type(searcher)(searcher.constrained, searcher.recipes)
+    new_searcher = build(searcher.constrained, searcher.recipes)
     resumed = run(new_searcher, 24, history=History(uninterrupted.trials[:13]))
     assert keys(resumed) == keys(uninterrupted)
 
 
+# slow for the searchers with the same code as another one: "gp" and "tpe" stay quick
+@pytest.mark.parametrize(
+    "build",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in SEARCHERS)) for name in sorted(BUILD)],
+    indirect=True,
+)
 def test_a_searcher_ends_after_every_pair_was_tried(searcher):
     pairs = 2 * sum(1 for _ in walk(searcher.constrained))
     history = run(searcher, 10 * pairs)
@@ -127,11 +142,11 @@ def test_no_architecture_is_repeated_before_each_was_tried(searcher):
 
 
 @pytest.mark.parametrize("limit", [Budget(params="1100"), Budget(macs="20k")])
-def test_proposals_stay_inside_a_budget_that_the_history_exceeds(searcher, limit):
+def test_proposals_stay_inside_a_budget_that_the_history_exceeds(build, searcher, limit):
     """Out-of-memory failures lower the budget during a run, and an earlier run may have had a wider budget."""
     recipes = RECIPES if searcher.__class__.__name__ == "Grid" else OPEN_RECIPES  # a grid has no ranges
-    wide_history = run(type(searcher)(searcher.constrained, recipes), 50)
-    tight_searcher = type(searcher)(ConstrainedSpace(SPACE, limit), recipes)
+    wide_history = run(build(searcher.constrained, recipes), 50)
+    tight_searcher = build(ConstrainedSpace(SPACE, limit), recipes)
     feasible = {architecture.fingerprint for _, architecture in walk(tight_searcher.constrained)}
     assert 0 < len(feasible) < len({architecture.fingerprint for _, architecture in walk(searcher.constrained)})
     history = run(tight_searcher, len(wide_history) + 30, history=wide_history)
@@ -147,9 +162,9 @@ def test_searchers_accept_trials_in_every_state(searcher):
     assert proposal.architecture.fingerprint not in history.fingerprints or searcher.__class__.__name__ == "Grid"
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(SEARCHERS) if name != "grid"])
+@pytest.mark.parametrize("name", [name for name in sorted(BUILD) if name != "grid"])
 def test_values_of_ranges_are_inside_the_range(name):
-    history = run(SEARCHERS[name](ConstrainedSpace(SPACE, BUDGET), OPEN_RECIPES), 20)
+    history = run(BUILD[name](ConstrainedSpace(SPACE, BUDGET), OPEN_RECIPES), 20)
     rates = [trial.recipe["lr"] for trial in history]
     assert all(0.01 <= rate <= 1.0 for rate in rates)
     assert len(set(rates)) > 10

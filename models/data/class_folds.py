@@ -40,13 +40,18 @@ class ClassFolds:
     ) -> "ClassFolds":
         """Split the seen classes of ``data`` into ``folds`` folds.
 
-        With ``folds=None`` make one fold that validates on about ``val_fraction`` of the seen classes.
+        With ``folds=None`` make one fold that validates on the validation classes of a published split, or else on
+        about ``val_fraction`` of the seen classes.
         """
         # One of round(1 / val_fraction) equal folds has about that share of the classes; at least 2 folds, because
         # the network needs classes to train on.
         count = folds or max(2, round(1 / val_fraction))
         return cls(
-            tuple(validation_folds(data, count, seed=seed, used=None if folds else 1)),
+            tuple(
+                validation_folds(
+                    data, count, seed=seed, used=None if folds else 1, named=None if folds else data.validation
+                )
+            ),
             folds is None,
             start or BackboneInit(),
         )

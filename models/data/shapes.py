@@ -25,8 +25,17 @@ IMAGES = "images"
 IMAGE_FOLDER = "imagefolder"  # the name of version 0.1.0
 OWN_IMAGES = (IMAGES, IMAGE_FOLDER)
 FILES_HASH = "files-"  # begins the hashes of own images, except those of version 0.1.0
-ZERO_SHOT_DATASETS = ("glyphs", *OWN_IMAGES, "cub-200", "flowers102")
-WITHOUT_FILES = ("digits", "fashion-mnist", "cifar10", "cifar100", "svhn", "glyphs")  # no image file is decoded
+FEATURES = "features"  # own image features
+ZERO_SHOT_DATASETS = ("glyphs", FEATURES, *OWN_IMAGES, "cub-200", "flowers102")
+WITHOUT_FILES = (
+    "digits",
+    "fashion-mnist",
+    "cifar10",
+    "cifar100",
+    "svhn",
+    "glyphs",
+    FEATURES,
+)  # no image file is decoded
 GLYPH_SIDE = 32  # pixels, if the request has no image_size
 SHAPES: dict[str, DataShape | None] = {
     "digits": DataShape((1, 8, 8), 10),
@@ -108,11 +117,23 @@ def describe_zero_shot(
     check_image_size(image_size)
     if name == "glyphs":
         return DataShape((1, image_size or GLYPH_SIDE, image_size or GLYPH_SIDE), 0)
+    if name == FEATURES:
+        return DataShape((_feature_width(path, image_size), 1, 1), 0)
     for key, value in (("path", path), ("texts", texts), ("image_size", image_size)):
         if value is None:
             raise DataError(f"data set {name!r} needs {key}, but got none; set path, texts and image_size")
     assert image_size is not None
     return DataShape((3, image_size, image_size), 0)
+
+
+def _feature_width(path: str | Path | None, image_size: int | None) -> int:
+    from ..readers.feature_files import feature_width
+
+    if path is None:
+        raise DataError("data set 'features' needs a path, but got none; set path to an .npz file or a folder")
+    if image_size is not None:
+        raise DataError(f"image_size must be left out for data set 'features', but got {image_size}; remove it")
+    return feature_width(Path(path).expanduser())
 
 
 def check_image_size(image_size: int | None) -> None:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ...spaces.parameters.lookup import look_up
-from ...spaces.recipes.zero_shot_recipe import SENTENCE
+from ...spaces.recipes.zero_shot_recipe import SENTENCE, VECTORS
 from ..image_files.errors import DataError
+from ..readers.class_texts import PAGE
 
 WORD = re.compile(r"\w+")
 
@@ -45,11 +46,46 @@ class TextEncoder:
     def __call__(self, classes: Sequence[str], texts: Sequence[str]) -> Tensor:
         """Return vectors, float32 (K, p); a text without a word of the vocabulary gives zeros."""
         documents = classes if self.kind == "names" else texts
-        return torch.from_numpy(self._vectorizer.transform(documents).toarray()).float()
+        return average_pages(
+            documents, lambda pages: torch.from_numpy(self._vectorizer.transform(pages).toarray()).float()
+        )
 
     def state(self) -> dict[str, Any]:
         """Return the encoder in plain types, for :func:`encoder_from_state`."""
         return {"kind": self.kind, "words": list(self.words), "idf": list(self._idf)}
+
+
+class VectorEncoder:
+    """Texts that are vectors: the ``width`` numbers of a class, such as attributes, scaled to length 1."""
+
+    words: tuple[str, ...] | None = None
+
+    def __init__(self, width: int) -> None:
+        self.kind, self.width = VECTORS, width
+
+    def __call__(self, classes: Sequence[str], texts: Sequence[str]) -> Tensor:
+        """Return vectors of length 1, float32 (K, p). Raises :class:`DataError` for a text that is no such vector."""
+        rows = torch.stack([_numbers(name, text, self.width) for name, text in zip(classes, texts, strict=True)])
+        return torch.nn.functional.normalize(rows, dim=1)
+
+    def state(self) -> dict[str, Any]:
+        """Return the encoder in plain types, for :func:`encoder_from_state`."""
+        return {"kind": self.kind, "width": self.width}
+
+
+def _numbers(name: str, text: str, width: int | None) -> Tensor:
+    try:
+        numbers = torch.tensor([float(part) for part in text.split()])
+    except ValueError:
+        raise DataError(
+            f"the kind of text 'vectors' needs numbers, but the text of {name!r} begins with {text[:30]!r}; use "
+            "another kind such as tfidf, or give vectors in an .npz file"
+        ) from None
+    if width is not None and len(numbers) != width:
+        raise DataError(
+            f"all classes need vectors of {width} numbers, but that of {name!r} has {len(numbers)}; complete it"
+        )
+    return numbers
 
 
 class SentenceEncoder:
@@ -79,15 +115,19 @@ class SentenceEncoder:
 
     def __call__(self, classes: Sequence[str], texts: Sequence[str]) -> Tensor:
         """Return vectors of length 1, float32 (K, p)."""
-        vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
-        return torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+
+        def encoded(pages: list[str]) -> Tensor:
+            vectors = self._model.encode(pages, normalize_embeddings=True, show_progress_bar=False)
+            return torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+
+        return average_pages(texts, encoded)
 
     def state(self) -> dict[str, Any]:
         """Return the name of the model, without its weights."""
         return {"kind": self.kind}
 
 
-Encoder = TextEncoder | SentenceEncoder
+Encoder = TextEncoder | VectorEncoder | SentenceEncoder
 
 
 def fit_text(kind: str, classes: Sequence[str], texts: Sequence[str]) -> Encoder:
@@ -99,10 +139,12 @@ def fit_text(kind: str, classes: Sequence[str], texts: Sequence[str]) -> Encoder
     """
     if kind.startswith(SENTENCE):
         return SentenceEncoder(kind)
+    if kind == VECTORS:
+        return VectorEncoder(len(_numbers(classes[0], texts[0], None)))
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=look_up(ANALYZERS, kind, "kind of text"))
-    documents = classes if kind == "names" else texts
+    documents = classes if kind == "names" else [page for text in texts for page in text.split(PAGE)]
     if not any(ANALYZERS[kind](text) for text in documents):
         raise DataError(
             f"texts must contain words, but the kind of text {kind!r} removes all of them; use a kind that keeps stop "
@@ -112,10 +154,23 @@ def fit_text(kind: str, classes: Sequence[str], texts: Sequence[str]) -> Encoder
     return TextEncoder(kind, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_.tolist())
 
 
+def average_pages(texts: Sequence[str], encode: Callable[[list[str]], Tensor]) -> Tensor:
+    """Return the vectors (K, p) by ``encode``; of a class with several texts their mean, scaled to length 1."""
+    pages = [text.split(PAGE) for text in texts]
+    vectors = encode([page for of_class in pages for page in of_class])
+    if len(vectors) == len(pages):
+        return vectors
+    means = torch.stack([part.mean(0) for part in torch.split(vectors, list(map(len, pages)))])
+    several = torch.tensor([len(of_class) > 1 for of_class in pages])
+    return torch.where(several[:, None], torch.nn.functional.normalize(means, dim=1), means)
+
+
 def encoder_from_state(state: dict[str, Any]) -> Encoder:
     """Restore an encoder from its ``state()``."""
     if state["kind"].startswith(SENTENCE):
         return SentenceEncoder(state["kind"])
+    if state["kind"] == VECTORS:
+        return VectorEncoder(state["width"])
     return TextEncoder(state["kind"], state["words"], state["idf"])
 
 

@@ -6,7 +6,7 @@ Shapes: N images (N, C, H, W), K classes, S of them seen and U unseen; S + U = K
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -61,7 +61,7 @@ class ZeroShotData:
     Labels are indices in all K ``classes``. ``mean`` and ``std`` (C,) are those of the training images in [0, 1].
     ``content_hash`` covers class names, texts, pixels, labels and the unseen classes. ``groups`` and ``copies`` are
     those of the training images; ``skipped`` and ``notes`` those of the :class:`ZeroShotSource`, with a note on test
-    images that are training images, too.
+    images that are training images, too. ``validation`` names the validation classes of a published split.
     """
 
     name: str
@@ -79,6 +79,7 @@ class ZeroShotData:
     copies: Tensor | None = None
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    validation: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, name: str, source: ZeroShotSource, unseen: Tensor) -> "ZeroShotData":
@@ -117,6 +118,11 @@ class ZeroShotData:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the images are vectors, of one pixel in each channel."""
+        return self.input_shape[1:] == (1, 1)
+
     def texts_of(self, classes: Tensor) -> list[str]:
         """Return the texts of ``classes``, in their order."""
         return [self.texts[k] for k in classes.tolist()]
@@ -127,12 +133,15 @@ class ZeroShotData:
         return (images - mean) / std
 
 
-def validation_folds(data: ZeroShotData, count: int, *, seed: int, used: int | None = None) -> list[ZeroShotData]:
+def validation_folds(
+    data: ZeroShotData, count: int, *, seed: int, used: int | None = None, named: Sequence[str] | None = None
+) -> list[ZeroShotData]:
     """Split the seen classes of ``data`` into ``count`` folds by class: each class is unseen in exactly one fold.
 
     A fold contains training images only: no unseen test class, not even its text, and no test image. The images that
     test its seen classes are a fifth of them, or whole groups if there are groups. ``used`` makes only the first so
-    many folds, None all. Raises :class:`DataError` if there are fewer classes than folds.
+    many folds, None all. With ``named`` validation classes there is one fold, in which they are unseen. Raises
+    :class:`DataError` if there are fewer classes than folds.
     """
     # A fold knows the seen classes only, so its labels are indices in that shorter list.
     position = {int(k): i for i, k in enumerate(data.seen)}
@@ -151,11 +160,17 @@ def validation_folds(data: ZeroShotData, count: int, *, seed: int, used: int | N
         data.groups,
         data.copies,
     )
+    if named is not None:
+        unseen = torch.tensor(sorted(classes.index(name) for name in named))
+        fold = ZeroShotData.of(f"{data.name}, named validation classes", source, unseen)
+        return [replace(fold, mean=data.mean, std=data.std) if data.has_vectors else fold]
     folds = fold_indices(labels, classes, count, seed=seed, by="class")
-    return [
+    made = [
         ZeroShotData.of(f"{data.name}, class fold {number} of {count}", source, distinct_labels(labels[val]))
         for number, (_, val) in enumerate(folds[:used], start=1)
     ]
+    # vectors are not normalised: their mean is 0 and their deviation 1
+    return [replace(fold, mean=data.mean, std=data.std) if data.has_vectors else fold for fold in made]
 
 
 def draw_unseen(

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS
 from ..image_files.observations import Observations
-from ..readers.split_names import normalised
+from ..readers.class_texts import read_class_texts, select_texts
 from ..storage.encoded import LazyNames, LazySources
 from .dataset import Request, Split
 from .decoded_files import check_none_emptied, read_files
@@ -93,41 +93,6 @@ def load_flowers(request: Request, texts: Path) -> ZeroShotSource:
     return _source(names, _Images.of(files, labels), torch.tensor(published_test), request, texts)
 
 
-def read_texts(folder: Path, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the articles ``folder/CLASS.txt``, UTF-8, in the order of ``classes``.
-
-    Raises :class:`DataError` if a class has no article, an article is empty, or an article belongs to no class.
-    """
-    if not folder.is_dir():
-        raise DataError(
-            f"texts must be a folder of CLASS.txt files, but there is no folder {folder}; create it or correct texts"
-        )
-    articles = {normalised(file.stem): file for file in sorted(folder.glob("*.txt"))}
-    if missing := [name for name in classes if name not in articles]:
-        raise DataError(
-            f"every class needs a text, but {len(missing)} of {len(classes)} have none, the first is {missing[0]!r}; "
-            f"write {folder / (missing[0] + '.txt')}"
-        )
-    if unused := sorted(set(articles) - set(classes)):
-        raise DataError(
-            f"every text needs a class with images, but {len(unused)} have none, the first is {articles[unused[0]]}; "
-            "remove it, or add images"
-        )
-    return tuple(_text(articles[name]) for name in classes)
-
-
-def _text(file: Path) -> str:
-    try:
-        text = file.read_text(encoding="utf-8-sig")  # drops a byte order mark, which would stick to the first word
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"texts must be UTF-8, but byte {error.start} of {file} cannot be read; save it as UTF-8"
-        ) from None
-    if not text.strip():
-        raise DataError(f"every class needs a text with at least one word, but {file} is empty; write one")
-    return text
-
-
 class _Images(NamedTuple):
     """N image files or their contents, their names for messages, and their labels (N,)."""
 
@@ -148,7 +113,8 @@ def _source(
     texts: Path,
     groups: np.ndarray | None = None,
 ) -> ZeroShotSource:
-    articles = read_texts(texts, classes)  # before the images: it is fast, so that errors in texts appear early
+    # before the images: it is fast, so that errors in texts appear early
+    articles, others = select_texts(read_class_texts(texts), classes, texts)
     observations = Observations()
     read = read_files(encoded.sources, encoded.names, request, observations)
     kept = encoded.labels[read.positions]
@@ -168,8 +134,18 @@ def _source(
         test_if_seen,
         torch.ones_like(test_if_seen),
         copies=copies,
-        notes=observations.notes(request.decoding),
+        notes=(*observations.notes(request.decoding), *notes_on_texts(others)),
         skipped=read.skipped,
+    )
+
+
+def notes_on_texts(others: Sequence[str]) -> tuple[str, ...]:
+    """Return a note on classes that have a text and no image."""
+    if not others:
+        return ()
+    return (
+        f"{len(others)} classes have a text and no images, the first is {others[0]!r}; they are not tested, and "
+        "archsieve predict recognises them by their texts",
     )
 
 

@@ -81,7 +81,10 @@ class DataSection(Section):
     decoding_rules: Literal[1, 2] = Field(
         default=RULES, description="Version of the rules of decoding; 1 gives the pixels of version 0.1.0."
     )
-    texts: str | None = Field(default=None, description="Zero-shot: folder with a text file CLASS.txt for each class.")
+    texts: str | None = Field(
+        default=None,
+        description="Zero-shot: folder of CLASS.txt or CLASS/*.txt, a .json of texts, or an .npz of vectors.",
+    )
     unseen_fraction: float = Field(
         default=0.2, gt=0, lt=1, description="Zero-shot: fraction of the classes that are not used in training."
     )
@@ -90,6 +93,11 @@ class DataSection(Section):
     )
     unseen: list[str] | None = Field(
         default=None, description="Zero-shot: names of the classes not used in training, instead of unseen_fraction."
+    )
+
+    class_split: str | None = Field(
+        default=None,
+        description='Zero-shot: JSON file of a published split of the classes, {"train": [], "val": [], "test": []}.',
     )
 
     @field_validator("background")

@@ -224,6 +224,8 @@ class Experiment:
                 del settings["search"][key]  # for the same reason
         if settings["data"].get("interpolation") == type(self.file.data).model_fields["interpolation"].default:
             del settings["data"]["interpolation"]  # runs have the same settings as those before this key
+        if settings["data"]["class_split"] is None:
+            del settings["data"]["class_split"]
         for key in ("networks", "image_size"):
             if settings["space"][key] is None:
                 del settings["space"][key]
@@ -309,6 +311,8 @@ def build_space(section: SpaceSection, input_shape: tuple[int, int, int], classe
                 "instead of backbone, or remove image_size"
             )
         return backbones_of(section.backbone, input_shape, classes)
+    if section.name is None and section.stages is None and input_shape[1:] == (1, 1):
+        return Space(input_shape, (), classes, "features")  # own features: one linear layer
     if section.stages is None:
         if section.contrast is not False:
             raise ValueError(

@@ -10,7 +10,14 @@ from ...spaces.recipes.parameter_table import with_options
 from ...spaces.recipes.recipe import is_model_file
 
 # the keys that are paths; search.start_from has paths among names
-PATH_KEYS = (("data", "path"), ("data", "texts"), ("data", "cache"), ("space", "weights"), ("resources", "checkpoints"))
+PATH_KEYS = (
+    ("data", "path"),
+    ("data", "texts"),
+    ("data", "class_split"),
+    ("data", "cache"),
+    ("space", "weights"),
+    ("resources", "checkpoints"),
+)
 
 
 def resolve_file_paths(tables: dict[str, Any], folder: Path) -> list[str]:

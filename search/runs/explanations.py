@@ -28,6 +28,8 @@ def explanations(
     images, labels = data.test_unseen.images, data.test_unseen.labels
 
     def image_entries(indices: tuple[int, ...]) -> list[dict[str, str]]:
+        if data.has_vectors:  # there is nothing to show
+            return []
         return [{"class": data.classes[int(labels[index])], "image": data_uri(images[index])} for index in indices]
 
     return [

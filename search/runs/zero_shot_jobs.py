@@ -138,6 +138,8 @@ def _entrants(context: JobContext, device: "torch.device") -> "dict[str, tuple[B
     if has_backbone(architecture):
         _, parts = frozen_vectors(architecture, parts, context.seed, device, context.precision, start)
         vectors = [image_vectors, image_vectors]
+    elif context.data.has_vectors:
+        vectors = [image_vectors, image_vectors]
     else:
         vectors = [pixel_vectors(part) for part in parts]
     return {

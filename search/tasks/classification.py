@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
 
-ZERO_SHOT_KEYS = ("texts", "unseen_fraction", "seen", "unseen")
+ZERO_SHOT_KEYS = ("texts", "unseen_fraction", "seen", "unseen", "class_split")
 
 
 class ImageTask(Task):

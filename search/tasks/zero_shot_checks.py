@@ -12,7 +12,6 @@ from .base import check_decoding_keys
 if TYPE_CHECKING:
     from ..config.schema import SearchFile, SpaceSection
 
-FEATURES = "features"  # the data set of own vectors
 LABEL_PROXY = "grad_norm"  # the zero-cost proxy that needs labels
 
 
@@ -95,6 +94,8 @@ def _check_backbone(file: "SearchFile") -> None:
             'name the networks in space.backbone, as in backbone = ["timm:resnet18"]'
         )
     if space.backbone is None:
+        from ...models.data.shapes import FEATURES
+
         if file.data.name != FEATURES and (linear := [form for form in _forms(recipe) if form in LINEAR_FORMS]):
             raise ValueError(
                 f"recipe.form {linear[0]!r} is linear in the vector of a frozen backbone, but space.backbone is not "

@@ -10,6 +10,7 @@ DATASETS_WITH_TEXTS = (
     "glyphs",
     "cub-200",
     "flowers102",
+    "features",
 )  # data sets that always come with texts: only for zero-shot tasks
 
 

@@ -14,7 +14,8 @@ LINEAR_FORMS = (*CLOSED_FORMS, *BILINEAR_FORMS)  # of the vectors of a frozen ba
 SIMILARITIES = ("dot", "cosine")
 LOSSES = ("bce", "hinge", "euclidean", "softmax")
 CALIBRATIONS = ("none", "posterior")
-TEXTS = ("tfidf", "tfidf-stop", "tfidf-stem", "tfidf-stem-stop", "names")
+VECTORS = "vectors"  # texts that are numbers, such as attributes
+TEXTS = ("tfidf", "tfidf-stop", "tfidf-stem", "tfidf-stem-stop", "names", VECTORS)
 SENTENCE = "sentence:"  # prefix of a sentence encoder, followed by its name or folder
 
 # keys of a recipe that the training of zero-shot models does not implement; they must keep their defaults

@@ -213,7 +213,7 @@ def test_a_worker_that_is_killed_costs_an_epoch_and_no_more(ray_running, planned
 def test_one_trial_that_breaks_fails_as_what_it_is_and_the_others_finish(ray_running, planned, tmp_path, action, kind):
     planned(f"mid_epoch:{action}:3", folder=tmp_path)
     outcome = search(
-        tiny(trials=2, search={"trial_timeout_s": 20.0 if action == "sleep" else 600.0}), name="run", runs=tmp_path
+        tiny(trials=2, search={"trial_timeout_s": 60.0 if action == "sleep" else 600.0}), name="run", runs=tmp_path
     )
     first, second = outcome.trials
     assert (first.state, first.fail_kind) == (TrialState.FAILED, kind)

@@ -251,6 +251,12 @@ def test_inference_mode_scripts_and_every_precision_are_counted():
         assert profile.unknown == ()
 
 
+def test_parallel_modules_are_counted_like_the_module_in_them():
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    alone, parallel = (profile_module(one, (3, 16, 16)) for one in (module, nn.DataParallel(module)))
+    assert (parallel.params, parallel.macs, parallel.notes) == (alone.params, alone.macs, ())
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch deprecates quantised tensors
 def test_quantised_layers_are_counted_and_their_weights_named():
     module = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 4)), {nn.Linear})

@@ -242,6 +242,12 @@ def init(
         nested=nested,
         folder=target.parent.absolute(),
     )
+    _write_new(target, text)
+    show(f"wrote {target}; run it with: archsieve search {target}")
+
+
+def _write_new(target: Path, text: str) -> None:
+    """Write ``text`` to a new file. Raises ``ValueError`` for a file that exists, and a folder that does not."""
     try:
         # mode x fails for an existing file, which may have changes of the user
         with target.open("x", encoding="utf-8") as out:
@@ -250,7 +256,6 @@ def init(
         raise ValueError(f"{target} exists already and was not changed; use another file with -o") from None
     except FileNotFoundError:
         raise ValueError(f"the folder {target.parent} of {target.name} does not exist; create it first") from None
-    show(f"wrote {target}; run it with: archsieve search {target}")
 
 
 def _looks_like_path(text: str) -> bool:

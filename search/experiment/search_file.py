@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,7 +47,7 @@ def load_experiment(
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end")
-        raise SearchFileError(f"{path} is not valid TOML: {reason}; correct that line") from None
+        raise SearchFileError(f"{path} is not valid TOML: {reason}; {_cure_of_line(text, reason)}") from None
     except RecursionError:
         raise SearchFileError(f"{path} nests lists or tables too deeply; use at most three levels") from None
     folder = path.parent.resolve()
@@ -63,6 +64,15 @@ def load_experiment(
         raise
     except ValueError as error:
         raise SearchFileError(f"{_location(path, text, overrides, str(error))}: {error}") from None
+
+
+def _cure_of_line(text: str, reason: str) -> str:
+    """Return how to correct the line that ``reason`` of the TOML parser names."""
+    number = re.search(r"at line (\d+)", reason)
+    lines = text.splitlines()[: int(number[1])] if number else []
+    if lines and (wrong := re.search(r'"([^"\\]*\\[^"]*)"', lines[-1])):
+        return f"a text with backslashes needs single quotes: '{wrong[1]}'"
+    return "correct that line"
 
 
 def _add_plugins(data: dict[str, Any], modules: Sequence[str]) -> None:
@@ -149,6 +159,10 @@ def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        if re.fullmatch(r'"[^"]*\\[^"]*"', text):
+            raise SearchFileError(
+                f"a text with backslashes needs single quotes, but got {text}; write '{text[1:-1]}'"
+            ) from None
         return text
 
 
@@ -176,8 +190,11 @@ def _explain(error: Any) -> str:
         return f"{key}: {unknown('key', str(loc[-1]), known)}"
     if error["type"] == "missing":
         return f"{key} is missing; add it to the file: {loc[-1]} = ..."
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key} {message[0].lower()}{message[1:]}, but got {error['input']!r}"
+    message, value = error["msg"].removeprefix("Value error, ").removeprefix("Input "), error["input"]
+    if error["type"] == "string_type" and isinstance(value, bool | int | float | date | time):
+        shown = str(value).lower() if isinstance(value, bool) else value
+        return f'{key} must be text, but got {shown}; write it in quotes: {loc[-1]} = "{shown}"'
+    return f"{key} {message[0].lower()}{message[1:]}, but got {value!r}"
 
 
 _UNION_PARTS = ("int", "str", "list[int]", "list[str]", "float")

@@ -165,6 +165,8 @@ def test_a_byte_order_mark_is_accepted(tmp_path):
         ("[search]\ntime_limit = -5", r"search.time_limit .*above 0.*-5"),
         ("[search]\ntime_limit = true", r"search.time_limit .*True"),
         ("[search]\ntime_limit = nan", r"search.time_limit .*nan"),
+        ("[data]\npath = 2024-05-01", r':2: data.path must be text.*path = "2024-05-01"'),
+        ('[data]\npath = "C:\\Users\\me"', r"line 2.*single quotes: 'C:\\Users\\me'"),
         ("[search]\nseed = 1.5", r"search.seed should be a valid integer"),
         ('[search]\nstart_from = ["nonet"]', r"search.start_from: nonet: unknown network 'nonet'"),
         ('[search]\nstart_from = ["net.json"]', r"search.start_from: net.json: .*none in"),

@@ -178,13 +178,13 @@ def _plain_name(name: str) -> object:
 def separator_notes(classes: Sequence[str]) -> tuple[str, ...]:
     """Return a sentence if class names look like several labels of an image, such as ``cat;dog`` next to ``dog``."""
     for separator in SEPARATORS:
-        parts = [[part.strip() for part in name.split(separator)] for name in classes]
-        n_with = Counter(part for of_name in parts for part in set(of_name))
-        joined = [of_name for of_name in parts if len(of_name) > 1]
-        if joined and all(part and n_with[part] > 1 for of_name in joined for part in of_name):
+        parts = {name: {part.strip() for part in name.split(separator)} - {""} for name in classes}
+        n_with = Counter(part for of_name in parts.values() for part in of_name)
+        joined = [name for name in classes if separator in name]
+        if joined and all(n_with[part] > 1 for name in joined for part in parts[name]):
             return (
                 f"{len(joined):,} of {len(classes):,} class names join others with {separator!r}, such as "
-                f"{separator.join(joined[0])!r}; if an image has several labels, set label_separator = {separator!r}",
+                f"{joined[0]!r}; if an image has several labels, set label_separator = {separator!r}",
             )
     return ()
 

@@ -79,6 +79,7 @@ def test_a_missing_path_without_a_similar_file_has_no_suggestion(root: Path) -> 
         (("polar bear", "polar_bear"), "'polar bear', 'polar_bear' differ"),
         (("1", "1.0"), "'1', '1.0' differ"),
         (("cat;dog", "dog;cat", "cat", "dog"), "label_separator = ';'"),
+        (("cat, dog,", "owl, cat", "dog", "owl"), "label_separator = ','"),
         (("12345678901234567890", "12345678901234567891"), None),
         (("Smith, John", "Miller, Ann"), None),
     ],

@@ -6,7 +6,8 @@ those of the piece, by a fast Fourier transform. The last two pieces are not rou
 before them that fit are looked up.
 
 So a sum is wrong by half a step of the grid for each rounded piece, not for each block. Counting up to the limits minus
-and plus this error gives an interval that certainly contains the count.
+and plus this error gives an interval that certainly contains the count. The grid is finer along the cost whose limit
+excludes more paths: a count on a coarse grid shows how many paths are near each limit.
 """
 
 import math
@@ -25,6 +26,10 @@ MIN_GRID = 8  # times fewer cells than MAX_CELLS: below, a grid is too coarse to
 MAX_PIECE_SUMS = 400_000  # different sums of one piece
 MAX_LOOK_UPS = 40_000_000  # pairs of sums of the last two pieces
 CHUNK = 1_000_000  # pairs that are looked up at a time
+COARSE = 16  # times fewer cells of the coarse grid
+COARSE_SUMS = 300  # of each of the last two pieces that are looked up there
+NEAR = 0.05  # of a limit: paths above the rest are near it
+MAX_RATIO = 30.0  # of the steps of the two costs, relative to their limits
 MAX_PATHS = 1e300  # that floats can hold
 FLOAT_ERROR = 1e-7  # relative; the sums of floats have at most 1e8 terms, each with an error of 2**-53
 FFT_ERROR = 64 * 2.0**-53  # for each level of a transform, relative to the norms of both factors
@@ -37,6 +42,7 @@ class TooManyTransforms(Exception):  # noqa: N818 - not an error: the caller rou
 Sums = tuple[Ints, NDArray[np.float64]]  # packed sums, and the number of paths of each
 Piece = dict[int, dict[int, Sums]]  # node of a cut -> node of the next cut -> the sums of the paths between them
 Array = NDArray[np.float64]
+Weights = tuple[float, float]  # of the two costs
 
 
 def rounded_counts(
@@ -56,11 +62,25 @@ def rounded_counts(
         if min(max_cells, MAX_WORK // max(n_transforms, 1)) < max_cells // MIN_GRID:
             raise TooManyTransforms(f"more than {n_transforms:,} transforms")
     rounded, near, last = _split(pieces)
-    grid = _Grid.of(network, rounded, near, max_cells)
-    arrays = {0: _Rounded(np.ones((1, 1)), 0.0)}
-    for number, piece in enumerate(rounded):
-        arrays = grid.first(piece[0]) if number == 0 else grid.convolved(arrays, piece)
+    coarse = _Grid.of(network, rounded, near, max_cells // COARSE, (1.0, 1.0))
+    grid = coarse
+    if coarse.steps != (1, 1):
+        weights = coarse.weights(coarse.arrays(rounded), _thinned(near), _thinned(last))
+        grid = _Grid.of(network, rounded, near, max_cells, weights)
+    arrays = grid.arrays(rounded)
     return [grid.count(arrays, near, last, threshold) for threshold in thresholds]
+
+
+def _thinned(piece: Piece) -> Piece:
+    """Return ``piece`` with about :data:`COARSE_SUMS` sums for each pair of nodes; the others are left out."""
+    return {
+        node: {target: (sums[:: _every(sums)], counts[:: _every(sums)]) for target, (sums, counts) in targets.items()}
+        for node, targets in piece.items()
+    }
+
+
+def _every(sums: Ints) -> int:
+    return max(len(sums) // COARSE_SUMS, 1)
 
 
 def _split(pieces: list[Piece]) -> tuple[list[Piece], Piece, Piece]:
@@ -175,8 +195,11 @@ class _Grid:
         self.network, self.steps, self.shape, self.error = network, steps, shape, error
 
     @classmethod
-    def of(cls, network: Network, rounded: list[Piece], near: Piece, max_cells: int) -> "_Grid":
-        """Return the finest grid for these pieces with at most ``max_cells`` cells and :data:`MAX_WORK`."""
+    def of(cls, network: Network, rounded: list[Piece], near: Piece, max_cells: int, weights: Weights) -> "_Grid":
+        """Return the finest grid for these pieces with at most ``max_cells`` cells and :data:`MAX_WORK`.
+
+        The steps of the two costs, relative to their limits, are as 1 / ``weights``.
+        """
         cells = min(max_cells, MAX_WORK // max(sum(map(_n_transforms, rounded[1:])), 1))
         # sums of the paths up to the last cut, which are often far below the limits
         reached = [network.most[0][node] for node in near]
@@ -185,12 +208,32 @@ class _Grid:
         ]
         steps = [1, 1]
         while math.prod(size // step + 1 for size, step in zip(extent, steps, strict=True)) > cells:
-            # the finer axis, relative to its limit
-            axis = min((0, 1), key=lambda i: steps[i] / max(network.limit[i], 1))
+            axis = min((0, 1), key=lambda i: weights[i] * steps[i] / max(network.limit[i], 1))
             steps[axis] += 1 + steps[axis] // 20
         error = (len(rounded) * (steps[0] // 2), len(rounded) * (steps[1] // 2))
         n_rows, n_columns = ((size + e) // step + 1 for size, step, e in zip(extent, steps, error, strict=True))
         return cls(network, (steps[0], steps[1]), (n_rows, n_columns), error)
+
+    def arrays(self, rounded: list[Piece]) -> dict[int, _Rounded]:
+        """Return the rounded sums at the last nodes of ``rounded``."""
+        arrays = {0: _Rounded(np.ones((1, 1)), 0.0)}
+        for number, piece in enumerate(rounded):
+            arrays = self.first(piece[0]) if number == 0 else self.convolved(arrays, piece)
+        return arrays
+
+    def weights(self, arrays: dict[int, _Rounded], near: Piece, last: Piece) -> Weights:
+        """Return, for each cost, the approximate share of the paths inside the limits that is near its limit.
+
+        The number of paths that a step makes uncertain is in proportion to it.
+        """
+        limit = self.network.limit
+        inside, *below = (
+            self._count(arrays, near, last, (round(limit[0] * first), round(limit[1] * second)), 0)
+            for first, second in ((1.0, 1.0), (1 - NEAR, 1.0), (1.0, 1 - NEAR))
+        )
+        shares = [max(inside - part, 0.0) / max(inside, 1.0) for part in below]
+        largest = max(*shares, 1e-9)
+        return (max(shares[0], largest / MAX_RATIO), max(shares[1], largest / MAX_RATIO))
 
     def first(self, targets: dict[int, Sums]) -> dict[int, _Rounded]:
         """Return the rounded sums of the paths from the start."""
@@ -239,20 +282,28 @@ class _Grid:
 
     def count(self, arrays: dict[int, _Rounded], near: Piece, last: Piece, threshold: int) -> Interval:
         """Return bounds of the number of paths: those in ``arrays``, then ``near``, then ``last``."""
-        low = high = slack = 0.0
+        slack = 0.0
         limit = (threshold, self.network.limit[1])
         for node, targets in near.items():
             before = arrays[node]
-            below = np.pad(before.cells.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
             for target, sums in targets.items():
                 (following,) = last[target].values()
                 slack += before.error * before.cells.size * float(sums[1].sum()) * float(following[1].sum())
-                low += self._below(below, limit, sums, following, -1)
-                high += self._below(below, limit, sums, following, 1)
+        low, high = (self._count(arrays, near, last, limit, sign) for sign in (-1, 1))
         if self.error == (0, 0) and slack == 0 and high < 2**53:
             return Interval(round(low), round(low), round(low))
         low, high = max(low - slack, 0) * (1 - FLOAT_ERROR), (high + slack) * (1 + FLOAT_ERROR)
         return Interval(math.floor(low), round((low + high) / 2), math.ceil(high))
+
+    def _count(self, arrays: dict[int, _Rounded], near: Piece, last: Piece, limit: Pair, sign: int) -> float:
+        """Return the number of paths within ``limit``, minus (``sign`` -1) or plus the error of the grid."""
+        total = 0.0
+        for node, targets in near.items():
+            below = np.pad(arrays[node].cells.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+            for target, sums in targets.items():
+                (following,) = last[target].values()
+                total += self._below(below, limit, sums, following, sign)
+        return total
 
     def _below(self, below: Array, limit: Pair, sums: Sums, following: Sums, sign: int) -> float:
         """Return the number of paths within the limits minus (``sign`` -1) or plus the error of the grid."""

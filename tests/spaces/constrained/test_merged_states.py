@@ -134,6 +134,13 @@ def test_count_of_the_mobile_space_is_certain_within_one_percent():
     assert result.low / high - error < share < result.high / high + error
 
 
+@pytest.mark.slow
+def test_the_grid_is_finer_along_the_limit_that_excludes_more():
+    constrained = ConstrainedSpace(named_space("mobile-space"), Budget(params="3M", macs="150M"))
+    result = count(constrained)  # with equal steps, relative to the limits, the bounds are 2.7 % apart
+    assert 0 < result.high - result.low < 0.013 * result.low
+
+
 @pytest.mark.parametrize(
     ("name", "params", "macs", "expected"),
     [("resnet-space", "5M", "600M", 5_568_532), ("resnet-space", "60M", "10G", 43_981_584)],

@@ -1,4 +1,8 @@
-"""The canonical form of layers: one way to write layers of equal cost that compute the same function of their input."""
+"""The canonical form of layers: one way to write layers of equal cost that compute the same function of their input.
+
+Layers of different cost stay different, also if they compute the same: a batch norm and the norm of a linear bottleneck
+differ in the memory of training. One path of the graph has one cost.
+"""
 
 from dataclasses import replace
 from functools import lru_cache

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from archsieve.spaces.architectures.architecture import Architecture
-from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Pool, Residual
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage, InvertedResidual, Pool, Residual
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
 from archsieve.spaces.constrained.indexing import index_of, walk
 from archsieve.spaces.constrained.sampling import count
@@ -46,6 +46,16 @@ def test_duplicates_count_once_and_every_way_to_write_them_is_in_the_space(side,
 @pytest.mark.parametrize(("side", "options"), DIFFERENT)
 def test_different_functions_count_apart(side, options):
     assert ConstrainedSpace(space_of(side, options)).size == 2
+
+
+def test_equal_functions_with_different_costs_count_apart():
+    # an inverted residual counts the output of its last norm as saved for training, a convolution of its own does not;
+    # which of the two a network is decides whether it fits a limit of memory
+    written = ((Conv(4, groups=4, act="relu6"), Conv(8, 1, act="none")), (InvertedResidual(8, 1),))
+    one, other = (Architecture((3, 8, 8), (Conv(4), *blocks, GlobalAverage()), 10).cost for blocks in written)
+    assert one[:3] == other[:3]
+    assert one.kept_bytes < other.kept_bytes
+    assert ConstrainedSpace(space_of(8, written)).size == 2
 
 
 @pytest.mark.parametrize(("side", "options"), SAME)

@@ -1,5 +1,7 @@
 """The section ``[latency]`` of a search file: how a forward pass is measured."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from .section import Section
@@ -13,6 +15,10 @@ class LatencySection(Section):
     batch_size: int = Field(default=1, ge=1, description="Number of images in a timed batch.")
     warmup: int = Field(default=3, ge=1, description="Number of warm-up passes before the timed ones.")
     n: int = Field(default=50, ge=2, description="Number of timed passes; the result is their median.")
+    feasibility: Literal["learned", "predicted"] = Field(
+        default="learned",
+        description="For gp: whether to learn from timed trials which networks keep budget.latency_ms.",
+    )
     calibration: int = Field(
         default=16,
         ge=2,

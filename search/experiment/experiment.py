@@ -162,7 +162,14 @@ class Experiment:
             self.selection,
             earlier=runs,
             standard_prior=search.prior != "none",
+            latency_limit_ms=self.learned_limit_ms,
         )
+
+    @property
+    def learned_limit_ms(self) -> float | None:
+        """The limit of latency that the searcher learns to keep from timed trials; None if it goes by predictions."""
+        learns = self.file.search.searcher == "gp" and self.file.latency.feasibility == "learned"
+        return self.budget.latency_ms if learns else None
 
     @property
     def starts_with_default_recipe(self) -> bool:

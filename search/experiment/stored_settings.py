@@ -21,8 +21,10 @@ def search_file_of(run: RunRecord) -> SearchFile:
 def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a stored run, with what older versions did where they recorded no choice.
 
-    A run of version 0.1.0 has decoding rules 1. A run from before there was a standard prior has none, so that it
-    continues with the same proposals.
+    A run of version 0.1.0 has decoding rules 1. A run from before there was a standard prior has none, and one from
+    before gp learned from timed trials goes by the predicted latency, so that they continue with the same proposals.
     """
     data = {"decoding_rules": 1, **config.get("data", {})}
-    return {**config, "data": data, "search": {"prior": "none", **config.get("search", {})}}
+    search = {"prior": "none", **config.get("search", {})}
+    latency = {"feasibility": "predicted", **config.get("latency", {})}
+    return {**config, "data": data, "search": search, "latency": latency}

@@ -2,16 +2,19 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 
 from ...results.database.latency_records import CalibrationNetwork, calibration, record_calibration
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.cost import cost, layer_costs
-from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.constrained.sampling import sample_one
 from ..cluster.remote_jobs import run_remote_jobs
 from ..experiment.experiment import Experiment
+from ..searchers.latency_feasibility import LATENCY_MARGIN
 from ..trials.latency import Timing, time_networks
 
 DRAWS_PER_NETWORK = 16  # architectures drawn for each one that is measured
@@ -22,7 +25,8 @@ def add_latency_model(
 ) -> ConstrainedSpace | None:
     """Return the experiment's constrained space, with a latency model if the budget limits latency.
 
-    The model is fitted once per run, before the first proposal, and stored, so that a resumed run uses the same one.
+    The model is fitted once per run, before the first proposal, and stored, so that a resumed run uses the same one. If
+    the searcher learns which networks keep the limit, the limit of the predicted latency is wider by a margin.
 
     Returns None when ``should_continue`` returned False during the measurements. Raises ``BudgetError`` when no
     architecture has a predicted latency within the budget.
@@ -34,10 +38,14 @@ def add_latency_model(
         return None
     from ...models.profiling.latency_predictor import LatencyPredictor
 
-    base = experiment.constrained
-    constrained = ConstrainedSpace(
-        base.space, base.budget, base.batch_size, LatencyPredictor.from_json(model["weights"])
-    )
+    base, predictor = experiment.constrained, LatencyPredictor.from_json(model["weights"])
+    constrained = ConstrainedSpace(base.space, base.budget, base.batch_size, predictor)
+    if experiment.learned_limit_ms is not None:
+        budget = replace(base.budget, latency_ms=LATENCY_MARGIN * experiment.learned_limit_ms)
+        wider = ConstrainedSpace(base.space, budget, base.batch_size, predictor)
+        with suppress(BudgetError):  # the error below names the limit of the user
+            check_feasible(wider)
+            return wider
     check_feasible(constrained)
     return constrained
 

@@ -14,6 +14,7 @@ from .base import Proposal, Searcher
 from .candidate_pool import POOL_SIZE, CandidatePool
 from .earlier_runs import EarlierRun, EarlierRunPrior
 from .features import Floats, ScaledFeatures
+from .latency_feasibility import MIN_PROBABILITY, LatencyFeasibility, likely_first
 from .ranking import checked_objectives
 from .recipe_sampling import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
 from .several_objectives import SeveralObjectives
@@ -29,6 +30,7 @@ MAX_CANDIDATE_COST = 8_000_000
 N_RECIPES = 64  # recipes that the candidates are paired with, in turn
 N_REFINED_RECIPES = 64  # recipes that the best candidate is paired with
 N_BEST = 3  # best trials, whose neighbours are candidates too
+MAX_RANDOM_DRAWS = 20  # random networks of which one that is likely within the limit of latency is proposed
 MIN_TRUST = 0.1  # trust in the priors from which the first proposals follow them
 
 
@@ -38,7 +40,8 @@ class GaussianProcess(Searcher):
     The candidates are uniform draws and the neighbours of the best trials. The first ``N_LARGE`` proposals are the
     largest of many draws: under a budget the best networks are often near its limits, and a model that has seen large
     networks learns soonest whether this holds for the data set. If ``earlier`` runs on other data know which networks
-    are good, the first proposals are those that they expect most of.
+    are good, the first proposals are those that they expect most of. With ``latency_limit_ms``, it learns from the
+    timed trials which networks of the space probably keep this limit; the space may have a wider one.
 
     With several ``objectives``, costs or recorded metrics, the expected growth of the hypervolume replaces the expected
     improvement. ``selecting`` is then the objective that the priors know about.
@@ -53,9 +56,11 @@ class GaussianProcess(Searcher):
         standard_prior: bool = True,
         objectives: Sequence[str] = (),
         selecting: str = "val_accuracy",
+        latency_limit_ms: float | None = None,
     ) -> None:
         super().__init__(constrained, recipes)
         self.pool = CandidatePool(constrained)
+        self.feasibility = None if latency_limit_ms is None else LatencyFeasibility(self.pool, latency_limit_ms)
         self.earlier, self.standard_prior = tuple(earlier), standard_prior
         self.objectives = checked_objectives(objectives) if objectives else ()
         self.surrogate: Surrogate | SeveralObjectives = (
@@ -69,23 +74,23 @@ class GaussianProcess(Searcher):
             if len(history) < N_LARGE:
                 return self._large(history, rng)
             if len(history.finished) < N_INITIAL:
-                return self.random_proposal(history, rng)
+                return self._random_inside(history, rng)
         observed = self.surrogate.select(history.ended)
-        best = self.surrogate.best(observed, N_BEST, rng)
+        best = self.surrogate.best([trial for trial in observed if self._meets_latency(trial)], N_BEST, rng)
         acquisition, is_new = self._acquisition(history, observed), self.unexplored.is_new(history)
         codes = self._codes(history, best, rng)
         recipes = [self._values(history, best, rng) for _ in range(N_RECIPES)]
-        # a stable sort orders ties equally on every machine; most often the first row is proposed
-        for row in np.argsort(-acquisition(codes, recipes), kind="stable") if len(codes) else ():
+        # most often the first row is proposed
+        for row in self._order(history, codes, acquisition(codes, recipes)) if len(codes) else ():
             architecture = self.pool.architecture(codes[row])
             for recipe in self._recipes(history, codes[row], best, acquisition, rng):
                 if is_new(architecture.fingerprint, recipe):
                     return self.propose(architecture, recipe)
-        return self.random_proposal(history, rng)
+        return self._random_inside(history, rng)
 
     def _acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
         """Return the expected improvement, weighted by what the user expects of the recipes."""
-        acquisition = self.surrogate.acquisition(history, observed)
+        acquisition = self.surrogate.acquisition(history, observed, self._meets_latency)
         # before there are trials, the priors of earlier runs expect scores, which may be negative
         if not observed or not has_prior(self.recipes):
             return acquisition
@@ -96,6 +101,33 @@ class GaussianProcess(Searcher):
             return acquisition(codes, recipes) * np.exp(power * logs)[np.arange(len(codes)) % len(recipes)]
 
         return weighted
+
+    def _order(self, history: History, codes: Codes, scores: Floats) -> list[int]:
+        """Return the rows of the candidates ``codes`` (n, steps) in the order in which they are tried.
+
+        A limit of latency weighs the scores (n,) with the probability to keep it.
+        """
+        if self.feasibility is None:
+            # a stable sort orders ties equally on every machine
+            rows: list[int] = np.argsort(-scores, kind="stable").tolist()
+            return rows
+        probability = self.feasibility.of(codes, history, self.surrogate.features)
+        return likely_first(scores * probability if len(history.ended) else scores, probability)
+
+    def _meets_latency(self, trial: Trial) -> bool:
+        return self.feasibility is None or self.feasibility.meets_limit(trial)
+
+    def _random_inside(self, history: History, rng: random.Random) -> Proposal | None:
+        """Return the proposal of random search; of several with a limit of latency, one that is likely to keep it."""
+        proposal = self.random_proposal(history, rng)
+        if self.feasibility is None or proposal is None:
+            return proposal
+        for _ in range(MAX_RANDOM_DRAWS):
+            code = self.pool.code(proposal.architecture.fingerprint, proposal.choices)
+            if self.feasibility.of(code[None], history, self.surrogate.features)[0] >= MIN_PROBABILITY:
+                return proposal
+            proposal = self.random_proposal(history, rng) or proposal
+        return proposal
 
     def notes(self, history: History) -> Mapping[str, Any]:
         """Return what the searcher knew before the run, and how it agrees with ``history``, as JSON types.
@@ -130,7 +162,8 @@ class GaussianProcess(Searcher):
         if not len(codes):
             return self.random_proposal(history, rng)
         sizes = self.surrogate.features.size(codes)
-        extreme = codes[np.argmin(sizes) if self.objectives and len(history) % 2 else np.argmax(sizes)]
+        smallest = self.objectives and len(history) % 2
+        extreme = codes[self._order(history, codes, -sizes if smallest else sizes)[0]]
         return self.propose(self.pool.architecture(extreme), draw_recipe(self.recipes, rng, len(history.finished)))
 
     def _codes(self, history: History, best: list[Trial], rng: random.Random) -> Codes:

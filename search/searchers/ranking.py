@@ -12,6 +12,7 @@ from ...spaces.parameters.lookup import unknown
 Score = Callable[[Trial], float]
 
 MIN_FIT_TRIALS = 4  # trials at the first fit of the weights of a model
+REFIT_GROWTH = 1.1  # weights are fitted again after the number of trials grew by this factor
 FAILED_SCORE = -1.0  # below the scores of all other trials
 NOT_TRAINED = (*COSTS, *DEVICE_COSTS, "latency_ms")  # objectives that do not depend on the training
 
@@ -86,3 +87,11 @@ def latest_and_best(trials: Sequence[Trial], n: int) -> list[Trial]:
     # the study of TPE needs the trials in their order, so positions are sorted, not trials
     unfinished = (position for position in range(len(early)) if position not in scores)
     return [*(early[position] for position in sorted((*unfinished, *best))), *late]
+
+
+def last_refit(n: int) -> int:
+    """Return the largest number of trials up to ``n`` at which weights are fitted."""
+    stage = MIN_FIT_TRIALS
+    while (after := max(stage + 1, int(stage * REFIT_GROWTH))) <= n:
+        stage = after
+    return stage

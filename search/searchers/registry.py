@@ -79,11 +79,12 @@ def make_searcher(
     *,
     earlier: Sequence[EarlierRun] = (),
     standard_prior: bool = True,
+    latency_limit_ms: float | None = None,
 ) -> Searcher:
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
 
-    Only ``gp`` uses the ``earlier`` runs and the standard prior. Objectives are costs and the metrics of ``selection``;
-    the default is the selecting metric, for ``nsga2`` also the macs.
+    Only ``gp`` uses the ``earlier`` runs, the standard prior and the latency limit that it learns to keep. Objectives
+    are costs and the metrics of ``selection``; the default is the selecting metric, for ``nsga2`` also the macs.
 
     Raises ``ValueError`` for an unknown name, and for objectives that the searcher does not support.
     """
@@ -99,6 +100,7 @@ def make_searcher(
             standard_prior=standard_prior,
             objectives=chosen if len(chosen) > 1 else (),
             selecting=selection.stored_name,
+            latency_limit_ms=latency_limit_ms,
         )
     try:
         return build(constrained, recipes)

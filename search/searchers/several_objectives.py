@@ -109,17 +109,20 @@ class SeveralObjectives:
         front = next(fronts(observed, self.objectives), [])
         return rng.sample(front, min(n, len(front)))
 
-    def acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
+    def acquisition(
+        self, history: History, observed: Sequence[Trial], counts: Callable[[Trial], bool] = lambda trial: True
+    ) -> Acquisition:
         """Return the acquisition function: the expected growth of the hypervolume of ``observed`` and running trials.
 
-        An unfinished trial counts with its expected scores, so that parallel workers get different proposals.
+        Ended trials have a part in it if they finished, and if ``counts`` is true of them. An unfinished trial has one
+        with its expected scores, so that parallel workers get different proposals.
         """
         trials = [*observed, *history.unfinished]
         predictions = {name: model.prediction(history, observed) for name, model in self._models.items()}
         scales = {name: _Scale.of(scores) for name, (scores, _) in predictions.items()}
         known = self._savings(trials)
         points = [known[name] if name in known else scales[name](predictions[name][0]) for name in self.objectives]
-        failed = np.array([trial.state.final and not trial.state.finished for trial in trials], dtype=bool)
+        failed = np.array([t.state.final and not (t.state.finished and counts(t)) for t in trials], dtype=bool)
         y = np.where(failed[:, None], 0.0, np.stack(points, axis=1))
         directions = _directions(len(self.objectives))
         reached = np.array([(y / direction).min(axis=1).max(initial=0.0) for direction in directions])

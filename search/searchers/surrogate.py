@@ -19,14 +19,13 @@ from ...spaces.constrained.vectorized import Codes
 from ...spaces.recipes.recipe import RecipeSpace
 from .candidate_pool import CandidatePool
 from .features import Floats, ScaledFeatures
-from .ranking import MIN_FIT_TRIALS, Score, latest_and_best, score
+from .ranking import Score, last_refit, latest_and_best, score
 from .recipe_sampling import Values, recipe_of, values_of
 
 if TYPE_CHECKING:
     from .residual_model import Belief, Beliefs, Fit, Model
 
 MAX_MODEL_TRIALS = 200  # trials that the model sees: half of them the latest, half the best of the others
-REFIT_GROWTH = 1.1  # weights are fitted again after the number of trials grew by this factor
 MIN_KNOWLEDGE = 0.1  # a prior that predicts less of its own scores is left out: shuffled scores give 0 to 0.1
 MAX_PRIORS = 8  # priors that are used, those with the most knowledge: each of them predicts every candidate
 
@@ -117,17 +116,22 @@ class Surrogate:
         # equal scores: the earlier trial first, so that a resumed run selects the same ones
         return heapq.nlargest(n, finished, key=lambda trial: (self._score(trial), -trial.number))
 
-    def acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
+    def acquisition(
+        self, history: History, observed: Sequence[Trial], counts: Callable[[Trial], bool] = lambda trial: True
+    ) -> Acquisition:
         """Return the acquisition function, the expected improvement; ``observed`` are the ended trials of the model.
 
-        Before there is a trial, it is what the priors expect.
+        It is that over the best trial that ``counts``, as far as there is one. Before there is a trial, it is what the
+        priors expect.
         """
         from .gp_regression import expected_improvement  # scipy takes 0.2 s to import
 
         model = self.model(history, observed)
         if model is None:
             return self._expected
-        best = float(model.z.max())
+        n_unfinished = len(model.z) - len(observed)  # the model expects scores of them; they are its last rows
+        counted = np.array([*map(counts, observed), *[True] * n_unfinished])
+        best = float(model.z[counted].max() if counted.any() else model.z.min())
 
         def improvement(codes: Codes, recipes: Sequence[Values]) -> Floats:
             x = self.features.of(codes, recipes)
@@ -187,7 +191,7 @@ class Surrogate:
         """
         from .residual_model import fit
 
-        early = ended[: _last_refit(len(ended))]
+        early = ended[: last_refit(len(ended))]
         # the comparison is fast: Python compares identical objects first, and the trials of a history are reused
         if self._fitted is None or self._fitted[0] != early:
             observed = self.select(early)
@@ -215,11 +219,3 @@ class Surrogate:
     def _beliefs(self, codes: Codes, x: Floats) -> "Beliefs":
         """Return what each prior expects of ``codes`` (m, steps) with the features ``x`` (m, d)."""
         return [prior.at(codes, x) for prior in self.priors]
-
-
-def _last_refit(n: int) -> int:
-    """Return the largest number of trials up to ``n`` at which weights are fitted."""
-    stage = MIN_FIT_TRIALS
-    while (after := max(stage + 1, int(stage * REFIT_GROWTH))) <= n:
-        stage = after
-    return stage

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..data.dataset import in_unit_range
 from ..quantization.folding import folded
+from ..quantization.int8 import extreme_images
 from ..quantization.packages import require
 from .c_programs import BENCH, MAIN
 from .classifier import ImageModel
@@ -33,8 +34,11 @@ def write(model: ImageModel, calibration: Tensor) -> DeviceFile:
     The RAM is the arena with the input and the output, which the caller provides.
     """
     require("c", ("bakenn",), "devices")
+    network = folded(model.network)
+    # BakeNN takes the lowest and highest value of each tensor, and a second of Python for an image
+    images = extreme_images(network, model.normalise(calibration))
     with TemporaryDirectory() as folder:
-        compiled = _compiled(folded(model.network), list(model.normalise(calibration).split(1)), Path(folder))
+        compiled = _compiled(network, list(images.split(1)), Path(folder))
         content = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir()) if file.is_file()}
     content |= {name: text.encode() for name, text in _programs(model).items()}
     report = compiled.memory_report

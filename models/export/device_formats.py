@@ -109,7 +109,7 @@ def check_fits(export: DeviceExport, budget: Budget) -> None:
     for name, limit, used in (("ram", budget.ram, file.ram_bytes), ("flash", budget.flash, size)):
         if limit is not None and used is not None and used > limit:
             raise ValueError(
-                f"the exported network must fit budget.{name} = {format_count(limit)}B of the search, but needs "
+                f"the exported network must fit budget.{name} = {format_count(limit)}B, but needs "
                 f"{used:,} bytes; export a smaller network, or use another format such as c"
             )
 

@@ -1,6 +1,9 @@
 """Programs of ExecuTorch: for its portable operators in float32, and for XNNPACK in int8.
 
-Shapes: N images (N, C, H, W), float32 in [0, 1]. A program takes one normalised image (1, C, H, W).
+Shapes: N images (N, C, H, W), float32 in [0, 1].
+
+A program takes one normalised image (1, C, H, W): a step that normalises would need memory for two more images. Its
+constant method ``archsieve`` returns as JSON the pixel statistics, the class names and the temperature.
 """
 
 import io
@@ -18,12 +21,14 @@ from ..quantization.int8 import PACKAGES, quantized
 from ..quantization.packages import require
 from .classifier import ImageModel
 from .device_file import ONE_FILE, DeviceFile, UnknownOperatorError
+from .formats import description
+from .onnx_file import METADATA
 
 
 def write(model: ImageModel, calibration: Tensor) -> DeviceFile:
     """Return the float32 program for the portable operators, with its planned memory and the bytes of its constants."""
     require("executorch", ("executorch",), "devices")
-    program = _lowered(folded(model.network), _example(model))
+    program = _lowered(folded(model.network), _example(model), _constants(model))
     content = bytes(program.buffer)
     return DeviceFile(
         {ONE_FILE: content}, "ExecuTorch", _runner(content, model), _planned_bytes(program), _constant_bytes(program)
@@ -43,7 +48,9 @@ def write_int8(model: ImageModel, calibration: Tensor) -> DeviceFile:
 
         with _unknown_operators():
             exported = torch.export.export(network, (_example(model),))
-            program = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
+            program = to_edge_transform_and_lower(
+                exported, partitioner=[XnnpackPartitioner()], constant_methods=_constants(model)
+            ).to_executorch()
     content = bytes(program.buffer)
     return DeviceFile({ONE_FILE: content}, "ExecuTorch with XNNPACK", _runner(content, model))
 
@@ -53,17 +60,22 @@ def write_part(module: nn.Module, inputs: Tensor) -> None:
     _lowered(folded(module), inputs)
 
 
-def _lowered(network: nn.Module, example: Tensor) -> Any:
-    """Return the program of ``network``, whose batch norms are folded."""
+def _lowered(network: nn.Module, example: Tensor, constants: dict[str, Any] | None = None) -> Any:
+    """Return the program of ``network``, whose batch norms are folded, with methods that return ``constants``."""
     with _quiet():
         from executorch.exir import ExecutorchBackendConfig, to_edge
 
         with _unknown_operators():
-            return to_edge(torch.export.export(network, (example,))).to_executorch(ExecutorchBackendConfig())
+            exported = torch.export.export(network, (example,))
+            return to_edge(exported, constant_methods=constants).to_executorch(ExecutorchBackendConfig())
 
 
 def _example(model: ImageModel) -> Tensor:
     return model.normalise(torch.zeros(1, *model.architecture.input_shape))
+
+
+def _constants(model: ImageModel) -> dict[str, Any]:
+    return {METADATA: description(model, "classifier")}
 
 
 def _planned_bytes(program: Any) -> int:
@@ -85,7 +97,8 @@ def _runner(content: bytes, model: ImageModel) -> Callable[[Tensor], Tensor]:
     """Return a function that computes scores with ExecuTorch's own runtime, one image after another."""
 
     def run(images: Tensor) -> Tensor:
-        from executorch.runtime import Runtime
+        with _quiet():
+            from executorch.runtime import Runtime
 
         method = Runtime.get().load_program(io.BytesIO(content)).load_method("forward")
         assert method is not None

@@ -70,3 +70,26 @@ def scores_of(module: nn.Module, images: Tensor, batch_size: int = 256) -> Tenso
         # a last batch of one image is doubled, because torch.export treats a dimension of size 1 as a constant
         parts.append(module(part) if len(part) > 1 else module(part.repeat(2, 1, 1, 1))[:1])
     return torch.cat(parts)
+
+
+@torch.inference_mode()
+def extreme_images(network: nn.Module, images: Tensor) -> Tensor:
+    """Return those of normalised ``images`` in which any tensor of ``network`` has its lowest or highest value.
+
+    A few images then give the same ranges as all of them, for a calibration that is slow and takes the extremes.
+    """
+    rows: set[int] = set()
+
+    def watch(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            flat = output.flatten(1)
+            rows.update((int(flat.amin(1).argmin()), int(flat.amax(1).argmax())))
+
+    watch(network, None, images)
+    hooks = [module.register_forward_hook(watch) for module in network.modules()]
+    try:
+        network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return images[sorted(rows)]

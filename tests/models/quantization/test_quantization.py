@@ -10,7 +10,7 @@ from torch import nn
 from archsieve.models.data.registry import load_data
 from archsieve.models.networks.build import build
 from archsieve.models.quantization.folding import folded
-from archsieve.models.quantization.int8 import calibration_images, drawn, quantized, scores_of
+from archsieve.models.quantization.int8 import calibration_images, drawn, extreme_images, quantized, scores_of
 from archsieve.models.quantization.packages import require
 from archsieve.models.quantization.rounding import in_int8, input_ranges, rounded_weight, weighted_layers
 from archsieve.spaces.architectures.architecture import Architecture
@@ -67,6 +67,15 @@ def test_calibration_images_are_training_images_and_always_the_same():
     rows = {one.numpy().tobytes() for one in data.train.images}
     assert all(one.numpy().tobytes() in rows for one in first)
     assert len(calibration_images(data, 10_000)) == len(data.train)
+
+
+@torch.inference_mode()
+def test_extreme_images_give_the_ranges_of_all():
+    network, images = network_and_images(n=200)
+    few = extreme_images(network, images)
+    assert len(few) < 80
+    some, every = input_ranges(network, few), input_ranges(network, images)
+    assert [some[name] for name in every] == [pytest.approx(ends, rel=1e-5) for ends in every.values()]
 
 
 def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):

@@ -1,0 +1,149 @@
+"""Latency on a device: a command of the user runs an exported network there and prints the times as a line of JSON.
+
+The protocol: the last line of the output is a JSON object with ``latency_ms_p50``, ``latency_ms_p90`` and ``n``, the
+median, the 90th percentile and the number of timed passes of one image. ``device``, ``threads``, ``warmup``,
+``temperature_c`` and ``load`` are optional. A network that cannot run there gives ``{"error": "REASON"}``. An exit code
+other than 0, or no end within the time limit, means that the device did not answer: the command is repeated.
+"""
+
+import hashlib
+import json
+import math
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+MODEL = "{model}"  # placeholder of the command: the path of the exported file or folder
+WAIT_S = 2.0  # before the command is repeated; doubled each time
+MAX_SHOWN = 200  # characters of an output in an error
+EXPECTED = '{"latency_ms_p50": 1.9, "latency_ms_p90": 2.1, "n": 50}'
+
+
+class DeviceOfflineError(RuntimeError):
+    """The device did not answer; a later attempt may succeed."""
+
+
+class DeviceOutputError(ValueError):
+    """The output of the command does not follow the protocol."""
+
+
+class DeviceRefusedError(ValueError):
+    """The device cannot run this network."""
+
+
+@dataclass(frozen=True)
+class DeviceCommand:
+    """The command that measures an exported network on a device.
+
+    Args:
+        run: the command, with ``{model}`` for the path of the exported file or folder. It is not run by a shell.
+        name: what the database calls the device.
+        timeout_s: seconds that one call may take.
+        retries: how often the command is repeated if the device does not answer.
+        folder: the working folder of the command; None for that of this process.
+    """
+
+    run: str
+    name: str = "device"
+    timeout_s: float = 120.0
+    retries: int = 2
+    folder: str | None = None
+
+    def measure(self, model: Path) -> dict[str, Any]:
+        """Return the measurement of the exported network ``model``, with the columns of the table ``measurement``.
+
+        Only one process of this machine measures on the device at a time. Raises :class:`DeviceOfflineError`,
+        :class:`DeviceOutputError` or :class:`DeviceRefusedError`.
+        """
+        command = [part.replace(MODEL, str(model)) for part in shlex.split(self.run)]
+        key = hashlib.sha256(self.run.encode()).hexdigest()[:16]
+        with FileLock(str(Path(tempfile.gettempdir()) / f"archsieve-device-{key}.lock")):
+            output = self._output(command)
+        return measurement(output, self.name)
+
+    def _output(self, command: list[str]) -> str:
+        reason = ""
+        for attempt in range(self.retries + 1):
+            if attempt:
+                time.sleep(WAIT_S * 2 ** (attempt - 1))
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, text=True, errors="replace", timeout=self.timeout_s, cwd=self.folder
+                )
+            except subprocess.TimeoutExpired:
+                reason = f"it did not end within {self.timeout_s:g} s"
+                continue
+            except OSError as error:
+                raise DeviceOutputError(
+                    f"device.run must be a command, but {command[0]} cannot be started: {error.strerror}; "
+                    "check its path"
+                ) from None
+            if done.returncode == 0:
+                return done.stdout
+            reason = f"it ended with exit code {done.returncode}: {_short(done.stderr or done.stdout)}"
+        raise DeviceOfflineError(
+            f"the device {self.name} did not answer: {shlex.join(command)} was tried {self.retries + 1} times, and "
+            f"{reason}; connect the device"
+        )
+
+
+def measurement(output: str, name: str) -> dict[str, Any]:
+    """Return the measurement in the ``output`` of a command, for the device ``name``.
+
+    Raises :class:`DeviceOutputError` if it does not follow the protocol, and :class:`DeviceRefusedError` if it says
+    that the network cannot run.
+    """
+    lines = output.strip().splitlines()
+    try:
+        line = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        line = None
+    if not isinstance(line, dict):
+        raise _unexpected(_short(lines[-1]) if lines else "no output")
+    if "error" in line:
+        raise DeviceRefusedError(f"the device {name} cannot run the network: {_short(str(line['error']))}")
+    p50, p90, n = line.get("latency_ms_p50"), line.get("latency_ms_p90"), line.get("n")
+    if not (_is_time(p50) and _is_time(p90) and type(n) is int and n >= 1 and p50 <= p90):
+        raise _unexpected(_short(lines[-1]))
+    return {
+        "device": name,
+        "machine": str(line.get("device", name)),
+        "torch": "none",
+        "precision": str(line.get("precision", "file")),
+        "batch_size": 1,
+        "threads": _count(line, "threads", 1),
+        "warmup": _count(line, "warmup", 0),
+        "n": n,
+        "latency_ms_p50": float(p50),
+        "latency_ms_p90": float(p90),
+        "peak_memory_bytes": None,
+        **{key: line[key] for key in ("temperature_c", "load") if key in line},
+    }
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def _count(line: Mapping[str, Any], key: str, default: int) -> int:
+    value = line.get(key, default)
+    return value if type(value) is int and value >= 0 else default
+
+
+def _unexpected(came: str) -> DeviceOutputError:
+    return DeviceOutputError(
+        f"the last line of the output of device.run must be JSON such as {EXPECTED}, in milliseconds above 0 and with "
+        f"latency_ms_p50 <= latency_ms_p90, but it was: {came}; correct the program on the device"
+    )
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return (text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} ...") or "no output"

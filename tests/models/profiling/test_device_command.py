@@ -1,0 +1,114 @@
+"""A command measures networks on a device: its output is checked, and a device that does not answer is tried again."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from archsieve.models.export.timed_file import write_untrained
+from archsieve.models.profiling.device_command import (
+    DeviceCommand,
+    DeviceOfflineError,
+    DeviceOutputError,
+    DeviceRefusedError,
+    measurement,
+)
+from archsieve.results.database import schema
+from archsieve.search.config.device_section import DeviceSection
+from archsieve.spaces.architectures.architecture import Architecture
+from archsieve.spaces.blocks.standard import Conv, GlobalAverage
+
+GOOD = {"latency_ms_p50": 1.5, "latency_ms_p90": 2, "n": 10}
+
+
+@pytest.fixture
+def device(tmp_path, monkeypatch):
+    """Return a function that makes the command of a device whose program is this Python code."""
+    monkeypatch.setattr("archsieve.models.profiling.device_command.WAIT_S", 0.0)
+
+    def make(program, **options):
+        (tmp_path / "program.py").write_text(f"import sys\n{program}")
+        return DeviceCommand(f"{sys.executable} program.py {{model}}", "board", folder=str(tmp_path), **options)
+
+    return make
+
+
+def test_the_last_line_is_the_measurement(device, tmp_path):
+    row = device(f"print('starting', sys.argv[1]); print('''{json.dumps({**GOOD, 'device': 'M7'})}''')").measure(
+        tmp_path / "net.pte"
+    )
+    assert (row["device"], row["machine"], row["latency_ms_p50"], row["latency_ms_p90"], row["n"]) == (
+        *("board", "M7"),
+        *(1.5, 2.0, 10),
+    )
+    needed = [
+        column.name
+        for column in schema.measurement.columns
+        if not column.nullable and not column.foreign_keys and column.name not in ("measurement_id", "measured_at")
+    ]
+    assert set(needed) <= set(row)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        *("", "ok", "[1, 2]", "{}", json.dumps({**GOOD, "n": 0}), json.dumps({**GOOD, "latency_ms_p50": "1.5"})),
+        *(json.dumps({**GOOD, "latency_ms_p50": -1}), json.dumps({**GOOD, "latency_ms_p90": 1})),
+        *(json.dumps({**GOOD, "latency_ms_p90": float("nan")}), f"{json.dumps(GOOD)}\ndone"),
+    ],
+)
+def test_another_output_is_an_error_with_what_came_and_what_was_expected(output):
+    with pytest.raises(DeviceOutputError, match=r'must be JSON such as \{"latency_ms_p50"') as error:
+        measurement(output, "board")
+    assert (output.splitlines() or ["no output"])[-1] in str(error.value)
+
+
+def test_a_network_that_cannot_run_is_no_fault_of_the_device(device, tmp_path):
+    with pytest.raises(DeviceRefusedError, match="board cannot run the network: out of memory"):
+        device('print(\'{"error": "out of memory"}\')').measure(tmp_path)
+
+
+def test_a_device_that_does_not_answer_is_tried_again(device, tmp_path):
+    program = f"""
+from pathlib import Path
+calls = Path("calls")
+calls.write_text((calls.read_text() if calls.exists() else "") + "x")
+if len(calls.read_text()) < 3:
+    sys.exit("no route to host")
+print('''{json.dumps(GOOD)}''')
+"""
+    assert device(program, retries=2).measure(tmp_path)["n"] == 10
+    assert (tmp_path / "calls").read_text() == "xxx"
+    (tmp_path / "calls").unlink()
+    with pytest.raises(DeviceOfflineError, match=r"board did not answer.*tried 2 times.*exit code 1: no route to host"):
+        device(program, retries=1).measure(tmp_path)
+
+
+def test_a_command_that_does_not_end_or_start_is_an_error(device, tmp_path):
+    with pytest.raises(DeviceOfflineError, match=r"did not end within 0\.2 s"):
+        device("import time; time.sleep(60)", timeout_s=0.2, retries=0).measure(tmp_path)
+    with pytest.raises(DeviceOutputError, match=r"none/bench cannot be started.*check its path"):
+        DeviceCommand("none/bench {model}").measure(tmp_path)
+
+
+def test_the_command_needs_the_place_of_the_model():
+    assert DeviceSection().command() is None
+    command = DeviceSection(run="sh -c 'cc {model}/a.c && ./a.out'", retries=0).command()
+    assert (command.retries, command.folder) == (0, str(Path.cwd()))
+    with pytest.raises(ValueError, match=r"must have \{model\}.*'ssh board ./bench'"):
+        DeviceSection(run="ssh board ./bench")
+    with pytest.raises(ValueError, match="close the quotes"):
+        DeviceSection(run="sh -c 'cc {model}")
+
+
+def test_the_reference_runner_times_an_exported_network(tmp_path):
+    network = Architecture((1, 8, 8), (Conv(4), GlobalAverage()), 3)
+    path = write_untrained(network, "onnx", tmp_path)
+    runner = Path(__file__).parents[3] / "examples/device_runner.py"
+    row = DeviceCommand(f"{sys.executable} {runner} {{model}} 7").measure(path)
+    assert (row["n"], row["warmup"]) == (7, 5)
+    assert 0 < row["latency_ms_p50"] <= row["latency_ms_p90"]
+    path.write_bytes(b"not a network")
+    with pytest.raises((DeviceRefusedError, DeviceOfflineError)):
+        DeviceCommand(f"{sys.executable} {runner} {{model}}", retries=0).measure(path)

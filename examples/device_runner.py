@@ -4,7 +4,7 @@
 
 The network is a file of ONNX, of ExecuTorch (.pte) or of torch.export (.pt2). The last line of the output is the JSON
 that archsieve reads: the median and the 90th percentile of the milliseconds of one image, and the number of passes. If
-the network cannot run, the line has the reason. The reference in C is `bench.c` of `archsieve export --format c`.
+the network cannot run, the line has the reason. The reference in C is `timing.c` of `archsieve export --format c`.
 """
 
 import json

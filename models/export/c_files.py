@@ -2,7 +2,7 @@
 
 Shapes: N images (N, C, H, W), float32 in [0, 1].
 
-The folder also has ``main.c``, which classifies raw images, and ``bench.c``, which times the network.
+The folder also has ``main.c``, which classifies raw images, and ``timing.c``, which times the network.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from ..data.dataset import in_unit_range
 from ..quantization.folding import folded
 from ..quantization.int8 import extreme_images
 from ..quantization.packages import require
-from .c_programs import BENCH, MAIN
+from .c_programs import MAIN, TIMING
 from .classifier import ImageModel
 from .device_file import DeviceFile, UnknownOperatorError
 
@@ -81,7 +81,7 @@ def _programs(model: ImageModel) -> dict[str, str]:
         "STDS": ", ".join(map(_c_float, model.std.tolist())),
         "TEMPERATURE": f"{model.temperature:.9g}",
     }
-    return {"main.c": _filled(MAIN, constants), "bench.c": _filled(BENCH, constants)}
+    return {"main.c": _filled(MAIN, constants), "timing.c": _filled(TIMING, constants)}
 
 
 def c_string(text: str) -> str:
@@ -101,7 +101,7 @@ def _filled(text: str, constants: Mapping[str, str]) -> str:
 
 
 def build(folder: Path, program: str, target: Path) -> None:
-    """Compile ``program`` ("main.c" or "bench.c") in ``folder`` with the network to ``target``; warnings are errors."""
+    """Compile ``program``, "main.c" or "timing.c", in ``folder`` to ``target``; warnings are errors."""
     sources = [str(file) for file in sorted(folder.glob(f"bknn_{NAME}*.c"))]
     command = [*COMPILE, "-I", str(folder), str(folder / program), *sources, "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS)

@@ -70,11 +70,11 @@ int main(void)
 """
 )
 
-BENCH = (
+TIMING = (
     """/* Time the network, and print one line of JSON for archsieve.
  *
- *     cc -std=c11 -O2 bench.c bknn_*.c -o bench
- *     ./bench
+ *     cc -std=c11 -O2 timing.c bknn_*.c -o timing
+ *     ./timing
  */
 """
     + _COMMON.lstrip()

@@ -56,6 +56,19 @@ class PredictionError:
 
 
 @dataclass(frozen=True)
+class CalibrationQuality:
+    """How well the predictor orders the ``n`` calibration networks, and how much one measurement varies.
+
+    ``spearman`` is the rank correlation of the leave-one-out predictions and the measurements, ``spread`` the median of
+    (p90 - p50) / p50 of a measurement.
+    """
+
+    n: int
+    spearman: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class CalibrationNetwork:
     """An untrained network that was measured to calibrate a latency predictor, with its costs and its measurement.
 
@@ -127,6 +140,20 @@ def prediction_errors(rows: Sequence[LatencyRecord]) -> tuple[PredictionError | 
     fitted_on = {row.fingerprint for row in calibration_rows}
     trial_rows = [row for row in rows if row.trial_id is not None and row.fingerprint not in fitted_on]
     return _error(calibration_rows), _error(trial_rows)
+
+
+def calibration_quality(rows: Sequence[LatencyRecord]) -> CalibrationQuality | None:
+    """Return the quality of the calibration among ``rows``; None with fewer than three networks, or equal latencies."""
+    pairs = [
+        (row.predicted_ms, row.latency_ms_p50) for row in rows if row.trial_id is None and row.predicted_ms is not None
+    ]
+    if len(pairs) < 3 or any(len(set(values)) == 1 for values in zip(*pairs, strict=True)):
+        return None
+    from scipy.stats import spearmanr
+
+    spreads = [(row.latency_ms_p90 - row.latency_ms_p50) / row.latency_ms_p50 for row in rows if row.trial_id is None]
+    predicted, measured = zip(*pairs, strict=True)
+    return CalibrationQuality(len(pairs), float(spearmanr(predicted, measured).statistic), median(spreads))
 
 
 def record_errors(store: StoreWriter, run_id: int) -> None:

@@ -62,6 +62,7 @@ class FailKind(StrEnum):
     WORKER_LOST = "worker_lost"
     DATA = "data"
     DISK_FULL = "disk_full"
+    DEVICE_OFFLINE = "device_offline"
     USER_ERROR = "user_error"
     BUG = "bug"
 

@@ -8,7 +8,13 @@ from markupsafe import Markup
 
 from ..analysis.health import stored_findings
 from ..analysis.importance import MAX_TRIALS, MIN_TRIALS, Importances, importances_of
-from ..database.latency_records import LatencyRecord, PredictionError, measurements, prediction_errors
+from ..database.latency_records import (
+    LatencyRecord,
+    PredictionError,
+    calibration_quality,
+    measurements,
+    prediction_errors,
+)
 from ..database.proxy_records import MIN_TRIALS_FOR_CORRELATION, WARMUP_SELECTED, column_correlations
 from ..database.reader import StoreReader
 from ..query.priors import prior_lines, priors_of
@@ -127,7 +133,8 @@ def _measurement_text(rows: Sequence[LatencyRecord], trained: Sequence[LatencyRe
     shown = f", of which the {MAX_LATENCIES} fastest are listed" if len(trained) > MAX_LATENCIES else ""
     return (
         "Latency of a forward pass without gradients, in milliseconds: median (p50) and 90th percentile (p90) of n "
-        f"passes on the worker that trained the network ({conditions}). {len(trained)} trials were measured{shown}."
+        f"passes on the worker that trained the network, or on the device of the search file ({conditions}). "
+        f"{len(trained)} trials were measured{shown}."
     )
 
 
@@ -152,6 +159,12 @@ def _error_texts(rows: Sequence[LatencyRecord]) -> Iterator[str]:
         f"(leave-one-out): {_error_text(left_out)}."
     )
     yield f"Median prediction error on trained networks that were not used for calibration: {_error_text(trained)}."
+    if (quality := calibration_quality(rows)) is not None:
+        yield (
+            f"Rank correlation (Spearman) of predicted and measured latency of the {quality.n} calibration networks: "
+            f"{quality.spearman:.3f}. Within a measurement, the 90th percentile is {quality.spread:.1%} above the "
+            "median (median over the networks)."
+        )
 
 
 def _error_text(error: PredictionError | None) -> str:

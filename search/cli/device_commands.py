@@ -1,12 +1,16 @@
-"""Commands for networks on devices: quantize."""
+"""Commands for networks on devices: quantize and deploy."""
 
 import gc
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import DATABASE, Database, Imports, Json, Runs, TrialName, import_modules
-from .output import share_text, show, show_json
+from .output import NOTHING_USABLE, share_text, show, show_json, show_message
+
+if TYPE_CHECKING:
+    from ..post.deploy import Deployment
 
 MAX_LOSS = 0.005  # of the accuracy (0..1) by int8; above it the command recommends the doctor
 Calibration = Annotated[
@@ -43,6 +47,72 @@ def quantize(
         show_json(report)
         return
     _show(report)
+
+
+def deploy(
+    trial: TrialName,
+    device: Annotated[Path, typer.Option("--device", metavar="FILE", help="A TOML file with [device] and [budget].")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file or folder to write. Default: trial-TRIAL...")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    imports: Imports = None,
+    database: Database = DATABASE,
+    runs: Runs = None,
+) -> None:
+    """Train, quantize, export, check and measure a network.
+
+    The file names the format, the command that measures a network on the device, and limits. The summary has one line
+    for each step. A network above a limit ends with exit code 3.
+
+    Example: archsieve deploy digits:0 --device device.toml
+    """
+    gc.enable()
+    from ...models.export.device_formats import default_path
+    from ...results.database.store import open_store
+    from ...results.database.url import runs_folder
+    from ...results.query.trial_name import find_trial
+    from ..config.deploy_file import load_deploy_file
+    from ..post.deploy import deploy_trial
+    from .train_commands import check_target, epoch_bar, write_files
+
+    import_modules(imports)
+    file = load_deploy_file(device)
+    with open_store(database) as store, epoch_bar() as on_epoch:
+        record = find_trial(store, trial)
+        path = output or default_path(f"trial-{record.trial}", file.device.format)
+        check_target(path, force)
+
+        def write(exported: Any) -> Path:
+            write_files(exported, path)
+            return path
+
+        folder, on_step = runs or runs_folder(database), lambda step: show_message(f"{step} ...")
+        result = deploy_trial(store, record, folder, file, write, on_step=on_step, on_epoch=on_epoch)
+    show(*_summary(result, record.trial, path, file.device.format))
+    if result.problems:
+        show_message(*(f"archsieve: {problem}" for problem in result.problems))
+        raise typer.Exit(NOTHING_USABLE)
+
+
+def _summary(result: "Deployment", trial: int, path: Path, format: str) -> list[str]:
+    """Return the summary, one line for each step."""
+    about, int8, latency = result.trained, result.quantized, result.latency
+    lines = [
+        f"trial {trial} as {format}: {path}",
+        f"trained   val_accuracy {share_text(about.get('val_accuracy'))}, seed {about.get('seed')}",
+        f"exported  {result.exported.summary}",
+    ]
+    if int8 is not None:
+        lines.insert(
+            2, f"quantized int8_val_accuracy {share_text(int8['int8']['val_accuracy'])}, n = {int8['n_val']:,}"
+        )
+    if latency is not None:
+        lines.append(
+            f"measured  {latency['latency_ms_p50']:.3g} ms (p90 {latency['latency_ms_p90']:.3g}, n = {latency['n']}) "
+            f"on {latency['device']}, {latency['machine']}"
+        )
+    return lines
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -69,6 +69,7 @@ app.command()(train_commands.train)
 app.command()(train_commands.ensemble)
 app.command()(train_commands.export)
 app.command()(device_commands.quantize)
+app.command()(device_commands.deploy)
 app.command()(predict_command.predict)
 app.add_typer(db_commands.db, name="db")
 app.command()(search_commands.status)
@@ -168,7 +169,7 @@ def exit_code(error: Exception) -> int | None:
         return DATABASE_ERROR
     if "RefusedError" in names:
         return REFUSED
-    if "RayLostError" in names:
+    if names & {"RayLostError", "DeviceOfflineError"}:
         return search_commands.RESUMABLE
     if "ResourceError" in names:
         return ENVIRONMENT

@@ -55,7 +55,7 @@ def train(
 
     import_modules(imports)
     check_device(device)  # before the database is opened for writing
-    with open_store(database) as store, _bar() as on_epoch:
+    with open_store(database) as store, epoch_bar() as on_epoch:
         record = find_trial(store, trial)
         report = retrain_trial(
             store, record, runs or runs_folder(database), seeds=seeds, epochs=epochs, device=device, on_epoch=on_epoch
@@ -115,7 +115,7 @@ def ensemble(
     if output is not None:
         check_target(output, force)  # before networks are trained
     folder = runs or runs_folder(database)
-    with open_store(database) as store, _bar() as on_epoch:
+    with open_store(database) as store, epoch_bar() as on_epoch:
         record = store.run(run)
         report = ensemble_run(
             store,
@@ -291,7 +291,7 @@ def check_target(path: Path, force: bool) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Any]:
+def epoch_bar() -> Iterator[Any]:
     """Show a progress bar on stderr for the epochs of each network, and remove it at the end.
 
     Yields the function to call after each epoch, with the network's index, the number of epochs and the result.

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_value_range
 from ...spaces.search_space.space import Space
+from .device_section import DeviceSection
 from .latency_section import LatencySection
 from .search_section import MAX_SEED, SearchSection
 from .section import Section
@@ -306,5 +307,6 @@ class SearchFile(Section):
     train: TrainSection = TrainSection()
     zero_shot: ZeroShotSection = ZeroShotSection()
     latency: LatencySection = LatencySection()
+    device: DeviceSection = DeviceSection()
     resources: ResourcesSection = ResourcesSection()
     plugins: PluginsSection = PluginsSection()

@@ -1,4 +1,4 @@
-"""Paths of imported runs: folders, files and URLs that another person wrote, used only with the user's consent."""
+"""Paths and commands of imported runs, which another person wrote: used only with the consent of the user."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -62,6 +62,8 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for number, entry in enumerate(start_from if isinstance(start_from, list) else ()):
         if isinstance(entry, str) and entry.endswith(".json"):
             yield f"search.start_from.{number}", entry
+    if (command := _table(config, "device").get("run")) is not None:  # an imported run must not choose what is run
+        yield "device.run", str(command)
     yield from _plugins(_table(config, "plugins"))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from ...models.profiling.device_command import DeviceOfflineError
 from ...results.database.latency_records import CalibrationNetwork, calibration, record_calibration
 from ...results.database.store import Store
 from ...spaces.architectures.architecture import Architecture
@@ -57,13 +58,16 @@ def _calibrate(
 
     networks = evenly_spaced(experiment.constrained, experiment.file.latency.calibration, experiment.file.search.seed)
     # A single job measures all networks one after another: networks measured in parallel slow each other down.
-    results = run_remote_jobs(
-        time_networks,
-        [[network.to_json() for network in networks]],
-        Timing.of(experiment.file),
-        experiment.file.resources,
-        should_continue=should_continue,
-    )
+    try:
+        results = run_remote_jobs(
+            time_networks,
+            [[network.to_json() for network in networks]],
+            Timing.of(experiment.file),
+            experiment.file.resources,
+            should_continue=should_continue,
+        )
+    except DeviceOfflineError as error:
+        raise DeviceOfflineError(f"{error}, and continue with: archsieve resume {store.run(run_id).name}") from None
     if results is None:
         return None
     measurements = results[0]

@@ -18,7 +18,7 @@ from ..cluster.fault_injection import fault
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints, identity_of_trial
-from ..trials.failure_policy import MAX_ATTEMPTS, MAX_NODE_LOSSES, ConsecutiveFailures, Stop, StopKind
+from ..trials.failure_policy import MAX_ATTEMPTS, MAX_NODE_LOSSES, PAUSES, ConsecutiveFailures, Stop
 from ..trials.metrics import summary, write_metrics
 from ..trials.report import Failure, TrialReport, TrialStart
 from ..trials.reserve import disk_space
@@ -343,8 +343,8 @@ class Recorder:
 
     def _failed(self, trial: Trial, failure: Failure, diagnosis: Diagnosis | None = None) -> None:
         kind, reason = failure.kind, failure.reason
-        if kind is FailKind.DISK_FULL:
-            self._pause(trial, reason)  # not a failure of the trial: it continues when there is space again
+        if kind in PAUSES:
+            self._pause(trial, kind, reason)  # not a failure of the trial: it continues when the cause is gone
             return
         curve = self.store.curve(trial.trial)
         if kind is FailKind.DIVERGED:
@@ -361,11 +361,12 @@ class Recorder:
             self.stop(stop)
         self.checkpoints.of_trial(trial.trial).clear(identity_of_trial(trial))
 
-    def _pause(self, trial: Trial, reason: str) -> None:
-        """Interrupt the trial at its checkpoint and stop the run, because the disk is full."""
-        self.store.interrupt(trial.trial, FailKind.DISK_FULL.value, fail_kind=FailKind.DISK_FULL, reason=reason)
-        self._event(FailKind.DISK_FULL.value, reason, trial)
-        self.stop(Stop(StopKind.DISK_FULL, f"the disk of {self.checkpoints.url} is full: {reason}"))
+    def _pause(self, trial: Trial, kind: FailKind, reason: str) -> None:
+        """Interrupt the trial at its checkpoint and stop the run, because no trial can go on now."""
+        self.store.interrupt(trial.trial, kind.value, fail_kind=kind, reason=reason)
+        self._event(kind.value, reason, trial)
+        where = f"the disk of {self.checkpoints.url} is full: " if kind is FailKind.DISK_FULL else ""
+        self.stop(Stop(PAUSES[kind], f"{where}{reason}"))
 
     def _record_findings(self, trial: Trial, curve: Curve, diagnosis: Diagnosis | None, **facts: Any) -> None:
         """Write the health findings of the trial.

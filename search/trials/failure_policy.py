@@ -20,9 +20,14 @@ class StopKind(StrEnum):
     SIGNAL = "signal"
     SAME_FAILURE = "same_failure"
     DISK_FULL = "disk_full"
+    DEVICE_OFFLINE = "device_offline"
     NO_NODES = "no_nodes"
     TIME_LIMIT = "time_limit"
     ERROR = "error"
+
+
+# Causes that interrupt a trial instead of failing it, and pause the run: they have nothing to do with the network.
+PAUSES = {FailKind.DISK_FULL: StopKind.DISK_FULL, FailKind.DEVICE_OFFLINE: StopKind.DEVICE_OFFLINE}
 
 
 @dataclass(frozen=True)

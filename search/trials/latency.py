@@ -1,4 +1,7 @@
-"""Latency of a network on the worker that trains it. Imports no torch, because the driver uses the settings, too."""
+"""Latency of a network on the worker that trains it, or on the device of the search file.
+
+Imports no torch, because the driver uses the settings, too.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +12,9 @@ from ..config.schema import SearchFile
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from ...models.profiling.device_command import DeviceCommand
+    from ...spaces.architectures.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class Timing:
         warmup: forward passes before the measurement.
         n: measured forward passes.
         early: measure after the first epoch instead of the last one, because a scheduler may stop the trial early.
+        command: what measures on a device; None to measure on the worker.
+        format: format of the exported network for ``command``.
     """
 
     cpus: float
@@ -32,6 +40,8 @@ class Timing:
     warmup: int
     n: int
     early: bool = False
+    command: "DeviceCommand | None" = None
+    format: str = ""
 
     @classmethod
     def of(cls, file: SearchFile) -> "Timing":
@@ -45,18 +55,28 @@ class Timing:
             latency.warmup,
             latency.n,
             early=file.search.scheduler != "none",
+            command=file.device.command(),
+            format=file.device.format,
         )
 
-    def measure(self, network: "nn.Module", input_shape: tuple[int, ...], device: "torch.device") -> dict[str, Any]:
-        """Measure a network on this worker and return the result as JSON types. The network stays in evaluation mode.
+    def measure(
+        self, network: "nn.Module", architecture: "Architecture", device: "torch.device", *, input_shape: Any = None
+    ) -> dict[str, Any]:
+        """Measure a network and return the result as JSON types. The network stays in evaluation mode.
 
-        ``input_shape`` is (channels, height, width).
+        Without a command, ``network`` is measured on this worker, with images of ``input_shape`` (channels, height,
+        width), by default that of ``architecture``. With a command, an untrained network of ``architecture`` is
+        exported and measured on the device.
         """
+        if self.command is not None:
+            from ...models.export.timed_file import measure_on_device
+
+            return measure_on_device(architecture, self.command, self.format)
         from ...models.profiling.latency import measure_latency
 
         measurement = measure_latency(
             network,
-            input_shape,
+            input_shape or architecture.input_shape,
             device=str(device),
             precision=self.precision,
             channels_last=device.type == "cuda",  # the memory format of training on a GPU
@@ -76,5 +96,5 @@ def time_networks(architectures: list[dict[str, Any]], timing: Timing) -> list[d
     device = set_up_worker(timing.cpus, timing.gpus)
     measurements = []
     for index, architecture in enumerate(map(Architecture.from_json, architectures)):
-        measurements.append(timing.measure(build(architecture, seed=index), architecture.input_shape, device))
+        measurements.append(timing.measure(build(architecture, seed=index), architecture, device))
     return measurements

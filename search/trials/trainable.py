@@ -14,6 +14,7 @@ from ray import tune
 
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
 from ...models.image_files.errors import DataError
+from ...models.profiling.device_command import DeviceOfflineError, DeviceRefusedError
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import has_risen
 from ...results.database.errors import DISK_FULL_ERRNOS
@@ -187,14 +188,15 @@ class NetworkTrial(tune.Trainable):
             return DiagnosisFields(diagnosis_error=f"{type(error).__name__}: {error}")
 
     def _measure_latency(self) -> "LatencyFields":
-        """Measure the network's latency. Too little memory for the measured batch does not fail a trained trial."""
+        """Measure the network's latency. Too little memory for the measurement does not fail a trained trial."""
         assert self.fit is not None
         self.timed = True
         try:
             context = self._trial_context()
             module = context.timed_module(self.fit)
-            return LatencyFields(self.conditions.timing.measure(module, context.input_shape, self.device))
-        except torch.OutOfMemoryError as error:
+            timing, shape = self.conditions.timing, context.input_shape
+            return LatencyFields(timing.measure(module, self.architecture, self.device, input_shape=shape))
+        except (torch.OutOfMemoryError, DeviceRefusedError) as error:
             return LatencyFields(latency_error=str(error))
 
     def _save(self) -> None:
@@ -339,6 +341,8 @@ def fail_kind(error: BaseException) -> FailKind:
         return FailKind.OOM
     if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
         return FailKind.DISK_FULL
+    if isinstance(error, DeviceOfflineError):
+        return FailKind.DEVICE_OFFLINE
     if isinstance(error, DataError | OSError):
         return FailKind.DATA
     if isinstance(error, ValueError):

@@ -40,6 +40,9 @@ NOT_HERE = {
     r'archsieve results (best --run from-file|query "f1_macro)': "needs a search; test_metric_search.py asks the same",
     r"pip install": "it would change the environment that runs the tests",
     r"pre-commit": "it is not a requirement; tests/test_contributing.py compares its hooks with make check",
+    r"archsieve (quantize|deploy|export digits:0 --format c|results best --metric int8)|cc -std|\./classify": (
+        "needs the extra devices; test_device_formats.py and test_retraining.py do the same"
+    ),
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
     r"archsieve ensemble flowers": "needs a search of one network; test_networks_search.py makes a soup of it",

@@ -71,8 +71,8 @@ def test_c_code_compiles_without_a_warning_and_classifies(model, images, data, t
     assert exported.file.ram_bytes >= exported.predicted.ram_bytes
     for name, content in exported.file.content.items():
         (tmp_path / name).write_bytes(content)
-    build(tmp_path, "bench.c", tmp_path / "bench")
-    line = json.loads(subprocess.run([tmp_path / "bench"], capture_output=True, check=True).stdout)
+    build(tmp_path, "timing.c", tmp_path / "timing")
+    line = json.loads(subprocess.run([tmp_path / "timing"], capture_output=True, check=True).stdout)
     assert 0 < line["latency_ms_p50"] <= line["latency_ms_p90"]
     assert line["n"] == 51
     build(tmp_path, "main.c", tmp_path / "classify")

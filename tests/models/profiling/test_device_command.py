@@ -88,16 +88,16 @@ print('''{json.dumps(GOOD)}''')
 def test_a_command_that_does_not_end_or_start_is_an_error(device, tmp_path):
     with pytest.raises(DeviceOfflineError, match=r"did not end within 0\.2 s"):
         device("import time; time.sleep(60)", timeout_s=0.2, retries=0).measure(tmp_path)
-    with pytest.raises(DeviceOutputError, match=r"none/bench cannot be started.*check its path"):
-        DeviceCommand("none/bench {model}").measure(tmp_path)
+    with pytest.raises(DeviceOutputError, match=r"none/timing cannot be started.*check its path"):
+        DeviceCommand("none/timing {model}").measure(tmp_path)
 
 
 def test_the_command_needs_the_place_of_the_model():
     assert DeviceSection().command() is None
     command = DeviceSection(run="sh -c 'cc {model}/a.c && ./a.out'", retries=0).command()
     assert (command.retries, command.folder) == (0, str(Path.cwd()))
-    with pytest.raises(ValueError, match=r"must have \{model\}.*'ssh board ./bench'"):
-        DeviceSection(run="ssh board ./bench")
+    with pytest.raises(ValueError, match=r"must have \{model\}.*'ssh board ./timing'"):
+        DeviceSection(run="ssh board ./timing")
     with pytest.raises(ValueError, match="close the quotes"):
         DeviceSection(run="sh -c 'cc {model}")
 

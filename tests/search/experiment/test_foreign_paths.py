@@ -31,6 +31,7 @@ PATHS = {
     "data.cache": {"data": {"cache": "/srv/cache"}},
     "search.start_from.0": {"search": {"start_from": ["/srv/net.json"]}},
     "plugins.modules.evil": {"plugins": {"modules": ["evil"], "recorded": {}}},
+    "device.run": {"device": {"run": "rm -r {model}"}},
     "space.weights": {"space": {"weights": "https://example.org/x.pt"}},
     "plugins.recorded.evil.file": {
         "plugins": {

@@ -1,6 +1,7 @@
 """Retrain a trial, build an ensemble of several, export one."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -176,6 +177,69 @@ def test_the_command_line_trains_exports_and_puts_together(finished, retrained, 
     assert code == 0, err
 
 
+DEVICE = """
+[device]
+name = "stand-in"
+format = "onnx-int8"
+run = "{python} device.py {{model}}"
+retries = 0
+
+[budget]
+latency_ms = {limit}
+"""
+
+
+def test_a_network_is_deployed_to_a_device_in_one_command(finished, retrained, line, tmp_path):
+    outcome, _ = finished
+    database, best = ("--db", str(outcome.database)), outcome.best[0].trial
+    (tmp_path / "device.py").write_text(
+        "import json, pathlib, sys\n"
+        "assert len(pathlib.Path(sys.argv[1]).read_bytes()) > 1000\n"
+        'print(json.dumps({"latency_ms_p50": 1.5, "latency_ms_p90": 2.0, "n": 9, "device": "a program"}))\n'
+    )
+    (tmp_path / "device.toml").write_text(DEVICE.format(python=sys.executable, limit=1.6))
+    code, out, err = line("deploy", str(best), "--device", "device.toml", "-o", "net.onnx", *database)
+    assert code == 0, err
+    for fact in ("val_accuracy", "onnxruntime on", "1.5 ms (p90 2, n = 9) on stand-in, a program"):
+        assert fact in out, out
+    assert len(load_model(tmp_path / "net.onnx").classes) == 10
+    with open_store(outcome.database, read_only=True) as store:
+        (event,) = [event["detail"] for event in store.events("run", "deployed")]
+        assert event["latency"]["latency_ms_p50"] == 1.5
+        assert event["agreement"] > 0.9
+        assert store.trial(best).latency_ms == outcome.best[0].latency_ms  # that of the device is in the event
+    (tmp_path / "device.toml").write_text(DEVICE.format(python=sys.executable, limit=1.4))
+    code, _, err = line("deploy", str(best), "--device", "device.toml", "-o", "net.onnx", "--force", *database)
+    assert code == 3
+    assert "1.5 ms is above budget.latency_ms = 1.4" in err
+    (tmp_path / "device.py").write_text("import sys; sys.exit('no route to host')")
+    code, _, err = line("deploy", str(best), "--device", "device.toml", "-o", "net.onnx", "--force", *database)
+    assert code == 75
+    assert "stand-in did not answer" in err
+    for text, fact in (('[device]\nrunn = "x"', "device.runn"), ('[device]\nrun = "x"', "{model}"), ("[", "bad.toml")):
+        (tmp_path / "bad.toml").write_text(text)
+        code, _, err = line("deploy", str(best), "--device", "bad.toml", *database)
+        assert (code, fact in err) == (2, True), err
+
+
+@pytest.mark.slow  # needs the extra devices, whose imports take half a minute
+def test_metrics_in_int8_are_recorded_with_the_trial(finished, retrained, line):
+    pytest.importorskip("torchao")
+    pytest.importorskip("executorch")
+    outcome, _ = finished
+    database, best = ("--db", str(outcome.database)), outcome.best[0]
+    code, out, err = line("quantize", str(best.trial), "--json", *database)
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["float32"]["val_accuracy"] == max(row["val_accuracy"] for row in retrained["networks"])
+    assert report["int8"]["val_accuracy"] == pytest.approx(report["float32"]["val_accuracy"], abs=0.05)
+    assert report["onnxruntime"]["val_accuracy"] == pytest.approx(report["int8"]["val_accuracy"], abs=0.05)
+    code, out, err = line("results", "best", "--metric", "int8_val_accuracy", "--json", *database)
+    assert code == 0, err
+    (row,) = json.loads(out)
+    assert (row["trial"], row["metrics"]["int8_val_accuracy"]) == (best.trial, report["int8"]["val_accuracy"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "facts"),
     [
@@ -186,6 +250,9 @@ def test_the_command_line_trains_exports_and_puts_together(finished, retrained, 
         (("export", "worst", "--format", "onx"), 2, ("'onx'", "did you mean 'onnx'")),
         (("export", "worst", "-o", "none/net.onnx"), 2, ("none/net.onnx",)),
         (("export", "worst"), 2, ("weights", "archsieve train")),
+        (("export", "worst", "--format", "c"), 2, ("weights", "archsieve train")),
+        (("export", "worst", "--format", "c", "--form", "features"), 2, ("'features'", "onnx")),
+        (("deploy", "worst", "--device", "none.toml"), 2, ("none.toml", "--device")),
         (("ensemble", "rum"), 2, ("did you mean 'run'",)),
     ],
 )

@@ -6,7 +6,11 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from ...models.profiling.device_command import MODEL, DeviceCommand
+from ...spaces.parameters.lookup import look_up
 from .section import Section
+
+# Of archsieve export, without importing torch; a test compares them with the tables of the exporters.
+FORMATS = ("torch-export", "onnx", "onnx-int8", "executorch", "executorch-int8", "c")
 
 
 class DeviceSection(Section):
@@ -33,6 +37,11 @@ class DeviceSection(Section):
                 f"'ssh board ./timing {MODEL}'"
             )
         return run
+
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, format: str) -> str:
+        return look_up(dict(zip(FORMATS, FORMATS, strict=True)), format, "device.format")
 
     def command(self) -> DeviceCommand | None:
         """Return the command with the working folder of this process; None without ``run``."""

@@ -18,7 +18,7 @@ from ..cluster.fault_injection import fault
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
 from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints, identity_of_trial
-from ..trials.failure_policy import MAX_ATTEMPTS, MAX_NODE_LOSSES, PAUSES, ConsecutiveFailures, Stop
+from ..trials.failure_policy import MAX_ATTEMPTS, MAX_NODE_LOSSES, PAUSES, ConsecutiveFailures, Stop, StopKind
 from ..trials.metrics import summary, write_metrics
 from ..trials.report import Failure, TrialReport, TrialStart
 from ..trials.reserve import disk_space

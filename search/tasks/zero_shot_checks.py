@@ -43,6 +43,11 @@ def check_file(file: "SearchFile") -> None:
             "search.metric and search.record_metrics are for classification: a zero-shot search selects by the "
             f"calibrated H, but got {[file.search.metric, *file.search.record_metrics]}; leave them out"
         )
+    if file.device.run is not None:
+        raise ValueError(
+            "device.run must be left out for zero-shot data, whose networks have a head that no device format has; "
+            f"but got {file.device.run!r}"
+        )
     _check_proxies(file)
     _check_recipe(file.recipe)
     _check_backbone(file)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from archsieve.models.export.device_formats import DEVICE_FORMATS
+from archsieve.models.export.formats import FORMATS as EXPORTED
 from archsieve.models.export.timed_file import write_untrained
 from archsieve.models.profiling.device_command import (
     DeviceCommand,
@@ -15,7 +17,7 @@ from archsieve.models.profiling.device_command import (
     measurement,
 )
 from archsieve.results.database import schema
-from archsieve.search.config.device_section import DeviceSection
+from archsieve.search.config.device_section import FORMATS, DeviceSection
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage
 
@@ -98,6 +100,9 @@ def test_the_command_needs_the_place_of_the_model():
     assert (command.retries, command.folder) == (0, str(Path.cwd()))
     with pytest.raises(ValueError, match=r"must have \{model\}.*'ssh board ./timing'"):
         DeviceSection(run="ssh board ./timing")
+    assert {"safetensors", *FORMATS} == {*EXPORTED, *DEVICE_FORMATS}
+    with pytest.raises(ValueError, match=r"'executorch-int'.*'executorch-int8'"):
+        DeviceSection(format="executorch-int")
     with pytest.raises(ValueError, match="close the quotes"):
         DeviceSection(run="sh -c 'cc {model}")
 

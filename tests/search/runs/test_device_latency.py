@@ -29,7 +29,7 @@ print(json.dumps({"latency_ms_p50": ms, "latency_ms_p90": 1.1 * ms, "n": 20, "de
 """
 
 
-@pytest.mark.slow  # two searches; test_retraining.py measures one network with a command, test_full_disk.py pauses a run
+@pytest.mark.slow  # two searches; test_retraining.py measures a network with a command, test_full_disk.py pauses a run
 def test_a_search_measures_on_the_device_and_pauses_while_it_is_offline(tmp_path):
     (tmp_path / "device.py").write_text(DEVICE)
     (tmp_path / "limit").write_text(str(CALIBRATION + 1))  # the calibration and one trial

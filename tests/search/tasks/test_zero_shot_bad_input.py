@@ -100,6 +100,7 @@ def error_of_search(monkeypatch, capsys, *settings: str) -> str:
         (lambda folder: None, ('search.proxies=["grad_norm"]',), ("search.proxies", "grad_norm", "synflow")),
         (lambda folder: None, ('zero_shot.baselines=["rigde"]',), ("zero_shot.baselines", "'ridge'")),
         (lambda folder: None, ("budget.params=30",), ("largest head",)),
+        (lambda folder: None, ('device.run="ssh board {model}"',), ("device.run", "zero-shot", "ssh board")),
         (lambda folder: None, ('budget.flash="1MB"',), ("flash_bytes <= 1.00M", "zero-shot")),
     ],
 )

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..image_files.decoding_rules import Decoding
 from ..image_files.errors import DataError
 from ..storage.images import stored
 from .dataset import ImageData, Split
@@ -42,6 +43,7 @@ class ZeroShotSource:
     copies: Tensor | None = None
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    decoding: Decoding | None = None
 
     def __post_init__(self) -> None:
         check_texts(self.classes, self.texts)
@@ -61,7 +63,8 @@ class ZeroShotData:
     Labels are indices in all K ``classes``. ``mean`` and ``std`` (C,) are those of the training images in [0, 1].
     ``content_hash`` covers class names, texts, pixels, labels and the unseen classes. ``groups`` and ``copies`` are
     those of the training images; ``skipped`` and ``notes`` those of the :class:`ZeroShotSource`, with a note on test
-    images that are training images, too. ``validation`` names the validation classes of a published split.
+    images that are training images, too. ``validation`` names the validation classes of a published split,
+    and ``decoding`` is how files became images.
     """
 
     name: str
@@ -80,6 +83,7 @@ class ZeroShotData:
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     validation: tuple[str, ...] | None = None
+    decoding: Decoding | None = None
 
     @classmethod
     def of(cls, name: str, source: ZeroShotSource, unseen: Tensor) -> "ZeroShotData":
@@ -110,6 +114,7 @@ class ZeroShotData:
             name, source.classes, source.texts, seen, unseen, splits["train"], splits["test_seen"],
             splits["test_unseen"], mean=image_data.mean, std=image_data.std, content_hash=digest, groups=groups,
             copies=copies, notes=(*source.notes, *_overlap_notes(source, rows)), skipped=source.skipped,
+            decoding=source.decoding,
         )  # fmt: skip
 
     @property

@@ -136,6 +136,7 @@ def _source(
         copies=copies,
         notes=(*observations.notes(request.decoding), *notes_on_texts(others)),
         skipped=read.skipped,
+        decoding=request.decoding,
     )
 
 

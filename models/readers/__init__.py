@@ -1,1 +1,1 @@
-"""Readers: class folders, manifests, tar shards, Parquet files and arrays as an index; class texts; own features."""
+"""Readers: class folders, manifests, tar shards, Parquet files and arrays as an index; class texts, features."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 from ..data.dataset import in_unit_range
 from ..data.text_features import Encoder, encoder_from_state
 from ..export.safetensors_file import checked_content, model_bytes, read_model
+from ..image_files.decoding_rules import Decoding
 from ..image_files.errors import DataError
 from ..networks.build import build
 from ..networks.feature_extractors import ArchitectureBody, BackboneBody, VectorBody, has_backbone
@@ -31,7 +32,8 @@ class ZeroShotModel:
     """A trained network, its text encoder, and ``mean`` and ``std`` (C,) of the training pixels.
 
     ``seen`` are the names of the classes of the training images. ``gamma`` is subtracted from their scores when
-    predictions are among seen and unseen classes.
+    predictions are among seen and unseen classes. ``decoding`` is how files became training images; None if they were
+    no files, and in files of version 0.1.0.
     """
 
     network: AnyNetwork
@@ -41,6 +43,7 @@ class ZeroShotModel:
     std: Tensor
     seen: tuple[str, ...]
     gamma: float
+    decoding: Decoding | None = None
 
     @classmethod
     def of(
@@ -55,7 +58,12 @@ class ZeroShotModel:
         if backbone is not None:
             network = with_backbone(network, architecture, backbone.module.to("cpu"))
             mean, std = backbone.mean, backbone.std
-        return cls(network, fit.encoder, architecture, mean, std, names, gamma)
+        return cls(network, fit.encoder, architecture, mean.cpu(), std.cpu(), names, gamma, fit.data.decoding)
+
+    def to(self, device: str) -> "ZeroShotModel":
+        """Return a copy of the model on ``device``."""
+        network = deepcopy(self.network).to(device)
+        return replace(self, network=network, mean=self.mean.to(device), std=self.std.to(device))
 
     @torch.inference_mode()
     def scores(self, images: Tensor, class_texts: dict[str, str], batch_size: int = 512) -> Tensor:
@@ -110,6 +118,7 @@ class ZeroShotModel:
             "encoder": self.encoder.state(),
             "seen": list(self.seen),
             "gamma": self.gamma,
+            **({} if self.decoding is None else {"decoding": self.decoding.to_json()}),
         }
         return model_bytes(header, self.network.state_dict(), mean=self.mean, std=self.std)
 
@@ -132,7 +141,8 @@ class ZeroShotModel:
             network = _network(architecture, encoder.width, recipe, rank)
             network.load_state_dict(weights)
             seen, mean, std = tuple(header["seen"]), others["mean"], others["std"]
-            return cls(network.eval(), encoder, architecture, mean, std, seen, header["gamma"])
+            decoding = Decoding.from_json(header["decoding"]) if "decoding" in header else None
+            return cls(network.eval(), encoder, architecture, mean, std, seen, header["gamma"], decoding)
 
 
 def with_backbone(network: AnyNetwork, architecture: Architecture, backbone: nn.Module) -> AnyNetwork:

@@ -73,7 +73,7 @@ def description(model: ZeroShotModel, side: str) -> str:
     if isinstance(network, LinearNetwork):
         scale = 1 / float(network.scale)
     elif network.recipe.compares_by == "cosine":
-        scale, bias = float(network.log_scale.exp().clamp(max=100)), float(network.bias)
+        scale, bias = float(network.log_scale.detach().exp().clamp(max=100)), float(network.bias.detach())
     return json.dumps(
         {
             "form": side,

@@ -35,6 +35,7 @@ def predict(
             min=0, max=1, help="For images with several labels: an image has the classes above this probability."
         ),
     ] = None,
+    texts: Annotated[Path | None, typer.Option(help="For a zero-shot model: folder or .json of class texts.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="The number of images at a time.")] = 256,
     device: Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")] = "cpu",
     imports: Imports = None,
@@ -47,7 +48,7 @@ def predict(
     MODEL is a .safetensors file or an exported .onnx file. A trial must be trained first with `archsieve train`; for
     a run, its best trained network is used. The command names each image that cannot be decoded, and predicts the
     others. In CSV and JSON such an image has an error instead of a class. For images with several labels, all labels
-    above the threshold and the probability of each class are given.
+    above the threshold and the probability of each class are given. A zero-shot model predicts the classes of --texts.
 
     Example: archsieve predict digits photos/ -o classes.csv
     """
@@ -58,7 +59,7 @@ def predict(
     check_device(device)
     if output is not None:
         _check_output(output, force)
-    network = _model(model, database, runs).to(device)
+    network = _model(model, database, runs, texts).to(device)
     files = list(_files(images))
     with _named_when_unreadable(len(files)) as watch:
         predictions = predict_files(network, files, top=top, batch_size=batch_size, threshold=threshold)
@@ -100,21 +101,25 @@ def _check_output(output: Path, force: bool) -> None:
     check_target(output, force)
 
 
-def _model(name: str, database: Any, runs: Path | None) -> Any:
-    """Return the model of a file, or of a trial or run in the database."""
-    from ..post.predict import is_model_file, load_recorded_model
+def _model(name: str, database: Any, runs: Path | None, texts: Path | None) -> Any:
+    """Return the model of a file, or of a trial or run in the database; a zero-shot one for ``texts``."""
+    from ..post.predict import for_texts, is_model_file, is_zero_shot_file, load_recorded_model
 
+    if is_zero_shot_file(name):
+        from ...models.zero_shot.saved_model import ZeroShotModel
+
+        return for_texts(ZeroShotModel.load(name), texts)
     if is_model_file(name):
         from ...models.export.onnx_file import load_classifier
         from ..plugins.loading import load_entry_points
 
         load_entry_points()
-        return load_classifier(Path(name))
+        return for_texts(load_classifier(Path(name)), texts)
     from ...results.database.url import runs_folder
     from .options import open_read_only
 
     with open_read_only(database) as store:
-        return load_recorded_model(store, name, runs or runs_folder(database))
+        return for_texts(load_recorded_model(store, name, runs or runs_folder(database)), texts)
 
 
 @contextmanager

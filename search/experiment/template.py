@@ -111,6 +111,8 @@ RECIPE_COMMENTS = {
     "filter_size": "Height and width of a predicted filter; an odd number.",
     "loss": "Loss: bce, hinge, euclidean or softmax.",
     "similarity": "Score of an image for a class: dot or cosine.",
+    "text_ridge": "Of the forms ridge and eszsl: strength of the penalty of texts.",
+    "image_ridge": "Of the form eszsl: strength of the penalty of image vectors.",
     "calibration": "Scaling of scores: none, or posterior to make scores of different images comparable.",
 }
 # A larger data set supports a larger network. Well-known networks have 4 (GoogLeNet) to 20 (ResNet-50) parameters per

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from ...results.database.reader import StoreReader
 from ...results.database.records import Trial
+from ...results.database.zero_shot_records import is_zero_shot, latest_test_table
 from ...results.query.best import best
 from ...results.query.budget_filter import budget_from_config
 from ...results.query.trial_name import find_trial, is_trial_name
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.constraints import is_real
+from .explain import load_final_model
 from .retrain import load_best_model, load_saved, saved_models
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from ...models.export.classifier import ImageModel
     from ...models.export.onnx_file import OnnxModel
+    from ...models.zero_shot.saved_model import ZeroShotModel
+    from ...models.zero_shot.text_classifier import TextClassifier
 
 MODEL_SUFFIXES = (".safetensors", ".onnx", ".pt2", ".pt", ".pth")
 
@@ -49,16 +53,55 @@ def is_model_file(name: str) -> bool:
     return Path(name).suffix in MODEL_SUFFIXES or Path(name).is_file()
 
 
-def load_recorded_model(store: StoreReader, name: str, folder: Path) -> "ImageModel":
+def is_zero_shot_file(name: str) -> bool:
+    """Return whether ``name`` is the file of a zero-shot model."""
+    from ...models.export.safetensors_file import read_header
+
+    path = Path(name)
+    return path.suffix == ".safetensors" and path.is_file() and "encoder" in read_header(path)
+
+
+def for_texts(
+    model: "ImageModel | OnnxModel | ZeroShotModel", texts: Path | None
+) -> "ImageModel | OnnxModel | TextClassifier":
+    """Return ``model``, or the classifier that a zero-shot model is for the classes of ``texts``.
+
+    Raises ``ValueError`` for a zero-shot model without texts, and for texts of another model.
+    """
+    from ...models.readers.class_texts import read_class_texts
+    from ...models.zero_shot.saved_model import ZeroShotModel
+    from ...models.zero_shot.text_classifier import TextClassifier
+
+    if isinstance(model, ZeroShotModel):
+        if texts is None:
+            raise ValueError(
+                "a zero-shot model needs the texts of the classes to choose from, but got none; set --texts to a "
+                "folder of CLASS.txt files, or to a .json file"
+            )
+        return TextClassifier(model, read_class_texts(texts.expanduser()))
+    if texts is not None:
+        raise ValueError(
+            f"texts are for a zero-shot model, but this one has classes and texts is {texts}; leave it out"
+        )
+    return model
+
+
+def load_recorded_model(store: StoreReader, name: str, folder: Path) -> "ImageModel | ZeroShotModel":
     """Return the best trained network of the run or trial ``name``, by the metric of the run.
+
+    Of zero-shot data it is the model of the selected trial.
 
     ``folder`` is the folder of the runs. Digits alone are the id of a trial. Raises ``ValueError`` if there is no such
     run or trial, or if it has no trained network.
     """
     known = {run.name for run in store.runs()}
     if is_trial_name(name) and (name.isdigit() or name not in known):
-        return load_best_model(store, find_trial(store, name), folder)
-    return _best_of_run(store, store.run(name).name, folder)
+        trial = find_trial(store, name)
+        return load_final_model(store, trial, folder) if is_zero_shot(trial) else load_best_model(store, trial, folder)
+    run = store.run(name).name
+    if (table := latest_test_table(store, run)) is not None:
+        return load_final_model(store, find_trial(store, str(table["trial"])), folder)
+    return _best_of_run(store, run, folder)
 
 
 def check_threshold(threshold: float | None, *, multi_label: bool) -> None:
@@ -75,7 +118,7 @@ def check_threshold(threshold: float | None, *, multi_label: bool) -> None:
 
 
 def predict_files(
-    model: "ImageModel | OnnxModel",
+    model: "ImageModel | OnnxModel | TextClassifier",
     files: Sequence[Path],
     *,
     top: int = 1,
@@ -97,7 +140,7 @@ def predict_files(
 
 
 def _predictions(
-    model: "ImageModel | OnnxModel",
+    model: "ImageModel | OnnxModel | TextClassifier",
     names: Sequence[str],
     pixels: "Tensor",
     top: int,

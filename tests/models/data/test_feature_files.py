@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from archsieve.models.data.class_folds import ClassFolds
 from archsieve.models.data.text_features import encoder_from_state, fit_text
 from archsieve.models.data.zero_shot_registry import load_zero_shot
 from archsieve.models.image_files.errors import DataError
 from archsieve.models.readers.class_texts import read_class_texts
+from archsieve.models.readers.feature_files import feature_width
 
 NAMES = ("ant", "bee", "cat", "dog", "elk", "fox")
 WIDTH, EACH = 5, 10
@@ -62,6 +63,33 @@ def test_the_files_of_the_field_have_features_attributes_and_proposed_splits(mat
     assert torch.equal(again(["new"], ["1 2 2"]), torch.tensor([[1.0, 2.0, 2.0]]) / 3)
     with pytest.raises(DataError, match=r"'new' has 2"):
         encoder(["new"], ["1 2"])
+
+
+def as_matlab_7_3(file):
+    """Write a MATLAB 5 file again as MATLAB 7.3: HDF5 after a header, with reversed axes and references for cells."""
+    h5py = pytest.importorskip("h5py")
+    arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("_")}
+    with h5py.File(file, "w", userblock_size=512) as content:
+        for name, value in arrays.items():
+            if value.dtype.kind != "O":
+                content[name] = value.T
+                continue
+            texts = ([[ord(character)] for character in str(cell[0])] for cell in value.ravel())
+            cells = [content.create_dataset(f"#refs#/{k}", data=text) for k, text in enumerate(texts)]
+            references = content.create_dataset(name, (1, len(cells)), dtype=h5py.ref_dtype)
+            references[0] = [cell.ref for cell in cells]
+    with file.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file".ljust(124, b" ") + b"\x00\x02IM")
+
+
+def test_files_of_matlab_7_3_are_read_alike(mat):
+    folder = mat()
+    expected = load_zero_shot("features", path=folder)
+    for file in folder.glob("*.mat"):
+        as_matlab_7_3(file)
+    assert feature_width(folder) == WIDTH
+    data = load_zero_shot("features", path=folder)
+    assert (data.classes, data.validation, data.content_hash) == (NAMES, ("elk",), expected.content_hash)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import sys
+from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -158,3 +159,27 @@ def test_both_sides_are_exported_and_give_the_scores_of_the_model(halves, line, 
     model = ZeroShotModel.load(halves[0] / "runs" / table(halves)["model"])
     scores = about["scale"] * embedded @ classifiers.T + about["bias"]
     assert scores == pytest.approx(model.scores(images, texts).numpy(), abs=1e-3)
+
+
+def test_predict_recognises_classes_by_their_texts(halves, line, tmp_path):
+    folder, database = halves[0], ("--db", str(halves[0] / "runs" / "archsieve.db"))
+    texts = {path.stem: path.read_text() for path in (folder / "texts").iterdir()}
+    new = {**texts, "red-corner": ["A picture whose left half is red.", "Red, left."]}
+    (tmp_path / "texts.json").write_text(json.dumps(new))
+    photos = str(folder / "images" / "blue-top")
+    images = [torch.tensor(list(draw_image("top", "blue", s).tobytes()), dtype=torch.uint8) for s in range(20)]
+    saved = ZeroShotModel.load(folder / "runs" / table(halves)["model"])
+    expected = saved.predict(torch.stack(images).view(-1, 8, 8, 3).permute(0, 3, 1, 2), texts)
+    for model in ("halves", str(folder / "runs" / table(halves)["model"])):
+        code, out, err = line("predict", model, photos, *database, "--texts", str(folder / "texts"), "--json")
+        assert (code, err) == (0, "")
+        assert {row["image"]: row["class"] for row in json.loads(out)} == {
+            str(Path(photos) / f"{shade}.png"): name for shade, name in enumerate(expected)
+        }
+    red = str(folder / "images" / "red-left" / "0.png")
+    predict = ("predict", "halves", red, *database, "--texts", str(tmp_path / "texts.json"), "--top", "13", "--json")
+    (row,) = json.loads(line(*predict)[1])
+    assert {entry["class"] for entry in row["top"]} == set(new)
+    assert sum(entry["probability"] for entry in row["top"]) == pytest.approx(1, abs=1e-4)
+    code, _, err = line("predict", "halves", photos, *database)
+    assert (code, "needs the texts of the classes" in err) == (2, True)

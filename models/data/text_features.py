@@ -5,7 +5,7 @@ Shapes: K texts, p words or dimensions.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -163,6 +163,12 @@ def average_pages(texts: Sequence[str], encode: Callable[[list[str]], Tensor]) -
     means = torch.stack([part.mean(0) for part in torch.split(vectors, list(map(len, pages)))])
     several = torch.tensor([len(of_class) > 1 for of_class in pages])
     return torch.where(several[:, None], torch.nn.functional.normalize(means, dim=1), means)
+
+
+def words_in_text(kind: str, text: str, entries: Iterable[str]) -> list[str]:
+    """Return the words of ``text``, in lower case, that the kind of text turns into one of ``entries``."""
+    analyze, wanted = look_up(ANALYZERS, kind, "kind of text"), set(entries)
+    return sorted({word for word in tokenize(text) if wanted.intersection(analyze(word))})
 
 
 def encoder_from_state(state: dict[str, Any]) -> Encoder:

@@ -5,6 +5,7 @@ Shapes: scores (N, K) of N images and K classes; labels (N,). Accuracies are mea
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -164,6 +165,34 @@ def zero_shot_scores(
         h_calibrated=harmonic(u_c, s_c),
         ausuc=seen_unseen_curve(both, all_labels, seen, unseen).ausuc,
     )
+
+
+def class_rows(scores: Tensor, labels: Tensor, unseen: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row for each unseen class, from the highest PR-AUC to the lowest: its metrics and its main confusion.
+
+    ``scores`` (N, C) are calibrated scores of test images of unseen classes, among all C classes with ``names``. A
+    prediction may be any unseen class; negatives are the images of the other unseen classes. ``confused_with`` is the
+    wrong class that is predicted most often, for the fraction ``confused_share`` of the images; None if all are right.
+    """
+    predicted = unseen[scores[:, unseen].argmax(1)]
+    rocs, prs = (areas(scores, labels, unseen).tolist() for areas in (roc_aucs, pr_aucs))
+    rows = []
+    for k, roc, pr in zip(unseen.tolist(), rocs, prs, strict=True):
+        own = predicted[labels == k]
+        wrong, counts = torch.unique(own[own != k], return_counts=True)
+        most = None if not len(wrong) else int(counts.argmax())
+        rows.append(
+            {
+                "class": names[k],
+                "images": len(own),
+                "top1": float((own == k).double().mean()),
+                "roc_auc": roc,
+                "pr_auc": pr,
+                "confused_with": None if most is None else names[int(wrong[most])],
+                "confused_share": 0.0 if most is None else int(counts[most]) / len(own),
+            }
+        )
+    return sorted(rows, key=lambda row: -row["pr_auc"])
 
 
 def _columns(scores: Tensor, labels: Tensor, classes: Tensor) -> Sequence[tuple[np.ndarray, np.ndarray]]:

@@ -1,5 +1,6 @@
 """HTML page of a report and its parts, rendered from Jinja templates; a page needs no network access."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,14 @@ def section(title: str, *parts: Markup) -> Markup:
 def paragraph(text: str, *, muted: bool = False) -> Markup:
     """Return a paragraph of plain text; a ``muted`` one is an explanation in a softer color."""
     return _render("paragraph", text, muted)
+
+
+def marked_paragraph(text: str, words: Iterable[str]) -> Markup:
+    """Return a paragraph of plain text in which ``words``, in lower case, are marked."""
+    wanted = set(words)
+    # the split keeps what is between the words; underscores separate words
+    parts = [(part, part.lower() in wanted) for part in re.split(r"([^\W_]+)", text) if part]
+    return _render("marked", parts)
 
 
 def code(text: str) -> Markup:

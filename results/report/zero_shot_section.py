@@ -16,11 +16,15 @@ from ..database.zero_shot_records import (
     latest_explanation,
     latest_test_table,
 )
-from .page_parts import collapsible, heading, images, paragraph, section, table
+from .page_parts import collapsible, heading, images, marked_paragraph, paragraph, section, table
 from .run_data import RunData
 
 # Only such data URLs are written into the page: a database from another person could contain any text.
 DATA_URL = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
+CLASS_NOTE = (
+    "A prediction may be any unseen class; negatives are test images of the other unseen classes. confused_with is the "
+    "wrong class that is predicted most often, for the fraction confused_share of the images."
+)
 NO_WORDS = "No word of this text lowers the PR-AUC when it is removed, or the text vector has no single words."
 WORD_DROP_NOTE = (
     "PR-AUC is the area under the precision-recall curve of a class; its negatives are test images of the other "
@@ -53,6 +57,7 @@ def zero_shot_section(data: RunData) -> Iterator[Markup]:
         table(("method", *TABLE_COLUMNS), rows, highlight_first=True),
         paragraph(METRIC_NOTES, muted=True),
         paragraph(SELECTION_NOTE, muted=True),
+        *_class_table(test),
         collapsible("Methods and their settings", table(("method", "what it is", "setting"), settings)),
         heading(f"Cost of the parts of the model, for texts of {test['words']:,} words"),
         table(("part", "params", "macs", "runs"), costs),
@@ -66,19 +71,42 @@ def zero_shot_section(data: RunData) -> Iterator[Markup]:
         yield section(title, paragraph(note, muted=True), *parts)
 
 
-def explanation_parts(classes: Sequence[Mapping[str, Any]]) -> list[Markup]:
-    """Return the parts that explain each class: its text, its most important words, and the nearest images."""
+def explanation_parts(classes: Sequence[Mapping[str, Any]], *, whole: bool = False) -> list[Markup]:
+    """Return the parts that explain each class: its text, its most important words, and the nearest images.
+
+    The words are marked in the text, which is shortened unless it shall be ``whole``.
+    """
     parts = [paragraph(WORD_DROP_NOTE, muted=True)]
     for entry in classes:
         words = [[word["word"], word["drop"]] for word in entry["words"]]
         parts += [
             heading(f"{entry['class']}, PR-AUC {entry['pr_auc']:.4f}"),
-            *([] if entry["text"] == entry["class"] else [paragraph(_shortened(entry["text"]), muted=True)]),
+            *([] if entry["text"] == entry["class"] else [_text(entry, whole)]),
             table(("word", "drop"), words) if words else paragraph(NO_WORDS, muted=True),
             _safe_images("nearest images of this class", entry["right"]),
             _safe_images("nearest images of other classes", entry["wrong"]),
         ]
     return parts
+
+
+def _text(entry: Mapping[str, Any], whole: bool) -> Markup:
+    """Return the text of a class with its most important words marked."""
+    text = entry["text"] if whole else _shortened(entry["text"])
+    words = entry.get("marked", [word["word"] for word in entry["words"]])  # older records have the entries alone
+    return marked_paragraph(text, words)
+
+
+def _class_table(test: Mapping[str, Any]) -> list[Markup]:
+    """Return the table of the unseen classes; nothing for older records."""
+    if not test.get("classes"):
+        return []
+    columns = ("class", "images", "top1", "roc_auc", "pr_auc", "confused_with", "confused_share")
+    rows = [[row.get(name) for name in columns] for row in test["classes"]]
+    return [
+        heading("Unseen classes, from the highest PR-AUC to the lowest"),
+        paragraph(CLASS_NOTE, muted=True),
+        table(columns, rows),
+    ]
 
 
 def _safe_images(title: str, entries: Sequence[Mapping[str, str]]) -> Markup:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def explain_classes(store: StoreReader, trial: Trial, runs: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return one entry for each of the unseen ``classes``; without ``classes``, for all unseen classes.
+    """Return one entry for each of the unseen ``classes``, all without ``classes``, from the highest PR-AUC on.
 
     The entries are those of :mod:`~archsieve.search.runs.explanations`. Raises ``ValueError`` if the trial has no
     model, its data have changed, or a class is not an unseen one.
@@ -35,7 +35,8 @@ def explain_classes(store: StoreReader, trial: Trial, runs: Path, classes: Seque
         if name not in unseen:
             raise ValueError(unknown("unseen class", name, unseen))
     selected = data.unseen if not classes else torch.tensor([data.classes.index(name) for name in classes])
-    return explanations(model, data, selected)
+    entries = explanations(model, data, selected)
+    return sorted(entries, key=lambda entry: -entry["pr_auc"])  # the easiest class first
 
 
 def load_final_model(store: StoreReader, trial: Trial, runs: Path) -> "ZeroShotModel":
@@ -74,7 +75,9 @@ def write_page(path: Path, trial: Trial, classes: Sequence[dict[str, Any]]) -> P
     title = f"archsieve: explanation of trial {trial.trial} of {trial.run}"
     # a temporary file that replaces the target at the end: a crash leaves no half-written page
     with atomic_write(path) as draft:
-        draft.write_text(page(title, [section("Unseen classes", *explanation_parts(classes))], plotly=False), "utf-8")
+        draft.write_text(
+            page(title, [section("Unseen classes", *explanation_parts(classes, whole=True))], plotly=False), "utf-8"
+        )
     return path
 
 

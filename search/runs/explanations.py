@@ -23,6 +23,7 @@ def explanations(
         classes: indices of unseen classes (K,).
         embedded: the embeddings of the test images of unseen classes, if they are known.
     """
+    from ...models.data.text_features import words_in_text
     from ...models.zero_shot.explain import data_uri, explain
 
     images, labels = data.test_unseen.images, data.test_unseen.labels
@@ -38,6 +39,10 @@ def explanations(
             "text": one.text,
             "pr_auc": one.pr_auc,
             "words": [{"word": word.word, "drop": word.drop} for word in one.words],
+            # as they stand in the text: an entry may be the stem of several words
+            "marked": words_in_text(model.encoder.kind, one.text, [word.word for word in one.words])
+            if one.words
+            else [],
             "right": image_entries(one.right),
             "wrong": image_entries(one.wrong),
         }

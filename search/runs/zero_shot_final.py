@@ -75,8 +75,8 @@ def _test_model(
 ) -> "Mapping[str, Any] | None":
     """Train the chosen design again and test it; store its model, explanations and results before any baseline runs.
 
-    Returns the stored results: ``trial``, ``model`` (the path of its file), ``scores`` and ``words``. None when the run
-    was stopped or the training diverged.
+    Returns the stored results: ``trial``, ``model`` (the path of its file), ``scores``, ``words`` and ``classes``. None
+    when the run was stopped or the training diverged.
     """
     store, run_id = recorder.store, recorder.run_id
     recorder.show_activity(f"training the design of trial {best.trial} again on all seen classes")
@@ -95,7 +95,7 @@ def _test_model(
     write_artifact(store, best.trial, MODEL, folder.parent, uri, model["model"])
     store.add_event(run_id, "info", EXPLAINED, {"trial": best.trial, "classes": model["explained"]}, best.trial)
     # last, because it marks the model as stored: a driver that dies before it repeats this step
-    test = {"trial": best.trial, "model": uri, "scores": model["scores"], "words": model["words"]}
+    test = {"trial": best.trial, "model": uri, **{key: model[key] for key in ("scores", "words", "classes")}}
     store.add_event(run_id, "info", MODEL_TESTED, test, best.trial)
     return test
 
@@ -184,6 +184,7 @@ def _detail(
         "failed": [row for row in rows if "failed" in row],
         "vectors": BACKBONE_VECTORS if has_backbone else PIXEL_VECTORS,
         "measures": METRIC_NOTES,
+        "classes": test["classes"],
         "costs": costs(architecture, recipe, test["words"]),
         "words": test["words"],
         "seen": len(data.seen),

@@ -56,8 +56,9 @@ def _model(trial: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """
     from ...models.training.epoch import Diverged
     from ...models.zero_shot.comparison import metrics_of_scores
+    from ...models.zero_shot.metrics import class_rows
     from ...models.zero_shot.saved_model import ZeroShotModel
-    from ...models.zero_shot.trainer import score_images
+    from ...models.zero_shot.trainer import calibrated, score_images
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
     from ..tasks.zero_shot import frozen_vectors, zero_shot_fit
@@ -86,6 +87,9 @@ def _model(trial: dict[str, Any], context: JobContext) -> dict[str, Any]:
         "scores": asdict(scores),
         "model": of_images.to_bytes(),
         "words": fit.encoder.width,
+        "classes": class_rows(
+            calibrated(unseen, recipe.calibration), data.test_unseen.labels, data.unseen, data.classes
+        ),
         "explained": explained,
     }
 

@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from archsieve.models.zero_shot.metrics import (
     class_accuracy,
+    class_rows,
     harmonic,
     pr_aucs,
     roc_aucs,
@@ -94,3 +95,18 @@ def test_average_precision_equals_scikit_learn_with_ties():
     labels = torch.randint(0, 4, (300,), generator=rng)
     expected = [average_precision_score((labels == k).numpy(), scores[:, k].numpy()) for k in range(4)]
     assert pr_aucs(scores, labels, torch.arange(4)) == pytest.approx(expected)
+
+
+def test_rows_of_classes_name_the_main_confusion():
+    labels = torch.tensor([1, 1, 1, 1, 3, 3])
+    scores = torch.zeros(6, 4)
+    predicted = torch.tensor([1, 3, 3, 1, 3, 3])
+    scores[torch.arange(6), predicted] = 1.0
+    scores[:, 0] = 5.0  # a seen class, which is no candidate
+    best, other = class_rows(scores, labels, torch.tensor([1, 3]), ["a", "b", "c", "d"])
+    assert (other["class"], other["images"], other["top1"]) == ("d", 2, 1.0)
+    assert (other["confused_with"], other["confused_share"]) == (None, 0.0)
+    assert (best["class"], best["top1"], best["confused_with"], best["confused_share"]) == ("b", 0.5, "d", 0.5)
+    assert best["pr_auc"] == pytest.approx(0.5 + 0.5 * 4 / 6)
+    assert other["pr_auc"] == pytest.approx(2 / 4)
+    assert best["roc_auc"] == pytest.approx(0.75)

@@ -137,6 +137,8 @@ def test_the_report_has_the_test_table_and_the_explanations(outcome):
     assert page.count('<img src="data:image/png;base64,') >= 2 * 4
     # the confidence interval of an accuracy is wrong for H, which is not a fraction of images
     assert "an accuracy of" not in page
+    assert "<mark>" in page  # the important words in the texts
+    assert "confused_share" in page
 
 
 @pytest.mark.slow

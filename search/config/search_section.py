@@ -26,7 +26,14 @@ class WarmupSection(Section):
 class SearchSection(Section):
     """``[search]``: the searcher, the scheduler and the number of trials."""
 
-    searcher: str = Field(default="gp", description="Search algorithm: gp, tpe, evolution, nsga2, random or grid.")
+    searcher: str = Field(
+        default="gp",
+        description="Search algorithm: gp, tpe, evolution, nsga2, random, grid, or a sampler such as "
+        "optuna:CmaEsSampler.",
+    )
+    sampler: dict[str, Any] | None = Field(
+        default=None, description="Arguments of a sampler of Optuna, such as { sigma0 = 0.3 }."
+    )
     objectives: list[str] | None = Field(
         default=None,
         description="Several objectives for gp or nsga2, such as val_accuracy, macs, params, latency_ms; nsga2 has the "

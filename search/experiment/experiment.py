@@ -14,7 +14,6 @@ from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.metrics.registry import MULTI_LABEL_METRIC
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.domains import choice
-from ...spaces.parameters.lookup import unknown
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
@@ -115,13 +114,12 @@ class Experiment:
     def check(self) -> None:
         """Raise ``ValueError`` with the rule, the value and a fix for anything that cannot work."""
         from ..schedulers.settings import check_scheduler
-        from ..searchers.registry import SEARCHERS
+        from ..searchers.registry import check_searcher
 
         check_train(self.file, self.task.name)
         search, epochs = self.file.search, self.recipes.largest("epochs")
         check_scheduler(search, epochs)
-        if search.searcher not in SEARCHERS:
-            raise ValueError(f"search.searcher: {unknown('searcher', search.searcher, SEARCHERS)}")
+        check_searcher(search.searcher, search.sampler)
         check_proxies(search)
         if self.task.name == CLASSIFICATION:  # the outputs of a zero-shot network are no classes
             self.selection.check_classes(self.classes, multi_label=self.multi_label)
@@ -163,6 +161,7 @@ class Experiment:
             earlier=runs,
             standard_prior=search.prior != "none",
             latency_limit_ms=self.learned_limit_ms,
+            sampler=search.sampler,
         )
 
     @property
@@ -226,7 +225,7 @@ class Experiment:
             settings["search"] |= self.selection.to_json()
         if not self.file.train.references:
             del settings["train"]  # for the same reason
-        for key in ("time_limit", "direction"):
+        for key in ("time_limit", "direction", "sampler"):
             if settings["search"][key] is None:
                 del settings["search"][key]  # for the same reason
         if settings["data"].get("interpolation") == type(self.file.data).model_fields["interpolation"].default:

@@ -2,8 +2,8 @@
 
 import inspect
 import random
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ...results.database.records import History
 from ...results.query.metric_columns import is_test_metric, unselectable
@@ -11,13 +11,14 @@ from ...results.query.pareto import OBJECTIVES, objective_name
 from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.metrics.registry import is_metric
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
-from ...spaces.parameters.lookup import check_part_name, check_unregistered, look_up, unknown
+from ...spaces.parameters.lookup import check_part_name, check_unregistered, unknown
 from ...spaces.parameters.user_code import ERRORS, PluginError, at_definition, module_of, prints_to_stderr, raised
 from ...spaces.recipes.recipe import RecipeSpace
 from .base import Proposal, Searcher
 from .earlier_runs import EarlierRun
 from .evolution import NSGA2, Evolution
 from .gaussian_process import GaussianProcess
+from .optuna_samplers import OPTUNA, is_sampler, sampler_searcher
 from .ranking import checked_objectives
 from .recipe_sampling import explored_pairs
 from .tpe import TPE
@@ -80,16 +81,23 @@ def make_searcher(
     earlier: Sequence[EarlierRun] = (),
     standard_prior: bool = True,
     latency_limit_ms: float | None = None,
+    sampler: Mapping[str, Any] | None = None,
 ) -> Searcher:
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
+
+    The name is that of :data:`SEARCHERS`, or of a sampler such as ``optuna:CmaEsSampler``, whose arguments are
+    ``sampler``.
 
     Only ``gp`` uses the ``earlier`` runs, the standard prior and the latency limit that it learns to keep. Objectives
     are costs and the metrics of ``selection``; the default is the selecting metric, for ``nsga2`` also the macs.
 
     Raises ``ValueError`` for an unknown name, and for objectives that the searcher does not support.
     """
-    build = look_up(SEARCHERS, name, "searcher")
+    check_searcher(name, sampler)
+    build = SEARCHERS.get(name)
     chosen = _checked(name, build, objectives, selection)
+    if build is None:
+        return sampler_searcher(name, constrained, recipes, sampler)
     if build is NSGA2:
         return NSGA2(constrained, recipes, chosen or (selection.stored_name, "macs"))
     if build is GaussianProcess:
@@ -110,6 +118,19 @@ def make_searcher(
         if module_of(build) is None:
             raise
         raise raised(f"making the searcher {name!r}", error, getattr(build, "__init__", None)) from error
+
+
+def check_searcher(name: str, sampler: Mapping[str, Any] | None = None) -> None:
+    """Raise ``ValueError`` for the name of a searcher that does not exist, and for options that it does not have."""
+    if is_sampler(name):
+        return
+    if name not in SEARCHERS:
+        raise ValueError(f"search.searcher: {unknown('searcher', name, SEARCHERS)}")
+    if sampler:
+        raise ValueError(
+            f'search.sampler needs a sampler such as searcher = "{OPTUNA}CmaEsSampler", but the searcher is {name!r}; '
+            "leave sampler out"
+        )
 
 
 def checked_ask(searcher: Searcher, history: History, rng: random.Random) -> Proposal | None:

@@ -4,7 +4,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...results.database.records import History, Trial
 from ...spaces.constrained.constrained_space import ConstrainedSpace
@@ -29,6 +29,24 @@ MAX_MUTATIONS = 8  # mutations of a draw that is not new
 MAX_TRIALS = 200  # trials that the estimator sees, plus up to WINDOW_STEP more: its time grows with their number
 WINDOW_STEP = 50  # new trials after which the window moves and the study is built again
 
+
+class Drawn(Protocol):
+    """One draw: each value is drawn when it is requested."""
+
+    def take(self, path: str, distribution: "BaseDistribution") -> Any:
+        """Return the value at ``path``."""
+
+
+class Draws(Protocol):
+    """Something that draws from a history, such as :class:`Study`."""
+
+    def update(self, history: History) -> None:
+        """Learn from the trials of ``history``."""
+
+    def draw(self, rng: random.Random) -> Drawn:
+        """Start a draw."""
+
+
 # a trial's choices -> the distribution of each of its parameters, by path
 Distributions = Callable[[Mapping[str, Any]], "dict[str, BaseDistribution]"]
 
@@ -39,11 +57,19 @@ class TPE(Searcher):
     A draw outside the budget is repaired greedily, one decision after another; a draw that is not new is mutated until
     it is. Trials that a scheduler stopped rank below completed ones, failed trials below all others, so that the
     estimator avoids regions where trials diverged or ran out of memory.
+
+    ``make_study`` replaces the estimator by another one that draws from a history.
     """
 
-    def __init__(self, constrained: ConstrainedSpace, recipes: RecipeSpace) -> None:
+    def __init__(
+        self,
+        constrained: ConstrainedSpace,
+        recipes: RecipeSpace,
+        *,
+        make_study: "Callable[[Distributions], Draws] | None" = None,
+    ) -> None:
         super().__init__(constrained, recipes)
-        self._study = Study(self._distributions)
+        self._study = (make_study or Study)(self._distributions)
 
     def ask(self, history: History, rng: random.Random) -> Proposal | None:
         if len(history.finished) < N_INITIAL:
@@ -72,7 +98,7 @@ class TPE(Searcher):
         logs = [power * log_density(self.recipes, values_of(self.recipes, recipe)) for _, recipe in pairs]
         return rng.choices(pairs, [math.exp(one - max(logs)) for one in logs])[0]
 
-    def _decisions(self, draw: "Draw") -> dict[str, int]:
+    def _decisions(self, draw: Drawn) -> dict[str, int]:
         """Return the decisions that the estimator draws; they may break the budget."""
         decisions: dict[str, int] = {}
 
@@ -83,7 +109,7 @@ class TPE(Searcher):
         self.constrained.space.fill(pick)
         return decisions
 
-    def _recipe(self, draw: "Draw") -> Recipe:
+    def _recipe(self, draw: Drawn) -> Recipe:
         """Return the recipe that the estimator draws."""
         parameters = self.recipes.free_parameters.items()
         return self.recipes.fill({name: draw.take(_path(name), _distribution(one)) for name, one in parameters})
@@ -138,6 +164,15 @@ def _distribution(parameter: Choice | Range) -> "BaseDistribution":
     return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
 
 
+def parameters_of(
+    trial: Trial, distributions_of: Distributions
+) -> "tuple[dict[str, BaseDistribution], dict[str, Any]]":
+    """Return the distributions of a trial's parameters, and their values, by path."""
+    distributions = distributions_of(trial.choices)
+    values = {**trial.choices, **{_path(name): value for name, value in trial.recipe.items()}}
+    return distributions, {path: values[path] for path in distributions}
+
+
 def window(history: History) -> list[Trial]:
     """Return the trials that the estimator sees: all of a short history; the best, latest and unfinished of a long one.
 
@@ -190,7 +225,7 @@ class Study:
     def _continued_by(self, trials: Sequence[Trial]) -> bool:
         """Return whether ``trials`` begin with the trials of the study, except that some have ended since then."""
         return len(trials) >= len(self._trials) and all(
-            new is old or (_observed(new) == _observed(old) if old.state.final else _fixed(new) == _fixed(old))
+            new is old or (observed(new) == observed(old) if old.state.final else _fixed(new) == _fixed(old))
             for new, old in zip(trials, self._trials, strict=False)
         )
 
@@ -198,13 +233,12 @@ class Study:
         """Convert a trial to an Optuna trial: complete with its score as the value, or still running."""
         import optuna
 
-        distributions = self._distributions(trial.choices)
-        values = {**trial.choices, **{_path(name): value for name, value in trial.recipe.items()}}
+        distributions, values = parameters_of(trial, self._distributions)
         states = optuna.trial.TrialState
         return optuna.create_trial(
             state=states.COMPLETE if trial.state.final else states.RUNNING,
             value=score(trial) if trial.state.final else None,
-            params={path: values[path] for path in distributions},
+            params=values,
             distributions=distributions,
         )
 
@@ -280,6 +314,6 @@ def _fixed(trial: Trial) -> tuple[Any, ...]:
     return trial.trial, trial.fingerprint, trial.choices, trial.recipe
 
 
-def _observed(trial: Trial) -> tuple[Any, ...]:
+def observed(trial: Trial) -> tuple[Any, ...]:
     """Return everything that the estimator sees of an ended trial."""
     return *_fixed(trial), trial.state.final, score(trial)

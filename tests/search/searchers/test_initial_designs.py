@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from archsieve.results.database.records import History, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.search.searchers.evolution import NSGA2, crowding, survivors
 from archsieve.search.searchers.gaussian_process import GaussianProcess
+from archsieve.search.searchers.optuna_samplers import sampler_searcher
 from archsieve.search.searchers.registry import make_searcher
 from archsieve.search.searchers.search_plan import SearchPlan
 from archsieve.search.searchers.tpe import TPE
@@ -127,7 +129,7 @@ def test_the_ends_of_a_front_have_infinite_crowding_distance():
     assert sum(distance[trial.trial] for trial in order[1:-1]) <= 2.0 + 1e-9
 
 
-@pytest.mark.parametrize("build", [TPE, GaussianProcess, Grid])
+@pytest.mark.parametrize("build", [TPE, GaussianProcess, Grid, partial(sampler_searcher, "optuna:NSGAIISampler")])
 def test_the_caches_of_a_searcher_change_no_proposal(build):
     """A searcher that saw the history grow, with trials ending late and out of order, agrees with a new one."""
     recipes = RECIPES if build is Grid else OPEN_RECIPES

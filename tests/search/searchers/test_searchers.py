@@ -3,11 +3,13 @@
 import random
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 
 import pytest
 
 from archsieve.results.database.records import History, Trial, TrialState
 from archsieve.search.searchers.gaussian_process import GaussianProcess
+from archsieve.search.searchers.optuna_samplers import sampler_searcher
 from archsieve.search.searchers.ranking import score
 from archsieve.search.searchers.registry import SEARCHERS, make_searcher
 from archsieve.search.searchers.uninformed import RandomSearch
@@ -72,7 +74,12 @@ def keys(history):
     return [(trial.fingerprint, Recipe.from_json(trial.recipe)) for trial in history]
 
 
-BUILD = {**SEARCHERS, "gp of two objectives": partial(GaussianProcess, objectives=("val_accuracy", "macs"))}
+BUILD = {
+    **SEARCHERS,
+    "gp of two objectives": partial(GaussianProcess, objectives=("val_accuracy", "macs")),
+}
+if find_spec("cmaes") is not None:  # an extra
+    BUILD["optuna:CmaEsSampler"] = partial(sampler_searcher, "optuna:CmaEsSampler")
 
 
 @pytest.fixture(params=sorted(BUILD))

@@ -87,6 +87,9 @@ class SearchSection(Section):
         default="standard",
         description="What gp expects of networks before the first trial: standard (a fitted table) or none.",
     )
+    repeat_networks: bool = Field(
+        default=False, description="For gp: whether to try a network again with another recipe that looks better."
+    )
     trial_timeout_s: float | None = Field(
         default=None, gt=0, description="Time limit of one trial in seconds; the default is no limit."
     )

@@ -162,6 +162,7 @@ class Experiment:
             standard_prior=search.prior != "none",
             latency_limit_ms=self.learned_limit_ms,
             sampler=search.sampler,
+            repeat_networks=search.repeat_networks,
         )
 
     @property

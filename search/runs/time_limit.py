@@ -152,7 +152,7 @@ def predicted_seconds(macs: int, epochs: int, ended: Sequence[Trial]) -> float |
         return None
     x = [float(trial.macs) for trial in timed]
     y = [(trial.duration_s or 0.0) / trial.epochs_done for trial in timed]
-    share = sum(trial.epochs_done / trial.recipe["epochs"] for trial in timed) / len(timed)
+    share = sum(trial.epochs_done / int(trial.recipe["epochs"]) for trial in timed) / len(timed)
     base, slope = _line(x, y) if len(timed) >= MIN_FITTED else (sum(y) / len(y), 0.0)
     return (base + slope * macs) * max(1.0, share * epochs)
 

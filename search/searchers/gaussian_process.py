@@ -16,10 +16,11 @@ from .earlier_runs import EarlierRun, EarlierRunPrior
 from .features import Floats, ScaledFeatures
 from .latency_feasibility import MIN_PROBABILITY, LatencyFeasibility, likely_first
 from .ranking import checked_objectives
-from .recipe_sampling import Values, draw_recipe, draw_values, mutate_values, recipe_of, values_of
+from .recipe_sampling import Values, draw_recipe, draw_values, explored_pairs, mutate_values, recipe_of, values_of
 from .several_objectives import SeveralObjectives
 from .standard_prior import standard_priors
 from .surrogate import MAX_MODEL_TRIALS, MIN_KNOWLEDGE, Acquisition, Prior, Surrogate
+from .unexplored import IsNew
 from .user_prior import exponent, has_prior, log_density
 
 N_LARGE = 3  # first proposals of a run, each the largest of many draws
@@ -41,7 +42,8 @@ class GaussianProcess(Searcher):
     largest of many draws: under a budget the best networks are often near its limits, and a model that has seen large
     networks learns soonest whether this holds for the data set. If ``earlier`` runs on other data know which networks
     are good, the first proposals are those that they expect most of. With ``latency_limit_ms``, it learns from the
-    timed trials which networks of the space probably keep this limit; the space may have a wider one.
+    timed trials which networks of the space probably keep this limit; the space may have a wider one. With
+    ``repeat_networks`` a network may be proposed again with another recipe before every network has been proposed.
 
     With several ``objectives``, costs or recorded metrics, the expected growth of the hypervolume replaces the expected
     improvement. ``selecting`` is then the objective that the priors know about.
@@ -57,11 +59,13 @@ class GaussianProcess(Searcher):
         objectives: Sequence[str] = (),
         selecting: str = "val_accuracy",
         latency_limit_ms: float | None = None,
+        repeat_networks: bool = False,
     ) -> None:
         super().__init__(constrained, recipes)
         self.pool = CandidatePool(constrained)
         self.feasibility = None if latency_limit_ms is None else LatencyFeasibility(self.pool, latency_limit_ms)
         self.earlier, self.standard_prior = tuple(earlier), standard_prior
+        self.repeats = repeat_networks and bool(recipes.free_parameters)
         self.objectives = checked_objectives(objectives) if objectives else ()
         self.surrogate: Surrogate | SeveralObjectives = (
             SeveralObjectives(self.objectives, selecting, self.pool, recipes, self._priors)
@@ -77,7 +81,7 @@ class GaussianProcess(Searcher):
                 return self._random_inside(history, rng)
         observed = self.surrogate.select(history.ended)
         best = self.surrogate.best([trial for trial in observed if self._meets_latency(trial)], N_BEST, rng)
-        acquisition, is_new = self._acquisition(history, observed), self.unexplored.is_new(history)
+        acquisition, is_new = self._acquisition(history, observed), self._is_new(history)
         codes = self._codes(history, best, rng)
         recipes = [self._values(history, best, rng) for _ in range(N_RECIPES)]
         # most often the first row is proposed
@@ -87,6 +91,12 @@ class GaussianProcess(Searcher):
                 if is_new(architecture.fingerprint, recipe):
                     return self.propose(architecture, recipe)
         return self._random_inside(history, rng)
+
+    def _is_new(self, history: History) -> IsNew:
+        if not self.repeats:
+            return self.unexplored.is_new(history)
+        pairs = explored_pairs(history)
+        return lambda fingerprint, recipe: (fingerprint, recipe) not in pairs
 
     def _acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
         """Return the expected improvement, weighted by what the user expects of the recipes."""
@@ -169,7 +179,8 @@ class GaussianProcess(Searcher):
     def _codes(self, history: History, best: list[Trial], rng: random.Random) -> Codes:
         """Return the candidates (n, steps): random draws and the neighbours of the ``best`` trials.
 
-        Explored architectures are candidates only after every feasible one has been tried.
+        Explored architectures are candidates only after every feasible one has been tried, or if networks may be
+        repeated; then the best trials are, too.
         """
         n_priors = len(self.surrogate.priors)
         # each prior predicts every candidate; an earlier run and the standard prior together still see the whole pool
@@ -177,6 +188,10 @@ class GaussianProcess(Searcher):
         n = min(most, MAX_CANDIDATE_COST // min(max(len(history), 1), MAX_MODEL_TRIALS) ** 2)
         neighbours = (self.pool.neighbours(self.pool.code(trial.fingerprint, trial.choices), rng) for trial in best)
         codes = np.concatenate([self.pool.draw(n, rng), *neighbours])
+        if self.repeats:
+            # the limits may be tighter than when the best trials were proposed
+            codes = np.concatenate([codes, *(self.pool.code(one.fingerprint, one.choices)[None] for one in best)])
+            return codes[self.pool.batch.fits(codes)]
         return codes if self.unexplored.none_left(history) else self.pool.unexplored(codes, history)
 
     def _recipes(

@@ -82,20 +82,21 @@ def make_searcher(
     standard_prior: bool = True,
     latency_limit_ms: float | None = None,
     sampler: Mapping[str, Any] | None = None,
+    repeat_networks: bool = False,
 ) -> Searcher:
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
 
     The name is that of :data:`SEARCHERS`, or of a sampler such as ``optuna:CmaEsSampler``, whose arguments are
-    ``sampler``.
+    ``sampler``. Only ``gp`` uses the other arguments after ``selection``. Objectives are costs and the metrics of
+    ``selection``; the default is the selecting metric, for ``nsga2`` also the macs.
 
-    Only ``gp`` uses the ``earlier`` runs, the standard prior and the latency limit that it learns to keep. Objectives
-    are costs and the metrics of ``selection``; the default is the selecting metric, for ``nsga2`` also the macs.
-
-    Raises ``ValueError`` for an unknown name, and for objectives that the searcher does not support.
+    Raises ``ValueError`` for an unknown name, and for objectives or repeats that the searcher does not support.
     """
     check_searcher(name, sampler)
     build = SEARCHERS.get(name)
     chosen = _checked(name, build, objectives, selection)
+    if repeat_networks:
+        _check_repeats(name)
     if build is None:
         return sampler_searcher(name, constrained, recipes, sampler)
     if build is NSGA2:
@@ -109,6 +110,7 @@ def make_searcher(
             objectives=chosen if len(chosen) > 1 else (),
             selecting=selection.stored_name,
             latency_limit_ms=latency_limit_ms,
+            repeat_networks=repeat_networks,
         )
     try:
         return build(constrained, recipes)
@@ -130,6 +132,15 @@ def check_searcher(name: str, sampler: Mapping[str, Any] | None = None) -> None:
         raise ValueError(
             f'search.sampler needs a sampler such as searcher = "{OPTUNA}CmaEsSampler", but the searcher is {name!r}; '
             "leave sampler out"
+        )
+
+
+def _check_repeats(name: str) -> None:
+    """Raise ``ValueError`` if the searcher called ``name`` has no option to repeat networks."""
+    if SEARCHERS.get(name) is not GaussianProcess:
+        raise ValueError(
+            f'search.repeat_networks is for the searcher gp, but the searcher is {name}; use searcher = "gp", or leave '
+            "repeat_networks out"
         )
 
 

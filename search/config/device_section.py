@@ -17,9 +17,11 @@ class DeviceSection(Section):
     """``[device]``: a command that measures the latency of an exported network on the device where it will run."""
 
     run: str | None = Field(
-        default=None, description="Command that times a network on the device; {model} is the exported file or folder."
+        default=None, description="Command that times a network on the device; {model} is the exported network."
     )
-    format: str = Field(default="executorch", description="Format of the file: one of archsieve export --format.")
+    format: str = Field(
+        default="executorch", description="Format of the exported network: one of archsieve export --format."
+    )
     name: str = Field(default="device", description="What the database calls the device.")
     timeout_s: float = Field(default=120.0, gt=0, description="Seconds that the command may take for a network.")
     retries: int = Field(default=2, ge=0, description="How often the command is repeated if the device is offline.")

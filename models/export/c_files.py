@@ -38,7 +38,7 @@ def write(model: ImageModel, calibration: Tensor) -> DeviceFile:
     # BakeNN takes the lowest and highest value of each tensor, and a second of Python for an image
     images = extreme_images(network, model.normalise(calibration))
     with TemporaryDirectory() as folder:
-        compiled = _compiled(network, list(images.split(1)), Path(folder))
+        compiled = _compiled(network, list(torch.split(images, 1)), Path(folder))
         content = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir()) if file.is_file()}
     content |= {name: text.encode() for name, text in _programs(model).items()}
     report = compiled.memory_report

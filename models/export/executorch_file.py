@@ -103,7 +103,9 @@ def _runner(content: bytes, model: ImageModel) -> Callable[[Tensor], Tensor]:
         method = Runtime.get().load_program(io.BytesIO(content)).load_method("forward")
         assert method is not None
         # a copy of each result, because the next call writes into the same memory
-        return torch.cat([method.execute([one.contiguous()])[0].clone() for one in model.normalise(images).split(1)])
+        return torch.cat(
+            [method.execute([one.contiguous()])[0].clone() for one in torch.split(model.normalise(images), 1)]
+        )
 
     return run
 

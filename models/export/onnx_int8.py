@@ -29,8 +29,9 @@ def write(model: ImageModel, calibration: Tensor) -> DeviceFile:
     """
     require("onnx-int8", ONNX_PACKAGES, "export")
     # folded first: onnxruntime would round the input of each batch norm, whose range is wider than that of its output
-    folded_model = replace(model, network=folded(model.network))
-    content = quantised(export(folded_model, "onnx").content, in_unit_range(calibration))
+    network = folded(model.network)
+    assert isinstance(network, nn.Sequential)
+    content = quantised(export(replace(model, network=network), "onnx").content, in_unit_range(calibration))
     run = FORMATS["onnx"].read(content)
     return DeviceFile({ONE_FILE: content}, "onnxruntime", lambda images: run(in_unit_range(images)) * model.temperature)
 

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,15 +102,16 @@ def measurement(output: str, name: str) -> dict[str, Any]:
     that the network cannot run.
     """
     lines = output.strip().splitlines()
-    try:
+    line: Any = None
+    with suppress(ValueError):  # not JSON
         line = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        line = None
     if not isinstance(line, dict):
         raise _unexpected(_short(lines[-1]) if lines else "no output")
     if "error" in line:
         raise DeviceRefusedError(f"the device {name} cannot run the network: {_short(str(line['error']))}")
-    p50, p90, n = line.get("latency_ms_p50"), line.get("latency_ms_p90"), line.get("n")
+    p50: Any = line.get("latency_ms_p50")
+    p90: Any = line.get("latency_ms_p90")
+    n: Any = line.get("n")
     if not (_is_time(p50) and _is_time(p90) and type(n) is int and n >= 1 and p50 <= p90):
         raise _unexpected(_short(lines[-1]))
     return {

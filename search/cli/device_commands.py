@@ -53,7 +53,7 @@ def deploy(
     trial: TrialName,
     device: Annotated[Path, typer.Option("--device", metavar="FILE", help="A TOML file with [device] and [budget].")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file or folder to write. Default: trial-TRIAL...")
+        Path | None, typer.Option("-o", "--output", help="The file or folder to write. Default: trial-TRIAL.SUFFIX.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
     imports: Imports = None,

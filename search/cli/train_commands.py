@@ -23,7 +23,7 @@ Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]
 Format = Annotated[
     str,
     typer.Option(
-        "--format", help="safetensors, torch-export or onnx; for devices onnx-int8, executorch, executorch-int8 or c."
+        "--format", help="One of safetensors, torch-export, onnx, onnx-int8, executorch, executorch-int8 and c."
     ),
 ]
 
@@ -189,7 +189,8 @@ def export(
     from .options import open_read_only
 
     import_modules(imports)
-    suffix = look_up({**FORMATS, **DEVICE_FORMATS}, format, "format").suffix
+    suffixes = {name: row.suffix for name, row in FORMATS.items()}
+    suffix = look_up({**suffixes, **dict.fromkeys(DEVICE_FORMATS, "")}, format, "format")
     with open_read_only(database) as store:
         record = find_trial(store, trial)
         if format in DEVICE_FORMATS:

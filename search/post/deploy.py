@@ -1,6 +1,6 @@
 """Deployment of a trial's network: train, quantise, export, check and measure it in one call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +29,7 @@ class Deployment:
     """
 
     exported: "DeviceExport"
-    trained: dict[str, Any]
+    trained: Mapping[str, Any]
     quantized: dict[str, Any] | None
     latency: dict[str, Any] | None
     problems: tuple[str, ...] = ()

@@ -84,7 +84,7 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def _fitting_table(title: str, headers: Sequence[str], rows: Sequence[Mapping[str, str]], width: int | None) -> str:
+def _fitting_table(title: str, headers: Sequence[str], rows: Sequence[Mapping[str, Any]], width: int | None) -> str:
     """Return a table of trials in at most ``width`` columns of text: narrower texts, then fewer columns.
 
     A last line names the columns that are left out. Identity, metrics and parameters are never left out.

@@ -1,7 +1,7 @@
 """A results database from Python: the best trials, queries, data frames."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,6 +32,11 @@ class StoredTrial(Trial):
 
     database: DatabaseLocation = field(compare=False, repr=False)
 
+    @classmethod
+    def of(cls, trial: Trial, database: DatabaseLocation) -> "StoredTrial":
+        """Return ``trial`` as a trial of ``database``."""
+        return cls(**{one.name: getattr(trial, one.name) for one in fields(Trial)}, database=database)
+
 
 class Trials(tuple[Trial, ...]):
     """Trials in order, as a tuple that can be converted to a data frame.
@@ -44,7 +49,7 @@ class Trials(tuple[Trial, ...]):
     @classmethod
     def of(cls, trials: Iterable[Trial], database: DatabaseLocation, no_match_reason: str = "") -> "Trials":
         """Return ``trials`` as trials of ``database``."""
-        made = cls(StoredTrial(**vars(trial), database=database) for trial in trials)
+        made = cls(StoredTrial.of(trial, database) for trial in trials)
         made.no_match_reason = "" if made else no_match_reason
         return made
 
@@ -86,7 +91,7 @@ class Results:
 
     def trial(self, name: int | str) -> Trial:
         """Return one trial, named by its id, by RUN:NUMBER, or by the start of a fingerprint."""
-        return StoredTrial(**vars(find_trial(self._store, name)), database=self.database)
+        return StoredTrial.of(find_trial(self._store, name), self.database)
 
     def best(
         self,

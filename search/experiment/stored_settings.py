@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from ...results.database.records import IMPORTED, RunRecord
+from ...spaces.parameters.lookup import shorten
 from ..config.schema import SearchFile
 
 
@@ -15,7 +18,17 @@ def search_file_of(run: RunRecord) -> SearchFile:
             "queried, but its networks cannot be trained; write a search file with archsieve init and list the best "
             "networks in search.start_from"
         )
-    return SearchFile.model_validate(stored_settings(run.config))
+    try:
+        return SearchFile.model_validate(stored_settings(run.config))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key, reason = ".".join(map(str, first["loc"])), first["msg"]
+        raise ValueError(
+            shorten(
+                f"the settings of run {run.name!r} must be those of a search file, but {key}: {reason}; upgrade "
+                "archsieve, or restore a backup of the database"
+            )
+        ) from None
 
 
 def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:

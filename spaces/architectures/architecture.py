@@ -99,7 +99,7 @@ class Architecture:
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if type(self.classes) is not int or self.classes < 2:
             raise ValueError(
-                f"classes must be a whole number of at least 2, but got {self.classes!r}; use 10, for example"
+                shorten(f"classes must be a whole number of at least 2, but got {self.classes!r}; use 10, for example")
             )
         for kind in set(map(type, self.blocks)):
             if Block not in kind.__mro__:  # issubclass is slow, because Block is an abstract base class

@@ -57,7 +57,12 @@ def real(description: str, holds: Callable[[float], bool]) -> Constraint:
 
 def is_real(value: Any) -> bool:
     """Return whether ``value`` is a finite number; True and False are not numbers here."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the range of float
+        return False
 
 
 def one_of(*options: str) -> Constraint:

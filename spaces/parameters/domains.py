@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .constraints import is_real
+from .lookup import shorten
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Range:
             value = getattr(self, name)
             if not is_real(value):
                 raise ValueError(
-                    f"`{name}` of a range must be a finite number, but got {value!r}; use 0.1, for example"
+                    shorten(f"`{name}` of a range must be a finite number, but got {value!r}; use 0.1, for example")
                 )
         if not self.low < self.high:
             raise ValueError(
@@ -131,7 +132,9 @@ class Repeat:
         for count in counts:
             if isinstance(count, bool) or not isinstance(count, int) or count < 0:
                 raise ValueError(
-                    f"`times` of a repeat must be whole numbers of at least 0, but got {count!r}; use 2, for example"
+                    shorten(
+                        f"`times` of a repeat must be whole numbers from 0 on, but got {count!r}; use 2, for example"
+                    )
                 )
         # read-only, because a frozen dataclass with a dict inside could still be changed
         object.__setattr__(self, "first", MappingProxyType(dict(self.first)))

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from .lookup import shorten
+
 PACKAGE = __name__.partition(".")[0]
 ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = tuple(ROOT / name for name in ("spaces", "models", "results", "search"))
@@ -18,6 +20,9 @@ ERRORS = (Exception, SystemExit)  # what user code may raise; SystemExit must no
 
 class PluginError(ValueError):
     """A plug-in cannot be found, imported or used; the message names the module, and the line where there is one."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message))
 
 
 def module_of(part: Any) -> str | None:

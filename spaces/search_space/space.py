@@ -16,6 +16,7 @@ from ..architectures.architecture import Architecture, check_input_shape
 from ..blocks.base import Block, check_hashable
 from ..blocks.standard import block_from_json
 from ..parameters.domains import Choice, Repeat
+from ..parameters.lookup import shorten
 
 Template = Any  # a block (its fields may be choices), a choice, a repeat, or a sequence of these
 Decisions = Mapping[str, int]  # path of a choice -> index of the chosen option; only for the choices that apply
@@ -47,7 +48,7 @@ class Space:
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if type(self.classes) is not int or self.classes < 2:
             raise ValueError(
-                f"classes must be a whole number of at least 2, but got {self.classes!r}; use 10, for example"
+                shorten(f"classes must be a whole number of at least 2, but got {self.classes!r}; use 10, for example")
             )
         for number, template in enumerate(self.blocks, start=1):
             check_template(template, f"block {number}")

@@ -68,7 +68,7 @@ def _stat(file: Location) -> tuple[int, int, int, int]:
         stat = file.stat()
     except OSError as error:
         raise unreadable(file, error) from None
-    if isinstance(file, Path) and not S_ISREG(stat.st_mode):  # reading a pipe would wait for a writer
+    if isinstance(stat, os.stat_result) and not S_ISREG(stat.st_mode):  # reading a pipe would wait for a writer
         raise DataError(f"an image must be a regular file, but {file} is not; remove it")
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 

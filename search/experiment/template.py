@@ -162,7 +162,7 @@ def search_file_text(
             f"--column, --label-separator and --nested are for own images, but the data set is {data!r}; leave them out"
         )
     proposal = None
-    reading = {"columns": columns or None, "label_separator": label_separator or None, "nested": nested}
+    reading: dict[str, Any] = {"columns": columns or None, "label_separator": label_separator or None, "nested": nested}
     if data in OWN_IMAGES and texts is None and path is not None and (image_size is None or minutes is not None):
         proposal = _proposal(path, image_size, DEFAULT_MINUTES if minutes is None else minutes, reading)
         image_size = proposal.image_size

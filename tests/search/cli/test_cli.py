@@ -183,6 +183,11 @@ def test_space_counts_and_samples_inside_the_budget(line):
     assert code == 0
     assert 0 < report["feasible"] < report["size"]
     assert all(s["params"] <= 60_000 and s["macs"] <= 6_000_000 for s in report["sample"])
+    sizes = [
+        json.loads(line("space", "resnet20-cifar", *options, "--json")[1])["size"]
+        for options in ((), ("--image-size", "16"), ("--image-size", "16", "--image-size", "32"))
+    ]
+    assert sizes == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Shapes: as in ``baselines.py``.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -108,7 +108,7 @@ def choose_setting(name: str, fold: BaselineInputs, **fixed: Any) -> Setting:
     unseen classes, because H does not depend on it. ``fixed`` are hyper-parameters that are set and not searched.
     """
     baseline = look_up(BASELINES, name, "baseline")
-    grid = {name: sorted(values) for name, values in baseline.grid.items() if name not in fixed}
+    grid: dict[str, list[Any]] = {name: sorted(values) for name, values in baseline.grid.items() if name not in fixed}
     extended: set[str] = set()
     known: dict[tuple[Any, ...], Setting] = {}
     while True:
@@ -180,7 +180,7 @@ def _setting_for(scorer: Scorer, values: Mapping[str, Any], fold: BaselineInputs
     return Setting(values, calibration, scale, gamma, h, rocs[calibration])
 
 
-def _grid(grid: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+def _grid(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
     """Yield every combination of the hyper-parameter values."""
     for values in itertools.product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
@@ -195,7 +195,8 @@ def _batches(images: Images, step: int = 1) -> Iterator[Tensor]:
 def _pixels(images: Tensor) -> Array:
     """Return the pixels (B, C * H * W) in [0, 1] of images, which are averaged if a side is longer than 32."""
     pixels = in_unit_range(images)
-    sides = [min(side, MAX_SIDE) for side in images.shape[2:]]
-    if list(images.shape[2:]) != sides:
+    height, width = images.shape[2:]
+    sides = min(height, MAX_SIDE), min(width, MAX_SIDE)
+    if (height, width) != sides:
         pixels = F.adaptive_avg_pool2d(pixels, sides)
     return np.asarray(pixels.flatten(1).numpy(), dtype=np.float64)

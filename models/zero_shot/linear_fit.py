@@ -191,7 +191,7 @@ def set_scale(network: LinearNetwork, data: ZeroShotData, texts: Tensor) -> Tens
         parts = batches_of(data.train.images, BATCH_SIZE)
         products = torch.cat([network.products(network.embed(part.to(texts.device)), classifiers) for part in parts])
     # scores are equal as long as W is zero
-    network.scale.copy_(products.std().clamp(min=1e-12))  # type: ignore[union-attr, operator]
+    network.scale.copy_(products.std().clamp(min=1e-12))
     return products / network.scale
 
 
@@ -200,17 +200,16 @@ def _linear_network(
 ) -> tuple[Encoder, LinearNetwork, Tensor]:
     """Return the text encoder, the network with its means, and the texts of the seen classes (S, p) on the device."""
     encoder, texts = seen_texts(data, recipe)
-    text_mean = (
-        torch.zeros(encoder.width) if recipe.form == "eszsl" else texts.double().mean(0)
-    )  # eszsl does not centre
+    is_centred = recipe.form != "eszsl"
+    text_mean = texts.double().mean(0) if is_centred else torch.zeros(encoder.width, dtype=torch.float64)
     basis = text_basis((texts.double() - text_mean).numpy())
     with seeded(seed):
         network = LinearNetwork(body, encoder.width, recipe, rank=None if basis is None else basis.shape[1])
     compute.place(network)
     with torch.no_grad():
-        network.text_mean.copy_(text_mean)  # type: ignore[union-attr, operator]
-        if basis is not None:
+        network.text_mean.copy_(text_mean)
+        if basis is not None and network.basis is not None:
             network.basis.copy_(torch.from_numpy(basis))
         parts = [body(part.to(compute.device))[0] for part in batches_of(data.train.images, BATCH_SIZE)]
-        network.image_mean.copy_(torch.cat(parts).double().mean(0))  # type: ignore[union-attr, operator]
+        network.image_mean.copy_(torch.cat(parts).double().mean(0))
     return encoder, network, texts.to(compute.device)

@@ -21,6 +21,11 @@ class LinearNetwork(nn.Module):
     (p, r) gives the coordinates of a text; it is that of ``text_basis``, or has r = p columns and is not used.
     """
 
+    image_mean: Tensor
+    text_mean: Tensor
+    scale: Tensor
+    basis: Tensor | None
+
     def __init__(self, body: ImageBody, text_width: int, recipe: ZeroShotRecipe, *, rank: int | None = None) -> None:
         super().__init__()
         self.recipe, self.body = recipe, body
@@ -50,7 +55,7 @@ class LinearNetwork(nn.Module):
 
     def compare(self, embedded: Tensor, classifiers: Tensor) -> Tensor:
         """Return scores (B, C), products divided by ``scale``."""
-        return self.products(embedded, classifiers) / self.scale  # type: ignore[operator]
+        return self.products(embedded, classifiers) / self.scale
 
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
         return self.compare(self.embed(images), self.classifiers(texts))

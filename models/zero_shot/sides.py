@@ -23,11 +23,13 @@ class ImageSideProgram(nn.Module):
     def __init__(self, model: ZeroShotModel) -> None:
         super().__init__()
         self.network = model.network
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", model.mean.view(-1, 1, 1))
         self.register_buffer("std", model.std.view(-1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network.embed((images - self.mean) / self.std)  # type: ignore[operator]
+        return self.network.embed((images - self.mean) / self.std)
 
 
 class TextSideProgram(nn.Module):

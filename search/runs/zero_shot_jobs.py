@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ...models.data.class_folds import ClassFolds
     from ...models.data.zero_shot import ZeroShotData
-    from ...models.zero_shot.comparison import BaselineInputs, Setting
+    from ...models.zero_shot.comparison import BaselineInputs, Setting, Vectors
     from ...models.zero_shot.saved_model import ZeroShotModel
 
 
@@ -138,16 +138,14 @@ def _entrants(context: JobContext, device: "torch.device") -> "dict[str, tuple[B
     from ..tasks.zero_shot import frozen_vectors
 
     architecture, start = Architecture.from_json(context.architecture), context.folds.start
-    parts = (context.folds.folds[0], context.data)
+    parts: tuple[ZeroShotData, ...] = (context.folds.folds[0], context.data)
+    vectors: list[Vectors] = [image_vectors, image_vectors]
     if has_backbone(architecture):
         _, parts = frozen_vectors(architecture, parts, context.seed, device, context.precision, start)
-        vectors = [image_vectors, image_vectors]
-    elif context.data.has_vectors:
-        vectors = [image_vectors, image_vectors]
-    else:
+    elif not context.data.has_vectors:
         vectors = [pixel_vectors(part) for part in parts]
     return {
-        text: tuple(BaselineInputs.of(part, of_part, text=text) for part, of_part in zip(parts, vectors, strict=True))
+        text: (BaselineInputs.of(parts[0], vectors[0], text=text), BaselineInputs.of(parts[1], vectors[1], text=text))
         for text in context.texts
     }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ...models.optimization.custom_parts import CustomParts
     from ...models.zero_shot.frozen_features import FrozenBackbone
     from ...models.zero_shot.saved_model import AnyFit
+    from ...models.zero_shot.trainer import AnyNetwork
     from ...spaces.architectures.architecture import Architecture
     from ...spaces.blocks.base import Block
     from ..config.schema import SearchFile
@@ -165,10 +166,10 @@ class ZeroShotTrialContext(TrialContext):
 
     def timed_module(self, fit: TrialFit) -> "nn.Module":
         """Return the image network with its head; the text network runs once for each class, not for each image."""
-        from ...models.zero_shot.network import ImageSide, ZeroShotNetwork
+        from ...models.zero_shot.network import ImageSide
         from ...models.zero_shot.saved_model import with_backbone
 
-        network = cast(ZeroShotNetwork, fit.module)
+        network = cast("AnyNetwork", fit.module)
         if fit.module in self._of_fit:  # the fit is trained on vectors, but a prediction starts with an image
             architecture, backbone = self._of_fit[fit.module]
             network = with_backbone(network, architecture, backbone.module)

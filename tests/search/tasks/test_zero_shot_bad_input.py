@@ -73,7 +73,11 @@ def error_of_search(monkeypatch, capsys, *settings: str) -> str:
         (lambda folder: (folder / "texts/red fox.txt").unlink(), (), ("text", "1 of 4")),
         (lambda folder: (folder / "texts/red fox.txt").write_text(" \n"), (), ("texts/red fox.txt", "empty")),
         (lambda folder: (folder / "texts/red fox.txt").write_text("..."), (), ("'red fox'", "'...'")),
-        (lambda folder: (folder / "texts/bear.txt").write_text("a bear"), (), ("text", "bear")),
+        (
+            lambda folder: shutil.copy(folder / "texts/red fox.txt", folder / "texts/red panda.txt"),
+            (),
+            ("'red fox' and 'red panda'", "equal"),
+        ),
         (
             lambda folder: None,
             ('data.seen=["red fox", "blue jay"]', 'data.unseen=["red fox"]'),

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 TEST = "test_"  # of the names of metrics on test images
 Device = Annotated[str, typer.Option(help="The device: cpu, cuda or cuda:1.")]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        help="The network to export: classifier (the default), features or fully-convolutional; of a zero-shot trial "
+        "image or text."
+    ),
+]
 Format = Annotated[
     str,
     typer.Option(
@@ -156,13 +163,7 @@ def _mean(name: str, report: Mapping[str, Any]) -> str:
 def export(
     trial: TrialName,
     format: Format = "safetensors",
-    form: Annotated[
-        str | None,
-        typer.Option(
-            help="The network to export: classifier (the default), features or fully-convolutional; of a zero-shot "
-            "trial image or text."
-        ),
-    ] = None,
+    form: Form = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file to write. Default: trial-TRIAL.SUFFIX.")
     ] = None,

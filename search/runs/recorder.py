@@ -91,10 +91,9 @@ class Recorder:
     @property
     def complete(self) -> bool:
         """Whether every trial has ended and no new one will be proposed."""
-        if self.stopping is not None and self.stopping.kind is StopKind.TIME_LIMIT:
-            return False
-        history = self.history
-        return not history.unfinished and (self.exhausted or self.out_of_time or len(history) >= self.trials)
+        history, paused = self.history, self.stopping is not None and self.stopping.kind is StopKind.TIME_LIMIT
+        ended = self.exhausted or self.out_of_time or len(history) >= self.trials
+        return not (paused or history.unfinished) and ended
 
     @property
     def history(self) -> History:

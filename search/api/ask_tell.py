@@ -1,15 +1,19 @@
 """Ask and tell: use the searchers in a custom training loop, without Ray and without a database."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from ...results.database.records import FailKind, History, Trial, TrialState
+from ...results.database.atomic_file import atomic_write
+from ...results.database.records import FailKind, History, RunRecord, Trial, TrialState
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import FLASH, RAM, Budget
 from ...spaces.architectures.cost import cost
+from ...spaces.architectures.recorded import architecture_or_none
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
 from ...spaces.metrics.registry import find_metric
@@ -17,9 +21,16 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.encoding import decisions_of
 from ...spaces.search_space.space import Space
 from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_rng, trial_seed
+from ..searchers.earlier_runs import MIN_PRIOR_TRIALS, EarlierRun, overlap
 from ..searchers.registry import checked_ask, make_searcher
 from .arguments import brief, check_arguments
 from .spaces import constrained_of
+
+if TYPE_CHECKING:
+    from ...results.database.store import Store
+    from ...results.database.url import DatabaseLocation
+
+ALL = "all"  # the value of warm_start for every run of the database
 
 _TRIAL_KEYS = ("architecture", "recipe", "choices", "seed", "ended", "value")  # of a trial in state_dict()
 
@@ -64,11 +75,12 @@ class AskTell:
     searcher: str
     seed: int
     direction: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # of make_searcher
     _trials: list[Trial] = field(default_factory=list)
     _values: dict[int, float] = field(default_factory=dict)  # as reported, by the number of the trial
 
     def __post_init__(self) -> None:
-        self._searcher: Searcher = make_searcher(self.searcher, self.space, self.recipes)
+        self._searcher: Searcher = make_searcher(self.searcher, self.space, self.recipes, **self.options)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the searcher, which holds open iterators; all of its state follows from the trials."""
@@ -145,6 +157,21 @@ class AskTell:
             trials.append(trial if not row["ended"] else self._ended(trial, row["value"], values))
         self._trials, self._values = trials, values
 
+    def save(self, path: str | Path) -> None:
+        """Write :meth:`state_dict` to a JSON file; a process that is killed leaves the old file."""
+        with atomic_write(Path(path)) as draft:
+            draft.write_text(json.dumps(self.state_dict()), encoding="utf-8")
+
+    def load(self, path: str | Path) -> None:
+        """Continue from a file that :meth:`save` has written; see :meth:`load_state_dict`."""
+        try:
+            state = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"load() reads a file of save(), but {str(path)!r} cannot be read: {error}; check the path"
+            ) from error
+        self.load_state_dict(state)
+
     @property
     def best(self) -> tuple[Asked, float] | None:
         """The trial with the best value, and the value; None if no trial has a value."""
@@ -160,25 +187,7 @@ class AskTell:
 
     def _trial(self, asked: Asked) -> Trial:
         """Return ``asked`` as a running trial of a history, which searchers read."""
-        architecture = asked.architecture
-        costs, device = cost(architecture, self.space.batch_size), self.space.device_metrics(architecture)
-        return Trial(
-            trial=asked.number,
-            run="ask_tell",
-            number=asked.number,
-            state=TrialState.RUNNING,
-            fingerprint=architecture.fingerprint,
-            architecture=architecture.to_json(),
-            choices=asked.proposal.choices,
-            recipe=asked.recipe.to_json(),
-            seed=asked.seed,
-            params=costs.params,
-            macs=costs.macs,
-            activations=costs.activations,
-            memory_bytes=costs.memory_bytes,
-            ram_bytes=device.get(RAM),
-            flash_bytes=device.get(FLASH),
-        )
+        return _running(asked, self.space.device_metrics(asked.architecture), self.space.batch_size)
 
     def _to_json(self, trial: Trial) -> dict[str, Any]:
         return {
@@ -191,14 +200,45 @@ class AskTell:
         }
 
     def _ended(self, trial: Trial, value: float | None, values: dict[int, float]) -> Trial:
-        if value is None or math.isnan(value):
-            return replace(trial, state=TrialState.FAILED, fail_kind=FailKind.USER_ERROR)
-        values[trial.number] = value
-        fraction = _as_fraction(self._signed(value))
-        return replace(trial, state=TrialState.COMPLETED, epochs_done=trial.recipe["epochs"], val_accuracy=fraction)
+        if value is not None and not math.isnan(value):
+            values[trial.number] = value
+        return _ended(trial, value, self.direction)
 
     def _signed(self, value: float) -> float:
-        return value if self.direction == "maximize" else -value
+        return _signed(value, self.direction)
+
+
+def _signed(value: float, direction: str) -> float:
+    return value if direction == "maximize" else -value
+
+
+def _running(asked: Asked, device: Mapping[str, int], batch_size: int | None) -> Trial:
+    architecture = asked.architecture
+    costs = cost(architecture) if batch_size is None else cost(architecture, batch_size)
+    return Trial(
+        trial=asked.number,
+        run="ask_tell",
+        number=asked.number,
+        state=TrialState.RUNNING,
+        fingerprint=architecture.fingerprint,
+        architecture=architecture.to_json(),
+        choices=asked.proposal.choices,
+        recipe=asked.recipe.to_json(),
+        seed=asked.seed,
+        params=costs.params,
+        macs=costs.macs,
+        activations=costs.activations,
+        memory_bytes=costs.memory_bytes,
+        ram_bytes=device.get(RAM),
+        flash_bytes=device.get(FLASH),
+    )
+
+
+def _ended(trial: Trial, value: float | None, direction: str) -> Trial:
+    if value is None or math.isnan(value):
+        return replace(trial, state=TrialState.FAILED, fail_kind=FailKind.USER_ERROR)
+    fraction = _as_fraction(_signed(value, direction))
+    return replace(trial, state=TrialState.COMPLETED, epochs_done=trial.recipe["epochs"], val_accuracy=fraction)
 
 
 def _number(value: Any) -> float | None:
@@ -233,6 +273,61 @@ def _as_fraction(value: float) -> float:
     return 0.5 + 0.5 * math.copysign(size, value)
 
 
+def _earlier_runs(
+    warm_start: Sequence[str | Mapping[str, Any]] | str,
+    database: "DatabaseLocation | None",
+    constrained: ConstrainedSpace,
+) -> list[EarlierRun]:
+    """Return the earlier runs: runs of a database by name, or states of other loops.
+
+    Raises ``ValueError`` for a run with too few finished trials, or whose networks have no layer of the space.
+    """
+    entries: Sequence[str | Mapping[str, Any]] = [] if isinstance(warm_start, str) else warm_start
+    runs = [_run_of_state(f"state {number}", one) for number, one in enumerate(entries) if not isinstance(one, str)]
+    names = [one for one in entries if isinstance(one, str)]
+    if names or isinstance(warm_start, str):
+        if database is None or (isinstance(warm_start, str) and warm_start != ALL):
+            raise ValueError(
+                f'warm_start must be a list of results of state_dict(), or with a database a list of names of runs, or "all", '
+                f"but got {brief(warm_start)}; write warm_start=['earlier'], database='runs/archsieve.db'"
+            )
+        from ...results.database.store import open_store  # loads SQLAlchemy, which a loop of one's own does not need
+
+        with open_store(database) as store:
+            runs += [
+                _run_of_database(store, run) for run in (store.runs() if warm_start == ALL else map(store.run, names))
+            ]
+    for run in runs:
+        finished, shared = sum(trial.state.finished for trial in run.trials), overlap(run.networks, constrained)
+        if warm_start != ALL and (finished < MIN_PRIOR_TRIALS or shared == 0):
+            raise ValueError(
+                f"warm_start: an earlier run must have {MIN_PRIOR_TRIALS} finished trials and layers of the space "
+                f"{constrained.space.name!r}, but {run.name!r} has {finished} and {shared:.0%} of its layers in "
+                "common with it; leave it out"
+            )
+    return runs
+
+
+def _run_of_database(store: "Store", run: RunRecord) -> EarlierRun:
+    read = [(one, architecture_or_none(one.architecture)) for one in store.history(run.run_id) if one.state.final]
+    known = [(one, network) for one, network in read if network is not None]
+    return EarlierRun(run.name, tuple(one for one, _ in known), tuple(network for _, network in known))
+
+
+def _run_of_state(name: str, state: Mapping[str, Any]) -> EarlierRun:
+    """Return the trials of another loop, which may have another space, as an earlier run."""
+    _check_keys(f"warm_start: {name}", state, ("seed", "direction", "trials"))
+    trials, networks = [], []
+    for number, row in enumerate(state["trials"]):
+        _check_keys(f"warm_start: trial {number} of {name}", row, _TRIAL_KEYS)
+        if row["ended"]:
+            architecture, recipe = Architecture.from_json(row["architecture"]), Recipe.from_json(row["recipe"])
+            trial = _running(Asked(number, row["seed"], Proposal(architecture, recipe, row["choices"])), {}, None)
+            trials.append(_ended(trial, row["value"], state["direction"]))
+            networks.append(architecture)
+    return EarlierRun(name, tuple(trials), tuple(networks))
+
+
 def ask_tell(
     space: Space | ConstrainedSpace | str,
     budget: Budget | Mapping[str, Any] | None = None,
@@ -242,6 +337,10 @@ def ask_tell(
     seed: int = 0,
     direction: Literal["maximize", "minimize"] | None = None,
     metric: str | None = None,
+    prior: Literal["standard", "none"] = "standard",
+    warm_start: Sequence[str | Mapping[str, Any]] | str = (),
+    database: "DatabaseLocation | None" = None,
+    sampler: Mapping[str, Any] | None = None,
 ) -> AskTell:
     """Return a searcher for a custom training loop, with the methods ``ask()`` and ``tell(trial, value)``.
 
@@ -250,12 +349,22 @@ def ask_tell(
     ``metric`` names the metric of the values, such as "log_loss", whose direction is known. The same seed and the same
     values give the same trials.
 
+    ``prior`` is what ``gp`` expects before the first value, as in a search file. ``warm_start`` has what ``gp`` learns
+    from: names of runs in ``database``, "all" of them, or results of :meth:`AskTell.state_dict`. ``sampler`` has the
+    arguments of a sampler of Optuna.
+
     Raises :class:`BudgetError` if no architecture of the space is inside the budget.
     """
     check_arguments("ask_tell", {"searcher": searcher, "seed": seed, "metric": metric})
     chosen, constrained = _direction(direction, metric), constrained_of(space, budget)
     check_feasible(constrained)
-    return AskTell(constrained, _recipes(recipe), searcher, seed, chosen)
+    if prior not in ("standard", "none"):
+        raise ValueError(f"prior must be 'standard' or 'none', but got {prior!r}; use one of them")
+    runs = _earlier_runs(warm_start, database, constrained)
+    if runs and searcher != "gp":
+        raise ValueError(f"warm_start needs the searcher 'gp', but got {searcher!r}; leave warm_start out")
+    options = {"earlier": runs, "standard_prior": prior != "none", "sampler": sampler}
+    return AskTell(constrained, _recipes(recipe), searcher, seed, chosen, options)
 
 
 def _direction(direction: str | None, metric: str | None) -> str:

@@ -168,6 +168,37 @@ def test_values_of_any_size_keep_their_order():
         assert loop.best[1] == best
 
 
+def test_a_loop_learns_from_the_state_of_another_loop_and_from_runs(tmp_path):
+    def told(loop, n):
+        for _ in range(n):
+            trial = loop.ask()
+            loop.tell(trial, -trial.architecture.cost.params)
+        return loop
+
+    earlier = told(av.ask_tell(SPACE, BUDGET, searcher="random", seed=1), 8)
+    state = earlier.state_dict()
+    arguments = {"budget": BUDGET, "warm_start": [state], "prior": "none"}
+    loop = av.ask_tell(SPACE, **arguments)
+    first = loop.ask()
+    sizes = sorted({av.cost(one).params for one in av.sample(SPACE, BUDGET, n=60)})
+    assert first.architecture.cost.params in sizes[:2]  # without the state it is the largest
+    assert av.ask_tell(SPACE, BUDGET, prior="none").ask().architecture.cost.params == sizes[-1]
+    loop.save(tmp_path / "loop.json")
+    again = av.ask_tell(SPACE, **arguments)
+    again.load(tmp_path / "loop.json")
+    assert pickle.loads(pickle.dumps(loop)).ask() == again.ask() == loop.ask()
+    with pytest.raises(ValueError, match=r"missing\.json"):
+        again.load(tmp_path / "missing.json")
+    with pytest.raises(ValueError, match=r"4 finished trials.*'state 0' has 2"):
+        av.ask_tell(SPACE, BUDGET, warm_start=[told(av.ask_tell(SPACE, BUDGET), 2).state_dict()])
+    with pytest.raises(ValueError, match=r"database"):
+        av.ask_tell(SPACE, BUDGET, warm_start=["earlier"])
+    with pytest.raises(ValueError, match=r"'gp'.*'random'"):
+        av.ask_tell(SPACE, **arguments, searcher="random")
+    with pytest.raises(ValueError, match=r"prior.*'nothing'"):
+        av.ask_tell(SPACE, BUDGET, prior="nothing")
+
+
 class Careless(av.Searcher):
     """Proposes the largest network, again and again."""
 

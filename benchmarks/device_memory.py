@@ -1,6 +1,6 @@
 """Compare predicted RAM and flash with the memory plan of ExecuTorch and the report of BakeNN.
 
-    pip install executorch bakenn
+    pip install 'archsieve[devices]'
     python benchmarks/device_memory.py --networks 20
 
 Batch norms are folded first. For float32 the largest sum of live tensors in ExecuTorch's plan and the bytes of its
@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from archsieve.models.networks.build import build
-from archsieve.models.networks.modules import BranchesModule
+from archsieve.models.quantization.folding import folded
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.device_cost import DeviceCost, device_cost
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
@@ -40,28 +39,6 @@ def trained(architecture: Architecture) -> nn.Module:
         if tensor.is_floating_point():
             tensor.data = torch.rand_like(tensor) + 0.1  # also variances, which are above 0
     return folded(network)
-
-
-def folded(module: nn.Module) -> nn.Module:
-    """Return ``module`` in evaluation mode with each batch norm folded into the weighted layer directly before it."""
-    if isinstance(module, BranchesModule):
-        return BranchesModule([folded(branch) for branch in module.branches], module.join).eval()
-    if not isinstance(module, nn.Sequential):
-        return module
-    chain: list[nn.Module] = []
-    for part in _flat(module):
-        before = chain[-1] if chain else None
-        if isinstance(part, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-            chain[-1] = fuse_conv_bn_eval(before, part)
-        elif isinstance(part, nn.BatchNorm1d) and isinstance(before, nn.Linear):
-            chain[-1] = fuse_linear_bn_eval(before, part)
-        else:
-            chain.append(folded(part))
-    return nn.Sequential(*chain).eval()
-
-
-def _flat(module: nn.Module) -> list[nn.Module]:
-    return [leaf for part in module for leaf in (_flat(part) if isinstance(part, nn.Sequential) else [part])]
 
 
 def executorch_cost(network: nn.Module, images: torch.Tensor) -> DeviceCost:

@@ -19,7 +19,7 @@ from archsieve.models.export.device_formats import (
     export_for_device,
 )
 from archsieve.models.export.onnx_file import OnnxModel
-from archsieve.models.quantization.int8 import drawn
+from archsieve.models.quantization.int8 import calibration_images, drawn, quantized, scores_of
 from archsieve.models.training.retrain import retrain
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.budget import Budget
@@ -107,6 +107,22 @@ def test_a_block_that_the_exporter_does_not_know_is_named(data, images):
     model = ImageModel.of(network, weights, data, {"seed": 0})
     with pytest.raises(ValueError, match=r"c must know every operator.*block 2, .*another format"):
         export_for_device(model, "c", *images)
+
+
+@pytest.mark.slow  # trains to a good accuracy; needs the extra devices
+def test_int8_loses_at_most_half_a_point_of_the_accuracy_on_digits(data):
+    pytest.importorskip("torchao")
+    pytest.importorskip("executorch")
+    network = Architecture((1, 8, 8), (Conv(16), Residual(24), ConvPool(32), GlobalAverage()), 10)
+    weights = retrain(network, Recipe(epochs=8, lr=0.1, batch_size=64), data, seed=0).weights
+    model = ImageModel.of(network, weights, data, {"seed": 0})
+    labels, pixels = data.val.labels, data.val.images
+    exact = float((model.scores(pixels).argmax(1) == labels).float().mean())
+    assert exact > 0.95
+    by_torchao = scores_of(quantized(model.network, calibration_images(data)), model.normalise(pixels))
+    by_onnxruntime = DEVICE_FORMATS["onnx-int8"].write(model, drawn(data.train.images, 256)).run(pixels)
+    for scores in (by_torchao, by_onnxruntime):
+        assert float((scores.argmax(1) == labels).float().mean()) >= exact - 0.005
 
 
 def test_a_file_above_the_budget_is_an_error():

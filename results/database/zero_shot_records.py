@@ -32,6 +32,7 @@ METRIC_NOTES = (
 # the image vectors of the baselines, in words
 PIXEL_VECTORS = "the principal components of the pixels of the same images"
 BACKBONE_VECTORS = "the vectors that the backbone of the chosen design gives for the same images"
+COMPARED = ("roc_unseen", "top1_unseen", "h_calibrated", "ausuc")  # the metrics that the text compares
 TABLE_COLUMNS = (
     *("roc_unseen", "roc_seen", "roc_mean", "pr_unseen", "pr_seen", "pr_mean"),
     *("top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"),
@@ -57,6 +58,20 @@ def model_test(store: StoreReader, run: str | int, trial: int) -> Mapping[str, A
 def failed_baselines(table: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each baseline of a test table that could not be tested."""
     return [f"baseline {row['method']} could not be tested: {row['failed']}" for row in table.get("failed", ())]
+
+
+def better_baselines(table: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each main metric of a test table in which a baseline is better than the searched model."""
+    own, *baselines = table["rows"]
+    sentences = []
+    for name in COMPARED:
+        values = {row["method"]: row[name] for row in baselines if row.get(name) is not None}
+        best = max(values, key=lambda method: values[method], default=None)
+        if best is not None and own.get(name) is not None and values[best] > own[name]:
+            sentences.append(
+                f"{best} has a better {name} than {own['method']}: {values[best]:.3f} against {own[name]:.3f}"
+            )
+    return sentences
 
 
 def failed_test_reason(store: StoreReader, run: str | int) -> str | None:

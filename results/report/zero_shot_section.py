@@ -12,6 +12,7 @@ from ..database.zero_shot_records import (
     PIXEL_VECTORS,
     SELECTION_NOTE,
     TABLE_COLUMNS,
+    better_baselines,
     failed_baselines,
     latest_explanation,
     latest_test_table,
@@ -46,7 +47,9 @@ def zero_shot_section(data: RunData) -> Iterator[Markup]:
         f"on {test['test_seen']:,} further images of the seen classes. The baselines use "
         f"{test.get('vectors', PIXEL_VECTORS)}. Their settings were selected on the same validation classes."
     )
-    text += "".join(f" {sentence.capitalize()}." for sentence in failed_baselines(test))
+    text += "".join(
+        f" {sentence[:1].upper()}{sentence[1:]}." for sentence in (*failed_baselines(test), *better_baselines(test))
+    )
     if test["earlier"]:
         earlier = ", ".join(map(str, test["earlier"]))
         text += f" Before trials were added, the run selected and tested these trials: {earlier}."

@@ -8,6 +8,7 @@ from ...results.database.zero_shot_records import (
     METRIC_NOTES,
     SELECTION_NOTE,
     TABLE_COLUMNS,
+    better_baselines,
     failed_baselines,
     is_zero_shot,
 )
@@ -35,6 +36,7 @@ def zero_shot_texts(result: Mapping[str, Any]) -> list[str]:
         table(title, ("method", *columns), rows, left=("method",)),
         *retested,
         *failed_baselines(result),
+        *better_baselines(result),
         costs_table(result["costs"], result["words"]),
         f"model: {result['model']}, in the folder of the runs",
         f"h_cal is h_calibrated, top1 is top1_unseen. {METRIC_NOTES}",

@@ -14,6 +14,7 @@ from archsieve.results.query.run_summary import POINT_COLUMNS
 from archsieve.results.report import plots
 from archsieve.results.report.architecture_figure import SLOT_PX, draw
 from archsieve.results.report.report import write_report
+from archsieve.results.report.zero_shot_section import explanation_parts
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.catalogue import CATALOGUE
 from archsieve.spaces.architectures.cost import cost
@@ -286,3 +287,13 @@ def test_a_report_replaces_a_file_but_not_a_folder(store, new_run, tmp_path):
     path.write_text("old")
     assert write_report(store, "digits", str(path)) == path
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".html") == ["x.html"]
+
+
+def test_the_important_words_are_marked_in_the_text():
+    words = [{"word": "crest", "drop": 0.2}]
+    entry = {"class": "hoopoe", "text": "Its <Crest> and crests, crested.", "pr_auc": 0.5, "words": words}
+    shown = {"right": [], "wrong": []}
+    page = "".join(explanation_parts([{**entry, **shown, "marked": ["crest", "crests"]}], whole=True))
+    assert "&lt;<mark>Crest</mark>&gt; and <mark>crests</mark>, crested." in page
+    older = "".join(explanation_parts([{**entry, **shown, "text": "a crest " * 99}]))
+    assert older.count("<mark>crest</mark>") == 49  # in 400 characters with the ellipsis

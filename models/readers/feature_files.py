@@ -22,7 +22,7 @@ MAT_FIELDS = {
 
 @dataclass(frozen=True, eq=False)
 class FeatureFile:
-    """The content of a file: ``features`` (N, F), ``labels`` (N,), ``classes`` (K,), and what it has besides them.
+    """The content of a file: ``features`` (N, F), ``labels`` (N,), ``classes`` (K,), and what it has in addition.
 
     ``texts`` are of the classes, or their attributes as numbers. ``is_test`` (N,) marks test images of seen classes.
     ``unseen`` and ``validation`` are the names of the classes of a published split.

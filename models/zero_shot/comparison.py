@@ -136,8 +136,8 @@ def _edges(grid: Mapping[str, list[float]], best: Setting, known: Mapping[tuple[
         if len(values) < 2 or len(values) >= MAX_VALUES or best.values[name] not in (values[0], values[-1]):
             continue
         edge, neighbour = (values[0], values[1]) if best.values[name] == values[0] else (values[-1], values[-2])
-        beside = tuple(neighbour if k == position[name] else value for k, value in enumerate(key))
-        if best.h > known[beside]:
+        adjacent = tuple(neighbour if k == position[name] else value for k, value in enumerate(key))
+        if best.h > known[adjacent]:
             edges[name] = edge * edge / neighbour  # the values are evenly spaced on a logarithmic scale
     return edges
 

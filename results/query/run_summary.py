@@ -81,7 +81,8 @@ def trial_points(store: StoreReader, run_id: int, selection: Selection) -> "Tria
     points = np.fromiter(map(tuple, _stream(store, query)), np.dtype(POINT_COLUMNS))
     if not selection.higher_is_better:
         points["score"] *= -1
-    return points[np.isfinite(points["metric_value"])]
+    finite: TrialPoints = points[np.isfinite(points["metric_value"])]
+    return finite
 
 
 def run_totals(store: StoreReader, run_id: int) -> RunTotals:
@@ -127,7 +128,8 @@ def sampled_recipes(store: StoreReader, run: RunRecord, limit: int) -> list[Mapp
 
 def evenly_spaced(entries: T, limit: int) -> T:
     """Return every n-th of ``entries``, a sequence or an array, with the smallest n that gives at most ``limit``."""
-    return entries[:: _step(len(entries), limit)]
+    chosen: T = entries[:: _step(len(entries), limit)]
+    return chosen
 
 
 def _step(count: int, limit: int) -> int:

@@ -83,7 +83,8 @@ def _front(points: "TrialPoints", cost: str) -> "TrialPoints":
 
     ordered = points[np.lexsort((points["trial"], points[cost], -points["score"]))]  # the last key sorts first
     smallest_before = np.minimum.accumulate(ordered[cost])[:-1]
-    return ordered[np.append(True, ordered[cost][1:] < smallest_before)[: len(ordered)]][::-1]
+    front: TrialPoints = ordered[np.append(True, ordered[cost][1:] < smallest_before)[: len(ordered)]][::-1]
+    return front
 
 
 def _needs_log_scale(values: Sequence[float]) -> bool:

@@ -32,8 +32,8 @@ searcher = "random"
 cache = false
 """
 NOTHING, CONTINUE, REPORT = "nothing was started", "archsieve resume run", "archsieve report run"
-# Before Python runs the first line of this package, Ctrl-C ends the interpreter itself.
-INTERPRETER_S = 0.15
+# The first library that the command line loads after it handles Ctrl-C. Before, Ctrl-C ends the interpreter itself.
+FIRST_LIBRARY = "lib-dynload/zlib"
 
 
 @pytest.fixture
@@ -57,6 +57,11 @@ def wait_for(process, ready):
     until = time.monotonic() + 240
     while not ready() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
+
+
+def handles_interrupts(process):
+    """Return whether the process has loaded the first files of this package."""
+    return FIRST_LIBRARY in Path(f"/proc/{process.pid}/maps").read_text()
 
 
 def interrupt(drivers, process, ready):
@@ -140,7 +145,8 @@ def test_ctrl_c_at_any_moment(tmp_path, times):
             process = drivers("search", "search.toml", "--name", "run")
             if n % 2:
                 wait_for(process, (folder / "runs" / "run").exists)
-            time.sleep(INTERPRETER_S + rng.uniform(0, 12) * n / 30)
+            wait_for(process, lambda process=process: handles_interrupts(process))
+            time.sleep(rng.uniform(0, 12) * n / 30)
             for _ in range(times):
                 if process.poll() is None:
                     os.kill(process.pid, signal.SIGINT)
@@ -163,7 +169,8 @@ def test_ctrl_c_at_any_moment_of_a_dry_run_and_of_a_resume(drivers, command):
     rng = random.Random(0)
     for n in range(10):
         process = drivers(*arguments)
-        moment = time.monotonic() + INTERPRETER_S + rng.uniform(0, 12) * n / 10
+        wait_for(process, lambda process=process: handles_interrupts(process))
+        moment = time.monotonic() + rng.uniform(0, 12) * n / 10
         code, err = interrupt(drivers, process, lambda moment=moment: time.monotonic() > moment)
         facts = f"exit code {code}: {err}"
         assert "Traceback" not in err, facts

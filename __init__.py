@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .search.api.block_names import *  # noqa: F403
     from .search.api.error_names import *  # noqa: F403
     from .search.api.model import load_model, train, train_architecture
+    from .search.api.replay import replay
     from .search.api.results import open_results
     from .search.api.searching import resume_search, run_search
     from .search.api.sklearn_classifier import ArchitectureSearchClassifier
@@ -52,6 +53,7 @@ _PUBLIC = {
     "search.api.ask_tell": ("ask_tell",),
     "search.api.model": ("Model", "load_model", "train", "train_architecture"),
     "search.api.results": ("Results", "Trials", "open_results"),
+    "search.api.replay": ("Replay", "ReplayedEpoch", "replay"),
     "search.api.sklearn_classifier": ("ArchitectureSearchClassifier",),
     "search.api.searching": ("Callback", "SearchFailedError", "SearchResult", "resume_search", "run_search"),
     "search.api.spaces": ("cost", "count", "device_cost", "networks_space", "profile", "sample"),
@@ -149,6 +151,7 @@ __all__ = [
     "register_metric",
     "register_searcher",
     "repeat",
+    "replay",
     "resume_search",
     "run_search",
     "sample",

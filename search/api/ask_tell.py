@@ -187,7 +187,7 @@ class AskTell:
 
     def _trial(self, asked: Asked) -> Trial:
         """Return ``asked`` as a running trial of a history, which searchers read."""
-        return _running(asked, self.space.device_metrics(asked.architecture), self.space.batch_size)
+        return running_trial(asked, self.space.device_metrics(asked.architecture), self.space.batch_size)
 
     def _to_json(self, trial: Trial) -> dict[str, Any]:
         return {
@@ -212,7 +212,8 @@ def _signed(value: float, direction: str) -> float:
     return value if direction == "maximize" else -value
 
 
-def _running(asked: Asked, device: Mapping[str, int], batch_size: int | None) -> Trial:
+def running_trial(asked: Asked, device: Mapping[str, int], batch_size: int | None) -> Trial:
+    """Return ``asked`` as a running trial of a history; ``device`` has its RAM and flash, if they are known."""
     architecture = asked.architecture
     costs = cost(architecture) if batch_size is None else cost(architecture, batch_size)
     return Trial(
@@ -288,7 +289,7 @@ def _earlier_runs(
     if names or isinstance(warm_start, str):
         if database is None or (isinstance(warm_start, str) and warm_start != ALL):
             raise ValueError(
-                f'warm_start must be a list of results of state_dict(), or with a database a list of names of runs, or "all", '
+                f'warm_start must be a list of results of state_dict(), or with a database a list of runs or "all", '
                 f"but got {brief(warm_start)}; write warm_start=['earlier'], database='runs/archsieve.db'"
             )
         from ...results.database.store import open_store  # loads SQLAlchemy, which a loop of one's own does not need
@@ -322,7 +323,7 @@ def _run_of_state(name: str, state: Mapping[str, Any]) -> EarlierRun:
         _check_keys(f"warm_start: trial {number} of {name}", row, _TRIAL_KEYS)
         if row["ended"]:
             architecture, recipe = Architecture.from_json(row["architecture"]), Recipe.from_json(row["recipe"])
-            trial = _running(Asked(number, row["seed"], Proposal(architecture, recipe, row["choices"])), {}, None)
+            trial = running_trial(Asked(number, row["seed"], Proposal(architecture, recipe, row["choices"])), {}, None)
             trials.append(_ended(trial, row["value"], state["direction"]))
             networks.append(architecture)
     return EarlierRun(name, tuple(trials), tuple(networks))
@@ -364,7 +365,7 @@ def ask_tell(
     if runs and searcher != "gp":
         raise ValueError(f"warm_start needs the searcher 'gp', but got {searcher!r}; leave warm_start out")
     options = {"earlier": runs, "standard_prior": prior != "none", "sampler": sampler}
-    return AskTell(constrained, _recipes(recipe), searcher, seed, chosen, options)
+    return AskTell(constrained, recipes_of(recipe), searcher, seed, chosen, options)
 
 
 def _direction(direction: str | None, metric: str | None) -> str:
@@ -379,7 +380,8 @@ def _direction(direction: str | None, metric: str | None) -> str:
     return known
 
 
-def _recipes(recipe: RecipeSpace | Recipe | Mapping[str, Any] | None) -> RecipeSpace:
+def recipes_of(recipe: RecipeSpace | Recipe | Mapping[str, Any] | None) -> RecipeSpace:
+    """Return the recipes that ``recipe`` describes; without it the default recipe alone."""
     if isinstance(recipe, RecipeSpace):
         return recipe
     check_arguments("ask_tell", {"recipe": recipe})

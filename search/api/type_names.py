@@ -6,6 +6,7 @@ from ...results.database.records import History, Trial
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ..searchers.base import Proposal
 from .model import Model
+from .replay import Replay, ReplayedEpoch
 from .results import Results, Trials
 from .searching import Callback, SearchResult
 
@@ -15,6 +16,8 @@ __all__ = [
     "History",
     "Model",
     "Proposal",
+    "Replay",
+    "ReplayedEpoch",
     "Request",
     "Results",
     "SearchResult",

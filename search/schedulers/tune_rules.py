@@ -153,6 +153,12 @@ def make_scheduler(search: SearchSection, epochs: int, store: Store, run_id: int
     """Return the scheduler for Tune; it knows the run's earlier trials and decides as in an uninterrupted run.
 
     ``epochs`` is the largest number of epochs of any trial of the run.
+    """
+    return scheduler_of(search, epochs, () if search.scheduler == "none" else earlier_trials(store, run_id))
+
+
+def scheduler_of(search: SearchSection, epochs: int, earlier: Sequence[EarlierTrial]) -> Any:
+    """Return the scheduler for Tune that has seen the ``earlier`` trials.
 
     * ``none``: first in, first out.
     * ``asha``: asynchronous successive halving (Li et al. 2020, arXiv 1810.05934).
@@ -166,7 +172,6 @@ def make_scheduler(search: SearchSection, epochs: int, store: Store, run_id: int
     """
     if search.scheduler == "none":
         return OfferOnceFIFO()
-    earlier = earlier_trials(store, run_id)
     if search.scheduler == "median":
         return MedianStopping(search.grace_epochs, earlier)
     count = 1 if search.scheduler == "asha" else search.brackets or max_brackets(search, epochs)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OPTUNA, HUB = "optuna:", "optunahub:"
 INSTALL = "pip install 'archsieve[samplers]'"
 REGISTRY = "registry"  # the option of ``optunahub:`` samplers that names the folder of the packages
-_PACKAGES = {"CmaEsSampler": "cmaes"}  # the packages that a sampler needs besides Optuna
+_PACKAGES = {"CmaEsSampler": "cmaes"}  # the packages that a sampler needs in addition to Optuna
 _UNSUITED = {  # they need the whole grid, or another sampler; "grid" of archsieve does the same inside a budget
     "BruteForceSampler": "grid",
     "GridSampler": "grid",

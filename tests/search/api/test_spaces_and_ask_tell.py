@@ -169,13 +169,13 @@ def test_values_of_any_size_keep_their_order():
 
 
 def test_a_loop_learns_from_the_state_of_another_loop_and_from_runs(tmp_path):
-    def told(loop, n):
+    def trained(loop, n):
         for _ in range(n):
             trial = loop.ask()
             loop.tell(trial, -trial.architecture.cost.params)
         return loop
 
-    earlier = told(av.ask_tell(SPACE, BUDGET, searcher="random", seed=1), 8)
+    earlier = trained(av.ask_tell(SPACE, BUDGET, searcher="random", seed=1), 8)
     state = earlier.state_dict()
     arguments = {"budget": BUDGET, "warm_start": [state], "prior": "none"}
     loop = av.ask_tell(SPACE, **arguments)
@@ -190,7 +190,7 @@ def test_a_loop_learns_from_the_state_of_another_loop_and_from_runs(tmp_path):
     with pytest.raises(ValueError, match=r"missing\.json"):
         again.load(tmp_path / "missing.json")
     with pytest.raises(ValueError, match=r"4 finished trials.*'state 0' has 2"):
-        av.ask_tell(SPACE, BUDGET, warm_start=[told(av.ask_tell(SPACE, BUDGET), 2).state_dict()])
+        av.ask_tell(SPACE, BUDGET, warm_start=[trained(av.ask_tell(SPACE, BUDGET), 2).state_dict()])
     with pytest.raises(ValueError, match=r"database"):
         av.ask_tell(SPACE, BUDGET, warm_start=["earlier"])
     with pytest.raises(ValueError, match=r"'gp'.*'random'"):

@@ -32,6 +32,9 @@ MINUTES = {  # approximate, on two cores
     "gpu": 15,
     "sample_efficiency": 120,
     "transfer": 60,
+    "several_objectives": 120,
+    "ask_tell": 5,
+    "replay": 60,
     "zero_shot": 60,
 }
 LONG = 30  # minutes; longer benchmarks run only with --long

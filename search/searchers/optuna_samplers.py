@@ -176,10 +176,11 @@ def _optuna_sampler(name: str) -> "type[BaseSampler]":
     import optuna
 
     members: dict[str, Any] = {one: getattr(optuna.samplers, one) for one in optuna.samplers.__all__}
-    known = {
+    known: dict[str, type[BaseSampler]] = {
         one: member
         for one, member in members.items()
-        if inspect.isclass(member) and not inspect.isabstract(member) and one not in _UNSUITED
+        if isinstance(member, type) and issubclass(member, optuna.samplers.BaseSampler)
+        if not inspect.isabstract(member) and one not in _UNSUITED
     }
     short = name.removeprefix(OPTUNA)
     if short in _UNSUITED:

@@ -150,7 +150,7 @@ class SeveralObjectives:
         """Return the saving (n,), from 0 for the largest networks to 1, for costs (n, ``len(COSTS)``)."""
         column = COSTS.index(name)
         low, high = self._cost_range[:, column]
-        return np.maximum(high - costs[:, column], 0.0) / max(high - low, 1.0)
+        return np.asarray(np.maximum(high - costs[:, column], 0.0) / max(high - low, 1.0))
 
     @cached_property
     def _costs(self) -> KnownCosts:

@@ -93,7 +93,7 @@ def test_the_server_listens_on_loopback_and_a_used_port_is_an_error(database):
         with pytest.raises(ResourceError, match=rf"port {running.server_port} .*Address already in use.*--port"):
             server(store, "digits", running.server_port)
         with pytest.raises(ValueError, match="did you mean 'digits'"):
-            server(store, "digit", 0)
+            server(store, "digist", 0)
     assert running.server_address[0] == "127.0.0.1"
     thread = threading.Thread(target=running.serve_forever)
     thread.start()

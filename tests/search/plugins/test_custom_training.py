@@ -175,7 +175,7 @@ def test_a_loss_and_an_optimizer_are_searched_and_a_wrong_report_fails_the_searc
         ('optimizer = "own_training:train"', ("(groups, recipe)", "(job)")),
         ('function = "own_training:train"\nloss = "own_training:margin"', ("train.loss", "train.function")),
         ('function = "__main__:train"', ("train", "script")),
-        ("function = 3", ("train.function", "string", "3")),
+        ("function = 3", ("train.function", "text", "3")),
         ('functions = "own_training:train"', ("functions", "'function'")),
     ],
 )

@@ -526,7 +526,7 @@ def test_a_report_on_a_full_disk_goes_into_the_reserved_space(tmp_path, monkeypa
 
 @pytest.mark.parametrize("filename", [None, "a.html"])
 def test_a_full_disk_is_exit_code_4_wherever_it_is_noticed(filename, monkeypatch, capsys):
-    def full():
+    def full(**options):
         raise OSError(errno.ENOSPC, "No space left on device", filename)
 
     monkeypatch.setattr(main, "app", full)

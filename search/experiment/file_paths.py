@@ -9,7 +9,7 @@ from ...spaces.networks.patterns import PRETRAINED
 from ...spaces.recipes.parameter_table import with_options
 from ...spaces.recipes.recipe import is_model_file
 
-# the keys that are paths; search.start_from has paths among names
+# the keys that are paths; search.start_from has paths among names, and search.sampler.registry is a path, too
 PATH_KEYS = (
     ("data", "path"),
     ("data", "texts"),
@@ -71,6 +71,8 @@ def _each_path(tables: dict[str, Any], resolved: Callable[[str, str], str]) -> N
     if isinstance(recipe, dict) and "teacher" in recipe:
         recipe["teacher"] = with_options(recipe["teacher"], lambda value: _teacher(value, replace))
     search = tables.get("search")
+    if isinstance(search, dict) and isinstance(sampler := search.get("sampler"), dict) and "registry" in sampler:
+        search["sampler"] = {**sampler, "registry": replace("search.sampler.registry", sampler["registry"])}
     if isinstance(search, dict) and isinstance(entries := search.get("start_from"), list):
         search["start_from"] = [
             _design(entry, replace) if isinstance(entry, str) and entry.endswith(".json") else entry

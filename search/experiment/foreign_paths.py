@@ -58,10 +58,13 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if is_model_file(teacher):
             yield "recipe.teacher", teacher
     # A run of this version stores the networks of search.start_from as values; another file may have paths there.
-    start_from = _table(config, "search").get("start_from")
+    search = _table(config, "search")
+    start_from = search.get("start_from")
     for number, entry in enumerate(start_from if isinstance(start_from, list) else ()):
         if isinstance(entry, str) and entry.endswith(".json"):
             yield f"search.start_from.{number}", entry
+    if (registry := _table(search, "sampler").get("registry")) is not None:  # the code of a sampler is in this folder
+        yield "search.sampler.registry", str(registry)
     if (command := _table(config, "device").get("run")) is not None:  # an imported run must not choose what is run
         yield "device.run", str(command)
     yield from _plugins(_table(config, "plugins"))

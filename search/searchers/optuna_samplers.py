@@ -8,6 +8,7 @@ whose values are then replaced by those that were tried. It depends on the histo
 import inspect
 import pickle
 import random
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,11 @@ def sampler_searcher(
 
     Raises ``ValueError`` for a sampler that does not exist, is not installed or needs other arguments.
     """
+    if not isinstance(options or {}, Mapping):
+        raise ValueError(
+            f"search.sampler must be a table of arguments of {name}, but got {options!r}; write it like "
+            "{ n_startup_trials = 10 }"
+        )
     make = _checked(name, dict(options or {}))
     return TPE(constrained, recipes, make_study=partial(ReplayedStudy, make))
 
@@ -206,10 +212,16 @@ def _hub_sampler(name: str, options: dict[str, Any]) -> "type[BaseSampler]":
     from optuna.samplers import BaseSampler
 
     package, registry = name.removeprefix(HUB), options.pop(REGISTRY, None)
+    if not re.fullmatch(r"[\w-]+(/[\w-]+)*", package):  # no path that leaves the folder
+        raise ValueError(
+            f"search.searcher must name a package of OptunaHub by its folders, but got {name!r}; use a name such as "
+            f"{HUB}samplers/my_sampler"
+        )
     folder = Path(str(registry or "")).expanduser()
     if registry is None or not (folder / package / "__init__.py").is_file():
-        present = sorted(str(file.parent.relative_to(folder)) for file in folder.glob("*/*/__init__.py"))
-        found = f"search.sampler.registry is {registry!r}" + (f" with {', '.join(present)}" if registry else "")
+        files = folder.glob("*/*/__init__.py") if registry else ()
+        present = sorted(str(file.parent.relative_to(folder)) for file in files)
+        found = f"search.sampler.registry is {registry!r} with {', '.join(present) or 'no packages'}"
         raise ValueError(
             f"search.searcher: {name!r} needs a folder with the package {package}/__init__.py, but {found}; download "
             'the package, and name the folder: sampler = { registry = "FOLDER" }'

@@ -77,3 +77,14 @@ def test_the_path_of_a_teacher_is_relative_to_the_file(elsewhere: Path) -> None:
     )
     file.write_text(options)
     assert load_experiment(file).file.recipe["teacher"]["options"] == ["none", "timm:resnet18", path]
+
+
+def test_the_folder_of_a_sampler_is_relative_to_the_file(elsewhere: Path) -> None:
+    package = elsewhere.parent / "project" / "packages" / "samplers" / "plain"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from optuna.samplers import RandomSampler\nclass Plain(RandomSampler): ...\n")
+    file = write(elsewhere.parent / "project", "folder")
+    search = '[search]\nsearcher = "optunahub:samplers/plain"\nsampler = { registry = "packages" }\n'
+    file.write_text(file.read_text() + search)
+    pytest.importorskip("optunahub")
+    assert load_experiment(file).file.search.sampler == {"registry": str(elsewhere.parent / "project" / "packages")}

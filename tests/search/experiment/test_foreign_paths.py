@@ -29,6 +29,9 @@ PATHS = {
     "data.path": {"data": {"path": "/srv/data"}},
     "data.texts": {"data": {"texts": "/srv/texts"}},
     "data.cache": {"data": {"cache": "/srv/cache"}},
+    "search.sampler.registry": {
+        "search": {"searcher": "optunahub:samplers/evil", "sampler": {"registry": "/srv/packages"}}
+    },
     "search.start_from.0": {"search": {"start_from": ["/srv/net.json"]}},
     "plugins.modules.evil": {"plugins": {"modules": ["evil"], "recorded": {}}},
     "device.run": {"device": {"run": "rm -r {model}"}},

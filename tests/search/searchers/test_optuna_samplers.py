@@ -106,3 +106,6 @@ def test_a_package_of_optunahub_is_read_from_a_folder(tmp_path):
         build()
     with pytest.raises(ValueError, match=r"samplers/other/__init__\.py, but .* with samplers/largest"):
         sampler_searcher("optunahub:samplers/other", CONSTRAINED, RANGES, {"registry": str(tmp_path)})
+    for outside in ("../largest", str(package), "samplers/../samplers/largest"):
+        with pytest.raises(ValueError, match=r"must name a package of OptunaHub by its folders"):
+            sampler_searcher(f"optunahub:{outside}", CONSTRAINED, RANGES, {"registry": str(tmp_path / "samplers")})

@@ -8,8 +8,9 @@ other than 0, or no end within the time limit, means that the device did not ans
 
 import hashlib
 import json
-import math
+import os
 import shlex
+import signal
 import subprocess
 import tempfile
 import time
@@ -23,6 +24,8 @@ from filelock import FileLock
 
 MODEL = "{model}"  # placeholder of the command: the path of the exported file or folder
 WAIT_S = 2.0  # before the command is repeated; doubled each time
+MAX_MS = 1e9  # a time above it is an error of the program
+MAX_COUNT = 2**31 - 1  # of an integer column of the database
 MAX_SHOWN = 200  # characters of an output in an error
 EXPECTED = '{"latency_ms_p50": 1.9, "latency_ms_p90": 2.1, "n": 50}'
 
@@ -75,9 +78,7 @@ class DeviceCommand:
             if attempt:
                 time.sleep(WAIT_S * 2 ** (attempt - 1))
             try:
-                done = subprocess.run(
-                    command, capture_output=True, text=True, errors="replace", timeout=self.timeout_s, cwd=self.folder
-                )
+                done = self._ended(command)
             except subprocess.TimeoutExpired:
                 reason = f"it did not end within {self.timeout_s:g} s"
                 continue
@@ -94,6 +95,28 @@ class DeviceCommand:
             f"{reason}; connect the device"
         )
 
+    def _ended(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """Return the ended command with its output; raise ``TimeoutExpired`` after ending it with all its children."""
+        # A group of its own: a child such as that of sh or ssh would keep the output open after the end of its parent,
+        # so that the time limit would not hold. The files are not pipes, as a server that the command starts (adb) may
+        # keep them open.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.folder, start_new_session=True
+            )
+            try:
+                code = process.wait(self.timeout_s)
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode(errors="replace"))
+        return subprocess.CompletedProcess(command, code, *texts)
+
 
 def measurement(output: str, name: str) -> dict[str, Any]:
     """Return the measurement in the ``output`` of a command, for the device ``name``.
@@ -103,7 +126,7 @@ def measurement(output: str, name: str) -> dict[str, Any]:
     """
     lines = output.strip().splitlines()
     line: Any = None
-    with suppress(ValueError):  # not JSON
+    with suppress(ValueError, RecursionError):  # not JSON
         line = json.loads(lines[-1]) if lines else None
     if not isinstance(line, dict):
         raise _unexpected(_short(lines[-1]) if lines else "no output")
@@ -112,7 +135,7 @@ def measurement(output: str, name: str) -> dict[str, Any]:
     p50: Any = line.get("latency_ms_p50")
     p90: Any = line.get("latency_ms_p90")
     n: Any = line.get("n")
-    if not (_is_time(p50) and _is_time(p90) and type(n) is int and n >= 1 and p50 <= p90):
+    if not (_is_time(p50) and _is_time(p90) and type(n) is int and 1 <= n <= MAX_COUNT and p50 <= p90):
         raise _unexpected(_short(lines[-1]))
     return {
         "device": name,
@@ -131,12 +154,13 @@ def measurement(output: str, name: str) -> dict[str, Any]:
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    # compared before it is converted: an integer of JSON may be too large for a float
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MAX_MS
 
 
 def _count(line: Mapping[str, Any], key: str, default: int) -> int:
     value = line.get(key, default)
-    return value if type(value) is int and value >= 0 else default
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else default
 
 
 def _unexpected(came: str) -> DeviceOutputError:

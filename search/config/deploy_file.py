@@ -4,11 +4,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from ...spaces.architectures.budget import Budget
-from .device_section import DeviceSection
+from ...spaces.parameters.lookup import look_up
+from .device_section import FORMATS, DeviceSection
 from .section import Section
+
+# Formats that archsieve deploy writes, and those whose runtime reports its memory; a test compares them with exporters.
+DEPLOYED = FORMATS[2:]
+WITH_RAM = ("executorch", "c")
+LIMITS = ("ram", "flash", "latency_ms")
 
 
 class DeployFile(Section):
@@ -16,6 +22,24 @@ class DeployFile(Section):
 
     device: DeviceSection = DeviceSection()
     budget: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _can_be_checked(self) -> "DeployFile":
+        """Refuse a limit that nothing would check."""
+        look_up(dict.fromkeys(DEPLOYED), self.device.format, "device.format of archsieve deploy")
+        for name in self.budget:
+            look_up(dict.fromkeys(LIMITS), name, "limit of archsieve deploy")
+        if "latency_ms" in self.budget and self.device.run is None:
+            raise ValueError(
+                "budget.latency_ms needs device.run, the command that measures the latency on the device, but there is "
+                "none; add it, or leave the limit out"
+            )
+        if "ram" in self.budget and self.device.format not in WITH_RAM:
+            raise ValueError(
+                f"budget.ram needs a format whose runtime reports its memory, but device.format is "
+                f"{self.device.format!r}; use one of {', '.join(WITH_RAM)}, or leave the limit out"
+            )
+        return self
 
     @property
     def limits(self) -> Budget:
@@ -33,7 +57,8 @@ def load_deploy_file(path: Path) -> DeployFile:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{path}: {where}: {reason}" if where else f"{path}: {reason}") from None
     except ValueError as error:  # also of TOML
         raise ValueError(f"{path}: {error}") from None
     return file

@@ -134,7 +134,7 @@ def resume_search(
     """Continue a stopped or killed run from the last completed epoch of each trial; ``trials`` is the new total.
 
     ``time_limit`` replaces the one of the run, and is counted from now.
-    ``allow_paths`` lets an imported run use the folders, files and URLs that it names.
+    ``allow_paths`` lets an imported run use the folders, files, URLs and commands that it names.
     Raises ``ValueError`` if the data have changed or the run is complete, and ``StoreError`` if another process drives
     the run.
     """

@@ -31,7 +31,7 @@ TimeLimit = Annotated[
     typer.Option(metavar="TIME", help="Stop after this time, such as 30m or 2h, at the ends of epochs."),
 ]
 AllowPaths = Annotated[
-    bool, typer.Option("--allow-paths", help="Use the folders, files and URLs that an imported run names.")
+    bool, typer.Option("--allow-paths", help="Use the folders, files, URLs and commands that an imported run names.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the search would do; start and write nothing.")]
 

@@ -11,6 +11,7 @@ from ...results.transfer.importer import IMPORTED_EVENT, PATHS_ALLOWED_EVENT
 from ...spaces.networks.patterns import PRETRAINED
 from ...spaces.recipes.parameter_table import written_options
 from ...spaces.recipes.recipe import is_model_file
+from ..config.train_section import TrainSection
 from .file_paths import PATH_KEYS
 
 
@@ -67,6 +68,8 @@ def _paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "search.sampler.registry", str(registry)
     if (command := _table(config, "device").get("run")) is not None:  # an imported run must not choose what is run
         yield "device.run", str(command)
+    train = _table(config, "train")  # MODULE:NAME: the module is imported even if plugins.modules does not have it
+    yield from ((f"train.{key}", str(train[key])) for key in TrainSection.model_fields if train.get(key) is not None)
     yield from _plugins(_table(config, "plugins"))
 
 

@@ -198,7 +198,7 @@ def resume(
         trials: a new total number of trials; None keeps the old one.
         time_limit: a new ``search.time_limit`` for this session, such as "1h" or "+1h"; None keeps the old one. It
             starts now.
-        allow_paths: use the folders, files and URLs that an imported run names.
+        allow_paths: use the folders, files, URLs and commands that an imported run names.
         database, runs, address, top, on_change: as in :func:`search`.
 
     Raises:

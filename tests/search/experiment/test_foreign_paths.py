@@ -34,6 +34,7 @@ PATHS = {
     },
     "search.start_from.0": {"search": {"start_from": ["/srv/net.json"]}},
     "plugins.modules.evil": {"plugins": {"modules": ["evil"], "recorded": {}}},
+    "train.loss": {"train": {"loss": "evil:loss"}},
     "device.run": {"device": {"run": "rm -r {model}"}},
     "space.weights": {"space": {"weights": "https://example.org/x.pt"}},
     "plugins.recorded.evil.file": {

@@ -74,8 +74,8 @@ class RunDocument:
 
 
 def run_ids(connection: Connection, runs: Iterable[str | int] = ()) -> list[int]:
-    """Return the ids of ``runs``, or of all runs."""
-    ids = [run_id_of(connection, run) for run in runs]
+    """Return the ids of ``runs``, or of all runs; each once, as a name, its beginning and ``last`` may mean one run."""
+    ids = list(dict.fromkeys(run_id_of(connection, run) for run in runs))
     return ids or list(connection.scalars(select(schema.run.c.run_id).order_by(schema.run.c.run_id)))
 
 

@@ -14,7 +14,7 @@ from ...spaces.architectures.budget import Budget, format_count
 from ...spaces.architectures.device_cost import DeviceCost, device_cost_or_none
 from ...spaces.parameters.lookup import look_up
 from ...spaces.parameters.user_code import first_line
-from ..metrics.label_losses import predicted
+from ..metrics.label_losses import agreement
 from . import c_files, executorch_file, onnx_int8
 from .classifier import ImageModel
 from .device_file import DeviceFile, UnknownOperatorError
@@ -88,13 +88,12 @@ def export_for_device(model: ImageModel, format: str, calibration: Tensor, image
         ) from error
     images = images[:N_CHECK_IMAGES]
     expected, outputs = model.scores(images), file.run(images)
-    agree = predicted(expected, multi_label=model.multi_label) == predicted(outputs, multi_label=model.multi_label)
     cost = device_cost_or_none(model.architecture, row.precision) if row.planned else None
     return DeviceExport(
         file,
         len(images),
         float((expected - outputs).abs().max()),
-        float(agree.reshape(len(images), -1).all(1).float().mean()),
+        agreement(expected, outputs, multi_label=model.multi_label),
         cost,
     )
 

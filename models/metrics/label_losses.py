@@ -98,6 +98,12 @@ def predicted(logits: Tensor, *, multi_label: bool) -> Tensor:
     return logits > 0 if multi_label else logits.argmax(1)
 
 
+def agreement(logits: Tensor, others: Tensor, *, multi_label: bool) -> float:
+    """Return the share (0..1) of images with the same prediction by two logits (B, K): the class, or all classes."""
+    equal = predicted(logits, multi_label=multi_label) == predicted(others, multi_label=multi_label)
+    return float(equal.reshape(len(logits), -1).all(1).float().mean())
+
+
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
     """Return how many predictions are right, a scalar: with several labels, those that are right for every class."""
     if labels.dim() == 2:

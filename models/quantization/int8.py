@@ -7,13 +7,14 @@ images. Layers without an int8 kernel, such as gelu, stay in float32.
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..data.dataset import ImageData, in_unit_range
-from ..storage.images import Images
+from ..storage.images import Images, batches_of
 from .folding import folded
 from .packages import require
 
@@ -63,10 +64,18 @@ def quantized(network: nn.Module, calibration: Tensor, *, batch: int | None = No
 
 
 @torch.inference_mode()
-def scores_of(module: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the scores (N, K) of normalised ``images`` (N, C, H, W), of which the graph takes at least 2 at a time."""
+def scores_of(
+    module: Callable[[Tensor], Tensor],
+    images: Images,
+    normalise: Callable[[Tensor], Tensor] = lambda images: images,
+    batch_size: int = 256,
+) -> Tensor:
+    """Return the scores (N, K) of ``images`` (N, C, H, W), of which the graph takes at least 2 at a time.
+
+    Each batch is normalised on its own: all images as float32 take four times the memory.
+    """
     parts = []
-    for part in torch.split(images, batch_size):
+    for part in map(normalise, batches_of(images, batch_size)):
         # a last batch of one image is doubled, because torch.export treats a dimension of size 1 as a constant
         parts.append(module(part) if len(part) > 1 else module(part.repeat(2, 1, 1, 1))[:1])
     return torch.cat(parts)

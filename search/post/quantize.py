@@ -27,6 +27,7 @@ def quantize_trial(store: Store, trial: Trial, folder: Path, *, n_calibration: i
     that is recorded with the event. ``folder`` is the folder of the runs. Raises ``ValueError`` if the trial has no
     weights, its data have changed, or torchao or executorch is not installed.
     """
+    from ...models.metrics.label_losses import agreement
     from ...models.quantization.int8 import N_CALIBRATION, calibration_images, quantized, scores_of
     from ...models.quantization.packages import require
 
@@ -36,11 +37,10 @@ def quantize_trial(store: Store, trial: Trial, folder: Path, *, n_calibration: i
     data = with_statistics(data, model)
     n = min(N_CALIBRATION if n_calibration is None else n_calibration, len(data.train))
     calibration = calibration_images(data, n)
-    images = model.normalise(_all(data.val.images))
     network = quantized(model.network, calibration)
     names = (ACCURACY, *experiment.selection.computed)
     exact = model.scores(data.val.images)
-    scores = {"float32": exact, "int8": scores_of(network, images)}
+    scores = {"float32": exact, "int8": scores_of(network, data.val.images, model.normalise)}
     if find_spec("onnxruntime") is not None and find_spec("onnxscript") is not None:
         scores["onnxruntime"] = _with_onnxruntime(model, data, n)
     metrics = {kind: _metrics(names, data, one) for kind, one in scores.items()}
@@ -52,7 +52,7 @@ def quantize_trial(store: Store, trial: Trial, folder: Path, *, n_calibration: i
         "n_calibration": n,
         "n_val": len(data.val),
         **{kind: {stored_name(name): value for name, value in row.items()} for kind, row in metrics.items()},
-        "agreement": float((exact.argmax(1) == scores["int8"].argmax(1)).float().mean()),
+        "agreement": agreement(exact, scores["int8"], multi_label=model.multi_label),
     }
     store.add_event(store.run(trial.run).run_id, "info", QUANTIZED, detail, trial.trial)
     return detail
@@ -65,15 +65,11 @@ def with_statistics(data: "ImageData", model: "ImageModel") -> "ImageData":
     return replace(data, mean=model.mean, std=model.std)
 
 
-def _all(images: Any) -> "Tensor":
-    return images[:]  # type: ignore[no-any-return]
-
-
 def _with_onnxruntime(model: "ImageModel", data: "ImageData", n: int) -> "Tensor":
     from ...models.export import onnx_int8
-    from ...models.quantization.int8 import drawn
+    from ...models.quantization.int8 import drawn, scores_of
 
-    return onnx_int8.write(model, drawn(data.train.images, n)).run(_all(data.val.images))
+    return scores_of(onnx_int8.write(model, drawn(data.train.images, n)).run, data.val.images)
 
 
 def _metrics(names: Sequence[str], data: "ImageData", scores: "Tensor") -> dict[str, float]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from archsieve.models.data.registry import load_data
+from archsieve.models.metrics.label_losses import agreement
 from archsieve.models.networks.build import build
 from archsieve.models.quantization.folding import folded
 from archsieve.models.quantization.int8 import calibration_images, drawn, extreme_images, quantized, scores_of
@@ -88,6 +89,18 @@ def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
     network, images = network_and_images()
     with pytest.raises(ValueError, match=r"archsieve\[devices\]"):
         quantized(network, images)
+
+
+def test_scores_and_agreement_are_those_of_all_images_at_once():
+    network, images = network_and_images()
+    with torch.inference_mode():
+        exact = network(images / 2)
+    assert torch.allclose(scores_of(network, images, lambda part: part / 2, len(images) - 1), exact, atol=1e-6)
+    flipped = exact.clone()
+    flipped[0, exact[0].argmin()] = exact.max().abs() + 1
+    assert agreement(exact, flipped, multi_label=False) == pytest.approx(1 - 1 / len(images))
+    flipped = torch.ones_like(exact)  # the same order with other labels: they agree in no label set
+    assert agreement(-flipped, flipped, multi_label=True) == 0.0
 
 
 @pytest.mark.slow  # the packages take half a minute of imports; the tests above check what they get

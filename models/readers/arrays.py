@@ -1,7 +1,10 @@
 """NumPy files: ``.npz`` with images and labels, as of MedMNIST and Keras, or ``images.npy`` and ``labels.npy``."""
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -58,15 +61,31 @@ def _encoded(parts: list[np.ndarray], where: str) -> Labels:
     return encode_indicators({str(k): pa.array(matrix[:, k]) for k in range(n_columns[0])}, where)
 
 
+@contextmanager
+def open_npz(path: Path) -> Iterator[Any]:
+    """Open the arrays of an .npz file; raise :class:`DataError` if it is damaged, or an array has Python objects."""
+    try:
+        with path.open("rb") as file:  # a broken file is closed, too
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
+                raise DataError(f"an .npz file must be written by np.savez, but {path} is one array; save it again")
+            with arrays:
+                yield arrays
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"an array file must be complete and must not contain Python objects, but {path} is not valid: {error}; "
+            "save it again"
+        ) from None
+
+
 Part = tuple[str, np.ndarray, np.ndarray]  # name of the container, images, labels
 
 
 def _npz_parts(path: Path) -> dict[str, Part]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # a broken file is closed, too
-            names = {name.lower(): name for name in arrays.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"an array file must be complete, but {path} is not: {error}; save it again") from None
+    with open_npz(path) as arrays:
+        names = {name.lower(): name for name in arrays.files}
     parts: dict[str, Part] = {}
     for split, pairs in PAIRS.items():
         for images, labels in pairs:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..image_files.errors import DataError
+from .arrays import open_npz
 from .split_names import normalised
 
 PAGE = "\f"  # between two texts of a class
@@ -97,7 +98,7 @@ def _file(file: Path) -> str:
 def _json(path: Path) -> dict[str, str]:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"texts must be JSON in UTF-8, but {path} cannot be read: {error}; correct the file") from None
     if not isinstance(content, dict):
         raise DataError(
@@ -116,16 +117,18 @@ def _entry(name: str, entry: Any, path: Path) -> str:
 
 
 def _vectors(path: Path) -> dict[str, str]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with open_npz(path) as arrays:
         if missing := sorted({"classes", "vectors"} - set(arrays.files)):
             raise DataError(
                 f"an .npz file of texts needs the arrays classes and vectors, but {path} has no {missing[0]}, only "
                 f"{', '.join(sorted(arrays.files))}; rename it"
             )
-        names, vectors = arrays["classes"].astype(str).tolist(), arrays["vectors"]
+        names, vectors = arrays["classes"].astype(str).ravel().tolist(), arrays["vectors"]
     if vectors.ndim != 2 or len(vectors) != len(names):
         raise DataError(
             f"vectors must have one row for each class, but {path} has {len(names)} classes and vectors of shape "
             f"{vectors.shape}; save one row for each class"
         )
+    if vectors.dtype.kind not in "fiub" or not np.isfinite(vectors).all():
+        raise DataError(f"vectors must be finite numbers, but {path} has others; compute them again")
     return {name: vector_text(vector) for name, vector in zip(names, vectors, strict=True)}

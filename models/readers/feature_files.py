@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..image_files.errors import DataError
+from .arrays import open_npz
 from .class_texts import vector_text
+from .split_names import normalised
 
 FEATURES_MAT, SPLITS_MAT = "res101.mat", "att_splits.mat"
 MAT_FIELDS = {
@@ -51,9 +53,9 @@ def feature_width(path: Path) -> int:
             raise DataError(f"{file} must be a MATLAB file, but cannot be read: {error}; save it again") from None
         _check_fields(file, FEATURES_MAT, shapes)
         return int(shapes["features"][0])
-    with np.load(file, allow_pickle=False) as arrays:
+    with open_npz(file) as arrays:
         _check_arrays(file, arrays)
-        return int(arrays["features"].shape[1])
+        return int(_checked_features(file, arrays["features"]).shape[1])
 
 
 def read_features(path: Path) -> FeatureFile:
@@ -65,14 +67,30 @@ def read_features(path: Path) -> FeatureFile:
     """
     file = _features_path(path)
     content = _of_mat(file) if file.suffix == ".mat" else _of_npz(file)
+    _checked_features(file, content.features)
     if len(content.features) != len(content.labels):
         raise DataError(
             f"every row of features needs a label, but {file} has {len(content.features):,} rows and "
             f"{len(content.labels):,} labels; save both of the same images"
         )
-    if not np.isfinite(content.features).all():
-        raise DataError(f"features must be finite numbers, but {file} has NaN or infinity; compute them again")
+    with np.errstate(over="ignore"):  # a number beyond float32 is infinity
+        is_finite = np.isfinite(content.features.astype(np.float32, copy=False)).all()
+    if not is_finite:
+        raise DataError(f"features must be finite float32 numbers, but {file} has NaN or infinity; compute them again")
+    if len(set(content.classes)) < len(content.classes):
+        twice = next(name for name in content.classes if content.classes.count(name) > 1)
+        raise DataError(f"the names of classes must be different, but {file} has {twice!r} twice; rename one")
     return content
+
+
+def _checked_features(file: Path, features: np.ndarray) -> np.ndarray:
+    """Return ``features``; raise :class:`DataError` unless they are real numbers (N, F) of at least one image."""
+    if features.ndim != 2 or 0 in features.shape or features.dtype.kind not in "fiub":
+        raise DataError(
+            f"features must be numbers (N, F), a row for each image, but those of {file} are {features.dtype} "
+            f"{features.shape}; save one row of numbers for each image"
+        )
+    return features
 
 
 def _features_path(path: Path) -> Path:
@@ -94,45 +112,72 @@ def _check_arrays(file: Path, arrays: Any) -> None:
 
 
 def _of_npz(file: Path) -> FeatureFile:
-    with np.load(file, allow_pickle=False) as arrays:
+    with open_npz(file) as arrays:
         _check_arrays(file, arrays)
         names, labels = _classes_of(file, arrays)
         texts = None
         for name in ("texts", "attributes"):
             if name not in arrays.files:
                 continue
-            rows = arrays[name]
-            if len(rows) != len(names):
-                raise DataError(
-                    f"{name} need one row for each class, but {file} has {len(rows)} rows and {len(names)} classes; "
-                    "save them in the order of classes"
-                )
-            texts = tuple(map(str, rows.tolist())) if rows.ndim == 1 else tuple(map(vector_text, rows))
+            texts = _texts_of(file, name, arrays[name], len(names))
             break
-        is_test = arrays["test"].astype(bool) if "test" in arrays.files else None
-        return FeatureFile(arrays["features"], labels, names, texts, is_test)
+        is_test = arrays["test"] if "test" in arrays.files else None
+        if is_test is not None and (is_test.shape != labels.shape or is_test.dtype.kind not in "biu"):
+            raise DataError(
+                f"test must be true or false for each of the {len(labels):,} images, but that of {file} is "
+                f"{is_test.dtype} {is_test.shape}; save one bool for each image"
+            )
+        return FeatureFile(arrays["features"], labels, names, texts, None if is_test is None else is_test.astype(bool))
+
+
+def _texts_of(file: Path, name: str, rows: np.ndarray, n_classes: int) -> tuple[str, ...]:
+    """Return the texts or attributes, the array ``name``, as texts of the classes."""
+    if rows.ndim not in (1, 2) or len(rows) != n_classes:
+        raise DataError(
+            f"{name} need one row for each class, but {file} has {len(rows) if rows.ndim else 0} rows and {n_classes} "
+            "classes; save them in the order of classes"
+        )
+    if rows.dtype.kind in "US":
+        return tuple(map(str, rows.astype(str).tolist()))
+    rows = rows.reshape(n_classes, -1)
+    if rows.dtype.kind not in "fiub" or not np.isfinite(rows).all():
+        raise DataError(f"{name} must be texts or finite numbers, but {file} has others; complete them")
+    return tuple(map(vector_text, rows))
 
 
 def _classes_of(file: Path, arrays: Any) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the class names and the labels (N,) as indices in them."""
     labels = arrays["labels"]
+    labels = labels.ravel() if labels.ndim == 2 and labels.shape[1] == 1 else labels  # a column, as MATLAB saves it
+    if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "USiuf":
+        raise DataError(
+            f"labels must be a name or a number for each image, (N,), but those of {file} are {labels.dtype} "
+            f"{labels.shape}; save one for each image"
+        )
     if labels.dtype.kind in "US":
-        used, indices = np.unique(labels.astype(str), return_inverse=True)
+        used, indices = np.unique(_names(labels), return_inverse=True)
         if "classes" not in arrays.files:
             return tuple(used.tolist()), indices.astype(np.int64)
-        names = arrays["classes"].astype(str).tolist()
+        names = _names(arrays["classes"])
         if unknown := sorted(set(used.tolist()) - set(names)):
             raise DataError(f"labels must be names of classes, but {file} has {unknown[0]!r}; add it to classes")
         return tuple(names), np.array([names.index(name) for name in used])[indices].astype(np.int64)
     if "classes" not in arrays.files:
         raise DataError(f"labels that are numbers need the array classes, but {file} has none; save the class names")
-    names = arrays["classes"].astype(str).tolist()
+    names = _names(arrays["classes"])
+    if (labels != np.floor(labels)).any():  # NaN, too
+        raise DataError(f"labels must be whole numbers or names, but {file} has fractions or NaN; number the classes")
     if labels.min() < 0 or labels.max() >= len(names):
         raise DataError(
             f"labels must be from 0 to {len(names) - 1}, but {file} has {labels.min()} to {labels.max()}; "
             "number the classes from 0"
         )
     return tuple(names), labels.astype(np.int64)
+
+
+def _names(array: np.ndarray) -> list[str]:
+    """Return names as the names of files with texts are written."""
+    return [normalised(name) for name in array.astype(str).ravel().tolist()]
 
 
 def _of_mat(file: Path) -> FeatureFile:
@@ -152,10 +197,10 @@ def _of_mat(file: Path) -> FeatureFile:
 
     def rows(field: str) -> np.ndarray:
         found = splits[field].ravel().astype(np.int64) - 1
-        if found.size and found.max() >= len(labels):
+        if wrong := [row + 1 for row in found.tolist() if not 0 <= row < len(labels)]:
             raise DataError(
-                f"{field} must be rows of the {len(labels):,} features, but has {found.max() + 1:,}; use the files of "
-                "one data set"
+                f"{field} must be rows of the {len(labels):,} features, but has {wrong[0]:,}; use the files of one "
+                "data set"
             )
         return found
 

@@ -99,6 +99,7 @@ def test_files_of_matlab_7_3_are_read_alike(mat):
         ({"att": ATTRIBUTES.T[:, :5]}, "att needs a column for each of the 6 classes"),
         ({"test_unseen_loc": np.array([[60], [1]])}, "'ant' is in trainval_loc and in test_unseen_loc"),
         ({"test_seen_loc": np.array([[99]])}, "test_seen_loc must be rows of the 60 features, but has 99"),
+        ({"test_seen_loc": np.array([[0]])}, "test_seen_loc must be rows of the 60 features, but has 0"),
         ({"allclasses_names": np.array([["ant"], ["bee"]], dtype=object)}, "labels must be from 1 to 2"),
     ],
 )
@@ -130,6 +131,15 @@ def test_an_npz_file_has_texts_of_any_source(tmp_path):
         ({"attributes": ATTRIBUTES[:4]}, "4 rows and 6 classes"),
         ({"attributes": None}, "texts or attributes"),
         ({"features": np.where(FEATURES > 2, np.nan, FEATURES)}, "finite"),
+        ({"features": FEATURES * np.float64(1e300)}, "finite float32"),
+        ({"features": FEATURES[:, 0]}, r"numbers \(N, F\).*float32 \(60,\)"),
+        ({"features": FEATURES.astype(str)}, r"numbers \(N, F\).*<U"),
+        ({"features": FEATURES.astype(object)}, "must not contain Python objects"),
+        ({"labels": LABELS + 0.5}, "fractions"),
+        ({"labels": np.stack([LABELS, LABELS], 1)}, r"\(60, 2\)"),
+        ({"classes": np.array(["ant", *NAMES[:5]])}, "'ant' twice"),
+        ({"attributes": np.where(ATTRIBUTES > 0.5, np.nan, ATTRIBUTES)}, "attributes must be texts or finite"),
+        ({"test": np.zeros(5, bool)}, r"test must be true or false.*bool \(5,\)"),
     ],
 )
 def test_npz_files_that_do_not_fit_are_named(tmp_path, arrays, message):
@@ -137,6 +147,19 @@ def test_npz_files_that_do_not_fit_are_named(tmp_path, arrays, message):
     np.savez(tmp_path / "f.npz", **{name: value for name, value in content.items() if value is not None})
     with pytest.raises(DataError, match=message):
         load_zero_shot("features", path=tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("content", [b"hello", b"PK\x03\x04 truncated", None])
+def test_a_file_that_is_no_npz_is_named(tmp_path, content):
+    file = tmp_path / "f.npz"
+    if content is None:  # one array
+        with file.open("wb") as out:
+            np.save(out, FEATURES)
+    else:
+        file.write_bytes(content)
+    for read in (feature_width, read_class_texts):
+        with pytest.raises(DataError, match=r"f\.npz is"):
+            read(file)
 
 
 @pytest.mark.parametrize(

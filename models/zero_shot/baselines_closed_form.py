@@ -97,9 +97,10 @@ def text_basis(texts: Array) -> Array | None:
     """Return an orthonormal basis (p, r) of the span of texts (S, p); None unless there are fewer texts than entries.
 
     A linear map that is learned from S texts, from zero, depends on a text through its coordinates in this basis
-    alone. With few classes and many words the map (p, d) becomes one of (r, d).
+    alone. With few classes and many words the map (p, d) becomes one of (r, d). Texts that are all zero, such as the
+    centred text of a single class, have no basis either.
     """
-    if len(texts) >= texts.shape[1]:
+    if len(texts) >= texts.shape[1] or not texts.any():
         return None
     _, values, rows = np.linalg.svd(texts, full_matrices=False)
     basis: Array = rows[values > 1e-9 * values.max()].T

@@ -120,6 +120,16 @@ def test_a_linear_model_is_saved_and_has_the_stated_cost(data, form, tmp_path):
     assert cost.per_class.params == classifiers.shape[1]
 
 
+@pytest.mark.parametrize("form", ["ridge", "ale"])
+def test_a_single_seen_class_has_a_fit(data, form):
+    """The centred text of one class is zero, and so is the map."""
+    only = replace(data, seen=torch.tensor([0]), train=data.train.subset(torch.arange(10)))
+    fit = fit_of(only, form)
+    while not fit.done:
+        fit.step()
+    assert not fit.network.map.weight.any()
+
+
 def test_keys_without_effect_on_a_form_have_one_value():
     """A closed form with two learning rates is one recipe, and is not tried twice."""
     space = RecipeSpace.of(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
-from ..data.dataset import Device, Split
+from ..data.dataset import Device, Split, in_unit_range
 from ..data.text_features import Encoder, fit_text
 from ..data.zero_shot import ZeroShotData
 from ..networks.compute import Compute
@@ -103,8 +103,11 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         return validation_of(self.module, self.data, self.encoder, self.compute)
 
     def _embed_batch(self, index: Tensor, augmentation: Generator) -> Tensor:
-        """Return g_v (B, E) of augmented training images."""
-        images = training_images(self.train.images[index], self.data, self.recipe, augmentation)
+        """Return g_v (B, E) of augmented training images; vectors are used as they are."""
+        if self.data.has_vectors:  # of a frozen backbone, or own features: a change of pixels has no meaning
+            images = self.data.normalise(in_unit_range(self.train.images[index]))
+        else:
+            images = training_images(self.train.images[index], self.data, self.recipe, augmentation)
         return self.compute.logits(self.module.embed, images)
 
 

@@ -15,7 +15,7 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 from ...spaces.search_space.space import Space
 from .base import FinalMetrics, Task, TrialContext, TrialFit
-from .zero_shot_checks import check_file, check_weights
+from .zero_shot_checks import check_file, check_texts_fit, check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +75,7 @@ class ZeroShotTask(Task):
             file.space.frozen and file.space.backbone is not None,
             CacheLocation(section.cache, write),
         )
+        check_texts_fit(data.texts, file.recipe)
         check_weights(file.space, data.input_shape)
         folds = ClassFolds.of(data, file.search.folds, section.val_fraction, seed=section.seed, start=start)
         return (data, folds), DatasetRecord(

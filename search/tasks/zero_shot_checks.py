@@ -1,18 +1,27 @@
 """Checks of the search file of a zero-shot search, before its data are loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...models.data.shapes import FEATURES
 from ...spaces.metrics.registry import ACCURACY
 from ...spaces.networks.patterns import PRETRAINED, WEIGHT_SUFFIXES
-from ...spaces.recipes.zero_shot_recipe import LINEAR_FORMS, SENTENCE
+from ...spaces.recipes.parameter_table import written_options
+from ...spaces.recipes.zero_shot_recipe import LINEAR_FORMS, SENTENCE, VECTORS, ZeroShotRecipe
 from .base import check_decoding_keys
 
 if TYPE_CHECKING:
     from ..config.schema import SearchFile, SpaceSection
 
 LABEL_PROXY = "grad_norm"  # the zero-cost proxy that needs labels
+# keys of a recipe that change pixels, and their values without an effect
+CHANGES_OF_PIXELS: dict[str, Any] = {
+    "augmentation": "none",
+    **dict.fromkeys(("rotation_degrees", "jitter", "noise_std", "elastic_alpha_px", "randaugment_ops"), 0),
+    "random_erasing": 0,
+}
 
 
 def check_file(file: "SearchFile") -> None:
@@ -50,6 +59,8 @@ def check_file(file: "SearchFile") -> None:
         )
     _check_proxies(file)
     _check_recipe(file.recipe)
+    if file.data.name == FEATURES:
+        _check_features(file)
     _check_backbone(file)
     if file.zero_shot.baselines is not None:
         _check_baselines(file.zero_shot.baselines)
@@ -75,12 +86,12 @@ def check_weights(space: "SpaceSection", input_shape: tuple[int, int, int]) -> N
 
 def _check_recipe(recipe: Mapping[str, Any]) -> None:
     """Raise ``ValueError`` for recipes that would fail only in a worker."""
-    if isinstance(recipe.get("filter_size"), Mapping):  # a range is a table in the search file
+    size = recipe.get("filter_size")
+    if isinstance(size, Mapping) and "options" not in size:  # a table without options is a range
         raise ValueError(
             "recipe.filter_size must be odd, but got a range, which has even numbers too; give a list, as in [1, 3, 5]"
         )
-    texts = recipe.get("text", "")
-    if any(str(text).startswith(SENTENCE) for text in (texts if isinstance(texts, list) else [texts])):
+    if any(str(text).startswith(SENTENCE) for text in written_options(recipe.get("text", ""))):
         try:
             import sentence_transformers  # noqa: F401
         except ModuleNotFoundError:
@@ -88,6 +99,47 @@ def _check_recipe(recipe: Mapping[str, Any]) -> None:
                 "recipe.text: a sentence encoder needs the package sentence-transformers, but it is not installed; "
                 "run pip install 'archsieve[sentence]'"
             ) from None
+
+
+def _check_features(file: "SearchFile") -> None:
+    """Raise ``ValueError`` for settings that are for images: own features are vectors."""
+    for key in ("backbone", "image_size"):
+        if (value := getattr(file.space, key)) is not None:
+            raise ValueError(
+                f"space.{key} is for images, but the data are features, and {key} is {value!r}; leave it out"
+            )
+    for key, off in CHANGES_OF_PIXELS.items():
+        if any(option != off for option in written_options(file.recipe.get(key, off))):
+            raise ValueError(
+                f"recipe.{key} changes images, but the data are features, and it is {file.recipe[key]!r}; leave it out"
+            )
+
+
+def check_texts_fit(texts: Sequence[str], recipe: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` if a kind of text in ``recipe`` reads numbers as words, or words as numbers."""
+    vectors = [_vector_width(text) for text in texts]
+    for kind in written_options(recipe.get("text", ZeroShotRecipe.text)):
+        if kind == VECTORS and (None in vectors or len(set(vectors)) > 1):
+            position = vectors.index(None) if None in vectors else 0
+            raise ValueError(
+                "recipe.text 'vectors' needs the same number of finite numbers for each class, but a text begins with "
+                f"{texts[position][:30]!r}; use another kind such as tfidf, or set data.texts to an .npz file"
+            )
+        # one number may be a word, such as the name of a year
+        if kind not in (VECTORS, "names") and all(width is not None and width > 1 for width in vectors):
+            raise ValueError(
+                f"recipe.text {kind!r} is for words, but the texts of all classes are numbers, the first begins with "
+                f"{texts[0][:30]!r}; set recipe.text = 'vectors'"
+            )
+
+
+def _vector_width(text: str) -> int | None:
+    """Return the number of entries of a text that is a vector; None for other texts."""
+    try:
+        numbers = [float(part) for part in text.split()]
+    except ValueError:
+        return None
+    return len(numbers) if all(map(isfinite, numbers)) else None
 
 
 def _check_backbone(file: "SearchFile") -> None:
@@ -99,8 +151,6 @@ def _check_backbone(file: "SearchFile") -> None:
             'name the networks in space.backbone, as in backbone = ["timm:resnet18"]'
         )
     if space.backbone is None:
-        from ...models.data.shapes import FEATURES
-
         if file.data.name != FEATURES and (linear := [form for form in _forms(recipe) if form in LINEAR_FORMS]):
             raise ValueError(
                 f"recipe.form {linear[0]!r} is linear in the vector of a frozen backbone, but space.backbone is not "
@@ -131,16 +181,16 @@ def _check_backbone(file: "SearchFile") -> None:
             f"backbone, because the size of its feature map is not known in advance, but got {other[0]!r}; leave it out"
         )
     # a frozen backbone computes the features of each image once, before the first epoch
-    if space.frozen and recipe.get("augmentation", "none") != "none":
+    changes = [option for option in written_options(recipe.get("augmentation", "none")) if option != "none"]
+    if space.frozen and changes:
         raise ValueError(
             'recipe.augmentation must be "none" with a frozen backbone, which reads each image only once, but got '
-            f"{recipe['augmentation']!r}; leave it out, or set space.frozen = false"
+            f"{changes[0]!r}; leave it out, or set space.frozen = false"
         )
 
 
 def _forms(recipe: Mapping[str, Any]) -> list[Any]:
-    forms = recipe.get("form", "fc")
-    return forms if isinstance(forms, list) else [forms]
+    return written_options(recipe.get("form", "fc"))
 
 
 def _check_proxies(file: "SearchFile") -> None:

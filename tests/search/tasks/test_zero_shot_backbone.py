@@ -1,5 +1,7 @@
 """A backbone with weights from a file as the image network of a zero-shot search: frozen or fine-tuned."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -61,6 +63,8 @@ def test_only_later_layers_of_a_frozen_backbone_train(weights):
     context = ZeroShotTrialContext(folds, "fp32", torch.device("cpu"))
     frozen = context.fit(architecture, recipe, seed=0)
     assert frozen.data.train.images.shape[2:] == (1, 1)  # vectors in place of images
+    changed = context.fit(architecture, replace(recipe, jitter=0.5, noise_std=0.5), seed=0)
+    assert changed.step().train_loss == context.fit(architecture, recipe, seed=0).step().train_loss  # no pixels change
     trained = zero_shot_fit(
         architecture, recipe, folds.folds[0], 0, torch.device("cpu"), "fp32", BackboneInit(str(weights)), validate=False
     )
@@ -84,9 +88,13 @@ def test_only_later_layers_of_a_frozen_backbone_train(weights):
         ({"backbone": [SMALL, "timm:resnet10t"], "weights": "w.pt"}, {}, "space.weights.*single.*timm:resnet10t"),
         ({"backbone": [SMALL, "timm:resnet10t"], "weights": "/w"}, {}, "there is no /w"),
         ({}, {"form": ["fc", "conv"]}, r"recipe.form.*fc, ridge.*frozen backbone.*'conv'"),
+        ({}, {"form": {"options": ["fc", "conv"], "weights": [1, 2]}}, r"recipe.form.*fc, ridge.*'conv'"),
         ({"frozen": False}, {"form": ["fc", "ridge"]}, r"recipe.form.*fc with a fine-tuned backbone.*'ridge'"),
         ({"backbone": None, "name": "mixed"}, {"form": "ale"}, "'ale' is linear.*set it, as in backbone"),
+        ({"backbone": None}, {"form": {"options": ["fc", "ale"], "weights": [1, 2]}}, "'ale' is linear"),
         ({}, {"augmentation": "shift"}, "recipe.augmentation.*frozen.*'shift'"),
+        ({}, {"augmentation": {"options": ["none", "shift"], "weights": [1, 2]}}, "recipe.augmentation.*'shift'"),
+        ({}, {"text": "vectors"}, "recipe.text 'vectors' needs.*numbers.*'[A-Z]"),
         ({"backbone": "timm:resnet1"}, {}, "timm.*'resnet1'"),
     ],
 )

@@ -4,6 +4,7 @@ import gc
 import shutil
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -129,6 +130,36 @@ def test_a_classifier_has_no_zero_shot_keys():
     ):
         with pytest.raises(ValueError, match=message):
             experiment(parse(tables))
+
+
+@pytest.fixture
+def features(tmp_path):
+    """Six classes of ten features each, with attributes."""
+    rng, names = np.random.default_rng(0), np.array(["ant", "bee", "cat", "dog", "elk", "fox"])
+    arrays = {"features": rng.normal(size=(60, 5)), "labels": np.arange(60) % 6, "attributes": rng.random((6, 3))}
+    np.savez(tmp_path / "f.npz", classes=names, **arrays)
+    return {"name": "features", "path": str(tmp_path / "f.npz")}
+
+
+@pytest.mark.parametrize(
+    ("space", "recipe", "message"),
+    [
+        ({"backbone": "timm:resnet18"}, {"text": "vectors"}, "space.backbone is for images"),
+        ({"image_size": 8}, {"text": "vectors"}, "space.image_size is for images"),
+        ({}, {"text": "vectors", "augmentation": "shift"}, "recipe.augmentation changes images.*'shift'"),
+        ({}, {"text": "vectors", "jitter": {"low": 0.1, "high": 0.2}}, "recipe.jitter changes images"),
+        ({}, {}, "recipe.text 'tfidf' is for words.*set recipe.text = 'vectors'"),
+        ({}, {"text": ["vectors", "tfidf-stem"]}, "recipe.text 'tfidf-stem' is for words"),
+    ],
+)
+def test_settings_that_own_features_do_not_support(features, space, recipe, message):
+    with pytest.raises(ValueError, match=message):
+        load_data({"data": features, "space": space, "recipe": recipe})
+
+
+def load_data(tables):
+    checked = experiment(parse(tables))
+    return checked.task.load(checked.file)
 
 
 def test_a_budget_that_only_the_network_without_its_head_would_meet_is_refused():

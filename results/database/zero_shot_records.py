@@ -32,6 +32,7 @@ METRIC_NOTES = (
 # the image vectors of the baselines, in words
 PIXEL_VECTORS = "the principal components of the pixels of the same images"
 BACKBONE_VECTORS = "the vectors that the backbone of the chosen design gives for the same images"
+FEATURE_VECTORS = "the same image features"
 COMPARED = ("roc_unseen", "top1_unseen", "h_calibrated", "ausuc")  # the metrics that the text compares
 TABLE_COLUMNS = (
     *("roc_unseen", "roc_seen", "roc_mean", "pr_unseen", "pr_seen", "pr_mean"),

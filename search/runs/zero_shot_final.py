@@ -12,6 +12,7 @@ from ...results.database.records import Trial
 from ...results.database.zero_shot_records import (
     BACKBONE_VECTORS,
     EXPLAINED,
+    FEATURE_VECTORS,
     METRIC_NOTES,
     MODEL,
     MODEL_TESTED,
@@ -182,7 +183,7 @@ def _detail(
         "earlier": earlier,
         "rows": [own, *(row for row in rows if "failed" not in row)],
         "failed": [row for row in rows if "failed" in row],
-        "vectors": BACKBONE_VECTORS if has_backbone else PIXEL_VECTORS,
+        "vectors": BACKBONE_VECTORS if has_backbone else FEATURE_VECTORS if data.has_vectors else PIXEL_VECTORS,
         "measures": METRIC_NOTES,
         "classes": test["classes"],
         "costs": costs(architecture, recipe, test["words"]),

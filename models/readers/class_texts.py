@@ -1,7 +1,7 @@
 """Texts of classes from files: a folder of articles, JSON, or the vectors of any encoder.
 
-A class may have several texts. They are one string with a form feed between two of them; encoders average their
-vectors.
+A class may have several texts. They are one string with a record separator (U+001E) between two of them; encoders
+average their vectors.
 """
 
 import json
@@ -14,9 +14,9 @@ import numpy as np
 
 from ..image_files.errors import DataError
 from .arrays import open_npz
-from .split_names import normalised
+from .split_names import is_ignored, normalised
 
-PAGE = "\f"  # between two texts of a class
+PAGE = "\x1e"  # the record separator, between two texts of a class: no article has one, as many have form feeds
 
 
 def read_class_texts(path: Path) -> dict[str, str]:
@@ -76,6 +76,8 @@ def vector_text(vector: Sequence[float] | np.ndarray) -> str:
 
 def _folder(path: Path) -> Iterator[tuple[str, list[str]]]:
     for entry in sorted(path.iterdir()):
+        if is_ignored(entry.name):
+            continue
         if entry.is_dir():
             if files := sorted(entry.glob("*.txt")):
                 yield entry.name, [_file(file) for file in files]

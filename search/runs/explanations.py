@@ -24,6 +24,7 @@ def explanations(
         embedded: the embeddings of the test images of unseen classes, if they are known.
     """
     from ...models.data.text_features import words_in_text
+    from ...models.readers.class_texts import PAGE
     from ...models.zero_shot.explain import data_uri, explain
 
     images, labels = data.test_unseen.images, data.test_unseen.labels
@@ -36,7 +37,7 @@ def explanations(
     return [
         {
             "class": one.name,
-            "text": one.text,
+            "text": one.text.replace(PAGE, "\n"),
             "pr_auc": one.pr_auc,
             "words": [{"word": word.word, "drop": word.drop} for word in one.words],
             # as they stand in the text: an entry may be the stem of several words

@@ -112,12 +112,12 @@ def test_an_npz_file_has_texts_of_any_source(tmp_path):
     (tmp_path / "texts.json").write_text(json.dumps({name: [f"{name} one", f"{name} two"] for name in (*NAMES, "gnu")}))
     np.savez(tmp_path / "f.npz", features=FEATURES, labels=np.array(NAMES)[LABELS])
     data = load_zero_shot("features", path=tmp_path / "f.npz", texts=tmp_path / "texts.json", unseen=["cat"])
-    assert data.texts[0] == "ant one\fant two"
+    assert data.texts[0] == "ant one\x1eant two"
     assert "1 classes have a text and no images, the first is 'gnu'" in data.notes[0]
     encoder = fit_text("tfidf", data.classes, data.texts)
     one, two = encoder(["a", "b"], ["ant one", "ant two"])
     mean = (one + two) / (one + two).norm()
-    assert torch.allclose(encoder(["ant"], ["ant one\fant two"])[0], mean)
+    assert torch.allclose(encoder(["ant"], ["ant one\x1eant two"])[0], mean)
     np.savez(tmp_path / "f.npz", features=FEATURES, labels=LABELS, classes=np.array(NAMES), attributes=ATTRIBUTES)
     assert fit_text("vectors", *(load_zero_shot("features", path=tmp_path / "f.npz").texts,) * 2).width == 3
 
@@ -181,6 +181,16 @@ def test_a_published_split_replaces_that_of_the_file(tmp_path, mat):
     (tmp_path / "split.json").write_text(json.dumps(split))
     data = load_zero_shot("features", path=mat(), class_split=tmp_path / "split.json")
     assert (data.unseen.tolist(), data.validation) == ([4], ("dog",))
+
+
+def test_an_article_is_read_as_it_is(tmp_path):
+    """A form feed, as between the pages of a PDF, does not make two texts; hidden files are no texts."""
+    (tmp_path / "owl.txt").write_text("page one\fpage two")
+    (tmp_path / "._owl.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "wren").mkdir()
+    (tmp_path / "wren" / "1.txt").write_text("one")
+    (tmp_path / "wren" / "2.txt").write_text("two")
+    assert read_class_texts(tmp_path) == {"owl": "page one\fpage two", "wren": "one\x1etwo"}
 
 
 def test_texts_that_cannot_be_read_or_distinguished(tmp_path):

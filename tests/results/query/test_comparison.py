@@ -74,7 +74,7 @@ def test_a_trial_is_found_by_id_by_number_and_by_fingerprint(store, trials):
     [
         ("99", "id 99"),
         ("digits:7", "'digits' has 2 trials.*number 7"),
-        ("digit:0", "did you mean 'digits'"),
+        ("digist:0", "did you mean 'digits'"),
         ("feed", "fingerprint.*'feed'"),
         ("abc", "at least 4 characters.*'abc'"),
         ("", "at least 4 characters.*''"),

@@ -107,7 +107,8 @@ def test_the_command_prints_the_table_and_the_meaning_of_its_metrics(halves):
     out = halves[1]
     for text in (CALIBRATED_H, "2 unseen classes (40 images)"):
         assert text in out
-    rows = [line.split() for line in out.splitlines() if line.startswith(("trial 1 ", "random ", "ridge "))]
+    starts = ("trial 1 ", "random  ", "ridge  ")  # a row of the table, not a sentence
+    rows = [line.split() for line in out.splitlines() if line.startswith(starts)]
     assert [row[0] for row in rows] == ["trial", "random", "ridge"]
     assert {len(row) for row in rows[1:]} == {1 + len(TABLE_COLUMNS)}
     for text in (METRIC_NOTES, SELECTION_NOTE, "text network"):

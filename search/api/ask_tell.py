@@ -263,6 +263,8 @@ def _check_keys(what: str, state: Any, keys: Sequence[str]) -> None:
             f"{what} must be a mapping with the keys {', '.join(keys)}, but is a {type(state).__name__} without "
             f"{', '.join(missing)}; pass the result of state_dict()"
         )
+    if not isinstance(state.get("trials", []), list):
+        raise ValueError(f"trials of {what} must be a list, but is {brief(state['trials'])}; pass that of state_dict()")
 
 
 def _as_fraction(value: float) -> float:
@@ -283,15 +285,16 @@ def _earlier_runs(
 
     Raises ``ValueError`` for a run with too few finished trials, or whose networks have no layer of the space.
     """
-    entries: Sequence[str | Mapping[str, Any]] = [] if isinstance(warm_start, str) else warm_start
-    runs = [_run_of_state(f"state {number}", one) for number, one in enumerate(entries) if not isinstance(one, str)]
+    given = isinstance(warm_start, Sequence) and (not isinstance(warm_start, str) or warm_start == ALL)
+    entries = warm_start if given and warm_start != ALL else ()
     names = [one for one in entries if isinstance(one, str)]
-    if names or isinstance(warm_start, str):
-        if database is None or (isinstance(warm_start, str) and warm_start != ALL):
-            raise ValueError(
-                f'warm_start must be a list of results of state_dict(), or with a database a list of runs or "all", '
-                f"but got {brief(warm_start)}; write warm_start=['earlier'], database='runs/archsieve.db'"
-            )
+    if not given or (database is None and (names or warm_start == ALL)):
+        raise ValueError(
+            f'warm_start must be a list of results of state_dict(), or with a database a list of runs or "all", '
+            f"but got {brief(warm_start)}; write warm_start=['earlier'], database='runs/archsieve.db'"
+        )
+    runs = [_run_of_state(f"state {number}", one) for number, one in enumerate(entries) if not isinstance(one, str)]
+    if database is not None and (names or warm_start == ALL):
         from ...results.database.store import open_store  # loads SQLAlchemy, which a loop of one's own does not need
 
         with open_store(database) as store:

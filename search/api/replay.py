@@ -13,9 +13,11 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.budget import Budget
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
+from ...spaces.parameters.constraints import is_real
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
-from ..config.search_section import SearchSection
+from ..config.duration import parse_duration
+from ..experiment.search_file import parse
 from ..schedulers.settings import SCORE, check_scheduler
 from ..searchers.base import check_inside_budget, proposal_rng, trial_seed
 from ..searchers.registry import checked_ask, make_searcher
@@ -63,7 +65,7 @@ def replay(
     trials: int = 24,
     workers: int = 1,
     epoch_seconds: Seconds = 1.0,
-    time_limit: float | None = None,
+    time_limit: str | float | None = None,
     searcher: str = "gp",
     scheduler: Literal["none", "asha", "hyperband", "median"] = "none",
     grace_epochs: int = 1,
@@ -79,22 +81,32 @@ def replay(
 
     Raises ``ValueError`` for a curve that is too short or no accuracy, and for settings that cannot work.
     """
-    check_arguments("replay", {"searcher": searcher, "seed": seed, "trials": trials})
+    check_arguments("replay", {"searcher": searcher, "seed": seed, "trials": trials, "time_limit": time_limit})
+    if not callable(curves):
+        raise TypeError(f"curves of replay() must be a function of (architecture, recipe), but got {brief(curves)}")
     if type(workers) is not int or workers < 1:
         raise ValueError(f"workers of replay() must be a whole number of at least 1, but got {brief(workers)}")
     constrained, recipes = constrained_of(space, budget), recipes_of(recipe)
     check_feasible(constrained)
-    search = SearchSection(
-        scheduler=scheduler, grace_epochs=grace_epochs, reduction_factor=reduction_factor, trials=trials
-    )
+    settings = {"scheduler": scheduler, "grace_epochs": grace_epochs, "reduction_factor": reduction_factor}
+    search = parse(
+        {"data": {"name": "digits"}, "search": {**settings, "trials": trials}}
+    ).search  # the data do not count
     epochs = recipes.largest("epochs")
     check_scheduler(search, epochs)
     from ..schedulers.tune_rules import scheduler_of  # imports Ray
 
     made = make_searcher(searcher, constrained, recipes)
     ask = partial(_ask, made, searcher, seed, curves, epoch_seconds)
-    clock = _Clock(scheduler_of(search, epochs, ()), ask, trials, math.inf if time_limit is None else time_limit)
-    return clock.run(workers)
+    return _Clock(scheduler_of(search, epochs, ()), ask, trials, _limit(time_limit)).run(workers)
+
+
+def _limit(time_limit: str | float | None) -> float:
+    """Return the time limit in seconds; infinity for none."""
+    try:
+        return math.inf if time_limit is None else parse_duration(time_limit)
+    except ValueError as error:
+        raise ValueError(f"time_limit of replay() {error}, but got {brief(time_limit)}") from None
 
 
 @dataclass(frozen=True)
@@ -192,14 +204,19 @@ def _ask(
     asked = Asked(number, trial_seed(seed, number), proposal)
     constrained = searcher.constrained
     trial = running_trial(asked, constrained.device_metrics(proposal.architecture), constrained.batch_size)
-    curve = [float(value) for value in curves(proposal.architecture, proposal.recipe)]
-    epochs = int(trial.recipe["epochs"])
+    epochs, returned = int(trial.recipe["epochs"]), curves(proposal.architecture, proposal.recipe)
+    try:
+        curve = [float(value) for value in returned]
+    except (TypeError, ValueError):  # no numbers
+        curve = []
     if len(curve) < epochs or not all(0 <= value <= 1 for value in curve):
         raise ValueError(
             f"curves() of replay() must return an accuracy, 0 to 1, for each of the {epochs} epochs, but returned "
-            f"{len(curve)} values {str(curve)[:60]} for {proposal.architecture}; set recipe epochs to their number"
+            f"{brief(returned)}, for {proposal.architecture}; set recipe epochs to their number"
         )
     seconds = epoch_seconds(proposal.architecture, proposal.recipe) if callable(epoch_seconds) else epoch_seconds
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"epoch_seconds of replay() must be above 0, but got {seconds}; pass seconds such as 1.0")
+    if not is_real(seconds) or seconds <= 0:
+        raise ValueError(
+            f"epoch_seconds of replay() must be a number above 0, but got {brief(seconds)}; pass seconds such as 1.0"
+        )
     return _Training(trial, curve[:epochs], float(seconds))

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...results.database.records import History, Trial
-from ...spaces.constrained.constrained_space import ConstrainedSpace
+from ...spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
 from ...spaces.parameters.lookup import unknown
+from ...spaces.parameters.user_code import PluginError, first_line
 from ...spaces.recipes.recipe import RecipeSpace
+from .base import Proposal
 from .ranking import score
 from .tpe import TPE, Distributions, observed, parameters_of, window
 
@@ -60,7 +62,26 @@ def sampler_searcher(
             "{ n_startup_trials = 10 }"
         )
     make = _checked(name, dict(options or {}))
-    return TPE(constrained, recipes, make_study=partial(ReplayedStudy, make))
+    return SamplerSearcher(name, make, constrained, recipes)
+
+
+class SamplerSearcher(TPE):
+    """The searcher that draws from the sampler ``name``."""
+
+    def __init__(self, name: str, make: MakeSampler, constrained: ConstrainedSpace, recipes: RecipeSpace) -> None:
+        super().__init__(constrained, recipes, make_study=partial(ReplayedStudy, make))
+        self._name = name
+
+    def ask(self, history: History, rng: random.Random) -> Proposal | None:
+        try:
+            return super().ask(history, rng)
+        except BudgetError:
+            raise
+        except Exception as error:  # a sampler may find only now that its arguments do not fit
+            raise PluginError(
+                f"the sampler {self._name} must propose values, but it raised {type(error).__name__}: "
+                f"{first_line(error)}; check its arguments in search.sampler"
+            ) from error
 
 
 class ReplayedStudy:
@@ -157,10 +178,10 @@ def _quiet() -> Iterator[None]:
 def _checked(name: str, options: dict[str, Any]) -> MakeSampler:
     """Return a function that makes the sampler called ``name``, after it has made one."""
     kind = _hub_sampler(name, options) if name.startswith(HUB) else _optuna_sampler(name)
-    accepted = list(inspect.signature(kind).parameters)
+    accepted = inspect.signature(kind).parameters
+    allowed = [one for one, parameter in accepted.items() if one != "seed" and not _is_object(parameter)]
     for option in options:
-        if option == "seed" or option not in accepted:
-            allowed = [one for one in accepted if one != "seed"]
+        if option not in allowed:
             raise ValueError(f"search.sampler: {unknown(f'option of {name}', option, allowed)}")
 
     def make(seed: int) -> "BaseSampler":
@@ -176,6 +197,14 @@ def _checked(name: str, options: dict[str, Any]) -> MakeSampler:
             "documentation"
         ) from error
     return make
+
+
+def _is_object(parameter: inspect.Parameter) -> bool:
+    """Return whether an argument is a function or an object, which a search file cannot contain."""
+    return (
+        re.search(r"Callable|Sampler|BaseMutation|BaseCrossover|FrozenTrial|ndarray", str(parameter.annotation))
+        is not None
+    )
 
 
 def _optuna_sampler(name: str) -> "type[BaseSampler]":

@@ -61,7 +61,8 @@ def log_density(recipes: RecipeSpace, values: Any) -> float:
 def most_expected(parameter: Choice | Range) -> Any:
     """Return the value that the user expects most of; None if there is none."""
     if isinstance(parameter, Range):
-        return parameter.prior
+        # 2.0 is a whole number for a range, but not for a recipe
+        return round(parameter.prior) if parameter.integer and parameter.prior is not None else parameter.prior
     if not _is_expected(parameter):
         return None
     assert parameter.weights is not None

@@ -40,8 +40,15 @@ class Choice:
         # an option of weight zero would never be tried, even if the others turn out to be bad
         if wrong := [weight for weight in weights if not is_real(weight) or weight <= 0]:
             raise ValueError(
-                f"the weights of a choice must be finite numbers above 0, but got {wrong[0]!r}; use a small number "
-                "such as 0.1, or leave the option out"
+                shorten(
+                    f"the weights of a choice must be finite numbers above 0, but got {wrong[0]!r}; use a small number "
+                    "such as 0.1, or leave the option out"
+                )
+            )
+        if not (min(weights) / max(weights) > 0 and math.isfinite(sum(weights))):  # floats cannot hold the shares
+            raise ValueError(
+                f"the weights of a choice must differ by less than a factor of 1e300, and be less than 1e300, but got "
+                f"{min(weights)} and {max(weights)}; use numbers such as 3 and 1"
             )
 
     def __contains__(self, value: object) -> bool:

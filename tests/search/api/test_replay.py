@@ -61,6 +61,9 @@ def test_the_searcher_learns_during_a_replay():
         ({"workers": 0}, r"workers of replay\(\).*0"),
         ({"scheduler": "asha", "grace_epochs": 10}, r"grace_epochs.*10 and 9"),
         ({"epoch_seconds": 0}, r"epoch_seconds.*above 0.*0"),
+        ({"epoch_seconds": "1s"}, r"epoch_seconds.*above 0.*'1s'"),
+        ({"time_limit": float("nan")}, r"time_limit.*above 0.*nan"),
+        ({"scheduler": "best"}, r"search\.scheduler.*'best'$"),
         ({"searcher": "gpp"}, r"'gpp'; did you mean 'gp'"),
     ],
 )
@@ -70,6 +73,6 @@ def test_settings_that_cannot_work_are_refused(changes, message):
 
 
 def test_a_curve_that_is_too_short_or_no_accuracy_is_an_error():
-    for bad in ([0.5], [50.0] * EPOCHS):
+    for bad in ([0.5], [50.0] * EPOCHS, ["good"] * EPOCHS, None):
         with pytest.raises(ValueError, match=r"curves\(\).*each of the 9 epochs"):
             av.replay(SPACE, lambda architecture, recipe, bad=bad: bad, None, {"epochs": EPOCHS})

@@ -191,8 +191,11 @@ def test_a_loop_learns_from_the_state_of_another_loop_and_from_runs(tmp_path):
         again.load(tmp_path / "missing.json")
     with pytest.raises(ValueError, match=r"4 finished trials.*'state 0' has 2"):
         av.ask_tell(SPACE, BUDGET, warm_start=[trained(av.ask_tell(SPACE, BUDGET), 2).state_dict()])
-    with pytest.raises(ValueError, match=r"database"):
-        av.ask_tell(SPACE, BUDGET, warm_start=["earlier"])
+    for wrong in (["earlier"], "earlier", "all", 5, None):
+        with pytest.raises(ValueError, match=r"warm_start must be a list .*database"):
+            av.ask_tell(SPACE, BUDGET, warm_start=wrong)
+    with pytest.raises(ValueError, match=r"trials of warm_start: state 0 must be a list, but is 5"):
+        av.ask_tell(SPACE, BUDGET, warm_start=[{**state, "trials": 5}])
     with pytest.raises(ValueError, match=r"'gp'.*'random'"):
         av.ask_tell(SPACE, **arguments, searcher="random")
     with pytest.raises(ValueError, match=r"prior.*'nothing'"):

@@ -60,6 +60,7 @@ def test_other_samplers_propose_inside_the_budget_and_repeat_nothing(name):
         ("optuna:GridSampler", {}, r"search\.searcher .*'optuna:GridSampler'; use searcher = \"grid\""),
         ("optuna:TPESampler", {"multivarate": True}, r"search\.sampler: .*'multivarate'; did you mean 'multivariate'"),
         ("optuna:TPESampler", {"seed": 1}, r"search\.sampler: unknown option .*'seed'"),
+        ("optuna:TPESampler", {"constraints_func": "f"}, r"search\.sampler: unknown option .*'constraints_func'"),
         ("optuna:NSGAIISampler", {"population_size": 1}, r"search\.sampler .*'population_size': 1.*greater than"),
         ("tpe", {"multivariate": True}, r"search\.sampler needs a sampler .*the searcher is 'tpe'; leave sampler out"),
         ("optuna:TPESampler", {"objectives": ["val_accuracy", "macs"]}, r"search\.objectives .*optuna:TPESampler"),
@@ -69,6 +70,12 @@ def test_samplers_and_options_that_do_not_exist_are_refused(name, options, messa
     objectives = options.pop("objectives", None)
     with pytest.raises(ValueError, match=message):
         small(search={"searcher": name, "sampler": options or None, "objectives": objectives})
+
+
+def test_a_sampler_that_fails_during_the_search_is_named():
+    searcher = sampler_searcher("optuna:CmaEsSampler", CONSTRAINED, RANGES, {"x0": {"lr": 0.1}})
+    with pytest.raises(ValueError, match=r"optuna:CmaEsSampler .* raised AssertionError: .*search\.sampler"):
+        run(searcher, 16)
 
 
 def test_a_sampler_whose_package_is_missing_names_the_command_that_installs_it(monkeypatch):

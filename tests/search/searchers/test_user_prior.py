@@ -87,6 +87,11 @@ def test_the_first_trial_has_the_expected_values():
     assert default_recipe(PLAIN).lr == 0.1
 
 
+def test_the_prior_of_whole_numbers_is_a_whole_number():
+    first = default_recipe(RecipeSpace.of(epochs={"low": 1, "high": 9, "prior": 2.0}))
+    assert (first.epochs, type(first.epochs)) == (2, int)
+
+
 def test_the_grid_begins_with_the_expected_recipes():
     recipes = RecipeSpace.of(lr={"options": [0.1, 0.2, 0.4], "weights": [1, 2, 7]})
     trials = run(Grid(ConstrainedSpace(SPACE, BUDGET), recipes), 4).trials

@@ -37,6 +37,8 @@ def test_tables_are_ranges_and_choices():
         ({"optimizer": {"options": ["sgd", "adam"], "weights": [1]}}, "recipe.optimizer: .* 1 weights for 2 options"),
         ({"optimizer": {"options": ["sgd", "adam"], "weights": [1, 0]}}, "above 0, but got 0; use a small number"),
         ({"optimizer": {"options": ["sgd", "adam"], "weights": [1, "2"]}}, "must be finite numbers above 0"),
+        ({"optimizer": {"options": ["sgd", "adam"], "weights": [1e-320, 1e300]}}, "factor of 1e300.*1e-320 and 1e"),
+        ({"optimizer": {"options": ["sgd", "adam"], "weights": [1e308, 1e308]}}, "less than 1e300, but got 1e"),
         ({"optimizer": {"weights": [1, 2]}}, "recipe.optimizer needs a list of options and a list of weights"),
         ({"optimizer": {"options": ["sgd", "sdg"], "weights": [1, 2]}}, "recipe.optimizer must be one of sgd"),
         ({"lr": {"options": [0.1, 0.2], "prior": 0.1}}, "a range with low and high, or options .* remove one of them"),

@@ -192,6 +192,8 @@ def test_a_run_is_imported_once(store, run, other, tmp_path):
         import_documents(other, read_runs(path))
     assert len(other.runs()) == 1
     assert import_documents(other, read_runs(tmp_path / "archsieve.db"), name="b") == ["b"]
+    assert export_runs(store, tmp_path / "b.json", ["digits", "dig", "last"]) == ["digits"]  # three names of one run
+    assert [document.name for document in read_runs(tmp_path / "b.json")] == ["digits"]
 
 
 def change_cell(path, table, column, value):

@@ -91,15 +91,18 @@ def _fitting_table(title: str, headers: Sequence[str], rows: Sequence[Mapping[st
     """
     left = ("run", "state", "architecture", "recipe")
     optional = [name for name in LEAST_IMPORTANT if name in headers]
+    text, note = "", ""
     for dropped in range(len(optional) + 1):
         kept = [name for name in headers if name not in optional[:dropped]]
         cells = [[row[name] for name in kept] for row in rows]
+        if dropped:
+            names = ", ".join(optional[:dropped])
+            note = f"left out, as the terminal has {width} columns: {names}; see results show TRIAL\n"
         for column_width in (MAX_COLUMN_WIDTH, *NARROWER):
-            text = table(title, kept, cells, left, column_width)
+            text = table("", kept, cells, left, column_width)  # a long title is wrapped by the terminal
             if width is None or max(map(len, text.splitlines()), default=0) <= width:
-                note = f"left out, as the terminal has {width} columns: {', '.join(optional[:dropped])}"
-                return f"{text}{note}; see results show TRIAL\n" if dropped else text
-    return text
+                return f"{title}\n\n{text}{note}"
+    return f"{title}\n\n{text}{note}"
 
 
 def _cell(value: int | None) -> str:

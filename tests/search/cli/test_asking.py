@@ -251,6 +251,9 @@ def test_a_table_of_trials_fits_the_terminal(call):
     assert note == "left out, as the terminal has 80 columns: recipe, state; see results show TRIAL"
     header = next(row.split() for row in rows if row.startswith("  trial"))
     assert header == ["trial", "run", "val_accuracy", "params", "macs", "architecture"]
+    # narrower than the columns that are never left out, and than the title
+    *_, note = on_terminal(20, "results", "list", "--limit", "3").strip().splitlines()
+    assert note.startswith("left out, as the terminal has 20 columns: recipe, state, architecture, run, macs;")
 
 
 def test_help_is_a_command_and_h_an_option(call):

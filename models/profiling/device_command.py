@@ -63,11 +63,12 @@ class DeviceCommand:
     def measure(self, model: Path) -> dict[str, Any]:
         """Return the measurement of the exported network ``model``, with the columns of the table ``measurement``.
 
-        Only one process of this machine measures on the device at a time. Raises :class:`DeviceOfflineError`,
-        :class:`DeviceOutputError` or :class:`DeviceRefusedError`.
+        Of the processes of this user on this machine, one measures on the device at a time. Raises
+        :class:`DeviceOfflineError`, :class:`DeviceOutputError` or :class:`DeviceRefusedError`.
         """
         command = [part.replace(MODEL, str(model)) for part in shlex.split(self.run)]
-        key = hashlib.sha256(self.run.encode()).hexdigest()[:16]
+        # of this user: the file of another one cannot be opened
+        key = f"{os.getuid()}-{hashlib.sha256(self.run.encode()).hexdigest()[:16]}"
         with FileLock(str(Path(tempfile.gettempdir()) / f"archsieve-device-{key}.lock")):
             output = self._output(command)
         return measurement(output, self.name)

@@ -137,6 +137,8 @@ def _read_json(file: Location) -> pa.Table:
             return arrow_json.read_json(_arrow_source(file))
         content.seek(0)
         rows = json.load(content)
+    if not rows:
+        raise DataError(f"a manifest needs a row for each image, but {file} has none; add rows")
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("it is a list, and an entry of it is no object")
     names = dict.fromkeys(name for row in rows for name in row)

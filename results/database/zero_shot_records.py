@@ -58,7 +58,7 @@ def model_test(store: StoreReader, run: str | int, trial: int) -> Mapping[str, A
 
 def failed_baselines(table: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each baseline of a test table that could not be tested."""
-    return [f"baseline {row['method']} could not be tested: {row['failed']}" for row in table.get("failed", ())]
+    return [f"baseline {row.get('method')} could not be tested: {row.get('failed')}" for row in table.get("failed", ())]
 
 
 def better_baselines(table: Mapping[str, Any]) -> list[str]:
@@ -106,4 +106,8 @@ def selected_by(trial: Trial) -> str:
 def _latest(store: StoreReader, run: str | int, kind: str) -> Mapping[str, Any] | None:
     events = store.events(run, kind)
     detail = events[-1]["detail"] if events else None
-    return detail if isinstance(detail, dict) else None  # a database from elsewhere may have another form
+    if not isinstance(detail, dict):  # a database from elsewhere may have another form
+        return None
+    # an import gives the trial another id, but does not change what the event says
+    trial_id = events[-1]["trial_id"]
+    return detail if trial_id is None or "trial" not in detail else {**detail, "trial": trial_id}

@@ -17,7 +17,7 @@ from ..database.latency_records import CALIBRATED, PREDICTED
 from ..database.proxy_records import WARMUP_SELECTED
 from ..database.records import PREDICTIONS
 from ..database.training_records import AUGMENTATION, LR_FOUND
-from ..database.zero_shot_records import EXPLAINED, NOT_TESTED, TESTED
+from ..database.zero_shot_records import EXPLAINED, MODEL_TESTED, NOT_TESTED, TESTED
 
 MAX_DEPTH = 40  # nested lists and tables of a JSON value
 MAX_TEXT = 10**6  # characters of one text
@@ -167,6 +167,10 @@ def _event_shapes() -> dict[str, Any]:
         },
         TESTED: {"trial": StrictInt, "rows": list[dict[StrictStr, Any]]},
         NOT_TESTED: {"trial": StrictInt, "reason": StrictStr},
+        MODEL_TESTED: {
+            **{"trial": StrictInt, "model": StrictStr, "words": StrictInt, "scores": table},
+            "classes": list[table],  # type: ignore[valid-type]
+        },
         PREDICTIONS: {**dict.fromkeys(("n_images", "n", "n_classes"), StrictInt), "data": StrictStr},
     }
     models: dict[str, Any] = {

@@ -52,6 +52,7 @@ def document(store, new_run, tmp_path):
         "warmup_selected": {"proxy": "synflow", "candidates": 2, "scored": 2, "chosen": ["a"]},
         "zero_shot_not_tested": {"trial": 1, "reason": "why"},
         "zero_shot_tested": {"trial": 1, "rows": []},
+        "zero_shot_model_tested": {"trial": 1, "model": "m", "words": 1, "scores": {}, "classes": []},
         "latency_calibrated": {"n": 1},
     }
     for kind, detail in details.items():

@@ -9,6 +9,7 @@ import pytest
 from archsieve.results.database.errors import RunExistsError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
+from archsieve.results.database.zero_shot_records import MODEL_TESTED, TESTED, latest_test_table, model_test
 from archsieve.results.transfer import exporter, run_rows
 from archsieve.results.transfer.exporter import FORMATS, export_runs, read_runs
 from archsieve.results.transfer.importer import IMPORTED_EVENT, import_documents
@@ -128,6 +129,22 @@ def test_a_running_run_is_stopped_by_its_import(store, run, other, tmp_path):
     assert other.run("digits").status == "stopped"
     assert other.trials("digits")[2].state is TrialState.INTERRUPTED
     assert other.resume_run("digits", {"host": "here", "pid": 1}) == 1  # no other process holds its lease
+
+
+def test_the_test_of_an_imported_run_has_the_new_id_of_its_trial(store, run, other, tmp_path):
+    """Otherwise a prediction by the name of the run would load the model of another run."""
+    tested = store.trials("digits")[-1].trial
+    for kind in (TESTED, MODEL_TESTED):
+        detail = {"trial": tested, "rows": [], "model": "m", "words": 1, "scores": {}, "classes": []}
+        store.add_event(store.run("digits").run_id, "info", kind, detail, tested)
+    export_runs(store, tmp_path / "a.json")
+    first = other.create_run("first", {}, "random", 1, {"content_hash": "d1", "name": "digits"}, {})
+    other.propose(first, **proposal(8))
+    import_documents(other, read_runs(tmp_path / "a.json"))
+    expected = other.trials("digits")[-1].trial
+    assert expected != tested
+    assert latest_test_table(other, "digits")["trial"] == expected
+    assert model_test(other, "digits", expected)["trial"] == expected
 
 
 def test_an_imported_run_gets_new_ids(store, run, other, tmp_path):

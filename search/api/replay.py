@@ -82,7 +82,8 @@ def replay(
     Raises ``ValueError`` for a curve that is too short or no accuracy, and for settings that cannot work.
     """
     check_arguments("replay", {"searcher": searcher, "seed": seed, "trials": trials, "time_limit": time_limit})
-    if not callable(curves):
+    function: Any = curves
+    if not callable(function):
         raise TypeError(f"curves of replay() must be a function of (architecture, recipe), but got {brief(curves)}")
     if type(workers) is not int or workers < 1:
         raise ValueError(f"workers of replay() must be a whole number of at least 1, but got {brief(workers)}")

@@ -56,12 +56,13 @@ def sampler_searcher(
 
     Raises ``ValueError`` for a sampler that does not exist, is not installed or needs other arguments.
     """
-    if not isinstance(options or {}, Mapping):
+    given: Any = options or {}
+    if not isinstance(given, Mapping):
         raise ValueError(
             f"search.sampler must be a table of arguments of {name}, but got {options!r}; write it like "
             "{ n_startup_trials = 10 }"
         )
-    make = _checked(name, dict(options or {}))
+    make = _checked(name, dict(given))
     return SamplerSearcher(name, make, constrained, recipes)
 
 

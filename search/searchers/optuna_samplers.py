@@ -5,8 +5,8 @@ and of the study, as CMA-ES does. The study is therefore the history replayed: o
 whose values are then replaced by those that were tried. It depends on the history alone, not on when trials ended.
 """
 
+import copy
 import inspect
-import pickle
 import random
 import re
 import warnings
@@ -111,7 +111,7 @@ class ReplayedStudy:
     def draw(self, rng: random.Random) -> "SampledDraw":
         """Start a draw of the sampler."""
         if self._copy is None:
-            self._copy = pickle.loads(pickle.dumps(self._study))
+            self._copy = copy.deepcopy(self._study)
         with _quiet():
             self._copy.sampler = self._make(rng.getrandbits(31))
             return SampledDraw(self._copy.ask())

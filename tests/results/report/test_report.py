@@ -282,7 +282,7 @@ def test_a_report_replaces_a_file_but_not_a_folder(store, new_run, tmp_path):
     with pytest.raises(ValueError, match="is a folder"):
         write_report(store, "digits", tmp_path)
     with pytest.raises(ValueError, match="did you mean 'digits'"):
-        write_report(store, "digit", tmp_path / "x.html")
+        write_report(store, "digist", tmp_path / "x.html")
     path = tmp_path / "x.html"
     path.write_text("old")
     assert write_report(store, "digits", str(path)) == path

@@ -301,7 +301,7 @@ def test_an_export_replaces_a_file_only_with_force(store, run, tmp_path):
         with pytest.raises(ValueError, match=fact):
             export_runs(store, target)
     with pytest.raises(ValueError, match="did you mean 'digits'"):
-        export_runs(store, path, ["digit"], force=True)
+        export_runs(store, path, ["digist"], force=True)
     assert path.read_text() == "mine"
     export_runs(store, path, ["digits"], force=True)
     assert json.loads(path.read_text())["application"] == "archsieve"

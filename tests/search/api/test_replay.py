@@ -67,7 +67,7 @@ def test_the_searcher_learns_during_a_replay():
         ({"searcher": "gpp"}, r"'gpp'; did you mean 'gp'"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(changes, message):
+def test_settings_of_a_replay_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         replayed(**changes)
 

@@ -110,11 +110,11 @@ class ReplayedStudy:
 
     def draw(self, rng: random.Random) -> "SampledDraw":
         """Start a draw of the sampler."""
-        if self._copy is None:
-            self._copy = copy.deepcopy(self._study)
+        study = self._copy = self._copy or copy.deepcopy(self._study)
+        assert study is not None, "update() creates the study"
         with _quiet():
-            self._copy.sampler = self._make(rng.getrandbits(31))
-            return SampledDraw(self._copy.ask())
+            study.sampler = self._make(rng.getrandbits(31))
+            return SampledDraw(study.ask())
 
     def _replay(self, position: int, trial: Trial) -> None:
         import optuna

@@ -1,5 +1,6 @@
 """Formats for devices: each runtime computes what torch computes, and needs the memory that the budget counts."""
 
+import importlib.util
 import json
 import subprocess
 from dataclasses import replace
@@ -148,7 +149,7 @@ def test_a_file_above_the_budget_is_an_error():
 def test_formats_are_found_by_name_and_need_their_packages(model, images, monkeypatch):
     with pytest.raises(ValueError, match=r"'executorch-int4'.*'executorch-int8'"):
         export_for_device(model, "executorch-int4", *images)
-    monkeypatch.setattr("archsieve.models.quantization.packages.find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for format in DEVICE_FORMATS:
         with pytest.raises(ValueError, match=r"is not installed; run pip install 'archsieve\[(devices|export)\]'"):
             export_for_device(replace(model), format, *images)

@@ -81,9 +81,7 @@ def test_extreme_images_give_the_ranges_of_all():
 
 def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        "archsieve.models.quantization.packages.find_spec", lambda name: None if name == "torchao" else find_spec(name)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torchao" else find_spec(name))
     with pytest.raises(ValueError, match=r"int8 needs .*torchao is not installed.*'archsieve\[devices\]'"):
         require("int8", ("torch", "torchao"), "devices")
     network, images = network_and_images()

@@ -9,6 +9,7 @@ from ...spaces.metrics.registry import (
     MIN_CLASSES_FOR_TOP_5,
     TOP_5,
     TOP_K,
+    before_int8,
     custom_function,
     find_metric,
     is_built_in,
@@ -109,6 +110,10 @@ def with_interval(store: StoreReader, trial: Trial, metric: str | None = None) -
     """
     name = metric_name(trial, metric)
     value = trial.val_accuracy if name == ACCURACY else trial.metrics.get(name)
+    if before_int8(name) is not None:
+        # a run that records only the accuracy has no other metric in its trials
+        value = dict(store.curve(trial.trial).get(name, [])).get(trial.best_epoch or 0, value)
+        return Measured(name, value, None, "the predictions in int8 are not stored")
     if not _is_finite(value):
         return Measured(name, value, None, "the trial has no value of this metric")
     if is_share(name):
@@ -133,7 +138,7 @@ def metric_name(trial: Trial, metric: str | None) -> str:
     """
     name = (trial.metric if metric is None else metric).removeprefix("val_")
     if metric is not None and name not in trial.metrics:
-        find_metric(name)
+        find_metric(before_int8(name) or name)
     return name
 
 

@@ -1,7 +1,7 @@
 """Headline values on the command line: metrics with their intervals, top-5 errors, and how good the best trial is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .output import share_text
@@ -46,10 +46,15 @@ def best_trials(
     """Return the best trials of one data set, which ``label`` names if there are several."""
     from ...results.query.best import best, ranking
     from ...results.query.datasets import selecting_metrics
+    from ...spaces.metrics.registry import before_int8
 
     trials = best(store, budget=budget, run=run, dataset=dataset, top=top, metric=metric)
     by = ranking(store, run, dataset, metric)
     columns, measured = headline_columns(store, trials, by.metric)
+    if before_int8(by.metric) is not None:
+        values = [{} if one.value is None else {one.metric: one.value} for one in measured]
+        shown = zip(trials, values, strict=False)
+        trials = [*(replace(t, metrics={**t.metrics, **value}) for t, value in shown), *trials[len(values) :]]
     metrics = selecting_metrics(store, dataset) if run is None and metric is None else []
     mixed = metrics if len(metrics) > 1 else ()
     return BestTrials(label, trials, by.metric, by.label, columns, measured, mixed)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from archsieve.results.analysis.intervals import with_interval
 from archsieve.results.database.records import TrialState
 from archsieve.results.query.best import best, listing, no_match_reason, ranking
 from archsieve.results.query.comparison import compare
@@ -172,6 +173,8 @@ def test_metrics_in_int8_are_columns_like_others(store, runs):
     store.record_int8(careful, 2, {"accuracy": 0.75, "log_loss": 0.5})
     ranked = best(store, budget=ANY, metric="int8_val_accuracy", top=5)
     assert [(trial.trial, trial.metrics["int8_val_accuracy"]) for trial in ranked] == [(careful, 0.75), (majority, 0.7)]
+    measured = with_interval(store, store.trial(careful), "int8_val_accuracy")
+    assert (measured.value, measured.interval) == (0.75, None)
     by_loss = best(store, budget=ANY, metric="int8_log_loss", top=5)
     assert [trial.trial for trial in by_loss] == [careful, majority]  # a lower loss is better
     assert [trial.trial for trial in listing(store, sort="-int8_val_accuracy", limit=2)] == [careful, majority]

@@ -21,20 +21,24 @@ from ..networks.feature_extractors import ImageBody
 from ..process.random_state import seeded
 from ..storage.images import batches_of
 from ..training.evaluate import evaluating
-from ..training.loop import BatchLoss, TrainingLoop, TrainingTask, check_same, copy_to_cpu
+from ..training.loop import BatchLoss, check_same, copy_to_cpu
 from .baselines_bilinear import bilinear_losses
 from .baselines_closed_form import TrainingData, eszsl_map, ridge_map, text_basis
 from .linear_network import LinearNetwork
-from .trainer import ZeroShotResult, ZeroShotValidation, seen_texts, validation_of
+from .trainer import (
+    SeenClassesFit,
+    SeenClassesTraining,
+    ZeroShotResult,
+    ZeroShotValidation,
+    seen_texts,
+    validation_of,
+)
 
 BATCH_SIZE = 1024  # vectors that are embedded together
 
 
-class LinearTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
+class LinearTraining(SeenClassesTraining[LinearNetwork]):
     """Training of a bilinear form: the loss of each image is over all seen classes."""
-
-    module: LinearNetwork
-    result_type = ZeroShotResult
 
     def __init__(
         self,
@@ -58,42 +62,14 @@ class LinearTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         return BatchLoss(loss, loss.detach(), (scores.detach().argmax(1) == labels).sum())
 
     def validate(self, network: nn.Module) -> ZeroShotValidation:
-        assert network is self.module  # zero-shot recipes have no weight averaging
         set_scale(self.module, self.data, self._texts)
-        if not self.has_validation_data:
-            return ZeroShotValidation()
-        return validation_of(self.module, self.data, self.encoder, self.compute)
+        return super().validate(network)
 
 
-class LinearFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
-    """Training of one bilinear form, one epoch per step; the arguments are those of ``ZeroShotFit``."""
+class LinearFit(SeenClassesFit[LinearNetwork]):
+    """Training of one bilinear form."""
 
-    task: LinearTraining
-
-    def __init__(
-        self,
-        body: ImageBody,
-        data: ZeroShotData,
-        recipe: ZeroShotRecipe,
-        *,
-        seed: int,
-        device: Device = "cpu",
-        precision: str = "fp32",
-        channels_last: bool = False,
-        validate: bool = True,
-    ) -> None:
-        compute = Compute(torch.device(device), precision, channels_last)
-        super().__init__(LinearTraining(body, data, recipe, compute, seed, validate), recipe, seed=seed)
-
-    @property
-    def network(self) -> LinearNetwork:
-        """The network in training."""
-        return self.task.module
-
-    @property
-    def encoder(self) -> Encoder:
-        """The text encoder."""
-        return self.task.encoder
+    training = LinearTraining
 
 
 class ClosedFormFit:

@@ -1,7 +1,9 @@
 """Train one zero-shot model on seen classes, and validate it on classes without training images."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +25,7 @@ from .metrics import class_accuracy, harmonic, roc_aucs, seen_unseen_curve
 from .network import ZeroShotNetwork, batch_loss
 
 AnyNetwork = ZeroShotNetwork | LinearNetwork
+N = TypeVar("N", bound="ZeroShotNetwork | LinearNetwork")
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,28 @@ class ZeroShotValidation(Validation):
     gamma: float = math.nan
 
 
-class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
+class SeenClassesTraining(TrainingTask[ZeroShotData, ZeroShotResult], Generic[N]):
+    """Training on the seen classes of ``data``, validated on seen and unseen ones if there are validation data."""
+
+    module: N
+    encoder: Encoder
+    data: ZeroShotData
+    compute: Compute
+    has_validation_data: bool
+    result_type = ZeroShotResult
+
+    def validate(self, network: nn.Module) -> ZeroShotValidation:
+        assert network is self.module  # zero-shot recipes have no weight averaging
+        if not self.has_validation_data:
+            return ZeroShotValidation()
+        return validation_of(self.module, self.data, self.encoder, self.compute)
+
+
+class ZeroShotTraining(SeenClassesTraining[ZeroShotNetwork]):
     """Training of a network on images and texts of seen classes; see :class:`~..training.loop.TrainingTask`.
 
     The text encoder is fitted on the seen classes only, so that no text of an unseen class influences the model.
     """
-
-    module: ZeroShotNetwork
-    result_type = ZeroShotResult
 
     def __init__(
         self,
@@ -96,12 +113,6 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         loss, hits = batch_loss(self.module, embedded, self.train.labels[index], self._texts)
         return BatchLoss(loss, loss.detach(), hits)
 
-    def validate(self, network: nn.Module) -> ZeroShotValidation:
-        assert network is self.module  # zero-shot recipes have no weight averaging
-        if not self.has_validation_data:
-            return ZeroShotValidation()
-        return validation_of(self.module, self.data, self.encoder, self.compute)
-
     def _embed_batch(self, index: Tensor, augmentation: Generator) -> Tensor:
         """Return g_v (B, E) of augmented training images; vectors are used as they are."""
         if self.data.has_vectors:  # of a frozen backbone, or own features: a change of pixels has no meaning
@@ -111,14 +122,15 @@ class ZeroShotTraining(TrainingTask[ZeroShotData, ZeroShotResult]):
         return self.compute.logits(self.module.embed, images)
 
 
-class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
+class SeenClassesFit(TrainingLoop[ZeroShotData, ZeroShotResult], Generic[N]):
     """Training of one model by a recipe on the seen classes of ``data``, one epoch per :meth:`step`.
 
     The text encoder is fitted on the seen classes only. With ``validate`` False the other classes are not read and the
-    epochs have no score; this is for the final fit on all seen classes.
+    epochs have no score; this is for the final fit on all seen classes. ``training`` of a subclass is what is trained.
     """
 
-    task: ZeroShotTraining
+    task: SeenClassesTraining[N]
+    training: ClassVar[Callable[..., SeenClassesTraining[Any]]]
 
     def __init__(
         self,
@@ -133,10 +145,10 @@ class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
         validate: bool = True,
     ) -> None:
         compute = Compute(torch.device(device), precision, channels_last)
-        super().__init__(ZeroShotTraining(body, data, recipe, compute, seed, validate), recipe, seed=seed)
+        super().__init__(self.training(body, data, recipe, compute, seed, validate), recipe, seed=seed)
 
     @property
-    def network(self) -> ZeroShotNetwork:
+    def network(self) -> N:
         """The network in training."""
         return self.task.module
 
@@ -144,6 +156,12 @@ class ZeroShotFit(TrainingLoop[ZeroShotData, ZeroShotResult]):
     def encoder(self) -> Encoder:
         """The text encoder."""
         return self.task.encoder
+
+
+class ZeroShotFit(SeenClassesFit[ZeroShotNetwork]):
+    """Training of a model whose classifiers are predicted from text."""
+
+    training = ZeroShotTraining
 
 
 def validation_of(network: AnyNetwork, data: ZeroShotData, encoder: Encoder, compute: Compute) -> ZeroShotValidation:

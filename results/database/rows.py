@@ -26,7 +26,7 @@ from .records import (
 )
 
 LAST = "last"  # the name for the run that was created last
-_MAX_CANDIDATES = 5  # listed in an error message
+MAX_CANDIDATES = 5  # listed in an error message
 IDS_PER_STATEMENT = 10_000  # databases limit the number of values in one statement
 MAX_ROWS_PER_STATEMENT = 16  # on a raw connection, up to this many rows are inserted by one statement
 _TABLES = ("data", "budget", "search", "resources", "plugins")  # keys of the settings of a run that are tables
@@ -160,7 +160,7 @@ def run_id_of(connection: Connection, run: str | int) -> int:
     if len(matches) == 1:
         return int(names[matches[0]])
     if matches:
-        listed, more = ", ".join(matches[:_MAX_CANDIDATES]), " and more" if len(matches) > _MAX_CANDIDATES else ""
+        listed, more = ", ".join(matches[:MAX_CANDIDATES]), " and more" if len(matches) > MAX_CANDIDATES else ""
         raise ValueError(f"the names of several runs begin with {run!r}: {listed}{more}; use a whole name")
     raise ValueError(unknown("run", run, list(names)))
 

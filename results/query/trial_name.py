@@ -7,10 +7,9 @@ from sqlalchemy import ColumnElement, and_, func, select
 from ..database import schema
 from ..database.reader import StoreReader
 from ..database.records import Trial
-from ..database.rows import TRIALS, run_id_of, trials_of
+from ..database.rows import MAX_CANDIDATES, TRIALS, run_id_of, trials_of
 
 MIN_FINGERPRINT_CHARACTERS = 4
-_MAX_CANDIDATES = 5  # listed in an error message
 _ID = re.compile(r"\d{1,18}")  # a larger number does not fit into the 64-bit id column
 _NUMBERED = re.compile(r"(?P<run>.*):(?P<number>\d{1,9})", re.DOTALL)
 _FINGERPRINT = re.compile(rf"[0-9a-f]{{{MIN_FINGERPRINT_CHARACTERS},64}}")
@@ -62,9 +61,9 @@ def _by_fingerprint(store: StoreReader, prefix: str) -> Trial:
     if not trials:
         raise ValueError(f"no trial has a fingerprint that begins with {prefix!r}; list them: archsieve results list")
     candidates = ", ".join(
-        f"{trial.trial} ({trial.fingerprint[:10]} in {trial.run})" for trial in trials[:_MAX_CANDIDATES]
+        f"{trial.trial} ({trial.fingerprint[:10]} in {trial.run})" for trial in trials[:MAX_CANDIDATES]
     )
-    more = " and more" if len(trials) > _MAX_CANDIDATES else ""
+    more = " and more" if len(trials) > MAX_CANDIDATES else ""
     raise ValueError(
         f"the fingerprints of several trials begin with {prefix!r}: {candidates}{more}; use the id of one of them"
     )
@@ -73,4 +72,4 @@ def _by_fingerprint(store: StoreReader, prefix: str) -> Trial:
 def _matching(store: StoreReader, condition: ColumnElement[bool]) -> list[Trial]:
     """Return the trials that meet ``condition``, at most one more than an error message lists."""
     with store.read_transaction() as connection:
-        return trials_of(connection, TRIALS.where(condition).order_by(_t.trial_id).limit(_MAX_CANDIDATES + 1))
+        return trials_of(connection, TRIALS.where(condition).order_by(_t.trial_id).limit(MAX_CANDIDATES + 1))

@@ -18,7 +18,7 @@ from archsieve.results.database.zero_shot_records import latest_test_table
 from archsieve.search.experiment.search_file import load_experiment
 from archsieve.search.runs.session import resume, search
 
-ROOT = Path(__file__).resolve().parent.parent
+SEARCH_FILE = Path(__file__).resolve().parent.parent / "examples" / "glyphs.toml"
 TABLE_METRICS = ("roc_unseen", "pr_unseen", "top1_unseen", "h", "h_calibrated", "ausuc")
 COMPARED_METRICS = ("roc_unseen", "h", "h_calibrated")
 
@@ -31,14 +31,16 @@ def main() -> None:
     args = parser.parse_args()
     tables = []
     for seed in range(args.splits):
-        tables.append(run_split(seed, args.runs, args.set))
+        tables.append(run_split(SEARCH_FILE, f"split-{seed}", seed, args.runs, args.set))
         print(f"split {seed}: {tables[-1]['rows'][0]['setting']}", flush=True)
         report(tables)
 
 
-def run_split(seed: int, runs: Path, settings: list[str]) -> dict[str, Any]:
-    """Return the table of one split: from the database if it is finished, else by running or resuming the search."""
-    name = f"split-{seed}"
+def run_split(file: Path, name: str, seed: int, runs: Path, settings: list[str]) -> dict[str, Any]:
+    """Return the table of one split: from the database if it is finished, else by running or resuming the search.
+
+    ``file`` is the search file, ``name`` the name of the run.
+    """
     try:
         with open_store(runs / "archsieve.db", read_only=True) as store:
             run_exists = name in {run.name for run in store.runs()}
@@ -50,7 +52,7 @@ def run_split(seed: int, runs: Path, settings: list[str]) -> dict[str, Any]:
     if run_exists:
         return dict(resume(name, runs=runs).zero_shot or {})
     overrides = [f"data.seed={seed}", f"search.seed={seed}", *settings]
-    return dict(search(load_experiment(ROOT / "examples" / "glyphs.toml", overrides), name=name, runs=runs).zero_shot)
+    return dict(search(load_experiment(file, overrides), name=name, runs=runs).zero_shot)
 
 
 def report(tables: list[dict[str, Any]]) -> None:

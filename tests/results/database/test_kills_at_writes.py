@@ -99,7 +99,7 @@ def library(tmp_path_factory):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [23, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_growing_database_is_whole_at_every_write(library, tmp_path, how, step):
     *kills, last = run_with(library, PROGRAM, tmp_path, int(how), step, ARCHSIEVE_BUSY_S="0.05")
     assert (last["killed"], last["recorded"], last["trials"]) == (False, 4, 4)

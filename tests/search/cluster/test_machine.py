@@ -120,7 +120,7 @@ except ResourceError as error:
         ({"RAY_TMPDIR": f"/tmp/{'a' * 60}"}, (), r"RAY_TMPDIR .*\b\d\d bytes.*107.* has 65; "),
         ({"RAY_TMPDIR": "/proc/nowhere"}, (), r"this machine.*/proc/nowhere.*--address"),
         ({"TMPDIR": f"/tmp/{'a' * 100}"}, (), r"1\.0"),  # Ray has the cores of this process, and a shorter folder
-        ({}, ("1",), r"its start failed: .*--address"),
+        pytest.param({}, ("1",), r"its start failed: .*--address", marks=pytest.mark.slow),  # half a minute
     ],
     ids=["long", "missing", "long-tmpdir", "processes-die"],
 )

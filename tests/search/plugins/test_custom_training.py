@@ -104,6 +104,7 @@ def after_messages(out):
     return json.loads(out[out.index("{\n") :])
 
 
+@pytest.mark.slow
 def test_a_training_function_is_searched_resumed_retrained_and_exported(ray_running, line, project, tmp_path):
     file = project / "own.toml"
     file.write_text(FILE.format(trials=2, metric="skill", more=BY_SKILL))

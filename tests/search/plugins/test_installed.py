@@ -35,6 +35,7 @@ else:
 """
 
 
+@pytest.mark.slow  # it builds and installs a package
 def test_parts_of_an_installed_package_are_recorded_and_found_again(tmp_path):
     packages = tmp_path / "packages"
     distribution(packages, "1.2", "plugged_parts", text=PARTS)

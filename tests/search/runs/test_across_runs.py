@@ -182,6 +182,7 @@ def test_unusable_earlier_runs_are_refused_before_the_run_starts(runs, tables, f
         assert "refused" not in [run.name for run in store.runs()]
 
 
+@pytest.mark.slow  # three searches; test_priors.py has the priors without a search
 def test_a_run_learns_from_one_on_other_data(runs):
     search(grid(4), name="four", runs=runs)
     settings = {"warm_start": "all", "searcher": "gp", "cache": False}

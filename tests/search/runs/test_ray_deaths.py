@@ -51,7 +51,8 @@ def private_folder(raylet):
     return Path(re.search(r"/[^\s=]*/as-ray-[^/]+", " ".join(raylet.cmdline()))[0])
 
 
-@pytest.mark.parametrize("name", ["raylet", pytest.param("gcs_server", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
 def test_a_death_of_ray_ends_with_advice_and_the_run_is_resumed(drivers, line, ray_running, name):
     driver = drivers("search", "search.toml", "--name", "run", "-s", "resources.max_concurrent=1")
     drivers.wait_for("run", lambda trials: any(trial.epochs_done >= 2 for trial in trials), driver)

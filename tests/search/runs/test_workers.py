@@ -93,6 +93,7 @@ def drive(folder, trainable, trials, **resources):
             return connection.execute(query).all()
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_slowly_still_gets_trials(ray_running, tmp_path):
     rows = drive(tmp_path, Uneven, 8, max_concurrent=None)
     assert [row.outcome for row in rows] == ["completed"] * 8

@@ -5,6 +5,7 @@ import gc
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from archsieve.models.data.dataset import ImageData, Split
@@ -43,6 +44,7 @@ class Worker:
         return self.private_bytes()
 
 
+@pytest.mark.slow  # two searches' workers
 def test_two_workers_have_no_copy_of_their_own(ray_running: Any) -> None:
     few, many = ray_running.put(make_data(1200)), ray_running.put(make_data(5461))
     data_bytes = 5461 * 3 * 64 * 64

@@ -333,7 +333,7 @@ def six_stages():
     return Space((1, 8, 8), (*stages, GlobalAverage()), 10, "six-stages")
 
 
-@pytest.mark.parametrize("fraction", [0.9, 0.98])
+@pytest.mark.parametrize("fraction", [pytest.param(0.9, marks=pytest.mark.slow), 0.98])
 def test_narrow_band_of_a_huge_space_is_sampled(fraction):
     """Regression: many subtrees can meet each limit alone, but few both together; the walk did not end."""
     whole = ConstrainedSpace(six_stages())

@@ -114,3 +114,22 @@ def _line(explanation: dict[str, Any]) -> str:
         or "none, or the text encoder uses no single words"
     )
     return f"{explanation['class']}: PR-AUC {explanation['pr_auc']:.3f}; drop without each word: {drops}"
+
+
+def mcp(
+    allow_search: Annotated[
+        bool, typer.Option("--allow-search", help="Also offer a tool that starts searches, which executes code.")
+    ] = False,
+    database: Database = DATABASE,
+) -> None:
+    """Serve the database to a language model over MCP.
+
+    The Model Context Protocol is spoken on stdin and stdout. The tools read: status, best, query, pareto, compare, and
+    propose, which draws networks inside a budget.
+
+    Example: archsieve mcp --db runs/archsieve.db
+    """
+    from ..integrations.mcp_server import mcp_server
+
+    gc.enable()
+    mcp_server(database, allow_search=allow_search).run()

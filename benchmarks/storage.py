@@ -4,8 +4,8 @@
   one thread trains, and one more decodes.
 * ``stream``: images per second, decoded in shuffled batches of 64 by threads of the storage, and by the processes of
   torchvision's ``ImageFolder`` in a ``DataLoader`` with the same transforms and as many workers. Nothing is trained.
-* ``start``: seconds from the start of Python until a run has its data, which are in a cache already; of the clock, and
-  of the processor, which a busy machine changes less; and of a process that only imports torch, for comparison.
+* ``start``: seconds of ``archsieve search`` until it would start Ray, with images that are in a cache already; of the
+  clock, and of the processor, which a busy machine changes less; and of a process that only imports torch.
 * ``index``: seconds and memory of the index of 1.28 million files in 1,000 class folders (hard links to empty files).
 
 The sides of a comparison alternate, so that a busy machine slows down all of them.
@@ -50,11 +50,16 @@ index.labels
 clock, used = time.perf_counter() - started, time.process_time() - used
 print(clock, used, index.table.nbytes / 1e6, (peak_kb() - before) * 1024 / 1e6)
 """
+# `archsieve search` until it would start Ray
 START = """
-import sys
-from archsieve.search.experiment.search_file import load_experiment
-experiment = load_experiment(sys.argv[1])
-experiment.task.load(experiment.file)
+import sys, time
+from archsieve.search.cli.main import main
+from archsieve.search.runs import session
+def before_ray(*arguments, **options):
+    raise SystemExit(0)
+session.run_trials = before_ray
+sys.argv = ["archsieve", "search", sys.argv[1], "--name", f"run-{time.time_ns()}"]
+main()
 """
 
 
@@ -172,7 +177,7 @@ def loader_epoch(folder: Path, side: int, workers: int) -> Callable[[], None]:
 
 
 def measure_start(rounds: int, scratch: Path) -> None:
-    """Print the seconds of the first and of later starts of a run, from the start of Python to its data."""
+    """Print the seconds of the first and of later starts of a run, from the start of Python to that of Ray."""
     folder = write_images(scratch / "start", START_IMAGES, STEP_SIDE)
     file = scratch / "search.toml"
     cache = scratch / "start-cache"
@@ -186,13 +191,13 @@ def measure_start(rounds: int, scratch: Path) -> None:
     def start(program: str = START) -> tuple[float, float]:
         before, started = os.times(), time.perf_counter()
         command = [sys.executable, "-c", program, str(file)]
-        subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
+        subprocess.run(command, check=True, env=environment, cwd=scratch, stderr=subprocess.DEVNULL)
         after = os.times()
         used = after.children_user + after.children_system - before.children_user - before.children_system
         return time.perf_counter() - started, used
 
     first, pairs = start(), [(start(), start("import torch")) for _ in range(rounds)]
-    print(f"\n{START_IMAGES:,} images of {STEP_SIDE} pixels in 10 class folders: seconds until a run has its data\n")
+    print(f"\n{START_IMAGES:,} images of {STEP_SIDE} pixels in 10 class folders: seconds until a run starts Ray\n")
     print(f"| seconds | first start, with the build of the cache | later starts, n = {rounds} | only import torch |")
     print("|---|---|---|---|")
     for column, name in enumerate(("clock", "processor")):

@@ -87,6 +87,7 @@ def line(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main()
         gc.enable()  # which the command line turns off
+        gc.unfreeze()
         return ended.value.code, *capsys.readouterr()
 
     return run

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..process.cores import n_threads
+from .arrow_arrays import as_numpy
 from .byte_access import FILE_READERS, content_digest, split_member, unreadable
 from .errors import DataError
 from .locations import Location, RemotePath, joined, location
@@ -21,6 +22,7 @@ from .locations import Location, RemotePath, joined, location
 MIN_CACHED_BYTES = 64 << 20  # less is read again faster than it is worth a file
 SETTLED_S = 2.0  # a file that changed later may change again without another time stamp
 CHUNK = 256  # images that a thread reads at a time
+ROWS_AT_A_TIME = 1 << 16  # whose names are Python objects at the same time
 
 
 def file_digests(reader: str, root: str, table: pa.Table) -> np.ndarray:
@@ -46,35 +48,45 @@ class _Paths:
     def __init__(self, root: str, table: pa.Table) -> None:
         container = table["container"].combine_chunks()
         self.containers: list[Location] = [joined(root, name) for name in container.dictionary.to_pylist()]
-        self.codes = container.indices.to_numpy(zero_copy_only=False)
+        self.codes = as_numpy(container.indices)
         self.files = table["file"].combine_chunks()
 
     def of(self, row: int) -> Location:
         return self.containers[int(self.codes[row])] / str(self.files[row].as_py())
 
+    def files_of_rows(self) -> "Iterator[str | RemotePath]":
+        """Yield the file of each row; those of this machine as text, because a ``Path`` takes longer than its stat."""
+        folders = [place if isinstance(place, RemotePath) else str(place) for place in self.containers]
+        for start in range(0, len(self.codes), ROWS_AT_A_TIME):
+            names = self.files.slice(start, ROWS_AT_A_TIME).to_pylist()
+            for code, name in zip(self.codes[start : start + ROWS_AT_A_TIME].tolist(), names, strict=True):
+                folder = folders[code]
+                yield folder / name if isinstance(folder, RemotePath) else f"{folder}/{name}"
+
 
 def _stats(reader: str, paths: _Paths) -> np.ndarray:
     """Return size, times and number of each file, int64 (M, 4): of each row, or of each container."""
-    files: Iterator[Location]
+    files: Iterator[str | RemotePath]
     if reader in FILE_READERS:
-        files = map(paths.of, range(len(paths.codes)))
+        files = paths.files_of_rows()
     else:
-        files = (split_member(path)[0] if reader == "array" else path for path in paths.containers)
+        containers = (split_member(path)[0] if reader == "array" else path for path in paths.containers)
+        files = (path if isinstance(path, RemotePath) else str(path) for path in containers)
     return np.array([_stat(file) for file in files], np.int64).reshape(-1, 4)
 
 
-def _stat(file: Location) -> tuple[int, int, int, int]:
+def _stat(file: str | RemotePath) -> tuple[int, int, int, int]:
     try:
-        stat = file.stat()
+        stat = file.stat() if isinstance(file, RemotePath) else os.stat(file)  # noqa: PTH116
     except OSError as error:
-        raise unreadable(file, error) from None
+        raise unreadable(file if isinstance(file, RemotePath) else Path(file), error) from None
     if isinstance(stat, os.stat_result) and not S_ISREG(stat.st_mode):  # reading a pipe would wait for a writer
         raise DataError(f"an image must be a regular file, but {file} is not; remove it")
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _read(reader: str, paths: _Paths, table: pa.Table) -> np.ndarray:
-    offsets, lengths = table["offset"].to_numpy(), table["length"].to_numpy()
+    offsets, lengths = as_numpy(table["offset"]), as_numpy(table["length"])
     digests = np.empty((len(table), 32), np.uint8)
     order = np.lexsort((offsets, paths.codes))
 

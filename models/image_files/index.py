@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from .arrow_arrays import as_arrow, as_numpy
 from .byte_access import FILE_READERS, content_digest, read_bytes
 from .digests import file_digests
 from .errors import DataError
@@ -67,7 +68,7 @@ class Index:
     def labels(self) -> np.ndarray:
         """The label of each row, int64 (N,) in 0..K-1; of several labels whether a row has each class, bool (N, K)."""
         if not self.multi_label:
-            return np.asarray(self.table["label"].to_numpy(), np.int64)
+            return as_numpy(self.table["label"]).astype(np.int64)
         lists = self.table["label"].combine_chunks()
         has = np.zeros((len(self), len(self.classes)), bool)
         has[np.repeat(np.arange(len(self)), lists.value_lengths().to_numpy()), lists.flatten().to_numpy()] = True
@@ -84,7 +85,7 @@ class Index:
     @property
     def splits(self) -> np.ndarray:
         """The split of each row, int8 (N,): positions in :data:`SPLITS`."""
-        return np.asarray(self.table["split"].to_numpy())
+        return as_numpy(self.table["split"])
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -181,12 +182,12 @@ class Index:
     @cached_property
     def read_order(self) -> np.ndarray:
         """The rows in the order of their bytes on disk, int64 (N,): the fast order to read many of them."""
-        containers = self.table["container"].combine_chunks().indices.to_numpy(zero_copy_only=False)
-        return np.lexsort((self.table["offset"].to_numpy(), containers))
+        containers = as_numpy(self.table["container"].combine_chunks().indices)
+        return np.lexsort((as_numpy(self.table["offset"]), containers))
 
     def take(self, rows: np.ndarray) -> "Index":
         """Return the index of the images at ``rows``, int64 (M,), in this order."""
-        return replace(self, table=self.table.take(pa.array(rows)))
+        return replace(self, table=self.table.take(as_arrow(rows)))
 
     def part(self, split: str) -> "Index":
         """Return the index of one split, in the order of its rows."""
@@ -195,7 +196,7 @@ class Index:
     def with_splits(self, splits: np.ndarray) -> "Index":
         """Return the index with other splits, int8 (N,)."""
         position = self.table.column_names.index("split")
-        return replace(self, table=self.table.set_column(position, "split", pa.array(splits, pa.int8())))
+        return replace(self, table=self.table.set_column(position, "split", as_arrow(splits)))
 
     def with_digests(self) -> "Index":
         """Return the index with the column ``digest``, which :meth:`take` and pickle keep."""
@@ -255,14 +256,19 @@ def index_table(
     container: Any, file: Any, label: Any, split: Any, *, offset: Any = None, length: Any = None, **optional: Any
 ) -> pa.Table:
     """Return the table of an :class:`Index` from its columns; ``None`` for a column of zeros or an optional one."""
-    zeros = pa.array(np.zeros(len(label), np.int64)) if offset is None or length is None else None
+    zeros = as_arrow(np.zeros(len(label), np.int64)) if offset is None or length is None else None
     columns = {
         "container": container,
         "file": file,
         "offset": zeros if offset is None else pa.array(offset, pa.int64()),
         "length": zeros if length is None else pa.array(length, pa.int64()),
-        "label": label_lists(label) if np.ndim(label) == 2 else pa.array(label, pa.int32()),
-        "split": pa.array(split, pa.int8()),
+        "label": label_lists(label) if np.ndim(label) == 2 else _numbers(label, np.int32),
+        "split": _numbers(split, np.int8),
         **{name: column for name, column in optional.items() if column is not None},
     }
     return pa.table(columns)
+
+
+def _numbers(values: Any, dtype: type) -> pa.Array:
+    is_numpy = isinstance(values, np.ndarray)
+    return as_arrow(values.astype(dtype)) if is_numpy else pa.array(values, pa.from_numpy_dtype(dtype))

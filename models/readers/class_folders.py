@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ..image_files.arrow_arrays import as_arrow, texts_as_arrow
 from ..image_files.errors import DataError
 from ..image_files.index import SPLITS, Index, index_table
 from ..image_files.locations import Location, RemotePath, relative
@@ -184,14 +185,14 @@ class _ClassFiles:
         if not files:
             raise DataError(f"every class needs images, but {root / folder} is empty; add images or remove the folder")
         self.folder, self.label, self.split = folder, label, split
-        self.files = pa.array(files, pa.string())
+        self.files = texts_as_arrow(files)
 
 
 def _table(parts: list[_ClassFiles]) -> pa.Table:
     counts = [len(part.files) for part in parts]
-    codes = pa.array(np.repeat(np.arange(len(parts), dtype=np.int32), counts))
+    codes = as_arrow(np.repeat(np.arange(len(parts), dtype=np.int32), counts))
     return index_table(
-        pa.DictionaryArray.from_arrays(codes, pa.array([part.folder for part in parts], pa.string())),
+        pa.DictionaryArray.from_arrays(codes, texts_as_arrow([part.folder for part in parts])),
         pa.concat_arrays([part.files for part in parts]),
         np.repeat(np.array([part.label for part in parts], np.int32), counts),
         np.repeat(np.array([part.split for part in parts], np.int8), counts),

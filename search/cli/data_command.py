@@ -1,12 +1,12 @@
 """The commands that look at data: data, and init, which writes a search file for a data set."""
 
-import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...models.process.garbage import resume_collection
 from .options import Column, Json, LabelSeparator, Nested, Settings, check_settings
 from .output import show, show_json, show_message
 
@@ -48,10 +48,10 @@ def data(
 
     Example: archsieve data photos -o sheet.png
     """
-    gc.enable()
     from ...models.data.image_folder import read_requested
     from ...models.data.inspection import contact_sheet
 
+    resume_collection()
     options = _options(target, image_size, _columns(column or ()), nested, label_separator, settings)
     assert options.path is not None  # _options sets it
     index = read_requested(options.path, options).with_digests()

@@ -1,11 +1,11 @@
 """Commands for networks on devices: quantize and deploy."""
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...models.process.garbage import resume_collection
 from .options import DATABASE, Database, Imports, Json, Runs, TrialName, import_modules
 from .output import NOTHING_USABLE, share_text, show, show_json, show_message
 
@@ -33,12 +33,12 @@ def quantize(
 
     Example: archsieve quantize digits:0
     """
-    gc.enable()
     from ...results.database.store import open_store
     from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
     from ..post.quantize import quantize_trial
 
+    resume_collection()
     import_modules(imports)
     with open_store(database) as store:
         record = find_trial(store, trial)
@@ -67,7 +67,6 @@ def deploy(
 
     Example: archsieve deploy digits:0 --device device.toml
     """
-    gc.enable()
     from ...models.export.device_formats import default_path
     from ...results.database.store import open_store
     from ...results.database.url import runs_folder
@@ -76,6 +75,7 @@ def deploy(
     from ..post.deploy import deploy_trial
     from .train_commands import check_target, epoch_bar, write_files
 
+    resume_collection()
     import_modules(imports)
     file = load_deploy_file(device)
     with open_store(database) as store, epoch_bar() as on_epoch:

@@ -1,11 +1,11 @@
 """The command that diagnoses a network: doctor."""
 
-import gc
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ...models.process.garbage import resume_collection
 from .options import (
     DATABASE,
     Database,
@@ -57,7 +57,6 @@ def doctor(
 
     Example: archsieve doctor examples/digits.toml --check gradients
     """
-    gc.enable()
     from dataclasses import asdict
 
     from rich.console import Console
@@ -66,6 +65,7 @@ def doctor(
     from ...models.diagnostics.run_checks import CHECKS, summarise
     from ..post.diagnose import diagnose_target
 
+    resume_collection()
     _check_options(checks, step_ms)
     import_modules(imports)
     context = _context(target, settings, database, runs)

@@ -7,7 +7,6 @@ Commands import what they need inside their functions, so that ``--help`` and qu
 """
 
 import errno
-import gc
 import logging
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ... import __version__
+from ...models.process.garbage import pause_collection
 from ..cluster.fault_injection import enabled, watch_exports
 from ..cluster.signals import INTERRUPTED, advise, interruption
 from . import (
@@ -115,8 +115,8 @@ def main() -> None:
         watch_exports()
     # messages may contain names of a database from elsewhere; to add the same filter twice changes nothing
     logging.getLogger("archsieve").addFilter(PRINTABLE_LOG)
-    # Garbage collection takes a fifth of the start-up of a query; commands that run for long enable it again.
-    gc.disable()
+    # Garbage collection takes a fifth of the start-up of a query; commands that run for long resume it.
+    pause_collection()
     try:
         code = app(standalone_mode=False)  # so that this function sees wrong options, too
     except KeyboardInterrupt:

@@ -1,7 +1,6 @@
 """The command that predicts the classes of image files: predict."""
 
 import csv
-import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...models.process.garbage import resume_collection
 from .options import DATABASE, Database, Imports, Json, Runs, check_device, import_modules
 from .output import printable, show, show_json, show_message
 from .search_commands import NOTHING_USABLE
@@ -52,9 +52,9 @@ def predict(
 
     Example: archsieve predict digits photos/ -o classes.csv
     """
-    gc.enable()
     from ..post.predict import Unreadable, predict_files
 
+    resume_collection()
     import_modules(imports)
     check_device(device)
     if output is not None:

@@ -1,11 +1,11 @@
 """Commands that show a run in the browser: report, dashboard, explain."""
 
-import gc
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ...models.process.garbage import resume_collection
 from .options import DATABASE, Database, Imports, Json, RunName, Runs, import_modules, open_read_only
 from .output import show, show_json, show_message
 
@@ -32,9 +32,9 @@ def report(
     with open_read_only(database) as store:
         record, thumbnails = store.run(run), WITHOUT_THUMBNAILS
         if images:
-            gc.enable()
             from ..runs.thumbnails import read_thumbnails
 
+            resume_collection()
             thumbnails = read_thumbnails(store, record)
             if not thumbnails.images:
                 show_message(thumbnails.reason)
@@ -58,9 +58,9 @@ def dashboard(
 
     Example: archsieve dashboard digits --port 8080
     """
-    gc.enable()
     from ..integrations.optuna_dashboard import server
 
+    resume_collection()
     with open_read_only(database) as store:
         run = store.run(run).name
         http_server = server(store, run, port)
@@ -92,11 +92,11 @@ def explain(
 
     Example: archsieve explain glyphs:3 -o glyphs.html
     """
-    gc.enable()
     from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
     from ..post.explain import explain_classes, write_page
 
+    resume_collection()
     with open_read_only(database) as store:
         record = find_trial(store, trial)
         explanations = explain_classes(store, record, runs or runs_folder(database), classes or [])

@@ -1,6 +1,5 @@
 """Commands that run searches: search, resume, status."""
 
-import gc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +58,6 @@ def search(
 
     Example: archsieve search examples/digits.toml --trials 4
     """
-    gc.enable()
     from rich.console import Console
 
     from ...results.database.run_name import check_run_name
@@ -114,7 +112,6 @@ def resume(
 
     Example: archsieve resume digits --trials +24
     """
-    gc.enable()  # main() disables it for a fast start; a run lasts too long for that
     from rich.console import Console
 
     from ..experiment.stored_settings import search_file_of

@@ -1,6 +1,5 @@
 """Commands that use the networks of a finished search: train, ensemble, export."""
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...models.process.garbage import resume_collection
 from .options import DATABASE, Database, Imports, Json, RunName, Runs, TrialName, check_device, import_modules
 from .output import share_text, show, show_json
 
@@ -53,13 +53,13 @@ def train(
 
     Example: archsieve train digits:0 --seeds 3
     """
-    gc.enable()
     from ...results.database.store import open_store
     from ...results.database.url import runs_folder
     from ...results.query.trial_name import find_trial
     from ..post.retrain import retrain_trial
     from .tables import table
 
+    resume_collection()
     import_modules(imports)
     check_device(device)  # before the database is opened for writing
     with open_store(database) as store, epoch_bar() as on_epoch:
@@ -110,13 +110,13 @@ def ensemble(
 
     Example: archsieve ensemble digits --top 5
     """
-    gc.enable()
     from ...results.database.store import open_store
     from ...results.database.url import runs_folder
     from ...spaces.metrics.registry import stored_name
     from ...spaces.metrics.selection import Selection
     from ..post.ensemble import ensemble_run
 
+    resume_collection()
     import_modules(imports)
     check_device(device)
     if output is not None:
@@ -179,7 +179,6 @@ def export(
 
     Example: archsieve export digits:0 --format onnx -o net.onnx
     """
-    gc.enable()
     from ...models.export.device_formats import DEVICE_FORMATS
     from ...models.export.formats import FORMATS
     from ...results.database.url import runs_folder
@@ -189,6 +188,7 @@ def export(
     from ..post.retrain import load_best_model
     from .options import open_read_only
 
+    resume_collection()
     import_modules(imports)
     suffixes = {name: row.suffix for name, row in FORMATS.items()}
     suffix = look_up({**suffixes, **dict.fromkeys(DEVICE_FORMATS, "")}, format, "format")

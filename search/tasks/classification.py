@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from ...models.process.garbage import resume_collection
 from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
 from ...spaces.architectures.cost import layer_costs
@@ -89,6 +90,7 @@ class ImageTask(Task):
         from ...models.data.registry import load_data
         from ...models.storage.choice import StorageOptions
 
+        resume_collection()  # all that is large is imported
         section: DataSection = file.data
         options = section.model_dump(exclude={"name", "storage", "cache", *ZERO_SHOT_KEYS})
         storage = StorageOptions(section.storage, section.cache, write, DecodingProgress())

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
+from ...models.process.garbage import resume_collection
 from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
@@ -66,6 +67,7 @@ class ZeroShotTask(Task):
         from ...models.data.zero_shot_registry import load_zero_shot
         from ...models.storage.choice import CacheLocation
 
+        resume_collection()  # all that is large is imported
         section = file.data
         options = section.model_dump(exclude={"name", "val_fraction", "test_fraction", "storage", "cache"})
         data = load_zero_shot(section.name, **options)

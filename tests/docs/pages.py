@@ -141,6 +141,7 @@ class Shell:
         with pytest.raises(SystemExit) as ended:
             main()
         gc.enable()  # which the command line turns off
+        gc.unfreeze()
         out, err = self.capsys.readouterr()
         return ended.value.code or 0, "\n".join(text.rstrip() for text in f"{out}{err}".splitlines()).strip("\n")
 

@@ -1,10 +1,13 @@
-"""The process: the cores it may use."""
+"""The process: the cores it may use, and when garbage collection runs."""
 
+import gc
 import os
+import weakref
 
 import pytest
 
 from archsieve.models.process.cores import usable_cores
+from archsieve.models.process.garbage import pause_collection, resume_collection
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -55,3 +58,29 @@ def test_fewer_cores_of_the_affinity_are_seen():
         assert usable_cores({}) == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+class Node:
+    """An object that only garbage collection frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_collection_resumes_for_new_objects_only_where_the_program_paused_it():
+    resume_collection()  # after a test that ran a command in this process
+    gc.disable()  # by a user, who calls a function of the package
+    try:
+        resume_collection()
+        assert not gc.isenabled()
+
+        pause_collection()
+        old = weakref.ref(Node())
+        resume_collection()
+        new = weakref.ref(Node())
+        gc.collect()
+        assert gc.isenabled()
+        assert (old() is not None, new()) == (True, None)
+    finally:
+        gc.unfreeze()
+        gc.enable()

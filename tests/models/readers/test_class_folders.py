@@ -1,6 +1,8 @@
 """Class folders: spellings of splits, nested classes, names that are no data, names that differ in their form."""
 
 import os
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -120,3 +122,13 @@ def test_images_in_no_class_folder_are_noted(folder: Path) -> None:
     assert note.startswith("3 images")
     assert str(folder / "0.PNG") in note
     assert len(index) == 54
+
+
+def test_reading_class_folders_does_not_wait_for_pandas(tmp_path: Path) -> None:
+    root = as_folder(images(splits=("train", "val"), n=2), tmp_path)
+    program = (
+        "import sys; from archsieve.models.readers.read_index import read_index; index = read_index(sys.argv[1])\n"
+        "rows = index.canonical().part('train'); print(index.content_hash, len(rows), 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(root)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [read_index(root).content_hash, "6", "False"]

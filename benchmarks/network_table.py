@@ -49,6 +49,7 @@ def facts(name: str, network: nn.Module) -> dict[str, Any]:
         "mean": prepared.mean,
         "std": prepared.std,
         "interpolation": prepared.interpolation,
+        "crop_pct": prepared.crop_pct,
         "family": type(network).__module__.rpartition(".")[2],
         "depth": sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules()),
     }

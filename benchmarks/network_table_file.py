@@ -9,7 +9,7 @@ from typing import Any
 from archsieve.spaces.networks.table import COLUMNS, TABLE, SizeCosts
 
 UNBUILT = {  # of a network that cannot be built without its classifier
-    **dict.fromkeys(("family", "interpolation", "tag"), ""),
+    **dict.fromkeys(("family", "interpolation", "crop_pct", "tag"), ""),
     **dict.fromkeys(("depth", "channels", "size"), 0),
     **{"mean": (), "std": (), "top1": None},
 }
@@ -33,7 +33,7 @@ def line(name: str, own: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> di
     facts, refused = {**UNBUILT, **own.get("facts", {})}, refusal(own)
     costs = {row["shape"][1]: row["costs"] for row in rows if "costs" in row}
     return {
-        **{key: facts[key] for key in ("family", "depth", "channels", "size", "interpolation", "tag")},
+        **{key: facts[key] for key in ("family", "depth", "channels", "size", "interpolation", "crop_pct", "tag")},
         "name": name,
         "mean": " ".join(map(str, facts["mean"])),
         "std": " ".join(map(str, facts["std"])),

@@ -13,14 +13,24 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..image_files.decoding_rules import INTERPOLATIONS, RULES, WHITE, Decoding, check_background, check_value_range
+from ..image_files.decoding_rules import (
+    INTERPOLATIONS,
+    RULES,
+    WHITE,
+    Decoding,
+    check_background,
+    check_crop_pct,
+    check_value_range,
+)
 from ..image_files.errors import DataError
 from ..image_files.locations import Location, RemotePath
-from ..storage.choice import DEFAULT_CACHE, DEFAULT_STORAGE, CacheLocation, StorageChoice, StorageOptions
+from ..storage.choice import AUTO, DEFAULT_CACHE, DEFAULT_STORAGE, CacheLocation, StorageChoice, StorageOptions
+from ..storage.file_images import FileImages
 from ..storage.images import Images, RowsOf, StoredImages, batches_of
 from ..storage.sharing import as_array, as_tensor
+from ..storage.statistics import channel_statistics
 from .shapes import check_image_size
-from .splits import check_fractions, check_limit
+from .splits import check_fractions, check_limit, check_weights
 
 Device = str | torch.device
 HASHED_AT_A_TIME = 1024  # images or labels
@@ -120,8 +130,9 @@ class Request:
 
     ``path``: folder or URL of the files, None for the loader's default. ``image_size``: side in pixels. ``limit``:
     maximum number of images of each part. ``download``: whether missing files may be downloaded. ``on_bad``: "error" or
-    "skip" for images that cannot be decoded. ``resize``, ``interpolation``, ``background`` and ``value_range`` are
-    those of :class:`Decoding`. ``columns``, ``label_separator`` and ``nested``: see
+    "skip" for images that cannot be decoded. ``resize``, ``interpolation``, ``crop_pct``, ``background`` and
+    ``value_range`` are those of :class:`Decoding`; "auto" as ``interpolation`` or ``crop_pct`` means that of the
+    network that is trained, and the default for other networks. ``columns``, ``label_separator`` and ``nested``: see
     :func:`~archsieve.models.readers.read_index.read_index`. ``val_fraction`` and ``test_fraction``: of the training
     images, where these parts were not published. ``channels``: 3, or 1 for grey images. ``decoding_rules``: 1 for the
     pixels, order, splits and hash of version 0.1.0. ``storage``: where the decoded images are; the name of a kind means
@@ -148,6 +159,7 @@ class Request:
     channels: int = 3
     storage: StorageOptions = DEFAULT_STORAGE
     interpolation: str = INTERPOLATIONS[0]
+    crop_pct: float | str = 1.0
 
     def __post_init__(self) -> None:
         check_fractions(self.val_fraction, self.test_fraction)
@@ -158,6 +170,8 @@ class Request:
         # TOML and JSON have lists and no tuples
         object.__setattr__(self, "background", check_background(self.background))
         object.__setattr__(self, "value_range", check_value_range(self.value_range))
+        if self.crop_pct != AUTO:
+            object.__setattr__(self, "crop_pct", check_crop_pct(self.crop_pct))
         if isinstance(self.storage, str):  # as in load_data(..., storage="cache")
             object.__setattr__(self, "storage", StorageOptions(self.storage))
 
@@ -187,8 +201,14 @@ class Request:
             background=self.background,
             value_range=self.value_range,
             rules=self.decoding_rules,
-            interpolation=self.interpolation,
+            interpolation=INTERPOLATIONS[0] if self.interpolation == AUTO else self.interpolation,
+            crop_pct=1.0 if isinstance(self.crop_pct, str) else self.crop_pct,
         )
+
+    @property
+    def from_network(self) -> tuple[str, ...]:
+        """The options of the decoding that are those of the network that is trained."""
+        return tuple(name for name in ("interpolation", "crop_pct") if getattr(self, name) == AUTO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +218,8 @@ class Source:
     ``notes`` are sentences that a user should read before training on the data. ``skipped`` has a message for each
     image that was left out because it cannot be decoded. ``storage`` is where the images are; None for arrays.
     ``content_hash`` identifies images, labels and splits; None for the hash of the pixels. ``decoding`` is how files
-    became these images; None if they were no files.
+    became these images; None if they were no files. ``files`` decodes them in another way where each
+    network has its own.
     """
 
     classes: tuple[str, ...]
@@ -210,6 +231,7 @@ class Source:
     storage: StorageChoice | None = None
     content_hash: str | None = None
     decoding: Decoding | None = None
+    files: FileImages | None = None
 
     def __post_init__(self) -> None:
         for part, split in {"train": self.train, "val": self.val, "test": self.test}.items():
@@ -228,8 +250,8 @@ class ImageData:
     ``val`` selects networks. ``test`` is measured once, after the selection, and no fit reads it. ``mean`` and ``std``
     (C,) are those of the training images in [0, 1]. ``content_hash`` is the sha256 of class names, pixels and labels
     in the order of the splits, or for own images that of their files, labels, splits and decoding: equal hashes mean
-    equal data. ``notes``, ``skipped``, ``storage`` and ``decoding`` are those of the :class:`Source`. ``cache`` is the
-    place for features of the images.
+    equal data. ``notes``, ``skipped``, ``storage``, ``decoding`` and ``files`` are those of the :class:`Source`.
+    ``cache`` is the place for features of the images.
     """
 
     name: str
@@ -245,6 +267,7 @@ class ImageData:
     storage: StorageChoice | None = None
     decoding: Decoding | None = None
     cache: CacheLocation = DEFAULT_CACHE
+    files: FileImages | None = None
 
     @classmethod
     def of(
@@ -265,7 +288,7 @@ class ImageData:
         splits = {"train": train, "val": val, "test": test}
         for part, split in splits.items():
             _check_split(part, split, train, len(classes))
-        mean, std = _statistics(train.images)
+        mean, std = channel_statistics(train.images)
         digest = _content_hash(classes, splits) if content_hash is None else content_hash
         return cls(name, classes, train, val, test, mean, std, digest, notes)
 
@@ -338,7 +361,7 @@ def _check_split(part: str, split: Split | None, train: Split, n_classes: int) -
             f"{_dtype_and_shape(split.labels)} and train {_dtype_and_shape(train.labels)}; convert them"
         )
     if split.weights is not None:
-        _check_weights(part, split.weights)
+        check_weights(part, split.weights)
     _check_labels(part, split.labels, n_classes)
 
 
@@ -351,36 +374,6 @@ def _check_labels(part: str, labels: Tensor, n_classes: int) -> None:
             f"labels must be in 0..{n_classes - 1}, but {part} has labels from {low} to {high}; "
             "number the classes from 0 in the order of their names"
         )
-
-
-def _check_weights(part: str, weights: Tensor) -> None:
-    bad = weights[~(weights.isfinite() & (weights >= 0))]
-    if len(bad):
-        raise DataError(
-            f"weights must be finite numbers of at least 0, but {len(bad):,} of {len(weights):,} of {part} are not, "
-            f"such as {float(bad[0]):g}; correct them"
-        )
-    if part == "train" and not bool(weights.any()):
-        raise DataError(
-            f"the weights of training images must not all be 0, but those of all {len(weights):,} are; correct them"
-        )
-
-
-def _statistics(images: Images) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation (C,) of images as numbers in [0, 1]."""
-    # Sums of uint8 values are exact in float64, so the result does not depend on the number of threads.
-    total = torch.zeros(2, images.shape[1], dtype=torch.float64)
-    known = images.channel_sums() if isinstance(images, StoredImages) else None
-    # In chunks, because a float64 copy of uint8 images takes 8 times the memory.
-    for chunk in () if known is not None else batches_of(images, 1024):
-        values = chunk.double()
-        total += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))]).cpu()
-    mean, mean_square = (total if known is None else known) / (images.shape.numel() / images.shape[1])
-    # Rounding can make the variance of a constant float32 channel slightly negative. Such a channel gets deviation 1,
-    # so that normalisation does not divide by zero.
-    std = (mean_square - mean.square()).clamp(min=0).sqrt()
-    unit = 255.0 if images.dtype == torch.uint8 else 1.0
-    return (mean / unit).float(), torch.where(std > 0, std / unit, 1.0).float()
 
 
 def _content_hash(classes: tuple[str, ...], splits: Mapping[str, Split | None]) -> str:

@@ -45,7 +45,7 @@ def cross_folds(data: ImageData, count: int, *, seed: int, by: str = "sample") -
             fold_indices(pool.labels, data.classes, count, seed=seed, by=by, groups=groups), start=1
         )
     ]
-    return [replace(fold, cache=data.cache) for fold in folds]
+    return [replace(fold, cache=data.cache, decoding=data.decoding) for fold in folds]
 
 
 def _groups(data: ImageData) -> Tensor | None:

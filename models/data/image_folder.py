@@ -62,6 +62,8 @@ class SplitIndex:
             digest.update(b"groups" + groups.astype("<i8").tobytes())
         if (weights := self.index.weights) is not None:
             digest.update(b"weights" + weights[self.index.canonical_order].astype("<f4").tobytes())
+        if request.from_network:  # each network has its own pixels
+            digest.update(f"from network {request.from_network}".encode())
         if len(skipped):
             digest.update(b"skipped" + b"".join(sorted(self.index.digests[row].tobytes() for row in skipped)))
         return FILES_HASH + digest.hexdigest()
@@ -102,6 +104,7 @@ def _source(split_index: SplitIndex, request: Request) -> Source:
         storage=stored.storage,
         content_hash=split_index.content_hash(request, stored.skipped_rows),
         decoding=request.decoding,
+        files=stored.files,
     )
 
 

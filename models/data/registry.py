@@ -150,7 +150,8 @@ def load_data(name: str, *, path: str | Location | None = None, **options: Any) 
     data = ImageData.of(name, source.classes, **parts, notes=notes, content_hash=source.content_hash)
     storage = source.storage or _arrays(data)
     cache = CacheLocation(request.storage.cache, request.storage.write)
-    data = replace(data, skipped=source.skipped, storage=storage, decoding=source.decoding, cache=cache)
+    kept = {name: getattr(source, name) for name in ("skipped", "decoding", "files")}
+    data = replace(data, **kept, storage=storage, cache=cache)
     _check_shape(data, SHAPES[name], request.image_size)
     return data
 

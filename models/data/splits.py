@@ -123,3 +123,17 @@ def _sizes(n: int, fractions: Mapping[str, float], name: str) -> list[int]:
             f"{n}; add images, raise `limit`, or lower the fractions"
         )
     return sizes
+
+
+def check_weights(part: str, weights: Tensor) -> None:
+    """Raise :class:`DataError` unless the weights of the split ``part`` are at least 0, and of train not all 0."""
+    bad = weights[~(weights.isfinite() & (weights >= 0))]
+    if len(bad):
+        raise DataError(
+            f"weights must be finite numbers of at least 0, but {len(bad):,} of {len(weights):,} of {part} are not, "
+            f"such as {float(bad[0]):g}; correct them"
+        )
+    if part == "train" and not bool(weights.any()):
+        raise DataError(
+            f"the weights of training images must not all be 0, but those of all {len(weights):,} are; correct them"
+        )

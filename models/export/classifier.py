@@ -16,7 +16,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.parameters.constraints import is_real
 from ...spaces.parameters.task_kinds import CLASSIFICATION, MULTI_LABEL
 from ..data.dataset import ImageData, in_unit_range
-from ..data.normalisation import normalised_for
+from ..data.normalisation import decoding_for, normalised_for
 from ..image_files.decoding_rules import Decoding
 from ..metrics.label_losses import THRESHOLD, probabilities
 from ..networks.build import build
@@ -63,7 +63,8 @@ class ImageModel:
     ) -> "ImageModel":
         """Create the model from ``weights``, the state dict of the network as trained, with or without dropout."""
         network, shape = _without_dropout(architecture, list(weights.values())), architecture.input_shape
-        image_input = ImageInput.of(shape) if data.decoding is None else ImageInput(shape, data.decoding)
+        decoding = decoding_for(data, architecture)
+        image_input = ImageInput.of(shape) if decoding is None else ImageInput(shape, decoding)
         normalised = normalised_for(data, architecture)
         mean, std = normalised.mean.cpu(), normalised.std.cpu()
         return cls(

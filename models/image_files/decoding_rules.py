@@ -20,7 +20,9 @@ class Decoding:
 
     ``resize``: "crop" resizes the shorter side and crops the middle, "pad" resizes the longer side and fills the rest
     with ``background``, "stretch" resizes both sides. ``interpolation`` is "bilinear" or "bicubic", both averaged over
-    the pixels that become one. ``background`` is an RGB colour; transparency shows it.
+    the pixels that become one. ``crop_pct`` is the share of the shorter side that "crop" keeps, as in timm: the shorter
+    side is resized to floor(``image_size`` / ``crop_pct``) pixels. ``background`` is an RGB colour; transparency shows
+    it.
     ``value_range`` (low, high) becomes 0 to 255 where the values are float or integers of more than 8 bits; None is the
     range of their type, and [0, 1] for float. ``rules`` is 2, or 1 for exactly the pixels of version 0.1.0.
 
@@ -34,6 +36,7 @@ class Decoding:
     value_range: tuple[float, float] | None = None
     rules: int = RULES
     interpolation: str = INTERPOLATIONS[0]
+    crop_pct: float = 1.0
 
     def __post_init__(self) -> None:
         if type(self.image_size) is not int or self.image_size < 1:
@@ -54,21 +57,36 @@ class Decoding:
         # JSON and TOML have lists and no tuples
         object.__setattr__(self, "background", check_background(self.background))
         object.__setattr__(self, "value_range", check_value_range(self.value_range))
-        options = self.resize, self.background, self.value_range, self.interpolation
-        if self.rules == 1 and options != ("crop", WHITE, None, INTERPOLATIONS[0]):
+        object.__setattr__(self, "crop_pct", check_crop_pct(self.crop_pct))
+        if self.resize != "crop" and self.crop_pct != 1:
             raise DataError(
-                "decoding_rules = 1 gives the pixels of version 0.1.0, which has no resize, background, value_range or "
-                f"interpolation, but got {', '.join(map(repr, options))}; leave them out, or use decoding_rules = 2"
+                f'crop_pct needs resize = "crop", but got crop_pct {self.crop_pct} and resize {self.resize!r}; leave '
+                "crop_pct out"
+            )
+        options = self.resize, self.background, self.value_range, self.interpolation, self.crop_pct
+        if self.rules == 1 and options != ("crop", WHITE, None, INTERPOLATIONS[0], 1.0):
+            raise DataError(
+                "decoding_rules = 1 gives the pixels of version 0.1.0, which has no resize, background, value_range, "
+                f"interpolation or crop_pct, but got {', '.join(map(repr, options))}; leave them out, or use "
+                "decoding_rules = 2"
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON, without the default interpolation.
+    @property
+    def resized_side(self) -> int:
+        """The pixels of the shorter side before "crop" cuts the middle out."""
+        # the small number undoes the rounding of shares such as 224 / 232 to six digits
+        return self.image_size if self.crop_pct == 1 else math.floor(self.image_size / self.crop_pct + 1e-3)
 
-        Hashes and names of cache files depend on the result. They are those of the versions before that option.
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON, without the default interpolation and the default crop_pct.
+
+        Hashes and names of cache files depend on the result. They are those of the versions before these options.
         """
         form = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         if self.interpolation == INTERPOLATIONS[0]:
             del form["interpolation"]
+        if self.crop_pct == 1:
+            del form["crop_pct"]
         return form
 
     @classmethod
@@ -102,6 +120,13 @@ def check_value_range(limits: object) -> tuple[float, float] | None:
         if low < high:
             return low, high
     raise DataError(f"value_range must be two numbers, low < high, but got {limits!r}; use [0, 4095] for 12-bit data")
+
+
+def check_crop_pct(value: object) -> float:
+    """Return the share of a side as a float. Raises :class:`DataError` unless it is above 0 and at most 1."""
+    if _is_number(value) and 0 < value <= 1:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    raise DataError(f"crop_pct must be a number above 0 and at most 1, but got {value!r}; use 0.875, for example")
 
 
 def _is_number(value: object) -> bool:

@@ -51,6 +51,9 @@ def place(image: Image.Image, decoding: Decoding, crop: NDArray[Any] | None = No
         return _place_crop(image, decoding, turn, crop)
     left, top, right, bottom = _draft(image, _least_size(image, decoding))
     width, height, side = right - left, bottom - top, decoding.image_size
+    if decoding.crop_pct < 1:
+        box = _middle((width, height), (left, top), decoding)
+        return Placement(box, (side, side), turn, decoding.interpolation)
     if decoding.resize == "crop":
         left, top, edge = (width - min(width, height)) / 2, (height - min(width, height)) / 2, min(width, height)
         return Placement((left, top, left + edge, top + edge), (side, side), turn, decoding.interpolation)
@@ -59,6 +62,22 @@ def place(image: Image.Image, decoding: Decoding, crop: NDArray[Any] | None = No
         longer = max(width, height)
         size = max(1, round(side * width / longer)), max(1, round(side * height / longer))
     return Placement((left, top, right, bottom), size, turn, decoding.interpolation)
+
+
+def _middle(size: tuple[float, float], start: tuple[float, float], decoding: Decoding) -> Box:
+    """Return the part of an image that timm keeps after resizing its shorter side to ``decoding.resized_side``.
+
+    The longer side of the resized image, and the start of the part in it, are rounded as torchvision does. The part has
+    a whole number of pixels of the resized image, so that its pixels are those of the resized image.
+    """
+    shorter, begins, ends = min(size), [], []
+    for length, first in zip(size, start, strict=True):
+        pixels = int(decoding.resized_side * length / shorter)
+        offset = round((pixels - decoding.image_size) / 2)
+        begins.append(first + offset * length / pixels)
+        # min, because a rounding error would make the part exceed the image
+        ends.append(first + min(length, (offset + decoding.image_size) * length / pixels))
+    return begins[0], begins[1], ends[0], ends[1]
 
 
 def _place_crop(image: Image.Image, decoding: Decoding, turn: Image.Transpose | None, crop: NDArray[Any]) -> Placement:
@@ -74,7 +93,7 @@ def _place_crop(image: Image.Image, decoding: Decoding, turn: Image.Transpose | 
 
 def _least_size(image: Image.Image, decoding: Decoding) -> tuple[int, int]:
     """Return the least width and height to which the decoder may reduce an image."""
-    wanted = 2 * decoding.image_size
+    wanted = 2 * decoding.resized_side
     if decoding.resize != "pad":
         return wanted, wanted
     longer = max(image.size)

@@ -67,6 +67,19 @@ def open_images(images: EncodedImages, options: StorageOptions = DEFAULT_STORAGE
     return OpenedImages(StreamedImages(images, as_tensor(file.sums)), choice, file.notes)
 
 
+def reopened(images: EncodedImages, options: StorageOptions) -> StoredImages:
+    """Return ``images``, another decoding of images that are open in the same storage; their notes are known.
+
+    Images that are streamed have no channel sums: with published networks, mean and deviation are published, too.
+    """
+    choice, folder = choice_for(images, options), cache_folder(options.cache)
+    if choice.kind == "memory":
+        return TensorImages(torch.from_numpy(decode_all(images)[0]))
+    if choice.kind == "cache" and (options.write or is_cached(images, folder)):
+        return MappedImages(images, options.cache, open_cache(images, folder))
+    return StreamedImages(images, None, blank_if_bad=images.on_bad == "skip")
+
+
 def _sums(images: EncodedImages, options: StorageOptions) -> CacheFile:
     """Return the exact channel sums of images that are decoded per batch."""
     folder = cache_folder(options.cache)

@@ -37,11 +37,11 @@ class DecodingBatch:
 class StreamedImages(StoredImages):
     """Images that stay encoded; each batch is decoded by as many threads as torch may use in this process.
 
-    ``sums`` (N, 2, C) int64 are the channel sums of each image, for exact statistics of the data set. With
+    ``sums`` (N, 2, C) int64 are the channel sums of each image, for exact statistics of the data set, or None. With
     ``blank_if_bad``, for a forecast, an image that cannot be decoded is zeros instead of an error.
     """
 
-    def __init__(self, images: EncodedImages, sums: Tensor, *, blank_if_bad: bool = False) -> None:
+    def __init__(self, images: EncodedImages, sums: Tensor | None, *, blank_if_bad: bool = False) -> None:
         super().__init__(images.shape, torch.uint8)
         self.images, self.sums, self.blank_if_bad = images, sums, blank_if_bad
         self._planned: Iterator[tuple[Tensor, Tensor | None]] = iter(())
@@ -62,8 +62,8 @@ class StreamedImages(StoredImages):
             batch = self._submitted(rows, draws)
         return torch.from_numpy(np.stack([image.result() for image in batch.images]))
 
-    def channel_sums(self, rows: Tensor | None = None) -> Tensor:
-        return sums_of(self.sums, rows)
+    def channel_sums(self, rows: Tensor | None = None) -> Tensor | None:
+        return None if self.sums is None else sums_of(self.sums, rows)
 
     def prefetch(self, batches: Sequence[Tensor], draws: Sequence[Tensor] | None = None) -> None:
         for batch in self._ahead:
@@ -104,8 +104,8 @@ class StreamedImages(StoredImages):
         return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="decode")
 
     def __reduce__(self) -> Any:
-        return _streamed, (self.images, as_array(self.sums), self.blank_if_bad)
+        return _streamed, (self.images, None if self.sums is None else as_array(self.sums), self.blank_if_bad)
 
 
 def _streamed(images: EncodedImages, sums: Any, blank_if_bad: bool) -> StreamedImages:
-    return StreamedImages(images, as_tensor(sums), blank_if_bad=blank_if_bad)
+    return StreamedImages(images, None if sums is None else as_tensor(sums), blank_if_bad=blank_if_bad)

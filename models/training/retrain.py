@@ -10,7 +10,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.recipe import Recipe
 from ..data.dataset import ImageData
-from ..data.normalisation import normalised_for
+from ..data.normalisation import prepared_for
 from ..networks.compute import Compute
 from ..networks.pretrained import build_pretrained
 from ..optimization.custom_parts import BUILT_IN, CustomParts
@@ -115,7 +115,7 @@ def retrain(
     ``weights`` are those of ``build_pretrained``, ``teacher`` is that of ``recipe.teacher``. ``custom`` may replace the
     loss, the optimizer, or the training. ``on_epoch`` is called after every epoch.
     """
-    data = normalised_for(data, architecture)
+    data = prepared_for(data, architecture)
     network, _ = build_pretrained(architecture, recipe, seed=seed, weights=weights)
     # Channels last is the layout in which convolutions on a GPU are fast; on a CPU it gains little.
     compute = Compute(torch.device(device), precision, channels_last=torch.device(device).type == "cuda")

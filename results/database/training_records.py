@@ -30,7 +30,10 @@ def augmentation_cost(store: StoreReader, run: str | int, trial_id: int) -> dict
 
 
 def loaded_weights(store: StoreReader, run: str | int, trial_id: int) -> dict[str, Any] | None:
-    """Return ``sha256``, ``tag`` and ``file`` of the pretrained weights of a trial; None for random weights."""
+    """Return ``sha256``, ``tag`` and ``file`` of the pretrained weights of a trial; None for random weights.
+
+    Of image files also how they were resized: ``interpolation`` and ``crop_pct``.
+    """
     details = _details(store, run, trial_id, WEIGHTS_LOADED)
     return details[-1] if details else None
 

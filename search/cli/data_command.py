@@ -116,6 +116,7 @@ def _options(
         image_size or section.image_size or DEFAULT_IMAGE_SIZE,
         resize=section.resize,
         interpolation=section.interpolation,
+        crop_pct=section.crop_pct,
         background=tuple(section.background),
         value_range=section.value_range,
         columns={**(section.columns or {}), **columns} or None,

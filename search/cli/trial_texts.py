@@ -119,6 +119,9 @@ def _training_lines(records: TrialRecords) -> Iterator[str]:
     if (weights := records.weights) is not None:
         digest = one_line(str(weights.get("sha256"))[:12])
         yield f"weights: {one_line(weights.get('file'))}, tag {one_line(weights.get('tag'))}, sha256 {digest}"
+        if "crop_pct" in weights:
+            resizing = f"{one_line(weights.get('interpolation'))}, crop_pct {one_line(weights.get('crop_pct'))}"
+            yield f"images: {resizing}"
     for entry in records.lrs:
         yield f"lr found: {entry['lr']:g}, the first of {len(entry['tries'])} tried that trains"
     if (augmented := records.augmentation) is not None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_value_range
+from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_crop_pct, check_value_range
 from ...spaces.search_space.space import Space
 from .device_section import DeviceSection
 from .latency_section import LatencySection
@@ -17,7 +17,8 @@ from .train_section import TrainSection
 
 # of [data], for image files
 DECODING_KEYS = (
-    *("resize", "interpolation", "background", "value_range", "on_bad", "decoding_rules", "label_separator"),
+    *("resize", "interpolation", "crop_pct", "background", "value_range", "on_bad", "decoding_rules"),
+    *("label_separator",),
 )
 IntOrList = int | list[int]
 NumberOrList = float | list[float]
@@ -65,9 +66,14 @@ class DataSection(Section):
         default="crop",
         description="How an image file becomes square: crop its middle, pad it with background, or stretch it.",
     )
-    interpolation: Literal["bilinear", "bicubic"] = Field(
-        default="bilinear",
-        description="How pixels are computed when an image file is resized; most networks of timm expect bicubic.",
+    interpolation: Literal["auto", "bilinear", "bicubic"] = Field(
+        default="auto",
+        description="How pixels are computed when an image file is resized; auto is that of the published network, or "
+        "bilinear.",
+    )
+    crop_pct: Literal["auto"] | float = Field(
+        default="auto",
+        description="Share of the shorter side that resize = crop keeps; auto is that of the published network, or 1.",
     )
     background: list[int] = Field(
         default=list(WHITE), description="RGB colour under transparent pixels and around padded images."
@@ -105,6 +111,11 @@ class DataSection(Section):
     @classmethod
     def _background(cls, value: list[int]) -> list[int]:
         return list(check_background(value))
+
+    @field_validator("crop_pct")
+    @classmethod
+    def _crop_pct(cls, value: str | float) -> str | float:
+        return value if value == "auto" else check_crop_pct(value)
 
     @field_validator("value_range")
     @classmethod

@@ -23,7 +23,7 @@ from ..config.duration import parse_duration
 from ..searchers.recipe_sampling import draw_recipe
 from ..tasks.base import data_notes
 from .experiment import Experiment
-from .network_settings import interpolation_notes
+from .network_settings import decoding_notes
 
 if TYPE_CHECKING:
     from ...models.data.dataset import ImageData
@@ -49,7 +49,7 @@ def notes(experiment: Experiment) -> list[str]:
     parameters = experiment.recipes.free_parameters
     texts = [
         *experiment.path_notes,
-        *interpolation_notes(experiment.file.space, experiment.file.data),
+        *decoding_notes(experiment.file.space, experiment.file.data),
         *(
             f"recipe.{name} is a list with one value, so it is fixed"
             for name, parameter in parameters.items()

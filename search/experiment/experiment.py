@@ -21,9 +21,9 @@ from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SpaceSect
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
 from .check_proxies import check_proxies
 from .custom_training import check_train, keys_of_modules, with_modules_of_train
-from .network_settings import backbones_of, networks_of
+from .network_settings import backbones_of, networks_of, with_published_decoding
 from .selecting_metric import selection_of
-from .stored_settings import search_file_of
+from .stored_settings import BEFORE_AUTO, search_file_of
 from .used_parts import registered_records, registries
 
 if TYPE_CHECKING:
@@ -229,8 +229,9 @@ class Experiment:
         for key in ("time_limit", "direction", "sampler"):
             if settings["search"][key] is None:
                 del settings["search"][key]  # for the same reason
-        if settings["data"].get("interpolation") == type(self.file.data).model_fields["interpolation"].default:
-            del settings["data"]["interpolation"]  # runs have the same settings as those before this key
+        for key, value in BEFORE_AUTO.items():  # runs have the same settings as those before these keys
+            if settings["data"].get(key) == value:
+                del settings["data"][key]
         if settings["data"]["class_split"] is None:
             del settings["data"]["class_split"]
         for key in ("networks", "image_size"):
@@ -296,6 +297,7 @@ def experiment(file: SearchFile, *, folders: Sequence[Path] = (), notes: Sequenc
     shape = task.describe(file)
     if shape.multi_label and "metric" not in file.search.model_fields_set:
         file = file.model_copy(update={"search": file.search.model_copy(update={"metric": MULTI_LABEL_METRIC})})
+    file = with_published_decoding(file, task.name)
     result = Experiment(file, shape.input_shape, shape.n_classes, tuple(notes), shape.multi_label)
     result.check()
     return result

@@ -1,16 +1,25 @@
 """The settings ``space.networks`` and ``space.backbone``, with ``space.weights``, as spaces."""
 
+import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...models.data.shapes import WITHOUT_FILES
 from ...spaces.architectures.budget import Budget
 from ...spaces.networks.networks_space import networks_space
 from ...spaces.networks.patterns import PRETRAINED, WEIGHT_SUFFIXES, select
+from ...spaces.networks.table import PublishedNetwork, network_table
 from ...spaces.parameters.domains import choice
+from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.search_space.space import Space
-from ..config.schema import DataSection, SpaceSection
+from ..config.schema import DataSection, SearchFile, SpaceSection
 from .other_sizes import costs_of
+from .stored_settings import BEFORE_AUTO
+
+AUTO = "auto"  # as data.interpolation and data.crop_pct: those of the published network
 
 
 def networks_of(section: SpaceSection, input_shape: tuple[int, int, int], classes: int, budget: Budget) -> Space:
@@ -65,17 +74,52 @@ def with_files(patterns: str | Sequence[str], weights: Path) -> list[str]:
     return chosen
 
 
-def interpolation_notes(space: SpaceSection, data: DataSection) -> list[str]:
+def with_published_decoding(file: SearchFile, task: str) -> SearchFile:
+    """Return ``file`` with the published interpolation and ``crop_pct`` of its networks in place of "auto".
+
+    "auto" stays where the networks differ: each network is then trained on its own images. The networks of a zero-shot
+    search share the images, which are those that most of them expect. Without networks the images are resized as
+    before there were these keys.
+    """
+    data = file.data
+    keys = [key for key in BEFORE_AUTO if getattr(data, key) == AUTO]
+    if not keys or data.name in WITHOUT_FILES:
+        return file
+    # version 0.1.0 had no choice, and crop_pct is of images that are cropped
+    fixed = BEFORE_AUTO if data.decoding_rules == 1 else {} if data.resize == "crop" else {"crop_pct": 1.0}
+    networks, values = published_networks(file.space), dict[str, Any]()
+    for key in keys:
+        counts = Counter(getattr(network, key) for network in networks)
+        if key in fixed or not counts:
+            values[key] = BEFORE_AUTO[key]
+        elif len(counts) == 1 or task != CLASSIFICATION:
+            values[key] = max(counts, key=lambda value: (counts[value], value))
+    return file.model_copy(update={"data": data.model_copy(update=values)})
+
+
+def published_networks(space: SpaceSection) -> list[PublishedNetwork]:
+    """Return the networks of ``space`` that are in the table of networks; those of a space in Python by their names.
+
+    Raises ``ValueError`` if ``space.networks`` has none.
+    """
+    if space.networks is not None:
+        files = space.weights is not None and space.weights != PRETRAINED
+        patterns = with_files(space.networks, Path(str(space.weights))) if files else space.networks
+        return select(patterns, pretrained=space.weights == PRETRAINED)
+    names = re.findall(r'"((?:timm|torchvision):[\w.-]+)"', json.dumps([space.backbone, space.written]))
+    return [network_table()[name] for name in dict.fromkeys(names) if name in network_table()]
+
+
+def decoding_notes(space: SpaceSection, data: DataSection) -> list[str]:
     """Return a sentence if files are resized in a way that no network with weights of ``space`` expects."""
-    if space.networks is None or space.weights is None or data.name in WITHOUT_FILES:
+    if space.networks is None or space.weights is None or data.name in WITHOUT_FILES or data.interpolation == AUTO:
         return []
     published = {network.interpolation for network in select(space.networks, pretrained=space.weights == PRETRAINED)}
     if data.interpolation in published:
         return []
-    expected = min(published)
     return [
-        f"the weights of space.networks expect {expected} interpolation, but data.interpolation is "
-        f'"{data.interpolation}"; set data.interpolation = "{expected}"'
+        f"the weights of space.networks expect {min(published)} interpolation, but data.interpolation is "
+        f'"{data.interpolation}"; leave it out'
     ]
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ...models.data.shapes import WITHOUT_FILES
 from ...results.database.records import IMPORTED, RunRecord
 from ...spaces.parameters.lookup import shorten
 from ..config.schema import SearchFile
+
+BEFORE_AUTO: Mapping[str, Any] = {"interpolation": "bilinear", "crop_pct": 1.0}  # of [data], in runs without these keys
 
 
 def search_file_of(run: RunRecord) -> SearchFile:
@@ -36,8 +39,11 @@ def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
     A run of version 0.1.0 has decoding rules 1. A run from before there was a standard prior has none, and one from
     before gp learned from timed trials goes by the predicted latency, so that they continue with the same proposals.
+    Images were resized alike for every network before networks had their own interpolation and crop.
     """
     data = {"decoding_rules": 1, **config.get("data", {})}
+    if data.get("name") not in WITHOUT_FILES:
+        data = {**BEFORE_AUTO, **data}
     search = {"prior": "none", **config.get("search", {})}
     latency = {"feasibility": "predicted", **config.get("latency", {})}
     return {**config, "data": data, "search": search, "latency": latency}

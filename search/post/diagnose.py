@@ -75,7 +75,7 @@ def diagnose_target(
     on_check: Callable[[str], None] = lambda name: None,
 ) -> Iterator["Finding"]:
     """Yield the finding of each of ``checks``, by default of all; ``on_check`` is called before each with its name."""
-    from ...models.data.normalisation import normalised_for
+    from ...models.data.normalisation import prepared_for
     from ...models.diagnostics.run_checks import CHECKS, DiagnosticContext, diagnose
     from ...models.networks.pretrained import build_pretrained
 
@@ -84,7 +84,7 @@ def diagnose_target(
     def make(seed: int) -> Any:
         return build_pretrained(target.architecture, target.recipe, seed=seed, weights=weights)[0]
 
-    data = normalised_for(target.data, target.architecture)
+    data = prepared_for(target.data, target.architecture)
     context = DiagnosticContext(make, data, target.recipe, target.seed, trained=target.trained)
     yield from diagnose(context, checks or list(CHECKS), on_check=on_check)
 

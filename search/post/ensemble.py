@@ -59,7 +59,7 @@ def ensemble_run(
     models = [_model(store, trial, folder, device, on_trial(trial)) for trial in trials]
     mixture, detail = _selected(models, trials, data, selection, soup)
     if data.test is not None:
-        for problem in _add_test(detail, models, mixture, data.test, selection):
+        for problem in _add_test(detail, models, mixture, data, selection):
             store.add_event(record.run_id, "warning", "test_metric_failed", {"reason": problem})
     store.add_event(record.run_id, "info", ENSEMBLE, detail)
     if mixture.soup is not None and output is not None:
@@ -108,11 +108,12 @@ def _selected(
     """Select an ensemble or a soup on the validation images; return it, and its metrics with those of the models."""
     from ...models.training.ensemble import metric_values, select_members, selection_score
 
-    labels, of_members = data.val.labels, _probabilities(models, data.val)
+    labels, of_members = data.val.labels, _probabilities(models, data, "val")
     if soup is None:
         # twice as many rounds as models: the selection may add a model several times, which gives it more weight
         mixture = _Mixture(select_members(of_members, labels, 2 * len(models), selection), None)
     else:
+        data = _decoded(data, models[0])  # all models have one network
         network, counts = cook(
             soup, models, data, lambda model: selection_score(model.probabilities(data.val.images), labels, selection)
         )
@@ -126,19 +127,35 @@ def _selected(
     return mixture, {"members": members, **kind, **values_of(mixture.probabilities(of_members, data.val))}
 
 
-def _probabilities(models: Sequence["ImageModel"], split: "Split") -> "torch.Tensor":
+def _probabilities(models: Sequence["ImageModel"], data: "ImageData", part: str) -> "torch.Tensor":
+    """Return the probabilities (M, N, K) of M models for the split ``part``, each on images as it was trained on."""
     import torch
 
-    return torch.stack([model.probabilities(split.images) for model in models])
+    found: dict[int, torch.Tensor] = {}
+    for decoding in dict.fromkeys(model.input.decoding for model in models):  # images are decoded once for each
+        of_decoding = [number for number, model in enumerate(models) if model.input.decoding == decoding]
+        images = getattr(_decoded(data, models[of_decoding[0]]), part).images
+        found |= {number: models[number].probabilities(images) for number in of_decoding}
+    return torch.stack([found[number] for number in range(len(models))])
+
+
+def _decoded(data: "ImageData", model: "ImageModel") -> "ImageData":
+    from ...models.data.normalisation import decoded
+
+    return decoded(data, model.input.decoding)
 
 
 def _add_test(
-    detail: dict[str, Any], models: Sequence["ImageModel"], mixture: _Mixture, test: "Split", selection: Selection
+    detail: dict[str, Any], models: Sequence["ImageModel"], mixture: _Mixture, data: "ImageData", selection: Selection
 ) -> list[str]:
     """Add the metrics of the test images to ``detail`` and its members; return why custom metrics failed there."""
     from ...models.training.ensemble import metrics_on_test
 
-    of_members = _probabilities(models, test)
+    of_members, test = (
+        _probabilities(models, data, "test"),
+        data.test if mixture.soup is None else _decoded(data, models[0]).test,
+    )
+    assert test is not None
     together = mixture.probabilities(of_members, test)
     *tests, whole = [metrics_on_test(one, test.labels, selection.computed) for one in (*of_members, together)]
     for member, tested in zip(detail["members"], tests, strict=True):

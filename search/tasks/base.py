@@ -64,7 +64,8 @@ class StartMetrics:
 
     ``augmentation_cost`` is None for a recipe without augmentation. ``lrs_found`` has an entry for each learning rate
     that ``lr = "auto"`` found: one, or one for each fold. ``weights`` are the pretrained weights that were loaded:
-    ``sha256``, ``tag`` and ``file``; None for random weights.
+    ``sha256``, ``tag`` and ``file``, and for image files their ``interpolation`` and ``crop_pct``; None for random
+    weights.
     """
 
     augmentation_cost: Mapping[str, Any] | None = None

@@ -201,7 +201,6 @@ class ImageTrialContext(TrialContext):
         custom: "CustomParts | None" = None,
         keep_predictions: bool = False,
     ) -> None:
-        from ...models.data.folds import cross_folds
         from ...models.export.teacher import Teachers
         from ...models.networks.compute import Compute
         from ...models.optimization.custom_parts import BUILT_IN
@@ -212,11 +211,27 @@ class ImageTrialContext(TrialContext):
         self._kept: tuple[tuple[Any, ...], nn.Module] | None = None
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
         self.compute = Compute(device, precision, channels_last=device.type == "cuda")
+        self._base, self._decoding, self._n_folds, self._fold_seed = data, data.decoding, folds, fold_seed
         self.data = data.to(device)
         self.teachers = Teachers(self.data)
         self.input_shape = data.input_shape
-        cpu_folds = cross_folds(data, folds, seed=fold_seed) if folds else []
-        self.folds = [fold.to(device) for fold in cpu_folds]
+        self.folds = self._folds_of(data)
+
+    def _folds_of(self, data: "ImageData") -> "list[ImageData]":
+        from ...models.data.folds import cross_folds
+
+        folds = cross_folds(data, self._n_folds, seed=self._fold_seed) if self._n_folds else []
+        return [fold.to(self.device) for fold in folds]
+
+    def _decode_for(self, architecture: "Architecture") -> None:
+        """Set the images to those that the network is trained on; those of the newest network are kept."""
+        from ...models.data.normalisation import decoded, decoding_for
+
+        decoding = decoding_for(self._base, architecture)
+        if decoding != self._decoding:
+            self.data, self.folds = self._base, []  # frees the memory of the images before
+            data = decoded(self._base, decoding)
+            self.data, self.folds, self._decoding = data.to(self.device), self._folds_of(data), decoding
 
     def _network(self, architecture: "Architecture", recipe: Recipe, seed: int) -> "nn.Module":
         """Return the network of a trial with its weights.
@@ -246,6 +261,7 @@ class ImageTrialContext(TrialContext):
         from ...models.training.cross_validation import FoldedFit, FoldedResult
         from ...models.training.retrain import fit_for
 
+        self._decode_for(architecture)
         teacher = self.teachers.of(recipe)
 
         def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Any:
@@ -298,6 +314,8 @@ class ImageTrialContext(TrialContext):
         A custom training function augments and searches by itself, or not at all.
         """
         loaded = None if self.loaded is None else asdict(self.loaded)
+        if loaded is not None and self._decoding is not None:
+            loaded |= {"interpolation": self._decoding.interpolation, "crop_pct": self._decoding.crop_pct}
         if self.custom.function is not None:
             return StartMetrics(weights=loaded)
         found = tuple(asdict(result) for result in fit.lrs_found)

@@ -31,7 +31,10 @@ class NetworkRow:
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON types; the multiply-accumulates of the network are given by kind, too."""
         network, costs = self.network, self.network.costs[self.size]
-        facts = {name: getattr(network, name) for name in ("name", "family", "depth", "tag", "top1", "interpolation")}
+        facts = {
+            name: getattr(network, name)
+            for name in ("name", "family", "depth", "tag", "top1", "interpolation", "crop_pct")
+        }
         macs = {name: getattr(costs, name) for name in ("conv_macs", "linear_macs", "attention_macs")}
         preprocessing = {"mean": list(network.mean), "std": list(network.std)}
         return {

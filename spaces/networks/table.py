@@ -17,8 +17,8 @@ from ..blocks.backbone import Network
 
 TABLE = Path(__file__).with_name("networks.csv.gz")
 COLUMNS = (
-    *("name", "family", "depth", "channels", "size", "mean", "std", "interpolation", "tag", "top1", "features"),
-    *("costs", "refused"),
+    *("name", "family", "depth", "channels", "size", "mean", "std", "interpolation", "crop_pct", "tag", "top1"),
+    *("features", "costs", "refused"),
 )
 
 
@@ -49,9 +49,10 @@ class PublishedNetwork:
     """A network of timm or torchvision.
 
     ``depth`` is the number of convolutions and linear layers. ``size`` is the published side of its images; ``mean``
-    and ``std`` of pixels in [0, 1] and ``interpolation`` belong to it. ``tag`` names the published weights and is empty
-    if there are none. ``top1`` is their accuracy on ImageNet in percent, where it is published. ``refused`` says why a
-    network cannot be used; such a network has no costs.
+    and ``std`` of pixels in [0, 1], ``interpolation`` and ``crop_pct`` belong to it: the shorter side of an image is
+    resized to floor(size / ``crop_pct``) pixels, and the middle is cut out. ``tag`` names the published weights and is
+    empty if there are none. ``top1`` is their accuracy on ImageNet in percent, where it is published. ``refused`` says
+    why a network cannot be used; such a network has no costs.
     """
 
     name: str
@@ -62,6 +63,7 @@ class PublishedNetwork:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str
+    crop_pct: float
     tag: str
     top1: float | None
     features: int
@@ -125,6 +127,7 @@ def _network(row: Mapping[str, str]) -> PublishedNetwork:
         mean,
         std,
         row["interpolation"],
+        float(row["crop_pct"] or 1),
         row["tag"],
         float(row["top1"]) if row["top1"] else None,
         int(row["features"]),

@@ -58,7 +58,7 @@ def test_a_network_has_the_weights_of_its_file_and_a_new_head(name, weights):
     facts = network_table()[name]
     preparation = published.preprocessing
     assert (preparation.size, preparation.mean, preparation.std) == ((facts.size,) * 2, facts.mean, facts.std)
-    assert preparation.interpolation == facts.interpolation
+    assert (preparation.interpolation, preparation.crop_pct) == (facts.interpolation, facts.crop_pct)
 
     images = torch.rand(2, 3, 64, 64)
     first, second = (pretrained_network(name, 7, image_size=64, weights=file, seed=seed) for seed in (0, 0))

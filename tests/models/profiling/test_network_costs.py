@@ -21,7 +21,7 @@ def check_network(name, sizes):
         assert costs.features == published.features
         assert tuple(getattr(costs, field) for field in expected._fields) == expected, (name, size)
     prepared = published_preprocessing(name, network)
-    assert prepared.interpolation == published.interpolation
+    assert (prepared.interpolation, prepared.crop_pct) == (published.interpolation, published.crop_pct)
     assert (prepared.size[0], prepared.mean, prepared.std) == (published.size, published.mean, published.std)
 
 

@@ -14,8 +14,8 @@ from archsieve.results.database.store import open_store
 from archsieve.results.database.training_records import loaded_weights
 from archsieve.search.experiment.dry_run import notes
 from archsieve.search.experiment.experiment import experiment
-from archsieve.search.experiment.network_settings import interpolation_notes
 from archsieve.search.experiment.search_file import parse
+from archsieve.search.experiment.stored_settings import stored_settings
 from archsieve.search.searchers.features import Features
 from archsieve.search.searchers.network_features import designs_of_families
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
@@ -200,25 +200,41 @@ def test_a_wrong_space_is_refused_before_the_search(space, expected):
     assert expected in str(error.value)
 
 
-def test_an_interpolation_that_no_network_expects_is_noted(tmp_path):
+def settings_of(tables, **data):
+    """Return the interpolation and crop_pct of the checked search file, and of its stored and restored settings."""
+    made = experiment(parse({**tables, "data": {**tables["data"], **data}}))
+    stored = made.to_json()
+    again = parse(stored_settings(stored)).data
+    pair = made.file.data.interpolation, made.file.data.crop_pct
+    assert pair == (again.interpolation, again.crop_pct)
+    return pair, {key: stored["data"][key] for key in ("interpolation", "crop_pct") if key in stored["data"]}, made
+
+
+def test_interpolation_and_crop_are_those_of_the_networks_unless_they_are_set(tmp_path):
     tables = {"data": {"name": "images", "path": str(tmp_path), "image_size": 8}, "recipe": {"epochs": 1}}
-    tables["space"] = {"networks": ["timm:test_efficientnet", "timm:test_vit"], "weights": "pretrained"}
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "image.png").touch()
-    bilinear, bicubic = (
-        interpolation_notes(file.space, file.data)
-        for options in ({}, {"interpolation": "bicubic"})
-        for file in [parse({**tables, "data": {**tables["data"], **options}})]
-    )
-    assert bicubic == []
-    assert len(bilinear) == 1
-    assert 'set data.interpolation = "bicubic"' in bilinear[0]
-    made = experiment(parse(tables))
-    assert bilinear[0] in notes(made)
-    assert "interpolation" not in made.to_json()["data"]  # settings of runs before this key stay the same
-    changed = experiment(parse({**tables, "data": {**tables["data"], "interpolation": "bicubic"}}))
-    assert changed.to_json()["data"]["interpolation"] == "bicubic"
+    table = network_table()
+    small, other = table["timm:test_efficientnet"], table["torchvision:resnet18"]
+    assert (small.interpolation, small.crop_pct) != (other.interpolation, other.crop_pct)
+    published = (small.interpolation, small.crop_pct)
+
+    one = {**tables, "space": {"networks": [small.name], "weights": "pretrained"}}
+    assert settings_of(one)[0] == published
+    assert settings_of({**tables, "space": {"backbone": small.name}})[0] == published
+    # each network has its own; a key that is set is that of all
+    two = {**tables, "space": {"networks": [small.name, other.name], "image_size": 160, "weights": "pretrained"}}
+    assert settings_of(two)[:2] == (("auto", "auto"), {"interpolation": "auto", "crop_pct": "auto"})
+    assert settings_of(two, crop_pct=0.5)[0] == ("auto", 0.5)
+    assert settings_of(two, resize="pad")[0] == ("auto", 1.0)
+    # without networks, and in runs before these keys, the settings are as before
+    assert settings_of({**tables, "space": {"name": "mixed"}})[:2] == (("bilinear", 1.0), {})
+    assert settings_of(two, interpolation="bilinear", crop_pct=1.0)[:2] == (("bilinear", 1.0), {})
+    assert settings_of(two, decoding_rules=1)[:2] == (("bilinear", 1.0), {})
+    assert all("data.interpolation" not in note for note in notes(settings_of(one)[2]))
+    made = settings_of(one, interpolation="bilinear")[2]
+    assert any('data.interpolation is "bilinear"; leave it out' in note for note in notes(made))
 
 
 def test_offline_without_weights_is_refused_before_the_search(monkeypatch, tmp_path):

@@ -37,6 +37,7 @@ def test_the_table_is_small_and_complete():
             assert network.features > 0
             assert len(network.mean) == len(network.std) == network.channels
             assert network.interpolation in ("bicubic", "bilinear")
+            assert 0.5 < network.crop_pct <= 1
             assert all(costs.macs > 0 and costs.peak_bytes > 0 for costs in network.costs.values()), name
 
 

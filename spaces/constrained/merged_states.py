@@ -20,6 +20,7 @@ import numpy as np
 from .cost_tables import CostArrays, Ints
 from .packed_network import MAX_INT_PATHS, Counts, Interval, Network, Pair, TooManyStates, merge_equal, packed_network
 from .rounded_sums import FLOAT_ERROR, TooManyTransforms, rounded_counts
+from .separate_parts import separate_parts
 
 MAX_STATES = 2_000_000  # at a time; above, sums are rounded. 500 MB with all temporary arrays
 MAX_NODE_STATES = 40_000  # of one node, once sums are rounded
@@ -48,8 +49,19 @@ def joint_counts(
 ) -> list[Interval]:
     """Count as :func:`joint_count` for each upper limit of the first cost in ``thresholds``, in ascending order.
 
-    ``others`` has the limit of the second cost, if ``arrays`` has two.
+    ``others`` has the limit of the second cost, if ``arrays`` has two. Parts that the first edges separate, such as
+    those of several image sizes, are counted apart, unless the count must be ``exact``.
     """
+    if exact:
+        return _joint_counts(arrays, thresholds, others, max_states, exact=True)
+    parts = (_joint_counts(part, thresholds, others, max_states, exact=False) for part in separate_parts(arrays))
+    return [sum(of_threshold, Interval(0, 0, 0)) for of_threshold in zip(*parts, strict=True)]
+
+
+def _joint_counts(
+    arrays: CostArrays, thresholds: Sequence[float], others: Sequence[float], max_states: int, *, exact: bool
+) -> list[Interval]:
+    """Count as :func:`joint_counts`, without parts."""
     minimum = arrays.min_costs[arrays.start] + arrays.base
     below = sum(threshold < minimum[0] for threshold in thresholds)
     network = packed_network(arrays, (thresholds[-1], *others)) if below < len(thresholds) else None

@@ -19,8 +19,10 @@ from archsieve.spaces.constrained.merged_states import Meeting, joint_count, joi
 from archsieve.spaces.constrained.packed_network import TooManyStates, packed_network
 from archsieve.spaces.constrained.rounded_sums import rounded_counts
 from archsieve.spaces.constrained.sampling import TableSampler, count, count_table, histogram, sample, sample_one
+from archsieve.spaces.constrained.separate_parts import separate_parts
 from archsieve.spaces.constrained.state_draws import StateDraws, choose_by
 from archsieve.spaces.parameters.domains import choice, repeat
+from archsieve.spaces.search_space.image_sizes import with_image_sizes
 from archsieve.spaces.search_space.named import named_space
 from archsieve.spaces.search_space.space import Space, enumerate_decisions
 
@@ -78,6 +80,43 @@ def test_thresholds_share_one_pass(small):
         thresholds = sorted({0, *(p for p, _ in rng.sample(costs, 8))})
         counted = joint_counts(arrays, thresholds, (macs,))
         assert [interval.value for interval in counted] == [fitting(costs, params, macs) for params in thresholds]
+
+
+def sized_space(rng, sizes):
+    """Return a small space with a choice of image sizes; the images have 12 pixels, so that one of them is kept."""
+
+    def widths():
+        return choice(*sorted(rng.sample(range(4, 40), 3)))
+
+    blocks = (Conv(widths()), repeat(Residual(widths()), choice(1, 2, 3), each=True), GlobalAverage())
+    return Space((1, 12, 12), with_image_sizes(lambda shape: blocks, (1, 12, 12), sizes), 10)
+
+
+@pytest.mark.parametrize("sizes", [(8, 12, 16), (12, 6), (8, 10)])
+def test_image_sizes_are_counted_apart_and_the_sum_equals_brute_force(sizes):
+    rng = random.Random(len(sizes))
+    whole = ConstrainedSpace(sized_space(rng, sizes))
+    arrays = cost_arrays(whole, ("params", "macs"))
+    parts = separate_parts(arrays)
+    assert len(parts) == len(sizes)
+    costs = [(c.params, c.macs) for c in (cost(a) for _, a in walk(whole))]
+    assert len(costs) > 100
+    for params, macs in [*limits(costs, rng, 8), (10**12, 10**12), (0, 10**12)]:
+        interval = joint_count(arrays, (params, macs))
+        assert (interval.low, interval.value, interval.high) == (fitting(costs, params, macs),) * 3
+        rounded = joint_count(arrays, (params, macs), max_states=4)
+        assert rounded.low <= fitting(costs, params, macs) <= rounded.high
+
+
+def test_first_edges_that_share_what_follows_are_counted_together(small):
+    assert all(separate_parts(arrays) == [arrays] for _, arrays in small)
+
+
+@pytest.mark.slow  # ten seconds; the test above has small spaces
+def test_bounds_of_four_image_sizes_are_less_than_one_percent_apart():
+    space = named_space("mobile-space", input_shape=(3, 224, 224), image_size=[128, 160, 192, 224])
+    counted = count(ConstrainedSpace(space, Budget(params="5M", macs="300M")))
+    assert counted.low <= counted.value <= counted.high <= 1.01 * counted.low
 
 
 def on_grids(network, thresholds):
@@ -198,6 +237,7 @@ from pathlib import Path
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import GlobalAverage
 from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.separate_parts import separate_parts
 from archsieve.spaces.constrained.sampling import count, histogram
 from archsieve.spaces.search_space.space import Space
 from archsieve.spaces.search_space.stages import stage

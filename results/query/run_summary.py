@@ -3,7 +3,7 @@
 The whole trials of a run of 100,000 take a gigabyte, because each has an architecture and a recipe.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -124,6 +124,14 @@ def sampled_recipes(store: StoreReader, run: RunRecord, limit: int) -> list[Mapp
     step = _step(run.trials, limit)
     query = select(_t.recipe).where(_t.run_id == run.run_id, _t.number % step == 0)
     return [recipe for (recipe,) in _stream(store, query) if isinstance(recipe, dict)]
+
+
+def recipe_values(store: StoreReader, run_id: int, names: Sequence[str]) -> list[dict[str, str]]:
+    """Return the different values that the entries ``names``, texts, have in the recipes of a run, without null."""
+    values = [_t.recipe[name].as_string() for name in names]
+    query = select(*values).where(_t.run_id == run_id).distinct().order_by(*values)
+    rows = (zip(names, row, strict=True) for row in _stream(store, query))
+    return [{name: value for name, value in row if value is not None} for row in rows]
 
 
 def evenly_spaced(entries: T, limit: int) -> T:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Connection, Float, Integer, select
 
 from ..database import schema
 from .run_document import TABLES, Row, RunDocument, as_table
-from .run_rows import Values, rows_without_trial, trials_with_rows
+from .run_rows import Values, json_text, rows_without_trial, trials_with_rows
 
 RUN, TRIAL = "archsieve_run", "archsieve_trial"
 _TRIAL = TABLES["trial"]
@@ -40,18 +41,30 @@ def _cell_type(kind: Any) -> type:
 
 def _recipe_types(connection: Connection, runs: Sequence[int]) -> dict[str, set[type]]:
     types: dict[str, set[type]] = {}
-    seen = set()  # most recipes have the same keys and types
-    query = select(_TRIAL.c.recipe).where(_TRIAL.c.run_id.in_(runs)).order_by(_TRIAL.c.trial_id)
+    # As texts, decoded many at once: to decode them one by one takes twice as long.
+    query = select(json_text(connection, _TRIAL.c.recipe)).where(_TRIAL.c.run_id.in_(runs)).order_by(_TRIAL.c.trial_id)
     for part in connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)).partitions():
-        for (recipe,) in part:
-            entries = recipe if isinstance(recipe, dict) else {}
-            signature = (*entries, *map(type, entries.values()))
-            if signature not in seen:
-                seen.add(signature)
-                for name, value in entries.items():
-                    if not isinstance(value, list | dict):
-                        types.setdefault(f"{_RECIPE}{name}", set()).add(type(value))
+        _add_types(types, _decoded(text for (text,) in part))
     return {name: kinds - {type(None)} for name, kinds in types.items()}
+
+
+def _add_types(types: dict[str, set[type]], recipes: Sequence[Mapping[str, Any]]) -> None:
+    """Add to ``types`` the columns of the entries of ``recipes`` and the types of their values."""
+    for group in _same_keys(recipes):
+        for name, values in zip(group[0], zip(*(recipe.values() for recipe in group), strict=True), strict=True):
+            if kinds := set(map(type, values)) - {list, dict}:
+                types.setdefault(f"{_RECIPE}{name}", set()).update(kinds)
+
+
+def _same_keys(recipes: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Yield groups of recipes with the same keys in the same order; most recipes of a run have the same."""
+    return (list(group) for _, group in groupby(recipes, tuple))
+
+
+def _decoded(texts: Iterable[str | None]) -> list[dict[str, Any]]:
+    """Return the recipes of JSON texts; an empty one for a text that is no table, as another program may write it."""
+    values = json.loads(f"[{','.join(text or 'null' for text in texts)}]")
+    return [value if isinstance(value, dict) else {} for value in values]
 
 
 def flatten(connection: Connection, runs: Iterable[int], names: Iterable[str]) -> Iterator[Columns]:
@@ -77,15 +90,24 @@ def flatten(connection: Connection, runs: Iterable[int], names: Iterable[str]) -
 
 def _trial_columns(trials: Sequence[Sequence[Any]], names: Iterable[str]) -> Columns:
     columns: Columns = dict(zip(_NAMES, map(list, zip(*trials, strict=True)), strict=True))
-    decoded = [json.loads(text or "null") for text in columns["recipe"]]
-    recipes = [recipe if isinstance(recipe, dict) else {} for recipe in decoded]
+    recipes = _decoded(columns["recipe"])
     for name in _JSON_NAMES:
         columns[name] = [None if text in (None, "null") else _compact(text) for text in columns[name]]
     keys = [name.removeprefix(_RECIPE) for name in names if name.startswith(_RECIPE)]
-    return columns | {f"{_RECIPE}{key}": _single_values([recipe.get(key) for recipe in recipes]) for key in keys}
+    return columns | {f"{_RECIPE}{key}": values for key, values in _recipe_columns(recipes, keys).items()}
 
 
-def _single_values(values: list[Any]) -> list[Any]:
+def _recipe_columns(recipes: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> Columns:
+    """Return the values of each of ``keys``, one for each recipe: None if it is missing, a list or a table."""
+    columns: Columns = {key: [] for key in keys}
+    for group in _same_keys(recipes):
+        values = dict(zip(group[0], zip(*(recipe.values() for recipe in group), strict=True), strict=True))
+        for key, column in columns.items():
+            column.extend(_single_values(values[key]) if key in values else [None] * len(group))
+    return columns
+
+
+def _single_values(values: Sequence[Any]) -> Sequence[Any]:
     """Return ``values`` with None in place of lists and tables, which have no column of their own."""
     if not {list, dict}.intersection(map(type, values)):
         return values

@@ -98,14 +98,16 @@ def belongs_to_run(table: Table, run_id: int) -> ColumnElement[bool]:
     if "trial_id" in table.c:
         return table.c.trial_id.in_(select(_t.trial_id).where(_t.run_id == run_id))
     if "fingerprint" in table.c:
-        return table.c.fingerprint.in_(_fingerprints(run_id))
+        return table.c.fingerprint.in_(fingerprints_of_run(run_id))
     assert table is schema.dataset, f"{table.name} belongs to no run"
     return table.c.content_hash.in_(select(schema.run.c.dataset_hash).where(schema.run.c.run_id == run_id))
 
 
-def _fingerprints(run_id: int) -> Select[Any]:
-    """Select the fingerprints of the architectures that a run trained, measured or scored."""
+def fingerprints_of_run(run_id: int, *, trained: bool = True) -> Select[Any]:
+    """Select the fingerprints of the architectures that a run measured or scored; with ``trained`` also of its trials."""
     tables = [table for table in TABLES.values() if "run_id" in table.c and "fingerprint" in table.c]
+    if not trained:
+        tables.remove(schema.trial)
     fingerprints = union(*(select(table.c.fingerprint).where(table.c.run_id == run_id) for table in tables)).subquery()
     return select(fingerprints.c.fingerprint)
 

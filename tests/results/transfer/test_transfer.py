@@ -88,7 +88,7 @@ def comparable(store):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_imported_run_equals_the_exported_one(store, run, other, tmp_path, kind, new_run, monkeypatch):
-    for module, name in ((run_rows, "TRIALS_AT_ONCE"), (exporter, "_ROWS_AT_ONCE")):
+    for module, name in ((run_rows, "_ROWS_AT_ONCE"), (exporter, "_ROWS_AT_ONCE")):
         monkeypatch.setattr(module, name, 3)  # so that the four trials take two parts
     new_run("nothing-tried")
     store.finish_run(run, "stopped")

@@ -18,8 +18,10 @@ from archsieve.results.transfer.importer import IMPORTED_EVENT, PATHS_ALLOWED_EV
 from archsieve.results.transfer.tensorboard import write_events
 from archsieve.search.config.schema import SearchFile
 from archsieve.search.experiment.file_paths import PATH_KEYS
-from archsieve.search.experiment.foreign_paths import allow_paths, check_paths
+from archsieve.search.experiment.foreign_paths import REFERENCES, allow_paths, check_paths
 from archsieve.search.post.integrity import check_runs
+from archsieve.spaces.recipes.recipe import Recipe
+from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
 
 from ..conftest import small
 
@@ -34,6 +36,8 @@ PATHS = {
     },
     "search.start_from.0": {"search": {"start_from": ["/srv/net.json"]}},
     "plugins.modules.evil": {"plugins": {"modules": ["evil"], "recorded": {}}},
+    "recipe.teacher": {"recipe": {"teacher": ["none", "/srv/teacher.safetensors"]}},
+    "recipe.text": {"recipe": {"text": {"options": ["tfidf", "sentence:/srv/encoder"]}}},
     "train.loss": {"train": {"loss": "evil:loss"}},
     "device.run": {"device": {"run": "rm -r {model}"}},
     "space.weights": {"space": {"weights": "https://example.org/x.pt"}},
@@ -157,3 +161,68 @@ def test_every_text_of_a_search_file_that_names_a_file_is_a_path():
     named = {key for key, text in keys_with_text(SearchFile) if words.search(text)}
     # recorded.file is listed with the modules; registered.file is always None
     assert named == {*PATH_KEYS, ("plugins", "recorded", "file"), ("plugins", "registered", "file")}
+
+
+def text_keys(model, parents=()):
+    """The keys of a search file that accept text, alone or in a list or table."""
+    for name, field in model.model_fields.items():
+        parts = get_args(field.annotation) or (field.annotation,)
+        sections = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+        for part in sections:
+            yield from text_keys(part, (*parents, name))
+        if not sections and re.search(r"\bstr\b|\bAny\b", str(field.annotation)):
+            yield (*parents, name)
+
+
+# Settings with text that names no path, URL, module or command: it is looked up in a table of the package, is the name
+# of a run, a class, a column or a device, or is only shown.
+NAMES = {
+    "data": ("name", "columns", "label_separator", "seen", "unseen"),
+    "space": ("name", "networks", "backbone", "written"),
+    "search": (
+        "searcher",
+        "objectives",
+        "metric",
+        "record_metrics",
+        "minimized",
+        "warm_start",
+        "time_limit",
+        "proxies",
+    ),
+    "zero_shot": ("baselines",),
+    "device": ("format", "name"),
+}
+
+
+def test_every_setting_that_accepts_text_is_a_reference_or_a_name():
+    keys = {key for key in text_keys(SearchFile) if key[-1] not in ("recipe", "budget") and len(key) == 2}
+    names = {(section, key) for section, keys in NAMES.items() for key in keys}
+    assert names.isdisjoint(REFERENCES)
+    assert keys == {*names, *(key for key in REFERENCES if key[0] != "recipe" and key != ("plugins", "recorded"))}
+
+
+def test_every_recipe_key_that_accepts_a_path_is_a_reference():
+    checked = {key for section, key in REFERENCES if section == "recipe"}
+    for text in ("/srv/x.safetensors", "sentence:/srv/x", "https://example.org/x.pt", "evil:f"):
+        tables = (Recipe.constraints, ZeroShotRecipe.constraints)
+        accepted = {key for table in tables for key, each in table.items() if each.holds(text)}
+        assert accepted == {key for key in checked if list(REFERENCES["recipe", key](text))}, text
+
+
+def test_a_path_in_the_recipe_of_a_trial_is_refused(tmp_path):
+    with open_store(tmp_path / "archsieve.db", create=True) as store:
+        run_id = store.create_run("theirs", small().to_json(), "random", 0, DATA, {})
+        costs = dict.fromkeys(("params", "macs", "activations", "memory_bytes"), 1)
+        for key, value in (
+            ("teacher", "none"),
+            ("teacher", "/srv/a.pt"),
+            ("teacher", "/srv/b.pt"),
+            ("text", "sentence:/c"),
+        ):
+            content = {"architecture": {}, "fingerprint": value, "cost": costs, "choices": {}}
+            store.propose(run_id, **content, recipe={key: value}, seed=0)
+        store.add_event(run_id, "info", IMPORTED_EVENT, {"version": "0"})
+        with pytest.raises(RefusedError, match=r"text = 'sentence:/c', .*teacher = '/srv/a.*teacher.2 = '/srv/b"):
+            check_paths(store, store.run("theirs"))
+        allow_paths(store, store.run("theirs"))
+        check_paths(store, store.run("theirs"))

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from archsieve.search.cli.main import app
 from archsieve.search.config.schema import SearchFile, StageSection
-from archsieve.search.config.search_section import WarmupSection
+from archsieve.search.config.search_section import RungSection, WarmupSection
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.recipes.recipe import Recipe
 from archsieve.spaces.recipes.zero_shot_recipe import ZeroShotRecipe
@@ -25,6 +25,7 @@ WORDS: dict[Any, str] = {
     bool: "true or false",
     StageSection: "list of tables",
     WarmupSection: "table",
+    RungSection: "list of tables",
     dict[str, Any]: "table",
     dict[str, str | list[str]]: "table of texts",
 }
@@ -110,6 +111,7 @@ def search_file_page() -> str:
             parts.append(section("[[space.stages]]", StageSection))
         if name == "search":
             parts.append(section("search.warmup", WarmupSection))
+            parts.append(section("[[search.fidelity]]", RungSection))
     parts.append(
         "## [budget]\n\nWhat each limits, and how numbers are written: [budgets](../budgets.md).\n\n"
         + ", ".join(f"`{field.name}`" for field in fields(Budget))
@@ -160,7 +162,7 @@ def spelled(annotation: Any) -> str:
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(spelled(part) for part in inner)
     if get_origin(annotation) is list:
-        return WORDS[StageSection] if inner == [StageSection] else f"list of {spelled(inner[0])}"
+        return WORDS[inner[0]] if inner[0] in (StageSection, RungSection) else f"list of {spelled(inner[0])}"
     raise TypeError(f"docs/reference_pages.py has no words for {annotation!r}; add them to WORDS")
 
 

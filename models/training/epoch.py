@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
+from ...spaces.recipes.fidelity import is_whole
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class EpochResult:
     metrics: Mapping[str, float] = field(default_factory=dict, kw_only=True, hash=False)
 
     def score(self, selection: Selection) -> float:
-        """Return the value to maximise; minus infinity if the selecting metric has no value."""
+        """Return the value to maximise; minus infinity without one, and for an epoch at a lower fidelity."""
+        if not is_whole(self.metrics):
+            return -math.inf
         score = selection.score({"val_accuracy": self.val_accuracy, **self.metrics})
         return -math.inf if score is None else score
 

@@ -12,6 +12,7 @@ from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.registry import ACCURACY, stored_name
 from ...spaces.metrics.selection import is_minimized
 from ...spaces.parameters.lookup import unknown
+from ...spaces.recipes.fidelity import FIDELITY_METRICS
 
 # Names of costs and metrics. Database columns, attributes and JSON keys all use them.
 OWN_COSTS = ("params", "macs", "activations")  # costs that depend on the architecture alone
@@ -25,6 +26,7 @@ ZERO_SHOT_METRICS = ("val_roc_auc", "val_h", "gamma")  # further metrics of each
 EPOCH_METRICS = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_accuracy_std", "lr", "seconds"),
     *ZERO_SHOT_METRICS,
+    *FIDELITY_METRICS,  # of runs with search.fidelity
 )
 FINAL_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "test_accuracy")
 

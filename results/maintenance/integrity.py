@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, exists, func, or_, select
 
 from ...spaces.metrics.registry import VAL_ACCURACY
+from ...spaces.recipes.fidelity import FIDELITY
 from ..database import lease, schema
 from ..database.artifacts import artifact_path, file_problem
 from ..database.errors import RefusedError, restore_advice
@@ -159,8 +160,12 @@ def _check_missing_curves(connection: Connection) -> Iterator[Violation]:
 def _check_results(connection: Connection) -> Iterator[Violation]:
     """Check I4: the result of a trial is that of its best epoch.
 
-    Imported runs are skipped, because the other tool defined their results.
+    Imported runs are skipped, because the other tool defined their results. A trial that was stopped before the whole
+    fidelity has no result.
     """
+    last = schema.metric.alias().c  # the query below joins the table itself
+    at_end = (last.trial_id == _t.trial_id, last.step == _t.epochs_done, last.name == FIDELITY, last.value < 1)
+    below = and_(_t.best_epoch.is_(None), _t.val_accuracy.is_(None), exists().where(*at_end))
     # An outer join, because the metric of the best epoch may be missing.
     query = (
         select(_r.name, _r.config, _t.trial_id, _t.val_accuracy, _t.best_epoch, _m.value)
@@ -170,7 +175,7 @@ def _check_results(connection: Connection) -> Iterator[Violation]:
             and_(_m.trial_id == _t.trial_id, _m.name == VAL_ACCURACY, _m.step == _t.best_epoch),
             isouter=True,
         )
-        .where(_HAS_RESULT, or_(_m.value.is_(None), _t.val_accuracy.is_(None), _t.val_accuracy != _m.value))
+        .where(_HAS_RESULT, ~below, or_(_m.value.is_(None), _t.val_accuracy.is_(None), _t.val_accuracy != _m.value))
     )
     for run, config, trial, accuracy, best, value in connection.execute(query):
         if IMPORTED not in config:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.recipes.fidelity import Rung
 from .duration import parse_duration
 from .section import Section
 
@@ -21,6 +22,16 @@ class WarmupSection(Section):
         default=200, ge=1, le=MAX_SCORED, description="Number of architectures within the budget to score."
     )
     train: int = Field(default=8, ge=1, description="Number of the best candidates to train.")
+
+
+class RungSection(Section):
+    """``[[search.fidelity]]``: until which epoch a trial trains on a part of the data, or on smaller images."""
+
+    epochs: int = Field(ge=1, description="Last epoch of this fidelity, counted from the start of the trial.")
+    data_share: float = Field(default=1.0, gt=0, le=1, description="Share of the training images of each class.")
+    image_size: int | None = Field(
+        default=None, ge=1, description="Side of the images in pixels; the default is that of the data."
+    )
 
 
 class SearchSection(Section):
@@ -72,6 +83,10 @@ class SearchSection(Section):
     brackets: int | None = Field(
         default=None, ge=1, description="For hyperband: number of brackets; the default is as many as fit."
     )
+    fidelity: list[RungSection] | None = Field(
+        default=None,
+        description="Cheaper first epochs for a scheduler: [{ epochs = 3, data_share = 0.25, image_size = 16 }].",
+    )
     folds: int | None = Field(
         default=None, ge=2, description="Number of cross-validation folds; a trial trains one network per fold."
     )
@@ -104,6 +119,11 @@ class SearchSection(Section):
         default=None,
         description='Train the best candidates of a proxy first: { proxy = "synflow", candidates = 200, train = 8 }.',
     )
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The fidelities below the whole one."""
+        return tuple(Rung(**one.model_dump()) for one in self.fidelity or ())
 
     # mode "before": one error with the accepted forms, instead of one for each type
     @field_validator("time_limit", mode="before")

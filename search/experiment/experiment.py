@@ -21,6 +21,7 @@ from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SpaceSect
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
 from .check_proxies import check_proxies
 from .custom_training import check_train, keys_of_modules, with_modules_of_train
+from .fidelity import check_fidelity
 from .network_settings import backbones_of, networks_of, with_published_decoding
 from .selecting_metric import selection_of
 from .stored_settings import BEFORE_AUTO, search_file_of
@@ -119,6 +120,7 @@ class Experiment:
         check_train(self.file, self.task.name)
         search, epochs = self.file.search, self.recipes.largest("epochs")
         check_scheduler(search, epochs)
+        check_fidelity(self.file, self.recipes, self.task.name, self.input_shape[1])
         check_searcher(search.searcher, search.sampler)
         check_proxies(search)
         if self.task.name == CLASSIFICATION:  # the outputs of a zero-shot network are no classes
@@ -226,7 +228,7 @@ class Experiment:
             settings["search"] |= self.selection.to_json()
         if not self.file.train.references:
             del settings["train"]  # for the same reason
-        for key in ("time_limit", "direction", "sampler"):
+        for key in ("time_limit", "direction", "sampler", "fidelity"):
             if settings["search"][key] is None:
                 del settings["search"][key]  # for the same reason
         for key, value in BEFORE_AUTO.items():  # runs have the same settings as those before these keys

@@ -257,6 +257,7 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         train=experiment.file.train,
         keep_predictions=search.record_predictions,
         stops_early=search.scheduler != "none",
+        rungs=search.rungs,
     )
 
 

@@ -59,6 +59,8 @@ def score_by(name: str) -> Score:
 
 
 def _score_by(trial: Trial, value: float | None, metric: str) -> float:
+    if trial.state is TrialState.STOPPED_EARLY and value is None and trial.best_epoch is None and trial.epochs_done:
+        return -1 / (1 + trial.epochs_done)  # it was stopped before the whole fidelity, and has no metrics
     if not trial.state.finished or value is None:
         return FAILED_SCORE
     if stored_name(metric) != stored_name(ACCURACY):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...spaces.architectures.budget import Budget
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
+from ...spaces.recipes.fidelity import Rung
 from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 
@@ -103,12 +104,14 @@ class Diagnosis:
 class TrialContext(ABC):
     """The state that a worker reuses for all its trials: the data on its device.
 
-    ``data.train`` holds the training images; ``input_shape`` is (channels, height, width).
+    ``data.train`` holds the training images; ``input_shape`` is (channels, height, width). ``rungs`` are the lower
+    fidelities of each trial, which only classification has.
     """
 
     data: Any
     device: "torch.device"
     input_shape: tuple[int, int, int]
+    rungs: Sequence[Rung] = ()
 
     @abstractmethod
     def fit(self, architecture: "Architecture", recipe: Recipe, seed: int) -> TrialFit:

@@ -20,6 +20,7 @@ from ...spaces.recipes.recipe import NONE, Recipe, RecipeSpace
 from ...spaces.search_space.space import Space
 from .base import Diagnosis, FinalMetrics, StartMetrics, Task, TrialContext, TrialFit, check_decoding_keys
 from .decoding_progress import DecodingProgress
+from .ladder import Ladder, check_share
 from .network_weights import check_available, check_weights
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class ImageTask(Task):
         _check_metrics(file, data)
         _check_class_weights(file, data)
         _check_teachers(file, data)
+        check_share(file.search.rungs, data, RecipeSpace.of(**file.recipe).largest("batch_size"))
         check_available(file.space)
         return data, DatasetRecord(
             content_hash=data.content_hash,
@@ -207,6 +209,7 @@ class ImageTrialContext(TrialContext):
 
         self.device, self.selection, self.weights, self.custom = device, selection, weights, custom or BUILT_IN
         self.keep_predictions = keep_predictions
+        self._ladder: Ladder | None = None
         self.loaded: LoadedWeights | None = None  # of the newest fit
         self._kept: tuple[tuple[Any, ...], nn.Module] | None = None
         # convolutions on a GPU are fastest in the channels-last layout; on a CPU it gains little
@@ -264,7 +267,7 @@ class ImageTrialContext(TrialContext):
         self._decode_for(architecture)
         teacher = self.teachers.of(recipe)
 
-        def fit(data: "ImageData", seed: int, *, keep_best: bool = False) -> Any:
+        def fit_of(architecture: "Architecture", data: "ImageData", seed: int, keep: Mapping[str, bool]) -> Any:
             return fit_for(
                 self._network(architecture, recipe, seed),
                 architecture,
@@ -272,8 +275,7 @@ class ImageTrialContext(TrialContext):
                 recipe,
                 self.compute,
                 seed=seed,
-                keep_best=keep_best,
-                keep_predictions=self.keep_predictions,
+                **keep,
                 selection=self.selection,
                 custom=self.custom,
                 teacher=teacher,
@@ -281,12 +283,20 @@ class ImageTrialContext(TrialContext):
 
         # only the test needs the weights of the best epoch
         keep_best = self.data.test is not None
+        kept = {"keep_best": keep_best, "keep_predictions": self.keep_predictions}
+        if self.rungs:
+            if self._ladder is None:
+                self._ladder = Ladder(self.rungs, self.data)
+            none = dict.fromkeys(kept, False)  # an epoch on a rung is never the best one
+            return self._ladder.fit(
+                architecture, lambda network, data, whole: fit_of(network, data, seed, kept if whole else none)
+            )
         if not self.folds:
-            whole: TrialFit = fit(self.data, seed, keep_best=keep_best)
+            whole: TrialFit = fit_of(architecture, self.data, seed, kept)
             return whole
         # FoldedFit keeps the best weights: the best epoch is that of the mean over folds
-        folds = [fit(data, fold_seed(seed, fold)) for fold, data in enumerate(self.folds)]
-        kept = {"keep_best": keep_best, "keep_predictions": self.keep_predictions}
+        each = {**kept, "keep_best": False}
+        folds = [fit_of(architecture, data, fold_seed(seed, fold), each) for fold, data in enumerate(self.folds)]
         return FoldedFit(folds, FoldedResult, **kept, selection=self.selection)
 
     def predictions(self, fit: Any) -> Mapping[str, Any] | None:

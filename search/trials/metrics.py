@@ -12,6 +12,7 @@ from ...results.database.training_records import AUGMENTATION, LR_FOUND, WEIGHTS
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
+from ...spaces.recipes.fidelity import FIDELITY, is_whole
 from .report import TrialReport
 
 SUMMARY_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
@@ -56,17 +57,22 @@ def summary(
         selection: the metric that selects.
 
     The best epoch has the best selecting metric, then the lowest loss, then the lowest number. The test accuracy does
-    not influence the choice, because that would bias the test estimate.
+    not influence the choice, because that would bias the test estimate. Epochs at a lower fidelity are no results: a
+    trial that was stopped before the whole fidelity has no best epoch and no metrics.
     """
     values = {name: dict(points) for name, points in curve.items()}
-    scores = _scores(values, selection)
-    if not scores:
+    measured = _scores(values, selection)
+    if not measured:
         return {"epochs_done": 0}  # no epoch was finished, or each one diverged
+    fidelities = values.get(FIDELITY, {})
+    scores = {epoch: score for epoch, score in measured.items() if is_whole({FIDELITY: fidelities.get(epoch)})}
+    if not scores:
+        return {"epochs_done": max(measured)}
     losses = values.get("val_loss", {})  # a custom training function may report none
     best = max(scores, key=lambda epoch: (scores[epoch], -losses.get(epoch, math.inf), -epoch))
     tests = {} if test_accuracy is None else {"test_accuracy": test_accuracy}
     metrics = {name: values[name][best] for name in SUMMARY_METRICS if best in values.get(name, {})}
-    return {**metrics, **tests, "epochs_done": max(scores), "best_epoch": best}
+    return {**metrics, **tests, "epochs_done": max(measured), "best_epoch": best}
 
 
 def _scores(values: Mapping[str, Mapping[int, float]], selection: Selection) -> dict[int, float]:

@@ -24,6 +24,7 @@ from ...spaces.architectures.recorded import custom_kinds
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.parameters.user_code import PluginError, at_line
+from ...spaces.recipes.fidelity import Rung
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import memory_fraction
@@ -71,6 +72,7 @@ class Conditions:
         train: references to the custom parts of the training.
         keep_predictions: report the predictions of the validation images.
         stops_early: a scheduler may stop a trial after any epoch.
+        rungs: the lower fidelities of each trial.
     """
 
     cpus: float
@@ -92,6 +94,7 @@ class Conditions:
     train: TrainSection = BUILT_IN_TRAINING
     keep_predictions: bool = False
     stops_early: bool = False
+    rungs: tuple[Rung, ...] = ()
 
 
 class NetworkTrial(tune.Trainable):
@@ -261,6 +264,7 @@ class NetworkTrial(tune.Trainable):
                 custom=custom_parts(shared.train),
                 keep_predictions=shared.keep_predictions,
             )
+            self.context.rungs = shared.rungs
             self.probe = shared.probe and shared.probe.to(self.device)
         return self.context
 

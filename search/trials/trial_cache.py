@@ -113,6 +113,6 @@ def conditions(config: Mapping[str, Any]) -> tuple[Any, ...] | None:
         # The seed of the data decides the folds. Without folds it only decides the split, which the hash of the data
         # covers already.
         seed, train = None if folds is None else config["data"]["seed"], config.get("train")
-        return train, folds, seed, config["resources"]["precision"], start
+        return train, folds, seed, config["resources"]["precision"], start, config["search"].get("fidelity")
     except (KeyError, TypeError, AttributeError):
         return None

@@ -96,6 +96,7 @@ RESERVED = frozenset(
         *("trial", "run", "number", "state", "fingerprint", "architecture", "choices", "recipe", "seed", "source"),
         *("params", "macs", "flops", "activations", "memory_bytes", "ram_bytes", "flash_bytes", "depth", "device"),
         *("latency_ms", "duration_s"),
+        *("fidelity", "data_share", "image_size", "weights_carried"),
         *("epoch", "epochs_done", "best_epoch", "step", "lr", "seconds", "gamma", "loss", "metric", "metrics"),
         *("score", "fail_kind", "reason", "created_at", "started_at", "ended_at", "searcher", "dataset"),
         *("minimized", "database", "and", "or", "not", "is", "null", "in", "like", "between", "true", "false"),

@@ -1,13 +1,17 @@
 """Read access to the results database."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, or_, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from ...spaces.metrics.registry import stored_name
+from ...spaces.metrics.selection import is_minimized
 from . import schema
 from .engine import read_only_engine
 from .errors import NotStorableError, UnknownTrialError, store_error, unreachable
@@ -130,11 +134,12 @@ class StoreReader:
         query = query.where(schema.run.c.dataset_hash == dataset_hash).order_by(_t.trial_id)
         return self.run_read(lambda connection: trials_of(connection, query))
 
-    def history(self, run: str | int, since: History = _EMPTY_HISTORY) -> History:
+    def history(self, run: str | int, since: History = _EMPTY_HISTORY, *, curves: bool = False) -> History:
         """Return all trials of one run: the input of a searcher.
 
         ``since`` is an earlier history of the same run. Its final trials are used again instead of read, because they
-        cannot change: a driver of a long run does not read the whole run for each new trial.
+        cannot change: a driver of a long run does not read the whole run for each new trial. With ``curves``, and once
+        a trial was stopped early, final trials have their learning curves.
         """
 
         def select_changed(connection: Connection) -> list[Trial]:
@@ -148,7 +153,20 @@ class StoreReader:
         changed = (
             self._shared.of_trial(trial) if trial.state.final else trial for trial in self.run_read(select_changed)
         )
-        return History(tuple(sorted([*since.ended, *changed], key=lambda trial: trial.number)))
+        trials = sorted([*since.ended, *changed], key=lambda trial: trial.number)
+        if curves and any(trial.state is TrialState.STOPPED_EARLY for trial in trials):
+            trials = [self._with_curve(trial) if trial.state.finished else trial for trial in trials]
+        return History(tuple(trials))
+
+    def _with_curve(self, trial: Trial) -> Trial:
+        """Return a finished trial with its learning curve; the same object if it has one."""
+        if trial.curve or not trial.epochs_done:
+            return trial
+        name = stored_name(trial.metric)
+        values = dict(self.curve(trial.source or trial.trial).get(name, []))
+        sign = -1 if is_minimized(trial.metric, trial.minimized) else 1
+        scores = [sign * values.get(epoch, math.nan) for epoch in range(1, trial.epochs_done + 1)]
+        return replace(trial, curve=tuple(one if math.isfinite(one) else -math.inf for one in scores))
 
     def curve(self, trial_id: int) -> dict[str, list[tuple[int, float]]]:
         """Return pairs ``(step, value)`` by metric name, ordered by step; values may be NaN or infinite.

@@ -82,6 +82,7 @@ class Trial:
     reuses without training.
     ``metric`` is the metric that selects in the trial's run, ``metrics`` are the values at ``best_epoch`` of this and
     the other recorded metrics, without the accuracy; ``minimized`` are the metrics of which a lower value is better.
+    ``curve`` has the value to maximise after each epoch, minus infinity without one; empty where it was not read.
     """
 
     trial: int
@@ -119,6 +120,7 @@ class Trial:
     metric: str = ACCURACY
     metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
     minimized: tuple[str, ...] = ()
+    curve: tuple[float, ...] = ()
 
     @property
     def metric_value(self) -> float | None:

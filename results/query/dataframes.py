@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _NESTED = ("recipe", "choices")
 # val_error is a property of Trial, so fields() does not list it.
-_SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture", "metrics", "minimized")]
+_SCALARS = [f.name for f in fields(Trial) if f.name not in (*_NESTED, "architecture", "metrics", "minimized", "curve")]
 _SCALARS.append("val_error")
 _LAYER = ("trial", "layer", "name", "kind", "out_shape", "params", "macs", "activations")
 

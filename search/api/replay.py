@@ -187,6 +187,7 @@ class _Clock:
             epochs_done=epoch,
             best_epoch=best + 1,
             val_accuracy=curve[best],
+            curve=tuple(curve[:epoch]) if stopped or complete else (),
             duration_s=epoch * self._training[number].epoch_seconds,
         )
         if stopped or complete:

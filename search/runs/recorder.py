@@ -98,7 +98,7 @@ class Recorder:
     @property
     def history(self) -> History:
         """The run's trials as they are in the store now. Trials that have ended are read only once."""
-        self._history = self.store.history(self.run_id, self._history)
+        self._history = self.store.history(self.run_id, self._history, curves=True)
         return self._history
 
     def propose(self, key: str) -> Trial | None:

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from ...results.database.records import COSTS, DEVICE_COSTS, Trial, TrialState
@@ -74,6 +75,44 @@ def _score_by(trial: Trial, value: float | None, metric: str) -> float:
 def _squashed(value: float) -> float:
     """Return a number in [0, 1] that grows with ``value``, which may be of any size and below zero."""
     return 0.5 + 0.5 * value / (1 + abs(value))
+
+
+def scores_of(trials: Sequence[Trial], score: Score) -> list[float]:
+    """Return scores of ended trials together; only their order has a meaning.
+
+    Without learning curves they are those of ``score``. With them, a trial that was stopped early takes the position
+    that its value has among the values of the others at the same epoch, so that it may rank above a complete trial that
+    was worse then. Those that trained longest are placed first; failed trials have the lowest score.
+    """
+    stopped = [one for one in trials if one.state is TrialState.STOPPED_EARLY and one.curve]
+    if not stopped:
+        return [score(one) for one in trials]
+    numbers = {one.number for one in stopped}
+    others = {one.number: score(one) for one in trials if one.number not in numbers and one.state.finished}
+    finished = (one for one in trials if one.number in others)
+    placed = sorted(finished, key=lambda one: (others[one.number], -one.number))  # ascending
+    for epoch in sorted({len(one.curve) for one in stopped}, reverse=True):
+        group = sorted(
+            (one for one in stopped if len(one.curve) == epoch), key=lambda one: (one.curve[-1], -one.number)
+        )
+        placed = _inserted(placed, group, epoch)
+    positions = {one.number: float(position) for position, one in enumerate(placed)}
+    # equal trials stay equal: they have the lowest position among them
+    lowest = {others[one.number]: positions[one.number] for one in reversed(placed) if one.number in others}
+    positions |= {number: lowest[value] for number, value in others.items()}
+    return [positions.get(one.number, FAILED_SCORE) for one in trials]
+
+
+def _inserted(placed: Sequence[Trial], group: Sequence[Trial], epoch: int) -> list[Trial]:
+    """Return ``placed``, ascending, with the trials of ``group``, ascending, at their positions at ``epoch``."""
+    peers = sorted(one.curve[epoch - 1] for one in placed if len(one.curve) >= epoch)
+    # each of the group comes before the trial at its position; a quantile, because trials without a curve are no peers
+    scale = len(placed) / max(len(peers), 1)
+    before: dict[int, list[Trial]] = {}
+    for one in group:
+        before.setdefault(round(bisect_right(peers, one.curve[-1]) * scale), []).append(one)
+    merged = [trial for position, other in enumerate(placed) for trial in (*before.get(position, ()), other)]
+    return [*merged, *before.get(len(placed), ())]
 
 
 def latest_and_best(trials: Sequence[Trial], n: int) -> list[Trial]:

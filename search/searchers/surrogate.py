@@ -19,7 +19,7 @@ from ...spaces.constrained.vectorized import Codes
 from ...spaces.recipes.recipe import RecipeSpace
 from .candidate_pool import CandidatePool
 from .features import Floats, ScaledFeatures
-from .ranking import Score, last_refit, latest_and_best, score
+from .ranking import Score, last_refit, latest_and_best, score, scores_of
 from .recipe_sampling import Values, recipe_of, values_of
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Surrogate:
     def _scores(self, trials: Sequence[Trial]) -> Floats:
         from .gp_regression import normal_scores
 
-        return normal_scores(np.array([self._score(trial) for trial in trials]))
+        return normal_scores(np.array(scores_of(trials, self._score)))
 
     def _beliefs(self, codes: Codes, x: Floats) -> "Beliefs":
         """Return what each prior expects of ``codes`` (m, steps) with the features ``x`` (m, d)."""

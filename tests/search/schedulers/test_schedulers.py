@@ -225,3 +225,58 @@ def test_scores_rank_completed_before_stopped_before_failed_trials():
     ]
     scores = [score(trial) for trial in best_first]
     assert scores == sorted(set(scores), reverse=True)
+
+
+def test_stopped_trials_rank_by_their_value_at_the_same_epoch():
+    from archsieve.search.searchers.ranking import FAILED_SCORE, score, scores_of
+
+    from ..searchers.test_searchers import OPEN_RECIPES, SPACE, ConstrainedSpace, trial_of
+
+    proposal = SEARCHERS["random"](ConstrainedSpace(SPACE), OPEN_RECIPES).ask(History(), random.Random(0))
+    curves = [(0.1, 0.2, 0.3), (0.5, 0.6, 0.7), (0.4,), (0.05,), (0.45, 0.1), (0.2, 0.25, 0.3)]
+    states = [TrialState.COMPLETED if len(curve) == 3 else TrialState.STOPPED_EARLY for curve in curves]
+    trials = [
+        replace(trial_of(proposal, number, state, max(curve)), epochs_done=len(curve), curve=curve)
+        for number, (curve, state) in enumerate(zip(curves, states, strict=True))
+    ]
+    trials.append(replace(trial_of(proposal, 6, TrialState.FAILED, 0.9), curve=(0.9,)))
+    scores = scores_of(trials, score)
+    # after one epoch trial 2 was better than both complete trials with 0.3; trial 4 was worse than all after two
+    assert sorted(range(7), key=lambda number: -scores[number])[:2] == [1, 2]
+    assert scores[0] == scores[5] > scores[4] > scores[6] == FAILED_SCORE
+    assert scores[3] < scores[0]
+    assert scores_of(trials, score) == scores
+    # without curves the order is that of the scores
+    plain = [replace(trial, curve=()) for trial in trials]
+    assert scores_of(plain, score) == [score(trial) for trial in plain]
+
+
+def test_a_store_reads_the_curves_of_runs_with_stopped_trials(tmp_path):
+    with open_store(tmp_path / "archsieve.db", create=True) as store:
+        run_id = create_empty_run(store, small())
+        ids = []
+        for number in range(3):
+            proposal = SEARCHERS["random"](small().constrained, small().recipes).ask(History(), random.Random(number))
+            network = proposal.architecture
+            made = store.propose(
+                run_id,
+                architecture=network.to_json(),
+                fingerprint=network.fingerprint,
+                cost=network.cost.at(64).to_json(),
+                layers=[],
+                choices=proposal.choices,
+                recipe=proposal.recipe.to_json(),
+                seed=0,
+            )
+            ids.append(made.trial)
+            store.start(made.trial)
+        values = {0: [0.2, 0.3], 1: [0.1]}
+        for number, state in ((0, TrialState.COMPLETED), (1, TrialState.STOPPED_EARLY)):
+            for epoch, value in enumerate(values[number], start=1):
+                store.record_epoch(ids[number], epoch, {"val_accuracy": value})
+            store.finish(ids[number], state, summary={"epochs_done": len(values[number])})
+        before = store.history(run_id)
+        history = store.history(run_id, before, curves=True)
+        assert [trial.curve for trial in history] == [(0.2, 0.3), (0.1,), ()]
+        assert store.history(run_id, history, curves=True).trials[0] is history.trials[0]
+        assert all(trial.curve == () for trial in before)

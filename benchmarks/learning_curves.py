@@ -6,9 +6,10 @@ tabular data sets over 52 epochs. The curves here are those of the surrogate of 
 rate, momentum, weight decay, number of layers, largest number of units, and dropout. It needs ``pip install
 onnxruntime``.
 
-The number of layers and of units are choices of the architecture, the others are ranges of the recipe. The result is the
-regret: how much worse the best epoch of a search is than the best of 2,000 random configurations, in points of validation
-accuracy, after 5, 10 and 20 complete trainings' worth of epochs. Median over all tasks and seeds (25 % to 75 %).
+The number of layers and of units are choices of the architecture, the others are ranges of the recipe. The result is
+the regret: how much worse the best epoch of a search is than the best of 2,000 random configurations, in points of
+validation accuracy, after 5, 10 and 20 complete trainings' worth of epochs. Median over all tasks and seeds (25 % to
+75 %).
 
     python benchmarks/learning_curves.py lcbench_surrogate.onnx lcbench_encoding.json [--tasks 3945,7593] [--seeds 5]
         [--arms gp:asha,tpe:asha,random:asha]

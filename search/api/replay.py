@@ -70,6 +70,7 @@ def replay(
     scheduler: Literal["none", "asha", "hyperband", "median"] = "none",
     grace_epochs: int = 1,
     reduction_factor: int = 3,
+    acquisition: Literal["improvement", "per_second"] = "improvement",
     seed: int = 0,
 ) -> Replay:
     """Run a search on recorded learning curves instead of training, with ``workers`` at the same time.
@@ -93,11 +94,13 @@ def replay(
     search = parse(
         {"data": {"name": "digits"}, "search": {**settings, "trials": trials}}
     ).search  # the data do not count
+    if acquisition not in ("improvement", "per_second"):
+        raise ValueError(f"acquisition must be 'improvement' or 'per_second', but got {acquisition!r}; use one of them")
     epochs = recipes.largest("epochs")
     check_scheduler(search, epochs)
     from ..schedulers.tune_rules import scheduler_of  # imports Ray
 
-    made = make_searcher(searcher, constrained, recipes)
+    made = make_searcher(searcher, constrained, recipes, per_second=acquisition == "per_second")
     ask = partial(_ask, made, searcher, seed, curves, epoch_seconds)
     return _Clock(scheduler_of(search, epochs, ()), ask, trials, _limit(time_limit)).run(workers)
 

@@ -105,6 +105,11 @@ class SearchSection(Section):
     repeat_networks: bool = Field(
         default=False, description="For gp: whether to try a network again with another recipe that looks better."
     )
+    acquisition: Literal["improvement", "per_second"] | None = Field(
+        default=None,
+        description="What gp maximises: the expected improvement (improvement), or that divided by the predicted "
+        "seconds of the trial (per_second); the default is improvement.",
+    )
     trial_timeout_s: float | None = Field(
         default=None, gt=0, description="Time limit of one trial in seconds; the default is no limit."
     )

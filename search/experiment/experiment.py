@@ -165,6 +165,7 @@ class Experiment:
             latency_limit_ms=self.learned_limit_ms,
             sampler=search.sampler,
             repeat_networks=search.repeat_networks,
+            per_second=search.acquisition == "per_second",
         )
 
     @property
@@ -228,7 +229,7 @@ class Experiment:
             settings["search"] |= self.selection.to_json()
         if not self.file.train.references:
             del settings["train"]  # for the same reason
-        for key in ("time_limit", "direction", "sampler", "fidelity"):
+        for key in ("time_limit", "direction", "sampler", "fidelity", "acquisition"):
             if settings["search"][key] is None:
                 del settings["search"][key]  # for the same reason
         for key, value in BEFORE_AUTO.items():  # runs have the same settings as those before these keys

@@ -8,13 +8,13 @@ from typing import Any
 
 from ...results.database.records import History, Trial
 from ..config.duration import parse_duration
+from ..searchers.predicted_time import predicted_seconds
 from ..trials.failure_policy import Stop, StopKind
 from .run_control import RunControl
 
 Running = Mapping[str, tuple[int, float | None]]  # key -> epochs of the recipe, start as a value of time.monotonic()
 
 TIME_LIMIT = "time_limit"  # kind of the event: no new trial started; outcome of an attempt that was paused
-MIN_FITTED = 3  # ended trials from which the cost of multiply-accumulates is learned; fewer give one mean
 
 
 @dataclass
@@ -138,33 +138,3 @@ class TimeLimit:
             "unfinished_s": round(sum(trial.duration_s or 0.0 for trial in unfinished), 1),
             "refused_s": None if self.refused_s is None else round(self.refused_s, 1),
         }
-
-
-def predicted_seconds(macs: int, epochs: int, ended: Sequence[Trial]) -> float | None:
-    """Return the predicted seconds of a trial of ``epochs`` epochs; None before a trial has ended.
-
-    The seconds of an epoch are a line in the multiply-accumulates of the network, fitted to the ended trials by least
-    squares, with both coefficients at least 0. Where a scheduler stops trials early, the same share of the epochs as
-    before is expected.
-    """
-    timed = [trial for trial in ended if trial.source is None and trial.duration_s and trial.epochs_done]
-    if not timed:
-        return None
-    x = [float(trial.macs) for trial in timed]
-    y = [(trial.duration_s or 0.0) / trial.epochs_done for trial in timed]
-    share = sum(trial.epochs_done / int(trial.recipe["epochs"]) for trial in timed) / len(timed)
-    base, slope = _line(x, y) if len(timed) >= MIN_FITTED else (sum(y) / len(y), 0.0)
-    return (base + slope * macs) * max(1.0, share * epochs)
-
-
-def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Return the intercept and the slope, each at least 0, of the line with the least squared error."""
-    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    variance = sum((one - mean_x) ** 2 for one in x)
-    covariance = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
-    slope = covariance / variance if variance else 0.0
-    if slope <= 0:
-        return mean_y, 0.0
-    if mean_y < slope * mean_x:
-        return 0.0, sum(a * b for a, b in zip(x, y, strict=True)) / sum(a * a for a in x)
-    return mean_y - slope * mean_x, slope

@@ -13,8 +13,9 @@ from ...spaces.recipes.recipe import Recipe, RecipeSpace
 from .base import Proposal, Searcher
 from .candidate_pool import POOL_SIZE, CandidatePool
 from .earlier_runs import EarlierRun, EarlierRunPrior
-from .features import Floats, ScaledFeatures
+from .features import COSTS, Floats, ScaledFeatures
 from .latency_feasibility import MIN_PROBABILITY, LatencyFeasibility, likely_first
+from .predicted_time import TimeModel
 from .ranking import checked_objectives
 from .recipe_sampling import Values, draw_recipe, draw_values, explored_pairs, mutate_values, recipe_of, values_of
 from .several_objectives import SeveralObjectives
@@ -43,7 +44,9 @@ class GaussianProcess(Searcher):
     networks learns soonest whether this holds for the data set. If ``earlier`` runs on other data know which networks
     are good, the first proposals are those that they expect most of. With ``latency_limit_ms``, it learns from the
     timed trials which networks of the space probably keep this limit; the space may have a wider one. With
-    ``repeat_networks`` a network may be proposed again with another recipe before every network has been proposed.
+    ``repeat_networks`` a network may be proposed again with another recipe before every network has been proposed. With
+    ``per_second`` the expected improvement is divided by the predicted seconds of the trial (Snoek et al. 2012, section
+    3.2), which are learned from the ended trials.
 
     With several ``objectives``, costs or recorded metrics, the expected growth of the hypervolume replaces the expected
     improvement. ``selecting`` is then the objective that the priors know about.
@@ -60,11 +63,13 @@ class GaussianProcess(Searcher):
         selecting: str = "val_accuracy",
         latency_limit_ms: float | None = None,
         repeat_networks: bool = False,
+        per_second: bool = False,
     ) -> None:
         super().__init__(constrained, recipes)
         self.pool = CandidatePool(constrained)
         self.feasibility = None if latency_limit_ms is None else LatencyFeasibility(self.pool, latency_limit_ms)
         self.earlier, self.standard_prior = tuple(earlier), standard_prior
+        self.per_second = per_second
         self.repeats = repeat_networks and bool(recipes.free_parameters)
         self.objectives = checked_objectives(objectives) if objectives else ()
         self.surrogate: Surrogate | SeveralObjectives = (
@@ -99,10 +104,13 @@ class GaussianProcess(Searcher):
         return lambda fingerprint, recipe: (fingerprint, recipe) not in pairs
 
     def _acquisition(self, history: History, observed: Sequence[Trial]) -> Acquisition:
-        """Return the expected improvement, weighted by what the user expects of the recipes."""
+        """Return the expected improvement, per second if wanted, weighted by what the user expects of the recipes."""
         acquisition = self.surrogate.acquisition(history, observed, self._meets_latency)
-        # before there are trials, the priors of earlier runs expect scores, which may be negative
-        if not observed or not has_prior(self.recipes):
+        if not observed:  # the priors of earlier runs expect scores, which may be negative
+            return acquisition
+        if self.per_second:
+            acquisition = self._per_second(acquisition, TimeModel.of(history.ended))
+        if not has_prior(self.recipes):
             return acquisition
         power = exponent(len(history.finished))
 
@@ -111,6 +119,21 @@ class GaussianProcess(Searcher):
             return acquisition(codes, recipes) * np.exp(power * logs)[np.arange(len(codes)) % len(recipes)]
 
         return weighted
+
+    def _per_second(self, acquisition: Acquisition, model: TimeModel | None) -> Acquisition:
+        """Return ``acquisition`` divided by the predicted seconds; unchanged before a trial was timed."""
+        if model is None:
+            return acquisition
+        macs_of, fixed = self.surrogate.features.unscaled.log_costs, self.recipes.largest("epochs")
+
+        def divided(codes: Codes, recipes: Sequence[Values]) -> Floats:
+            epochs = np.array([float(one.get("epochs", fixed)) for one in recipes])[
+                np.arange(len(codes)) % len(recipes)
+            ]
+            seconds = model.seconds(np.exp(macs_of(codes)[:, COSTS.index("macs")]), epochs)
+            return acquisition(codes, recipes) / np.maximum(seconds, 1e-9)
+
+        return divided
 
     def _order(self, history: History, codes: Codes, scores: Floats) -> list[int]:
         """Return the rows of the candidates ``codes`` (n, steps) in the order in which they are tried.

@@ -83,6 +83,7 @@ def make_searcher(
     latency_limit_ms: float | None = None,
     sampler: Mapping[str, Any] | None = None,
     repeat_networks: bool = False,
+    per_second: bool = False,
 ) -> Searcher:
     """Build the searcher called ``name``; without ``objectives`` it has its defaults.
 
@@ -96,7 +97,9 @@ def make_searcher(
     build = SEARCHERS.get(name)
     chosen = _checked(name, build, objectives, selection)
     if repeat_networks:
-        _check_repeats(name)
+        _check_option(name, "repeat_networks")
+    if per_second:
+        _check_option(name, "acquisition")
     if build is None:
         return sampler_searcher(name, constrained, recipes, sampler)
     if build is NSGA2:
@@ -111,6 +114,7 @@ def make_searcher(
             selecting=selection.stored_name,
             latency_limit_ms=latency_limit_ms,
             repeat_networks=repeat_networks,
+            per_second=per_second,
         )
     try:
         return build(constrained, recipes)
@@ -135,12 +139,11 @@ def check_searcher(name: str, sampler: Mapping[str, Any] | None = None) -> None:
         )
 
 
-def _check_repeats(name: str) -> None:
-    """Raise ``ValueError`` if the searcher called ``name`` has no option to repeat networks."""
+def _check_option(name: str, key: str) -> None:
+    """Raise ``ValueError`` if the searcher called ``name`` does not have the option ``search.key`` of ``gp``."""
     if SEARCHERS.get(name) is not GaussianProcess:
         raise ValueError(
-            f'search.repeat_networks is for the searcher gp, but the searcher is {name}; use searcher = "gp", or leave '
-            "repeat_networks out"
+            f'search.{key} is for the searcher gp, but the searcher is {name}; use searcher = "gp", or leave {key} out'
         )
 
 

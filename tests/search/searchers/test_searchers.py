@@ -54,6 +54,8 @@ def trial_of(proposal, number, state=TrialState.COMPLETED, accuracy=None):
         seed=0,
         **costs.to_json(),
         val_accuracy=min(1.0, costs.params / 20_000) if accuracy is None else accuracy,
+        epochs_done=proposal.recipe.epochs,
+        duration_s=1 + costs.macs / 1e5,
     )
 
 
@@ -77,6 +79,7 @@ def keys(history):
 BUILD = {
     **SEARCHERS,
     "gp of two objectives": partial(GaussianProcess, objectives=("val_accuracy", "macs")),
+    "gp per second": partial(GaussianProcess, per_second=True),
 }
 if find_spec("cmaes") is not None:  # an extra
     BUILD["optuna:CmaEsSampler"] = partial(sampler_searcher, "optuna:CmaEsSampler")
@@ -250,3 +253,27 @@ def test_scores_of_a_metric_keep_the_order_of_stopped_and_failed_trials():
     ordered = [with_loss(0.1, failed), *(with_loss(loss, stopped, 1) for loss in (1e6, 3.0, 0.1))]
     ordered += [with_loss(1e6, stopped, 2), *(with_loss(loss) for loss in (1e6, 20.0, 0.5, 0.0))]
     assert ordered == sorted(set(ordered))
+
+
+def test_improvement_per_second_prefers_cheap_trials():
+    """The accuracy does not depend on the width or the epochs, which decide the seconds of a trial."""
+    recipes = RecipeSpace.of(epochs=[2, 4, 8, 16], lr=Range(0.01, 1.0, log=True))
+
+    def seconds(per_second):
+        searcher, history = make_searcher("gp", ConstrainedSpace(SPACE), recipes, per_second=per_second), History()
+        for number in range(24):
+            proposal = searcher.ask(history, random.Random(number))
+            accuracy = 1 - abs(proposal.recipe.lr - 0.1)
+            timed = trial_of(proposal, number, accuracy=accuracy)
+            time = proposal.recipe.epochs * (1 + timed.macs / 1e5)
+            history = History((*history.trials, replace(timed, duration_s=time)))
+        return sum(trial.duration_s for trial in history), history
+
+    plain, by_seconds = seconds(per_second=False), seconds(per_second=True)
+    assert by_seconds[0] < 0.7 * plain[0]
+    assert max(trial.val_accuracy for trial in by_seconds[1]) > 0.97
+
+
+def test_only_gp_has_an_acquisition():
+    with pytest.raises(ValueError, match=r"search.acquisition is for the searcher gp, but the searcher is tpe"):
+        make_searcher("tpe", ConstrainedSpace(SPACE), RECIPES, per_second=True)

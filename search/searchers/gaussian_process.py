@@ -26,6 +26,7 @@ from .user_prior import exponent, has_prior, log_density
 
 N_LARGE = 3  # first proposals of a run, each the largest of many draws
 N_INITIAL = 4  # finished trials before the model is used
+N_BLIND_DRAWS = 8  # draws of which the largest is every second proposal of many workers before that
 MAX_CANDIDATES = 8192  # random candidates for one proposal, drawn again for each proposal
 # candidates times squared trials: a prediction costs about that much, so more trials leave time for fewer candidates
 MAX_CANDIDATE_COST = 8_000_000
@@ -83,6 +84,10 @@ class GaussianProcess(Searcher):
             if len(history) < N_LARGE:
                 return self._large(history, rng)
             if len(history.finished) < N_INITIAL:
+                # many workers ask long before the first result: only half of them bet on large networks, because size
+                # may mislead. One worker has no unfinished trial here.
+                if len(history.unfinished) % 2:
+                    return self._large(history, rng, N_BLIND_DRAWS)
                 return self._random_inside(history, rng)
         observed = self.surrogate.select(history.ended)
         best = self.surrogate.best([trial for trial in observed if self._meets_latency(trial)], N_BEST, rng)
@@ -186,16 +191,17 @@ class GaussianProcess(Searcher):
         standard = standard_priors(self.pool, self.recipes) if self.standard_prior else []
         return [*(EarlierRunPrior(run, self.pool, self.recipes, features, standard) for run in self.earlier), *standard]
 
-    def _large(self, history: History, rng: random.Random) -> Proposal | None:
-        """Return the largest of the unexplored draws with a random recipe.
+    def _large(self, history: History, rng: random.Random, n: int = MAX_CANDIDATES) -> Proposal | None:
+        """Return the largest of the unexplored ones of ``n`` draws with a random recipe.
 
-        With several objectives the second proposal is the smallest: the two are near the ends of the front.
+        With several objectives every second such proposal is the smallest: the two are near the ends of the front.
         """
-        codes = self.pool.unexplored(self.pool.draw(MAX_CANDIDATES, rng), history)
+        codes = self.pool.unexplored(self.pool.draw(n, rng), history)
         if not len(codes):
             return self.random_proposal(history, rng)
         sizes = self.surrogate.features.size(codes)
-        smallest = self.objectives and len(history) % 2
+        step = 1 if n == MAX_CANDIDATES else 2  # of many workers only every second one asks for an extreme
+        smallest = self.objectives and len(history) // step % 2
         extreme = codes[self._order(history, codes, -sizes if smallest else sizes)[0]]
         return self.propose(self.pool.architecture(extreme), draw_recipe(self.recipes, rng, len(history.finished)))
 

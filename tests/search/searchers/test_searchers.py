@@ -277,3 +277,25 @@ def test_improvement_per_second_prefers_cheap_trials():
 def test_only_gp_has_an_acquisition():
     with pytest.raises(ValueError, match=r"search.acquisition is for the searcher gp, but the searcher is tpe"):
         make_searcher("tpe", ConstrainedSpace(SPACE), RECIPES, per_second=True)
+
+
+@pytest.mark.parametrize("name", ["gp", "gp of two objectives"])
+def test_many_workers_get_different_proposals_of_which_half_are_large(name):
+    def proposals(unfinished):
+        searcher, history = BUILD[name](ConstrainedSpace(SPACE, BUDGET), OPEN_RECIPES), History()
+        for number in range(24):
+            state = TrialState.RUNNING if unfinished else TrialState.COMPLETED
+            trial = trial_of(searcher.ask(history, random.Random(number)), number, state)
+            history = History((*history.trials, trial))
+        return history
+
+    history = proposals(unfinished=True)
+    assert len(history.fingerprints) == 24
+    assert keys(history) == keys(proposals(unfinished=True))
+    assert keys(history)[:3] == keys(proposals(unfinished=False))[:3]  # those of one worker
+    blind = [trial.params for trial in history][3:]
+    odd, even = blind[::2], blind[1::2]
+    if name == "gp":
+        assert sum(odd) / len(odd) > 1.2 * sum(even) / len(even)
+    else:  # small ones and large ones in turn
+        assert max(odd[::2]) < min(odd[1::2])

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from ..data.dataset import ImageData, in_unit_range
 from ..storage.images import Images, batches_of
 from .folding import folded
-from .packages import require
+from .packages import INT8_PACKAGES, require
 
 N_CALIBRATION = 256
 CALIBRATION_SEED = 0  # of the draw of the calibration images
 CALIBRATED_AT_A_TIME = 64  # images
-PACKAGES = ("torchao", "executorch")
 
 
 def calibration_images(data: ImageData, n: int = N_CALIBRATION) -> Tensor:
@@ -41,7 +40,7 @@ def quantized(network: nn.Module, calibration: Tensor, *, batch: int | None = No
     ``calibration`` are normalised training images (N, C, H, W). With ``batch`` the graph takes exactly this number of
     images, else any number of at least 2. Raises ``ValueError`` if torchao or executorch is not installed.
     """
-    require("int8", PACKAGES, "devices")
+    require("int8", INT8_PACKAGES, "devices")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both packages warn of their own changes
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (

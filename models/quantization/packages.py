@@ -2,6 +2,8 @@
 
 import importlib.util
 
+INT8_PACKAGES = ("torchao", "executorch")  # of a network in int8
+
 
 def require(purpose: str, packages: tuple[str, ...], extra: str) -> None:
     """Raise ``ValueError`` if one of ``packages`` is not installed; ``extra`` of archsieve brings them."""

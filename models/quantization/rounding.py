@@ -15,9 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LEVELS = 255  # steps between the lowest and the highest of 256 values
-MAX_WEIGHT = 127  # symmetric weights are from -127 to 127
-SMALLEST_SCALE = 1e-12  # of a tensor that is zero everywhere
+from ..optimization.fake_quantization import LEVELS, SMALLEST_SCALE, rounded_weight
 
 Range = tuple[float, float]
 
@@ -66,13 +64,6 @@ def in_int8(network: nn.Module, ranges: Mapping[str, Range]) -> Iterator[None]:
             hook.remove()
         for name, weight in weights.items():
             layers[name].weight.data = weight
-
-
-def rounded_weight(weight: Tensor) -> Tensor:
-    """Return weights (O, ...) rounded to 255 values for each of the O output channels."""
-    scale = (weight.flatten(1).abs().amax(1) / MAX_WEIGHT).clamp(min=SMALLEST_SCALE)
-    zero = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -MAX_WEIGHT, MAX_WEIGHT)
 
 
 def _round_input(low: float, high: float) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:

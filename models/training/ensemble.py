@@ -50,7 +50,11 @@ def selection_score(
     labels: Tensor,
     selection: Selection = BY_ACCURACY,
 ) -> tuple[float, float]:
-    """Return the score, by default the accuracy, and the negative mean cross-entropy in nats for ``labels``."""
+    """Return the score, by default the accuracy, and the negative mean cross-entropy in nats for ``labels``.
+
+    A metric in int8 is replaced by the same in float32, because the probabilities are those of float32.
+    """
+    selection = selection.of_epochs
     loss = loss_of_probabilities(probabilities, labels)
     values = metric_values(probabilities, labels, (selection.metric,))
     score = selection.score(values)

@@ -40,7 +40,7 @@ class EpochResult:
         """Return the value to maximise; minus infinity without one, and for an epoch at a lower fidelity."""
         if not is_whole(self.metrics):
             return -math.inf
-        score = selection.score({"val_accuracy": self.val_accuracy, **self.metrics})
+        score = selection.of_epochs.score({"val_accuracy": self.val_accuracy, **self.metrics})
         return -math.inf if score is None else score
 
 

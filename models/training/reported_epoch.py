@@ -51,7 +51,7 @@ class ReportedEpoch:
 
     def rank(self, selection: Selection) -> tuple[float, float]:
         """Return what the best epoch has the most of: the score, then the negative loss."""
-        score = selection.score({"val_accuracy": self.val_accuracy, **self.metrics})
+        score = selection.of_epochs.score({"val_accuracy": self.val_accuracy, **self.metrics})
         return (-math.inf if score is None else score), (-math.inf if self.val_loss is None else -self.val_loss)
 
 

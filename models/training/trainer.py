@@ -18,6 +18,7 @@ from ..metrics.label_losses import THRESHOLD, hits
 from ..networks.adapters import merged
 from ..networks.compute import Compute
 from ..optimization.custom_parts import BUILT_IN, CustomParts
+from ..optimization.fake_quantization import FakeQuantization
 from ..optimization.fine_tuning import make_fine_tuning
 from ..optimization.regularization import ActivationPenalty
 from ..optimization.steps import batch_sizes
@@ -63,11 +64,14 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         self.module = compute.place(module)
         self.auxiliary = make_auxiliary_task(self.module, self.train.images[0], recipe, seed)
         self.heads = {} if self.auxiliary is None else {"auxiliary": self.auxiliary}
+        self.quantization = FakeQuantization(self.module) if recipe.qat_epochs else None
+        self.quantized = False  # whether the present epoch rounds weights and activations
         self.penalty = ActivationPenalty(self.module) if recipe.activation_l1 else None
 
     def start_epoch(self, epoch: int) -> None:
         if self.fine_tuning is not None:
             self.fine_tuning.start_epoch(epoch)
+        self.quantized = epoch >= self.recipe.epochs - self.recipe.qat_epochs
 
     def batch_loss(self, index: Tensor, augmentation: Generator) -> BatchLoss:
         batch, recipe = self.train.take(index), self.recipe
@@ -125,7 +129,8 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         return None if self.last_logits is None else compact(self.last_logits, self.data.val.labels)
 
     def _predict(self, images: Tensor) -> Tensor:
-        return self.compute.logits(self.module, images)
+        with (self.quantized and self.quantization) or nullcontext():
+            return self.compute.logits(self.module, images)
 
 
 class Fit(TrainingLoop[ImageData, EpochResult]):

@@ -25,6 +25,7 @@ LEVEL = 0.95
 Z = 1.959963984540054  # quantile of the standard normal distribution for LEVEL
 WILSON, BOOTSTRAP = "Wilson", "bootstrap percentile"
 TOP_5_NAMES, TOP_5_ERROR = (TOP_5, TOP_K), "top-5 error"
+NO_INT8_PREDICTIONS = "the predictions in int8 are not stored"
 MEANS_OF_IMAGES = ("log_loss", "brier")  # metrics whose mean over folds is that of all images
 
 
@@ -113,7 +114,7 @@ def with_interval(store: StoreReader, trial: Trial, metric: str | None = None) -
     if before_int8(name) is not None:
         # a run that records only the accuracy has no other metric in its trials
         value = dict(store.curve(trial.trial).get(name, [])).get(trial.best_epoch or 0, value)
-        return Measured(name, value, None, "the predictions in int8 are not stored")
+        return Measured(name, value, None, NO_INT8_PREDICTIONS)
     if not _is_finite(value):
         return Measured(name, value, None, "the trial has no value of this metric")
     if is_share(name):
@@ -146,6 +147,8 @@ def not_in_predictions(store: StoreReader, trial: Trial, name: str) -> str:
     """Return why the stored predictions of ``trial`` do not give its metric ``name``; empty if they do."""
     if is_share(name):
         return ""
+    if before_int8(name) is not None:
+        return NO_INT8_PREDICTIONS
     if not is_built_in(name) and custom_function(name) is None:
         if _settings(store, trial, "search").get("direction") is not None and name == trial.metric:
             return f"only the training function of the run computes {name}, which stored predictions do not give"

@@ -35,7 +35,8 @@ def best_trials_sections(data: RunData) -> Iterator[Markup]:
 
 
 def _table(data: RunData) -> Markup:
-    columns = ("trial", *data.selection.recorded, "val_accuracy", *COSTS, *DEVICE_COSTS, "latency_ms", "epochs_done")
+    metrics = dict.fromkeys((data.selection.stored_name, *data.selection.recorded, "val_accuracy"))
+    columns = ("trial", *metrics, *COSTS, *DEVICE_COSTS, "latency_ms", "epochs_done")
     # A column without any value, such as the latency of a run that did not measure it, is left out.
     shown = [name for name in columns if any(_value(trial, name) is not None for trial in data.best)]
     extra: dict[str, Sequence[Any]] = {

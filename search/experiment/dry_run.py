@@ -20,6 +20,7 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import NOT_FOR_HEAD, SUFFICIENT_LR_DECAY
 from ..cluster.threads import trial_threads
 from ..config.duration import parse_duration
+from ..config.selecting_metric import check_packages
 from ..searchers.recipe_sampling import draw_recipe
 from ..tasks.base import data_notes
 from .experiment import Experiment
@@ -135,6 +136,7 @@ def forecast(experiment: Experiment, name: str, *, elsewhere: bool = False) -> d
     is None and ``unknown`` has the reason. Raises the errors that the search itself raises before it starts Ray.
     """
     file, constrained = experiment.file, experiment.constrained
+    check_packages(experiment.selection)
     data, record = experiment.task.load(file, write=False)
     storage = getattr(data, "storage", None)  # zero-shot data are always in memory
     counted = count(constrained)

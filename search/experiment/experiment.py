@@ -18,12 +18,12 @@ from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import RecipeSpace
 from ...spaces.search_space.space import Space
 from ..config.schema import DECODING_KEYS, PluginsSection, SearchFile, SpaceSection, StageSection
+from ..config.selecting_metric import selection_of
 from ..config.train_section import BUILT_IN_TRAINING, TrainSection
 from .check_proxies import check_proxies
 from .custom_training import check_train, keys_of_modules, with_modules_of_train
 from .fidelity import check_fidelity
 from .network_settings import backbones_of, networks_of, with_published_decoding
-from .selecting_metric import selection_of
 from .stored_settings import BEFORE_AUTO, search_file_of
 from .used_parts import registered_records, registries
 

@@ -80,6 +80,7 @@ RECIPE_COMMENTS = {
     "averaging": "Weight averaging: none, ema or swa.",
     "ema_decay": "Decay of the average per step; used with averaging = ema.",
     "swa_start": "Fraction of the epochs before averaging starts; used with averaging = swa.",
+    "qat_epochs": "Last epochs of quantisation-aware training: weights and activations are rounded to int8.",
     "auxiliary": "Auxiliary task during training: none, rotation or reconstruction.",
     "auxiliary_weight": "Weight of the auxiliary loss; used with an auxiliary task.",
     "class_weights": "Weight of each class in the loss: none, balanced or a table such as { cat = 1.0, dog = 3.0 }.",

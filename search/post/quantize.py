@@ -1,6 +1,5 @@
 """Quantisation of a trial's network to int8: its metrics on the validation images, as columns of the database."""
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +28,10 @@ def quantize_trial(store: Store, trial: Trial, folder: Path, *, n_calibration: i
     """
     from ...models.metrics.label_losses import agreement
     from ...models.quantization.int8 import N_CALIBRATION, calibration_images, quantized, scores_of
-    from ...models.quantization.packages import require
+    from ...models.quantization.packages import INT8_PACKAGES, require
+    from ...models.quantization.validation import metrics_of_scores
 
-    require("archsieve quantize", ("torchao", "executorch"), "devices")
+    require("archsieve quantize", INT8_PACKAGES, "devices")
     experiment, data = experiment_and_data(store, trial)
     model = load_best_model(store, trial, folder)
     data = with_statistics(data, model)
@@ -43,7 +43,7 @@ def quantize_trial(store: Store, trial: Trial, folder: Path, *, n_calibration: i
     scores = {"float32": exact, "int8": scores_of(network, data.val.images, model.normalise)}
     if find_spec("onnxruntime") is not None and find_spec("onnxscript") is not None:
         scores["onnxruntime"] = _with_onnxruntime(model, data, n)
-    metrics = {kind: _metrics(names, data, one) for kind, one in scores.items()}
+    metrics = {kind: metrics_of_scores(one, data, names) for kind, one in scores.items()}
     assert trial.best_epoch is not None  # a trial with weights has finished
     store.record_int8(trial.trial, trial.best_epoch, metrics["int8"])
     detail = {
@@ -70,12 +70,3 @@ def _with_onnxruntime(model: "ImageModel", data: "ImageData", n: int) -> "Tensor
     from ...models.quantization.int8 import drawn, scores_of
 
     return scores_of(onnx_int8.write(model, drawn(data.train.images, n)).run, data.val.images)
-
-
-def _metrics(names: Sequence[str], data: "ImageData", scores: "Tensor") -> dict[str, float]:
-    """Return the metrics ``names`` on the validation images, from scores (N, K)."""
-    from ...models.training.evaluate import evaluate_logits
-
-    others = [name for name in names if name != ACCURACY]
-    evaluation = evaluate_logits(scores, data.val.labels, others)
-    return {ACCURACY: evaluation.accuracy, **evaluation.metrics}

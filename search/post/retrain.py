@@ -12,11 +12,13 @@ from ...results.database.records import TEST_PREFIX, Trial
 from ...results.database.store import Store
 from ...results.database.zero_shot_records import latest_test_table
 from ...spaces.architectures.architecture import Architecture
+from ...spaces.metrics.registry import ACCURACY, int8_name
 from ...spaces.metrics.selection import Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.recipe import Recipe
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.threads import trial_threads
+from ..config.selecting_metric import check_packages
 from ..experiment.experiment import Experiment, load_recorded_blocks, load_run_data
 from ..experiment.experiment import experiment as make_experiment
 from ..experiment.foreign_paths import check_paths
@@ -55,6 +57,7 @@ def retrain_trial(
     from ...models.training.retrain import retrain
 
     experiment, data = experiment_and_data(store, trial)
+    check_packages(experiment.selection)
     recipe = _recipe(trial, epochs)
     architecture, teacher = Architecture.from_json(trial.architecture), load_teacher(recipe, data)
     rows, run_id = list[dict[str, Any]](), store.run(trial.run).run_id
@@ -76,13 +79,27 @@ def retrain_trial(
             )
         about, temperature = origin_of(retrained, seed, recipe), retrained.calibration.temperature
         model = ImageModel.of(architecture, retrained.weights, data, about, temperature=temperature)
+        int8 = _in_int8(model, data, experiment.selection)
+        model = replace(model, about={**about, **int8})  # by it the best of several networks is selected
         uri = _write_model(store, trial, folder, model, seed, recipe.epochs)
         for problem in retrained.problems:
             store.add_event(run_id, "warning", "test_metric_failed", {"reason": problem}, trial.trial)
-        rows.append({"seed": seed, **_metrics(retrained), **_tested(retrained, experiment.selection), "weights": uri})
+        metrics = {**_metrics(retrained), **int8, **_tested(retrained, experiment.selection)}
+        rows.append({"seed": seed, **metrics, "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
     store.add_event(run_id, "info", RETRAINED, detail, trial.trial)
     return detail
+
+
+def _in_int8(model: "ImageModel", data: "ImageData", selection: Selection) -> dict[str, float]:
+    """Return the validation metrics in int8 by their names in the database; empty if none of them selects."""
+    if not selection.in_int8:
+        return {}
+    from ...models.quantization.validation import int8_metrics
+
+    names = (ACCURACY, *selection.computed)
+    metrics = int8_metrics(model.network, replace(data, mean=model.mean, std=model.std), names)
+    return {int8_name(name): value for name, value in metrics.items()}
 
 
 def _write_model(store: Store, trial: Trial, folder: Path, model: "ImageModel", seed: int, epochs: int) -> str:

@@ -19,7 +19,7 @@ from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_r
 from ..tasks.base import Diagnosis
 from ..trials.checkpoint_files import Checkpoints, identity_of_trial
 from ..trials.failure_policy import MAX_ATTEMPTS, MAX_NODE_LOSSES, PAUSES, ConsecutiveFailures, Stop, StopKind
-from ..trials.metrics import summary, write_metrics
+from ..trials.metrics import summary, write_final_metrics, write_metrics
 from ..trials.report import Failure, TrialReport, TrialStart
 from ..trials.reserve import disk_space
 from ..trials.spool import Spool, Spooled
@@ -313,7 +313,7 @@ class Recorder:
         curve, final = self.store.curve(trial.trial), report.final_metrics
         self._record_findings(trial, curve, report.diagnosis, predicted=final.predicted)
         ended = summary(curve, final.test_accuracy, self.selection)
-        self.store.record_test(trial.trial, ended.get("best_epoch", 0), final.test_metrics)
+        write_final_metrics(self.store, trial, ended.get("best_epoch", 0), final)
         self.store.finish(trial.trial, state, summary=ended, predictions=report.predictions)
         self._failures.reset()
         # Only after the store has the end: a driver that dies here leaves files that sweep() removes, not an unfinished

@@ -29,6 +29,7 @@ from ..cluster.preflight import check_machine
 from ..cluster.provenance import provenance
 from ..cluster.signals import NOTHING_STARTED, advise, defer_signals
 from ..config.diff import changes, code_changes
+from ..config.selecting_metric import check_packages
 from ..experiment import foreign_paths
 from ..experiment.experiment import Experiment, load_run_data
 from ..experiment.experiment import experiment as make_experiment
@@ -217,6 +218,7 @@ def resume(
             foreign_paths.allow_paths(store, run)
         foreign_paths.check_paths(store, run)
         experiment = restored(run, trials, store, time_limit)
+        check_packages(experiment.selection)
         data = load_run_data(run, experiment)  # raises when the data have changed
         run_id = _acquire_run(store, name, experiment)
         session = Session(experiment, data, store, run_id, Path(runs) / name, database_url, started)
@@ -355,6 +357,7 @@ def _check_before_loading(
     experiment: Experiment, name: str, database: DatabaseLocation, runs: Path, address: str | None
 ) -> None:
     """Check what can stop the run ``name`` later, and raise: loading the data may take long."""
+    check_packages(experiment.selection)
     _check_folder(runs / name)
     check_machine(runs, elsewhere=address is not None)
     with suppress(NoStoreError):  # a database that is missing is created later

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ...results.database.records import COSTS, DEVICE_COSTS, Trial, TrialState
 from ...results.query.pareto import OBJECTIVES, objective
-from ...spaces.metrics.registry import ACCURACY, is_metric, stored_name
+from ...spaces.metrics.registry import ACCURACY, before_int8, is_metric, stored_name
 from ...spaces.parameters.lookup import unknown
 
 Score = Callable[[Trial], float]
@@ -31,7 +31,7 @@ def score(trial: Trial) -> float:
 def checked_objectives(names: Sequence[str]) -> tuple[str, ...]:
     """Return ``names``; raise ``ValueError`` if one is no cost and no metric, if one is repeated, or without a name."""
     for name in names:
-        if name not in OBJECTIVES and not is_metric(name):
+        if name not in OBJECTIVES and not is_metric(before_int8(name) or name):
             raise ValueError(f"search.objectives: {unknown('objective', name, OBJECTIVES)}")
     if not names or len(set(names)) < len(names):
         raise ValueError(

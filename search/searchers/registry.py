@@ -201,7 +201,7 @@ def _check_recorded(objectives: Sequence[str], selection: Selection) -> None:
     for name in objectives:
         if is_test_metric(name):
             raise ValueError(f"search.objectives: {unselectable(name)}")
-        if name not in OBJECTIVES and name not in selection.recorded:
+        if name not in (*OBJECTIVES, *selection.recorded, selection.stored_name):
             hint = unknown("objective", name, [*OBJECTIVES, *selection.recorded])
             if is_metric(name):
                 hint = f"the objective {name!r} must be recorded, but is not; add it to search.record_metrics"

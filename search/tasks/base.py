@@ -81,13 +81,15 @@ class FinalMetrics:
     ``test_accuracy`` is the fraction of correct test predictions with the weights of the best validation epoch, or None
     if the trial is not tested; it never selects a trial. ``predicted`` describes the distribution of the validation
     predictions over the classes: ``classes`` and ``top_share``. ``test_metrics`` are the other metrics of the test, by
-    name; ``problems`` are sentences on custom metrics that failed there.
+    name; ``problems`` are sentences on custom metrics that failed there. ``int8`` are the validation metrics of the
+    network in int8 by their names without quantisation, where one of them selects trials.
     """
 
     test_accuracy: float | None = None
     predicted: Mapping[str, Any] | None = None
     test_metrics: Mapping[str, float] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    int8: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

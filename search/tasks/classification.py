@@ -13,6 +13,7 @@ from ...results.database.records import DatasetRecord
 from ...spaces.architectures.budget import Budget
 from ...spaces.architectures.cost import layer_costs
 from ...spaces.blocks.backbone import Backbone
+from ...spaces.metrics.registry import ACCURACY
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.recipes.class_weights import as_text, check_class_names
@@ -152,9 +153,9 @@ def _check_metrics(file: "SearchFile", data: "ImageData") -> None:
     from ...models.data.folds import cross_folds
     from ...models.metrics.compute import check_custom_metrics
     from ...models.training.label_weights import class_counts
+    from ..config.selecting_metric import selection_of
 
-    search = file.search
-    selection = Selection.of(search.metric, search.record_metrics, search.direction)
+    selection = selection_of(file)
     selection.check_classes(data.n_classes, multi_label=data.multi_label)
     if not selection.computed:
         return
@@ -266,6 +267,7 @@ class ImageTrialContext(TrialContext):
 
         self._decode_for(architecture)
         teacher = self.teachers.of(recipe)
+        self._architecture = architecture
 
         def fit_of(architecture: "Architecture", data: "ImageData", seed: int, keep: Mapping[str, bool]) -> Any:
             return fit_for(
@@ -281,8 +283,8 @@ class ImageTrialContext(TrialContext):
                 teacher=teacher,
             )
 
-        # only the test needs the weights of the best epoch
-        keep_best = self.data.test is not None
+        # only the test and int8 need the weights of the best epoch
+        keep_best = self.data.test is not None or self.selection.in_int8
         kept = {"keep_best": keep_best, "keep_predictions": self.keep_predictions}
         if self.rungs:
             if self._ladder is None:
@@ -359,7 +361,25 @@ class ImageTrialContext(TrialContext):
         # first the predictions, then the test: the test loads the weights of the best epoch into the networks.
         # Twice the batch size of training, because evaluation stores no activations for a backward pass.
         spread = worst_spread(fit.validated_networks(), self.compute, 2 * fit.recipe.batch_size)
-        return replace(self._test(fit), predicted=asdict(spread))
+        return replace(self._test(fit), predicted=asdict(spread), int8=self._in_int8(fit))
+
+    def _in_int8(self, fit: Any) -> Mapping[str, float]:
+        """Return the validation metrics of the best epoch in int8, with folds their means; empty if none selects.
+
+        The test has loaded the weights of the best epoch already, or it is done here.
+        """
+        from ...models.data.normalisation import normalised_for
+        from ...models.quantization.validation import int8_metrics
+
+        if not self.selection.in_int8 or fit.best_weights is None:
+            return {}
+        fit.best_networks()
+        names = (ACCURACY, *self.selection.computed)
+        rows = []
+        for one, data in zip(fit.fits if self.folds else [fit], self.folds or [self.data], strict=True):
+            network = one.network if self.custom.function is None else one.module
+            rows.append(int8_metrics(network, normalised_for(data, self._architecture), names))
+        return {name: fmean(row[name] for row in rows) for name in names}
 
     def _test(self, fit: Any) -> FinalMetrics:
         """Return the test accuracy and the other metrics of the test, with folds their means; empty without test."""

@@ -13,6 +13,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.fidelity import FIDELITY, is_whole
+from ..tasks.base import FinalMetrics
 from .report import TrialReport
 
 SUMMARY_METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
@@ -44,6 +45,13 @@ def write_metrics(store: Store, run_id: int, trial: Trial, report: TrialReport, 
         record_trial(store, trial.trial, report.latency, predicted_ms=predicted)
 
 
+def write_final_metrics(store: Store, trial: Trial, best_epoch: int, final: FinalMetrics) -> None:
+    """Write the metrics of the test, and those in int8, both measured with the weights of ``best_epoch``."""
+    store.record_test(trial.trial, best_epoch, final.test_metrics)
+    if final.int8:
+        store.record_int8(trial.trial, best_epoch, final.int8)
+
+
 def summary(
     curve: Mapping[str, Sequence[tuple[int, float]]],
     test_accuracy: float | None = None,
@@ -54,7 +62,7 @@ def summary(
     Args:
         curve: (epoch, value) pairs by metric name.
         test_accuracy: accuracy on the test images, or None.
-        selection: the metric that selects.
+        selection: the metric that selects; one in int8 selects the epoch by its value in float32.
 
     The best epoch has the best selecting metric, then the lowest loss, then the lowest number. The test accuracy does
     not influence the choice, because that would bias the test estimate. Epochs at a lower fidelity are no results: a
@@ -80,5 +88,5 @@ def _scores(values: Mapping[str, Mapping[int, float]], selection: Selection) -> 
     accuracies = values.get("val_accuracy", {})
     finite = (epoch for epoch, value in accuracies.items() if math.isfinite(value))
     of_epoch = {epoch: {name: points.get(epoch) for name, points in values.items()} for epoch in finite}
-    scores = {epoch: selection.score(metrics) for epoch, metrics in of_epoch.items()}
+    scores = {epoch: selection.of_epochs.score(metrics) for epoch, metrics in of_epoch.items()}
     return {epoch: score for epoch, score in scores.items() if score is not None}

@@ -117,7 +117,7 @@ class TrialReport:
         """
         metrics: dict[str, Any] = {SCORE: -math.inf}
         if self.epochs and self.failure is None:
-            score = selection.score(self.epochs[-1].values)
+            score = selection.of_epochs.score(self.epochs[-1].values)
             metrics = {"epoch": self.epoch, SCORE: -math.inf if score is None else score}
         return {**metrics, "done": self.done, KEY: json.dumps(self.to_json(), default=_as_python)}
 

@@ -66,6 +66,8 @@ class TrialCache:
         recorded = Selection.from_config(self._config(trial.run))
         if not set(self._selection.recorded) <= set(recorded.recorded):
             return False
+        if self._selection.in_int8 and self._selection.stored_name not in self._store.curve(trial.trial):
+            return False
         if (recorded.metric, recorded.minimized) == (self._selection.metric, self._selection.minimized):
             return True
         curve = self._store.curve(trial.trial)

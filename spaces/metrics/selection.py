@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .registry import (
@@ -15,6 +15,7 @@ from .registry import (
     before_int8,
     check_own_name,
     find_metric,
+    int8_name,
     is_metric,
     metric_label,
     stored_name,
@@ -32,7 +33,9 @@ class Selection:
 
     ``minimized`` are the names of the metrics of which a lower value is better. ``reported`` are those that only a
     training function of the user computes, such as the mIoU of its own masks: they have no value on the test images. A
-    selection holds names only: it is read from a database without the functions of custom metrics.
+    selection holds names only: it is read from a database without the functions of custom metrics. A ``metric`` in
+    int8, such as ``int8_val_accuracy``, is measured once for each trial: it selects trials, and :attr:`of_epochs`
+    selects epochs.
     """
 
     metric: str = ACCURACY
@@ -60,6 +63,18 @@ class Selection:
         reported = (chosen.name,) if is_reported else ()
         return cls(chosen.name, tuple(name for name in names if name != chosen.name), lower, reported)
 
+    def with_int8(self) -> "Selection":
+        """Return the selection of trials by the same metric of the network in int8.
+
+        Raises ``ValueError`` for a metric that only a training function computes: it has no value in int8.
+        """
+        if self.reported:
+            raise ValueError(
+                f"only a metric that is computed from labels and scores has a value in int8, but {self.metric!r} is "
+                "reported by train.function; use int8_val_accuracy, or register the metric with av.register_metric"
+            )
+        return replace(self, metric=int8_name(self.metric))
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Selection":
         """Return the selection in the settings of a run; runs of version 0.1.0 and of other tools have none."""
@@ -74,9 +89,19 @@ class Selection:
         return {"metric": self.metric, "record_metrics": list(self.others), "minimized": list(self.minimized)}
 
     @property
+    def in_int8(self) -> bool:
+        """Whether trials are selected by a metric of the network in int8."""
+        return before_int8(self.metric) is not None
+
+    @property
+    def of_epochs(self) -> "Selection":
+        """The selection of the best epoch of a trial: by the metric in float32, which each epoch has."""
+        return replace(self, metric=before_int8(self.metric) or self.metric)
+
+    @property
     def recorded(self) -> tuple[str, ...]:
         """The metrics of each epoch; the accuracy is always recorded."""
-        return tuple(name for name in (self.metric, *self.others) if name != ACCURACY)
+        return tuple(name for name in (self.of_epochs.metric, *self.others) if name != ACCURACY)
 
     @property
     def computed(self) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     ),
     "distill_weight": real("a fraction in [0, 1]", lambda v: 0 <= v <= 1),
     "distill_temperature": real("a number above 0", lambda v: v > 0),
+    "qat_epochs": non_negative_int,
 }
 
 # Keys without effect where only the head is trained: its input is computed once from unchanged images, by a body that
@@ -96,7 +97,7 @@ NOT_FOR_HEAD = (
     *("augmentation", "rotation_degrees", "jitter", "noise_std", "elastic_alpha_px", "elastic_sigma_px"),
     *("randaugment_ops", "randaugment_magnitude", "random_erasing", "cutmix_alpha"),
     *("auxiliary", "auxiliary_weight", "activation_l1", "drop_path", "teacher", "distill_weight"),
-    *("distill_temperature", "adapter", "lora_rank", "lora_alpha"),
+    *("distill_temperature", "qat_epochs", "adapter", "lora_rank", "lora_alpha"),
     *("frozen_stages", "layer_lr_decay", "head_lr_factor"),
 )
 
@@ -210,6 +211,7 @@ class Recipe:
     teacher: str = NONE
     distill_weight: float = 0.5
     distill_temperature: float = 2.0
+    qat_epochs: int = 0
 
     constraints: ClassVar[dict[str, Constraint]] = CONSTRAINTS
     conditions: ClassVar[dict[str, Condition]] = CONDITIONS  # of keys that do not always have an effect

@@ -22,7 +22,7 @@ SENTENCE = "sentence:"  # prefix of a sentence encoder, followed by its name or 
 IGNORED = (
     *("dropconnect", "l1", "activation_l1", "init", "averaging", "auxiliary", "find_lr", "train", "frozen_stages"),
     *("layer_lr_decay", "head_lr_factor", "adapter", "drop_path", "mixup_alpha", "cutmix_alpha", "teacher"),
-    *("class_weights", "sampling"),
+    *("class_weights", "sampling", "qat_epochs"),
 )
 
 

@@ -1,5 +1,6 @@
 """Searches by a metric: what it chooses, and what is refused before anything starts."""
 
+import importlib.util
 import re
 
 import pytest
@@ -11,7 +12,9 @@ from archsieve.search.api.searching import _metric_name
 from archsieve.search.config.schema import SearchFile
 from archsieve.search.experiment.experiment import Experiment, experiment
 from archsieve.search.runs.warm_start import learn_from
+from archsieve.search.trials.metrics import summary
 from archsieve.spaces.metrics.registry import custom_metrics
+from archsieve.spaces.metrics.selection import Selection
 
 from ..conftest import ONE_WORKER, small
 
@@ -93,6 +96,46 @@ def test_accuracy_and_macro_f1_choose_different_trials(ray_running, tmp_path):
     assert f"{careful.metrics['f1_macro']:.4f}" in page
 
 
+@pytest.mark.slow  # needs the extra devices; torchao takes a few seconds for each trial
+def test_the_accuracy_in_int8_selects_trials(ray_running, tmp_path):
+    pytest.importorskip("torchao")
+    pytest.importorskip("executorch")
+    outcome = by("int8_val_accuracy", tmp_path, "by-int8", record_metrics=["f1_macro"])
+    first, second = outcome.best
+    assert first.metrics["int8_val_accuracy"] == first.score >= second.score == second.metrics["int8_val_accuracy"]
+    assert {"int8_f1_macro", "f1_macro"} <= set(first.metrics)
+    with open_store(outcome.database, read_only=True) as store:
+        accuracies = dict(store.curve(first.trial)["val_accuracy"])
+    assert accuracies[first.best_epoch] == max(accuracies.values())  # epochs are selected in float32
+    assert "accuracy in int8" in outcome.report.read_text(encoding="utf-8")
+    model = av.train(first, database=outcome.database)  # the same seed: the same network
+    assert model.about["int8_val_accuracy"] == first.score
+    assert model.about["int8_f1_macro"] == first.metrics["int8_f1_macro"]
+    again = by("int8_val_accuracy", tmp_path, "cached", record_metrics=["f1_macro"], database=outcome.database)
+    assert [(trial.source, trial.score) for trial in again.best] == [(t.trial, t.score) for t in outcome.best]
+
+
+def test_a_metric_in_int8_without_its_packages_is_refused_before_anything_starts(tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torchao" else find_spec(name))
+    message = r'search.metric = "int8_f1_macro" needs .*torchao.* is not installed.*archsieve\[devices\]'
+    with pytest.raises(ValueError, match=message):
+        by("int8_f1_macro", tmp_path, "by-int8")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_metric_in_int8_selects_epochs_in_float32():
+    selection = small(search={"metric": "int8_log_loss", "record_metrics": ["f1_macro"]}).selection
+    assert (selection.stored_name, selection.of_epochs.metric) == ("int8_log_loss", "log_loss")
+    assert selection.recorded == ("log_loss", "f1_macro")
+    assert not selection.higher_is_better
+    assert Selection.from_config({"search": selection.to_json()}) == selection
+    curve = {"val_accuracy": [(1, 0.5), (2, 0.5)], "log_loss": [(1, 0.7), (2, 0.6)], "int8_log_loss": [(1, 0.1)]}
+    assert summary(curve, selection=selection)["best_epoch"] == 2
+    assert selection.score({"log_loss": 0.6, "int8_log_loss": 0.8}) == -0.8
+    assert small(search={"metric": "int8_val_accuracy"}).selection.recorded == ()
+
+
 @pytest.mark.parametrize("metric", ["f1_macro", "roc_auc"])
 def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_starts(metric, tmp_path):
     with pytest.raises(ValueError, match=f"{metric} needs validation images of at least two classes"):
@@ -125,6 +168,9 @@ def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_starts(m
             {"metric": "a", "direction": "maximize", "record_metrics": ["a", "f1_makro"], "train": "os:getenv"},
             "search.record_metrics: .*'f1_makro'.*'f1_macro'",
         ),
+        ({"metric": "int8_miou"}, "'miou'"),
+        ({"metric": "int8_val_accuracy", "settings": {"search.scheduler": "asha"}}, "int8_val_accuracy is measured once.*'asha'"),
+        ({"metric": "int8_miou", "direction": "maximize", "train": "os:getenv"}, "'miou' is reported by train.func"),
         ({"metric": "miou", "train": "os:getenv"}, "'miou'.*search.direction"),
         ({"metric": "test_miou", "direction": "maximize"}, "test_miou cannot select trials"),
         ({"metric": noisy, "direction": "up"}, "'maximize' or 'minimize', but got 'up'"),

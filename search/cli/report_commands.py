@@ -131,5 +131,5 @@ def mcp(
     """
     from ..integrations.mcp_server import mcp_server
 
-    gc.enable()
+    resume_collection()
     mcp_server(database, allow_search=allow_search).run()

@@ -169,7 +169,10 @@ def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_starts(m
             "search.record_metrics: .*'f1_makro'.*'f1_macro'",
         ),
         ({"metric": "int8_miou"}, "'miou'"),
-        ({"metric": "int8_val_accuracy", "settings": {"search.scheduler": "asha"}}, "int8_val_accuracy is measured once.*'asha'"),
+        (
+            {"metric": "int8_val_accuracy", "settings": {"search.scheduler": "asha"}},
+            "int8_val_accuracy is measured once.*'asha'",
+        ),
         ({"metric": "int8_miou", "direction": "maximize", "train": "os:getenv"}, "'miou' is reported by train.func"),
         ({"metric": "miou", "train": "os:getenv"}, "'miou'.*search.direction"),
         ({"metric": "test_miou", "direction": "maximize"}, "test_miou cannot select trials"),

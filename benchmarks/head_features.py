@@ -108,6 +108,12 @@ def extraction_seconds(network: Architecture, data: ImageData, weights: str | No
     return time.process_time() - started
 
 
+def warm_up(network: Architecture, data: ImageData, weights: str | None) -> None:
+    """Train a head on a few images, so that no later time has imports, which a worker does once for all its trials."""
+    parts = {part: getattr(data, part).subset(torch.arange(N_CLASSES)) for part in ("train", "val", "test")}
+    head_search(network, replace(data, **parts, content_hash="warm-up"), weights, 1, 1, 0)
+
+
 def head_search(
     network: Architecture, data: ImageData, weights: str | None, trials: int, epochs: int, seed: int
 ) -> Best:
@@ -196,6 +202,7 @@ def measure(options: argparse.Namespace, temporary: Path) -> None:
         images = random_images(size) if folder is None else images_of(folder, size, options.limit)
     data = replace(images, cache=CacheLocation(cache))
     network = Architecture(data.input_shape, (measure_backbone(options.network, data.input_shape),), data.n_classes)
+    warm_up(network, data, weights)
     alone = extraction_seconds(network, data, weights)
     heads = [head_search(network, data, weights, options.trials, options.epochs, seed) for seed in range(options.seeds)]
     ratios = [(alone + head.seconds) / alone for head in heads]

@@ -17,10 +17,13 @@ from ..database.reader import StoreReader
 from ..database.schema import APPLICATION
 from ..database.store import open_store
 from .flat_rows import Columns, column_types, flatten, unflatten
-from .run_document import FORMAT, TABLES, Row, RunDocument, documents, run_ids
+from .json_stream import JsonReader
+from .run_document import FORMAT, TABLES, RunDocument, run_ids
 from .run_rows import Values, table_rows
+from .staged_rows import DocumentBuilder, checked_cells, checked_columns
 
 _ROWS_AT_ONCE = 2000  # written at once
+_ROWS_READ_AT_ONCE = 500
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 _MAX_CELL_CHARACTERS = 10**9  # of a CSV cell; the default of the csv module is too small for the tables of a large run
 
@@ -63,7 +66,7 @@ def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[RunDocum
         raise ValueError(f"the file {path} does not exist (current folder: {Path.cwd()}); name an exported file")
     if path.suffix.lower() in _DATABASES:
         with open_store(path, read_only=True) as other:
-            read = documents(other, runs)
+            read = database_documents(other, runs)
     else:
         read = _selected(_read(path), list(runs))
     if not read:
@@ -75,6 +78,20 @@ def read_runs(path: str | Path, runs: Iterable[str | int] = ()) -> list[RunDocum
                 f"the runs of an export must have different names, but {path} has {name!r} twice; export it again"
             )
     return read
+
+
+def database_documents(store: StoreReader, runs: Iterable[str | int] = ()) -> list[RunDocument]:
+    """Return the documents of ``runs``, or of all runs, read in one transaction."""
+    found = []
+    with store.read_transaction() as connection:
+        for run_id in run_ids(connection, runs):
+            builder = DocumentBuilder()
+            for name, table in TABLES.items():
+                rows, columns = builder.start(name), table.c.keys()
+                for cells in table_rows(connection, table, run_id):
+                    rows.add(columns, cells)
+            found.append(builder.document())
+    return found
 
 
 def _selected(read: list[RunDocument], runs: list[str | int]) -> list[RunDocument]:
@@ -91,8 +108,9 @@ def _read(path: Path) -> list[RunDocument]:
     try:
         return list(read(path))
     except UnicodeDecodeError as error:
+        byte = error.object[error.start]
         raise ValueError(
-            f"an export must be UTF-8 text, but {path} has an invalid byte at {error.start}; export it again"
+            f"an export must be UTF-8 text, but {path} has the invalid byte {byte:#x}; export it again"
         ) from None
     # A file from elsewhere can have any structure, so every error of reading it means that it is not an export.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
@@ -136,15 +154,50 @@ _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _read_json(path: Path) -> Iterator[RunDocument]:
+    head: dict[str, Any] = {}
+    documents: list[RunDocument] = []
     # utf-8-sig: other programs can add a byte order mark
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
-    if not isinstance(content, Mapping) or content.get("application") != APPLICATION:
-        application = content.get("application") if isinstance(content, Mapping) else None
-        raise ValueError(f"its application must be {APPLICATION}, got {str(application)[:60]!r}")
-    if content.get("format") != FORMAT:
-        raise ValueError(f"its format must be {FORMAT}, got {content.get('format')}; upgrade archsieve")
-    for packed in content.get("runs", ()):
-        yield RunDocument.from_json(packed)
+    with path.open(encoding="utf-8-sig") as file:
+        reader = JsonReader(file)
+        for key in reader.members() if reader.peek() == "{" else ():
+            if key == "runs":
+                _check_head({"application": APPLICATION, "format": FORMAT, **head})
+                documents = [_json_run(reader) for _ in reader.elements()]
+            else:
+                head[key] = reader.value()
+        _check_head(head)
+        if reader.peek():
+            raise ValueError("it has more text after its end")
+    return iter(documents)
+
+
+def _check_head(head: Mapping[str, Any]) -> None:
+    if head.get("application") != APPLICATION:
+        raise ValueError(f"its application must be {APPLICATION}, got {str(head.get('application'))[:60]!r}")
+    if head.get("format") != FORMAT:
+        raise ValueError(f"its format must be {FORMAT}, got {str(head.get('format'))[:60]}; upgrade archsieve")
+
+
+def _json_run(reader: JsonReader) -> RunDocument:
+    if reader.peek() != "{":
+        raise ValueError(f"a run must be a mapping of tables, got {str(reader.value())[:60]!r}")
+    builder = DocumentBuilder()
+    for name in reader.members():
+        if reader.peek() != "{":
+            builder.add(name, reader.value())  # its error
+            continue
+        rows, columns, early = builder.start(name), None, None
+        for key in reader.members():
+            if key == "columns":
+                columns = checked_columns(reader.value())
+            elif key == "rows" and columns is not None and reader.peek() == "[":
+                early = list[Any]()
+                for _ in reader.elements():
+                    rows.add(columns, checked_cells(columns, reader.value()))
+            else:  # another program may have written the rows before their columns
+                early = reader.value() if key == "rows" else (reader.value(), early)[1]
+        builder.add(name, {"columns": columns, "rows": early})
+    return builder.document()
 
 
 def _write_csv(path: Path, connection: Connection, runs: Sequence[int]) -> None:
@@ -160,7 +213,8 @@ def _read_csv(path: Path) -> Iterator[RunDocument]:
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
     with path.open(encoding="utf-8-sig", newline="") as file:
         # CSV cannot distinguish None from an empty text.
-        return unflatten([{name: value or None for name, value in row.items()} for row in csv.DictReader(file)])
+        rows = ({name: value or None for name, value in row.items()} for row in csv.DictReader(file))
+        return unflatten(rows)
 
 
 def _write_parquet(path: Path, connection: Connection, runs: Sequence[int]) -> None:
@@ -210,12 +264,13 @@ def _read_parquet(path: Path) -> Iterator[RunDocument]:
     import pyarrow.parquet
 
     try:
-        rows: list[Row] = pyarrow.parquet.read_table(path).to_pylist()
+        with pyarrow.parquet.ParquetFile(path) as file:
+            batches = file.iter_batches(batch_size=_ROWS_READ_AT_ONCE)
+            return unflatten(row for batch in batches for row in batch.to_pylist())
     except (pyarrow.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # the file cannot be opened; pyarrow uses OSError for invalid content too
         raise ValueError(str(error)) from None
-    return unflatten(rows)
 
 
 _Format = tuple[Callable[[Path, Connection, Sequence[int]], None], Callable[[Path], Iterator[RunDocument]]]

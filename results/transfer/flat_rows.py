@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Connection, Float, Integer, select
 
 from ..database import schema
-from .run_document import TABLES, Row, RunDocument, as_table
+from .run_document import TABLES, Row, RunDocument
 from .run_rows import Values, json_text, rows_without_trial, trials_with_rows
+from .staged_rows import DocumentBuilder
 
 RUN, TRIAL = "archsieve_run", "archsieve_trial"
 _TRIAL = TABLES["trial"]
@@ -142,43 +143,61 @@ def _compact(text: str) -> str:
     return _json(json.loads(text)) if " " in text or "\\" in text else text
 
 
-def unflatten(rows: Sequence[Mapping[str, Any]]) -> Iterator[RunDocument]:
+def unflatten(rows: Iterable[Mapping[str, Any]]) -> Iterator[RunDocument]:
     """Return the documents of rows from :func:`flatten`; raise ``ValueError`` if a required column is missing.
 
     The ``recipe.`` columns are not read: they repeat the column ``recipe``, which has the whole recipe as JSON.
     """
-    by_run: dict[str, list[Mapping[str, Any]]] = {}
+    runs: dict[str, _FlatRun] = {}
     for row in rows:
         for name in ("run", "trial_id", RUN, TRIAL):
             if name not in row:
                 raise ValueError(f"the column {name} is missing")
-        by_run.setdefault(str(row["run"]), []).append(row)
-    return (_document(name, run_rows) for name, run_rows in by_run.items())
+        run = str(row["run"])
+        runs.setdefault(run, _FlatRun(run)).add(row)
+    return (run.document() for run in runs.values())
 
 
-def _document(name: str, rows: Sequence[Mapping[str, Any]]) -> RunDocument:
-    run_cells = [row[RUN] for row in rows if row[RUN]]
-    if len(run_cells) != 1:
-        raise ValueError(
-            f"exactly one row of run {name!r} must have a value in {RUN}, got {len(run_cells)}; "
-            "import the exported rows unchanged"
-        )
-    trials = [row for row in rows if row["trial_id"] is not None]
-    tables = {**_parsed(name, run_cells[0]), "trial": as_table([_trial(row) for row in trials])}
-    for row in trials:
-        for name_of_table, content in _parsed(name, row[TRIAL]).items():
-            merged = tables.setdefault(name_of_table, {"columns": content["columns"], "rows": []})
-            merged["rows"] += content["rows"]
-    document = RunDocument.from_json({table: content for table, content in tables.items() if content["rows"]})
-    return document.ordered()
+class _FlatRun:
+    """The rows of a run that were read so far."""
 
+    def __init__(self, name: str) -> None:
+        self._name, self._builder = name, DocumentBuilder()
+        self._n_run_cells, self._error = 0, ""
 
-def _parsed(name: str, text: Any) -> dict[str, Any]:
-    """Return the tables in a cell of the column ``RUN`` or ``TRIAL`` of the run ``name``, without empty ones."""
-    tables = json.loads(text)
-    if not isinstance(tables, dict):
-        raise ValueError(f"run {name!r}: {RUN} and {TRIAL} must be JSON objects of tables, got {str(text)[:60]!r}")
-    return {table: content for table, content in tables.items() if content["rows"]}
+    def add(self, row: Mapping[str, Any]) -> None:
+        if row[RUN]:
+            self._n_run_cells += 1
+            self._add_tables(row[RUN])
+        if row["trial_id"] is None:
+            return
+        try:
+            trial = _trial(row)
+            self._builder.start("trial").add(list(trial), list(trial.values()))
+            self._add_tables(row[TRIAL])
+        except ValueError as error:
+            if self._n_run_cells:
+                raise
+            self._error = str(error)  # raised at the end, unless the run itself is missing
+
+    def _add_tables(self, cell: Any) -> None:
+        tables = json.loads(cell) if isinstance(cell, str) else cell
+        if not isinstance(tables, dict):
+            raise ValueError(
+                f"run {self._name!r}: {RUN} and {TRIAL} must be JSON objects of tables, got {str(cell)[:60]!r}"
+            )
+        for name, table in tables.items():
+            self._builder.add(name, table)
+
+    def document(self) -> RunDocument:
+        if self._n_run_cells != 1:
+            raise ValueError(
+                f"exactly one row of run {self._name!r} must have a value in {RUN}, got {self._n_run_cells}; "
+                "import the exported rows unchanged"
+            )
+        if self._error:
+            raise ValueError(self._error)
+        return self._builder.document()
 
 
 def _trial(row: Mapping[str, Any]) -> Row:

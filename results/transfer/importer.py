@@ -1,8 +1,8 @@
 """Import of runs: check run documents, then write all of them or none."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
@@ -20,6 +20,7 @@ from ..database.store import Store
 from ..database.trial_statements import inserted
 from .document_schema import check_event, shown
 from .run_document import TABLES, Row, RunDocument, typed
+from .staged_rows import repeated
 
 # (table, primary key) -> old id in the document -> new id in this database
 Ids = dict[tuple[str, str], dict[Any, int]]
@@ -27,6 +28,7 @@ IMPORTED_EVENT = "imported"  # kind of the event that marks an imported run
 PATHS_ALLOWED_EVENT = "paths_allowed"  # kind of the event with the paths that the user of this database has allowed
 # Rows of these tables are identified by their content and shared by runs: an existing equal row is used.
 _SHARED_TABLES = ("dataset", "architecture", "layer")
+_ROWS_AT_ONCE = 2000
 _EXPORT_AGAIN = "export the run again"
 _ACCURACIES = ("val_accuracy", "train_accuracy", "test_accuracy")
 
@@ -81,9 +83,10 @@ def _check(document: RunDocument) -> None:
     check_run_name(document.name)
     _check_settings(document.run["config"])
     RunStatus(document.run["status"])
-    costs = {row["fingerprint"]: row for row in document.tables["architecture"]}
-    for row in costs.values():
+    costs = {}
+    for row in document.tables["architecture"]:
         _check_architecture(row)
+        costs[row["fingerprint"]] = tuple(row[cost] for cost in COSTS)
     trials = document.tables["trial"]
     numbers = [row["number"] for row in trials]
     if sorted(numbers) != list(range(len(numbers))):
@@ -98,12 +101,12 @@ def _check(document: RunDocument) -> None:
 def _check_keys(name: str, rows: Sequence[Row]) -> None:
     """Raise ``ValueError`` if two rows of a table have one primary key: rows that refer to it would be ambiguous."""
     columns = TABLES[name].primary_key.columns.keys()
-    for key, count in Counter(tuple(row.get(column) for column in columns) for row in rows).items():
-        if count > 1:
-            raise ValueError(
-                f"each row of {name} must have its own {', '.join(columns)}, but {count} rows have "
-                f"{', '.join(map(shown, key))}; {_EXPORT_AGAIN}"
-            )
+    if found := repeated([row.get(column) for column in columns] for row in rows):
+        key, count = found
+        raise ValueError(
+            f"each row of {name} must have its own {', '.join(columns)}, but {count} rows have "
+            f"{', '.join(map(shown, key))}; {_EXPORT_AGAIN}"
+        )
 
 
 def _check_settings(config: Mapping[str, Any]) -> None:
@@ -139,7 +142,7 @@ def _check_architecture(row: Row) -> None:
             )
 
 
-def _check_trial(row: Row, costs: Mapping[str, Row]) -> None:
+def _check_trial(row: Row, costs: Mapping[str, tuple[int, ...]]) -> None:
     label = f"trial number {row['number']}"
     state = TrialState(row["state"])
     if (state is TrialState.FAILED) != (row.get("fail_kind") is not None):
@@ -151,8 +154,8 @@ def _check_trial(row: Row, costs: Mapping[str, Row]) -> None:
         FailKind(row["fail_kind"])
     if row["fingerprint"] not in costs:
         raise ValueError(f"{label}: its architecture {row['fingerprint'][:12]} is not in the file; {_EXPORT_AGAIN}")
-    for cost in COSTS:
-        if row[cost] != costs[row["fingerprint"]][cost]:
+    for cost, value in zip(COSTS, costs[row["fingerprint"]], strict=True):
+        if row[cost] != value:
             raise ValueError(
                 f"{label}: its {cost} must be that of its architecture, got {row[cost]:,}; {_EXPORT_AGAIN}"
             )
@@ -186,13 +189,14 @@ def _check_new(connection: Connection, document: RunDocument) -> None:
 
 def _write(connection: Connection, document: RunDocument, ids: Ids) -> None:
     for name, table in TABLES.items():
-        rows = [
-            _ended(table, typed(table, row)) for row in document.tables.get(name, ()) if not _is_consent(table, row)
-        ]
-        if name in _SHARED_TABLES:
-            upsert(connection, table, rows)
-        else:
-            _insert(connection, table, rows, ids)
+        kept = (row for row in document.tables.get(name, ()) if not _is_consent(table, row))
+        rows = (_ended(table, typed(table, row)) for row in kept)
+        # In parts: a run of any length takes little memory. All parts are in the one transaction.
+        while part := list(islice(rows, _ROWS_AT_ONCE)):
+            if name in _SHARED_TABLES:
+                upsert(connection, table, part)
+            else:
+                _insert(connection, table, part, ids)
 
 
 def _mark(connection: Connection, document: RunDocument, ids: Ids) -> None:
@@ -242,8 +246,7 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Row], renumbere
     """Insert ``rows``; record the new ids in ``renumbered`` if the database assigns them."""
     key = table.autoincrement_column
     if key is None:
-        if rows:
-            connection.execute(insert(table), [_with_new_ids(table, row, renumbered) for row in rows])
+        connection.execute(insert(table), [_with_new_ids(table, row, renumbered) for row in rows])
         return
     ids = renumbered.setdefault((table.name, key.name), {})
     for row in rows:

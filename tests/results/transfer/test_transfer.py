@@ -10,10 +10,9 @@ from archsieve.results.database.errors import RunExistsError
 from archsieve.results.database.records import FailKind, TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.database.zero_shot_records import MODEL_TESTED, TESTED, latest_test_table, model_test
-from archsieve.results.transfer import exporter, run_rows
-from archsieve.results.transfer.exporter import FORMATS, export_runs, read_runs
+from archsieve.results.transfer import exporter, flat_rows, importer, json_stream, run_rows, staged_rows
+from archsieve.results.transfer.exporter import FORMATS, database_documents, export_runs, read_runs
 from archsieve.results.transfer.importer import IMPORTED_EVENT, import_documents
-from archsieve.results.transfer.run_document import documents
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.architectures.cost import cost, layer_costs
 from archsieve.spaces.blocks.standard import Conv, GlobalAverage, Residual
@@ -73,7 +72,7 @@ def other(tmp_path):
 def comparable(store):
     """The tables of all runs in a store, with trial numbers for trial ids, and without the other ids of the store."""
     runs = []
-    for document in documents(store):
+    for document in database_documents(store):
         tables = {name: [dict(row) for row in rows] for name, rows in document.tables.items()}
         tables["event"] = [row for row in tables["event"] if row["kind"] != IMPORTED_EVENT]
         numbers = {row["trial_id"]: row["number"] for row in tables["trial"]}
@@ -88,8 +87,10 @@ def comparable(store):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_imported_run_equals_the_exported_one(store, run, other, tmp_path, kind, new_run, monkeypatch):
-    for module, name in ((run_rows, "_ROWS_AT_ONCE"), (exporter, "_ROWS_AT_ONCE")):
-        monkeypatch.setattr(module, name, 3)  # so that the four trials take two parts
+    for module in (run_rows, flat_rows, exporter, staged_rows, importer):
+        monkeypatch.setattr(module, "_ROWS_AT_ONCE", 3)  # so that the four trials take two parts
+    monkeypatch.setattr(exporter, "_ROWS_READ_AT_ONCE", 3)
+    monkeypatch.setattr(json_stream, "_CHUNK", 7)  # characters, so that names and numbers are cut
     new_run("nothing-tried")
     store.finish_run(run, "stopped")
     path = tmp_path / f"runs{kind}"
@@ -263,7 +264,7 @@ def test_contradictory_rows_are_refused(store, run, other, tmp_path, table, colu
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"runn": 1}]}', "did you mean 'run'"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{"run": 1}]}', "columns and rows"),
         ("a.json", b'{"application": "archsieve", "format": 1, "runs": [{}]}', "one run, got 0"),
-        ("a.json", b"\xff", "UTF-8.* 0"),
+        ("a.json", b"\xff", "UTF-8.* 0xff"),
         ("a.json", b"[" * 100_000, "written by archsieve results export"),
         ("a.csv", b"a,b\n1,2\n", "column run"),
         ("a.csv", b"run,trial_id,archsieve_run,archsieve_trial\nx,1,,\n", "'x'.*archsieve_run.* 0"),

@@ -3,16 +3,15 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...results.database.atomic_file import atomic_write
-from ...results.database.records import FailKind, History, RunRecord, Trial, TrialState
+from ...results.database.records import COSTS, DEVICE_COSTS, History, RunRecord, Trial
+from ...results.query.pareto import pareto
 from ...spaces.architectures.architecture import Architecture
-from ...spaces.architectures.budget import FLASH, RAM, Budget
-from ...spaces.architectures.cost import cost
+from ...spaces.architectures.budget import Budget
 from ...spaces.architectures.recorded import architecture_or_none
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.feasibility import check_feasible
@@ -24,42 +23,18 @@ from ..searchers.base import Proposal, Searcher, check_inside_budget, proposal_r
 from ..searchers.earlier_runs import MIN_PRIOR_TRIALS, EarlierRun, overlap
 from ..searchers.registry import checked_ask, make_searcher
 from .arguments import brief, check_arguments
+from .asked import Asked, ended_trial, number_of, running_trial, signed
 from .spaces import constrained_of
 
 if TYPE_CHECKING:
     from ...results.database.store import Store
     from ...results.database.url import DatabaseLocation
 
+VALUE, LATENCY = "value", "latency_ms"  # objectives that tell() reports
+VALUES = {VALUE: "val_accuracy"}  # how the record of a trial names them
 ALL = "all"  # the value of warm_start for every run of the database
 
 _TRIAL_KEYS = ("architecture", "recipe", "choices", "seed", "ended", "value")  # of a trial in state_dict()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A trial to train: an architecture inside the budget and the recipe to train it with.
-
-    ``number`` counts the trials from 0. ``seed`` is the seed for the initial weights and the order of batches.
-    """
-
-    number: int
-    seed: int
-    proposal: Proposal
-
-    @property
-    def architecture(self) -> Architecture:
-        """The architecture."""
-        return self.proposal.architecture
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe."""
-        return self.proposal.recipe
-
-    @property
-    def choices(self) -> Mapping[str, int]:
-        """The index of the chosen option, by the path of each choice, such as ``"2.residual.width"``."""
-        return self.proposal.choices
 
 
 @dataclass
@@ -76,6 +51,7 @@ class AskTell:
     seed: int
     direction: str
     options: Mapping[str, Any] = field(default_factory=dict)  # of make_searcher
+    objectives: tuple[str, ...] = ()
     _trials: list[Trial] = field(default_factory=list)
     _values: dict[int, float] = field(default_factory=dict)  # as reported, by the number of the trial
 
@@ -105,11 +81,12 @@ class AskTell:
         self._trials.append(self._trial(asked))
         return asked
 
-    def tell(self, trial: Asked | int, value: float | None) -> None:
+    def tell(self, trial: Asked | int, value: float | None, *, latency_ms: float | None = None) -> None:
         """Report the value of a trial; a larger value is better unless ``direction`` is "minimize".
 
-        None and NaN mean that the trial failed. Raises ``ValueError`` if :meth:`ask` did not return the trial, or if
-        the trial already has a value; ``TypeError`` if the value is not one number.
+        ``latency_ms`` is a measured latency, where that is an objective. None and NaN mean that the trial failed.
+        Raises ``ValueError`` if :meth:`ask` did not return the trial, or if the trial already has a value;
+        ``TypeError`` if the value is not one number.
         """
         number = trial.number if isinstance(trial, Asked) else trial
         if type(number) is not int or not 0 <= number < len(self._trials):
@@ -122,7 +99,13 @@ class AskTell:
                 f"a trial takes one value, but trial {number} already has the value {self._values.get(number)}; "
                 "call tell() once for each trial"
             )
-        self._trials[number] = self._ended(self._trials[number], _number(value), self._values)
+        measured = number_of(latency_ms)
+        if (LATENCY in self.objectives) == (measured is None) and value is not None:
+            raise ValueError(
+                f"tell() takes latency_ms exactly where it is an objective, but got {latency_ms!r} for the objectives "
+                f"{list(self.objectives)}; write tell(trial, 0.93, latency_ms=2.5), or change the objectives"
+            )
+        self._trials[number] = self._ended(self._trials[number], number_of(value), self._values, measured)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all trials with their values as JSON types."""
@@ -154,7 +137,8 @@ class AskTell:
                     f"{architecture}; pass the space with which the state was saved to ask_tell()"
                 )
             trial = self._trial(Asked(number, row["seed"], Proposal(architecture, recipe, row["choices"])))
-            trials.append(trial if not row["ended"] else self._ended(trial, row["value"], values))
+            ended = row["ended"]
+            trials.append(self._ended(trial, row["value"], values, row.get(LATENCY)) if ended else trial)
         self._trials, self._values = trials, values
 
     def save(self, path: str | Path) -> None:
@@ -181,6 +165,13 @@ class AskTell:
         best = max(finished, key=lambda one: (self._signed(self._values[one.number]), -one.params, -one.number))
         return self._asked(best), self._values[best.number]
 
+    @property
+    def front(self) -> list[tuple[Asked, float]]:
+        """The trials, with their values, that no other trial beats in all objectives; best value first."""
+        found = pareto(self._trials, [VALUES.get(name, name) for name in self.objectives or (VALUE,)])
+        shown = sorted(found, key=lambda one: (-self._signed(self._values[one.number]), one.number))
+        return [(self._asked(one), self._values[one.number]) for one in shown]
+
     def _asked(self, trial: Trial) -> Asked:
         architecture, recipe = Architecture.from_json(trial.architecture), Recipe.from_json(trial.recipe)
         return Asked(trial.number, trial.seed, Proposal(architecture, recipe, trial.choices))
@@ -197,62 +188,16 @@ class AskTell:
             "seed": trial.seed,
             "ended": trial.state.final,
             "value": self._values.get(trial.number),
+            **({} if trial.latency_ms is None else {LATENCY: trial.latency_ms}),
         }
 
-    def _ended(self, trial: Trial, value: float | None, values: dict[int, float]) -> Trial:
+    def _ended(self, trial: Trial, value: float | None, values: dict[int, float], latency_ms: float | None) -> Trial:
         if value is not None and not math.isnan(value):
             values[trial.number] = value
-        return _ended(trial, value, self.direction)
+        return ended_trial(trial, value, self.direction, latency_ms)
 
     def _signed(self, value: float) -> float:
-        return _signed(value, self.direction)
-
-
-def _signed(value: float, direction: str) -> float:
-    return value if direction == "maximize" else -value
-
-
-def running_trial(asked: Asked, device: Mapping[str, int], batch_size: int | None) -> Trial:
-    """Return ``asked`` as a running trial of a history; ``device`` has its RAM and flash, if they are known."""
-    architecture = asked.architecture
-    costs = cost(architecture) if batch_size is None else cost(architecture, batch_size)
-    return Trial(
-        trial=asked.number,
-        run="ask_tell",
-        number=asked.number,
-        state=TrialState.RUNNING,
-        fingerprint=architecture.fingerprint,
-        architecture=architecture.to_json(),
-        choices=asked.proposal.choices,
-        recipe=asked.recipe.to_json(),
-        seed=asked.seed,
-        params=costs.params,
-        macs=costs.macs,
-        activations=costs.activations,
-        memory_bytes=costs.memory_bytes,
-        ram_bytes=device.get(RAM),
-        flash_bytes=device.get(FLASH),
-    )
-
-
-def _ended(trial: Trial, value: float | None, direction: str) -> Trial:
-    if value is None or math.isnan(value):
-        return replace(trial, state=TrialState.FAILED, fail_kind=FailKind.USER_ERROR)
-    fraction = _as_fraction(_signed(value, direction))
-    return replace(trial, state=TrialState.COMPLETED, epochs_done=trial.recipe["epochs"], val_accuracy=fraction)
-
-
-def _number(value: Any) -> float | None:
-    """Return the value of a trial as a float: also a NumPy number, and a tensor of one element."""
-    if value is None:
-        return None
-    if not isinstance(value, str | bytes):  # float() accepts texts such as "0.5", too
-        with suppress(TypeError, ValueError, RuntimeError):  # torch has raised each of them for several elements
-            return float(value)
-    raise TypeError(
-        f"the value of a trial must be one number, or None for a failed trial, but got {brief(value)}; "
-        "write tell(trial, 0.93)"
-    )
+        return signed(value, self.direction)
 
 
 def _check_keys(what: str, state: Any, keys: Sequence[str]) -> None:
@@ -265,15 +210,6 @@ def _check_keys(what: str, state: Any, keys: Sequence[str]) -> None:
         )
     if not isinstance(state.get("trials", []), list):
         raise ValueError(f"trials of {what} must be a list, but is {brief(state['trials'])}; pass that of state_dict()")
-
-
-def _as_fraction(value: float) -> float:
-    """Return a number from 0 to 1 in the order of the values: searchers use only the order of accuracies.
-
-    The logarithm keeps neighbours apart that are large, such as sizes in bytes.
-    """
-    size = 1.0 if math.isinf(value) else math.log1p(abs(value)) / (1 + math.log1p(abs(value)))
-    return 0.5 + 0.5 * math.copysign(size, value)
 
 
 def _earlier_runs(
@@ -327,7 +263,7 @@ def _run_of_state(name: str, state: Mapping[str, Any]) -> EarlierRun:
         if row["ended"]:
             architecture, recipe = Architecture.from_json(row["architecture"]), Recipe.from_json(row["recipe"])
             trial = running_trial(Asked(number, row["seed"], Proposal(architecture, recipe, row["choices"])), {}, None)
-            trials.append(_ended(trial, row["value"], state["direction"]))
+            trials.append(ended_trial(trial, row["value"], state["direction"]))
             networks.append(architecture)
     return EarlierRun(name, tuple(trials), tuple(networks))
 
@@ -345,6 +281,7 @@ def ask_tell(
     warm_start: Sequence[str | Mapping[str, Any]] | str = (),
     database: "DatabaseLocation | None" = None,
     sampler: Mapping[str, Any] | None = None,
+    objectives: Sequence[str] = (),
 ) -> AskTell:
     """Return a searcher for a custom training loop, with the methods ``ask()`` and ``tell(trial, value)``.
 
@@ -355,7 +292,9 @@ def ask_tell(
 
     ``prior`` is what ``gp`` expects before the first value, as in a search file. ``warm_start`` has what ``gp`` learns
     from: names of runs in ``database``, "all" of them, or results of :meth:`AskTell.state_dict`. ``sampler`` has the
-    arguments of a sampler of Optuna.
+    arguments of a sampler of Optuna. ``objectives``, for ``gp`` and ``nsga2``, are two or more of "value", costs such
+    as "params" and "macs", which are known, and "latency_ms", which :meth:`AskTell.tell` takes; :attr:`AskTell.front`
+    has the best trials.
 
     Raises :class:`BudgetError` if no architecture of the space is inside the budget.
     """
@@ -368,7 +307,19 @@ def ask_tell(
     if runs and searcher != "gp":
         raise ValueError(f"warm_start needs the searcher 'gp', but got {searcher!r}; leave warm_start out")
     options = {"earlier": runs, "standard_prior": prior != "none", "sampler": sampler}
-    return AskTell(constrained, recipes_of(recipe), searcher, seed, chosen, options)
+    if objectives:
+        _check_objectives(objectives)
+        options["objectives"] = [VALUES.get(name, name) for name in objectives]
+    return AskTell(constrained, recipes_of(recipe), searcher, seed, chosen, options, tuple(objectives))
+
+
+def _check_objectives(objectives: Sequence[str]) -> None:
+    known = (VALUE, *COSTS, *DEVICE_COSTS, LATENCY)
+    if isinstance(objectives, str) or any(name not in known for name in objectives) or len(objectives) < 2:
+        raise ValueError(
+            f"objectives of ask_tell() must be two or more of {', '.join(known)}, but got {brief(objectives)}; write "
+            'objectives=["value", "macs"]'
+        )
 
 
 def _direction(direction: str | None, metric: str | None) -> str:

@@ -22,7 +22,8 @@ from ..schedulers.settings import SCORE, check_scheduler
 from ..searchers.base import check_inside_budget, proposal_rng, trial_seed
 from ..searchers.registry import checked_ask, make_searcher
 from .arguments import brief, check_arguments
-from .ask_tell import Asked, recipes_of, running_trial
+from .ask_tell import recipes_of
+from .asked import Asked, running_trial
 from .spaces import constrained_of
 
 Curves = Callable[[Architecture, Recipe], Sequence[float]]  # the validation accuracy after each epoch

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...results.analysis.predicted_time import predicted_seconds
 from ...results.database.records import History, Trial
 from ..config.duration import parse_duration
-from ..searchers.predicted_time import predicted_seconds
 from ..trials.failure_policy import Stop, StopKind
 from .run_control import RunControl
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...results.analysis.predicted_time import TimeModel
 from ...results.database.records import History, Trial
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.constrained.vectorized import Codes
@@ -15,7 +16,6 @@ from .candidate_pool import POOL_SIZE, CandidatePool
 from .earlier_runs import EarlierRun, EarlierRunPrior
 from .features import COSTS, Floats, ScaledFeatures
 from .latency_feasibility import MIN_PROBABILITY, LatencyFeasibility, likely_first
-from .predicted_time import TimeModel
 from .ranking import checked_objectives
 from .recipe_sampling import Values, draw_recipe, draw_values, explored_pairs, mutate_values, recipe_of, values_of
 from .several_objectives import SeveralObjectives

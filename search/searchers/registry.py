@@ -96,10 +96,7 @@ def make_searcher(
     check_searcher(name, sampler)
     build = SEARCHERS.get(name)
     chosen = _checked(name, build, objectives, selection)
-    if repeat_networks:
-        _check_option(name, "repeat_networks")
-    if per_second:
-        _check_option(name, "acquisition")
+    _check_options(name, repeat_networks=repeat_networks, acquisition=per_second)
     if build is None:
         return sampler_searcher(name, constrained, recipes, sampler)
     if build is NSGA2:
@@ -139,9 +136,10 @@ def check_searcher(name: str, sampler: Mapping[str, Any] | None = None) -> None:
         )
 
 
-def _check_option(name: str, key: str) -> None:
-    """Raise ``ValueError`` if the searcher called ``name`` does not have the option ``search.key`` of ``gp``."""
-    if SEARCHERS.get(name) is not GaussianProcess:
+def _check_options(name: str, **given: bool) -> None:
+    """Raise ``ValueError`` if an option of ``gp`` is ``given``, by its key, to another searcher."""
+    key = next((key for key, is_given in given.items() if is_given), None)
+    if key is not None and SEARCHERS.get(name) is not GaussianProcess:
         raise ValueError(
             f'search.{key} is for the searcher gp, but the searcher is {name}; use searcher = "gp", or leave {key} out'
         )

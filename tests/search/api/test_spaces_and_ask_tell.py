@@ -242,3 +242,36 @@ def test_several_trials_may_be_out_and_each_is_told_once():
         av.ask_tell(SPACE, BUDGET, searcher="evoluton")
     with pytest.raises(av.BudgetError):
         av.ask_tell(SPACE, av.Budget(params=10))
+
+
+def test_ask_tell_searches_several_objectives():
+    objectives = ["value", "params", "latency_ms"]
+
+    def loop():
+        return av.ask_tell("mixed", {"params": "60k", "macs": "6M"}, objectives=objectives, prior="none")
+
+    def tell(tuner, n):
+        for _ in range(n):
+            trial = tuner.ask()
+            cost = trial.architecture.cost
+            tuner.tell(trial, 1 - 1 / cost.params, latency_ms=cost.macs / 1e6)
+
+    whole, part = loop(), loop()
+    tell(whole, 12)
+    tell(part, 7)
+    resumed = loop()
+    resumed.load_state_dict(json.loads(json.dumps(part.state_dict())))
+    tell(resumed, 5)
+    assert resumed.state_dict() == whole.state_dict()  # the same seed and values give the same trials
+    front = whole.front
+    # more parameters are the better value here, so that no trial beats another one but equally large ones
+    assert [value for _, value in front] == sorted((value for _, value in front), reverse=True)
+    assert len({trial.architecture.fingerprint for trial, _ in front}) == len(front) >= 10
+    with pytest.raises(ValueError, match=r"tell\(\) takes latency_ms exactly where it is an objective"):
+        whole.tell(whole.ask(), 0.5)
+
+
+@pytest.mark.parametrize("objectives", [["value"], ["value", "accuracy"], "value", ["value", "val_accuracy"]])
+def test_objectives_of_ask_tell_that_cannot_work_are_refused(objectives):
+    with pytest.raises(ValueError, match=r"objectives of ask_tell\(\) must be two or more of value, params"):
+        av.ask_tell("mixed", objectives=objectives)

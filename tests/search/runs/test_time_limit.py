@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from archsieve.results.analysis.predicted_time import predicted_seconds
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.query.time_use import time_use_lines, time_uses
@@ -12,7 +13,6 @@ from archsieve.search.api.searching import SearchFailedError, _result
 from archsieve.search.runs.recorder import Recorder
 from archsieve.search.runs.session import resume, search
 from archsieve.search.runs.time_limit import TimeLimit
-from archsieve.search.searchers.predicted_time import predicted_seconds
 from archsieve.search.trials.failure_policy import StopKind
 from archsieve.search.trials.report import TrialStart
 

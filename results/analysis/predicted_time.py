@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...results.database.records import Trial
-from .features import Floats
+from ..database.records import Trial
+
+Floats = NDArray[np.float64]
 
 MIN_FITTED = 3  # ended trials from which the cost of multiply-accumulates is learned; fewer give one mean
 

@@ -51,8 +51,32 @@ def test_a_scheduler_stops_weak_trials_and_keeps_the_best(scheduler):
 
 
 def test_the_searcher_learns_during_a_replay():
-    best = {name: replayed(searcher=name, trials=8, workers=2, scheduler="asha").best() for name in ("gp", "random")}
-    assert best["gp"] >= best["random"]
+    settings = {"trials": 8, "workers": 2, "scheduler": "asha"}
+    runs = {name: replayed(searcher=name, **settings) for name in ("gp", "random")}
+    assert runs["gp"].best() >= runs["random"].best()
+    # stopped trials have the curves from which gp learns, and the same values give the same proposals
+    stopped = [trial for trial in runs["gp"].trials if trial.state is TrialState.STOPPED_EARLY]
+    assert stopped
+    assert all(len(trial.curve) == trial.epochs_done for trial in stopped)
+    assert replayed(searcher="gp", **settings) == runs["gp"]
+
+
+def test_gp_per_second_takes_less_simulated_time():
+    """Every network has the same curve, so that only their seconds differ."""
+
+    def seconds(acquisition):
+        run = av.replay(
+            SPACE,
+            lambda architecture, recipe: [0.5] * EPOCHS,
+            None,
+            {"epochs": EPOCHS},
+            trials=12,
+            epoch_seconds=lambda architecture, recipe: 0.1 + architecture.cost.macs / 1e5,
+            acquisition=acquisition,
+        )
+        return run.seconds
+
+    assert seconds("per_second") < seconds("improvement")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +87,8 @@ def test_the_searcher_learns_during_a_replay():
         ({"epoch_seconds": 0}, r"epoch_seconds.*above 0.*0"),
         ({"epoch_seconds": "1s"}, r"epoch_seconds.*above 0.*'1s'"),
         ({"time_limit": float("nan")}, r"time_limit.*above 0.*nan"),
+        ({"acquisition": "seconds"}, r"acquisition must be.*'seconds'"),
+        ({"searcher": "tpe", "acquisition": "per_second"}, r"search.acquisition is for the searcher gp"),
         ({"scheduler": "best"}, r"search\.scheduler.*'best'$"),
         ({"searcher": "gpp"}, r"'gpp'; did you mean 'gp'"),
     ],

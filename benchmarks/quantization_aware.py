@@ -3,8 +3,8 @@
     pip install 'archsieve[devices]'
     python benchmarks/quantization_aware.py --seeds 5
 
-Each seed trains one network twice, with the same weights at the start and the same batches: with float32 in all epochs,
-and with the last epochs in simulated int8. torchao then quantises the best epoch of both, calibrated on training images.
+Each seed trains one network twice, with the same weights at the start and the same batches: in float32 in all epochs,
+and with the last epochs in simulated int8. torchao then quantises the best epoch of both; training images calibrate it.
 """
 
 import argparse

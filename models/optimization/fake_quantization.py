@@ -1,9 +1,9 @@
 """Quantisation-aware training: layers whose weights and inputs are rounded to int8 in the forward pass.
 
-Jacob et al. 2018, arXiv 1712.05877. The gradient passes the rounding unchanged (straight-through estimator). Weights are
-rounded symmetrically for each output channel, inputs asymmetrically for the whole tensor, as in the int8 formats of the
-export. A batch norm that is folded into a layer scales each output channel, and its scale with it, so that it changes
-nothing in the rounding.
+Jacob et al. 2018, arXiv 1712.05877. The gradient passes the rounding unchanged (straight-through estimator). Weights
+are rounded symmetrically for each output channel, inputs asymmetrically for the whole tensor, as in the int8 formats of
+the export. A batch norm that is folded into a layer scales each output channel, and its scale with it, so that it
+changes nothing in the rounding.
 
 The kernels of torch round; a graph of torchao (``prepare_qat_pt2e``) would be another module with other names of
 weights, which checkpoints, averages and the optimizer could not follow.

@@ -23,6 +23,17 @@ def usable_cores(
     return max(1, min(limit for limit in limits if limit is not None))
 
 
+def load_per_core() -> float | None:
+    """Return the mean number of running processes in the last minute for each core of the machine; None if unknown.
+
+    Above 1, processes wait for each other, and what is timed takes longer than on an idle machine.
+    """
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (OSError, AttributeError):  # an operating system without it
+        return None
+
+
 def n_threads() -> int:
     """Return the number of threads that decode or read images: the usable cores, at most 8."""
     return min(8, usable_cores())

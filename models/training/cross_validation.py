@@ -84,7 +84,7 @@ class FoldedFit(Generic[D, R]):
             **{name: fmean(getattr(result, name) for result in results) for name in averaged},
         )
         self.history.append(result)
-        if best_of(self.history, self.selection) is result:
+        if best_of(self.history, self.selection, self.recipe.float_epochs) is result:
             if self._keep_best:
                 self.best_weights = [copy_to_cpu(fit.validated_network.state_dict()) for fit in self.fits]
             if self._keep_predictions:

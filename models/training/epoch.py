@@ -47,8 +47,12 @@ class EpochResult:
 R = TypeVar("R", bound=EpochResult)
 
 
-def best_of(history: Sequence[R], selection: Selection = BY_ACCURACY) -> R | None:
-    """Return the epoch with the best selecting metric, then the lowest loss, then the first; None if empty."""
+def best_of(history: Sequence[R], selection: Selection = BY_ACCURACY, after: int = 0) -> R | None:
+    """Return the epoch with the best selecting metric, then the lowest loss, then the first; None if empty.
+
+    If there are epochs above ``after``, it is one of them.
+    """
+    history = [result for result in history if result.epoch > after] or history
     return max(history, key=lambda result: (result.score(selection), -result.val_loss), default=None)
 
 

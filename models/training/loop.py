@@ -167,7 +167,7 @@ class TrainingLoop(Generic[D, R]):
     @property
     def best(self) -> R | None:
         """The best epoch so far; None before the first."""
-        return best_of(self.history, self.selection)
+        return best_of(self.history, self.selection, self.recipe.float_epochs)
 
     def step(self) -> R:
         """Train one epoch, then validate, and return the result.

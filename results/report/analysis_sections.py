@@ -11,6 +11,7 @@ from ..analysis.importance import MAX_TRIALS, MIN_TRIALS, Importances, importanc
 from ..database.latency_records import (
     LatencyRecord,
     PredictionError,
+    calibration,
     calibration_quality,
     measurements,
     prediction_errors,
@@ -110,7 +111,8 @@ def latency_section(data: RunData) -> Iterator[Markup]:
     if budget.latency_ms is not None:
         too_slow = sorted(data.points["trial"][~_meets_latency_limit(data)].tolist())
         parts.append(paragraph(_limit_text(budget.latency_ms, too_slow)))
-        parts += [paragraph(text) for text in _error_texts(rows)]
+        spread = (calibration(data.store, data.run.run_id) or {}).get("spread", {})  # earlier versions have none
+        parts += [paragraph(text) for text in _error_texts(rows, spread.get("load_per_core"))]
         parts.append(figure_part(plots.predicted_against_measured(rows), "latency"))
     columns = ("trial_id", "latency_ms_p50", "latency_ms_p90", "predicted_ms", "peak_memory_bytes")
     parts.append(table(columns, [[getattr(row, name) for name in columns] for row in trained[:MAX_LATENCIES]]))
@@ -152,7 +154,7 @@ def _limit_text(latency_ms: float, too_slow: Sequence[int]) -> str:
     )
 
 
-def _error_texts(rows: Sequence[LatencyRecord]) -> Iterator[str]:
+def _error_texts(rows: Sequence[LatencyRecord], load: float | None) -> Iterator[str]:
     left_out, trained = prediction_errors(rows)
     yield (
         "Median prediction error on the calibration networks, which were timed untrained before the search "
@@ -165,6 +167,8 @@ def _error_texts(rows: Sequence[LatencyRecord]) -> Iterator[str]:
             f"{quality.spearman:.3f}. Within a measurement, the 90th percentile is {quality.spread:.1%} above the "
             "median (median over the networks)."
         )
+    if load is not None:
+        yield f"During the calibration the machine had a load of {load:.1f} for each core; above 1, timed passes wait."
 
 
 def _error_text(error: PredictionError | None) -> str:

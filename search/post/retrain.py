@@ -79,27 +79,31 @@ def retrain_trial(
             )
         about, temperature = origin_of(retrained, seed, recipe), retrained.calibration.temperature
         model = ImageModel.of(architecture, retrained.weights, data, about, temperature=temperature)
-        int8 = _in_int8(model, data, experiment.selection)
-        model = replace(model, about={**about, **int8})  # by it the best of several networks is selected
+        model, int8 = _with_int8(model, data, experiment.selection)
         uri = _write_model(store, trial, folder, model, seed, recipe.epochs)
         for problem in retrained.problems:
             store.add_event(run_id, "warning", "test_metric_failed", {"reason": problem}, trial.trial)
         metrics = {**_metrics(retrained), **int8, **_tested(retrained, experiment.selection)}
-        rows.append({"seed": seed, **metrics, "weights": uri})
+        row = {"seed": seed, **_metrics(retrained), **int8, **_tested(retrained, experiment.selection)}
+        rows.append({**row, "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
     store.add_event(run_id, "info", RETRAINED, detail, trial.trial)
     return detail
 
 
-def _in_int8(model: "ImageModel", data: "ImageData", selection: Selection) -> dict[str, float]:
-    """Return the validation metrics in int8 by their names in the database; empty if none of them selects."""
+def _with_int8(model: "ImageModel", data: "ImageData", selection: Selection) -> tuple["ImageModel", dict[str, float]]:
+    """Return ``model`` with its validation metrics in int8 in ``about``, by which the best of several is selected.
+
+    Also returns these metrics, by their names in the database; there are none if none of them selects.
+    """
     if not selection.in_int8:
-        return {}
+        return model, {}
     from ...models.quantization.validation import int8_metrics
 
     names = (ACCURACY, *selection.computed)
     metrics = int8_metrics(model.network, replace(data, mean=model.mean, std=model.std), names)
-    return {int8_name(name): value for name, value in metrics.items()}
+    int8 = {int8_name(name): value for name, value in metrics.items()}
+    return replace(model, about={**model.about, **int8}), int8
 
 
 def _write_model(store: Store, trial: Trial, folder: Path, model: "ImageModel", seed: int, epochs: int) -> str:

@@ -1,9 +1,11 @@
 """Latency calibration: measure a few untrained networks on a worker, to predict latency before training."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from statistics import median
+from typing import Any
 
 from ...models.profiling.device_command import DeviceOfflineError
 from ...results.database.latency_records import CalibrationNetwork, calibration, record_calibration
@@ -18,6 +20,7 @@ from ..experiment.experiment import Experiment
 from ..searchers.latency_feasibility import LATENCY_MARGIN
 from ..trials.latency import Timing, time_networks
 
+UNCERTAIN = "latency_limit_uncertain"  # kind of the event of a limit that may be too low, but is not shown to be
 DRAWS_PER_NETWORK = 16  # architectures drawn for each one that is measured
 
 
@@ -29,10 +32,13 @@ def add_latency_model(
     The model is fitted once per run, before the first proposal, and stored, so that a resumed run uses the same one. If
     the searcher learns which networks keep the limit, the limit of the predicted latency is wider by a margin.
 
-    Returns None when ``should_continue`` returned False during the measurements. Raises ``BudgetError`` when no
-    architecture has a predicted latency within the budget.
+    Where no architecture has a predicted latency within the budget, the spread of the calibration decides: if networks
+    may be faster than predicted by as much as is missing, the limit of the predicted latency is wider by the spread,
+    and the measured latency of each trial decides. Otherwise raises ``BudgetError``. Returns None when
+    ``should_continue`` returned False during the measurements.
     """
-    if experiment.budget.latency_ms is None:
+    limit_ms = experiment.budget.latency_ms
+    if limit_ms is None:
         return experiment.constrained
     model = calibration(store, run_id) or _calibrate(experiment, store, run_id, should_continue)
     if model is None:
@@ -41,14 +47,57 @@ def add_latency_model(
 
     base, predictor = experiment.constrained, LatencyPredictor.from_json(model["weights"])
     constrained = ConstrainedSpace(base.space, base.budget, base.batch_size, predictor)
+
+    def wider(factor: float) -> ConstrainedSpace:
+        budget = replace(base.budget, latency_ms=factor * limit_ms)
+        return ConstrainedSpace(base.space, budget, base.batch_size, predictor)
+
     if experiment.learned_limit_ms is not None:
-        budget = replace(base.budget, latency_ms=LATENCY_MARGIN * experiment.learned_limit_ms)
-        wider = ConstrainedSpace(base.space, budget, base.batch_size, predictor)
         with suppress(BudgetError):  # the error below names the limit of the user
-            check_feasible(wider)
-            return wider
-    check_feasible(constrained)
+            check_feasible(learned := wider(LATENCY_MARGIN))
+            return learned
+    try:
+        check_feasible(constrained)
+    except BudgetError as error:
+        spread = model.get("spread")  # runs of earlier versions have none
+        if spread is None:
+            raise
+        try:
+            check_feasible(space := wider(spread["factor"]))
+        except BudgetError:
+            raise BudgetError(f"{error}; {spread_text(spread)}") from None
+        if not store.events(run_id, UNCERTAIN):
+            reason = f"no network is predicted to keep the limit, but {spread_text(spread)}: trials decide"
+            store.add_event(run_id, "warning", UNCERTAIN, {"reason": reason, **spread})
+        return space
     return constrained
+
+
+def spread_of(measurements: Sequence[Mapping[str, Any]], predicted: Sequence[float | None]) -> dict[str, float | None]:
+    """Return by how much networks may be faster than a predictor says that was fitted on ``measurements``.
+
+    ``error`` is the largest relative excess of a leave-one-out prediction (``predicted``, in ms) over its measurement.
+    ``noise`` is the median of (p90 - p50) / p50 of a measurement, and ``load_per_core`` the median load of the machine
+    meanwhile, None on a device. ``factor`` is the product of 1 + error, 1 + noise, and the load if it is above 1: on a
+    machine with a load of 2 for each core, a process has about half of a core.
+    """
+    pairs = [(ms, row["latency_ms_p50"]) for ms, row in zip(predicted, measurements, strict=True) if ms is not None]
+    error = max((ms / measured - 1 for ms, measured in pairs), default=0.0)
+    noise = median((row["latency_ms_p90"] - row["latency_ms_p50"]) / row["latency_ms_p50"] for row in measurements)
+    loads = [row["load_per_core"] for row in measurements if "load_per_core" in row]
+    load = median(loads) if loads else None
+    factor = (1 + max(error, 0.0)) * (1 + noise) * max(1.0, load or 0.0)
+    return {"error": error, "noise": noise, "load_per_core": load, "factor": factor}
+
+
+def spread_text(spread: Mapping[str, float | None]) -> str:
+    """Return a part of a sentence on how much the networks of the calibration may be faster than predicted."""
+    load = spread["load_per_core"]
+    busy = "" if load is None else f", and the machine had a load of {load:.1f} for each core"
+    return (
+        f"networks may be faster than predicted by a factor of {spread['factor']:.2f}: a prediction of the calibration "
+        f"was {spread['error']:+.0%} off, a measurement varies by {spread['noise']:.0%}{busy}"
+    )
 
 
 def _calibrate(
@@ -87,6 +136,7 @@ def _calibrate(
     ]
     detail = {
         "weights": fit_latency(networks, times).to_json(),
+        "spread": spread_of(measurements, predicted),
         "n": len(networks),
         "machine": measurements[0]["machine"],
     }

@@ -312,7 +312,7 @@ class Recorder:
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
         curve, final = self.store.curve(trial.trial), report.final_metrics
         self._record_findings(trial, curve, report.diagnosis, predicted=final.predicted)
-        ended = summary(curve, final.test_accuracy, self.selection)
+        ended = summary(curve, final.test_accuracy, self.selection, trial.recipe)
         write_final_metrics(self.store, trial, ended.get("best_epoch", 0), final)
         self.store.finish(trial.trial, state, summary=ended, predictions=report.predictions)
         self._failures.reset()
@@ -353,7 +353,7 @@ class Recorder:
             TrialState.FAILED,
             fail_kind=kind,
             reason=reason,
-            summary=summary(curve, selection=self.selection),
+            summary=summary(curve, selection=self.selection, recipe=trial.recipe),
         )
         self._event(kind.value, reason, trial, **({"traceback": failure.traceback} if failure.traceback else {}))
         if stop := self._failures.add(failure):

@@ -90,11 +90,14 @@ class Timing:
 def time_networks(architectures: list[dict[str, Any]], timing: Timing) -> list[dict[str, Any]]:
     """Measure untrained networks one after another on this worker; return their measurements as JSON types."""
     from ...models.networks.build import build
+    from ...models.process.cores import load_per_core
     from ...spaces.architectures.architecture import Architecture
 
     # As many threads as a trial has, because latency depends on them.
     device = set_up_worker(timing.cpus, timing.gpus)
     measurements = []
     for index, architecture in enumerate(map(Architecture.from_json, architectures)):
-        measurements.append(timing.measure(build(architecture, seed=index), architecture, device))
+        load = load_per_core() if timing.command is None else None  # a device has its own
+        measured = timing.measure(build(architecture, seed=index), architecture, device)
+        measurements.append(measured if load is None else {**measured, "load_per_core": load})
     return measurements

@@ -13,6 +13,7 @@ from ...spaces.architectures.architecture import Architecture
 from ...spaces.constrained.constrained_space import ConstrainedSpace
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.recipes.fidelity import FIDELITY, is_whole
+from ...spaces.recipes.recipe import float_epochs
 from ..tasks.base import FinalMetrics
 from .report import TrialReport
 
@@ -56,6 +57,7 @@ def summary(
     curve: Mapping[str, Sequence[tuple[int, float]]],
     test_accuracy: float | None = None,
     selection: Selection = BY_ACCURACY,
+    recipe: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of the best epoch, with the trial's ``test_accuracy`` if it has one.
 
@@ -63,6 +65,7 @@ def summary(
         curve: (epoch, value) pairs by metric name.
         test_accuracy: accuracy on the test images, or None.
         selection: the metric that selects; one in int8 selects the epoch by its value in float32.
+        recipe: that of the trial as JSON; the best epoch is one of its quantisation-aware training, if there are any.
 
     The best epoch has the best selecting metric, then the lowest loss, then the lowest number. The test accuracy does
     not influence the choice, because that would bias the test estimate. Epochs at a lower fidelity are no results: a
@@ -77,7 +80,9 @@ def summary(
     if not scores:
         return {"epochs_done": max(measured)}
     losses = values.get("val_loss", {})  # a custom training function may report none
-    best = max(scores, key=lambda epoch: (scores[epoch], -losses.get(epoch, math.inf), -epoch))
+    after = 0 if recipe is None else float_epochs(recipe)
+    aware = [epoch for epoch in scores if epoch > after]
+    best = max(aware or scores, key=lambda epoch: (scores[epoch], -losses.get(epoch, math.inf), -epoch))
     tests = {} if test_accuracy is None else {"test_accuracy": test_accuracy}
     metrics = {name: values[name][best] for name in SUMMARY_METRICS if best in values.get(name, {})}
     return {**metrics, **tests, "epochs_done": max(measured), "best_epoch": best}

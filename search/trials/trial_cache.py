@@ -71,7 +71,7 @@ class TrialCache:
         if (recorded.metric, recorded.minimized) == (self._selection.metric, self._selection.minimized):
             return True
         curve = self._store.curve(trial.trial)
-        return summary(curve, selection=self._selection).get("best_epoch") == trial.best_epoch
+        return summary(curve, selection=self._selection, recipe=trial.recipe).get("best_epoch") == trial.best_epoch
 
     def _has_weights(self, trial: Trial, architecture: Architecture) -> bool:
         """Return whether the trial started from the weights that the files of this run have now."""

@@ -137,6 +137,12 @@ Condition = Callable[[Mapping[str, Any]], bool]
 MAX_CHECKED_INTEGERS = 100_000  # of a range; above, only its bounds are checked
 
 
+def float_epochs(recipe: Mapping[str, Any]) -> int:
+    """Return ``float_epochs`` of the JSON of a recipe, which may be of a version without ``qat_epochs``."""
+    qat_epochs = recipe.get("qat_epochs") or 0
+    return max(0, int(recipe["epochs"] - qat_epochs)) if qat_epochs and recipe.get("train") != "head" else 0
+
+
 def is_model_file(teacher: Any) -> TypeGuard[str]:
     """Return whether ``recipe.teacher`` is a path, and not none or the name of a network such as timm:resnet18."""
     is_name = isinstance(teacher, str) and (teacher == NONE or teacher.startswith(NETWORK_SOURCES))
@@ -227,6 +233,11 @@ class Recipe:
         if self.train != "head":
             return self
         return replace(self, **{name: getattr(type(self), name) for name in NOT_FOR_HEAD})
+
+    @property
+    def float_epochs(self) -> int:
+        """The epochs before quantisation-aware training; 0 without it. None of them is the best epoch."""
+        return float_epochs(vars(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON types."""

@@ -8,6 +8,7 @@ from archsieve.models.data.registry import load_data
 from archsieve.models.networks.build import build
 from archsieve.models.optimization.fake_quantization import FakeQuantization
 from archsieve.models.quantization.rounding import in_int8, input_ranges
+from archsieve.models.training.epoch import best_of
 from archsieve.models.training.trainer import Fit
 from archsieve.spaces.architectures.architecture import Architecture
 from archsieve.spaces.blocks.residual import Residual
@@ -62,5 +63,7 @@ def test_only_the_last_epochs_are_rounded_and_a_resumed_fit_is_the_same():
     resumed.load_state_dict(rounded.state_dict())
     assert exact.step() != rounded.step() == resumed.step()
     assert rounded.step() == resumed.step()
+    assert rounded.best.epoch in (2, 3)
+    assert best_of(rounded.history[:1], after=1).epoch == 1  # a trial that a scheduler stopped
     head = Recipe(train="head", qat_epochs=2)  # its body does not change
     assert head.effective.qat_epochs == 0

@@ -132,6 +132,10 @@ def test_a_metric_in_int8_selects_epochs_in_float32():
     assert Selection.from_config({"search": selection.to_json()}) == selection
     curve = {"val_accuracy": [(1, 0.5), (2, 0.5)], "log_loss": [(1, 0.7), (2, 0.6)], "int8_log_loss": [(1, 0.1)]}
     assert summary(curve, selection=selection)["best_epoch"] == 2
+    aware = {"epochs": 3, "qat_epochs": 2}
+    earlier = {"val_accuracy": [(1, 0.9), (2, 0.5)], "log_loss": [(1, 0.1), (2, 0.6)]}
+    assert summary(earlier, selection=selection, recipe=aware)["best_epoch"] == 2  # of those that round
+    assert summary({name: points[:1] for name, points in earlier.items()}, recipe=aware)["best_epoch"] == 1
     assert selection.score({"log_loss": 0.6, "int8_log_loss": 0.8}) == -0.8
     assert small(search={"metric": "int8_val_accuracy"}).selection.recorded == ()
 

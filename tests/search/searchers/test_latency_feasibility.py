@@ -11,14 +11,15 @@ from archsieve.results.database.latency_records import record_calibration
 from archsieve.results.database.records import History
 from archsieve.results.database.store import open_store
 from archsieve.search.experiment.stored_settings import stored_settings
-from archsieve.search.runs.latency_calibration import add_latency_model
+from archsieve.search.runs.latency_calibration import UNCERTAIN, add_latency_model, spread_of, spread_text
 from archsieve.search.searchers.candidate_pool import CandidatePool
 from archsieve.search.searchers.features import ScaledFeatures
 from archsieve.search.searchers.gaussian_process import GaussianProcess
 from archsieve.search.searchers.latency_feasibility import LATENCY_MARGIN, LatencyFeasibility, likely_first
 from archsieve.spaces.architectures.budget import Budget
 from archsieve.spaces.blocks.standard import Conv, ConvPool, GlobalAverage
-from archsieve.spaces.constrained.constrained_space import ConstrainedSpace
+from archsieve.spaces.constrained.constrained_space import BudgetError, ConstrainedSpace
+from archsieve.spaces.constrained.indexing import walk
 from archsieve.spaces.parameters.domains import choice
 from archsieve.spaces.recipes.recipe import RecipeSpace
 from archsieve.spaces.search_space.space import Space
@@ -114,6 +115,48 @@ def test_only_a_searcher_that_learns_gets_a_margin(tmp_path, searcher, latency, 
         space = add_latency_model(experiment, store, run_id, should_continue=lambda: True)
     assert space.budget.latency_ms == 5.0 * margin
     assert experiment.learned_limit_ms == (5.0 if margin > 1 else None)
+
+
+@pytest.mark.parametrize(
+    ("share", "factor", "outcome"),
+    [
+        (0.7, 1.5, "wider"),
+        (0.7, 1.2, "1.20.*load of 2.0"),
+        (0.7, None, "latency_ms <= "),
+        (1.01, 1.5, "kept"),
+    ],
+)
+def test_a_limit_is_infeasible_only_if_the_calibration_shows_it(tmp_path, share, factor, outcome):
+    lowest = min(PREDICTOR.latency_ms(one) for _, one in walk(small().constrained))
+    limit = share * lowest
+    experiment = small(budget={"latency_ms": limit})
+    spread = {"error": 0.1, "noise": 0.05, "load_per_core": 2.0, "factor": factor}
+    detail = {"weights": PREDICTOR.to_json(), "n": 5, "machine": "m", **({"spread": spread} if factor else {})}
+    with open_store(tmp_path / "archsieve.db", create=True) as store:
+        data = {"content_hash": "d", "name": "digits"}
+        run_id = store.create_run("run", experiment.to_json(), "random", 0, data, {})
+        record_calibration(store, run_id, [], detail)
+        if outcome not in ("wider", "kept"):
+            with pytest.raises(BudgetError, match=outcome):
+                add_latency_model(experiment, store, run_id, should_continue=lambda: True)
+            return
+        for _ in range(2):  # a resumed run has the same space, and one warning
+            space = add_latency_model(experiment, store, run_id, should_continue=lambda: True)
+        warnings = [event["detail"] for event in store.events(run_id, UNCERTAIN)]
+    assert space.budget.latency_ms == pytest.approx(limit * (factor if outcome == "wider" else 1))
+    assert [row["load_per_core"] for row in warnings] == ([2.0] if outcome == "wider" else [])
+
+
+def test_the_spread_of_a_calibration_has_its_error_its_noise_and_the_load():
+    rows = [{"latency_ms_p50": 2.0, "latency_ms_p90": 2.2, "load_per_core": load} for load in (0.5, 3.0, 4.0)]
+    spread = spread_of(rows, [2.5, 1.0, None])
+    assert spread["factor"] == pytest.approx(1.25 * 1.1 * 3)
+    assert "factor of 4.12" in spread_text(spread)
+    idle = spread_of([{"latency_ms_p50": 2.0, "latency_ms_p90": 2.0, "load_per_core": 0.2}] * 2, [1.0, 1.0])
+    assert idle["factor"] == 1.0  # what is predicted too fast is no reason
+    device = spread_of([{"latency_ms_p50": 2.0, "latency_ms_p90": 2.0}], [None])
+    assert (device["factor"], device["load_per_core"]) == (1.0, None)
+    assert "load" not in spread_text(device)
 
 
 def test_stored_runs_of_earlier_versions_go_by_the_prediction():

@@ -52,7 +52,6 @@ def retrain_trial(
     once. The weights are saved below ``folder``, the folder of the runs. ``on_epoch`` is called after each epoch.
     Raises ``ValueError`` if the data have changed, the trial did not finish, or it is not a classifier.
     """
-    from ...models.export.classifier import ImageModel
     from ...models.export.teacher import load_teacher
     from ...models.training.retrain import retrain
 
@@ -77,25 +76,34 @@ def retrain_trial(
                 custom=experiment.custom,
                 on_epoch=lambda result, index=seed_index: on_epoch(index, recipe.epochs, result),  # type: ignore[misc]
             )
-        about, temperature = origin_of(retrained, seed, recipe), retrained.calibration.temperature
-        model = ImageModel.of(architecture, retrained.weights, data, about, temperature=temperature)
-        model, int8 = _with_int8(model, data, experiment.selection)
+        model, int8 = _model_of(retrained, architecture, data, seed, recipe, experiment.selection)
         uri = _write_model(store, trial, folder, model, seed, recipe.epochs)
         for problem in retrained.problems:
             store.add_event(run_id, "warning", "test_metric_failed", {"reason": problem}, trial.trial)
         metrics = {**_metrics(retrained), **int8, **_tested(retrained, experiment.selection)}
-        row = {"seed": seed, **_metrics(retrained), **int8, **_tested(retrained, experiment.selection)}
-        rows.append({**row, "weights": uri})
+        rows.append({"seed": seed, **metrics, "weights": uri})
     detail = {"trial": trial.trial, "epochs": recipe.epochs, "device": device, "networks": rows}
     store.add_event(run_id, "info", RETRAINED, detail, trial.trial)
     return detail
 
 
-def _with_int8(model: "ImageModel", data: "ImageData", selection: Selection) -> tuple["ImageModel", dict[str, float]]:
-    """Return ``model`` with its validation metrics in int8 in ``about``, by which the best of several is selected.
+def _model_of(
+    retrained: "Retrained",
+    architecture: Architecture,
+    data: "ImageData",
+    seed: int,
+    recipe: Recipe,
+    selection: Selection,
+) -> tuple["ImageModel", dict[str, float]]:
+    """Return the model of a trained network, and its validation metrics in int8 by their names in the database.
 
-    Also returns these metrics, by their names in the database; there are none if none of them selects.
+    There are metrics in int8 only if one of them selects. They are in ``about`` of the model, by which the best of
+    several is selected.
     """
+    from ...models.export.classifier import ImageModel
+
+    about, temperature = origin_of(retrained, seed, recipe), retrained.calibration.temperature
+    model = ImageModel.of(architecture, retrained.weights, data, about, temperature=temperature)
     if not selection.in_int8:
         return model, {}
     from ...models.quantization.validation import int8_metrics

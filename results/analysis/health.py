@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ...spaces.recipes.fidelity import whole_part
 from ..database import schema
 from ..database.reader import StoreReader
 from ..database.rows import run_id_of
@@ -59,10 +60,11 @@ def findings(
     error and the names of the ``wrong`` gradients, None if they were not checked; and ``lr``, the first learning rate
     below the recipe's that trains, None if no tried rate does.
     """
-    values = {name: [value for _, value in sorted(points)] for name, points in curve.items()}
+    values = _values(curve)
     is_finite = all(math.isfinite(v) for name in ("train_loss", "val_loss") for v in values.get(name, ()))
     if diverged or not is_finite:
         return [Finding("diverged", f"a loss is no longer finite; {_cure(examined)}")]
+    values = _values(whole_part(curve))  # losses and accuracies at different fidelities are not comparable
     if not values.get("train_loss") or not values.get("val_accuracy"):
         return []
     # A problem of the optimization explains a low accuracy as well. Underfit and overfit are therefore reported only if
@@ -71,6 +73,10 @@ def findings(
     if predicted is not None and predicted.get("multi_label"):
         return severe or [*_overfit(values)]
     return severe or [*_chance(values, n_classes)] or [*_underfit(values), *_overfit(values)]
+
+
+def _values(curve: Curve) -> dict[str, list[float]]:
+    return {name: [value for _, value in sorted(points)] for name, points in curve.items()}
 
 
 def has_risen(losses: Sequence[float]) -> bool:

@@ -24,7 +24,7 @@ from ...spaces.architectures.recorded import custom_kinds
 from ...spaces.metrics.selection import BY_ACCURACY, Selection
 from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.parameters.user_code import PluginError, at_line
-from ...spaces.recipes.fidelity import Rung
+from ...spaces.recipes.fidelity import Rung, is_whole
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import memory_fraction
@@ -172,7 +172,7 @@ class NetworkTrial(tune.Trainable):
         self.reported, self.pending = len(history), TrialReport()
         if self.fit.done:
             report = replace(report, final_metrics=self._trial_context().final_metrics(self.fit))
-            losses = [result.train_loss for result in history]
+            losses = [result.train_loss for result in history if is_whole(result.metrics)]
             if None not in losses and has_risen(losses):
                 report = replace(report, **self._diagnose()._asdict())
         # a scheduler stops a trial in the driver: the worker cannot know which report is its last

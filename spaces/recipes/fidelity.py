@@ -49,6 +49,15 @@ def is_whole(values: Mapping[str, float | None]) -> bool:
     return fidelity is None or fidelity >= 1
 
 
+def whole_part(curve: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
+    """Return the (epoch, value) pairs by metric of the epochs at the whole fidelity; all of them without a ladder."""
+    fidelities = dict(curve.get(FIDELITY, ()))
+    return {
+        name: [(epoch, value) for epoch, value in points if is_whole({FIDELITY: fidelities.get(epoch)})]
+        for name, points in curve.items()
+    }
+
+
 def check_rungs(rungs: Sequence[Rung], key: str) -> None:
     """Raise ``ValueError``, which begins with ``key``, unless each rung trains longer than the previous one for more.
 

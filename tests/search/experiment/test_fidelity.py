@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from archsieve.models.data.registry import load_data
+from archsieve.results.analysis.health import findings
 from archsieve.results.database.records import TrialState
 from archsieve.results.database.store import open_store
 from archsieve.results.report.report import write_report
@@ -63,6 +64,18 @@ def test_figures_of_a_lower_fidelity_are_no_results():
     with_ladder = {**curve, "fidelity": [(1, 0.5), (2, 1.0), (3, 1.0)]}
     assert summary(with_ladder) == {"val_accuracy": 0.7, "val_loss": 0.2, "epochs_done": 3, "best_epoch": 3}
     assert summary({**curve, "fidelity": [(1, 0.2), (2, 0.5), (3, 0.5)]}) == {"epochs_done": 3}
+
+
+def test_findings_compare_only_epochs_on_all_data():
+    rising = {"train_loss": [(1, 0.5), (2, 2.0), (3, 1.9)], "val_accuracy": [(1, 0.1), (2, 0.8), (3, 0.85)]}
+    rising["train_accuracy"] = [(1, 0.1), (2, 0.8), (3, 0.86)]
+    assert [one.kind for one in findings(rising, 10)] == ["rising"]
+    assert findings({**rising, "fidelity": [(1, 0.5), (2, 1.0), (3, 1.0)]}, 10) == []
+    # a trial that was stopped on a rung has no findings, unless it diverged
+    on_rungs = [(1, 0.2), (2, 0.5), (3, 0.5)]
+    assert findings({**rising, "fidelity": on_rungs}, 10) == []
+    diverged = {**rising, "train_loss": [(1, float("nan"))], "fidelity": on_rungs}
+    assert [one.kind for one in findings(diverged, 10)] == ["diverged"]
 
 
 def test_a_run_records_the_ladder_and_no_result_of_trials_that_it_stopped(ray_running, tmp_path):

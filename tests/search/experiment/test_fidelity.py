@@ -68,7 +68,7 @@ def test_figures_of_a_lower_fidelity_are_no_results():
 
 def test_findings_compare_only_epochs_on_all_data():
     rising = {"train_loss": [(1, 0.5), (2, 2.0), (3, 1.9)], "val_accuracy": [(1, 0.1), (2, 0.8), (3, 0.85)]}
-    rising["train_accuracy"] = [(1, 0.1), (2, 0.8), (3, 0.86)]
+    rising |= {"train_accuracy": [(1, 0.1), (2, 0.8), (3, 0.86)], "val_loss": rising["train_loss"]}
     assert [one.kind for one in findings(rising, 10)] == ["rising"]
     assert findings({**rising, "fidelity": [(1, 0.5), (2, 1.0), (3, 1.0)]}, 10) == []
     # a trial that was stopped on a rung has no findings, unless it diverged

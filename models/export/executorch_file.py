@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..quantization.folding import folded
-from ..quantization.int8 import PACKAGES, quantized
+from ..quantization.int8 import INT8_PACKAGES, quantized
 from ..quantization.packages import require
 from .classifier import ImageModel
 from .device_file import ONE_FILE, DeviceFile, UnknownOperatorError
@@ -40,7 +40,7 @@ def write_int8(model: ImageModel, calibration: Tensor) -> DeviceFile:
 
     The memory that XNNPACK takes when it starts is not in the plan of the program, so its RAM is None.
     """
-    require("executorch-int8", PACKAGES, "devices")
+    require("executorch-int8", INT8_PACKAGES, "devices")
     network = quantized(model.network, model.normalise(calibration), batch=1)
     with _quiet():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner

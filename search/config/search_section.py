@@ -52,7 +52,8 @@ class SearchSection(Section):
     )
     metric: str = Field(
         default="accuracy",
-        description="Metric on validation images that selects the best trial, such as balanced_accuracy or log_loss.",
+        description="Metric on validation images that selects the best trial, such as balanced_accuracy or "
+        "int8_val_accuracy.",
     )
     direction: Literal["maximize", "minimize"] | None = Field(
         default=None,

@@ -178,8 +178,9 @@ def _layers(network: nn.Module) -> list[nn.Module]:
 def _tensors(layers: Sequence[nn.Module]) -> list[Tensor]:
     """Return parameters, then buffers, by order and not by name: dropout layers shift the names."""
     found: dict[int, Tensor] = {}
-    for tensors in (*(layer._parameters for layer in layers), *(layer._buffers for layer in layers)):
-        found.update((id(tensor), tensor) for tensor in tensors.values() if tensor is not None)
+    for name in ("_parameters", "_buffers"):
+        for layer in layers:
+            found.update((id(tensor), tensor) for tensor in getattr(layer, name).values() if tensor is not None)
     return list(found.values())
 
 

@@ -15,9 +15,12 @@ from ...spaces.architectures.device_cost import DeviceCost, device_cost_or_none
 from ...spaces.parameters.lookup import look_up
 from ...spaces.parameters.user_code import first_line
 from ..metrics.label_losses import agreement
+from ..quantization.int8 import PACKAGES
+from ..quantization.packages import require
 from . import c_files, executorch_file, onnx_int8
 from .classifier import ImageModel
 from .device_file import DeviceFile, UnknownOperatorError
+from .formats import ONNX_PACKAGES
 
 N_CHECK_IMAGES = 64
 
@@ -28,12 +31,15 @@ Write = Callable[[ImageModel, Tensor], DeviceFile]
 class DeviceFormat:
     """A format: the suffix of its file ("" for a folder), its number format, its writer, and whether it is calibrated.
 
-    The writer takes the model and calibration images. ``planned`` is whether RAM and flash have a prediction.
+    The writer takes the model and calibration images. It needs ``packages``, which ``extra`` of archsieve brings.
+    ``planned`` is whether RAM and flash have a prediction.
     """
 
     suffix: str
     precision: str
     write: Write
+    packages: tuple[str, ...]
+    extra: str = "devices"
     planned: bool = True
 
 
@@ -129,10 +135,10 @@ def failing_block(model: ImageModel, row: DeviceFormat) -> str:
 
 # the options of ``archsieve export --format`` for devices
 DEVICE_FORMATS: Mapping[str, DeviceFormat] = {
-    "onnx-int8": DeviceFormat(".onnx", "int8", onnx_int8.write, planned=False),
-    "executorch": DeviceFormat(".pte", "float32", executorch_file.write),
-    "executorch-int8": DeviceFormat(".pte", "int8", executorch_file.write_int8, planned=False),
-    "c": DeviceFormat("", "int8", c_files.write),
+    "onnx-int8": DeviceFormat(".onnx", "int8", onnx_int8.write, ONNX_PACKAGES, "export", planned=False),
+    "executorch": DeviceFormat(".pte", "float32", executorch_file.write, ("executorch",)),
+    "executorch-int8": DeviceFormat(".pte", "int8", executorch_file.write_int8, PACKAGES, planned=False),
+    "c": DeviceFormat("", "int8", c_files.write, ("bakenn",)),
 }
 WRITE_PART: Mapping[Write, Callable[[nn.Module, Tensor], object]] = {
     onnx_int8.write: onnx_int8.write_part,
@@ -140,6 +146,12 @@ WRITE_PART: Mapping[Write, Callable[[nn.Module, Tensor], object]] = {
     executorch_file.write_int8: executorch_file.write_part,
     c_files.write: c_files.write_part,
 }
+
+
+def check_installed(format: str) -> None:
+    """Raise ``ValueError`` for an unknown format, and for a package of it that is not installed."""
+    row = look_up(DEVICE_FORMATS, format, "format")
+    require(format, row.packages, row.extra)
 
 
 def default_path(name: str, format: str) -> Path:

@@ -19,6 +19,7 @@ from .split_names import SPLIT_NAMES, normalised, split_of
 MAX_NAMED = 3  # examples in an error message
 MAX_FRACTIONAL = 20  # different fractional numbers that may be names of classes
 MAX_WHOLE = 20  # different whole numbers that are always names of classes
+_WHOLE = re.compile(r"^\s*-?\d+\.0+\s*$")  # a whole number as pandas writes it to CSV where the column had gaps
 SEPARATORS = (";", "|", ",")  # of several labels in a text
 MIN_IMAGES_OF_NUMBER = 5  # on average, for whole numbers with gaps that are names of classes
 
@@ -66,7 +67,11 @@ def check_two(classes: tuple[str, ...], where: str) -> None:
 
 
 def as_text(values: pa.Array, where: str) -> pa.Array:
-    """Return labels as text; whole numbers without a decimal point. Raises :class:`DataError` for missing labels."""
+    """Return labels as text; whole numbers without a decimal point. Raises :class:`DataError` for missing labels.
+
+    Texts that are all whole numbers with ".0" are such numbers, too: the same table as CSV and as Parquet has the same
+    classes.
+    """
     if values.null_count:
         _refuse_rows(pc.is_null(values), where, "every row needs a label", "have none", "fill or remove them")
     if pa.types.is_dictionary(values.type):
@@ -79,7 +84,11 @@ def as_text(values: pa.Array, where: str) -> pa.Array:
         # pandas writes whole numbers as 3.0 where the column had gaps
         whole = bool(pc.all(pc.equal(pc.floor(values), values)).as_py())
         values = values.cast(pa.int64()) if whole else values
-    return values.cast(pa.string())
+    texts = values.cast(pa.string())
+    if len(texts) and _WHOLE.search(texts[0].as_py()):  # the first one decides for most columns
+        all_whole = pc.all(pc.match_substring_regex(texts, _WHOLE.pattern)).as_py()
+        texts = pc.replace_substring_regex(texts, r"\.0+\s*$", "") if all_whole else texts
+    return texts
 
 
 def _refuse_rows(mask: Any, where: str, rule: str, fault: str, cure: str) -> None:

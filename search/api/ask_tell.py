@@ -142,8 +142,15 @@ class AskTell:
         self._trials, self._values = trials, values
 
     def save(self, path: str | Path) -> None:
-        """Write :meth:`state_dict` to a JSON file; a process that is killed leaves the old file."""
-        with atomic_write(Path(path)) as draft:
+        """Write :meth:`state_dict` to a JSON file; a process that is killed leaves the old file.
+
+        Raises ``ValueError`` if the folder does not exist or the path is one.
+        """
+        path = Path(path)
+        if path.is_dir() or not path.parent.is_dir():
+            problem = f"{str(path)!r} is a folder" if path.is_dir() else f"the folder {str(path.parent)!r} is missing"
+            raise ValueError(f"save() needs a file in an existing folder, but {problem}; create it, or change the path")
+        with atomic_write(path) as draft:
             draft.write_text(json.dumps(self.state_dict()), encoding="utf-8")
 
     def load(self, path: str | Path) -> None:

@@ -51,10 +51,11 @@ def deploy_trial(
     measured by the command of the file. ``on_step`` is called with the name of each step of ``STEPS`` before it starts.
     Raises ``ValueError`` as the single steps do, and ``DeviceOfflineError`` if the device does not answer.
     """
-    from ...models.export.device_formats import DEVICE_FORMATS
+    from ...models.export.device_formats import DEVICE_FORMATS, check_installed
     from ...spaces.parameters.lookup import look_up
 
     row = look_up(DEVICE_FORMATS, file.device.format, "device.format")
+    check_installed(file.device.format)  # before the training, which may take hours
     on_step("train")
     model = find_best_model(store, trial, folder)
     if model is None:

@@ -330,7 +330,9 @@ class RecipeSpace:
 
 def _entry(kind: type[Recipe], name: str, value: Any) -> Any:
     """Return the checked entry of a space: a list becomes a choice, a range of an integer key an integer range."""
-    if isinstance(value, Mapping) and name != "class_weights":  # a table of class weights is a value
+    if name == "class_weights" and isinstance(value, Mapping) and isinstance(value.get("options"), list):
+        value = parameter_of_table(name, {**value, "options": list(map(as_text, value["options"]))})
+    elif isinstance(value, Mapping) and name != "class_weights":  # a table of class weights is a value
         value = parameter_of_table(name, value)
     if isinstance(value, list | tuple):
         value = _options(name, map(as_text, value) if name == "class_weights" else value)

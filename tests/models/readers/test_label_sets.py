@@ -15,6 +15,7 @@ from archsieve.models.data.registry import load_data
 from archsieve.models.data.splits import stratified_sample
 from archsieve.models.image_files.errors import DataError
 from archsieve.models.image_files.index import label_set_numbers
+from archsieve.models.readers.labels import encode_labels
 from archsieve.models.readers.read_index import read_classes, read_index
 
 CLASSES = ("cat", "dog", "émeu")
@@ -293,3 +294,12 @@ def test_equal_images_with_other_sets_of_labels_are_noted(photos, tmp_path):
     notes = " ".join(load_data("images", path=path, **SIZES, **WITH_SEPARATOR).notes)
     assert "3 images are equal to one of another class" in notes
     assert "(cat, dog)" in notes
+
+
+def test_whole_numbers_are_the_same_classes_as_text_and_as_numbers():
+    numbers = encode_labels(pa.array([3.0, 10.0, 3.0]), "a Parquet file")
+    texts = encode_labels(pa.array(["3.0", " 10.00", "3.0"]), "a CSV file")
+    assert numbers[0] == texts[0] == ("10", "3")
+    assert numbers[1].tolist() == texts[1].tolist() == [1, 0, 1]
+    for names in (("2.0", "b"), ("3.0", "v3.0")):  # not all are whole numbers
+        assert encode_labels(pa.array(names), "a CSV file")[0] == names

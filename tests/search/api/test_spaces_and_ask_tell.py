@@ -189,6 +189,9 @@ def test_a_loop_learns_from_the_state_of_another_loop_and_from_runs(tmp_path):
     assert pickle.loads(pickle.dumps(loop)).ask() == again.ask() == loop.ask()
     with pytest.raises(ValueError, match=r"missing\.json"):
         again.load(tmp_path / "missing.json")
+    for path, problem in ((tmp_path / "missing" / "loop.json", "missing' is missing"), (tmp_path, "is a folder")):
+        with pytest.raises(ValueError, match=rf"save\(\) needs a file.*{problem}"):
+            again.save(path)
     with pytest.raises(ValueError, match=r"4 finished trials.*'state 0' has 2"):
         av.ask_tell(SPACE, BUDGET, warm_start=[trained(av.ask_tell(SPACE, BUDGET), 2).state_dict()])
     for wrong in (["earlier"], "earlier", "all", 5, None):

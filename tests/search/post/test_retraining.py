@@ -189,7 +189,7 @@ latency_ms = {limit}
 """
 
 
-def test_a_network_is_deployed_to_a_device_in_one_command(finished, retrained, line, tmp_path):
+def test_a_network_is_deployed_to_a_device_in_one_command(finished, retrained, line, tmp_path, monkeypatch):
     outcome, _ = finished
     database, best = ("--db", str(outcome.database)), outcome.best[0].trial
     (tmp_path / "device.py").write_text(
@@ -220,6 +220,14 @@ def test_a_network_is_deployed_to_a_device_in_one_command(finished, retrained, l
         (tmp_path / "bad.toml").write_text(text)
         code, _, err = line("deploy", str(best), "--device", "bad.toml", *database)
         assert (code, fact in err) == (2, True), err
+    monkeypatch.setitem(sys.modules, "bakenn", None)  # as if it is not installed
+    (tmp_path / "bad.toml").write_text('[device]\nformat = "c"')
+    worst = outcome.best[-1].trial
+    with open_store(outcome.database, read_only=True) as store:
+        artifacts = store.artifacts(worst)
+        code, _, err = line("deploy", str(worst), "--device", "bad.toml", *database)
+        assert (code, "bakenn is not installed" in err) == (2, True), err
+        assert store.artifacts(worst) == artifacts  # nothing was trained
 
 
 @pytest.mark.slow  # needs the extra devices, whose imports take half a minute

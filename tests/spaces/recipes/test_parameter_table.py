@@ -13,12 +13,14 @@ def test_tables_are_ranges_and_choices():
         epochs={"low": 5, "high": 20, "prior": 10},
         optimizer={"options": ["sgd", "adamw"], "weights": [3, 1]},
         dropout={"options": [0.0, 0.1]},
+        class_weights={"options": ["none", {"cat": 1.0, "options": 3.0}], "weights": [2, 1]},
     )
     assert recipes.free_parameters == {
         "lr": Range(0.01, 1.0, log=True, prior=0.1),
         "epochs": Range(5, 20, integer=True, prior=10),
         "optimizer": Choice(("sgd", "adamw"), (3, 1)),
         "dropout": Choice((0.0, 0.1)),
+        "class_weights": Choice(("none", '{"cat": 1.0, "options": 3.0}'), (2, 1)),
     }
 
 

@@ -15,8 +15,7 @@ from ...spaces.architectures.device_cost import DeviceCost, device_cost_or_none
 from ...spaces.parameters.lookup import look_up
 from ...spaces.parameters.user_code import first_line
 from ..metrics.label_losses import agreement
-from ..quantization.int8 import PACKAGES
-from ..quantization.packages import require
+from ..quantization.packages import INT8_PACKAGES, require
 from . import c_files, executorch_file, onnx_int8
 from .classifier import ImageModel
 from .device_file import DeviceFile, UnknownOperatorError
@@ -137,7 +136,7 @@ def failing_block(model: ImageModel, row: DeviceFormat) -> str:
 DEVICE_FORMATS: Mapping[str, DeviceFormat] = {
     "onnx-int8": DeviceFormat(".onnx", "int8", onnx_int8.write, ONNX_PACKAGES, "export", planned=False),
     "executorch": DeviceFormat(".pte", "float32", executorch_file.write, ("executorch",)),
-    "executorch-int8": DeviceFormat(".pte", "int8", executorch_file.write_int8, PACKAGES, planned=False),
+    "executorch-int8": DeviceFormat(".pte", "int8", executorch_file.write_int8, INT8_PACKAGES, planned=False),
     "c": DeviceFormat("", "int8", c_files.write, ("bakenn",)),
 }
 WRITE_PART: Mapping[Write, Callable[[nn.Module, Tensor], object]] = {

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ..quantization.folding import folded
-from ..quantization.int8 import INT8_PACKAGES, quantized
-from ..quantization.packages import require
+from ..quantization.int8 import quantized
+from ..quantization.packages import INT8_PACKAGES, require
 from .classifier import ImageModel
 from .device_file import ONE_FILE, DeviceFile, UnknownOperatorError
 from .formats import description

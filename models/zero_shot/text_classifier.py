@@ -13,6 +13,7 @@ from torch import Tensor
 from ..export.image_input import ImageInput
 from ..metrics.label_losses import THRESHOLD
 from ..storage.images import Images, batches_of
+from .combination import CombinationRule
 from .saved_model import ZeroShotModel
 from .trainer import calibrated
 
@@ -54,9 +55,53 @@ class TextClassifier:
         """Return the class probabilities (N, K), on the CPU, of images, uint8 or float32 in [0, 1]."""
         if not len(images):
             return torch.zeros(0, len(self.texts))
+        scores = calibrated(self.scores(images, batch_size), self.model.network.recipe.calibration)
+        return self.shifted(scores, self.model.gamma).softmax(1)
+
+    @torch.inference_mode()
+    def scores(self, images: Images, batch_size: int = 256) -> Tensor:
+        """Return the scores (N, K), on the CPU, without any calibration."""
         network, device = self.model.network, self.model.mean.device
         parts = (self.model.embed(part.to(device)) for part in batches_of(images, batch_size))
-        scores = torch.cat([network.compare(part, self._classifiers).cpu() for part in parts])
+        return torch.cat([network.compare(part, self._classifiers).cpu() for part in parts])
+
+    def shifted(self, scores: Tensor, gamma: float) -> Tensor:
+        """Return ``scores`` (N, K) less ``gamma`` for seen classes, or unchanged if all classes are seen."""
         is_seen = torch.tensor([name in self.model.seen for name in self.texts])
-        shifted = calibrated(scores, network.recipe.calibration) - self.model.gamma * (is_seen & ~is_seen.all())
-        return shifted.softmax(1)
+        return scores - gamma * (is_seen & ~is_seen.all())
+
+
+@dataclass(frozen=True)
+class CombinedTextClassifier:
+    """Several models for the classes of the same texts: the mean of their calibrated scores, by ``rule``.
+
+    ``gamma`` of the rule is subtracted from the scores of seen classes, not those of the members.
+    """
+
+    rule: CombinationRule
+    members: tuple[TextClassifier, ...]
+    multi_label: bool = False
+    threshold: float = THRESHOLD
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the texts."""
+        return self.members[0].classes
+
+    @property
+    def input(self) -> ImageInput:
+        """What the networks take, and how files become images of it; the members are trained on the same images."""
+        return self.members[0].input
+
+    def to(self, device: str) -> "CombinedTextClassifier":
+        """Return the classifier on ``device``."""
+        return replace(self, members=tuple(member.to(device) for member in self.members))
+
+    @torch.inference_mode()
+    def probabilities(self, images: Images, batch_size: int = 256) -> Tensor:
+        """Return the class probabilities (N, K), on the CPU, of images, uint8 or float32 in [0, 1]."""
+        if not len(images):
+            return torch.zeros(0, len(self.classes))
+        mean = self.rule.mean([member.scores(images, batch_size) for member in self.members])
+        # the posterior is log p(class | image) again, as in the test
+        return self.members[0].shifted(calibrated(mean, "posterior"), self.rule.gamma).softmax(1).float()

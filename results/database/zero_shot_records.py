@@ -12,6 +12,7 @@ NOT_TESTED = "zero_shot_not_tested"  # kind of the event that holds the reason w
 MODEL_TESTED = "zero_shot_model_tested"  # kind of the event that holds the model's own test, before the baselines
 EXPLAINED = "zero_shot_explained"  # kind of the event that holds the words and images that explain the model
 MODEL = "zero-shot-model"  # kind of the artifact that holds the final model
+COMBINATION = "zero-shot-combination"  # kind of the artifact that holds the combination of the best trials
 
 CALIBRATED_H = "calibrated H on validation classes"
 SELECTION_NOTE = (

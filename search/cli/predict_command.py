@@ -103,12 +103,10 @@ def _check_output(output: Path, force: bool) -> None:
 
 def _model(name: str, database: Any, runs: Path | None, texts: Path | None) -> Any:
     """Return the model of a file, or of a trial or run in the database; a zero-shot one for ``texts``."""
-    from ..post.predict import for_texts, is_model_file, is_zero_shot_file, load_recorded_model
+    from ..post.predict import for_texts, is_model_file, is_zero_shot_file, load_recorded_model, load_zero_shot_file
 
     if is_zero_shot_file(name):
-        from ...models.zero_shot.saved_model import ZeroShotModel
-
-        return for_texts(ZeroShotModel.load(name), texts)
+        return load_zero_shot_file(Path(name), texts)
     if is_model_file(name):
         from ...models.export.onnx_file import load_classifier
         from ..plugins.loading import load_entry_points

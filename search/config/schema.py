@@ -222,13 +222,18 @@ class SpaceSection(Section):
 
 
 class ZeroShotSection(Section):
-    """``[zero_shot]``: the baselines of the final test and the explained classes."""
+    """``[zero_shot]``: the baselines of the final test, the combination and the explained classes."""
 
     baselines: list[str] | None = Field(
         default=None, description="Baselines to test with the model; the default is all ten."
     )
     programme: bool = Field(
         default=False, description="Whether gpr+da solves its quadratic programme instead of adding the two scores."
+    )
+    combine: int | None = Field(
+        default=None,
+        ge=2,
+        description="Number of best trials whose calibrated scores are averaged and tested as one more row.",
     )
     explained: int = Field(default=6, ge=0, description="Number of unseen classes to explain in the report.")
 

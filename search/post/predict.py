@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...models.export.classifier import ImageModel
     from ...models.export.onnx_file import OnnxModel
     from ...models.zero_shot.saved_model import ZeroShotModel
-    from ...models.zero_shot.text_classifier import TextClassifier
+    from ...models.zero_shot.text_classifier import CombinedTextClassifier, TextClassifier
 
 MODEL_SUFFIXES = (".safetensors", ".onnx", ".pt2", ".pt", ".pth")
 
@@ -58,7 +58,22 @@ def is_zero_shot_file(name: str) -> bool:
     from ...models.export.safetensors_file import read_header
 
     path = Path(name)
-    return path.suffix == ".safetensors" and path.is_file() and "encoder" in read_header(path)
+    return path.suffix == ".safetensors" and path.is_file() and bool({"encoder", "members"} & read_header(path).keys())
+
+
+def load_zero_shot_file(path: Path, texts: Path | None) -> "TextClassifier | CombinedTextClassifier":
+    """Return the classifier for the classes of ``texts`` from the file of a zero-shot model or of a combination.
+
+    Raises ``ValueError`` without texts, or if the file is neither.
+    """
+    from ...models.zero_shot.combination import is_combination_file, load_combination
+    from ...models.zero_shot.saved_model import ZeroShotModel
+    from ...models.zero_shot.text_classifier import CombinedTextClassifier
+
+    if not is_combination_file(path):
+        return _for_texts(ZeroShotModel.load(path), texts)
+    rule, members = load_combination(path)
+    return CombinedTextClassifier(rule, tuple(_for_texts(member, texts) for member in members))
 
 
 def for_texts(
@@ -68,22 +83,27 @@ def for_texts(
 
     Raises ``ValueError`` for a zero-shot model without texts, and for texts of another model.
     """
-    from ...models.readers.class_texts import read_class_texts
     from ...models.zero_shot.saved_model import ZeroShotModel
-    from ...models.zero_shot.text_classifier import TextClassifier
 
     if isinstance(model, ZeroShotModel):
-        if texts is None:
-            raise ValueError(
-                "a zero-shot model needs the texts of the classes to choose from, but got none; set --texts to a "
-                "folder of CLASS.txt files, or to a .json file"
-            )
-        return TextClassifier(model, read_class_texts(texts.expanduser()))
+        return _for_texts(model, texts)
     if texts is not None:
         raise ValueError(
             f"texts are for a zero-shot model, but this one has classes and texts is {texts}; leave it out"
         )
     return model
+
+
+def _for_texts(model: "ZeroShotModel", texts: Path | None) -> "TextClassifier":
+    from ...models.readers.class_texts import read_class_texts
+    from ...models.zero_shot.text_classifier import TextClassifier
+
+    if texts is None:
+        raise ValueError(
+            "a zero-shot model needs the texts of the classes to choose from, but got none; set --texts to a "
+            "folder of CLASS.txt files, or to a .json file"
+        )
+    return TextClassifier(model, read_class_texts(texts.expanduser()))
 
 
 def load_recorded_model(store: StoreReader, name: str, folder: Path) -> "ImageModel | ZeroShotModel":
@@ -118,7 +138,7 @@ def check_threshold(threshold: float | None, *, multi_label: bool) -> None:
 
 
 def predict_files(
-    model: "ImageModel | OnnxModel | TextClassifier",
+    model: "ImageModel | OnnxModel | TextClassifier | CombinedTextClassifier",
     files: Sequence[Path],
     *,
     top: int = 1,
@@ -140,7 +160,7 @@ def predict_files(
 
 
 def _predictions(
-    model: "ImageModel | OnnxModel | TextClassifier",
+    model: "ImageModel | OnnxModel | TextClassifier | CombinedTextClassifier",
     names: Sequence[str],
     pixels: "Tensor",
     top: int,

@@ -11,6 +11,7 @@ from ...results.database.artifacts import write_artifact
 from ...results.database.records import Trial
 from ...results.database.zero_shot_records import (
     BACKBONE_VECTORS,
+    COMBINATION,
     EXPLAINED,
     FEATURE_VECTORS,
     METRIC_NOTES,
@@ -28,7 +29,9 @@ from ...spaces.constrained.zero_shot_head import head_cost
 from ...spaces.recipes.zero_shot_recipe import ZeroShotRecipe, recipe_from_json
 from ..cluster.errors import ResourceError
 from ..cluster.remote_jobs import run_remote_jobs
-from .zero_shot_jobs import JobContext, run_part
+from .zero_shot_combination import combination_part
+from .zero_shot_context import JobContext
+from .zero_shot_jobs import run_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,9 +66,11 @@ def finalize_zero_shot(
         test = _test_model(experiment, whole, folds, best, recorder, folder)
     if test is None:
         return
-    rows = _run_baselines(experiment, whole, folds, best, recorder)
-    if rows is None:
+    combined = _combination(experiment, whole, folds, best, recorder, folder)
+    rows = None if combined is None else _run_baselines(experiment, whole, folds, best, recorder)
+    if combined is None or rows is None:
         return
+    rows = [*combined, *rows]
     earlier = _tested_trials(store, run_id)
     detail = _detail(best, whole, test, rows, earlier, has_backbone=experiment.file.space.backbone is not None)
     store.add_event(run_id, "info", TESTED, detail, best.trial)
@@ -99,6 +104,38 @@ def _test_model(
     test = {"trial": best.trial, "model": uri, **{key: model[key] for key in ("scores", "words", "classes")}}
     store.add_event(run_id, "info", MODEL_TESTED, test, best.trial)
     return test
+
+
+def _combination(
+    experiment: "Experiment",
+    data: "ZeroShotData",
+    folds: "ClassFolds",
+    best: Trial,
+    recorder: "Recorder",
+    folder: Path,
+) -> list[dict[str, Any]] | None:
+    """Return the row of the combination, if the search file asks for one; None when the run was stopped.
+
+    Its model is written to ``combination-TRIAL.safetensors``, with the best trial in its name.
+    """
+    count = experiment.file.zero_shot.combine
+    if count is None:
+        return []
+    store = recorder.store
+    part = combination_part(store.history(recorder.run_id), experiment.budget, count)
+    recorder.show_activity(f"training {len(part['combine'])} designs for their combination")
+    try:
+        results = _run_jobs([part], experiment, data, folds, best, recorder)
+    except ResourceError as error:  # as for baselines: the model of the best trial is stored
+        return [{"method": "combination", "failed": str(error)}]
+    if results is None:
+        return None
+    (combined,) = results
+    if "model" in combined:
+        uri = f"{folder.name}/combination-{best.trial}.safetensors"
+        write_artifact(store, best.trial, COMBINATION, folder.parent, uri, combined["model"])
+        combined["row"]["model"] = uri
+    return [combined["row"]]
 
 
 def _run_baselines(

@@ -1,51 +1,25 @@
 """Remote jobs of the zero-shot final step: train the chosen design on all seen classes, and evaluate baselines."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...spaces.parameters.user_code import first_line
 from ..cluster.threads import set_up_worker
+from .zero_shot_combination import combine
+from .zero_shot_context import JobContext
 
 if TYPE_CHECKING:
     import torch
 
-    from ...models.data.class_folds import ClassFolds
     from ...models.data.zero_shot import ZeroShotData
     from ...models.zero_shot.comparison import BaselineInputs, Setting, Vectors
     from ...models.zero_shot.saved_model import ZeroShotModel
 
 
-@dataclass(frozen=True)
-class JobContext:
-    """The inputs that all jobs share.
-
-    Args:
-        data: all classes.
-        folds: the folds of the seen classes.
-        texts: the kinds of text vectors from which each baseline chooses.
-        cpus: cores of one job.
-        gpus: GPUs of one job, or a fraction of one.
-        precision: fp32 or bf16.
-        explained: number of unseen classes to explain.
-        programme: solve gpr+da by its quadratic programme instead of late fusion.
-        architecture: the architecture of the chosen design, as JSON, and its ``seed``.
-    """
-
-    data: "ZeroShotData"
-    folds: "ClassFolds"
-    texts: tuple[str, ...]
-    cpus: float
-    gpus: float
-    precision: str
-    explained: int
-    programme: bool
-    architecture: Mapping[str, Any]
-    seed: int
-
-
 def run_part(part: dict[str, Any], context: JobContext) -> Any:
-    """Run one remote job: ``{"trial": ...}`` or ``{"baselines": [...]}``."""
+    """Run one remote job: ``{"trial": ...}``, ``{"combine": [...]}`` or ``{"baselines": [...]}``."""
+    if "combine" in part:
+        return combine(part["combine"], context)
     return _model(part["trial"], context) if "trial" in part else _baselines(part["baselines"], context)
 
 

@@ -15,6 +15,7 @@ from ..data.dataset import ImageData, Split, in_unit_range
 from ..metrics.compute import compute_metrics, compute_on_test
 from ..metrics.label_losses import hits, label_loss, predicted, probabilities
 from ..networks.compute import CPU, Compute
+from ..ranks.ranks import SINGLE, Ranks
 from ..storage.images import Images, batches_of
 
 
@@ -53,12 +54,15 @@ def evaluate(
     compute: Compute = CPU,
     batch_size: int = 256,
     metrics: Sequence[str] = (),
+    ranks: Ranks = SINGLE,
 ) -> Evaluation:
     """Evaluate ``module`` on ``split``; ``data`` provides the normalisation, ``metrics`` are the other metrics.
 
-    The module is moved to the device and evaluated in evaluation mode; then its previous mode is restored.
+    The module is moved to the device and evaluated in evaluation mode; then its previous mode is restored. Each of
+    ``ranks`` scores its share of the images, and all return the evaluation of all images.
     """
-    return evaluate_logits(scores(module, split.images, data, compute, batch_size), split.labels, metrics)
+    logits = scores(module, ranks.share_of_images(split.images), data, compute, batch_size)
+    return evaluate_logits(ranks.gather(logits, split.images), split.labels, metrics)
 
 
 def evaluate_logits(logits: Tensor, labels: Tensor, metrics: Sequence[str] = ()) -> Evaluation:

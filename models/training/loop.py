@@ -29,6 +29,7 @@ from ..optimization.optimizers import lr_at, make_optimizer
 from ..optimization.regularization import l1_proximal_step
 from ..optimization.steps import batch_sizes, train_steps
 from ..optimization.weight_averaging import make_averaging
+from ..ranks.ranks import SINGLE, Ranks
 from .augmentation import epoch_images
 from .epoch import Diverged, EpochResult, Validation, best_of
 from .lr_finder import LrFound, lr_found_from
@@ -56,6 +57,12 @@ class BatchLoss:
     def backward(self) -> None:
         """Add the gradient of ``minimised`` to that of each parameter."""
         self.minimised.backward()  # type: ignore[no-untyped-call]
+
+    def scaled(self, weight: float) -> "BatchLoss":
+        """Return the losses times ``weight``, the fraction of a global batch that they are the mean of."""
+        if weight == 1:
+            return self
+        return replace(self, minimised=self.minimised * weight, loss=self.loss * weight)
 
 
 class TrainingTask(ABC, Generic[D, R]):
@@ -103,6 +110,10 @@ class TrainingLoop(Generic[D, R]):
     With ``keep_best``, ``best_weights`` is a copy of the weights of the best epoch, on the CPU, and with
     ``keep_predictions``, ``best_predictions`` are its predictions; ``selection`` decides which epoch is the best.
     ``find_lr``, if given, is called before the first epoch and returns the peak learning rate.
+
+    Several ``ranks`` each run such a loop at the same time with the same arguments. The batch size of the recipe is
+    that of all ranks together, and every rank has the same weights and the same history. Raises ``ValueError`` if the
+    ranks have different data, or too few images for them.
     """
 
     def __init__(
@@ -116,8 +127,11 @@ class TrainingLoop(Generic[D, R]):
         find_lr: Callable[[], LrFound] | None = None,
         selection: Selection = BY_ACCURACY,
         custom: CustomParts = BUILT_IN,
+        ranks: Ranks = SINGLE,
     ) -> None:
-        self.task, self.recipe, self.selection = task, recipe, selection
+        self.task, self.recipe, self.selection, self.ranks = task, recipe, selection, ranks
+        ranks.check_same("content_hash of the data", task.data.content_hash)
+        ranks.copy_from_first((task.module, *task.heads.values()))
         self.averaging = make_averaging(task.module, recipe)
         self.optimizer = make_optimizer(task.module, recipe, list(task.heads.values()), custom)
         self.lr_found: LrFound | None = None
@@ -125,9 +139,14 @@ class TrainingLoop(Generic[D, R]):
         self.best_weights: dict[str, Tensor] | None = None
         self.best_predictions: KeptPredictions | None = None
         self._keep_best, self._keep_predictions, self._find_lr = keep_best, keep_predictions, find_lr
-        self._streams = Streams(seed, task.compute.device)
+        self._seed, self._streams = seed, Streams(seed, task.compute.device)
         self._train = task.train
-        self._sizes = batch_sizes(len(task.train), recipe.batch_size)
+        self._sizes = batch_sizes(len(task.train), recipe.batch_size, ranks.smallest_batch)
+        if ranks.size > 1 and self.smallest_batch < ranks.smallest_batch:
+            raise ValueError(
+                f"a batch needs at least two images for each of the {ranks.size} ranks, but the smallest batch has "
+                f"{self.smallest_batch}; raise recipe.batch_size, or use fewer GPUs for a trial"
+            )
 
     @property
     def module(self) -> nn.Module:
@@ -143,6 +162,11 @@ class TrainingLoop(Generic[D, R]):
     def compute(self) -> Compute:
         """Device, precision and memory layout of the training."""
         return self.task.compute
+
+    @property
+    def smallest_batch(self) -> int:
+        """Number of images of the smallest batch of an epoch."""
+        return min(self._sizes)
 
     @property
     def epoch(self) -> int:
@@ -183,11 +207,14 @@ class TrainingLoop(Generic[D, R]):
         started = perf_counter()
         self.task.last_logits = None  # a training epoch needs the memory
         if self._find_lr is not None and self.lr_found is None:
-            self.lr_found = self._find_lr()
-        with self._streams.layers():
+            self.lr_found = self.ranks.same_on_all(self._find_lr)
+        self._streams.start_epoch(self._seed, self.ranks.rank, self.epoch)
+        with self._streams.layers(), self.ranks.batch_norm(self.module):
             train_loss, train_accuracy = self._train_epoch()
+        self.ranks.average_statistics(self.module)
         if self.averaging is not None:
             self.averaging.after_epoch(self.module, self.epoch + 1)
+            self.ranks.average_statistics(self.averaging.model)
         result = self.task.result_type(
             epoch=self.epoch + 1,
             train_loss=train_loss,
@@ -261,29 +288,32 @@ class TrainingLoop(Generic[D, R]):
         # Losses and hits stay on the device during the epoch, because reading them would make the CPU wait.
         losses = torch.zeros(len(self._sizes), device=device)
         hits = torch.zeros((), dtype=torch.int64, device=device)
-        batches = torch.split(order, self._sizes)
+        batches = [self.ranks.share(batch) for batch in torch.split(order, self._sizes)]
+        weights = iter([len(batch) / size for batch, size in zip(batches, self._sizes, strict=True)])
         self.task.train = epoch_images(self._train, self.recipe, self._streams.augmentation)
         self.task.train.prefetch(batches)
         steps = train_steps(
             batches,
-            self._batch_loss,
+            lambda index: self.task.batch_loss(index, self._streams.augmentation).scaled(next(weights)),
             self.optimizer,
             lr_at=self._lr,
             max_grad_norm=self.recipe.clip_grad_norm,
+            after_backward=self._sum_gradients,
             after_step=self._after_step,
         )
         for i, batch in enumerate(steps):
             losses[i] = batch.loss
             hits += batch.hits
             if (i + 1) % CHECK_EVERY_STEPS == 0:
-                self._check_finite(losses)
+                self._check_finite(self.ranks.sum(losses))
+        losses, hits = self.ranks.sum(losses), self.ranks.sum(hits)
         self._check_finite(losses)
         # Weighted by batch size: the last batch may be smaller or larger than the others.
         loss = torch.tensor(self._sizes).double() @ losses.cpu().double() / n
         return float(loss), int(hits) / n
 
-    def _batch_loss(self, index: Tensor) -> BatchLoss:
-        return self.task.batch_loss(index, self._streams.augmentation)
+    def _sum_gradients(self) -> None:
+        self.ranks.sum_gradients(p for group in self.optimizer.param_groups for p in group["params"])
 
     def _after_step(self, step: int) -> None:
         if self.recipe.l1:

@@ -19,7 +19,11 @@ class GlobalGenerators:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._device = device
-        self.states = {kind: Generator(kind).manual_seed(seed).get_state() for kind in {"cpu", device.type}}
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Start the states from ``seed``."""
+        self.states = {kind: Generator(kind).manual_seed(seed).get_state() for kind in {"cpu", self._device.type}}
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -52,6 +56,18 @@ class Streams:
         self.shuffle = Generator().manual_seed(shuffle)
         self.augmentation = Generator().manual_seed(augmentation)
         self._layers = GlobalGenerators(layers, device)
+
+    def start_epoch(self, seed: int, rank: int, epoch: int) -> None:
+        """Let augmentation and layers of another rank than the first draw from streams of their own in this epoch.
+
+        The ranks draw the same order of the images. The streams depend on these numbers alone, because a checkpoint has
+        those of the first rank only.
+        """
+        if rank == 0:
+            return
+        augmentation, layers = np.random.SeedSequence((seed, rank, epoch)).generate_state(2, np.uint64)
+        self.augmentation.manual_seed(int(augmentation))
+        self._layers.seed(int(layers))
 
     def layers(self) -> AbstractContextManager[None]:
         """Let layers draw from the stream of this fit; torch's global generators are restored at the end."""

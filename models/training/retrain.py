@@ -14,6 +14,7 @@ from ..data.normalisation import prepared_for
 from ..networks.compute import Compute
 from ..networks.pretrained import build_pretrained
 from ..optimization.custom_parts import BUILT_IN, CustomParts
+from ..ranks.ranks import SINGLE, Ranks
 from .calibration import Calibration, fit_temperature
 from .distillation import Teacher
 from .epoch import EpochResult
@@ -53,8 +54,12 @@ def fit_for(
     selection: Selection,
     custom: CustomParts,
     teacher: Teacher | None = None,
+    ranks: Ranks = SINGLE,
 ) -> Fit | CustomFit:
-    """Return the training of one network before its first epoch: the built-in one, or that of a custom function."""
+    """Return the training of one network before its first epoch: the built-in one, or that of a custom function.
+
+    A custom function trains in one process; ``ranks`` are those of the built-in training.
+    """
     if custom.function is not None:
         return CustomFit(
             custom.function,
@@ -80,6 +85,7 @@ def fit_for(
         selection=selection,
         custom=custom,
         teacher=teacher,
+        ranks=ranks,
     )
 
 

@@ -21,7 +21,7 @@ from ..optimization.custom_parts import BUILT_IN, CustomParts
 from ..optimization.fake_quantization import FakeQuantization
 from ..optimization.fine_tuning import make_fine_tuning
 from ..optimization.regularization import ActivationPenalty
-from ..optimization.steps import batch_sizes
+from ..ranks.ranks import SINGLE, Ranks
 from .augmentation import training_images
 from .auxiliary_tasks import make_auxiliary_task
 from .batch_transforms import is_mixed, mix, targets_of
@@ -51,8 +51,10 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
         keep_predictions: bool = False,
         custom: CustomParts = BUILT_IN,
         teacher: Teacher | None = None,
+        ranks: Ranks = SINGLE,
     ) -> None:
         self.recipe, self.compute, self.metrics, self.custom = recipe, compute, metrics, custom
+        self.ranks = ranks
         self.keep_predictions = keep_predictions
         self.teacher = _checked(teacher, recipe, compute)
         self.data = data.to(compute.device)
@@ -121,7 +123,7 @@ class ImageTraining(TrainingTask[ImageData, EpochResult]):
     def validate(self, network: nn.Module) -> Validation:
         # Batches may be twice as large as in training, because evaluation stores no activations for a backward pass.
         batch_size = 2 * self.recipe.batch_size
-        evaluation = evaluate(network, self.data.val, self.data, self.compute, batch_size, self.metrics)
+        evaluation = evaluate(network, self.data.val, self.data, self.compute, batch_size, self.metrics, self.ranks)
         self.last_logits = evaluation.logits if self.keep_predictions else None
         return Validation(evaluation.loss, evaluation.accuracy, metrics=evaluation.metrics)
 
@@ -140,7 +142,8 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
     weights of the best epoch by ``selection``, on the CPU, and with ``keep_predictions``, ``best_predictions`` are its
     predictions of the validation images. With ``recipe.train = "head"`` the head alone is the module that is trained,
     and ``data`` are the features of the images. ``custom`` may replace the loss and the optimizer; ``teacher`` is that
-    of ``recipe.teacher``. Raises ``ValueError`` if the recipe cannot train the network on these data.
+    of ``recipe.teacher``. Raises ``ValueError`` if the recipe cannot train the network on these data. With several
+    ``ranks``, each of them makes and steps such a fit at the same time, with its own device.
     """
 
     task: ImageTraining
@@ -160,6 +163,7 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
         selection: Selection = BY_ACCURACY,
         custom: CustomParts = BUILT_IN,
         teacher: Teacher | None = None,
+        ranks: Ranks = SINGLE,
     ) -> None:
         compute = Compute(torch.device(device), precision, channels_last)
         self._network, module, recipe = network, network, recipe.effective
@@ -167,7 +171,7 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
             data = head_data(compute.place(network), data, compute)
             module = head_network(network, recipe, seed)
         metrics = selection.computed
-        task = ImageTraining(module, data, recipe, compute, seed, metrics, keep_predictions, custom, teacher)
+        task = ImageTraining(module, data, recipe, compute, seed, metrics, keep_predictions, custom, teacher, ranks)
         search_lr = partial(
             find_lr, task.module, task.data, recipe, start_lr=recipe.lr, seed=seed, compute=compute, custom=custom
         )
@@ -180,9 +184,10 @@ class Fit(TrainingLoop[ImageData, EpochResult]):
             find_lr=search_lr if recipe.find_lr else None,
             selection=selection,
             custom=custom,
+            ranks=ranks,
         )
         # Checked before training, because torch raises only when it reaches the smallest batch.
-        _check_batch_norm(module, min(batch_sizes(len(task.train), recipe.batch_size)))
+        _check_batch_norm(module, self.smallest_batch)
 
     @property
     def network(self) -> nn.Module:

@@ -3,9 +3,9 @@
 ``archsieve init`` and the reference page print the descriptions, so each is one sentence.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...models.image_files.decoding_rules import RULES, WHITE, check_background, check_crop_pct, check_value_range
 from ...spaces.search_space.space import Space
@@ -259,6 +259,16 @@ class ResourcesSection(Section):
     node_timeout_s: float = Field(
         default=600, gt=0, description="Seconds to wait when no node of the cluster can run a trial."
     )
+    ranks_per_trial: int | None = Field(
+        default=None,
+        ge=1,
+        description="Processes that train the network of one trial together; the default is one, or one for each of "
+        "several GPUs.",
+    )
+    sync_batch_norm: bool = Field(
+        default=False,
+        description="Whether batch norm uses the statistics of the whole batch where several processes train a trial.",
+    )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="Precision of training: fp32, or bf16 for half of the memory on a GPU."
     )
@@ -270,6 +280,34 @@ class ResourcesSection(Section):
         if value != "auto" and (value < 0 or (value > 1 and value != int(value))):
             raise ValueError('must be a fraction of one GPU or a whole number of GPUs, or "auto"')
         return value
+
+    @model_validator(mode="after")
+    def _ranks_use_what_a_trial_has(self) -> Self:
+        if self.gpus > 1 and self.ranks != self.gpus:
+            raise ValueError(
+                f"ranks_per_trial must be the number of GPUs of a trial, {self.gpus:g}, but got {self.ranks}; leave it "
+                "out"
+            )
+        if 0 < self.gpus <= 1 < self.ranks:
+            raise ValueError(
+                f"each rank needs a GPU of its own, but ranks_per_trial is {self.ranks} and gpus_per_trial is "
+                f"{self.gpus_per_trial}; use gpus_per_trial = {self.ranks}, or leave ranks_per_trial out"
+            )
+        if not self.gpus and self.ranks > max(1, self.cpus_per_trial):
+            raise ValueError(
+                f"each rank needs a core, but ranks_per_trial is {self.ranks} and cpus_per_trial is "
+                f"{self.cpus_per_trial:g}; use cpus_per_trial = {self.ranks}"
+            )
+        if self.sync_batch_norm and self.ranks == 1:
+            raise ValueError(
+                "sync_batch_norm needs several ranks, but a trial has one; leave it out, or use gpus_per_trial = 2"
+            )
+        return self
+
+    @property
+    def ranks(self) -> int:
+        """The processes that train the network of one trial together."""
+        return self.ranks_per_trial or max(1, int(self.gpus))
 
     @property
     def gpus(self) -> float:

@@ -16,13 +16,13 @@ from ...results.database.store import Store
 from ...results.query.time_use import TIME_USE
 from ...spaces.constrained.constrained_space import BudgetError
 from ..cluster.capacity import ClusterCapacity
-from ..cluster.errors import RayLostError, StopRequestedError
+from ..cluster.errors import RayLostError, ResourceError, StopRequestedError
 from ..cluster.fault_injection import worker_environment
 from ..cluster.gpu_sharing import Shares, check_gpus
 from ..cluster.node_data import prepare_nodes
 from ..cluster.ray_runtime import check_resources, quiet, ray_session
 from ..cluster.ray_watch import watch_ray
-from ..cluster.remote_jobs import check_plugins
+from ..cluster.remote_jobs import check_plugins, run_remote_jobs
 from ..cluster.signals import handle_signals
 from ..experiment.experiment import Experiment
 from ..plugins.shipping import shipment
@@ -40,7 +40,8 @@ from .time_limit import TimeLimit
 from .warm_start import record_priors
 
 if TYPE_CHECKING:
-    from ..trials.trainable import Conditions
+    from ..config.schema import ResourcesSection
+    from ..trials.conditions import Conditions
 
 
 def run_trials(
@@ -133,7 +134,25 @@ def prepare_on_nodes(experiment: Experiment, data: Any, control: RunControl) -> 
     check_plugins(resources, experiment.selection.computed, experiment.file.train, control.should_continue)
     prepare_nodes([split.images for split in getattr(data, "splits", ())], control.should_continue)
     shares = check_gpus(resources, data, search.folds, experiment.recipes, control.should_continue)
+    check_ranks_start(resources, control.should_continue)
     return shares, prepare(experiment, data, control, shares)
+
+
+def check_ranks_start(resources: "ResourcesSection", should_continue: Callable[[], bool]) -> None:
+    """Start the ranks of a trial once on a node, if it has several. Raises ``ResourceError`` if they cannot start."""
+    if resources.ranks == 1:
+        return
+    from ...models.ranks.errors import RankLostError, RankStartError
+    from ..trials.replicas import start_ranks
+
+    try:
+        answer = run_remote_jobs(
+            start_ranks, [resources.ranks], resources.gpus > 0, resources, should_continue=should_continue
+        )
+    except (RankStartError, RankLostError) as error:
+        raise ResourceError(str(error)) from error
+    if answer is None:
+        raise StopRequestedError
 
 
 def make_recorder(
@@ -234,7 +253,7 @@ def tune_trials(
 def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shared: bool) -> "Conditions":
     """Return the settings that all trials share. ``shared``: trials share GPUs by their predicted memory."""
     from ...models.diagnostics.zero_cost_proxies import probe
-    from ..trials.trainable import Conditions
+    from ..trials.conditions import Conditions
 
     search, resources = experiment.file.search, experiment.file.resources
     return Conditions(
@@ -258,6 +277,8 @@ def conditions_of(experiment: Experiment, data: Any, recorder: Recorder, *, shar
         keep_predictions=search.record_predictions,
         stops_early=search.scheduler != "none",
         rungs=search.rungs,
+        ranks=resources.ranks,
+        sync_batch_norm=resources.sync_batch_norm,
     )
 
 

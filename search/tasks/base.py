@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ...models.data.shapes import DataShape
     from ...models.data.zero_shot import ZeroShotData
     from ...models.optimization.custom_parts import CustomParts
+    from ...models.ranks.ranks import Ranks
     from ...results.database.records import DatasetRecord
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
@@ -220,11 +221,12 @@ class Task(ABC):
         weights: str | None = None,
         custom: "CustomParts | None" = None,
         keep_predictions: bool = False,
+        ranks: "Ranks | None" = None,
     ) -> TrialContext:
         """Return a worker's context for ``data``, the result of :meth:`for_trials`.
 
         With ``folds``, which ``fold_seed`` draws, a trial trains one network in each fold. ``selection`` decides which
         metrics are computed, and which epoch is the best. ``weights`` is ``space.weights`` of the search file;
         ``custom`` are the custom parts of the training, if any. With ``keep_predictions``, a task that can keeps the
-        predictions of that epoch.
+        predictions of that epoch. With ``ranks``, this process is one of several that train each network together.
         """

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ...models.data.shapes import DataShape
     from ...models.networks.pretrained import LoadedWeights
     from ...models.optimization.custom_parts import CustomParts
+    from ...models.ranks.ranks import Ranks
     from ...spaces.architectures.architecture import Architecture
     from ..config.schema import DataSection, SearchFile
 
@@ -134,6 +135,7 @@ class ImageTask(Task):
         weights: str | None = None,
         custom: "CustomParts | None" = None,
         keep_predictions: bool = False,
+        ranks: "Ranks | None" = None,
     ) -> TrialContext:
         return ImageTrialContext(
             data,
@@ -145,6 +147,7 @@ class ImageTask(Task):
             weights=weights,
             custom=custom,
             keep_predictions=keep_predictions,
+            ranks=ranks,
         )
 
 
@@ -163,11 +166,14 @@ class ImageTrialContext(TrialContext):
         weights: str | None = None,
         custom: "CustomParts | None" = None,
         keep_predictions: bool = False,
+        ranks: "Ranks | None" = None,
     ) -> None:
         from ...models.export.teacher import Teachers
         from ...models.networks.compute import Compute
         from ...models.optimization.custom_parts import BUILT_IN
+        from ...models.ranks.ranks import SINGLE
 
+        self.ranks = ranks or SINGLE
         self.device, self.selection, self.weights, self.custom = device, selection, weights, custom or BUILT_IN
         self.keep_predictions = keep_predictions
         self._ladder: Ladder | None = None
@@ -241,10 +247,11 @@ class ImageTrialContext(TrialContext):
                 selection=self.selection,
                 custom=self.custom,
                 teacher=teacher,
+                ranks=self.ranks,
             )
 
-        # only the test and int8 need the weights of the best epoch
-        keep_best = self.data.test is not None or self.selection.in_int8
+        # only the test and int8 need the weights of the best epoch, and the first rank alone measures them
+        keep_best = self.ranks.rank == 0 and (self.data.test is not None or self.selection.in_int8)
         kept = {"keep_best": keep_best, "keep_predictions": self.keep_predictions}
         if self.rungs:
             if self._ladder is None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...models.data.zero_shot import ZeroShotData
     from ...models.networks.feature_extractors import ImageBody
     from ...models.optimization.custom_parts import CustomParts
+    from ...models.ranks.ranks import Ranks
     from ...models.zero_shot.frozen_features import FrozenBackbone
     from ...models.zero_shot.saved_model import AnyFit
     from ...models.zero_shot.trainer import AnyNetwork
@@ -112,8 +113,10 @@ class ZeroShotTask(Task):
         weights: str | None = None,
         custom: "CustomParts | None" = None,
         keep_predictions: bool = False,
+        ranks: "Ranks | None" = None,
     ) -> TrialContext:
         """Return a worker's context; ``data`` already has its folds, and H selects in every zero-shot search."""
+        assert ranks is None or ranks.size == 1, "a search with several ranks is refused before"
         return ZeroShotTrialContext(data, precision, device)
 
 

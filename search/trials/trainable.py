@@ -5,7 +5,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,27 +15,23 @@ from ray import tune
 from ...models.diagnostics.zero_cost_proxies import Probe, proxy_scores
 from ...models.image_files.errors import DataError
 from ...models.profiling.device_command import DeviceOfflineError, DeviceRefusedError
+from ...models.ranks.errors import RankLostError
 from ...models.training.epoch import Diverged
 from ...results.analysis.health import has_risen
 from ...results.database.errors import DISK_FULL_ERRNOS
 from ...results.database.records import FailKind
 from ...spaces.architectures.architecture import Architecture
 from ...spaces.architectures.recorded import custom_kinds
-from ...spaces.metrics.selection import BY_ACCURACY, Selection
-from ...spaces.parameters.task_kinds import CLASSIFICATION
 from ...spaces.parameters.user_code import PluginError, at_line
-from ...spaces.recipes.fidelity import Rung, is_whole
+from ...spaces.recipes.fidelity import is_whole
 from ...spaces.recipes.zero_shot_recipe import recipe_from_json
 from ..cluster.fault_injection import enabled, fault
 from ..cluster.gpu_sharing import memory_fraction
 from ..cluster.threads import set_up_worker
-from ..config.train_section import BUILT_IN_TRAINING, TrainSection
-from ..plugins.references import custom_parts
-from ..plugins.shipping import Shipment
 from ..tasks.base import Diagnosis, TrialContext, TrialFit
-from ..tasks.registry import TASKS
-from .checkpoint_files import CheckpointDir, Checkpoints, identity_of, load, save
-from .latency import Timing
+from .checkpoint_files import CheckpointDir, identity_of, load, save
+from .conditions import Conditions
+from .replicas import Replicas
 from .report import EpochMetrics, Failure, TrialReport, TrialStart
 
 # Messages of out-of-memory errors that are not torch.OutOfMemoryError: from the driver and libraries of a shared GPU
@@ -45,56 +41,6 @@ _OOM_MESSAGES = (
     *("can't allocate memory", "not enough memory"),
 )
 COUNTS = ("params", "macs", "activations")  # costs that a worker counts again if a network has custom blocks
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """The settings that all trials of a run share.
-
-    Args:
-        cpus: cores of one trial.
-        gpus: GPUs of one trial, or a fraction of one.
-        precision: fp32 or bf16.
-        checkpoints: where the checkpoints of the run go.
-        timing: settings of the latency measurement.
-        probe: the batch on which proxies are scored before training.
-        proxies: names of the zero-cost proxies to score.
-        folds: networks per trial in a cross-validation; None without.
-        fold_seed: seed that draws the folds.
-        timeout_s: a worker ends itself after this many seconds of one trial; None for no limit.
-        faults: environment variables of fault injection, for tests of recovery.
-        shared: a GPU is shared by predicted memory. A trial may then use its share and no more, so that one whose
-            prediction was too low fails alone instead of taking the memory of other trials.
-        task: name of the task.
-        plugins: the custom code that a worker needs.
-        selection: the metric that selects, and the metrics to record.
-        weights: ``space.weights`` of the search file.
-        train: references to the custom parts of the training.
-        keep_predictions: report the predictions of the validation images.
-        stops_early: a scheduler may stop a trial after any epoch.
-        rungs: the lower fidelities of each trial.
-    """
-
-    cpus: float
-    gpus: float
-    precision: str
-    checkpoints: Checkpoints
-    timing: Timing
-    probe: Probe | None = None
-    proxies: tuple[str, ...] = ()
-    folds: int | None = None
-    fold_seed: int = 0
-    timeout_s: float | None = None
-    faults: Mapping[str, str] = field(default_factory=dict)
-    shared: bool = False
-    task: str = CLASSIFICATION
-    plugins: Shipment = field(default_factory=Shipment)
-    selection: Selection = BY_ACCURACY
-    weights: str | None = None
-    train: TrainSection = BUILT_IN_TRAINING
-    keep_predictions: bool = False
-    stops_early: bool = False
-    rungs: tuple[Rung, ...] = ()
 
 
 class NetworkTrial(tune.Trainable):
@@ -115,14 +61,16 @@ class NetworkTrial(tune.Trainable):
     reported: int  # epochs that this process has reported
     timed: bool  # whether latency has been reported
     probe: Probe | None
+    replicas: Replicas  # the other processes that train the network
     pending: TrialReport  # fields for the next report: the start of the trial and problems with checkpoints
 
     def setup(self, config: dict[str, Any], data: Any, conditions: Conditions) -> None:  # type: ignore[override]
         os.environ.update(conditions.faults)
-        self.conditions, self.device = conditions, set_up_worker(conditions.cpus, conditions.gpus)
+        self.conditions, self.device = conditions, set_up_worker(conditions.cpus_per_rank, conditions.gpus)
         if conditions.shared:
             self._limit_memory_to_share()
         self.data, self.context, self.probe, self.fit = data, None, None, None
+        self.replicas = Replicas(conditions, data)
         self._start_trial(config)
 
     def _limit_memory_to_share(self) -> None:
@@ -143,11 +91,13 @@ class NetworkTrial(tune.Trainable):
             self._start_timeout()  # restart: the driver measures the time of the trial from here
         try:
             if not self.fit.done:
-                self.fit.step()
+                self.replicas.step(self.fit)
                 # No checkpoint after the last epoch: this step's report ends the trial.
                 if not self.fit.done:
                     self._save()
             return self._to_tune(self._report())
+        except RankLostError:
+            raise  # as if this worker had died: the trial is proposed again and continues from its checkpoint
         except Exception as error:
             diagnosis = self._diagnose() if isinstance(error, Diverged) else DiagnosisFields()
             return self._to_tune(replace(self._failed(error), **diagnosis._asdict()))
@@ -223,6 +173,7 @@ class NetworkTrial(tune.Trainable):
 
     def cleanup(self) -> None:
         self._release()
+        self.replicas.close()
 
     def _start_trial(self, config: dict[str, Any]) -> None:
         self._release()
@@ -237,12 +188,15 @@ class NetworkTrial(tune.Trainable):
             self.architecture, self.seed = architecture, trial["seed"]
             self.checkpoint_dir = self.conditions.checkpoints.of_trial(trial["trial"])
             self.identity = identity_of(trial)
-            self.fit = self._resumed(partial(context.fit, architecture, recipe, self.seed))
+            make = partial(context.fit, architecture, recipe, self.seed)
+            self.fit = self._resumed(lambda: self.replicas.start(trial, make))
             if self.probe is not None:
                 scores = proxy_scores(self.conditions.proxies, architecture, self.probe)
                 self.pending = replace(self.pending, proxies=scores)
             if enabled():
                 self.fit.module.register_forward_pre_hook(_mid_epoch)
+        except RankLostError:
+            raise
         except Exception as error:
             self.failed = self._failed(error)
 
@@ -252,20 +206,9 @@ class NetworkTrial(tune.Trainable):
         The first trial creates it, not ``setup``: an error then fails only this trial, and the next one tries again.
         """
         if self.context is None:
-            shared = self.conditions
-            self.context = TASKS[shared.task].trial_context(
-                self.data,
-                self.device,
-                precision=shared.precision,
-                folds=shared.folds,
-                fold_seed=shared.fold_seed,
-                selection=shared.selection,
-                weights=shared.weights,
-                custom=custom_parts(shared.train),
-                keep_predictions=shared.keep_predictions,
-            )
-            self.context.rungs = shared.rungs
-            self.probe = shared.probe and shared.probe.to(self.device)
+            self.context = self.conditions.context(self.data, self.device, self.replicas.ranks)
+            probe = self.conditions.probe
+            self.probe = probe and probe.to(self.device)
         return self.context
 
     def _resumed(self, make: Callable[[], TrialFit]) -> TrialFit:
@@ -274,8 +217,8 @@ class NetworkTrial(tune.Trainable):
         problems = [*checkpoint.problems]
         if checkpoint.state is not None:
             try:
-                fit.load_state_dict(checkpoint.state)
-            except torch.OutOfMemoryError:
+                self.replicas.load(fit, checkpoint.state)
+            except (torch.OutOfMemoryError, RankLostError):
                 raise  # a failure of the trial, not of the checkpoint
             except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
                 fit = make()  # part of the state may have been loaded
@@ -291,6 +234,7 @@ class NetworkTrial(tune.Trainable):
         faulthandler.cancel_dump_traceback_later()
         if self.context is not None and self.fit is not None:
             self.context.close(self.fit)
+            self.replicas.release()
         self.fit = None
         self.failed, self.pending, self.reported, self.timed = TrialReport(), TrialReport(), 0, False
         if self.device.type == "cuda":
@@ -345,6 +289,8 @@ def fail_kind(error: BaseException) -> FailKind:
         return FailKind.OOM
     if isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS:
         return FailKind.DISK_FULL
+    if isinstance(error, RankLostError):
+        return FailKind.WORKER_LOST
     if isinstance(error, DeviceOfflineError):
         return FailKind.DEVICE_OFFLINE
     if isinstance(error, DataError | OSError):

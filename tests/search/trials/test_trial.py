@@ -13,9 +13,10 @@ from archsieve.search.config.train_section import TrainSection
 from archsieve.search.plugins.references import reference_to
 from archsieve.search.searchers.recipe_sampling import draw_recipe
 from archsieve.search.trials.checkpoint_files import Checkpoints, identity_of, load, save
+from archsieve.search.trials.conditions import Conditions
 from archsieve.search.trials.latency import Timing
 from archsieve.search.trials.report import TrialReport
-from archsieve.search.trials.trainable import COUNTS, Conditions, NetworkTrial
+from archsieve.search.trials.trainable import COUNTS, NetworkTrial
 from archsieve.spaces.constrained.sampling import sample_one
 
 from ..conftest import small

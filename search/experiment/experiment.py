@@ -24,6 +24,7 @@ from .check_proxies import check_proxies
 from .custom_training import check_train, keys_of_modules, with_modules_of_train
 from .fidelity import check_fidelity
 from .network_settings import backbones_of, networks_of, with_published_decoding
+from .several_ranks import check_ranks
 from .stored_settings import BEFORE_AUTO, search_file_of
 from .used_parts import registered_records, registries
 
@@ -121,6 +122,7 @@ class Experiment:
         search, epochs = self.file.search, self.recipes.largest("epochs")
         check_scheduler(search, epochs)
         check_fidelity(self.file, self.recipes, self.task.name, self.input_shape[1])
+        check_ranks(self.file, self.recipes, self.task.name)
         check_searcher(search.searcher, search.sampler)
         check_proxies(search)
         if self.task.name == CLASSIFICATION:  # the outputs of a zero-shot network are no classes

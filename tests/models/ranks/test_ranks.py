@@ -253,7 +253,7 @@ def test_shared_data_are_mapped_and_not_copied(data: ImageData) -> None:
         os.close(file)
     assert first.content_hash == data.content_hash
     assert torch.equal(second.train.images[:], data.train.images[:])
-    with open("/proc/self/maps", encoding="ascii") as stream:
+    with Path("/proc/self/maps").open(encoding="ascii") as stream:
         ranges = [line.split()[0].split("-") for line in stream if "memfd:archsieve" in line]
     for images in (first.train.images, second.train.images):  # each lies in a mapping of the file
         assert any(int(low, 16) <= images.data_ptr() < int(high, 16) for low, high in ranges)

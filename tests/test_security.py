@@ -24,7 +24,9 @@ ROOT = Path(archsieve.__file__).resolve().parent
 FILES = [path for folder in ("spaces", "models", "results", "search") for path in (ROOT / folder).rglob("*.py")]
 # Ray passes a worker's error to the driver as a pickle in the folder of the run that wrote it; Ray unpickles it, too.
 # Blocks that were written in a script or a notebook go from the driver to its workers as pickled classes, by Ray.
-UNPICKLES = {"search/runs/tune_adapter.py", "search/plugins/shipping.py"}
+# The ranks of a trial get pickles through pipes and memory that only the process which started them can write.
+RANKS = {f"models/ranks/{name}.py" for name in ("pool", "rank_process", "shared_objects")}
+UNPICKLES = {"search/runs/tune_adapter.py", "search/plugins/shipping.py", *RANKS}
 SECRET = "hunter2"
 
 

@@ -193,10 +193,10 @@ class RankPool:
         self._closed = True
         for connection in self._connections:
             connection.close()
-        deadline = time.monotonic() + END_TIMEOUT_S
+        until = time.monotonic() + END_TIMEOUT_S
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0, deadline - time.monotonic()))
+                process.wait(max(0, until - time.monotonic()))
         self._kill()
         for end in (self._alive, self._alive_end):
             os.close(end)
@@ -239,10 +239,10 @@ class RankPool:
         self._busy.clear()
 
     def _receive(self, kind: str, timeout_s: float | None = None) -> None:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         for rank, connection in enumerate(self._connections, start=1):
             while not connection.poll(POLL_S):
-                if deadline is not None and time.monotonic() > deadline:
+                if until is not None and time.monotonic() > until:
                     raise RankStartError(
                         f"a rank must start within {timeout_s:g} s, but rank {rank} did not; use fewer ranks on this "
                         "machine"

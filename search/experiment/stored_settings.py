@@ -41,9 +41,15 @@ def stored_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     before gp learned from timed trials goes by the predicted latency, so that they continue with the same proposals.
     Images were resized alike for every network before networks had their own interpolation and crop.
     """
-    data = {"decoding_rules": 1, **config.get("data", {})}
-    if data.get("name") not in WITHOUT_FILES:
-        data = {**BEFORE_AUTO, **data}
-    search = {"prior": "none", **config.get("search", {})}
-    latency = {"feasibility": "predicted", **config.get("latency", {})}
-    return {**config, "data": data, "search": search, "latency": latency}
+    defaults: dict[str, dict[str, Any]] = {
+        "data": {"decoding_rules": 1},
+        "search": {"prior": "none"},
+        "latency": {"feasibility": "predicted"},
+    }
+    data = config.get("data", {})
+    if isinstance(data, Mapping) and data.get("name") not in WITHOUT_FILES:
+        defaults["data"] |= BEFORE_AUTO
+    # a section that is no table is left as it is, so that the check of the settings names it
+    tables = {name: config.get(name, {}) for name in defaults}
+    added = {name: {**defaults[name], **table} for name, table in tables.items() if isinstance(table, Mapping)}
+    return {**config, **added}

@@ -82,7 +82,7 @@ def _with_message(tool: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Tools:
-    """The tools; each opens the database anew, so that it sees what a running search has written."""
+    """The tools; each opens the database again, so that it sees what a running search has written."""
 
     def __init__(self, database: DatabaseLocation) -> None:
         self.database = database

@@ -45,7 +45,9 @@ NOT_HERE = {
     ),
     r"archsieve dashboard": "it serves until Ctrl-C; test_dashboard.py has it answer",
     r"archsieve explain": "it needs a finished zero-shot search; test_zero_shot_search.py has one explained",
-    r"archsieve (export TRIAL|predict (runs/)?RUN)": "it needs a finished zero-shot search; test_zero_shot_folder.py has one",
+    r"archsieve (export TRIAL|predict (runs/)?RUN)": (
+        "it needs a finished zero-shot search; test_zero_shot_folder.py has one"
+    ),
     r"archsieve ensemble flowers": "needs a search of one network; test_networks_search.py makes a soup of it",
     r"archsieve search mine\.toml$": "up to ten minutes; test_session.py searches an image folder",
     r"archsieve search examples/glyphs.toml": "a quarter of an hour; test_zero_shot_search.py has a smaller one",

@@ -307,8 +307,8 @@ class Recorder:
         if report.failure is not None:
             self._failed(trial, report.failure, report.diagnosis)
             return
-        # A scheduler stops a trial without a failure; the trial then has fewer epochs than its recipe.
-        stopped = report.epoch < trial.recipe["epochs"]
+        # A scheduler stops a trial without a failure, before its last report. Closed forms are done after one epoch.
+        stopped = not report.done and report.epoch < trial.recipe["epochs"]
         state = TrialState.STOPPED_EARLY if stopped else TrialState.COMPLETED
         curve, final = self.store.curve(trial.trial), report.final_metrics
         self._record_findings(trial, curve, report.diagnosis, predicted=final.predicted)

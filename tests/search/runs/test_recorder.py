@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,21 @@ def test_a_trial_is_retried_until_it_has_lost_three_workers(path, driven):
         with store.read_transaction() as connection:
             (row,) = connection.exec_driver_sql("SELECT node, pid, device FROM attempt WHERE attempt = 0")
         assert tuple(row) == ("node", 7, "cpu")
+
+
+def test_a_fit_that_is_done_before_its_last_epoch_was_not_stopped(path, driven):
+    """Regression: zero-shot models in closed form, solved in one epoch, were recorded as stopped early."""
+    with open_store(path, create=True) as store:
+        recorder = driven(store)
+        for key, done in (("a", True), ("b", False)):
+            trial = recorder.propose(key)
+            recorder.started(key)
+            report = replace(epoch(1, start=TrialStart(0)), done=done)
+            recorder.reported(key, report)
+            recorder.completed(key, report)
+            assert trial.recipe["epochs"] == 2
+            expected = TrialState.COMPLETED if done else TrialState.STOPPED_EARLY
+            assert store.trial(trial.trial).state is expected
 
 
 def test_a_worker_that_timed_out_is_not_retried(path, driven, monkeypatch):

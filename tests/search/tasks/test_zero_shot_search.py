@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from archsieve.models.zero_shot.baselines import BASELINES, Baseline
+from archsieve.models.zero_shot.combination import load_combination
 from archsieve.models.zero_shot.saved_model import ZeroShotModel
 from archsieve.results.database.artifacts import verified_path
 from archsieve.results.database.records import History, TrialState
@@ -70,7 +71,7 @@ def tiny(**tables):
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory, ray_running):
-    return search(tiny(), name="first", runs=tmp_path_factory.mktemp("runs"))
+    return search(tiny(zero_shot={"combine": 2}), name="first", runs=tmp_path_factory.mktemp("runs"))
 
 
 def test_every_trial_with_its_head_is_inside_the_budget(outcome):
@@ -115,9 +116,12 @@ def test_the_selected_trial_is_tested_once_with_the_baselines(outcome):
         (event,) = [event for event in store.events("first") if event["kind"] == TESTED]
         table = latest_test_table(store, "first")
         best = store.history("first").best()
-        (row,) = store.artifacts(best.trial)
+        row, combined = store.artifacts(best.trial)
     assert table == event["detail"]
-    assert [row["method"] for row in table["rows"]] == [f"trial {best.trial}", "random", "ridge"]
+    assert [row["method"] for row in table["rows"]] == [f"trial {best.trial}", "combination of 2", "random", "ridge"]
+    runs = outcome.report.parent.parent
+    assert combined["uri"] == table["rows"][1]["model"] == f"first/combination-{best.trial}.safetensors"
+    assert len(load_combination(verified_path(runs, combined))[1]) == 2
     for row_of_table in table["rows"]:
         assert {"roc_unseen", "pr_mean", "top1_unseen", "u", "s", "h", "h_calibrated", "ausuc"} <= set(row_of_table)
         assert row_of_table["roc_unseen"] != 0.5 or row_of_table["method"] == "random"
